@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Springbok chip: PL011 serial port, CLINT timer, counters, traps, vector unit and custom-3 instructions.
+// Works on a chip without vectors and without the MARK instruction too: both are probed at boot.
+#include <stdbool.h>
+
+#include "../runtime/platform.h"
+#include "../service/board.h"
+
+// PL011, fed with 24 MHz.
+#define UART_BASE 0x40000000u
+enum {
+    UART_DR = 0x00,
+    UART_FR = 0x18,
+    UART_IBRD = 0x24,
+    UART_FBRD = 0x28,
+    UART_LCR_H = 0x2C,
+    UART_CR = 0x30
+};
+#define UART_FR_RXFE (1u << 4)
+#define UART_FR_TXFF (1u << 5)
+#define UART_LCR_H_8N1_FIFO 0x70u
+#define UART_CR_ENABLE_TX_RX 0x301u
+
+#define CLINT_MTIME_LOW 0x0200BFF8u
+#define CLINT_MTIME_HIGH 0x0200BFFCu
+#define MTIME_MHZ 24u
+
+#define CONTROL_BLOCK_INTR_TEST 0x47000008u
+#define INTR_INSTRUCTION_FAULT (1u << 2)
+#define INTR_DATA_FAULT (1u << 3)
+
+#define STACK_PAINT 0x5ac35ac3u // as in start.S
+#define STACK_FENCE_WORDS 256u
+#define FINISH_TRAPPED 2 // exit code of a trap outside any request
+
+extern uint8_t __arena_start[], __arena_end[];
+extern uint32_t __stack_bottom[], __stack_top[];
+
+// start.S
+extern volatile uint32_t trap_skip;
+extern volatile uint32_t trap_record[3];
+int trap_guarded_call(platform_guarded_fn fn, void *argument, int *result);
+_Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval);
+void vector_copy(void *destination, const void *source, size_t count);
+void vector_fill(void *destination, uint8_t value, size_t count);
+uint32_t vector_elen_bits(void);
+
+static uint32_t vlen_bits;
+static uint32_t elen_bits;
+static bool marks_work;
+
+#define READ_CSR(csr)                                                                                        \
+    ({                                                                                                       \
+        uint32_t value_;                                                                                     \
+        __asm__ volatile("csrr %0, " csr : "=r"(value_));                                                    \
+        value_;                                                                                              \
+    })
+
+static uint32_t register_read(uint32_t address) {
+    return *(volatile uint32_t *)address;
+}
+
+static void register_write(uint32_t address, uint32_t value) {
+    *(volatile uint32_t *)address = value;
+}
+
+// High and low halves of a running 64-bit count make one value only if no carry came between them.
+#define READ_COUNTER(read_high, read_low)                                                                    \
+    ({                                                                                                       \
+        uint32_t high_, low_;                                                                                \
+        do {                                                                                                 \
+            high_ = (read_high);                                                                             \
+            low_ = (read_low);                                                                               \
+        } while (high_ != (read_high));                                                                      \
+        (uint64_t)high_ << 32 | low_;                                                                        \
+    })
+
+// ---- Boot
+
+static void uart_init(void) {
+    register_write(UART_BASE + UART_CR, 0); // the divisors may only change while it is off
+    register_write(UART_BASE + UART_IBRD, 13);
+    register_write(UART_BASE + UART_FBRD, 1); // 24 MHz / (16 * (13 + 1/64)) = 115246 baud
+    register_write(UART_BASE + UART_LCR_H, UART_LCR_H_8N1_FIFO);
+    register_write(UART_BASE + UART_CR, UART_CR_ENABLE_TX_RX);
+}
+
+// mstatus.VS alone does not prove vectors: some cores keep the bits without the unit. So vlenb is asked as
+// well.
+static void probe_vectors(void) {
+    uint32_t vlenb = 0;
+    if ((READ_CSR("mstatus") & 0x600) == 0) return;
+    trap_skip = 1;
+    __asm__ volatile("csrr %0, 0xc22" : "+r"(vlenb));
+    trap_skip = 0;
+    vlen_bits = vlenb * 8;
+    if (vlen_bits != 0) elen_bits = vector_elen_bits();
+}
+
+static void mark(uint32_t event, uint32_t value) {
+    __asm__ volatile(".insn r 0x7b, 4, 0, x0, %0, %1" ::"r"(event), "r"(value) : "memory");
+}
+
+static void probe_marks(void) {
+    trap_skip = 1;
+    mark(0, 0);
+    marks_work = trap_skip != 0; // a trap would have cleared it
+    trap_skip = 0;
+}
+
+void board_init(void) {
+    probe_vectors();
+    probe_marks();
+    uart_init();
+}
+
+uint32_t board_elen_bits(void) {
+    return elen_bits;
+}
+
+bool board_marks(void) {
+    return marks_work;
+}
+
+// ---- Serial port
+
+int platform_uart_read(uint8_t *byte) {
+    if (register_read(UART_BASE + UART_FR) & UART_FR_RXFE) return 0;
+    *byte = (uint8_t)register_read(UART_BASE + UART_DR);
+    return 1;
+}
+
+void platform_uart_write(const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        while (register_read(UART_BASE + UART_FR) & UART_FR_TXFF) {
+        }
+        register_write(UART_BASE + UART_DR, bytes[i]);
+    }
+}
+
+// ---- Time and counters
+
+uint64_t platform_time_us(void) {
+    uint64_t ticks = READ_COUNTER(register_read(CLINT_MTIME_HIGH), register_read(CLINT_MTIME_LOW));
+    return ticks / MTIME_MHZ;
+}
+
+uint64_t platform_instructions(void) {
+    return READ_COUNTER(READ_CSR("minstreth"), READ_CSR("minstret"));
+}
+
+uint64_t platform_cycles(void) {
+    return READ_COUNTER(READ_CSR("mcycleh"), READ_CSR("mcycle"));
+}
+
+void platform_mark(uint32_t event, uint32_t value) {
+    if (marks_work) mark(event, value);
+}
+
+uint32_t platform_vlen_bits(void) {
+    return vlen_bits;
+}
+
+// ---- Memory
+
+void platform_code_barrier(void) {
+    __asm__ volatile("fence.i" ::: "memory");
+}
+
+uint32_t platform_stack_peak(void) {
+    const volatile uint32_t *lowest = __stack_bottom;
+    while (lowest < __stack_top && *lowest == STACK_PAINT)
+        lowest++;
+    return (uint32_t)((uintptr_t)__stack_top - (uintptr_t)lowest);
+}
+
+void platform_fill(void *destination, uint8_t value, size_t count) {
+    if (vlen_bits != 0)
+        vector_fill(destination, value, count);
+    else
+        __builtin_memset(destination, value, count);
+}
+
+void platform_copy(void *destination, const void *source, size_t count) {
+    if (vlen_bits != 0)
+        vector_copy(destination, source, count);
+    else
+        __builtin_memcpy(destination, source, count);
+}
+
+uint8_t *platform_arena(size_t *bytes) {
+    *bytes = (size_t)(__arena_end - __arena_start);
+    return __arena_start;
+}
+
+// ---- Traps
+
+static const char *cause_name(uint32_t mcause) {
+    switch (mcause) {
+    case 0: return "instruction address misaligned";
+    case 1: return "instruction access fault";
+    case 2: return "illegal instruction";
+    case 3: return "breakpoint";
+    case 4: return "load address misaligned";
+    case 5: return "load access fault";
+    case 6: return "store address misaligned";
+    case 7: return "store access fault";
+    case 11: return "environment call";
+    default: return "unexpected cause";
+    }
+}
+
+// The lowest part of the stack is a fence: nothing may have written there. It is mended for the next call.
+static bool stack_overflowed(void) {
+    bool overflowed = false;
+    for (uint32_t i = 0; i < STACK_FENCE_WORDS; i++) {
+        overflowed |= __stack_bottom[i] != STACK_PAINT;
+        __stack_bottom[i] = STACK_PAINT;
+    }
+    return overflowed;
+}
+
+status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
+    if (trap_guarded_call(fn, argument, result))
+        return status_fail(STATUS_TRAP, "mcause %u (%s), mepc 0x%x, mtval 0x%x", trap_record[0],
+                           cause_name(trap_record[0]), trap_record[1], trap_record[2]);
+    if (stack_overflowed())
+        return status_fail(STATUS_STACK_OVERFLOW, "%u bytes are not enough",
+                           (uint32_t)((uintptr_t)__stack_top - (uintptr_t)__stack_bottom));
+    return STATUS_OK;
+}
+
+// Called by start.S on a trap outside any guarded call: says so, raises the fault interrupt and stops the
+// core. Where the simulator's instructions or the control block are missing, start.S skips what traps here.
+_Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval) {
+    status_fail(STATUS_TRAP, "firmware trapped: mcause %u (%s), mepc 0x%x, mtval 0x%x", mcause,
+                cause_name(mcause), mepc, mtval);
+    // simprint: rd is the level (0 = error), rs1 the text, rs2 a number
+    __asm__ volatile(".insn r 0x7b, 0, 0, x0, %0, %1" ::"r"(status_message()), "r"(mcause) : "memory");
+    register_write(CONTROL_BLOCK_INTR_TEST, mcause <= 2 ? INTR_INSTRUCTION_FAULT : INTR_DATA_FAULT);
+    __asm__ volatile(".insn r 0x7b, 3, 0, x0, %0, x0" ::"r"(FINISH_TRAPPED)); // finish
+    for (;;)
+        __asm__ volatile("wfi");
+}

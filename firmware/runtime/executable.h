@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels: loads their ELF into the arena, relocates it, and reads IREE's executable library from it.
+#ifndef SPRINGBOK_EXECUTABLE_H
+#define SPRINGBOK_EXECUTABLE_H
+
+#include "library.h"
+#include "memory.h"
+#include "object.h"
+#include "status.h"
+
+#define EXECUTABLE_FORMAT "embedded-elf-riscv_32"
+
+typedef struct executable {
+    object_t object;
+    struct executable *next;
+    library_t library;
+    uint32_t first_ordinal; // of its exports among those of all executables
+} executable_t;
+
+// Loads the ELF in `data`, which is only read. Everything is checked: class, machine, flags, extensions,
+// vector length, segments, relocations, symbols, library version and tables.
+status_t executable_load(memory_t *memory, span_t data, executable_t **result);
+
+// STATUS_HAL_EXPORT if the executable has no function of that name.
+status_t executable_find(const executable_t *executable, span_t name, uint32_t *ordinal);
+
+#endif

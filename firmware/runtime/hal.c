@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hal.h"
+
+#include "opcodes.h"
+#include "platform.h"
+
+// The only encoding of tensors that the compiler emits for this chip: dense, row-major.
+#define ENCODING_DENSE 1
+
+// ---- Operands and results of a call
+
+static uint32_t get_i32(const call_t *call, uint32_t operand) {
+    return call->i32[call->operands[operand]];
+}
+
+static uint64_t get_i64(const call_t *call, uint32_t operand) {
+    const uint32_t *pair = &call->i32[call->operands[operand]];
+    return pair[0] | (uint64_t)pair[1] << 32;
+}
+
+// The operand's object, which stays the caller's.
+static status_t get_object(const call_t *call, uint32_t operand, uint32_t type, object_t **object) {
+    *object = call->refs[call->operands[operand] & REGISTER_INDEX];
+    return object_check(*object, type);
+}
+
+static status_t get_buffer(const call_t *call, uint32_t operand, buffer_t **buffer) {
+    object_t *object;
+    status_t status = get_object(call, operand, OBJECT_BUFFER, &object);
+    *buffer = (buffer_t *)object;
+    return status;
+}
+
+static status_t get_view(const call_t *call, uint32_t operand, view_t **view) {
+    object_t *object;
+    status_t status = get_object(call, operand, OBJECT_VIEW, &object);
+    *view = (view_t *)object;
+    return status;
+}
+
+static void set_i32(call_t *call, uint32_t result, uint32_t value) {
+    call->i32[call->results[result]] = value;
+}
+
+static void set_i64(call_t *call, uint32_t result, uint64_t value) {
+    uint32_t *pair = &call->i32[call->results[result]];
+    pair[0] = (uint32_t)value;
+    pair[1] = (uint32_t)(value >> 32);
+}
+
+// ---- hal_inline: buffers
+
+// A buffer and its storage are one object, so both results are the same.
+static status_t return_both(call_t *call, buffer_t *buffer) {
+    object_retain(&buffer->object);
+    call->references[0] = call->references[1] = &buffer->object;
+    return STATUS_OK;
+}
+
+static status_t buffer_allocate(call_t *call) {
+    buffer_t *buffer;
+    RETURN_IF_ERROR(buffer_create(call->hal->memory, get_i64(call, 1), get_i32(call, 0), &buffer));
+    return return_both(call, buffer);
+}
+
+static status_t buffer_allocate_initialized(call_t *call) {
+    buffer_t *source, *buffer;
+    uint64_t offset = get_i64(call, 2), length = get_i64(call, 3);
+    uint8_t *data;
+    RETURN_IF_ERROR(get_buffer(call, 1, &source));
+    RETURN_IF_ERROR(buffer_range(source, offset, length, &data));
+    RETURN_IF_ERROR(buffer_create(call->hal->memory, length, get_i32(call, 0), &buffer));
+    platform_copy(buffer->data, data, buffer->length);
+    return return_both(call, buffer);
+}
+
+// buffer.wrap and buffer.subspan.
+static status_t buffer_window(call_t *call) {
+    buffer_t *source, *buffer;
+    RETURN_IF_ERROR(get_buffer(call, 0, &source));
+    RETURN_IF_ERROR(buffer_subspan(call->hal->memory, source, get_i64(call, 1), get_i64(call, 2), &buffer));
+    call->references[0] = &buffer->object;
+    return STATUS_OK;
+}
+
+static status_t buffer_length(call_t *call) {
+    buffer_t *buffer;
+    RETURN_IF_ERROR(get_buffer(call, 0, &buffer));
+    set_i64(call, 0, buffer->length);
+    return STATUS_OK;
+}
+
+static status_t buffer_storage(call_t *call) {
+    buffer_t *buffer;
+    RETURN_IF_ERROR(get_buffer(call, 0, &buffer));
+    object_retain(&buffer->object);
+    call->references[0] = &buffer->object;
+    return STATUS_OK;
+}
+
+// ---- hal_inline: buffer views
+
+// Reads `rank` dimensions from operands at `first`; the tensor must fit the buffer.
+static status_t set_shape(const call_t *call, uint32_t first, uint32_t rank, view_t *view) {
+    uint64_t bytes = element_bytes(view->element_type);
+    for (uint32_t i = 0; i < rank; i++) {
+        uint64_t dim = get_i64(call, first + i);
+        if (dim > INT32_MAX) return status_fail(STATUS_VM_RANGE, "dimension %u is %U", i, dim);
+        view->dims[i] = (uint32_t)dim;
+        bytes *= dim;
+        if (bytes > view->buffer->length)
+            return status_fail(STATUS_HAL_SHAPE, "a tensor of at least %U bytes in a buffer of %u", bytes,
+                               view->buffer->length);
+    }
+    view->rank = rank;
+    return STATUS_OK;
+}
+
+static status_t buffer_view_create(call_t *call) {
+    buffer_t *source, *window;
+    uint32_t rank = call->operand_count - 5;
+    if (rank > MAX_RANK)
+        return status_fail(STATUS_HAL_SHAPE, "a tensor of %u dimensions, at most %u", rank,
+                           (uint32_t)MAX_RANK);
+    if (get_i32(call, 4) != ENCODING_DENSE)
+        return status_fail(STATUS_HAL_SHAPE, "tensor encoding %u is not supported", get_i32(call, 4));
+    RETURN_IF_ERROR(get_buffer(call, 0, &source));
+    RETURN_IF_ERROR(buffer_subspan(call->hal->memory, source, get_i64(call, 1), get_i64(call, 2), &window));
+    view_t *view;
+    status_t status = view_create(call->hal->memory, window, &view);
+    object_release(call->hal->memory, &window->object); // the view holds it now
+    RETURN_IF_ERROR(status);
+    view->element_type = get_i32(call, 3);
+    status = set_shape(call, 5, rank, view);
+    if (status != STATUS_OK) {
+        object_release(call->hal->memory, &view->object);
+        return status;
+    }
+    call->references[0] = &view->object;
+    return STATUS_OK;
+}
+
+static status_t shape_mismatch(const call_t *call, const char *what, uint32_t got, uint32_t expected) {
+    buffer_t *message;
+    RETURN_IF_ERROR(get_buffer(call, 1, &message));
+    span_t name = {.data = message->data, .length = message->length};
+    return status_fail(STATUS_HAL_SHAPE, "%s: %s is 0x%x, the model expects 0x%x",
+                       span_printable(name, (char[32]){0}, 32), what, got, expected);
+}
+
+static status_t buffer_view_assert(call_t *call) {
+    view_t *view;
+    RETURN_IF_ERROR(get_view(call, 0, &view));
+    uint32_t rank = call->operand_count - 4;
+    if (view->element_type != get_i32(call, 2))
+        return shape_mismatch(call, "the element type", view->element_type, get_i32(call, 2));
+    if (get_i32(call, 3) != ENCODING_DENSE)
+        return shape_mismatch(call, "the encoding", ENCODING_DENSE, get_i32(call, 3));
+    if (view->rank != rank) return shape_mismatch(call, "the rank", view->rank, rank);
+    for (uint32_t i = 0; i < rank; i++)
+        if (view->dims[i] != get_i64(call, 4 + i))
+            return shape_mismatch(call, "a dimension", view->dims[i], (uint32_t)get_i64(call, 4 + i));
+    return STATUS_OK;
+}
+
+static status_t buffer_view_buffer(call_t *call) {
+    view_t *view;
+    RETURN_IF_ERROR(get_view(call, 0, &view));
+    object_retain(&view->buffer->object);
+    call->references[0] = &view->buffer->object;
+    return STATUS_OK;
+}
+
+static status_t buffer_view_element_type(call_t *call) {
+    view_t *view;
+    RETURN_IF_ERROR(get_view(call, 0, &view));
+    set_i32(call, 0, view->element_type);
+    return STATUS_OK;
+}
+
+static status_t buffer_view_encoding_type(call_t *call) {
+    view_t *view;
+    RETURN_IF_ERROR(get_view(call, 0, &view));
+    set_i32(call, 0, ENCODING_DENSE);
+    return STATUS_OK;
+}
+
+static status_t buffer_view_rank(call_t *call) {
+    view_t *view;
+    RETURN_IF_ERROR(get_view(call, 0, &view));
+    set_i32(call, 0, view->rank);
+    return STATUS_OK;
+}
+
+static status_t buffer_view_dim(call_t *call) {
+    view_t *view;
+    uint32_t index = get_i32(call, 1);
+    RETURN_IF_ERROR(get_view(call, 0, &view));
+    if (index >= view->rank) return status_fail(STATUS_VM_RANGE, "dimension %u of %u", index, view->rank);
+    set_i64(call, 0, view->dims[index]);
+    return STATUS_OK;
+}
+
+// There is nobody to read a trace.
+static status_t buffer_view_trace(call_t *call) {
+    (void)call;
+    return STATUS_OK;
+}
+
+// No key is known: (ok, value) is (0, 0).
+static status_t device_query_i64(call_t *call) {
+    set_i32(call, 0, 0);
+    set_i64(call, 1, 0);
+    return STATUS_OK;
+}
+
+// ---- hal_loader
+
+static status_t executable_query_support(call_t *call) {
+    buffer_t *format;
+    RETURN_IF_ERROR(get_buffer(call, 0, &format));
+    set_i32(call, 0,
+            span_equals((span_t){.data = format->data, .length = format->length}, EXECUTABLE_FORMAT));
+    return STATUS_OK;
+}
+
+// Makes room for the exports of one more executable.
+static status_t extend_profile(hal_t *hal, executable_t *executable) {
+    const library_t *library = &executable->library;
+    uint32_t count = hal->dispatch_count + library->export_count;
+    void *block;
+    RETURN_IF_ERROR(
+        memory_allocate_zeroed(hal->memory, count * sizeof *hal->dispatches, "the profile", &block));
+    dispatch_profile_t *dispatches = block;
+    if (hal->dispatch_count != 0)
+        platform_copy(dispatches, hal->dispatches, hal->dispatch_count * sizeof *dispatches);
+    for (uint32_t i = 0; i < library->export_count; i++)
+        dispatches[hal->dispatch_count + i].name = library->exports[i].name;
+    memory_free(hal->memory, hal->dispatches);
+    executable->first_ordinal = hal->dispatch_count;
+    hal->dispatches = dispatches;
+    hal->dispatch_count = count;
+    return STATUS_OK;
+}
+
+// Constants that are names of the executable's functions learn their ordinals now, so that no inference
+// searches.
+static void resolve_names(module_t *module, const executable_t *executable) {
+    for (uint32_t i = 0; i < module->rodata_count; i++) {
+        buffer_t *name = &module->rodata[i];
+        for (uint32_t k = 0; k < executable->library.export_count && name->resolved == NULL; k++) {
+            if (!span_equals((span_t){.data = name->data, .length = name->length},
+                             executable->library.exports[k].name))
+                continue;
+            name->resolved = &executable->object;
+            name->ordinal = k;
+        }
+    }
+}
+
+static status_t executable_load_import(call_t *call) {
+    hal_t *hal = call->hal;
+    buffer_t *format, *data;
+    RETURN_IF_ERROR(get_buffer(call, 0, &format));
+    RETURN_IF_ERROR(get_buffer(call, 1, &data));
+    const object_t *constants = call->refs[call->operands[2] & REGISTER_INDEX];
+    if (!span_equals((span_t){.data = format->data, .length = format->length}, EXECUTABLE_FORMAT))
+        return status_fail(STATUS_ELF_FORMAT, "kernels of another format than " EXECUTABLE_FORMAT);
+    if (constants != NULL)
+        return status_fail(STATUS_LIBRARY_FORMAT, "executable constants are not supported");
+    executable_t *executable;
+    RETURN_IF_ERROR(
+        executable_load(hal->memory, (span_t){.data = data->data, .length = data->length}, &executable));
+    // The list keeps the kernels until unload: the profile shows their names.
+    executable_t **end = &hal->executables;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = executable;
+    RETURN_IF_ERROR(extend_profile(hal, executable));
+    resolve_names(hal->module, executable);
+    object_retain(&executable->object);
+    call->references[0] = &executable->object;
+    return STATUS_OK;
+}
+
+static status_t executable_lookup_function(call_t *call) {
+    object_t *executable;
+    buffer_t *name;
+    RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &executable));
+    RETURN_IF_ERROR(get_buffer(call, 1, &name));
+    if (name->resolved != executable) {
+        RETURN_IF_ERROR(executable_find((executable_t *)executable,
+                                        (span_t){.data = name->data, .length = name->length},
+                                        &name->ordinal));
+        name->resolved = name->read_only ? executable : NULL; // other bytes may change
+    }
+    set_i64(call, 0, name->ordinal);
+    return STATUS_OK;
+}
+
+static status_t get_bindings(const call_t *call, uint32_t first, uint32_t count, dispatch_t *dispatch) {
+    for (uint32_t i = 0, operand = first; i < count; i++, operand += 3) {
+        buffer_t *buffer;
+        RETURN_IF_ERROR(get_buffer(call, operand, &buffer));
+        uint64_t length = get_i64(call, operand + 2);
+        RETURN_IF_ERROR(buffer_range(buffer, get_i64(call, operand + 1), length, &dispatch->bindings[i]));
+        dispatch->binding_lengths[i] = (size_t)length;
+    }
+    return STATUS_OK;
+}
+
+// Operand 1 and the segments of a dispatch, against the export that it names.
+static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal) {
+    uint64_t function = get_i64(call, 1);
+    if (function >= library->export_count)
+        return status_fail(STATUS_HAL_EXPORT, "dispatch of function %U of %u", function,
+                           library->export_count);
+    *ordinal = (uint32_t)function;
+    const export_t *entry = &library->exports[*ordinal];
+    if (call->segments[5] != entry->constant_count || call->segments[6] != entry->binding_count)
+        return status_fail(STATUS_HAL_DISPATCH, "%s: %u constants and %u bindings instead of %u and %u",
+                           entry->name, (uint32_t)call->segments[5], (uint32_t)call->segments[6],
+                           (uint32_t)entry->constant_count, (uint32_t)entry->binding_count);
+    return STATUS_OK;
+}
+
+static status_t set_workgroups(const call_t *call, dispatch_t *dispatch) {
+    uint64_t total = 1;
+    for (uint32_t i = 0; i < 3; i++) {
+        dispatch->workgroups[i] = get_i32(call, 2 + i);
+        if (__builtin_mul_overflow(total, dispatch->workgroups[i], &total)) total = UINT64_MAX;
+    }
+    if (dispatch->workgroups[2] > UINT16_MAX || total > UINT32_MAX)
+        return status_fail(STATUS_HAL_DISPATCH, "%u x %u x %u workgroups", dispatch->workgroups[0],
+                           dispatch->workgroups[1], dispatch->workgroups[2]);
+    if (total > call->hal->workgroup_budget)
+        return status_fail(STATUS_VM_BUDGET, "%U more workgroups, %U are left", total,
+                           call->hal->workgroup_budget);
+    call->hal->workgroup_budget -= total;
+    return STATUS_OK;
+}
+
+static status_t executable_dispatch(call_t *call) {
+    object_t *object;
+    dispatch_t dispatch;
+    uint32_t constants[LIBRARY_MAX_CONSTANTS];
+    uint32_t ordinal;
+    RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &object));
+    const executable_t *executable = (executable_t *)object;
+    RETURN_IF_ERROR(find_export(call, &executable->library, &ordinal));
+    const export_t *entry = &executable->library.exports[ordinal];
+    RETURN_IF_ERROR(set_workgroups(call, &dispatch));
+    for (uint32_t i = 0; i < entry->constant_count; i++)
+        constants[i] = get_i32(call, 5 + i);
+    dispatch.constants = constants;
+    RETURN_IF_ERROR(get_bindings(call, 5 + entry->constant_count, entry->binding_count, &dispatch));
+
+    uint32_t number = executable->first_ordinal + ordinal;
+    dispatch_profile_t *profile = &call->hal->dispatches[number];
+    platform_mark(MARK_DISPATCH_BEGIN, number);
+    uint64_t instructions = platform_instructions(), cycles = platform_cycles();
+    status_t status = library_dispatch(&executable->library, entry, &dispatch);
+    profile->cycles += platform_cycles() - cycles;
+    profile->instructions += platform_instructions() - instructions;
+    platform_mark(MARK_DISPATCH_END, number);
+    profile->calls++;
+    profile->workgroups += dispatch.workgroups[0] * dispatch.workgroups[1] * dispatch.workgroups[2];
+    return status;
+}
+
+// ---- The table of imports
+
+static const import_t imports[] = {
+    {"hal_inline.buffer.allocate", "0iI_rr", 2, buffer_allocate},
+    {"hal_inline.buffer.allocate.initialized", "0irII_rr", 2, buffer_allocate_initialized},
+    {"hal_inline.buffer.wrap", "0rII_r", 1, buffer_window},
+    {"hal_inline.buffer.subspan", "0rII_r", 1, buffer_window},
+    {"hal_inline.buffer.length", "0r_I", 0, buffer_length},
+    {"hal_inline.buffer.storage", "0r_r", 1, buffer_storage},
+    {"hal_inline.buffer_view.create", "0rIIiiCID_r", 1, buffer_view_create},
+    {"hal_inline.buffer_view.assert", "0rriiCID_v", 0, buffer_view_assert},
+    {"hal_inline.buffer_view.buffer", "0r_r", 1, buffer_view_buffer},
+    {"hal_inline.buffer_view.element_type", "0r_i", 0, buffer_view_element_type},
+    {"hal_inline.buffer_view.encoding_type", "0r_i", 0, buffer_view_encoding_type},
+    {"hal_inline.buffer_view.rank", "0r_i", 0, buffer_view_rank},
+    {"hal_inline.buffer_view.dim", "0ri_I", 0, buffer_view_dim},
+    {"hal_inline.buffer_view.trace", "0rCrD_v", 0, buffer_view_trace},
+    {"hal_inline.device.query.i64", "0rr_iI", 0, device_query_i64},
+    {"hal_loader.executable.query_support", "0r_i", 0, executable_query_support},
+    {"hal_loader.executable.load", "0rrr_r", 1, executable_load_import},
+    {"hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 0, executable_dispatch},
+    {"hal_loader.executable.lookup.function", "0rr_I", 0, executable_lookup_function},
+};
+
+const import_t *hal_find_import(span_t name) {
+    for (uint32_t i = 0; i < sizeof imports / sizeof *imports; i++)
+        if (span_equals(name, imports[i].name)) return &imports[i];
+    return NULL;
+}
+
+int hal_module_version(span_t name) {
+    if (span_equals(name, "hal_inline")) return 0;
+    if (span_equals(name, "hal_loader")) return 1;
+    return -1;
+}
+
+void hal_initialize(hal_t *hal, memory_t *memory, module_t *module) {
+    *hal = (hal_t){.memory = memory, .module = module, .workgroup_budget = UINT64_MAX};
+}
+
+void hal_reset_profile(hal_t *hal) {
+    for (uint32_t i = 0; i < hal->dispatch_count; i++) {
+        dispatch_profile_t *profile = &hal->dispatches[i];
+        *profile = (dispatch_profile_t){.name = profile->name};
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Executes verified bytecode.
+#ifndef SPRINGBOK_INTERPRETER_H
+#define SPRINGBOK_INTERPRETER_H
+
+#include "hal.h"
+#include "memory.h"
+#include "module.h"
+
+typedef struct frame frame_t;
+
+typedef struct {
+    module_t *module;
+    memory_t *memory;
+    hal_t *hal;
+    uint8_t *stack; // frames of the functions that are running
+    uint8_t *stack_end;
+    frame_t *frame;  // the innermost; NULL when nothing runs
+    uint64_t budget; // branches and calls that the invocation may still take
+} interpreter_t;
+
+// Allocates a stack for frames that suits the module.
+status_t interpreter_initialize(interpreter_t *interpreter, module_t *module, hal_t *hal, memory_t *memory);
+
+// Runs function `ordinal`, whose arguments and results must all be references. Arguments stay the caller's;
+// results are the caller's from then on, one reference each. On an error nothing is returned, and everything
+// that the functions held is released. `operation_budget` limits branches, calls and workgroups, each; 0 = no
+// limit.
+status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint64_t operation_budget,
+                            object_t *const *arguments, object_t **results);
+
+#endif

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "library.h"
+
+// Offsets in iree_hal_executable_library_v0_t and in what it points to.
+enum {
+    LIBRARY_HEADER = 0,
+    LIBRARY_IMPORT_COUNT = 4,
+    LIBRARY_EXPORT_COUNT = 12,
+    LIBRARY_EXPORT_FUNCTIONS = 16,
+    LIBRARY_EXPORT_ATTRIBUTES = 20,
+    LIBRARY_EXPORT_NAMES = 32,
+    LIBRARY_CONSTANT_COUNT = 52,
+    LIBRARY_BYTES = 64,
+    HEADER_VERSION = 0,
+    HEADER_FEATURES = 8,
+    HEADER_SANITIZER = 12,
+    HEADER_BYTES = 16,
+    ATTRIBUTES_LOCAL_MEMORY_PAGES = 8,
+    ATTRIBUTES_CONSTANT_COUNT = 10,
+    ATTRIBUTES_BINDING_COUNT = 11,
+    ATTRIBUTES_WORKGROUP_X = 12,
+    ATTRIBUTES_WORKGROUP_Y = 16,
+    ATTRIBUTES_WORKGROUP_Z = 20,
+    ATTRIBUTES_BYTES = 64,
+};
+
+#define MAX_EXPORTS 4096
+
+// The image's bytes at an address that the kernels use; NULL if they are not all inside.
+static const uint8_t *at(const image_t *image, uint32_t address, uint32_t bytes) {
+    uint32_t offset = address - image->address;
+    if (address % 4 != 0 || offset > image->size || bytes > image->size - offset) return NULL;
+    return image->data + offset;
+}
+
+static status_t malformed(const char *what, uint32_t index) {
+    return status_fail(STATUS_LIBRARY_FORMAT, "%s of export %u lies outside the kernels' image", what, index);
+}
+
+static status_t check_header(const image_t *image, const uint8_t *library) {
+    const uint8_t *header = at(image, read_u32(library + LIBRARY_HEADER), HEADER_BYTES);
+    if (header == NULL)
+        return status_fail(STATUS_LIBRARY_FORMAT, "the library's header lies outside its image");
+    if (read_u32(header + HEADER_VERSION) != LIBRARY_VERSION)
+        return status_fail(STATUS_LIBRARY_VERSION,
+                           "library version %u, this runtime needs %u: compile with IREE 3.13",
+                           read_u32(header + HEADER_VERSION), (uint32_t)LIBRARY_VERSION);
+    if (read_u32(header + HEADER_SANITIZER) != 0 || read_u32(header + HEADER_FEATURES) != 0)
+        return status_fail(STATUS_LIBRARY_FORMAT, "the kernels need a sanitizer (%u) or features (0x%x)",
+                           read_u32(header + HEADER_SANITIZER), read_u32(header + HEADER_FEATURES));
+    if (read_u32(library + LIBRARY_IMPORT_COUNT) != 0)
+        return status_fail(STATUS_LIBRARY_FORMAT,
+                           "the kernels import %u functions, this runtime has none for them",
+                           read_u32(library + LIBRARY_IMPORT_COUNT));
+    if (read_u32(library + LIBRARY_CONSTANT_COUNT) != 0)
+        return status_fail(STATUS_LIBRARY_FORMAT,
+                           "the kernels need %u executable constants, which are not supported",
+                           read_u32(library + LIBRARY_CONSTANT_COUNT));
+    return STATUS_OK;
+}
+
+static status_t read_name(const image_t *image, uint32_t address, uint32_t index, const char **name) {
+    uint32_t offset = address - image->address;
+    *name = (const char *)image->data + offset;
+    for (; offset < image->size; offset++)
+        if (image->data[offset] == 0) return STATUS_OK;
+    return malformed("the name", index);
+}
+
+static status_t read_exports(library_t *library, const uint8_t *structure) {
+    const image_t *image = &library->image;
+    uint32_t count = library->export_count;
+    const uint8_t *functions = at(image, read_u32(structure + LIBRARY_EXPORT_FUNCTIONS), 4 * count);
+    const uint8_t *names = at(image, read_u32(structure + LIBRARY_EXPORT_NAMES), 4 * count);
+    const uint8_t *attributes =
+        at(image, read_u32(structure + LIBRARY_EXPORT_ATTRIBUTES), ATTRIBUTES_BYTES * count);
+    if (functions == NULL || names == NULL || attributes == NULL) return malformed("a table", 0);
+    for (uint32_t i = 0; i < count; i++, attributes += ATTRIBUTES_BYTES) {
+        export_t *entry = &library->exports[i];
+        entry->function = read_u32(functions + 4 * i);
+        uint32_t offset = entry->function - image->address;
+        if (entry->function % 4 != 0 || offset < image->code_begin || offset >= image->code_end)
+            return malformed("the code", i);
+        RETURN_IF_ERROR(read_name(image, read_u32(names + 4 * i), i, &entry->name));
+        entry->local_memory_pages = read_u16(attributes + ATTRIBUTES_LOCAL_MEMORY_PAGES);
+        entry->constant_count = attributes[ATTRIBUTES_CONSTANT_COUNT];
+        entry->binding_count = attributes[ATTRIBUTES_BINDING_COUNT];
+        entry->workgroup_size[0] = read_u32(attributes + ATTRIBUTES_WORKGROUP_X);
+        entry->workgroup_size[1] = read_u32(attributes + ATTRIBUTES_WORKGROUP_Y);
+        entry->workgroup_size[2] = read_u16(attributes + ATTRIBUTES_WORKGROUP_Z);
+        if (entry->constant_count > LIBRARY_MAX_CONSTANTS || entry->binding_count > LIBRARY_MAX_BINDINGS)
+            return status_fail(STATUS_LIBRARY_FORMAT,
+                               "export %u has %u constants and %u bindings, at most %u and %u", i,
+                               (uint32_t)entry->constant_count, (uint32_t)entry->binding_count,
+                               (uint32_t)LIBRARY_MAX_CONSTANTS, (uint32_t)LIBRARY_MAX_BINDINGS);
+    }
+    return STATUS_OK;
+}
+
+status_t library_read(library_t *library, uint32_t address) {
+    const uint8_t *structure = at(&library->image, address, LIBRARY_BYTES);
+    if (structure == NULL)
+        return status_fail(STATUS_LIBRARY_FORMAT, "the library at 0x%x lies outside its image", address);
+    RETURN_IF_ERROR(check_header(&library->image, structure));
+    library->export_count = read_u32(structure + LIBRARY_EXPORT_COUNT);
+    if (library->export_count > MAX_EXPORTS)
+        return status_fail(STATUS_LIBRARY_FORMAT, "%u exports, at most %u", library->export_count,
+                           (uint32_t)MAX_EXPORTS);
+    return library->exports != NULL ? read_exports(library, structure) : STATUS_OK;
+}
+
+#ifdef __riscv
+
+// iree_hal_executable_environment_v0_t. The kernels use nothing of it.
+typedef struct {
+    const uint32_t *constants;
+    void *import_thunk;
+    const void *import_functions;
+    const void **import_contexts;
+    uint64_t processor[8];
+} environment_t;
+
+// iree_hal_executable_dispatch_state_v0_t.
+typedef struct {
+    uint32_t workgroup_size_x, workgroup_size_y;
+    uint16_t workgroup_size_z, constant_count;
+    uint32_t workgroup_count_x, workgroup_count_y;
+    uint16_t workgroup_count_z;
+    uint8_t max_concurrency, binding_count;
+    const uint32_t *constants;
+    uint8_t *const *bindings;
+    const size_t *binding_lengths;
+} dispatch_state_t;
+
+// iree_hal_executable_workgroup_state_v0_t.
+typedef struct {
+    uint32_t x, y;
+    uint16_t z, reserved;
+    uint32_t processor;
+    void *local_memory;
+    uint32_t local_memory_bytes;
+} workgroup_state_t;
+
+_Static_assert(sizeof(environment_t) == 80, "environment of ABI 0.6");
+_Static_assert(sizeof(dispatch_state_t) == 36, "dispatch state of ABI 0.6");
+_Static_assert(sizeof(workgroup_state_t) == 24, "workgroup state of ABI 0.6");
+
+typedef const uint32_t *(*query_fn)(uint32_t version, const environment_t *environment);
+typedef int (*kernel_fn)(const environment_t *, const dispatch_state_t *, const workgroup_state_t *);
+
+static const environment_t environment;
+
+uint32_t library_address(const uint8_t *data) {
+    return (uint32_t)data;
+}
+
+status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
+    (void)image;
+    *address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &environment);
+    if (*address == 0)
+        return status_fail(STATUS_LIBRARY_VERSION,
+                           "the kernels do not offer library version %u: compile with IREE 3.13",
+                           (uint32_t)LIBRARY_VERSION);
+    return STATUS_OK;
+}
+
+status_t library_dispatch(const library_t *library, const export_t *entry, const dispatch_t *dispatch) {
+    const dispatch_state_t state = {.workgroup_size_x = entry->workgroup_size[0],
+                                    .workgroup_size_y = entry->workgroup_size[1],
+                                    .workgroup_size_z = (uint16_t)entry->workgroup_size[2],
+                                    .constant_count = entry->constant_count,
+                                    .workgroup_count_x = dispatch->workgroups[0],
+                                    .workgroup_count_y = dispatch->workgroups[1],
+                                    .workgroup_count_z = (uint16_t)dispatch->workgroups[2],
+                                    .max_concurrency = 1,
+                                    .binding_count = entry->binding_count,
+                                    .constants = dispatch->constants,
+                                    .bindings = dispatch->bindings,
+                                    .binding_lengths = dispatch->binding_lengths};
+    workgroup_state_t workgroup = {.local_memory = library->local_memory,
+                                   .local_memory_bytes = library->local_memory_bytes};
+    kernel_fn kernel = (kernel_fn)entry->function;
+    for (uint32_t z = 0; z < dispatch->workgroups[2]; z++) {
+        workgroup.z = (uint16_t)z;
+        for (uint32_t y = 0; y < dispatch->workgroups[1]; y++) {
+            workgroup.y = y;
+            for (uint32_t x = 0; x < dispatch->workgroups[0]; x++) {
+                workgroup.x = x;
+                int result = kernel(&environment, &state, &workgroup);
+                if (result != 0)
+                    return status_fail(STATUS_HAL_KERNEL, "%s returned %d in workgroup %u, %u, %u",
+                                       entry->name, result, x, y, z);
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+#else
+
+uint32_t library_address(const uint8_t *data) {
+    (void)data;
+    return 0x10000; // never 0, so that a null pointer in the image stays outside it
+}
+
+// The query function cannot run here: takes the first word that points to a header of our version, and is
+// followed by tables inside the image.
+status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
+    (void)query;
+    uint32_t versions[2] = {0, 0}; // a header of another version, for the message
+    for (uint32_t offset = 0; offset + LIBRARY_BYTES <= image->size; offset += 4) {
+        const uint8_t *structure = image->data + offset;
+        const uint8_t *header = at(image, read_u32(structure), HEADER_BYTES);
+        if (header == NULL) continue;
+        uint32_t count = read_u32(structure + LIBRARY_EXPORT_COUNT);
+        if (count == 0 || count > MAX_EXPORTS) continue;
+        if (at(image, read_u32(structure + LIBRARY_EXPORT_FUNCTIONS), 4 * count) == NULL) continue;
+        if (at(image, read_u32(structure + LIBRARY_EXPORT_ATTRIBUTES), ATTRIBUTES_BYTES * count) == NULL)
+            continue;
+        if (read_u32(header) == LIBRARY_VERSION) {
+            *address = image->address + offset;
+            return STATUS_OK;
+        }
+        versions[0] = 1;
+        versions[1] = read_u32(header);
+    }
+    if (versions[0] != 0)
+        return status_fail(STATUS_LIBRARY_VERSION, "library version %u, this runtime needs %u", versions[1],
+                           (uint32_t)LIBRARY_VERSION);
+    return status_fail(STATUS_LIBRARY_FORMAT, "the kernels hold no library");
+}
+
+// Reads every byte of every binding and constant, and fills the last binding with what follows from them.
+status_t library_dispatch(const library_t *library, const export_t *entry, const dispatch_t *dispatch) {
+    (void)library;
+    uint32_t hash = 2166136261u;
+    for (const char *c = entry->name; *c != 0; c++)
+        hash = (hash ^ (uint8_t)*c) * 16777619u;
+    for (uint32_t i = 0; i < entry->constant_count; i++)
+        hash = (hash ^ dispatch->constants[i]) * 16777619u;
+    for (uint32_t i = 0; i < entry->binding_count; i++)
+        for (size_t k = 0; k < dispatch->binding_lengths[i]; k++)
+            hash = (hash ^ dispatch->bindings[i][k]) * 16777619u;
+    if (entry->binding_count == 0) return STATUS_OK;
+    uint32_t last = entry->binding_count - 1u;
+    for (size_t k = 0; k < dispatch->binding_lengths[last]; k++) {
+        hash = hash * 1664525u + 1013904223u;
+        dispatch->bindings[last][k] = (uint8_t)(hash >> 24);
+    }
+    return STATUS_OK;
+}
+
+#endif

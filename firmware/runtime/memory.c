@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory.h"
+
+#include <stdbool.h>
+
+#include "platform.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
+// Under the address sanitizer the arena is one object, so the heap itself marks what may be touched.
+#ifdef __SANITIZE_ADDRESS__
+void __asan_poison_memory_region(void const volatile *address, size_t bytes);
+void __asan_unpoison_memory_region(void const volatile *address, size_t bytes);
+#define POISON(address, bytes) __asan_poison_memory_region(address, bytes)
+#define UNPOISON(address, bytes) __asan_unpoison_memory_region(address, bytes)
+#else
+#define POISON(address, bytes) ((void)0)
+#define UNPOISON(address, bytes) ((void)0)
+#endif
+
+#define GRANULE MEMORY_ALIGNMENT
+#define HEADER 16
+#define LARGEST ((size_t)0x7fffff00)
+
+// The 16 bytes before each payload. A free block's payload holds its neighbours in the free list.
+struct memory_block {
+    uint32_t size;     // of header and payload, a multiple of GRANULE
+    uint32_t previous; // size of the block before it in the arena; 0 for the first
+    uint32_t used;
+    uint32_t reserved;
+};
+
+typedef struct {
+    memory_block_t *next;
+    memory_block_t *previous;
+} links_t;
+
+_Static_assert(sizeof(memory_block_t) == HEADER, "the header ends where the payload begins");
+
+static links_t *links(memory_block_t *block) {
+    return (links_t *)(block + 1);
+}
+
+static memory_block_t *following(memory_block_t *block) {
+    return (memory_block_t *)((uint8_t *)block + block->size);
+}
+
+static memory_block_t *preceding(memory_block_t *block) {
+    return (memory_block_t *)((uint8_t *)block - block->previous);
+}
+
+static void list_insert(memory_t *memory, memory_block_t *block) {
+    UNPOISON(links(block), sizeof(links_t));
+    block->used = false;
+    *links(block) = (links_t){.next = memory->free_list};
+    if (memory->free_list != NULL) links(memory->free_list)->previous = block;
+    memory->free_list = block;
+}
+
+static void list_remove(memory_t *memory, memory_block_t *block) {
+    links_t *own = links(block);
+    if (own->next != NULL) links(own->next)->previous = own->previous;
+    if (own->previous != NULL)
+        links(own->previous)->next = own->next;
+    else
+        memory->free_list = own->next;
+}
+
+void memory_initialize(memory_t *memory, uint8_t *arena, size_t bytes) {
+    *memory = (memory_t){0};
+    // The first payload is aligned; its header and the end marker take what lies around.
+    size_t skip = -((uintptr_t)arena + HEADER) % GRANULE;
+    if (bytes < skip + GRANULE + HEADER) return;
+    UNPOISON(arena, bytes);
+    size_t size = (bytes - skip - HEADER) & ~(size_t)(GRANULE - 1);
+    if (size > LARGEST) size = LARGEST & ~(size_t)(GRANULE - 1);
+    memory_block_t *first = (memory_block_t *)(arena + skip);
+    *first = (memory_block_t){.size = (uint32_t)size};
+    memory->end = following(first);
+    *memory->end = (memory_block_t){.previous = (uint32_t)size, .used = true};
+    memory->statistics.capacity = size;
+    POISON(first + 1, size - HEADER);
+    list_insert(memory, first);
+}
+
+void memory_release(memory_t *memory) {
+    if (memory->end != NULL)
+        UNPOISON((uint8_t *)memory->end - memory->statistics.capacity, memory->statistics.capacity);
+    memory->end = NULL;
+    memory->free_list = NULL;
+}
+
+// Cuts `size` bytes off the front of a block that is in no list; the rest becomes a block of its own.
+static memory_block_t *split(memory_block_t *block, uint32_t size) {
+    memory_block_t *rest = (memory_block_t *)((uint8_t *)block + size);
+    UNPOISON(rest, HEADER);
+    *rest = (memory_block_t){.size = block->size - size, .previous = size};
+    following(rest)->previous = rest->size;
+    block->size = size;
+    return rest;
+}
+
+// Bytes to leave free at the front of a block, so that the payload behind them is aligned.
+static size_t alignment_gap(memory_block_t *block, size_t alignment) {
+    return -(uintptr_t)(block + 1) & (alignment - 1);
+}
+
+static status_t out_of_memory(const memory_t *memory, size_t bytes, const char *purpose) {
+    uint32_t largest = 0;
+    for (memory_block_t *block = memory->free_list; block != NULL; block = links(block)->next)
+        if (block->size > largest) largest = block->size;
+    return status_fail(STATUS_OUT_OF_MEMORY, "%s needs %U bytes; %u of %u are free, %u in one piece", purpose,
+                       (uint64_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
+                       (uint32_t)memory->statistics.capacity, largest);
+}
+
+status_t memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose,
+                         void **result) {
+    *result = NULL;
+    if (alignment < GRANULE) alignment = GRANULE;
+    if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST)
+        return out_of_memory(memory, bytes, purpose);
+    uint32_t size = (uint32_t)((bytes + HEADER + GRANULE - 1) & ~(size_t)(GRANULE - 1));
+    memory_block_t *block = memory->free_list;
+    size_t gap = 0;
+    for (; block != NULL; block = links(block)->next) {
+        gap = alignment_gap(block, alignment);
+        if (block->size >= size && block->size - size >= gap) break;
+    }
+    if (block == NULL) return out_of_memory(memory, bytes, purpose);
+    list_remove(memory, block);
+    if (gap != 0) {
+        memory_block_t *front = block;
+        block = split(front, (uint32_t)gap);
+        list_insert(memory, front);
+    }
+    if (block->size > size) list_insert(memory, split(block, size));
+    block->used = true;
+    memory_statistics_t *statistics = &memory->statistics;
+    statistics->live += size;
+    statistics->allocated += size;
+    if (statistics->live > statistics->peak) statistics->peak = statistics->live;
+    POISON(block + 1, size - HEADER);
+    UNPOISON(block + 1, bytes);
+    *result = block + 1;
+    return STATUS_OK;
+}
+
+status_t memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose, void **result) {
+    RETURN_IF_ERROR(memory_allocate(memory, bytes, MEMORY_ALIGNMENT, purpose, result));
+    platform_fill(*result, 0, bytes);
+    return STATUS_OK;
+}
+
+void memory_free(memory_t *memory, void *payload) {
+    if (payload == NULL) return;
+    memory_block_t *block = (memory_block_t *)payload - 1;
+    memory->statistics.live -= block->size;
+    memory->statistics.freed += block->size;
+    memory_block_t *next = following(block);
+    if (!next->used) {
+        list_remove(memory, next);
+        block->size += next->size;
+    }
+    if (block->previous != 0 && !preceding(block)->used) {
+        memory_block_t *front = preceding(block);
+        list_remove(memory, front);
+        front->size += block->size;
+        block = front;
+    }
+    following(block)->previous = block->size;
+    POISON(block + 1, block->size - HEADER);
+    list_insert(memory, block);
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "module.h"
+
+#include "hal.h"
+
+// Field ids of IREE's bytecode_module_def.fbs, version 17.
+enum {
+    MODULE_REQUIREMENTS = 2,
+    MODULE_TYPES = 4,
+    MODULE_DEPENDENCIES = 5,
+    MODULE_IMPORTS = 6,
+    MODULE_EXPORTS = 7,
+    MODULE_SIGNATURES = 8,
+    MODULE_RODATA = 9,
+    MODULE_RWDATA = 10,
+    MODULE_STATE = 11,
+    MODULE_FUNCTIONS = 12,
+    MODULE_BYTECODE_VERSION = 13,
+    MODULE_BYTECODE = 14,
+    TYPE_NAME = 0,
+    DEPENDENCY_NAME = 0,
+    DEPENDENCY_VERSION = 1,
+    IMPORT_NAME = 0,
+    IMPORT_SIGNATURE = 1,
+    IMPORT_FLAGS = 2,
+    EXPORT_NAME = 0,
+    EXPORT_ORDINAL = 1,
+    SIGNATURE_CONVENTION = 0,
+    SIGNATURE_ATTRIBUTES = 1,
+    ATTRIBUTE_KEY = 0,
+    ATTRIBUTE_VALUE = 1,
+    RODATA_COMPRESSION = 0,
+    RODATA_EMBEDDED = 2,
+    RODATA_EXTERNAL_OFFSET = 3,
+    RODATA_EXTERNAL_LENGTH = 4,
+    STATE_GLOBAL_BYTES = 0,
+    STATE_GLOBAL_REFS = 1,
+};
+
+#define DESCRIPTOR_BYTES 20
+#define IMPORT_OPTIONAL 2u
+
+#define REQUIRES_F32 1u
+#define REQUIRES_F64 2u
+#define REQUIRES_YIELD 4u
+#define REQUIRES_UNWIND 8u
+#define REQUIREMENTS_MET (REQUIRES_F32 | REQUIRES_UNWIND)
+
+static status_t check_requirements(uint32_t requirements) {
+    uint32_t missing = requirements & ~REQUIREMENTS_MET;
+    if (missing == 0) return STATUS_OK;
+    const char *name = (missing & REQUIRES_F64) != 0     ? "f64 arithmetic"
+                       : (missing & REQUIRES_YIELD) != 0 ? "yield (an asynchronous model)"
+                                                         : "an unknown feature";
+    return status_fail(STATUS_MODULE_FEATURE, "the module requires %s (bits 0x%x)", name, missing);
+}
+
+static status_t check_version(archive_t *archive, const table_t *root) {
+    uint32_t version = archive_u32(archive, root, MODULE_BYTECODE_VERSION, 0);
+    uint32_t major = version >> 16, minor = version & 0xffff;
+    if (major != BYTECODE_MAJOR || minor > BYTECODE_MINOR)
+        return status_fail(STATUS_MODULE_VERSION,
+                           "bytecode %u.%u, this runtime executes %u.%u: compile with IREE 3.13", major,
+                           minor, (uint32_t)BYTECODE_MAJOR, (uint32_t)BYTECODE_MINOR);
+    RETURN_IF_ERROR(archive->status);
+    return check_requirements(archive_u32(archive, root, MODULE_REQUIREMENTS, 0));
+}
+
+static bool span_starts_with(span_t span, const char *text) {
+    uint32_t length = text_length(text);
+    return span.length >= length && memcmp(span.data, text, length) == 0;
+}
+
+static uint8_t type_of_name(span_t name) {
+    if (span_equals(name, "!hal.buffer") || span_equals(name, "!vm.buffer")) return OBJECT_BUFFER;
+    if (span_equals(name, "!hal.buffer_view")) return OBJECT_VIEW;
+    if (span_equals(name, "!hal.executable")) return OBJECT_EXECUTABLE;
+    if (span_starts_with(name, "!vm.list<")) return OBJECT_LIST;
+    if (span_equals(name, "!vm.opaque") || span_equals(name, "!vm.ref<?>")) return TYPE_ANY;
+    return 0;
+}
+
+static status_t load_types(module_t *module, const table_t *root, memory_t *memory) {
+    archive_t *archive = &module->archive;
+    vector_t types = archive_vector(archive, root, MODULE_TYPES, 4);
+    void *block;
+    RETURN_IF_ERROR(memory_allocate_zeroed(memory, types.count, "the module's types", &block));
+    module->types = block;
+    module->type_count = types.count;
+    for (uint32_t i = 0; i < types.count; i++) {
+        table_t type = archive_element(archive, &types, i);
+        module->types[i] = type_of_name(archive_span(archive, &type, TYPE_NAME));
+    }
+    return archive->status;
+}
+
+static status_t check_dependencies(archive_t *archive, const table_t *root) {
+    vector_t dependencies = archive_vector(archive, root, MODULE_DEPENDENCIES, 4);
+    for (uint32_t i = 0; i < dependencies.count; i++) {
+        table_t dependency = archive_element(archive, &dependencies, i);
+        span_t name = archive_span(archive, &dependency, DEPENDENCY_NAME);
+        uint32_t version = archive_u32(archive, &dependency, DEPENDENCY_VERSION, 0);
+        RETURN_IF_ERROR(archive->status);
+        int provided = hal_module_version(name);
+        char text[40];
+        if (provided < 0)
+            return status_fail(STATUS_MODULE_IMPORT,
+                               "module %s is needed; compile with --iree-execution-model=inline-dynamic",
+                               span_printable(name, text, sizeof text));
+        if (version > (uint32_t)provided)
+            return status_fail(STATUS_MODULE_IMPORT,
+                               "version %u of module %s is needed, version %d is provided", version,
+                               span_printable(name, text, sizeof text), provided);
+    }
+    return archive->status;
+}
+
+static status_t load_import(module_t *module, const table_t *table, uint32_t index) {
+    archive_t *archive = &module->archive;
+    span_t name = archive_span(archive, table, IMPORT_NAME);
+    table_t signature = archive_table(archive, table, IMPORT_SIGNATURE);
+    span_t convention = archive_span(archive, &signature, SIGNATURE_CONVENTION);
+    uint32_t flags = archive_u32(archive, table, IMPORT_FLAGS, 0);
+    RETURN_IF_ERROR(archive->status);
+    const import_t *import = hal_find_import(name);
+    char text[48];
+    if (import == NULL && (flags & IMPORT_OPTIONAL) == 0)
+        return status_fail(STATUS_MODULE_IMPORT, "imports[%u]: %s is not provided", index,
+                           span_printable(name, text, sizeof text));
+    if (import != NULL && !span_equals(convention, import->convention))
+        return status_fail(STATUS_MODULE_IMPORT, "imports[%u]: %s is declared in another way than \"%s\"",
+                           index, span_printable(name, text, sizeof text), import->convention);
+    module->imports[index] = import;
+    return STATUS_OK;
+}
+
+static status_t load_imports(module_t *module, const table_t *root, memory_t *memory) {
+    archive_t *archive = &module->archive;
+    RETURN_IF_ERROR(check_dependencies(archive, root));
+    vector_t imports = archive_vector(archive, root, MODULE_IMPORTS, 4);
+    void *block;
+    RETURN_IF_ERROR(memory_allocate_zeroed(memory, imports.count * sizeof *module->imports,
+                                           "the module's imports", &block));
+    module->imports = block;
+    module->import_count = imports.count;
+    for (uint32_t i = 0; i < imports.count; i++) {
+        table_t import = archive_element(archive, &imports, i);
+        RETURN_IF_ERROR(load_import(module, &import, i));
+    }
+    return archive->status;
+}
+
+// Splits "0rI_i" into "rI" and "i"; "v" stands for nothing.
+static status_t split_convention(span_t convention, uint32_t index, function_t *function) {
+    uint32_t split = 1;
+    while (split < convention.length && convention.data[split] != '_')
+        split++;
+    bool valid = convention.length > split && convention.data[0] == '0';
+    for (uint32_t i = 1; valid && i < convention.length; i++) {
+        uint8_t c = convention.data[i];
+        valid = i == split || c == 'i' || c == 'I' || c == 'f' || c == 'r' || c == 'v';
+    }
+    if (!valid)
+        return status_fail(STATUS_MODULE_SIGNATURE,
+                           "functions[%u] has a calling convention that is not supported", index);
+    function->arguments = (span_t){.data = convention.data + 1, .length = split - 1};
+    function->results =
+        (span_t){.data = convention.data + split + 1, .length = convention.length - split - 1};
+    if (span_equals(function->arguments, "v")) function->arguments.length = 0;
+    if (span_equals(function->results, "v")) function->results.length = 0;
+    return STATUS_OK;
+}
+
+static status_t load_signature(archive_t *archive, const table_t *signature, uint32_t index,
+                               function_t *function) {
+    RETURN_IF_ERROR(
+        split_convention(archive_span(archive, signature, SIGNATURE_CONVENTION), index, function));
+    vector_t attributes = archive_vector(archive, signature, SIGNATURE_ATTRIBUTES, 4);
+    for (uint32_t i = 0; i < attributes.count; i++) {
+        table_t attribute = archive_element(archive, &attributes, i);
+        if (span_equals(archive_span(archive, &attribute, ATTRIBUTE_KEY), "iree.abi.declaration"))
+            function->declaration = archive_span(archive, &attribute, ATTRIBUTE_VALUE);
+    }
+    return archive->status;
+}
+
+static status_t load_descriptor(const uint8_t *descriptor, uint32_t index, span_t bytecode,
+                                function_t *function) {
+    uint32_t offset = read_u32(descriptor), length = read_u32(descriptor + 4);
+    RETURN_IF_ERROR(check_requirements(read_u32(descriptor + 8)));
+    if (offset > bytecode.length || length > bytecode.length - offset)
+        return status_fail(STATUS_VERIFY_BOUNDS, "functions[%u]: %u bytes at %u of %u bytes of bytecode",
+                           index, length, offset, bytecode.length);
+    function->code = bytecode.data + offset;
+    function->length = length;
+    function->block_count = read_u16(descriptor + 14);
+    function->i32_count = read_u16(descriptor + 16);
+    function->ref_count = read_u16(descriptor + 18);
+    if ((uintptr_t)function->code % 2 != 0)
+        return status_fail(STATUS_VERIFY_BOUNDS, "functions[%u]: bytecode at odd offset %u", index, offset);
+    if (function->i32_count >= REGISTER_LIMIT || function->ref_count >= REGISTER_LIMIT)
+        return status_fail(
+            STATUS_VERIFY_REGISTER, "functions[%u]: %u and %u registers, below %u are supported", index,
+            (uint32_t)function->i32_count, (uint32_t)function->ref_count, (uint32_t)REGISTER_LIMIT);
+    return STATUS_OK;
+}
+
+static status_t load_functions(module_t *module, const table_t *root, memory_t *memory) {
+    archive_t *archive = &module->archive;
+    vector_t descriptors = archive_vector(archive, root, MODULE_FUNCTIONS, DESCRIPTOR_BYTES);
+    vector_t signatures = archive_vector(archive, root, MODULE_SIGNATURES, 4);
+    span_t bytecode = archive_span(archive, root, MODULE_BYTECODE);
+    RETURN_IF_ERROR(archive->status);
+    if (signatures.count != descriptors.count)
+        return status_fail(STATUS_ARCHIVE_MISSING, "%u functions, but %u signatures", descriptors.count,
+                           signatures.count);
+    void *block;
+    RETURN_IF_ERROR(memory_allocate_zeroed(memory, descriptors.count * sizeof(function_t),
+                                           "the module's functions", &block));
+    module->functions = block;
+    module->function_count = descriptors.count;
+    for (uint32_t i = 0; i < descriptors.count; i++) {
+        table_t signature = archive_element(archive, &signatures, i);
+        RETURN_IF_ERROR(load_signature(archive, &signature, i, &module->functions[i]));
+        RETURN_IF_ERROR(
+            load_descriptor(descriptors.data + DESCRIPTOR_BYTES * i, i, bytecode, &module->functions[i]));
+    }
+    return STATUS_OK;
+}
+
+static status_t load_rodata_segment(archive_t *archive, const table_t *segment, uint32_t index,
+                                    buffer_t *buffer) {
+    if (archive_u8(archive, segment, RODATA_COMPRESSION, 0) != 0)
+        return status_fail(STATUS_MODULE_FEATURE, "rodata[%u] is compressed", index);
+    span_t data = archive_span(archive, segment, RODATA_EMBEDDED);
+    if (data.data == NULL) {
+        uint64_t offset = archive_u64(archive, segment, RODATA_EXTERNAL_OFFSET, 0);
+        uint64_t length = archive_u64(archive, segment, RODATA_EXTERNAL_LENGTH, 0);
+        uint32_t available = archive->external.length;
+        if (offset > available || length > available - offset)
+            return status_fail(STATUS_ARCHIVE_BOUNDS,
+                               "rodata[%u]: %U bytes at %U of %u bytes of external data: truncated?", index,
+                               length, offset, available);
+        data = (span_t){.data = archive->external.data + (uint32_t)offset, .length = (uint32_t)length};
+    }
+    *buffer = (buffer_t){.object = {.references = 1, .type = OBJECT_BUFFER},
+                         .data = (uint8_t *)data.data,
+                         .length = data.length,
+                         .read_only = true};
+    return archive->status;
+}
+
+static status_t load_rodata(module_t *module, const table_t *root, memory_t *memory) {
+    archive_t *archive = &module->archive;
+    vector_t segments = archive_vector(archive, root, MODULE_RODATA, 4);
+    void *block;
+    RETURN_IF_ERROR(
+        memory_allocate_zeroed(memory, segments.count * sizeof(buffer_t), "the module's constants", &block));
+    module->rodata = block;
+    module->rodata_count = segments.count;
+    for (uint32_t i = 0; i < segments.count; i++) {
+        table_t segment = archive_element(archive, &segments, i);
+        RETURN_IF_ERROR(load_rodata_segment(archive, &segment, i, &module->rodata[i]));
+    }
+    if (archive_vector(archive, root, MODULE_RWDATA, 4).count != 0)
+        return status_fail(STATUS_MODULE_FEATURE, "the module has writable data segments");
+    return archive->status;
+}
+
+static status_t load_state(module_t *module, const table_t *root, memory_t *memory) {
+    archive_t *archive = &module->archive;
+    table_t state = archive_table(archive, root, MODULE_STATE);
+    uint32_t bytes = archive_u32(archive, &state, STATE_GLOBAL_BYTES, 0);
+    uint32_t refs = archive_u32(archive, &state, STATE_GLOBAL_REFS, 0);
+    RETURN_IF_ERROR(archive->status);
+    if (bytes > memory->statistics.capacity || refs > memory->statistics.capacity / sizeof(object_t *))
+        return status_fail(STATUS_OUT_OF_MEMORY,
+                           "the module's globals: %u bytes and %u references, the arena has %u bytes", bytes,
+                           refs, (uint32_t)memory->statistics.capacity);
+    void *block;
+    RETURN_IF_ERROR(memory_allocate_zeroed(memory, (size_t)bytes + 8, "the module's globals", &block));
+    module->global_bytes = block;
+    module->global_byte_count = bytes;
+    RETURN_IF_ERROR(
+        memory_allocate_zeroed(memory, refs * sizeof(object_t *), "the module's global references", &block));
+    module->global_refs = block;
+    module->global_ref_count = refs;
+    return STATUS_OK;
+}
+
+static status_t check_exports(module_t *module) {
+    archive_t *archive = &module->archive;
+    for (uint32_t i = 0; i < module->exports.count; i++) {
+        table_t entry = archive_element(archive, &module->exports, i);
+        uint32_t ordinal = archive_u32(archive, &entry, EXPORT_ORDINAL, 0);
+        if (ordinal >= module->function_count)
+            return status_fail(STATUS_VERIFY_ORDINAL, "exports[%u]: function %u of %u", i, ordinal,
+                               module->function_count);
+    }
+    return archive->status;
+}
+
+status_t module_load(module_t *module, const uint8_t *image, size_t length, memory_t *memory) {
+    *module = (module_t){0};
+    archive_t *archive = &module->archive;
+    table_t root;
+    RETURN_IF_ERROR(archive_open(archive, image, length, &root));
+    RETURN_IF_ERROR(check_version(archive, &root));
+    RETURN_IF_ERROR(load_types(module, &root, memory));
+    RETURN_IF_ERROR(load_imports(module, &root, memory));
+    RETURN_IF_ERROR(load_functions(module, &root, memory));
+    RETURN_IF_ERROR(load_rodata(module, &root, memory));
+    RETURN_IF_ERROR(load_state(module, &root, memory));
+    module->exports = archive_vector(archive, &root, MODULE_EXPORTS, 4);
+    return check_exports(module);
+}
+
+static span_t export_name(module_t *module, uint32_t index, uint32_t *ordinal) {
+    table_t entry = archive_element(&module->archive, &module->exports, index);
+    *ordinal = archive_u32(&module->archive, &entry, EXPORT_ORDINAL, 0);
+    return archive_span(&module->archive, &entry, EXPORT_NAME);
+}
+
+uint32_t module_find_export(module_t *module, const char *name) {
+    for (uint32_t i = 0; i < module->exports.count; i++) {
+        uint32_t ordinal;
+        if (span_equals(export_name(module, i, &ordinal), name)) return ordinal;
+    }
+    return UINT32_MAX;
+}
+
+status_t module_find_entry(module_t *module, const char *name, uint32_t *ordinal) {
+    *ordinal = module_find_export(module, name != NULL ? name : "main");
+    if (*ordinal != UINT32_MAX) return STATUS_OK;
+    if (name != NULL) return status_fail(STATUS_MODULE_ENTRY, "the module has no function \"%s\"", name);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < module->exports.count; i++) {
+        uint32_t candidate;
+        span_t candidate_name = export_name(module, i, &candidate);
+        if (span_starts_with(candidate_name, "__")) continue; // __init and its like are not for users
+        *ordinal = candidate;
+        found++;
+    }
+    if (found == 1) return STATUS_OK;
+    return status_fail(STATUS_MODULE_ENTRY,
+                       "the module has no function \"main\" and %u other public ones: name one", found);
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "object.h"
+
+#include "platform.h"
+
+// A model never needs more, and a corrupted one shall not take the whole arena.
+#define LIST_LIMIT 4096
+
+const char *object_type_name(uint32_t type) {
+    switch (type) {
+    case OBJECT_BUFFER: return "buffer";
+    case OBJECT_VIEW: return "buffer view";
+    case OBJECT_EXECUTABLE: return "executable";
+    case OBJECT_LIST: return "list";
+    default: return "unknown object";
+    }
+}
+
+status_t object_mismatch(const object_t *object, uint32_t type) {
+    if (object == NULL)
+        return status_fail(STATUS_VM_NULL, "null reference instead of a %s", object_type_name(type));
+    return status_fail(STATUS_VM_TYPE, "%s instead of a %s", object_type_name(object->type),
+                       object_type_name(type));
+}
+
+// Drops one reference; an object that loses its last one joins `waiting`.
+static object_t *drop(object_t *object, object_t *waiting) {
+    if (object == NULL || --object->references != 0) return waiting;
+    object->next = waiting;
+    return object;
+}
+
+void object_destroy(memory_t *memory, object_t *object) {
+    object->next = NULL;
+    // A list of lists can be as deep as the model likes, so this is a loop and no recursion.
+    for (object_t *waiting = object; waiting != NULL;) {
+        object = waiting;
+        waiting = object->next;
+        if (object->type == OBJECT_BUFFER) waiting = drop(((buffer_t *)object)->parent, waiting);
+        if (object->type == OBJECT_VIEW) waiting = drop((object_t *)((view_t *)object)->buffer, waiting);
+        if (object->type == OBJECT_LIST) {
+            list_t *list = (list_t *)object;
+            for (uint32_t i = 0; i < list->count; i++)
+                waiting = drop(list->values[i].reference, waiting);
+            memory_free(memory, list->values);
+        }
+        memory_free(memory, object);
+    }
+}
+
+status_t buffer_create(memory_t *memory, uint64_t length, uint64_t alignment, buffer_t **result) {
+    if (length > memory->statistics.capacity || alignment > memory->statistics.capacity ||
+        (alignment & (alignment - 1)) != 0)
+        return status_fail(STATUS_OUT_OF_MEMORY, "a buffer needs %U bytes aligned to %U; the arena has %u",
+                           length, alignment, (uint32_t)memory->statistics.capacity);
+    // The bytes follow the object, unless a wider alignment than the heap's own is asked for.
+    size_t offset = alignment <= MEMORY_ALIGNMENT ? MEMORY_ALIGNMENT : (size_t)alignment;
+    void *block;
+    RETURN_IF_ERROR(memory_allocate(memory, offset + (size_t)length, (size_t)alignment, "a buffer", &block));
+    buffer_t *buffer = block;
+    *buffer = (buffer_t){.object = {.references = 1, .type = OBJECT_BUFFER},
+                         .data = (uint8_t *)block + offset,
+                         .length = (uint32_t)length};
+    platform_fill(buffer->data, 0, (size_t)length);
+    *result = buffer;
+    return STATUS_OK;
+}
+
+status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uint64_t length,
+                        buffer_t **result) {
+    uint8_t *data;
+    RETURN_IF_ERROR(buffer_range(source, offset, length, &data));
+    if (length == source->length) {
+        object_retain(&source->object);
+        *result = source;
+        return STATUS_OK;
+    }
+    void *block;
+    RETURN_IF_ERROR(memory_allocate(memory, sizeof(buffer_t), 0, "a buffer's subspan", &block));
+    object_t *owner = source->parent != NULL ? source->parent : &source->object;
+    object_retain(owner);
+    buffer_t *buffer = block;
+    *buffer = (buffer_t){.object = {.references = 1, .type = OBJECT_BUFFER},
+                         .data = data,
+                         .length = (uint32_t)length,
+                         .read_only = source->read_only,
+                         .parent = owner};
+    *result = buffer;
+    return STATUS_OK;
+}
+
+status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result) {
+    void *block;
+    RETURN_IF_ERROR(memory_allocate(memory, sizeof(view_t), 0, "a buffer view", &block));
+    object_retain(&buffer->object);
+    *result = block;
+    **result = (view_t){.object = {.references = 1, .type = OBJECT_VIEW}, .buffer = buffer};
+    return STATUS_OK;
+}
+
+status_t list_create(memory_t *memory, uint32_t capacity, list_t **result) {
+    void *block;
+    RETURN_IF_ERROR(memory_allocate(memory, sizeof(list_t), 0, "a list", &block));
+    list_t *list = block;
+    *list = (list_t){.object = {.references = 1, .type = OBJECT_LIST}};
+    status_t status = list_reserve(memory, list, capacity);
+    if (status != STATUS_OK) {
+        memory_free(memory, list);
+        return status;
+    }
+    *result = list;
+    return STATUS_OK;
+}
+
+status_t list_reserve(memory_t *memory, list_t *list, uint32_t capacity) {
+    if (capacity <= list->capacity) return STATUS_OK;
+    if (capacity > LIST_LIMIT)
+        return status_fail(STATUS_VM_RANGE, "a list of %u elements; at most %u are supported", capacity,
+                           LIST_LIMIT);
+    void *block;
+    RETURN_IF_ERROR(memory_allocate_zeroed(memory, capacity * sizeof(value_t), "a list's elements", &block));
+    if (list->count != 0) platform_copy(block, list->values, list->count * sizeof(value_t));
+    memory_free(memory, list->values);
+    list->values = block;
+    list->capacity = capacity;
+    return STATUS_OK;
+}
+
+status_t list_resize(memory_t *memory, list_t *list, uint32_t count) {
+    RETURN_IF_ERROR(list_reserve(memory, list, count));
+    while (list->count > count) {
+        value_t *value = &list->values[--list->count];
+        object_t *dropped = value->reference;
+        *value = (value_t){0};
+        object_release(memory, dropped);
+    }
+    list->count = count;
+    return STATUS_OK;
+}
+
+status_t buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t length) {
+    return status_fail(STATUS_VM_BOUNDS, "%U bytes at offset %U of a buffer of %u bytes", length, offset,
+                       buffer->length);
+}

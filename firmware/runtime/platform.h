@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the portable code asks of the chip. firmware/port/springbok.c answers on the chip,
+// firmware/port/host.c on a computer. Nothing else in the firmware touches registers.
+#ifndef SPRINGBOK_PLATFORM_H
+#define SPRINGBOK_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+// Events of platform_mark(), each with its value.
+enum {
+    MARK_INFERENCE_BEGIN = 1, // 0
+    MARK_INFERENCE_END = 2,   // 0
+    MARK_DISPATCH_BEGIN = 3,  // export ordinal
+    MARK_DISPATCH_END = 4,    // export ordinal
+    MARK_LOAD_BEGIN = 5,      // 0
+    MARK_LOAD_END = 6,        // 0
+    MARK_KERNELS_BEGIN = 7,   // first address of the loaded kernels' executable range
+    MARK_KERNELS_END = 8,     // one past its last address
+};
+
+// Takes one byte if there is one. Never waits. Returns 1 (got one) or 0 (none).
+int platform_uart_read(uint8_t *byte);
+void platform_uart_write(const uint8_t *bytes, size_t count);
+
+// Microseconds since start, from a clock that runs whether or not the core works.
+uint64_t platform_time_us(void);
+// Instructions and cycles that the core has executed.
+uint64_t platform_instructions(void);
+uint64_t platform_cycles(void);
+
+// Tells the simulator that an event happens right now.
+void platform_mark(uint32_t event, uint32_t value);
+
+// Bits of a vector register; 0 without vectors.
+uint32_t platform_vlen_bits(void);
+
+// Makes code that was just written into memory visible to instruction fetch (fence.i).
+void platform_code_barrier(void);
+
+// Bytes of stack used at the most since start.
+uint32_t platform_stack_peak(void);
+
+void platform_fill(void *destination, uint8_t value, size_t count);
+// The ranges may not overlap.
+void platform_copy(void *destination, const void *source, size_t count);
+
+// The memory between .bss and the stack, 64-byte aligned.
+uint8_t *platform_arena(size_t *bytes);
+
+typedef int (*platform_guarded_fn)(void *argument);
+// Runs fn(argument) and stores what it returns. If the core traps in it: STATUS_TRAP with mcause, mepc and
+// mtval in the message, and the stack is as it was before.
+status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result);
+
+#endif

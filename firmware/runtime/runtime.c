@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime.h"
+
+#include "platform.h"
+#include "verifier.h"
+
+// ---- Load
+
+static bool is_references(span_t kinds, uint32_t count) {
+    for (uint32_t i = 0; i < kinds.length; i++)
+        if (kinds.data[i] != 'r') return false;
+    return kinds.length == count;
+}
+
+static status_t load_signature(runtime_t *runtime) {
+    const function_t *function = &runtime->module.functions[runtime->entry];
+    signature_t *signature = &runtime->signature;
+    RETURN_IF_ERROR(signature_parse(function->declaration, signature));
+    if (!is_references(function->arguments, signature->input_count) ||
+        !is_references(function->results, signature->output_count))
+        return status_fail(STATUS_MODULE_SIGNATURE,
+                           "%u inputs and %u outputs are declared, but the function takes %u and returns %u",
+                           signature->input_count, signature->output_count, function->arguments.length,
+                           function->results.length);
+    return STATUS_OK;
+}
+
+// Inputs are used where the caller has them, if they lie on the heap's alignment there; others have memory of
+// their own, into which each inference copies them.
+static status_t create_inputs(runtime_t *runtime) {
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
+        const tensor_t *tensor = &runtime->signature.inputs[i];
+        buffer_t *buffer;
+        view_t *view;
+        bool in_place = offset % MEMORY_ALIGNMENT == 0;
+        RETURN_IF_ERROR(buffer_create(&runtime->memory, in_place ? 0 : tensor->bytes, 0, &buffer));
+        if (in_place) buffer->data = NULL;
+        buffer->length = tensor->bytes;
+        RETURN_IF_ERROR(view_create(&runtime->memory, buffer, &view));
+        object_release(&runtime->memory, &buffer->object); // the view holds it now
+        view->element_type = tensor->element_type;
+        view->rank = tensor->rank;
+        for (uint32_t k = 0; k < tensor->rank; k++)
+            view->dims[k] = tensor->dims[k];
+        runtime->inputs[i] = view;
+        offset += tensor->bytes;
+    }
+    return STATUS_OK;
+}
+
+static status_t run_initializer(runtime_t *runtime) {
+    uint32_t ordinal = module_find_export(&runtime->module, "__init");
+    if (ordinal == UINT32_MAX) return STATUS_OK;
+    const function_t *function = &runtime->module.functions[ordinal];
+    if (function->arguments.length != 0 || function->results.length != 0)
+        return status_fail(STATUS_MODULE_SIGNATURE, "__init takes arguments or returns results");
+    return interpreter_invoke(&runtime->interpreter, ordinal, runtime->operation_budget, NULL, NULL);
+}
+
+// The range that holds the code of all executables.
+static void find_kernels(runtime_t *runtime) {
+    runtime_profile_t *profile = &runtime->profile;
+    for (const executable_t *e = runtime->hal.executables; e != NULL; e = e->next) {
+        const image_t *image = &e->library.image;
+        uint32_t begin = image->address + image->code_begin, end = image->address + image->code_end;
+        if (profile->kernels_end == 0 || begin < profile->kernels_begin) profile->kernels_begin = begin;
+        if (end > profile->kernels_end) profile->kernels_end = end;
+    }
+    profile->dispatches = runtime->hal.dispatches;
+    profile->dispatch_count = runtime->hal.dispatch_count;
+}
+
+static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, const char *entry) {
+    memory_t *memory = &runtime->memory;
+    RETURN_IF_ERROR(module_load(&runtime->module, image, length, memory));
+    RETURN_IF_ERROR(module_find_entry(&runtime->module, entry, &runtime->entry));
+    RETURN_IF_ERROR(load_signature(runtime));
+    RETURN_IF_ERROR(verify_module(&runtime->module, memory));
+    hal_initialize(&runtime->hal, memory, &runtime->module);
+    RETURN_IF_ERROR(interpreter_initialize(&runtime->interpreter, &runtime->module, &runtime->hal, memory));
+    RETURN_IF_ERROR(create_inputs(runtime));
+    RETURN_IF_ERROR(run_initializer(runtime));
+    find_kernels(runtime);
+    memory->statistics.live_after_load = memory->statistics.live;
+    return STATUS_OK;
+}
+
+status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
+                      size_t arena_bytes, const char *entry) {
+    runtime_unload(runtime);
+    memory_initialize(&runtime->memory, arena, arena_bytes);
+    platform_mark(MARK_LOAD_BEGIN, 0);
+    uint64_t instructions = platform_instructions();
+    status_t status = load(runtime, image, length, entry);
+    runtime->profile.load_instructions = platform_instructions() - instructions;
+    platform_mark(MARK_LOAD_END, 0);
+    if (status != STATUS_OK) {
+        runtime_unload(runtime);
+        return status;
+    }
+    platform_mark(MARK_KERNELS_BEGIN, runtime->profile.kernels_begin);
+    platform_mark(MARK_KERNELS_END, runtime->profile.kernels_end);
+    runtime->loaded = true;
+    return STATUS_OK;
+}
+
+void runtime_unload(runtime_t *runtime) {
+    memory_release(&runtime->memory);
+    *runtime = (runtime_t){.operation_budget = runtime->operation_budget, .memory = runtime->memory};
+}
+
+// ---- Inference
+
+static void set_inputs(runtime_t *runtime, const uint8_t *input) {
+    for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
+        buffer_t *buffer = runtime->inputs[i]->buffer;
+        if ((uintptr_t)input % MEMORY_ALIGNMENT == 0)
+            buffer->data = (uint8_t *)input;
+        else
+            platform_copy(buffer->data, input, buffer->length);
+        input += buffer->length;
+    }
+}
+
+static status_t copy_output(const object_t *object, const tensor_t *tensor, uint32_t index, uint8_t *output) {
+    RETURN_IF_ERROR(object_check(object, OBJECT_VIEW));
+    const view_t *view = (const view_t *)object;
+    bool same = view->element_type == tensor->element_type && view->rank == tensor->rank;
+    for (uint32_t i = 0; same && i < tensor->rank; i++)
+        same = view->dims[i] == tensor->dims[i];
+    if (!same || view->buffer->length < tensor->bytes)
+        return status_fail(STATUS_HAL_SHAPE,
+                           "output %u: the model returned a tensor that it does not declare", index);
+    platform_copy(output, view->buffer->data, tensor->bytes);
+    return STATUS_OK;
+}
+
+static status_t copy_outputs(runtime_t *runtime, object_t *const *results, uint8_t *output) {
+    for (uint32_t i = 0; i < runtime->signature.output_count; i++) {
+        const tensor_t *tensor = &runtime->signature.outputs[i];
+        RETURN_IF_ERROR(copy_output(results[i], tensor, i, output));
+        output += tensor->bytes;
+    }
+    return STATUS_OK;
+}
+
+// A model that keeps an input would read the caller's memory later, when it may hold something else.
+static status_t check_inputs_returned(runtime_t *runtime) {
+    for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
+        const view_t *view = runtime->inputs[i];
+        if (view->object.references == 1 && view->buffer->object.references == 1) continue;
+        runtime_unload(runtime);
+        return status_fail(STATUS_HAL_RETAINED,
+                           "input %u is still in use after the inference; the model is dropped", i);
+    }
+    return STATUS_OK;
+}
+
+static status_t check_sizes(const runtime_t *runtime, const uint8_t *input, size_t input_bytes,
+                            size_t output_capacity) {
+    const signature_t *signature = &runtime->signature;
+    if (!runtime->loaded) return status_fail(STATUS_SESSION_STATE, "no model is loaded");
+    if (input_bytes != signature->input_bytes)
+        return status_fail(STATUS_SESSION_INPUT, "%U bytes of input, the model takes %u",
+                           (uint64_t)input_bytes, signature->input_bytes);
+    if ((uintptr_t)input % MEMORY_ALIGNMENT != 0)
+        return status_fail(STATUS_SESSION_INPUT, "the input at 0x%x is not %u-byte aligned",
+                           (uint32_t)(uintptr_t)input, (uint32_t)MEMORY_ALIGNMENT);
+    if (output_capacity < signature->output_bytes)
+        return status_fail(STATUS_SESSION_OUTPUT, "room for %U bytes, the outputs have %u",
+                           (uint64_t)output_capacity, signature->output_bytes);
+    return STATUS_OK;
+}
+
+static status_t infer(runtime_t *runtime, const uint8_t *input, object_t **results) {
+    object_t *arguments[MAX_TENSORS];
+    runtime_profile_t *profile = &runtime->profile;
+    hal_reset_profile(&runtime->hal);
+    platform_mark(MARK_INFERENCE_BEGIN, 0);
+    uint64_t instructions = platform_instructions(), cycles = platform_cycles();
+    set_inputs(runtime, input);
+    for (uint32_t i = 0; i < runtime->signature.input_count; i++)
+        arguments[i] = &runtime->inputs[i]->object;
+    status_t status = interpreter_invoke(&runtime->interpreter, runtime->entry, runtime->operation_budget,
+                                         arguments, results);
+    profile->inference_cycles = platform_cycles() - cycles;
+    profile->inference_instructions = platform_instructions() - instructions;
+    platform_mark(MARK_INFERENCE_END, 0);
+    return status;
+}
+
+status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
+                        size_t output_capacity, size_t *output_bytes) {
+    object_t *results[MAX_TENSORS] = {NULL};
+    *output_bytes = 0;
+    RETURN_IF_ERROR(check_sizes(runtime, input, input_bytes, output_capacity));
+    status_t status = infer(runtime, input, results);
+    if (status == STATUS_OK) status = copy_outputs(runtime, results, output);
+    for (uint32_t i = 0; i < runtime->signature.output_count; i++)
+        object_release(&runtime->memory, results[i]);
+    if (status == STATUS_OK) status = check_inputs_returned(runtime);
+    RETURN_IF_ERROR(status);
+    *output_bytes = runtime->signature.output_bytes;
+    runtime->profile.inferences++;
+    return STATUS_OK;
+}
+
+// ---- Questions
+
+const signature_t *runtime_signature(const runtime_t *runtime) {
+    return runtime->loaded ? &runtime->signature : NULL;
+}
+
+const runtime_profile_t *runtime_profile(const runtime_t *runtime) {
+    return runtime->loaded ? &runtime->profile : NULL;
+}
+
+const memory_statistics_t *runtime_memory(const runtime_t *runtime) {
+    return &runtime->memory.statistics;
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The runtime's public face: loads a VMFB (IREE 3.13, --iree-execution-model=inline-dynamic) and runs it.
+//
+//   static runtime_t runtime;
+//   status_t status = runtime_load(&runtime, image, image_bytes, arena, arena_bytes, NULL);
+//   if (status == STATUS_OK) status = runtime_invoke(&runtime, input, input_bytes, output, sizeof output,
+//   &output_bytes); if (status != STATUS_OK) report(status_name(status), status_message());
+//   runtime_unload(&runtime);
+#ifndef SPRINGBOK_RUNTIME_H
+#define SPRINGBOK_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hal.h"
+#include "interpreter.h"
+#include "memory.h"
+#include "module.h"
+#include "signature.h"
+#include "status.h"
+
+// Instructions and cycles are of the last inference; load_instructions of the load.
+typedef struct {
+    uint64_t inference_instructions;
+    uint64_t inference_cycles;
+    uint64_t load_instructions;
+    uint32_t inferences;                  // completed since load
+    uint32_t kernels_begin;               // address range of the kernels' code
+    uint32_t kernels_end;                 // one past it
+    uint32_t dispatch_count;              // entries of `dispatches`: one an export, in the order of ordinals
+    const dispatch_profile_t *dispatches; // calls == 0: it did not run in the last inference
+} runtime_profile_t;
+
+typedef struct {
+    bool loaded;
+    uint64_t
+        operation_budget; // branches, calls and workgroups, each, that an invocation may take; 0 = no limit
+    module_t module;
+    memory_t memory;
+    hal_t hal;
+    interpreter_t interpreter;
+    signature_t signature;
+    uint32_t entry;              // ordinal of the entry function
+    view_t *inputs[MAX_TENSORS]; // objects that stand for the inputs in every inference
+    runtime_profile_t profile;
+} runtime_t;
+
+// Loads the module in image[0, length), which must be 64-byte aligned and stay where it is, unchanged, until
+// unload. The runtime owns [arena, arena + arena_bytes): all that it allocates comes from there. `entry`
+// names the function to run; NULL means "main" or the only public export. Everything that can be verified is
+// verified here; a refusal leaves the runtime unloaded and ready for the next load. *runtime must be zero
+// before the first load, but for operation_budget, which the caller may set at any time. Kernels are native
+// code: run this and runtime_invoke() in platform_guarded_call(), and zero *runtime after a trap.
+status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
+                      size_t arena_bytes, const char *entry);
+
+// Drops the module. Allowed at any time, also when nothing is loaded.
+void runtime_unload(runtime_t *runtime);
+
+// Inputs and outputs that the module declares for its entry function. NULL when nothing is loaded.
+const signature_t *runtime_signature(const runtime_t *runtime);
+
+// Runs the entry function once. `input` holds all inputs one after the other and is 64-byte aligned; `output`
+// receives all outputs one after the other. The counted part is setting up the arguments, the VM and the
+// kernels; copying the results out comes after it. An error leaves the model loaded, unless it kept a
+// reference to an input.
+status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
+                        size_t output_capacity, size_t *output_bytes);
+
+// Counters of the last load and inference. NULL when nothing is loaded.
+const runtime_profile_t *runtime_profile(const runtime_t *runtime);
+
+// Memory of the arena since the load began. Valid also after unload or a refused load (peak of that attempt).
+const memory_statistics_t *runtime_memory(const runtime_t *runtime);
+
+#endif

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "verifier.h"
+
+#include "hal.h"
+#include "opcodes.h"
+#include "platform.h"
+
+// A list of registers inside the bytecode: aligned u16 count, then the registers.
+typedef struct {
+    const uint8_t *data;
+    uint32_t count;
+} list_view_t;
+
+typedef struct {
+    const module_t *module;
+    const function_t *function;
+    uint32_t function_index;
+    uint32_t pc;
+    uint32_t at; // start of the instruction
+    uint32_t opcode;
+    uint32_t *blocks;  // a bit for each byte at which a block starts
+    uint32_t *targets; // a bit for each byte that is branched to
+    status_t status;   // of the first failure
+    // Of the instruction, for the checks of whole calls.
+    uint32_t callee;
+    list_view_t segments;
+    list_view_t operands;
+    list_view_t results;
+} verifier_t;
+
+#define FAIL(verifier, code, ...)                                                                            \
+    do {                                                                                                     \
+        if ((verifier)->status == STATUS_OK) (verifier)->status = status_fail(code, __VA_ARGS__);            \
+    } while (0)
+
+static const uint8_t zeros[8];
+
+// The next `bytes` (at most 8) of the function; zeros past its end.
+static const uint8_t *take(verifier_t *v, uint32_t bytes) {
+    if (v->function->length - v->pc < bytes) {
+        FAIL(v, STATUS_VERIFY_BOUNDS, "the function of %u bytes ends inside an instruction",
+             v->function->length);
+        v->pc = v->function->length;
+        return zeros;
+    }
+    const uint8_t *data = v->function->code + v->pc;
+    v->pc += bytes;
+    return data;
+}
+
+static uint32_t take_u16(verifier_t *v) {
+    return read_u16(take(v, 2));
+}
+
+static uint32_t take_u32(verifier_t *v) {
+    return read_u32(take(v, 4));
+}
+
+// An aligned list of `width`-byte elements.
+static list_view_t take_list(verifier_t *v, uint32_t width) {
+    if (v->pc % 2 != 0) take(v, 1);
+    list_view_t list = {.count = take_u16(v)};
+    list.data = v->function->code + v->pc;
+    if (v->function->length - v->pc < list.count * width) {
+        FAIL(v, STATUS_VERIFY_BOUNDS, "a list of %u elements passes the function's end", list.count);
+        list.count = 0;
+    }
+    v->pc += list.count * width;
+    return list;
+}
+
+static uint32_t list_at(const list_view_t *list, uint32_t index) {
+    return read_u16(list->data + 2 * index);
+}
+
+static void check_register(verifier_t *v, uint32_t reg, char kind) {
+    if (kind == 'r') {
+        if ((reg & REGISTER_REF) == 0 || (reg & REGISTER_INDEX) >= v->function->ref_count)
+            FAIL(v, STATUS_VERIFY_REGISTER, "0x%x is not one of the %u reference registers", reg,
+                 (uint32_t)v->function->ref_count);
+    } else if (kind == 'I') {
+        // REGISTER_LIMIT keeps reg + 1 from wrapping; a reference register is far above every count.
+        if (reg % 2 != 0 || reg + 1 >= v->function->i32_count)
+            FAIL(v, STATUS_VERIFY_REGISTER, "0x%x is not a pair of the %u i32 registers", reg,
+                 (uint32_t)v->function->i32_count);
+    } else if (reg >= v->function->i32_count) {
+        FAIL(v, STATUS_VERIFY_REGISTER, "0x%x is not one of the %u i32 registers", reg,
+             (uint32_t)v->function->i32_count);
+    }
+}
+
+static void check_unmoved(verifier_t *v, uint32_t reg) {
+    check_register(v, reg, 'r');
+    if ((reg & REGISTER_MOVE) != 0)
+        FAIL(v, STATUS_VERIFY_REGISTER, "register 0x%x may not be moved here", reg);
+}
+
+static void check_list(verifier_t *v, char kind) {
+    list_view_t list = take_list(v, 2);
+    for (uint32_t i = 0; i < list.count; i++)
+        check_register(v, list_at(&list, i), kind);
+}
+
+static void check_ordinal(verifier_t *v, uint32_t ordinal, uint32_t count, const char *of) {
+    if (ordinal >= count) FAIL(v, STATUS_VERIFY_ORDINAL, "%s %u of %u", of, ordinal, count);
+}
+
+static void check_global(verifier_t *v, uint32_t bytes) {
+    uint32_t offset = take_u32(v), available = v->module->global_byte_count;
+    if (offset % 4 != 0 || offset > available || bytes > available - offset)
+        FAIL(v, STATUS_VERIFY_ORDINAL, "%u bytes at offset %u of %u bytes of globals", bytes, offset,
+             available);
+}
+
+static void check_target(verifier_t *v) {
+    uint32_t target = take_u32(v);
+    if (target >= v->function->length)
+        FAIL(v, STATUS_VERIFY_BRANCH, "branch to byte %u of %u", target, v->function->length);
+    else
+        v->targets[target / 32] |= 1u << target % 32;
+}
+
+// Pairs of source and target register of the same kind.
+static void check_branch_operands(verifier_t *v) {
+    list_view_t pairs = take_list(v, 4);
+    for (uint32_t i = 0; i < 2 * pairs.count; i += 2) {
+        uint32_t source = list_at(&pairs, i), target = list_at(&pairs, i + 1);
+        char kind = (source & REGISTER_REF) != 0 ? 'r' : 'i';
+        check_register(v, source, kind);
+        check_register(v, target, kind);
+    }
+}
+
+static void check_branch_table(verifier_t *v) {
+    uint32_t count = take_u16(v);
+    for (uint32_t i = 0; i < count && v->status == STATUS_OK; i++) {
+        check_target(v);
+        check_branch_operands(v);
+    }
+}
+
+static void check_field(verifier_t *v, char field) {
+    const module_t *module = v->module;
+    switch (field) {
+    case 'i':
+    case 'I':
+    case 'f':
+    case 'F': check_register(v, take_u16(v), 'i'); break;
+    case 'l':
+    case 'L': check_register(v, take_u16(v), 'I'); break;
+    case 'm':
+    case 'R': check_register(v, take_u16(v), 'r'); break;
+    case 'r': check_unmoved(v, take_u16(v)); break;
+    case 'g': check_global(v, 4); break;
+    case 'h': check_global(v, 8); break;
+    case 'G': check_ordinal(v, take_u32(v), module->global_ref_count, "global reference"); break;
+    case 't': check_ordinal(v, take_u32(v), module->type_count, "type"); break;
+    case 'd': check_ordinal(v, take_u32(v), module->rodata_count, "rodata"); break;
+    case 'c': take(v, 4); break;
+    case 'C': take(v, 8); break;
+    case 'b': check_target(v); break;
+    case 'p': check_branch_operands(v); break;
+    case 'T': check_branch_table(v); break;
+    case 'n': v->callee = take_u32(v); break;
+    case 'k': v->segments = take_list(v, 2); break;
+    case 'a': v->operands = take_list(v, 2); break;
+    case 'z': v->results = take_list(v, 2); break;
+    case 'v': check_list(v, 'i'); break;
+    case 'w': check_list(v, 'I'); break;
+    case 'u':
+    case 'x': check_list(v, 'r'); break;
+    case 's': {
+        uint32_t length = take_u16(v);
+        if (v->function->length - v->pc < length)
+            FAIL(v, STATUS_VERIFY_BOUNDS, "a text of %u bytes passes the function's end", length);
+        else
+            v->pc += length;
+        break;
+    }
+    default: FAIL(v, STATUS_VERIFY_OPCODE, "unknown field"); break;
+    }
+}
+
+static void check_values(verifier_t *v, const list_view_t *list, const char *kinds, uint32_t count,
+                         const char *of) {
+    if (list->count != count) FAIL(v, STATUS_VERIFY_CALL, "%u %s instead of %u", list->count, of, count);
+    for (uint32_t i = 0; i < count && v->status == STATUS_OK; i++)
+        check_register(v, list_at(list, i), kinds[i]);
+}
+
+static uint32_t kinds_until(const char *kinds, char end) {
+    uint32_t count = 0;
+    while (kinds[count] != 0 && kinds[count] != end)
+        count++;
+    return count;
+}
+
+// Operands against an import's convention such as "rIiiiCiDCrIID": each letter before the first C is an
+// operand of its own, and what stands between C and D comes as often as its segment says.
+static void check_import_operands(verifier_t *v, const char *kinds) {
+    uint32_t segment = 0, operand = 0;
+    bool variadic = v->opcode == OP_CALL_VARIADIC;
+    for (; *kinds != '_' && v->status == STATUS_OK; segment++) {
+        uint32_t repeat = SEGMENT_FIXED;
+        if (variadic) {
+            if (segment >= v->segments.count) break;
+            repeat = list_at(&v->segments, segment);
+        }
+        bool fixed = *kinds != 'C';
+        if (fixed != (repeat == SEGMENT_FIXED))
+            FAIL(v, STATUS_VERIFY_CALL, "segment %u is not what the import declares", segment);
+        uint32_t width = fixed ? 1 : kinds_until(kinds + 1, 'D');
+        const char *kind = fixed ? kinds : kinds + 1;
+        if (fixed) repeat = 1;
+        if (v->operands.count - operand < repeat * width) {
+            FAIL(v, STATUS_VERIFY_CALL, "%u operands are too few", v->operands.count);
+            return;
+        }
+        for (uint32_t i = 0; i < repeat; i++)
+            for (uint32_t k = 0; k < width; k++)
+                check_register(v, list_at(&v->operands, operand++), kind[k]);
+        kinds += fixed ? 1 : width + 2;
+    }
+    if (*kinds != '_' || operand != v->operands.count || (variadic && segment != v->segments.count))
+        FAIL(v, STATUS_VERIFY_CALL, "%u operands in %u segments do not fit the import", v->operands.count,
+             segment);
+}
+
+static void check_import_call(verifier_t *v) {
+    uint32_t ordinal = v->callee & ~FUNCTION_IMPORT;
+    check_ordinal(v, ordinal, v->module->import_count, "import");
+    if (v->status != STATUS_OK) return;
+    const import_t *import = v->module->imports[ordinal];
+    if (import == NULL) {
+        FAIL(v, STATUS_MODULE_IMPORT, "call of imports[%u], which is not provided", ordinal);
+        return;
+    }
+    const char *kinds = import->convention + 1;
+    check_import_operands(v, kinds);
+    const char *results = kinds + kinds_until(kinds, '_') + 1;
+    check_values(v, &v->results, results, *results == 'v' ? 0 : text_length(results), "results");
+    if (v->status != STATUS_OK) status_append(v->status, ", calling %s", import->name);
+}
+
+static void check_call(verifier_t *v) {
+    if ((v->callee & FUNCTION_IMPORT) != 0) {
+        check_import_call(v);
+        return;
+    }
+    check_ordinal(v, v->callee, v->module->function_count, "function");
+    if (v->opcode == OP_CALL_VARIADIC) FAIL(v, STATUS_VERIFY_CALL, "variadic call of an internal function");
+    if (v->status != STATUS_OK) return;
+    const function_t *callee = &v->module->functions[v->callee];
+    check_values(v, &v->operands, (const char *)callee->arguments.data, callee->arguments.length, "operands");
+    check_values(v, &v->results, (const char *)callee->results.data, callee->results.length, "results");
+}
+
+static void check_instruction(verifier_t *v) {
+    encoding_t encoding = v->opcode < OPCODE_COUNT ? opcode_encoding(v->opcode) : ENCODING_REFUSED;
+    if (encoding == ENCODING_REFUSED) {
+        FAIL(v, STATUS_VERIFY_OPCODE, "instruction 0x%x is %s", v->opcode,
+             opcode_mnemonic(v->opcode) != NULL ? "left out of this runtime" : "unknown");
+        return;
+    }
+    for (const char *field = encoding_fields(encoding); *field != 0 && v->status == STATUS_OK; field++)
+        check_field(v, *field);
+    if (v->status != STATUS_OK) return;
+    if (v->opcode == OP_CALL || v->opcode == OP_CALL_VARIADIC) check_call(v);
+    if (v->opcode == OP_RETURN)
+        check_values(v, &v->operands, (const char *)v->function->results.data, v->function->results.length,
+                     "returned values");
+    if (v->opcode == OP_IMPORT_RESOLVED)
+        check_ordinal(v, v->callee & ~FUNCTION_IMPORT, v->module->import_count, "import");
+}
+
+static bool is_terminator(uint32_t opcode) {
+    return opcode == OP_BRANCH || opcode == OP_COND_BRANCH || opcode == OP_BRANCH_TABLE ||
+           opcode == OP_RETURN || opcode == OP_FAIL;
+}
+
+// Arguments arrive in the first registers of their kind; an i64 takes an even one and the next.
+static void check_arguments(verifier_t *v) {
+    const function_t *function = v->function;
+    uint32_t i32_needed = 0, ref_needed = 0;
+    for (uint32_t i = 0; i < function->arguments.length; i++) {
+        uint8_t kind = function->arguments.data[i];
+        if (kind == 'r')
+            ref_needed++;
+        else if (kind == 'I')
+            i32_needed = ((i32_needed + 1) & ~1u) + 2;
+        else
+            i32_needed++;
+    }
+    if (i32_needed > function->i32_count || ref_needed > function->ref_count)
+        FAIL(v, STATUS_VERIFY_REGISTER, "the arguments need %u and %u registers, there are %u and %u",
+             i32_needed, ref_needed, (uint32_t)function->i32_count, (uint32_t)function->ref_count);
+}
+
+static void check_targets(verifier_t *v) {
+    for (uint32_t word = 0; word <= v->function->length / 32; word++) {
+        uint32_t wrong = v->targets[word] & ~v->blocks[word];
+        if (wrong == 0) continue;
+        FAIL(v, STATUS_VERIFY_BRANCH, "byte %u is branched to, but is not the start of a block",
+             32 * word + (uint32_t)__builtin_ctz(wrong));
+        return;
+    }
+}
+
+static void check_code(verifier_t *v) {
+    bool in_block = false;
+    uint32_t blocks = 0;
+    while (v->pc < v->function->length && v->status == STATUS_OK) {
+        v->at = v->pc;
+        v->opcode = *take(v, 1);
+        if ((v->opcode == OP_BLOCK) == in_block) {
+            FAIL(v, STATUS_VERIFY_BLOCK, "%s",
+                 in_block ? "a block without an end" : "an instruction outside a block");
+            return;
+        }
+        if (!in_block) {
+            v->blocks[v->at / 32] |= 1u << v->at % 32;
+            blocks++;
+            in_block = true;
+            continue;
+        }
+        if (v->opcode == OPCODE_PREFIX_F32) v->opcode = OPCODE_F32 + *take(v, 1);
+        check_instruction(v);
+        in_block = !is_terminator(v->opcode);
+    }
+    if (in_block || blocks == 0) FAIL(v, STATUS_VERIFY_BLOCK, "the function ends inside a block");
+    if (blocks != v->function->block_count)
+        FAIL(v, STATUS_VERIFY_BLOCK, "%u blocks instead of %u", blocks, (uint32_t)v->function->block_count);
+    check_targets(v);
+}
+
+static status_t verify_function(verifier_t *v, uint32_t index) {
+    v->function = &v->module->functions[index];
+    v->function_index = index;
+    v->pc = v->at = v->opcode = 0;
+    uint32_t map_bytes = v->function->length / 32 * 4 + 4;
+    platform_fill(v->blocks, 0, map_bytes);
+    platform_fill(v->targets, 0, map_bytes);
+    check_arguments(v);
+    check_code(v);
+    if (v->status == STATUS_OK) return STATUS_OK;
+    const char *mnemonic = opcode_mnemonic(v->opcode);
+    return status_append(v->status, ", in functions[%u] at byte %u (%s)", index, v->at,
+                         mnemonic != NULL ? mnemonic : "?");
+}
+
+status_t verify_module(const module_t *module, memory_t *memory) {
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < module->function_count; i++)
+        if (module->functions[i].length > longest) longest = module->functions[i].length;
+    uint32_t map_bytes = longest / 32 * 4 + 4;
+    void *maps;
+    RETURN_IF_ERROR(memory_allocate(memory, 2 * (size_t)map_bytes, 0, "verification", &maps));
+    verifier_t verifier = {.module = module, .blocks = maps, .targets = (uint32_t *)maps + map_bytes / 4};
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < module->function_count && status == STATUS_OK; i++)
+        status = verify_function(&verifier, i);
+    memory_free(memory, maps);
+    return status;
+}

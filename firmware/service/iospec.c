@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "iospec.h"
+
+#include "wire.h"
+
+// Numerical class of IREE's element types, bits 31 to 24; the low byte is the width in bits.
+enum { ELEMENT_INTEGER = 0x10, ELEMENT_SIGNED = 0x11, ELEMENT_UNSIGNED = 0x12, ELEMENT_FLOAT = 0x21 };
+
+static const struct {
+    char name[4];
+    uint8_t kind; // a signless integer of the model agrees with both signs
+    uint8_t bytes;
+} dtypes[] = {
+    {"i8", ELEMENT_SIGNED, 1},    {"u8", ELEMENT_UNSIGNED, 1},  {"i16", ELEMENT_SIGNED, 2},
+    {"u16", ELEMENT_UNSIGNED, 2}, {"i32", ELEMENT_SIGNED, 4},   {"u32", ELEMENT_UNSIGNED, 4},
+    {"i64", ELEMENT_SIGNED, 8},   {"u64", ELEMENT_UNSIGNED, 8}, {"f16", ELEMENT_FLOAT, 2},
+    {"f32", ELEMENT_FLOAT, 4},    {"f64", ELEMENT_FLOAT, 8},
+};
+#define DTYPE_COUNT (sizeof dtypes / sizeof dtypes[0])
+
+// Offsets of the fields.
+enum {
+    AT_NUM_INPUT = 0,
+    AT_NUM_INPUT_DIM = 4,
+    AT_INPUT_SHAPE = 12,
+    AT_INPUT_LENGTH = 44,
+    AT_INPUT_SIZE_BYTES = 52,
+    AT_NUM_OUTPUT = 60,
+    AT_OUTPUT_LENGTH = 64,
+    AT_OUTPUT_SIZE_BYTES = 112,
+    AT_DTYPE = 116,
+    AT_ENTRY_FUNC = 120,
+    AT_MODEL_NAME = 140,
+};
+
+// Looks a dtype up by its four bytes; DTYPE_COUNT when it is none.
+static uint32_t find_dtype(const char name[4]) {
+    uint32_t index = 0;
+    while (index < DTYPE_COUNT && memcmp(dtypes[index].name, name, 4) != 0)
+        index++;
+    return index;
+}
+
+static bool is_terminated(const uint8_t *text) {
+    for (uint32_t i = 0; i < IOSPEC_NAME_BYTES; i++)
+        if (text[i] == 0) return true;
+    return false;
+}
+
+static status_t fail_dtype(const uint8_t bytes[4]) {
+    char text[5] = {0};
+    for (uint32_t i = 0; i < 4 && bytes[i] != 0; i++)
+        text[i] = bytes[i] > ' ' && bytes[i] < 0x7f ? (char)bytes[i] : '?';
+    return status_fail(STATUS_SESSION_IOSPEC,
+                       "dtype \"%s\" is none of f16 f32 f64, nor i or u with 8 16 32 64", text);
+}
+
+static bool is_element_size(uint32_t bytes) {
+    return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
+}
+
+static status_t parse_input(const uint8_t *bytes, uint32_t i, iospec_t *iospec) {
+    uint32_t rank = read_u32(bytes + AT_NUM_INPUT_DIM + 4 * i);
+    uint32_t length = read_u32(bytes + AT_INPUT_LENGTH + 4 * i);
+    uint32_t element_bytes = read_u32(bytes + AT_INPUT_SIZE_BYTES + 4 * i);
+    if (rank < 1 || rank > IOSPEC_INPUT_DIMS)
+        return status_fail(STATUS_SESSION_IOSPEC, "num_input_dim[%u] is %u, at least 1 and at most %u", i,
+                           rank, IOSPEC_INPUT_DIMS);
+    if (element_bytes != iospec->element_bytes)
+        return status_fail(STATUS_SESSION_IOSPEC, "input_size_bytes[%u] is %u, but an %s has %u", i,
+                           element_bytes, iospec->dtype, iospec->element_bytes);
+    uint32_t product = element_bytes; // in bytes, so that this does not overflow either
+    iospec->input_rank[i] = rank;
+    for (uint32_t d = 0; d < rank; d++) {
+        uint32_t dim = read_u32(bytes + AT_INPUT_SHAPE + 4 * (IOSPEC_INPUT_DIMS * i + d));
+        iospec->input_shape[i][d] = dim;
+        if (dim == 0 || __builtin_mul_overflow(product, dim, &product))
+            return status_fail(STATUS_SESSION_IOSPEC,
+                               "input_shape[%u][%u] is %u: 0, or the input is too large", i, d, dim);
+    }
+    if (product / element_bytes != length)
+        return status_fail(STATUS_SESSION_IOSPEC, "input_length[%u] is %u, but input_shape has %u elements",
+                           i, length, product / element_bytes);
+    return STATUS_OK;
+}
+
+static status_t parse_outputs(const uint8_t *bytes, iospec_t *iospec) {
+    iospec->output_count = read_u32(bytes + AT_NUM_OUTPUT);
+    iospec->output_element_bytes = read_u32(bytes + AT_OUTPUT_SIZE_BYTES);
+    if (iospec->output_count < 1 || iospec->output_count > IOSPEC_OUTPUTS)
+        return status_fail(STATUS_SESSION_IOSPEC, "num_output is %u, at least 1 and at most %u",
+                           iospec->output_count, IOSPEC_OUTPUTS);
+    if (!is_element_size(iospec->output_element_bytes))
+        return status_fail(STATUS_SESSION_IOSPEC, "output_size_bytes is %u, not 1, 2, 4 or 8",
+                           iospec->output_element_bytes);
+    for (uint32_t i = 0; i < iospec->output_count; i++) {
+        uint32_t length = read_u32(bytes + AT_OUTPUT_LENGTH + 4 * i);
+        uint32_t total;
+        if (length == 0 || __builtin_mul_overflow(length, iospec->output_element_bytes, &total))
+            return status_fail(STATUS_SESSION_IOSPEC,
+                               "output_length[%u] is %u: 0, or the output is too large", i, length);
+        iospec->output_length[i] = length;
+    }
+    return STATUS_OK;
+}
+
+status_t iospec_parse(const uint8_t bytes[IOSPEC_BYTES], iospec_t *iospec) {
+    iospec_t parsed = {.input_count = read_u32(bytes + AT_NUM_INPUT)};
+    if (parsed.input_count < 1 || parsed.input_count > IOSPEC_INPUTS)
+        return status_fail(STATUS_SESSION_IOSPEC, "num_input is %u, at least 1 and at most %u",
+                           parsed.input_count, IOSPEC_INPUTS);
+    memcpy(parsed.dtype, bytes + AT_DTYPE, sizeof parsed.dtype);
+    uint32_t dtype = find_dtype(parsed.dtype);
+    if (dtype == DTYPE_COUNT) return fail_dtype(bytes + AT_DTYPE);
+    parsed.element_bytes = dtypes[dtype].bytes;
+    if (!is_terminated(bytes + AT_ENTRY_FUNC))
+        return status_fail(STATUS_SESSION_IOSPEC, "entry_func is not terminated within its %u bytes",
+                           IOSPEC_NAME_BYTES);
+    if (!is_terminated(bytes + AT_MODEL_NAME))
+        return status_fail(STATUS_SESSION_IOSPEC, "model_name is not terminated within its %u bytes",
+                           IOSPEC_NAME_BYTES);
+    memcpy(parsed.entry, bytes + AT_ENTRY_FUNC, sizeof parsed.entry);
+    for (uint32_t i = 0; i < parsed.input_count; i++)
+        RETURN_IF_ERROR(parse_input(bytes, i, &parsed));
+    RETURN_IF_ERROR(parse_outputs(bytes, &parsed));
+    *iospec = parsed;
+    return STATUS_OK;
+}
+
+static bool type_agrees(uint32_t dtype, uint32_t element_type) {
+    uint32_t kind = element_type >> 24;
+    return (element_type & 0xff) == dtypes[dtype].bytes * 8u &&
+           (kind == dtypes[dtype].kind || (kind == ELEMENT_INTEGER && dtypes[dtype].kind != ELEMENT_FLOAT));
+}
+
+// Drops leading dimensions of 1.
+static const uint32_t *squeeze(const uint32_t *dims, uint32_t *rank) {
+    while (*rank > 0 && *dims == 1) {
+        dims++;
+        --*rank;
+    }
+    return dims;
+}
+
+static status_t check_input(const iospec_t *iospec, uint32_t i, const tensor_t *tensor) {
+    if (!type_agrees(find_dtype(iospec->dtype), tensor->element_type))
+        return status_fail(STATUS_SESSION_MISMATCH,
+                           "input %u: the specification says %s, the model takes element type 0x%x", i,
+                           iospec->dtype, tensor->element_type);
+    uint32_t said_rank = iospec->input_rank[i], rank = tensor->rank;
+    const uint32_t *said = squeeze(iospec->input_shape[i], &said_rank);
+    const uint32_t *dims = squeeze(tensor->dims, &rank);
+    if (said_rank != rank)
+        return status_fail(STATUS_SESSION_MISMATCH,
+                           "input %u: the specification has %u dimensions, the model %u (without leading 1)",
+                           i, said_rank, rank);
+    for (uint32_t d = 0; d < rank; d++)
+        if (said[d] != dims[d])
+            return status_fail(
+                STATUS_SESSION_MISMATCH,
+                "input %u: dimension %u from the last is %u in the specification, %u in the model", i,
+                rank - 1 - d, said[d], dims[d]);
+    return STATUS_OK;
+}
+
+status_t iospec_check(const iospec_t *iospec, const signature_t *signature) {
+    if (iospec->input_count != signature->input_count || iospec->output_count != signature->output_count)
+        return status_fail(
+            STATUS_SESSION_MISMATCH, "the specification has %u inputs and %u outputs, the model %u and %u",
+            iospec->input_count, iospec->output_count, signature->input_count, signature->output_count);
+    for (uint32_t i = 0; i < signature->input_count; i++)
+        RETURN_IF_ERROR(check_input(iospec, i, &signature->inputs[i]));
+    for (uint32_t i = 0; i < signature->output_count; i++) {
+        const tensor_t *tensor = &signature->outputs[i];
+        if (element_bytes(tensor->element_type) != iospec->output_element_bytes ||
+            tensor->bytes != iospec->output_length[i] * iospec->output_element_bytes)
+            return status_fail(
+                STATUS_SESSION_MISMATCH,
+                "output %u: the specification says %u elements of %u bytes, the model gives %u "
+                "bytes with element type 0x%x",
+                i, iospec->output_length[i], iospec->output_element_bytes, tensor->bytes,
+                tensor->element_type);
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dialogue with the client: one answer a request, a model's life from upload to output.
+//
+//   board_init();
+//   session_init();
+//   for (;;) session_poll();
+//
+// Answers carry OK and the payload of the request's kind, or ERROR: u32 code, char name[32], message.
+// A trap in a request, be it in the model's kernels or in the runtime, is an ERROR like any other; it unloads
+// the model.
+#ifndef SPRINGBOK_SESSION_H
+#define SPRINGBOK_SESSION_H
+
+#define FIRMWARE_VERSION 0x00010000u // major << 16 | minor
+
+// Takes the whole arena of the platform. No model is loaded afterwards.
+void session_init(void);
+
+// Takes what the serial port has: one byte, or the time of its silence. Answers a request when it is
+// complete.
+void session_poll(void);
+
+#endif

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// The firmware's service as a process: the link is stdin and stdout. It ends with its input.
+//
+//   host_service             bytes of stdin are the line, time is real
+//   host_service --script    stdin is a script of records, time passes only where the script says so:
+//                            'B' u32 count, bytes: the line brings these; 'S' u32 microseconds: silence
+//
+// Nothing is caught here: a bad access in the service must end the process, so that the sanitizers report it.
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../runtime/bytes.h"
+#include "../runtime/platform.h"
+#include "../service/board.h"
+#include "../service/session.h"
+
+#define ARENA_BYTES (4u << 20)
+#define SCRIPT_STEP_US 1000u
+
+static _Alignas(64) uint8_t arena[ARENA_BYTES];
+static bool scripted;
+static uint64_t script_time_us;
+static uint32_t script_bytes;      // left in the current 'B' record
+static uint32_t script_silence_us; // left in the current 'S' record
+
+static void flush_and_exit(void) {
+    fflush(stdout);
+    exit(ferror(stdout) != 0);
+}
+
+// One byte of stdin; answers are flushed first, since the client may be waiting for them.
+static uint8_t read_byte(void) {
+    static uint8_t buffer[4096];
+    static ssize_t count, next;
+    if (next == count) {
+        fflush(stdout);
+        count = read(STDIN_FILENO, buffer, sizeof buffer);
+        next = 0;
+        if (count <= 0) flush_and_exit();
+    }
+    return buffer[next++];
+}
+
+static uint32_t read_script_u32(void) {
+    uint8_t bytes[4];
+    for (int i = 0; i < 4; i++)
+        bytes[i] = read_byte();
+    return read_u32(bytes);
+}
+
+static int read_script(uint8_t *byte) {
+    while (script_bytes == 0 && script_silence_us == 0) {
+        uint8_t kind = read_byte();
+        uint32_t value = read_script_u32();
+        if (kind == 'B')
+            script_bytes = value;
+        else if (kind == 'S')
+            script_silence_us = value;
+        else
+            abort();
+    }
+    if (script_silence_us != 0) {
+        uint32_t step = script_silence_us < SCRIPT_STEP_US ? script_silence_us : SCRIPT_STEP_US;
+        script_silence_us -= step;
+        script_time_us += step;
+        return 0;
+    }
+    script_bytes--;
+    *byte = read_byte();
+    return 1;
+}
+
+int platform_uart_read(uint8_t *byte) {
+    if (scripted) return read_script(byte);
+    // Unbuffered, so that poll() knows what is there.
+    struct pollfd line = {.fd = STDIN_FILENO, .events = POLLIN};
+    fflush(stdout);
+    if (poll(&line, 1, 10) == 0) return 0;
+    if (read(STDIN_FILENO, byte, 1) != 1) flush_and_exit();
+    return 1;
+}
+
+void platform_uart_write(const uint8_t *bytes, size_t count) {
+    fwrite(bytes, 1, count, stdout);
+}
+
+uint64_t platform_time_us(void) {
+    if (scripted) return script_time_us;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+uint8_t *platform_arena(size_t *bytes) {
+    *bytes = sizeof arena;
+    return arena;
+}
+
+void platform_fill(void *destination, uint8_t value, size_t count) {
+    memset(destination, value, count);
+}
+
+void platform_copy(void *destination, const void *source, size_t count) {
+    memcpy(destination, source, count);
+}
+
+status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
+    *result = fn(argument);
+    return STATUS_OK;
+}
+
+uint64_t platform_instructions(void) {
+    return 0;
+}
+
+uint64_t platform_cycles(void) {
+    return 0;
+}
+
+void platform_mark(uint32_t event, uint32_t value) {
+    (void)event;
+    (void)value;
+}
+
+void platform_code_barrier(void) {}
+
+uint32_t platform_stack_peak(void) {
+    return 4096;
+}
+
+uint32_t platform_vlen_bits(void) {
+    return 512;
+}
+
+uint32_t board_elen_bits(void) {
+    return 32;
+}
+
+bool board_marks(void) {
+    return false;
+}
+
+int main(int argc, char **argv) {
+    scripted = argc > 1 && strcmp(argv[1], "--script") == 0;
+    session_init();
+    for (;;)
+        session_poll();
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads a module with the runtime on a computer, where a stand-in runs instead of the kernels, and prints
+// what happened: the driver of keywords/tests/test_runtime_host.py.
+//
+//   run_module [--arena BYTES] [--entry NAME] [--runs N] [--budget N] MODULE [INPUT]
+//   run_module [--arena BYTES] [--budget N] --mutate SEED COUNT FIRST END MODULE
+//
+// INPUT is a file with all inputs one after the other; without one the module is only loaded. Prints one
+// line: "OK", the memory's numbers and the outputs in hexadecimal, or the status' name and its message. Exit
+// code 0 or 1.
+// --mutate loads, and runs with zeros, COUNT copies of the module, in each of which one random bit of the
+// bytes [FIRST, END) is flipped; prints how many were refused and how many ran. Truncations: --truncate STEP
+// MODULE.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime.h"
+
+static struct {
+    size_t arena_bytes;
+    const char *entry;
+    uint32_t runs;
+    uint64_t budget;
+    uint8_t *arena;
+} options = {.arena_bytes = 4 << 20, .runs = 1};
+
+static runtime_t runtime;
+
+static uint8_t *read_file(const char *path, size_t *length) {
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        perror(path);
+        exit(2);
+    }
+    fseek(file, 0, SEEK_END);
+    *length = (size_t)ftell(file);
+    rewind(file);
+    uint8_t *bytes = malloc(*length + 1);
+    if (bytes == NULL || fread(bytes, 1, *length, file) != *length) exit(2);
+    fclose(file);
+    return bytes;
+}
+
+// 64-byte aligned memory that ends exactly at its end, so that the sanitizer sees an access past it. Holds a
+// copy of `bytes`, or zeros.
+static uint8_t *exact_copy(const uint8_t *bytes, size_t length) {
+    void *copy = NULL;
+    if (posix_memalign(&copy, 64, length != 0 ? length : 1) != 0) abort();
+    if (bytes != NULL)
+        memcpy(copy, bytes, length);
+    else
+        memset(copy, 0, length);
+    return copy;
+}
+
+static status_t load(const uint8_t *image, size_t length) {
+    if (options.arena == NULL) options.arena = exact_copy(NULL, options.arena_bytes);
+    runtime.operation_budget = options.budget;
+    return runtime_load(&runtime, image, length, options.arena, options.arena_bytes, options.entry);
+}
+
+static void print_result(const uint8_t *output, size_t output_bytes) {
+    const signature_t *signature = runtime_signature(&runtime);
+    const memory_statistics_t *memory = runtime_memory(&runtime);
+    printf("OK inputs=%u outputs=%u live=%zu live_after_load=%zu peak=%zu capacity=%zu output=",
+           signature->input_count, signature->output_count, memory->live, memory->live_after_load,
+           memory->peak, memory->capacity);
+    for (size_t i = 0; i < output_bytes; i++)
+        printf("%02x", output[i]);
+    printf("\n");
+}
+
+static status_t invoke(const char *input_path) {
+    size_t input_bytes, output_bytes = 0, output_capacity = runtime_signature(&runtime)->output_bytes;
+    uint8_t *file = read_file(input_path, &input_bytes), *input = exact_copy(file, input_bytes);
+    uint8_t *output = exact_copy(NULL, output_capacity);
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < options.runs && status == STATUS_OK; i++)
+        status = runtime_invoke(&runtime, input, input_bytes, output, output_capacity, &output_bytes);
+    if (status == STATUS_OK) print_result(output, output_bytes);
+    free(file);
+    free(input);
+    free(output);
+    return status;
+}
+
+static int run_once(const char *module_path, const char *input_path) {
+    size_t length;
+    uint8_t *file = read_file(module_path, &length), *image = exact_copy(file, length);
+    status_t status = load(image, length);
+    if (status == STATUS_OK && input_path == NULL) print_result(NULL, 0);
+    if (status == STATUS_OK && input_path != NULL) status = invoke(input_path);
+    if (status != STATUS_OK)
+        printf("%s: %s: %s\n", status_name(status), status_text(status), status_message());
+    runtime_unload(&runtime);
+    free(image);
+    free(file);
+    return status != STATUS_OK;
+}
+
+typedef struct {
+    uint32_t refused, failed, ran;
+} tally_t;
+
+// Loads a damaged module and runs it with zeros.
+static void try_module(const uint8_t *bytes, size_t length, tally_t *tally) {
+    uint8_t *image = exact_copy(bytes, length);
+    if (load(image, length) != STATUS_OK) {
+        tally->refused++;
+    } else {
+        const signature_t *signature = runtime_signature(&runtime);
+        size_t input_bytes = signature->input_bytes, output_capacity = signature->output_bytes, output_bytes;
+        uint8_t *input = exact_copy(NULL, input_bytes), *output = exact_copy(NULL, output_capacity);
+        if (runtime_invoke(&runtime, input, input_bytes, output, output_capacity, &output_bytes) == STATUS_OK)
+            tally->ran++;
+        else
+            tally->failed++;
+        free(input);
+        free(output);
+    }
+    runtime_unload(&runtime);
+    free(image);
+}
+
+static int print_tally(const tally_t *tally) {
+    printf("OK refused=%u failed=%u ran=%u\n", tally->refused, tally->failed, tally->ran);
+    return 0;
+}
+
+static int mutate(char **arguments) {
+    uint64_t random = strtoull(arguments[0], NULL, 10);
+    uint32_t count = (uint32_t)strtoul(arguments[1], NULL, 10);
+    size_t first = strtoul(arguments[2], NULL, 10), end = strtoul(arguments[3], NULL, 10), length;
+    uint8_t *file = read_file(arguments[4], &length);
+    tally_t tally = {0};
+    if (end > length) end = length;
+    for (uint32_t i = 0; i < count && first < end; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        size_t bit = (size_t)(random >> 16) % (8 * (end - first));
+        file[first + bit / 8] ^= (uint8_t)(1 << bit % 8);
+        try_module(file, length, &tally);
+        file[first + bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    free(file);
+    return print_tally(&tally);
+}
+
+static int truncate_module(char **arguments) {
+    size_t step = strtoul(arguments[0], NULL, 10), length;
+    uint8_t *file = read_file(arguments[1], &length);
+    tally_t tally = {0};
+    for (size_t cut = 0; step != 0 && cut < length; cut += step)
+        try_module(file, cut, &tally);
+    free(file);
+    return print_tally(&tally);
+}
+
+int main(int argc, char **argv) {
+    char **argument = argv + 1;
+    int result = 2;
+    for (; *argument != NULL && strncmp(*argument, "--", 2) == 0 && argument[1] != NULL; argument += 2) {
+        if (strcmp(*argument, "--arena") == 0)
+            options.arena_bytes = strtoul(argument[1], NULL, 10);
+        else if (strcmp(*argument, "--entry") == 0)
+            options.entry = argument[1];
+        else if (strcmp(*argument, "--runs") == 0)
+            options.runs = (uint32_t)strtoul(argument[1], NULL, 10);
+        else if (strcmp(*argument, "--budget") == 0)
+            options.budget = strtoull(argument[1], NULL, 10);
+        else
+            break;
+    }
+    int rest = argc - (int)(argument - argv);
+    if (rest == 6 && strcmp(*argument, "--mutate") == 0)
+        result = mutate(argument + 1);
+    else if (rest == 3 && strcmp(*argument, "--truncate") == 0)
+        result = truncate_module(argument + 1);
+    else if ((rest == 1 || rest == 2) && **argument != '-')
+        result = run_once(argument[0], rest == 2 ? argument[1] : NULL);
+    else
+        fprintf(stderr, "usage: run_module [options] MODULE [INPUT]; see the head of run_module.c\n");
+    free(options.arena);
+    return result;
+}

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot keywords that compile models for the chip."""
+
+from robot.api import logger
+from robot.api.deco import keyword, library
+
+from springbok import compiler
+
+
+@library(scope="GLOBAL", auto_keywords=False)
+class CompilerLibrary:
+    """Compiles models with IREE to VMFB modules for Springbok, and checks what came out.
+
+    Each module is also compiled with the same flags for this machine and run here on a few samples; a module
+    that does not compute what the model computes never reaches the chip.
+
+    | ${model}= | Compile Model | ${CURDIR}/gestures.h5 |
+    | Module Should Contain Vector Instructions | ${model} |
+    """
+
+    @keyword(tags=("compiler",))
+    def compile_model(
+        self, path: str, *flags: str, variant: str = "vector", vlen: int = 512, name: str | None = None
+    ) -> compiler.CompiledModel:
+        """Compiles a model file for the chip, checks the module on this machine and returns it.
+
+        | =Argument= | =Meaning= |
+        | path       | Keras ``.h5`` or ``.keras``, or MLIR ``.mlir`` or ``.mlirbc`` |
+        | flags      | more flags for ``iree-compile`` |
+        | variant    | ``vector`` or ``scalar`` |
+        | vlen       | bits of a vector register of the chip; vector code runs on chips of this VLEN only |
+        | name       | name in logs and metrics; by default the file's |
+
+        Examples:
+        | ${model}= | Compile Model | gestures.h5 |                | # for vectors of 512 bits |
+        | ${model}= | Compile Model | gestures.h5 | variant=scalar | # without vectors |
+        """
+        target = compiler.Target.springbok(variant=variant, vlen=vlen)
+        model = compiler.compile_and_check(path, target=target, name=name, extra_flags=flags)
+        logger.info(model.describe())
+        return model
+
+    @keyword(tags=("compiler", "assertion"))
+    def module_should_contain_vector_instructions(self, model: compiler.CompiledModel) -> None:
+        """Fails when the module's kernels hold no vector instruction at all.
+
+        Example:
+        | Module Should Contain Vector Instructions | ${model} |
+        """
+        if not model.has_vector_instructions:
+            raise AssertionError(
+                f"The kernels of {model.name} ({model.variant}) hold no vector instruction. "
+                f"Flags: {' '.join(model.flags)}"
+            )
+
+    @keyword(tags=("compiler", "assertion"))
+    def module_should_not_contain_vector_instructions(self, model: compiler.CompiledModel) -> None:
+        """Fails when the module's kernels hold vector instructions.
+
+        Example:
+        | Module Should Not Contain Vector Instructions | ${scalar model} |
+        """
+        if model.has_vector_instructions:
+            raise AssertionError(f"The kernels of {model.name} ({model.variant}) hold vector instructions.")

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot keywords that measure what an inference costs and write it down."""
+
+from pathlib import Path
+
+from robot.api import logger
+from robot.api.deco import keyword, library
+from robot.libraries.BuiltIn import BuiltIn
+
+from springbok import metrics, session
+
+
+@library(scope="GLOBAL", auto_keywords=False)
+class PerformanceLibrary:
+    """Counts what an inference executes, exactly, between the firmware's marks, and keeps it in ``metrics.json``.
+
+    The counts hold no boot, no upload and no waiting for the UART, and are the same on every run.
+
+    | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
+    | Record Metrics | ${evaluation} |
+    | ${count}=      | Get Instructions Per Inference | ${evaluation} |
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, str, str], dict] = {}
+
+    @keyword(tags=("performance", "getter"))
+    def get_instructions_per_inference(self, evaluation: session.Evaluation) -> float:
+        """Returns the mean number of instructions that one inference executed.
+
+        Example:
+        | ${count}= | Get Instructions Per Inference | ${evaluation} |
+        """
+        return metrics.mean(evaluation.performance.instructions)
+
+    @keyword(tags=("performance", "getter"))
+    def get_opcode_counts(self, evaluation: session.Evaluation) -> dict:
+        """Returns how often one inference executed each opcode, most frequent first; empty where an engine can't tell.
+
+        Example:
+        | ${opcodes}= | Get Opcode Counts | ${evaluation} |
+        | Dictionary Should Contain Key | ${opcodes} | vfmacc.vf |
+        """
+        return dict(evaluation.performance.opcodes or {})
+
+    @keyword(tags=("performance", "assertion"))
+    def instruction_counts_should_be_equal(self, first: session.Evaluation, second: session.Evaluation) -> None:
+        """Fails unless both runs executed the same number of instructions in each inference, to the last digit.
+
+        Example:
+        | Instruction Counts Should Be Equal | ${first run} | ${second run} |
+        """
+        counts = (first.performance.instructions, second.performance.instructions)
+        if len(counts[0]) != len(counts[1]):
+            raise AssertionError(f"The runs hold {len(counts[0])} and {len(counts[1])} inferences.")
+        for number, (one, other) in enumerate(zip(*counts, strict=True)):
+            if one != other:
+                raise AssertionError(
+                    f"Inference {number} executed {one} instructions in one run and {other} in the other."
+                )
+        logger.info(f"{len(counts[0])} inferences, the same counts in both runs: {sorted(set(counts[0]))}")
+
+    @keyword(tags=("performance", "assertion"))
+    def should_execute_fewer_instructions(self, evaluation: session.Evaluation, reference: session.Evaluation) -> None:
+        """Fails unless an inference of ``evaluation`` executes fewer instructions than one of ``reference``.
+
+        Example:
+        | Should Execute Fewer Instructions | ${vector} | ${scalar} |
+        """
+        count, other = (self.get_instructions_per_inference(each) for each in (evaluation, reference))
+        text = (
+            f"{evaluation.model.name} {evaluation.model.variant}: {count:,.0f} instructions an inference, "
+            f"{reference.model.name} {reference.model.variant}: {other:,.0f}, ratio {count / other:.3f}"
+        )
+        if count >= other:
+            raise AssertionError(text)
+        logger.info(text)
+
+    @keyword(tags=("performance", "assertion"))
+    def device_and_simulator_should_count_the_same(self, evaluation: session.Evaluation) -> None:
+        """Fails unless the firmware's own counter and the simulator's differ by the same few instructions every time.
+
+        The firmware reads its counter just inside the marks, so a constant difference is right; one that changes
+        would mean that one of the two counts what the other doesn't.
+
+        Example:
+        | Device And Simulator Should Count The Same | ${evaluation} |
+        """
+        cost = evaluation.performance
+        differences = {one - other for one, other in zip(cost.instructions, cost.device_instructions, strict=True)}
+        if len(differences) != 1:
+            raise AssertionError(f"The simulator counts more than the device by {sorted(differences)} instructions.")
+        logger.info(f"The simulator counts {differences.pop()} instructions more than the device in each inference.")
+
+    @keyword(tags=("performance",))
+    def record_metrics(self, evaluation: session.Evaluation) -> None:
+        """Adds the evaluation to ``metrics.json`` in Robot's output folder and logs its cost.
+
+        A second evaluation of the same model, variant and data set replaces the first.
+
+        Example:
+        | Record Metrics | ${evaluation} |
+        """
+        model = evaluation.model
+        entry = metrics.model_metrics(model, evaluation.quality, evaluation.performance)
+        self._models[(model.name, model.variant, evaluation.dataset.name)] = entry
+        shared = session.current
+        document = metrics.document(
+            engine=shared.engine.name if shared.engine else "serial",
+            engine_version=shared.engine.version if shared.engine else None,
+            vlen_bits=shared.chip.vlen_bits,
+            firmware=shared.firmware,
+            models=list(self._models.values()),
+        )
+        path = Path(BuiltIn().get_variable_value("${OUTPUT DIR}", default=".")) / "metrics.json"
+        metrics.write(path, document)
+        logger.info(_cost_table(entry))
+
+
+def _cost_table(entry: dict) -> str:
+    vectors = entry["vector_instructions"]["mean"]
+    outside = entry["outside_kernels"]["mean"]
+    lines = [
+        f"{entry['name']} ({entry['variant']}): instructions an inference {entry['instructions']['mean']:,.0f}"
+        f" (vector {_number(vectors)}, outside the kernels {_number(outside)})",
+        f"{'instructions':>14}  {'vector':>14}  dispatch",
+    ]
+    for dispatch in entry["dispatches"]:
+        layer = f"  [{dispatch['layer']}]" if dispatch["layer"] else ""
+        vectors = _number(dispatch["vector_instructions"])
+        lines.append(f"{dispatch['instructions']:>14,.0f}  {vectors:>14}  {dispatch['name']}{layer}")
+    if entry["opcodes"]:
+        lines.append(f"{'executed':>14}  opcode (the ten most used)")
+        lines += [f"{count:>14,.0f}  {name}" for name, count in list(entry["opcodes"].items())[:10]]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.0f}"

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot keywords that talk to the firmware over its UART."""
+
+from dataclasses import asdict
+
+import numpy as np
+from robot.api import logger
+from robot.api.deco import keyword, library
+from springbok.compiler import CompiledModel
+
+from springbok import session
+
+
+@library(scope="GLOBAL", auto_keywords=False)
+class RuntimeLibrary:
+    """Loads compiled models into the firmware's runtime and runs them, over a UART.
+
+    With a chip booted by SimulatorLibrary the link opens by itself; a board is reached with `Connect Runtime`
+    and any URL that pyserial knows: ``socket://host:port``, a pty, ``/dev/ttyUSB0``.
+
+    | Connect Runtime | /dev/ttyUSB0 | baudrate=115200 |
+    | Load Model      | ${model}     |
+    | ${outputs}=     | Infer        | ${recording} |
+    """
+
+    @keyword(tags=("runtime",))
+    def connect_runtime(self, url: str | None = None, baudrate: int = 115200, timeout: float = 10.0) -> None:
+        """Opens the link and waits until the firmware answers.
+
+        | =Argument= | =Meaning= |
+        | url        | where the UART is; by default the booted chip's |
+        | baudrate   | of a real serial line |
+        | timeout    | seconds that the device may take to answer a request |
+
+        Example:
+        | Connect Runtime | socket://127.0.0.1:3456 |
+        """
+        session.current.connect(url, baudrate=baudrate, timeout=timeout)
+        logger.info(f"Firmware: {asdict(session.current.chip)}")
+
+    @keyword(tags=("runtime",))
+    def disconnect_runtime(self) -> None:
+        """Closes the link. Harmless when there is none.
+
+        Example:
+        | [Teardown] | Disconnect Runtime |
+        """
+        session.current.disconnect()
+
+    @keyword(tags=("runtime",))
+    def load_model(self, model: CompiledModel) -> None:
+        """Sends a compiled model; the device verifies and loads it before it answers.
+
+        Example:
+        | ${model}=  | Compile Model | gestures.h5 |
+        | Load Model | ${model} |
+        """
+        session.current.load_model(model)
+        profile = session.current.link.profile()
+        logger.info(
+            f"{model.name} ({model.variant}): {model.vmfb_bytes} bytes sent, loaded with "
+            f"{profile.load_instructions} instructions, {profile.memory_peak_bytes} of "
+            f"{profile.memory_capacity_bytes} bytes of memory used"
+        )
+
+    @keyword(tags=("runtime",))
+    def send_module(self, content: bytes) -> None:
+        """Sends bytes as a module, whatever they are. For tests of how the device refuses what is no good module.
+
+        Example:
+        | ${content}= | Get Binary File | ${model.vmfb} |
+        | Run Keyword And Expect Error | *ARCHIVE* | Send Module | ${content[:1000]} |
+        """
+        session.current.model = None
+        session.current.need_link().load_model(content)
+
+    @keyword(tags=("runtime",))
+    def unload_model(self) -> None:
+        """Drops the loaded model from the device.
+
+        Example:
+        | Unload Model |
+        """
+        session.current.need_link().unload()
+        session.current.model = None
+
+    @keyword(tags=("runtime",))
+    def infer(self, *inputs: object, timeout: float | None = None) -> list:
+        """Runs one inference and returns the list of outputs, NumPy arrays.
+
+        Give one value an input of the model: a NumPy array or a nested list of numbers.
+
+        Example:
+        | ${outputs}= | Infer | ${recording} | timeout=60 |
+        """
+        return session.current.infer(*(np.asarray(value) for value in inputs), timeout=timeout)
+
+    @keyword(tags=("runtime", "getter"))
+    def get_chip_information(self) -> dict:
+        """Returns what the firmware says of itself and the chip: ``vlen_bits``, ``arena_bytes``, versions and limits.
+
+        Example:
+        | ${chip}= | Get Chip Information |
+        | Should Be Equal As Integers | ${chip}[vlen_bits] | 512 |
+        """
+        session.current.need_link()
+        return asdict(session.current.chip)
+
+    @keyword(tags=("runtime", "getter"))
+    def get_runtime_statistics(self) -> dict:
+        """Returns the runtime's memory statistics in bytes (peak, allocated, freed; host and device).
+
+        Example:
+        | ${statistics}= | Get Runtime Statistics |
+        """
+        return asdict(session.current.need_link().statistics())
+
+    @keyword(tags=("runtime", "getter"))
+    def get_inference_profile(self) -> dict:
+        """Returns the device's own profile of the last inference: instructions, cycles, memory, each dispatch.
+
+        Example:
+        | ${profile}= | Get Inference Profile |
+        | Log | ${profile}[inference_instructions] |
+        """
+        return asdict(session.current.need_link().profile())

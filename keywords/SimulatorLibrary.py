@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot keywords that start, stop and look into the simulated chip."""
+
+from robot.api import logger
+from robot.api.deco import keyword, library
+
+from springbok import session
+
+
+@library(scope="GLOBAL", auto_keywords=False)
+class SimulatorLibrary:
+    """Boots Springbok, a RISC-V chip with vectors, in a simulator and looks into it.
+
+    The chip runs this project's firmware, which is built when it is stale. Its UART is reached at the URL that
+    `Get Uart Url` returns; the keywords of RuntimeLibrary use it by themselves.
+
+    | Boot Springbok | engine=spike | vlen=512 |
+    | ${info}=       | Get Chip Information  |          |
+    | Stop Chip      |              |          |
+    """
+
+    @keyword(tags=("chip",))
+    def boot_springbok(
+        self, engine: str = "spike", vlen: int = 512, uart: str = "socket", firmware: str | None = None
+    ) -> str:
+        """Starts the simulator with the firmware, releases the core from reset and returns the UART's URL.
+
+        A chip that runs already is stopped first.
+
+        | =Argument= | =Meaning= |
+        | engine     | ``spike`` |
+        | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
+        | uart       | ``socket`` (TCP on this machine) or ``pty`` |
+        | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
+
+        Example:
+        | Boot Springbok | vlen=256 | # a narrower chip |
+        """
+        running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart)
+        logger.info(f"{running.name} {running.version}: Springbok with VLEN {vlen}, UART at {running.uart_url}")
+        return running.uart_url
+
+    @keyword(tags=("chip",))
+    def reset_chip(self) -> None:
+        """Restarts the chip as at power-on: registers and memory are lost, and with them a loaded model.
+
+        Example:
+        | Reset Chip |
+        """
+        session.current.reset()
+
+    @keyword(tags=("chip",))
+    def stop_chip(self) -> None:
+        """Ends the simulator and closes the link. Harmless when none runs, so it suits a teardown.
+
+        Example:
+        | [Teardown] | Stop Chip |
+        """
+        session.current.shut_down()
+
+    @keyword(tags=("chip",))
+    def pause_chip(self) -> None:
+        """Halts the core between two instructions. `Resume Chip` lets it go on.
+
+        Example:
+        | Pause Chip |
+        | ${registers}= | Get Chip Registers |
+        | Resume Chip |
+        """
+        session.current.need_engine().pause()
+
+    @keyword(tags=("chip",))
+    def resume_chip(self) -> None:
+        """Lets a paused core go on.
+
+        Example:
+        | Resume Chip |
+        """
+        session.current.need_engine().resume()
+
+    @keyword(tags=("chip", "getter"))
+    def get_uart_url(self) -> str:
+        """Returns where the chip's UART is: a ``socket://`` URL or the path of a pty, for pyserial.
+
+        Example:
+        | ${url}= | Get Uart Url |
+        """
+        return session.current.need_engine().uart_url
+
+    @keyword(tags=("chip", "getter"))
+    def get_chip_counters(self) -> dict:
+        """Returns the core's counters since it was started: ``instructions`` and ``cycles``.
+
+        Example:
+        | ${counters}= | Get Chip Counters |
+        | Log | ${counters}[instructions] |
+        """
+        return session.current.need_engine().counters()
+
+    @keyword(tags=("chip", "getter"))
+    def get_chip_registers(self) -> dict:
+        """Returns the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mcause``, ``mepc``, ``mtval``…
+
+        Example:
+        | ${registers}= | Get Chip Registers |
+        | Should Be Equal As Integers | ${registers}[mcause] | 0 |
+        """
+        return session.current.need_engine().registers()
+
+    @keyword(tags=("chip", "getter"))
+    def read_memory(self, address: int, count: int) -> bytes:
+        """Returns ``count`` bytes of the chip's memory from ``address`` on.
+
+        Example:
+        | ${bytes}= | Read Memory | 0x34000000 | 16 |
+        """
+        return session.current.need_engine().read_memory(address, count)
+
+    @keyword(tags=("chip",))
+    def write_memory(self, address: int, content: bytes) -> None:
+        """Writes bytes into the chip's memory from ``address`` on.
+
+        Example:
+        | Write Memory | 0x34000000 | ${bytes} |
+        """
+        session.current.need_engine().write_memory(address, content)
+
+    @keyword(tags=("chip", "getter"))
+    def describe_chip_state(self) -> str:
+        """Returns one sentence on what the core is doing, with the cause of a trap when there was one.
+
+        Example:
+        | ${state}= | Describe Chip State |
+        """
+        return session.current.need_engine().diagnose()
+
+    @keyword(tags=("chip", "getter"))
+    def get_chip_console(self) -> list:
+        """Returns what the firmware printed through the simulator, and the devices' warnings, a line each.
+
+        Example:
+        | ${lines}= | Get Chip Console |
+        | Should Be Empty | ${lines} | # the firmware set every device up before it used it |
+        """
+        return session.current.need_engine().console()

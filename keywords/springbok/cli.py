@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of ``./bench``: run suites, run all tests of the project, check its style."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from springbok.errors import BenchError
+from springbok.firmware import build_firmware
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
+RESULTS = ROOT / "results"
+ENGINES = ("auto", "spike", "renode", "serial")
+IMPLEMENTED_ENGINES = ("spike",)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status, 0 only when everything passed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    own, robot_options = _split(arguments)
+    options = _parser().parse_args(own)
+    try:
+        return options.command(options, robot_options)
+    except BenchError as error:
+        print(f"springbok-bench: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace, robot_options: list[str]) -> int:
+    """``./bench run``: run suites on an engine and print what came out."""
+    engine = choose_engine(options.engine)
+    suites = [Path(suite) for suite in options.suites] or [DEFAULT_SUITE]
+    for suite in suites:
+        if not suite.exists():
+            raise BenchError(f"There is no suite {suite}. The project's own suites are in {ROOT / 'robot'}.")
+    firmware = build_firmware()
+    print(f"Firmware: {firmware.summary()}")
+    results = Path(options.results)
+    status = run_robot(engine, suites, results, options.data, robot_options)
+    print_summary(results)
+    return status
+
+
+def choose_engine(name: str) -> str:
+    """Return the engine that ``auto`` stands for here, or the named one when this version drives it."""
+    renode = shutil.which("renode-test") or os.environ.get("RENODE_ROOT")
+    if name == "auto":
+        return "spike"
+    if name == "renode" and not renode:
+        raise BenchError("--engine renode needs Renode: put renode-test on PATH or set RENODE_ROOT to its folder.")
+    if name not in IMPLEMENTED_ENGINES:
+        raise BenchError(
+            f"--engine {name} is not available in this version; available: {', '.join(IMPLEMENTED_ENGINES)}."
+        )
+    return name
+
+
+def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
+    """Run Robot Framework in a process of its own; the metrics of an earlier run never pass for this one's."""
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "metrics.json").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
+    command += ["--variable", f"ENGINE:{engine}"]
+    if data:
+        command += ["--variable", f"DATA:{Path(data).resolve()}"]
+    return _call([*command, *robot_options, *map(str, suites)])
+
+
+def print_summary(results: Path) -> None:
+    """Print the short table of a run from its metrics.json, and where the log is."""
+    metrics = results / "metrics.json"
+    if metrics.exists():
+        document = json.loads(metrics.read_text())
+        header = (
+            "model",
+            "variant",
+            "samples",
+            "accuracy",
+            "host",
+            "max error",
+            "instructions",
+            "vector",
+            "dispatches",
+        )
+        rows = [header, *(_row(model) for model in document["models"])]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        print()
+        for row in rows:
+            cells = [
+                cell.ljust(width) if column < 2 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            print("  ".join(cells).rstrip())
+        print(f"\nEngine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
+        print(f"Metrics: {_shown(metrics)}")
+    print(f"Log:     {_shown(results / 'log.html')}")
+
+
+def test(options: argparse.Namespace, robot_options: list[str]) -> int:
+    """``./bench test``: style, Python and C tests, then the Robot suites on Spike. All run; any failure counts."""
+    failed = [name for name, step in _test_steps(options, robot_options) if step() != 0]
+    print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything passed.")
+    return 1 if failed else 0
+
+
+def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
+    """``./bench lint``: check style and formatting of Python, Robot and C; with --fix mend what can be mended."""
+    del robot_options
+    python = [str(ROOT / name) for name in ("bench", "keywords", "models")]
+    c_files = sorted(str(path) for pattern in ("*.c", "*.h") for path in (ROOT / "firmware").rglob(pattern))
+    scripts = Path(sys.executable).parent
+    fix = options.fix
+    commands = [
+        [scripts / "ruff", "check", *(["--fix"] if fix else []), *python],
+        [scripts / "ruff", "format", *([] if fix else ["--check"]), *python],
+        [scripts / "robocop", "check", str(ROOT / "robot")],
+        [scripts / "robocop", "format", *([] if fix else ["--check", "--no-overwrite"]), str(ROOT / "robot")],
+        [scripts / "clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *c_files],
+    ]
+    return max(_call(list(map(str, command))) for command in commands)
+
+
+def _test_steps(options: argparse.Namespace, robot_options: list[str]):
+    results = ROOT / "build" / "test-results"
+    suites = sorted((ROOT / "robot").glob("*.robot"))
+    yield "style (./bench lint)", lambda: _titled("Style", lambda: lint(argparse.Namespace(fix=False), []))
+    yield (
+        "unit tests (pytest)",
+        lambda: _titled(
+            "Python and C tests", lambda: _call([sys.executable, "-m", "pytest", str(ROOT / "keywords" / "tests")])
+        ),
+    )
+    yield (
+        "suites (Robot on Spike)",
+        lambda: _titled(
+            "Robot suites on Spike", lambda: run_robot("spike", suites, results, options.data, robot_options)
+        ),
+    )
+
+
+def _titled(title: str, step) -> int:
+    print(f"\n== {title} ==", flush=True)
+    return step()
+
+
+def _row(model: dict) -> tuple[str, ...]:
+    vectors = model["vector_instructions"]["mean"]
+    error = model["max_abs_error"]
+    return (
+        model["name"],
+        model["variant"],
+        str(model["samples"]),
+        f"{model['accuracy']:.2%}",
+        f"{model['host_accuracy']:.2%}",
+        "not finite" if error is None else f"{error:.1e}",
+        f"{model['instructions']['mean']:,.0f}",
+        "unknown" if vectors is None else f"{vectors:,.0f}",
+        str(len(model["dispatches"])),
+    )
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
+
+
+def _call(command: list[str]) -> int:
+    """Run a command in the foreground; an interrupt reaches it and is waited for, so that nothing is left behind."""
+    process = subprocess.Popen(command)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./bench",
+        description="Tests RISC-V AI silicon: compiles models, runs them on a simulated chip, judges and measures.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    runner = commands.add_parser(
+        "run", help="run suites (default: robot/gestures.robot); what follows -- goes to Robot"
+    )
+    runner.add_argument("suites", nargs="*", metavar="SUITE", help="Robot suite files or folders")
+    runner.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
+    runner.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
+    runner.add_argument(
+        "--results", metavar="FOLDER", default=str(RESULTS), help="where logs and metrics go (default: results)"
+    )
+    runner.set_defaults(command=run)
+
+    tester = commands.add_parser("test", help="run all tests of this project")
+    tester.add_argument("--data", metavar="PATH", help="archive of the Magic Wand data set")
+    tester.set_defaults(command=test)
+
+    linter = commands.add_parser("lint", help="check style and formatting of this project")
+    linter.add_argument("--fix", action="store_true", help="mend what can be mended")
+    linter.set_defaults(command=lint)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

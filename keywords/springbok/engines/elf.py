@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading of the firmware's ELF file: what to load where, and which function an address belongs to."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from springbok.errors import EngineError
+
+ET_EXEC, EM_RISCV, PT_LOAD, SHT_SYMTAB = 2, 243, 1, 2
+STT_NOTYPE, STT_FUNC = 0, 2
+
+
+@dataclass(frozen=True)
+class Executable:
+    """``segments`` are (address, content) pairs, ``symbols`` (address, name) pairs in order of address."""
+
+    segments: tuple[tuple[int, bytes], ...]
+    symbols: tuple[tuple[int, str], ...]
+
+    def describe(self, address: int) -> str:
+        """Return the address with the function that it lies in, when the file has symbols.
+
+        >>> Executable(((0x100, bytes(16)),), ((0x100, "main"),)).describe(0x104)
+        '0x104 (main+0x4)'
+        """
+        index = bisect_right(self.symbols, (address, "\U0010ffff")) - 1
+        loaded = any(base <= address < base + len(content) for base, content in self.segments)
+        if index < 0 or not loaded:
+            return f"0x{address:x}"
+        base, name = self.symbols[index]
+        return f"0x{address:x} ({name}+0x{address - base:x})"
+
+
+def read_executable(path: Path, memories: Sequence[tuple[int, int]]) -> Executable:
+    """Read a 32-bit little-endian RISC-V executable whose segments lie in ``memories``, (base, size) pairs.
+
+    Raises EngineError when the file is missing, is something else, or does not fit the chip's memories.
+    """
+    try:
+        image = path.read_bytes()
+    except OSError as error:
+        raise EngineError(
+            f"Can't read the firmware {path}: {error.strerror}. Build it, or give another ELF file."
+        ) from error
+    if image[:4] != b"\x7fELF" or len(image) < 52:
+        raise EngineError(f"{path} is not an ELF file. The chip needs the firmware as an ELF executable.")
+    kind, machine = struct.unpack_from("<HH", image, 16)
+    if image[4] != 1 or image[5] != 1 or machine != EM_RISCV or kind != ET_EXEC:
+        bits = {1: "32-bit", 2: "64-bit"}.get(image[4], "unknown class")
+        order = {1: "little endian", 2: "big endian"}.get(image[5], "unknown byte order")
+        raise EngineError(
+            f"{path} does not fit the chip: it is {bits}, {order}, ELF machine {machine}, type {kind}; needed is a "
+            f"32-bit little-endian RISC-V executable (machine {EM_RISCV}, type {ET_EXEC}). Build it for riscv32."
+        )
+    try:
+        segments = tuple(_segments(image))
+        symbols = tuple(sorted(_function_symbols(image)))
+    except (struct.error, IndexError, ValueError) as error:
+        raise EngineError(f"{path} is a damaged ELF file ({error}). Build it again.") from error
+    for address, content in segments:
+        if not any(base <= address and address + len(content) <= base + size for base, size in memories):
+            where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in memories)
+            raise EngineError(
+                f"{path} has a segment of {len(content)} bytes at 0x{address:x}, where the chip has no memory. "
+                f"Memories: {where}. Link it with the chip's linker script."
+            )
+    if not segments:
+        raise EngineError(f"{path} has nothing to load. Link it with the chip's linker script.")
+    return Executable(segments, symbols)
+
+
+def _segments(image: bytes):
+    offset, size, count = _header_table(image, 28, 42)
+    for index in range(count):
+        kind, start, _, address, file_bytes, *_ = struct.unpack_from("<8I", image, offset + index * size)
+        if kind == PT_LOAD and file_bytes:
+            content = image[start : start + file_bytes]
+            if len(content) != file_bytes:
+                raise IndexError("a segment lies beyond the end of the file")
+            yield address, content
+
+
+def _function_symbols(image: bytes):
+    offset, size, count = _header_table(image, 32, 46)
+    sections = [struct.unpack_from("<10I", image, offset + index * size) for index in range(count)]
+    for section in sections:
+        if section[1] != SHT_SYMTAB:
+            continue
+        start, length, strings = section[4], section[5], sections[section[6]]
+        for entry in range(start, start + length, 16):
+            name, value, _, info, _, section_index = struct.unpack_from("<IIIBBH", image, entry)
+            if info & 15 in (STT_NOTYPE, STT_FUNC) and name and 0 < section_index < 0xFF00:
+                begin = strings[4] + name
+                text = image[begin : image.index(b"\0", begin)].decode(errors="replace")
+                if not text.startswith(("$", ".L")):
+                    yield value, text
+
+
+def _header_table(image: bytes, offset_at: int, sizes_at: int) -> tuple[int, int, int]:
+    (offset,) = struct.unpack_from("<I", image, offset_at)
+    size, count = struct.unpack_from("<HH", image, sizes_at)
+    return offset, size, count

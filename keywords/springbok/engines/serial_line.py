@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other end of the chip's UART: a TCP socket or a pseudo-terminal.
+
+Like a serial cable: bytes that the chip sends while no client is connected are lost, bytes that a client sent
+stay on the line until the chip reads them, even after the client has gone. Nothing here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable
+
+from springbok.engines.devices import Pl011
+
+CHUNK_BYTES = 4096
+GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class SocketLine:
+    """A listening socket on which one client at a time is served; a second one is turned away."""
+
+    def __init__(self, listener: socket.socket, uart: Pl011, warn: Callable[[str], None]) -> None:
+        self._listener = listener
+        self._client: socket.socket | None = None
+        self._uart = uart
+        self._warn = warn
+        listener.setblocking(False)
+
+    @property
+    def waiting_for_receiver(self) -> bool:
+        """Whether a client's bytes wait because the UART's receiver is off."""
+        return not self._uart.receiving and self._client is not None and _readable(self._client.fileno())
+
+    def interests(self) -> dict[int, int]:
+        """What to poll for: file descriptor and events."""
+        wanted = {self._listener.fileno(): select.POLLIN}
+        if self._client is not None:
+            wanted[self._client.fileno()] = select.POLLRDHUP | _wanted_events(self._uart)
+        return wanted
+
+    def serve(self, ready: dict[int, int]) -> None:
+        """Move bytes. ``ready`` is what poll said; the client goes before a new one is accepted."""
+        if self._client is not None:
+            events = ready.get(self._client.fileno(), 0)
+            if self._uart.to_send:
+                self._send()
+            if self._client is not None and events & (select.POLLIN | select.POLLRDHUP | GONE):
+                self._receive(gone=bool(events & (select.POLLRDHUP | GONE)))
+        else:
+            self._uart.to_send.clear()
+        if ready.get(self._listener.fileno(), 0):
+            self._accept()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        if self._client is not None:
+            self._warn("UART: a second client was turned away, the line has one already")
+            connection.close()
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client = connection
+
+    def _send(self) -> None:
+        try:
+            del self._uart.to_send[: self._client.send(self._uart.to_send)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._disconnect()
+
+    def _receive(self, gone: bool) -> None:
+        """Take what the client sent; all of it when the client has closed its side."""
+        while (gone or len(self._uart.received) < Pl011.BUFFER_BYTES) and (gone or self._uart.receiving):
+            try:
+                received = self._client.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                received = b""
+            if not received:
+                self._disconnect()
+                return
+            self._uart.received.extend(received)
+            if not gone:
+                return
+
+    def _disconnect(self) -> None:
+        self._client.close()
+        self._client = None
+        self._uart.to_send.clear()
+
+
+class PtyLine:
+    """The master side of a pseudo-terminal; a client opens the other side by its path."""
+
+    def __init__(self, master: int, uart: Pl011) -> None:
+        self._master = master
+        self._uart = uart
+        self._connected = False
+        os.set_blocking(master, False)
+
+    @property
+    def waiting_for_receiver(self) -> bool:
+        """Whether a client's bytes wait because the UART's receiver is off."""
+        return not self._uart.receiving and _readable(self._master)
+
+    def interests(self) -> dict[int, int]:
+        """What to poll for. A pty without a client is always "ready", so it is left out and looked at in `serve`."""
+        return {self._master: _wanted_events(self._uart)} if self._connected else {}
+
+    def serve(self, ready: dict[int, int]) -> None:
+        """Move bytes."""
+        uart = self._uart
+        if not self._connected:
+            poller = select.poll()
+            poller.register(self._master, select.POLLIN)
+            events = dict(poller.poll(0)).get(self._master, 0)
+            self._connected = not events & GONE
+            if not self._connected and not events & select.POLLIN:
+                uart.to_send.clear()
+                return
+            ready = {self._master: events}
+        events = ready.get(self._master, 0)
+        try:
+            if events & select.POLLIN and uart.receiving and len(uart.received) < Pl011.BUFFER_BYTES:
+                uart.received.extend(os.read(self._master, CHUNK_BYTES))
+            elif events & GONE:
+                self._connected = False
+            if uart.to_send and self._connected:
+                del uart.to_send[: os.write(self._master, uart.to_send)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._connected = False
+
+
+def _wanted_events(uart: Pl011) -> int:
+    events = select.POLLIN if uart.receiving and len(uart.received) < Pl011.BUFFER_BYTES else 0
+    return events | (select.POLLOUT if uart.to_send else 0)
+
+
+def _readable(descriptor: int) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return any(events & select.POLLIN for _, events in poller.poll(0))

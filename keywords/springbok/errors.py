@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that this project raises on purpose.
+
+The text of an error says what was wrong, where, and what to do about it: it is the first thing that a
+person reads in Robot's log. ``ROBOT_SUPPRESS_NAME`` makes Robot Framework show that sentence alone, without
+the class name before it.
+"""
+
+
+class BenchError(Exception):
+    """Base of all errors of springbok-bench."""
+
+    ROBOT_SUPPRESS_NAME = True
+
+
+class FirmwareError(BenchError):
+    """The firmware could not be built, or its ELF is not what the chip needs."""
+
+
+class EngineError(BenchError):
+    """The simulator could not be started, stopped answering, or its core is in a fault."""
+
+
+class CompileError(BenchError):
+    """A model could not be compiled, or the compiled module does not compute what the model does."""
+
+
+class ModelError(BenchError):
+    """A model file is missing, broken, or does not fit the data that it is given."""
+
+
+class DatasetError(BenchError):
+    """A data set is missing, broken, or not what its checksum promises."""
+
+
+class LinkError(BenchError):
+    """The dialogue with the device failed: the port, the framing, or the order of the messages."""
+
+
+class LinkTimeout(LinkError):
+    """The device did not answer within the time limit."""
+
+
+class DeviceError(LinkError):
+    """The device answered ERROR.
+
+    ``code``, ``name`` and ``message`` are what the firmware said (see ``firmware/runtime/status.def``).
+    """
+
+    def __init__(self, code: int, name: str, message: str, request: str = "") -> None:
+        self.code = code
+        self.name = name
+        self.message = message
+        self.request = request
+        where = f" to {request}" if request else ""
+        text = f": {message}" if message else ""
+        super().__init__(f"The device answered{where} with error 0x{code:04x} {name}{text}")

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the chip's firmware with the C compiler that pip installs (``ziglang``).
+
+One ELF serves every simulator and board. Its bytes depend on the sources, the flags and the compiler's version
+only, not on where or when it was built; it is built again only when one of those changed.
+
+Example::
+
+    firmware = build_firmware()
+    print(firmware.elf, firmware.sha256, firmware.text_bytes)
+
+``python -m springbok.firmware`` builds it and prints a table of its sizes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from springbok.errors import FirmwareError
+from springbok.process import run
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("port/start.S", "port/springbok.c", "service/*.c", "runtime/*.c")
+LINKER_SCRIPT = "port/springbok.ld"
+
+TARGET = (
+    "-target",
+    "riscv32-freestanding-none",
+    # No vectors here: the firmware must boot on a chip without them. start.S asks for them where it may use them.
+    # relax: the linker shortens calls.
+    "-mcpu=generic_rv32+m+f+zicsr+zifencei+relax",
+    "-mabi=ilp32f",
+)
+COMPILE = (
+    *TARGET,
+    "-std=gnu11",
+    "-O2",
+    "-ffreestanding",
+    "-fno-sanitize=all",
+    "-fno-stack-protector",
+    "-fomit-frame-pointer",
+    "-fno-math-errno",  # so that fused multiply-add and square root are instructions
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-ffile-prefix-map=./=",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
+LINK = (*TARGET, "-static", "-nostartfiles", "-Wl,--gc-sections", "-Wl,-T," + LINKER_SCRIPT)
+
+COMPILER_TIMEOUT_S = 300
+LOCK_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A built firmware. Sizes are in bytes; ``bss_bytes`` holds neither the arena for models nor the stack."""
+
+    elf: Path
+    sha256: str
+    text_bytes: int
+    rodata_bytes: int
+    data_bytes: int
+    bss_bytes: int
+    built: bool  #: False when the ELF was there already
+
+    @classmethod
+    def from_elf(cls, elf: Path, built: bool = False) -> Firmware:
+        """Describes a firmware that is already built. Raises :class:`FirmwareError` if it is not a 32-bit ELF."""
+        try:
+            data = elf.read_bytes()
+        except OSError as error:
+            raise FirmwareError(f"Can't read the firmware {elf}: {error.strerror}.") from error
+        try:
+            sizes = _section_sizes(data)
+        except (struct.error, ValueError, IndexError):
+            raise FirmwareError(f"{elf} is not a 32-bit little-endian ELF file, or it is damaged.") from None
+        parts = {f"{name}_bytes": sizes.get(f".{name}", 0) for name in ("text", "rodata", "data", "bss")}
+        return cls(elf=elf, sha256=hashlib.sha256(data).hexdigest(), built=built, **parts)
+
+    def summary(self) -> str:
+        """Says in one line what was built: sizes and the beginning of the digest."""
+        return (
+            f"{self.elf.name} {'built' if self.built else 'up to date'}, {self.text_bytes + self.rodata_bytes} bytes "
+            f"(text {self.text_bytes}, rodata {self.rodata_bytes}) and {self.bss_bytes} bytes of bss, "
+            f"sha256 {self.sha256[:12]}"
+        )
+
+
+def build_firmware(source: Path | None = None, output: Path | None = None, cache: Path | None = None) -> Firmware:
+    """Builds ``output/springbok.elf`` from the C sources in ``source``, if it is not there already.
+
+    ``source`` is ``firmware/`` of this project, ``output`` is ``build/firmware/`` and ``cache`` (the compiler's
+    own) is ``build/zig-cache/`` unless given. Several processes may call this at the same time.
+
+    Raises :class:`FirmwareError` with the compiler's message if it does not build.
+    """
+    source = (source or ROOT / "firmware").resolve()
+    output = (output or ROOT / "build" / "firmware").resolve()
+    cache = (cache or ROOT / "build" / "zig-cache").resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    elf, stamp = output / "springbok.elf", output / "springbok.json"
+    with _lock(output / ".lock"):
+        key = _key(source)
+        if not _is_current(elf, stamp, key):
+            stamp.unlink(missing_ok=True)
+            _compile(source, elf, cache)
+            stamp.write_text(json.dumps({"key": key, "sha256": _sha256(elf)}))
+            return Firmware.from_elf(elf, built=True)
+        return Firmware.from_elf(elf)
+
+
+def _compiler_version() -> str:
+    try:
+        return importlib.metadata.version("ziglang")
+    except importlib.metadata.PackageNotFoundError:
+        raise FirmwareError(
+            "The firmware needs the C compiler of the Python package 'ziglang', which is not installed here. "
+            "Run ./bench once, or: pip install -r requirements.txt"
+        ) from None
+
+
+def _key(source: Path) -> str:
+    """Digest of all that decides the ELF's bytes."""
+    digest = hashlib.sha256(repr((_compiler_version(), COMPILE, LINK, SOURCES)).encode())
+    for folder in ("port", "runtime", "service"):
+        for path in sorted((source / folder).rglob("*")):
+            if path.is_file():
+                digest.update(f"{path.relative_to(source).as_posix()}\0{path.stat().st_size}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_current(elf: Path, stamp: Path, key: str) -> bool:
+    try:
+        known = json.loads(stamp.read_text())
+        return known == {"key": key, "sha256": _sha256(elf)}
+    except (OSError, ValueError):
+        return False
+
+
+def _compile(source: Path, elf: Path, cache: Path) -> None:
+    sources = [path.relative_to(source) for pattern in SOURCES for path in sorted(source.glob(pattern))]
+    if not any(path.suffix == ".c" for path in sources):
+        raise FirmwareError(f"There are no firmware sources in {source}.")
+    objects_dir = elf.parent / "objects"
+    objects_dir.mkdir(exist_ok=True)
+    objects = [objects_dir / ("_".join(path.parts) + ".o") for path in sources]
+
+    def compile_one(job: tuple[Path, Path]) -> None:
+        _zig(["cc", *COMPILE, "-c", str(job[0]), "-o", str(job[1])], source, cache)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        list(pool.map(compile_one, zip(sources, objects, strict=True)))
+    linked = elf.with_suffix(".new")
+    _zig(["cc", *LINK, *map(str, objects), "-o", str(linked)], source, cache)
+    linked.replace(elf)
+
+
+def _zig(arguments: list[str], source: Path, cache: Path) -> None:
+    """Runs the compiler in the source folder, so that only relative paths reach it."""
+    environment = {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
+    done = run(
+        [sys.executable, "-m", "ziglang", *arguments],
+        time_limit=COMPILER_TIMEOUT_S,
+        cwd=source,
+        environment=environment,
+    )
+    if done.timed_out:
+        raise FirmwareError(f"The compiler did not end within {COMPILER_TIMEOUT_S} s: zig {' '.join(arguments)}")
+    if done.exit_code != 0:
+        raise FirmwareError(f"The firmware does not build:\n{done.output.strip()}")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Keeps other processes out of the same build; ends by itself when the process does."""
+    with path.open("w") as file:
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise FirmwareError(f"Another build holds {path} for more than {LOCK_TIMEOUT_S} s.") from None
+                time.sleep(0.1)
+        yield
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _section_sizes(elf: bytes) -> dict[str, int]:
+    """Bytes of each section of a 32-bit little-endian ELF."""
+    if elf[:6] != b"\x7fELF\x01\x01":
+        raise ValueError
+    (table,) = struct.unpack_from("<I", elf, 32)
+    entry_size, count, names_index = struct.unpack_from("<HHH", elf, 46)
+    headers = [struct.unpack_from("<10I", elf, table + entry_size * i) for i in range(count)]
+    names = headers[names_index][4]
+    return {elf[names + h[0] : elf.index(b"\0", names + h[0])].decode(): h[5] for h in headers}
+
+
+def main() -> int:
+    """Builds the firmware and prints its sizes."""
+    try:
+        firmware = build_firmware()
+    except FirmwareError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sizes = {name: getattr(firmware, f"{name}_bytes") for name in ("text", "rodata", "data", "bss")}
+    lines = [f"{firmware.elf} ({'built' if firmware.built else 'up to date'})", f"sha256 {firmware.sha256}"]
+    lines += [f"{name:7}{size:8} bytes" for name, size in sizes.items()]
+    lines += [f"{'code':7}{firmware.text_bytes + firmware.rodata_bytes:8} bytes (text + rodata)"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks a compiled module on this machine, before it is sent to a chip.
+
+The same source is compiled with the same flags, except for those that describe the core, for this machine; it is run
+here, and what it gives is compared with the framework's answers. That shows what goes wrong on the way to a module,
+above all IREE's habit of losing weights, without any simulator.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from springbok import iree
+from springbok.cache import Cache, digest
+from springbok.errors import CompileError
+from springbok.tensors import fit
+from springbok.vmfb import read_vmfb
+
+if TYPE_CHECKING:
+    from springbok.compiler import CompiledModel
+
+TOLERANCE = 1e-5
+#: Each sample costs the start of a process, so a few must do.
+SAMPLES = 4
+
+WEIGHTS_DEFECT = (
+    "IREE's execution model inline-dynamic loses constants unless "
+    "--iree-flow-inline-constants-max-byte-length is large and --iree-opt-const-expr-hoisting=false."
+)
+
+# These describe the chip's core: they mean nothing on this machine.
+_CORE_FLAGS = re.compile(r"--iree-llvmcpu-(target-|vscale-|enable-scalable|scalable)|--scalable-vectorization")
+
+
+@dataclass(frozen=True)
+class HostCheck:
+    """How far the module's outputs were from the framework's, at most.
+
+    ``error`` is relative to the largest output of the sample, or to 1 if that is smaller.
+    """
+
+    samples: int
+    error: float
+    tolerance: float
+
+    def describe(self) -> str:
+        """A line for a log."""
+        return (
+            f"checked on this machine: {self.samples} samples differ from the framework by at most {self.error:.2g} "
+            f"(tolerance {self.tolerance:g})"
+        )
+
+
+def check_on_host(
+    compiled: CompiledModel,
+    inputs: np.ndarray | Sequence[np.ndarray],
+    expected: np.ndarray | Sequence[np.ndarray],
+    tolerance: float = TOLERANCE,
+    cache: Cache | None = None,
+) -> HostCheck:
+    """Checks the first samples of ``inputs`` against ``expected``, the framework's answers to them.
+
+    Both are one array an input or output (or the array alone if there is one), samples first.
+
+    Raises :class:`CompileError` with the worst difference, its place and the likely cause if an output differs by
+    more than ``tolerance``, relative to the sample's largest output, or to 1 if that is smaller.
+    """
+    cache = cache or Cache(compiled.vmfb.parents[1])
+    given = [array[:SAMPLES] for array in fit(compiled.name, compiled.inputs, inputs)]
+    wanted = [array[:SAMPLES] for array in fit(compiled.name, compiled.outputs, expected)]
+    flags = host_flags(compiled.flags)
+
+    def make(folder: Path) -> None:
+        outputs, cause = _compile_and_run(compiled, flags, given, folder / "host.vmfb")
+        worst, sample, output = _worst(compiled, outputs, wanted)
+        if worst > tolerance:
+            raise CompileError(
+                f"The module compiled from {compiled.source.name} does not compute what the model does: output "
+                f"'{output}' of sample {sample} differs by {worst:.3g} (tolerance {tolerance:g}).{cause} "
+                f"Flags: {' '.join(flags)}"
+            )
+        result = HostCheck(len(given[0]), worst, tolerance)
+        (folder / "check.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
+
+    arrays = [part for array in (*given, *wanted) for part in (array.dtype.str, array.shape, array.tobytes())]
+    key = digest(compiled.mlir.read_bytes(), flags, compiled.compiler_version, tolerance, *arrays)
+    folder, _ = cache.entry(f"{compiled.source.stem}-check", key, make)
+    return HostCheck(**json.loads((folder / "check.json").read_text(encoding="utf-8")))
+
+
+def host_flags(flags: Sequence[str]) -> tuple[str, ...]:
+    """``flags`` for this machine: without those that describe the chip's core."""
+    return (*(flag for flag in flags if not _CORE_FLAGS.match(flag)), "--iree-llvmcpu-target-cpu=generic")
+
+
+def _compile_and_run(
+    compiled: CompiledModel, flags: tuple[str, ...], inputs: list[np.ndarray], module: Path
+) -> tuple[list[np.ndarray], str]:
+    """The module's outputs on this machine, and a sentence about the cause if they may be wrong."""
+    name = compiled.source.name
+    compilation = iree.compile_module(compiled.mlir, flags, module, name)
+    cause = f" {WEIGHTS_DEFECT}" if compilation.dropped_weights_in else ""
+    declared = read_vmfb(module.read_bytes(), name, with_kernels=False)
+    try:
+        return iree.run_samples(module, declared, inputs, inline=True), cause
+    except CompileError as error:
+        raise CompileError(
+            f"The module compiled from {name} does not run, on this machine or on the chip: {error}{cause}"
+        ) from None
+
+
+def _worst(compiled: CompiledModel, outputs: list[np.ndarray], expected: list[np.ndarray]) -> tuple[float, int, str]:
+    """The largest difference, the sample and the output that it is in."""
+    return max(
+        (_difference(got[number], want[number]), number, spec.name)
+        for spec, got, want in zip(compiled.outputs, outputs, expected, strict=True)
+        for number in range(len(want))
+    )
+
+
+def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest difference relative to the largest wanted value, or to 1; infinite where only one is a number."""
+    got, wanted = np.asarray(got, np.float64), np.asarray(wanted, np.float64)
+    same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+    if same.all():
+        return 0.0
+    if not (np.isfinite(got[~same]).all() and np.isfinite(wanted[~same]).all()):
+        return float("inf")
+    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1.0)
+    return float(np.abs(got - wanted)[~same].max() / largest)

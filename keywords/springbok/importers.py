@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns model files into MLIR, and asks the framework that a model comes from for its own answers.
+
+`FORMATS` has an entry for each format: to add one, write its importer class and its line in the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from springbok import iree, process
+from springbok.cache import Cache, digest
+from springbok.errors import CompileError, ModelError
+from springbok.tensors import TensorSpec, fit, probe_inputs
+from springbok.vmfb import read_vmfb
+
+#: Counts up when what an importer writes changes, so that no older cache entry is taken.
+IMPORTER_VERSION = 1
+
+_KEYWORDS = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A model as MLIR (``mlir``), made from the file whose checksum is ``source_sha256``.
+
+    ``probe_inputs`` and ``probe_outputs`` are made-up samples and what the framework answers to them: one array an
+    input or output, with the samples as its first axis. ``seconds`` is what the import took.
+    """
+
+    format: str
+    source_sha256: str
+    mlir: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    probe_inputs: list[np.ndarray]
+    probe_outputs: list[np.ndarray]
+    seconds: float
+
+
+class Importer(Protocol):
+    """What a format needs. ``packages`` are the Python packages whose versions its results depend on."""
+
+    name: str
+    packages: tuple[str, ...]
+
+    def import_model(self, model: Path, folder: Path) -> dict:
+        """Writes model.mlir, probe_inputs.npz and probe_outputs.npz to ``folder``; returns inputs and outputs."""
+
+    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The framework's answers. ``folder`` is where the model was imported."""
+
+
+def import_model(path: str | Path, cache: Cache) -> ImportedModel:
+    """Imports the model file ``path``, or takes it from ``cache``.
+
+    Raises :class:`ModelError` when the file is missing, broken, or of an unknown format.
+    """
+    path = Path(path)
+    data, importer = _open(path)
+    folder, answer = _import(path, data, importer, cache)
+    return ImportedModel(
+        format=importer.name,
+        source_sha256=hashlib.sha256(data).hexdigest(),
+        mlir=folder / "model.mlir",
+        inputs=_as_specs(answer["inputs"]),
+        outputs=_as_specs(answer["outputs"]),
+        probe_inputs=_load(folder / "probe_inputs.npz"),
+        probe_outputs=_load(folder / "probe_outputs.npz"),
+        seconds=answer["seconds"],
+    )
+
+
+def framework_outputs(path: str | Path, inputs: np.ndarray | Sequence[np.ndarray], cache: Cache) -> list[np.ndarray]:
+    """What the framework of the model file ``path`` itself answers to ``inputs``, one sample at a time.
+
+    ``inputs`` is one array an input (or the array alone, if the model has one input), with the samples as its first
+    axis. Returns one array an output, of the shape (samples, \\*shape of the output).
+
+    An MLIR file has no framework: IREE's ordinary execution model, on this machine, answers for it.
+    """
+    path = Path(path)
+    data, importer = _open(path)
+    folder, answer = _import(path, data, importer, cache)
+    arrays = fit(path.name, _as_specs(answer["inputs"]), inputs)
+
+    def make(made: Path) -> None:
+        np.savez(made / "outputs.npz", *importer.run(path, folder, arrays))
+
+    parts = [part for array in arrays for part in (array.dtype.str, array.shape, array.tobytes())]
+    entry, _ = cache.entry(f"{path.stem}-outputs", digest(_key(data, importer), *parts), make)
+    return _load(entry / "outputs.npz")
+
+
+def _open(path: Path) -> tuple[bytes, Importer]:
+    importer = FORMATS.get(path.suffix.lower())
+    if importer is None:
+        raise ModelError(
+            f"{path} has an unknown format ('{path.suffix}'). Known are: {', '.join(FORMATS)} "
+            "(Keras models and MLIR, such as StableHLO or TOSA)."
+        )
+    if not path.is_file():
+        raise ModelError(f"The model file {path} does not exist.")
+    data = path.read_bytes()
+    if not data:
+        raise ModelError(f"The model file {path} is empty.")
+    return data, importer
+
+
+def _key(data: bytes, importer: Importer) -> str:
+    versions = [_version(package) for package in importer.packages]
+    return digest(data, importer.name, versions, IMPORTER_VERSION)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise CompileError(
+            f"The Python package '{package}' is not installed. "
+            "Install what the project needs with: python -m pip install -r requirements.txt"
+        ) from None
+
+
+def _import(path: Path, data: bytes, importer: Importer, cache: Cache) -> tuple[Path, dict]:
+    """The folder with the imported model, and what its importer told."""
+
+    def make(folder: Path) -> None:
+        start = time.monotonic()
+        answer = importer.import_model(path, folder)
+        answer["seconds"] = round(time.monotonic() - start, 3)
+        (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+
+    folder, _ = cache.entry(f"{path.stem}-import", _key(data, importer), make)
+    return folder, json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+
+
+def _as_specs(described: list) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in described)
+
+
+def _load(path: Path) -> list[np.ndarray]:
+    with np.load(path) as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
+class KerasImporter:
+    """Keras models, whole ones as ``model.save()`` writes them, by way of TensorFlow's own StableHLO."""
+
+    name = "keras"
+    packages = ("keras", "tensorflow-cpu")
+    _MAGIC = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
+
+    def import_model(self, model: Path, folder: Path) -> dict:
+        """See :class:`Importer`."""
+        return self._work("import", model, folder)
+
+    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """See :class:`Importer`."""
+        with tempfile.TemporaryDirectory() as temporary:
+            np.savez(Path(temporary) / "inputs.npz", *inputs)
+            self._work("run", model, Path(temporary))
+            return _load(Path(temporary) / "outputs.npz")
+
+    def _work(self, what: str, model: Path, folder: Path) -> dict:
+        magic = self._MAGIC[model.suffix.lower()]
+        with model.open("rb") as file:
+            begin = file.read(len(magic))
+        if begin != magic:
+            kind = "a Keras archive" if magic[:2] == b"PK" else "an HDF5 file"
+            raise ModelError(f"{model} is not {kind}: it begins with {begin!r} instead of {magic!r}.")
+        job, answer = folder / "job.json", folder / "answer.json"
+        job.write_text(json.dumps({"do": what, "model": str(model.resolve()), "folder": str(folder)}), encoding="utf-8")
+        # The working folder is where Python looks for the package; the caller's may hold anything.
+        done = process.run([sys.executable, "-m", "springbok.keras_worker", job], cwd=_KEYWORDS)
+        job.unlink()
+        if done.timed_out:
+            raise ModelError(f"Keras did not end with {model.name} within {process.TIME_LIMIT_SECONDS:g} s.")
+        if not answer.is_file():
+            last = done.output.strip().splitlines()[-1:] or ["no message"]
+            raise ModelError(f"Keras failed with {model.name} (exit code {done.exit_code}): {last[0]}")
+        told = json.loads(answer.read_text(encoding="utf-8"))
+        if "error" in told:
+            raise ModelError(f"{model} can't be used: {told['error']}.")
+        return told
+
+
+class MlirImporter:
+    """MLIR as text or bytecode, in any dialect that `iree-compile` takes (StableHLO, TOSA, linalg, …)."""
+
+    name = "mlir"
+    packages = (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE)
+    _FLAGS = ("--iree-hal-target-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=generic")
+
+    def import_model(self, model: Path, folder: Path) -> dict:
+        """See :class:`Importer`."""
+        shutil.copyfile(model, folder / "model.mlir")
+        reference = folder / "reference.vmfb"
+        iree.compile_module(model, self._FLAGS, reference)
+        module = read_vmfb(reference.read_bytes(), model.name, with_kernels=False)
+        probes = probe_inputs(module.inputs)
+        np.savez(folder / "probe_inputs.npz", *probes)
+        np.savez(folder / "probe_outputs.npz", *self.run(model, folder, probes))
+        return {
+            "inputs": [(spec.name, spec.shape, spec.dtype) for spec in module.inputs],
+            "outputs": [(spec.name, spec.shape, spec.dtype) for spec in module.outputs],
+        }
+
+    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """See :class:`Importer`."""
+        reference = folder / "reference.vmfb"
+        module = read_vmfb(reference.read_bytes(), model.name, with_kernels=False)
+        return iree.run_samples(reference, module, inputs, inline=False)
+
+
+FORMATS: dict[str, Importer] = {
+    ".h5": KerasImporter(),
+    ".keras": KerasImporter(),
+    ".mlir": MlirImporter(),
+    ".mlirbc": MlirImporter(),
+}

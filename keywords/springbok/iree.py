@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs IREE's tools: `iree-compile`, and `iree-run-module` for this machine.
+
+Besides the module, a compilation gives what only the compiler knows: from which layers of the model each dispatch
+was made, and whether weights were dropped on the way. Both are read from the intermediate code that the compiler
+writes at the end of each of its phases.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shlex
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from springbok import process
+from springbok.errors import CompileError
+from springbok.vmfb import Vmfb
+
+COMPILER_PACKAGE = "iree-base-compiler"
+RUNTIME_PACKAGE = "iree-base-runtime"
+PINNED_VERSION = "3.13.0"
+
+_TOOLS = {
+    "iree-compile": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-compile"),
+    "iree-run-module": (RUNTIME_PACKAGE, "iree/_runtime_libs/iree-run-module"),
+}
+
+
+def compiler_version() -> str:
+    """Version of the installed compiler, such as ``3.13.0``."""
+    return _distribution(COMPILER_PACKAGE).version
+
+
+def _distribution(package: str) -> importlib.metadata.Distribution:
+    try:
+        return importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise CompileError(
+            f"The Python package '{package}' is not installed. "
+            f"Install it with: python -m pip install {package}=={PINNED_VERSION}"
+        ) from None
+
+
+def tool(name: str) -> Path:
+    """Path of the program ``name`` of IREE's Python packages.
+
+    The package's own program, not the script in ``bin/``: that one starts a whole Python before it.
+    """
+    package, place = _TOOLS[name]
+    path = Path(_distribution(package).locate_file(place))
+    if not path.is_file():
+        raise CompileError(
+            f"The Python package '{package}' is installed without its program {name} ({path}). "
+            f"Install it again with: python -m pip install --force-reinstall {package}=={PINNED_VERSION}"
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What `iree-compile` told besides the module.
+
+    ``layers``: name of a dispatch -> names of the layers it was made from, as far as the source names them (MLIR
+    locations). ``dropped_weights_in``: dispatches that are called without their weights.
+    """
+
+    layers: dict[str, tuple[str, ...]]
+    dropped_weights_in: tuple[str, ...]
+
+
+def compile_module(source: Path, flags: tuple[str, ...], output: Path, name: str | None = None) -> Compilation:
+    """Compiles the MLIR file ``source`` with ``flags`` to the VMFB file ``output``. ``name`` is for errors.
+
+    Raises :class:`CompileError` with the compiler's first errors and the command when it fails or takes too long.
+    """
+    with tempfile.TemporaryDirectory() as phases:
+        command = [tool("iree-compile"), source, *flags, "-o"]
+        looking = [
+            f"--dump-compilation-phases-to={phases}",
+            "--mlir-print-debuginfo",
+            "--mlir-elide-elementsattrs-if-larger=8",
+            "--mlir-elide-resource-strings-if-larger=8",
+        ]
+        done = process.run([*command, output, *looking])
+        shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
+        if done.timed_out:
+            limit = f"{process.TIME_LIMIT_SECONDS:g} s"
+            raise CompileError(f"iree-compile did not end within {limit}.\nThe command was: {shown}")
+        if done.exit_code or not output.is_file():
+            raise CompileError(
+                f"iree-compile can't compile {name or source.name}: {_first_errors(done)}\nThe command was: {shown}"
+            )
+        flow, vm = _phase(Path(phases), "flow"), _phase(Path(phases), "vm")
+        return Compilation(_layers(flow), _dispatches_without_weights(vm))
+
+
+def _phase(folder: Path, name: str) -> str:
+    files = list(folder.glob(f"*.{name}.mlir"))
+    if len(files) != 1:
+        raise CompileError(f"iree-compile {compiler_version()} wrote no intermediate code of its phase '{name}'.")
+    return files[0].read_text(encoding="utf-8")
+
+
+def _first_errors(done: process.Finished, count: int = 3) -> str:
+    lines = [line.strip() for line in done.output.splitlines() if line.strip()]
+    errors = [re.sub(r"^.*?error: ", "", line) for line in lines if "error:" in line.lower()]
+    if done.exit_code < 0 or "Stack dump:" in done.output:
+        return "the compiler crashed" + (f" after: {'; '.join(errors[:count])}" if errors else " without a message")
+    return "; ".join((errors or lines)[:count]) or f"it ended with exit code {done.exit_code} without a message"
+
+
+# What the intermediate code tells. MLIR's locations look like `#loc7 = loc("name")`, `#loc8 = loc(fused[#loc7, …])`.
+
+# Operations that compute nothing: the compiler shares them between layers, so their locations mislead.
+_IDLE = re.compile(r"arith\.constant|tensor\.empty|linalg\.fill|flow\.|tensor\.\w*_shape|func\.|return|\^bb")
+
+
+def _layers(flow: str) -> dict[str, tuple[str, ...]]:
+    """Names of the locations inside each executable of the phase `flow`, in order."""
+    aliases = dict(re.findall(r"^(#loc\d*) = loc\((.*)\)$", flow, re.MULTILINE))
+    found: dict[str, dict[str, None]] = {}
+    for body in re.findall(r"^  flow\.executable .*?^  }", flow, re.MULTILINE | re.DOTALL):
+        names: dict[str, None] = {}
+        for line in body.splitlines():
+            reference = re.search(r" loc\((#loc\d*)\)$", line)
+            if reference and not _IDLE.search(line):
+                names.update(dict.fromkeys(_location_names(reference[1], aliases)))
+        for export in re.findall(r"flow\.executable\.export public @\"?([^\s\"(]+)", body):
+            found[export] = dict(names)
+    # Dispatches that are alike share one executable: its other callers are layers of it too.
+    calls = re.findall(r"flow\.dispatch @\S+?::@\"?(\w+)\"?[\[(].* loc\((#loc\d*)\)$", flow, re.MULTILINE)
+    for export, reference in calls:
+        if export in found:
+            found[export].update(dict.fromkeys(_location_names(reference, aliases)))
+    return {export: tuple(names) for export, names in found.items()}
+
+
+def _location_names(location: str, aliases: dict[str, str]) -> list[str]:
+    names, pending, seen = [], [location], set()
+    while pending:
+        part = pending.pop(0)
+        if part in seen:
+            continue
+        seen.add(part)
+        name = re.match(r'"((?:[^"\\]|\\.)*)"(?!:\d)', part)
+        if name:
+            names.append(name[1])
+        else:
+            pending = [aliases.get(alias, "") for alias in re.findall(r"#loc\d*", part)] + pending
+    return names
+
+
+def _dispatches_without_weights(vm: str) -> tuple[str, ...]:
+    """Names of the dispatches that get a null buffer.
+
+    IREE 3.13's inline-dynamic model may erase the store of the packed weights; the dispatch then loads nothing.
+    """
+    found: dict[str, None] = {}
+    for function in re.split(r"^    vm\.func ", vm, flags=re.MULTILINE)[1:]:
+        nulls = set(re.findall(r"(%[\w#]+) = vm\.const\.ref\.zero : !vm\.buffer", function))
+        kernels = dict(
+            re.findall(r"(%\w+) = vm\.call @hal_loader\.executable\.lookup\.function\(%\w+, %_utf8_(\w+)\)", function)
+        )
+        for operands in re.findall(r"@hal_loader\.executable\.dispatch\((.*)\) :", function):
+            words = re.findall(r"%[\w#]+", operands)
+            if nulls.intersection(words):
+                # The compiler shortens the names of its constants: only the beginning is the dispatch's own.
+                name = re.match(r".*?_dispatch_\d+", kernels.get(words[1], ""))
+                found[name[0] if name else "a dispatch"] = None
+    return tuple(found)
+
+
+def run_samples(path: Path, module: Vmfb, inputs: list[np.ndarray], inline: bool) -> list[np.ndarray]:
+    """Runs the VMFB file ``path``, which declares ``module``, once a sample (the first axis of each of ``inputs``).
+
+    Returns one array an output, with the samples as its first axis.
+    """
+    samples = zip(*inputs, strict=True)
+    answers = [run_module(path, module.entry, list(sample), len(module.outputs), inline) for sample in samples]
+    outputs = [np.stack(arrays) for arrays in zip(*answers, strict=True)]
+    return [array.astype(spec.dtype) for array, spec in zip(outputs, module.outputs, strict=True)]
+
+
+def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int, inline: bool) -> list[np.ndarray]:
+    """Runs the VMFB file ``module``, compiled for this machine, once. ``inline``: of an inline execution model.
+
+    Returns the ``outputs`` arrays it gives. Raises :class:`CompileError` with the tool's message when it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        taken = [Path(folder) / f"in{number}.npy" for number in range(len(inputs))]
+        given = [Path(folder) / f"out{number}.npy" for number in range(outputs)]
+        for path, array in zip(taken, inputs, strict=True):
+            np.save(path, array)
+        command = [
+            tool("iree-run-module"),
+            f"--module={module}",
+            f"--function={entry}",
+            *([] if inline else ["--device=local-sync"]),
+            *(f"--input=@{path}" for path in taken),
+            *(f"--output=@{path}" for path in given),
+        ]
+        done = process.run(command)
+        if done.timed_out:
+            raise CompileError(f"{module.name} did not end within {process.TIME_LIMIT_SECONDS:g} s on this machine.")
+        if done.exit_code:
+            lines = [line.strip() for line in done.output.splitlines() if line.strip()]
+            message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else f"exit code {done.exit_code}"
+            raise CompileError(f"{module.name} fails on this machine: {message}")
+        return [np.load(path) for path in given]

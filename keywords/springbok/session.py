@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One chip, one link to it, one model at a time: what the Robot libraries share.
+
+The libraries are separate so that each is useful by itself; when they are used together they meet here. A
+session starts an engine, opens the link to the firmware, loads compiled models and runs data sets through them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from springbok.compiler import CompiledModel
+from springbok.datasets import Dataset
+from springbok.engines import create_engine
+from springbok.engines.base import Counts, Engine
+from springbok.errors import EngineError, LinkError, ModelError
+from springbok.firmware import Firmware, build_firmware
+from springbok.link import Link
+from springbok.performance import Performance, summarise
+from springbok.protocol import ChipInfo, IoSpec
+from springbok.quality import Quality
+from springbok.tensors import fit
+
+BOOT_LIMIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A compiled model, judged and measured on one data set."""
+
+    model: CompiledModel
+    dataset: Dataset
+    quality: Quality
+    performance: Performance
+
+
+class Session:
+    """State of one run: at most one engine, one link and one loaded model.
+
+    >>> session = Session()
+    >>> session.boot("spike")                        # doctest: +SKIP
+    >>> session.load_model(compile_model("m.h5"))    # doctest: +SKIP
+    >>> session.infer(np.zeros((1, 100, 6, 1)))      # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.firmware: Firmware | None = None
+        self.link: Link | None = None
+        self.model: CompiledModel | None = None
+        self._chip: ChipInfo | None = None
+
+    # The chip
+
+    def boot(self, engine: str = "spike", *, firmware: Path | None = None, **options: object) -> Engine:
+        """Start the engine with the firmware (built if it is stale) and release the core from reset."""
+        self.shut_down()
+        self.firmware = build_firmware() if firmware is None else Firmware.from_elf(Path(firmware))
+        self.engine = create_engine(engine, self.firmware.elf, **options)
+        try:
+            self.engine.start()
+        except BaseException:
+            self.shut_down()
+            raise
+        return self.engine
+
+    def reset(self) -> None:
+        """Restart the chip as at power-on; the link is opened again when it is next used."""
+        self.disconnect()
+        self.need_engine().reset()
+
+    def shut_down(self) -> None:
+        """Close the link and end the engine; nothing is left behind. Harmless when nothing runs."""
+        self.disconnect()
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.close()
+
+    def need_engine(self) -> Engine:
+        """Return the engine, or say how to start one."""
+        if self.engine is None:
+            raise EngineError("No chip is running: boot one first (keyword 'Boot Springbok').")
+        return self.engine
+
+    # The link
+
+    def connect(self, url: str | None = None, **options: object) -> Link:
+        """Open the link: to ``url``, or to the running engine's UART. Waits until the firmware answers."""
+        self.disconnect()
+        engine = self.engine
+        if url is None:
+            url = self.need_engine().uart_url
+        link = Link(url, diagnose=engine.diagnose if engine else None, **options)
+        try:
+            self._chip = _wait_for_firmware(link)
+        except BaseException:
+            link.close()
+            raise
+        self.link = link
+        return link
+
+    def disconnect(self) -> None:
+        """Close the link. Harmless when there is none."""
+        link, self.link, self.model, self._chip = self.link, None, None, None
+        if link is not None:
+            link.close()
+
+    def need_link(self) -> Link:
+        """Return the link; with an engine running and no link yet, open it."""
+        if self.link is None:
+            if self.engine is None:
+                raise LinkError("No device is connected: use 'Connect Runtime' with its URL, or boot a chip first.")
+            self.connect()
+        return self.link
+
+    @property
+    def chip(self) -> ChipInfo:
+        """What the firmware says of the chip and of itself."""
+        self.need_link()
+        return self._chip
+
+    # The model
+
+    def load_model(self, model: CompiledModel, progress: Callable[[int, int], None] | None = None) -> None:
+        """Send the compiled model. The device verifies and loads it before it answers."""
+        self.model = None
+        link = self.need_link()
+        if IoSpec.can_describe(model.inputs, model.outputs, model.entry):
+            link.send_io_spec(IoSpec.from_tensors(model.inputs, model.outputs, model.entry, model.name))
+        link.load_model(model.vmfb.read_bytes(), progress=progress)
+        self.model = model
+
+    def need_model(self) -> CompiledModel:
+        """Return the loaded model, or say how to load one."""
+        if self.model is None:
+            raise ModelError("No model is loaded on the device: use 'Load Model' first.")
+        return self.model
+
+    def infer(self, *inputs: np.ndarray, timeout: float | None = None) -> list[np.ndarray]:
+        """Run one inference; one array an input of the model, with its shape. Returns one array an output."""
+        model = self.need_model()
+        samples = fit(model.name, model.inputs, [np.asarray(array)[np.newaxis] for array in inputs])
+        payload = b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in samples)
+        answer = self.need_link().infer(payload, **({} if timeout is None else {"timeout": timeout}))
+        return _split_outputs(model, answer)
+
+    def evaluate(
+        self,
+        dataset: Dataset,
+        host_outputs: np.ndarray,
+        samples: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Evaluation:
+        """Infer the first ``samples`` recordings (default: all) with the loaded model; judge and measure them.
+
+        ``host_outputs`` are the framework's own answers, shape (samples of the data set, classes).
+        """
+        model = self.need_model()
+        count = len(dataset.labels) if samples is None else samples
+        if not 0 < count <= len(dataset.labels):
+            raise ModelError(f"{dataset.name} holds {len(dataset.labels)} recordings; {count} can't be taken of them.")
+        (inputs,) = fit(model.name, model.inputs, dataset.inputs)
+        self._take_counts()
+        outputs, profiles = [], []
+        for number in range(count):
+            outputs.append(self.infer(inputs[number])[0].reshape(-1))
+            profiles.append(self.link.profile())
+            if progress:
+                progress(number + 1, count)
+        performance = summarise(profiles, self._take_counts())
+        quality = Quality(
+            np.stack(outputs),
+            host_outputs[:count].reshape(count, -1),
+            dataset.labels[:count],
+            tuple(dataset.class_names),
+        )
+        return Evaluation(model, dataset, quality, performance)
+
+    def _take_counts(self) -> Counts | None:
+        return self.engine.take_counts() if self.engine is not None else None
+
+
+def _wait_for_firmware(link: Link) -> ChipInfo:
+    """Ask until the firmware answers: a chip that has just been released needs a moment to set its UART up."""
+    limit = time.monotonic() + BOOT_LIMIT_SECONDS
+    while True:
+        try:
+            return link.chip_info(timeout=1.0)
+        except LinkError:
+            if time.monotonic() > limit:
+                raise
+            link.resynchronise()
+
+
+def _split_outputs(model: CompiledModel, answer: bytes) -> list[np.ndarray]:
+    expected = sum(spec.nbytes for spec in model.outputs)
+    if len(answer) != expected:
+        raise LinkError(f"{model.name} gives {expected} bytes of output, but the device sent {len(answer)}.")
+    arrays, start = [], 0
+    for spec in model.outputs:
+        content = answer[start : start + spec.nbytes]
+        arrays.append(np.frombuffer(content, dtype=np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.shape))
+        start += spec.nbytes
+    return arrays
+
+
+# The session that the Robot libraries share.
+current = Session()

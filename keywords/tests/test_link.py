@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The link against a fake device in a thread, at the other end of a loopback socket or of a pseudo-terminal."""
+
+import os
+import pty
+import re
+import socket
+import struct
+import threading
+import time
+import tty
+from types import SimpleNamespace
+
+import pytest
+from serial.urlhandler import protocol_socket
+
+from springbok import link as link_module
+from springbok.errors import DeviceError, LinkError, LinkTimeout
+from springbok.link import Link
+from springbok.protocol import (
+    HEADER_BYTES,
+    ChipInfo,
+    DispatchProfile,
+    ErrorAnswer,
+    IoSpec,
+    MessageType,
+    ModelState,
+    Profile,
+    Statistics,
+    decode_header,
+    encode_frame,
+)
+
+OK = encode_frame(MessageType.OK)
+INFO = ChipInfo(True, True, "1.0", 512, 32, 1 << 20, 1 << 20, "17.0", 6, ModelState.NONE)
+PROFILE = Profile(1000, 2000, 3000, 1, 64, 128, 256, 16, 32, (DispatchProfile(0, 1, 900, 1800, 1, "conv"),))
+STATISTICS = Statistics(1, 2, 3, 4, 5, 6)
+SPEC = IoSpec(((1, 4),), (4,), 4, "f32")
+NORMAL = {
+    MessageType.INFO: INFO.encode(),
+    MessageType.PROFILE: PROFILE.encode(),
+    MessageType.STATS: STATISTICS.encode(),
+    MessageType.OUTPUT: b"output bytes",
+}
+PATIENT, BRIEF = 10.0, 0.2  # seconds: for a device that answers, and for one that does not
+
+
+class FakeDevice:
+    """Answers each request; ``script`` holds what to do instead for the next ones, in order.
+
+    An entry is bytes to write as they are, or a function that is called with the device.
+    """
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.requests = []
+
+    def serve(self, read, write):
+        self.read, self.write = read, write
+        while header := self.read_exactly(read, HEADER_BYTES):
+            message_type, size = decode_header(header)
+            self.requests.append((MessageType(message_type), self.read_exactly(read, size)))
+            action = self.script.pop(0) if self.script else None
+            if callable(action):
+                action(self)
+            else:
+                write(encode_frame(MessageType.OK, NORMAL.get(message_type, b"")) if action is None else action)
+
+    @staticmethod
+    def read_exactly(read, count):
+        data = b""
+        while len(data) < count and (piece := read(count - len(data))):
+            data += piece
+        return data
+
+    @property
+    def kinds(self):
+        return [kind.name for kind, _ in self.requests]
+
+
+class Over:
+    """A place where a fake device listens: ``url``; ``serve`` runs it, ``close`` ends it."""
+
+    def serve(self, device):
+        self.device = device
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        try:
+            self.device.serve(*self.connect())
+        except OSError:
+            pass  # the other side is gone
+        finally:
+            self.hang_up()
+
+
+class OverSocket(Over):
+    def __init__(self):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socket://127.0.0.1:{self.server.getsockname()[1]}"
+        self.connection = None
+
+    def connect(self):
+        self.connection, _ = self.server.accept()
+        return self.connection.recv, self.connection.sendall
+
+    def hang_up(self):
+        if self.connection:
+            self.connection.close()
+
+    def close(self):
+        self.server.close()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+
+
+class OverTerminal(Over):
+    def __init__(self):
+        self.master, self.slave = pty.openpty()
+        tty.setraw(self.slave)
+        self.url = os.ttyname(self.slave)
+
+    def connect(self):
+        return lambda count: os.read(self.master, count), lambda data: os.write(self.master, data)
+
+    def hang_up(self):
+        pass
+
+    def close(self):
+        os.close(self.slave)  # with no slave left, reading the master fails
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+        os.close(self.master)
+
+
+@pytest.fixture(params=[OverSocket, OverTerminal], ids=["socket", "terminal"])
+def either(request):
+    yield from opened(request.param())
+
+
+@pytest.fixture
+def line():
+    yield from opened(OverSocket())
+
+
+def opened(place):
+    """Yield a function that starts a device and returns the device and an open link to it."""
+    links = []
+
+    def start(*script, **options):
+        device = FakeDevice(*script)
+        place.serve(device)
+        links.append(Link(place.url, **{"timeout": PATIENT, **options}))
+        return device, links[0]
+
+    yield start
+    for link in links:
+        link.close()
+    place.close()
+
+
+@pytest.fixture(autouse=True)
+def short_silences(monkeypatch):
+    monkeypatch.setattr(link_module, "_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(link_module, "_STALL_SECONDS", 0.2)
+    monkeypatch.setattr(link_module, "_DRAIN_SECONDS", 0.5)
+    # pyserial sleeps 0.3 s whenever it closes a socket
+    monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda _: None))
+
+
+def error(code=0x0201, name="SESSION_STATE", message="DATA in state NONE"):
+    return encode_frame(MessageType.ERROR, ErrorAnswer(code, name, message).encode())
+
+
+def pieces(data, size):
+    """Return an action that writes in small pieces, with pauses."""
+
+    def write(device):
+        for start in range(0, len(data), size):
+            device.write(data[start : start + size])
+            time.sleep(0.002)
+
+    return write
+
+
+# What works
+
+
+def test_whole_dialogue(either):
+    device, link = either()
+    model = bytes(range(256)) * 40
+    seen = []
+    assert link.chip_info() == INFO
+    link.send_io_spec(SPEC)
+    link.load_model(model, progress=lambda done, total: seen.append((done, total)))
+    assert link.infer(b"input") == b"output bytes"
+    assert link.statistics() == STATISTICS
+    assert link.profile() == PROFILE
+    link.unload()
+    assert device.requests == [
+        (MessageType.INFO, b""),
+        (MessageType.IOSPEC, SPEC.encode()),
+        (MessageType.MODEL, model),
+        (MessageType.DATA, b"input"),
+        (MessageType.PROCESS, b""),
+        (MessageType.OUTPUT, b""),
+        (MessageType.STATS, b""),
+        (MessageType.PROFILE, b""),
+        (MessageType.UNLOAD, b""),
+    ]
+    total = len(model) + HEADER_BYTES
+    assert seen[-1] == (total, total)
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+
+
+def test_answer_in_single_bytes_is_put_together(either):
+    _, link = either(pieces(encode_frame(MessageType.OK, PROFILE.encode()), 1))
+    assert link.profile() == PROFILE
+
+
+def test_exactly_one_answer_is_taken_when_more_is_buffered(either):
+    answer = encode_frame(MessageType.OK, STATISTICS.encode())
+    device, link = either(answer + encode_frame(MessageType.OK, b"an answer to nothing"))
+    assert link.statistics() == STATISTICS
+    assert link.request(MessageType.OUTPUT) == b"output bytes"  # not the surplus answer
+    assert device.kinds == ["STATS", "OUTPUT"]
+
+
+def test_large_answer_comes_whole(line):
+    output = os.urandom(300_000)
+    _, link = line(encode_frame(MessageType.OK, output))
+    assert link.request(MessageType.OUTPUT) == output
+
+
+def test_inference_has_a_time_limit_of_its_own(line):
+    def compute(device):
+        time.sleep(4 * BRIEF)
+        device.write(OK)
+
+    _, link = line(OK, compute, timeout=2 * BRIEF)
+    assert link.infer(b"", timeout=PATIENT) == b"output bytes"
+
+
+# The device answers ERROR
+
+
+def test_error_answer_tells_code_name_message_and_request(either):
+    _, link = either(error())
+    with pytest.raises(
+        DeviceError, match=r"answered to DATA with error 0x0201 SESSION_STATE: DATA in state NONE"
+    ) as raised:
+        link.infer(b"")
+    assert (raised.value.code, raised.value.name) == (0x0201, "SESSION_STATE")
+    assert (raised.value.message, raised.value.request) == ("DATA in state NONE", "DATA")
+    assert link.statistics() == STATISTICS
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x01", bytes(35)])
+def test_error_without_a_description_is_a_device_error(line, payload):
+    _, link = line(encode_frame(MessageType.ERROR, payload))
+    with pytest.raises(DeviceError, match="UNKNOWN: the firmware"):
+        link.unload()
+    assert link.statistics() == STATISTICS
+
+
+# The device falls silent
+
+
+def test_silence_names_the_request_the_wait_and_what_came(line):
+    _, link = line(b"", timeout=BRIEF)
+    with pytest.raises(
+        LinkTimeout, match=r"No whole answer to STATS within 0\.2 s: 0 of the 6 bytes of an answer's header"
+    ):
+        link.statistics()
+
+
+@pytest.mark.parametrize(
+    ("part", "came"),
+    [(OK[:5], "5 of the 6 bytes"), (struct.pack("<IH", 26, 0) + bytes(17), "the header and 17 of 24 payload bytes")],
+    ids=["in the header", "in the payload"],
+)
+def test_answer_that_stops_tells_how_far_it_came_and_the_next_request_works(either, part, came):
+    _, link = either(part, timeout=BRIEF)
+    with pytest.raises(LinkTimeout, match=came):
+        link.statistics()
+    link.timeout = PATIENT
+    assert link.statistics() == STATISTICS
+
+
+def test_timeout_carries_the_diagnosis(line):
+    _, link = line(b"", timeout=BRIEF, diagnose=lambda: "The core waits at 0x32000100.")
+    with pytest.raises(LinkTimeout, match=r"came\.\nThe core waits at 0x32000100\."):
+        link.statistics()
+
+
+def test_failing_diagnosis_does_not_hide_the_timeout(line):
+    def diagnose():
+        raise RuntimeError("the simulator is gone")
+
+    _, link = line(b"", timeout=BRIEF, diagnose=diagnose)
+    with pytest.raises(LinkTimeout, match=r"came\.\nThe diagnosis failed too: the simulator is gone"):
+        link.statistics()
+
+
+def test_device_that_takes_no_bytes_does_not_hang_the_host(line):
+    release = threading.Event()
+    _, link = line(lambda _: release.wait(PATIENT), timeout=BRIEF)
+    started = time.monotonic()
+    with pytest.raises(LinkTimeout):
+        link.statistics()
+    with pytest.raises(LinkTimeout, match=r"stopped taking MODEL: \d+ of 16000006 bytes were written"):
+        link.load_model(bytes(16_000_000))
+    assert time.monotonic() - started < 5
+    release.set()
+
+
+def test_late_answer_is_not_taken_for_the_answer_to_the_next_request(line):
+    def late(device):
+        time.sleep(4 * BRIEF)
+        device.write(OK)
+
+    device, link = line(None, OK, late)
+    link.chip_info()
+    with pytest.raises(LinkTimeout, match="PROCESS"):
+        link.infer(b"", timeout=BRIEF)
+    assert link.infer(b"again") == b"output bytes"
+    assert device.kinds == ["INFO", "DATA", "PROCESS", "INFO", "INFO", "DATA", "PROCESS", "OUTPUT"]
+
+
+def test_request_that_a_cut_frame_swallows_is_repeated(line):
+    stalled = error(0x0103, "LINK_STALL", "message stopped before its end")
+    device, link = line(None, lambda device: (device.read_exactly(device.read, HEADER_BYTES), device.write(stalled)))
+    link.chip_info()
+    link.send_raw(encode_frame(MessageType.DATA))  # the device goes on to take the next six bytes for its payload
+    assert link.statistics() == STATISTICS
+    assert device.kinds == ["INFO", "DATA", "INFO", "STATS"]
+
+
+def test_device_that_boots_while_it_is_asked_is_in_step_afterwards(line):
+    def boot(device):
+        time.sleep(2 * BRIEF)
+        device.write(encode_frame(MessageType.OK, INFO.encode()))
+
+    _, link = line(boot)
+    with pytest.raises(LinkTimeout):
+        link.chip_info(timeout=BRIEF)
+    assert link.chip_info() == INFO
+    link.send_io_spec(SPEC)
+    assert link.statistics() == STATISTICS
+
+
+# The device answers nonsense
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (encode_frame(MessageType.OUTPUT), "message type 5, which is neither OK nor ERROR"),
+        (encode_frame(0x7777, b"noise"), "message type 30583"),
+        (struct.pack("<IH", 0, 0), "message size 0;"),
+        (struct.pack("<IH", 1, 0), "message size 1;"),
+        (struct.pack("<IH", 0xFFFFFFFF, 0) + bytes(1000), "message size 4294967295;"),
+        (b"Segmentation fault\r\n", "malformed: A frame header gives the message size"),
+        (
+            encode_frame(MessageType.OK, bytes(23)),
+            "The answer to STATS is malformed: The statistics has 24 bytes, but 23",
+        ),
+        (encode_frame(MessageType.OK, bytes(25)), "but 25 came"),
+    ],
+)
+def test_malformed_answer_is_refused_and_the_next_request_works(line, answer, reason):
+    _, link = line(answer)
+    with pytest.raises(LinkError, match=re.escape(reason)):
+        link.statistics()
+    assert link.statistics() == STATISTICS
+
+
+def test_payload_where_none_belongs_is_refused(line):
+    _, link = line(encode_frame(MessageType.OK, b"surprise"))
+    with pytest.raises(LinkError, match="answer to UNLOAD is malformed: it should be empty but carries 8 bytes"):
+        link.unload()
+    link.unload()
+
+
+def test_line_that_never_falls_silent_is_given_up(line):
+    stop = threading.Event()
+
+    def babble(device):
+        while not stop.is_set():
+            device.write(b"\xff" * 100)
+            time.sleep(0.005)
+
+    _, link = line(babble)
+    with pytest.raises(LinkError, match="malformed"):
+        link.statistics()
+    with pytest.raises(LinkError, match=r"does not fall silent: \d+ bytes came"):
+        link.statistics()
+    stop.set()
+
+
+def test_raw_bytes_reach_the_device_and_its_answer_is_read(line):
+    device, link = line(error(0x0102, "LINK_SIZE", "message size 1"))
+    link.send_raw(encode_frame(MessageType.DATA, b"abc"))
+    with pytest.raises(DeviceError, match="LINK_SIZE"):
+        link.receive_answer()
+    assert device.requests == [(MessageType.DATA, b"abc")]
+    assert link.statistics() == STATISTICS
+
+
+# The connection
+
+
+def test_closed_connection_is_a_clear_error(line):
+    _, link = line(lambda device: (_ for _ in ()).throw(OSError("unplugged")), diagnose=lambda: "The engine ended.")
+    with pytest.raises(LinkError, match=r"connection to socket://.* was lost during STATS.*\nThe engine ended\."):
+        link.statistics()
+    with pytest.raises(LinkError, match="was lost during"):
+        link.statistics()
+
+
+def test_link_that_was_closed_says_so(line):
+    _, link = line()
+    link.close()
+    link.close()
+    with pytest.raises(LinkError, match="was lost during STATS"):
+        link.statistics()
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("/dev/there-is-no-such-port", "Check that the device is plugged in"),
+        ("socket://127.0.0.1:1", "that the simulator runs and listens there"),
+        ("nonsense://", "Check the URL"),
+    ],
+)
+def test_port_that_cannot_be_opened_says_what_to_check(url, advice):
+    with pytest.raises(LinkError, match=advice) as raised:
+        Link(url)
+    assert url in str(raised.value)
+
+
+def test_port_in_use_says_so():
+    place = OverTerminal()
+    try:
+        with Link(place.url), pytest.raises(LinkError, match="no other program has it open"):
+            Link(place.url)
+    finally:
+        os.close(place.slave)
+        os.close(place.master)
+
+
+def test_model_beyond_the_protocol_is_not_sent(line):
+    device, link = line()
+    with pytest.raises(LinkError, match="at most 16777216 bytes"):
+        link.load_model(bytes((16 << 20) + 1))
+    assert link.statistics() == STATISTICS
+    assert device.kinds == ["STATS"]

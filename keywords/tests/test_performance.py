@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Costs and the metrics document, from made-up profiles and counts whose sums are known."""
+
+import json
+from types import SimpleNamespace
+
+import jsonschema
+import numpy as np
+import pytest
+from springbok import metrics
+from springbok.errors import EngineError
+from springbok.performance import summarise
+from springbok.quality import Quality
+
+
+def profile(instructions, dispatches):
+    records = [
+        SimpleNamespace(ordinal=ordinal, calls=1, instructions=count, name=f"main_dispatch_{ordinal}")
+        for ordinal, count in dispatches.items()
+    ]
+    return SimpleNamespace(
+        inference_instructions=instructions,
+        load_instructions=900,
+        memory_peak_bytes=4096,
+        stack_peak_bytes=512,
+        dispatches=records,
+    )
+
+
+def counts(*inferences):
+    """Two dispatches: number 0 takes 60 % of an inference, number 1 takes 30 %, the runtime 10 %."""
+    total = sum(inferences)
+    return SimpleNamespace(
+        inferences=[
+            SimpleNamespace(instructions=count, vector_instructions=count // 2, kernel_instructions=count * 9 // 10)
+            for count in inferences
+        ],
+        opcodes={"addi": total // 2, "vadd.vv": total // 2},
+        dispatches={
+            ordinal: SimpleNamespace(
+                calls=len(inferences),
+                instructions=total * share // 10,
+                vector_instructions=total * share // 20,
+                opcodes={"addi": total * share // 20, "vadd.vv": total * share // 20},
+            )
+            for ordinal, share in ((0, 6), (1, 3))
+        },
+    )
+
+
+def test_with_a_simulator_its_counts_are_taken():
+    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, counts(1000, 1000))
+    assert cost.instructions == (1000, 1000)
+    assert cost.device_instructions == (990, 990)
+    assert cost.outside_kernels == (100, 100)
+    assert cost.opcodes == {"addi": 500, "vadd.vv": 500}
+    assert [(d.name, d.instructions, d.vector_instructions) for d in cost.dispatches] == [
+        ("main_dispatch_0", 600, 300),
+        ("main_dispatch_1", 300, 150),
+    ]
+
+
+def test_on_a_board_the_device_counts_and_nothing_is_invented():
+    cost = summarise([profile(1000, {0: 600, 1: 300}), profile(1010, {0: 600, 1: 301})], None)
+    assert cost.instructions == (1000, 1010)
+    assert (cost.vector_instructions, cost.outside_kernels, cost.opcodes) == (None, None, None)
+    assert [d.instructions for d in cost.dispatches] == [600, 300.5]
+    assert cost.dispatches[0].vector_instructions is None
+
+
+def test_inferences_that_the_simulator_did_not_see_are_an_error():
+    with pytest.raises(EngineError, match="saw 1 inferences between the firmware's marks, but the device answered 2"):
+        summarise([profile(1000, {})] * 2, counts(1000))
+
+
+def test_nothing_measured_is_an_error():
+    with pytest.raises(EngineError, match="No inference was measured"):
+        summarise([], None)
+
+
+def document(outputs, engine_counts):
+    model = SimpleNamespace(
+        name="m",
+        variant="vector",
+        format="keras",
+        source_sha256="0" * 64,
+        vmfb_bytes=10,
+        vmfb_sha256="1" * 64,
+        compiler_version="3.13.0",
+        flags=("--flag",),
+        layers=lambda dispatch: ("conv_1", "relu_1") if dispatch == "main_dispatch_0" else (),
+    )
+    quality = Quality(np.array(outputs), np.eye(2), np.array([0, 1]), ("rest", "wave"))
+    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, engine_counts)
+    firmware = SimpleNamespace(sha256="2" * 64, text_bytes=1, rodata_bytes=2, data_bytes=3, bss_bytes=4)
+    entry = metrics.model_metrics(model, quality, cost)
+    return metrics.document("spike", "1.0", 512, firmware, [entry])
+
+
+@pytest.mark.parametrize("engine_counts", [counts(1000, 1000), None], ids=["simulator", "board"])
+def test_the_document_has_the_form_of_its_schema(engine_counts):
+    schema = json.loads(metrics.SCHEMA_FILE.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document(np.eye(2), engine_counts), schema)
+
+
+def test_a_dispatch_names_the_layers_that_it_was_made_from():
+    dispatches = document(np.eye(2), None)["models"][0]["dispatches"]
+    assert [dispatch["layer"] for dispatch in dispatches] == ["conv_1 + relu_1", None]
+
+
+def test_the_schema_refuses_a_value_that_is_missing():
+    content = document(np.eye(2), None)
+    del content["models"][0]["opcodes"]
+    with pytest.raises(jsonschema.ValidationError, match="'opcodes' is a required property"):
+        jsonschema.validate(content, json.loads(metrics.SCHEMA_FILE.read_text()))
+
+
+def test_outputs_that_are_no_numbers_are_null_in_the_document(tmp_path):
+    content = document([[np.nan, 0.0], [0.0, 1.0]], None)
+    assert content["models"][0]["max_abs_error"] is None
+    metrics.write(tmp_path / "metrics.json", content)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == content
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]

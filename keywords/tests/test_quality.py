@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from springbok.errors import ModelError
+from springbok.quality import Quality
+
+NAMES = ("rest", "wave")
+
+
+def quality(outputs, labels, host=None):
+    outputs = np.array(outputs, dtype=np.float32)
+    return Quality(outputs, outputs if host is None else np.array(host, dtype=np.float32), np.array(labels), NAMES)
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    judged = quality([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3], [0.2, 0.8]], [0, 1, 1, 1])
+    assert judged.accuracy == 0.75
+    assert judged.confusion == [[1, 0], [1, 2]]
+    assert judged.samples == 4
+
+
+def test_the_host_is_judged_by_its_own_answers():
+    judged = quality([[1, 0], [1, 0]], [0, 1], host=[[1, 0], [0, 1]])
+    assert (judged.accuracy, judged.host_accuracy) == (0.5, 1.0)
+
+
+def test_the_worst_difference_names_its_sample():
+    judged = quality([[0.5, 0.5], [0.5, 0.25]], [0, 0], host=[[0.5, 0.5], [0.5, 0.5]])
+    assert judged.max_abs_error == 0.25
+    assert judged.worst_sample() == 1
+
+
+def test_nan_is_never_close_to_the_host():
+    judged = quality([[0.5, np.nan]], [0], host=[[0.5, 0.5]])
+    assert judged.max_abs_error == np.inf
+
+
+def test_the_confusion_table_names_the_classes():
+    table = quality([[1, 0], [1, 0]], [0, 1]).confusion_table().splitlines()
+    assert table[1].split() == ["rest", "wave"]
+    assert table[2].split() == ["rest", "1", "0"]
+    assert table[3].split() == ["wave", "1", "0"]
+
+
+def test_outputs_that_do_not_fit_the_classes_are_refused():
+    with pytest.raises(ModelError, match=r"device gave outputs of shape \(1, 3\)"):
+        quality([[1, 0, 0]], [0])

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train models/gestures.h5 on BasicMotions: python models/train_gestures.py"""
+
+import training  # makes springbok importable, so it comes first
+from springbok import datasets
+
+train, test = datasets.basic_motions("train"), datasets.basic_motions("test")
+training.make_reproducible(1)
+model = training.gesture_network(100, 6, 4, scale=0.1, name="gestures")
+training.fit(model, train.inputs, train.labels, epochs=60, batch=8)
+training.report_and_save(model, train, test, training.FOLDER / "gestures.h5")

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: T201 (the scripts report by printing)
+"""What the training scripts share: the network, reproducible training, and the report at its end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "keywords"))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from springbok.datasets import Dataset
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def make_reproducible(seed: int) -> None:
+    """Seed Python, NumPy and TensorFlow and allow deterministic operations only. Call it before building."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def gesture_network(steps: int, channels: int, classes: int, scale: float, name: str) -> keras.Sequential:
+    """Return the Magic Wand network for inputs (steps, channels, 1) in the sensor's units.
+
+    Two convolutions with pooling, two dense layers, a softmax. ``scale`` brings the sensor's units near 1
+    inside the model, so that the device is sent what the sensor gives.
+    """
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((steps, channels, 1), name="motion"),
+            layers.Rescaling(scale, name="rescale"),
+            layers.Conv2D(8, (4, 3), padding="same", activation="relu", name="conv_1"),
+            layers.MaxPooling2D((3, 3), name="pool_1"),
+            layers.Dropout(0.1, name="dropout_1"),
+            layers.Conv2D(16, (4, 1), padding="same", activation="relu", name="conv_2"),
+            layers.MaxPooling2D((3, 1), padding="same", name="pool_2"),
+            layers.Dropout(0.1, name="dropout_2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(16, activation="relu", name="dense_1"),
+            layers.Dropout(0.1, name="dropout_3"),
+            layers.Dense(classes, activation="softmax", name="dense_2"),
+        ],
+        name=name,
+    )
+
+
+def fit(model: keras.Model, inputs: np.ndarray, labels: np.ndarray, *, epochs: int, batch: int) -> None:
+    """Train with Adam, its rate falling to zero along a cosine. Shuffled the same way each time."""
+    steps = epochs * -(-len(inputs) // batch)
+    model.compile(
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    model.fit(inputs, labels, epochs=epochs, batch_size=batch, verbose=0)
+
+
+def report_and_save(model: keras.Model, train: Dataset, test: Dataset, path: Path) -> None:
+    """Write the trained model, read it back, and print what it scores on each split and its sha256."""
+    model.save(path, include_optimizer=False)
+    saved = keras.models.load_model(path, compile=False)
+    print(f"{path.name}: {saved.count_params()} parameters, {path.stat().st_size} bytes")
+    for dataset in (train, test):
+        right = int((saved.predict(dataset.inputs, verbose=0).argmax(axis=1) == dataset.labels).sum())
+        print(f"{dataset.name}: {right} of {len(dataset)} right, accuracy {right / len(dataset):.4f}")
+    print(f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")

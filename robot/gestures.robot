@@ -1,0 +1,67 @@
+*** Comments ***
+SPDX-License-Identifier: Apache-2.0
+
+
+*** Settings ***
+Documentation     The main job. A gesture model, compiled by IREE for RISC-V vectors, runs on the simulated chip and
+...               is judged on real accelerometer and gyroscope recordings (BasicMotions: 40 recordings that the
+...               model has never seen; badminton, running, standing, walking).
+
+Resource          resources/bench.resource
+
+Suite Setup       Start Gestures
+Suite Teardown    Stop Chip
+
+
+*** Variables ***
+${MODEL FILE}    ${MODELS}/gestures.h5
+
+
+*** Test Cases ***
+Should Boot With The Vectors It Was Built With
+    ${chip}=    Get Chip Information
+    Should Be Equal As Integers    ${chip}[vlen_bits]    ${VLEN}
+
+Should Set Every Device Up Before Using It
+    Get Chip Information
+    ${warnings}=    Get Chip Console
+    Should Be Empty    ${warnings}
+
+Should Compile To Vector Instructions
+    ${model}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}
+    Module Should Contain Vector Instructions    ${model}
+    ${model}=    Compile Model    ${MODEL FILE}    variant=scalar
+    Module Should Not Contain Vector Instructions    ${model}
+
+Should Give The Host's Answers
+    [Template]    Outputs And Accuracy Should Be The Host's
+    vector
+    scalar
+
+Should Recognise Nineteen Motions Of Twenty
+    ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
+    Accuracy Should Be At Least    ${evaluation}    0.95
+
+Should Need Fewer Instructions With Vectors
+    ${vector}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
+    ${scalar}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    scalar
+    Should Execute Fewer Instructions    ${vector}    ${scalar}
+
+Should Count The Same Instructions On Every Run
+    ${first}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
+    Reset Chip
+    ${model}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}
+    ${second}=    Evaluate Model    ${model}    ${RECORDINGS}
+    Instruction Counts Should Be Equal    ${first}    ${second}
+
+Should Agree With The Core's Own Counter
+    ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
+    Device And Simulator Should Count The Same    ${evaluation}
+
+
+*** Keywords ***
+Start Gestures
+    [Documentation]    Boots the chip and loads the recordings.
+    Start Bench
+    ${recordings}=    Load Data Set    basic_motions    split=test
+    Set Suite Variable    ${RECORDINGS}    ${recordings}
