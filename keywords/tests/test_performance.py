@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jsonschema
 import numpy as np
 import pytest
+
 from springbok import metrics
 from springbok.errors import EngineError
 from springbok.performance import summarise

