@@ -6,9 +6,9 @@ from dataclasses import asdict
 import numpy as np
 from robot.api import logger
 from robot.api.deco import keyword, library
-from springbok.compiler import CompiledModel
 
 from springbok import session
+from springbok.compiler import CompiledModel
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -71,8 +71,7 @@ class RuntimeLibrary:
         | ${content}= | Get Binary File | ${model.vmfb} |
         | Run Keyword And Expect Error | *ARCHIVE* | Send Module | ${content[:1000]} |
         """
-        session.current.model = None
-        session.current.need_link().load_model(content)
+        session.current.send_module(content)
 
     @keyword(tags=("runtime",))
     def unload_model(self) -> None:

@@ -51,10 +51,15 @@ Should Refuse A Truncated Module
         Log    ${error}
     END
 
-Should Refuse A Module That Does Not Fit Into Memory
+Should Refuse A Module That Is Larger Than The Chip's Memory
     ${chip}=    Get Chip Information
-    ${content}=    Evaluate    bytes(${chip}[arena_bytes])
-    Run Keyword And Expect Error    *answered to MODEL with error*    Send Module    ${content}
+    ${content}=    Evaluate    bytes(${chip}[arena_bytes] + 1)
+    Run Keyword And Expect Error    *${chip}[max_message_size]*    Send Module    ${content}
+
+Should Refuse A Model That Needs More Memory Than There Is
+    ${large}=    Compile Model    ${CURDIR}/resources/needs_19_megabytes.mlir
+    ${zeros}=    Evaluate    [[0.0]] * 2200
+    Run Keyword And Expect Error    *needs 19360000 bytes*    Load And Infer    ${large}    ${zeros}
 
 Should Refuse Code For Another Vector Length
     ${narrow}=    Compile Model    ${MODEL FILE}    vlen=128
@@ -70,6 +75,7 @@ Should Refuse Vector Code On A Chip Without Vectors
     [Teardown]    Boot And Infer
 
 Should Not Wait For A Silent Chip For Ever
+    Connect Runtime    timeout=1
     Load Model    ${MODEL}
     Pause Chip
     Run Keyword And Expect Error    *paused*    Infer    ${RECORDING}    timeout=1
@@ -88,6 +94,12 @@ Start Bad Input
     Set Suite Variable    ${RECORDING}    ${recording}
     Set Suite Variable    ${MODEL}    ${model}
     Set Suite Variable    ${RIGHT ANSWER}    ${outputs}
+
+Load And Infer
+    [Documentation]    Loads a model and runs one inference.
+    [Arguments]    ${model}    ${input}
+    Load Model    ${model}
+    Infer    ${input}
 
 Chip Should Still Infer
     [Documentation]    Loads the good model again: it must give the same answer as at the start.

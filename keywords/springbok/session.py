@@ -27,6 +27,7 @@ from springbok.quality import Quality
 from springbok.tensors import fit
 
 BOOT_LIMIT_SECONDS = 10.0
+TYPE_BYTES = 2  # of a message, beside its payload
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,19 @@ class Session:
         link = self.need_link()
         if IoSpec.can_describe(model.inputs, model.outputs, model.entry):
             link.send_io_spec(IoSpec.from_tensors(model.inputs, model.outputs, model.entry, model.name))
-        link.load_model(model.vmfb.read_bytes(), progress=progress)
+        self.send_module(model.vmfb.read_bytes(), progress)
         self.model = model
+
+    def send_module(self, content: bytes, progress: Callable[[int, int], None] | None = None) -> None:
+        """Send bytes as a module, whatever they are; what is larger than the chip takes is not even sent."""
+        self.model = None
+        link, room = self.need_link(), self.chip.max_message_size
+        if len(content) > room - TYPE_BYTES:
+            raise ModelError(
+                f"The module has {len(content)} bytes, but the chip takes messages of at most {room} bytes: "
+                "make the model smaller, or use a chip with more memory."
+            )
+        link.load_model(content, progress=progress)
 
     def need_model(self) -> CompiledModel:
         """Return the loaded model, or say how to load one."""
