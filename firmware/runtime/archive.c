@@ -8,7 +8,7 @@ static const uint8_t zip_magic[4] = {'P', 'K', 3, 4};
 static const uint8_t identifier[4] = {'I', 'R', 'E', 'E'};
 
 // True if [position, position + bytes) lies in the flatbuffer; otherwise the archive is marked as broken.
-static bool inside(archive_t *archive, uint32_t position, uint32_t bytes) {
+static NOINLINE bool inside(archive_t *archive, uint32_t position, uint32_t bytes) {
     if (position <= archive->length && bytes <= archive->length - position) return true;
     if (archive->status == STATUS_OK)
         archive->status = status_fail(STATUS_ARCHIVE_BOUNDS, "%u bytes at %u of a flatbuffer of %u bytes",
@@ -21,13 +21,13 @@ static uint32_t u32_at(archive_t *archive, uint32_t position) {
 }
 
 // Where the offset stored at `position` points; past the end on overflow, which the next read notices.
-static uint32_t follow(archive_t *archive, uint32_t position) {
+static NOINLINE uint32_t follow(archive_t *archive, uint32_t position) {
     uint32_t target;
     if (__builtin_add_overflow(position, u32_at(archive, position), &target)) return UINT32_MAX;
     return target;
 }
 
-static table_t table_at(archive_t *archive, uint32_t position) {
+static NOINLINE table_t table_at(archive_t *archive, uint32_t position) {
     table_t table = {.position = position};
     // The distance to the vtable is signed and subtracted.
     int64_t vtable = (int64_t)position - (int32_t)u32_at(archive, position);
@@ -42,7 +42,7 @@ static table_t table_at(archive_t *archive, uint32_t position) {
 }
 
 // Position of a field of `bytes` bytes; 0 when absent or outside its table.
-static uint32_t field_at(archive_t *archive, const table_t *table, uint32_t field, uint32_t bytes) {
+static NOINLINE uint32_t field_at(archive_t *archive, const table_t *table, uint32_t field, uint32_t bytes) {
     uint32_t slot = 4 + 2 * field;
     if (table->position == 0 || slot + 2 > table->vtable_bytes) return 0;
     uint32_t offset = read_u16(archive->data + table->vtable + slot);

@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// For small functions with many callers, each of which would get a copy of them at -O2.
+#define NOINLINE __attribute__((noinline))
+
 void *memcpy(void *destination, const void *source, size_t count);
 void *memset(void *destination, int value, size_t count);
 int memcmp(const void *left, const void *right, size_t count);

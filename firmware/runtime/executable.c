@@ -76,7 +76,7 @@ static segment_t segment_at(const elf_t *elf, uint32_t index) {
                        .alignment = read_u32(header + 28)};
 }
 
-static bool inside(uint32_t offset, uint32_t bytes, uint32_t limit) {
+static NOINLINE bool inside(uint32_t offset, uint32_t bytes, uint32_t limit) {
     return offset <= limit && bytes <= limit - offset;
 }
 

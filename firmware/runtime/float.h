@@ -3,8 +3,7 @@
 #ifndef SPRINGBOK_FLOAT_H
 #define SPRINGBOK_FLOAT_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "bytes.h"
 
 static inline float float_of(uint32_t bits) {
     float value;
@@ -19,11 +18,11 @@ static inline uint32_t bits_of(float value) {
 }
 
 // Towards zero. From 2^23 on every float is an integer; NaN and infinity come back as they are.
-static inline float float_truncate(float a) {
+static NOINLINE float float_truncate(float a) {
     return __builtin_fabsf(a) < 8388608.0f ? __builtin_copysignf((float)(int32_t)a, a) : a;
 }
 
-static inline float float_floor(float a) {
+static NOINLINE float float_floor(float a) {
     float whole = float_truncate(a);
     return whole > a ? whole - 1.0f : whole;
 }
@@ -33,7 +32,7 @@ static inline float float_ceil(float a) {
 }
 
 // Halves go away from zero.
-static inline float float_round(float a) {
+static NOINLINE float float_round(float a) {
     float whole = float_truncate(a);
     return __builtin_fabsf(a - whole) >= 0.5f ? whole + __builtin_copysignf(1.0f, a) : whole;
 }
@@ -45,19 +44,15 @@ static inline float float_round_even(float a) {
     return rest > 0.5f || (rest == 0.5f && odd) ? whole + __builtin_copysignf(1.0f, a) : whole;
 }
 
-// The integer nearest to a in [-2^bits, 2^bits - 1]; NaN gives the largest, as the chip's own conversion
-// does.
-static inline int64_t float_to_signed(float a, uint32_t bits) {
-    float limit = (float)(1ull << bits);
-    if (a < -limit) return (int64_t)(-(1ull << (bits - 1)) * 2);
-    return a < limit ? (int64_t)a : (int64_t)((1ull << bits) - 1);
+// Cut off at the ends of the range; NaN gives the largest, as the chip's own conversion does.
+static inline int32_t float_to_signed(float a) {
+    if (a < -2147483648.0f) return INT32_MIN;
+    return a < 2147483648.0f ? (int32_t)a : INT32_MAX;
 }
 
-// In [0, 2^bits - 1].
-static inline uint64_t float_to_unsigned(float a, uint32_t bits) {
-    float limit = 2.0f * (float)(1ull << (bits - 1));
+static inline uint32_t float_to_unsigned(float a) {
     if (a <= 0.0f) return 0;
-    return a < limit ? (uint64_t)a : ~0ull >> (64 - bits);
+    return a < 4294967296.0f ? (uint32_t)a : UINT32_MAX;
 }
 
 #endif

@@ -24,14 +24,14 @@ static status_t get_object(const call_t *call, uint32_t operand, uint32_t type, 
     return object_check(*object, type);
 }
 
-static status_t get_buffer(const call_t *call, uint32_t operand, buffer_t **buffer) {
+static NOINLINE status_t get_buffer(const call_t *call, uint32_t operand, buffer_t **buffer) {
     object_t *object;
     status_t status = get_object(call, operand, OBJECT_BUFFER, &object);
     *buffer = (buffer_t *)object;
     return status;
 }
 
-static status_t get_view(const call_t *call, uint32_t operand, view_t **view) {
+static NOINLINE status_t get_view(const call_t *call, uint32_t operand, view_t **view) {
     object_t *object;
     status_t status = get_object(call, operand, OBJECT_VIEW, &object);
     *view = (view_t *)object;
@@ -140,7 +140,8 @@ static status_t buffer_view_create(call_t *call) {
     return STATUS_OK;
 }
 
-static status_t shape_mismatch(const call_t *call, const char *what, uint32_t got, uint32_t expected) {
+static NOINLINE status_t shape_mismatch(const call_t *call, const char *what, uint32_t got,
+                                        uint32_t expected) {
     buffer_t *message;
     RETURN_IF_ERROR(get_buffer(call, 1, &message));
     span_t name = {.data = message->data, .length = message->length};
@@ -168,49 +169,6 @@ static status_t buffer_view_buffer(call_t *call) {
     RETURN_IF_ERROR(get_view(call, 0, &view));
     object_retain(&view->buffer->object);
     call->references[0] = &view->buffer->object;
-    return STATUS_OK;
-}
-
-static status_t buffer_view_element_type(call_t *call) {
-    view_t *view;
-    RETURN_IF_ERROR(get_view(call, 0, &view));
-    set_i32(call, 0, view->element_type);
-    return STATUS_OK;
-}
-
-static status_t buffer_view_encoding_type(call_t *call) {
-    view_t *view;
-    RETURN_IF_ERROR(get_view(call, 0, &view));
-    set_i32(call, 0, ENCODING_DENSE);
-    return STATUS_OK;
-}
-
-static status_t buffer_view_rank(call_t *call) {
-    view_t *view;
-    RETURN_IF_ERROR(get_view(call, 0, &view));
-    set_i32(call, 0, view->rank);
-    return STATUS_OK;
-}
-
-static status_t buffer_view_dim(call_t *call) {
-    view_t *view;
-    uint32_t index = get_i32(call, 1);
-    RETURN_IF_ERROR(get_view(call, 0, &view));
-    if (index >= view->rank) return status_fail(STATUS_VM_RANGE, "dimension %u of %u", index, view->rank);
-    set_i64(call, 0, view->dims[index]);
-    return STATUS_OK;
-}
-
-// There is nobody to read a trace.
-static status_t buffer_view_trace(call_t *call) {
-    (void)call;
-    return STATUS_OK;
-}
-
-// No key is known: (ok, value) is (0, 0).
-static status_t device_query_i64(call_t *call) {
-    set_i32(call, 0, 0);
-    set_i64(call, 1, 0);
     return STATUS_OK;
 }
 
@@ -298,13 +256,21 @@ static status_t executable_lookup_function(call_t *call) {
     return STATUS_OK;
 }
 
+// Runs once a binding: the fast path is spelled out, failures are told by the functions that others use.
 static status_t get_bindings(const call_t *call, uint32_t first, uint32_t count, dispatch_t *dispatch) {
-    for (uint32_t i = 0, operand = first; i < count; i++, operand += 3) {
-        buffer_t *buffer;
-        RETURN_IF_ERROR(get_buffer(call, operand, &buffer));
-        uint64_t length = get_i64(call, operand + 2);
-        RETURN_IF_ERROR(buffer_range(buffer, get_i64(call, operand + 1), length, &dispatch->bindings[i]));
-        dispatch->binding_lengths[i] = (size_t)length;
+    const uint32_t *i32 = call->i32;
+    const uint16_t *operand = call->operands + first;
+    for (uint32_t i = 0; i < count; i++, operand += 3) {
+        object_t *object = call->refs[operand[0] & REGISTER_INDEX];
+        RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
+        const buffer_t *buffer = (const buffer_t *)object;
+        const uint32_t *offset = &i32[operand[1]], *length = &i32[operand[2]];
+        if ((offset[1] | length[1]) != 0 || offset[0] > buffer->length ||
+            length[0] > buffer->length - offset[0])
+            return buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
+                                       length[0] | (uint64_t)length[1] << 32);
+        dispatch->bindings[i] = buffer->data + offset[0];
+        dispatch->binding_lengths[i] = length[0];
     }
     return STATUS_OK;
 }
@@ -324,19 +290,18 @@ static status_t find_export(const call_t *call, const library_t *library, uint32
     return STATUS_OK;
 }
 
-static status_t set_workgroups(const call_t *call, dispatch_t *dispatch) {
-    uint64_t total = 1;
-    for (uint32_t i = 0; i < 3; i++) {
-        dispatch->workgroups[i] = get_i32(call, 2 + i);
-        if (__builtin_mul_overflow(total, dispatch->workgroups[i], &total)) total = UINT64_MAX;
-    }
-    if (dispatch->workgroups[2] > UINT16_MAX || total > UINT32_MAX)
-        return status_fail(STATUS_HAL_DISPATCH, "%u x %u x %u workgroups", dispatch->workgroups[0],
-                           dispatch->workgroups[1], dispatch->workgroups[2]);
-    if (total > call->hal->workgroup_budget)
-        return status_fail(STATUS_VM_BUDGET, "%U more workgroups, %U are left", total,
-                           call->hal->workgroup_budget);
-    call->hal->workgroup_budget -= total;
+static status_t set_workgroups(const call_t *call, dispatch_t *dispatch, uint32_t *total) {
+    hal_t *hal = call->hal;
+    uint32_t x = get_i32(call, 2), y = get_i32(call, 3), z = get_i32(call, 4);
+    dispatch->workgroups[0] = x;
+    dispatch->workgroups[1] = y;
+    dispatch->workgroups[2] = z;
+    if (z > UINT16_MAX || __builtin_mul_overflow(x, y, total) || __builtin_mul_overflow(*total, z, total))
+        return status_fail(STATUS_HAL_DISPATCH, "%u x %u x %u workgroups", x, y, z);
+    if (*total > hal->workgroup_budget)
+        return status_fail(STATUS_VM_BUDGET, "%u more workgroups, %u are left", *total,
+                           hal->workgroup_budget);
+    hal->workgroup_budget -= *total;
     return STATUS_OK;
 }
 
@@ -344,12 +309,12 @@ static status_t executable_dispatch(call_t *call) {
     object_t *object;
     dispatch_t dispatch;
     uint32_t constants[LIBRARY_MAX_CONSTANTS];
-    uint32_t ordinal;
+    uint32_t ordinal, workgroups;
     RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &object));
     const executable_t *executable = (executable_t *)object;
     RETURN_IF_ERROR(find_export(call, &executable->library, &ordinal));
     const export_t *entry = &executable->library.exports[ordinal];
-    RETURN_IF_ERROR(set_workgroups(call, &dispatch));
+    RETURN_IF_ERROR(set_workgroups(call, &dispatch, &workgroups));
     for (uint32_t i = 0; i < entry->constant_count; i++)
         constants[i] = get_i32(call, 5 + i);
     dispatch.constants = constants;
@@ -364,11 +329,11 @@ static status_t executable_dispatch(call_t *call) {
     profile->instructions += platform_instructions() - instructions;
     platform_mark(MARK_DISPATCH_END, number);
     profile->calls++;
-    profile->workgroups += dispatch.workgroups[0] * dispatch.workgroups[1] * dispatch.workgroups[2];
+    profile->workgroups += workgroups;
     return status;
 }
 
-// ---- The table of imports
+// ---- The table of imports: all that models of static shape need. Others are refused by name at load.
 
 static const import_t imports[] = {
     {"hal_inline.buffer.allocate", "0iI_rr", 2, buffer_allocate},
@@ -380,12 +345,6 @@ static const import_t imports[] = {
     {"hal_inline.buffer_view.create", "0rIIiiCID_r", 1, buffer_view_create},
     {"hal_inline.buffer_view.assert", "0rriiCID_v", 0, buffer_view_assert},
     {"hal_inline.buffer_view.buffer", "0r_r", 1, buffer_view_buffer},
-    {"hal_inline.buffer_view.element_type", "0r_i", 0, buffer_view_element_type},
-    {"hal_inline.buffer_view.encoding_type", "0r_i", 0, buffer_view_encoding_type},
-    {"hal_inline.buffer_view.rank", "0r_i", 0, buffer_view_rank},
-    {"hal_inline.buffer_view.dim", "0ri_I", 0, buffer_view_dim},
-    {"hal_inline.buffer_view.trace", "0rCrD_v", 0, buffer_view_trace},
-    {"hal_inline.device.query.i64", "0rr_iI", 0, device_query_i64},
     {"hal_loader.executable.query_support", "0r_i", 0, executable_query_support},
     {"hal_loader.executable.load", "0rrr_r", 1, executable_load_import},
     {"hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 0, executable_dispatch},
@@ -405,12 +364,13 @@ int hal_module_version(span_t name) {
 }
 
 void hal_initialize(hal_t *hal, memory_t *memory, module_t *module) {
-    *hal = (hal_t){.memory = memory, .module = module, .workgroup_budget = UINT64_MAX};
+    *hal = (hal_t){.memory = memory, .module = module, .workgroup_budget = UINT32_MAX};
 }
 
 void hal_reset_profile(hal_t *hal) {
     for (uint32_t i = 0; i < hal->dispatch_count; i++) {
         dispatch_profile_t *profile = &hal->dispatches[i];
-        *profile = (dispatch_profile_t){.name = profile->name};
+        profile->calls = profile->workgroups = 0;
+        profile->instructions = profile->cycles = 0;
     }
 }

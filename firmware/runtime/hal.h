@@ -24,7 +24,7 @@ typedef struct {
     executable_t *executables; // in the order of their loading
     dispatch_profile_t *dispatches;
     uint32_t dispatch_count;
-    uint64_t workgroup_budget; // of the invocation; UINT64_MAX = no limit
+    uint32_t workgroup_budget; // workgroups that the invocation may still run
 } hal_t;
 
 // A call of an import. Operands were verified against the import's convention; the registers they name are

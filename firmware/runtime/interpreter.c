@@ -49,10 +49,7 @@ static status_t push_frame(interpreter_t *interpreter, const function_t *functio
     *frame = (frame_t){.caller = caller, .function = function};
     frame->refs = (object_t **)(frame + 1);
     frame->i32 = (uint32_t *)(frame->refs + function->ref_count);
-    for (uint32_t i = 0; i < function->ref_count; i++)
-        frame->refs[i] = NULL;
-    for (uint32_t i = 0; i < function->i32_count; i++)
-        frame->i32[i] = 0;
+    platform_fill(frame->refs, 0, bytes - sizeof *frame);
     interpreter->frame = frame;
     return STATUS_OK;
 }
@@ -108,8 +105,8 @@ static status_t get_list(object_t *const *refs, uint32_t reg, list_t **list) {
 // ---- Buffers
 
 // Elements [offset, offset + count) of `size` bytes each.
-static status_t elements(object_t *const *refs, uint32_t reg, uint64_t offset, uint64_t count, uint32_t size,
-                         bool writing, uint8_t **data) {
+static NOINLINE status_t elements(object_t *const *refs, uint32_t reg, uint64_t offset, uint64_t count,
+                                  uint32_t size, bool writing, uint8_t **data) {
     buffer_t *buffer;
     RETURN_IF_ERROR(get_buffer(refs, reg, &buffer));
     if (writing && buffer->read_only)
@@ -121,14 +118,14 @@ static status_t elements(object_t *const *refs, uint32_t reg, uint64_t offset, u
 
 static uint64_t load_element(const uint8_t *data, uint32_t size) {
     uint64_t value = 0;
-    for (uint32_t k = 0; k < size; k++)
-        value |= (uint64_t)data[k] << 8 * k;
+    for (uint32_t k = size; k-- > 0;)
+        value = value << 8 | data[k];
     return value;
 }
 
 static void store_element(uint8_t *data, uint32_t size, uint64_t value) {
-    for (uint32_t k = 0; k < size; k++)
-        data[k] = (uint8_t)(value >> 8 * k);
+    for (; size > 0; size--, value >>= 8)
+        *data++ = (uint8_t)value;
 }
 
 static void fill_elements(uint8_t *data, uint64_t count, uint32_t size, uint64_t value) {
@@ -153,35 +150,9 @@ static void copy_bytes(uint8_t *target, const uint8_t *source, size_t count) {
     }
 }
 
-// Bytes of an element that a buffer instruction loads, stores or fills with.
-static uint32_t element_size(uint32_t opcode) {
-    switch (opcode) {
-    case OP_BUFFER_LOAD_I8U:
-    case OP_BUFFER_LOAD_I8S:
-    case OP_BUFFER_STORE_I8:
-    case OP_BUFFER_FILL_I8: return 1;
-    case OP_BUFFER_LOAD_I16U:
-    case OP_BUFFER_LOAD_I16S:
-    case OP_BUFFER_STORE_I16:
-    case OP_BUFFER_FILL_I16: return 2;
-    case OP_BUFFER_LOAD_I64:
-    case OP_BUFFER_STORE_I64:
-    case OP_BUFFER_FILL_I64: return 8;
-    default: return 4;
-    }
-}
-
-static uint64_t extend_element(uint32_t opcode, uint64_t value) {
-    if (opcode == OP_BUFFER_LOAD_I8S) return (uint64_t)(int8_t)value;
-    if (opcode == OP_BUFFER_LOAD_I16S) return (uint64_t)(int16_t)value;
-    return value;
-}
-
 // ---- Lists
 
-static status_t list_element(object_t *const *refs, uint32_t reg, uint32_t index, value_t **value) {
-    list_t *list;
-    RETURN_IF_ERROR(get_list(refs, reg, &list));
+static status_t list_element(const list_t *list, uint32_t index, value_t **value) {
     if (index >= list->count)
         return status_fail(STATUS_VM_BOUNDS, "element %u of a list of %u", index, list->count);
     *value = &list->values[index];
@@ -195,8 +166,7 @@ static void list_put(memory_t *memory, value_t *value, uint32_t type, uint64_t b
     object_release(memory, previous);
 }
 
-// A number read as the type that it was stored as; integers may change their width, and what was never set is
-// 0.
+// A number read as the type that it was stored as. Integers may change their width; what was never set is 0.
 static status_t list_number(const value_t *value, uint32_t type, uint64_t *bits) {
     *bits = value->words[0] | (uint64_t)value->words[1] << 32;
     bool integers = (value->type == VALUE_I32 || value->type == VALUE_I64) && type != VALUE_F32;
@@ -236,7 +206,7 @@ static const uint16_t *list_begin(const uint8_t *p, uint32_t *count) {
 }
 
 // Copies a branch's operands, one after the other: the compiler breaks cycles with scratch registers.
-static void copy_operands(memory_t *memory, uint32_t *i32, object_t **refs, const uint8_t *p) {
+static NOINLINE void copy_operands(memory_t *memory, uint32_t *i32, object_t **refs, const uint8_t *p) {
     uint32_t count;
     const uint16_t *pair = list_begin(p, &count);
     for (; count > 0; count--, pair += 2) {
@@ -286,13 +256,13 @@ static status_t spend(interpreter_t *interpreter) {
 
 static status_t call_import(interpreter_t *interpreter, const import_t *import, call_t *call) {
     RETURN_IF_ERROR(import->function(call));
-    for (uint32_t i = 0; i < call->operand_count; i++) {
-        uint32_t reg = call->operands[i];
-        if (reg >= (REGISTER_REF | REGISTER_MOVE))
-            put_ref(interpreter->memory, &call->refs[reg & REGISTER_INDEX], NULL);
-    }
+    object_t **refs = call->refs;
+    const uint16_t *end = call->operands + call->operand_count;
+    for (const uint16_t *reg = call->operands; reg < end; reg++)
+        if (*reg >= (REGISTER_REF | REGISTER_MOVE))
+            put_ref(interpreter->memory, &refs[*reg & REGISTER_INDEX], NULL);
     for (uint32_t i = 0; i < import->reference_results; i++)
-        put_ref(interpreter->memory, &call->refs[call->results[i] & REGISTER_INDEX], call->references[i]);
+        put_ref(interpreter->memory, &refs[call->results[i] & REGISTER_INDEX], call->references[i]);
     return STATUS_OK;
 }
 
@@ -342,136 +312,73 @@ static status_t fail_instruction(uint32_t code, const uint8_t *text) {
                        span_printable(span, (char[100]){0}, 100));
 }
 
-// ---- Numbers: what an instruction computes from operands that are read already
+// ---- Instructions that only read operands and write one result
+//
+// The table of opcodes tells how their operands are encoded, so that one loop reads them all.
 
-static uint32_t unary_i32(uint32_t opcode, uint32_t a) {
-    switch (opcode) {
-    case OP_NOT_I32: return ~a;
-    case OP_TRUNC_I32_I8:
-    case OP_EXT_I8_I32U: return a & 0xff;
-    case OP_TRUNC_I32_I16:
-    case OP_EXT_I16_I32U: return a & 0xffff;
-    case OP_EXT_I8_I32S: return (uint32_t)(int8_t)a;
-    case OP_EXT_I16_I32S: return (uint32_t)(int16_t)a;
-    case OP_CTLZ_I32: return a != 0 ? (uint32_t)__builtin_clz(a) : 32;
-    case OP_ABS_I32: return (int32_t)a < 0 ? 0 - a : a;
-    case OP_CMP_NZ_I32: return a != 0;
-    default: return a; // the bitcasts between i32 and f32
+typedef struct {
+    uint64_t value[5]; // numbers, immediates, ordinals, and register numbers of references, in order
+    uint32_t result;   // register that is written
+    char result_kind;  // I, L, F, R; 0 for instructions without a result
+} operands_t;
+
+static const uint8_t *decode(const char *fields, const uint32_t *i32, const uint8_t *p,
+                             operands_t *operands) {
+    uint64_t *value = operands->value;
+    operands->result_kind = 0;
+    for (; *fields != 0; fields++) {
+        uint32_t field = read_u16(p);
+        p += 2;
+        switch (*fields) {
+        case 'i':
+        case 'f': *value++ = i32[field]; break;
+        case 'l': *value++ = get_pair(i32, field); break;
+        case 'r':
+        case 'm': *value++ = field; break;
+        case 'I':
+        case 'L':
+        case 'F':
+        case 'R':
+            operands->result = field;
+            operands->result_kind = *fields;
+            break;
+        default: // the ordinals and offsets of 4 bytes
+            *value++ = field | (uint32_t)read_u16(p) << 16;
+            p += 2;
+            break;
+        }
     }
+    return p;
 }
 
-// Division by zero was refused before; the one overflow wraps.
-static uint32_t binary_i32(uint32_t opcode, uint32_t a, uint32_t b) {
-    int32_t signed_a = (int32_t)a, signed_b = (int32_t)b;
-    switch (opcode) {
-    case OP_ADD_I32: return a + b;
-    case OP_SUB_I32: return a - b;
-    case OP_MUL_I32: return a * b;
-    case OP_DIV_I32S: return signed_b == -1 ? 0 - a : (uint32_t)(signed_a / signed_b);
-    case OP_DIV_I32U: return a / b;
-    case OP_REM_I32S: return signed_b == -1 ? 0 : (uint32_t)(signed_a % signed_b);
-    case OP_REM_I32U: return a % b;
-    case OP_AND_I32: return a & b;
-    case OP_OR_I32: return a | b;
-    case OP_XOR_I32: return a ^ b;
-    case OP_SHL_I32: return a << (b & 31);
-    case OP_SHR_I32S: return (uint32_t)(signed_a >> (b & 31));
-    case OP_SHR_I32U: return a >> (b & 31);
-    case OP_CMP_EQ_I32: return a == b;
-    case OP_CMP_NE_I32: return a != b;
-    case OP_CMP_LT_I32S: return signed_a < signed_b;
-    case OP_CMP_LT_I32U: return a < b;
-    case OP_MIN_I32S: return signed_a < signed_b ? a : b;
-    case OP_MIN_I32U: return a < b ? a : b;
-    case OP_MAX_I32S: return signed_a > signed_b ? a : b;
-    default: return a > b ? a : b; // MAX_I32U
-    }
+static float f32_of(uint64_t value) {
+    return float_of((uint32_t)value);
 }
 
-static uint64_t unary_i64(uint32_t opcode, uint64_t a) {
-    if (opcode == OP_NOT_I64) return ~a;
-    if (opcode == OP_CTLZ_I64) return a != 0 ? (uint64_t)__builtin_clzll(a) : 64;
-    return (int64_t)a < 0 ? 0 - a : a; // ABS_I64
+// True when two floats have no order because one is not a number.
+static bool unordered(uint64_t a, uint64_t b) {
+    return f32_of(a) != f32_of(a) || f32_of(b) != f32_of(b);
 }
 
-static uint64_t binary_i64(uint32_t opcode, uint64_t a, uint64_t b) {
-    int64_t signed_a = (int64_t)a, signed_b = (int64_t)b;
-    switch (opcode) {
-    case OP_ADD_I64: return a + b;
-    case OP_SUB_I64: return a - b;
-    case OP_MUL_I64: return a * b;
-    case OP_DIV_I64S: return signed_b == -1 ? 0 - a : (uint64_t)(signed_a / signed_b);
-    case OP_DIV_I64U: return a / b;
-    case OP_REM_I64S: return signed_b == -1 ? 0 : (uint64_t)(signed_a % signed_b);
-    case OP_REM_I64U: return a % b;
-    case OP_AND_I64: return a & b;
-    case OP_OR_I64: return a | b;
-    case OP_XOR_I64: return a ^ b;
-    case OP_MIN_I64S: return signed_a < signed_b ? a : b;
-    case OP_MIN_I64U: return a < b ? a : b;
-    case OP_MAX_I64S: return signed_a > signed_b ? a : b;
-    default: return a > b ? a : b; // MAX_I64U
-    }
+static uint64_t extend8(uint64_t value) {
+    return (uint64_t)(int8_t)value;
 }
 
-static uint64_t shift_i64(uint32_t opcode, uint64_t a, uint32_t amount) {
-    if (opcode == OP_SHL_I64) return a << (amount & 63);
-    if (opcode == OP_SHR_I64S) return (uint64_t)((int64_t)a >> (amount & 63));
-    return a >> (amount & 63); // SHR_I64U
+static uint64_t extend16(uint64_t value) {
+    return (uint64_t)(int16_t)value;
 }
 
-static bool compare_i64(uint32_t opcode, uint64_t a, uint64_t b) {
-    switch (opcode) {
-    case OP_CMP_EQ_I64: return a == b;
-    case OP_CMP_NE_I64: return a != b;
-    case OP_CMP_LT_I64S: return (int64_t)a < (int64_t)b;
-    default: return a < b; // CMP_LT_I64U
-    }
+static uint64_t extend32(uint64_t value) {
+    return (uint64_t)(int32_t)value;
 }
 
-static float unary_f32(uint32_t opcode, float a) {
-    switch (opcode) {
-    case OP_ABS_F32: return __builtin_fabsf(a);
-    case OP_NEG_F32: return -a;
-    case OP_CEIL_F32: return float_ceil(a);
-    case OP_FLOOR_F32: return float_floor(a);
-    case OP_ROUND_F32: return float_round(a);
-    default: return float_round_even(a); // ROUND_F32_EVEN
-    }
+// Signed division of i64, also of extended i32. The one overflow wraps.
+static uint64_t divide(int64_t a, int64_t b) {
+    return b == -1 ? 0 - (uint64_t)a : (uint64_t)(a / b);
 }
 
-static float binary_f32(uint32_t opcode, float a, float b) {
-    switch (opcode) {
-    case OP_ADD_F32: return a + b;
-    case OP_SUB_F32: return a - b;
-    case OP_MUL_F32: return a * b;
-    case OP_DIV_F32: return a / b;
-    case OP_MIN_F32: return b < a ? b : a;
-    default: return a < b ? b : a; // MAX_F32
-    }
-}
-
-// O is false and U true when an operand is not a number, but for "not equal", which is always true then: as
-// in IREE.
-static bool compare_f32(uint32_t opcode, float a, float b) {
-    bool unordered = a != a || b != b;
-    switch (opcode) {
-    case OP_CMP_EQ_F32O: return a == b;
-    case OP_CMP_EQ_F32U: return a == b || unordered;
-    case OP_CMP_NE_F32O:
-    case OP_CMP_NE_F32U: return a != b;
-    case OP_CMP_LT_F32O: return a < b;
-    case OP_CMP_LT_F32U: return a < b || unordered;
-    case OP_CMP_LTE_F32O: return a <= b;
-    default: return a <= b || unordered; // CMP_LTE_F32U
-    }
-}
-
-// Numbers become integers by rounding to the nearest, halves away from zero: as in IREE.
-static uint32_t f32_to_i32(uint32_t opcode, float a) {
-    if (opcode == OP_CMP_NAN_F32) return a != a;
-    return opcode == OP_CAST_F32_SI32 ? (uint32_t)float_to_signed(float_round(a), 31)
-                                      : (uint32_t)float_to_unsigned(float_round(a), 32);
+static uint64_t remainder_of(int64_t a, int64_t b) {
+    return b == -1 ? 0 : (uint64_t)(a % b);
 }
 
 static bool divides(uint32_t opcode) {
@@ -479,297 +386,349 @@ static bool divides(uint32_t opcode) {
            (opcode >= OP_DIV_I64S && opcode <= OP_REM_I64U);
 }
 
-// ---- The instructions
-//
-// `p` is behind the opcode. U16(n) is the n-th of the instruction's 16-bit fields; I32, F32 and I64 read the
-// register that it names. Every case is for an encoding, so that it decodes what the verifier checked.
-
-#define NEXT(bytes)                                                                                          \
-    p += (bytes);                                                                                            \
-    break
-
-#define U16(n) read_u16(p + 2 * (n))
-#define I32(n) i32[U16(n)]
-#define I64(n) get_pair(i32, U16(n))
-#define F32(n) float_of(I32(n))
-#define SLOT(n) (&refs[U16(n) & REGISTER_INDEX])
-#define SET_I64(n, value) set_pair(i32, U16(n), value)
-#define SET_F32(n, value) (I32(n) = bits_of(value))
-
-// Instructions on numbers, whose encoding tells how to read and write. *next is behind the instruction.
-static status_t run_numeric(uint32_t opcode, uint32_t *i32, const uint8_t *p, const uint8_t **next) {
-    if (divides(opcode) && I32(1) == 0 && (opcode < OP_ADD_I64 || I64(1) == 0))
-        return status_fail(STATUS_VM_DIVIDE, "division by zero");
-    switch (opcode_encoding(opcode)) {
-    case ENCODING_UNARY_I32: I32(1) = unary_i32(opcode, I32(0)); NEXT(4);
-    case ENCODING_BINARY_I32: I32(2) = binary_i32(opcode, I32(0), I32(1)); NEXT(6);
-    case ENCODING_TERNARY_I32:
-        if (opcode == OP_FMA_I32)
-            I32(3) = I32(0) * I32(1) + I32(2);
-        else // SELECT_I32, SELECT_F32
-            I32(3) = I32(0) != 0 ? I32(1) : I32(2);
-        NEXT(8);
-    case ENCODING_UNARY_I64: SET_I64(1, unary_i64(opcode, I64(0))); NEXT(4);
-    case ENCODING_BINARY_I64: SET_I64(2, binary_i64(opcode, I64(0), I64(1))); NEXT(6);
-    case ENCODING_TERNARY_I64: SET_I64(3, I64(0) * I64(1) + I64(2)); NEXT(8); // FMA_I64
-    case ENCODING_SELECT_I64: SET_I64(3, I32(0) != 0 ? I64(1) : I64(2)); NEXT(8);
-    case ENCODING_SHIFT_I64: SET_I64(2, shift_i64(opcode, I64(0), I32(1))); NEXT(6);
-    case ENCODING_COMPARE_I64: I32(2) = compare_i64(opcode, I64(0), I64(1)); NEXT(6);
-    case ENCODING_I32_TO_I64:
-        SET_I64(1, opcode == OP_EXT_I32_I64S ? (uint64_t)(int32_t)I32(0) : I32(0));
-        NEXT(4);
-    case ENCODING_I64_TO_I32: I32(1) = opcode == OP_CMP_NZ_I64 ? I64(0) != 0 : (uint32_t)I64(0); NEXT(4);
-    case ENCODING_UNARY_F32: SET_F32(1, unary_f32(opcode, F32(0))); NEXT(4);
-    case ENCODING_BINARY_F32: SET_F32(2, binary_f32(opcode, F32(0), F32(1))); NEXT(6);
-    case ENCODING_TERNARY_F32: SET_F32(3, F32(0) * F32(1) + F32(2)); NEXT(8); // FMA_F32
-    case ENCODING_COMPARE_F32: I32(2) = compare_f32(opcode, F32(0), F32(1)); NEXT(6);
-    case ENCODING_I32_TO_F32:
-        SET_F32(1, opcode == OP_CAST_SI32_F32 ? (float)(int32_t)I32(0) : (float)I32(0));
-        NEXT(4);
-    case ENCODING_F32_TO_I32: I32(1) = f32_to_i32(opcode, F32(0)); NEXT(4);
-    case ENCODING_I64_TO_F32:
-        SET_F32(1, opcode == OP_CAST_SI64_F32 ? (float)(int64_t)I64(0) : (float)I64(0));
-        NEXT(4);
-    case ENCODING_F32_TO_I64:
-        SET_I64(1, opcode == OP_CAST_F32_SI64 ? (uint64_t)float_to_signed(float_round(F32(0)), 63)
-                                              : float_to_unsigned(float_round(F32(0)), 64));
-        NEXT(4);
-    default: return status_fail(STATUS_VERIFY_OPCODE, "instruction 0x%x", opcode);
+// i32 and i64. Operands of i32 come without their sign's extension; of an i32 result the low half counts.
+static status_t run_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c, uint64_t *result) {
+    uint64_t r = 0;
+    if (divides(opcode) && b == 0) return status_fail(STATUS_VM_DIVIDE, "division by zero");
+    switch (opcode) {
+    case OP_ADD_I32:
+    case OP_ADD_I64: r = a + b; break;
+    case OP_SUB_I32:
+    case OP_SUB_I64: r = a - b; break;
+    case OP_MUL_I32:
+    case OP_MUL_I64: r = a * b; break;
+    case OP_FMA_I32:
+    case OP_FMA_I64: r = a * b + c; break;
+    case OP_DIV_I32S: r = divide((int32_t)a, (int32_t)b); break;
+    case OP_DIV_I64S: r = divide((int64_t)a, (int64_t)b); break;
+    case OP_DIV_I32U:
+    case OP_DIV_I64U: r = a / b; break;
+    case OP_REM_I32S: r = remainder_of((int32_t)a, (int32_t)b); break;
+    case OP_REM_I64S: r = remainder_of((int64_t)a, (int64_t)b); break;
+    case OP_REM_I32U:
+    case OP_REM_I64U: r = a % b; break;
+    case OP_NOT_I32:
+    case OP_NOT_I64: r = ~a; break;
+    case OP_AND_I32:
+    case OP_AND_I64: r = a & b; break;
+    case OP_OR_I32:
+    case OP_OR_I64: r = a | b; break;
+    case OP_XOR_I32:
+    case OP_XOR_I64: r = a ^ b; break;
+    case OP_SHL_I32: r = a << (b & 31); break;
+    case OP_SHL_I64: r = a << (b & 63); break;
+    case OP_SHR_I32S: r = (uint64_t)((int32_t)a >> (b & 31)); break;
+    case OP_SHR_I64S: r = (uint64_t)((int64_t)a >> (b & 63)); break;
+    case OP_SHR_I32U: r = a >> (b & 31); break;
+    case OP_SHR_I64U: r = a >> (b & 63); break;
+    case OP_CTLZ_I32: r = a != 0 ? (uint64_t)__builtin_clz((uint32_t)a) : 32; break;
+    case OP_CTLZ_I64: r = a != 0 ? (uint64_t)__builtin_clzll(a) : 64; break;
+    case OP_ABS_I32: r = (int32_t)a < 0 ? 0 - a : a; break;
+    case OP_ABS_I64: r = (int64_t)a < 0 ? 0 - a : a; break;
+    case OP_MIN_I32S: r = (int32_t)a < (int32_t)b ? a : b; break;
+    case OP_MAX_I32S: r = (int32_t)a < (int32_t)b ? b : a; break;
+    case OP_MIN_I64S: r = (int64_t)a < (int64_t)b ? a : b; break;
+    case OP_MAX_I64S: r = (int64_t)a < (int64_t)b ? b : a; break;
+    case OP_MIN_I32U:
+    case OP_MIN_I64U: r = a < b ? a : b; break;
+    case OP_MAX_I32U:
+    case OP_MAX_I64U: r = a < b ? b : a; break;
+    case OP_CMP_EQ_I32:
+    case OP_CMP_EQ_I64: r = a == b; break;
+    case OP_CMP_NE_I32:
+    case OP_CMP_NE_I64: r = a != b; break;
+    case OP_CMP_LT_I32S: r = (int32_t)a < (int32_t)b; break;
+    case OP_CMP_LT_I64S: r = (int64_t)a < (int64_t)b; break;
+    case OP_CMP_LT_I32U:
+    case OP_CMP_LT_I64U: r = a < b; break;
+    case OP_CMP_NZ_I32:
+    case OP_CMP_NZ_I64: r = a != 0; break;
+    case OP_SELECT_I32:
+    case OP_SELECT_I64:
+    case OP_SELECT_F32: r = a != 0 ? b : c; break;
+    case OP_TRUNC_I32_I8:
+    case OP_EXT_I8_I32U: r = a & 0xff; break;
+    case OP_TRUNC_I32_I16:
+    case OP_EXT_I16_I32U: r = a & 0xffff; break;
+    case OP_EXT_I8_I32S: r = extend8(a); break;
+    case OP_EXT_I16_I32S: r = extend16(a); break;
+    case OP_EXT_I32_I64S: r = extend32(a); break;
+    // TRUNC_I64_I32, EXT_I32_I64U, BITCAST_I32_F32, BITCAST_F32_I32
+    default: r = a; break;
     }
-    *next = p;
+    *result = r;
     return STATUS_OK;
 }
 
-// Instructions on the bytes of buffers.
-static status_t run_buffer(uint32_t opcode, memory_t *memory, uint32_t *i32, object_t **refs,
-                           const uint8_t *p, const uint8_t **next) {
-    uint32_t size = element_size(opcode);
+// f32. Comparisons end in O or U: false or true when an operand is not a number, but "not equal" is always
+// true then; conversions to integers round to the nearest, halves away from zero. Both as in IREE.
+static uint64_t run_float(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
+    float a = f32_of(x), b = f32_of(y);
+    switch (opcode) {
+    case OP_ADD_F32: return bits_of(a + b);
+    case OP_SUB_F32: return bits_of(a - b);
+    case OP_MUL_F32: return bits_of(a * b);
+    case OP_DIV_F32: return bits_of(a / b);
+    case OP_FMA_F32: return bits_of(a * b + f32_of(z));
+    case OP_MIN_F32: return b < a ? y : x;
+    case OP_MAX_F32: return a < b ? y : x;
+    case OP_ABS_F32: return x & 0x7fffffff;
+    case OP_NEG_F32: return x ^ 0x80000000;
+    case OP_CEIL_F32: return bits_of(float_ceil(a));
+    case OP_FLOOR_F32: return bits_of(float_floor(a));
+    case OP_ROUND_F32: return bits_of(float_round(a));
+    case OP_ROUND_F32_EVEN: return bits_of(float_round_even(a));
+    case OP_CAST_SI32_F32: return bits_of((float)(int32_t)x);
+    case OP_CAST_UI32_F32: return bits_of((float)(uint32_t)x);
+    case OP_CAST_F32_SI32: return (uint32_t)float_to_signed(float_round(a));
+    case OP_CAST_F32_UI32: return float_to_unsigned(float_round(a));
+    case OP_CMP_EQ_F32O: return a == b;
+    case OP_CMP_EQ_F32U: return a == b || unordered(x, y);
+    case OP_CMP_NE_F32O:
+    case OP_CMP_NE_F32U: return a != b;
+    case OP_CMP_LT_F32O: return a < b;
+    case OP_CMP_LT_F32U: return a < b || unordered(x, y);
+    case OP_CMP_LTE_F32O: return a <= b;
+    case OP_CMP_LTE_F32U: return a <= b || unordered(x, y);
+    default: return a != a; // CMP_NAN_F32
+    }
+}
+
+// Bytes of the elements that a load, store or fill works on; 0 for other instructions.
+static uint32_t element_size(uint32_t opcode) {
+    switch (opcode) {
+    case OP_BUFFER_LOAD_I8U:
+    case OP_BUFFER_LOAD_I8S:
+    case OP_BUFFER_STORE_I8:
+    case OP_BUFFER_FILL_I8: return 1;
+    case OP_BUFFER_LOAD_I16U:
+    case OP_BUFFER_LOAD_I16S:
+    case OP_BUFFER_STORE_I16:
+    case OP_BUFFER_FILL_I16: return 2;
+    case OP_BUFFER_LOAD_I32:
+    case OP_BUFFER_STORE_I32:
+    case OP_BUFFER_FILL_I32:
+    case OP_BUFFER_LOAD_F32:
+    case OP_BUFFER_STORE_F32:
+    case OP_BUFFER_FILL_F32: return 4;
+    case OP_BUFFER_LOAD_I64:
+    case OP_BUFFER_STORE_I64:
+    case OP_BUFFER_FILL_I64: return 8;
+    default: return 0;
+    }
+}
+
+// Buffers. Offsets and lengths of loads, stores and fills count elements, those of the others bytes.
+static status_t run_buffer(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
+                           uint64_t *result, object_t **reference) {
+    object_t **refs = interpreter->frame->refs;
+    uint32_t size = element_size(opcode), first = (uint32_t)value[0];
     uint8_t *data, *source;
     buffer_t *buffer;
     switch (opcode_encoding(opcode)) {
     case ENCODING_BUFFER_LOAD_I32:
-        RETURN_IF_ERROR(elements(refs, U16(0), I64(1), 1, size, false, &data));
-        I32(2) = (uint32_t)extend_element(opcode, load_element(data, size));
-        NEXT(6);
     case ENCODING_BUFFER_LOAD_I64:
-        RETURN_IF_ERROR(elements(refs, U16(0), I64(1), 1, size, false, &data));
-        SET_I64(2, load_element(data, size));
-        NEXT(6);
+        RETURN_IF_ERROR(elements(refs, first, value[1], 1, size, false, &data));
+        *result = load_element(data, size);
+        if (opcode == OP_BUFFER_LOAD_I8S) *result = extend8(*result);
+        if (opcode == OP_BUFFER_LOAD_I16S) *result = extend16(*result);
+        return STATUS_OK;
     case ENCODING_BUFFER_STORE_I32:
     case ENCODING_BUFFER_STORE_I64:
-        RETURN_IF_ERROR(elements(refs, U16(0), I64(1), 1, size, true, &data));
-        store_element(data, size, size == 8 ? I64(2) : I32(2));
-        NEXT(6);
+        RETURN_IF_ERROR(elements(refs, first, value[1], 1, size, true, &data));
+        store_element(data, size, value[2]);
+        return STATUS_OK;
     case ENCODING_BUFFER_FILL_I32:
     case ENCODING_BUFFER_FILL_I64:
-        RETURN_IF_ERROR(elements(refs, U16(0), I64(1), I64(2), size, true, &data));
-        fill_elements(data, I64(2), size, size == 8 ? I64(3) : I32(3));
-        NEXT(8);
+        RETURN_IF_ERROR(elements(refs, first, value[1], value[2], size, true, &data));
+        fill_elements(data, value[2], size, value[3]);
+        return STATUS_OK;
     case ENCODING_BUFFER_ALLOC:
-        RETURN_IF_ERROR(buffer_create(memory, I64(0), I32(1), &buffer));
-        put_ref(memory, SLOT(2), &buffer->object);
-        NEXT(6);
+        RETURN_IF_ERROR(buffer_create(interpreter->memory, value[0], value[1], &buffer));
+        *reference = &buffer->object;
+        return STATUS_OK;
     case ENCODING_BUFFER_CLONE:
-        RETURN_IF_ERROR(elements(refs, U16(0), I64(1), I64(2), 1, false, &source));
-        RETURN_IF_ERROR(buffer_create(memory, I64(2), I32(3), &buffer));
+        RETURN_IF_ERROR(elements(refs, first, value[1], value[2], 1, false, &source));
+        RETURN_IF_ERROR(buffer_create(interpreter->memory, value[2], value[3], &buffer));
         platform_copy(buffer->data, source, buffer->length);
-        put_ref(memory, SLOT(4), &buffer->object);
-        NEXT(10);
+        *reference = &buffer->object;
+        return STATUS_OK;
     case ENCODING_BUFFER_LENGTH:
-        RETURN_IF_ERROR(get_buffer(refs, U16(0), &buffer));
-        SET_I64(1, buffer->length);
-        NEXT(4);
-    case ENCODING_BUFFER_COPY:
-        RETURN_IF_ERROR(elements(refs, U16(0), I64(1), I64(4), 1, false, &source));
-        RETURN_IF_ERROR(elements(refs, U16(2), I64(3), I64(4), 1, true, &data));
-        copy_bytes(data, source, (size_t)I64(4));
-        NEXT(10);
-    default: // BUFFER_COMPARE
-        RETURN_IF_ERROR(elements(refs, U16(0), I64(1), I64(4), 1, false, &source));
-        RETURN_IF_ERROR(elements(refs, U16(2), I64(3), I64(4), 1, false, &data));
-        I32(5) = memcmp(source, data, (size_t)I64(4)) == 0;
-        NEXT(12);
+        RETURN_IF_ERROR(get_buffer(refs, first, &buffer));
+        *result = buffer->length;
+        return STATUS_OK;
+    default: // BUFFER_COPY, BUFFER_COMPARE
+        RETURN_IF_ERROR(elements(refs, first, value[1], value[4], 1, false, &source));
+        RETURN_IF_ERROR(
+            elements(refs, (uint32_t)value[2], value[3], value[4], 1, opcode == OP_BUFFER_COPY, &data));
+        if (opcode == OP_BUFFER_COPY)
+            copy_bytes(data, source, (size_t)value[4]);
+        else
+            *result = memcmp(source, data, (size_t)value[4]) == 0;
+        return STATUS_OK;
     }
-    *next = p;
-    return STATUS_OK;
 }
 
-// Instructions on lists.
-static status_t run_list(uint32_t opcode, interpreter_t *interpreter, const uint8_t *p,
-                         const uint8_t **next) {
-    memory_t *memory = interpreter->memory;
-    uint32_t *i32 = interpreter->frame->i32;
+// Lists.
+static status_t run_list(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value, uint64_t *result,
+                         object_t **reference) {
     object_t **refs = interpreter->frame->refs;
-    value_type_t type = opcode == OP_LIST_GET_F32 || opcode == OP_LIST_SET_F32 ? VALUE_F32 : VALUE_I32;
+    memory_t *memory = interpreter->memory;
     list_t *list;
-    value_t *value;
-    uint64_t bits;
-    switch (opcode_encoding(opcode)) {
-    case ENCODING_LIST_ALLOC:
-        RETURN_IF_ERROR(list_create(memory, I32(2), &list));
-        put_ref(memory, SLOT(3), &list->object);
-        NEXT(8);
-    case ENCODING_LIST_SIZED:
-        RETURN_IF_ERROR(get_list(refs, U16(0), &list));
-        RETURN_IF_ERROR(opcode == OP_LIST_RESIZE ? list_resize(memory, list, I32(1))
-                                                 : list_reserve(memory, list, I32(1)));
-        NEXT(4);
-    case ENCODING_LIST_SIZE:
-        RETURN_IF_ERROR(get_list(refs, U16(0), &list));
-        I32(1) = list->count;
-        NEXT(4);
-    case ENCODING_LIST_GET_I32:
-        RETURN_IF_ERROR(list_element(refs, U16(0), I32(1), &value));
-        RETURN_IF_ERROR(list_number(value, type, &bits));
-        I32(2) = (uint32_t)bits;
-        NEXT(6);
-    case ENCODING_LIST_GET_I64:
-        RETURN_IF_ERROR(list_element(refs, U16(0), I32(1), &value));
-        RETURN_IF_ERROR(list_number(value, VALUE_I64, &bits));
-        // An i32 is stored without its sign's extension.
-        SET_I64(2, value->type == VALUE_I32 ? (uint64_t)(int32_t)bits : bits);
-        NEXT(6);
-    case ENCODING_LIST_SET_I32:
-        RETURN_IF_ERROR(list_element(refs, U16(0), I32(1), &value));
-        list_put(memory, value, type, I32(2), NULL);
-        NEXT(6);
-    case ENCODING_LIST_SET_I64:
-        RETURN_IF_ERROR(list_element(refs, U16(0), I32(1), &value));
-        list_put(memory, value, VALUE_I64, I64(2), NULL);
-        NEXT(6);
-    case ENCODING_LIST_GET_REF:
-        RETURN_IF_ERROR(list_element(refs, U16(0), I32(1), &value));
-        RETURN_IF_ERROR(cast_ref(interpreter->module, value->reference, read_u32(p + 4)));
-        object_retain(value->reference);
-        put_ref(memory, SLOT(4), value->reference);
-        NEXT(10);
+    value_t *element = NULL;
+    if (opcode == OP_LIST_ALLOC) { // type, capacity
+        RETURN_IF_ERROR(list_create(memory, (uint32_t)value[1], &list));
+        *reference = &list->object;
+        return STATUS_OK;
+    }
+    RETURN_IF_ERROR(get_list(refs, (uint32_t)value[0], &list));
+    if (opcode >= OP_LIST_GET_I32) RETURN_IF_ERROR(list_element(list, (uint32_t)value[1], &element));
+    switch (opcode) {
+    case OP_LIST_RESERVE: return list_reserve(memory, list, (uint32_t)value[1]);
+    case OP_LIST_RESIZE: return list_resize(memory, list, (uint32_t)value[1]);
+    case OP_LIST_SIZE: *result = list->count; return STATUS_OK;
+    case OP_LIST_GET_I32: return list_number(element, VALUE_I32, result);
+    case OP_LIST_GET_I64: return list_number(element, VALUE_I64, result);
+    case OP_LIST_GET_F32: return list_number(element, VALUE_F32, result);
+    case OP_LIST_SET_I32: list_put(memory, element, VALUE_I32, extend32(value[2]), NULL); return STATUS_OK;
+    case OP_LIST_SET_I64: list_put(memory, element, VALUE_I64, value[2], NULL); return STATUS_OK;
+    case OP_LIST_SET_F32: list_put(memory, element, VALUE_F32, value[2], NULL); return STATUS_OK;
+    case OP_LIST_GET_REF:
+        RETURN_IF_ERROR(cast_ref(interpreter->module, element->reference, (uint32_t)value[2]));
+        *reference = element->reference;
+        object_retain(*reference);
+        return STATUS_OK;
     default: // LIST_SET_REF
-        RETURN_IF_ERROR(list_element(refs, U16(0), I32(1), &value));
-        list_put(memory, value, VALUE_REF, 0, take_ref(refs, U16(2)));
-        NEXT(6);
+        list_put(memory, element, VALUE_REF, 0, take_ref(refs, (uint32_t)value[2]));
+        return STATUS_OK;
     }
-    *next = p;
+}
+
+// Globals, at offsets and ordinals that the verifier checked, or that come from registers.
+static status_t run_global(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
+                           uint64_t *result, object_t **reference) {
+    const module_t *module = interpreter->module;
+    uint32_t at = (uint32_t)value[0];
+    uint32_t *number;
+    object_t **slot;
+    switch (opcode) {
+    case OP_GLOBAL_LOAD_I64:
+    case OP_GLOBAL_LOAD_INDIRECT_I64:
+        RETURN_IF_ERROR(global_range(module, at, 8));
+        *result = get_pair(&module->global_bytes[at / 4], 0);
+        return STATUS_OK;
+    case OP_GLOBAL_STORE_I64:
+    case OP_GLOBAL_STORE_INDIRECT_I64:
+        RETURN_IF_ERROR(global_range(module, at, 8));
+        set_pair(&module->global_bytes[at / 4], 0, value[1]);
+        return STATUS_OK;
+    case OP_GLOBAL_LOAD_REF:
+    case OP_GLOBAL_LOAD_INDIRECT_REF: // ordinal, type
+        RETURN_IF_ERROR(global_ref(module, at, &slot));
+        RETURN_IF_ERROR(cast_ref(module, *slot, (uint32_t)value[1]));
+        object_retain(*slot);
+        *reference = *slot;
+        return STATUS_OK;
+    case OP_GLOBAL_STORE_REF:
+    case OP_GLOBAL_STORE_INDIRECT_REF: // ordinal, type, value
+        RETURN_IF_ERROR(global_ref(module, at, &slot));
+        put_ref(interpreter->memory, slot, take_ref(interpreter->frame->refs, (uint32_t)value[2]));
+        return STATUS_OK;
+    default: break;
+    }
+    RETURN_IF_ERROR(global_range(module, at, 4));
+    number = &module->global_bytes[at / 4];
+    if (opcode_encoding(opcode) == ENCODING_GLOBAL_STORE_32 ||
+        opcode_encoding(opcode) == ENCODING_STORE_INDIRECT_I32)
+        *number = (uint32_t)value[1];
+    else
+        *result = *number;
     return STATUS_OK;
 }
 
-// Instructions on the module's globals that hold numbers.
-static status_t run_global(uint32_t opcode, const module_t *module, uint32_t *i32, const uint8_t *p,
-                           const uint8_t **next) {
-    uint32_t *globals = module->global_bytes;
-    switch (opcode_encoding(opcode)) {
-    case ENCODING_GLOBAL_LOAD_32: i32[U16(2)] = globals[read_u32(p) / 4]; NEXT(6);
-    case ENCODING_GLOBAL_STORE_32: globals[read_u32(p) / 4] = i32[U16(2)]; NEXT(6);
-    case ENCODING_GLOBAL_LOAD_64: SET_I64(2, get_pair(globals, read_u32(p) / 4)); NEXT(6);
-    case ENCODING_GLOBAL_STORE_64: set_pair(globals, read_u32(p) / 4, I64(2)); NEXT(6);
-    case ENCODING_LOAD_INDIRECT_I32:
-        RETURN_IF_ERROR(global_range(module, I32(0), 4));
-        I32(1) = globals[I32(0) / 4];
-        NEXT(4);
-    case ENCODING_STORE_INDIRECT_I32:
-        RETURN_IF_ERROR(global_range(module, I32(0), 4));
-        globals[I32(0) / 4] = I32(1);
-        NEXT(4);
-    case ENCODING_LOAD_INDIRECT_I64:
-        RETURN_IF_ERROR(global_range(module, I32(0), 8));
-        SET_I64(1, get_pair(globals, I32(0) / 4));
-        NEXT(4);
-    default: // STORE_INDIRECT_I64
-        RETURN_IF_ERROR(global_range(module, I32(0), 8));
-        set_pair(globals, I32(0) / 4, I64(1));
-        NEXT(4);
+// References: casts, copies and comparisons.
+static status_t run_reference(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
+                              uint64_t *result, object_t **reference) {
+    object_t **refs = interpreter->frame->refs;
+    uint32_t first = (uint32_t)value[0], second = (uint32_t)value[1];
+    switch (opcode) {
+    case OP_CONST_REF_ZERO: break;
+    case OP_CAST_ANY_REF: // value, type
+        RETURN_IF_ERROR(cast_ref(interpreter->module, refs[first & REGISTER_INDEX], second));
+        *reference = take_ref(refs, first);
+        break;
+    case OP_ASSIGN_REF: *reference = take_ref(refs, first); break;
+    case OP_CMP_NZ_REF: *result = refs[first & REGISTER_INDEX] != NULL; break;
+    case OP_CMP_EQ_REF: *result = refs[first & REGISTER_INDEX] == refs[second & REGISTER_INDEX]; break;
+    case OP_CMP_NE_REF: *result = refs[first & REGISTER_INDEX] != refs[second & REGISTER_INDEX]; break;
+    default: { // SELECT_REF: condition, type, values
+        object_t *yes = take_ref(refs, (uint32_t)value[2]), *no = take_ref(refs, (uint32_t)value[3]);
+        *reference = value[0] != 0 ? yes : no;
+        object_release(interpreter->memory, value[0] != 0 ? no : yes);
+        break;
     }
-    *next = p;
+    }
     return STATUS_OK;
 }
 
-// Instructions on constants and references that cannot fail.
-static const uint8_t *run_constant(uint32_t opcode, memory_t *memory, uint32_t *i32, object_t **refs,
-                                   const uint8_t *p) {
-    uint32_t count, index;
-    const uint16_t *values;
-    object_t *yes, *no;
-    switch (opcode_encoding(opcode)) {
-    case ENCODING_ZERO_I32: I32(0) = 0; NEXT(2);
-    case ENCODING_CONST_32: I32(2) = read_u32(p); NEXT(6);
-    case ENCODING_ZERO_I64: SET_I64(0, 0); NEXT(2);
-    case ENCODING_CONST_64: SET_I64(4, read_u64(p)); NEXT(10);
-    case ENCODING_ZERO_REF: put_ref(memory, SLOT(0), NULL); NEXT(2);
-    case ENCODING_ASSIGN_REF: put_ref(memory, SLOT(1), take_ref(refs, U16(0))); NEXT(4);
-    case ENCODING_TEST_REF: I32(1) = *SLOT(0) != NULL; NEXT(4);
-    case ENCODING_COMPARE_REF: I32(2) = (*SLOT(0) == *SLOT(1)) == (opcode == OP_CMP_EQ_REF); NEXT(6);
-    case ENCODING_SELECT_REF: // condition, type, values, result
-        yes = take_ref(refs, U16(3));
-        no = take_ref(refs, U16(4));
-        put_ref(memory, SLOT(5), I32(0) != 0 ? yes : no);
-        object_release(memory, I32(0) != 0 ? no : yes);
-        NEXT(12);
-    case ENCODING_SWITCH_I32: // index, default, values, result
-        index = I32(0);
-        values = list_begin(p + 4, &count);
-        i32[values[count]] = index < count ? i32[values[index]] : I32(1);
-        p = (const uint8_t *)(values + count + 1);
+// Any instruction of this kind.
+static status_t run_decoded(interpreter_t *interpreter, uint32_t opcode, const uint8_t *p,
+                            const uint8_t **next) {
+    operands_t operands = {0};
+    const uint64_t *value = operands.value;
+    uint64_t result = 0;
+    object_t *reference = NULL;
+    uint32_t *i32 = interpreter->frame->i32;
+    *next = decode(encoding_fields(opcode_encoding(opcode)), i32, p, &operands);
+    switch (encoding_family(opcode_encoding(opcode))) {
+    case FAMILY_GLOBAL: RETURN_IF_ERROR(run_global(interpreter, opcode, value, &result, &reference)); break;
+    case FAMILY_LIST: RETURN_IF_ERROR(run_list(interpreter, opcode, value, &result, &reference)); break;
+    case FAMILY_BUFFER: RETURN_IF_ERROR(run_buffer(interpreter, opcode, value, &result, &reference)); break;
+    case FAMILY_REFERENCE:
+        RETURN_IF_ERROR(run_reference(interpreter, opcode, value, &result, &reference));
         break;
-    case ENCODING_SWITCH_I64:
-        index = I32(0);
-        values = list_begin(p + 4, &count);
-        set_pair(i32, values[count], get_pair(i32, index < count ? values[index] : U16(1)));
-        p = (const uint8_t *)(values + count + 1);
+    case FAMILY_FLOAT: result = run_float(opcode, value[0], value[1], value[2]); break;
+    default: RETURN_IF_ERROR(run_integer(opcode, value[0], value[1], value[2], &result)); break;
+    }
+    switch (operands.result_kind) {
+    case 0: break;
+    case 'L': set_pair(i32, operands.result, result); break;
+    case 'R':
+        put_ref(interpreter->memory, &interpreter->frame->refs[operands.result & REGISTER_INDEX], reference);
         break;
-    default: // SWITCH_REF: index, type, default, values, result. What is moved leaves its register, chosen or
-             // not.
-        index = I32(0);
-        values = list_begin(p + 8, &count);
-        yes = take_ref(refs, (index < count ? values[index] : U16(3)) & ~REGISTER_MOVE);
-        for (uint32_t i = 0; i <= count; i++) {
-            uint32_t reg = i < count ? values[i] : U16(3);
+    default: i32[operands.result] = (uint32_t)result; break;
+    }
+    return STATUS_OK;
+}
+
+// switch: index, default, values, result. A reference's type comes before its default.
+static const uint8_t *run_switch(uint32_t opcode, memory_t *memory, uint32_t *i32, object_t **refs,
+                                 const uint8_t *p) {
+    uint32_t count, index = i32[read_u16(p)];
+    p += opcode == OP_SWITCH_REF ? 6 : 2;
+    uint32_t fallback = read_u16(p);
+    const uint16_t *values = list_begin(p + 2, &count);
+    uint32_t chosen = index < count ? values[index] : fallback, result = values[count];
+    if (opcode == OP_SWITCH_I64) {
+        set_pair(i32, result, get_pair(i32, chosen));
+    } else if (opcode != OP_SWITCH_REF) {
+        i32[result] = i32[chosen];
+    } else {
+        object_t *object = take_ref(refs, chosen & ~(uint32_t)REGISTER_MOVE);
+        for (uint32_t i = 0; i <= count; i++) { // what is moved leaves its register, chosen or not
+            uint32_t reg = i < count ? values[i] : fallback;
             if ((reg & REGISTER_MOVE) != 0) put_ref(memory, &refs[reg & REGISTER_INDEX], NULL);
         }
-        put_ref(memory, &refs[values[count] & REGISTER_INDEX], yes);
-        p = (const uint8_t *)(values + count + 1);
-        break;
+        put_ref(memory, &refs[result & REGISTER_INDEX], object);
     }
-    return p;
+    return (const uint8_t *)(values + count + 1);
 }
 
-// Instructions on the module's global references and constants, and casts.
-static status_t run_reference(uint32_t opcode, interpreter_t *interpreter, const uint8_t *p,
-                              const uint8_t **next) {
-    const module_t *module = interpreter->module;
-    memory_t *memory = interpreter->memory;
-    const uint32_t *i32 = interpreter->frame->i32;
-    object_t **refs = interpreter->frame->refs, **slot;
-    switch (opcode_encoding(opcode)) {
-    case ENCODING_GLOBAL_LOAD_REF: // ordinal, type, result
-        slot = &module->global_refs[read_u32(p)];
-        RETURN_IF_ERROR(cast_ref(module, *slot, read_u32(p + 4)));
-        object_retain(*slot);
-        put_ref(memory, SLOT(4), *slot);
-        NEXT(10);
-    case ENCODING_GLOBAL_STORE_REF: // ordinal, type, value
-        put_ref(memory, &module->global_refs[read_u32(p)], take_ref(refs, U16(4)));
-        NEXT(10);
-    case ENCODING_LOAD_INDIRECT_REF: // ordinal in a register, type, result
-        RETURN_IF_ERROR(global_ref(module, I32(0), &slot));
-        RETURN_IF_ERROR(cast_ref(module, *slot, read_u32(p + 2)));
-        object_retain(*slot);
-        put_ref(memory, SLOT(3), *slot);
-        NEXT(8);
-    case ENCODING_STORE_INDIRECT_REF: // ordinal in a register, type, value
-        RETURN_IF_ERROR(global_ref(module, I32(0), &slot));
-        put_ref(memory, slot, take_ref(refs, U16(3)));
-        NEXT(8);
-    case ENCODING_CONST_RODATA: // ordinal, result
-        object_retain(&module->rodata[read_u32(p)].object);
-        put_ref(memory, SLOT(2), &module->rodata[read_u32(p)].object);
-        NEXT(6);
-    default: // CAST_REF: value, type, result
-        RETURN_IF_ERROR(cast_ref(module, *SLOT(0), read_u32(p + 2)));
-        put_ref(memory, SLOT(3), take_ref(refs, U16(0)));
-        NEXT(8);
-    }
-    *next = p;
-    return STATUS_OK;
-}
+// ---- Calls and the loop
+
+// Field n of 16 bits of the instruction whose fields start at `p`, and the number register that it names.
+#define U16(n) read_u16(p + 2 * (n))
+#define I32(n) i32[U16(n)]
 
 // Calls import or function; returns where to go on, or NULL after a failure.
 static const uint8_t *run_call(uint32_t opcode, interpreter_t *interpreter, const uint8_t *p,
@@ -815,7 +774,7 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
     memory_t *memory = interpreter->memory;
     const uint8_t *at = p, *code = p;
     uint32_t *i32 = interpreter->frame->i32;
-    object_t **refs = interpreter->frame->refs;
+    object_t **refs = interpreter->frame->refs, *object;
     status_t status = STATUS_OK;
     for (;;) {
         at = p;
@@ -824,51 +783,30 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
         switch (opcode_encoding(opcode)) {
         case ENCODING_NONE: break; // BLOCK
         case ENCODING_ZERO_I32:
+            I32(0) = 0;
+            p += 2;
+            break;
         case ENCODING_CONST_32:
+            I32(2) = U16(0) | (uint32_t)U16(1) << 16;
+            p += 6;
+            break;
         case ENCODING_ZERO_I64:
+            set_pair(i32, U16(0), 0);
+            p += 2;
+            break;
         case ENCODING_CONST_64:
-        case ENCODING_ZERO_REF:
-        case ENCODING_ASSIGN_REF:
-        case ENCODING_TEST_REF:
-        case ENCODING_COMPARE_REF:
-        case ENCODING_SELECT_REF:
+            set_pair(i32, U16(4), read_u64(p));
+            p += 10;
+            break;
+        case ENCODING_CONST_RODATA:
+            object = &module->rodata[U16(0) | (uint32_t)U16(1) << 16].object;
+            object_retain(object);
+            put_ref(memory, &refs[U16(2) & REGISTER_INDEX], object);
+            p += 6;
+            break;
         case ENCODING_SWITCH_I32:
         case ENCODING_SWITCH_I64:
-        case ENCODING_SWITCH_REF: p = run_constant(opcode, memory, i32, refs, p); break;
-        case ENCODING_GLOBAL_LOAD_REF:
-        case ENCODING_GLOBAL_STORE_REF:
-        case ENCODING_LOAD_INDIRECT_REF:
-        case ENCODING_STORE_INDIRECT_REF:
-        case ENCODING_CONST_RODATA:
-        case ENCODING_CAST_REF: status = run_reference(opcode, interpreter, p, &p); break;
-        case ENCODING_GLOBAL_LOAD_32:
-        case ENCODING_GLOBAL_STORE_32:
-        case ENCODING_GLOBAL_LOAD_64:
-        case ENCODING_GLOBAL_STORE_64:
-        case ENCODING_LOAD_INDIRECT_I32:
-        case ENCODING_LOAD_INDIRECT_I64:
-        case ENCODING_STORE_INDIRECT_I32:
-        case ENCODING_STORE_INDIRECT_I64: status = run_global(opcode, module, i32, p, &p); break;
-        case ENCODING_LIST_ALLOC:
-        case ENCODING_LIST_SIZED:
-        case ENCODING_LIST_SIZE:
-        case ENCODING_LIST_GET_I32:
-        case ENCODING_LIST_SET_I32:
-        case ENCODING_LIST_GET_I64:
-        case ENCODING_LIST_SET_I64:
-        case ENCODING_LIST_GET_REF:
-        case ENCODING_LIST_SET_REF: status = run_list(opcode, interpreter, p, &p); break;
-        case ENCODING_BUFFER_LOAD_I32:
-        case ENCODING_BUFFER_LOAD_I64:
-        case ENCODING_BUFFER_STORE_I32:
-        case ENCODING_BUFFER_STORE_I64:
-        case ENCODING_BUFFER_FILL_I32:
-        case ENCODING_BUFFER_FILL_I64:
-        case ENCODING_BUFFER_ALLOC:
-        case ENCODING_BUFFER_CLONE:
-        case ENCODING_BUFFER_LENGTH:
-        case ENCODING_BUFFER_COPY:
-        case ENCODING_BUFFER_COMPARE: status = run_buffer(opcode, memory, i32, refs, p, &p); break;
+        case ENCODING_SWITCH_REF: p = run_switch(opcode, memory, i32, refs, p); break;
         case ENCODING_BRANCH:
             status = spend(interpreter);
             p = take_branch(memory, i32, refs, code, p);
@@ -901,7 +839,7 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
             p += 6;
             break;
         case ENCODING_DISCARD: p = discard(memory, refs, p); break;
-        default: status = run_numeric(opcode, i32, p, &p); break;
+        default: status = run_decoded(interpreter, opcode, p, &p); break;
         }
         if (status != STATUS_OK) break;
     }
@@ -910,10 +848,10 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
                          (uint32_t)(at - function->code));
 }
 
-status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint64_t operation_budget,
+status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint32_t operation_budget,
                             object_t *const *arguments, object_t **results) {
     const function_t *function = &interpreter->module->functions[ordinal];
-    interpreter->budget = operation_budget != 0 ? operation_budget : UINT64_MAX;
+    interpreter->budget = operation_budget != 0 ? operation_budget : UINT32_MAX;
     interpreter->hal->workgroup_budget = interpreter->budget;
     RETURN_IF_ERROR(push_frame(interpreter, function));
     for (uint32_t i = 0; i < function->arguments.length; i++) {

@@ -16,7 +16,7 @@ typedef struct {
     uint8_t *stack; // frames of the functions that are running
     uint8_t *stack_end;
     frame_t *frame;  // the innermost; NULL when nothing runs
-    uint64_t budget; // branches and calls that the invocation may still take
+    uint32_t budget; // branches and calls that the invocation may still take
 } interpreter_t;
 
 // Allocates a stack for frames that suits the module.
@@ -26,7 +26,7 @@ status_t interpreter_initialize(interpreter_t *interpreter, module_t *module, ha
 // results are the caller's from then on, one reference each. On an error nothing is returned, and everything
 // that the functions held is released. `operation_budget` limits branches, calls and workgroups, each; 0 = no
 // limit.
-status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint64_t operation_budget,
+status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint32_t operation_budget,
                             object_t *const *arguments, object_t **results);
 
 #endif

@@ -11,34 +11,31 @@ const uint8_t opcode_encodings[OPCODE_COUNT] = {
 };
 
 static const char *const fields[] = {
-#define ENCODING(name, fields) fields,
+#define ENCODING(name, family, fields) fields,
     ENCODINGS(ENCODING)
 #undef ENCODING
 };
+
+static const uint8_t families[] = {
+#define ENCODING(name, family, fields) FAMILY_##family,
+    ENCODINGS(ENCODING)
+#undef ENCODING
+};
+
+family_t encoding_family(encoding_t encoding) {
+    return (family_t)families[encoding];
+}
 
 const char *encoding_fields(encoding_t encoding) {
     return fields[encoding];
 }
 
-// One text with a zero after each name: half the size of a table of pointers. Codes in the same order.
-static const char mnemonics[] =
-#define OPCODE(code, name, mnemonic, operands) mnemonic "\0"
-#define OPCODE_REFUSED(code, name, mnemonic) mnemonic "\0"
+const char *opcode_refused_name(uint32_t opcode) {
+    switch (opcode) {
+#define OPCODE(code, name, mnemonic, operands)
+#define OPCODE_REFUSED(code, name, mnemonic)                                                                 \
+    case code: return mnemonic;
 #include "opcodes.def"
-    ;
-
-static const uint16_t codes[] = {
-#define OPCODE(code, name, mnemonic, operands) code,
-#define OPCODE_REFUSED(code, name, mnemonic) code,
-#include "opcodes.def"
-};
-
-const char *opcode_mnemonic(uint32_t opcode) {
-    const char *mnemonic = mnemonics;
-    for (uint32_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-        if (codes[i] == opcode) return mnemonic;
-        while (*mnemonic++ != 0) {
-        }
+    default: return NULL;
     }
-    return NULL;
 }

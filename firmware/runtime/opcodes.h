@@ -15,46 +15,62 @@
 #define FUNCTION_IMPORT 0x80000000u
 #define SEGMENT_FIXED 0xffff // an operand of its own in a variadic call, no segment
 
-// ENCODING(name, fields): the letters are explained in opcodes.def.
+// ENCODING(name, family, fields): the letters are explained in opcodes.def. Instructions of a family run in
+// one function of the interpreter.
 // clang-format off
-#define ENCODINGS(ENCODING)                                                                                  \
-    ENCODING(REFUSED, "")              ENCODING(NONE, "")                                                    \
-    ENCODING(GLOBAL_LOAD_32, "gI")     ENCODING(GLOBAL_STORE_32, "gi")                                       \
-    ENCODING(GLOBAL_LOAD_64, "hL")     ENCODING(GLOBAL_STORE_64, "hl")                                       \
-    ENCODING(GLOBAL_LOAD_REF, "GtR")   ENCODING(GLOBAL_STORE_REF, "Gtm")                                     \
-    ENCODING(LOAD_INDIRECT_I32, "iI")  ENCODING(LOAD_INDIRECT_I64, "iL")                                     \
-    ENCODING(STORE_INDIRECT_I32, "ii") ENCODING(STORE_INDIRECT_I64, "il")                                    \
-    ENCODING(LOAD_INDIRECT_REF, "itR") ENCODING(STORE_INDIRECT_REF, "itm")                                   \
-    ENCODING(ZERO_I32, "I")            ENCODING(CONST_32, "cI")                                              \
-    ENCODING(ZERO_I64, "L")            ENCODING(CONST_64, "CL")                                              \
-    ENCODING(ZERO_REF, "R")            ENCODING(CONST_RODATA, "dR")                                          \
-    ENCODING(LIST_ALLOC, "tiR")        ENCODING(LIST_SIZED, "ri")        ENCODING(LIST_SIZE, "rI")           \
-    ENCODING(LIST_GET_I32, "riI")      ENCODING(LIST_SET_I32, "rii")                                         \
-    ENCODING(LIST_GET_I64, "riL")      ENCODING(LIST_SET_I64, "ril")                                         \
-    ENCODING(LIST_GET_REF, "ritR")     ENCODING(LIST_SET_REF, "rim")                                         \
-    ENCODING(UNARY_I32, "iI")          ENCODING(BINARY_I32, "iiI")       ENCODING(TERNARY_I32, "iiiI")       \
-    ENCODING(UNARY_I64, "lL")          ENCODING(BINARY_I64, "llL")       ENCODING(TERNARY_I64, "lllL")       \
-    ENCODING(UNARY_F32, "fF")          ENCODING(BINARY_F32, "ffF")       ENCODING(TERNARY_F32, "fffF")       \
-    ENCODING(SELECT_I64, "illL")       ENCODING(SELECT_REF, "itmmR")     ENCODING(SHIFT_I64, "liL")          \
-    ENCODING(SWITCH_I32, "iivI")       ENCODING(SWITCH_I64, "ilwL")      ENCODING(SWITCH_REF, "itmuR")       \
-    ENCODING(I32_TO_I64, "iL")         ENCODING(I64_TO_I32, "lI")                                            \
-    ENCODING(I32_TO_F32, "iF")         ENCODING(F32_TO_I32, "fI")                                            \
-    ENCODING(I64_TO_F32, "lF")         ENCODING(F32_TO_I64, "fL")                                            \
-    ENCODING(COMPARE_I64, "llI")       ENCODING(COMPARE_F32, "ffI")                                          \
-    ENCODING(COMPARE_REF, "rrI")       ENCODING(TEST_REF, "rI")                                              \
-    ENCODING(BRANCH, "bp")             ENCODING(COND_BRANCH, "ibpbp")    ENCODING(BRANCH_TABLE, "ibpT")      \
-    ENCODING(CALL, "naz")              ENCODING(CALL_VARIADIC, "nkaz")   ENCODING(RETURN, "a")               \
-    ENCODING(FAIL, "is")               ENCODING(IMPORT_RESOLVED, "nI")                                       \
-    ENCODING(BUFFER_LOAD_I32, "rlI")   ENCODING(BUFFER_LOAD_I64, "rlL")                                      \
-    ENCODING(BUFFER_STORE_I32, "rli")  ENCODING(BUFFER_STORE_I64, "rll")                                     \
-    ENCODING(BUFFER_FILL_I32, "rlli")  ENCODING(BUFFER_FILL_I64, "rlll")                                     \
-    ENCODING(BUFFER_ALLOC, "liR")      ENCODING(BUFFER_CLONE, "rlliR")   ENCODING(BUFFER_LENGTH, "rL")       \
-    ENCODING(BUFFER_COPY, "rlrll")     ENCODING(BUFFER_COMPARE, "rlrllI")                                    \
-    ENCODING(CAST_REF, "mtR")          ENCODING(ASSIGN_REF, "mR")        ENCODING(DISCARD, "x")
+#define ENCODINGS(ENCODING)                                                                                   \
+    ENCODING(REFUSED, CONTROL, "") ENCODING(NONE, CONTROL, "") ENCODING(ZERO_I32, CONTROL, "I")               \
+    ENCODING(CONST_32, CONTROL, "cI") ENCODING(ZERO_I64, CONTROL, "L")                                        \
+    ENCODING(CONST_64, CONTROL, "CL") ENCODING(CONST_RODATA, CONTROL, "dR")                                   \
+    ENCODING(SWITCH_I32, CONTROL, "iivI") ENCODING(SWITCH_I64, CONTROL, "ilwL")                               \
+    ENCODING(SWITCH_REF, CONTROL, "itmuR") ENCODING(BRANCH, CONTROL, "bp")                                    \
+    ENCODING(COND_BRANCH, CONTROL, "ibpbp") ENCODING(BRANCH_TABLE, CONTROL, "ibpT")                           \
+    ENCODING(CALL, CONTROL, "naz") ENCODING(CALL_VARIADIC, CONTROL, "nkaz")                                   \
+    ENCODING(RETURN, CONTROL, "a") ENCODING(FAIL, CONTROL, "is")                                              \
+    ENCODING(IMPORT_RESOLVED, CONTROL, "nI") ENCODING(DISCARD, CONTROL, "x")                                  \
+    ENCODING(UNARY_I32, INTEGER, "iI") ENCODING(BINARY_I32, INTEGER, "iiI")                                   \
+    ENCODING(TERNARY_I32, INTEGER, "iiiI") ENCODING(UNARY_I64, INTEGER, "lL")                                 \
+    ENCODING(BINARY_I64, INTEGER, "llL") ENCODING(TERNARY_I64, INTEGER, "lllL")                               \
+    ENCODING(SELECT_I64, INTEGER, "illL") ENCODING(SHIFT_I64, INTEGER, "liL")                                 \
+    ENCODING(I32_TO_I64, INTEGER, "iL") ENCODING(I64_TO_I32, INTEGER, "lI")                                   \
+    ENCODING(COMPARE_I64, INTEGER, "llI")                                                                     \
+    ENCODING(UNARY_F32, FLOAT, "fF") ENCODING(BINARY_F32, FLOAT, "ffF")                                       \
+    ENCODING(TERNARY_F32, FLOAT, "fffF") ENCODING(I32_TO_F32, FLOAT, "iF")                                    \
+    ENCODING(F32_TO_I32, FLOAT, "fI")                                                                        \
+    ENCODING(COMPARE_F32, FLOAT, "ffI")                                     \
+    ENCODING(ZERO_REF, REFERENCE, "R") ENCODING(SELECT_REF, REFERENCE, "itmmR")                               \
+    ENCODING(COMPARE_REF, REFERENCE, "rrI") ENCODING(TEST_REF, REFERENCE, "rI")                               \
+    ENCODING(CAST_REF, REFERENCE, "mtR") ENCODING(ASSIGN_REF, REFERENCE, "mR")                                \
+    ENCODING(GLOBAL_LOAD_32, GLOBAL, "gI") ENCODING(GLOBAL_STORE_32, GLOBAL, "gi")                            \
+    ENCODING(GLOBAL_LOAD_64, GLOBAL, "hL") ENCODING(GLOBAL_STORE_64, GLOBAL, "hl")                            \
+    ENCODING(GLOBAL_LOAD_REF, GLOBAL, "GtR") ENCODING(GLOBAL_STORE_REF, GLOBAL, "Gtm")                        \
+    ENCODING(LOAD_INDIRECT_I32, GLOBAL, "iI") ENCODING(LOAD_INDIRECT_I64, GLOBAL, "iL")                       \
+    ENCODING(STORE_INDIRECT_I32, GLOBAL, "ii") ENCODING(STORE_INDIRECT_I64, GLOBAL, "il")                     \
+    ENCODING(LOAD_INDIRECT_REF, GLOBAL, "itR") ENCODING(STORE_INDIRECT_REF, GLOBAL, "itm")                    \
+    ENCODING(LIST_ALLOC, LIST, "tiR") ENCODING(LIST_SIZED, LIST, "ri") ENCODING(LIST_SIZE, LIST, "rI")        \
+    ENCODING(LIST_GET_I32, LIST, "riI") ENCODING(LIST_SET_I32, LIST, "rii")                                   \
+    ENCODING(LIST_GET_I64, LIST, "riL") ENCODING(LIST_SET_I64, LIST, "ril")                                   \
+    ENCODING(LIST_GET_REF, LIST, "ritR") ENCODING(LIST_SET_REF, LIST, "rim")                                  \
+    ENCODING(BUFFER_LOAD_I32, BUFFER, "rlI") ENCODING(BUFFER_LOAD_I64, BUFFER, "rlL")                         \
+    ENCODING(BUFFER_STORE_I32, BUFFER, "rli") ENCODING(BUFFER_STORE_I64, BUFFER, "rll")                       \
+    ENCODING(BUFFER_FILL_I32, BUFFER, "rlli") ENCODING(BUFFER_FILL_I64, BUFFER, "rlll")                       \
+    ENCODING(BUFFER_ALLOC, BUFFER, "liR") ENCODING(BUFFER_CLONE, BUFFER, "rlliR")                             \
+    ENCODING(BUFFER_LENGTH, BUFFER, "rL") ENCODING(BUFFER_COPY, BUFFER, "rlrll")                              \
+    ENCODING(BUFFER_COMPARE, BUFFER, "rlrllI")
 // clang-format on
 
 typedef enum {
-#define ENCODING(name, fields) ENCODING_##name,
+    FAMILY_CONTROL,
+    FAMILY_INTEGER,
+    FAMILY_FLOAT,
+    FAMILY_REFERENCE,
+    FAMILY_GLOBAL,
+    FAMILY_LIST,
+    FAMILY_BUFFER,
+} family_t;
+
+typedef enum {
+#define ENCODING(name, family, fields) ENCODING_##name,
     ENCODINGS(ENCODING)
 #undef ENCODING
 } encoding_t;
@@ -75,7 +91,9 @@ static inline encoding_t opcode_encoding(uint32_t opcode) {
 // One letter a field, see opcodes.def.
 const char *encoding_fields(encoding_t encoding);
 
-// "add.i32"; NULL for a code that bytecode 17.0 does not have.
-const char *opcode_mnemonic(uint32_t opcode);
+family_t encoding_family(encoding_t encoding);
+
+// Name of an instruction that is left out of this runtime, such as "exp.f32"; NULL for all other codes.
+const char *opcode_refused_name(uint32_t opcode);
 
 #endif

@@ -34,8 +34,7 @@ typedef struct {
 
 typedef struct {
     bool loaded;
-    uint64_t
-        operation_budget; // branches, calls and workgroups, each, that an invocation may take; 0 = no limit
+    uint32_t operation_budget; // branches and calls, and workgroups, of an invocation; 0 = 2^32 - 1
     module_t module;
     memory_t memory;
     hal_t hal;

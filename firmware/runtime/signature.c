@@ -23,7 +23,7 @@ static int peek(const cursor_t *cursor) {
     return cursor->at < cursor->text.length ? cursor->text.data[cursor->at] : -1;
 }
 
-static bool accept(cursor_t *cursor, const char *text) {
+static NOINLINE bool accept(cursor_t *cursor, const char *text) {
     uint32_t length = text_length(text);
     if (cursor->text.length - cursor->at < length) return false;
     if (memcmp(cursor->text.data + cursor->at, text, length) != 0) return false;

@@ -4,10 +4,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include "bytes.h"
+
 static char message[STATUS_MESSAGE_BYTES];
 static size_t message_length;
 
-static void put_char(char c) {
+static NOINLINE void put_char(char c) {
     if (message_length < sizeof message - 1) message[message_length++] = c;
 }
 
@@ -16,7 +18,7 @@ static void put_string(const char *text) {
         put_char(*text++);
 }
 
-static void put_number(uint64_t value, uint32_t base) {
+static NOINLINE void put_number(uint64_t value, uint32_t base) {
     char digits[20];
     int count = 0;
     do {
@@ -78,14 +80,26 @@ void status_clear(void) {
     message[0] = 0;
 }
 
-const char *status_name(status_t code) {
-    switch (code) {
-#define X(name, value, text)                                                                                 \
-    case value: return #name;
+// Names one after the other, each with its zero, and the codes in the same order.
+static const char names[] =
+#define X(name, value, text) #name "\0"
 #include "status.def"
 #undef X
-    default: return "UNKNOWN";
+    ;
+
+static const uint16_t codes[] = {
+#define X(name, value, text) value,
+#include "status.def"
+#undef X
+};
+
+const char *status_name(status_t code) {
+    const char *name = names;
+    for (uint32_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (codes[i] == code) return name;
+        name += text_length(name) + 1;
     }
+    return "UNKNOWN";
 }
 
 const char *status_text(status_t code) {

@@ -36,7 +36,7 @@ typedef struct {
 static const uint8_t zeros[8];
 
 // The next `bytes` (at most 8) of the function; zeros past its end.
-static const uint8_t *take(verifier_t *v, uint32_t bytes) {
+static NOINLINE const uint8_t *take(verifier_t *v, uint32_t bytes) {
     if (v->function->length - v->pc < bytes) {
         FAIL(v, STATUS_VERIFY_BOUNDS, "the function of %u bytes ends inside an instruction",
              v->function->length);
@@ -48,16 +48,16 @@ static const uint8_t *take(verifier_t *v, uint32_t bytes) {
     return data;
 }
 
-static uint32_t take_u16(verifier_t *v) {
+static NOINLINE uint32_t take_u16(verifier_t *v) {
     return read_u16(take(v, 2));
 }
 
-static uint32_t take_u32(verifier_t *v) {
+static NOINLINE uint32_t take_u32(verifier_t *v) {
     return read_u32(take(v, 4));
 }
 
 // An aligned list of `width`-byte elements.
-static list_view_t take_list(verifier_t *v, uint32_t width) {
+static NOINLINE list_view_t take_list(verifier_t *v, uint32_t width) {
     if (v->pc % 2 != 0) take(v, 1);
     list_view_t list = {.count = take_u16(v)};
     list.data = v->function->code + v->pc;
@@ -73,7 +73,7 @@ static uint32_t list_at(const list_view_t *list, uint32_t index) {
     return read_u16(list->data + 2 * index);
 }
 
-static void check_register(verifier_t *v, uint32_t reg, char kind) {
+static NOINLINE void check_register(verifier_t *v, uint32_t reg, char kind) {
     if (kind == 'r') {
         if ((reg & REGISTER_REF) == 0 || (reg & REGISTER_INDEX) >= v->function->ref_count)
             FAIL(v, STATUS_VERIFY_REGISTER, "0x%x is not one of the %u reference registers", reg,
@@ -101,7 +101,7 @@ static void check_list(verifier_t *v, char kind) {
         check_register(v, list_at(&list, i), kind);
 }
 
-static void check_ordinal(verifier_t *v, uint32_t ordinal, uint32_t count, const char *of) {
+static NOINLINE void check_ordinal(verifier_t *v, uint32_t ordinal, uint32_t count, const char *of) {
     if (ordinal >= count) FAIL(v, STATUS_VERIFY_ORDINAL, "%s %u of %u", of, ordinal, count);
 }
 
@@ -181,49 +181,40 @@ static void check_field(verifier_t *v, char field) {
     }
 }
 
-static void check_values(verifier_t *v, const list_view_t *list, const char *kinds, uint32_t count,
-                         const char *of) {
+static NOINLINE void check_values(verifier_t *v, const list_view_t *list, const char *kinds, uint32_t count,
+                                  const char *of) {
     if (list->count != count) FAIL(v, STATUS_VERIFY_CALL, "%u %s instead of %u", list->count, of, count);
     for (uint32_t i = 0; i < count && v->status == STATUS_OK; i++)
         check_register(v, list_at(list, i), kinds[i]);
 }
 
-static uint32_t kinds_until(const char *kinds, char end) {
-    uint32_t count = 0;
-    while (kinds[count] != 0 && kinds[count] != end)
-        count++;
-    return count;
+// Length of what comes before `end`.
+static uint32_t length_until(const char *text, char end) {
+    uint32_t length = 0;
+    while (text[length] != 0 && text[length] != end)
+        length++;
+    return length;
 }
 
-// Operands against an import's convention such as "rIiiiCiDCrIID": each letter before the first C is an
-// operand of its own, and what stands between C and D comes as often as its segment says.
+// Operands against an import's convention such as "rIiiiCiDCrIID_v": each letter before the first C is an
+// operand of its own, and what stands between C and D comes as often as its segment says. A call that is not
+// variadic has no segments, and fits only a convention without any C.
 static void check_import_operands(verifier_t *v, const char *kinds) {
-    uint32_t segment = 0, operand = 0;
     bool variadic = v->opcode == OP_CALL_VARIADIC;
+    uint32_t operand = 0, segment = 0;
     for (; *kinds != '_' && v->status == STATUS_OK; segment++) {
-        uint32_t repeat = SEGMENT_FIXED;
-        if (variadic) {
-            if (segment >= v->segments.count) break;
-            repeat = list_at(&v->segments, segment);
-        }
         bool fixed = *kinds != 'C';
-        if (fixed != (repeat == SEGMENT_FIXED))
-            FAIL(v, STATUS_VERIFY_CALL, "segment %u is not what the import declares", segment);
-        uint32_t width = fixed ? 1 : kinds_until(kinds + 1, 'D');
-        const char *kind = fixed ? kinds : kinds + 1;
-        if (fixed) repeat = 1;
-        if (v->operands.count - operand < repeat * width) {
-            FAIL(v, STATUS_VERIFY_CALL, "%u operands are too few", v->operands.count);
-            return;
-        }
-        for (uint32_t i = 0; i < repeat; i++)
-            for (uint32_t k = 0; k < width; k++)
-                check_register(v, list_at(&v->operands, operand++), kind[k]);
-        kinds += fixed ? 1 : width + 2;
+        uint32_t width = fixed ? 1 : length_until(++kinds, 'D');
+        uint32_t count = SEGMENT_FIXED;
+        if (variadic) count = segment < v->segments.count ? list_at(&v->segments, segment) : 0;
+        if ((count == SEGMENT_FIXED) != fixed || (fixed ? 1 : count * width) > v->operands.count - operand)
+            break;
+        for (uint32_t i = 0; i < (fixed ? 1 : count * width); i++)
+            check_register(v, list_at(&v->operands, operand++), kinds[i % width]);
+        kinds += fixed ? 1 : width + 1;
     }
     if (*kinds != '_' || operand != v->operands.count || (variadic && segment != v->segments.count))
-        FAIL(v, STATUS_VERIFY_CALL, "%u operands in %u segments do not fit the import", v->operands.count,
-             segment);
+        FAIL(v, STATUS_VERIFY_CALL, "%u operands do not fit the import", v->operands.count);
 }
 
 static void check_import_call(verifier_t *v) {
@@ -237,7 +228,7 @@ static void check_import_call(verifier_t *v) {
     }
     const char *kinds = import->convention + 1;
     check_import_operands(v, kinds);
-    const char *results = kinds + kinds_until(kinds, '_') + 1;
+    const char *results = kinds + length_until(kinds, '_') + 1;
     check_values(v, &v->results, results, *results == 'v' ? 0 : text_length(results), "results");
     if (v->status != STATUS_OK) status_append(v->status, ", calling %s", import->name);
 }
@@ -258,8 +249,9 @@ static void check_call(verifier_t *v) {
 static void check_instruction(verifier_t *v) {
     encoding_t encoding = v->opcode < OPCODE_COUNT ? opcode_encoding(v->opcode) : ENCODING_REFUSED;
     if (encoding == ENCODING_REFUSED) {
-        FAIL(v, STATUS_VERIFY_OPCODE, "instruction 0x%x is %s", v->opcode,
-             opcode_mnemonic(v->opcode) != NULL ? "left out of this runtime" : "unknown");
+        const char *name = opcode_refused_name(v->opcode);
+        FAIL(v, STATUS_VERIFY_OPCODE, "instruction 0x%x%s%s is %s", v->opcode, name != NULL ? " " : "",
+             name != NULL ? name : "", name != NULL ? "left out of this runtime" : "unknown");
         return;
     }
     for (const char *field = encoding_fields(encoding); *field != 0 && v->status == STATUS_OK; field++)
@@ -343,9 +335,7 @@ static status_t verify_function(verifier_t *v, uint32_t index) {
     check_arguments(v);
     check_code(v);
     if (v->status == STATUS_OK) return STATUS_OK;
-    const char *mnemonic = opcode_mnemonic(v->opcode);
-    return status_append(v->status, ", in functions[%u] at byte %u (%s)", index, v->at,
-                         mnemonic != NULL ? mnemonic : "?");
+    return status_append(v->status, ", in functions[%u] at byte %u", index, v->at);
 }
 
 status_t verify_module(const module_t *module, memory_t *memory) {

@@ -8,7 +8,7 @@
 #include "module.h"
 
 // Scratch memory comes from `memory` and goes back before the return.
-// Messages end with "in functions[i] at byte n (mnemonic)".
+// Messages end with "in functions[i] at byte n".
 status_t verify_module(const module_t *module, memory_t *memory);
 
 #endif

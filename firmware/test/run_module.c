@@ -21,7 +21,7 @@ static struct {
     size_t arena_bytes;
     const char *entry;
     uint32_t runs;
-    uint64_t budget;
+    uint32_t budget;
     uint8_t *arena;
 } options = {.arena_bytes = 4 << 20, .runs = 1};
 
@@ -167,7 +167,7 @@ int main(int argc, char **argv) {
         else if (strcmp(*argument, "--runs") == 0)
             options.runs = (uint32_t)strtoul(argument[1], NULL, 10);
         else if (strcmp(*argument, "--budget") == 0)
-            options.budget = strtoull(argument[1], NULL, 10);
+            options.budget = (uint32_t)strtoul(argument[1], NULL, 10);
         else
             break;
     }

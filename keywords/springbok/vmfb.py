@@ -98,18 +98,18 @@ def read_vmfb(data: bytes, name: str = "the VMFB", entry: str | None = None, wit
     """
     try:
         return _read(bytes(data), entry, with_kernels)
-    except _BrokenError as error:
+    except BrokenFileError as error:
         raise ModelError(f"{name} is not a usable VMFB file: {error} (file size: {len(data)} bytes).") from None
 
 
-class _BrokenError(Exception):
-    pass
+class BrokenFileError(Exception):
+    """What is broken in a file; the name of the file is told by who opened it."""
 
 
 # The container and its flatbuffer
 
 
-class _Bytes:
+class CheckedBytes:
     """Bytes with checked access; ``what`` names them in errors."""
 
     def __init__(self, data: bytes, what: str) -> None:
@@ -118,7 +118,7 @@ class _Bytes:
 
     def slice(self, start: int, length: int) -> bytes:
         if start < 0 or length < 0 or start + length > len(self.data):
-            raise _BrokenError(f"{self.what} ends at {len(self.data)}, but {length} bytes at {start} are needed")
+            raise BrokenFileError(f"{self.what} ends at {len(self.data)}, but {length} bytes at {start} are needed")
         return self.data[start : start + length]
 
     def unpack(self, layout: str, at: int) -> tuple:
@@ -131,14 +131,14 @@ class _Bytes:
         """The zero-terminated string at ``at``."""
         end = self.data.find(b"\0", at) if 0 <= at < len(self.data) else -1
         if end < 0:
-            raise _BrokenError(f"{self.what} holds no terminated string at {at}")
+            raise BrokenFileError(f"{self.what} holds no terminated string at {at}")
         return self.data[at:end].decode("utf-8", "replace")
 
 
-class _Table:
+class Table:
     """A flatbuffer table. Fields go by their id; one that is absent reads as its default."""
 
-    def __init__(self, buffer: _Bytes, at: int) -> None:
+    def __init__(self, buffer: CheckedBytes, at: int) -> None:
         self.buffer = buffer
         self.at = at
         self.vtable = at - buffer.unpack("i", at)[0]
@@ -166,44 +166,79 @@ class _Table:
         at = self._target(field)
         return b"" if at is None else self.buffer.slice(at + 4, self.buffer.u32(at))
 
-    def tables(self, field: int) -> list[_Table]:
+    def table(self, field: int) -> Table | None:
+        at = self._target(field)
+        return None if at is None else Table(self.buffer, at)
+
+    def structs(self, field: int, size: int) -> list[bytes]:
+        at = self._target(field)
+        if at is None:
+            return []
+        data = self.buffer.slice(at + 4, size * self.buffer.u32(at))
+        return [data[start : start + size] for start in range(0, len(data), size)]
+
+    def tables(self, field: int) -> list[Table]:
         at = self._target(field)
         if at is None:
             return []
         places = self.buffer.slice(at + 4, 4 * self.buffer.u32(at))
         starts = range(at + 4, at + 4 + len(places), 4)
-        return [_Table(self.buffer, start + self.buffer.u32(start)) for start in starts]
+        return [Table(self.buffer, start + self.buffer.u32(start)) for start in starts]
 
 
-def _read(data: bytes, entry: str | None, with_kernels: bool) -> Vmfb:
-    archive = _Bytes(data, "the file")
+@dataclass(frozen=True)
+class Archive:
+    """An opened VMFB file: its bytes, the root table of its flatbuffer, where its external read-only data begins."""
+
+    file: CheckedBytes
+    root: Table
+    rodata_start: int
+
+    @property
+    def bytecode_version(self) -> int:
+        """Major version in the upper 16 bits, minor in the lower."""
+        return self.root.number(13, "I")
+
+    def rodata(self) -> list[bytes]:
+        """The read-only segments."""
+        return _rodata(self.file, self.root.tables(9), self.rodata_start)
+
+
+def open_archive(data: bytes) -> Archive:
+    """Opens a VMFB file. Raises :class:`BrokenFileError` when it is none, or of another bytecode version."""
+    file = CheckedBytes(data, "the file")
     # `iree-compile --iree-vm-emit-polyglot-zip` puts a ZIP local file header before the flatbuffer.
     start = 0
     if data[:4] == b"PK\x03\x04":
-        start = 30 + sum(archive.unpack("HH", 26))
-    length = archive.u32(start)
-    flatbuffer = _Bytes(archive.slice(start + 4, length), "the flatbuffer")
+        start = 30 + sum(file.unpack("HH", 26))
+    length = file.u32(start)
+    flatbuffer = CheckedBytes(file.slice(start + 4, length), "the flatbuffer")
     if flatbuffer.slice(4, 4) != b"IREE":
-        raise _BrokenError("it does not begin with a flatbuffer of the kind 'IREE'")
-    root = _Table(flatbuffer, flatbuffer.u32(0))
-    version = root.number(13, "I")
+        raise BrokenFileError("it does not begin with a flatbuffer of the kind 'IREE'")
+    # External rodata begins at the first multiple of 64 after the flatbuffer.
+    archive = Archive(file, Table(flatbuffer, flatbuffer.u32(0)), (start + 4 + length + 63) // 64 * 64)
+    version = archive.bytecode_version
     if version >> 16 != BYTECODE_VERSION >> 16 or version > BYTECODE_VERSION:
-        raise _BrokenError(
+        raise BrokenFileError(
             f"its bytecode has version {version >> 16}.{version & 0xFFFF}, but "
             f"{BYTECODE_VERSION >> 16}.{BYTECODE_VERSION & 0xFFFF} is needed: compile it with the pinned compiler"
         )
+    return archive
+
+
+def _read(data: bytes, entry: str | None, with_kernels: bool) -> Vmfb:
+    archive = open_archive(data)
+    root = archive.root
     exports = {table.string(0): table.number(1, "i") for table in root.tables(7)}
     public = [export for export in exports if not export.startswith("__")]
     entry = entry or ("main" if "main" in public or len(public) != 1 else public[0])
     if entry not in public:
-        raise _BrokenError(f"it exports no function '{entry}'; it exports: {', '.join(public) or 'nothing'}")
+        raise BrokenFileError(f"it exports no function '{entry}'; it exports: {', '.join(public) or 'nothing'}")
     inputs, outputs = _declaration(root, exports[entry], entry)
-    # External rodata begins at the first multiple of 64 after the flatbuffer.
-    rodata_start = (start + 4 + length + 63) // 64 * 64
-    segments = _rodata(archive, root.tables(9), rodata_start)
+    segments = archive.rodata()
     return Vmfb(
         name=root.string(0),
-        bytecode_version=version,
+        bytecode_version=archive.bytecode_version,
         entry=entry,
         inputs=inputs,
         outputs=outputs,
@@ -214,35 +249,35 @@ def _read(data: bytes, entry: str | None, with_kernels: bool) -> Vmfb:
     )
 
 
-def _rodata(archive: _Bytes, tables: list[_Table], start: int) -> list[bytes]:
+def _rodata(archive: CheckedBytes, tables: list[Table], start: int) -> list[bytes]:
     segments, total = [], 0
     for table in tables:
         compression = table.number(0, "B")
         if compression:
-            raise _BrokenError(f"a read-only segment is compressed (kind {compression}), which is not supported")
+            raise BrokenFileError(f"a read-only segment is compressed (kind {compression}), which is not supported")
         segments.append(table.bytes(2) or archive.slice(start + table.number(3, "Q"), table.number(4, "Q")))
         total += len(segments[-1])
         if total > len(archive.data):
-            raise _BrokenError("its read-only segments overlap")
+            raise BrokenFileError("its read-only segments overlap")
     return segments
 
 
-def _declaration(root: _Table, ordinal: int, entry: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def _declaration(root: Table, ordinal: int, entry: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     signatures = root.tables(8)
     if not 0 <= ordinal < len(signatures):
-        raise _BrokenError(f"the export '{entry}' is function {ordinal}, but there are {len(signatures)}")
+        raise BrokenFileError(f"the export '{entry}' is function {ordinal}, but there are {len(signatures)}")
     attributes = {table.string(0): table.string(1) for table in signatures[ordinal].tables(1)}
     declaration = attributes.get("iree.abi.declaration", "")
     match = re.fullmatch(r"(?:a?sync) func @[^(]*\((.*)\) -> \((.*)\)", declaration, re.DOTALL)
     if not match:
-        raise _BrokenError(f"the function '{entry}' declares no inputs and outputs (iree.abi.declaration)")
+        raise BrokenFileError(f"the function '{entry}' declares no inputs and outputs (iree.abi.declaration)")
     return _tensors(match[1], declaration), _tensors(match[2], declaration)
 
 
 def _tensors(text: str, declaration: str) -> tuple[TensorSpec, ...]:
     found = re.findall(r"%(\w+): (\w+)(?:<([^>]*)>)?", text)
     if len(found) != text.count("%"):
-        raise _BrokenError(f"its declaration can't be read: {declaration}")
+        raise BrokenFileError(f"its declaration can't be read: {declaration}")
     specs = []
     for name, kind, inner in found:
         *dims, element = inner.split("x")
@@ -252,7 +287,7 @@ def _tensors(text: str, declaration: str) -> tuple[TensorSpec, ...]:
             or not all(re.fullmatch("[0-9]{1,9}", dim) for dim in dims)
         ):
             shown = f"{kind}<{inner}>" if inner else kind
-            raise _BrokenError(f"'{name}' is {shown}, but only tensors of a fixed shape can be sent to the chip")
+            raise BrokenFileError(f"'{name}' is {shown}, but only tensors of a fixed shape can be sent to the chip")
         specs.append(TensorSpec(name, tuple(map(int, dims)), _ELEMENT_TYPES[element]))
     return tuple(specs)
 
@@ -279,15 +314,15 @@ class _Elf:
     """A 32-bit RISC-V shared object as `iree-compile` links it."""
 
     def __init__(self, data: bytes) -> None:
-        self.file = _Bytes(data, "the kernels' ELF")
+        self.file = CheckedBytes(data, "the kernels' ELF")
         if self.file.slice(4, 2) != b"\x01\x01" or self.file.unpack("H", 18)[0] != _EM_RISCV:
-            raise _BrokenError("its kernels are not 32-bit little-endian RISC-V code")
+            raise BrokenFileError("its kernels are not 32-bit little-endian RISC-V code")
         (table,) = self.file.unpack("I", 32)
         size, count, names = self.file.unpack("HHH", 46)
         headers = [self.file.unpack("10I", table + number * size) for number in range(count)]
         if names >= count:
-            raise _BrokenError("the kernels' ELF has no table of section names")
-        strings = _Bytes(self.file.slice(headers[names][4], headers[names][5]), "the table of section names")
+            raise BrokenFileError("the kernels' ELF has no table of section names")
+        strings = CheckedBytes(self.file.slice(headers[names][4], headers[names][5]), "the table of section names")
         self.sections = [_Section(strings.text(header[0]), *header[1:6]) for header in headers]
         for section in self.sections:
             if section.kind != _SHT_NOBITS:
@@ -340,7 +375,7 @@ class _Elf:
             names for place, header in self.pointers.items() if (names := self._library(place, header)) is not None
         ]
         if len(libraries) != 1:
-            raise _BrokenError(
+            raise BrokenFileError(
                 f"its kernels hold {len(libraries)} executable libraries of version {LIBRARY_VERSION}, "
                 "but one is needed: compile it with the pinned compiler"
             )

@@ -199,8 +199,15 @@ class Program:
 
     # ---- ELF
 
-    def elf(self, *, machine: int = EM_RISCV, elf_class: int = 1, data: dict[int, bytes] | None = None) -> bytes:
-        """An ELF executable: the code at ``base``, further segments as ``{address: bytes}``."""
+    def elf(
+        self,
+        *,
+        machine: int = EM_RISCV,
+        elf_class: int = 1,
+        data: dict[int, bytes] | None = None,
+        symbols: list[str] | None = None,
+    ) -> bytes:
+        """An ELF executable: the code at ``base``, further segments as ``{address: bytes}``, labels as functions."""
         segments = [(self.base, self.code()), *(data or {}).items()]
         offset = 52 + 32 * len(segments)
         headers, body = b"", b""
@@ -208,9 +215,27 @@ class Program:
             padded = content + b"\0" * (-len(content) % 4)
             headers += struct.pack("<8I", 1, offset + len(body), address, address, len(content), len(content), 7, 4)
             body += padded
+        sections = b""
+        if symbols:
+            sections, extra = self._symbol_sections(symbols, offset + len(body))
+            body += extra
         ident = b"\x7fELF" + bytes([elf_class, 1, 1]) + bytes(9)
-        fields = (2, machine, 1, self.base, 52, 0, 0, 52, 32, len(segments), 40, 0, 0)
-        return ident + struct.pack("<HHIIIIIHHHHHH", *fields) + headers + body
+        section_count = len(sections) // 40
+        section_offset = offset + len(body) if sections else 0
+        fields = (2, machine, 1, self.base, 52, section_offset, 0, 52, 32, len(segments), 40, section_count, 0)
+        return ident + struct.pack("<HHIIIIIHHHHHH", *fields) + headers + body + sections
+
+    def _symbol_sections(self, symbols: list[str], offset: int) -> tuple[bytes, bytes]:
+        """Section headers (none, symbols, strings) and the content of the last two, which starts at ``offset``."""
+        strings, table = b"\0", bytes(16)
+        for name in symbols:
+            table += struct.pack("<IIIBBH", len(strings), self._labels[name], 0, 0x12, 0, 1)
+            strings += name.encode() + b"\0"
+        strings += b"\0" * (-len(strings) % 4)
+        headers = bytes(40)
+        headers += struct.pack("<10I", 0, 2, 0, 0, offset, len(table), 2, 1, 4, 16)
+        headers += struct.pack("<10I", 0, 3, 0, 0, offset + len(table), len(strings), 0, 0, 1, 0)
+        return headers, table + strings
 
     def write_elf(self, path: Path, **options) -> Path:
         path.write_bytes(self.elf(**options))

@@ -203,11 +203,6 @@ class ControlBlock:
         """Whether the core is frozen or held in reset."""
         return bool(self._registers[CONTROL] & (self.FREEZE | self.RESET))
 
-    @property
-    def interrupting(self) -> bool:
-        """Whether an interrupt that is enabled is raised towards the host."""
-        return bool(self.interrupt_state & self._registers[INTR_ENABLE])
-
     def raise_interrupt(self, interrupt: Interrupt) -> None:
         self.interrupt_state |= interrupt
 

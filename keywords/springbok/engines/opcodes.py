@@ -15,8 +15,7 @@ class Kind(IntEnum):
 
     OTHER = 0
     VECTOR = 1  # arithmetic, load, store or permutation of vectors
-    CSR = 2
-    MARK = 3
+    MARK = 2
 
 
 UNKNOWN = "unknown"
@@ -38,8 +37,6 @@ def opcode_kind(word: int) -> Kind:
         return Kind.OTHER if funct3 == 7 else Kind.VECTOR
     if major in (LOAD_FP, STORE_FP):
         return Kind.VECTOR if funct3 in VECTOR_WIDTHS else Kind.OTHER
-    if major == SYSTEM:
-        return Kind.CSR if funct3 & 3 else Kind.OTHER
     if major == CUSTOM_3 and funct3 == 4:
         return Kind.MARK
     return Kind.OTHER

@@ -22,7 +22,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Hashable, Iterator
-from importlib.metadata import version
 
 import riscv
 from riscv import dev, isa
@@ -43,6 +42,7 @@ from springbok.engines.chip import (
 )
 from springbok.engines.devices import CONTROL, Clint, ControlBlock, Interrupt, Pl011, Warnings
 from springbok.engines.devicetree import chip_devicetree
+from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, SYSTEM
 from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.windows import Mark, WindowCounter
 
@@ -181,8 +181,7 @@ class SpikeMachine:
 
         self._build()
         self._histogram = PcHistogram(self._core, self._library) if counting else None
-        # Spike executes an instruction that accesses a CSR twice: the first time only to bring minstret up to date.
-        self._windows = WindowCounter(self._histogram, self._word_at, csr_executions=2) if counting else None
+        self._windows = WindowCounter(self._histogram, self._word_at, _times_counted) if counting else None
 
     def _build(self) -> None:
         isa_string = "rv32imf_zicsr_zicntr"
@@ -420,7 +419,7 @@ class SpikeMachine:
 
     def announce(self) -> None:
         """Tell the parent that the machine is built."""
-        self._reply({"number": 0, "result": {"spike": version("spike")}})
+        self._reply({"number": 0, "result": None})
 
     def _do_boot(self) -> None:
         self._control_block.write(CONTROL, 0)
@@ -517,6 +516,17 @@ class SpikeMachine:
 
 def _in_memory(address: int, count: int) -> bool:
     return any(base <= address and address + count <= base + size for base, size in MEMORIES)
+
+
+def _times_counted(word: int) -> int:
+    """How often Spike counts one execution of this word.
+
+    It executes an instruction that accesses a CSR twice, the first time only to bring minstret up to date, and so do
+    the functions of custom-3 here that return SERIALIZE_BEFORE.
+    """
+    major, funct3 = word & 0x7F, word >> 12 & 7
+    accesses_csr = major == SYSTEM and funct3 != 0
+    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) != "simprint") else 1
 
 
 def _register_device(name: str, device: Pl011 | ControlBlock | Clint, on_tick: Callable[[], None] | None) -> None:

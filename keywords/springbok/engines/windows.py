@@ -59,17 +59,16 @@ class WindowCounter:
     """Turns marks and a histogram into `Counts`.
 
     ``word_at(pc)`` gives the instruction word in memory. Words are remembered until a model is loaded, because a
-    load puts new code where old code was. ``csr_executions`` is how often the histogram counts one execution of an
-    instruction that accesses a CSR.
+    load puts new code where old code was. ``counted(word)`` is how often the histogram counts one execution of it.
     """
 
     OUTSIDE_DISPATCHES = "outside"
 
-    def __init__(self, histogram: Histogram, word_at: Callable[[int], int], csr_executions: int = 1) -> None:
+    def __init__(self, histogram: Histogram, word_at: Callable[[int], int], counted: Callable[[int], int]) -> None:
         self._histogram = histogram
         self._word_at = word_at
-        self._csr_executions = csr_executions
-        self._decoded: dict[int, tuple[str, Kind]] = {}
+        self._counted = counted
+        self._decoded: dict[int, tuple[str, Kind, int]] = {}
         self._kernels = [0, 0]
         self._inference_start: int | None = None
         self._dispatch: int | None = None
@@ -197,11 +196,11 @@ class WindowCounter:
         for pc, seen in self._histogram.drain(key):
             if pc not in decoded:
                 word = self._word_at(pc)
-                decoded[pc] = (opcode_name(word), opcode_kind(word))
-            name, kind = decoded[pc]
+                decoded[pc] = (opcode_name(word), opcode_kind(word), self._counted(word))
+            name, kind, counted = decoded[pc]
             if kind is Kind.MARK:
                 continue
-            count = seen // self._csr_executions if kind is Kind.CSR else seen
+            count = seen // counted
             opcodes[name] += count
             if kind is Kind.VECTOR:
                 vector += count
