@@ -40,7 +40,7 @@ from chip_programs import (
 )
 
 from springbok.engines import create_engine, spike
-from springbok.engines.base import Counts, DispatchCounts, InferenceCounts
+from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.spike import SpikeEngine
 from springbok.errors import EngineError
 
@@ -220,9 +220,17 @@ def test_counts_are_exact(tmp_path):
     one |= {"vse8.v": 1, "vsetvli": 1}
     assert sum(one.values()) == dispatch
     assert counts.dispatches == {
-        0: DispatchCounts(2, 2 * dispatch, 6, {name: 2 * count for name, count in one.items()}),
-        3: DispatchCounts(4, 4 * dispatch, 12, {name: 4 * count for name, count in one.items()}),
+        ordinal: DispatchCounts(
+            calls,
+            calls * dispatch,
+            3 * calls,
+            {name: calls * count for name, count in one.items()},
+            Lanes(*2 * ({name: 64 * calls for name in ("vadd.vv", "vle8.v", "vse8.v")},)),
+        )
+        for ordinal, calls in ((0, 2), (3, 4))
     }
+    assert counts.lanes.utilisation == 1
+    assert counts.configurations == (VectorConfiguration(64, 8, "m1", 18),)
     outside = {"csrrs": 3, "mark": 6, "lui": 3 * 2 + 2, "addi": 3 * 2 + 2}
     assert counts.opcodes == {name: 2 * (3 * one.get(name, 0) + outside.get(name, 0)) for name in {**one, **outside}}
     assert counts.load_instructions == 14
@@ -287,6 +295,41 @@ def test_vector_registers_have_the_chosen_length(tmp_path, vlen):
         registers = engine.registers()
         assert registers["x10"] == registers["vl"] == vlen // 32  # e32, m1
         assert registers["vlenb"] == vlen // 8
+
+
+def test_lanes_follow_every_way_to_configure_vectors(tmp_path):
+    """vsetvli with e32, m4 (VLMAX 64); vsetivli 5, e8, mf2 (32); vsetvl with e16, m1 (32) and vl kept."""
+    p = Program().vectors_on().mark(1)
+    p.li(T0, 40).vsetvli(T1, T0, 0xD2).vadd_vv(8, 8, 8)
+    p.word(0xC0000057 | 0x0C7 << 20 | 5 << 15 | 7 << 12).vadd_vv(8, 8, 8)
+    p.li(T0, 20).li(T1, 0xC8).word(0x80000057 | T1 << 20 | T0 << 15 | 7 << 12).vadd_vv(8, 8, 8)
+    p.mark(2)
+    with running(stop(p), tmp_path, vlen=512) as engine:
+        counts = counts_of(engine, p)
+    assert counts.configurations == (
+        VectorConfiguration(5, 8, "mf2", 1),
+        VectorConfiguration(20, 16, "m1", 1),
+        VectorConfiguration(40, 32, "m4", 1),
+    )
+    assert counts.lanes == Lanes({"vadd.vv": 40 + 5 + 20}, {"vadd.vv": 64 + 32 + 32})
+    assert {name: counts.opcodes[name] for name in ("vsetvli", "vsetivli", "vsetvl")} == {
+        "vsetvli": 1,
+        "vsetivli": 1,
+        "vsetvl": 1,
+    }
+
+
+@pytest.mark.parametrize("counting", [True, False])
+def test_vectors_that_are_off_trap(tmp_path, counting):
+    program = Program().la(T0, "trap").csrw(MTVEC, T0).label("vset").vsetvli(A0, ZERO, 0xD0)
+    program.label("trap").csrr(A1, MSTATUS)
+    stop(program)
+    with running(program, tmp_path, count_opcodes=counting) as engine:
+        state = wait_for_state(engine, "trapped")
+        assert f"mcause 2 (illegal instruction), mepc 0x{program.address('vset'):x}" in state
+        registers = engine.registers()
+        assert registers["mtval"] == 0x0D007557
+        assert registers["x11"] & 0x1888 == 0x1800  # MPP machine, MPIE and MIE off
 
 
 def test_a_chip_without_vectors_traps_on_them(tmp_path):

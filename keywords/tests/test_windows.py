@@ -5,10 +5,11 @@ from collections import defaultdict
 
 import pytest
 
-from springbok.engines.base import Counts, DispatchCounts, InferenceCounts
+from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.windows import Mark, WindowCounter
 
 NOP, CSRR, VADD, MARK = 0x00000013, 0xB0202573, 0x02860457, 0x00B5407B
+E32_M2 = 0xD1
 
 
 class FakeCore:
@@ -19,7 +20,9 @@ class FakeCore:
         self.instructions = 0
         self._key = None
         self._counts: dict = defaultdict(lambda: defaultdict(int))
-        self.counter = WindowCounter(self, self.memory.__getitem__, counted=lambda word: 2 if word == CSRR else 1)
+        self.counter = WindowCounter(
+            self, self.memory.__getitem__, counted=lambda word: 2 if word == CSRR else 1, vlen=512
+        )
 
     def select(self, key):
         self._key = key
@@ -52,6 +55,7 @@ def test_an_inference_is_split_by_dispatch_and_by_place(core):
     for ordinal in (4, 2, 4):
         core.mark(Mark.DISPATCH_BEGIN, ordinal)
         core.execute(0x4, NOP, 2)
+        core.counter.configure(5 * ordinal, E32_M2)
         core.execute(0x8000, VADD, 5)
         core.execute(0x8010, NOP)  # just behind the kernels
         core.mark(Mark.DISPATCH_END, ordinal)
@@ -60,9 +64,11 @@ def test_an_inference_is_split_by_dispatch_and_by_place(core):
     assert core.counter.take() == Counts(
         inferences=(InferenceCounts(instructions=33, kernel_instructions=15, vector_instructions=15),),
         opcodes={"addi": 12, "mark": 6, "vadd.vv": 15},
+        lanes=Lanes({"vadd.vv": 5 * 10 + 10 * 20}, {"vadd.vv": 15 * 32}),
+        configurations=(VectorConfiguration(10, 32, "m2", 5), VectorConfiguration(20, 32, "m2", 10)),
         dispatches={
-            2: DispatchCounts(1, 8, 5, {"addi": 3, "vadd.vv": 5}),
-            4: DispatchCounts(2, 16, 10, {"addi": 6, "vadd.vv": 10}),
+            2: DispatchCounts(1, 8, 5, {"addi": 3, "vadd.vv": 5}, Lanes({"vadd.vv": 50}, {"vadd.vv": 160})),
+            4: DispatchCounts(2, 16, 10, {"addi": 6, "vadd.vv": 10}, Lanes({"vadd.vv": 200}, {"vadd.vv": 320})),
         },
     )
     assert core.counter.take() == Counts()
@@ -129,3 +135,19 @@ def test_a_difference_between_the_two_counts_is_reported(core):
     core.instructions += 4
     core.mark(Mark.INFERENCE_END)
     assert core.counter.take().unattributed_instructions == 4
+
+
+def test_a_configuration_stays_over_marks_until_the_next(core):
+    core.counter.configure(7, E32_M2)
+    core.mark(Mark.INFERENCE_BEGIN)
+    core.mark(Mark.DISPATCH_BEGIN, 0)
+    core.execute(0x8000, VADD, 2)
+    core.counter.configure(3, E32_M2)
+    core.execute(0x8000, VADD)
+    core.mark(Mark.DISPATCH_END, 0)
+    core.execute(0x8000, VADD)
+    core.mark(Mark.INFERENCE_END)
+    counts = core.counter.take()
+    assert counts.dispatches[0].lanes == Lanes({"vadd.vv": 2 * 7 + 3}, {"vadd.vv": 3 * 32})
+    assert counts.lanes == Lanes({"vadd.vv": 2 * 7 + 2 * 3}, {"vadd.vv": 4 * 32})
+    assert counts.lanes.utilisation == 20 / 128

@@ -21,6 +21,24 @@ class InferenceCounts:
 
 
 @dataclass(frozen=True)
+class Lanes:
+    """Lanes of the vector unit, summed over executed instructions, by the vl, SEW and LMUL that each one met.
+
+    ``used`` by vector opcode is elements that it worked on (masks are not looked at), ``there`` is the lanes that
+    it had. Their ratio is the lane utilisation.
+    """
+
+    used: dict[str, int] = field(default_factory=dict)
+    there: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def utilisation(self) -> float | None:
+        """Share of the lanes that were used, 0 to 1; None where no vector instruction was executed."""
+        there = sum(self.there.values())
+        return sum(self.used.values()) / there if there else None
+
+
+@dataclass(frozen=True)
 class DispatchCounts:
     """One dispatch of the model, by its export ordinal: sums over all calls in all inferences counted."""
 
@@ -28,20 +46,34 @@ class DispatchCounts:
     instructions: int
     vector_instructions: int
     opcodes: dict[str, int]
+    lanes: Lanes = Lanes()
+
+
+@dataclass(frozen=True)
+class VectorConfiguration:
+    """Vector instructions executed with one vl, SEW (bits) and LMUL (``mf8`` to ``m8``)."""
+
+    vl: int
+    sew: int
+    lmul: str
+    instructions: int
 
 
 @dataclass(frozen=True)
 class Counts:
     """What an engine counted at the firmware's marks since it was last asked.
 
-    ``opcodes`` is summed over ``inferences``; a dispatch's opcodes are part of it. ``load_instructions`` is the
-    latest model load, None when none ended. ``unattributed_instructions`` is the instructions of the inferences
-    minus the sum of ``opcodes``: not 0 only where the simulator's own two counts disagree.
-    ``abandoned_inferences`` began and never ended, because the core trapped in them; they are counted nowhere else.
+    ``opcodes``, ``lanes`` and ``configurations`` are summed over ``inferences``; a dispatch's are part of them.
+    ``load_instructions`` is the latest model load, None when none ended. ``unattributed_instructions`` is the
+    instructions of the inferences minus the sum of ``opcodes``: not 0 only where the simulator's own two counts
+    disagree. ``abandoned_inferences`` began and never ended, because the core trapped in them; they are counted
+    nowhere else.
     """
 
     inferences: tuple[InferenceCounts, ...] = ()
     opcodes: dict[str, int] = field(default_factory=dict)
+    lanes: Lanes = Lanes()
+    configurations: tuple[VectorConfiguration, ...] = ()
     dispatches: dict[int, DispatchCounts] = field(default_factory=dict)
     load_instructions: int | None = None
     unattributed_instructions: int = 0

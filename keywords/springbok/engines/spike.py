@@ -21,7 +21,7 @@ import weakref
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts
+from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.chip import MEMORIES, SPIKE_VERSION, VLENS
 from springbok.engines.elf import Executable, read_executable
 from springbok.errors import EngineError
@@ -163,7 +163,11 @@ class SpikeEngine(Engine):
             **{
                 **answer,
                 "inferences": tuple(InferenceCounts(*inference) for inference in answer["inferences"]),
-                "dispatches": {ordinal: DispatchCounts(*values) for ordinal, *values in answer["dispatches"]},
+                "lanes": Lanes(*answer["lanes"]),
+                "configurations": tuple(VectorConfiguration(*values) for values in answer["configurations"]),
+                "dispatches": {
+                    ordinal: DispatchCounts(*values, Lanes(*lanes)) for ordinal, *values, lanes in answer["dispatches"]
+                },
             }
         )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import functools
 import json
 import os
 import select
@@ -72,9 +73,18 @@ CSRS = {
     "fcsr": 0x003,
 }
 VECTOR_CSRS = {"vstart": 0x008, "vcsr": 0x00F, "vl": 0xC20, "vtype": 0xC21, "vlenb": 0xC22}
+MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_VS, MSTATUS_MPP = 1 << 3, 1 << 7, 3 << 9, 3 << 11
+ILLEGAL_INSTRUCTION = 2
 MINSTRET, MINSTRETH, MCYCLE, MCYCLEH = 0xB02, 0xB82, 0xB00, 0xB80
 MIP_MSIP, MIP_MTIP = 1 << 3, 1 << 7
 WFI = 0x10500073
+
+# Match, mask and Spike's own function: vsetvli, vsetivli, vsetvl.
+VECTOR_CONFIGURATION_INSTRUCTIONS = (
+    (0x00007057, 0x8000707F, "_Z18fast_rv32i_vsetvliP11processor_t6insn_tm"),
+    (0xC0007057, 0xC000707F, "_Z19fast_rv32i_vsetivliP11processor_t6insn_tm"),
+    (0x80007057, 0xFE00707F, "_Z17fast_rv32i_vsetvlP11processor_t6insn_tm"),
+)
 
 # What an instruction's function returns instead of the next PC to be called again with minstret up to date
 # (PC_SERIALIZE_BEFORE in Spike's decode_macros.h).
@@ -179,9 +189,11 @@ class SpikeMachine:
         self._poller = select.poll()
         self._interests: dict[int, int] = {}
 
+        self._follows_vectors = counting and vlen > 0
+
         self._build()
         self._histogram = PcHistogram(self._core, self._library) if counting else None
-        self._windows = WindowCounter(self._histogram, self._word_at, _times_counted) if counting else None
+        self._windows = WindowCounter(self._histogram, self._word_at, _times_counted, vlen) if counting else None
 
     def _build(self) -> None:
         isa_string = "rv32imf_zicsr_zicntr"
@@ -237,7 +249,10 @@ class SpikeMachine:
         class Extension(isa.ISA):
             def get_instructions(self, core):
                 functions = (machine._simprint, machine._xcount, machine._hostreq, machine._finish, machine._mark)
-                return [_instruction(funct3, function) for funct3, function in enumerate(functions)]
+                custom = [
+                    _instruction(0x7B | funct3 << 12, 0x707F, function) for funct3, function in enumerate(functions)
+                ]
+                return custom + (machine._vector_configuration_instructions() if machine._follows_vectors else [])
 
             def get_csrs(self, core):
                 self.csrs = [_CounterCsr(core, 0x7C0, MINSTRET), _CounterCsr(core, 0x7C1, MCYCLE)]
@@ -290,6 +305,35 @@ class SpikeMachine:
         self._control_block.raise_interrupt(Interrupt.FINISH)
         self._wait_while_halted()
         return pc + 4
+
+    def _vector_configuration_instructions(self) -> list[insn_desc_t]:
+        """vset*, put before Spike's own: they call those, and then look at the new vl and vtype."""
+        return [
+            _instruction(match, mask, functools.partial(self._configure_vectors, symbol))
+            for match, mask, symbol in VECTOR_CONFIGURATION_INSTRUCTIONS
+        ]
+
+    def _configure_vectors(self, symbol: str, core: processor_t, insn, pc: int) -> int:
+        status, word = core.get_csr(CSRS["mstatus"]), int.from_bytes(insn.bits, "little")
+        if not status & MSTATUS_VS:
+            return self._trap_illegal(core, status, word, pc)
+        function = getattr(self._library, symbol)
+        function.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64]
+        function.restype = ctypes.c_uint64
+        following = function(processor_t.addressof(core), word, pc)
+        self._windows.configure(
+            core.get_csr(VECTOR_CSRS["vl"]) & 0xFFFFFFFF, core.get_csr(VECTOR_CSRS["vtype"]) & 0xFFFFFFFF
+        )
+        return following
+
+    def _trap_illegal(self, core: processor_t, status: int, word: int, pc: int) -> int:
+        """Enter the trap handler as Spike does: a C++ exception must not pass through this function."""
+        interrupts = (status & MSTATUS_MIE) << 4  # MIE becomes MPIE
+        core.put_csr(CSRS["mstatus"], status & ~(MSTATUS_MIE | MSTATUS_MPIE) | interrupts | MSTATUS_MPP)
+        core.put_csr(CSRS["mcause"], ILLEGAL_INSTRUCTION)
+        core.put_csr(CSRS["mepc"], pc & 0xFFFFFFFF)
+        core.put_csr(CSRS["mtval"], word)
+        return core.get_csr(CSRS["mtvec"]) & ~3
 
     def _mark(self, core: processor_t, insn, pc: int) -> int:
         if self._windows is None:
@@ -469,7 +513,12 @@ class SpikeMachine:
         return {
             **vars(counts),
             "inferences": [list(vars(inference).values()) for inference in counts.inferences],
-            "dispatches": [[ordinal, *vars(dispatch).values()] for ordinal, dispatch in counts.dispatches.items()],
+            "lanes": list(vars(counts.lanes).values()),
+            "configurations": [list(vars(configuration).values()) for configuration in counts.configurations],
+            "dispatches": [
+                [ordinal, *list(vars(dispatch).values())[:-1], list(vars(dispatch.lanes).values())]
+                for ordinal, dispatch in counts.dispatches.items()
+            ],
         }
 
     def _do_state(self) -> dict:
@@ -550,8 +599,8 @@ def _register_device(name: str, device: Pl011 | ControlBlock | Clint, on_tick: C
                 on_tick()
 
 
-def _instruction(funct3: int, function: Callable[[processor_t, object, int], int]) -> insn_desc_t:
-    """Custom-3 with this funct3. An exception must end the process: Spike would only print it and go on."""
+def _instruction(match: int, mask: int, function: Callable[[processor_t, object, int], int]) -> insn_desc_t:
+    """An instruction of this machine. An exception must end the process: Spike would only print it and go on."""
 
     def guarded(core: processor_t, insn, pc: int) -> int:
         try:
@@ -562,7 +611,7 @@ def _instruction(funct3: int, function: Callable[[processor_t, object, int], int
 
     # Functions for rv32i, rv64i, rv32e, rv64e; and the same again for Spike's logging loop.
     functions = (guarded, illegal_instruction, illegal_instruction, illegal_instruction)
-    return insn_desc_t(0x7B | funct3 << 12, 0x707F, *functions, *functions)
+    return insn_desc_t(match, mask, *functions, *functions)
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
-from springbok.engines.base import Counts, DispatchCounts, InferenceCounts
+from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
+from springbok.engines.lanes import lanes, vector_type
 from springbok.engines.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
 
 
@@ -42,17 +43,34 @@ class Histogram(Protocol):
 
 
 @dataclass
+class _Tally:
+    """What was executed in one place."""
+
+    vector_instructions: int = 0
+    kernel_instructions: int = 0
+    opcodes: Counter[str] = field(default_factory=Counter)
+    used: Counter[str] = field(default_factory=Counter)
+    there: Counter[str] = field(default_factory=Counter)
+    configurations: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def add(self, other: _Tally) -> None:
+        self.vector_instructions += other.vector_instructions
+        self.kernel_instructions += other.kernel_instructions
+        self.opcodes += other.opcodes
+        self.used += other.used
+        self.there += other.there
+        self.configurations += other.configurations
+
+    @property
+    def lanes(self) -> Lanes:
+        return Lanes(dict(sorted(self.used.items())), dict(sorted(self.there.items())))
+
+
+@dataclass
 class _Dispatch:
     calls: int = 0
     instructions: int = 0
-    vector_instructions: int = 0
-    opcodes: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: _Dispatch) -> None:
-        self.calls += other.calls
-        self.instructions += other.instructions
-        self.vector_instructions += other.vector_instructions
-        self.opcodes += other.opcodes
+    tally: _Tally = field(default_factory=_Tally)
 
 
 class WindowCounter:
@@ -60,14 +78,22 @@ class WindowCounter:
 
     ``word_at(pc)`` gives the instruction word in memory. Words are remembered until a model is loaded, because a
     load puts new code where old code was. ``counted(word)`` is how often the histogram counts one execution of it.
+    ``vlen`` is the chip's, in bits. The histogram is kept apart by place and by vector configuration (vl and vtype):
+    so each instruction is known together with the vl, SEW and LMUL that it met.
     """
 
     OUTSIDE_DISPATCHES = "outside"
 
-    def __init__(self, histogram: Histogram, word_at: Callable[[int], int], counted: Callable[[int], int]) -> None:
+    def __init__(
+        self, histogram: Histogram, word_at: Callable[[int], int], counted: Callable[[int], int], vlen: int = 0
+    ) -> None:
         self._histogram = histogram
         self._word_at = word_at
         self._counted = counted
+        self._vlen = vlen
+        self._configuration = (0, 0)
+        self._place: Hashable | None = None
+        self._keys: dict[Hashable, set[tuple[int, int]]] = {}
         self._decoded: dict[int, tuple[str, Kind, int]] = {}
         self._kernels = [0, 0]
         self._inference_start: int | None = None
@@ -87,13 +113,27 @@ class WindowCounter:
             return "in inference"
         return "while loading a model" if self._load_start is not None else ""
 
+    def configure(self, vl: int, vtype: int) -> None:
+        """Note that the core has a new vector configuration from here on."""
+        self._configuration = (vl, vtype)
+        if self._place is not None:
+            self._select(self._place)
+
+    def _select(self, place: Hashable | None) -> None:
+        self._place = place
+        if place is None:
+            self._histogram.select(None)
+            return
+        self._keys.setdefault(place, set()).add(self._configuration)
+        self._histogram.select((place, self._configuration))
+
     def mark(self, event: int, value: int, instructions: int) -> None:
         """Handle one mark; ``instructions`` is how many the core has executed before it."""
         if event == Mark.INFERENCE_BEGIN:
             self._abandon()
             self._load_start = None  # a load that failed has no end
             self._inference_start = instructions
-            self._histogram.select(self.OUTSIDE_DISPATCHES)
+            self._select(self.OUTSIDE_DISPATCHES)
             return
         if event in (Mark.LOAD_BEGIN, Mark.LOAD_END):
             self._load(event, instructions)
@@ -108,25 +148,31 @@ class WindowCounter:
         self._marks += 1
         if event == Mark.DISPATCH_BEGIN:
             self._dispatch, self._dispatch_start = value, instructions
-            self._histogram.select(value)
+            self._select(value)
         elif event == Mark.DISPATCH_END and self._dispatch is not None:
             dispatch = self._open.setdefault(self._dispatch, _Dispatch())
             dispatch.calls += 1
             dispatch.instructions += instructions - self._dispatch_start - 1
             self._dispatch = None
-            self._histogram.select(self.OUTSIDE_DISPATCHES)
+            self._select(self.OUTSIDE_DISPATCHES)
 
     def take(self) -> Counts:
         """Return what was counted in inferences that have ended, and start from zero."""
         counts = Counts(
             inferences=tuple(self._inferences),
-            opcodes=dict(sorted(self._opcodes.items())),
+            opcodes=dict(sorted(self._total.opcodes.items())),
+            lanes=self._total.lanes,
+            configurations=tuple(
+                VectorConfiguration(vl, *vector_type(vtype), instructions)
+                for (vl, vtype), instructions in sorted(self._total.configurations.items())
+            ),
             dispatches={
                 ordinal: DispatchCounts(
                     dispatch.calls,
                     dispatch.instructions,
-                    dispatch.vector_instructions,
-                    dict(sorted(dispatch.opcodes.items())),
+                    dispatch.tally.vector_instructions,
+                    dict(sorted(dispatch.tally.opcodes.items())),
+                    dispatch.tally.lanes,
                 )
                 for ordinal, dispatch in sorted(self._dispatches.items())
             },
@@ -139,7 +185,7 @@ class WindowCounter:
 
     def _clear(self) -> None:
         self._inferences: list[InferenceCounts] = []
-        self._opcodes: Counter[str] = Counter()
+        self._total = _Tally()
         self._dispatches: dict[int, _Dispatch] = {}
         self._load_instructions: int | None = None
         self._unattributed = 0
@@ -160,14 +206,13 @@ class WindowCounter:
         if self._inference_start is None:
             return
         self._abandoned += 1
-        keys = [self.OUTSIDE_DISPATCHES, *self._open, *([] if self._dispatch is None else [self._dispatch])]
         self._close_inference()
-        for key in keys:
-            for _ in self._histogram.drain(key):
+        for place in list(self._keys):
+            for _ in self._drain(place):
                 pass
 
     def _close_inference(self) -> None:
-        self._histogram.select(None)
+        self._select(None)
         self._inference_start = self._dispatch = None
         self._marks, self._open = 0, {}
 
@@ -175,25 +220,31 @@ class WindowCounter:
         executed = instructions - self._inference_start - 1
         marks, dispatches = self._marks, self._open
         self._close_inference()
-        opcodes, vector, kernel = self._tally(self.OUTSIDE_DISPATCHES)
-        opcodes[MARK_NAME] += marks
+        inference = self._tally(self.OUTSIDE_DISPATCHES)
+        inference.opcodes[MARK_NAME] += marks
         for ordinal, dispatch in dispatches.items():
-            dispatch.opcodes, dispatch.vector_instructions, in_kernels = self._tally(ordinal)
-            opcodes += dispatch.opcodes
-            vector += dispatch.vector_instructions
-            kernel += in_kernels
-            self._dispatches.setdefault(ordinal, _Dispatch()).add(dispatch)
-        self._inferences.append(InferenceCounts(executed, kernel, vector))
-        self._opcodes += opcodes  # drops names that were not executed
-        self._unattributed += executed - sum(opcodes.values())
+            dispatch.tally = self._tally(ordinal)
+            inference.add(dispatch.tally)
+            total = self._dispatches.setdefault(ordinal, _Dispatch())
+            total.calls += dispatch.calls
+            total.instructions += dispatch.instructions
+            total.tally.add(dispatch.tally)
+        self._inferences.append(InferenceCounts(executed, inference.kernel_instructions, inference.vector_instructions))
+        self._total.add(inference)  # drops names that were not executed
+        self._unattributed += executed - sum(inference.opcodes.values())
 
-    def _tally(self, key: Hashable) -> tuple[Counter[str], int, int]:
-        """Opcodes, vector instructions and instructions in the kernels of one key; marks are left out."""
-        opcodes: Counter[str] = Counter()
-        vector = kernel = 0
+    def _drain(self, place: Hashable) -> Iterable[tuple[tuple[int, int], int, int]]:
+        """Yield (configuration, PC, executions) of one place and forget them."""
+        for configuration in self._keys.pop(place, ()):
+            for pc, seen in self._histogram.drain((place, configuration)):
+                yield configuration, pc, seen
+
+    def _tally(self, place: Hashable) -> _Tally:
+        """What was executed in one place; marks are left out."""
+        tally = _Tally()
         begin, end = self._kernels
         decoded = self._decoded
-        for pc, seen in self._histogram.drain(key):
+        for configuration, pc, seen in self._drain(place):
             if pc not in decoded:
                 word = self._word_at(pc)
                 decoded[pc] = (opcode_name(word), opcode_kind(word), self._counted(word))
@@ -201,9 +252,13 @@ class WindowCounter:
             if kind is Kind.MARK:
                 continue
             count = seen // counted
-            opcodes[name] += count
+            tally.opcodes[name] += count
             if kind is Kind.VECTOR:
-                vector += count
+                used, there = lanes(name, *configuration, self._vlen)
+                tally.vector_instructions += count
+                tally.used[name] += count * used
+                tally.there[name] += count * there
+                tally.configurations[configuration] += count
             if begin <= pc < end:
-                kernel += count
-        return opcodes, vector, kernel
+                tally.kernel_instructions += count
+        return tally
