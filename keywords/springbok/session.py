@@ -133,6 +133,8 @@ class Session:
         link = self.need_link()
         if IoSpec.can_describe(model.inputs, model.outputs, model.entry):
             link.send_io_spec(IoSpec.from_tensors(model.inputs, model.outputs, model.entry, model.name))
+        else:
+            link.unload()  # the device would hold the module against the specification of the last one
         self.send_module(model.vmfb.read_bytes(), progress)
         self.model = model
 
