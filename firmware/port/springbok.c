@@ -47,7 +47,7 @@ uint32_t vector_elen_bits(void);
 
 static uint32_t vlen_bits;
 static uint32_t elen_bits;
-static bool marks_work;
+static uint32_t marks_work; // not 0: yes
 
 #define READ_CSR(csr)                                                                                        \
     ({                                                                                                       \
@@ -104,7 +104,7 @@ static void mark(uint32_t event, uint32_t value) {
 static void probe_marks(void) {
     trap_skip = 1;
     mark(0, 0);
-    marks_work = trap_skip != 0; // a trap would have cleared it
+    marks_work = trap_skip; // a trap would have cleared it
     trap_skip = 0;
 }
 
@@ -119,7 +119,7 @@ uint32_t board_elen_bits(void) {
 }
 
 bool board_marks(void) {
-    return marks_work;
+    return marks_work != 0;
 }
 
 // ---- Serial port
@@ -154,7 +154,7 @@ uint64_t platform_cycles(void) {
 }
 
 void platform_mark(uint32_t event, uint32_t value) {
-    if (marks_work) mark(event, value);
+    if (marks_work != 0) mark(event, value);
 }
 
 uint32_t platform_vlen_bits(void) {

@@ -145,15 +145,16 @@ guard_leave:
 
     // void vector_fill(void *destination, uint8_t value, size_t count)
     function vector_fill, .text.vector_fill
-    vsetvli t0, a2, e8, m8, ta, ma
+    vsetvli t0, zero, e8, m8, ta, ma
     vmv.v.x v0, a1
-    beqz    a2, 2f
-1:  vsetvli t0, a2, e8, m8, ta, ma
+    bltu    a2, t0, 2f
+1:  vse8.v  v0, (a0)
     sub     a2, a2, t0
-    vse8.v  v0, (a0)
     add     a0, a0, t0
-    bnez    a2, 1b
-2:  ret
+    bgeu    a2, t0, 1b
+2:  vsetvli zero, a2, e8, m8, ta, ma // what is left, also if it is nothing
+    vse8.v  v0, (a0)
+    ret
 
     // uint32_t vector_elen_bits(void): the widest element. vtype's top bit says that a setting is not supported.
     function vector_elen_bits, .text.vector_elen_bits

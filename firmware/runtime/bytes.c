@@ -16,6 +16,14 @@ uint32_t text_length(const char *text) {
     return length;
 }
 
+const char *text_of_code(uint32_t code, const uint16_t *codes, uint32_t count, const char *texts) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (codes[i] == code) return texts;
+        texts += text_length(texts) + 1;
+    }
+    return NULL;
+}
+
 bool span_equals(span_t span, const char *text) {
     uint32_t i = 0;
     while (i < span.length && text[i] != 0 && (uint8_t)text[i] == span.data[i])

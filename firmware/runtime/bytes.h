@@ -10,6 +10,8 @@
 
 // For small functions with many callers, each of which would get a copy of them at -O2.
 #define NOINLINE __attribute__((noinline))
+// For the few that every instruction of an inference runs.
+#define INLINE static inline __attribute__((always_inline))
 
 void *memcpy(void *destination, const void *source, size_t count);
 void *memset(void *destination, int value, size_t count);
@@ -21,7 +23,7 @@ typedef struct {
     uint32_t length;
 } span_t;
 
-static inline uint16_t read_u16(const uint8_t *bytes) {
+INLINE uint16_t read_u16(const uint8_t *bytes) {
     return (uint16_t)(bytes[0] | bytes[1] << 8);
 }
 
@@ -30,6 +32,10 @@ uint64_t read_u64(const uint8_t *bytes);
 
 // Bytes before the terminating zero.
 uint32_t text_length(const char *text);
+
+// The text that belongs to a code: `texts` are one after the other, each with its zero, in the order of
+// `codes`. NULL if there is none. Smaller than an array of pointers.
+const char *text_of_code(uint32_t code, const uint16_t *codes, uint32_t count, const char *texts);
 
 bool span_equals(span_t span, const char *text);
 

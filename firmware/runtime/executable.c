@@ -381,10 +381,10 @@ status_t executable_load(memory_t *memory, span_t data, executable_t **result) {
     return STATUS_OK;
 }
 
-status_t executable_find(const executable_t *executable, span_t name, uint32_t *ordinal) {
+status_t executable_find(const executable_t *executable, span_t name, uint16_t *ordinal) {
     for (uint32_t i = 0; i < executable->library.export_count; i++) {
         if (!span_equals(name, executable->library.exports[i].name)) continue;
-        *ordinal = i;
+        *ordinal = (uint16_t)i;
         return STATUS_OK;
     }
     return status_fail(STATUS_HAL_EXPORT, "the kernels have no function \"%s\"",

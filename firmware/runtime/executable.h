@@ -22,6 +22,6 @@ typedef struct executable {
 status_t executable_load(memory_t *memory, span_t data, executable_t **result);
 
 // STATUS_HAL_EXPORT if the executable has no function of that name.
-status_t executable_find(const executable_t *executable, span_t name, uint32_t *ordinal);
+status_t executable_find(const executable_t *executable, span_t name, uint16_t *ordinal);
 
 #endif

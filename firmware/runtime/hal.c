@@ -9,17 +9,17 @@
 
 // ---- Operands and results of a call
 
-static uint32_t get_i32(const call_t *call, uint32_t operand) {
+INLINE uint32_t get_i32(const call_t *call, uint32_t operand) {
     return call->i32[call->operands[operand]];
 }
 
-static uint64_t get_i64(const call_t *call, uint32_t operand) {
+INLINE uint64_t get_i64(const call_t *call, uint32_t operand) {
     const uint32_t *pair = &call->i32[call->operands[operand]];
     return pair[0] | (uint64_t)pair[1] << 32;
 }
 
 // The operand's object, which stays the caller's.
-static status_t get_object(const call_t *call, uint32_t operand, uint32_t type, object_t **object) {
+INLINE status_t get_object(const call_t *call, uint32_t operand, uint32_t type, object_t **object) {
     *object = call->refs[call->operands[operand] & REGISTER_INDEX];
     return object_check(*object, type);
 }
@@ -42,7 +42,7 @@ static void set_i32(call_t *call, uint32_t result, uint32_t value) {
     call->i32[call->results[result]] = value;
 }
 
-static void set_i64(call_t *call, uint32_t result, uint64_t value) {
+INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
     uint32_t *pair = &call->i32[call->results[result]];
     pair[0] = (uint32_t)value;
     pair[1] = (uint32_t)(value >> 32);
@@ -118,7 +118,7 @@ static status_t set_shape(const call_t *call, uint32_t first, uint32_t rank, vie
 
 static status_t buffer_view_create(call_t *call) {
     buffer_t *source, *window;
-    uint32_t rank = call->operand_count - 5;
+    uint32_t rank = call_operand_count(call) - 5;
     if (rank > MAX_RANK)
         return status_fail(STATUS_HAL_SHAPE, "a tensor of %u dimensions, at most %u", rank,
                            (uint32_t)MAX_RANK);
@@ -152,7 +152,7 @@ static NOINLINE status_t shape_mismatch(const call_t *call, const char *what, ui
 static status_t buffer_view_assert(call_t *call) {
     view_t *view;
     RETURN_IF_ERROR(get_view(call, 0, &view));
-    uint32_t rank = call->operand_count - 4;
+    uint32_t rank = call_operand_count(call) - 4;
     if (view->element_type != get_i32(call, 2))
         return shape_mismatch(call, "the element type", view->element_type, get_i32(call, 2));
     if (get_i32(call, 3) != ENCODING_DENSE)
@@ -201,17 +201,28 @@ static status_t extend_profile(hal_t *hal, executable_t *executable) {
     return STATUS_OK;
 }
 
+// Operands of every dispatch are in the same place.
+static void connect_operands(hal_t *hal, library_t *library) {
+    for (uint32_t i = 0; i < library->export_count; i++) {
+        dispatch_state_t *state = &library->exports[i].state;
+        state->constants = hal->constants;
+        state->bindings = hal->bindings;
+        state->binding_lengths = hal->binding_lengths;
+    }
+}
+
 // Constants that are names of the executable's functions learn their ordinals now, so that no inference
 // searches.
 static void resolve_names(module_t *module, const executable_t *executable) {
-    for (uint32_t i = 0; i < module->rodata_count; i++) {
-        buffer_t *name = &module->rodata[i];
-        for (uint32_t k = 0; k < executable->library.export_count && name->resolved == NULL; k++) {
-            if (!span_equals((span_t){.data = name->data, .length = name->length},
-                             executable->library.exports[k].name))
+    for (uint32_t k = 0; k < executable->library.export_count; k++) {
+        const char *text = executable->library.exports[k].name;
+        uint32_t length = text_length(text);
+        for (uint32_t i = 0; i < module->rodata_count; i++) {
+            buffer_t *name = &module->rodata[i];
+            if (name->resolved != NULL || name->length != length || memcmp(name->data, text, length) != 0)
                 continue;
             name->resolved = &executable->object;
-            name->ordinal = k;
+            name->ordinal = (uint16_t)k;
         }
     }
 }
@@ -235,125 +246,157 @@ static status_t executable_load_import(call_t *call) {
         end = &(*end)->next;
     *end = executable;
     RETURN_IF_ERROR(extend_profile(hal, executable));
+    connect_operands(hal, &executable->library);
     resolve_names(hal->module, executable);
     object_retain(&executable->object);
     call->references[0] = &executable->object;
     return STATUS_OK;
 }
 
-static status_t executable_lookup_function(call_t *call) {
+// Finds the ordinal of a name that resolve_names() did not meet.
+static NOINLINE status_t resolve(call_t *call) {
     object_t *executable;
     buffer_t *name;
     RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &executable));
     RETURN_IF_ERROR(get_buffer(call, 1, &name));
-    if (name->resolved != executable) {
-        RETURN_IF_ERROR(executable_find((executable_t *)executable,
-                                        (span_t){.data = name->data, .length = name->length},
-                                        &name->ordinal));
-        name->resolved = name->read_only ? executable : NULL; // other bytes may change
-    }
+    RETURN_IF_ERROR(executable_find((const executable_t *)executable,
+                                    (span_t){.data = name->data, .length = name->length}, &name->ordinal));
+    name->resolved = name->read_only ? executable : NULL; // other bytes may change
     set_i64(call, 0, name->ordinal);
     return STATUS_OK;
 }
 
-// Runs once a binding: the fast path is spelled out, failures are told by the functions that others use.
-static status_t get_bindings(const call_t *call, uint32_t first, uint32_t count, dispatch_t *dispatch) {
+static status_t executable_lookup_function(call_t *call) {
+    const object_t *executable = call->refs[call->operands[0] & REGISTER_INDEX];
+    const buffer_t *name = (const buffer_t *)call->refs[call->operands[1] & REGISTER_INDEX];
+    if (executable == NULL || name == NULL || name->object.type != OBJECT_BUFFER ||
+        name->resolved != executable)
+        return resolve(call);
+    set_i64(call, 0, name->ordinal);
+    return STATUS_OK;
+}
+
+// Operands of a dispatch: executable, function, workgroups x, y, z, constants, then three a binding.
+enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
+
+// Sets constants and bindings. `moved`: whether a binding's reference is.
+static status_t set_operands(const call_t *call, const dispatch_state_t *state, bool *moved) {
     const uint32_t *i32 = call->i32;
-    const uint16_t *operand = call->operands + first;
-    for (uint32_t i = 0; i < count; i++, operand += 3) {
-        object_t *object = call->refs[operand[0] & REGISTER_INDEX];
+    object_t *const *refs = call->refs;
+    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS;
+    uint32_t *constant = call->hal->constants, registers = 0;
+    uint8_t **binding = call->hal->bindings;
+    size_t *binding_length = call->hal->binding_lengths;
+    for (const uint16_t *end = operand + state->constant_count; operand < end; operand++)
+        *constant++ = i32[*operand];
+    for (const uint16_t *end = operand + 3 * state->binding_count; operand < end; operand += 3) {
+        registers |= operand[0];
+        const object_t *object = refs[operand[0] & REGISTER_INDEX];
         RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
         const buffer_t *buffer = (const buffer_t *)object;
         const uint32_t *offset = &i32[operand[1]], *length = &i32[operand[2]];
         if ((offset[1] | length[1]) != 0 || offset[0] > buffer->length ||
             length[0] > buffer->length - offset[0])
-            return buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
-                                       length[0] | (uint64_t)length[1] << 32);
-        dispatch->bindings[i] = buffer->data + offset[0];
-        dispatch->binding_lengths[i] = length[0];
+            return status_not_ok(buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
+                                                     length[0] | (uint64_t)length[1] << 32));
+        *binding++ = buffer->data + offset[0];
+        *binding_length++ = length[0];
     }
+    *moved = (registers & REGISTER_MOVE) != 0;
     return STATUS_OK;
+}
+
+static NOINLINE void release_bindings(const call_t *call, const dispatch_state_t *state) {
+    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS + state->constant_count;
+    for (uint32_t i = 0; i < state->binding_count; i++, operand += 3) {
+        if ((operand[0] & REGISTER_MOVE) == 0) continue;
+        object_t **slot = &call->refs[operand[0] & REGISTER_INDEX], *object = *slot;
+        *slot = NULL;
+        object_release(call->hal->memory, object);
+    }
 }
 
 // Operand 1 and the segments of a dispatch, against the export that it names.
-static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal) {
-    uint64_t function = get_i64(call, 1);
-    if (function >= library->export_count)
-        return status_fail(STATUS_HAL_EXPORT, "dispatch of function %U of %u", function,
+static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal,
+                            export_t **entry) {
+    const uint32_t *function = &call->i32[call->operands[DISPATCH_FUNCTION]];
+    if (function[1] != 0 || function[0] >= library->export_count)
+        return status_fail(STATUS_HAL_EXPORT, "dispatch of function %U of %u", get_i64(call, 1),
                            library->export_count);
-    *ordinal = (uint32_t)function;
-    const export_t *entry = &library->exports[*ordinal];
-    if (call->segments[5] != entry->constant_count || call->segments[6] != entry->binding_count)
+    *ordinal = function[0];
+    *entry = &library->exports[function[0]];
+    const dispatch_state_t *state = &(*entry)->state;
+    uint32_t constants = call->segments[5], bindings = call->segments[6];
+    if (constants != state->constant_count || bindings != state->binding_count)
         return status_fail(STATUS_HAL_DISPATCH, "%s: %u constants and %u bindings instead of %u and %u",
-                           entry->name, (uint32_t)call->segments[5], (uint32_t)call->segments[6],
-                           (uint32_t)entry->constant_count, (uint32_t)entry->binding_count);
+                           (*entry)->name, constants, bindings, (uint32_t)state->constant_count,
+                           (uint32_t)state->binding_count);
     return STATUS_OK;
 }
 
-static status_t set_workgroups(const call_t *call, dispatch_t *dispatch, uint32_t *total) {
+static status_t set_workgroups(const call_t *call, dispatch_state_t *state, uint32_t *total) {
     hal_t *hal = call->hal;
-    uint32_t x = get_i32(call, 2), y = get_i32(call, 3), z = get_i32(call, 4);
-    dispatch->workgroups[0] = x;
-    dispatch->workgroups[1] = y;
-    dispatch->workgroups[2] = z;
+    uint32_t x = get_i32(call, DISPATCH_WORKGROUPS), y = get_i32(call, DISPATCH_WORKGROUPS + 1),
+             z = get_i32(call, DISPATCH_WORKGROUPS + 2);
     if (z > UINT16_MAX || __builtin_mul_overflow(x, y, total) || __builtin_mul_overflow(*total, z, total))
         return status_fail(STATUS_HAL_DISPATCH, "%u x %u x %u workgroups", x, y, z);
     if (*total > hal->workgroup_budget)
         return status_fail(STATUS_VM_BUDGET, "%u more workgroups, %u are left", *total,
                            hal->workgroup_budget);
     hal->workgroup_budget -= *total;
+    state->workgroup_count_x = x;
+    state->workgroup_count_y = y;
+    state->workgroup_count_z = (uint16_t)z;
     return STATUS_OK;
 }
 
 static status_t executable_dispatch(call_t *call) {
     object_t *object;
-    dispatch_t dispatch;
-    uint32_t constants[LIBRARY_MAX_CONSTANTS];
+    export_t *entry;
     uint32_t ordinal, workgroups;
+    bool moved;
     RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &object));
     const executable_t *executable = (executable_t *)object;
-    RETURN_IF_ERROR(find_export(call, &executable->library, &ordinal));
-    const export_t *entry = &executable->library.exports[ordinal];
-    RETURN_IF_ERROR(set_workgroups(call, &dispatch, &workgroups));
-    for (uint32_t i = 0; i < entry->constant_count; i++)
-        constants[i] = get_i32(call, 5 + i);
-    dispatch.constants = constants;
-    RETURN_IF_ERROR(get_bindings(call, 5 + entry->constant_count, entry->binding_count, &dispatch));
-
+    const library_t *library = &executable->library;
+    RETURN_IF_ERROR(find_export(call, library, &ordinal, &entry));
+    RETURN_IF_ERROR(set_workgroups(call, &entry->state, &workgroups));
+    RETURN_IF_ERROR(set_operands(call, &entry->state, &moved));
     uint32_t number = executable->first_ordinal + ordinal;
     dispatch_profile_t *profile = &call->hal->dispatches[number];
-    platform_mark(MARK_DISPATCH_BEGIN, number);
-    uint64_t instructions = platform_instructions(), cycles = platform_cycles();
-    status_t status = library_dispatch(&executable->library, entry, &dispatch);
-    profile->cycles += platform_cycles() - cycles;
-    profile->instructions += platform_instructions() - instructions;
-    platform_mark(MARK_DISPATCH_END, number);
     profile->calls++;
     profile->workgroups += workgroups;
-    return status;
+    RETURN_IF_ERROR(library_dispatch(library, entry, number, profile));
+    if (moved) release_bindings(call, &entry->state);
+    return STATUS_OK;
 }
 
 // ---- The table of imports: all that models of static shape need. Others are refused by name at load.
 
+#define IMPORT(name, convention, operands, results, function)                                                \
+    {name, convention, sizeof name - 1, operands, results, function}
+
 static const import_t imports[] = {
-    {"hal_inline.buffer.allocate", "0iI_rr", 2, buffer_allocate},
-    {"hal_inline.buffer.allocate.initialized", "0irII_rr", 2, buffer_allocate_initialized},
-    {"hal_inline.buffer.wrap", "0rII_r", 1, buffer_window},
-    {"hal_inline.buffer.subspan", "0rII_r", 1, buffer_window},
-    {"hal_inline.buffer.length", "0r_I", 0, buffer_length},
-    {"hal_inline.buffer.storage", "0r_r", 1, buffer_storage},
-    {"hal_inline.buffer_view.create", "0rIIiiCID_r", 1, buffer_view_create},
-    {"hal_inline.buffer_view.assert", "0rriiCID_v", 0, buffer_view_assert},
-    {"hal_inline.buffer_view.buffer", "0r_r", 1, buffer_view_buffer},
-    {"hal_loader.executable.query_support", "0r_i", 0, executable_query_support},
-    {"hal_loader.executable.load", "0rrr_r", 1, executable_load_import},
-    {"hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 0, executable_dispatch},
-    {"hal_loader.executable.lookup.function", "0rr_I", 0, executable_lookup_function},
+    IMPORT("hal_inline.buffer.allocate", "0iI_rr", 0, 2, buffer_allocate),
+    IMPORT("hal_inline.buffer.allocate.initialized", "0irII_rr", 2, 2, buffer_allocate_initialized),
+    IMPORT("hal_inline.buffer.wrap", "0rII_r", 1, 1, buffer_window),
+    IMPORT("hal_inline.buffer.subspan", "0rII_r", 1, 1, buffer_window),
+    IMPORT("hal_inline.buffer.length", "0r_I", 1, 0, buffer_length),
+    IMPORT("hal_inline.buffer.storage", "0r_r", 1, 1, buffer_storage),
+    IMPORT("hal_inline.buffer_view.create", "0rIIiiCID_r", 1, 1, buffer_view_create),
+    IMPORT("hal_inline.buffer_view.assert", "0rriiCID_v", 2, 0, buffer_view_assert),
+    IMPORT("hal_inline.buffer_view.buffer", "0r_r", 1, 1, buffer_view_buffer),
+    IMPORT("hal_loader.executable.query_support", "0r_i", 1, 0, executable_query_support),
+    IMPORT("hal_loader.executable.load", "0rrr_r", 3, 1, executable_load_import),
+    IMPORT("hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 1, 0, executable_dispatch),
+    IMPORT("hal_loader.executable.lookup.function", "0rr_I", 2, 0, executable_lookup_function),
 };
+
+#undef IMPORT
 
 const import_t *hal_find_import(span_t name) {
     for (uint32_t i = 0; i < sizeof imports / sizeof *imports; i++)
-        if (span_equals(name, imports[i].name)) return &imports[i];
+        if (imports[i].name_length == name.length && memcmp(imports[i].name, name.data, name.length) == 0)
+            return &imports[i];
     return NULL;
 }
 

@@ -9,15 +9,6 @@
 #include "module.h"
 #include "object.h"
 
-// What one export of the kernels did in the last inference.
-typedef struct {
-    uint32_t calls;
-    uint32_t workgroups;
-    uint64_t instructions;
-    uint64_t cycles;
-    const char *name;
-} dispatch_profile_t;
-
 typedef struct {
     memory_t *memory;
     module_t *module;
@@ -25,6 +16,10 @@ typedef struct {
     dispatch_profile_t *dispatches;
     uint32_t dispatch_count;
     uint32_t workgroup_budget; // workgroups that the invocation may still run
+    // Operands of the dispatch that runs.
+    uint32_t constants[LIBRARY_MAX_CONSTANTS];
+    uint8_t *bindings[LIBRARY_MAX_BINDINGS];
+    size_t binding_lengths[LIBRARY_MAX_BINDINGS];
 } hal_t;
 
 // A call of an import. Operands were verified against the import's convention; the registers they name are
@@ -36,14 +31,22 @@ typedef struct {
     const uint16_t *operands;
     const uint16_t *results;
     const uint16_t *segments; // of a variadic call
-    uint32_t operand_count;
     object_t *references[2];
 } call_t;
+
+// The list of results follows that of operands, with its count between them.
+static inline uint32_t call_operand_count(const call_t *call) {
+    return (uint32_t)(call->results - call->operands) - 1;
+}
 
 typedef struct import {
     const char *name;
     const char *convention; // must be what the module declares
-    uint32_t reference_results;
+    uint8_t name_length;
+    // Operands up to the last reference: those that are moved are released after the call. A dispatch
+    // releases its bindings itself.
+    uint8_t reference_operands;
+    uint8_t reference_results;
     status_t (*function)(call_t *call);
 } import_t;
 

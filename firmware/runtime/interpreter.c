@@ -33,12 +33,20 @@ status_t interpreter_initialize(interpreter_t *interpreter, module_t *module, ha
     size_t bytes = STACK_BYTES + 2 * largest;
     void *block;
     RETURN_IF_ERROR(memory_allocate(memory, bytes, 0, "the interpreter's stack", &block));
-    *interpreter = (interpreter_t){.module = module, .memory = memory, .hal = hal, .stack = block};
+    *interpreter =
+        (interpreter_t){.module = module, .memory = memory, .hal = hal, .stack = block, .call = {.hal = hal}};
     interpreter->stack_end = interpreter->stack + bytes;
     return STATUS_OK;
 }
 
-static status_t push_frame(interpreter_t *interpreter, const function_t *function) {
+static void set_frame(interpreter_t *interpreter, frame_t *frame) {
+    interpreter->frame = frame;
+    if (frame == NULL) return;
+    interpreter->call.i32 = frame->i32;
+    interpreter->call.refs = frame->refs;
+}
+
+static NOINLINE status_t push_frame(interpreter_t *interpreter, const function_t *function) {
     frame_t *caller = interpreter->frame;
     uint8_t *base = caller == NULL ? interpreter->stack : (uint8_t *)caller + frame_bytes(caller->function);
     size_t bytes = frame_bytes(function);
@@ -50,24 +58,24 @@ static status_t push_frame(interpreter_t *interpreter, const function_t *functio
     frame->refs = (object_t **)(frame + 1);
     frame->i32 = (uint32_t *)(frame->refs + function->ref_count);
     platform_fill(frame->refs, 0, bytes - sizeof *frame);
-    interpreter->frame = frame;
+    set_frame(interpreter, frame);
     return STATUS_OK;
 }
 
-static void pop_frame(interpreter_t *interpreter) {
+static NOINLINE void pop_frame(interpreter_t *interpreter) {
     frame_t *frame = interpreter->frame;
     for (uint32_t i = 0; i < frame->function->ref_count; i++)
         object_release(interpreter->memory, frame->refs[i]);
-    interpreter->frame = frame->caller;
+    set_frame(interpreter, frame->caller);
 }
 
 // ---- Registers
 
-static uint64_t get_pair(const uint32_t *i32, uint32_t reg) {
+INLINE uint64_t get_pair(const uint32_t *i32, uint32_t reg) {
     return i32[reg] | (uint64_t)i32[reg + 1] << 32;
 }
 
-static void set_pair(uint32_t *i32, uint32_t reg, uint64_t value) {
+INLINE void set_pair(uint32_t *i32, uint32_t reg, uint64_t value) {
     i32[reg] = (uint32_t)value;
     i32[reg + 1] = (uint32_t)(value >> 32);
 }
@@ -84,7 +92,7 @@ static object_t *take_ref(object_t **refs, uint32_t reg) {
 }
 
 // Gives the register a reference; what it held before is released.
-static void put_ref(memory_t *memory, object_t **slot, object_t *object) {
+INLINE void put_ref(memory_t *memory, object_t **slot, object_t *object) {
     object_t *previous = *slot;
     *slot = object;
     object_release(memory, previous);
@@ -104,16 +112,19 @@ static status_t get_list(object_t *const *refs, uint32_t reg, list_t **list) {
 
 // ---- Buffers
 
-// Elements [offset, offset + count) of `size` bytes each.
-static NOINLINE status_t elements(object_t *const *refs, uint32_t reg, uint64_t offset, uint64_t count,
-                                  uint32_t size, bool writing, uint8_t **data) {
-    buffer_t *buffer;
-    RETURN_IF_ERROR(get_buffer(refs, reg, &buffer));
+// Elements [offset, offset + count) of 1 << `shift` bytes each.
+static NOINLINE status_t elements(object_t *const *refs, uint32_t reg, const uint64_t *offset, uint64_t count,
+                                  uint32_t shift, bool writing, uint8_t **data) {
+    const object_t *object = refs[reg & REGISTER_INDEX];
+    RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
+    const buffer_t *buffer = (const buffer_t *)object;
     if (writing && buffer->read_only)
         return status_fail(STATUS_VM_READ_ONLY, "write to a constant of %u bytes", buffer->length);
-    // Larger numbers are outside every buffer, and would overflow below.
-    if (offset > UINT32_MAX || count > UINT32_MAX) return buffer_out_of_range(buffer, offset, count);
-    return buffer_range(buffer, offset * size, count * size, data);
+    uint32_t available = buffer->length >> shift;
+    if (*offset > available || count > available - *offset)
+        return buffer_out_of_range(buffer, *offset << shift, count << shift);
+    *data = buffer->data + ((uint32_t)*offset << shift);
+    return STATUS_OK;
 }
 
 static uint64_t load_element(const uint8_t *data, uint32_t size) {
@@ -128,9 +139,9 @@ static void store_element(uint8_t *data, uint32_t size, uint64_t value) {
         *data++ = (uint8_t)value;
 }
 
-static void fill_elements(uint8_t *data, uint64_t count, uint32_t size, uint64_t value) {
+static void fill_elements(uint8_t *data, uint32_t count, uint32_t size, uint64_t value) {
     if (size == 1 || value == 0) {
-        platform_fill(data, (uint8_t)value, (size_t)(count * size));
+        platform_fill(data, (uint8_t)value, count * size);
         return;
     }
     for (; count > 0; count--, data += size)
@@ -217,13 +228,13 @@ static NOINLINE void copy_operands(memory_t *memory, uint32_t *i32, object_t **r
     }
 }
 
-static const uint8_t *skip_operands(const uint8_t *p) {
+static NOINLINE const uint8_t *skip_operands(const uint8_t *p) {
     uint32_t count;
     return (const uint8_t *)(list_begin(p, &count) + 2 * (size_t)count);
 }
 
 // Address of the target and operands of the case that `index` chooses.
-static const uint8_t *choose_case(const uint8_t *p, uint32_t index) {
+static NOINLINE const uint8_t *choose_case(const uint8_t *p, uint32_t index) {
     const uint8_t *fallback = p;
     p = skip_operands(p + 4);
     uint32_t count = read_u16(p);
@@ -240,7 +251,7 @@ static const uint8_t *take_branch(memory_t *memory, uint32_t *i32, object_t **re
     return code + read_u32(p);
 }
 
-static const uint8_t *discard(memory_t *memory, object_t **refs, const uint8_t *p) {
+static NOINLINE const uint8_t *discard(memory_t *memory, object_t **refs, const uint8_t *p) {
     uint32_t count;
     const uint16_t *registers = list_begin(p, &count);
     for (uint32_t i = 0; i < count; i++)
@@ -248,31 +259,36 @@ static const uint8_t *discard(memory_t *memory, object_t **refs, const uint8_t *
     return (const uint8_t *)(registers + count);
 }
 
-static status_t spend(interpreter_t *interpreter) {
+static NOINLINE status_t spend(interpreter_t *interpreter) {
     if (--interpreter->budget != 0) return STATUS_OK;
     interpreter->budget = 1;
     return status_fail(STATUS_VM_BUDGET, "the invocation takes more branches and calls than allowed");
 }
 
-static status_t call_import(interpreter_t *interpreter, const import_t *import, call_t *call) {
+// Calls an import with the operands of interpreter->call.
+INLINE status_t call_import(interpreter_t *interpreter, const import_t *import) {
+    call_t *call = &interpreter->call;
     RETURN_IF_ERROR(import->function(call));
-    object_t **refs = call->refs;
-    const uint16_t *end = call->operands + call->operand_count;
-    for (const uint16_t *reg = call->operands; reg < end; reg++)
+    const uint16_t *reg = call->operands, *end = reg + import->reference_operands;
+    for (; reg < end; reg++)
         if (*reg >= (REGISTER_REF | REGISTER_MOVE))
-            put_ref(interpreter->memory, &refs[*reg & REGISTER_INDEX], NULL);
-    for (uint32_t i = 0; i < import->reference_results; i++)
-        put_ref(interpreter->memory, &refs[call->results[i] & REGISTER_INDEX], call->references[i]);
+            put_ref(interpreter->memory, &call->refs[*reg & REGISTER_INDEX], NULL);
+    object_t **result = call->references;
+    for (reg = call->results, end = reg + import->reference_results; reg < end; reg++)
+        put_ref(interpreter->memory, &call->refs[*reg & REGISTER_INDEX], *result++);
     return STATUS_OK;
 }
 
-// Enters a function of the module: its arguments go to the first registers of their kind.
-static status_t enter(interpreter_t *interpreter, const function_t *function, const uint16_t *operands,
-                      const uint16_t *results, const uint8_t *resume) {
+// Enters a function of the module with the operands of interpreter->call: they go to the first registers of
+// their kind.
+static NOINLINE status_t enter(interpreter_t *interpreter, const function_t *function,
+                               const uint8_t *resume) {
     frame_t *caller = interpreter->frame;
+    const uint16_t *operands = interpreter->call.operands;
+    RETURN_IF_ERROR(spend(interpreter));
     RETURN_IF_ERROR(push_frame(interpreter, function));
     frame_t *frame = interpreter->frame;
-    frame->results = results;
+    frame->results = interpreter->call.results;
     frame->resume = resume;
     uint32_t i32 = 0, refs = 0;
     for (uint32_t i = 0; i < function->arguments.length; i++) {
@@ -291,7 +307,7 @@ static status_t enter(interpreter_t *interpreter, const function_t *function, co
 }
 
 // Hands the returned values to the caller's registers.
-static void leave(interpreter_t *interpreter, const uint16_t *values) {
+static NOINLINE void leave(interpreter_t *interpreter, const uint16_t *values) {
     frame_t *frame = interpreter->frame, *caller = frame->caller;
     for (uint32_t i = 0; i < frame->function->results.length; i++) {
         uint32_t from = values[i], to = frame->results[i];
@@ -306,7 +322,7 @@ static void leave(interpreter_t *interpreter, const uint16_t *values) {
     pop_frame(interpreter);
 }
 
-static status_t fail_instruction(uint32_t code, const uint8_t *text) {
+static NOINLINE status_t fail_instruction(uint32_t code, const uint8_t *text) {
     span_t span = {.data = text + 2, .length = read_u16(text)};
     return status_fail(STATUS_VM_FAIL, "the model failed with code %u: %s", code,
                        span_printable(span, (char[100]){0}, 100));
@@ -453,7 +469,7 @@ static status_t run_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c,
     case OP_EXT_I8_I32S: r = extend8(a); break;
     case OP_EXT_I16_I32S: r = extend16(a); break;
     case OP_EXT_I32_I64S: r = extend32(a); break;
-    // TRUNC_I64_I32, EXT_I32_I64U, BITCAST_I32_F32, BITCAST_F32_I32
+    // TRUNC_I64_I32, EXT_I32_I64U, BITCAST_I32_F32, BITCAST_F32_I32, CONST_F32, CONST_F32_ZERO
     default: r = a; break;
     }
     *result = r;
@@ -462,7 +478,7 @@ static status_t run_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c,
 
 // f32. Comparisons end in O or U: false or true when an operand is not a number, but "not equal" is always
 // true then; conversions to integers round to the nearest, halves away from zero. Both as in IREE.
-static uint64_t run_float(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
+static NOINLINE uint64_t run_float(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
     float a = f32_of(x), b = f32_of(y);
     switch (opcode) {
     case OP_ADD_F32: return bits_of(a + b);
@@ -494,61 +510,46 @@ static uint64_t run_float(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
     }
 }
 
-// Bytes of the elements that a load, store or fill works on; 0 for other instructions.
-static uint32_t element_size(uint32_t opcode) {
-    switch (opcode) {
-    case OP_BUFFER_LOAD_I8U:
-    case OP_BUFFER_LOAD_I8S:
-    case OP_BUFFER_STORE_I8:
-    case OP_BUFFER_FILL_I8: return 1;
-    case OP_BUFFER_LOAD_I16U:
-    case OP_BUFFER_LOAD_I16S:
-    case OP_BUFFER_STORE_I16:
-    case OP_BUFFER_FILL_I16: return 2;
-    case OP_BUFFER_LOAD_I32:
-    case OP_BUFFER_STORE_I32:
-    case OP_BUFFER_FILL_I32:
-    case OP_BUFFER_LOAD_F32:
-    case OP_BUFFER_STORE_F32:
-    case OP_BUFFER_FILL_F32: return 4;
-    case OP_BUFFER_LOAD_I64:
-    case OP_BUFFER_STORE_I64:
-    case OP_BUFFER_FILL_I64: return 8;
-    default: return 0;
-    }
+// Elements that a load, store or fill works on have 1 << this many bytes; 0 for other instructions.
+static uint32_t element_shift(uint32_t opcode) {
+    // F32's loads, stores and fills are those of I32; from load.i8.u to store.i64, and from fill.i8 on.
+    static const uint8_t shifts[] = {0, 0, 1, 1, 2, 3, 0, 1, 2, 3};
+    if (opcode >= OPCODE_F32) return 2;
+    if (opcode <= OP_BUFFER_STORE_I64) return shifts[opcode - OP_BUFFER_LOAD_I8U];
+    return opcode >= OP_BUFFER_FILL_I8 ? opcode - OP_BUFFER_FILL_I8 : 0;
 }
 
 // Buffers. Offsets and lengths of loads, stores and fills count elements, those of the others bytes.
 static status_t run_buffer(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
                            uint64_t *result, object_t **reference) {
     object_t **refs = interpreter->frame->refs;
-    uint32_t size = element_size(opcode), first = (uint32_t)value[0];
+    uint32_t shift = element_shift(opcode), first = (uint32_t)value[0];
     uint8_t *data, *source;
     buffer_t *buffer;
     switch (opcode_encoding(opcode)) {
     case ENCODING_BUFFER_LOAD_I32:
     case ENCODING_BUFFER_LOAD_I64:
-        RETURN_IF_ERROR(elements(refs, first, value[1], 1, size, false, &data));
-        *result = load_element(data, size);
+        RETURN_IF_ERROR(elements(refs, first, &value[1], 1, shift, false, &data));
+        *result = load_element(data, 1u << shift);
         if (opcode == OP_BUFFER_LOAD_I8S) *result = extend8(*result);
         if (opcode == OP_BUFFER_LOAD_I16S) *result = extend16(*result);
         return STATUS_OK;
     case ENCODING_BUFFER_STORE_I32:
     case ENCODING_BUFFER_STORE_I64:
-        RETURN_IF_ERROR(elements(refs, first, value[1], 1, size, true, &data));
-        store_element(data, size, value[2]);
+        RETURN_IF_ERROR(elements(refs, first, &value[1], 1, shift, true, &data));
+        store_element(data, 1u << shift, value[2]);
         return STATUS_OK;
     case ENCODING_BUFFER_FILL_I32:
     case ENCODING_BUFFER_FILL_I64:
-        RETURN_IF_ERROR(elements(refs, first, value[1], value[2], size, true, &data));
-        fill_elements(data, value[2], size, value[3]);
+        RETURN_IF_ERROR(elements(refs, first, &value[1], value[2], shift, true, &data));
+        fill_elements(data, (uint32_t)value[2], 1u << shift, value[3]);
         return STATUS_OK;
     case ENCODING_BUFFER_ALLOC:
         RETURN_IF_ERROR(buffer_create(interpreter->memory, value[0], value[1], &buffer));
         *reference = &buffer->object;
         return STATUS_OK;
     case ENCODING_BUFFER_CLONE:
-        RETURN_IF_ERROR(elements(refs, first, value[1], value[2], 1, false, &source));
+        RETURN_IF_ERROR(elements(refs, first, &value[1], value[2], 0, false, &source));
         RETURN_IF_ERROR(buffer_create(interpreter->memory, value[2], value[3], &buffer));
         platform_copy(buffer->data, source, buffer->length);
         *reference = &buffer->object;
@@ -558,9 +559,9 @@ static status_t run_buffer(interpreter_t *interpreter, uint32_t opcode, const ui
         *result = buffer->length;
         return STATUS_OK;
     default: // BUFFER_COPY, BUFFER_COMPARE
-        RETURN_IF_ERROR(elements(refs, first, value[1], value[4], 1, false, &source));
+        RETURN_IF_ERROR(elements(refs, first, &value[1], value[4], 0, false, &source));
         RETURN_IF_ERROR(
-            elements(refs, (uint32_t)value[2], value[3], value[4], 1, opcode == OP_BUFFER_COPY, &data));
+            elements(refs, (uint32_t)value[2], &value[3], value[4], 0, opcode == OP_BUFFER_COPY, &data));
         if (opcode == OP_BUFFER_COPY)
             copy_bytes(data, source, (size_t)value[4]);
         else
@@ -671,24 +672,29 @@ static status_t run_reference(interpreter_t *interpreter, uint32_t opcode, const
     return STATUS_OK;
 }
 
-// Any instruction of this kind.
-static status_t run_decoded(interpreter_t *interpreter, uint32_t opcode, const uint8_t *p,
-                            const uint8_t **next) {
-    operands_t operands = {0};
+// Any instruction of this kind; returns what follows it, or NULL with interpreter->status set.
+static NOINLINE const uint8_t *run_decoded(interpreter_t *interpreter, uint32_t opcode, const uint8_t *p) {
+    status_t status = STATUS_OK;
+    operands_t operands;
     const uint64_t *value = operands.value;
     uint64_t result = 0;
     object_t *reference = NULL;
     uint32_t *i32 = interpreter->frame->i32;
-    *next = decode(encoding_fields(opcode_encoding(opcode)), i32, p, &operands);
-    switch (encoding_family(opcode_encoding(opcode))) {
-    case FAMILY_GLOBAL: RETURN_IF_ERROR(run_global(interpreter, opcode, value, &result, &reference)); break;
-    case FAMILY_LIST: RETURN_IF_ERROR(run_list(interpreter, opcode, value, &result, &reference)); break;
-    case FAMILY_BUFFER: RETURN_IF_ERROR(run_buffer(interpreter, opcode, value, &result, &reference)); break;
-    case FAMILY_REFERENCE:
-        RETURN_IF_ERROR(run_reference(interpreter, opcode, value, &result, &reference));
-        break;
+    encoding_t encoding = opcode_encoding(opcode);
+    // Not all instructions have three values, but arithmetic is handed as many.
+    operands.value[0] = operands.value[1] = operands.value[2] = 0;
+    p = decode(encoding_fields[encoding], i32, p, &operands);
+    switch (encoding_families[encoding]) {
+    case FAMILY_GLOBAL: status = run_global(interpreter, opcode, value, &result, &reference); break;
+    case FAMILY_LIST: status = run_list(interpreter, opcode, value, &result, &reference); break;
+    case FAMILY_BUFFER: status = run_buffer(interpreter, opcode, value, &result, &reference); break;
+    case FAMILY_REFERENCE: status = run_reference(interpreter, opcode, value, &result, &reference); break;
     case FAMILY_FLOAT: result = run_float(opcode, value[0], value[1], value[2]); break;
-    default: RETURN_IF_ERROR(run_integer(opcode, value[0], value[1], value[2], &result)); break;
+    default: status = run_integer(opcode, value[0], value[1], value[2], &result); break;
+    }
+    if (status != STATUS_OK) {
+        interpreter->status = status;
+        return NULL;
     }
     switch (operands.result_kind) {
     case 0: break;
@@ -698,12 +704,12 @@ static status_t run_decoded(interpreter_t *interpreter, uint32_t opcode, const u
         break;
     default: i32[operands.result] = (uint32_t)result; break;
     }
-    return STATUS_OK;
+    return p;
 }
 
 // switch: index, default, values, result. A reference's type comes before its default.
-static const uint8_t *run_switch(uint32_t opcode, memory_t *memory, uint32_t *i32, object_t **refs,
-                                 const uint8_t *p) {
+static NOINLINE const uint8_t *run_switch(uint32_t opcode, memory_t *memory, uint32_t *i32, object_t **refs,
+                                          const uint8_t *p) {
     uint32_t count, index = i32[read_u16(p)];
     p += opcode == OP_SWITCH_REF ? 6 : 2;
     uint32_t fallback = read_u16(p);
@@ -728,32 +734,24 @@ static const uint8_t *run_switch(uint32_t opcode, memory_t *memory, uint32_t *i3
 
 // Field n of 16 bits of the instruction whose fields start at `p`, and the number register that it names.
 #define U16(n) read_u16(p + 2 * (n))
+#define U32(n) (U16(n) | (uint32_t)U16((n) + 1) << 16)
 #define I32(n) i32[U16(n)]
 
-// Calls import or function; returns where to go on, or NULL after a failure.
-static const uint8_t *run_call(uint32_t opcode, interpreter_t *interpreter, const uint8_t *p,
-                               status_t *status) {
-    uint32_t callee = read_u32(p), segment_count, result_count;
-    call_t call = {.hal = interpreter->hal, .i32 = interpreter->frame->i32, .refs = interpreter->frame->refs};
-    p += 4;
+// Reads the lists of a call; returns what follows them.
+INLINE const uint8_t *read_call(call_t *call, uint32_t opcode, const uint8_t *p) {
+    const uint16_t *list = (const uint16_t *)(p + ((uintptr_t)p & 1));
     if (opcode == OP_CALL_VARIADIC) {
-        call.segments = list_begin(p, &segment_count);
-        p = (const uint8_t *)(call.segments + segment_count);
+        call->segments = list + 1;
+        list += 1 + list[0];
     }
-    call.operands = list_begin(p, &call.operand_count);
-    call.results = list_begin((const uint8_t *)(call.operands + call.operand_count), &result_count);
-    p = (const uint8_t *)(call.results + result_count);
-    if ((callee & FUNCTION_IMPORT) != 0) {
-        *status = call_import(interpreter, interpreter->module->imports[callee & ~FUNCTION_IMPORT], &call);
-        return p;
-    }
-    const function_t *function = &interpreter->module->functions[callee];
-    *status = enter(interpreter, function, call.operands, call.results, p);
-    return function->code;
+    call->operands = list + 1;
+    list += 1 + list[0];
+    call->results = list + 1;
+    return (const uint8_t *)(list + 1 + list[0]);
 }
 
 // Returns from the innermost function; NULL when it was the outermost.
-static const uint8_t *run_return(interpreter_t *interpreter, const uint8_t *p, object_t **outputs) {
+static NOINLINE const uint8_t *run_return(interpreter_t *interpreter, const uint8_t *p, object_t **outputs) {
     uint32_t count;
     const uint16_t *values = list_begin(p, &count);
     frame_t *frame = interpreter->frame;
@@ -768,81 +766,111 @@ static const uint8_t *run_return(interpreter_t *interpreter, const uint8_t *p, o
     return NULL;
 }
 
+#define TRY(expression)                                                                                      \
+    do {                                                                                                     \
+        status = (expression);                                                                               \
+        if (status != STATUS_OK) goto failed;                                                                \
+    } while (0)
+
 // Runs until the outermost function, entered before, returns.
 static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **outputs) {
     const module_t *module = interpreter->module;
     memory_t *memory = interpreter->memory;
     const uint8_t *at = p, *code = p;
-    uint32_t *i32 = interpreter->frame->i32;
+    uint32_t *i32 = interpreter->frame->i32, opcode, callee;
     object_t **refs = interpreter->frame->refs, *object;
-    status_t status = STATUS_OK;
+    bool is_import;
+    status_t status;
     for (;;) {
         at = p;
-        uint32_t opcode = *p++;
-        if (opcode == OPCODE_PREFIX_F32) opcode = OPCODE_F32 + *p++;
+        opcode = *p++;
         switch (opcode_encoding(opcode)) {
-        case ENCODING_NONE: break; // BLOCK
+        case ENCODING_NONE: continue; // BLOCK
+        case ENCODING_PREFIX:
+            opcode = OPCODE_F32 + *p++;
+            if (opcode == OP_SWITCH_F32) {
+                p = run_switch(opcode, memory, i32, refs, p);
+                continue;
+            }
+            goto decoded;
         case ENCODING_ZERO_I32:
             I32(0) = 0;
             p += 2;
-            break;
+            continue;
         case ENCODING_CONST_32:
-            I32(2) = U16(0) | (uint32_t)U16(1) << 16;
+            I32(2) = U32(0);
             p += 6;
-            break;
+            continue;
         case ENCODING_ZERO_I64:
             set_pair(i32, U16(0), 0);
             p += 2;
-            break;
-        case ENCODING_CONST_64:
-            set_pair(i32, U16(4), read_u64(p));
+            continue;
+        case ENCODING_CONST_64: {
+            uint32_t *pair = &I32(4);
+            pair[0] = U32(0);
+            pair[1] = U32(2);
             p += 10;
-            break;
-        case ENCODING_CONST_RODATA:
-            object = &module->rodata[U16(0) | (uint32_t)U16(1) << 16].object;
-            object_retain(object);
+            continue;
+        }
+        case ENCODING_CONST_RODATA: // ORDINAL_LIMIT: the ordinal's upper half is 0
+            object = &module->rodata[U16(0)].object;
+            object->references++;
             put_ref(memory, &refs[U16(2) & REGISTER_INDEX], object);
             p += 6;
-            break;
+            continue;
         case ENCODING_SWITCH_I32:
         case ENCODING_SWITCH_I64:
-        case ENCODING_SWITCH_REF: p = run_switch(opcode, memory, i32, refs, p); break;
+        case ENCODING_SWITCH_REF: p = run_switch(opcode, memory, i32, refs, p); continue;
         case ENCODING_BRANCH:
-            status = spend(interpreter);
+            TRY(spend(interpreter));
             p = take_branch(memory, i32, refs, code, p);
-            break;
+            continue;
         case ENCODING_COND_BRANCH:
-            status = spend(interpreter);
+            TRY(spend(interpreter));
             p = take_branch(memory, i32, refs, code, I32(0) != 0 ? p + 2 : skip_operands(p + 6));
-            break;
+            continue;
         case ENCODING_BRANCH_TABLE:
-            status = spend(interpreter);
+            TRY(spend(interpreter));
             p = take_branch(memory, i32, refs, code, choose_case(p + 2, I32(0)));
-            break;
+            continue;
         case ENCODING_CALL:
         case ENCODING_CALL_VARIADIC:
-        case ENCODING_RETURN:
-            if (opcode == OP_RETURN) {
-                p = run_return(interpreter, p, outputs);
-                if (p == NULL) return STATUS_OK;
-            } else {
-                status = spend(interpreter);
-                if (status == STATUS_OK) p = run_call(opcode, interpreter, p, &status);
+            // ORDINAL_LIMIT: of the callee's ordinal, only the lower half and the highest bit are not 0.
+            callee = U16(0);
+            is_import = p[3] != 0;
+            p = read_call(&interpreter->call, opcode, p + 4);
+            if (is_import) {
+                TRY(call_import(interpreter, module->imports[callee]));
+                continue;
             }
+            TRY(enter(interpreter, &module->functions[callee], p));
+            p = module->functions[callee].code;
+            goto another_frame;
+        case ENCODING_RETURN:
+            p = run_return(interpreter, p, outputs);
+            if (p == NULL) return STATUS_OK;
+        another_frame:
             code = interpreter->frame->function->code;
             i32 = interpreter->frame->i32;
             refs = interpreter->frame->refs;
-            break;
-        case ENCODING_FAIL: status = fail_instruction(I32(0), p + 2); break;
+            continue;
+        case ENCODING_FAIL: TRY(fail_instruction(I32(0), p + 2)); continue;
         case ENCODING_IMPORT_RESOLVED:
-            i32[U16(2)] = module->imports[read_u32(p) & ~FUNCTION_IMPORT] != NULL;
+            i32[U16(2)] = module->imports[U16(0)] != NULL;
             p += 6;
-            break;
-        case ENCODING_DISCARD: p = discard(memory, refs, p); break;
-        default: status = run_decoded(interpreter, opcode, p, &p); break;
+            continue;
+        case ENCODING_DISCARD: p = discard(memory, refs, p); continue;
+        default:
+        decoded:
+            p = run_decoded(interpreter, opcode, p);
+            if (p == NULL) {
+                status = interpreter->status;
+                goto failed;
+            }
+            continue;
         }
-        if (status != STATUS_OK) break;
     }
+failed:;
     const function_t *function = interpreter->frame->function;
     return status_append(status, ", in functions[%u] at byte %u", (uint32_t)(function - module->functions),
                          (uint32_t)(at - function->code));

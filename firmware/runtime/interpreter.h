@@ -16,7 +16,9 @@ typedef struct {
     uint8_t *stack; // frames of the functions that are running
     uint8_t *stack_end;
     frame_t *frame;  // the innermost; NULL when nothing runs
-    uint32_t budget; // branches and calls that the invocation may still take
+    uint32_t budget; // branches and calls of functions that the invocation may still take
+    call_t call;     // that is being made; its registers are the innermost frame's
+    status_t status; // of the instruction that failed
 } interpreter_t;
 
 // Allocates a stack for frames that suits the module.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "library.h"
 
+#include "platform.h"
+
 // Offsets in iree_hal_executable_library_v0_t and in what it points to.
 enum {
     LIBRARY_HEADER = 0,
@@ -24,7 +26,7 @@ enum {
     ATTRIBUTES_BYTES = 64,
 };
 
-#define MAX_EXPORTS 4096
+#define MAX_EXPORTS 4096 // an ordinal fits 16 bits
 
 // The image's bytes at an address that the kernels use; NULL if they are not all inside.
 static const uint8_t *at(const image_t *image, uint32_t address, uint32_t bytes) {
@@ -83,16 +85,19 @@ static status_t read_exports(library_t *library, const uint8_t *structure) {
             return malformed("the code", i);
         RETURN_IF_ERROR(read_name(image, read_u32(names + 4 * i), i, &entry->name));
         entry->local_memory_pages = read_u16(attributes + ATTRIBUTES_LOCAL_MEMORY_PAGES);
-        entry->constant_count = attributes[ATTRIBUTES_CONSTANT_COUNT];
-        entry->binding_count = attributes[ATTRIBUTES_BINDING_COUNT];
-        entry->workgroup_size[0] = read_u32(attributes + ATTRIBUTES_WORKGROUP_X);
-        entry->workgroup_size[1] = read_u32(attributes + ATTRIBUTES_WORKGROUP_Y);
-        entry->workgroup_size[2] = read_u16(attributes + ATTRIBUTES_WORKGROUP_Z);
-        if (entry->constant_count > LIBRARY_MAX_CONSTANTS || entry->binding_count > LIBRARY_MAX_BINDINGS)
+        entry->state = (dispatch_state_t){
+            .workgroup_size_x = read_u32(attributes + ATTRIBUTES_WORKGROUP_X),
+            .workgroup_size_y = read_u32(attributes + ATTRIBUTES_WORKGROUP_Y),
+            .workgroup_size_z = read_u16(attributes + ATTRIBUTES_WORKGROUP_Z),
+            .constant_count = attributes[ATTRIBUTES_CONSTANT_COUNT],
+            .max_concurrency = 1,
+            .binding_count = attributes[ATTRIBUTES_BINDING_COUNT],
+        };
+        uint32_t constants = entry->state.constant_count, bindings = entry->state.binding_count;
+        if (constants > LIBRARY_MAX_CONSTANTS || bindings > LIBRARY_MAX_BINDINGS)
             return status_fail(STATUS_LIBRARY_FORMAT,
-                               "export %u has %u constants and %u bindings, at most %u and %u", i,
-                               (uint32_t)entry->constant_count, (uint32_t)entry->binding_count,
-                               (uint32_t)LIBRARY_MAX_CONSTANTS, (uint32_t)LIBRARY_MAX_BINDINGS);
+                               "export %u has %u constants and %u bindings, at most %u and %u", i, constants,
+                               bindings, (uint32_t)LIBRARY_MAX_CONSTANTS, (uint32_t)LIBRARY_MAX_BINDINGS);
     }
     return STATUS_OK;
 }
@@ -119,18 +124,6 @@ typedef struct {
     const void **import_contexts;
     uint64_t processor[8];
 } environment_t;
-
-// iree_hal_executable_dispatch_state_v0_t.
-typedef struct {
-    uint32_t workgroup_size_x, workgroup_size_y;
-    uint16_t workgroup_size_z, constant_count;
-    uint32_t workgroup_count_x, workgroup_count_y;
-    uint16_t workgroup_count_z;
-    uint8_t max_concurrency, binding_count;
-    const uint32_t *constants;
-    uint8_t *const *bindings;
-    const size_t *binding_lengths;
-} dispatch_state_t;
 
 // iree_hal_executable_workgroup_state_v0_t.
 typedef struct {
@@ -164,36 +157,38 @@ status_t library_query(const image_t *image, uint32_t query, uint32_t *address) 
     return STATUS_OK;
 }
 
-status_t library_dispatch(const library_t *library, const export_t *entry, const dispatch_t *dispatch) {
-    const dispatch_state_t state = {.workgroup_size_x = entry->workgroup_size[0],
-                                    .workgroup_size_y = entry->workgroup_size[1],
-                                    .workgroup_size_z = (uint16_t)entry->workgroup_size[2],
-                                    .constant_count = entry->constant_count,
-                                    .workgroup_count_x = dispatch->workgroups[0],
-                                    .workgroup_count_y = dispatch->workgroups[1],
-                                    .workgroup_count_z = (uint16_t)dispatch->workgroups[2],
-                                    .max_concurrency = 1,
-                                    .binding_count = entry->binding_count,
-                                    .constants = dispatch->constants,
-                                    .bindings = dispatch->bindings,
-                                    .binding_lengths = dispatch->binding_lengths};
-    workgroup_state_t workgroup = {.local_memory = library->local_memory,
-                                   .local_memory_bytes = library->local_memory_bytes};
+// Stops at the first workgroup that reports an error, and returns its result.
+INLINE int run_workgroups(const export_t *entry, workgroup_state_t *workgroup) {
+    const dispatch_state_t *state = &entry->state;
     kernel_fn kernel = (kernel_fn)entry->function;
-    for (uint32_t z = 0; z < dispatch->workgroups[2]; z++) {
-        workgroup.z = (uint16_t)z;
-        for (uint32_t y = 0; y < dispatch->workgroups[1]; y++) {
-            workgroup.y = y;
-            for (uint32_t x = 0; x < dispatch->workgroups[0]; x++) {
-                workgroup.x = x;
-                int result = kernel(&environment, &state, &workgroup);
-                if (result != 0)
-                    return status_fail(STATUS_HAL_KERNEL, "%s returned %d in workgroup %u, %u, %u",
-                                       entry->name, result, x, y, z);
+    uint32_t count_x = state->workgroup_count_x, count_y = state->workgroup_count_y;
+    for (uint32_t z = 0; z < state->workgroup_count_z; z++) {
+        workgroup->z = (uint16_t)z;
+        for (uint32_t y = 0; y < count_y; y++) {
+            workgroup->y = y;
+            for (uint32_t x = 0; x < count_x; x++) {
+                workgroup->x = x;
+                int result = kernel(&environment, state, workgroup);
+                if (result != 0) return result;
             }
         }
     }
-    return STATUS_OK;
+    return 0;
+}
+
+status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                          dispatch_profile_t *profile) {
+    workgroup_state_t workgroup = {.local_memory = library->local_memory,
+                                   .local_memory_bytes = library->local_memory_bytes};
+    platform_mark(MARK_DISPATCH_BEGIN, number);
+    uint32_t instructions = platform_instructions_low(), cycles = platform_cycles_low();
+    int result = run_workgroups(entry, &workgroup);
+    profile->cycles += platform_cycles_low() - cycles;
+    profile->instructions += platform_instructions_low() - instructions;
+    platform_mark(MARK_DISPATCH_END, number);
+    if (result == 0) return STATUS_OK;
+    return status_fail(STATUS_HAL_KERNEL, "%s returned %d in workgroup %u, %u, %u", entry->name, result,
+                       workgroup.x, workgroup.y, (uint32_t)workgroup.z);
 }
 
 #else
@@ -231,21 +226,23 @@ status_t library_query(const image_t *image, uint32_t query, uint32_t *address) 
 }
 
 // Reads every byte of every binding and constant, and fills the last binding with what follows from them.
-status_t library_dispatch(const library_t *library, const export_t *entry, const dispatch_t *dispatch) {
-    (void)library;
+status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                          dispatch_profile_t *profile) {
+    (void)library, (void)number, (void)profile;
+    const dispatch_state_t *state = &entry->state;
     uint32_t hash = 2166136261u;
     for (const char *c = entry->name; *c != 0; c++)
         hash = (hash ^ (uint8_t)*c) * 16777619u;
-    for (uint32_t i = 0; i < entry->constant_count; i++)
-        hash = (hash ^ dispatch->constants[i]) * 16777619u;
-    for (uint32_t i = 0; i < entry->binding_count; i++)
-        for (size_t k = 0; k < dispatch->binding_lengths[i]; k++)
-            hash = (hash ^ dispatch->bindings[i][k]) * 16777619u;
-    if (entry->binding_count == 0) return STATUS_OK;
-    uint32_t last = entry->binding_count - 1u;
-    for (size_t k = 0; k < dispatch->binding_lengths[last]; k++) {
+    for (uint32_t i = 0; i < state->constant_count; i++)
+        hash = (hash ^ state->constants[i]) * 16777619u;
+    for (uint32_t i = 0; i < state->binding_count; i++)
+        for (size_t k = 0; k < state->binding_lengths[i]; k++)
+            hash = (hash ^ state->bindings[i][k]) * 16777619u;
+    if (state->binding_count == 0) return STATUS_OK;
+    uint32_t last = state->binding_count - 1u;
+    for (size_t k = 0; k < state->binding_lengths[last]; k++) {
         hash = hash * 1664525u + 1013904223u;
-        dispatch->bindings[last][k] = (uint8_t)(hash >> 24);
+        state->bindings[last][k] = (uint8_t)(hash >> 24);
     }
     return STATUS_OK;
 }

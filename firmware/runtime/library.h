@@ -24,12 +24,31 @@ typedef struct {
     uint32_t code_end;
 } image_t;
 
+// iree_hal_executable_dispatch_state_v0_t: what the kernels are told of a dispatch.
 typedef struct {
-    uint32_t function; // address
-    uint16_t local_memory_pages;
-    uint8_t constant_count;
-    uint8_t binding_count;
-    uint32_t workgroup_size[3];
+    uint32_t workgroup_size_x, workgroup_size_y;
+    uint16_t workgroup_size_z, constant_count;
+    uint32_t workgroup_count_x, workgroup_count_y;
+    uint16_t workgroup_count_z;
+    uint8_t max_concurrency, binding_count;
+    const uint32_t *constants;
+    uint8_t *const *bindings;
+    const size_t *binding_lengths;
+} dispatch_state_t;
+
+// What one export of the kernels did in the last inference.
+typedef struct {
+    uint32_t calls;
+    uint32_t workgroups;
+    uint64_t instructions;
+    uint64_t cycles;
+    const char *name;
+} dispatch_profile_t;
+
+typedef struct {
+    dispatch_state_t state; // of the next dispatch; sizes and the counts of operands never change
+    uint32_t function;      // address
+    uint32_t local_memory_pages;
     const char *name;
 } export_t;
 
@@ -41,13 +60,6 @@ typedef struct {
     uint32_t local_memory_bytes;
 } library_t;
 
-typedef struct {
-    uint32_t workgroups[3];
-    const uint32_t *constants;
-    uint8_t *bindings[LIBRARY_MAX_BINDINGS];
-    size_t binding_lengths[LIBRARY_MAX_BINDINGS];
-} dispatch_t;
-
 // The address at which the kernels see an image that lies at `data`.
 uint32_t library_address(const uint8_t *data);
 
@@ -58,7 +70,9 @@ status_t library_query(const image_t *image, uint32_t query, uint32_t *address);
 // NULL.
 status_t library_read(library_t *library, uint32_t address);
 
-// Runs all workgroups of an export; STATUS_HAL_KERNEL when one of them reports an error.
-status_t library_dispatch(const library_t *library, const export_t *entry, const dispatch_t *dispatch);
+// Runs all workgroups of entry->state between the marks of dispatch `number`, and adds the instructions and
+// cycles to `profile`; each must be below 2^32. STATUS_HAL_KERNEL when a workgroup reports an error.
+status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                          dispatch_profile_t *profile);
 
 #endif

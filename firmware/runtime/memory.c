@@ -123,7 +123,7 @@ status_t memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const
     *result = NULL;
     if (alignment < GRANULE) alignment = GRANULE;
     if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST)
-        return out_of_memory(memory, bytes, purpose);
+        return status_not_ok(out_of_memory(memory, bytes, purpose));
     uint32_t size = (uint32_t)((bytes + HEADER + GRANULE - 1) & ~(size_t)(GRANULE - 1));
     memory_block_t *block = memory->free_list;
     size_t gap = 0;
@@ -131,7 +131,7 @@ status_t memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const
         gap = alignment_gap(block, alignment);
         if (block->size >= size && block->size - size >= gap) break;
     }
-    if (block == NULL) return out_of_memory(memory, bytes, purpose);
+    if (block == NULL) return status_not_ok(out_of_memory(memory, bytes, purpose));
     list_remove(memory, block);
     if (gap != 0) {
         memory_block_t *front = block;

@@ -80,6 +80,11 @@ static uint8_t type_of_name(span_t name) {
     return 0;
 }
 
+static status_t check_limit(uint32_t count, const char *what) {
+    if (count <= ORDINAL_LIMIT) return STATUS_OK;
+    return status_fail(STATUS_MODULE_LIMIT, "%u %s, at most %u", count, what, (uint32_t)ORDINAL_LIMIT);
+}
+
 static status_t load_types(module_t *module, const table_t *root, memory_t *memory) {
     archive_t *archive = &module->archive;
     vector_t types = archive_vector(archive, root, MODULE_TYPES, 4);
@@ -138,6 +143,7 @@ static status_t load_imports(module_t *module, const table_t *root, memory_t *me
     archive_t *archive = &module->archive;
     RETURN_IF_ERROR(check_dependencies(archive, root));
     vector_t imports = archive_vector(archive, root, MODULE_IMPORTS, 4);
+    RETURN_IF_ERROR(check_limit(imports.count, "imports"));
     void *block;
     RETURN_IF_ERROR(memory_allocate_zeroed(memory, imports.count * sizeof *module->imports,
                                            "the module's imports", &block));
@@ -211,6 +217,7 @@ static status_t load_functions(module_t *module, const table_t *root, memory_t *
     vector_t signatures = archive_vector(archive, root, MODULE_SIGNATURES, 4);
     span_t bytecode = archive_span(archive, root, MODULE_BYTECODE);
     RETURN_IF_ERROR(archive->status);
+    RETURN_IF_ERROR(check_limit(descriptors.count, "functions"));
     if (signatures.count != descriptors.count)
         return status_fail(STATUS_ARCHIVE_MISSING, "%u functions, but %u signatures", descriptors.count,
                            signatures.count);
@@ -253,6 +260,7 @@ static status_t load_rodata_segment(archive_t *archive, const table_t *segment, 
 static status_t load_rodata(module_t *module, const table_t *root, memory_t *memory) {
     archive_t *archive = &module->archive;
     vector_t segments = archive_vector(archive, root, MODULE_RODATA, 4);
+    RETURN_IF_ERROR(check_limit(segments.count, "constants"));
     void *block;
     RETURN_IF_ERROR(
         memory_allocate_zeroed(memory, segments.count * sizeof(buffer_t), "the module's constants", &block));

@@ -50,6 +50,9 @@ enum { TYPE_ANY = 0xff };
 // Registers of each kind that a function may have.
 #define REGISTER_LIMIT 0x4000
 
+// Constants, imports and functions that a module may have: the interpreter reads 16 bits of their ordinals.
+#define ORDINAL_LIMIT 0x10000
+
 // Reads the module in image[0, length), which must stay as it is. What has no place in the image comes from
 // `memory`. The bytecode itself is not looked at: verifier.h does that.
 status_t module_load(module_t *module, const uint8_t *image, size_t length, memory_t *memory);

@@ -48,6 +48,17 @@ void object_destroy(memory_t *memory, object_t *object) {
     }
 }
 
+// Field by field: the compiler would clear a whole structure with memset.
+static void initialize(buffer_t *buffer, uint8_t *data, uint32_t length, bool read_only, object_t *parent) {
+    buffer->object.references = 1;
+    buffer->object.type = OBJECT_BUFFER;
+    buffer->data = data;
+    buffer->length = length;
+    buffer->read_only = read_only;
+    buffer->parent = parent;
+    buffer->resolved = NULL;
+}
+
 status_t buffer_create(memory_t *memory, uint64_t length, uint64_t alignment, buffer_t **result) {
     if (length > memory->statistics.capacity || alignment > memory->statistics.capacity ||
         (alignment & (alignment - 1)) != 0)
@@ -57,12 +68,9 @@ status_t buffer_create(memory_t *memory, uint64_t length, uint64_t alignment, bu
     size_t offset = alignment <= MEMORY_ALIGNMENT ? MEMORY_ALIGNMENT : (size_t)alignment;
     void *block;
     RETURN_IF_ERROR(memory_allocate(memory, offset + (size_t)length, (size_t)alignment, "a buffer", &block));
-    buffer_t *buffer = block;
-    *buffer = (buffer_t){.object = {.references = 1, .type = OBJECT_BUFFER},
-                         .data = (uint8_t *)block + offset,
-                         .length = (uint32_t)length};
-    platform_fill(buffer->data, 0, (size_t)length);
-    *result = buffer;
+    *result = block;
+    initialize(block, (uint8_t *)block + offset, (uint32_t)length, false, NULL);
+    platform_fill((*result)->data, 0, (size_t)length);
     return STATUS_OK;
 }
 
@@ -79,13 +87,8 @@ status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uin
     RETURN_IF_ERROR(memory_allocate(memory, sizeof(buffer_t), 0, "a buffer's subspan", &block));
     object_t *owner = source->parent != NULL ? source->parent : &source->object;
     object_retain(owner);
-    buffer_t *buffer = block;
-    *buffer = (buffer_t){.object = {.references = 1, .type = OBJECT_BUFFER},
-                         .data = data,
-                         .length = (uint32_t)length,
-                         .read_only = source->read_only,
-                         .parent = owner};
-    *result = buffer;
+    *result = block;
+    initialize(block, data, (uint32_t)length, source->read_only, owner);
     return STATUS_OK;
 }
 
@@ -93,8 +96,11 @@ status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result) {
     void *block;
     RETURN_IF_ERROR(memory_allocate(memory, sizeof(view_t), 0, "a buffer view", &block));
     object_retain(&buffer->object);
-    *result = block;
-    **result = (view_t){.object = {.references = 1, .type = OBJECT_VIEW}, .buffer = buffer};
+    view_t *view = *result = block;
+    view->object.references = 1;
+    view->object.type = OBJECT_VIEW;
+    view->buffer = buffer;
+    view->rank = 0;
     return STATUS_OK;
 }
 

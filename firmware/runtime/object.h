@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "memory.h"
 #include "status.h"
 
@@ -30,9 +31,9 @@ typedef struct {
     uint8_t *data;
     uint32_t length;
     bool read_only;
+    uint16_t ordinal;         // of the function whose name the bytes are, in `resolved`
     object_t *parent;         // owner of the bytes; NULL when they are the buffer's own or the module's
     const object_t *resolved; // executable in which the bytes, as a name, were looked up; NULL: not yet
-    uint32_t ordinal;         // what the look-up gave
 } buffer_t;
 
 typedef struct {
@@ -61,22 +62,23 @@ typedef struct {
 // "buffer", "buffer view" and so on.
 const char *object_type_name(uint32_t type);
 
-static inline void object_retain(object_t *object) {
+INLINE void object_retain(object_t *object) {
     if (object != NULL) object->references++;
 }
 
 // Frees the object and what it alone holds.
 void object_destroy(memory_t *memory, object_t *object);
 
-static inline void object_release(memory_t *memory, object_t *object) {
+INLINE void object_release(memory_t *memory, object_t *object) {
     if (object != NULL && --object->references == 0) object_destroy(memory, object);
 }
 
 // STATUS_VM_NULL or STATUS_VM_TYPE unless the object is of the type.
 status_t object_mismatch(const object_t *object, uint32_t type);
 
-static inline status_t object_check(const object_t *object, uint32_t type) {
-    return object != NULL && object->type == type ? STATUS_OK : object_mismatch(object, type);
+INLINE status_t object_check(const object_t *object, uint32_t type) {
+    if (object != NULL && object->type == type) return STATUS_OK;
+    return status_not_ok(object_mismatch(object, type));
 }
 
 // New objects come with one reference, the caller's. The bytes of a new buffer are zero.
@@ -95,7 +97,7 @@ status_t buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t l
 static inline status_t buffer_range(const buffer_t *buffer, uint64_t offset, uint64_t length,
                                     uint8_t **result) {
     if (offset > buffer->length || length > buffer->length - offset)
-        return buffer_out_of_range(buffer, offset, length);
+        return status_not_ok(buffer_out_of_range(buffer, offset, length));
     *result = buffer->data + (uint32_t)offset;
     return STATUS_OK;
 }

@@ -1,41 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opcodes.h"
 
-#include <stddef.h>
+#include "bytes.h"
 
 // ENCODING_REFUSED is 0, so codes without a row are refused too.
 const uint8_t opcode_encodings[OPCODE_COUNT] = {
 #define OPCODE(code, name, mnemonic, operands) [code] = ENCODING_##operands,
 #define OPCODE_REFUSED(code, name, mnemonic)
 #include "opcodes.def"
+    [OPCODE_PREFIX_F32] = ENCODING_PREFIX,
 };
 
-static const char *const fields[] = {
+const char encoding_fields[][ENCODING_FIELDS] = {
 #define ENCODING(name, family, fields) fields,
     ENCODINGS(ENCODING)
 #undef ENCODING
 };
 
-static const uint8_t families[] = {
+const uint8_t encoding_families[] = {
 #define ENCODING(name, family, fields) FAMILY_##family,
     ENCODINGS(ENCODING)
 #undef ENCODING
 };
 
-family_t encoding_family(encoding_t encoding) {
-    return (family_t)families[encoding];
-}
+static const char refused_names[] =
+#define OPCODE(code, name, mnemonic, operands)
+#define OPCODE_REFUSED(code, name, mnemonic) mnemonic "\0"
+#include "opcodes.def"
+    ;
 
-const char *encoding_fields(encoding_t encoding) {
-    return fields[encoding];
-}
+static const uint16_t refused_codes[] = {
+#define OPCODE(code, name, mnemonic, operands)
+#define OPCODE_REFUSED(code, name, mnemonic) code,
+#include "opcodes.def"
+};
 
 const char *opcode_refused_name(uint32_t opcode) {
-    switch (opcode) {
-#define OPCODE(code, name, mnemonic, operands)
-#define OPCODE_REFUSED(code, name, mnemonic)                                                                 \
-    case code: return mnemonic;
-#include "opcodes.def"
-    default: return NULL;
-    }
+    return text_of_code(opcode, refused_codes, sizeof refused_codes / sizeof *refused_codes, refused_names);
 }

@@ -19,7 +19,7 @@
 // one function of the interpreter.
 // clang-format off
 #define ENCODINGS(ENCODING)                                                                                   \
-    ENCODING(REFUSED, CONTROL, "") ENCODING(NONE, CONTROL, "") ENCODING(ZERO_I32, CONTROL, "I")               \
+    ENCODING(REFUSED, CONTROL, "") ENCODING(NONE, CONTROL, "") ENCODING(PREFIX, CONTROL, "") ENCODING(ZERO_I32, CONTROL, "I")               \
     ENCODING(CONST_32, CONTROL, "cI") ENCODING(ZERO_I64, CONTROL, "L")                                        \
     ENCODING(CONST_64, CONTROL, "CL") ENCODING(CONST_RODATA, CONTROL, "dR")                                   \
     ENCODING(SWITCH_I32, CONTROL, "iivI") ENCODING(SWITCH_I64, CONTROL, "ilwL")                               \
@@ -89,9 +89,10 @@ static inline encoding_t opcode_encoding(uint32_t opcode) {
 }
 
 // One letter a field, see opcodes.def.
-const char *encoding_fields(encoding_t encoding);
+#define ENCODING_FIELDS 7
+extern const char encoding_fields[][ENCODING_FIELDS];
 
-family_t encoding_family(encoding_t encoding);
+extern const uint8_t encoding_families[]; // family_t
 
 // Name of an instruction that is left out of this runtime, such as "exp.f32"; NULL for all other codes.
 const char *opcode_refused_name(uint32_t opcode);

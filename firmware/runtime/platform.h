@@ -31,6 +31,21 @@ uint64_t platform_time_us(void);
 uint64_t platform_instructions(void);
 uint64_t platform_cycles(void);
 
+#ifdef __riscv
+// The lower halves of the same counters, for differences below 2^32, read in place.
+static inline uint32_t platform_instructions_low(void) {
+    uint32_t value;
+    __asm__ volatile("csrr %0, minstret" : "=r"(value));
+    return value;
+}
+
+static inline uint32_t platform_cycles_low(void) {
+    uint32_t value;
+    __asm__ volatile("csrr %0, mcycle" : "=r"(value));
+    return value;
+}
+#endif
+
 // Tells the simulator that an event happens right now.
 void platform_mark(uint32_t event, uint32_t value);
 

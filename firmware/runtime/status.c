@@ -52,7 +52,7 @@ static void put_formatted(const char *format, va_list arguments) {
     }
 }
 
-status_t status_fail(status_t code, const char *format, ...) {
+status_t status_set(status_t code, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     message_length = 0;
@@ -80,7 +80,6 @@ void status_clear(void) {
     message[0] = 0;
 }
 
-// Names one after the other, each with its zero, and the codes in the same order.
 static const char names[] =
 #define X(name, value, text) #name "\0"
 #include "status.def"
@@ -94,12 +93,8 @@ static const uint16_t codes[] = {
 };
 
 const char *status_name(status_t code) {
-    const char *name = names;
-    for (uint32_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-        if (codes[i] == code) return name;
-        name += text_length(name) + 1;
-    }
-    return "UNKNOWN";
+    const char *name = text_of_code(code, codes, sizeof codes / sizeof *codes, names);
+    return name != NULL ? name : "UNKNOWN";
 }
 
 const char *status_text(status_t code) {

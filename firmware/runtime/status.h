@@ -13,12 +13,19 @@ enum {
 #undef X
 };
 
+// Tells the compiler what a failure cannot be, so that no caller asks again.
+static inline status_t status_not_ok(status_t status) {
+    if (status == STATUS_OK) __builtin_unreachable();
+    return status;
+}
+
 #define STATUS_MESSAGE_BYTES 160
 
 // Stores the message of the last error and returns `code`, so that it reads `return status_fail(...)`.
 // The format knows %s (string), %d (int), %u and %x (uint32_t), %U (uint64_t) and %%; longer text is cut.
 // Example: return status_fail(STATUS_VERIFY_ORDINAL, "functions[%u]: rodata %u of %u", f, ordinal, count);
-status_t status_fail(status_t code, const char *format, ...);
+#define status_fail(...) status_not_ok(status_set(__VA_ARGS__))
+status_t status_set(status_t code, const char *format, ...);
 
 // Adds to the last message, for example where in the module it happened, and returns `code`.
 status_t status_append(status_t code, const char *format, ...);

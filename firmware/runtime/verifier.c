@@ -254,7 +254,7 @@ static void check_instruction(verifier_t *v) {
              name != NULL ? name : "", name != NULL ? "left out of this runtime" : "unknown");
         return;
     }
-    for (const char *field = encoding_fields(encoding); *field != 0 && v->status == STATUS_OK; field++)
+    for (const char *field = encoding_fields[encoding]; *field != 0 && v->status == STATUS_OK; field++)
         check_field(v, *field);
     if (v->status != STATUS_OK) return;
     if (v->opcode == OP_CALL || v->opcode == OP_CALL_VARIADIC) check_call(v);

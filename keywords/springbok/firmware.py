@@ -32,7 +32,7 @@ from springbok.errors import FirmwareError
 from springbok.process import run
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("port/start.S", "port/springbok.c", "service/*.c", "runtime/*.c")
+SOURCES = ("port/*.S", "port/springbok.c", "port/support.c", "service/*.c", "runtime/*.c")
 LINKER_SCRIPT = "port/springbok.ld"
 
 TARGET = (
@@ -51,6 +51,9 @@ COMPILE = (
     "-fno-sanitize=all",
     "-fno-stack-protector",
     "-fomit-frame-pointer",
+    "-fno-unroll-loops",
+    "-mllvm",
+    "-inline-threshold=0",  # a function with several callers is not copied into them, unless the source says so
     "-fno-math-errno",  # so that fused multiply-add and square root are instructions
     "-ffunction-sections",
     "-fdata-sections",
@@ -59,7 +62,12 @@ COMPILE = (
     "-Wextra",
     "-Werror",
 )
-LINK = (*TARGET, "-static", "-nostartfiles", "-Wl,--gc-sections", "-Wl,-T," + LINKER_SCRIPT)
+# Code that no inference runs: still -O2, but equal pieces of code become one, and functions keep registers with
+# port/save_restore.S.
+SMALL = (TARGET[2] + "+save_restore", "-mllvm", "-enable-machine-outliner=always")
+FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "hal", "library", "memory", "object"))
+# The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
+LINK = ("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT)
 
 COMPILER_TIMEOUT_S = 300
 LOCK_TIMEOUT_S = 600
@@ -135,7 +143,7 @@ def _compiler_version() -> str:
 
 def _key(source: Path) -> str:
     """Digest of all that decides the ELF's bytes."""
-    digest = hashlib.sha256(repr((_compiler_version(), COMPILE, LINK, SOURCES)).encode())
+    digest = hashlib.sha256(repr((_compiler_version(), COMPILE, SMALL, FAST_SOURCES, LINK, SOURCES)).encode())
     for folder in ("port", "runtime", "service"):
         for path in sorted((source / folder).rglob("*")):
             if path.is_file():
@@ -161,12 +169,13 @@ def _compile(source: Path, elf: Path, cache: Path) -> None:
     objects = [objects_dir / ("_".join(path.parts) + ".o") for path in sources]
 
     def compile_one(job: tuple[Path, Path]) -> None:
-        _zig(["cc", *COMPILE, "-c", str(job[0]), "-o", str(job[1])], source, cache)
+        flags = COMPILE if job[0].suffix == ".S" or job[0].as_posix() in FAST_SOURCES else (*COMPILE, *SMALL)
+        _zig(["cc", *flags, "-c", str(job[0]), "-o", str(job[1])], source, cache)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         list(pool.map(compile_one, zip(sources, objects, strict=True)))
     linked = elf.with_suffix(".new")
-    _zig(["cc", *LINK, *map(str, objects), "-o", str(linked)], source, cache)
+    _zig(["ld.lld", *LINK, *map(str, objects), "-o", str(linked)], source, cache)
     linked.replace(elf)
 
 
