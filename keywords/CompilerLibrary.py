@@ -5,6 +5,7 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from springbok import compiler
+from springbok.disassembler import disassemble
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -39,6 +40,18 @@ class CompilerLibrary:
         model = compiler.compile_and_check(path, target=target, name=name, extra_flags=flags)
         logger.info(model.describe())
         return model
+
+    @keyword(tags=("compiler", "getter"))
+    def disassemble_module(self, model: compiler.CompiledModel) -> str:
+        """Logs and returns the module as text: its functions with their instructions, imports, exports, constants.
+
+        Example:
+        | ${text}= | Disassemble Module | ${model} |
+        | Should Contain | ${text} | hal_loader.executable.dispatch |
+        """
+        text = disassemble(model.vmfb.read_bytes(), model.vmfb.name).text()
+        logger.info(text)
+        return text
 
     @keyword(tags=("compiler", "assertion"))
     def module_should_contain_vector_instructions(self, model: compiler.CompiledModel) -> None:

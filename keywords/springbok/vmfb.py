@@ -275,6 +275,8 @@ def _declaration(root: Table, ordinal: int, entry: str) -> tuple[tuple[TensorSpe
 
 
 def _tensors(text: str, declaration: str) -> tuple[TensorSpec, ...]:
+    # Unsigned tensors carry their element type in an attribute: %x: tensor<4xi8> {iree.abi.encoding = tensor<4xui8>}
+    text = re.sub(r"tensor<[^>]*> {iree\.abi\.encoding = (tensor<[^>]*>)}", r"\1", text)
     found = re.findall(r"%(\w+): (\w+)(?:<([^>]*)>)?", text)
     if len(found) != text.count("%"):
         raise BrokenFileError(f"its declaration can't be read: {declaration}")

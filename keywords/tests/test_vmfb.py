@@ -12,7 +12,7 @@ from tiny_models import dense_vmfb
 
 from springbok.errors import ModelError
 from springbok.tensors import TensorSpec
-from springbok.vmfb import _vector_instructions, read_vmfb
+from springbok.vmfb import _tensors, _vector_instructions, read_vmfb
 
 
 def test_declaration():
@@ -21,6 +21,16 @@ def test_declaration():
     assert module.inputs == (TensorSpec("input0", (1, 16), "float32"),)
     assert module.outputs == (TensorSpec("output0", (1, 8), "float32"),)
     assert module.bytecode_version == 0x00110000
+
+
+def test_unsigned_tensors_are_declared_by_an_attribute():
+    declared = "%input0: tensor<4xi8> {iree.abi.encoding = tensor<4xui8>}, "
+    declared += "%input1: tensor<2x3xi8>, %input2: tensor<f32>"
+    assert _tensors(declared, declared) == (
+        TensorSpec("input0", (4,), "uint8"),
+        TensorSpec("input1", (2, 3), "int8"),
+        TensorSpec("input2", (), "float32"),
+    )
 
 
 def test_vector_kernels():
