@@ -87,7 +87,12 @@ static status_t parse_list(cursor_t *cursor, tensor_t *tensors, uint32_t *count,
         if (peek(cursor) == '%') skip_past(cursor, ": ");
         if (!accept(cursor, "tensor<")) return unsupported(cursor, "an argument that is not a tensor");
         RETURN_IF_ERROR(parse_tensor(cursor, &tensors[*count]));
-        if (accept(cursor, " {") && !skip_past(cursor, "}")) return unsupported(cursor, "an open brace");
+        if (accept(cursor, " {")) {
+            // Unsigned elements: "tensor<4xi8> {iree.abi.encoding = tensor<4xui8>}".
+            if (accept(cursor, "iree.abi.encoding = tensor<"))
+                RETURN_IF_ERROR(parse_tensor(cursor, &tensors[*count]));
+            if (!skip_past(cursor, "}")) return unsupported(cursor, "an open brace");
+        }
         *bytes += tensors[*count].bytes;
         ++*count;
         if (!accept(cursor, ", ") && peek(cursor) != ')') return unsupported(cursor, "an unknown type");
