@@ -7,16 +7,20 @@
 static const uint8_t zip_magic[4] = {'P', 'K', 3, 4};
 static const uint8_t identifier[4] = {'I', 'R', 'E', 'E'};
 
-// True if [position, position + bytes) lies in the flatbuffer; otherwise the archive is marked as broken.
-static NOINLINE bool inside(archive_t *archive, uint32_t position, uint32_t bytes) {
-    if (position <= archive->length && bytes <= archive->length - position) return true;
+static NOINLINE bool outside(archive_t *archive, uint32_t position, uint32_t bytes) {
     if (archive->status == STATUS_OK)
         archive->status = status_fail(STATUS_ARCHIVE_BOUNDS, "%u bytes at %u of a flatbuffer of %u bytes",
                                       bytes, position, archive->length);
     return false;
 }
 
-static uint32_t u32_at(archive_t *archive, uint32_t position) {
+// True if [position, position + bytes) lies in the flatbuffer; otherwise the archive is marked as broken.
+static NOINLINE bool inside(archive_t *archive, uint32_t position, uint32_t bytes) {
+    if (position <= archive->length && bytes <= archive->length - position) return true;
+    return outside(archive, position, bytes);
+}
+
+static NOINLINE uint32_t u32_at(archive_t *archive, uint32_t position) {
     return inside(archive, position, 4) ? read_u32(archive->data + position) : 0;
 }
 
@@ -41,17 +45,23 @@ static NOINLINE table_t table_at(archive_t *archive, uint32_t position) {
     return table;
 }
 
+static NOINLINE uint32_t bad_field(archive_t *archive, const table_t *table, uint32_t field,
+                                   uint32_t offset) {
+    if (archive->status == STATUS_OK)
+        archive->status = status_fail(STATUS_ARCHIVE_BOUNDS, "field %u at %u of a table of %u bytes", field,
+                                      offset, table->bytes);
+    return 0;
+}
+
 // Position of a field of `bytes` bytes; 0 when absent or outside its table.
 static NOINLINE uint32_t field_at(archive_t *archive, const table_t *table, uint32_t field, uint32_t bytes) {
     uint32_t slot = 4 + 2 * field;
     if (table->position == 0 || slot + 2 > table->vtable_bytes) return 0;
     uint32_t offset = read_u16(archive->data + table->vtable + slot);
     if (offset == 0) return 0;
-    if (offset <= table->bytes && bytes <= table->bytes - offset) return table->position + offset;
-    if (archive->status == STATUS_OK)
-        archive->status = status_fail(STATUS_ARCHIVE_BOUNDS, "field %u at %u of a table of %u bytes", field,
-                                      offset, table->bytes);
-    return 0;
+    if (offset > table->bytes || bytes > table->bytes - offset)
+        return bad_field(archive, table, field, offset);
+    return table->position + offset;
 }
 
 uint32_t archive_u32(archive_t *archive, const table_t *table, uint32_t field, uint32_t absent) {

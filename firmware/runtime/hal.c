@@ -235,6 +235,7 @@ static status_t executable_load_import(call_t *call) {
     const object_t *constants = call->refs[call->operands[2] & REGISTER_INDEX];
     if (!span_equals((span_t){.data = format->data, .length = format->length}, EXECUTABLE_FORMAT))
         return status_fail(STATUS_ELF_FORMAT, "kernels of another format than " EXECUTABLE_FORMAT);
+    if (hal->rehearsing) return status_fail(STATUS_VM_READ_ONLY, "rehearsal");
     if (constants != NULL)
         return status_fail(STATUS_LIBRARY_FORMAT, "executable constants are not supported");
     executable_t *executable;
@@ -278,6 +279,7 @@ static status_t executable_lookup_function(call_t *call) {
 
 // Operands of a dispatch: executable, function, workgroups x, y, z, constants, then three a binding.
 enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
+enum { SEGMENT_CONSTANTS = 5, SEGMENT_BINDINGS = 6 };
 
 // Sets constants and bindings. `moved`: whether a binding's reference is.
 static status_t set_operands(const call_t *call, const dispatch_state_t *state, bool *moved) {
@@ -306,9 +308,10 @@ static status_t set_operands(const call_t *call, const dispatch_state_t *state, 
     return STATUS_OK;
 }
 
-static NOINLINE void release_bindings(const call_t *call, const dispatch_state_t *state) {
-    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS + state->constant_count;
-    for (uint32_t i = 0; i < state->binding_count; i++, operand += 3) {
+static NOINLINE void release_bindings(const call_t *call) {
+    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS + call->segments[SEGMENT_CONSTANTS];
+    const uint16_t *end = operand + 3 * call->segments[SEGMENT_BINDINGS];
+    for (; operand < end; operand += 3) {
         if ((operand[0] & REGISTER_MOVE) == 0) continue;
         object_t **slot = &call->refs[operand[0] & REGISTER_INDEX], *object = *slot;
         *slot = NULL;
@@ -326,7 +329,7 @@ static status_t find_export(const call_t *call, const library_t *library, uint32
     *ordinal = function[0];
     *entry = &library->exports[function[0]];
     const dispatch_state_t *state = &(*entry)->state;
-    uint32_t constants = call->segments[5], bindings = call->segments[6];
+    uint32_t constants = call->segments[SEGMENT_CONSTANTS], bindings = call->segments[SEGMENT_BINDINGS];
     if (constants != state->constant_count || bindings != state->binding_count)
         return status_fail(STATUS_HAL_DISPATCH, "%s: %u constants and %u bindings instead of %u and %u",
                            (*entry)->name, constants, bindings, (uint32_t)state->constant_count,
@@ -366,16 +369,26 @@ static status_t executable_dispatch(call_t *call) {
     profile->calls++;
     profile->workgroups += workgroups;
     RETURN_IF_ERROR(library_dispatch(library, entry, number, profile));
-    if (moved) release_bindings(call, &entry->state);
+    if (moved) release_bindings(call);
+    return STATUS_OK;
+}
+
+// A dispatch of a rehearsal.
+static status_t executable_skip(call_t *call) {
+    release_bindings(call);
     return STATUS_OK;
 }
 
 // ---- The table of imports: all that models of static shape need. Others are refused by name at load.
 
+enum { DISPATCH_IMPORT = 0 }; // its place in the table
+
 #define IMPORT(name, convention, operands, results, function)                                                \
     {name, convention, sizeof name - 1, operands, results, function}
 
 static const import_t imports[] = {
+    [DISPATCH_IMPORT] =
+        IMPORT("hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 1, 0, executable_dispatch),
     IMPORT("hal_inline.buffer.allocate", "0iI_rr", 0, 2, buffer_allocate),
     IMPORT("hal_inline.buffer.allocate.initialized", "0irII_rr", 2, 2, buffer_allocate_initialized),
     IMPORT("hal_inline.buffer.wrap", "0rII_r", 1, 1, buffer_window),
@@ -387,9 +400,10 @@ static const import_t imports[] = {
     IMPORT("hal_inline.buffer_view.buffer", "0r_r", 1, 1, buffer_view_buffer),
     IMPORT("hal_loader.executable.query_support", "0r_i", 1, 0, executable_query_support),
     IMPORT("hal_loader.executable.load", "0rrr_r", 3, 1, executable_load_import),
-    IMPORT("hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 1, 0, executable_dispatch),
     IMPORT("hal_loader.executable.lookup.function", "0rr_I", 2, 0, executable_lookup_function),
 };
+
+static const import_t rehearsed_dispatch = IMPORT("", "", 1, 0, executable_skip);
 
 #undef IMPORT
 
@@ -408,6 +422,14 @@ int hal_module_version(span_t name) {
 
 void hal_initialize(hal_t *hal, memory_t *memory, module_t *module) {
     *hal = (hal_t){.memory = memory, .module = module, .workgroup_budget = UINT32_MAX};
+}
+
+void hal_rehearse(hal_t *hal, bool on) {
+    const import_t *from = on ? &imports[DISPATCH_IMPORT] : &rehearsed_dispatch;
+    const import_t *to = on ? &rehearsed_dispatch : &imports[DISPATCH_IMPORT];
+    hal->rehearsing = on;
+    for (uint32_t i = 0; i < hal->module->import_count; i++)
+        if (hal->module->imports[i] == from) hal->module->imports[i] = to;
 }
 
 void hal_reset_profile(hal_t *hal) {

@@ -16,6 +16,7 @@ typedef struct {
     dispatch_profile_t *dispatches;
     uint32_t dispatch_count;
     uint32_t workgroup_budget; // workgroups that the invocation may still run
+    bool rehearsing;           // see hal_rehearse()
     // Operands of the dispatch that runs.
     uint32_t constants[LIBRARY_MAX_CONSTANTS];
     uint8_t *bindings[LIBRARY_MAX_BINDINGS];
@@ -57,6 +58,10 @@ const import_t *hal_find_import(span_t name);
 int hal_module_version(span_t name);
 
 void hal_initialize(hal_t *hal, memory_t *memory, module_t *module);
+
+// While this is on, dispatches run no kernel, and nothing that outlives an invocation may be changed: what
+// would do so fails.
+void hal_rehearse(hal_t *hal, bool on);
 
 // Forgets what the last inference counted.
 void hal_reset_profile(hal_t *hal);

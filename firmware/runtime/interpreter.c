@@ -605,6 +605,13 @@ static status_t run_list(interpreter_t *interpreter, uint32_t opcode, const uint
     }
 }
 
+// Whether an instruction changes a global, or takes an object out of one that could be changed through it.
+static NOINLINE bool is_lasting(const module_t *module, uint32_t opcode, uint32_t ordinal) {
+    if (opcode != OP_GLOBAL_LOAD_REF) return true; // loads of numbers are rare: not worth telling apart
+    const object_t *object = module->global_refs[ordinal];
+    return object != NULL && object->type != OBJECT_EXECUTABLE;
+}
+
 // Globals, at offsets and ordinals that the verifier checked, or that come from registers.
 static status_t run_global(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
                            uint64_t *result, object_t **reference) {
@@ -612,6 +619,8 @@ static status_t run_global(interpreter_t *interpreter, uint32_t opcode, const ui
     uint32_t at = (uint32_t)value[0];
     uint32_t *number;
     object_t **slot;
+    if (interpreter->hal->rehearsing && is_lasting(module, opcode, at))
+        return status_fail(STATUS_VM_READ_ONLY, "rehearsal");
     switch (opcode) {
     case OP_GLOBAL_LOAD_I64:
     case OP_GLOBAL_LOAD_INDIRECT_I64:

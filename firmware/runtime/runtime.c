@@ -6,6 +6,9 @@
 
 // ---- Load
 
+// Branches and calls of a rehearsal.
+#define REHEARSAL_BUDGET 1000
+
 static bool is_references(span_t kinds, uint32_t count) {
     for (uint32_t i = 0; i < kinds.length; i++)
         if (kinds.data[i] != 'r') return false;
@@ -71,6 +74,38 @@ static void find_kernels(runtime_t *runtime) {
     profile->dispatch_count = runtime->hal.dispatch_count;
 }
 
+static void set_read_only(runtime_t *runtime, bool read_only) {
+    for (uint32_t i = 0; i < runtime->signature.input_count; i++)
+        runtime->inputs[i]->buffer->read_only = read_only;
+}
+
+// Runs the entry function once without its kernels, to find out whether all that it allocates fits. Its
+// inputs are bytes of the image. Where the function goes may depend on what the kernels compute, so no other
+// failure counts; neither does one that has too many branches, or changes what lasts. Leaves the memory as it
+// was.
+static status_t rehearse(runtime_t *runtime, const uint8_t *image, size_t length) {
+    object_t *arguments[MAX_TENSORS], *results[MAX_TENSORS] = {NULL};
+    memory_statistics_t statistics = runtime->memory.statistics;
+    for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
+        buffer_t *buffer = runtime->inputs[i]->buffer;
+        if (buffer->data == NULL && buffer->length <= length) buffer->data = (uint8_t *)image;
+        if (buffer->data == NULL) return STATUS_OK; // no bytes to run with
+        arguments[i] = &runtime->inputs[i]->object;
+    }
+    set_read_only(runtime, true);
+    hal_rehearse(&runtime->hal, true);
+    status_t status =
+        interpreter_invoke(&runtime->interpreter, runtime->entry, REHEARSAL_BUDGET, arguments, results);
+    hal_rehearse(&runtime->hal, false);
+    for (uint32_t i = 0; i < runtime->signature.output_count; i++)
+        object_release(&runtime->memory, results[i]);
+    set_read_only(runtime, false);
+    runtime->memory.statistics = statistics;
+    if (status == STATUS_OUT_OF_MEMORY) return status;
+    status_clear();
+    return STATUS_OK;
+}
+
 static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, const char *entry) {
     memory_t *memory = &runtime->memory;
     RETURN_IF_ERROR(module_load(&runtime->module, image, length, memory));
@@ -83,7 +118,7 @@ static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, co
     RETURN_IF_ERROR(run_initializer(runtime));
     find_kernels(runtime);
     memory->statistics.live_after_load = memory->statistics.live;
-    return STATUS_OK;
+    return rehearse(runtime, image, length);
 }
 
 status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,

@@ -48,9 +48,10 @@ typedef struct {
 // Loads the module in image[0, length), which must be 64-byte aligned and stay where it is, unchanged, until
 // unload. The runtime owns [arena, arena + arena_bytes): all that it allocates comes from there. `entry`
 // names the function to run; NULL means "main" or the only public export. Everything that can be verified is
-// verified here; a refusal leaves the runtime unloaded and ready for the next load. *runtime must be zero
-// before the first load, but for operation_budget, which the caller may set at any time. Kernels are native
-// code: run this and runtime_invoke() in platform_guarded_call(), and zero *runtime after a trap.
+// verified here, and a rehearsal without kernels finds out whether the memory suffices for an inference; a
+// refusal leaves the runtime unloaded and ready for the next load. *runtime must be zero before the first
+// load, but for operation_budget, which the caller may set at any time. Kernels are native code: run this and
+// runtime_invoke() in platform_guarded_call(), and zero *runtime after a trap.
 status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
                       size_t arena_bytes, const char *entry);
 

@@ -813,6 +813,31 @@ def test_a_model_that_does_not_fit_is_told_what_it_needs_and_what_there_is(play,
     assert "of 15936 are free" in text
 
 
+def test_what_an_inference_lacks_is_found_at_load(play, matmul):
+    for size in range(13000, 24000, 640):
+        loads, runs = play(matmul, None, "--arena", size), play(matmul, MATMUL_INPUT, "--arena", size)
+        assert loads.exit_code == runs.exit_code, size
+
+
+TOO_LARGE = "%huge = vm.const.i64 1000000000\n%b = vm.buffer.alloc %huge, %dense : !vm.buffer\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "refused"),
+    [
+        ("", True),
+        # Where this one goes depends on the input, which is not there yet; and no rehearsal may change a global.
+        ("%f = vm.buffer.load.i8.u %in[%zero64] : !vm.buffer -> i32\nvm.cond_fail %f\n", False),
+        ("vm.global.store.i32 %dense, @g32 : i32\n", False),
+    ],
+)
+def test_only_what_is_certain_is_refused_at_load(play, compile_vm, before, refused):
+    body = before + TOO_LARGE + "vm.buffer.store.i32 %dense, %b[%zero64] : i32 -> !vm.buffer"
+    outcome = play(compile_vm(body))
+    assert (outcome.exit_code == 1) == refused, outcome.text
+    assert not refused or "a buffer needs 1000000000 bytes" in outcome.text
+
+
 # ---- Damage
 
 
