@@ -21,7 +21,8 @@ from springbok.protocol import Profile
 class DispatchCost:
     """One dispatch (a kernel that the compiler made), per inference: means over all measured inferences.
 
-    ``vector_instructions`` is None where the engine can't tell.
+    ``vector_instructions`` is None where the engine can't tell. ``lanes`` are the vector lanes that its vector
+    instructions used and the lanes that were there (``vl`` and ``VLMAX`` of each execution, added up).
     """
 
     ordinal: int
@@ -30,6 +31,7 @@ class DispatchCost:
     instructions: float
     vector_instructions: float | None
     opcodes: dict[str, float] | None
+    lanes: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Performance:
     load_instructions: int
     memory_peak_bytes: int
     stack_peak_bytes: int
+    lanes: tuple[float, float] | None = None
 
     @property
     def outside_kernels(self) -> tuple[int, ...] | None:

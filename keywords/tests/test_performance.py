@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from springbok import metrics
-from springbok.errors import EngineError
+from springbok.errors import EngineError, ReportError
 from springbok.performance import summarise
 from springbok.quality import Quality
+from springbok.session import Evaluation, WallClock
+from springbok.tensors import TensorSpec
 
 
 def profile(instructions, dispatches):
@@ -89,13 +91,18 @@ def document(outputs, engine_counts):
         vmfb_sha256="1" * 64,
         compiler_version="3.13.0",
         flags=("--flag",),
+        inputs=(TensorSpec("motion", (1, 4), "float32"),),
         layers=lambda dispatch: ("conv_1", "relu_1") if dispatch == "main_dispatch_0" else (),
     )
     quality = Quality(np.array(outputs), np.eye(2), np.array([0, 1]), ("rest", "wave"))
     cost = summarise([profile(990, {0: 580, 1: 280})] * 2, engine_counts)
     firmware = SimpleNamespace(sha256="2" * 64, text_bytes=1, rodata_bytes=2, data_bytes=3, bss_bytes=4)
-    entry = metrics.model_metrics(model, quality, cost)
-    return metrics.document("spike", "1.0", 512, firmware, [entry])
+    dataset = SimpleNamespace(name="d/test", description="d: made up")
+    evaluation = Evaluation(model, dataset, quality, cost, WallClock(0.5, (0.01, 0.02)))
+    entry = metrics.model_metrics(evaluation)
+    return metrics.document(
+        engine="spike", engine_version="1.0", vlen_bits=512, link="socket", firmware=firmware, models=[entry]
+    )
 
 
 @pytest.mark.parametrize("engine_counts", [counts(1000, 1000), None], ids=["simulator", "board"])
@@ -123,3 +130,20 @@ def test_outputs_that_are_no_numbers_are_null_in_the_document(tmp_path):
     metrics.write(tmp_path / "metrics.json", content)
     assert json.loads((tmp_path / "metrics.json").read_text()) == content
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_document_is_read_back_from_its_folder(tmp_path):
+    content = document(np.eye(2), None)
+    metrics.write(tmp_path / "metrics.json", content)
+    assert metrics.read(tmp_path) == metrics.read(tmp_path / "metrics.json") == content
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no metrics in"), ("{", "is not JSON"), ("[]", "None is there"), ('{"schema": 9}', "9 is there")],
+)
+def test_what_is_no_document_is_refused_with_its_name(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(ReportError, match=said):
+        metrics.read(tmp_path)
