@@ -146,24 +146,24 @@ def cards(document: Mapping, model: Mapping, baseline: Mapping | None = None) ->
     share, lanes = vector_share(model), lane_utilisation(model)
     vectors = shown(mean_of(model["vector_instructions"]), "count")
 
-    def change(read, better: str) -> tuple[str, str]:
+    def change(read, better: str, points: bool = False) -> tuple[str, str]:
         old = read(baseline) if baseline else None
-        return _change(read(model), old, better)
+        return _change(read(model), old, better, points)
 
     return [
-        Card("Accuracy", shown(model["accuracy"], "share"), host, *change(lambda m: m["accuracy"], "higher")),
+        Card("Accuracy", shown(model["accuracy"], "share"), host, *change(lambda m: m["accuracy"], "higher", True)),
         Card(
             "Instructions an inference",
             shown(model["instructions"]["mean"], "count"),
             f"{shown(runtime_instructions(model), 'count')} in the runtime",
             *change(lambda m: m["instructions"]["mean"], "lower"),
         ),
-        Card("Vector share", shown(share, "share"), f"{vectors} instructions", *change(vector_share, "higher")),
+        Card("Vector share", shown(share, "share"), f"{vectors} instructions", *change(vector_share, "higher", True)),
         Card(
             "Lane utilisation",
             shown(lanes, "share"),
             "active lanes over lanes there" if lanes is not None else "the engine does not tell vl",
-            *change(lane_utilisation, "higher"),
+            *change(lane_utilisation, "higher", True),
         ),
         Card(
             "Memory peak",
@@ -181,14 +181,16 @@ def cards(document: Mapping, model: Mapping, baseline: Mapping | None = None) ->
     ]
 
 
-def _change(new: float | None, old: float | None, better: str) -> tuple[str, str]:
+def _change(new: float | None, old: float | None, better: str, points: bool) -> tuple[str, str]:
+    """The change as text and its verdict. Shares change by points: 3 % of 50 % would be read as 53 %."""
     if new is None or old is None:
         return "", ""
     if new == old:
-        return "as in the baseline", "same"
+        return "unchanged", "same"
     verdict = "better" if (new > old) == (better == "higher") else "worse"
-    text = f"{(new / old - 1) * 100:+.2f} %" if old else "from 0"
-    return f"{text} ({verdict})", verdict
+    if points or not old:
+        return f"{(new - old) * 100:+.2f} points ({verdict})", verdict
+    return f"{(new / old - 1) * 100:+.2f} % ({verdict})", verdict
 
 
 def find_same(model: Mapping, document: Mapping | None) -> Mapping | None:

@@ -120,9 +120,7 @@ def _csv_lines(figure: Figure) -> list[tuple]:
 
 
 def _sections(run: Run, baseline: Mapping | None) -> tuple[list[Figure], list[dict[str, Any]]]:
-    sections = [
-        {**_section(run.document, each.model, baseline), "title": each.label} for each in configurations([run])
-    ]
+    sections = [{**_section(run.document, each.model, baseline), "title": each.label} for each in configurations([run])]
     return comparison_figures([run]) if sections else [], sections
 
 
