@@ -92,6 +92,27 @@ class PerformanceLibrary:
             raise AssertionError(f"The simulator counts more than the device by {sorted(differences)} instructions.")
         logger.info(f"The simulator counts {differences.pop()} instructions more than the device in each inference.")
 
+    @keyword(tags=("performance", "assertion"))
+    def counts_should_add_up(self, evaluation: session.Evaluation) -> None:
+        """Fails unless the dispatches and the runtime's own share are exactly the inference.
+
+        Two independent counts are compared, for each dispatch and for what is outside of them: the instructions
+        between the firmware's marks, and the executions of each opcode.
+
+        Example:
+        | Counts Should Add Up | ${evaluation} |
+        """
+        cost = evaluation.performance
+        wrong = cost.disagreements()
+        if cost.runtime_instructions < 0:
+            wrong.append(f"the dispatches have {-cost.runtime_instructions:,.2f} instructions more than the inference")
+        if wrong:
+            raise AssertionError("The counts do not add up:\n" + "\n".join(wrong))
+        logger.info(
+            f"{len(cost.dispatches)} dispatches and {cost.runtime_instructions:,.2f} instructions of the runtime are "
+            f"the inference's {self.get_instructions_per_inference(evaluation):,.2f} instructions."
+        )
+
     @keyword(tags=("performance",))
     def record_metrics(self, evaluation: session.Evaluation) -> None:
         """Adds the evaluation to ``metrics.json`` in Robot's output folder and logs its report: cards, plots, tables.

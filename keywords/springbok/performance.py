@@ -9,12 +9,16 @@ and the firmware's are kept beside them as ``device_instructions``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from springbok.engines.base import Counts
 from springbok.errors import EngineError
 from springbok.protocol import Profile
+
+# Means of whole numbers, added up in floating point, differ by less.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,29 @@ class Performance:
         if self.kernel_instructions is None:
             return None
         return tuple(total - kernel for total, kernel in zip(self.instructions, self.kernel_instructions, strict=True))
+
+    @property
+    def runtime_instructions(self) -> float:
+        """Instructions of an inference outside of all dispatches: the VM and its runtime."""
+        whole = math.fsum(self.instructions) / len(self.instructions)
+        return whole - math.fsum(dispatch.instructions for dispatch in self.dispatches)
+
+    def disagreements(self) -> list[str]:
+        """Compare two independent counts: of instructions between marks, and of executions by opcode.
+
+        Empty when each dispatch, and what is outside of them, has the same number by both. An engine that counts
+        no opcodes has nothing to compare.
+        """
+        if self.opcodes is None:
+            return []
+        pairs = [(each.name, each.instructions, math.fsum(each.opcodes.values())) for each in self.dispatches]
+        rest = math.fsum(self.opcodes.values()) - math.fsum(opcodes for _, _, opcodes in pairs)
+        pairs.append(("outside of dispatches", self.runtime_instructions, rest))
+        return [
+            f"{name}: {instructions:,.2f} instructions between the marks, {opcodes:,.2f} by opcode"
+            for name, instructions, opcodes in pairs
+            if abs(instructions - opcodes) > _ROUNDING
+        ]
 
 
 def summarise(profiles: Sequence[Profile], counts: Counts | None) -> Performance:

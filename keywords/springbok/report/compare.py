@@ -165,7 +165,7 @@ def _vector_classes(found: Sequence[Configuration]) -> Figure:
 
 
 def _memory(found: Sequence[Configuration]) -> Figure:
-    parts = (("memory", "memory peak", "memory_peak_bytes"), ("module", "module (VMFB)", "vmfb_bytes"))
+    parts = (("memory", "memory peak", "memory_peak_bytes"), ("module", "module", "vmfb_bytes"))
     rows = tuple(
         {"configuration": each.label, **{key: each.model[source] for key, _, source in parts}} for each in found
     )

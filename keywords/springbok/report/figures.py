@@ -20,7 +20,7 @@ from springbok.report import charts
 UNKNOWN = "unknown"
 RUNTIME = "runtime (VM)"
 TOP = 10
-MOST_BARS = 20
+MOST_BARS = 15
 MOST_CLASSES = 30
 BINS = 12
 # A dispatch of a vector build ran scalar when fewer than this share of its instructions are vector work.
