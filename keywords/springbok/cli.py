@@ -101,9 +101,10 @@ def choose_engine(name: str) -> str:
 
 
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
-    """Run Robot Framework in a process of its own; the metrics of an earlier run never pass for this one's."""
+    """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
     results.mkdir(parents=True, exist_ok=True)
-    (results / "metrics.json").unlink(missing_ok=True)
+    for name in ("metrics.json", "metrics.csv", "report.md"):
+        (results / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
     command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
     command += ["--variable", f"ENGINE:{engine}"]

@@ -466,10 +466,10 @@ PROBE = """<script>
 window.problems = [];
 window.addEventListener("error", (event) => problems.push(String(event.message)));
 window.addEventListener("securitypolicyviolation", (event) => problems.push(event.violatedDirective));
-// Texts of a plot that lie on each other, or outside of it; of turned texts only the boxes around them are known.
+// Texts of a plot that lie on each other, or outside of it; of slanted texts only the boxes around them are known.
 const overlapping = (plot) => {
   const texts = [...plot.querySelectorAll("text")].filter(
-    (text) => text.textContent.trim() && !(text.getAttribute("transform") || "").includes("rotate"));
+    (text) => text.textContent.trim() && !(text.getAttribute("transform") || "").includes("rotate(320)"));
   const boxes = texts.map((text) => text.getBoundingClientRect());
   const around = plot.getBoundingClientRect();
   const found = [];

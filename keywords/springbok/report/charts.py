@@ -141,7 +141,7 @@ def matrix(rows: Rows, row: str, column: str, value: str, titles: tuple[str, str
     number = {
         "text": {"field": value, "type": "quantitative"},
         "color": {
-            "condition": {"test": f"datum['{value}'] > {highest / 2}", "value": "white"},
+            "condition": {"test": f"datum['{value}'] > {highest * 0.8}", "value": "white"},
             "value": "currentColor",
         },
     }
