@@ -458,6 +458,8 @@ def roofline(model: Mapping) -> Figure:
     notes = []
     if points:
         notes.append("The roof is a scalar core's: an instruction moves at most 4 bytes or does at most 2 operations.")
+        if vector_share(model):
+            notes.append("Dispatches with vector instructions may lie above it.")
     if len(known) < len(rows):
         notes.append(
             f"Unknown for {len(rows) - len(known)} of {len(rows)} dispatches: what vector instructions compute and "
