@@ -39,6 +39,12 @@ _FLOAT = {
     **dict.fromkeys(("fadd.s", "fsub.s", "fmul.s", "fdiv.s", "fsqrt.s", "fmin.s", "fmax.s"), 1),
     **dict.fromkeys(("fmadd.s", "fmsub.s", "fnmadd.s", "fnmsub.s"), 2),
 }
+# Vector instructions that compute on floats, reductions among them; a fused multiply-add is two operations again.
+_VECTOR_FLOAT = re.compile(
+    r"vf(?:(?P<fused>w?n?m(?:acc|sac|add|sub))|w?(?:add|sub|mul)|rsub|r?div|sqrt|min|max|w?red\w+)\."
+)
+_WHOLE = re.compile(r"v[ls](\d)r")
+_WIDTH = re.compile(r"(?<!i)e(\d+)(?:ff)?\.v$")
 
 
 def opcode_class(name: str) -> str:
@@ -61,17 +67,45 @@ def by_class(opcodes: Mapping[str, float] | None) -> dict[str, float] | None:
     return sums
 
 
-def scalar_work(opcodes: Mapping[str, float] | None) -> dict[str, float] | None:
-    """Return float operations and bytes loaded and stored; None where vector instructions were executed.
+def work(
+    opcodes: Mapping[str, float] | None, elements: Mapping[str, float] | None = None, vlen_bits: int = 0
+) -> dict[str, float] | None:
+    """Return float operations, and bytes loaded and stored; None where it can't be told.
 
-    How much a vector instruction computes or moves depends on ``vl`` at that moment, which opcode counts don't tell.
+    ``elements`` is how many each vector opcode worked on, in all its executions (masked-off ones too). What vector
+    instructions compute and move can't be told without it, nor what indexed loads and stores move, whose names
+    have the width of the index and not of the data.
 
-    >>> scalar_work({"flw": 2, "fmadd.s": 3, "fsw": 1})
+    >>> work({"flw": 2, "fmadd.s": 3, "fsw": 1})
     {'float_operations': 6, 'bytes_loaded': 8, 'bytes_stored': 4}
+    >>> work({"vle32.v": 1, "vfmacc.vf": 2}, {"vle32.v": 10, "vfmacc.vf": 20})
+    {'float_operations': 40, 'bytes_loaded': 40, 'bytes_stored': 0}
     """
-    if opcodes is None or any(opcode_class(name) in VECTOR_WORK for name in opcodes):
+    if opcodes is None:
         return None
-    return {
-        key: sum(each.get(name, 0) * count for name, count in opcodes.items())
-        for key, each in (("float_operations", _FLOAT), ("bytes_loaded", _LOADED), ("bytes_stored", _STORED))
-    }
+    sums: dict[str, float] = {"float_operations": 0, "bytes_loaded": 0, "bytes_stored": 0}
+    for name, count in opcodes.items():
+        kind = opcode_class(name)
+        if kind == "scalar":
+            for key, each in zip(sums, (_FLOAT, _LOADED, _STORED), strict=True):
+                sums[key] += each.get(name, 0) * count
+        elif kind in VECTOR_WORK and not elements:
+            return None
+        elif kind in ("vector_load", "vector_store"):
+            moved = _moved(name, count, elements.get(name, 0), vlen_bits)
+            if moved is None:
+                return None
+            sums["bytes_loaded" if kind == "vector_load" else "bytes_stored"] += moved
+        elif operations := _VECTOR_FLOAT.match(name):
+            sums["float_operations"] += elements.get(name, 0) * (2 if operations["fused"] else 1)
+    return sums
+
+
+def _moved(name: str, executions: float, elements: float, vlen_bits: int) -> float | None:
+    """Bytes that a vector load or store moved; None when its name does not tell."""
+    if registers := _WHOLE.match(name):
+        return executions * int(registers[1]) * (vlen_bits // 8)
+    if name in ("vlm.v", "vsm.v"):  # their elements are bytes
+        return elements
+    width = _WIDTH.search(name)
+    return elements * (int(width[1]) // 8) if width else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from springbok.errors import ReportError
-from springbok.instruction_mix import by_class, scalar_work
+from springbok.instruction_mix import by_class
 from springbok.performance import exact_mean
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
@@ -68,7 +68,7 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
                 "instructions": dispatch.instructions,
                 "vector_instructions": dispatch.vector_instructions,
                 "lanes": _lanes(dispatch.lanes),
-                "work": scalar_work(dispatch.opcodes),
+                "work": dispatch.work,
                 "opcode_classes": by_class(dispatch.opcodes),
                 "opcodes": dispatch.opcodes,
             }

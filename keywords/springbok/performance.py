@@ -13,8 +13,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from springbok.engines.base import Counts
+from springbok.engines.base import Counts, Lanes
 from springbok.errors import EngineError
+from springbok.instruction_mix import work
 from springbok.protocol import Profile
 
 # Means of whole numbers, added up in floating point, differ by less.
@@ -26,7 +27,8 @@ class DispatchCost:
     """One dispatch (a kernel that the compiler made), per inference: means over all measured inferences.
 
     ``vector_instructions`` is None where the engine can't tell. ``lanes`` are the vector lanes that its vector
-    instructions used and the lanes that were there (``vl`` and ``VLMAX`` of each execution, added up).
+    instructions used and the lanes that were there (``vl`` and ``VLMAX`` of each execution, added up); ``work`` is
+    what it computed and moved (see `instruction_mix.work`).
     """
 
     ordinal: int
@@ -36,6 +38,7 @@ class DispatchCost:
     vector_instructions: float | None
     opcodes: dict[str, float] | None
     lanes: tuple[float, float] | None = None
+    work: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Performance:
         ]
 
 
-def summarise(profiles: Sequence[Profile], counts: Counts | None) -> Performance:
+def summarise(profiles: Sequence[Profile], counts: Counts | None, vlen_bits: int = 0) -> Performance:
     """Make one Performance of a device's profile after each inference and an engine's counts over all of them.
 
     Raises EngineError when the two disagree on how many inferences there were.
@@ -121,10 +124,11 @@ def summarise(profiles: Sequence[Profile], counts: Counts | None) -> Performance
         vector_instructions=tuple(inference.vector_instructions for inference in counts.inferences),
         kernel_instructions=tuple(inference.kernel_instructions for inference in counts.inferences),
         opcodes=_per_inference(counts.opcodes, len(profiles)),
-        dispatches=_engine_dispatches(profiles, counts),
+        dispatches=_engine_dispatches(profiles, counts, vlen_bits),
         load_instructions=last.load_instructions,
         memory_peak_bytes=last.memory_peak_bytes,
         stack_peak_bytes=last.stack_peak_bytes,
+        lanes=_mean_lanes(counts.lanes, len(profiles)),
     )
 
 
@@ -149,7 +153,7 @@ def _device_dispatches(profiles: Sequence[Profile]) -> tuple[DispatchCost, ...]:
     )
 
 
-def _engine_dispatches(profiles: Sequence[Profile], counts: Counts) -> tuple[DispatchCost, ...]:
+def _engine_dispatches(profiles: Sequence[Profile], counts: Counts, vlen_bits: int) -> tuple[DispatchCost, ...]:
     names = {record.ordinal: record.name for profile in profiles for record in profile.dispatches}
     count = len(profiles)
     return tuple(
@@ -160,9 +164,17 @@ def _engine_dispatches(profiles: Sequence[Profile], counts: Counts) -> tuple[Dis
             exact_mean(dispatch.instructions, count),
             exact_mean(dispatch.vector_instructions, count),
             _per_inference(dispatch.opcodes, count),
+            _mean_lanes(dispatch.lanes, count),
+            work(_per_inference(dispatch.opcodes, count), _per_inference(dispatch.lanes.used, count), vlen_bits),
         )
         for ordinal, dispatch in sorted(counts.dispatches.items())
     )
+
+
+def _mean_lanes(lanes: Lanes, inferences: int) -> tuple[float, float] | None:
+    """Lanes used and there, an inference; None where no vector instruction met a known configuration."""
+    there = sum(lanes.there.values())
+    return (exact_mean(sum(lanes.used.values()), inferences), exact_mean(there, inferences)) if there else None
 
 
 def _per_inference(totals: dict[str, int], inferences: int) -> dict[str, float]:

@@ -213,7 +213,7 @@ class Session:
             profiles.append(self.link.profile())
             if progress:
                 progress(number + 1, count)
-        performance = summarise(profiles, self._take_counts())
+        performance = summarise(profiles, self._take_counts(), self.chip.vlen_bits)
         quality = Quality(
             np.stack(outputs),
             host_outputs[:count].reshape(count, -1),

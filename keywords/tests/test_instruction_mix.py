@@ -6,7 +6,7 @@ import random
 import pytest
 
 from springbok.engines.opcodes import UNKNOWN, Kind, opcode_kind, opcode_name
-from springbok.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class, scalar_work
+from springbok.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class, work
 
 VECTOR_MAJORS = (0x57, 0x07, 0x27)
 
@@ -57,12 +57,28 @@ def test_classes_add_up_to_all_executions():
     assert by_class(None) is None
 
 
-def test_work_is_unknown_where_vectors_were_executed():
-    assert scalar_work({"lb": 3, "fadd.s": 2, "sh": 1}) == {
+def test_work_is_unknown_where_nobody_counted_elements():
+    assert work({"lb": 3, "fadd.s": 2, "sh": 1}) == {
         "float_operations": 2,
         "bytes_loaded": 3,
         "bytes_stored": 2,
     }
-    assert scalar_work({"flw": 1, "vadd.vv": 1}) is None
-    assert scalar_work({"flw": 1, "vsetvli": 1}) is not None
-    assert scalar_work(None) is None
+    assert work({"flw": 1, "vadd.vv": 1}) is None
+    assert work({"flw": 1, "vsetvli": 1}) is not None
+    assert work(None) is None
+
+
+def test_work_of_vectors_follows_their_elements():
+    opcodes = {"fmadd.s": 1, "vle32.v": 1, "vlseg2e8.v": 1, "vs2r.v": 3, "vsm.v": 1, "vfmacc.vf": 2, "vfredosum.vs": 1}
+    opcodes |= {"vfsgnj.vv": 5, "vfmv.f.s": 5, "vfmax.vv": 1, "vsetvli": 4}
+    elements = {"vle32.v": 10, "vlseg2e8.v": 8, "vs2r.v": 96, "vsm.v": 2, "vfmacc.vf": 20, "vfredosum.vs": 4}
+    elements |= {"vfsgnj.vv": 50, "vfmv.f.s": 5, "vfmax.vv": 7}
+    assert work(opcodes, elements, 512) == {
+        "float_operations": 2 + 2 * 20 + 4 + 7,
+        "bytes_loaded": 4 * 10 + 8,
+        "bytes_stored": 3 * 2 * 64 + 2,
+    }
+
+
+def test_indexed_loads_do_not_tell_the_width_of_their_data():
+    assert work({"vluxei8.v": 1}, {"vluxei8.v": 10}, 512) is None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from springbok import metrics
+from springbok.engines.base import Lanes
 from springbok.errors import EngineError, ReportError
 from springbok.performance import summarise
 from springbok.quality import Quality
@@ -39,12 +40,14 @@ def counts(*inferences):
             for count in inferences
         ],
         opcodes={"addi": total // 2, "vadd.vv": total // 2},
+        lanes=Lanes({"vadd.vv": total * 4}, {"vadd.vv": total * 8}),
         dispatches={
             ordinal: SimpleNamespace(
                 calls=len(inferences),
                 instructions=total * share // 10,
                 vector_instructions=total * share // 20,
                 opcodes={"addi": total * share // 20, "vadd.vv": total * share // 20},
+                lanes=Lanes({"vadd.vv": total * share // 5}, {"vadd.vv": total * share // 2}),
             )
             for ordinal, share in ((0, 6), (1, 3))
         },
@@ -61,6 +64,25 @@ def test_with_a_simulator_its_counts_are_taken():
         ("main_dispatch_0", 600, 300),
         ("main_dispatch_1", 300, 150),
     ]
+
+
+def test_lanes_and_work_are_per_inference():
+    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, counts(1000, 1000))
+    assert cost.lanes == (4000, 8000)
+    assert cost.dispatches[0].lanes == (1200, 3000)
+    assert cost.dispatches[0].work == {"float_operations": 0, "bytes_loaded": 0, "bytes_stored": 0}
+
+
+def test_two_counts_that_differ_are_named():
+    good = summarise([profile(990, {})], counts(1000))
+    assert good.disagreements() == []
+    assert good.runtime_instructions == 100
+    wrong = counts(1000)
+    wrong.dispatches[0].instructions += 1
+    (first, second) = summarise([profile(990, {0: 580})], wrong).disagreements()
+    assert first == "main_dispatch_0: 601.00 instructions between the marks, 600.00 by opcode"
+    assert second == "outside of dispatches: 99.00 instructions between the marks, 100.00 by opcode"
+    assert summarise([profile(990, {})], None).disagreements() == []
 
 
 def test_on_a_board_the_device_counts_and_nothing_is_invented():

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from springbok import cli, metrics, report
-from springbok.instruction_mix import by_class, scalar_work
+from springbok.instruction_mix import by_class, work
 from springbok.report import charts, page
 from springbok.report.figures import RUNTIME, cards, figures, lane_utilisation
 
@@ -31,15 +31,15 @@ CLASSES = ["rest", "wave", "swing"]
 def make_dispatch(number, scale, vectors):
     opcodes = {name: count * scale for name, count in {**SCALAR_OPCODES, **(VECTOR_OPCODES if vectors else {})}.items()}
     classes = by_class(opcodes)
-    work = sum(count for name, count in classes.items() if name.startswith("vector"))
+    vector_instructions = sum(count for name, count in classes.items() if name.startswith("vector"))
     return {
         "name": f"main_dispatch_{number}_conv_{scale}x8_f32",
         "layer": f"conv_{number}",
         "calls": 1,
         "instructions": sum(opcodes.values()),
-        "vector_instructions": work,
+        "vector_instructions": vector_instructions,
         "lanes": None,
-        "work": scalar_work(opcodes),
+        "work": work(opcodes),
         "opcode_classes": classes,
         "opcodes": opcodes,
     }
@@ -275,11 +275,11 @@ def test_every_plot_has_titles_on_both_axes(shown):
 
 def test_vset_is_no_vector_work(model):
     classes = next(figure for figure in figures(model) if figure.key == "classes")
-    work = {row["class"]: row["instructions"] for row in classes.rows}
-    assert work["vset"] == model["opcodes"]["vsetvli"]
-    vectors = sum(count for name, count in work.items() if name.startswith("vector"))
+    found = {row["class"]: row["instructions"] for row in classes.rows}
+    assert found["vset"] == model["opcodes"]["vsetvli"]
+    vectors = sum(count for name, count in found.items() if name.startswith("vector"))
     assert vectors == model["vector_instructions"]["mean"]
-    assert sum(work.values()) == model["instructions"]["mean"]
+    assert sum(found.values()) == model["instructions"]["mean"]
 
 
 def test_a_dispatch_that_ran_scalar_in_a_vector_build_is_named(model):

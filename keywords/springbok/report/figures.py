@@ -463,7 +463,7 @@ def roofline(model: Mapping) -> Figure:
     if len(known) < len(rows):
         notes.append(
             f"Unknown for {len(rows) - len(known)} of {len(rows)} dispatches: what vector instructions compute and "
-            "move depends on vl, which opcode counts don't tell."
+            "move depends on vl, which is not known for all of them."
         )
     if len(points) < len(known):
         notes.append("Dispatches without float operations have no place in the plot.")
