@@ -22,7 +22,7 @@ RUNTIME = "runtime (VM)"
 TOP = 10
 MOST_BARS = 15
 MOST_CLASSES = 30
-BINS = 12
+BINS = 8
 # A dispatch of a vector build ran scalar when fewer than this share of its instructions are vector work.
 SCALAR_BELOW = 0.01
 
@@ -162,7 +162,7 @@ def cards(document: Mapping, model: Mapping, baseline: Mapping | None = None) ->
         Card(
             "Lane utilisation",
             shown(lanes, "share"),
-            "active lanes over lanes there" if lanes is not None else "the engine does not tell vl",
+            _lanes_note(model, lanes),
             *change(lane_utilisation, "higher", True),
         ),
         Card(
@@ -179,6 +179,12 @@ def cards(document: Mapping, model: Mapping, baseline: Mapping | None = None) ->
         ),
         Card("Largest error", shown(model["max_abs_error"], "error"), "of an output, against the host"),
     ]
+
+
+def _lanes_note(model: Mapping, lanes: float | None) -> str:
+    if lanes is not None:
+        return "active lanes over lanes there"
+    return "no vectors were used" if mean_of(model["vector_instructions"]) == 0 else "the engine does not tell vl"
 
 
 def _change(new: float | None, old: float | None, better: str, points: bool) -> tuple[str, str]:
