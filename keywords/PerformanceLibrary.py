@@ -7,7 +7,7 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
-from springbok import metrics, session
+from springbok import metrics, report, session
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -92,48 +92,53 @@ class PerformanceLibrary:
             raise AssertionError(f"The simulator counts more than the device by {sorted(differences)} instructions.")
         logger.info(f"The simulator counts {differences.pop()} instructions more than the device in each inference.")
 
+    @keyword(tags=("performance", "assertion"))
+    def counts_should_add_up(self, evaluation: session.Evaluation) -> None:
+        """Fails unless the dispatches and the runtime's own share are exactly the inference.
+
+        Two independent counts are compared, for each dispatch and for what is outside of them: the instructions
+        between the firmware's marks, and the executions of each opcode.
+
+        Example:
+        | Counts Should Add Up | ${evaluation} |
+        """
+        cost = evaluation.performance
+        wrong = cost.disagreements()
+        if cost.runtime_instructions < 0:
+            wrong.append(f"the dispatches have {-cost.runtime_instructions:,.2f} instructions more than the inference")
+        if wrong:
+            raise AssertionError("The counts do not add up:\n" + "\n".join(wrong))
+        logger.info(
+            f"{len(cost.dispatches)} dispatches and {cost.runtime_instructions:,.2f} instructions of the runtime are "
+            f"the inference's {self.get_instructions_per_inference(evaluation):,.2f} instructions."
+        )
+
     @keyword(tags=("performance",))
     def record_metrics(self, evaluation: session.Evaluation) -> None:
-        """Adds the evaluation to ``metrics.json`` in Robot's output folder and logs its cost.
+        """Adds the evaluation to ``metrics.json`` in Robot's output folder and logs its report: cards, plots, tables.
 
-        A second evaluation of the same model, variant and data set replaces the first.
+        A second evaluation of the same model, variant and data set replaces the first. All that were recorded
+        stand as a table at the top of the log. With a variable ``${BASELINE}``, the path of an earlier
+        ``metrics.json``, the cards show the change.
 
         Example:
         | Record Metrics | ${evaluation} |
         """
         model = evaluation.model
-        entry = metrics.model_metrics(model, evaluation.quality, evaluation.performance)
+        entry = metrics.model_metrics(evaluation)
         self._models[(model.name, model.variant, evaluation.dataset.name)] = entry
         shared = session.current
         document = metrics.document(
             engine=shared.engine.name if shared.engine else "serial",
             engine_version=shared.engine.version if shared.engine else None,
             vlen_bits=shared.chip.vlen_bits,
+            link=shared.link_kind,
             firmware=shared.firmware,
             models=list(self._models.values()),
         )
-        path = Path(BuiltIn().get_variable_value("${OUTPUT DIR}", default=".")) / "metrics.json"
+        robot = BuiltIn()
+        path = Path(robot.get_variable_value("${OUTPUT DIR}", default=".")) / "metrics.json"
         metrics.write(path, document)
-        logger.info(_cost_table(entry))
-
-
-def _cost_table(entry: dict) -> str:
-    vectors = entry["vector_instructions"]["mean"]
-    outside = entry["outside_kernels"]["mean"]
-    lines = [
-        f"{entry['name']} ({entry['variant']}): instructions an inference {entry['instructions']['mean']:,.0f}"
-        f" (vector {_number(vectors)}, outside the kernels {_number(outside)})",
-        f"{'instructions':>14}  {'vector':>14}  dispatch",
-    ]
-    for dispatch in entry["dispatches"]:
-        layer = f"  [{dispatch['layer']}]" if dispatch["layer"] else ""
-        vectors = _number(dispatch["vector_instructions"])
-        lines.append(f"{dispatch['instructions']:>14,.0f}  {vectors:>14}  {dispatch['name']}{layer}")
-    if entry["opcodes"]:
-        lines.append(f"{'executed':>14}  opcode (the ten most used)")
-        lines += [f"{count:>14,.0f}  {name}" for name, count in list(entry["opcodes"].items())[:10]]
-    return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.0f}"
+        baseline = robot.get_variable_value("${BASELINE}")
+        logger.info(report.log_message(document, entry, metrics.read(baseline) if baseline else None), html=True)
+        robot.set_suite_metadata("Performance", report.suite_summary(document), top=True)

@@ -7,6 +7,7 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from springbok import compiler, datasets, session
+from springbok.progress import progress
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -49,8 +50,11 @@ class QualityLibrary:
         | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
         """
         host_outputs = compiler.framework_outputs(model.source, dataset.inputs)[0]
-        session.current.load_model(model)
-        evaluation = session.current.evaluate(dataset, host_outputs, samples=samples)
+        title = f"{model.name} ({model.variant})"
+        session.current.load_model(model, progress=progress(f"Sending {title}, bytes"))
+        evaluation = session.current.evaluate(
+            dataset, host_outputs, samples=samples, progress=progress(f"Running {title}, samples")
+        )
         quality = evaluation.quality
         logger.info(
             f"{model.name} ({model.variant}) on {quality.samples} recordings of {dataset.name}:\n"

@@ -9,6 +9,7 @@ from robot.api.deco import keyword, library
 
 from springbok import session
 from springbok.compiler import CompiledModel
+from springbok.progress import progress
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -55,7 +56,7 @@ class RuntimeLibrary:
         | ${model}=  | Compile Model | gestures.h5 |
         | Load Model | ${model} |
         """
-        session.current.load_model(model)
+        session.current.load_model(model, progress=progress(f"Sending {model.name} ({model.variant}), bytes"))
         profile = session.current.link.profile()
         logger.info(
             f"{model.name} ({model.variant}): {model.vmfb_bytes} bytes sent, loaded with "

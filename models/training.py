@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from springbok.datasets import Dataset
+from springbok.progress import is_watched
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -62,7 +63,7 @@ def fit(model: keras.Model, inputs: np.ndarray, labels: np.ndarray, *, epochs: i
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    model.fit(inputs, labels, epochs=epochs, batch_size=batch, verbose=0)
+    model.fit(inputs, labels, epochs=epochs, batch_size=batch, verbose=int(is_watched()))
 
 
 def report_and_save(model: keras.Model, train: Dataset, test: Dataset, path: Path) -> None:

@@ -54,12 +54,23 @@ Should Count The Same Instructions On Every Run
     ${second}=    Evaluate Model    ${model}    ${RECORDINGS}
     Instruction Counts Should Be Equal    ${first}    ${second}
 
+Should Account For Every Instruction
+    [Template]    Counts Of Variant Should Add Up
+    vector
+    scalar
+
 Should Agree With The Core's Own Counter
     ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
     Device And Simulator Should Count The Same    ${evaluation}
 
 
 *** Keywords ***
+Counts Of Variant Should Add Up
+    [Documentation]    Dispatches and the runtime's own share are the whole inference, by two independent counts.
+    [Arguments]    ${variant}
+    ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    ${variant}
+    Counts Should Add Up    ${evaluation}
+
 Start Gestures
     [Documentation]    Boots the chip and loads the recordings.
     Start Bench

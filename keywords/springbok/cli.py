@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from springbok import metrics
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
 
@@ -44,9 +44,46 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     firmware = build_firmware()
     print(f"Firmware: {firmware.summary()}")
     results = Path(options.results)
+    if options.baseline:
+        metrics.read(options.baseline)  # a baseline that can't be read is said before the run, not after it
+        robot_options = ["--variable", f"BASELINE:{Path(options.baseline).resolve()}", *robot_options]
     status = run_robot(engine, suites, results, options.data, robot_options)
+    if (results / "metrics.json").exists():
+        write_reports(results, results, options.baseline)
     print_summary(results)
     return status
+
+
+def report(options: argparse.Namespace, robot_options: list[str]) -> int:
+    """``./bench report``: make the reports of results anew, beside them."""
+    del robot_options
+    for results in map(Path, options.results):
+        for path in write_reports(results, results if results.is_dir() else results.parent, options.baseline):
+            print(_shown(path))
+    return 0
+
+
+def compare(options: argparse.Namespace, robot_options: list[str]) -> int:
+    """``./bench compare``: several results side by side, as a page, as Markdown, and as a table here."""
+    del robot_options
+    from springbok import report as reports
+
+    runs = [reports.Run(label, metrics.read(path)) for label, path in _labelled(options.results)]
+    figure, paths = reports.write_comparison(runs, options.output)
+    _print_table(
+        [[column.title for column in figure.columns], *([c.shown(row) for c in figure.columns] for row in figure.rows)]
+    )
+    print(f"\n{figure.note}")
+    for path in paths:
+        print(_shown(path))
+    return 0
+
+
+def write_reports(results: Path, folder: Path, baseline: str | None) -> list[Path]:
+    """Write report.html, report.md and metrics.csv of results; only here is the plotting library loaded."""
+    from springbok import report as reports
+
+    return reports.write_reports(metrics.read(results), folder, metrics.read(baseline) if baseline else None)
 
 
 def choose_engine(name: str) -> str:
@@ -64,10 +101,12 @@ def choose_engine(name: str) -> str:
 
 
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
-    """Run Robot Framework in a process of its own; the metrics of an earlier run never pass for this one's."""
+    """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
     results.mkdir(parents=True, exist_ok=True)
-    (results / "metrics.json").unlink(missing_ok=True)
+    for name in ("metrics.json", "metrics.csv", "report.md"):
+        (results / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
+    command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
     command += ["--variable", f"ENGINE:{engine}"]
     if data:
         command += ["--variable", f"DATA:{Path(data).resolve()}"]
@@ -76,9 +115,9 @@ def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, 
 
 def print_summary(results: Path) -> None:
     """Print the short table of a run from its metrics.json, and where the log is."""
-    metrics = results / "metrics.json"
-    if metrics.exists():
-        document = json.loads(metrics.read_text())
+    file = results / "metrics.json"
+    if file.exists():
+        document = metrics.read(file)
         header = (
             "model",
             "variant",
@@ -91,16 +130,11 @@ def print_summary(results: Path) -> None:
             "dispatches",
         )
         rows = [header, *(_row(model) for model in document["models"])]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
         print()
-        for row in rows:
-            cells = [
-                cell.ljust(width) if column < 2 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            print("  ".join(cells).rstrip())
+        _print_table(rows, left=2)
         print(f"\nEngine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
-        print(f"Metrics: {_shown(metrics)}")
+        print(f"Metrics: {_shown(file)}, metrics.csv")
+        print(f"Report:  {_shown(results / 'report.html')}, report.md")
     print(f"Log:     {_shown(results / 'log.html')}")
 
 
@@ -167,6 +201,25 @@ def _row(model: dict) -> tuple[str, ...]:
     )
 
 
+def _print_table(rows: list, left: int = 1) -> None:
+    """Print rows of text in columns, the first ``left`` of them aligned to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _labelled(results: list[str]) -> list[tuple[str, Path]]:
+    """Name each result by its folder, or by its whole path where folders have the same name."""
+    paths = [Path(each) for each in results]
+    folders = [(path if path.is_dir() else path.parent).resolve() for path in paths]
+    names = [folder.name for folder in folders]
+    return [(name if names.count(name) == 1 else str(path), path) for name, path in zip(names, paths, strict=True)]
+
+
 def _shown(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -204,7 +257,22 @@ def _parser() -> argparse.ArgumentParser:
     runner.add_argument(
         "--results", metavar="FOLDER", default=str(RESULTS), help="where logs and metrics go (default: results)"
     )
+    runner.add_argument("--baseline", metavar="RESULT", help="earlier results; the log and the report show the change")
     runner.set_defaults(command=run)
+
+    reporter = commands.add_parser("report", help="write report.html, report.md and metrics.csv from results")
+    reporter.add_argument(
+        "results", nargs="*", metavar="RESULT", default=[str(RESULTS)], help="folders or metrics.json files"
+    )
+    reporter.add_argument("--baseline", metavar="RESULT", help="earlier results; the report shows the change")
+    reporter.set_defaults(command=report)
+
+    comparer = commands.add_parser("compare", help="put several results side by side")
+    comparer.add_argument("results", nargs="+", metavar="RESULT", help="folders or metrics.json files")
+    comparer.add_argument(
+        "--output", metavar="FOLDER", default=str(RESULTS), help="where compare.html goes (default: results)"
+    )
+    comparer.set_defaults(command=compare)
 
     tester = commands.add_parser("test", help="run all tests of this project")
     tester.add_argument("--data", metavar="PATH", help="archive of the Magic Wand data set")

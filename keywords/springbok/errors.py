@@ -33,6 +33,10 @@ class DatasetError(BenchError):
     """A data set is missing, broken, or not what its checksum promises."""
 
 
+class ReportError(BenchError):
+    """Results are missing or are not of the form that reports are made from."""
+
+
 class LinkError(BenchError):
     """The dialogue with the device failed: the port, the framing, or the order of the messages."""
 

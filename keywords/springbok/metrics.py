@@ -12,19 +12,23 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from springbok.compiler import CompiledModel
-from springbok.firmware import Firmware
-from springbok.performance import Performance, exact_mean
-from springbok.quality import Quality
+from springbok.errors import ReportError
+from springbok.instruction_mix import by_class
+from springbok.performance import exact_mean
+
+if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
+    from springbok.firmware import Firmware
+    from springbok.session import Evaluation
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("metrics.schema.json")
 
 
-def model_metrics(model: CompiledModel, quality: Quality, performance: Performance) -> dict[str, Any]:
+def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
     """Return the entry of ``models`` for one compiled model, judged and measured on one data set."""
+    model, quality, performance = evaluation.model, evaluation.quality, evaluation.performance
     instructions = performance.instructions
     return {
         "name": model.name,
@@ -34,17 +38,26 @@ def model_metrics(model: CompiledModel, quality: Quality, performance: Performan
         "vmfb_bytes": model.vmfb_bytes,
         "vmfb_sha256": model.vmfb_sha256,
         "compiler": {"version": model.compiler_version, "flags": list(model.flags)},
+        "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
+        "dataset": {"name": evaluation.dataset.name, "description": evaluation.dataset.description},
         "samples": quality.samples,
         "accuracy": quality.accuracy,
         "host_accuracy": quality.host_accuracy,
         "max_abs_error": quality.max_abs_error if math.isfinite(quality.max_abs_error) else None,
         "class_names": list(quality.class_names),
         "confusion": quality.confusion,
+        "per_sample": {
+            "label": quality.labels.tolist(),
+            "device": quality.predictions.tolist(),
+            "host": quality.host_outputs.argmax(axis=1).tolist(),
+            "instructions": list(instructions),
+        },
         "load_instructions": performance.load_instructions,
         "instructions": {"min": min(instructions), "mean": mean(instructions), "max": max(instructions)},
         "device_instructions": {"mean": mean(performance.device_instructions)},
         "vector_instructions": {"mean": mean(performance.vector_instructions)},
         "outside_kernels": {"mean": mean(performance.outside_kernels)},
+        "lanes": _lanes(performance.lanes),
         "memory_peak_bytes": performance.memory_peak_bytes,
         "stack_peak_bytes": performance.stack_peak_bytes,
         "dispatches": [
@@ -54,12 +67,25 @@ def model_metrics(model: CompiledModel, quality: Quality, performance: Performan
                 "calls": dispatch.calls,
                 "instructions": dispatch.instructions,
                 "vector_instructions": dispatch.vector_instructions,
+                "lanes": _lanes(dispatch.lanes),
+                "work": dispatch.work,
+                "opcode_classes": by_class(dispatch.opcodes),
                 "opcodes": dispatch.opcodes,
             }
             for dispatch in performance.dispatches
         ],
+        "opcode_classes": by_class(performance.opcodes),
         "opcodes": performance.opcodes,
+        "accesses_over_time": None,
+        "wall_clock": {
+            "upload_seconds": evaluation.wall_clock.upload_seconds,
+            "round_trip_seconds": list(evaluation.wall_clock.round_trip_seconds),
+        },
     }
+
+
+def _lanes(lanes: tuple[float, float] | None) -> dict[str, float] | None:
+    return {"active": lanes[0], "available": lanes[1]} if lanes else None
 
 
 def firmware_metrics(firmware: Firmware) -> dict[str, Any]:
@@ -74,7 +100,13 @@ def firmware_metrics(firmware: Firmware) -> dict[str, Any]:
 
 
 def document(
-    engine: str, engine_version: str | None, vlen_bits: int | None, firmware: Firmware | None, models: Sequence[dict]
+    *,
+    engine: str,
+    engine_version: str | None,
+    vlen_bits: int | None,
+    link: str | None,
+    firmware: Firmware | None,
+    models: Sequence[dict],
 ) -> dict[str, Any]:
     """Return the whole document. ``vlen_bits`` is what the chip says of itself; 0 is a chip without vectors."""
     return {
@@ -82,6 +114,7 @@ def document(
         "engine": engine,
         "engine_version": engine_version,
         "vlen_bits": vlen_bits,
+        "link": link,
         "firmware": firmware_metrics(firmware) if firmware else None,
         "models": list(models),
     }
@@ -93,6 +126,26 @@ def write(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a document: ``path`` is the file, or the folder of results that holds it. Raises ReportError."""
+    path = Path(path)
+    file = path / "metrics.json" if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(
+            f"There are no metrics in {path}: {error.strerror}: {file}. './bench run' writes them."
+        ) from error
+    except ValueError as error:
+        raise ReportError(f"{file} is not JSON: {error}. Give the metrics.json of a run, or its folder.") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION or "models" not in content:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise ReportError(
+            f"{file} is not the metrics of a run: schema {SCHEMA_VERSION} is wanted, but {found} is there."
+        )
+    return content
 
 
 def mean(values: Sequence[int] | None) -> float | None:

@@ -9,19 +9,26 @@ and the firmware's are kept beside them as ``device_instructions``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from springbok.engines.base import Counts
+from springbok.engines.base import Counts, Lanes
 from springbok.errors import EngineError
+from springbok.instruction_mix import work
 from springbok.protocol import Profile
+
+# Means of whole numbers, added up in floating point, differ by less.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
 class DispatchCost:
     """One dispatch (a kernel that the compiler made), per inference: means over all measured inferences.
 
-    ``vector_instructions`` is None where the engine can't tell.
+    ``vector_instructions`` is None where the engine can't tell. ``lanes`` are the vector lanes that its vector
+    instructions used and the lanes that were there (``vl`` and ``VLMAX`` of each execution, added up); ``work`` is
+    what it computed and moved (see `instruction_mix.work`).
     """
 
     ordinal: int
@@ -30,6 +37,8 @@ class DispatchCost:
     instructions: float
     vector_instructions: float | None
     opcodes: dict[str, float] | None
+    lanes: tuple[float, float] | None = None
+    work: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Performance:
     load_instructions: int
     memory_peak_bytes: int
     stack_peak_bytes: int
+    lanes: tuple[float, float] | None = None
 
     @property
     def outside_kernels(self) -> tuple[int, ...] | None:
@@ -58,8 +68,31 @@ class Performance:
             return None
         return tuple(total - kernel for total, kernel in zip(self.instructions, self.kernel_instructions, strict=True))
 
+    @property
+    def runtime_instructions(self) -> float:
+        """Instructions of an inference outside of all dispatches: the VM and its runtime."""
+        whole = math.fsum(self.instructions) / len(self.instructions)
+        return whole - math.fsum(dispatch.instructions for dispatch in self.dispatches)
 
-def summarise(profiles: Sequence[Profile], counts: Counts | None) -> Performance:
+    def disagreements(self) -> list[str]:
+        """Compare two independent counts: of instructions between marks, and of executions by opcode.
+
+        Empty when each dispatch, and what is outside of them, has the same number by both. An engine that counts
+        no opcodes has nothing to compare.
+        """
+        if self.opcodes is None:
+            return []
+        pairs = [(each.name, each.instructions, math.fsum(each.opcodes.values())) for each in self.dispatches]
+        rest = math.fsum(self.opcodes.values()) - math.fsum(opcodes for _, _, opcodes in pairs)
+        pairs.append(("outside of dispatches", self.runtime_instructions, rest))
+        return [
+            f"{name}: {instructions:,.2f} instructions between the marks, {opcodes:,.2f} by opcode"
+            for name, instructions, opcodes in pairs
+            if abs(instructions - opcodes) > _ROUNDING
+        ]
+
+
+def summarise(profiles: Sequence[Profile], counts: Counts | None, vlen_bits: int = 0) -> Performance:
     """Make one Performance of a device's profile after each inference and an engine's counts over all of them.
 
     Raises EngineError when the two disagree on how many inferences there were.
@@ -91,10 +124,11 @@ def summarise(profiles: Sequence[Profile], counts: Counts | None) -> Performance
         vector_instructions=tuple(inference.vector_instructions for inference in counts.inferences),
         kernel_instructions=tuple(inference.kernel_instructions for inference in counts.inferences),
         opcodes=_per_inference(counts.opcodes, len(profiles)),
-        dispatches=_engine_dispatches(profiles, counts),
+        dispatches=_engine_dispatches(profiles, counts, vlen_bits),
         load_instructions=last.load_instructions,
         memory_peak_bytes=last.memory_peak_bytes,
         stack_peak_bytes=last.stack_peak_bytes,
+        lanes=_mean_lanes(counts.lanes, len(profiles)),
     )
 
 
@@ -119,7 +153,7 @@ def _device_dispatches(profiles: Sequence[Profile]) -> tuple[DispatchCost, ...]:
     )
 
 
-def _engine_dispatches(profiles: Sequence[Profile], counts: Counts) -> tuple[DispatchCost, ...]:
+def _engine_dispatches(profiles: Sequence[Profile], counts: Counts, vlen_bits: int) -> tuple[DispatchCost, ...]:
     names = {record.ordinal: record.name for profile in profiles for record in profile.dispatches}
     count = len(profiles)
     return tuple(
@@ -130,9 +164,17 @@ def _engine_dispatches(profiles: Sequence[Profile], counts: Counts) -> tuple[Dis
             exact_mean(dispatch.instructions, count),
             exact_mean(dispatch.vector_instructions, count),
             _per_inference(dispatch.opcodes, count),
+            _mean_lanes(dispatch.lanes, count),
+            work(_per_inference(dispatch.opcodes, count), _per_inference(dispatch.lanes.used, count), vlen_bits),
         )
         for ordinal, dispatch in sorted(counts.dispatches.items())
     )
+
+
+def _mean_lanes(lanes: Lanes, inferences: int) -> tuple[float, float] | None:
+    """Lanes used and there, an inference; None where no vector instruction met a known configuration."""
+    there = sum(lanes.there.values())
+    return (exact_mean(sum(lanes.used.values()), inferences), exact_mean(there, inferences)) if there else None
 
 
 def _per_inference(totals: dict[str, int], inferences: int) -> dict[str, float]:

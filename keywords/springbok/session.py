@@ -31,6 +31,17 @@ TYPE_BYTES = 2  # of a message, beside its payload
 
 
 @dataclass(frozen=True)
+class WallClock:
+    """Seconds on this machine's clock: for information, never judged, because every run has others.
+
+    ``upload_seconds`` is sending, verifying and loading the module; a round trip is input, inference and output.
+    """
+
+    upload_seconds: float
+    round_trip_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A compiled model, judged and measured on one data set."""
 
@@ -38,6 +49,7 @@ class Evaluation:
     dataset: Dataset
     quality: Quality
     performance: Performance
+    wall_clock: WallClock
 
 
 class Session:
@@ -55,6 +67,7 @@ class Session:
         self.link: Link | None = None
         self.model: CompiledModel | None = None
         self._chip: ChipInfo | None = None
+        self._upload_seconds = 0.0
 
     # The chip
 
@@ -120,6 +133,16 @@ class Session:
         return self.link
 
     @property
+    def link_kind(self) -> str | None:
+        """What carries the UART: ``socket``, ``pty`` or ``serial port``; None without a link."""
+        if self.link is None:
+            return None
+        scheme, separator, _ = self.link.url.partition("://")
+        if separator:
+            return scheme
+        return "pty" if self.link.url.startswith("/dev/pts/") else "serial port"
+
+    @property
     def chip(self) -> ChipInfo:
         """What the firmware says of the chip and of itself."""
         self.need_link()
@@ -135,7 +158,9 @@ class Session:
             link.send_io_spec(IoSpec.from_tensors(model.inputs, model.outputs, model.entry, model.name))
         else:
             link.unload()  # the device would hold the module against the specification of the last one
+        started = time.monotonic()
         self.send_module(model.vmfb.read_bytes(), progress)
+        self._upload_seconds = time.monotonic() - started
         self.model = model
 
     def send_module(self, content: bytes, progress: Callable[[int, int], None] | None = None) -> None:
@@ -180,20 +205,22 @@ class Session:
             raise ModelError(f"{dataset.name} holds {len(dataset.labels)} recordings; {count} can't be taken of them.")
         (inputs,) = fit(model.name, model.inputs, dataset.inputs)
         self._take_counts()
-        outputs, profiles = [], []
+        outputs, profiles, round_trips = [], [], []
         for number in range(count):
+            started = time.monotonic()
             outputs.append(self.infer(inputs[number])[0].reshape(-1))
+            round_trips.append(time.monotonic() - started)
             profiles.append(self.link.profile())
             if progress:
                 progress(number + 1, count)
-        performance = summarise(profiles, self._take_counts())
+        performance = summarise(profiles, self._take_counts(), self.chip.vlen_bits)
         quality = Quality(
             np.stack(outputs),
             host_outputs[:count].reshape(count, -1),
             dataset.labels[:count],
             tuple(dataset.class_names),
         )
-        return Evaluation(model, dataset, quality, performance)
+        return Evaluation(model, dataset, quality, performance, WallClock(self._upload_seconds, tuple(round_trips)))
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None

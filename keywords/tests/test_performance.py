@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from springbok import metrics
-from springbok.errors import EngineError
+from springbok.engines.base import Lanes
+from springbok.errors import EngineError, ReportError
 from springbok.performance import summarise
 from springbok.quality import Quality
+from springbok.session import Evaluation, WallClock
+from springbok.tensors import TensorSpec
 
 
 def profile(instructions, dispatches):
@@ -37,12 +40,14 @@ def counts(*inferences):
             for count in inferences
         ],
         opcodes={"addi": total // 2, "vadd.vv": total // 2},
+        lanes=Lanes({"vadd.vv": total * 4}, {"vadd.vv": total * 8}),
         dispatches={
             ordinal: SimpleNamespace(
                 calls=len(inferences),
                 instructions=total * share // 10,
                 vector_instructions=total * share // 20,
                 opcodes={"addi": total * share // 20, "vadd.vv": total * share // 20},
+                lanes=Lanes({"vadd.vv": total * share // 5}, {"vadd.vv": total * share // 2}),
             )
             for ordinal, share in ((0, 6), (1, 3))
         },
@@ -59,6 +64,25 @@ def test_with_a_simulator_its_counts_are_taken():
         ("main_dispatch_0", 600, 300),
         ("main_dispatch_1", 300, 150),
     ]
+
+
+def test_lanes_and_work_are_per_inference():
+    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, counts(1000, 1000))
+    assert cost.lanes == (4000, 8000)
+    assert cost.dispatches[0].lanes == (1200, 3000)
+    assert cost.dispatches[0].work == {"float_operations": 0, "bytes_loaded": 0, "bytes_stored": 0}
+
+
+def test_two_counts_that_differ_are_named():
+    good = summarise([profile(990, {})], counts(1000))
+    assert good.disagreements() == []
+    assert good.runtime_instructions == 100
+    wrong = counts(1000)
+    wrong.dispatches[0].instructions += 1
+    (first, second) = summarise([profile(990, {0: 580})], wrong).disagreements()
+    assert first == "main_dispatch_0: 601.00 instructions between the marks, 600.00 by opcode"
+    assert second == "outside of dispatches: 99.00 instructions between the marks, 100.00 by opcode"
+    assert summarise([profile(990, {})], None).disagreements() == []
 
 
 def test_on_a_board_the_device_counts_and_nothing_is_invented():
@@ -89,13 +113,18 @@ def document(outputs, engine_counts):
         vmfb_sha256="1" * 64,
         compiler_version="3.13.0",
         flags=("--flag",),
+        inputs=(TensorSpec("motion", (1, 4), "float32"),),
         layers=lambda dispatch: ("conv_1", "relu_1") if dispatch == "main_dispatch_0" else (),
     )
     quality = Quality(np.array(outputs), np.eye(2), np.array([0, 1]), ("rest", "wave"))
     cost = summarise([profile(990, {0: 580, 1: 280})] * 2, engine_counts)
     firmware = SimpleNamespace(sha256="2" * 64, text_bytes=1, rodata_bytes=2, data_bytes=3, bss_bytes=4)
-    entry = metrics.model_metrics(model, quality, cost)
-    return metrics.document("spike", "1.0", 512, firmware, [entry])
+    dataset = SimpleNamespace(name="d/test", description="d: made up")
+    evaluation = Evaluation(model, dataset, quality, cost, WallClock(0.5, (0.01, 0.02)))
+    entry = metrics.model_metrics(evaluation)
+    return metrics.document(
+        engine="spike", engine_version="1.0", vlen_bits=512, link="socket", firmware=firmware, models=[entry]
+    )
 
 
 @pytest.mark.parametrize("engine_counts", [counts(1000, 1000), None], ids=["simulator", "board"])
@@ -123,3 +152,20 @@ def test_outputs_that_are_no_numbers_are_null_in_the_document(tmp_path):
     metrics.write(tmp_path / "metrics.json", content)
     assert json.loads((tmp_path / "metrics.json").read_text()) == content
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_document_is_read_back_from_its_folder(tmp_path):
+    content = document(np.eye(2), None)
+    metrics.write(tmp_path / "metrics.json", content)
+    assert metrics.read(tmp_path) == metrics.read(tmp_path / "metrics.json") == content
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no metrics in"), ("{", "is not JSON"), ("[]", "None is there"), ('{"schema": 9}', "9 is there")],
+)
+def test_what_is_no_document_is_refused_with_its_name(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(ReportError, match=said):
+        metrics.read(tmp_path)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports of runs: pages, Markdown, CSV and the HTML for Robot's log, all made from ``metrics.json`` alone.
+
+>>> from springbok import metrics, report
+>>> report.write_reports(metrics.read("results"), "results")            # doctest: +SKIP
+[PosixPath('results/report.html'), PosixPath('results/report.md'), PosixPath('results/metrics.csv')]
+"""
+
+from springbok.report.compare import Run, comparison_table
+from springbok.report.page import log_message, suite_summary, write_comparison, write_reports
+
+__all__ = ["Run", "comparison_table", "log_message", "suite_summary", "write_comparison", "write_reports"]

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations side by side: of one run, or of several (scalar and vector, models, engines, vector lengths)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from springbok.instruction_mix import VECTOR_WORK, by_class
+from springbok.report import charts
+from springbok.report.figures import (
+    RUNTIME,
+    TOP,
+    Column,
+    Figure,
+    lane_utilisation,
+    ratio,
+    runtime_instructions,
+    tidy,
+    title_of,
+    vector_share,
+)
+
+CLASS_COLOURS = dict(
+    zip(
+        (name.replace("_", " ") for name in VECTOR_WORK),
+        (charts.SKY, charts.BLUE, charts.GREEN, charts.VERMILLION, charts.PURPLE, charts.YELLOW),
+        strict=True,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's document and what to call it (its folder's name)."""
+
+    label: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One model of one run, with a label that tells it from all others of the comparison."""
+
+    label: str
+    run: Run
+    model: Mapping[str, Any]
+
+
+def configurations(runs: Sequence[Run]) -> list[Configuration]:
+    """Every model of every run; a label says no more than what differs."""
+    pairs = [(run, model) for run in runs for model in run.document["models"]]
+
+    def differs(value) -> bool:
+        return len({value(run, model) for run, model in pairs}) > 1
+
+    parts = [lambda run, model: title_of(model)]
+    for part, text in (
+        (lambda run, model: (model.get("dataset") or {}).get("name") or "", "{}"),
+        (lambda run, model: run.document["engine"], "{}"),
+        (lambda run, model: run.document["vlen_bits"], "VLEN {}"),
+        (lambda run, model: run.label, "{}"),
+    ):
+        if differs(part):
+            parts.append(lambda run, model, part=part, text=text: text.format(part(run, model)))
+    labels: dict[str, int] = {}
+    found = []
+    for run, model in pairs:
+        label = ", ".join(filter(None, (part(run, model) for part in parts)))
+        labels[label] = labels.get(label, 0) + 1
+        found.append(Configuration(label if labels[label] == 1 else f"{label} #{labels[label]}", run, model))
+    return found
+
+
+def comparison_figures(runs: Sequence[Run]) -> list[Figure]:
+    """The table with ratios, instructions, vector classes and memory overlaid; then each model's layers and opcodes."""
+    found = configurations(runs)
+    figures = [comparison_table(found), _vector_classes(found), _memory(found)]
+    for name, group in _by_model(found).items():
+        if 1 < len(group) <= len(charts.SERIES):
+            figures += [_layers(name, group), _top_opcodes(name, group)]
+    return figures
+
+
+def comparison_table(found: Sequence[Configuration]) -> Figure:
+    """A row a configuration, with ratios to the first one of the same model, or of all if each model is alone."""
+    groups = _by_model(found)
+    alone = all(len(group) == 1 for group in groups.values())
+    rows = []
+    for each in found:
+        model = each.model
+        reference = (found if alone else groups[model["name"]])[0].model
+        rows.append(
+            {
+                "configuration": each.label,
+                "accuracy": model["accuracy"],
+                "instructions": model["instructions"]["mean"],
+                "ratio": ratio(model["instructions"]["mean"], reference["instructions"]["mean"]),
+                "runtime": runtime_instructions(model),
+                "vector_share": vector_share(model),
+                "lanes": lane_utilisation(model),
+                "memory": model["memory_peak_bytes"],
+                "memory_ratio": ratio(model["memory_peak_bytes"], reference["memory_peak_bytes"]),
+                "module": model["vmfb_bytes"],
+                "error": model["max_abs_error"],
+            }
+        )
+    titles = ("configuration", "instructions an inference")
+    reference = found[0].label if alone and found else "the first configuration of the same model"
+    return Figure(
+        "comparison",
+        "Comparison",
+        (
+            Column("configuration", "configuration"),
+            Column("accuracy", "accuracy", "share"),
+            Column("instructions", "instructions an inference", "count"),
+            Column("ratio", "ratio", "ratio"),
+            Column("runtime", "of these in the runtime", "count"),
+            Column("vector_share", "vector share", "share"),
+            Column("lanes", "lane utilisation", "share"),
+            Column("memory", "memory peak (bytes)", "count"),
+            Column("memory_ratio", "ratio", "ratio"),
+            Column("module", "module (bytes)", "count"),
+            Column("error", "largest error", "error"),
+        ),
+        tuple(rows),
+        charts.bars(rows, "configuration", "instructions", titles) if rows else None,
+        f"Ratios are to {reference}.",
+    )
+
+
+def _by_model(found: Sequence[Configuration]) -> dict[str, list[Configuration]]:
+    groups: dict[str, list[Configuration]] = {}
+    for each in found:
+        groups.setdefault(each.model["name"], []).append(each)
+    return groups
+
+
+def _vector_classes(found: Sequence[Configuration]) -> Figure:
+    counted = [(each.label, by_class(each.model["opcodes"])) for each in found]
+    rows = tuple(
+        {"configuration": label, **{name: tidy(counts[name]) if counts else None for name in VECTOR_WORK}}
+        for label, counts in counted
+    )
+    bars = [
+        {"configuration": row["configuration"], "class": name.replace("_", " "), "instructions": row[name]}
+        for row in rows
+        for name in VECTOR_WORK
+        if row[name]
+    ]
+    titles = ("configuration", "vector instructions an inference")
+    chart = charts.bars(bars, "configuration", "instructions", titles, series="class", colours=CLASS_COLOURS)
+    return Figure(
+        "vector_classes",
+        "Vector instructions by class",
+        (
+            Column("configuration", "configuration"),
+            *(Column(name, name.replace("_", " "), "count") for name in VECTOR_WORK),
+        ),
+        rows,
+        chart if bars else None,
+        "vset* is no vector work and left out.",
+    )
+
+
+def _memory(found: Sequence[Configuration]) -> Figure:
+    parts = (("memory", "memory peak", "memory_peak_bytes"), ("module", "module", "vmfb_bytes"))
+    rows = tuple(
+        {"configuration": each.label, **{key: each.model[source] for key, _, source in parts}} for each in found
+    )
+    bars = [
+        {"configuration": row["configuration"], "part": title, "bytes": row[key]}
+        for row in rows
+        for key, title, _ in parts
+    ]
+    titles = ("configuration", "bytes")
+    return Figure(
+        "memory",
+        "Memory",
+        (
+            Column("configuration", "configuration"),
+            *(Column(key, f"{title} (bytes)", "count") for key, title, _ in parts),
+        ),
+        rows,
+        charts.bars(bars, "configuration", "bytes", titles, series="part", grouped=True) if bars else None,
+    )
+
+
+def _layers(name: str, group: Sequence[Configuration]) -> Figure:
+    """Layers are what configurations have in common: kernels are cut and named differently by each compilation."""
+    costs = []
+    for each in group:
+        sums: dict[str, float] = {}
+        for entry in each.model["dispatches"]:
+            layer = entry["layer"] or entry["name"]
+            sums[layer] = tidy(sums.get(layer, 0) + entry["instructions"])
+        costs.append({**sums, RUNTIME: runtime_instructions(each.model)})
+    layers = [layer for layer in dict.fromkeys(layer for each in costs for layer in each) if layer != RUNTIME]
+    title = f"{name}: instructions by layer"
+    unit = "instructions an inference"
+    return _overlaid(title, [*layers, RUNTIME], what="layer", unit=unit, group=group, costs=costs)
+
+
+def _top_opcodes(name: str, group: Sequence[Configuration]) -> Figure:
+    costs = [each.model["opcodes"] or {} for each in group]
+    names = dict.fromkeys(opcode for each in costs for opcode in list(each)[:TOP])
+    most = sorted(names, key=lambda opcode: -max(each.get(opcode, 0) for each in costs))[:TOP]
+    title = f"{name}: the ten most used opcodes"
+    return _overlaid(title, most, what="opcode", unit="executions an inference", group=group, costs=costs)
+
+
+def _overlaid(
+    title: str, names: Sequence[str], *, what: str, unit: str, group: Sequence[Configuration], costs: Sequence[Mapping]
+) -> Figure:
+    rows = []
+    for name in names:
+        row: dict[str, Any] = {what: name}
+        for number, each in enumerate(costs):
+            known = bool(each)
+            row[f"count {number}"] = each.get(name, 0) if known else None
+            if number:
+                row[f"ratio {number}"] = ratio(row[f"count {number}"], row["count 0"] or 0) if known else None
+        rows.append(row)
+    columns = [Column(what, what)]
+    for number, each in enumerate(group):
+        columns.append(Column(f"count {number}", f"{each.label}, {unit}", "count"))
+        if number:
+            columns.append(Column(f"ratio {number}", "ratio", "ratio"))
+    bars = [
+        {what: row[what], "configuration": each.label, "count": row[f"count {number}"]}
+        for row in rows
+        for number, each in enumerate(group)
+        if row[f"count {number}"] is not None
+    ]
+    chart = charts.bars(bars, what, "count", (what, unit), series="configuration", grouped=True) if bars else None
+    return Figure(what, title, tuple(columns), tuple(rows), chart, f"Ratios are to {group[0].label}.")

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Renders documents: HTML pages, Markdown, CSV, and HTML messages for Robot's log. It computes nothing."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from springbok.report import charts
+from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
+from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
+
+CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
+
+# Readable on white and on the dark page of Robot's log: an image does not know which one it is on.
+GREY_INK = "#808080"
+
+
+def write_reports(document: Mapping, folder: Path | str, baseline: Mapping | None = None) -> list[Path]:
+    """Write ``report.html``, ``report.md`` and ``metrics.csv`` of one run into ``folder``; return their paths."""
+    folder = Path(folder)
+    run = Run(folder.resolve().name, document)
+    return [
+        _write(folder / "report.html", run_page(run, baseline)),
+        _write(folder / "report.md", run_markdown(run, baseline)),
+        _write(folder / "metrics.csv", csv_text([run])),
+    ]
+
+
+def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, list[Path]]:
+    """Write ``compare.html``, ``compare.md`` and ``compare.csv`` of several runs into ``folder``.
+
+    Returns the table with the ratios, and the paths.
+    """
+    folder = Path(folder)
+    found = comparison_figures(runs)
+    page = _render("compare.html.j2", runs=runs, figures=_drawn(found))
+    return found[0], [
+        _write(folder / "compare.html", page),
+        _write(folder / "compare.md", _render("compare.md.j2", runs=runs, figures=found)),
+        _write(folder / "compare.csv", csv_text(runs)),
+    ]
+
+
+def run_page(run: Run, baseline: Mapping | None = None) -> str:
+    """The page of one run: summary first, then each configuration with its figures."""
+    overlaid, sections = _sections(run, baseline)
+    drawn = _drawn([*overlaid, *(figure for section in sections for figure in section["figures"])])
+    overlaid, rest = drawn[: len(overlaid)], drawn[len(overlaid) :]
+    for section in sections:
+        count = len(section["figures"])
+        section["figures"], rest = rest[:count], rest[count:]
+    return _render("report.html.j2", run=run, overlaid=overlaid, sections=sections)
+
+
+def run_markdown(run: Run, baseline: Mapping | None = None) -> str:
+    """The same for a pull request: tables only, the long ones folded."""
+    overlaid, sections = _sections(run, baseline)
+    return _render("report.md.j2", run=run, overlaid=overlaid, sections=sections)
+
+
+def log_message(document: Mapping, model: Mapping, baseline: Mapping | None = None) -> str:
+    """HTML of one configuration for a message in Robot's log: no scripts, styles of its own, safe to merge."""
+    section = _section(document, model, baseline)
+    return _render("log.html.j2", section={**section, "figures": _drawn(section["figures"])})
+
+
+def suite_summary(document: Mapping) -> str:
+    """The comparison's table and chart in Robot's own documentation format, for a suite's metadata.
+
+    That format takes no HTML but images: the chart is one, in a grey that light and dark pages both show.
+    """
+    figure = comparison_table(configurations([Run("", document)]))
+    chosen = [column for column in figure.columns if column.key not in ("runtime", "memory_ratio")]
+    lines = [[f"*{column.title}*" for column in chosen]]
+    lines += [[_robot_text(column.shown(row)) for column in chosen] for row in figure.rows]
+    (drawing,) = charts.render([figure.chart])
+    image = base64.b64encode(drawing.replace("currentColor", GREY_INK).encode()).decode()
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n[data:image/svg+xml;base64,{image}|Instructions an inference, by configuration]"
+
+
+def csv_text(runs: Sequence[Run]) -> str:
+    """Every number of every figure, one a line."""
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for run in runs:
+        for model in run.document["models"]:
+            place = (
+                run.label,
+                run.document["engine"],
+                run.document["vlen_bits"],
+                model["name"],
+                model["variant"],
+                (model.get("dataset") or {}).get("name"),
+            )
+            summary = comparison_table(configurations([Run(run.label, {**run.document, "models": [model]})]))
+            for figure in (summary, *figures(model)):
+                writer.writerows((*place, *line) for line in _csv_lines(figure))
+    return target.getvalue()
+
+
+def _csv_lines(figure: Figure) -> list[tuple]:
+    name, *_ = figure.columns
+    return [
+        (figure.key, row[name.key], column.title, row[column.key])
+        for row in figure.rows
+        for column in figure.columns
+        if column.is_number and column is not name
+    ]
+
+
+def _sections(run: Run, baseline: Mapping | None) -> tuple[list[Figure], list[dict[str, Any]]]:
+    sections = [{**_section(run.document, each.model, baseline), "title": each.label} for each in configurations([run])]
+    return comparison_figures([run]) if sections else [], sections
+
+
+def _section(document: Mapping, model: Mapping, baseline: Mapping | None) -> dict[str, Any]:
+    return {
+        "title": title_of(model),
+        "model": model,
+        "cards": cards(document, model, find_same(model, baseline)),
+        "scenario": scenario(document, model),
+        "figures": figures(model),
+    }
+
+
+def _drawn(found: Sequence[Figure]) -> list[dict[str, Any]]:
+    """Figures with their charts' SVG in place of the specification."""
+    drawings = iter(charts.render([figure.chart for figure in found if figure.chart]))
+    return [{**vars(figure), "chart": Markup(next(drawings)) if figure.chart else None} for figure in found]
+
+
+def _markdown(text: object) -> str:
+    """Text in a cell of a Markdown table: nothing in it is markup."""
+    escaped = "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+!|~" else letter for letter in str(text))
+    return " ".join(escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+
+
+def _robot_text(text: str) -> str:
+    """Text in a cell of a table in Robot's documentation format, which knows no escape for the bar."""
+    return " ".join(text.replace("|", "¦").split())
+
+
+def _render(template: str, **values: object) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["markdown"] = _markdown
+    return environment.get_template(template).render(**values)
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
