@@ -74,7 +74,7 @@ class Pl011:
     POLLS_BEFORE_IDLE = 16
     # A real FIFO is 16 deep. The line's buffers are bigger: the simulator hands bytes over in bursts.
     BUFFER_BYTES = 0x10000
-    RECEIVE_FIFO = 16
+    FIFO = 16
     _IDENTIFICATION = {0xFE0 + 4 * i: byte for i, byte in enumerate((0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1))}
     _RESET = {RSR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
     _MASKS = {IBRD: 0xFFFF, FBRD: 0x3F, LCR_H: 0xFF, CR: 0xFFFF, IFLS: 0x3F, IMSC: 0x7FF, DMACR: 0x7}
@@ -100,10 +100,13 @@ class Pl011:
             if self.polls > self.POLLS_BEFORE_IDLE:
                 self._on_polling()
             sending, waiting = len(self.to_send), len(self.received)
-            flags = _TXFE if sending == 0 else _BUSY if sending < self.BUFFER_BYTES else _BUSY_TXFF
+            # The line takes whole bursts, so the transmit FIFO is empty as long as the line has room for one.
+            flags = _TXFE if sending <= self.BUFFER_BYTES - self.FIFO else 0
+            if sending:
+                flags |= _BUSY if sending < self.BUFFER_BYTES else _BUSY_TXFF
             if waiting == 0:
                 return flags | _RXFE
-            return flags | _RXFF if waiting >= self.RECEIVE_FIFO else flags
+            return flags | _RXFF if waiting >= self.FIFO else flags
         if offset == DR:
             if self._reads_cleanly and self.received:
                 self.polls = 0
@@ -251,16 +254,18 @@ class ControlBlock:
 class Clint:
     """Core-local interruptor of one hart: software interrupt, timer and its comparator.
 
-    ``now()`` gives the time in ticks. ``software_interrupt`` and ``timer_interrupt()`` are the two lines to the core.
+    ``now()`` gives the time in ticks. ``software_interrupt`` and ``timer_interrupt()`` are the two lines to the core;
+    ``on_change`` is called when a write may have changed them.
     """
 
     NAME = "CLINT"
     SIZE = 0xC000
     MSIP, MTIMECMP, MTIME = 0x0000, 0x4000, 0xBFF8
 
-    def __init__(self, warn: Warn, now: Callable[[], int]) -> None:
+    def __init__(self, warn: Warn, now: Callable[[], int], on_change: Callable[[], None] = lambda: None) -> None:
         self._warn = warn
         self._now = now
+        self._on_change = on_change
         self._offset = 0
         self.software_interrupt = False
         self.compare = (1 << 64) - 1
@@ -293,6 +298,7 @@ class Clint:
             self._offset = _with_half(self.time, offset & 4, value) - self._now()
         else:
             self._warn(f"CLINT: write of 0x{value:x} to unknown register 0x{offset:x}")
+        self._on_change()
 
 
 def _with_half(value: int, byte: int, half: int) -> int:
