@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "interpreter.h"
 
-#include "float.h"
+#include "arithmetic.h"
 #include "opcodes.h"
 #include "platform.h"
 
@@ -367,15 +367,6 @@ static const uint8_t *decode(const char *fields, const uint32_t *i32, const uint
     return p;
 }
 
-static float f32_of(uint64_t value) {
-    return float_of((uint32_t)value);
-}
-
-// True when two floats have no order because one is not a number.
-static bool unordered(uint64_t a, uint64_t b) {
-    return f32_of(a) != f32_of(a) || f32_of(b) != f32_of(b);
-}
-
 static uint64_t extend8(uint64_t value) {
     return (uint64_t)(int8_t)value;
 }
@@ -386,128 +377,6 @@ static uint64_t extend16(uint64_t value) {
 
 static uint64_t extend32(uint64_t value) {
     return (uint64_t)(int32_t)value;
-}
-
-// Signed division of i64, also of extended i32. The one overflow wraps.
-static uint64_t divide(int64_t a, int64_t b) {
-    return b == -1 ? 0 - (uint64_t)a : (uint64_t)(a / b);
-}
-
-static uint64_t remainder_of(int64_t a, int64_t b) {
-    return b == -1 ? 0 : (uint64_t)(a % b);
-}
-
-static bool divides(uint32_t opcode) {
-    return (opcode >= OP_DIV_I32S && opcode <= OP_REM_I32U) ||
-           (opcode >= OP_DIV_I64S && opcode <= OP_REM_I64U);
-}
-
-// i32 and i64. Operands of i32 come without their sign's extension; of an i32 result the low half counts.
-static status_t run_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c, uint64_t *result) {
-    uint64_t r = 0;
-    if (divides(opcode) && b == 0) return status_fail(STATUS_VM_DIVIDE, "division by zero");
-    switch (opcode) {
-    case OP_ADD_I32:
-    case OP_ADD_I64: r = a + b; break;
-    case OP_SUB_I32:
-    case OP_SUB_I64: r = a - b; break;
-    case OP_MUL_I32:
-    case OP_MUL_I64: r = a * b; break;
-    case OP_FMA_I32:
-    case OP_FMA_I64: r = a * b + c; break;
-    case OP_DIV_I32S: r = divide((int32_t)a, (int32_t)b); break;
-    case OP_DIV_I64S: r = divide((int64_t)a, (int64_t)b); break;
-    case OP_DIV_I32U:
-    case OP_DIV_I64U: r = a / b; break;
-    case OP_REM_I32S: r = remainder_of((int32_t)a, (int32_t)b); break;
-    case OP_REM_I64S: r = remainder_of((int64_t)a, (int64_t)b); break;
-    case OP_REM_I32U:
-    case OP_REM_I64U: r = a % b; break;
-    case OP_NOT_I32:
-    case OP_NOT_I64: r = ~a; break;
-    case OP_AND_I32:
-    case OP_AND_I64: r = a & b; break;
-    case OP_OR_I32:
-    case OP_OR_I64: r = a | b; break;
-    case OP_XOR_I32:
-    case OP_XOR_I64: r = a ^ b; break;
-    case OP_SHL_I32: r = a << (b & 31); break;
-    case OP_SHL_I64: r = a << (b & 63); break;
-    case OP_SHR_I32S: r = (uint64_t)((int32_t)a >> (b & 31)); break;
-    case OP_SHR_I64S: r = (uint64_t)((int64_t)a >> (b & 63)); break;
-    case OP_SHR_I32U: r = a >> (b & 31); break;
-    case OP_SHR_I64U: r = a >> (b & 63); break;
-    case OP_CTLZ_I32: r = a != 0 ? (uint64_t)__builtin_clz((uint32_t)a) : 32; break;
-    case OP_CTLZ_I64: r = a != 0 ? (uint64_t)__builtin_clzll(a) : 64; break;
-    case OP_ABS_I32: r = (int32_t)a < 0 ? 0 - a : a; break;
-    case OP_ABS_I64: r = (int64_t)a < 0 ? 0 - a : a; break;
-    case OP_MIN_I32S: r = (int32_t)a < (int32_t)b ? a : b; break;
-    case OP_MAX_I32S: r = (int32_t)a < (int32_t)b ? b : a; break;
-    case OP_MIN_I64S: r = (int64_t)a < (int64_t)b ? a : b; break;
-    case OP_MAX_I64S: r = (int64_t)a < (int64_t)b ? b : a; break;
-    case OP_MIN_I32U:
-    case OP_MIN_I64U: r = a < b ? a : b; break;
-    case OP_MAX_I32U:
-    case OP_MAX_I64U: r = a < b ? b : a; break;
-    case OP_CMP_EQ_I32:
-    case OP_CMP_EQ_I64: r = a == b; break;
-    case OP_CMP_NE_I32:
-    case OP_CMP_NE_I64: r = a != b; break;
-    case OP_CMP_LT_I32S: r = (int32_t)a < (int32_t)b; break;
-    case OP_CMP_LT_I64S: r = (int64_t)a < (int64_t)b; break;
-    case OP_CMP_LT_I32U:
-    case OP_CMP_LT_I64U: r = a < b; break;
-    case OP_CMP_NZ_I32:
-    case OP_CMP_NZ_I64: r = a != 0; break;
-    case OP_SELECT_I32:
-    case OP_SELECT_I64:
-    case OP_SELECT_F32: r = a != 0 ? b : c; break;
-    case OP_TRUNC_I32_I8:
-    case OP_EXT_I8_I32U: r = a & 0xff; break;
-    case OP_TRUNC_I32_I16:
-    case OP_EXT_I16_I32U: r = a & 0xffff; break;
-    case OP_EXT_I8_I32S: r = extend8(a); break;
-    case OP_EXT_I16_I32S: r = extend16(a); break;
-    case OP_EXT_I32_I64S: r = extend32(a); break;
-    // TRUNC_I64_I32, EXT_I32_I64U, BITCAST_I32_F32, BITCAST_F32_I32, CONST_F32, CONST_F32_ZERO
-    default: r = a; break;
-    }
-    *result = r;
-    return STATUS_OK;
-}
-
-// f32. Comparisons end in O or U: false or true when an operand is not a number, but "not equal" is always
-// true then; conversions to integers round to the nearest, halves away from zero. Both as in IREE.
-static NOINLINE uint64_t run_float(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
-    float a = f32_of(x), b = f32_of(y);
-    switch (opcode) {
-    case OP_ADD_F32: return bits_of(a + b);
-    case OP_SUB_F32: return bits_of(a - b);
-    case OP_MUL_F32: return bits_of(a * b);
-    case OP_DIV_F32: return bits_of(a / b);
-    case OP_FMA_F32: return bits_of(a * b + f32_of(z));
-    case OP_MIN_F32: return b < a ? y : x;
-    case OP_MAX_F32: return a < b ? y : x;
-    case OP_ABS_F32: return x & 0x7fffffff;
-    case OP_NEG_F32: return x ^ 0x80000000;
-    case OP_CEIL_F32: return bits_of(float_ceil(a));
-    case OP_FLOOR_F32: return bits_of(float_floor(a));
-    case OP_ROUND_F32: return bits_of(float_round(a));
-    case OP_ROUND_F32_EVEN: return bits_of(float_round_even(a));
-    case OP_CAST_SI32_F32: return bits_of((float)(int32_t)x);
-    case OP_CAST_UI32_F32: return bits_of((float)(uint32_t)x);
-    case OP_CAST_F32_SI32: return (uint32_t)float_to_signed(float_round(a));
-    case OP_CAST_F32_UI32: return float_to_unsigned(float_round(a));
-    case OP_CMP_EQ_F32O: return a == b;
-    case OP_CMP_EQ_F32U: return a == b || unordered(x, y);
-    case OP_CMP_NE_F32O:
-    case OP_CMP_NE_F32U: return a != b;
-    case OP_CMP_LT_F32O: return a < b;
-    case OP_CMP_LT_F32U: return a < b || unordered(x, y);
-    case OP_CMP_LTE_F32O: return a <= b;
-    case OP_CMP_LTE_F32U: return a <= b || unordered(x, y);
-    default: return a != a; // CMP_NAN_F32
-    }
 }
 
 // Elements that a load, store or fill works on have 1 << this many bytes; 0 for other instructions.
@@ -698,8 +567,8 @@ static NOINLINE const uint8_t *run_decoded(interpreter_t *interpreter, uint32_t 
     case FAMILY_LIST: status = run_list(interpreter, opcode, value, &result, &reference); break;
     case FAMILY_BUFFER: status = run_buffer(interpreter, opcode, value, &result, &reference); break;
     case FAMILY_REFERENCE: status = run_reference(interpreter, opcode, value, &result, &reference); break;
-    case FAMILY_FLOAT: result = run_float(opcode, value[0], value[1], value[2]); break;
-    default: status = run_integer(opcode, value[0], value[1], value[2], &result); break;
+    case FAMILY_FLOAT: result = arithmetic_f32(opcode, value[0], value[1], value[2]); break;
+    default: status = arithmetic_integer(opcode, value[0], value[1], value[2], &result); break;
     }
     if (status != STATUS_OK) {
         interpreter->status = status;
