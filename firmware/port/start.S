@@ -156,12 +156,14 @@ guard_leave:
     function vector_fill, .text.vector_fill
     vsetvli t0, zero, e8, m8, ta, ma
     vmv.v.x v0, a1
-    bltu    a2, t0, 2f
+    add     a3, a0, a2
+    sub     t1, a3, t0 // the last place that has room for a whole group
+    bltu    t1, a0, 2f
 1:  vse8.v  v0, (a0)
-    sub     a2, a2, t0
     add     a0, a0, t0
-    bgeu    a2, t0, 1b
-2:  vsetvli zero, a2, e8, m8, ta, ma // what is left, also if it is nothing
+    bgeu    t1, a0, 1b
+2:  sub     a2, a3, a0
+    vsetvli zero, a2, e8, m8, ta, ma // what is left, also if it is nothing
     vse8.v  v0, (a0)
     ret
 

@@ -338,16 +338,17 @@ static status_t read_library(memory_t *memory, const elf_t *elf, library_t *libr
     platform_code_barrier();
     RETURN_IF_ERROR(library_query(image, query, &address));
     RETURN_IF_ERROR(library_read(library, address));
-    void *block;
-    RETURN_IF_ERROR(memory_allocate_zeroed(memory, library->export_count * sizeof(export_t),
-                                           "the kernels' exports", &block));
+    void *block =
+        memory_allocate_zeroed(memory, library->export_count * sizeof(export_t), "the kernels' exports");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     library->exports = block;
     RETURN_IF_ERROR(library_read(library, address));
     uint32_t pages = 0;
     for (uint32_t i = 0; i < library->export_count; i++)
         if (library->exports[i].local_memory_pages > pages) pages = library->exports[i].local_memory_pages;
     if (pages == 0) return STATUS_OK;
-    RETURN_IF_ERROR(memory_allocate_zeroed(memory, pages * PAGE_BYTES, "the kernels' local memory", &block));
+    block = memory_allocate_zeroed(memory, pages * PAGE_BYTES, "the kernels' local memory");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     library->local_memory = block;
     library->local_memory_bytes = pages * PAGE_BYTES;
     return STATUS_OK;
@@ -359,14 +360,13 @@ status_t executable_load(memory_t *memory, span_t data, executable_t **result) {
     RETURN_IF_ERROR(open_elf(&elf, data));
     RETURN_IF_ERROR(measure(&elf, &image));
     RETURN_IF_ERROR(check_arch(elf.attributes));
-    void *block;
-    RETURN_IF_ERROR(memory_allocate(memory, image.size, PAGE_BYTES, "the kernels' image", &block));
+    void *block = memory_allocate(memory, image.size, PAGE_BYTES, "the kernels' image");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     image.data = block;
     image.address = library_address(block);
-    executable_t *executable = NULL;
-    status_t status = memory_allocate_zeroed(memory, sizeof(executable_t), "an executable", &block);
-    if (status == STATUS_OK) {
-        executable = block;
+    status_t status = STATUS_OUT_OF_MEMORY;
+    executable_t *executable = memory_allocate_zeroed(memory, sizeof(executable_t), "an executable");
+    if (executable != NULL) {
         executable->object = (object_t){.references = 1, .type = OBJECT_EXECUTABLE};
         executable->library.image = image;
         status = read_library(memory, &elf, &executable->library);

@@ -7,22 +7,7 @@
 // The only encoding of tensors that the compiler emits for this chip: dense, row-major.
 #define ENCODING_DENSE 1
 
-// ---- Operands and results of a call
-
-INLINE uint32_t get_i32(const call_t *call, uint32_t operand) {
-    return call->i32[call->operands[operand]];
-}
-
-INLINE uint64_t get_i64(const call_t *call, uint32_t operand) {
-    const uint32_t *pair = &call->i32[call->operands[operand]];
-    return pair[0] | (uint64_t)pair[1] << 32;
-}
-
-// The operand's object, which stays the caller's.
-INLINE status_t get_object(const call_t *call, uint32_t operand, uint32_t type, object_t **object) {
-    *object = call->refs[call->operands[operand] & REGISTER_INDEX];
-    return object_check(*object, type);
-}
+// ---- Operands of a call
 
 static NOINLINE status_t get_buffer(const call_t *call, uint32_t operand, buffer_t **buffer) {
     object_t *object;
@@ -40,12 +25,6 @@ static NOINLINE status_t get_view(const call_t *call, uint32_t operand, view_t *
 
 static void set_i32(call_t *call, uint32_t result, uint32_t value) {
     call->i32[call->results[result]] = value;
-}
-
-INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
-    uint32_t *pair = &call->i32[call->results[result]];
-    pair[0] = (uint32_t)value;
-    pair[1] = (uint32_t)(value >> 32);
 }
 
 // ---- hal_inline: buffers
@@ -186,9 +165,8 @@ static status_t executable_query_support(call_t *call) {
 static status_t extend_profile(hal_t *hal, executable_t *executable) {
     const library_t *library = &executable->library;
     uint32_t count = hal->dispatch_count + library->export_count;
-    void *block;
-    RETURN_IF_ERROR(
-        memory_allocate_zeroed(hal->memory, count * sizeof *hal->dispatches, "the profile", &block));
+    void *block = memory_allocate_zeroed(hal->memory, count * sizeof *hal->dispatches, "the profile");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     dispatch_profile_t *dispatches = block;
     if (hal->dispatch_count != 0)
         platform_copy(dispatches, hal->dispatches, hal->dispatch_count * sizeof *dispatches);
@@ -255,7 +233,7 @@ static status_t executable_load_import(call_t *call) {
 }
 
 // Finds the ordinal of a name that resolve_names() did not meet.
-static NOINLINE status_t resolve(call_t *call) {
+status_t executable_resolve(call_t *call) {
     object_t *executable;
     buffer_t *name;
     RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &executable));
@@ -264,118 +242,6 @@ static NOINLINE status_t resolve(call_t *call) {
                                     (span_t){.data = name->data, .length = name->length}, &name->ordinal));
     name->resolved = name->read_only ? executable : NULL; // other bytes may change
     set_i64(call, 0, name->ordinal);
-    return STATUS_OK;
-}
-
-static status_t executable_lookup_function(call_t *call) {
-    const object_t *executable = call->refs[call->operands[0] & REGISTER_INDEX];
-    const buffer_t *name = (const buffer_t *)call->refs[call->operands[1] & REGISTER_INDEX];
-    if (executable == NULL || name == NULL || name->object.type != OBJECT_BUFFER ||
-        name->resolved != executable)
-        return resolve(call);
-    set_i64(call, 0, name->ordinal);
-    return STATUS_OK;
-}
-
-// Operands of a dispatch: executable, function, workgroups x, y, z, constants, then three a binding.
-enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
-enum { SEGMENT_CONSTANTS = 5, SEGMENT_BINDINGS = 6 };
-
-// Sets constants and bindings. `moved`: whether a binding's reference is.
-static status_t set_operands(const call_t *call, const dispatch_state_t *state, bool *moved) {
-    const uint32_t *i32 = call->i32;
-    object_t *const *refs = call->refs;
-    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS;
-    uint32_t *constant = call->hal->constants, registers = 0;
-    uint8_t **binding = call->hal->bindings;
-    size_t *binding_length = call->hal->binding_lengths;
-    for (const uint16_t *end = operand + state->constant_count; operand < end; operand++)
-        *constant++ = i32[*operand];
-    for (const uint16_t *end = operand + 3 * state->binding_count; operand < end; operand += 3) {
-        registers |= operand[0];
-        const object_t *object = refs[operand[0] & REGISTER_INDEX];
-        RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
-        const buffer_t *buffer = (const buffer_t *)object;
-        const uint32_t *offset = &i32[operand[1]], *length = &i32[operand[2]];
-        if ((offset[1] | length[1]) != 0 || offset[0] > buffer->length ||
-            length[0] > buffer->length - offset[0])
-            return status_not_ok(buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
-                                                     length[0] | (uint64_t)length[1] << 32));
-        *binding++ = buffer->data + offset[0];
-        *binding_length++ = length[0];
-    }
-    *moved = (registers & REGISTER_MOVE) != 0;
-    return STATUS_OK;
-}
-
-static NOINLINE void release_bindings(const call_t *call) {
-    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS + call->segments[SEGMENT_CONSTANTS];
-    const uint16_t *end = operand + 3 * call->segments[SEGMENT_BINDINGS];
-    for (; operand < end; operand += 3) {
-        if ((operand[0] & REGISTER_MOVE) == 0) continue;
-        object_t **slot = &call->refs[operand[0] & REGISTER_INDEX], *object = *slot;
-        *slot = NULL;
-        object_release(call->hal->memory, object);
-    }
-}
-
-// Operand 1 and the segments of a dispatch, against the export that it names.
-static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal,
-                            export_t **entry) {
-    const uint32_t *function = &call->i32[call->operands[DISPATCH_FUNCTION]];
-    if (function[1] != 0 || function[0] >= library->export_count)
-        return status_fail(STATUS_HAL_EXPORT, "dispatch of function %U of %u", get_i64(call, 1),
-                           library->export_count);
-    *ordinal = function[0];
-    *entry = &library->exports[function[0]];
-    const dispatch_state_t *state = &(*entry)->state;
-    uint32_t constants = call->segments[SEGMENT_CONSTANTS], bindings = call->segments[SEGMENT_BINDINGS];
-    if (constants != state->constant_count || bindings != state->binding_count)
-        return status_fail(STATUS_HAL_DISPATCH, "%s: %u constants and %u bindings instead of %u and %u",
-                           (*entry)->name, constants, bindings, (uint32_t)state->constant_count,
-                           (uint32_t)state->binding_count);
-    return STATUS_OK;
-}
-
-static status_t set_workgroups(const call_t *call, dispatch_state_t *state, uint32_t *total) {
-    hal_t *hal = call->hal;
-    uint32_t x = get_i32(call, DISPATCH_WORKGROUPS), y = get_i32(call, DISPATCH_WORKGROUPS + 1),
-             z = get_i32(call, DISPATCH_WORKGROUPS + 2);
-    if (z > UINT16_MAX || __builtin_mul_overflow(x, y, total) || __builtin_mul_overflow(*total, z, total))
-        return status_fail(STATUS_HAL_DISPATCH, "%u x %u x %u workgroups", x, y, z);
-    if (*total > hal->workgroup_budget)
-        return status_fail(STATUS_VM_BUDGET, "%u more workgroups, %u are left", *total,
-                           hal->workgroup_budget);
-    hal->workgroup_budget -= *total;
-    state->workgroup_count_x = x;
-    state->workgroup_count_y = y;
-    state->workgroup_count_z = (uint16_t)z;
-    return STATUS_OK;
-}
-
-static status_t executable_dispatch(call_t *call) {
-    object_t *object;
-    export_t *entry;
-    uint32_t ordinal, workgroups;
-    bool moved;
-    RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &object));
-    const executable_t *executable = (executable_t *)object;
-    const library_t *library = &executable->library;
-    RETURN_IF_ERROR(find_export(call, library, &ordinal, &entry));
-    RETURN_IF_ERROR(set_workgroups(call, &entry->state, &workgroups));
-    RETURN_IF_ERROR(set_operands(call, &entry->state, &moved));
-    uint32_t number = executable->first_ordinal + ordinal;
-    dispatch_profile_t *profile = &call->hal->dispatches[number];
-    profile->calls++;
-    profile->workgroups += workgroups;
-    RETURN_IF_ERROR(library_dispatch(library, entry, number, profile));
-    if (moved) release_bindings(call);
-    return STATUS_OK;
-}
-
-// A dispatch of a rehearsal.
-static status_t executable_skip(call_t *call) {
-    release_bindings(call);
     return STATUS_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "module.h"
 #include "object.h"
+#include "opcodes.h"
 
 typedef struct {
     memory_t *memory;
@@ -50,6 +51,35 @@ typedef struct import {
     uint8_t reference_results;
     status_t (*function)(call_t *call);
 } import_t;
+
+// Operands and results of a call.
+INLINE uint32_t get_i32(const call_t *call, uint32_t operand) {
+    return call->i32[call->operands[operand]];
+}
+
+INLINE uint64_t get_i64(const call_t *call, uint32_t operand) {
+    const uint32_t *pair = &call->i32[call->operands[operand]];
+    return pair[0] | (uint64_t)pair[1] << 32;
+}
+
+// The operand's object, which stays the caller's.
+INLINE status_t get_object(const call_t *call, uint32_t operand, uint32_t type, object_t **object) {
+    *object = call->refs[call->operands[operand] & REGISTER_INDEX];
+    return object_check(*object, type);
+}
+
+INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
+    uint32_t *pair = &call->i32[call->results[result]];
+    pair[0] = (uint32_t)value;
+    pair[1] = (uint32_t)(value >> 32);
+}
+
+// Imports of hal_loader, in dispatch.c, and the rest of the first, for a name that is not known yet.
+status_t executable_lookup_function(call_t *call);
+status_t executable_resolve(call_t *call);
+status_t executable_dispatch(call_t *call);
+// A dispatch of a rehearsal.
+status_t executable_skip(call_t *call);
 
 // NULL if this runtime has no such import.
 const import_t *hal_find_import(span_t name);

@@ -31,8 +31,8 @@ status_t interpreter_initialize(interpreter_t *interpreter, module_t *module, ha
         if (bytes > largest) largest = bytes;
     }
     size_t bytes = STACK_BYTES + 2 * largest;
-    void *block;
-    RETURN_IF_ERROR(memory_allocate(memory, bytes, 0, "the interpreter's stack", &block));
+    void *block = memory_allocate(memory, bytes, 0, "the interpreter's stack");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     *interpreter =
         (interpreter_t){.module = module, .memory = memory, .hal = hal, .stack = block, .call = {.hal = hal}};
     interpreter->stack_end = interpreter->stack + bytes;
@@ -64,8 +64,9 @@ static NOINLINE status_t push_frame(interpreter_t *interpreter, const function_t
 
 static NOINLINE void pop_frame(interpreter_t *interpreter) {
     frame_t *frame = interpreter->frame;
-    for (uint32_t i = 0; i < frame->function->ref_count; i++)
-        object_release(interpreter->memory, frame->refs[i]);
+    object_t **end = frame->refs + frame->function->ref_count;
+    for (object_t **slot = frame->refs; slot < end; slot++)
+        object_release(interpreter->memory, *slot);
     set_frame(interpreter, frame->caller);
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "library.h"
 
-#include "platform.h"
-
 // Offsets in iree_hal_executable_library_v0_t and in what it points to.
 enum {
     LIBRARY_HEADER = 0,
@@ -116,32 +114,11 @@ status_t library_read(library_t *library, uint32_t address) {
 
 #ifdef __riscv
 
-// iree_hal_executable_environment_v0_t. The kernels use nothing of it.
-typedef struct {
-    const uint32_t *constants;
-    void *import_thunk;
-    const void *import_functions;
-    const void **import_contexts;
-    uint64_t processor[8];
-} environment_t;
+_Static_assert(sizeof(library_environment_t) == 80, "environment of ABI 0.6");
 
-// iree_hal_executable_workgroup_state_v0_t.
-typedef struct {
-    uint32_t x, y;
-    uint16_t z, reserved;
-    uint32_t processor;
-    void *local_memory;
-    uint32_t local_memory_bytes;
-} workgroup_state_t;
+typedef const uint32_t *(*query_fn)(uint32_t version, const library_environment_t *environment);
 
-_Static_assert(sizeof(environment_t) == 80, "environment of ABI 0.6");
-_Static_assert(sizeof(dispatch_state_t) == 36, "dispatch state of ABI 0.6");
-_Static_assert(sizeof(workgroup_state_t) == 24, "workgroup state of ABI 0.6");
-
-typedef const uint32_t *(*query_fn)(uint32_t version, const environment_t *environment);
-typedef int (*kernel_fn)(const environment_t *, const dispatch_state_t *, const workgroup_state_t *);
-
-static const environment_t environment;
+const library_environment_t library_environment;
 
 uint32_t library_address(const uint8_t *data) {
     return (uint32_t)data;
@@ -149,46 +126,12 @@ uint32_t library_address(const uint8_t *data) {
 
 status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
     (void)image;
-    *address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &environment);
+    *address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &library_environment);
     if (*address == 0)
         return status_fail(STATUS_LIBRARY_VERSION,
                            "the kernels do not offer library version %u: compile with IREE 3.13",
                            (uint32_t)LIBRARY_VERSION);
     return STATUS_OK;
-}
-
-// Stops at the first workgroup that reports an error, and returns its result.
-INLINE int run_workgroups(const export_t *entry, workgroup_state_t *workgroup) {
-    const dispatch_state_t *state = &entry->state;
-    kernel_fn kernel = (kernel_fn)entry->function;
-    uint32_t count_x = state->workgroup_count_x, count_y = state->workgroup_count_y;
-    for (uint32_t z = 0; z < state->workgroup_count_z; z++) {
-        workgroup->z = (uint16_t)z;
-        for (uint32_t y = 0; y < count_y; y++) {
-            workgroup->y = y;
-            for (uint32_t x = 0; x < count_x; x++) {
-                workgroup->x = x;
-                int result = kernel(&environment, state, workgroup);
-                if (result != 0) return result;
-            }
-        }
-    }
-    return 0;
-}
-
-status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                          dispatch_profile_t *profile) {
-    workgroup_state_t workgroup = {.local_memory = library->local_memory,
-                                   .local_memory_bytes = library->local_memory_bytes};
-    platform_mark(MARK_DISPATCH_BEGIN, number);
-    uint32_t instructions = platform_instructions_low(), cycles = platform_cycles_low();
-    int result = run_workgroups(entry, &workgroup);
-    profile->cycles += platform_cycles_low() - cycles;
-    profile->instructions += platform_instructions_low() - instructions;
-    platform_mark(MARK_DISPATCH_END, number);
-    if (result == 0) return STATUS_OK;
-    return status_fail(STATUS_HAL_KERNEL, "%s returned %d in workgroup %u, %u, %u", entry->name, result,
-                       workgroup.x, workgroup.y, (uint32_t)workgroup.z);
 }
 
 #else
@@ -223,28 +166,6 @@ status_t library_query(const image_t *image, uint32_t query, uint32_t *address) 
         return status_fail(STATUS_LIBRARY_VERSION, "library version %u, this runtime needs %u", versions[1],
                            (uint32_t)LIBRARY_VERSION);
     return status_fail(STATUS_LIBRARY_FORMAT, "the kernels hold no library");
-}
-
-// Reads every byte of every binding and constant, and fills the last binding with what follows from them.
-status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                          dispatch_profile_t *profile) {
-    (void)library, (void)number, (void)profile;
-    const dispatch_state_t *state = &entry->state;
-    uint32_t hash = 2166136261u;
-    for (const char *c = entry->name; *c != 0; c++)
-        hash = (hash ^ (uint8_t)*c) * 16777619u;
-    for (uint32_t i = 0; i < state->constant_count; i++)
-        hash = (hash ^ state->constants[i]) * 16777619u;
-    for (uint32_t i = 0; i < state->binding_count; i++)
-        for (size_t k = 0; k < state->binding_lengths[i]; k++)
-            hash = (hash ^ state->bindings[i][k]) * 16777619u;
-    if (state->binding_count == 0) return STATUS_OK;
-    uint32_t last = state->binding_count - 1u;
-    for (size_t k = 0; k < state->binding_lengths[last]; k++) {
-        hash = hash * 1664525u + 1013904223u;
-        state->bindings[last][k] = (uint8_t)(hash >> 24);
-    }
-    return STATUS_OK;
 }
 
 #endif

@@ -60,6 +60,17 @@ typedef struct {
     uint32_t local_memory_bytes;
 } library_t;
 
+// iree_hal_executable_environment_v0_t. The kernels use nothing of it.
+typedef struct {
+    const uint32_t *constants;
+    void *import_thunk;
+    const void *import_functions;
+    const void **import_contexts;
+    uint64_t processor[8];
+} library_environment_t;
+
+extern const library_environment_t library_environment;
+
 // The address at which the kernels see an image that lies at `data`.
 uint32_t library_address(const uint8_t *data);
 

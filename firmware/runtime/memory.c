@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "bytes.h"
 #include "platform.h"
 
 #if defined(__has_feature)
@@ -109,21 +110,20 @@ static size_t alignment_gap(memory_block_t *block, size_t alignment) {
     return -(uintptr_t)(block + 1) & (alignment - 1);
 }
 
-static status_t out_of_memory(const memory_t *memory, size_t bytes, const char *purpose) {
+static NOINLINE void *out_of_memory(const memory_t *memory, size_t bytes, const char *purpose) {
     uint32_t largest = 0;
     for (memory_block_t *block = memory->free_list; block != NULL; block = links(block)->next)
         if (block->size > largest) largest = block->size;
-    return status_fail(STATUS_OUT_OF_MEMORY, "%s needs %U bytes; %u of %u are free, %u in one piece", purpose,
-                       (uint64_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
-                       (uint32_t)memory->statistics.capacity, largest);
+    status_fail(STATUS_OUT_OF_MEMORY, "%s needs %U bytes; %u of %u are free, %u in one piece", purpose,
+                (uint64_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
+                (uint32_t)memory->statistics.capacity, largest);
+    return NULL;
 }
 
-status_t memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose,
-                         void **result) {
-    *result = NULL;
+void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose) {
     if (alignment < GRANULE) alignment = GRANULE;
     if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST)
-        return status_not_ok(out_of_memory(memory, bytes, purpose));
+        return out_of_memory(memory, bytes, purpose);
     uint32_t size = (uint32_t)((bytes + HEADER + GRANULE - 1) & ~(size_t)(GRANULE - 1));
     memory_block_t *block = memory->free_list;
     size_t gap = 0;
@@ -131,7 +131,7 @@ status_t memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const
         gap = alignment_gap(block, alignment);
         if (block->size >= size && block->size - size >= gap) break;
     }
-    if (block == NULL) return status_not_ok(out_of_memory(memory, bytes, purpose));
+    if (block == NULL) return out_of_memory(memory, bytes, purpose);
     list_remove(memory, block);
     if (gap != 0) {
         memory_block_t *front = block;
@@ -146,14 +146,13 @@ status_t memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const
     if (statistics->live > statistics->peak) statistics->peak = statistics->live;
     POISON(block + 1, size - HEADER);
     UNPOISON(block + 1, bytes);
-    *result = block + 1;
-    return STATUS_OK;
+    return block + 1;
 }
 
-status_t memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose, void **result) {
-    RETURN_IF_ERROR(memory_allocate(memory, bytes, MEMORY_ALIGNMENT, purpose, result));
-    platform_fill(*result, 0, bytes);
-    return STATUS_OK;
+void *memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose) {
+    void *block = memory_allocate(memory, bytes, MEMORY_ALIGNMENT, purpose);
+    if (block != NULL) platform_fill(block, 0, bytes);
+    return block;
 }
 
 void memory_free(memory_t *memory, void *payload) {

@@ -35,11 +35,11 @@ void memory_initialize(memory_t *memory, uint8_t *arena, size_t bytes);
 // Gives the arena back to its owner; the statistics stay.
 void memory_release(memory_t *memory);
 
-// Contents are undefined. `alignment` is a power of two; less than 64 counts as 64. `purpose` is for the
-// message of STATUS_OUT_OF_MEMORY, which tells the bytes wanted and the largest piece there is.
-status_t memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose,
-                         void **result);
-status_t memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose, void **result);
+// Contents are undefined. `alignment` is a power of two; less than 64 counts as 64. NULL if there is no room:
+// then the message of STATUS_OUT_OF_MEMORY is set, and tells `purpose`, the bytes wanted and the largest
+// piece there is.
+void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose);
+void *memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose);
 
 // Gives back what memory_allocate() gave; NULL is allowed.
 void memory_free(memory_t *memory, void *payload);

@@ -88,8 +88,8 @@ static status_t check_limit(uint32_t count, const char *what) {
 static status_t load_types(module_t *module, const table_t *root, memory_t *memory) {
     archive_t *archive = &module->archive;
     vector_t types = archive_vector(archive, root, MODULE_TYPES, 4);
-    void *block;
-    RETURN_IF_ERROR(memory_allocate_zeroed(memory, types.count, "the module's types", &block));
+    void *block = memory_allocate_zeroed(memory, types.count, "the module's types");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->types = block;
     module->type_count = types.count;
     for (uint32_t i = 0; i < types.count; i++) {
@@ -144,9 +144,9 @@ static status_t load_imports(module_t *module, const table_t *root, memory_t *me
     RETURN_IF_ERROR(check_dependencies(archive, root));
     vector_t imports = archive_vector(archive, root, MODULE_IMPORTS, 4);
     RETURN_IF_ERROR(check_limit(imports.count, "imports"));
-    void *block;
-    RETURN_IF_ERROR(memory_allocate_zeroed(memory, imports.count * sizeof *module->imports,
-                                           "the module's imports", &block));
+    void *block =
+        memory_allocate_zeroed(memory, imports.count * sizeof *module->imports, "the module's imports");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->imports = block;
     module->import_count = imports.count;
     for (uint32_t i = 0; i < imports.count; i++) {
@@ -221,9 +221,9 @@ static status_t load_functions(module_t *module, const table_t *root, memory_t *
     if (signatures.count != descriptors.count)
         return status_fail(STATUS_ARCHIVE_MISSING, "%u functions, but %u signatures", descriptors.count,
                            signatures.count);
-    void *block;
-    RETURN_IF_ERROR(memory_allocate_zeroed(memory, descriptors.count * sizeof(function_t),
-                                           "the module's functions", &block));
+    void *block =
+        memory_allocate_zeroed(memory, descriptors.count * sizeof(function_t), "the module's functions");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->functions = block;
     module->function_count = descriptors.count;
     for (uint32_t i = 0; i < descriptors.count; i++) {
@@ -261,9 +261,8 @@ static status_t load_rodata(module_t *module, const table_t *root, memory_t *mem
     archive_t *archive = &module->archive;
     vector_t segments = archive_vector(archive, root, MODULE_RODATA, 4);
     RETURN_IF_ERROR(check_limit(segments.count, "constants"));
-    void *block;
-    RETURN_IF_ERROR(
-        memory_allocate_zeroed(memory, segments.count * sizeof(buffer_t), "the module's constants", &block));
+    void *block = memory_allocate_zeroed(memory, segments.count * sizeof(buffer_t), "the module's constants");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->rodata = block;
     module->rodata_count = segments.count;
     for (uint32_t i = 0; i < segments.count; i++) {
@@ -285,12 +284,12 @@ static status_t load_state(module_t *module, const table_t *root, memory_t *memo
         return status_fail(STATUS_OUT_OF_MEMORY,
                            "the module's globals: %u bytes and %u references, the arena has %u bytes", bytes,
                            refs, (uint32_t)memory->statistics.capacity);
-    void *block;
-    RETURN_IF_ERROR(memory_allocate_zeroed(memory, (size_t)bytes + 8, "the module's globals", &block));
+    void *block = memory_allocate_zeroed(memory, (size_t)bytes + 8, "the module's globals");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->global_bytes = block;
     module->global_byte_count = bytes;
-    RETURN_IF_ERROR(
-        memory_allocate_zeroed(memory, refs * sizeof(object_t *), "the module's global references", &block));
+    block = memory_allocate_zeroed(memory, refs * sizeof(object_t *), "the module's global references");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->global_refs = block;
     module->global_ref_count = refs;
     return STATUS_OK;

@@ -66,8 +66,8 @@ status_t buffer_create(memory_t *memory, uint64_t length, uint64_t alignment, bu
                            length, alignment, (uint32_t)memory->statistics.capacity);
     // The bytes follow the object, unless a wider alignment than the heap's own is asked for.
     size_t offset = alignment <= MEMORY_ALIGNMENT ? MEMORY_ALIGNMENT : (size_t)alignment;
-    void *block;
-    RETURN_IF_ERROR(memory_allocate(memory, offset + (size_t)length, (size_t)alignment, "a buffer", &block));
+    void *block = memory_allocate(memory, offset + (size_t)length, (size_t)alignment, "a buffer");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     *result = block;
     initialize(block, (uint8_t *)block + offset, (uint32_t)length, false, NULL);
     platform_fill((*result)->data, 0, (size_t)length);
@@ -83,8 +83,8 @@ status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uin
         *result = source;
         return STATUS_OK;
     }
-    void *block;
-    RETURN_IF_ERROR(memory_allocate(memory, sizeof(buffer_t), 0, "a buffer's subspan", &block));
+    void *block = memory_allocate(memory, sizeof(buffer_t), 0, "a buffer's subspan");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     object_t *owner = source->parent != NULL ? source->parent : &source->object;
     object_retain(owner);
     *result = block;
@@ -93,8 +93,8 @@ status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uin
 }
 
 status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result) {
-    void *block;
-    RETURN_IF_ERROR(memory_allocate(memory, sizeof(view_t), 0, "a buffer view", &block));
+    void *block = memory_allocate(memory, sizeof(view_t), 0, "a buffer view");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     object_retain(&buffer->object);
     view_t *view = *result = block;
     view->object.references = 1;
@@ -105,8 +105,8 @@ status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result) {
 }
 
 status_t list_create(memory_t *memory, uint32_t capacity, list_t **result) {
-    void *block;
-    RETURN_IF_ERROR(memory_allocate(memory, sizeof(list_t), 0, "a list", &block));
+    void *block = memory_allocate(memory, sizeof(list_t), 0, "a list");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     list_t *list = block;
     *list = (list_t){.object = {.references = 1, .type = OBJECT_LIST}};
     status_t status = list_reserve(memory, list, capacity);
@@ -123,8 +123,8 @@ status_t list_reserve(memory_t *memory, list_t *list, uint32_t capacity) {
     if (capacity > LIST_LIMIT)
         return status_fail(STATUS_VM_RANGE, "a list of %u elements; at most %u are supported", capacity,
                            LIST_LIMIT);
-    void *block;
-    RETURN_IF_ERROR(memory_allocate_zeroed(memory, capacity * sizeof(value_t), "a list's elements", &block));
+    void *block = memory_allocate_zeroed(memory, capacity * sizeof(value_t), "a list's elements");
+    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     if (list->count != 0) platform_copy(block, list->values, list->count * sizeof(value_t));
     memory_free(memory, list->values);
     list->values = block;

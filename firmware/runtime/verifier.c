@@ -350,8 +350,8 @@ status_t verify_module(const module_t *module, memory_t *memory) {
     for (uint32_t i = 0; i < module->function_count; i++)
         if (module->functions[i].length > longest) longest = module->functions[i].length;
     uint32_t map_bytes = longest / 32 * 4 + 4;
-    void *maps;
-    RETURN_IF_ERROR(memory_allocate(memory, 2 * (size_t)map_bytes, 0, "verification", &maps));
+    void *maps = memory_allocate(memory, 2 * (size_t)map_bytes, 0, "verification");
+    if (maps == NULL) return STATUS_OUT_OF_MEMORY;
     verifier_t verifier = {.module = module, .blocks = maps, .targets = (uint32_t *)maps + map_bytes / 4};
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < module->function_count && status == STATUS_OK; i++)

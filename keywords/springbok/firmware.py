@@ -65,7 +65,7 @@ COMPILE = (
 # Code that no inference runs: still -O2, but equal pieces of code become one, and functions keep registers with
 # port/save_restore.S.
 SMALL = (TARGET[2] + "+save_restore", "-mllvm", "-enable-machine-outliner=always")
-FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "hal", "library", "memory", "object"))
+FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch", "memory"))
 # The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
 LINK = ("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT)
 

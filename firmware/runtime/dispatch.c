@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the kernels; on a host, a stand-in for them. Apart from library.c, since only this runs in every
+// inference.
+#include "hal.h"
+#include "platform.h"
+
+#ifdef __riscv
+
+// iree_hal_executable_workgroup_state_v0_t.
+typedef struct {
+    uint32_t x, y;
+    uint16_t z, reserved;
+    uint32_t processor;
+    void *local_memory;
+    uint32_t local_memory_bytes;
+} workgroup_state_t;
+
+_Static_assert(sizeof(dispatch_state_t) == 36, "dispatch state of ABI 0.6");
+_Static_assert(sizeof(workgroup_state_t) == 24, "workgroup state of ABI 0.6");
+
+typedef int (*kernel_fn)(const library_environment_t *, const dispatch_state_t *, const workgroup_state_t *);
+
+// Stops at the first workgroup that reports an error, and returns its result.
+INLINE int run_workgroups(const export_t *entry, workgroup_state_t *workgroup) {
+    const dispatch_state_t *state = &entry->state;
+    kernel_fn kernel = (kernel_fn)entry->function;
+    uint32_t count_x = state->workgroup_count_x, count_y = state->workgroup_count_y;
+    for (uint32_t z = 0; z < state->workgroup_count_z; z++) {
+        workgroup->z = (uint16_t)z;
+        for (uint32_t y = 0; y < count_y; y++) {
+            workgroup->y = y;
+            for (uint32_t x = 0; x < count_x; x++) {
+                workgroup->x = x;
+                int result = kernel(&library_environment, state, workgroup);
+                if (result != 0) return result;
+            }
+        }
+    }
+    return 0;
+}
+
+status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                          dispatch_profile_t *profile) {
+    workgroup_state_t workgroup = {.local_memory = library->local_memory,
+                                   .local_memory_bytes = library->local_memory_bytes};
+    platform_mark(MARK_DISPATCH_BEGIN, number);
+    uint32_t instructions = platform_instructions_low(), cycles = platform_cycles_low();
+    int result = run_workgroups(entry, &workgroup);
+    profile->cycles += platform_cycles_low() - cycles;
+    profile->instructions += platform_instructions_low() - instructions;
+    platform_mark(MARK_DISPATCH_END, number);
+    if (result == 0) return STATUS_OK;
+    return status_fail(STATUS_HAL_KERNEL, "%s returned %d in workgroup %u, %u, %u", entry->name, result,
+                       workgroup.x, workgroup.y, (uint32_t)workgroup.z);
+}
+
+#else
+
+// Reads every byte of every binding and constant, and fills the last binding with what follows from them.
+status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                          dispatch_profile_t *profile) {
+    (void)library, (void)number, (void)profile;
+    const dispatch_state_t *state = &entry->state;
+    uint32_t hash = 2166136261u;
+    for (const char *c = entry->name; *c != 0; c++)
+        hash = (hash ^ (uint8_t)*c) * 16777619u;
+    for (uint32_t i = 0; i < state->constant_count; i++)
+        hash = (hash ^ state->constants[i]) * 16777619u;
+    for (uint32_t i = 0; i < state->binding_count; i++)
+        for (size_t k = 0; k < state->binding_lengths[i]; k++)
+            hash = (hash ^ state->bindings[i][k]) * 16777619u;
+    if (state->binding_count == 0) return STATUS_OK;
+    uint32_t last = state->binding_count - 1u;
+    for (size_t k = 0; k < state->binding_lengths[last]; k++) {
+        hash = hash * 1664525u + 1013904223u;
+        state->bindings[last][k] = (uint8_t)(hash >> 24);
+    }
+    return STATUS_OK;
+}
+
+#endif
+
+// ---- The imports that every dispatch calls
+
+status_t executable_lookup_function(call_t *call) {
+    const object_t *executable = call->refs[call->operands[0] & REGISTER_INDEX];
+    const buffer_t *name = (const buffer_t *)call->refs[call->operands[1] & REGISTER_INDEX];
+    if (executable == NULL || name == NULL || name->object.type != OBJECT_BUFFER ||
+        name->resolved != executable)
+        return executable_resolve(call);
+    set_i64(call, 0, name->ordinal);
+    return STATUS_OK;
+}
+
+// Operands of a dispatch: executable, function, workgroups x, y, z, constants, then three a binding.
+enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
+enum { SEGMENT_CONSTANTS = 5, SEGMENT_BINDINGS = 6 };
+
+// Sets constants and bindings. `moved`: whether a binding's reference is.
+static status_t set_operands(const call_t *call, const dispatch_state_t *state, bool *moved) {
+    const uint32_t *i32 = call->i32;
+    object_t *const *refs = call->refs;
+    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS;
+    uint32_t *constant = call->hal->constants, registers = 0;
+    uint8_t **binding = call->hal->bindings;
+    size_t *binding_length = call->hal->binding_lengths;
+    for (const uint16_t *end = operand + state->constant_count; operand < end; operand++)
+        *constant++ = i32[*operand];
+    for (const uint16_t *end = operand + 3 * state->binding_count; operand < end; operand += 3) {
+        registers |= operand[0];
+        const object_t *object = refs[operand[0] & REGISTER_INDEX];
+        RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
+        const buffer_t *buffer = (const buffer_t *)object;
+        const uint32_t *offset = &i32[operand[1]], *length = &i32[operand[2]];
+        if ((offset[1] | length[1]) != 0 || offset[0] > buffer->length ||
+            length[0] > buffer->length - offset[0])
+            return status_not_ok(buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
+                                                     length[0] | (uint64_t)length[1] << 32));
+        *binding++ = buffer->data + offset[0];
+        *binding_length++ = length[0];
+    }
+    *moved = (registers & REGISTER_MOVE) != 0;
+    return STATUS_OK;
+}
+
+static NOINLINE void release_bindings(const call_t *call) {
+    const uint16_t *operand = call->operands + DISPATCH_CONSTANTS + call->segments[SEGMENT_CONSTANTS];
+    const uint16_t *end = operand + 3 * call->segments[SEGMENT_BINDINGS];
+    for (; operand < end; operand += 3) {
+        if ((operand[0] & REGISTER_MOVE) == 0) continue;
+        object_t **slot = &call->refs[operand[0] & REGISTER_INDEX], *object = *slot;
+        *slot = NULL;
+        object_release(call->hal->memory, object);
+    }
+}
+
+// Operand 1 and the segments of a dispatch, against the export that it names.
+static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal,
+                            export_t **entry) {
+    const uint32_t *function = &call->i32[call->operands[DISPATCH_FUNCTION]];
+    if (function[1] != 0 || function[0] >= library->export_count)
+        return status_fail(STATUS_HAL_EXPORT, "dispatch of function %U of %u", get_i64(call, 1),
+                           library->export_count);
+    *ordinal = function[0];
+    *entry = &library->exports[function[0]];
+    const dispatch_state_t *state = &(*entry)->state;
+    uint32_t constants = call->segments[SEGMENT_CONSTANTS], bindings = call->segments[SEGMENT_BINDINGS];
+    if (constants != state->constant_count || bindings != state->binding_count)
+        return status_fail(STATUS_HAL_DISPATCH, "%s: %u constants and %u bindings instead of %u and %u",
+                           (*entry)->name, constants, bindings, (uint32_t)state->constant_count,
+                           (uint32_t)state->binding_count);
+    return STATUS_OK;
+}
+
+static status_t set_workgroups(const call_t *call, dispatch_state_t *state, uint32_t *total) {
+    hal_t *hal = call->hal;
+    uint32_t x = get_i32(call, DISPATCH_WORKGROUPS), y = get_i32(call, DISPATCH_WORKGROUPS + 1),
+             z = get_i32(call, DISPATCH_WORKGROUPS + 2);
+    if (z > UINT16_MAX || __builtin_mul_overflow(x, y, total) || __builtin_mul_overflow(*total, z, total))
+        return status_fail(STATUS_HAL_DISPATCH, "%u x %u x %u workgroups", x, y, z);
+    if (*total > hal->workgroup_budget)
+        return status_fail(STATUS_VM_BUDGET, "%u more workgroups, %u are left", *total,
+                           hal->workgroup_budget);
+    hal->workgroup_budget -= *total;
+    state->workgroup_count_x = x;
+    state->workgroup_count_y = y;
+    state->workgroup_count_z = (uint16_t)z;
+    return STATUS_OK;
+}
+
+status_t executable_dispatch(call_t *call) {
+    object_t *object;
+    export_t *entry;
+    uint32_t ordinal, workgroups;
+    bool moved;
+    RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &object));
+    const executable_t *executable = (executable_t *)object;
+    const library_t *library = &executable->library;
+    RETURN_IF_ERROR(find_export(call, library, &ordinal, &entry));
+    RETURN_IF_ERROR(set_workgroups(call, &entry->state, &workgroups));
+    RETURN_IF_ERROR(set_operands(call, &entry->state, &moved));
+    uint32_t number = executable->first_ordinal + ordinal;
+    dispatch_profile_t *profile = &call->hal->dispatches[number];
+    profile->calls++;
+    profile->workgroups += workgroups;
+    RETURN_IF_ERROR(library_dispatch(library, entry, number, profile));
+    if (moved) release_bindings(call);
+    return STATUS_OK;
+}
+
+status_t executable_skip(call_t *call) {
+    release_bindings(call);
+    return STATUS_OK;
+}
