@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the kernels; on a host, a stand-in for them. Apart from library.c, since only this runs in every
-// inference.
+// Runs the kernels; on a host, a stand-in for them. A file of its own, since it is what every inference
+// spends the runtime's time on: it is compiled for speed.
 #include "hal.h"
 #include "platform.h"
 

@@ -74,7 +74,8 @@ INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
     pair[1] = (uint32_t)(value >> 32);
 }
 
-// Imports of hal_loader, in dispatch.c, and the rest of the first, for a name that is not known yet.
+// Imports of hal_loader. Those that every dispatch calls are in dispatch.c; executable_resolve() does the
+// look-up of a name that is not known yet.
 status_t executable_lookup_function(call_t *call);
 status_t executable_resolve(call_t *call);
 status_t executable_dispatch(call_t *call);

@@ -26,8 +26,8 @@ status_t interpreter_initialize(interpreter_t *interpreter, module_t *module, ha
 
 // Runs function `ordinal`, whose arguments and results must all be references. Arguments stay the caller's;
 // results are the caller's from then on, one reference each. On an error nothing is returned, and everything
-// that the functions held is released. `operation_budget` limits branches, calls and workgroups, each; 0 = no
-// limit.
+// that the functions held is released. `operation_budget` limits branches and calls of functions together,
+// and workgroups; 0 = no limit.
 status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint32_t operation_budget,
                             object_t *const *arguments, object_t **results);
 
