@@ -58,7 +58,7 @@ Should Refuse A Module That Is Larger Than The Chip's Memory
 
 Should Refuse A Model That Needs More Memory Than There Is
     ${large}=    Compile Model    ${CURDIR}/resources/needs_19_megabytes.mlir
-    Run Keyword And Expect Error    *MODEL*needs 19360000 bytes*    Load Model    ${large}
+    Run Keyword And Expect Error    *OUT_OF_MEMORY*needs 19360000 bytes*    Load Model    ${large}
 
 Should Refuse Code For Another Vector Length
     ${narrow}=    Compile Model    ${MODEL FILE}    vlen=128
