@@ -16,14 +16,25 @@ enum {
     UART_LCR_H = 0x2C,
     UART_CR = 0x30
 };
+#define UART_FR_BUSY (1u << 3)
 #define UART_FR_RXFE (1u << 4)
 #define UART_FR_TXFF (1u << 5)
+#define UART_FR_RXFF (1u << 6)
+#define UART_FR_TXFE (1u << 7)
+#define UART_FIFO_BYTES 16u
 #define UART_LCR_H_8N1_FIFO 0x70u
 #define UART_CR_ENABLE_TX_RX 0x301u
 
+#define CLINT_MTIMECMP_LOW 0x02004000u
+#define CLINT_MTIMECMP_HIGH 0x02004004u
 #define CLINT_MTIME_LOW 0x0200BFF8u
 #define CLINT_MTIME_HIGH 0x0200BFFCu
 #define MTIME_MHZ 24u
+#define MTIME_TICKS_PER_MS (MTIME_MHZ * 1000u)
+
+#define MIE_TIMER (1u << 7)
+#define MSTATUS_MIE (1u << 3)
+#define CAUSE_TIMER 0x80000007u
 
 #define CONTROL_BLOCK_INTR_TEST 0x47000008u
 #define INTR_INSTRUCTION_FAULT (1u << 2)
@@ -39,6 +50,7 @@ extern uint32_t __stack_bottom[], __stack_top[];
 // start.S
 extern volatile uint32_t trap_skip;
 extern volatile uint32_t trap_record[3];
+_Noreturn void _start(void);
 int trap_guarded_call(platform_guarded_fn fn, void *argument, int *result);
 _Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval);
 void vector_copy(void *destination, const void *source, size_t count);
@@ -48,6 +60,7 @@ uint32_t vector_elen_bits(void);
 static uint32_t vlen_bits;
 static uint32_t elen_bits;
 static uint32_t marks_work; // not 0: yes
+static uint64_t time_limit; // of a guarded call, in ticks
 
 #define READ_CSR(csr)                                                                                        \
     ({                                                                                                       \
@@ -124,25 +137,40 @@ bool board_marks(void) {
 
 // ---- Serial port
 
-int platform_uart_read(uint8_t *byte) {
-    if (register_read(UART_BASE + UART_FR) & UART_FR_RXFE) return 0;
-    *byte = (uint8_t)register_read(UART_BASE + UART_DR);
-    return 1;
+// A full FIFO is read without asking again before each byte.
+uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity) {
+    uint32_t flags = register_read(UART_BASE + UART_FR);
+    if (flags & UART_FR_RXFE) return 0;
+    uint32_t count = flags & UART_FR_RXFF ? UART_FIFO_BYTES : 1;
+    if (count > capacity) count = capacity;
+    for (uint32_t i = 0; i < count; i++)
+        bytes[i] = (uint8_t)register_read(UART_BASE + UART_DR);
+    return count;
 }
 
+int platform_uart_read(uint8_t *byte) {
+    return (int)board_uart_read(byte, 1);
+}
+
+// An empty FIFO is filled without asking again before each byte.
 void platform_uart_write(const uint8_t *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        while (register_read(UART_BASE + UART_FR) & UART_FR_TXFF) {
+    for (uint32_t room = 0; count > 0; count--, room--) {
+        while (room == 0) {
+            uint32_t flags = register_read(UART_BASE + UART_FR);
+            room = flags & UART_FR_TXFE ? UART_FIFO_BYTES : flags & UART_FR_TXFF ? 0 : 1;
         }
-        register_write(UART_BASE + UART_DR, bytes[i]);
+        register_write(UART_BASE + UART_DR, *bytes++);
     }
 }
 
 // ---- Time and counters
 
+static uint64_t read_ticks(void) {
+    return READ_COUNTER(register_read(CLINT_MTIME_HIGH), register_read(CLINT_MTIME_LOW));
+}
+
 uint64_t platform_time_us(void) {
-    uint64_t ticks = READ_COUNTER(register_read(CLINT_MTIME_HIGH), register_read(CLINT_MTIME_LOW));
-    return ticks / MTIME_MHZ;
+    return read_ticks() / MTIME_MHZ;
 }
 
 uint64_t platform_instructions(void) {
@@ -188,6 +216,10 @@ void platform_copy(void *destination, const void *source, size_t count) {
         __builtin_memcpy(destination, source, count);
 }
 
+uint32_t board_stack_bytes(void) {
+    return (uint32_t)((uintptr_t)__stack_top - (uintptr_t)__stack_bottom);
+}
+
 uint8_t *platform_arena(size_t *bytes) {
     *bytes = (size_t)(__arena_end - __arena_start);
     return __arena_start;
@@ -220,14 +252,37 @@ static bool stack_overflowed(void) {
     return overflowed;
 }
 
+void board_set_time_limit(uint32_t milliseconds) {
+    time_limit = (uint64_t)milliseconds * MTIME_TICKS_PER_MS;
+}
+
+static void set_alarm(uint64_t ticks) {
+    register_write(CLINT_MTIMECMP_HIGH, 0xFFFFFFFFu); // so that no half-written value rings
+    register_write(CLINT_MTIMECMP_LOW, (uint32_t)ticks);
+    register_write(CLINT_MTIMECMP_HIGH, (uint32_t)(ticks >> 32));
+}
+
 status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
-    if (trap_guarded_call(fn, argument, result))
+    set_alarm(read_ticks() + time_limit);
+    __asm__ volatile("csrs mie, %0" ::"r"(MIE_TIMER));
+    __asm__ volatile("csrs mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
+    int trapped = trap_guarded_call(fn, argument, result);
+    __asm__ volatile("csrc mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
+    if (trapped && trap_record[0] == CAUSE_TIMER)
+        return status_fail(STATUS_TIME_LIMIT, "stopped after %u ms, mepc 0x%x",
+                           (uint32_t)(time_limit / MTIME_TICKS_PER_MS), trap_record[1]);
+    if (trapped)
         return status_fail(STATUS_TRAP, "mcause %u (%s), mepc 0x%x, mtval 0x%x", trap_record[0],
                            cause_name(trap_record[0]), trap_record[1], trap_record[2]);
     if (stack_overflowed())
-        return status_fail(STATUS_STACK_OVERFLOW, "%u bytes are not enough",
-                           (uint32_t)((uintptr_t)__stack_top - (uintptr_t)__stack_bottom));
+        return status_fail(STATUS_STACK_OVERFLOW, "%u bytes are not enough", board_stack_bytes());
     return STATUS_OK;
+}
+
+_Noreturn void board_restart(void) {
+    while (register_read(UART_BASE + UART_FR) & UART_FR_BUSY) {
+    }
+    _start();
 }
 
 // Called by start.S on a trap outside any guarded call: says so, raises the fault interrupt and stops the

@@ -3,7 +3,7 @@
 //
 // A trap ends in one of three ways:
 //   - a probe (trap_skip is set): the instruction is skipped, trap_skip becomes 0 and the program goes on;
-//   - inside trap_guarded_call: that call returns 1;
+//   - inside trap_guarded_call: that call returns 1; the timer's interrupt, its time limit, comes here too;
 //   - otherwise: trap_fatal() reports it and stops the core.
 
 #define MSTATUS_FS_VS 0x2200 // both units "initial": on

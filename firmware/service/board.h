@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the service tells about the chip beyond platform.h.
+// What the service asks of the chip beyond platform.h.
 #ifndef SPRINGBOK_BOARD_H
 #define SPRINGBOK_BOARD_H
 
@@ -14,5 +14,16 @@ uint32_t board_elen_bits(void);
 
 // Whether platform_mark() reaches a simulator.
 bool board_marks(void);
+
+// Takes what has come over the serial port, at most `capacity` bytes; never waits. Returns how many.
+uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity);
+
+uint32_t board_stack_bytes(void);
+
+// From now on platform_guarded_call() ends with STATUS_TIME_LIMIT when it takes longer.
+void board_set_time_limit(uint32_t milliseconds);
+
+// Waits until the last answer is on the line, then starts the firmware again as after power-on.
+_Noreturn void board_restart(void);
 
 #endif

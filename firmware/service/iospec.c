@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "iospec.h"
 
-#include "wire.h"
+#include "../runtime/bytes.h"
 
 // Numerical class of IREE's element types, bits 31 to 24; the low byte is the width in bits.
 enum { ELEMENT_INTEGER = 0x10, ELEMENT_SIGNED = 0x11, ELEMENT_UNSIGNED = 0x12, ELEMENT_FLOAT = 0x21 };
@@ -18,21 +18,6 @@ static const struct {
 };
 #define DTYPE_COUNT (sizeof dtypes / sizeof dtypes[0])
 
-// Offsets of the fields.
-enum {
-    AT_NUM_INPUT = 0,
-    AT_NUM_INPUT_DIM = 4,
-    AT_INPUT_SHAPE = 12,
-    AT_INPUT_LENGTH = 44,
-    AT_INPUT_SIZE_BYTES = 52,
-    AT_NUM_OUTPUT = 60,
-    AT_OUTPUT_LENGTH = 64,
-    AT_OUTPUT_SIZE_BYTES = 112,
-    AT_DTYPE = 116,
-    AT_ENTRY_FUNC = 120,
-    AT_MODEL_NAME = 140,
-};
-
 // Looks a dtype up by its four bytes; DTYPE_COUNT when it is none.
 static uint32_t find_dtype(const char name[4]) {
     uint32_t index = 0;
@@ -41,16 +26,16 @@ static uint32_t find_dtype(const char name[4]) {
     return index;
 }
 
-static bool is_terminated(const uint8_t *text) {
+static bool is_terminated(const char *text) {
     for (uint32_t i = 0; i < IOSPEC_NAME_BYTES; i++)
         if (text[i] == 0) return true;
     return false;
 }
 
-static status_t fail_dtype(const uint8_t bytes[4]) {
+static status_t fail_dtype(const char bytes[4]) {
     char text[5] = {0};
     for (uint32_t i = 0; i < 4 && bytes[i] != 0; i++)
-        text[i] = bytes[i] > ' ' && bytes[i] < 0x7f ? (char)bytes[i] : '?';
+        text[i] = bytes[i] > ' ' && bytes[i] < 0x7f ? bytes[i] : '?';
     return status_fail(STATUS_SESSION_IOSPEC,
                        "dtype \"%s\" is none of f16 f32 f64, nor i or u with 8 16 32 64", text);
 }
@@ -59,10 +44,10 @@ static bool is_element_size(uint32_t bytes) {
     return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
 }
 
-static status_t parse_input(const uint8_t *bytes, uint32_t i, iospec_t *iospec) {
-    uint32_t rank = read_u32(bytes + AT_NUM_INPUT_DIM + 4 * i);
-    uint32_t length = read_u32(bytes + AT_INPUT_LENGTH + 4 * i);
-    uint32_t element_bytes = read_u32(bytes + AT_INPUT_SIZE_BYTES + 4 * i);
+static status_t parse_input(const io_spec_t *sent, uint32_t i, iospec_t *iospec) {
+    uint32_t rank = sent->num_input_dim[i];
+    uint32_t length = sent->input_length[i];
+    uint32_t element_bytes = sent->input_size_bytes[i];
     if (rank < 1 || rank > IOSPEC_INPUT_DIMS)
         return status_fail(STATUS_SESSION_IOSPEC, "num_input_dim[%u] is %u, at least 1 and at most %u", i,
                            rank, IOSPEC_INPUT_DIMS);
@@ -72,7 +57,7 @@ static status_t parse_input(const uint8_t *bytes, uint32_t i, iospec_t *iospec) 
     uint32_t product = element_bytes; // in bytes, so that this does not overflow either
     iospec->input_rank[i] = rank;
     for (uint32_t d = 0; d < rank; d++) {
-        uint32_t dim = read_u32(bytes + AT_INPUT_SHAPE + 4 * (IOSPEC_INPUT_DIMS * i + d));
+        uint32_t dim = sent->input_shape[i][d];
         iospec->input_shape[i][d] = dim;
         if (dim == 0 || __builtin_mul_overflow(product, dim, &product))
             return status_fail(STATUS_SESSION_IOSPEC,
@@ -84,9 +69,9 @@ static status_t parse_input(const uint8_t *bytes, uint32_t i, iospec_t *iospec) 
     return STATUS_OK;
 }
 
-static status_t parse_outputs(const uint8_t *bytes, iospec_t *iospec) {
-    iospec->output_count = read_u32(bytes + AT_NUM_OUTPUT);
-    iospec->output_element_bytes = read_u32(bytes + AT_OUTPUT_SIZE_BYTES);
+static status_t parse_outputs(const io_spec_t *sent, iospec_t *iospec) {
+    iospec->output_count = sent->num_output;
+    iospec->output_element_bytes = sent->output_size_bytes;
     if (iospec->output_count < 1 || iospec->output_count > IOSPEC_OUTPUTS)
         return status_fail(STATUS_SESSION_IOSPEC, "num_output is %u, at least 1 and at most %u",
                            iospec->output_count, IOSPEC_OUTPUTS);
@@ -94,7 +79,7 @@ static status_t parse_outputs(const uint8_t *bytes, iospec_t *iospec) {
         return status_fail(STATUS_SESSION_IOSPEC, "output_size_bytes is %u, not 1, 2, 4 or 8",
                            iospec->output_element_bytes);
     for (uint32_t i = 0; i < iospec->output_count; i++) {
-        uint32_t length = read_u32(bytes + AT_OUTPUT_LENGTH + 4 * i);
+        uint32_t length = sent->output_length[i];
         uint32_t total;
         if (length == 0 || __builtin_mul_overflow(length, iospec->output_element_bytes, &total))
             return status_fail(STATUS_SESSION_IOSPEC,
@@ -104,25 +89,25 @@ static status_t parse_outputs(const uint8_t *bytes, iospec_t *iospec) {
     return STATUS_OK;
 }
 
-status_t iospec_parse(const uint8_t bytes[IOSPEC_BYTES], iospec_t *iospec) {
-    iospec_t parsed = {.input_count = read_u32(bytes + AT_NUM_INPUT)};
+status_t iospec_parse(const io_spec_t *sent, iospec_t *iospec) {
+    iospec_t parsed = {.input_count = sent->num_input};
     if (parsed.input_count < 1 || parsed.input_count > IOSPEC_INPUTS)
         return status_fail(STATUS_SESSION_IOSPEC, "num_input is %u, at least 1 and at most %u",
                            parsed.input_count, IOSPEC_INPUTS);
-    memcpy(parsed.dtype, bytes + AT_DTYPE, sizeof parsed.dtype);
+    memcpy(parsed.dtype, sent->dtype, sizeof parsed.dtype);
     uint32_t dtype = find_dtype(parsed.dtype);
-    if (dtype == DTYPE_COUNT) return fail_dtype(bytes + AT_DTYPE);
+    if (dtype == DTYPE_COUNT) return fail_dtype(sent->dtype);
     parsed.element_bytes = dtypes[dtype].bytes;
-    if (!is_terminated(bytes + AT_ENTRY_FUNC))
+    if (!is_terminated(sent->entry_func))
         return status_fail(STATUS_SESSION_IOSPEC, "entry_func is not terminated within its %u bytes",
                            IOSPEC_NAME_BYTES);
-    if (!is_terminated(bytes + AT_MODEL_NAME))
+    if (!is_terminated(sent->model_name))
         return status_fail(STATUS_SESSION_IOSPEC, "model_name is not terminated within its %u bytes",
                            IOSPEC_NAME_BYTES);
-    memcpy(parsed.entry, bytes + AT_ENTRY_FUNC, sizeof parsed.entry);
+    memcpy(parsed.entry, sent->entry_func, sizeof parsed.entry);
     for (uint32_t i = 0; i < parsed.input_count; i++)
-        RETURN_IF_ERROR(parse_input(bytes, i, &parsed));
-    RETURN_IF_ERROR(parse_outputs(bytes, &parsed));
+        RETURN_IF_ERROR(parse_input(sent, i, &parsed));
+    RETURN_IF_ERROR(parse_outputs(sent, &parsed));
     *iospec = parsed;
     return STATUS_OK;
 }

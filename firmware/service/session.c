@@ -4,9 +4,9 @@
 #include "../runtime/platform.h"
 #include "../runtime/runtime.h"
 #include "board.h"
+#include "crc32.h"
 #include "frame.h"
 #include "iospec.h"
-#include "wire.h"
 
 #define ALIGNMENT 64u
 // Parts at the end of the arena; the rest is for the model and the runtime.
@@ -14,14 +14,8 @@
 #define OUTPUT_CAPACITY (256u * 1024u)
 // A model that loops for ever must not keep the chip: real ones take some thousand operations.
 #define OPERATION_BUDGET 10000000u
-
-#define ERROR_NAME_BYTES 32
-#define STATS_BYTES 24
-#define INFO_BYTES 40
-#define PROFILE_HEADER_BYTES 64
-#define PROFILE_RECORD_BYTES 128
-#define PROFILE_NAME_AT 32
-#define PROFILE_NAME_BYTES (PROFILE_RECORD_BYTES - PROFILE_NAME_AT)
+// The same for its kernels.
+#define DEFAULT_TIME_LIMIT_MS 600000u
 
 // X(state, what to send there): how far the model's life has come.
 #define MODEL_STATES(X)                                                                                      \
@@ -55,12 +49,38 @@ static const char *const message_names[MESSAGE_COUNT] = {
 #undef X
 };
 
-// The earliest state in which a request may come.
-static const uint8_t message_needs[MESSAGE_COUNT] = {
-    [MESSAGE_DATA] = STATE_MODEL_LOADED,     [MESSAGE_PROCESS] = STATE_INPUT_LOADED,
-    [MESSAGE_OUTPUT] = STATE_INFERENCE_DONE, [MESSAGE_STATS] = STATE_MODEL_LOADED,
-    [MESSAGE_PROFILE] = STATE_MODEL_LOADED,
-};
+typedef struct {
+    signature_header_t header;
+    tensor_description_t tensors[2 * MAX_TENSORS];
+} signature_answer_t;
+
+typedef struct {
+    chip_info_t chip;
+    hello_limits_t limits;
+} hello_answer_t;
+
+typedef struct {
+    error_header_t header;
+    char message[STATUS_MESSAGE_BYTES];
+} error_answer_t;
+
+// An answer: a small part, the profile's records, an output. It is kept, for the request may come again when
+// its answer was lost on the line.
+typedef struct {
+    status_t status;
+    uint32_t small_bytes;
+    uint32_t records;
+    uint32_t output_bytes;
+    union {
+        uint8_t bytes[1];
+        error_answer_t error;
+        hello_answer_t hello;
+        statistics_t statistics;
+        upload_answer_t upload;
+        signature_answer_t signature;
+        profile_header_t profile;
+    } small;
+} reply_t;
 
 static struct {
     frame_receiver_t receiver;
@@ -73,17 +93,18 @@ static struct {
     size_t image_bytes; // rounded up to ALIGNMENT
     uint8_t *input;
     uint8_t *output;
-    size_t output_bytes; // of the last inference
-    uint8_t iospec_bytes[IOSPEC_BYTES];
+    size_t output_bytes;     // of the last inference
+    upload_request_t upload; // image_bytes is 0 when there is none
+    uint32_t uploaded;
+    uint32_t time_limit_ms;
+    union {
+        io_spec_t io_spec;
+        hello_request_t hello;
+        upload_request_t upload;
+    } request; // small payloads
+    reply_t reply;
+    extended_header_t answered; // the request that `reply` answers; magic is 0 when there is none
 } session;
-
-// An OK answer: `count` bytes, then the profile's records if `records` is not 0.
-typedef struct {
-    const uint8_t *payload;
-    uint32_t payload_bytes;
-    uint32_t records;
-    uint8_t small[PROFILE_HEADER_BYTES];
-} reply_t;
 
 static uint32_t input_bytes(void) {
     return runtime_signature(&session.runtime)->input_bytes;
@@ -117,7 +138,7 @@ static void drop_model(void) {
 
 static status_t on_iospec(reply_t *reply) {
     (void)reply;
-    RETURN_IF_ERROR(iospec_parse(session.iospec_bytes, &session.iospec));
+    RETURN_IF_ERROR(iospec_parse(&session.request.io_spec, &session.iospec));
     session.has_iospec = true;
     drop_model();
     return STATUS_OK;
@@ -141,9 +162,7 @@ static status_t check_model(void) {
     return STATUS_OK;
 }
 
-static status_t on_model(reply_t *reply) {
-    (void)reply;
-    uint32_t length = session.receiver.payload_bytes;
+static status_t load(uint32_t length) {
     session.image_bytes = (length + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     if (session.image_bytes > session.arena_bytes) session.image_bytes = session.arena_bytes;
     RETURN_IF_ERROR(runtime_load(&session.runtime, session.arena, length, session.arena + session.image_bytes,
@@ -151,6 +170,43 @@ static status_t on_model(reply_t *reply) {
     RETURN_IF_ERROR(check_model()); // a refused model stays out of reach: the state does not change
     session.state = STATE_MODEL_LOADED;
     return STATUS_OK;
+}
+
+static status_t on_model(reply_t *reply) {
+    (void)reply;
+    return load(session.receiver.payload_bytes);
+}
+
+// An upload that was interrupted goes on where it stopped.
+static status_t on_upload(reply_t *reply) {
+    const upload_request_t *wanted = &session.request.upload;
+    if (wanted->image_bytes == 0 || wanted->image_bytes > session.arena_bytes)
+        return status_fail(STATUS_LINK_SIZE, "UPLOAD of %u bytes, at least 1 and at most %u",
+                           wanted->image_bytes, (uint32_t)session.arena_bytes);
+    if (memcmp(wanted, &session.upload, sizeof *wanted) != 0) session.uploaded = 0;
+    session.upload = *wanted;
+    drop_model();
+    reply->small.upload.offset = session.uploaded;
+    reply->small_bytes = sizeof reply->small.upload;
+    return STATUS_OK;
+}
+
+static status_t on_chunk(reply_t *reply) {
+    session.uploaded += session.receiver.payload_bytes;
+    reply->small.upload.offset = session.uploaded;
+    reply->small_bytes = sizeof reply->small.upload;
+    return STATUS_OK;
+}
+
+static status_t on_load(reply_t *reply) {
+    (void)reply;
+    uint32_t length = session.upload.image_bytes;
+    if (session.uploaded != length)
+        return status_fail(STATUS_SESSION_UPLOAD, "%u of %u bytes were uploaded", session.uploaded, length);
+    session.upload.image_bytes = 0;
+    if (crc32(0, session.arena, length) != session.upload.image_crc)
+        return status_fail(STATUS_SESSION_UPLOAD, "the image of %u bytes is not what was announced", length);
+    return load(length);
 }
 
 static status_t on_data(reply_t *reply) {
@@ -172,35 +228,76 @@ static status_t on_process(reply_t *reply) {
 }
 
 static status_t on_output(reply_t *reply) {
-    reply->payload = session.output;
-    reply->payload_bytes = (uint32_t)session.output_bytes;
+    reply->output_bytes = (uint32_t)session.output_bytes;
     return STATUS_OK;
+}
+
+static status_t on_infer(reply_t *reply) {
+    RETURN_IF_ERROR(on_process(reply));
+    return on_output(reply);
 }
 
 // Kenning's six numbers. The chip has one memory, so what the model's tensors take stands under "device".
 static status_t on_stats(reply_t *reply) {
     const memory_statistics_t *memory = runtime_memory(&session.runtime);
-    put_u32(reply->small + 12, (uint32_t)memory->peak);
-    put_u32(reply->small + 16, (uint32_t)memory->allocated);
-    put_u32(reply->small + 20, (uint32_t)memory->freed);
-    reply->payload_bytes = STATS_BYTES;
+    reply->small.statistics = (statistics_t){.device_peak = (uint32_t)memory->peak,
+                                             .device_allocated = (uint32_t)memory->allocated,
+                                             .device_freed = (uint32_t)memory->freed};
+    reply->small_bytes = sizeof reply->small.statistics;
     return STATUS_OK;
 }
 
 static status_t on_info(reply_t *reply) {
     uint32_t vlen_bits = platform_vlen_bits();
-    uint8_t *out = reply->small;
-    put_u16(out, 1);
-    put_u16(out + 2, (vlen_bits != 0 ? 1u : 0u) | (board_marks() ? 2u : 0u));
-    put_u32(out + 4, FIRMWARE_VERSION);
-    put_u32(out + 8, vlen_bits);
-    put_u32(out + 12, board_elen_bits());
-    put_u32(out + 16, (uint32_t)session.arena_bytes + 2);
-    put_u32(out + 20, (uint32_t)session.arena_bytes);
-    put_u32(out + 24, BYTECODE_VERSION);
-    put_u32(out + 28, LIBRARY_VERSION);
-    put_u32(out + 32, session.state);
-    reply->payload_bytes = INFO_BYTES;
+    reply->small.hello.chip = (chip_info_t){
+        .struct_version = 1,
+        .flags = (uint16_t)((vlen_bits != 0 ? 1u : 0u) | (board_marks() ? 2u : 0u)),
+        .firmware_version = FIRMWARE_VERSION,
+        .vlen_bits = vlen_bits,
+        .elen_bits = board_elen_bits(),
+        .max_message_size = (uint32_t)session.arena_bytes + 2,
+        .arena_bytes = (uint32_t)session.arena_bytes,
+        .bytecode_version = BYTECODE_VERSION,
+        .library_version = LIBRARY_VERSION,
+        .model_state = session.state,
+    };
+    reply->small_bytes = sizeof reply->small.hello.chip;
+    return STATUS_OK;
+}
+
+static void set_time_limit(uint32_t milliseconds) {
+    session.time_limit_ms = milliseconds != 0 ? milliseconds : DEFAULT_TIME_LIMIT_MS;
+    board_set_time_limit(session.time_limit_ms);
+}
+
+static status_t on_hello(reply_t *reply) {
+    set_time_limit(session.request.hello.time_limit_ms);
+    on_info(reply);
+    reply->small.hello.limits = (hello_limits_t){.protocol_version = PROTOCOL_VERSION,
+                                                 .input_capacity = INPUT_CAPACITY,
+                                                 .output_capacity = OUTPUT_CAPACITY,
+                                                 .stack_bytes = board_stack_bytes(),
+                                                 .time_limit_ms = session.time_limit_ms};
+    reply->small_bytes = sizeof reply->small.hello;
+    return STATUS_OK;
+}
+
+static void describe(tensor_description_t *description, const tensor_t *tensor) {
+    *description = (tensor_description_t){
+        .element_type = tensor->element_type, .rank = tensor->rank, .bytes = tensor->bytes};
+    memcpy(description->dims, tensor->dims, tensor->rank * sizeof *tensor->dims);
+}
+
+static status_t on_signature(reply_t *reply) {
+    const signature_t *signature = runtime_signature(&session.runtime);
+    signature_answer_t *answer = &reply->small.signature;
+    answer->header = (signature_header_t){signature->input_count, signature->output_count};
+    tensor_description_t *next = answer->tensors;
+    for (uint32_t i = 0; i < signature->input_count; i++)
+        describe(next++, &signature->inputs[i]);
+    for (uint32_t i = 0; i < signature->output_count; i++)
+        describe(next++, &signature->outputs[i]);
+    reply->small_bytes = (uint32_t)((uint8_t *)next - reply->small.bytes);
     return STATUS_OK;
 }
 
@@ -209,20 +306,26 @@ static status_t on_profile(reply_t *reply) {
     const memory_statistics_t *memory = runtime_memory(&session.runtime);
     for (uint32_t i = 0; i < profile->dispatch_count; i++)
         if (profile->dispatches[i].calls != 0) reply->records++;
-    uint8_t *out = reply->small;
-    put_u32(out, PROFILE_RECORD_BYTES);
-    put_u32(out + 4, reply->records);
-    put_u64(out + 8, profile->inference_instructions);
-    put_u64(out + 16, profile->inference_cycles);
-    put_u64(out + 24, profile->load_instructions);
-    put_u32(out + 32, profile->inferences);
-    put_u32(out + 36, platform_stack_peak());
-    put_u32(out + 40, (uint32_t)(session.image_bytes + memory->peak));
-    put_u32(out + 44, (uint32_t)session.arena_bytes);
-    put_u32(out + 48, profile->kernels_begin);
-    put_u32(out + 52, profile->kernels_end);
-    reply->payload_bytes = PROFILE_HEADER_BYTES;
+    reply->small.profile = (profile_header_t){
+        .record_size = sizeof(profile_record_t),
+        .dispatch_count = reply->records,
+        .inference_instructions = profile->inference_instructions,
+        .inference_cycles = profile->inference_cycles,
+        .load_instructions = profile->load_instructions,
+        .inferences = profile->inferences,
+        .stack_peak_bytes = platform_stack_peak(),
+        .memory_peak_bytes = (uint32_t)(session.image_bytes + memory->peak),
+        .memory_capacity_bytes = (uint32_t)session.arena_bytes,
+        .kernels_begin = profile->kernels_begin,
+        .kernels_end = profile->kernels_end,
+    };
+    reply->small_bytes = sizeof reply->small.profile;
     return STATUS_OK;
+}
+
+static status_t on_measure(reply_t *reply) {
+    RETURN_IF_ERROR(on_infer(reply));
+    return on_profile(reply);
 }
 
 static status_t on_unload(reply_t *reply) {
@@ -232,143 +335,247 @@ static status_t on_unload(reply_t *reply) {
     return STATUS_OK;
 }
 
-static status_t (*const handlers[MESSAGE_COUNT])(reply_t *reply) = {
-    [MESSAGE_DATA] = on_data,     [MESSAGE_MODEL] = on_model,     [MESSAGE_PROCESS] = on_process,
-    [MESSAGE_OUTPUT] = on_output, [MESSAGE_STATS] = on_stats,     [MESSAGE_IOSPEC] = on_iospec,
-    [MESSAGE_INFO] = on_info,     [MESSAGE_PROFILE] = on_profile, [MESSAGE_UNLOAD] = on_unload,
+// Forgets what is half done: an upload, an input.
+static status_t on_abort(reply_t *reply) {
+    (void)reply;
+    session.upload.image_bytes = 0;
+    if (session.state > STATE_MODEL_LOADED) session.state = STATE_MODEL_LOADED;
+    return STATUS_OK;
+}
+
+static status_t on_reset(reply_t *reply) { // the restart comes when this is answered
+    (void)reply;
+    return STATUS_OK;
+}
+
+#define PAYLOAD_INPUT 0xffffu // as many bytes as the model takes
+#define PAYLOAD_ARENA 0xfffeu // at most what the arena holds
+#define PAYLOAD_CHUNK 0xfffdu // at most what is left of the upload
+
+static const struct {
+    status_t (*handle)(reply_t *reply); // NULL: not a request
+    uint16_t payload;                   // bytes, or one of the above
+    uint8_t needs;                      // the earliest state in which it may come
+} requests[MESSAGE_COUNT] = {
+    [MESSAGE_DATA] = {on_data, PAYLOAD_INPUT, STATE_MODEL_LOADED},
+    [MESSAGE_MODEL] = {on_model, PAYLOAD_ARENA, STATE_NONE},
+    [MESSAGE_PROCESS] = {on_process, 0, STATE_INPUT_LOADED},
+    [MESSAGE_OUTPUT] = {on_output, 0, STATE_INFERENCE_DONE},
+    [MESSAGE_STATS] = {on_stats, 0, STATE_MODEL_LOADED},
+    [MESSAGE_IOSPEC] = {on_iospec, sizeof(io_spec_t), STATE_NONE},
+    [MESSAGE_INFO] = {on_info, 0, STATE_NONE},
+    [MESSAGE_PROFILE] = {on_profile, 0, STATE_MODEL_LOADED},
+    [MESSAGE_UNLOAD] = {on_unload, 0, STATE_NONE},
+    [MESSAGE_HELLO] = {on_hello, sizeof(hello_request_t), STATE_NONE},
+    [MESSAGE_SIGNATURE] = {on_signature, 0, STATE_MODEL_LOADED},
+    [MESSAGE_UPLOAD] = {on_upload, sizeof(upload_request_t), STATE_NONE},
+    [MESSAGE_CHUNK] = {on_chunk, PAYLOAD_CHUNK, STATE_NONE},
+    [MESSAGE_LOAD] = {on_load, 0, STATE_NONE},
+    [MESSAGE_INFER] = {on_infer, PAYLOAD_INPUT, STATE_MODEL_LOADED},
+    [MESSAGE_MEASURE] = {on_measure, PAYLOAD_INPUT, STATE_MODEL_LOADED},
+    [MESSAGE_ABORT] = {on_abort, 0, STATE_NONE},
+    [MESSAGE_RESET] = {on_reset, 0, STATE_NONE},
 };
 
 // ---- Receiving
 
 static status_t check_payload_size(uint16_t type, uint32_t bytes) {
-    if (type == MESSAGE_MODEL) {
-        if (bytes <= session.arena_bytes) return STATUS_OK;
-        return status_fail(STATUS_LINK_SIZE, "MODEL of %u bytes, at most %u", bytes,
-                           (uint32_t)session.arena_bytes);
+    uint32_t rule = requests[type].payload;
+    if (rule == PAYLOAD_INPUT)
+        return bytes == input_bytes()
+                   ? STATUS_OK
+                   : status_fail(STATUS_SESSION_INPUT, "%s of %u bytes, the model takes %u",
+                                 message_names[type], bytes, input_bytes());
+    if (rule == PAYLOAD_ARENA || rule == PAYLOAD_CHUNK) {
+        uint32_t most = rule == PAYLOAD_ARENA ? (uint32_t)session.arena_bytes
+                                              : session.upload.image_bytes - session.uploaded;
+        return bytes <= most ? STATUS_OK
+                             : status_fail(STATUS_LINK_SIZE, "%s of %u bytes, at most %u",
+                                           message_names[type], bytes, most);
     }
-    if (type == MESSAGE_DATA) {
-        if (bytes == input_bytes()) return STATUS_OK;
-        return status_fail(STATUS_SESSION_INPUT, "DATA of %u bytes, the model takes %u", bytes,
-                           input_bytes());
+    return bytes == rule ? STATUS_OK
+                         : status_fail(STATUS_LINK_PAYLOAD, "%s with %u payload bytes, not %u",
+                                       message_names[type], bytes, rule);
+}
+
+// The old request comes again when its answer was lost. HELLO begins a new dialogue, so it never is an old
+// one.
+static bool is_repeated(const frame_receiver_t *receiver) {
+    return receiver->extended && receiver->type != MESSAGE_HELLO &&
+           memcmp(&receiver->header.extended, &session.answered, sizeof session.answered) == 0;
+}
+
+// While the client speaks the extension, a base frame is most likely a damaged one: only those count that begin
+// another client's dialogue and destroy nothing.
+static bool ends_extension(const frame_receiver_t *receiver) {
+    uint16_t type = receiver->type;
+    return (type == MESSAGE_IOSPEC || type == MESSAGE_INFO || type == MESSAGE_STATS) &&
+           receiver->payload_bytes == requests[type].payload;
+}
+
+static status_t check_order(const frame_receiver_t *receiver) {
+    uint16_t type = receiver->type;
+    if (type >= MESSAGE_COUNT || (type >= MESSAGE_HELLO && !receiver->extended))
+        return status_fail(STATUS_LINK_TYPE, "message type %u, at most %u", type,
+                           receiver->extended ? MESSAGE_COUNT - 1 : MESSAGE_HELLO - 1);
+    if (requests[type].handle == NULL)
+        return status_fail(STATUS_LINK_TYPE, "message type %u (%s) is an answer, not a request", type,
+                           message_names[type]);
+    if (!receiver->extended && receiver->client_extended) {
+        if (!ends_extension(receiver))
+            return status_fail(STATUS_LINK_MODE, "%s in a base frame, after extended ones", message_names[type]);
+        session.receiver.client_extended = false;
     }
-    uint32_t expected = type == MESSAGE_IOSPEC ? IOSPEC_BYTES : 0;
-    if (bytes == expected) return STATUS_OK;
-    return status_fail(STATUS_LINK_PAYLOAD, "%s with %u payload bytes, not %u", message_names[type], bytes,
-                       expected);
+    if (session.state < requests[type].needs)
+        return status_fail(STATUS_SESSION_STATE, "%s in state %s, expected %s", message_names[type],
+                           state_names[session.state], state_expects[session.state]);
+    if ((type == MESSAGE_CHUNK || type == MESSAGE_LOAD) && session.upload.image_bytes == 0)
+        return status_fail(STATUS_SESSION_UPLOAD, "%s without UPLOAD", message_names[type]);
+    return STATUS_OK;
 }
 
 // Decides on a message by its header. What the payload will overwrite is given up here, before its first
 // byte.
-static status_t accept(uint16_t type, uint32_t payload_bytes, uint8_t **payload) {
-    if (type >= MESSAGE_COUNT)
-        return status_fail(STATUS_LINK_TYPE, "message type %u, at most %u", (uint32_t)type,
-                           MESSAGE_COUNT - 1);
-    if (handlers[type] == NULL)
-        return status_fail(STATUS_LINK_TYPE, "message type %u (%s) is an answer, not a request",
-                           (uint32_t)type, message_names[type]);
-    if (session.state < message_needs[type])
-        return status_fail(STATUS_SESSION_STATE, "%s in state %s, expected %s", message_names[type],
-                           state_names[session.state], state_expects[session.state]);
-    RETURN_IF_ERROR(check_payload_size(type, payload_bytes));
-    switch (type) {
+static status_t accept(const frame_receiver_t *receiver, uint8_t **payload) {
+    if (is_repeated(receiver)) return STATUS_LINK_REPEATED;
+    RETURN_IF_ERROR(check_order(receiver));
+    RETURN_IF_ERROR(check_payload_size(receiver->type, receiver->payload_bytes));
+    session.answered.magic = 0;
+    switch (receiver->type) {
     case MESSAGE_MODEL:
+        session.upload.image_bytes = 0;
         drop_model();
         *payload = session.arena;
         break;
+    case MESSAGE_CHUNK: *payload = session.arena + session.uploaded; break;
     case MESSAGE_DATA:
+    case MESSAGE_INFER:
+    case MESSAGE_MEASURE:
         session.state = STATE_MODEL_LOADED;
         *payload = session.input;
         break;
-    case MESSAGE_IOSPEC: *payload = session.iospec_bytes; break;
+    default: *payload = (uint8_t *)&session.request; break;
     }
     return STATUS_OK;
 }
 
 // ---- Answering
 
-static void send_header(uint16_t type, uint32_t payload_bytes) {
-    uint8_t header[FRAME_HEADER_BYTES];
-    frame_encode_header(header, type, payload_bytes);
-    platform_uart_write(header, sizeof header);
-}
-
-static uint32_t copy_text(uint8_t *to, const char *text, uint32_t capacity) {
+static uint32_t copy_text(char *to, const char *text, uint32_t capacity) {
     uint32_t count = 0;
     while (count < capacity && text[count] != 0) {
-        to[count] = (uint8_t)text[count];
+        to[count] = text[count];
         count++;
     }
     return count;
 }
 
-static void send_error(status_t status) {
-    uint8_t payload[4 + ERROR_NAME_BYTES + STATUS_MESSAGE_BYTES] = {0};
-    put_u32(payload, status);
-    copy_text(payload + 4, status_name(status), ERROR_NAME_BYTES);
-    uint32_t bytes = 4 + ERROR_NAME_BYTES;
-    bytes += copy_text(payload + bytes, status_message(), STATUS_MESSAGE_BYTES);
-    send_header(MESSAGE_ERROR, bytes);
-    platform_uart_write(payload, bytes);
+static void fill_error(reply_t *reply, status_t status) {
+    error_answer_t *error = &reply->small.error;
+    memset(reply, 0, sizeof *reply);
+    reply->status = status;
+    error->header.code = status;
+    copy_text(error->header.name, status_name(status), ERROR_NAME_BYTES);
+    reply->small_bytes =
+        sizeof error->header + copy_text(error->message, status_message(), STATUS_MESSAGE_BYTES);
 }
 
-static void send_records(void) {
+static uint32_t send_part(uint32_t crc, const void *bytes, uint32_t count) {
+    platform_uart_write(bytes, count);
+    return crc32(crc, bytes, count);
+}
+
+static uint32_t send_records(uint32_t crc) {
     const runtime_profile_t *profile = runtime_profile(&session.runtime);
     for (uint32_t i = 0; i < profile->dispatch_count; i++) {
         const dispatch_profile_t *dispatch = &profile->dispatches[i];
         if (dispatch->calls == 0) continue;
-        uint8_t record[PROFILE_RECORD_BYTES] = {0};
-        put_u32(record, i);
-        put_u32(record + 4, dispatch->calls);
-        put_u64(record + 8, dispatch->instructions);
-        put_u64(record + 16, dispatch->cycles);
-        put_u32(record + 24, dispatch->workgroups);
-        copy_text(record + PROFILE_NAME_AT, dispatch->name, PROFILE_NAME_BYTES - 1);
-        platform_uart_write(record, sizeof record);
+        profile_record_t record = {
+            .ordinal = i,
+            .calls = dispatch->calls,
+            .instructions = dispatch->instructions,
+            .cycles = dispatch->cycles,
+            .workgroups = dispatch->workgroups,
+        };
+        copy_text(record.name, dispatch->name, PROFILE_NAME_BYTES - 1);
+        crc = send_part(crc, &record, sizeof record);
     }
+    return crc;
 }
 
-static void send_ok(const reply_t *reply) {
-    send_header(MESSAGE_OK, reply->payload_bytes + reply->records * PROFILE_RECORD_BYTES);
-    platform_uart_write(reply->payload, reply->payload_bytes);
-    if (reply->records != 0) send_records();
+static void send(const reply_t *reply, bool extended, uint16_t sequence) {
+    uint32_t payload_bytes =
+        reply->small_bytes + reply->records * (uint32_t)sizeof(profile_record_t) + reply->output_bytes;
+    uint16_t type = reply->status == STATUS_OK ? MESSAGE_OK : MESSAGE_ERROR;
+    uint32_t crc = 0;
+    if (extended) {
+        extended_header_t header = {EXTENDED_MAGIC, sequence, type, payload_bytes, 0};
+        header.check = crc = crc32(0, &header, offsetof(extended_header_t, check));
+        platform_uart_write((const uint8_t *)&header, sizeof header);
+    } else {
+        base_header_t header = {payload_bytes + 2, type};
+        platform_uart_write((const uint8_t *)&header, sizeof header);
+    }
+    crc = send_part(crc, reply->small.bytes, reply->small_bytes);
+    if (reply->records != 0) crc = send_records(crc);
+    crc = send_part(crc, session.output, reply->output_bytes);
+    if (extended && payload_bytes != 0) platform_uart_write((const uint8_t *)&crc, sizeof crc);
 }
 
 static int handle(void *reply) {
-    return (int)handlers[session.receiver.type](reply);
+    return (int)requests[session.receiver.type].handle(reply);
 }
 
 static void on_request(void) {
-    reply_t reply = {.payload = reply.small};
+    frame_receiver_t *receiver = &session.receiver;
+    reply_t *reply = &session.reply;
     int result = STATUS_OK;
+    memset(reply, 0, sizeof *reply);
     status_clear();
-    status_t status = platform_guarded_call(handle, &reply, &result);
+    status_t status = platform_guarded_call(handle, reply, &result);
     if (status != STATUS_OK) {
         zero_runtime();
         session.state = state_without_model();
     } else {
         status = (status_t)result;
     }
-    if (status != STATUS_OK)
-        send_error(status);
-    else
-        send_ok(&reply);
+    if (status != STATUS_OK) fill_error(reply, status);
+    receiver->client_extended = receiver->extended;
+    if (receiver->extended) session.answered = receiver->header.extended;
+    send(reply, receiver->extended, receiver->sequence);
+    if (receiver->type == MESSAGE_RESET) board_restart();
+}
+
+static void on_refusal(void) {
+    frame_receiver_t *receiver = &session.receiver;
+    if (receiver->status == STATUS_LINK_REPEATED) {
+        send(&session.reply, true, receiver->sequence);
+        return;
+    }
+    reply_t refusal;
+    fill_error(&refusal, receiver->status);
+    if (receiver->extended) receiver->client_extended = true;
+    send(&refusal, receiver->client_extended, receiver->sequence);
 }
 
 void session_poll(void) {
     frame_receiver_t *receiver = &session.receiver;
     frame_event_t event = FRAME_PENDING;
-    uint8_t byte;
-    if (platform_uart_read(&byte))
-        event = frame_push(receiver, byte);
+    uint32_t room;
+    uint8_t *next = frame_space(receiver, &room);
+    uint32_t count = board_uart_read(next, room);
+    if (count != 0)
+        event = frame_advance(receiver, count);
     else if (!frame_at_rest(receiver))
         event = frame_silence(receiver, platform_time_us());
     if (event == FRAME_REQUEST) on_request();
-    if (event == FRAME_REFUSED) send_error(receiver->status);
+    if (event == FRAME_REFUSED) on_refusal();
 }
 
 void session_init(void) {
     memset(&session, 0, sizeof session);
     zero_runtime();
+    set_time_limit(0);
     session.arena = platform_arena(&session.arena_bytes);
     session.arena_bytes -= INPUT_CAPACITY + OUTPUT_CAPACITY;
     session.arena_bytes &= ~(size_t)(ALIGNMENT - 1);

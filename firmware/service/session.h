@@ -5,13 +5,14 @@
 //   session_init();
 //   for (;;) session_poll();
 //
-// Answers carry OK and the payload of the request's kind, or ERROR: u32 code, char name[32], message.
-// A trap in a request, be it in the model's kernels or in the runtime, is an ERROR like any other; it unloads
-// the model.
+// Each request is answered in the kind of frame that it came in, with OK and the payload of the request's
+// kind, or ERROR with code, name and message. An extended request that comes again is answered again, not
+// executed again. A trap in a request, be it in the model's kernels or in the runtime, is an ERROR like any
+// other; it unloads the model.
 #ifndef SPRINGBOK_SESSION_H
 #define SPRINGBOK_SESSION_H
 
-#define FIRMWARE_VERSION 0x00010000u // major << 16 | minor
+#define FIRMWARE_VERSION 0x00010001u // major << 16 | minor
 
 // Takes the whole arena of the platform. No model is loaded afterwards.
 void session_init(void);

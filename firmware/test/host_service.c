@@ -7,6 +7,7 @@
 //
 // Nothing is caught here: a bad access in the service must end the process, so that the sanitizers report it.
 #include <poll.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,14 +75,19 @@ static int read_script(uint8_t *byte) {
     return 1;
 }
 
-int platform_uart_read(uint8_t *byte) {
-    if (scripted) return read_script(byte);
+uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity) {
+    if (scripted) return (uint32_t)read_script(bytes);
     // Unbuffered, so that poll() knows what is there.
     struct pollfd line = {.fd = STDIN_FILENO, .events = POLLIN};
     fflush(stdout);
     if (poll(&line, 1, 10) == 0) return 0;
-    if (read(STDIN_FILENO, byte, 1) != 1) flush_and_exit();
-    return 1;
+    ssize_t count = read(STDIN_FILENO, bytes, capacity);
+    if (count <= 0) flush_and_exit();
+    return (uint32_t)count;
+}
+
+int platform_uart_read(uint8_t *byte) {
+    return (int)board_uart_read(byte, 1);
 }
 
 void platform_uart_write(const uint8_t *bytes, size_t count) {
@@ -144,8 +150,23 @@ bool board_marks(void) {
     return false;
 }
 
+uint32_t board_stack_bytes(void) {
+    return 1u << 17;
+}
+
+void board_set_time_limit(uint32_t milliseconds) {
+    (void)milliseconds;
+}
+
+static jmp_buf restart;
+
+_Noreturn void board_restart(void) {
+    longjmp(restart, 1);
+}
+
 int main(int argc, char **argv) {
     scripted = argc > 1 && strcmp(argv[1], "--script") == 0;
+    setjmp(restart);
     session_init();
     for (;;)
         session_poll();

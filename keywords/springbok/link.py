@@ -4,10 +4,15 @@
 The line may be a port (``/dev/ttyUSB0``), a pseudo-terminal, or a socket (``socket://localhost:3456``).
 
     with Link("socket://localhost:3456") as link:
+        link.negotiate()
         link.load_model(Path("gestures.vmfb").read_bytes())
         output = link.infer(recording.tobytes())
 
-The protocol has no sequence numbers, so a late answer looks like the answer to the next request. After anything
+`Link.negotiate` finds out what the firmware speaks. With the extension, requests go in extended frames (see
+`springbok.extension`): whatever the line does, they are repeated until the right answer is there, and the rest of
+this does not matter.
+
+The base protocol has no sequence numbers, so a late answer looks like the answer to the next request. After anything
 irregular the link is therefore *out of step*: before the next request it waits for silence and, when the firmware
 is known to understand INFO, asks until the answer is one that only INFO has.
 """
@@ -19,21 +24,29 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import Any, TypeVar
 
 import serial
 
 from springbok.errors import DeviceError, LinkError, LinkTimeout
+from springbok.extension import ExtendedExchange, LinkReport, content
 from springbok.protocol import (
     HEADER_BYTES,
     ChipInfo,
-    ErrorAnswer,
     IoSpec,
+    Limits,
     MessageType,
     Profile,
+    Signature,
     Statistics,
     decode_header,
+    decode_hello,
+    decode_measured,
+    decode_offset,
     encode_frame,
+    encode_hello,
+    encode_upload,
 )
 
 Progress = Callable[[int, int], None]
@@ -47,7 +60,20 @@ _SILENCE_SECONDS = 0.2
 _STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
 _DRAIN_SECONDS = 5.0
 
+UPLOAD_CHUNK_BYTES = 8192
+UPLOAD_ATTEMPTS = 3
+_EXTENDED_SINCE = (1, 1)  # version of the firmware
+
 _log = logging.getLogger(__name__)
+
+
+class Dialect(Enum):
+    """What a firmware speaks: the protocol of 2023; the same and INFO, PROFILE and UNLOAD; the extension too."""
+
+    UNKNOWN = "not negotiated"
+    BASE = "base"
+    INFO = "base with INFO"
+    EXTENDED = "extended"
 
 
 class Link:
@@ -74,6 +100,10 @@ class Link:
         self.url = url
         self.timeout = timeout
         self._diagnose = diagnose
+        self.dialect = Dialect.UNKNOWN
+        self.limits: Limits | None = None  # with the extension
+        self.report = LinkReport()
+        self._extended = ExtendedExchange(self._read_part, self._write, self._line_seconds, self.report)
         self._in_step = True
         self._frame_cut = False  # a request was not written to its end
         self._speaks_info = False
@@ -100,9 +130,37 @@ class Link:
 
     # Requests
 
+    def negotiate(
+        self, timeout: float | None = None, *, extension: bool = True, time_limit: float | None = None
+    ) -> ChipInfo | None:
+        """Find out what the firmware speaks and use it from now on; ``dialect`` tells. Returns what it says of itself.
+
+        A firmware of 2023 says nothing: None. Without ``extension`` the base protocol is used in any case.
+        ``time_limit`` is for one request's computation on the device, seconds; only the extension can tell it.
+        """
+        self.dialect = Dialect.UNKNOWN
+        if not self._explains_errors(timeout):
+            self.dialect = Dialect.BASE
+            return None
+        self.dialect = Dialect.INFO
+        info = self.chip_info(timeout)
+        if extension and tuple(map(int, info.firmware_version.split("."))) >= _EXTENDED_SINCE:
+            self.dialect = Dialect.EXTENDED
+            info, self.limits = self._ask(MessageType.HELLO, decode_hello, encode_hello(time_limit), timeout=timeout)
+        return info
+
+    def _explains_errors(self, timeout: float | None) -> bool:
+        """Tell this project's firmware from one of 2023, which would crash on a message type that it doesn't know."""
+        for payload in (b"", b"\0"):  # a statistics request that may be answered, and one that is wrong
+            try:
+                self.request(MessageType.STATS, payload, timeout=timeout)
+            except DeviceError as error:
+                return error.code != 0
+        return False
+
     def chip_info(self, timeout: float | None = None) -> ChipInfo:
         """Ask what the firmware and the chip are. A firmware of 2023 does not know this request."""
-        if self._in_step:
+        if self._in_step or self.dialect is Dialect.EXTENDED:
             info = self._ask(MessageType.INFO, ChipInfo.decode, timeout=timeout)
         else:
             self._drain()
@@ -119,29 +177,62 @@ class Link:
     ) -> None:
         """Send a compiled model; the device verifies and loads it before it answers.
 
-        ``progress`` is called with (bytes sent, bytes in all); ``timeout`` starts when all is sent.
+        ``progress`` is called with (bytes sent, bytes in all); with the extension, these are bytes that the device
+        has received whole, and an upload that was interrupted goes on where it stopped, on another link too.
+        ``timeout`` starts when all is sent.
         """
-        self._ask(MessageType.MODEL, _nothing, vmfb, timeout=timeout, progress=progress)
+        if self.dialect is Dialect.EXTENDED:
+            self._upload(vmfb, progress)
+            self._ask(MessageType.LOAD, _nothing, timeout=timeout)
+        else:
+            self._ask(MessageType.MODEL, _nothing, vmfb, timeout=timeout, progress=progress)
 
     def infer(self, data: bytes, *, timeout: float | None = COMPUTE_SECONDS) -> bytes:
         """Run one inference: all inputs' bytes, one after the other, in; all outputs' bytes out.
 
         ``timeout`` is for the computation alone.
         """
+        if self.dialect is Dialect.EXTENDED:
+            return self.request(MessageType.INFER, data, timeout=timeout)
         self._ask(MessageType.DATA, _nothing, data)
         self._ask(MessageType.PROCESS, _nothing, timeout=timeout)
         return self.request(MessageType.OUTPUT)
+
+    def measure(self, data: bytes, *, timeout: float | None = COMPUTE_SECONDS) -> tuple[bytes, Profile]:
+        """Run one inference like `infer`; return its outputs' bytes and what it cost."""
+        if self.dialect is Dialect.EXTENDED:
+            profile, output = self._ask(MessageType.MEASURE, decode_measured, data, timeout=timeout)
+            return output, profile
+        return self.infer(data, timeout=timeout), self.profile()
+
+    def signature(self) -> Signature:
+        """Ask what the loaded module itself declares: type and shape of each input and output."""
+        self._need_extension("SIGNATURE")
+        return self._ask(MessageType.SIGNATURE, Signature.decode)
+
+    def abort(self) -> None:
+        """Make the device forget an unfinished upload and an input that it has not used yet."""
+        self._need_extension("ABORT")
+        self._ask(MessageType.ABORT, _nothing)
+
+    def reset_device(self) -> None:
+        """Restart the firmware as after power-on. Negotiate again afterwards."""
+        self._need_extension("RESET")
+        self._ask(MessageType.RESET, _nothing)
+        self.dialect = Dialect.UNKNOWN
 
     def statistics(self) -> Statistics:
         """Ask for the memory of the model's tensors."""
         return self._ask(MessageType.STATS, Statistics.decode)
 
     def profile(self) -> Profile:
-        """Ask what the last inference and the load cost. A firmware of 2023 does not know this request."""
+        """Ask what the last inference and the load cost. Raises LinkError for a firmware of 2023."""
+        self._need_info("PROFILE")
         return self._ask(MessageType.PROFILE, Profile.decode)
 
     def unload(self) -> None:
-        """Make the device drop its model. A firmware of 2023 does not know this request."""
+        """Make the device drop its model. Raises LinkError for a firmware of 2023."""
+        self._need_info("UNLOAD")
         self._ask(MessageType.UNLOAD, _nothing)
 
     def request(
@@ -153,6 +244,8 @@ class Link:
         progress: Progress | None = None,
     ) -> bytes:
         """Send any request and return its answer's payload."""
+        if self.dialect is Dialect.EXTENDED:
+            return self._request_extended(message_type, payload, self._limit(timeout))
         frame = encode_frame(message_type, payload)
         with self._guard(message_type.name):
             if not self._in_step or self._port.in_waiting:
@@ -171,6 +264,41 @@ class Link:
         )
         return answer
 
+    def _request_extended(self, message_type: MessageType, payload: bytes, limit: float) -> bytes:
+        try:
+            return self._extended.request(message_type, payload, limit)
+        except LinkTimeout as error:
+            raise LinkTimeout(f"{error}{self._diagnosis()}") from error
+
+    def _upload(self, image: bytes, progress: Progress | None) -> None:
+        """Bring an image to the device piece by piece; the device says how much of it is there."""
+        for _ in range(UPLOAD_ATTEMPTS):
+            offset = self._ask(MessageType.UPLOAD, decode_offset, encode_upload(image))
+            self.report.resumed_uploads += offset > 0
+            if progress:
+                progress(offset, len(image))
+            while offset < len(image):
+                expected = min(offset + UPLOAD_CHUNK_BYTES, len(image))
+                offset = self._ask(MessageType.CHUNK, decode_offset, image[offset:expected])
+                if offset != expected:  # the device was restarted, or another client came between
+                    break
+                if progress:
+                    progress(offset, len(image))
+            if offset == len(image):
+                return
+        raise LinkError(
+            f"The upload broke off {UPLOAD_ATTEMPTS} times: the device does not keep what it has received. "
+            "Check that no other client talks to it and that it does not restart."
+        )
+
+    def _need_extension(self, request: str) -> None:
+        if self.dialect is not Dialect.EXTENDED:
+            raise LinkError(f"{request} needs the extension; with this firmware the link is '{self.dialect.value}'.")
+
+    def _need_info(self, request: str) -> None:
+        if self.dialect is Dialect.BASE:
+            raise LinkError(f"A firmware of 2023 does not know {request}; build the device's firmware anew for it.")
+
     # For tests of the firmware's robustness
 
     def send_raw(self, data: bytes) -> None:
@@ -180,14 +308,20 @@ class Link:
 
     def receive_answer(self, timeout: float | None = None) -> bytes:
         """Wait for an answer that no ``request`` waits for, and return its payload."""
+        if self.dialect is Dialect.EXTENDED:
+            frame = self._extended.receive(time.monotonic() + self._limit(timeout))
+            if frame is None:
+                raise LinkTimeout(f"No whole answer to raw bytes came. On the line: {self.report}.{self._diagnosis()}")
+            return content((frame[0], frame[2]), "raw bytes")
         return self._receive_answer("raw bytes", self._limit(timeout))
 
     # The step
 
     def resynchronise(self, timeout: float | None = None) -> None:
         """Throw away what comes until the line is silent; then, if possible, ask until the answers are in step."""
+        self.report.resynchronisations += 1
         self._drain()
-        if self._speaks_info:
+        if self._speaks_info and self.dialect is not Dialect.EXTENDED:
             self._probe(timeout)
 
     def _drain(self) -> None:
@@ -207,6 +341,7 @@ class Link:
                         "a request. Check the baud rate and that the device runs springbok-bench's firmware."
                     )
         self._frame_cut = False
+        self.report.dropped_bytes += thrown_away
         if thrown_away:
             _log.debug("threw %d bytes away to find the step again", thrown_away)
 
@@ -261,10 +396,8 @@ class Link:
                 "Check that it runs springbok-bench's firmware."
             )
         self._in_step = True
-        if message_type == MessageType.ERROR:
-            error = ErrorAnswer.decode(payload)
-            raise DeviceError(error.code, error.name, error.message, request)
-        return payload
+        self.report.requests += 1
+        return content((message_type, payload), request)
 
     def _receive_frame(self, request: str, started: float, limit: float) -> tuple[int, bytes]:
         header = self._read(request, HEADER_BYTES, started + limit)
@@ -289,6 +422,9 @@ class Link:
             while len(data) < count and time.monotonic() < deadline:
                 data += self._port.read(count - len(data))
         return bytes(data)
+
+    def _read_part(self, count: int, deadline: float) -> bytes:
+        return self._read("a request", count, deadline)
 
     def _limit(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout

@@ -4,11 +4,16 @@
 A frame is ``u32 message_size | u16 message_type | payload``, little endian, where message_size counts the type
 and the payload. Messages 0 to 7 are those of Kenning's UART protocol of 2023, byte for byte; 8 and above, and
 the description that ERROR carries, are this project's additions (docs/protocol.md).
+
+An extended frame has a header with a magic, a sequence number and a check of its own, and a CRC-32 behind its
+payload. Its magic would be a size of 4 GB to a receiver of base frames, so neither is taken for the other.
 """
 
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,6 +25,10 @@ import numpy as np
 from springbok.errors import LinkError
 
 HEADER_BYTES = 6
+EXTENDED_HEADER_BYTES = 16
+CHECK_BYTES = 4
+MAGIC = bytes.fromhex("5bfffefd")
+PROTOCOL_VERSION = 1
 MAX_PAYLOAD_BYTES = 16 << 20  # the firmware takes a larger size for noise; so does the link
 
 
@@ -37,6 +46,16 @@ class MessageType(IntEnum):
     INFO = 8
     PROFILE = 9
     UNLOAD = 10
+    # From here on in extended frames only
+    HELLO = 11
+    SIGNATURE = 12
+    UPLOAD = 13
+    CHUNK = 14
+    LOAD = 15
+    INFER = 16
+    MEASURE = 17
+    ABORT = 18
+    RESET = 19
 
 
 class ModelState(IntEnum):
@@ -70,6 +89,14 @@ def _text(size: int) -> c.Construct:
 
 
 HEADER = c.Struct("message_size" / c.Int32ul, "message_type" / c.Int16ul)
+
+EXTENDED_HEADER = c.Struct(
+    "magic" / c.Int32ul,
+    "sequence" / c.Int16ul,  # an answer has that of its request; 0: a fault that belongs to no request
+    "message_type" / c.Int16ul,
+    "payload_bytes" / c.Int32ul,
+    "check" / c.Int32ul,  # CRC-32 of the bytes before it
+)
 
 IO_SPEC = c.Struct(
     "num_input" / c.Int32ul,
@@ -133,6 +160,31 @@ PROFILE_RECORD = c.Struct(
     "name" / c.Bytes(96),  # truncated by the firmware, perhaps within a character
 )
 
+HELLO_REQUEST = c.Struct("protocol_version" / c.Int32ul, "time_limit_ms" / c.Int32ul)
+
+# Behind CHIP_INFO in the answer to HELLO
+HELLO_LIMITS = c.Struct(
+    "protocol_version" / c.Int32ul,
+    "input_capacity" / c.Int32ul,
+    "output_capacity" / c.Int32ul,
+    "stack_bytes" / c.Int32ul,
+    "time_limit_ms" / c.Int32ul,
+    "reserved" / c.Default(c.Int32ul, 0),
+)
+
+UPLOAD_REQUEST = c.Struct("image_bytes" / c.Int32ul, "image_crc" / c.Int32ul)
+UPLOAD_ANSWER = c.Struct("offset" / c.Int32ul)
+
+SIGNATURE_HEADER = c.Struct("input_count" / c.Int32ul, "output_count" / c.Int32ul)
+TENSOR_DESCRIPTION = c.Struct(
+    "element_type" / c.Int32ul,  # IREE's: class << 24 | bits
+    "rank" / c.Int32ul,
+    "dims" / c.Int32ul[8],
+    "bytes" / c.Int32ul,
+    "reserved" / c.Default(c.Int32ul, 0),
+)
+
+ERROR_HEADER = c.Struct("code" / c.Int32ul, "name" / c.Bytes(32))
 ERROR = c.Struct("code" / c.Int32ul, "name" / c.Bytes(32), "message" / c.GreedyBytes)
 
 
@@ -168,6 +220,54 @@ def decode_header(header: bytes) -> tuple[int, int]:
             f"2..{MAX_PAYLOAD_BYTES + 2}. The bytes were {bytes(header).hex(' ')}."
         )
     return fields.message_type, payload_bytes
+
+
+# Extended frames
+
+
+@dataclass(frozen=True)
+class ExtendedHeader:
+    """The header of an extended frame; ``check`` is also what its payload's CRC-32 goes on from."""
+
+    sequence: int
+    message_type: int
+    payload_bytes: int
+    check: int
+
+    @property
+    def rest_bytes(self) -> int:
+        """Bytes of the frame that follow the header."""
+        return self.payload_bytes + CHECK_BYTES if self.payload_bytes else 0
+
+
+def encode_extended_frame(sequence: int, message_type: int, payload: bytes = b"") -> bytes:
+    """Return one whole extended frame.
+
+    >>> encode_extended_frame(7, MessageType.LOAD).hex(" ")
+    '5b ff fe fd 07 00 0f 00 00 00 00 00 ec 88 a8 be'
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise LinkError(f"A message carries at most {MAX_PAYLOAD_BYTES} bytes, this one {len(payload)}.")
+    start = MAGIC + struct.pack("<HHI", sequence, message_type, len(payload))
+    check = zlib.crc32(start)
+    frame = start + check.to_bytes(4, "little") + payload
+    return frame + zlib.crc32(payload, check).to_bytes(4, "little") if payload else frame
+
+
+def decode_extended_header(header: bytes) -> ExtendedHeader | None:
+    """Read the 16 bytes; None when they are damaged."""
+    magic, sequence, message_type, payload_bytes, check = struct.unpack("<4sHHII", header)
+    if magic != MAGIC or zlib.crc32(header[:-CHECK_BYTES]) != check or payload_bytes > MAX_PAYLOAD_BYTES:
+        return None
+    return ExtendedHeader(sequence, message_type, payload_bytes, check)
+
+
+def extended_payload(header: ExtendedHeader, rest: bytes) -> bytes | None:
+    """Return the payload out of what follows the header; None when it is damaged."""
+    payload = bytes(rest[: header.payload_bytes])
+    if payload and zlib.crc32(payload, header.check) != int.from_bytes(rest[header.payload_bytes :], "little"):
+        return None
+    return payload
 
 
 # IOSPEC
@@ -416,6 +516,109 @@ class ChipInfo:
                 "bytecode_version": _version_number(self.bytecode_version),
             }
         )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the firmware can take, beside what ChipInfo says: second part of the answer to HELLO (24 bytes).
+
+    input_capacity, output_capacity  bytes of all inputs and of all outputs of a model
+    stack_bytes                      of the firmware and the model's kernels together
+    time_limit_ms                    after so long a request's computation is stopped
+    """
+
+    protocol_version: int
+    input_capacity: int
+    output_capacity: int
+    stack_bytes: int
+    time_limit_ms: int
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Limits:
+        """Read the 24 bytes. Raises LinkError for another count or an unknown protocol."""
+        limits = cls(**_fields(_parse(HELLO_LIMITS, payload, "limits")))
+        if limits.protocol_version != PROTOCOL_VERSION:
+            raise LinkError(
+                f"The firmware speaks version {limits.protocol_version} of the extension; this client knows "
+                f"{PROTOCOL_VERSION}. Use the client and the firmware of the same release."
+            )
+        return limits
+
+    def encode(self) -> bytes:
+        """Return the 24 bytes."""
+        return HELLO_LIMITS.build(vars(self))
+
+
+def decode_hello(payload: bytes) -> tuple[ChipInfo, Limits]:
+    """Read the answer to HELLO."""
+    size = CHIP_INFO.sizeof()
+    return ChipInfo.decode(payload[:size]), Limits.decode(payload[size:])
+
+
+def encode_hello(time_limit: float | None = None) -> bytes:
+    """Return the payload of HELLO. ``time_limit``: seconds for one request's computation; None: the firmware's own."""
+    milliseconds = 0 if time_limit is None else max(1, min(round(time_limit * 1000), 0xFFFFFFFF))
+    return HELLO_REQUEST.build({"protocol_version": PROTOCOL_VERSION, "time_limit_ms": milliseconds})
+
+
+def encode_upload(image: bytes) -> bytes:
+    """Return the payload of UPLOAD: it announces an image by its size and CRC-32."""
+    return UPLOAD_REQUEST.build({"image_bytes": len(image), "image_crc": zlib.crc32(image)})
+
+
+def decode_offset(payload: bytes) -> int:
+    """Read the answer to UPLOAD or CHUNK: how many bytes of the image the device has."""
+    return _parse(UPLOAD_ANSWER, payload, "upload's offset").offset
+
+
+# IREE's element types: class << 24 | bits.
+_ELEMENT_CLASSES = {0x10: "int", 0x11: "int", 0x12: "uint", 0x21: "float", 0x22: "bfloat"}
+
+
+@dataclass(frozen=True)
+class TensorDescription:
+    """One input or output as the module itself declares it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the loaded module takes and gives: answer to SIGNATURE (8 bytes and 48 a tensor)."""
+
+    inputs: tuple[TensorDescription, ...]
+    outputs: tuple[TensorDescription, ...]
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Signature:
+        """Read the answer's payload. Raises LinkError unless its size is what its header says."""
+        header = _parse(SIGNATURE_HEADER, payload[: SIGNATURE_HEADER.sizeof()], "signature's header")
+        records, size = payload[SIGNATURE_HEADER.sizeof() :], TENSOR_DESCRIPTION.sizeof()
+        if len(records) != size * (header.input_count + header.output_count):
+            raise LinkError(
+                f"A signature announces {header.input_count} inputs and {header.output_count} outputs of {size} bytes "
+                f"each, but {len(records)} bytes follow."
+            )
+        tensors = tuple(_decode_tensor(records[at : at + size]) for at in range(0, len(records), size))
+        return cls(tensors[: header.input_count], tensors[header.input_count :])
+
+
+def _decode_tensor(record: bytes) -> TensorDescription:
+    fields = TENSOR_DESCRIPTION.parse(record)
+    if fields.rank > len(fields.dims):
+        raise LinkError(f"A tensor of the signature has rank {fields.rank}, at most {len(fields.dims)} are possible.")
+    kind, bits = fields.element_type >> 24, fields.element_type & 0xFF
+    name = "bool" if kind == 0x13 else f"{_ELEMENT_CLASSES.get(kind, 'unknown')}{bits}"
+    return TensorDescription(name, tuple(fields.dims[: fields.rank]), fields.bytes)
+
+
+def decode_measured(payload: bytes) -> tuple[Profile, bytes]:
+    """Read the answer to MEASURE: the profile, then the outputs."""
+    header = _parse(PROFILE_HEADER, payload[: PROFILE_HEADER.sizeof()], "profile header")
+    end = PROFILE_HEADER.sizeof() + header.dispatch_count * PROFILE_RECORD.sizeof()
+    return Profile.decode(payload[:end]), payload[end:]
 
 
 def _version(number: int) -> str:

@@ -8,7 +8,7 @@ session starts an engine, opens the link to the firmware, loads compiled models 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,14 +104,18 @@ class Session:
     # The link
 
     def connect(self, url: str | None = None, **options: object) -> Link:
-        """Open the link: to ``url``, or to the running engine's UART. Waits until the firmware answers."""
+        """Open the link: to ``url``, or to the running engine's UART. Waits until the firmware answers.
+
+        ``extension=False`` stays with the base protocol; other options are those of `Link`.
+        """
         self.disconnect()
         engine = self.engine
         if url is None:
             url = self.need_engine().uart_url
+        extension = options.pop("extension", True)
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:
-            self._chip = _wait_for_firmware(link)
+            self._chip = _wait_for_firmware(link, extension)
         except BaseException:
             link.close()
             raise
@@ -146,6 +150,8 @@ class Session:
     def chip(self) -> ChipInfo:
         """What the firmware says of the chip and of itself."""
         self.need_link()
+        if self._chip is None:
+            raise LinkError("The device runs a firmware of 2023, which says nothing of itself and its chip.")
         return self._chip
 
     # The model
@@ -183,9 +189,7 @@ class Session:
     def infer(self, *inputs: np.ndarray, timeout: float | None = None) -> list[np.ndarray]:
         """Run one inference; one array an input of the model, with its shape. Returns one array an output."""
         model = self.need_model()
-        samples = fit(model.name, model.inputs, [np.asarray(array)[np.newaxis] for array in inputs])
-        payload = b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in samples)
-        answer = self.need_link().infer(payload, **({} if timeout is None else {"timeout": timeout}))
+        answer = self.need_link().infer(_payload(model, inputs), **({} if timeout is None else {"timeout": timeout}))
         return _split_outputs(model, answer)
 
     def evaluate(
@@ -208,9 +212,10 @@ class Session:
         outputs, profiles, round_trips = [], [], []
         for number in range(count):
             started = time.monotonic()
-            outputs.append(self.infer(inputs[number])[0].reshape(-1))
+            answer, profile = self.need_link().measure(_payload(model, [inputs[number]]))
             round_trips.append(time.monotonic() - started)
-            profiles.append(self.link.profile())
+            outputs.append(_split_outputs(model, answer)[0].reshape(-1))
+            profiles.append(profile)
             if progress:
                 progress(number + 1, count)
         performance = summarise(profiles, self._take_counts(), self.chip.vlen_bits)
@@ -226,16 +231,21 @@ class Session:
         return self.engine.take_counts() if self.engine is not None else None
 
 
-def _wait_for_firmware(link: Link) -> ChipInfo:
+def _wait_for_firmware(link: Link, extension: bool) -> ChipInfo | None:
     """Ask until the firmware answers: a chip that has just been released needs a moment to set its UART up."""
     limit = time.monotonic() + BOOT_LIMIT_SECONDS
     while True:
         try:
-            return link.chip_info(timeout=1.0)
+            return link.negotiate(timeout=1.0, extension=extension)
         except LinkError:
             if time.monotonic() > limit:
                 raise
             link.resynchronise()
+
+
+def _payload(model: CompiledModel, inputs: Sequence[np.ndarray]) -> bytes:
+    samples = fit(model.name, model.inputs, [np.asarray(array)[np.newaxis] for array in inputs])
+    return b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in samples)
 
 
 def _split_outputs(model: CompiledModel, answer: bytes) -> list[np.ndarray]:

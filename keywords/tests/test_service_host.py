@@ -20,7 +20,7 @@ from tiny_models import dense_vmfb
 from springbok.process import run
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
-SERVICE = ("service/frame.c", "service/iospec.c", "service/session.c", "test/host_service.c")
+SERVICE = ("service/crc32.c", "service/frame.c", "service/iospec.c", "service/session.c", "test/host_service.c")
 FAKE_RUNTIME = ("runtime/bytes.c", "runtime/status.c", "test/fake_runtime.c")
 
 OK, ERROR, DATA, MODEL, PROCESS, OUTPUT, STATS, IOSPEC, INFO, PROFILE, UNLOAD = range(11)

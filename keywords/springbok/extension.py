@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests in extended frames: sent again until the right answer comes, and never executed twice for it.
+
+Each request has a sequence number, which its answer carries too. A request that is sent again keeps its number: the
+firmware answers it from the last answer when it has executed it already. So everything may be damaged, lost, late or
+doubled, in both directions: what `ExtendedExchange.request` returns is the answer to that request, whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from springbok.errors import DeviceError, LinkError, LinkTimeout
+from springbok.protocol import (
+    CHECK_BYTES,
+    EXTENDED_HEADER_BYTES,
+    MAGIC,
+    ErrorAnswer,
+    MessageType,
+    decode_extended_header,
+    encode_extended_frame,
+    extended_payload,
+)
+
+RETRY_LIMIT = 50
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.25, 5.0  # seconds until a request without an answer is sent again
+NOISE_SECONDS = 0.03  # what comes without being an answer is over after so long a silence
+
+_LINK_MODULE = 1  # of the firmware's error codes: the frame did not arrive as it was sent
+_DAMAGED = ("LINK_CRC", "LINK_STALL")  # those of a frame whose header arrived
+_READ_BYTES = 4096
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class LinkReport:
+    """What happened on the line since the link was opened.
+
+    requests            that were answered
+    retransmissions     requests sent again, for any of the next four reasons
+    unanswered          times that no answer came in time
+    refused_requests    times that the device said a request arrived damaged
+    damaged_answers     answers that arrived damaged
+    late_answers        whole answers to an earlier request, or a second one, thrown away
+    dropped_bytes       bytes that belonged to no whole frame
+    resumed_uploads     uploads that went on where an earlier one had stopped
+    resynchronisations  of the base protocol, which has no other remedy
+    """
+
+    requests: int = 0
+    retransmissions: int = 0
+    unanswered: int = 0
+    refused_requests: int = 0
+    damaged_answers: int = 0
+    late_answers: int = 0
+    dropped_bytes: int = 0
+    resumed_uploads: int = 0
+    resynchronisations: int = 0
+
+    def __str__(self) -> str:
+        happened = [f"{count} {name.replace('_', ' ')}" for name, count in vars(self).items() if count]
+        return ", ".join(happened) or "nothing was sent"
+
+
+class ExtendedExchange:
+    """One request, one answer, in extended frames.
+
+    ``read(count, deadline)`` returns 1 to ``count`` bytes, or none at the deadline; ``write(name, data)`` sends all.
+    ``line_seconds(count)`` says how long so many bytes are on the line.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, float], bytes],
+        write: Callable[[str, bytes], None],
+        line_seconds: Callable[[int], float],
+        report: LinkReport,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._line_seconds = line_seconds
+        self._report = report
+        # Begins anywhere, so that no answer to an earlier client can be meant for this one.
+        self._sequence = random.randrange(1, 0x10000)
+        self._buffer = bytearray()
+        self._patience: dict[MessageType, float] = {}
+
+    def request(self, message_type: MessageType, payload: bytes, limit: float) -> bytes:
+        """Send a request and return its answer's payload.
+
+        Raises DeviceError when the device refuses or fails; LinkTimeout when no whole answer came within ``limit``
+        seconds; LinkError when the line damages every attempt.
+        """
+        self._sequence = self._sequence % 0xFFFF + 1
+        name = message_type.name
+        frame = encode_extended_frame(self._sequence, message_type, payload)
+        started = time.monotonic()
+        limit += self._line_seconds(len(frame))
+        patience = self._patience.get(message_type, SHORTEST_PATIENCE)
+        self._write(name, frame)
+        for attempt in range(RETRY_LIMIT):
+            wait = patience + self._line_seconds(len(frame))
+            answer = self._answer(min(started + limit, time.monotonic() + wait))
+            if answer is not None:
+                self._report.requests += 1
+                # A computation that takes long is waited for the next time, before it is asked about again.
+                elapsed = time.monotonic() - started
+                self._patience[message_type] = patience if attempt else max(SHORTEST_PATIENCE, 2 * elapsed)
+                return content(answer, name)
+            if time.monotonic() >= started + limit:
+                raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
+            patience = min(LONGEST_PATIENCE, 2 * patience)
+            self._report.retransmissions += 1
+            _log.debug("%s is sent again; %s", name, self._report)
+            self._write(name, frame)
+        raise LinkError(
+            f"{name} was sent {RETRY_LIMIT} times and not once both it and its answer arrived whole. "
+            f"On the line: {self._report}. Check the cable and the baud rate."
+        )
+
+    def receive(self, deadline: float) -> tuple[int, int, bytes] | None:
+        """Return type, sequence number and payload of the next whole frame; None when none comes."""
+        buffer = self._buffer
+        noise = False
+        while True:
+            self._fill(EXTENDED_HEADER_BYTES, min(deadline, time.monotonic() + NOISE_SECONDS) if noise else deadline)
+            place = _magic_place(buffer)
+            noise = noise or place > 0
+            self._drop(place)
+            if len(buffer) < EXTENDED_HEADER_BYTES:
+                if place:
+                    continue
+                damaged = noise or bool(buffer)
+                self._drop(len(buffer))
+                self._count_damage(damaged)
+                return None
+            header = decode_extended_header(bytes(buffer[:EXTENDED_HEADER_BYTES]))
+            if header is None:
+                noise = True
+                self._drop(1)
+                continue
+            size = EXTENDED_HEADER_BYTES + header.rest_bytes
+            self._fill_steadily(size)
+            payload = extended_payload(header, buffer[EXTENDED_HEADER_BYTES:size]) if len(buffer) >= size else None
+            if payload is None:
+                self._drop(min(size, len(buffer)))
+                self._count_damage(True)
+                return None
+            del buffer[:size]
+            return header.message_type, header.sequence, payload
+
+    def _answer(self, deadline: float) -> tuple[int, bytes] | None:
+        """Return type and payload of the current request's answer; None when the request must be sent again."""
+        while True:
+            before = self._report.damaged_answers
+            frame = self.receive(deadline)
+            if frame is None:
+                self._report.unanswered += self._report.damaged_answers == before
+                return None
+            kind, sequence, payload = frame
+            error = ErrorAnswer.decode(payload) if kind == MessageType.ERROR else None
+            unheard = error is not None and (
+                (sequence == 0 and error.code >> 8 == _LINK_MODULE)
+                or (sequence == self._sequence and error.name in _DAMAGED)
+            )
+            if unheard:
+                self._report.refused_requests += 1
+                return None
+            if sequence == self._sequence and kind in (MessageType.OK, MessageType.ERROR):
+                return kind, payload
+            self._report.late_answers += 1
+
+    def _fill(self, count: int, deadline: float) -> None:
+        """Have ``count`` bytes in the buffer, or fewer at the deadline."""
+        buffer = self._buffer
+        while len(buffer) < count:
+            data = self._read(count - len(buffer), deadline)
+            if not data:
+                return
+            buffer += data
+
+    def _fill_steadily(self, count: int) -> None:
+        """The same for a frame that has begun: only a silence ends it."""
+        while len(self._buffer) < count:
+            before = len(self._buffer)
+            part = min(count, before + _READ_BYTES)
+            self._fill(part, time.monotonic() + SHORTEST_PATIENCE + self._line_seconds(part - before))
+            if len(self._buffer) == before:
+                return
+
+    def _drop(self, count: int) -> None:
+        del self._buffer[:count]
+        self._report.dropped_bytes += count
+
+    def _count_damage(self, damaged: bool) -> None:
+        self._report.damaged_answers += damaged
+
+
+def content(answer: tuple[int, bytes], request: str) -> bytes:
+    """Return the payload of an OK answer; raise DeviceError for ERROR."""
+    kind, payload = answer
+    if kind == MessageType.ERROR:
+        error = ErrorAnswer.decode(payload)
+        raise DeviceError(error.code, error.name, error.message, request)
+    return payload
+
+
+def _magic_place(buffer: bytearray) -> int:
+    """Return where the magic begins in the buffer, whole or cut off by the buffer's end; its length if nowhere."""
+    place = buffer.find(MAGIC)
+    if place >= 0:
+        return place
+    for length in range(min(CHECK_BYTES - 1, len(buffer)), 0, -1):
+        if buffer.endswith(MAGIC[:length]):
+            return len(buffer) - length
+    return len(buffer)
