@@ -9,6 +9,7 @@ from robot.api.deco import keyword, library
 
 from springbok import session
 from springbok.compiler import CompiledModel
+from springbok.link import Dialect
 from springbok.progress import progress
 
 
@@ -25,19 +26,24 @@ class RuntimeLibrary:
     """
 
     @keyword(tags=("runtime",))
-    def connect_runtime(self, url: str | None = None, baudrate: int = 115200, timeout: float = 10.0) -> None:
-        """Opens the link and waits until the firmware answers.
+    def connect_runtime(
+        self, url: str | None = None, baudrate: int = 115200, timeout: float = 10.0, extension: bool = True
+    ) -> None:
+        """Opens the link, waits until the firmware answers and finds out what it speaks.
 
         | =Argument= | =Meaning= |
         | url        | where the UART is; by default the booted chip's |
         | baudrate   | of a real serial line |
         | timeout    | seconds that the device may take to answer a request |
+        | extension  | ``False`` stays with the base protocol even if the firmware speaks more |
 
         Example:
         | Connect Runtime | socket://127.0.0.1:3456 |
         """
-        session.current.connect(url, baudrate=baudrate, timeout=timeout)
-        logger.info(f"Firmware: {asdict(session.current.chip)}")
+        link = session.current.connect(url, baudrate=baudrate, timeout=timeout, extension=extension)
+        logger.info(f"Protocol: {link.dialect.value}")
+        if link.dialect is not Dialect.BASE:
+            logger.info(f"Firmware: {asdict(session.current.chip)}")
 
     @keyword(tags=("runtime",))
     def disconnect_runtime(self) -> None:
@@ -63,6 +69,7 @@ class RuntimeLibrary:
             f"{profile.load_instructions} instructions, {profile.memory_peak_bytes} of "
             f"{profile.memory_capacity_bytes} bytes of memory used"
         )
+        logger.info(f"Link: {session.current.link.report}")
 
     @keyword(tags=("runtime",))
     def send_module(self, content: bytes) -> None:
@@ -124,3 +131,25 @@ class RuntimeLibrary:
         | Log | ${profile}[inference_instructions] |
         """
         return asdict(session.current.need_link().profile())
+
+    @keyword(tags=("runtime", "getter"))
+    def get_module_signature(self) -> dict:
+        """Returns what the loaded module itself declares: type, shape and bytes of each input and output.
+
+        Example:
+        | ${signature}= | Get Module Signature |
+        | Should Be Equal | ${signature}[inputs][0][dtype] | float32 |
+        """
+        return asdict(session.current.need_link().signature())
+
+    @keyword(tags=("runtime", "getter"))
+    def get_link_report(self) -> dict:
+        """Returns what happened on the line since the link was opened: requests, retransmissions and their reasons.
+
+        Example:
+        | ${report}= | Get Link Report |
+        | Should Be Equal As Integers | ${report}[retransmissions] | 0 |
+        """
+        report = session.current.need_link().report
+        logger.info(f"Link: {report}")
+        return asdict(report)

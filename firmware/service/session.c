@@ -215,11 +215,11 @@ static status_t on_data(reply_t *reply) {
     return STATUS_OK;
 }
 
-static status_t on_process(reply_t *reply) {
-    (void)reply;
+static status_t invoke(uint8_t *output) {
     session.state = STATE_INPUT_LOADED;
-    status_t status = runtime_invoke(&session.runtime, session.input, input_bytes(), session.output,
-                                     OUTPUT_CAPACITY, &session.output_bytes);
+    status_t status =
+        runtime_invoke(&session.runtime, session.input, input_bytes(), output,
+                       (size_t)(session.output + OUTPUT_CAPACITY - output), &session.output_bytes);
     if (status == STATUS_OK)
         session.state = STATE_INFERENCE_DONE;
     else if (runtime_signature(&session.runtime) == NULL) // the runtime dropped the model by itself
@@ -227,13 +227,31 @@ static status_t on_process(reply_t *reply) {
     return status;
 }
 
+static status_t on_process(reply_t *reply) {
+    (void)reply;
+    return invoke(session.output);
+}
+
 static status_t on_output(reply_t *reply) {
     reply->output_bytes = (uint32_t)session.output_bytes;
     return STATUS_OK;
 }
 
+static uint32_t batch_size(void) {
+    uint32_t bytes = input_bytes();
+    return bytes != 0 ? session.receiver.payload_bytes / bytes : 1;
+}
+
+// Each input is brought to where the runtime wants it: aligned. The first is there already.
 static status_t on_infer(reply_t *reply) {
-    RETURN_IF_ERROR(on_process(reply));
+    uint32_t bytes = input_bytes(), count = batch_size();
+    uint8_t *output = session.output;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i != 0) platform_copy(session.input, session.input + i * bytes, bytes);
+        RETURN_IF_ERROR(invoke(output));
+        output += session.output_bytes;
+    }
+    session.output_bytes = (size_t)(output - session.output);
     return on_output(reply);
 }
 
@@ -349,6 +367,7 @@ static status_t on_reset(reply_t *reply) { // the restart comes when this is ans
 }
 
 #define PAYLOAD_INPUT 0xffffu // as many bytes as the model takes
+#define PAYLOAD_BATCH 0xfffcu // the same once or more often
 #define PAYLOAD_ARENA 0xfffeu // at most what the arena holds
 #define PAYLOAD_CHUNK 0xfffdu // at most what is left of the upload
 
@@ -371,7 +390,7 @@ static const struct {
     [MESSAGE_UPLOAD] = {on_upload, sizeof(upload_request_t), STATE_NONE},
     [MESSAGE_CHUNK] = {on_chunk, PAYLOAD_CHUNK, STATE_NONE},
     [MESSAGE_LOAD] = {on_load, 0, STATE_NONE},
-    [MESSAGE_INFER] = {on_infer, PAYLOAD_INPUT, STATE_MODEL_LOADED},
+    [MESSAGE_INFER] = {on_infer, PAYLOAD_BATCH, STATE_MODEL_LOADED},
     [MESSAGE_MEASURE] = {on_measure, PAYLOAD_INPUT, STATE_MODEL_LOADED},
     [MESSAGE_ABORT] = {on_abort, 0, STATE_NONE},
     [MESSAGE_RESET] = {on_reset, 0, STATE_NONE},
@@ -381,7 +400,10 @@ static const struct {
 
 static status_t check_payload_size(uint16_t type, uint32_t bytes) {
     uint32_t rule = requests[type].payload;
-    if (rule == PAYLOAD_INPUT)
+    if (rule == PAYLOAD_BATCH && bytes != 0 && bytes <= INPUT_CAPACITY && input_bytes() != 0 &&
+        bytes % input_bytes() == 0)
+        return STATUS_OK;
+    if (rule == PAYLOAD_INPUT || rule == PAYLOAD_BATCH)
         return bytes == input_bytes()
                    ? STATUS_OK
                    : status_fail(STATUS_SESSION_INPUT, "%s of %u bytes, the model takes %u",
@@ -405,8 +427,8 @@ static bool is_repeated(const frame_receiver_t *receiver) {
            memcmp(&receiver->header.extended, &session.answered, sizeof session.answered) == 0;
 }
 
-// While the client speaks the extension, a base frame is most likely a damaged one: only those count that begin
-// another client's dialogue and destroy nothing.
+// While the client speaks the extension, a base frame is most likely a damaged one: only those count that
+// begin another client's dialogue and destroy nothing.
 static bool ends_extension(const frame_receiver_t *receiver) {
     uint16_t type = receiver->type;
     return (type == MESSAGE_IOSPEC || type == MESSAGE_INFO || type == MESSAGE_STATS) &&
@@ -423,7 +445,8 @@ static status_t check_order(const frame_receiver_t *receiver) {
                            message_names[type]);
     if (!receiver->extended && receiver->client_extended) {
         if (!ends_extension(receiver))
-            return status_fail(STATUS_LINK_MODE, "%s in a base frame, after extended ones", message_names[type]);
+            return status_fail(STATUS_LINK_MODE, "%s in a base frame, after extended ones",
+                               message_names[type]);
         session.receiver.client_extended = false;
     }
     if (session.state < requests[type].needs)

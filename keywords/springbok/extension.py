@@ -26,8 +26,9 @@ from springbok.protocol import (
     extended_payload,
 )
 
-RETRY_LIMIT = 50
-SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.25, 5.0  # seconds until a request without an answer is sent again
+DAMAGE_LIMIT = 50  # a line that damages so many attempts in a row is no use
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.25, 2.0  # seconds until a request without an answer is sent again
+STALL_SECONDS = 0.1  # an answer that stops for so long has lost bytes
 NOISE_SECONDS = 0.03  # what comes without being an answer is over after so long a silence
 
 _LINK_MODULE = 1  # of the firmware's error codes: the frame did not arrive as it was sent
@@ -103,23 +104,29 @@ class ExtendedExchange:
         limit += self._line_seconds(len(frame))
         patience = self._patience.get(message_type, SHORTEST_PATIENCE)
         self._write(name, frame)
-        for attempt in range(RETRY_LIMIT):
+        attempts = damaged = 0
+        while damaged < DAMAGE_LIMIT:
+            unanswered = self._report.unanswered
             wait = patience + self._line_seconds(len(frame))
             answer = self._answer(min(started + limit, time.monotonic() + wait))
             if answer is not None:
                 self._report.requests += 1
                 # A computation that takes long is waited for the next time, before it is asked about again.
                 elapsed = time.monotonic() - started
-                self._patience[message_type] = patience if attempt else max(SHORTEST_PATIENCE, 2 * elapsed)
+                self._patience[message_type] = patience if attempts else max(SHORTEST_PATIENCE, 2 * elapsed)
                 return content(answer, name)
             if time.monotonic() >= started + limit:
                 raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
-            patience = min(LONGEST_PATIENCE, 2 * patience)
+            if self._report.unanswered > unanswered:
+                patience = min(LONGEST_PATIENCE, 2 * patience)
+            else:
+                damaged += 1
+            attempts += 1
             self._report.retransmissions += 1
             _log.debug("%s is sent again; %s", name, self._report)
             self._write(name, frame)
         raise LinkError(
-            f"{name} was sent {RETRY_LIMIT} times and not once both it and its answer arrived whole. "
+            f"{name} was sent {attempts} times and not once did both it and its answer arrive whole. "
             f"On the line: {self._report}. Check the cable and the baud rate."
         )
 
@@ -189,7 +196,7 @@ class ExtendedExchange:
         while len(self._buffer) < count:
             before = len(self._buffer)
             part = min(count, before + _READ_BYTES)
-            self._fill(part, time.monotonic() + SHORTEST_PATIENCE + self._line_seconds(part - before))
+            self._fill(part, time.monotonic() + STALL_SECONDS + self._line_seconds(part - before))
             if len(self._buffer) == before:
                 return
 

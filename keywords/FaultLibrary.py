@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot keywords that damage the serial line between the host and the device."""
+
+from robot.api import logger
+from robot.api.deco import keyword, library
+
+from springbok import session
+from springbok.errors import LinkError
+from springbok.fault_proxy import Direction, FaultProxy
+
+
+@library(scope="GLOBAL", auto_keywords=False)
+class FaultLibrary:
+    """Puts a bad cable between the host and the device: it flips, loses, doubles and delays bytes.
+
+    Faults are armed and strike the bytes that come next in a direction: ``device`` (requests) or ``host`` (answers).
+    ``after`` lets so many bytes pass first. Which bits flip depends on the seed alone.
+
+    | Start Fault Proxy  | seed=1 |
+    | Corrupt Next Bytes | 1 | direction=host |
+    | ${outputs}=        | Infer | ${recording} | # comes all the same |
+    | ${report}=         | Get Link Report |
+    | [Teardown]         | Stop Fault Proxy |
+    """
+
+    def __init__(self) -> None:
+        self._proxy: FaultProxy | None = None
+
+    @keyword(tags=("faults",))
+    def start_fault_proxy(self, url: str | None = None, seed: int = 0, extension: bool = True) -> str:
+        """Connects the link through the bad cable and returns the cable's URL.
+
+        | =Argument= | =Meaning= |
+        | url        | of the device; by default the booted chip's UART |
+        | seed       | decides which bits flip |
+        | extension  | ``False`` speaks the base protocol over it |
+
+        Example:
+        | Start Fault Proxy | seed=7 |
+        """
+        self.stop_fault_proxy()
+        shared = session.current
+        shared.disconnect()
+        self._proxy = FaultProxy(url or shared.need_engine().uart_url, seed)
+        shared.connect(self._proxy.url, extension=extension)
+        logger.info(f"The link goes through the cable at {self._proxy.url}, seed {seed}.")
+        return self._proxy.url
+
+    @keyword(tags=("faults",))
+    def stop_fault_proxy(self) -> None:
+        """Takes the cable away; the link is opened directly when it is next used. Harmless when there is none.
+
+        Example:
+        | [Teardown] | Stop Fault Proxy |
+        """
+        proxy, self._proxy = self._proxy, None
+        if proxy is not None:
+            session.current.disconnect()
+            logger.info(f"Faults that struck: {proxy.injected}; that still waited: {proxy.waiting}.")
+            proxy.close()
+
+    @keyword(tags=("faults",))
+    def corrupt_next_bytes(self, count: int = 1, direction: str = "device", after: int = 0) -> None:
+        """Flips one bit in each of the next ``count`` bytes.
+
+        Example:
+        | Corrupt Next Bytes | 3 | direction=host | after=16 |
+        """
+        self._need_proxy().corrupt(count, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def drop(self, count: int = 1, direction: str = "device", after: int = 0) -> None:
+        """Loses the next ``count`` bytes.
+
+        Example:
+        | Drop | 2 |
+        """
+        self._need_proxy().drop(count, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def duplicate(self, count: int = 1, direction: str = "device", after: int = 0) -> None:
+        """Lets each of the next ``count`` bytes come twice.
+
+        Example:
+        | Duplicate | 1 | direction=host |
+        """
+        self._need_proxy().duplicate(count, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def stall(self, seconds: float, direction: str = "device", after: int = 0) -> None:
+        """Holds the next byte and all behind it back for some seconds.
+
+        Example:
+        | Stall | 0.5 | after=100 |
+        """
+        self._need_proxy().stall(seconds, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def insert_bytes(self, content: bytes, direction: str = "device", after: int = 0) -> None:
+        """Puts bytes on the line that nobody sent.
+
+        Example:
+        | Insert Bytes | ${{bytes(20)}} | direction=host |
+        """
+        self._need_proxy().insert(content, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def cut(self) -> None:
+        """Pulls the plug: the connection is lost. `Reconnect Runtime` opens it again.
+
+        Example:
+        | Cut |
+        | Run Keyword And Expect Error | *was lost* | Infer | ${recording} |
+        """
+        self._need_proxy().cut()
+
+    @keyword(tags=("faults",))
+    def reconnect_runtime(self, extension: bool = True) -> None:
+        """Opens the link through the cable anew, for instance after `Cut`.
+
+        Example:
+        | Reconnect Runtime |
+        """
+        session.current.connect(self._need_proxy().url, extension=extension)
+
+    def _need_proxy(self) -> FaultProxy:
+        if self._proxy is None:
+            raise LinkError("There is no bad cable: use 'Start Fault Proxy' first.")
+        return self._proxy
