@@ -74,7 +74,7 @@ class Pl011:
     POLLS_BEFORE_IDLE = 16
     # A real FIFO is 16 deep. The line's buffers are bigger: the simulator hands bytes over in bursts.
     BUFFER_BYTES = 0x10000
-    RECEIVE_FIFO = 16
+    FIFO = 16
     _IDENTIFICATION = {0xFE0 + 4 * i: byte for i, byte in enumerate((0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1))}
     _RESET = {RSR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
     _MASKS = {IBRD: 0xFFFF, FBRD: 0x3F, LCR_H: 0xFF, CR: 0xFFFF, IFLS: 0x3F, IMSC: 0x7FF, DMACR: 0x7}
@@ -100,10 +100,13 @@ class Pl011:
             if self.polls > self.POLLS_BEFORE_IDLE:
                 self._on_polling()
             sending, waiting = len(self.to_send), len(self.received)
-            flags = _TXFE if sending == 0 else _BUSY if sending < self.BUFFER_BYTES else _BUSY_TXFF
+            # The line takes whole bursts, so the transmit FIFO is empty as long as the line has room for one.
+            flags = _TXFE if sending <= self.BUFFER_BYTES - self.FIFO else 0
+            if sending:
+                flags |= _BUSY if sending < self.BUFFER_BYTES else _BUSY_TXFF
             if waiting == 0:
                 return flags | _RXFE
-            return flags | _RXFF if waiting >= self.RECEIVE_FIFO else flags
+            return flags | _RXFF if waiting >= self.FIFO else flags
         if offset == DR:
             if self._reads_cleanly and self.received:
                 self.polls = 0
