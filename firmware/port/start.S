@@ -3,7 +3,7 @@
 //
 // A trap ends in one of three ways:
 //   - a probe (trap_skip is set): the instruction is skipped, trap_skip becomes 0 and the program goes on;
-//   - inside trap_guarded_call: that call returns 1; the timer's interrupt, its time limit, comes here too;
+//   - inside trap_guarded_call: that call returns 1, and so it does when the timer, its time limit, interrupts;
 //   - otherwise: trap_fatal() reports it and stops the core.
 
 #define MSTATUS_FS_VS 0x2200 // both units "initial": on
@@ -65,16 +65,25 @@
     .balign 64
 trap_entry:
     csrw    mscratch, t0
-    la      t0, trap_skip
+    csrr    t0, mcause
+    bgez    t0, 1f
+    la      t0, trap_guard
     lw      t0, 0(t0)
-    beqz    t0, 1f
+    bnez    t0, 2f
+    csrw    mie, zero // the alarm rang just before or after the call that it was set for
+    csrr    t0, mscratch
+    mret
+
+1:  la      t0, trap_skip
+    lw      t0, 0(t0)
+    beqz    t0, 2f
     la      t0, trap_skip
     sw      zero, 0(t0)
     csrr    t0, mscratch
     j       skip_entry
 
     // Nothing below returns to where the trap came from, so all registers are free.
-1:  la      gp, __global_pointer$
+2:  la      gp, __global_pointer$
     li      t0, MSTATUS_FS_VS
     csrs    mstatus, t0
     csrw    fcsr, zero
@@ -87,13 +96,13 @@ trap_entry:
     sw      a2, 8(t0)
     la      t0, trap_guard
     lw      t1, 0(t0)
-    beqz    t1, 2f
+    beqz    t1, 3f
     mv      sp, t1
     li      a0, 1
     j       guard_leave
 
     // From here on every trap is skipped: the report must not trap for ever.
-2:  la      t0, skip_entry
+3:  la      t0, skip_entry
     csrw    mtvec, t0
     la      sp, __stack_top
     tail    trap_fatal

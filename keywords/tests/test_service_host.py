@@ -117,7 +117,12 @@ def build(program: Path, sources: Iterable[str | Path]) -> Path:
 
 
 def play(program: Path, script: Iterable[bytes | int]) -> list[Answer]:
-    """Plays a script (bytes: the line brings them, int: microseconds of silence); returns the answers."""
+    """Plays a script; returns the answers, which must be base frames."""
+    return split_frames(play_raw(program, script))
+
+
+def play_raw(program: Path, script: Iterable[bytes | int]) -> bytes:
+    """Plays a script (bytes: the line brings them, int: microseconds of silence); returns what is answered."""
     records = b"".join(
         b"S" + struct.pack("<I", part) if isinstance(part, int) else b"B" + struct.pack("<I", len(part)) + part
         for part in script
@@ -127,7 +132,7 @@ def play(program: Path, script: Iterable[bytes | int]) -> list[Answer]:
     command = [program, "--script"]
     done = subprocess.run(command, input=records, capture_output=True, timeout=60, check=False, env=environment)
     assert done.returncode == 0, done.stderr.decode()
-    return split_frames(done.stdout)
+    return done.stdout
 
 
 @pytest.fixture(scope="session")

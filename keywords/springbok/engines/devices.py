@@ -254,16 +254,18 @@ class ControlBlock:
 class Clint:
     """Core-local interruptor of one hart: software interrupt, timer and its comparator.
 
-    ``now()`` gives the time in ticks. ``software_interrupt`` and ``timer_interrupt()`` are the two lines to the core.
+    ``now()`` gives the time in ticks. ``software_interrupt`` and ``timer_interrupt()`` are the two lines to the core;
+    ``on_change`` is called when a write may have changed them.
     """
 
     NAME = "CLINT"
     SIZE = 0xC000
     MSIP, MTIMECMP, MTIME = 0x0000, 0x4000, 0xBFF8
 
-    def __init__(self, warn: Warn, now: Callable[[], int]) -> None:
+    def __init__(self, warn: Warn, now: Callable[[], int], on_change: Callable[[], None] = lambda: None) -> None:
         self._warn = warn
         self._now = now
+        self._on_change = on_change
         self._offset = 0
         self.software_interrupt = False
         self.compare = (1 << 64) - 1
@@ -296,6 +298,7 @@ class Clint:
             self._offset = _with_half(self.time, offset & 4, value) - self._now()
         else:
             self._warn(f"CLINT: write of 0x{value:x} to unknown register 0x{offset:x}")
+        self._on_change()
 
 
 def _with_half(value: int, byte: int, half: int) -> int:

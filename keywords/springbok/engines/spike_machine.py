@@ -175,7 +175,7 @@ class SpikeMachine:
         self._prints: list[str] = []
         self.uart = Pl011(self.warnings, self._sleep_while_polling)
         self._control_block = ControlBlock(self.warnings, self._start_core)
-        self._clint = Clint(self.warnings, self._ticks)
+        self._clint = Clint(self.warnings, self._ticks, self._update_interrupts)
         self._line: SocketLine | PtyLine | None = None
 
         self._paused = False

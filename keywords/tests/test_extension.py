@@ -1,0 +1,542 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The extension: the firmware's service as a process at one end, the client at the other, a bad cable between them."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import client_2023
+import construct
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from serial.urlhandler import protocol_socket
+from test_service_host import (
+    ARENA_BYTES,
+    DATA,
+    ERROR,
+    FAKE_RUNTIME,
+    FIRMWARE,
+    INFO,
+    IOSPEC,
+    MODEL,
+    OK,
+    OUTPUT,
+    PROCESS,
+    SMALL,
+    SMALL_INPUT,
+    SMALL_OUTPUT,
+    STATS,
+    UNLOAD,
+    Answer,
+    build,
+    frame,
+    iospec,
+    play_raw,
+    service_program,  # noqa: F401 (a fixture)
+    split_frames,
+)
+
+from springbok import protocol
+from springbok.errors import DeviceError, LinkError, LinkTimeout
+from springbok.fault_proxy import Direction, Fault, FaultProxy, Kind, _Way
+from springbok.link import Dialect, Link
+from springbok.process import run
+from springbok.protocol import MAGIC, MessageType, decode_extended_header, encode_extended_frame, extended_payload
+
+HELLO = struct.pack("<II", 1, 0)
+EXTENDED_STALL_US, FLUSH_US = 100_000, 50_000
+
+
+def split_extended(stream: bytes) -> list[tuple[int, Answer]]:
+    """Sequence number and answer of each extended frame; fails on anything damaged or foreign."""
+    answers = []
+    while stream:
+        header = decode_extended_header(stream[:16])
+        assert header is not None, stream[:40]
+        end = 16 + header.rest_bytes
+        payload = extended_payload(header, stream[16:end])
+        assert payload is not None
+        answers.append((header.sequence, Answer(header.message_type, payload)))
+        stream = stream[end:]
+    return answers
+
+
+def ask(number: int, kind: MessageType, payload: bytes = b"") -> bytes:
+    return encode_extended_frame(number, kind, payload)
+
+
+LOADED = ask(1, MessageType.HELLO, HELLO) + ask(2, MessageType.MODEL, SMALL)
+
+
+@pytest.fixture(scope="session")
+def extended(service_program):  # noqa: F811
+    return lambda *script: split_extended(play_raw(service_program, script))
+
+
+# ---- One description of the messages
+
+STRUCTS = {
+    "base_header_t": protocol.HEADER,
+    "extended_header_t": protocol.EXTENDED_HEADER,
+    "io_spec_t": protocol.IO_SPEC,
+    "statistics_t": protocol.STATISTICS,
+    "chip_info_t": protocol.CHIP_INFO,
+    "hello_request_t": protocol.HELLO_REQUEST,
+    "hello_limits_t": protocol.HELLO_LIMITS,
+    "upload_request_t": protocol.UPLOAD_REQUEST,
+    "upload_answer_t": protocol.UPLOAD_ANSWER,
+    "signature_header_t": protocol.SIGNATURE_HEADER,
+    "tensor_description_t": protocol.TENSOR_DESCRIPTION,
+    "profile_header_t": protocol.PROFILE_HEADER,
+    "profile_record_t": protocol.PROFILE_RECORD,
+    "error_header_t": protocol.ERROR_HEADER,
+}
+
+
+def layout(struct_: construct.Struct) -> dict[str, tuple[int, int]]:
+    places, offset = {}, 0
+    for field in struct_.subcons:
+        places[field.name] = (offset, field.sizeof())
+        offset += field.sizeof()
+    return places
+
+
+def test_c_and_python_agree_on_every_field(tmp_path):
+    text = (FIRMWARE / "service/messages.h").read_text()
+    declared = {
+        name: re.findall(r"^    \w+ (\w+)(?:\[\w+\])*;", body, re.MULTILINE)
+        for body, name in re.findall(r"typedef struct[^{]*\{(.*?)\} (\w+);", text, re.DOTALL)
+    }
+    assert declared.keys() == STRUCTS.keys()
+    lines = [
+        f'printf("{name} {field} %zu %zu\\n", offsetof({name}, {field}), sizeof((({name} *)0)->{field}));'
+        for name, fields in declared.items()
+        for field in fields
+    ]
+    lines += [f'printf("{name} - 0 %zu\\n", sizeof({name}));' for name in declared]
+    lines += ['printf("magic - 0 %u\\n", EXTENDED_MAGIC);', 'printf("version - 0 %d\\n", PROTOCOL_VERSION);']
+    source = tmp_path / "layout.c"
+    body = "\n".join(lines)
+    source.write_text(
+        f'#include <stddef.h>\n#include <stdio.h>\n#include "messages.h"\nint main(void) {{\n{body}\nreturn 0; }}\n'
+    )
+    program = build(tmp_path / "layout", [source, "-Iservice"])
+    rows = [line.split() for line in run([program]).output.splitlines()]
+    places = {(name, field): (int(offset), int(size)) for name, field, offset, size in rows}
+    for name, python in STRUCTS.items():
+        assert {field: places[name, field] for field in declared[name]} == layout(python), name
+        assert places[name, "-"] == (0, python.sizeof())
+    assert places["magic", "-"][1] == int.from_bytes(MAGIC, "little")
+    assert places["version", "-"][1] == protocol.PROTOCOL_VERSION
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.binary(max_size=300))
+def test_frame_is_read_as_it_was_written(sequence, kind, payload):
+    whole = encode_extended_frame(sequence, kind, payload)
+    header = decode_extended_header(whole[:16])
+    assert (header.sequence, header.message_type, header.rest_bytes) == (sequence, kind, len(whole) - 16)
+    assert extended_payload(header, whole[16:]) == payload
+
+
+@given(st.binary(min_size=1, max_size=100), st.data())
+def test_every_wrong_byte_is_caught(payload, data):
+    whole = bytearray(encode_extended_frame(7, MessageType.INFER, payload))
+    place = data.draw(st.integers(0, len(whole) - 1))
+    whole[place] ^= data.draw(st.integers(1, 255))
+    header = decode_extended_header(bytes(whole[:16]))
+    assert header is None or extended_payload(header, whole[16:]) is None
+
+
+@given(st.integers(2, (16 << 20) + 2), st.integers(0, 0xFFFF))
+def test_no_base_frame_begins_like_an_extended_one(size, kind):
+    assert not struct.pack("<IH", size, kind).startswith(MAGIC)
+    assert int.from_bytes(MAGIC, "little") > (16 << 20) + 2
+
+
+# ---- The firmware's side
+
+
+def test_hello_tells_chip_and_limits(extended):
+    ((sequence, answer),) = extended(ask(1, MessageType.HELLO, HELLO))
+    info, limits = protocol.decode_hello(answer.payload)
+    assert (sequence, info.arena_bytes, info.firmware_version) == (1, ARENA_BYTES, "1.1")
+    assert (limits.input_capacity, limits.output_capacity, limits.time_limit_ms) == (1 << 20, 1 << 18, 600_000)
+
+
+def test_one_round_trip_an_inference(extended):
+    answers = extended(LOADED, ask(3, MessageType.INFER, SMALL_INPUT), ask(4, MessageType.MEASURE, SMALL_INPUT))
+    assert answers[2] == (3, Answer(OK, SMALL_OUTPUT))
+    profile, output = protocol.decode_measured(answers[3][1].payload)
+    assert (output, profile.inferences, [d.ordinal for d in profile.dispatches]) == (SMALL_OUTPUT, 2, [0, 2])
+
+
+def test_batch_gives_each_its_own_answer(extended):
+    batch = b"".join(bytes([k]) * 24 for k in range(10))
+    *_, (_, answer) = extended(LOADED, ask(3, MessageType.INFER, batch))
+    assert answer.payload == b"".join(bytes([k + 1]) * 8 for k in range(10))
+
+
+@pytest.mark.parametrize("size", [0, 23, 25])
+def test_batch_of_the_wrong_size_is_refused(extended, size):
+    *_, (_, answer) = extended(LOADED, ask(3, MessageType.INFER, bytes(size)))
+    assert answer.error == f"SESSION_INPUT: INFER of {size} bytes, the model takes 24"
+
+
+def test_signature_is_the_modules_own(extended):
+    *_, (_, answer) = extended(LOADED, ask(3, MessageType.SIGNATURE))
+    signature = protocol.Signature.decode(answer.payload)
+    assert [(t.dtype, t.shape, t.nbytes) for t in signature.inputs] == [("float32", (1, 2, 3), 24)]
+    assert [(t.dtype, t.shape, t.nbytes) for t in signature.outputs] == [("float32", (1, 2), 8)]
+
+
+def test_repeated_request_is_answered_again_and_not_executed_again(extended):
+    infer = ask(3, MessageType.MEASURE, SMALL_INPUT)
+    answers = extended(LOADED, infer, infer, infer, ask(4, MessageType.PROFILE))
+    assert answers[2] == answers[3] == answers[4]
+    assert protocol.Profile.decode(answers[5][1].payload).inferences == 1
+
+
+def test_repeated_error_is_the_same_error(extended):
+    wrong = ask(3, MessageType.MODEL, b"rubbish")
+    answers = extended(LOADED, wrong, wrong)
+    assert answers[2] == answers[3]
+    assert answers[2][1].error == "ARCHIVE_FORMAT: not a fake model"
+
+
+def test_same_number_with_another_payload_size_is_another_request(extended):
+    answers = extended(LOADED, ask(3, MessageType.INFER, SMALL_INPUT), ask(3, MessageType.INFER, SMALL_INPUT * 2))
+    assert len(answers[3][1].payload) == 2 * len(answers[2][1].payload)
+
+
+def test_damaged_payload_is_named_and_the_repetition_works(extended):
+    good = ask(3, MessageType.INFER, SMALL_INPUT)
+    bad = good[:20] + bytes([good[20] ^ 1]) + good[21:]
+    answers = extended(LOADED, bad, good)
+    assert answers[2][0] == 3
+    assert answers[2][1].error.startswith("LINK_CRC: CRC-32 of message type 16 is 0x")
+    assert answers[3] == (3, Answer(OK, SMALL_OUTPUT))
+
+
+def test_damaged_header_is_skipped_until_the_next_magic(extended):
+    good = ask(3, MessageType.INFER, SMALL_INPUT)
+    answers = extended(LOADED, good[:6] + b"\xff" + good[7:], good)
+    assert answers[2:] == [(3, Answer(OK, SMALL_OUTPUT))]
+
+
+def test_noise_is_reported_once_the_line_is_silent(extended):
+    answers = extended(LOADED, b"noise" * 10, FLUSH_US + 2000, ask(3, MessageType.STATS))
+    assert [sequence for sequence, _ in answers[2:]] == [0, 3]
+    assert answers[2][1].error.startswith("LINK_SIZE")
+
+
+@pytest.mark.parametrize("sent", [1, 5, 15, 16, 20, 43])
+def test_stall_is_given_up_soon(extended, sent):
+    good = ask(3, MessageType.INFER, SMALL_INPUT)
+    answers = extended(LOADED, good[:sent], EXTENDED_STALL_US + 2000, good)
+    assert answers[2][1].error.startswith("LINK_STALL")
+    assert answers[3] == (3, Answer(OK, SMALL_OUTPUT))
+
+
+@pytest.mark.parametrize("kind", [MODEL, DATA, PROCESS, UNLOAD])
+def test_base_frame_among_extended_ones_is_noise(extended, kind):
+    payload = SMALL if kind == MODEL else SMALL_INPUT if kind == DATA else b""
+    answers = extended(LOADED, frame(kind, payload), FLUSH_US + 2000, ask(3, MessageType.INFER, SMALL_INPUT))
+    assert answers[2][1].error.startswith("LINK_MODE")
+    assert answers[3] == (3, Answer(OK, SMALL_OUTPUT))
+
+
+@pytest.mark.parametrize("first", [frame(IOSPEC, iospec()), frame(INFO), frame(STATS)], ids=["IOSPEC", "INFO", "STATS"])
+def test_old_client_is_served_after_a_new_one(service_program, first):  # noqa: F811
+    before = play_raw(service_program, [LOADED])
+    stream = play_raw(service_program, [LOADED, first, frame(MODEL, SMALL), frame(DATA, SMALL_INPUT)])
+    assert [answer.type for answer in split_frames(stream[len(before) :])] == [OK, OK, OK]
+
+
+def test_extension_messages_need_extended_frames(service_program):  # noqa: F811
+    (answer,) = split_frames(play_raw(service_program, [frame(MessageType.RESET)]))
+    assert answer.error == "LINK_TYPE: message type 19, at most 10"
+
+
+def upload(image: bytes) -> bytes:
+    return struct.pack("<II", len(image), zlib.crc32(image))
+
+
+def offsets(answers) -> list[int]:
+    return [int.from_bytes(answer.payload, "little") for _, answer in answers]
+
+
+def test_upload_in_chunks_and_its_resumption(extended):
+    begin = ask(1, MessageType.UPLOAD, upload(SMALL))
+    first, second = ask(2, MessageType.CHUNK, SMALL[:30]), ask(4, MessageType.CHUNK, SMALL[30:])
+    again = ask(3, MessageType.UPLOAD, upload(SMALL))
+    answers = extended(begin, first, again, second, ask(5, MessageType.LOAD), ask(6, MessageType.INFER, SMALL_INPUT))
+    assert offsets(answers[:4]) == [0, 30, 30, len(SMALL)]
+    assert answers[-1] == (6, Answer(OK, SMALL_OUTPUT))
+
+
+def test_upload_of_another_image_begins_anew(extended):
+    first = ask(1, MessageType.UPLOAD, upload(SMALL)) + ask(2, MessageType.CHUNK, SMALL[:30])
+    assert offsets(extended(first, ask(3, MessageType.UPLOAD, upload(b"other"))))[-1] == 0
+
+
+def test_unfinished_wrong_or_missing_upload_is_refused(extended):
+    begin = ask(1, MessageType.UPLOAD, upload(SMALL))
+    wrong = ask(2, MessageType.CHUNK, bytes(len(SMALL)))
+    *_, (_, unfinished) = extended(begin, ask(2, MessageType.LOAD))
+    *_, (_, damaged) = extended(begin, wrong, ask(3, MessageType.LOAD))
+    *_, (_, missing) = extended(ask(1, MessageType.CHUNK, b"x"))
+    *_, (_, too_much) = extended(begin, ask(2, MessageType.CHUNK, SMALL + b"x"))
+    *_, (_, aborted) = extended(begin, wrong, ask(3, MessageType.ABORT), ask(4, MessageType.LOAD))
+    assert unfinished.error == f"SESSION_UPLOAD: 0 of {len(SMALL)} bytes were uploaded"
+    assert damaged.error == f"SESSION_UPLOAD: the image of {len(SMALL)} bytes is not what was announced"
+    assert missing.error == "SESSION_UPLOAD: CHUNK without UPLOAD"
+    assert too_much.error == f"LINK_SIZE: CHUNK of {len(SMALL) + 1} bytes, at most {len(SMALL)}"
+    assert aborted.error == "SESSION_UPLOAD: LOAD without UPLOAD"
+
+
+def test_abort_keeps_the_model_and_reset_does_not(extended):
+    answers = extended(
+        LOADED, ask(3, MessageType.DATA, SMALL_INPUT), ask(4, MessageType.ABORT), ask(5, MessageType.PROCESS),
+        ask(6, MessageType.INFER, SMALL_INPUT), ask(7, MessageType.RESET), ask(8, MessageType.INFER, SMALL_INPUT),
+    )  # fmt: skip
+    assert answers[4][1].error == "SESSION_STATE: PROCESS in state MODEL_LOADED, expected DATA"
+    assert [answer.type for _, answer in answers[5:]] == [OK, OK, ERROR]
+
+
+def test_fuzzed_dialogues_stay_in_step(tmp_path):
+    sources = [*("service/" + name for name in ("crc32.c", "frame.c", "iospec.c", "session.c")), *FAKE_RUNTIME]
+    program = build(tmp_path / "fuzz_link", [*sources, "test/fuzz_link.c"])
+    done = run([program, "20000", "1"], time_limit=120)
+    assert done.exit_code == 0, done.output
+
+
+# ---- The client's side: through a bad cable to the service
+
+
+class ServiceProcess:
+    """The service as a process behind a listening socket."""
+
+    def __init__(self, program: Path) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socket://127.0.0.1:{self.server.getsockname()[1]}"
+        self.program = program
+
+    def __enter__(self) -> FaultProxy:
+        self.cable = FaultProxy(self.url, seed=1)
+        connection, _ = self.server.accept()
+        with connection:
+            self.process = subprocess.Popen([self.program], stdin=connection, stdout=connection)
+        return self.cable
+
+    def __exit__(self, *_: object) -> None:
+        self.cable.close()
+        self.server.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def short_closing(monkeypatch):
+    """pyserial sleeps 0.3 s whenever it closes a socket."""
+    monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda _: None))
+
+
+@pytest.fixture
+def cable(service_program):  # noqa: F811
+    with ServiceProcess(service_program) as cable:
+        yield cable
+
+
+@pytest.fixture
+def link(cable):
+    with Link(cable.url) as link:
+        link.negotiate()
+        link.load_model(SMALL)
+        yield link
+
+
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("kind", ["corrupt", "drop", "duplicate"])
+@pytest.mark.parametrize("after", [0, 3, 15, 16, 20])
+def test_damaged_bytes_cost_a_retry_and_no_answer(cable, link, direction, kind, after):
+    getattr(cable, kind)(1, direction, after)
+    assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+    assert cable.injected == 1
+    assert link.infer(bytes(24)) == b"\1" * 8
+    assert link.report.retransmissions <= 3
+    assert link.profile().inferences == 2  # nothing was executed twice
+
+
+def test_lost_request_is_sent_again(cable, link):
+    cable.drop(44, Direction.TO_DEVICE)
+    assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+    assert (link.report.retransmissions, link.report.unanswered) == (1, 1)
+
+
+def test_lost_answer_is_answered_again(cable, link):
+    cable.drop(28, Direction.TO_HOST)
+    assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+    assert link.profile().inferences == 1
+
+
+def test_late_answer_is_not_taken_for_another(cable, link):
+    cable.stall(0.6, Direction.TO_HOST)
+    assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+    assert link.infer(bytes(24)) == b"\1" * 8
+    assert link.report.late_answers >= 1
+
+
+def test_silence_ends_with_a_report(cable, link):
+    cable.drop(1_000_000, Direction.TO_HOST)
+    started = time.monotonic()
+    with pytest.raises(LinkTimeout, match=r"No whole answer to INFER within 1\.\d s\. On the line: .*retransmissions"):
+        link.infer(SMALL_INPUT, timeout=1.0)
+    assert time.monotonic() - started < 5
+    cable.disarm()
+    assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
+def test_line_that_damages_everything_is_given_up(cable, link):
+    cable.corrupt(1_000_000, Direction.TO_DEVICE)
+    with pytest.raises(LinkError, match="STATS"):
+        link.request(MessageType.STATS, timeout=3)
+    cable.disarm()
+    assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
+def test_cut_cable_and_resumed_upload(cable):
+    image = SMALL + bytes(40_000)
+    with Link(cable.url) as link:
+        link.negotiate()
+        cable.drop(10_000_000, Direction.TO_DEVICE, after=20_000)
+        with pytest.raises(LinkError):
+            link.timeout = 1.0
+            link.load_model(image)
+    cable.disarm()
+    cable.cut()
+    seen = []
+    with Link(cable.url) as link:
+        link.negotiate()
+        link.load_model(image, progress=lambda done, total: seen.append((done, total)))
+        assert seen[0][0] > 0
+        assert seen[-1] == (len(image), len(image))
+        assert link.report.resumed_uploads == 1
+        assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
+def test_refusal_is_not_repeated(link):
+    with pytest.raises(DeviceError, match="answered to LOAD with error 0x0206 SESSION_UPLOAD: LOAD without UPLOAD"):
+        link.request(MessageType.LOAD)
+    assert link.report.retransmissions == 0
+
+
+def test_many_inferences_do_not_drift(link):
+    pairs = [(bytes([k % 100]) * 24, bytes([k % 100 + 1]) * 8) for k in range(2000)]
+    assert all(link.infer(data) == answer for data, answer in pairs)
+    assert link.report.retransmissions == 0
+
+
+# ---- What the other side speaks
+
+
+def test_negotiation_finds_the_extension(link):
+    assert link.dialect is Dialect.EXTENDED
+    assert link.negotiate(extension=False).firmware_version == "1.1"
+    assert link.dialect is Dialect.INFO
+    assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+    with pytest.raises(LinkError, match="SIGNATURE needs the extension; with this firmware the link is 'base with"):
+        link.signature()
+
+
+def test_reset_begins_anew(link):
+    link.reset_device()
+    assert link.negotiate().model_state == protocol.ModelState.NONE
+
+
+class Firmware2023(client_2023.client_2023):
+    """Answers as a firmware of 2023: no reasons, no types above 7."""
+
+    def serve(self, server: socket.socket) -> None:
+        self.line, _ = server.accept()
+        self.kinds = []
+        try:
+            while True:
+                kind, _ = self.receive_message()
+                self.kinds.append(kind)
+                answer = {OUTPUT: (OK, b"output"), STATS: (ERROR, b"")}.get(kind, (OK, b""))
+                self.send_raw(struct.pack("<IH", 2 + len(answer[1]), answer[0]) + answer[1])
+        except (AssertionError, OSError):
+            self.line.close()
+
+
+def test_firmware_of_2023_is_recognised_and_never_asked_what_it_does_not_know():
+    firmware = Firmware2023()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=firmware.serve, args=(server,), daemon=True)
+        thread.start()
+        with Link(f"socket://127.0.0.1:{server.getsockname()[1]}") as link:
+            assert link.negotiate() is None
+            assert link.dialect is Dialect.BASE
+            link.load_model(SMALL)
+            assert link.infer(SMALL_INPUT) == b"output"
+            for refused in (link.profile, link.unload):
+                with pytest.raises(LinkError, match="A firmware of 2023 does not know"):
+                    refused()
+        thread.join(5)
+    assert max(firmware.kinds) <= 7
+
+
+def test_old_client_runs_a_whole_dialogue(cable):
+    client = client_2023.client_2023()
+    client.connect_old_client(cable.url)
+    specification = client.specification((1, 2, 3), 2)
+    assert specification == iospec(entry_func=b"main", model_name=b"model")
+    output, statistics = client.whole_dialogue(specification, SMALL, SMALL_INPUT)
+    client.close_old_client()
+    assert (output, statistics) == (SMALL_OUTPUT, (0, 0, 0, 4096, 8192, 2048))
+
+
+# ---- The bad cable itself
+
+
+class Always:
+    """Flips the lowest bit."""
+
+    def randrange(self, _: int) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault(Kind.CORRUPT, 2, 1), b"acbdefgh"),
+        (Fault(Kind.DROP, 2, 1), b"adefgh"),
+        (Fault(Kind.DUPLICATE, 2, 1), b"abbccdefgh"),
+        (Fault(Kind.INSERT, after=1, content=b"XY"), b"aXYbcdefgh"),
+    ],
+    ids=lambda value: value.kind.value if isinstance(value, Fault) else "",
+)
+@pytest.mark.parametrize("pieces", [[8], [1, 7], [2, 2, 4], [1] * 8])
+def test_fault_strikes_its_bytes_however_they_come(fault, expected, pieces):
+    way = _Way()
+    way.faults.append(Fault(fault.kind, fault.count, fault.after, content=fault.content))
+    stream, out = b"abcdefgh", b""
+    for size in pieces:
+        out += way.strike(stream[:size], Always())
+        stream = stream[size:]
+    assert out == expected
+    assert way.injected == 1
+
+
+def test_device_that_is_not_there_is_a_clear_error():
+    with pytest.raises(LinkError, match="The device at socket://127.0.0.1:1 can't be reached"):
+        FaultProxy("socket://127.0.0.1:1")

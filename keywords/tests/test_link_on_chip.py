@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The link to the whole firmware on the simulated chip: many inferences, many faults, a kernel that never ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from springbok.errors import DeviceError
+from springbok.link import Dialect, Link
+from springbok.link_rig import chip, sample, small_module
+from springbok.link_soak import soak
+
+
+@pytest.fixture(scope="module")
+def module() -> bytes:
+    return small_module()
+
+
+def test_ten_thousand_inferences_neither_leak_nor_drift(module):
+    with chip() as engine, Link(engine.uart_url, diagnose=engine.diagnose) as link:
+        link.negotiate()
+        assert link.dialect is Dialect.EXTENDED
+        link.load_model(module)
+        data, expected = sample(1)
+        link.infer(data)
+        first = link.measure(data)
+        before = link.statistics()
+        outputs = set()
+        for _ in range(312):
+            outputs.update(link.infer_batch([data] * 32))
+        for _ in range(14):
+            outputs.add(link.infer(data))
+        last = link.measure(data)
+        after = link.statistics()
+        assert outputs == {expected} == {first[0]} == {last[0]}
+        assert last[1].inferences == 10_001
+        assert last[1].inference_instructions == first[1].inference_instructions
+        assert (after.device_peak, after.device_allocated - after.device_freed) == (
+            before.device_peak,
+            before.device_allocated - before.device_freed,
+        )
+        assert link.report.retransmissions == 0
+
+
+def test_faults_are_survived():
+    result, report = soak(faults=120, seed=2)
+    assert result.passed, result.problems
+    assert result.faults >= 120
+    assert report.retransmissions > 0
+
+
+def test_batch_beyond_the_time_limit_is_stopped(module):
+    with chip() as engine, Link(engine.uart_url, diagnose=engine.diagnose) as link:
+        link.negotiate(time_limit=0.005)
+        link.load_model(module)
+        data, expected = sample(1)
+        with pytest.raises(DeviceError, match=r"TIME_LIMIT: stopped after 5 ms, mepc 0x3[24]"):
+            link.infer_batch([data] * 1000)
+        link.negotiate()
+        link.load_model(module)
+        assert link.infer(data) == expected
