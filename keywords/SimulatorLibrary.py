@@ -21,22 +21,31 @@ class SimulatorLibrary:
 
     @keyword(tags=("chip",))
     def boot_springbok(
-        self, engine: str = "spike", vlen: int = 512, uart: str = "socket", firmware: str | None = None
+        self,
+        engine: str = "spike",
+        vlen: int = 512,
+        uart: str = "socket",
+        firmware: str | None = None,
+        port: str | None = None,
     ) -> str:
         """Starts the simulator with the firmware, releases the core from reset and returns the UART's URL.
 
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
-        | engine     | ``spike`` |
+        | engine     | ``spike``, or ``serial``: a board that runs the firmware already |
         | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
         | uart       | ``socket`` (TCP on this machine) or ``pty`` |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
+        | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
+
+        What needs a simulator is skipped on a board.
 
         Example:
         | Boot Springbok | vlen=256 | # a narrower chip |
         """
-        running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart)
+        options = {"port": port} if engine == "serial" else {}
+        running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart, **options)
         logger.info(f"{running.name} {running.version}: Springbok with VLEN {vlen}, UART at {running.uart_url}")
         return running.uart_url
 

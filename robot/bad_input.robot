@@ -45,7 +45,7 @@ Should Refuse A Truncated Module
     ${content}=    Get Binary File    ${MODEL.vmfb}
     FOR    ${length}    IN    3    40    1000    20000
         ${error}=    Run Keyword And Expect Error
-        ...    *answered to MODEL with error*
+        ...    *answered to LOAD with error*
         ...    Send Module
         ...    ${content[:${length}]}
         Log    ${error}
@@ -66,7 +66,7 @@ Should Refuse Code For Another Vector Length
     Run Keyword And Expect Error    *VLEN*128*512*    Load Model    ${narrow}
 
 Should Refuse Vector Code On A Chip Without Vectors
-    Boot Springbok    engine=${ENGINE}    vlen=0
+    Boot Springbok    engine=${ENGINE}    vlen=0    port=${PORT}
     Run Keyword And Expect Error    *vector*    Load Model    ${MODEL}
     ${scalar}=    Compile Model    ${MODEL FILE}    variant=scalar
     Load Model    ${scalar}
@@ -109,5 +109,5 @@ Chip Should Still Infer
 
 Boot And Infer
     [Documentation]    Boots the usual chip again, for the tests that follow one that needed another.
-    Boot Springbok    engine=${ENGINE}    vlen=${VLEN}
+    Boot Springbok    engine=${ENGINE}    vlen=${VLEN}    port=${PORT}
     Chip Should Still Infer

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
 RESULTS = ROOT / "results"
 ENGINES = ("auto", "spike", "renode", "serial")
-IMPLEMENTED_ENGINES = ("spike",)
+IMPLEMENTED_ENGINES = ("spike", "serial")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench run``: run suites on an engine and print what came out."""
     engine = choose_engine(options.engine)
+    if (engine == "serial") != bool(options.port):
+        raise BenchError("--engine serial and --port belong together, for instance --port /dev/ttyUSB0.")
+    if options.port:
+        robot_options = ["--variable", f"PORT:{options.port}", *robot_options]
     suites = [Path(suite) for suite in options.suites] or [DEFAULT_SUITE]
     for suite in suites:
         if not suite.exists():
@@ -253,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     runner.add_argument("suites", nargs="*", metavar="SUITE", help="Robot suite files or folders")
     runner.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
+    runner.add_argument("--port", help="where the board of --engine serial is: /dev/ttyUSB0 or a pyserial URL")
     runner.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
     runner.add_argument(
         "--results", metavar="FOLDER", default=str(RESULTS), help="where logs and metrics go (default: results)"

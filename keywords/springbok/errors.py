@@ -21,6 +21,12 @@ class EngineError(BenchError):
     """The simulator could not be started, stopped answering, or its core is in a fault."""
 
 
+class SimulatorNeeded(EngineError):
+    """The device is a board, and this can only be done with a simulated chip. Robot Framework skips the test."""
+
+    ROBOT_SKIP_EXECUTION = True
+
+
 class CompileError(BenchError):
     """A model could not be compiled, or the compiled module does not compute what the model does."""
 

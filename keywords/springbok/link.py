@@ -59,6 +59,7 @@ _CHUNK_BYTES = 1024  # a chunk takes 0.1 s at 115200 baud
 _SILENCE_SECONDS = 0.2
 _STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
 _DRAIN_SECONDS = 5.0
+_FAREWELL_SECONDS = 0.3
 
 UPLOAD_CHUNK_BYTES = 8192
 UPLOAD_ATTEMPTS = 3
@@ -125,7 +126,11 @@ class Link:
         self.close()
 
     def close(self) -> None:
-        """Close the line. Harmless when it is closed."""
+        """Close the line. Harmless when it is closed. The device will speak the base protocol with the next client."""
+        if self.dialect is Dialect.EXTENDED and self._port.is_open:
+            with suppress(LinkError):
+                self._write("INFO", encode_frame(MessageType.INFO))
+                self._receive_frame("INFO", time.monotonic(), _FAREWELL_SECONDS)
         self._port.close()
 
     # Requests

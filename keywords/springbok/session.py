@@ -18,6 +18,7 @@ from springbok.compiler import CompiledModel
 from springbok.datasets import Dataset
 from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine
+from springbok.engines.board import BoardEngine
 from springbok.errors import EngineError, LinkError, ModelError
 from springbok.firmware import Firmware, build_firmware
 from springbok.link import Link
@@ -78,15 +79,25 @@ class Session:
         self.engine = create_engine(engine, self.firmware.elf, **options)
         try:
             self.engine.start()
+            if isinstance(self.engine, BoardEngine):
+                self.connect()
+                self.engine.check_vlen(self.chip.vlen_bits)
         except BaseException:
             self.shut_down()
             raise
         return self.engine
 
     def reset(self) -> None:
-        """Restart the chip as at power-on; the link is opened again when it is next used."""
-        self.disconnect()
-        self.need_engine().reset()
+        """Restart the chip as at power-on; the link is opened again when it is next used.
+
+        A board restarts its firmware by itself, when it is asked to over the link.
+        """
+        if isinstance(self.need_engine(), BoardEngine):
+            self.need_link().reset_device()
+            self.disconnect()
+        else:
+            self.disconnect()
+            self.engine.reset()
 
     def shut_down(self) -> None:
         """Close the link and end the engine; nothing is left behind. Harmless when nothing runs."""
@@ -112,6 +123,8 @@ class Session:
         engine = self.engine
         if url is None:
             url = self.need_engine().uart_url
+            if isinstance(engine, BoardEngine):
+                options.setdefault("baudrate", engine.baudrate)
         extension = options.pop("extension", True)
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:

@@ -15,7 +15,10 @@ from springbok.engines.base import Engine
 from springbok.errors import EngineError
 
 # name: module and class. Modules are imported when asked for: an engine may need a package that another does not.
-ENGINES = {"spike": ("springbok.engines.spike", "SpikeEngine")}
+ENGINES = {
+    "spike": ("springbok.engines.spike", "SpikeEngine"),
+    "serial": ("springbok.engines.board", "BoardEngine"),
+}
 
 
 def create_engine(name: str, firmware_elf: Path, **options: object) -> Engine:
