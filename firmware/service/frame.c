@@ -6,6 +6,7 @@
 
 #define MAGIC_BYTES 4u
 #define CHECK_BYTES 4u
+#define NOINLINE __attribute__((noinline)) // several callers: the firmware is small rather than fast here
 
 static void start_afresh(frame_receiver_t *receiver) {
     receiver->state = FRAME_IN_HEADER;
@@ -17,14 +18,14 @@ void frame_receiver_init(frame_receiver_t *receiver, frame_accept_fn accept) {
     receiver->accept = accept;
 }
 
-static bool begins_with_magic(const frame_receiver_t *receiver) {
+static NOINLINE bool begins_with_magic(const frame_receiver_t *receiver) {
     uint32_t magic = EXTENDED_MAGIC;
     uint32_t count = receiver->received < MAGIC_BYTES ? receiver->received : MAGIC_BYTES;
     return memcmp(receiver->header.bytes, &magic, count) == 0;
 }
 
 // Throws bytes away until the rest may be the beginning of an extended frame.
-static frame_event_t hunt(frame_receiver_t *receiver) {
+static NOINLINE frame_event_t hunt(frame_receiver_t *receiver) {
     receiver->state = FRAME_HUNTING;
     do {
         receiver->received--;
@@ -39,7 +40,7 @@ static uint32_t header_bytes(const frame_receiver_t *receiver) {
     return begins_with_magic(receiver) ? sizeof(extended_header_t) : sizeof(base_header_t);
 }
 
-static frame_event_t on_frame_end(frame_receiver_t *receiver) {
+static NOINLINE frame_event_t on_frame_end(frame_receiver_t *receiver) {
     frame_event_t event = receiver->state == FRAME_DISCARDING ? FRAME_REFUSED : FRAME_REQUEST;
     if (receiver->state == FRAME_IN_CHECK && receiver->check != receiver->crc) {
         receiver->status =
@@ -51,7 +52,7 @@ static frame_event_t on_frame_end(frame_receiver_t *receiver) {
     return event;
 }
 
-static frame_event_t ask_owner(frame_receiver_t *receiver) {
+static NOINLINE frame_event_t ask_owner(frame_receiver_t *receiver) {
     receiver->payload = NULL;
     receiver->status = receiver->accept(receiver, &receiver->payload);
     if (receiver->status != STATUS_OK && receiver->client_extended && !receiver->extended)

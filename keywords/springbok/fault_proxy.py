@@ -19,10 +19,11 @@ import select
 import socket
 import threading
 import time
-import tty
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
+
+import serial
 
 from springbok.errors import LinkError
 
@@ -107,13 +108,15 @@ class FaultProxy:
 
     upstream  ``socket://host:port`` or the path of a port or pty
     seed      decides which bits flip
+    baudrate  of a real port
 
     One client at a time; it may come and go. Raises LinkError when the device can't be reached.
     """
 
-    def __init__(self, upstream: str, seed: int = 0) -> None:
+    def __init__(self, upstream: str, seed: int = 0, baudrate: int = 115200) -> None:
         self._random = random.Random(seed)
         self._upstream = upstream
+        self._baudrate = baudrate
         self._ways = {direction: _Way() for direction in Direction}
         self._lock = threading.Lock()
         self._device = self._open_device()
@@ -179,10 +182,8 @@ class FaultProxy:
         self._wake()
         self._thread.join(5)
         for end in (self._client, self._listener, self._device):
-            if isinstance(end, socket.socket):
+            if end is not None:
                 end.close()
-            elif end is not None:
-                os.close(end)
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
@@ -203,12 +204,10 @@ class FaultProxy:
     def _wake(self) -> None:
         os.write(self._wake_writer, b"\0")
 
-    def _open_device(self) -> socket.socket | int:
+    def _open_device(self) -> socket.socket | serial.Serial:
         try:
             if "://" not in self._upstream:
-                descriptor = os.open(self._upstream, os.O_RDWR | os.O_NOCTTY)
-                tty.setraw(descriptor)
-                return descriptor
+                return serial.Serial(self._upstream, self._baudrate, write_timeout=_CONNECT_SECONDS, exclusive=True)
             url = urlsplit(self._upstream)
             connection = socket.create_connection((url.hostname, url.port), timeout=_CONNECT_SECONDS)
         except (OSError, ValueError) as error:
@@ -244,9 +243,9 @@ class FaultProxy:
         ends = [way.stalled_until for way in self._ways.values() if way.held]
         return max(0.0, min([_POLL_SECONDS, *(end - time.monotonic() for end in ends)]))
 
-    def _pass_on(self, source: socket.socket | int, direction: Direction) -> bool:
+    def _pass_on(self, source: socket.socket | serial.Serial, direction: Direction) -> bool:
         try:
-            data = os.read(source if isinstance(source, int) else source.fileno(), _CHUNK_BYTES)
+            data = os.read(source.fileno(), _CHUNK_BYTES)
         except OSError:
             data = b""
         way = self._ways[direction]
@@ -265,12 +264,11 @@ class FaultProxy:
         if target is None or not data:
             return  # like a cable: what nobody takes is lost
         try:
-            if isinstance(target, int):
-                while data:
-                    data = data[os.write(target, data) :]
-            else:
+            if isinstance(target, socket.socket):
                 target.sendall(data)
-        except OSError:
+            else:
+                target.write(data)
+        except OSError:  # pyserial's errors are OSErrors too
             if target is self._client:
                 self._hang_up()
 

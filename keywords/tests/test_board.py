@@ -9,7 +9,8 @@ import pytest
 
 from springbok.engines import create_engine
 from springbok.errors import EngineError, SimulatorNeeded
-from springbok.link import Dialect
+from springbok.fault_proxy import Direction, FaultProxy
+from springbok.link import Dialect, Link
 from springbok.link_rig import chip, sample, small_module
 from springbok.protocol import ModelState
 from springbok.session import Session
@@ -45,6 +46,17 @@ def test_board_counts_nothing_and_needs_no_start(board):
         assert board.take_counts() is None
         assert board.uart_url == PORT
         assert "powered" in board.diagnose()
+
+
+def test_bad_cable_at_a_terminal():
+    with chip(uart="pty") as simulated, FaultProxy(simulated.uart_url) as cable, Link(cable.url) as link:
+        link.negotiate()
+        link.load_model(small_module())
+        data, expected = sample(3)
+        for direction in Direction:
+            cable.corrupt(1, direction, after=3)
+            assert link.infer(data) == expected
+        assert cable.injected == link.report.retransmissions == 2
 
 
 def test_session_with_a_board_at_a_terminal():
