@@ -55,6 +55,8 @@ class FaultLibrary:
         """
         proxy, self._proxy = self._proxy, None
         if proxy is not None:
+            link = session.current.link
+            logger.info(f"Link: {link.report if link else 'closed'}")
             session.current.disconnect()
             logger.info(f"Faults that struck: {proxy.injected}; that still waited: {proxy.waiting}.")
             proxy.close()

@@ -52,6 +52,9 @@ class RuntimeLibrary:
         Example:
         | [Teardown] | Disconnect Runtime |
         """
+        link = session.current.link
+        if link is not None:
+            logger.info(f"Link: {link.report}")
         session.current.disconnect()
 
     @keyword(tags=("runtime",))
