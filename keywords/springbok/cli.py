@@ -94,6 +94,8 @@ def choose_engine(name: str) -> str:
     """Return the engine that ``auto`` stands for here, or the named one when this version drives it."""
     renode = shutil.which("renode-test") or os.environ.get("RENODE_ROOT")
     if name == "auto":
+        if renode:
+            print("Renode is installed, but this version does not drive it yet: Spike runs the chip.", file=sys.stderr)
         return "spike"
     if name == "renode" and not renode:
         raise BenchError("--engine renode needs Renode: put renode-test on PATH or set RENODE_ROOT to its folder.")

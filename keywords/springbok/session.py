@@ -185,11 +185,11 @@ class Session:
     def send_module(self, content: bytes, progress: Callable[[int, int], None] | None = None) -> None:
         """Send bytes as a module, whatever they are; what is larger than the chip takes is not even sent."""
         self.model = None
-        link, room = self.need_link(), self.chip.max_message_size
-        if len(content) > room - TYPE_BYTES:
+        link, chip = self.need_link(), self._chip
+        if chip is not None and len(content) > chip.max_message_size - TYPE_BYTES:
             raise ModelError(
-                f"The module has {len(content)} bytes, but the chip takes messages of at most {room} bytes: "
-                "make the model smaller, or use a chip with more memory."
+                f"The module has {len(content)} bytes, but the chip takes messages of at most "
+                f"{chip.max_message_size} bytes: make the model smaller, or use a chip with more memory."
             )
         link.load_model(content, progress=progress)
 
