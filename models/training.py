@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "keywords"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -21,6 +23,7 @@ from springbok.datasets import Dataset
 from springbok.progress import is_watched
 
 FOLDER = Path(__file__).resolve().parent
+NEWER_OPTIONS = ("input_axes", "output_axes", "quantization_config")
 
 
 def make_reproducible(seed: int) -> None:
@@ -66,9 +69,23 @@ def fit(model: keras.Model, inputs: np.ndarray, labels: np.ndarray, *, epochs: i
     model.fit(inputs, labels, epochs=epochs, batch_size=batch, verbose=int(is_watched()))
 
 
+def make_loadable_by_older_keras(path: Path) -> None:
+    """Drop options, all unset, that Keras 3.15 writes and Keras 3.12, the last for Python 3.10, refuses to read."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = json.dumps(_without_newer_options(json.loads(file.attrs["model_config"])))
+
+
+def _without_newer_options(part: object) -> object:
+    if isinstance(part, dict):
+        unset = {key for key in NEWER_OPTIONS if part.get(key, ...) is None}
+        return {key: _without_newer_options(value) for key, value in part.items() if key not in unset}
+    return [_without_newer_options(value) for value in part] if isinstance(part, list) else part
+
+
 def report_and_save(model: keras.Model, train: Dataset, test: Dataset, path: Path) -> None:
     """Write the trained model, read it back, and print what it scores on each split and its sha256."""
     model.save(path, include_optimizer=False)
+    make_loadable_by_older_keras(path)
     saved = keras.models.load_model(path, compile=False)
     print(f"{path.name}: {saved.count_params()} parameters, {path.stat().st_size} bytes")
     for dataset in (train, test):
