@@ -107,6 +107,7 @@ class Link:
         self._extended = ExtendedExchange(self._read_part, self._write, self._line_seconds, self.report)
         self._in_step = True
         self._frame_cut = False  # a request was not written to its end
+        self._written = "the first request"  # the latest that was written, for messages
         self._speaks_info = False
         options = {} if "://" in url else {"exclusive": True}
         try:
@@ -392,6 +393,7 @@ class Link:
 
     def _write(self, request: str, data: bytes, progress: Progress | None = None) -> None:
         written = 0
+        self._written = request
         with self._guard(request):
             try:
                 while written < len(data):
@@ -442,7 +444,7 @@ class Link:
         return bytes(data)
 
     def _read_part(self, count: int, deadline: float) -> bytes:
-        return self._read("a request", count, deadline)
+        return self._read(self._written, count, deadline)
 
     def _limit(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout
