@@ -35,7 +35,8 @@ TYPE_BYTES = 2  # of a message, beside its payload
 class WallClock:
     """Seconds on this machine's clock: for information, never judged, because every run has others.
 
-    ``upload_seconds`` is sending, verifying and loading the module; a round trip is input, inference and output.
+    ``upload_seconds`` is sending, verifying and loading the module; a round trip is input,
+    inference, output and the device's profile.
     """
 
     upload_seconds: float

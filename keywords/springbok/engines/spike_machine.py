@@ -226,6 +226,11 @@ class SpikeMachine:
         self._core = self._simulator.get_core(0)
         address = processor_t.addressof(self._core)
         self._library = ctypes.CDLL(str(riscv._utils.find_spike_library()))
+        self._core_address = address
+        self._configure = {symbol: getattr(self._library, symbol) for *_, symbol in VECTOR_CONFIGURATION_INSTRUCTIONS}
+        for function in self._configure.values():
+            function.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64]
+            function.restype = ctypes.c_uint64
         self._serialized = ctypes.c_bool.from_address(address + OFFSET_SERIALIZED)
         self._mip = ctypes.c_void_p.from_address(address + OFFSET_MIP).value
         self._set_mip = self._library._ZN9mip_csr_t24backdoor_write_with_maskEmm
@@ -317,10 +322,7 @@ class SpikeMachine:
         status, word = core.get_csr(CSRS["mstatus"]), int.from_bytes(insn.bits, "little")
         if not status & MSTATUS_VS:
             return self._trap_illegal(core, status, word, pc)
-        function = getattr(self._library, symbol)
-        function.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64]
-        function.restype = ctypes.c_uint64
-        following = function(processor_t.addressof(core), word, pc)
+        following = self._configure[symbol](self._core_address, word, pc)
         self._windows.configure(
             core.get_csr(VECTOR_CSRS["vl"]) & 0xFFFFFFFF, core.get_csr(VECTOR_CSRS["vtype"]) & 0xFFFFFFFF
         )
