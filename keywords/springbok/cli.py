@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from springbok import metrics
+from springbok import baseline, metrics, verdicts
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
 
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench run``: run suites on an engine and print what came out."""
     engine = choose_engine(options.engine)
+    whole_suites = not robot_options
     if (engine == "serial") != bool(options.port):
         raise BenchError("--engine serial and --port belong together, for instance --port /dev/ttyUSB0.")
     if options.port:
@@ -51,11 +52,32 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     if options.baseline:
         metrics.read(options.baseline)  # a baseline that can't be read is said before the run, not after it
         robot_options = ["--variable", f"BASELINE:{Path(options.baseline).resolve()}", *robot_options]
+    if options.baselines:
+        robot_options = ["--variable", f"BASELINES:{Path(options.baselines).resolve()}", *robot_options]
+    if options.update_baselines:
+        robot_options = ["--variable", "UPDATE_BASELINES:yes", *robot_options]
     status = run_robot(engine, suites, results, options.data, robot_options)
     if (results / "metrics.json").exists():
         write_reports(results, results, options.baseline)
     print_summary(results)
+    if options.update_baselines:
+        status = print_updates(results, engine, prune=whole_suites and status == 0) or status
     return status
+
+
+def print_updates(results: Path, engine: str, prune: bool) -> int:
+    """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing."""
+    updates = verdicts.read(results)["updates"]
+    print("\nBaselines:")
+    for update in updates:
+        print(f"  {_shown(Path(update['path']))}")
+        for change in update["changes"] or ["unchanged"]:
+            print(f"    {change}")
+    for path in baseline.prune(engine, [Path(update["path"]) for update in updates]) if prune else ():
+        print(f"  {_shown(path)}\n    removed: no test measures it any more")
+    if not updates:
+        print("  None was written: no test of this run says 'Performance Should Not Regress'.")
+    return 0 if updates else 1
 
 
 def report(options: argparse.Namespace, robot_options: list[str]) -> int:
@@ -83,11 +105,13 @@ def compare(options: argparse.Namespace, robot_options: list[str]) -> int:
     return 0
 
 
-def write_reports(results: Path, folder: Path, baseline: str | None) -> list[Path]:
+def write_reports(results: Path, folder: Path, earlier_results: str | None) -> list[Path]:
     """Write report.html, report.md and metrics.csv of results; only here is the plotting library loaded."""
     from springbok import report as reports
 
-    return reports.write_reports(metrics.read(results), folder, metrics.read(baseline) if baseline else None)
+    home = results if results.is_dir() else results.parent
+    earlier = metrics.read(earlier_results) if earlier_results else None
+    return reports.write_reports(metrics.read(results), folder, earlier, reports.gate_figures(verdicts.read(home)))
 
 
 def choose_engine(name: str) -> str:
@@ -109,7 +133,7 @@ def choose_engine(name: str) -> str:
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
     """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
     results.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", "metrics.csv", "report.md"):
+    for name in ("metrics.json", "metrics.csv", "report.md", verdicts.FILE_NAME):
         (results / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
     command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
@@ -141,6 +165,8 @@ def print_summary(results: Path) -> None:
         print(f"\nEngine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
         print(f"Metrics: {_shown(file)}, metrics.csv")
         print(f"Report:  {_shown(results / 'report.html')}, report.md")
+    for line in verdicts.summary(results):
+        print(line)
     print(f"Log:     {_shown(results / 'log.html')}")
 
 
@@ -265,6 +291,10 @@ def _parser() -> argparse.ArgumentParser:
         "--results", metavar="FOLDER", default=str(RESULTS), help="where logs and metrics go (default: results)"
     )
     runner.add_argument("--baseline", metavar="RESULT", help="earlier results; the log and the report show the change")
+    runner.add_argument(
+        "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
+    )
+    runner.add_argument("--baselines", metavar="FOLDER", help="where baselines are (default: results/baselines)")
     runner.set_defaults(command=run)
 
     reporter = commands.add_parser("report", help="write report.html, report.md and metrics.csv from results")

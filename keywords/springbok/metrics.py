@@ -37,12 +37,15 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "sha256": model.source_sha256,
         "vmfb_bytes": model.vmfb_bytes,
         "vmfb_sha256": model.vmfb_sha256,
+        "kernel_text_bytes": model.kernel_text_bytes,
+        "kernel_rodata_bytes": model.kernel_rodata_bytes,
         "compiler": {"version": model.compiler_version, "flags": list(model.flags)},
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
         "dataset": {"name": evaluation.dataset.name, "description": evaluation.dataset.description},
         "samples": quality.samples,
         "accuracy": quality.accuracy,
         "host_accuracy": quality.host_accuracy,
+        "outputs_sha256": quality.outputs_sha256,
         "max_abs_error": quality.max_abs_error if math.isfinite(quality.max_abs_error) else None,
         "class_names": list(quality.class_names),
         "confusion": quality.confusion,
@@ -97,6 +100,11 @@ def firmware_metrics(firmware: Firmware) -> dict[str, Any]:
         "data_bytes": firmware.data_bytes,
         "bss_bytes": firmware.bss_bytes,
     }
+
+
+def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the whole document of one evaluation alone."""
+    return document(**vars(evaluation.platform), models=[model_metrics(evaluation)])
 
 
 def document(

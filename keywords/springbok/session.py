@@ -44,6 +44,17 @@ class WallClock:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What ran the model: the engine, the chip's vector length in bits, what carried the UART, and the firmware."""
+
+    engine: str
+    engine_version: str | None
+    vlen_bits: int | None
+    link: str | None
+    firmware: Firmware | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A compiled model, judged and measured on one data set."""
 
@@ -52,6 +63,7 @@ class Evaluation:
     quality: Quality
     performance: Performance
     wall_clock: WallClock
+    platform: Platform | None = None
 
 
 class Session:
@@ -161,6 +173,13 @@ class Session:
         return "pty" if self.link.url.startswith("/dev/pts/") else "serial port"
 
     @property
+    def platform(self) -> Platform:
+        """What runs the models now."""
+        engine = self.engine
+        name, version = (engine.name, engine.version) if engine else ("serial", None)
+        return Platform(name, version, self.chip.vlen_bits, self.link_kind, self.firmware)
+
+    @property
     def chip(self) -> ChipInfo:
         """What the firmware says of the chip and of itself."""
         self.need_link()
@@ -239,7 +258,8 @@ class Session:
             dataset.labels[:count],
             tuple(dataset.class_names),
         )
-        return Evaluation(model, dataset, quality, performance, WallClock(self._upload_seconds, tuple(round_trips)))
+        wall_clock = WallClock(self._upload_seconds, tuple(round_trips))
+        return Evaluation(model, dataset, quality, performance, wall_clock, self.platform)
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None

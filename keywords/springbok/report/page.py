@@ -24,13 +24,18 @@ CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "fig
 GREY_INK = "#808080"
 
 
-def write_reports(document: Mapping, folder: Path | str, baseline: Mapping | None = None) -> list[Path]:
-    """Write ``report.html``, ``report.md`` and ``metrics.csv`` of one run into ``folder``; return their paths."""
+def write_reports(
+    document: Mapping, folder: Path | str, baseline: Mapping | None = None, first: Sequence[Figure] = ()
+) -> list[Path]:
+    """Write ``report.html``, ``report.md`` and ``metrics.csv`` of one run into ``folder``; return their paths.
+
+    The figures ``first`` stand before those of the document.
+    """
     folder = Path(folder)
     run = Run(folder.resolve().name, document)
     return [
-        _write(folder / "report.html", run_page(run, baseline)),
-        _write(folder / "report.md", run_markdown(run, baseline)),
+        _write(folder / "report.html", run_page(run, baseline, first)),
+        _write(folder / "report.md", run_markdown(run, baseline, first)),
         _write(folder / "metrics.csv", csv_text([run])),
     ]
 
@@ -50,9 +55,10 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     ]
 
 
-def run_page(run: Run, baseline: Mapping | None = None) -> str:
+def run_page(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
     """The page of one run: summary first, then each configuration with its figures."""
     overlaid, sections = _sections(run, baseline)
+    overlaid = [*first, *overlaid]
     drawn = _drawn([*overlaid, *(figure for section in sections for figure in section["figures"])])
     overlaid, rest = drawn[: len(overlaid)], drawn[len(overlaid) :]
     for section in sections:
@@ -61,10 +67,10 @@ def run_page(run: Run, baseline: Mapping | None = None) -> str:
     return _render("report.html.j2", run=run, overlaid=overlaid, sections=sections)
 
 
-def run_markdown(run: Run, baseline: Mapping | None = None) -> str:
+def run_markdown(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
     """The same for a pull request: tables only, the long ones folded."""
     overlaid, sections = _sections(run, baseline)
-    return _render("report.md.j2", run=run, overlaid=overlaid, sections=sections)
+    return _render("report.md.j2", run=run, first=first, overlaid=overlaid, sections=sections)
 
 
 def log_message(document: Mapping, model: Mapping, baseline: Mapping | None = None) -> str:
