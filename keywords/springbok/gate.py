@@ -50,8 +50,8 @@ class GateError(BenchError):
 class Metric:
     """A number that can be judged. ``relation`` is how it must stand to its limit; ``form`` is how it is written.
 
-    ``is_recorded`` says whether baselines hold it: only what is the same on every machine is. ``explain`` gives the
-    lines that account for the value, or for its change since a baseline.
+    ``is_recorded`` says whether baselines hold it: only what is the same in every run and on every machine is.
+    ``explain`` gives the lines that account for the value, or for its change since a baseline.
     """
 
     name: str
@@ -229,11 +229,25 @@ def _by_vectors(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
     return _accounts(measured, baseline, "vector instructions", lambda part: part["vector_instructions"] or 0)
 
 
-def _by_idle_lanes(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    def idle(part: Mapping) -> float:
-        return part["lanes"]["available"] - part["lanes"]["active"] if part["lanes"] else 0
+def _by_lanes(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
+    """Dispatches by how much each pulls the utilisation below what it was (or below all lanes, without a baseline)."""
+    known = baseline["metrics"]["lane_utilisation"] if baseline else None
+    reference = 1.0 if known is None else known
 
-    return _accounts(measured, baseline, "lanes that were there and not used", idle)
+    def shortfall(part: Mapping | None) -> float:
+        lanes = part["lanes"] if part else None
+        return reference * lanes["available"] - lanes["active"] if lanes else 0
+
+    def used(part: Mapping | None) -> str:
+        lanes = part["lanes"] if part else None
+        return f"{shown(lanes['active'], 'count')} of {shown(lanes['available'], 'count')}" if lanes else "none"
+
+    rows = sorted((shortfall(old) - shortfall(new), name, new, old) for name, new, old in _paired(measured, baseline))
+    return [
+        f"{_named(name, new or old)}: {f'{used(old)} -> ' if baseline else ''}{used(new)} lanes used"
+        for change, name, new, old in rows[:MOST_DISPATCHES]
+        if change < -_ROUNDING
+    ]
 
 
 def _accounts(
@@ -255,8 +269,7 @@ def _accounts(
     rows = sorted((row for row in rows if row[0]), key=lambda row: -abs(row[0]))
     lines = []
     for change, name, new, old, before, value in rows[:MOST_DISPATCHES]:
-        layer = (new or old)["layer"]
-        where = f"{name}{f' ({layer})' if layer else ''}"
+        where = _named(name, new or old)
         if not baseline:
             lines.append(f"{where}: {shown(value, 'count')} {unit}{_opcodes(new['opcodes'])}")
             continue
@@ -272,19 +285,26 @@ def _accounts(
 
 
 def _paired(measured: Snapshot, baseline: Snapshot | None) -> list[tuple[str, Mapping | None, Mapping | None]]:
-    """Dispatches of two snapshots: by name, or by what of the name is the kernel's own where numbers shifted."""
-    new, old = measured["dispatches"], dict(baseline["dispatches"]) if baseline else {}
-    pairs = [(name, part, old.pop(name)) for name, part in new.items() if name in old]
-    for name, part in new.items():
-        if any(name == known for known, *_ in pairs):
-            continue
-        same = next((other for other in old if _kernel(other) == _kernel(name)), None)
-        pairs.append((name, part, old.pop(same) if same else None))
-    return pairs + [(name, None, part) for name, part in old.items()]
+    """Dispatches of two snapshots: by name; where names changed, by what of them is the kernel's own, or by layer."""
+    new, old = dict(measured["dispatches"]), dict(baseline["dispatches"]) if baseline else {}
+    pairs = [(name, new.pop(name), old.pop(name)) for name in list(new) if name in old]
+    for same in (
+        lambda name, other: _kernel(name) == _kernel(other),
+        lambda name, other: measured["dispatches"][name]["layer"] == baseline["dispatches"][other]["layer"],
+    ):
+        for name in list(new):
+            found = next((other for other in old if same(name, other)), None)
+            if found is not None:
+                pairs.append((name, new.pop(name), old.pop(found)))
+    return [*pairs, *((name, part, None) for name, part in new.items()), *((name, None, old[name]) for name in old)]
 
 
 def _kernel(name: str) -> str:
     return re.sub(r"^.*?_dispatch_\d+_", "", name)
+
+
+def _named(name: str, part: Mapping) -> str:
+    return f"{name} ({part['layer']})" if part["layer"] else name
 
 
 def _opcodes(opcodes: Mapping[str, float] | None) -> str:
@@ -307,9 +327,8 @@ def _by_scalar_dispatches(measured: Snapshot, baseline: Snapshot | None) -> list
             continue
         before = f"{shown(vector_share(old), 'share')} -> " if old else ""
         share = f"{before}{shown(vector_share(new), 'share')} of its instructions are vector work"
-        layer = f" ({new['layer']})" if new["layer"] else ""
         change = _opcode_change(new["opcodes"], old["opcodes"]) if old else _opcodes(new["opcodes"])
-        lines.append(f"{name}{layer}: {share}{change}")
+        lines.append(f"{_named(name, new)}: {share}{change}")
     return lines
 
 
@@ -358,13 +377,14 @@ METRICS = {
         ),
         Metric("instructions", "instructions an inference", "count", AT_MOST, _by_instructions),
         Metric("runtime_instructions", "instructions of the runtime an inference", "count", AT_MOST, _by_runtime),
-        Metric("lane_utilisation", "lane utilisation", "share", AT_LEAST, _by_idle_lanes),
+        Metric("lane_utilisation", "lane utilisation", "share", AT_LEAST, _by_lanes),
         Metric("scalar_dispatches", "dispatches that run scalar", "count", AT_MOST, _by_scalar_dispatches),
         Metric("load_instructions", "instructions of loading the module", "count", AT_MOST, _by_nothing),
         Metric(
             "memory_peak_bytes", "memory peak", "bytes", AT_MOST, _by_sizes(("module_bytes", "of these the module"))
         ),
-        Metric("stack_peak_bytes", "stack peak", "bytes", AT_MOST, _by_nothing),
+        # The stack's mark is of all since the chip's start: it depends on what ran before.
+        Metric("stack_peak_bytes", "stack peak", "bytes", AT_MOST, _by_nothing, False),
         Metric("module_bytes", "module", "bytes", AT_MOST, _by_sizes(*_MODULE_PARTS)),
         Metric("firmware_bytes", "firmware (code and constants)", "bytes", AT_MOST, _by_sizes(*_FIRMWARE_PARTS)),
         Metric("firmware_bss_bytes", "firmware's bss", "bytes", AT_MOST, _by_nothing),
@@ -420,7 +440,7 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     tolerances = dict(tolerances or {})
     for name in tolerances:
         if not _metric(name).is_recorded:
-            raise GateError(f"Baselines hold no {name}: it is not the same on every machine.")
+            raise GateError(f"Baselines hold no {name}: it is not the same in every run and on every machine.")
     verdicts = []
     for metric in METRICS.values():
         old = baseline["metrics"].get(metric.name)
@@ -455,7 +475,7 @@ def judge_dispatches(measured: Snapshot, pattern: str, minimum: float = SCALAR_B
     verdicts = []
     for name, part in found:
         share = vector_share(part)
-        where = f"vector share of {name}" + (f" ({part['layer']})" if part["layer"] else "")
+        where = f"vector share of {_named(name, part)}"
         metric = Metric("vector_share", where, "share", AT_LEAST, _by_nothing)
         verdict = _verdict(measured, metric, Limit(metric.name, minimum), share)
         if verdict.has_failed and share is not None:
@@ -479,10 +499,9 @@ def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:
             lines.append(f"{what}: its bytes are others (sha256 {_short(old[key])} -> {_short(new[key])})")
     if new["module_sha256"] != old["module_sha256"] and not lines:
         lines.append("module: compiled to other bytes from the same model file, compiler and flags")
-    appeared = [name for name in measured["dispatches"] if name not in baseline["dispatches"]]
-    gone = [name for name in baseline["dispatches"] if name not in measured["dispatches"]]
-    lines += [f"dispatch new: {name}" for name in appeared] + [f"dispatch gone: {name}" for name in gone]
-    return lines
+    pairs = _paired(measured, baseline)
+    lines += [f"dispatch new: {_named(name, part)}" for name, part, old in pairs if old is None]
+    return lines + [f"dispatch gone: {_named(name, part)}" for name, now, part in pairs if now is None]
 
 
 def causes_text(measured: Snapshot, baseline: Snapshot) -> str:

@@ -129,7 +129,9 @@ def test_a_dispatch_whose_number_shifted_is_the_same_dispatch(document, before):
         for dispatch in model["dispatches"]:
             dispatch["name"] = dispatch["name"].replace("main_dispatch_", "main_dispatch_1")
 
-    measured = changed(document, lambda model, content: (renumber(model, content), add_opcode(2, "lw", 9)(model, _)))
+    measured = changed(
+        document, lambda model, content: (renumber(model, content), add_opcode(2, "lw", 9)(model, content))
+    )
     assert failed(measured, before)["instructions"].accounts[0].endswith(": lw +9")
 
 
@@ -164,7 +166,7 @@ def test_exactly_what_exceeds_the_tolerance_fails(count, margin):
         ({"speed": "1"}, "no metric 'speed'. Metrics: samples, accuracy"),
         ({"instructions": "a bit"}, "tolerance 'a bit' of instructions"),
         ({"outputs_sha256": "5%"}, "can only be 0 or any"),
-        ({"max_abs_error": "1"}, "not the same on every machine"),
+        ({"max_abs_error": "1"}, "not the same in every run"),
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(before, tolerances, said):

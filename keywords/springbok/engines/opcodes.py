@@ -22,7 +22,7 @@ UNKNOWN = "unknown"
 MARK_NAME = "mark"
 
 OP_V, LOAD_FP, STORE_FP, SYSTEM, CUSTOM_3 = 0x57, 0x07, 0x27, 0x73, 0x7B
-CUSTOM_3_NAMES = {0: "simprint", 1: "xcount", 2: "hostreq", 3: "finish", 4: MARK_NAME}
+CUSTOM_3_NAMES = {0: "simprint", 1: "xcount", 2: "hostreq", 3: "finish", 4: MARK_NAME, 5: "dot4"}
 VECTOR_WIDTHS = {0: 8, 5: 16, 6: 32, 7: 64}
 
 

@@ -53,7 +53,8 @@ class SpikeEngine(Engine):
 
     ``vlen`` is the bits of a vector register (128, 256, 512, 1024), 0 is a core without vectors. ``uart`` is
     ``socket`` (on 127.0.0.1, a free port) or ``pty``. Without ``count_opcodes`` the core runs at full speed inside
-    inferences too and `take_counts` returns None.
+    inferences too and `take_counts` returns None. With ``accelerator`` the core has the instruction dot4 (see
+    `springbok.engines.accelerator`), and what it is given is recorded.
 
     The core comes up halted; `start` releases it as a host processor would, by writing 0 to the Control register.
     Time on the chip is what the core executes at 100 MIPS, plus the time that it sleeps for want of work.
@@ -66,7 +67,15 @@ class SpikeEngine(Engine):
 
     name = "spike"
 
-    def __init__(self, firmware: Path, *, vlen: int = 512, uart: str = "socket", count_opcodes: bool = True) -> None:
+    def __init__(
+        self,
+        firmware: Path,
+        *,
+        vlen: int = 512,
+        uart: str = "socket",
+        count_opcodes: bool = True,
+        accelerator: bool = False,
+    ) -> None:
         if vlen not in VLENS:
             raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
         if uart not in UARTS:
@@ -75,6 +84,7 @@ class SpikeEngine(Engine):
         self._vlen = vlen
         self._uart = uart
         self._counting = count_opcodes
+        self._accelerator = accelerator
         self._executable: Executable | None = None
         self._line: socket.socket | int | None = None
         self._url: str | None = None
@@ -171,6 +181,10 @@ class SpikeEngine(Engine):
             }
         )
 
+    def take_operands(self) -> list[tuple[int, int]]:
+        """Return rs1 and rs2 of each dot4 that was executed since the last call, the first million, and forget them."""
+        return [tuple(pair) for pair in self._request("operands")]
+
     def console(self) -> list[str]:
         return self._request("console")
 
@@ -197,7 +211,7 @@ class SpikeEngine(Engine):
             self._url = f"socket://127.0.0.1:{self._line.getsockname()[1]}"
 
     def _power_on(self) -> None:
-        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting)
+        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting, self._accelerator)
         self._machine.wait_until_built()
         for address, content in self._executable.segments:
             self.write_memory(address, content)
@@ -220,7 +234,7 @@ class SpikeEngine(Engine):
 class _Machine:
     """The process that simulates the chip, and the dialogue with it."""
 
-    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool) -> None:
+    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool, accelerator: bool) -> None:
         self._lock = threading.Lock()
         self._received = b""
         self._number = 0
@@ -229,7 +243,7 @@ class _Machine:
         self._channel, control = socket.socketpair()
         line = line if isinstance(line, int) else line.fileno()
         options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
-        options |= {"counting": counting, "parent": os.getpid()}
+        options |= {"counting": counting, "parent": os.getpid(), "accelerator": accelerator}
         package_root = str(Path(__file__).resolve().parents[2])
         search_path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
         try:

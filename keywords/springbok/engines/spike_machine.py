@@ -31,6 +31,7 @@ from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 from riscv.sim import sim_t
 
+from springbok.engines.accelerator import DOT4_FUNCT3, dot4
 from springbok.engines.chip import (
     CLINT_BASE,
     CONTROL_BASE,
@@ -58,6 +59,7 @@ SHORTEST_SLEEP, LONGEST_SLEEP = 0.001, 0.020
 HALTED_SLEEP = 1.0
 
 PRINT_LIMIT, PRINT_BYTES = 1000, 256
+OPERANDS_LIMIT = 1_000_000
 PRINT_LEVELS = ("error", "warning", "info", "debug", "noisy")
 
 CSRS = {
@@ -163,13 +165,17 @@ class _CounterCsr(csr_t):
 class SpikeMachine:
     """Core, memories and devices, and the requests that come from the parent."""
 
-    def __init__(self, control: socket.socket, vlen: int, counting: bool, parent: int) -> None:
+    def __init__(
+        self, control: socket.socket, vlen: int, counting: bool, parent: int, accelerator: bool = False
+    ) -> None:
         self._channel = control
         self._channel.setblocking(False)
         self._received = b""
         self._request: dict | None = None
         self._parent = parent
         self._vlen = vlen
+        self._has_accelerator = accelerator
+        self._operands: list[tuple[int, int]] = []
 
         self.warnings = Warnings()
         self._prints: list[str] = []
@@ -257,6 +263,8 @@ class SpikeMachine:
                 custom = [
                     _instruction(0x7B | funct3 << 12, 0x707F, function) for funct3, function in enumerate(functions)
                 ]
+                if machine._has_accelerator:
+                    custom.append(_instruction(0x7B | DOT4_FUNCT3 << 12, 0xFE00707F, machine._dot4))
                 return custom + (machine._vector_configuration_instructions() if machine._follows_vectors else [])
 
             def get_csrs(self, core):
@@ -291,7 +299,7 @@ class SpikeMachine:
         if insn.rs1 > 1:
             self.warnings(f"custom-3: xcount of unknown counter {insn.rs1}")
         value = core.get_csr(MCYCLE if insn.rs1 == 1 else MINSTRET) & 0xFFFFFFFF
-        core.state.XPR.write(insn.rd, value - ((value & 0x80000000) << 1))  # Spike keeps registers sign-extended
+        core.state.XPR.write(insn.rd, _register_value(value))
         return pc + 4
 
     def _hostreq(self, core: processor_t, insn, pc: int) -> int:
@@ -309,6 +317,14 @@ class SpikeMachine:
         self._control_block.hold_in_reset()
         self._control_block.raise_interrupt(Interrupt.FINISH)
         self._wait_while_halted()
+        return pc + 4
+
+    def _dot4(self, core: processor_t, insn, pc: int) -> int:
+        registers = core.state.XPR
+        left, right = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF
+        if len(self._operands) < OPERANDS_LIMIT:
+            self._operands.append((left, right))
+        registers.write(insn.rd, _register_value(dot4(left, right)))
         return pc + 4
 
     def _vector_configuration_instructions(self) -> list[insn_desc_t]:
@@ -523,6 +539,10 @@ class SpikeMachine:
             ],
         }
 
+    def _do_operands(self) -> list[tuple[int, int]]:
+        operands, self._operands = self._operands, []
+        return operands
+
     def _do_state(self) -> dict:
         """What `SpikeEngine.diagnose` makes a sentence of."""
         return {
@@ -569,6 +589,11 @@ def _in_memory(address: int, count: int) -> bool:
     return any(base <= address and address + count <= base + size for base, size in MEMORIES)
 
 
+def _register_value(value: int) -> int:
+    """32 bits as Spike keeps them: sign-extended to 64, and given to it as an unsigned number."""
+    return ((value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000) & 0xFFFFFFFFFFFFFFFF
+
+
 def _times_counted(word: int) -> int:
     """How often Spike counts one execution of this word.
 
@@ -577,7 +602,7 @@ def _times_counted(word: int) -> int:
     """
     major, funct3 = word & 0x7F, word >> 12 & 7
     accesses_csr = major == SYSTEM and funct3 != 0
-    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) != "simprint") else 1
+    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in ("simprint", "dot4")) else 1
 
 
 def _register_device(name: str, device: Pl011 | ControlBlock | Clint, on_tick: Callable[[], None] | None) -> None:
@@ -617,10 +642,11 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
 
 
 def main() -> None:
-    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid}``"""
+    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid,
+    "accelerator": bool}``"""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=options["control"])
-    machine = SpikeMachine(control, options["vlen"], options["counting"], options["parent"])
+    machine = SpikeMachine(control, options["vlen"], options["counting"], options["parent"], options["accelerator"])
     if options["uart"] == "pty":
         line = PtyLine(options["line"], machine.uart)
     else:
