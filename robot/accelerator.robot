@@ -3,12 +3,12 @@ SPDX-License-Identifier: Apache-2.0
 
 
 *** Settings ***
-Documentation     A change of the RTL is gated as a change of a model is: the Verilog of the accelerator's instruction
-...               (an int8 dot product of four lanes, on custom-3) has to answer what the model in the simulator does,
-...               on the operands of real inferences, corner cases and random ones. Skipped where Verilator is missing.
+Documentation    A change of the RTL is gated as a change of a model is: the Verilog of the accelerator's instruction
+...              (an int8 dot product of four lanes, on custom-3) has to answer what the model in the simulator does,
+...              on the operands of real inferences, corner cases and random ones. Skipped where Verilator is missing.
 
-Library           OperatingSystem
-Library           ../keywords/AcceleratorLibrary.py
+Library          OperatingSystem
+Library          ../keywords/AcceleratorLibrary.py
 
 
 *** Variables ***

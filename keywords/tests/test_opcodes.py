@@ -52,7 +52,7 @@ EXAMPLES = {
     0xB2C51457: "vfmacc.vv",
     0x0000007B: "simprint",
     0x00B5407B: "mark",
-    0x0000507B: UNKNOWN,
+    0x0000507B: "dot4",
     0x00000000: UNKNOWN,
 }
 
