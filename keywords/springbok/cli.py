@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from springbok import baseline, metrics, verdicts
+from springbok import baseline, metrics, sweep, verdicts
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
 
@@ -111,7 +111,10 @@ def write_reports(results: Path, folder: Path, earlier_results: str | None) -> l
 
     home = results if results.is_dir() else results.parent
     earlier = metrics.read(earlier_results) if earlier_results else None
-    return reports.write_reports(metrics.read(results), folder, earlier, reports.gate_figures(verdicts.read(home)))
+    figures = reports.gate_figures(verdicts.read(home))
+    if swept := sweep.read(home):
+        figures.append(reports.sweep_figure(swept["rows"]))
+    return reports.write_reports(metrics.read(results), folder, earlier, figures)
 
 
 def choose_engine(name: str) -> str:
@@ -310,6 +313,8 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="FOLDER", default=str(RESULTS), help="where compare.html goes (default: results)"
     )
     comparer.set_defaults(command=compare)
+
+    sweep.add_command(commands, RESULTS)
 
     tester = commands.add_parser("test", help="run all tests of this project")
     tester.add_argument("--data", metavar="PATH", help="archive of the Magic Wand data set")

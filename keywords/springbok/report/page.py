@@ -17,6 +17,7 @@ from markupsafe import Markup
 from springbok.report import charts
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
+from springbok.report.sweep import sweep_figure
 
 CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
 
@@ -53,6 +54,25 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
         _write(folder / "compare.md", _render("compare.md.j2", runs=runs, figures=found)),
         _write(folder / "compare.csv", csv_text(runs)),
     ]
+
+
+def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | str) -> list[Path]:
+    """Write ``sweep.html``, ``sweep.md`` and ``sweep.csv`` into ``folder``; return their paths."""
+    folder = Path(folder)
+    found = [sweep_figure(rows, chosen)]
+    return [
+        _write(folder / "sweep.html", _render("figures.html.j2", title="sweep", figures=_drawn(found))),
+        _write(folder / "sweep.md", _render("figures.md.j2", title="sweep", figures=found)),
+        _write(folder / "sweep.csv", _figure_csv(found[0])),
+    ]
+
+
+def _figure_csv(figure: Figure) -> str:
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow([column.title for column in figure.columns])
+    writer.writerows([row[column.key] for column in figure.columns] for row in figure.rows)
+    return target.getvalue()
 
 
 def run_page(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
