@@ -59,6 +59,8 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     status = run_robot(engine, suites, results, options.data, robot_options)
     if (results / "metrics.json").exists():
         write_reports(results, results, options.baseline)
+    if (results / "xunit.xml").exists():
+        write_summary(results)
     print_summary(results)
     if options.update_baselines:
         status = print_updates(results, engine, prune=whole_suites and status == 0) or status
@@ -111,10 +113,25 @@ def write_reports(results: Path, folder: Path, earlier_results: str | None) -> l
 
     home = results if results.is_dir() else results.parent
     earlier = metrics.read(earlier_results) if earlier_results else None
-    figures = reports.gate_figures(verdicts.read(home))
-    if swept := sweep.read(home):
+    return reports.write_reports(metrics.read(results), folder, earlier, _first_figures(home))
+
+
+def write_summary(results: Path) -> Path:
+    """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
+    from springbok import report as reports
+
+    document = metrics.read(results) if (results / "metrics.json").exists() else None
+    return reports.write_summary(results, document, _first_figures(results))
+
+
+def _first_figures(folder: Path) -> list:
+    """What the gate and a sweep in this folder have to say."""
+    from springbok import report as reports
+
+    figures = reports.gate_figures(verdicts.read(folder))
+    if swept := sweep.read(folder):
         figures.append(reports.sweep_figure(swept["rows"]))
-    return reports.write_reports(metrics.read(results), folder, earlier, figures)
+    return figures
 
 
 def choose_engine(name: str) -> str:
@@ -136,7 +153,7 @@ def choose_engine(name: str) -> str:
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
     """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
     results.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", "metrics.csv", "report.md", verdicts.FILE_NAME):
+    for name in ("metrics.json", "metrics.csv", "report.md", "summary.md", "xunit.xml", verdicts.FILE_NAME):
         (results / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
     command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once

@@ -8,7 +8,14 @@
 
 from springbok.report.compare import Run, comparison_table
 from springbok.report.gate import gate_figures
-from springbok.report.page import log_message, suite_summary, write_comparison, write_reports, write_sweep
+from springbok.report.page import (
+    log_message,
+    suite_summary,
+    write_comparison,
+    write_reports,
+    write_summary,
+    write_sweep,
+)
 from springbok.report.sweep import sweep_figure, sweep_table
 
 __all__ = [
@@ -21,5 +28,6 @@ __all__ = [
     "sweep_table",
     "write_comparison",
     "write_reports",
+    "write_summary",
     "write_sweep",
 ]

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from springbok.report import charts
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
+from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figure
 
 CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
@@ -54,6 +55,16 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
         _write(folder / "compare.md", _render("compare.md.j2", runs=runs, figures=found)),
         _write(folder / "compare.csv", csv_text(runs)),
     ]
+
+
+def write_summary(folder: Path | str, document: Mapping | None, first: Sequence[Figure] = ()) -> Path:
+    """Write ``summary.md`` for a CI server's job page: the tests in ``xunit.xml``, ``first``, and the comparison."""
+    folder = Path(folder)
+    found = [*first]
+    if document and document["models"]:
+        found.append(comparison_table(configurations([Run("", document)])))
+    text = _render("summary.md.j2", tests=read_tests(folder / "xunit.xml"), figures=found)
+    return _write(folder / "summary.md", text)
 
 
 def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | str) -> list[Path]:
@@ -172,6 +183,11 @@ def _markdown(text: object) -> str:
     return " ".join(escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 
 
+def _code_block(text: object) -> str:
+    """Text as an indented block, which needs no fence that the text could close."""
+    return "\n".join(f"    {line}" for line in str(text).splitlines())
+
+
 def _robot_text(text: str) -> str:
     """Text in a cell of a table in Robot's documentation format, which knows no escape for the bar."""
     return " ".join(text.replace("|", "¦").split())
@@ -186,6 +202,7 @@ def _render(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters["markdown"] = _markdown
+    environment.filters["code_block"] = _code_block
     return environment.get_template(template).render(**values)
 
 
