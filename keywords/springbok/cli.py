@@ -201,7 +201,10 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench lint``: check style and formatting of Python, Robot and C; with --fix mend what can be mended."""
     del robot_options
     python = [str(ROOT / name) for name in ("bench", "keywords", "models")]
-    c_files = sorted(str(path) for pattern in ("*.c", "*.h") for path in (ROOT / "firmware").rglob(pattern))
+    c_folders = (ROOT / "firmware", ROOT / "platforms")
+    c_files = sorted(
+        str(path) for folder in c_folders for pattern in ("*.c", "*.h", "*.cpp") for path in folder.rglob(pattern)
+    )
     scripts = Path(sys.executable).parent
     fix = options.fix
     commands = [

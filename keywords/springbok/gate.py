@@ -130,12 +130,14 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
         if label != device
     }
     firmware = document["firmware"]
+    optimizer = model["compiler"].get("optimizer") or {}
     return {
         "schema": SCHEMA_VERSION,
         "subject": {
             "suite": suite,
             "model": model["name"],
             "variant": model["variant"],
+            "optimize": optimizer.get("level"),
             "dataset": model["dataset"]["name"],
             "engine": document["engine"],
             "vlen_bits": document["vlen_bits"],
@@ -143,6 +145,7 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
         "made_with": {
             "compiler": model["compiler"]["version"],
             "flags": sorted(model["compiler"]["flags"]),
+            "transformations": {each["name"]: each["applied"] for each in optimizer.get("transformations", ())},
             "engine_version": document["engine_version"],
             "model_sha256": model["sha256"],
             "module_sha256": model["vmfb_sha256"],
@@ -486,11 +489,15 @@ def judge_dispatches(measured: Snapshot, pattern: str, minimum: float = SCALAR_B
 
 
 def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:
-    """What else is not as it was when the baseline was made: flags, compiler, model file, firmware, dispatches."""
+    """What else is not as it was when the baseline was made: flags, transformations, compiler, model, firmware, dispatches."""
     new, old = measured["made_with"], baseline["made_with"]
     lost = [flag for flag in old["flags"] if flag not in new["flags"]]
     gained = [flag for flag in new["flags"] if flag not in old["flags"]]
     lines = [f"compiler flag lost: {flag}" for flag in lost] + [f"compiler flag added: {flag}" for flag in gained]
+    applied, was_applied = new.get("transformations", {}), old.get("transformations", {})
+    for name in sorted({*applied, *was_applied}):
+        if applied.get(name, 0) != was_applied.get(name, 0):
+            lines.append(f"optimizer: {name} applied at {applied.get(name, 0)} places, was {was_applied.get(name, 0)}")
     for key, what in (("compiler", "compiler"), ("engine_version", "engine")):
         if new[key] != old[key]:
             lines.append(f"{what}: version {old[key]} -> {new[key]}")

@@ -116,6 +116,19 @@ def test_what_else_changed_is_told(document, before):
     ]
 
 
+def test_another_optimisation_level_is_another_configuration_and_a_lost_transformation_is_told(tmp_path, document):
+    def optimised(places, level="standard"):
+        def change(model, _):
+            chosen = [{"name": "weight_layout", "applied": places, "left": 0}]
+            model["compiler"]["optimizer"] = {"level": level, "flag_set": "a", "transformations": chosen}
+
+        return changed(document, change)
+
+    assert gate.causes(optimised(1), optimised(3)) == ["optimizer: weight_layout applied at 1 places, was 3"]
+    assert "vector-standard-motions" in baseline.path_of(tmp_path, optimised(1)).name
+    assert baseline.path_of(tmp_path, optimised(1)) != baseline.path_of(tmp_path, optimised(1, "none"))
+
+
 def test_an_improvement_passes_and_is_reported(document, before):
     found = gate.compare(changed(document, add_opcode(0, "addi", -100)), before)
     assert not any(each.has_failed for each in found)

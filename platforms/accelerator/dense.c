@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A dense layer of int8 on the chip, by the instruction dot4: results[i] = sum over k of weights[i][k] * inputs[k].
+// A dense layer of int8 on the chip, by the instruction dot4: results[i] = sum over k of weights[i][k] *
+// inputs[k].
 //
-// It asks the host for work (hostreq) and halts; the host writes the request and the data, and resumes it. Then it
-// computes and asks again: the results are in memory. The words after them are the instructions that it took, by dot4
-// and by plain loads and multiplications.
+// It asks the host for work (hostreq) and halts; the host writes the request and the data, and resumes it.
+// Then it computes and asks again: the results are in memory. The words after them are the instructions that
+// it took, by dot4 and by plain loads and multiplications.
 #include <stdint.h>
 
 // custom-3 on the chip; Renode's custom function unit 0 is custom-0 (0x0b).
@@ -15,11 +16,11 @@
 #define STRING(x) STRING_(x)
 
 typedef struct {
-    uint32_t results;       // rows of the weights
-    uint32_t words;         // of four int8 each, in a row
+    uint32_t results; // rows of the weights
+    uint32_t words;   // of four int8 each, in a row
     const uint32_t *inputs;
     const uint32_t *weights;
-    int32_t *sums;          // as many as results, then two counts
+    int32_t *sums; // as many as results, then two counts
 } request_t;
 
 static request_t *const REQUEST = (request_t *)0x34000000;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drives int8_dot: reads pairs of operands (two 32-bit words each) from standard input and writes the responses to
-// standard output. Idle cycles and a receiver that is not ready come in between, from a fixed seed, and a response
-// that is not taken has to stay as it is. Exit status: 0, or 3 with a sentence on standard error.
+// Drives int8_dot: reads pairs of operands (two 32-bit words each) from standard input and writes the
+// responses to standard output, by turns in two ways: with idle cycles and a receiver that is not ready, from
+// a fixed seed, where a response that is not taken has to stay as it is; and as Renode does, which holds the
+// request until the response. Exit status: 0, or 3 with a sentence on standard error.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -9,7 +10,9 @@
 #include "Vint8_dot.h"
 #include "verilated.h"
 
-double sc_time_stamp() { return 0; }
+double sc_time_stamp() {
+    return 0;
+}
 
 namespace {
 
@@ -34,6 +37,24 @@ void rise(Vint8_dot &unit) {
 [[noreturn]] void fail(const char *what, unsigned long number) {
     std::fprintf(stderr, "%s at request %lu\n", what, number);
     std::exit(3);
+}
+
+uint32_t held_request(Vint8_dot &unit, const uint32_t *operands, unsigned long number) {
+    unit.cmd_valid = unit.rsp_ready = 1;
+    unit.cmd_payload_function_id = DOT4;
+    unit.cmd_payload_inputs_0 = operands[0];
+    unit.cmd_payload_inputs_1 = operands[1];
+    unit.eval();
+    for (int cycle = 0; !unit.rsp_valid; cycle++) {
+        if (cycle == PATIENCE_CYCLES) fail("the unit does not answer", number);
+        rise(unit);
+    }
+    uint32_t answer = unit.rsp_payload_outputs_0;
+    unit.cmd_valid = 0;
+    unit.eval();
+    rise(unit);
+    if (unit.rsp_valid) fail("one request got two responses", number);
+    return answer;
 }
 
 uint32_t request(Vint8_dot &unit, const uint32_t *operands, unsigned long number) {
@@ -82,7 +103,7 @@ int main(int count, char **arguments) {
     rise(unit);
     uint32_t operands[2];
     for (unsigned long number = 0; std::fread(operands, sizeof operands, 1, stdin) == 1; number++) {
-        uint32_t answer = request(unit, operands, number);
+        uint32_t answer = number % 2 ? held_request(unit, operands, number) : request(unit, operands, number);
         std::fwrite(&answer, sizeof answer, 1, stdout);
     }
     return 0;

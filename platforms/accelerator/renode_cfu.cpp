@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // int8_dot as a custom function unit of Renode: connects its ports to the co-simulation library's CFU bus.
-// The library is part of Renode's CoSimulationPlugin (IntegrationLibrary); README.md beside says how it is built.
+// The library is part of Renode's CoSimulationPlugin (IntegrationLibrary); README.md beside says how it is
+// built.
 #include "src/renode_cfu.h"
 
 #include "Vint8_dot.h"
@@ -8,7 +9,9 @@
 
 static Vint8_dot *unit = new Vint8_dot;
 
-static void evaluate() { unit->eval(); }
+static void evaluate() {
+    unit->eval();
+}
 
 RenodeAgent *Init() {
     static uint8_t always_ok = 1;
