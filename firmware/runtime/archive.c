@@ -9,8 +9,7 @@ static const uint8_t identifier[4] = {'I', 'R', 'E', 'E'};
 
 static NOINLINE bool outside(archive_t *archive, uint32_t position, uint32_t bytes) {
     if (archive->status == STATUS_OK)
-        archive->status = status_fail(STATUS_ARCHIVE_BOUNDS, "%u bytes at %u of a flatbuffer of %u bytes",
-                                      bytes, position, archive->length);
+        archive->status = FAIL(FLATBUFFER_END, bytes, position, archive->length);
     return false;
 }
 
@@ -47,9 +46,7 @@ static NOINLINE table_t table_at(archive_t *archive, uint32_t position) {
 
 static NOINLINE uint32_t bad_field(archive_t *archive, const table_t *table, uint32_t field,
                                    uint32_t offset) {
-    if (archive->status == STATUS_OK)
-        archive->status = status_fail(STATUS_ARCHIVE_BOUNDS, "field %u at %u of a table of %u bytes", field,
-                                      offset, table->bytes);
+    if (archive->status == STATUS_OK) archive->status = FAIL(TABLE_END, field, offset, table->bytes);
     return 0;
 }
 
@@ -108,9 +105,7 @@ table_t archive_element(archive_t *archive, const vector_t *vector, uint32_t ind
 static status_t zip_header(const uint8_t *image, size_t length, size_t *bytes) {
     *bytes = 0;
     if (length < ZIP_HEADER_BYTES || memcmp(image, zip_magic, sizeof zip_magic) != 0) return STATUS_OK;
-    if (read_u16(image + 8) != 0)
-        return status_fail(STATUS_ARCHIVE_FORMAT,
-                           "the module inside the ZIP is compressed; store it uncompressed");
+    if (read_u16(image + 8) != 0) return FAIL(ZIP_COMPRESSED);
     *bytes = (size_t)ZIP_HEADER_BYTES + read_u16(image + 26) + read_u16(image + 28);
     return STATUS_OK;
 }
@@ -118,20 +113,15 @@ static status_t zip_header(const uint8_t *image, size_t length, size_t *bytes) {
 status_t archive_open(archive_t *archive, const uint8_t *image, size_t length, table_t *root) {
     *archive = (archive_t){0};
     *root = (table_t){0};
-    if ((uintptr_t)image % EXTERNAL_ALIGNMENT != 0)
-        return status_fail(STATUS_ARCHIVE_ALIGNMENT, "image at 0x%x", (uint32_t)(uintptr_t)image);
-    if (length > INT32_MAX) return status_fail(STATUS_ARCHIVE_FORMAT, "image of %U bytes", (uint64_t)length);
+    if ((uintptr_t)image % EXTERNAL_ALIGNMENT != 0) return FAIL(IMAGE_ALIGNMENT, (uint32_t)(uintptr_t)image);
+    if (length > INT32_MAX) return FAIL(IMAGE_SIZE, (uint32_t)length);
     size_t start;
     RETURN_IF_ERROR(zip_header(image, length, &start));
-    if (start > length || length - start < 12)
-        return status_fail(STATUS_ARCHIVE_FORMAT, "%u bytes are too few for a module", (uint32_t)length);
+    if (start > length || length - start < 12) return FAIL(IMAGE_SHORT, (uint32_t)length);
     const uint8_t *data = image + start + 4;
     uint32_t available = (uint32_t)(length - start - 4), prefix = read_u32(data - 4);
-    if (memcmp(data + 4, identifier, sizeof identifier) != 0)
-        return status_fail(STATUS_ARCHIVE_FORMAT, "file identifier is not IREE");
-    if (prefix < 8 || prefix > available)
-        return status_fail(STATUS_ARCHIVE_BOUNDS, "size prefix %u, but %u bytes follow it: truncated?",
-                           prefix, available);
+    if (memcmp(data + 4, identifier, sizeof identifier) != 0) return FAIL(IDENTIFIER);
+    if (prefix < 8 || prefix > available) return FAIL(SIZE_PREFIX, prefix, available);
     archive->data = data;
     archive->length = prefix;
     size_t end = (start + 4 + prefix + EXTERNAL_ALIGNMENT - 1) & ~(size_t)(EXTERNAL_ALIGNMENT - 1);

@@ -46,22 +46,18 @@ static status_t open_elf(elf_t *elf, span_t file) {
     static const uint8_t magic[7] = {0x7f, 'E', 'L', 'F', 1 /* 32 bits */, 1 /* little endian */, 1};
     *elf = (elf_t){.file = file};
     if (file.length < ELF_HEADER_BYTES || memcmp(file.data, magic, sizeof magic) != 0)
-        return status_fail(STATUS_ELF_FORMAT, "no 32-bit little-endian ELF in the %u bytes of kernels",
-                           file.length);
+        return FAIL(ELF_MAGIC, file.length);
     uint32_t type = read_u16(file.data + 16), machine = read_u16(file.data + 18),
              flags = read_u32(file.data + 36);
     if (type != TYPE_DYNAMIC || machine != MACHINE_RISCV)
-        return status_fail(STATUS_ELF_FORMAT, "ELF type %u for machine %u, needed are %u and %u", type,
-                           machine, (uint32_t)TYPE_DYNAMIC, (uint32_t)MACHINE_RISCV);
+        return FAIL(ELF_TYPE, type, machine, TYPE_DYNAMIC, MACHINE_RISCV);
     if ((flags & (FLAG_COMPRESSED | FLAG_FLOAT_ABI | FLAG_E_REGISTERS)) != FLOAT_ABI_SINGLE)
-        return status_fail(STATUS_ELF_FORMAT, "ELF flags 0x%x: compile for ABI ilp32f, without extension c",
-                           flags);
+        return FAIL(ELF_FLAGS, flags);
     elf->segment_offset = read_u32(file.data + 28);
     elf->segment_count = read_u16(file.data + 44);
     if (read_u16(file.data + 42) != SEGMENT_HEADER_BYTES || elf->segment_offset > file.length ||
         elf->segment_count > (file.length - elf->segment_offset) / SEGMENT_HEADER_BYTES)
-        return status_fail(STATUS_ELF_SEGMENT, "%u segment headers at %u of %u bytes", elf->segment_count,
-                           elf->segment_offset, file.length);
+        return FAIL(SEGMENT_TABLE, elf->segment_count, elf->segment_offset, file.length);
     return STATUS_OK;
 }
 
@@ -85,11 +81,10 @@ static status_t measure_load(const segment_t *segment, uint32_t index, image_t *
     uint32_t end;
     if (segment->file_bytes > segment->memory_bytes || segment->address < image->size ||
         __builtin_add_overflow(segment->address, segment->memory_bytes, &end) || end > INT32_MAX)
-        return status_fail(STATUS_ELF_SEGMENT, "segment %u: %u bytes in %u at 0x%x, behind 0x%x", index,
-                           segment->file_bytes, segment->memory_bytes, segment->address, image->size);
+        return FAIL(SEGMENT_ORDER, index, segment->file_bytes, segment->memory_bytes, segment->address,
+                    image->size);
     if (segment->alignment > PAGE_BYTES || (segment->alignment & (segment->alignment - 1)) != 0)
-        return status_fail(STATUS_ELF_SEGMENT, "segment %u: alignment %u, at most %u", index,
-                           segment->alignment, (uint32_t)PAGE_BYTES);
+        return FAIL(SEGMENT_ALIGNMENT, index, segment->alignment, PAGE_BYTES);
     if ((segment->flags & SEGMENT_EXECUTABLE) != 0) {
         if (image->code_end == 0) image->code_begin = segment->address;
         image->code_end = end;
@@ -104,11 +99,9 @@ static status_t measure(elf_t *elf, image_t *image) {
     for (uint32_t i = 0; i < elf->segment_count; i++) {
         segment_t segment = segment_at(elf, i);
         if (!inside(segment.offset, segment.file_bytes, elf->file.length))
-            return status_fail(STATUS_ELF_SEGMENT, "segment %u: %u bytes at %u of %u bytes of kernels", i,
-                               segment.file_bytes, segment.offset, elf->file.length);
+            return FAIL(SEGMENT_FILE, i, segment.file_bytes, segment.offset, elf->file.length);
         if (segment.type == SEGMENT_LOAD) RETURN_IF_ERROR(measure_load(&segment, i, image));
-        if (segment.type == SEGMENT_TLS)
-            return status_fail(STATUS_ELF_SEGMENT, "segment %u: thread-local data is not supported", i);
+        if (segment.type == SEGMENT_TLS) return FAIL(SEGMENT_TLS, i);
         if (segment.type == SEGMENT_DYNAMIC) {
             elf->dynamic = segment.address;
             elf->dynamic_bytes = segment.memory_bytes;
@@ -116,11 +109,10 @@ static status_t measure(elf_t *elf, image_t *image) {
         if (segment.type == SEGMENT_RISCV_ATTRIBUTES)
             elf->attributes = (span_t){.data = elf->file.data + segment.offset, .length = segment.file_bytes};
     }
-    if (image->code_end == 0) return status_fail(STATUS_ELF_SEGMENT, "no executable segment in the kernels");
+    if (image->code_end == 0) return FAIL(SEGMENT_CODE);
     if (elf->dynamic_bytes == 0 || elf->dynamic % 4 != 0 ||
         !inside(elf->dynamic, elf->dynamic_bytes, image->size))
-        return status_fail(STATUS_ELF_SEGMENT, "dynamic section: %u bytes at 0x%x of %u", elf->dynamic_bytes,
-                           elf->dynamic, image->size);
+        return FAIL(DYNAMIC_SECTION, elf->dynamic_bytes, elf->dynamic, image->size);
     return STATUS_OK;
 }
 
@@ -205,12 +197,8 @@ static bool one_of(span_t name, const char *const *names) {
 
 static status_t check_vectors(uint32_t built_for) {
     uint32_t vlen = platform_vlen_bits();
-    if (vlen == 0)
-        return status_fail(STATUS_NO_VECTORS,
-                           "kernels built with vectors of %u bits: compile without +zve32f", built_for);
-    if (built_for != vlen)
-        return status_fail(STATUS_VLEN, "kernels built for VLEN %u, this chip has %u: compile with +zvl%ub",
-                           built_for, vlen, vlen);
+    if (vlen == 0) return FAIL(KERNELS_VECTOR, built_for);
+    if (built_for != vlen) return FAIL(KERNELS_VLEN, built_for, vlen, vlen);
     return STATUS_OK;
 }
 
@@ -220,8 +208,7 @@ static status_t check_arch(span_t attributes) {
     static const char *const scalar[] = {"rv32i", "m", "f", "zicsr", "zifencei", "zmmul", NULL};
     static const char *const vector[] = {"zve32f", "zve32x", NULL};
     span_t arch;
-    if (!find_arch(attributes, &arch))
-        return status_fail(STATUS_ELF_FORMAT, "the kernels do not tell which instructions they use");
+    if (!find_arch(attributes, &arch)) return FAIL(KERNELS_ARCH);
     bool vectors = false;
     uint32_t built_for = 0;
     while (arch.length != 0) {
@@ -235,8 +222,7 @@ static status_t check_arch(span_t attributes) {
         if (one_of(extension, vector))
             vectors = true;
         else if (bits == 0 && !one_of(extension, scalar))
-            return status_fail(STATUS_ELF_FORMAT, "the kernels use extension %s, which this chip lacks",
-                               span_printable(extension, (char[24]){0}, 24));
+            return status_quote(FAIL(KERNELS_EXTENSION), extension);
     }
     return vectors ? check_vectors(built_for) : STATUS_OK;
 }
@@ -275,7 +261,7 @@ static status_t read_dynamic(const elf_t *elf, const image_t *image, dynamic_t *
         case 23:
         case 25:
         case 36: // needed, init, REL, PLT, init_array, RELR
-            return status_fail(STATUS_ELF_RELOCATION, "dynamic tag %u is not supported", tag);
+            return FAIL(DYNAMIC_TAG, tag);
         default: break;
         }
     }
@@ -284,18 +270,14 @@ static status_t read_dynamic(const elf_t *elf, const image_t *image, dynamic_t *
 
 static status_t relocate(const image_t *image, const dynamic_t *dynamic) {
     if (!inside(dynamic->rela, dynamic->rela_bytes, image->size))
-        return status_fail(STATUS_ELF_RELOCATION, "%u bytes of relocations at 0x%x of %u",
-                           dynamic->rela_bytes, dynamic->rela, image->size);
+        return FAIL(RELOCATION_TABLE, dynamic->rela_bytes, dynamic->rela, image->size);
     for (uint32_t i = 0; i < dynamic->rela_bytes / RELOCATION_BYTES; i++) {
         const uint8_t *relocation = image->data + dynamic->rela + RELOCATION_BYTES * i;
         uint32_t offset = read_u32(relocation), info = read_u32(relocation + 4),
                  addend = read_u32(relocation + 8);
-        if (info != RELOCATION_RELATIVE)
-            return status_fail(STATUS_ELF_RELOCATION, "relocation %u has type %u, only %u is supported", i,
-                               info & 0xff, (uint32_t)RELOCATION_RELATIVE);
+        if (info != RELOCATION_RELATIVE) return FAIL(RELOCATION_TYPE, i, info & 0xff, RELOCATION_RELATIVE);
         if (offset % 4 != 0 || !inside(offset, 4, image->size) || addend > image->size)
-            return status_fail(STATUS_ELF_RELOCATION, "relocation %u: 0x%x at 0x%x of %u", i, addend, offset,
-                               image->size);
+            return FAIL(RELOCATION_RANGE, i, addend, offset, image->size);
         *(uint32_t *)(image->data + offset) = image->address + addend;
     }
     return STATUS_OK;
@@ -310,21 +292,19 @@ static status_t find_query(const image_t *image, const dynamic_t *dynamic, uint3
     if (!inside(dynamic->symbols, 0, image->size) ||
         count > (image->size - dynamic->symbols) / SYMBOL_BYTES ||
         !inside(dynamic->strings, dynamic->string_bytes, image->size))
-        return status_fail(STATUS_ELF_SYMBOL, "%u symbols and %u bytes of names pass the image", count,
-                           dynamic->string_bytes);
+        return FAIL(SYMBOL_TABLE, count, dynamic->string_bytes);
     for (uint32_t i = 1; i < count; i++) {
         const uint8_t *symbol = image->data + dynamic->symbols + SYMBOL_BYTES * i;
         uint32_t name_offset = read_u32(symbol), value = read_u32(symbol + 4);
-        if (read_u16(symbol + 14) == 0)
-            return status_fail(STATUS_ELF_SYMBOL, "symbol %u of the kernels is undefined", i);
+        if (read_u16(symbol + 14) == 0) return FAIL(SYMBOL_UNDEFINED, i);
         if (!inside(name_offset, sizeof name, dynamic->string_bytes)) continue;
         if (memcmp(image->data + dynamic->strings + name_offset, name, sizeof name) != 0) continue;
         if (value % 4 != 0 || value < image->code_begin || value >= image->code_end)
-            return status_fail(STATUS_ELF_SYMBOL, "%s at 0x%x is outside the code", name, value);
+            return FAIL(QUERY_ADDRESS, value);
         *address = image->address + value;
         return STATUS_OK;
     }
-    return status_fail(STATUS_ELF_SYMBOL, "the kernels do not export %s", name);
+    return FAIL(QUERY_MISSING);
 }
 
 static status_t read_library(memory_t *memory, const elf_t *elf, library_t *library) {
@@ -338,8 +318,7 @@ static status_t read_library(memory_t *memory, const elf_t *elf, library_t *libr
     platform_code_barrier();
     RETURN_IF_ERROR(library_query(image, query, &address));
     RETURN_IF_ERROR(library_read(library, address));
-    void *block =
-        memory_allocate_zeroed(memory, library->export_count * sizeof(export_t), "the kernels' exports");
+    void *block = memory_allocate_zeroed(memory, library->export_count * sizeof(export_t), PHRASE_EXPORTS);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     library->exports = block;
     RETURN_IF_ERROR(library_read(library, address));
@@ -347,7 +326,7 @@ static status_t read_library(memory_t *memory, const elf_t *elf, library_t *libr
     for (uint32_t i = 0; i < library->export_count; i++)
         if (library->exports[i].local_memory_pages > pages) pages = library->exports[i].local_memory_pages;
     if (pages == 0) return STATUS_OK;
-    block = memory_allocate_zeroed(memory, pages * PAGE_BYTES, "the kernels' local memory");
+    block = memory_allocate_zeroed(memory, pages * PAGE_BYTES, PHRASE_LOCAL_MEMORY);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     library->local_memory = block;
     library->local_memory_bytes = pages * PAGE_BYTES;
@@ -360,12 +339,12 @@ status_t executable_load(memory_t *memory, span_t data, executable_t **result) {
     RETURN_IF_ERROR(open_elf(&elf, data));
     RETURN_IF_ERROR(measure(&elf, &image));
     RETURN_IF_ERROR(check_arch(elf.attributes));
-    void *block = memory_allocate(memory, image.size, PAGE_BYTES, "the kernels' image");
+    void *block = memory_allocate(memory, image.size, PAGE_BYTES, PHRASE_IMAGE);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     image.data = block;
     image.address = library_address(block);
     status_t status = STATUS_OUT_OF_MEMORY;
-    executable_t *executable = memory_allocate_zeroed(memory, sizeof(executable_t), "an executable");
+    executable_t *executable = memory_allocate_zeroed(memory, sizeof(executable_t), PHRASE_EXECUTABLE);
     if (executable != NULL) {
         executable->object = (object_t){.references = 1, .type = OBJECT_EXECUTABLE};
         executable->library.image = image;
@@ -387,6 +366,5 @@ status_t executable_find(const executable_t *executable, span_t name, uint16_t *
         *ordinal = (uint16_t)i;
         return STATUS_OK;
     }
-    return status_fail(STATUS_HAL_EXPORT, "the kernels have no function \"%s\"",
-                       span_printable(name, (char[64]){0}, 64));
+    return status_quote(FAIL(EXPORT_NAME), name);
 }

@@ -31,7 +31,7 @@ status_t interpreter_initialize(interpreter_t *interpreter, module_t *module, ha
         if (bytes > largest) largest = bytes;
     }
     size_t bytes = STACK_BYTES + 2 * largest;
-    void *block = memory_allocate(memory, bytes, 0, "the interpreter's stack");
+    void *block = memory_allocate(memory, bytes, 0, PHRASE_STACK);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     *interpreter =
         (interpreter_t){.module = module, .memory = memory, .hal = hal, .stack = block, .call = {.hal = hal}};
@@ -51,8 +51,7 @@ static NOINLINE status_t push_frame(interpreter_t *interpreter, const function_t
     uint8_t *base = caller == NULL ? interpreter->stack : (uint8_t *)caller + frame_bytes(caller->function);
     size_t bytes = frame_bytes(function);
     if ((size_t)(interpreter->stack_end - base) < bytes)
-        return status_fail(STATUS_VM_STACK, "a frame of %u bytes does not fit the stack of %u",
-                           (uint32_t)bytes, (uint32_t)(interpreter->stack_end - interpreter->stack));
+        return FAIL(FRAME_STACK, (uint32_t)bytes, (uint32_t)(interpreter->stack_end - interpreter->stack));
     frame_t *frame = (frame_t *)base;
     *frame = (frame_t){.caller = caller, .function = function};
     frame->refs = (object_t **)(frame + 1);
@@ -119,8 +118,7 @@ static NOINLINE status_t elements(object_t *const *refs, uint32_t reg, const uin
     const object_t *object = refs[reg & REGISTER_INDEX];
     RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
     const buffer_t *buffer = (const buffer_t *)object;
-    if (writing && buffer->read_only)
-        return status_fail(STATUS_VM_READ_ONLY, "write to a constant of %u bytes", buffer->length);
+    if (writing && buffer->read_only) return FAIL(BUFFER_READ_ONLY, buffer->length);
     uint32_t available = buffer->length >> shift;
     if (*offset > available || count > available - *offset)
         return buffer_out_of_range(buffer, *offset << shift, count << shift);
@@ -165,8 +163,7 @@ static void copy_bytes(uint8_t *target, const uint8_t *source, size_t count) {
 // ---- Lists
 
 static status_t list_element(const list_t *list, uint32_t index, value_t **value) {
-    if (index >= list->count)
-        return status_fail(STATUS_VM_BOUNDS, "element %u of a list of %u", index, list->count);
+    if (index >= list->count) return FAIL(LIST_ELEMENT, index, list->count);
     *value = &list->values[index];
     return STATUS_OK;
 }
@@ -183,7 +180,7 @@ static status_t list_number(const value_t *value, uint32_t type, uint64_t *bits)
     *bits = value->words[0] | (uint64_t)value->words[1] << 32;
     bool integers = (value->type == VALUE_I32 || value->type == VALUE_I64) && type != VALUE_F32;
     if (value->type == type || value->type == VALUE_NONE || integers) return STATUS_OK;
-    return status_fail(STATUS_VM_TYPE, "a list element of type %u read as type %u", value->type, type);
+    return FAIL(LIST_TYPE, value->type, type);
 }
 
 // ---- Globals, types, constants
@@ -191,13 +188,11 @@ static status_t list_number(const value_t *value, uint32_t type, uint64_t *bits)
 static status_t global_range(const module_t *module, uint32_t offset, uint32_t bytes) {
     if (offset % 4 == 0 && offset <= module->global_byte_count && bytes <= module->global_byte_count - offset)
         return STATUS_OK;
-    return status_fail(STATUS_VM_BOUNDS, "%u bytes at offset %u of %u bytes of globals", bytes, offset,
-                       module->global_byte_count);
+    return FAIL(GLOBAL_RANGE, bytes, offset, module->global_byte_count);
 }
 
 static status_t global_ref(const module_t *module, uint32_t index, object_t ***slot) {
-    if (index >= module->global_ref_count)
-        return status_fail(STATUS_VM_BOUNDS, "global reference %u of %u", index, module->global_ref_count);
+    if (index >= module->global_ref_count) return FAIL(GLOBAL_REFERENCE, index, module->global_ref_count);
     *slot = &module->global_refs[index];
     return STATUS_OK;
 }
@@ -263,7 +258,7 @@ static NOINLINE const uint8_t *discard(memory_t *memory, object_t **refs, const 
 static NOINLINE status_t spend(interpreter_t *interpreter) {
     if (--interpreter->budget != 0) return STATUS_OK;
     interpreter->budget = 1;
-    return status_fail(STATUS_VM_BUDGET, "the invocation takes more branches and calls than allowed");
+    return FAIL(OPERATION_BUDGET);
 }
 
 // Calls an import with the operands of interpreter->call.
@@ -325,8 +320,7 @@ static NOINLINE void leave(interpreter_t *interpreter, const uint16_t *values) {
 
 static NOINLINE status_t fail_instruction(uint32_t code, const uint8_t *text) {
     span_t span = {.data = text + 2, .length = read_u16(text)};
-    return status_fail(STATUS_VM_FAIL, "the model failed with code %u: %s", code,
-                       span_printable(span, (char[100]){0}, 100));
+    return status_quote(FAIL(MODEL_FAILED, code), span);
 }
 
 // ---- Instructions that only read operands and write one result
@@ -489,8 +483,7 @@ static status_t run_global(interpreter_t *interpreter, uint32_t opcode, const ui
     uint32_t at = (uint32_t)value[0];
     uint32_t *number;
     object_t **slot;
-    if (interpreter->hal->rehearsing && is_lasting(module, opcode, at))
-        return status_fail(STATUS_VM_READ_ONLY, "rehearsal");
+    if (interpreter->hal->rehearsing && is_lasting(module, opcode, at)) return FAIL(REHEARSAL);
     switch (opcode) {
     case OP_GLOBAL_LOAD_I64:
     case OP_GLOBAL_LOAD_INDIRECT_I64:
@@ -751,8 +744,8 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
     }
 failed:;
     const function_t *function = interpreter->frame->function;
-    return status_append(status, ", in functions[%u] at byte %u", (uint32_t)(function - module->functions),
-                         (uint32_t)(at - function->code));
+    return status_append(
+        status, REASON(AT_BYTE, (uint32_t)(function - module->functions), (uint32_t)(at - function->code)));
 }
 
 status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint32_t operation_budget,

@@ -33,29 +33,22 @@ static const uint8_t *at(const image_t *image, uint32_t address, uint32_t bytes)
     return image->data + offset;
 }
 
-static status_t malformed(const char *what, uint32_t index) {
-    return status_fail(STATUS_LIBRARY_FORMAT, "%s of export %u lies outside the kernels' image", what, index);
+static status_t malformed(phrase_t what, uint32_t index) {
+    return FAIL(LIBRARY_EXPORT, what, index);
 }
 
 static status_t check_header(const image_t *image, const uint8_t *library) {
     const uint8_t *header = at(image, read_u32(library + LIBRARY_HEADER), HEADER_BYTES);
-    if (header == NULL)
-        return status_fail(STATUS_LIBRARY_FORMAT, "the library's header lies outside its image");
+    if (header == NULL) return FAIL(LIBRARY_HEADER);
     if (read_u32(header + HEADER_VERSION) != LIBRARY_VERSION)
-        return status_fail(STATUS_LIBRARY_VERSION,
-                           "library version %u, this runtime needs %u: compile with IREE 3.13",
-                           read_u32(header + HEADER_VERSION), (uint32_t)LIBRARY_VERSION);
+        return FAIL(LIBRARY_VERSION, read_u32(header + HEADER_VERSION), LIBRARY_VERSION);
     if (read_u32(header + HEADER_SANITIZER) != 0 || read_u32(header + HEADER_FEATURES) != 0)
-        return status_fail(STATUS_LIBRARY_FORMAT, "the kernels need a sanitizer (%u) or features (0x%x)",
-                           read_u32(header + HEADER_SANITIZER), read_u32(header + HEADER_FEATURES));
+        return FAIL(LIBRARY_FEATURES, read_u32(header + HEADER_SANITIZER),
+                    read_u32(header + HEADER_FEATURES));
     if (read_u32(library + LIBRARY_IMPORT_COUNT) != 0)
-        return status_fail(STATUS_LIBRARY_FORMAT,
-                           "the kernels import %u functions, this runtime has none for them",
-                           read_u32(library + LIBRARY_IMPORT_COUNT));
+        return FAIL(LIBRARY_IMPORTS, read_u32(library + LIBRARY_IMPORT_COUNT));
     if (read_u32(library + LIBRARY_CONSTANT_COUNT) != 0)
-        return status_fail(STATUS_LIBRARY_FORMAT,
-                           "the kernels need %u executable constants, which are not supported",
-                           read_u32(library + LIBRARY_CONSTANT_COUNT));
+        return FAIL(LIBRARY_CONSTANTS, read_u32(library + LIBRARY_CONSTANT_COUNT));
     return STATUS_OK;
 }
 
@@ -64,7 +57,7 @@ static status_t read_name(const image_t *image, uint32_t address, uint32_t index
     *name = (const char *)image->data + offset;
     for (; offset < image->size; offset++)
         if (image->data[offset] == 0) return STATUS_OK;
-    return malformed("the name", index);
+    return malformed(PHRASE_NAME, index);
 }
 
 static status_t read_exports(library_t *library, const uint8_t *structure) {
@@ -74,13 +67,13 @@ static status_t read_exports(library_t *library, const uint8_t *structure) {
     const uint8_t *names = at(image, read_u32(structure + LIBRARY_EXPORT_NAMES), 4 * count);
     const uint8_t *attributes =
         at(image, read_u32(structure + LIBRARY_EXPORT_ATTRIBUTES), ATTRIBUTES_BYTES * count);
-    if (functions == NULL || names == NULL || attributes == NULL) return malformed("a table", 0);
+    if (functions == NULL || names == NULL || attributes == NULL) return malformed(PHRASE_TABLE, 0);
     for (uint32_t i = 0; i < count; i++, attributes += ATTRIBUTES_BYTES) {
         export_t *entry = &library->exports[i];
         entry->function = read_u32(functions + 4 * i);
         uint32_t offset = entry->function - image->address;
         if (entry->function % 4 != 0 || offset < image->code_begin || offset >= image->code_end)
-            return malformed("the code", i);
+            return malformed(PHRASE_CODE, i);
         RETURN_IF_ERROR(read_name(image, read_u32(names + 4 * i), i, &entry->name));
         entry->local_memory_pages = read_u16(attributes + ATTRIBUTES_LOCAL_MEMORY_PAGES);
         entry->state = (dispatch_state_t){
@@ -93,22 +86,17 @@ static status_t read_exports(library_t *library, const uint8_t *structure) {
         };
         uint32_t constants = entry->state.constant_count, bindings = entry->state.binding_count;
         if (constants > LIBRARY_MAX_CONSTANTS || bindings > LIBRARY_MAX_BINDINGS)
-            return status_fail(STATUS_LIBRARY_FORMAT,
-                               "export %u has %u constants and %u bindings, at most %u and %u", i, constants,
-                               bindings, (uint32_t)LIBRARY_MAX_CONSTANTS, (uint32_t)LIBRARY_MAX_BINDINGS);
+            return FAIL(EXPORT_OPERANDS, i, constants, bindings, LIBRARY_MAX_CONSTANTS, LIBRARY_MAX_BINDINGS);
     }
     return STATUS_OK;
 }
 
 status_t library_read(library_t *library, uint32_t address) {
     const uint8_t *structure = at(&library->image, address, LIBRARY_BYTES);
-    if (structure == NULL)
-        return status_fail(STATUS_LIBRARY_FORMAT, "the library at 0x%x lies outside its image", address);
+    if (structure == NULL) return FAIL(LIBRARY_ADDRESS, address);
     RETURN_IF_ERROR(check_header(&library->image, structure));
     library->export_count = read_u32(structure + LIBRARY_EXPORT_COUNT);
-    if (library->export_count > MAX_EXPORTS)
-        return status_fail(STATUS_LIBRARY_FORMAT, "%u exports, at most %u", library->export_count,
-                           (uint32_t)MAX_EXPORTS);
+    if (library->export_count > MAX_EXPORTS) return FAIL(LIBRARY_EXPORTS, library->export_count, MAX_EXPORTS);
     return library->exports != NULL ? read_exports(library, structure) : STATUS_OK;
 }
 
@@ -127,10 +115,7 @@ uint32_t library_address(const uint8_t *data) {
 status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
     (void)image;
     *address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &library_environment);
-    if (*address == 0)
-        return status_fail(STATUS_LIBRARY_VERSION,
-                           "the kernels do not offer library version %u: compile with IREE 3.13",
-                           (uint32_t)LIBRARY_VERSION);
+    if (*address == 0) return FAIL(LIBRARY_OFFER, LIBRARY_VERSION);
     return STATUS_OK;
 }
 
@@ -162,10 +147,8 @@ status_t library_query(const image_t *image, uint32_t query, uint32_t *address) 
         versions[0] = 1;
         versions[1] = read_u32(header);
     }
-    if (versions[0] != 0)
-        return status_fail(STATUS_LIBRARY_VERSION, "library version %u, this runtime needs %u", versions[1],
-                           (uint32_t)LIBRARY_VERSION);
-    return status_fail(STATUS_LIBRARY_FORMAT, "the kernels hold no library");
+    if (versions[0] != 0) return FAIL(LIBRARY_VERSION, versions[1], LIBRARY_VERSION);
+    return FAIL(LIBRARY_MISSING);
 }
 
 #endif

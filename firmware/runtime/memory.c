@@ -110,17 +110,16 @@ static size_t alignment_gap(memory_block_t *block, size_t alignment) {
     return -(uintptr_t)(block + 1) & (alignment - 1);
 }
 
-static NOINLINE void *out_of_memory(const memory_t *memory, size_t bytes, const char *purpose) {
+static NOINLINE void *out_of_memory(const memory_t *memory, size_t bytes, phrase_t purpose) {
     uint32_t largest = 0;
     for (memory_block_t *block = memory->free_list; block != NULL; block = links(block)->next)
         if (block->size > largest) largest = block->size;
-    status_fail(STATUS_OUT_OF_MEMORY, "%s needs %U bytes; %u of %u are free, %u in one piece", purpose,
-                (uint64_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
-                (uint32_t)memory->statistics.capacity, largest);
+    FAIL(MEMORY, purpose, (uint32_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
+         (uint32_t)memory->statistics.capacity, largest);
     return NULL;
 }
 
-void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose) {
+void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t purpose) {
     if (alignment < GRANULE) alignment = GRANULE;
     if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST)
         return out_of_memory(memory, bytes, purpose);
@@ -149,7 +148,7 @@ void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const ch
     return block + 1;
 }
 
-void *memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose) {
+void *memory_allocate_zeroed(memory_t *memory, size_t bytes, phrase_t purpose) {
     void *block = memory_allocate(memory, bytes, MEMORY_ALIGNMENT, purpose);
     if (block != NULL) platform_fill(block, 0, bytes);
     return block;

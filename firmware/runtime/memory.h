@@ -38,8 +38,8 @@ void memory_release(memory_t *memory);
 // Contents are undefined. `alignment` is a power of two; less than 64 counts as 64. NULL if there is no room:
 // then the message of STATUS_OUT_OF_MEMORY is set, and tells `purpose`, the bytes wanted and the largest
 // piece there is.
-void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose);
-void *memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose);
+void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t purpose);
+void *memory_allocate_zeroed(memory_t *memory, size_t bytes, phrase_t purpose);
 
 // Gives back what memory_allocate() gave; NULL is allowed.
 void memory_free(memory_t *memory, void *payload);

@@ -94,7 +94,4 @@ extern const char encoding_fields[][ENCODING_FIELDS];
 
 extern const uint8_t encoding_families[]; // family_t
 
-// Name of an instruction that is left out of this runtime, such as "exp.f32"; NULL for all other codes.
-const char *opcode_refused_name(uint32_t opcode);
-
 #endif

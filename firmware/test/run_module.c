@@ -6,8 +6,8 @@
 //   run_module [--arena BYTES] [--budget N] --mutate SEED COUNT FIRST END MODULE
 //
 // INPUT is a file with all inputs one after the other; without one the module is only loaded. Prints one
-// line: "OK", the memory's numbers and the outputs in hexadecimal, or the status' name and its message. Exit
-// code 0 or 1.
+// line: "OK", the memory's numbers and the outputs in hexadecimal, or the status' name and the failure's
+// details. Exit code 0 or 1.
 // --mutate loads, and runs with zeros, COUNT copies of the module, in each of which one random bit of the
 // bytes [FIRST, END) is flipped; prints how many were refused and how many ran. Truncations: --truncate STEP
 // MODULE.
@@ -71,6 +71,15 @@ static void print_result(const uint8_t *output, size_t output_bytes) {
     printf("\n");
 }
 
+// "ARCHIVE_FORMAT: " and the details in hexadecimal, which keywords/springbok/failures.py says in words.
+static void print_failure(status_t status) {
+    span_t details = status_details();
+    printf("%s: ", status_name(status));
+    for (uint32_t i = 0; i < details.length; i++)
+        printf("%02x", details.data[i]);
+    printf("\n");
+}
+
 static status_t invoke(const char *input_path) {
     size_t input_bytes, output_bytes = 0, output_capacity = runtime_signature(&runtime)->output_bytes;
     uint8_t *file = read_file(input_path, &input_bytes), *input = exact_copy(file, input_bytes);
@@ -91,8 +100,7 @@ static int run_once(const char *module_path, const char *input_path) {
     status_t status = load(image, length);
     if (status == STATUS_OK && input_path == NULL) print_result(NULL, 0);
     if (status == STATUS_OK && input_path != NULL) status = invoke(input_path);
-    if (status != STATUS_OK)
-        printf("%s: %s: %s\n", status_name(status), status_text(status), status_message());
+    if (status != STATUS_OK) print_failure(status);
     runtime_unload(&runtime);
     free(image);
     free(file);
