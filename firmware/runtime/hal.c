@@ -209,8 +209,11 @@ static status_t executable_load_import(call_t *call) {
     if (hal->rehearsing) return FAIL(REHEARSAL);
     if (constants != NULL) return FAIL(EXECUTABLE_CONSTANTS);
     executable_t *executable;
-    RETURN_IF_ERROR(
-        executable_load(hal->memory, (span_t){.data = data->data, .length = data->length}, &executable));
+    // Behind the flatbuffer, where no bytecode is.
+    const span_t *external = &hal->module->archive.external;
+    bool last = external->length != 0 && data->data >= external->data && data->read_only &&
+                data->data + data->length == external->data + external->length;
+    RETURN_IF_ERROR(executable_load(hal->memory, data, last && hal->arena_follows_image, &executable));
     // The list keeps the kernels until unload: the profile shows their names.
     executable_t **end = &hal->executables;
     while (*end != NULL)

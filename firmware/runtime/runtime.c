@@ -110,6 +110,7 @@ static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, co
     RETURN_IF_ERROR(load_signature(runtime));
     RETURN_IF_ERROR(verify_module(&runtime->module, memory));
     hal_initialize(&runtime->hal, memory, &runtime->module);
+    runtime->hal.arena_follows_image = runtime->arena_follows_image;
     RETURN_IF_ERROR(interpreter_initialize(&runtime->interpreter, &runtime->module, &runtime->hal, memory));
     RETURN_IF_ERROR(create_inputs(runtime));
     RETURN_IF_ERROR(run_initializer(runtime));
@@ -118,8 +119,8 @@ static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, co
     return rehearse(runtime, image, length);
 }
 
-status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
-                      size_t arena_bytes, const char *entry) {
+status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                      const char *entry) {
     runtime_unload(runtime);
     memory_initialize(&runtime->memory, arena, arena_bytes);
     platform_mark(MARK_LOAD_BEGIN, 0);
@@ -139,7 +140,9 @@ status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, u
 
 void runtime_unload(runtime_t *runtime) {
     memory_release(&runtime->memory);
-    *runtime = (runtime_t){.operation_budget = runtime->operation_budget, .memory = runtime->memory};
+    *runtime = (runtime_t){.operation_budget = runtime->operation_budget,
+                           .arena_follows_image = runtime->arena_follows_image,
+                           .memory = runtime->memory};
 }
 
 // ---- Inference

@@ -98,6 +98,7 @@ static int unload(void *unused) {
 static void zero_runtime(void) {
     memset(&session.runtime, 0, sizeof session.runtime);
     session.runtime.operation_budget = OPERATION_BUDGET;
+    session.runtime.arena_follows_image = true;
 }
 
 static model_state_t state_without_model(void) {

@@ -32,8 +32,8 @@ static const uint8_t *read_tensor(const uint8_t *at, const uint8_t *end, tensor_
     return at;
 }
 
-status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
-                      size_t arena_bytes, const char *entry) {
+status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                      const char *entry) {
     const uint8_t *end = image + length, *at = image + 4 + ENTRY_BYTES + 2;
     runtime->loaded = false;
     if (at > end || memcmp(image, "FAKE", 4) != 0) return FAIL(IDENTIFIER);

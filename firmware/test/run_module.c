@@ -54,7 +54,7 @@ static uint8_t *exact_copy(const uint8_t *bytes, size_t length) {
     return copy;
 }
 
-static status_t load(const uint8_t *image, size_t length) {
+static status_t load(uint8_t *image, size_t length) {
     if (options.arena == NULL) options.arena = exact_copy(NULL, options.arena_bytes);
     runtime.operation_budget = options.budget;
     return runtime_load(&runtime, image, length, options.arena, options.arena_bytes, options.entry);
