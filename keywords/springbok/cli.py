@@ -155,7 +155,12 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench lint``: check style and formatting of Python, Robot and C; with --fix mend what can be mended."""
     del robot_options
     python = [str(ROOT / name) for name in ("bench", "keywords", "models")]
-    c_files = sorted(str(path) for pattern in ("*.c", "*.h") for path in (ROOT / "firmware").rglob(pattern))
+    c_files = sorted(
+        str(path)
+        for folder in ("firmware", "platforms")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".c", ".h", ".cpp")
+    )
     scripts = Path(sys.executable).parent
     fix = options.fix
     commands = [

@@ -120,6 +120,22 @@ def document(
     }
 
 
+def write_rtl(path: Path, checks: Sequence[dict], engine: str, engine_version: str) -> None:
+    """Put checks of RTL into the document of this run; make one where there is none yet."""
+    if path.exists():
+        content = read(path)
+    else:
+        content = document(
+            engine=engine, engine_version=engine_version, vlen_bits=None, link=None, firmware=None, models=[]
+        )
+    write(path, content | {"rtl": list(checks)})
+
+
+def keep_rtl(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the checks of RTL that the one at ``path`` holds, if there are any."""
+    return content | {key: value for key, value in (read(path) if path.exists() else {}).items() if key == "rtl"}
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write the document in one step, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
