@@ -137,8 +137,13 @@ def print_summary(results: Path) -> None:
         )
         rows = [header, *(_row(model) for model in document["models"])]
         print()
-        _print_table(rows, left=2)
-        print(f"\nEngine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
+        if document["models"]:
+            _print_table(rows, left=2)
+            print()
+        for check in document.get("rtl", []):
+            verdict = "agrees with its model" if check["agrees"] else "DIFFERS from its model"
+            print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
+        print(f"Engine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
         print(f"Metrics: {_shown(file)}, metrics.csv")
         print(f"Report:  {_shown(results / 'report.html')}, report.md")
     print(f"Log:     {_shown(results / 'log.html')}")

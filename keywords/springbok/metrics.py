@@ -122,12 +122,8 @@ def document(
 
 def write_rtl(path: Path, checks: Sequence[dict], engine: str, engine_version: str) -> None:
     """Put checks of RTL into the document of this run; make one where there is none yet."""
-    if path.exists():
-        content = read(path)
-    else:
-        content = document(
-            engine=engine, engine_version=engine_version, vlen_bits=None, link=None, firmware=None, models=[]
-        )
+    parts = {"engine": engine, "engine_version": engine_version, "vlen_bits": 0, "link": None, "firmware": None}
+    content = read(path) if path.exists() else document(**parts, models=[])
     write(path, content | {"rtl": list(checks)})
 
 
