@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A dense int8 layer of a real model with real inputs: what an accelerator's instruction is tried on.
 
-TensorFlow Lite quantises the Keras model after the training recordings and runs the test recordings through it. A
+TensorFlow Lite runs test recordings through the quantised model and tells what went into the layer and what came out. A
 process of its own, as `springbok.keras_worker` is, and for the same reasons; its answer is cached.
 
 Example::
@@ -24,7 +24,7 @@ from springbok.errors import RtlError
 from springbok.process import run
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL, DATASET = ROOT / "models" / "gestures.h5", "basic_motions"
+MODEL, DATASET = ROOT / "models" / "gestures_int8.tflite", "basic_motions"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Int8Layer:
 def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, cache: Path | None = None) -> Int8Layer:
     """Returns the model's first dense layer and what the first ``samples`` test recordings bring it.
 
-    Raises :class:`RtlError` where TensorFlow is missing or can't quantise the model.
+    Raises :class:`RtlError` where TensorFlow is missing or can't run the model.
     """
 
     def make(folder: Path) -> None:
@@ -75,7 +75,7 @@ def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, ca
         ]
         done = run(command, environment={"PYTHONPATH": str(ROOT / "keywords")})
         if done.exit_code != 0:
-            raise RtlError(f"No int8 layer of {model.name} could be made:\n{done.output[-2000:].strip()}")
+            raise RtlError(f"There is no int8 layer to take from {model.name}:\n{done.output[-2000:].strip()}")
 
     key = digest(model.read_bytes(), Path(__file__).read_bytes(), dataset, samples)
     folder, _ = Cache(cache or ROOT / "build" / "cache").entry(f"{model.stem}-int8-layer", key, make)
@@ -87,18 +87,9 @@ def main(model: str, dataset: str, samples: str, output: str) -> None:
     """Writes the layer to ``output``, an .npz file with the fields of `Int8Layer`."""
     from springbok import keras_worker  # noqa: F401 - sets TensorFlow's environment before it is imported
 
-    import keras  # isort: skip
-    import tensorflow as tf
+    import tensorflow as tf  # isort: skip
 
-    loaded = keras.models.load_model(model, compile=False)
-    given = keras.Input(loaded.inputs[0].shape[1:], batch_size=1, name="input")
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(given, loaded(given)))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    train = datasets.load(dataset, "train").inputs.astype(np.float32)
-    converter.representative_dataset = lambda: ([sample.reshape(given.shape)] for sample in train)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    interpreter = tf.lite.Interpreter(model_content=converter.convert(), experimental_preserve_all_tensors=True)
+    interpreter = tf.lite.Interpreter(model, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
 
     (entry,) = interpreter.get_input_details()
@@ -110,7 +101,7 @@ def main(model: str, dataset: str, samples: str, output: str) -> None:
         index: int(details[index]["quantization_parameters"]["zero_points"][0]) for index in (input_, output_)
     }
     recorded: dict[int, list] = {input_: [], output_: []}
-    for sample in datasets.load(dataset, "test").inputs[: int(samples)].reshape(-1, *given.shape):
+    for sample in datasets.load(dataset, "test").inputs[: int(samples)].reshape(-1, *entry["shape"]):
         step, zero = entry["quantization"]
         interpreter.set_tensor(entry["index"], np.clip(np.round(sample / step) + zero, -128, 127).astype(np.int8))
         interpreter.invoke()
@@ -118,7 +109,7 @@ def main(model: str, dataset: str, samples: str, output: str) -> None:
             arrays.append(interpreter.get_tensor(index).reshape(-1))
     np.savez(
         output,
-        name=next(layer.name for layer in loaded.layers if f"/{layer.name}" in details[weights]["name"]),
+        name=f"the first dense layer of {Path(model).name}",
         inputs=np.stack(recorded[input_]),
         input_zero_point=zero_point[input_],
         weights=interpreter.get_tensor(weights),

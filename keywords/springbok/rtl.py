@@ -9,7 +9,7 @@ the chip recorded while it computed a real int8 layer, on corner cases and on se
 
 Example::
 
-    check(recorded_operands(record_layer()) | made_up_operands())
+    check({RECORDED: record_layer().operands} | made_up_operands())
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ UNIT = RTL / "dot4_cfu.v"
 PROGRAM = ROOT / "firmware" / "test" / "dense_i8.c"
 RECORDED, CORNERS, RANDOM = "recorded from a real inference", "corner cases", "random"
 
+VERILOG = (".v", ".vh", ".sv", ".svh")
 TOOL_LIMIT_SECONDS = 300.0
 CHIP_LIMIT_SECONDS = 20.0
 # As Verilator's own makefile has them, without tracing, coverage and SystemC.
@@ -221,7 +222,7 @@ def _shown(operands: np.ndarray) -> str:
 
 
 def _verilog(unit: Path) -> list[Path]:
-    return [unit, *sorted(path for path in unit.parent.glob("*.v") if path != unit)]
+    return [unit, *sorted(path for path in unit.parent.iterdir() if path.suffix in VERILOG and path != unit)]
 
 
 def _sha256_of(unit: Path) -> str:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from RtlLibrary import RtlLibrary
 from springbok import metrics, rtl
 from springbok.engines.dot4 import dot4
 from springbok.errors import RtlError, RtlToolNeeded
@@ -85,7 +86,7 @@ def test_the_layer_on_the_chip_is_the_models_own():
     recording = rtl.record_layer(2)
     layer = recording.layer
     rows, length = layer.weights.shape
-    assert (layer.name, rows, length) == ("dense_1", 16, 352)
+    assert (layer.name, rows, length) == ("the first dense layer of gestures_int8.tflite", 16, 352)
     assert recording.counts.opcodes["dot4"] == len(recording.operands) == 2 * rows * length // 4
     for sample in range(2):  # TensorFlow Lite's own outputs, from sums that the chip was held to
         assert np.array_equal(layer.rescaled(layer.sums(sample)), layer.outputs[sample])
@@ -96,7 +97,10 @@ def test_a_layer_that_the_chip_computes_wrongly_is_no_recording(monkeypatch):
     monkeypatch.setattr(
         rtl, "_compute", lambda chip, layer, sample: layer.sums(sample) + np.eye(1, 16, 3, dtype=int)[0]
     )
-    with pytest.raises(RtlError, match=r"Spike computes dense_1 wrongly: sum 3 of recording 0 .* 1 of 16 sums differ"):
+    with pytest.raises(
+        RtlError,
+        match=r"Spike computes .* wrongly: sum 3 of recording 0 .* 1 of 16 sums differ",
+    ):
         rtl.record_layer(1)
 
 
@@ -129,6 +133,12 @@ def assert_names_a_real_mismatch(text: str) -> None:
     words = [int(word, 16) for word in re.findall("0x([0-9a-f]{8})", text)]
     rs1, rs2, rd, expected, got = words
     assert dot4(rs1, rs2, rd) == expected != got
+
+
+@needs_verilator
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RtlError, match=r"There is no Verilog file .*none\.v"):
+        RtlLibrary().rtl_should_match_model(tmp_path / "none.v", samples=1)
 
 
 def test_a_fault_that_is_not_there_is_not_planted(tmp_path):
@@ -169,23 +179,23 @@ def test_command(tmp_path, capsys):
     assert "There is no Verilog file" in capsys.readouterr().err
 
 
-def test_metrics_hold_the_check_beside_the_models(tmp_path):
+def test_metrics_hold_the_checks_of_this_run_beside_the_models(tmp_path):
     path = tmp_path / "metrics.json"
+    path.write_text("of another run")
     entry = {"unit": "dot4_cfu.v", "sha256": "0" * 64, "verilator": "5", "agrees": True, "operands": {"random": 3}}
-    metrics.write_rtl(path, [entry], "spike", "1")
-    assert metrics.read(path)["rtl"] == [entry]
+    metrics.add_rtl_check(path, entry, "spike", "1")
     without = {key: value for key, value in metrics.read(path).items() if key != "rtl"}
-    assert metrics.keep_rtl(path, without)["rtl"] == [entry]
-    metrics.write(path, without)
-    metrics.write_rtl(path, [entry], "spike", "1")
+    metrics.write(path, metrics.with_rtl_checks(path, without))
     assert metrics.read(path) == without | {"rtl": [entry]}
+    metrics.add_rtl_check(path, entry, "spike", "1")
+    assert metrics.read(path) == without | {"rtl": [entry, entry]}
     jsonschema.validate(metrics.read(path), json.loads(metrics.SCHEMA_FILE.read_text()))
 
 
 @needs_verilator
 @needs_renode
 def test_renode_computes_with_the_rtl_and_not_without(tmp_path):
-    assert rtl.cosimulate().name == "dense_1"
+    assert len(rtl.cosimulate().bias) == 16
     broken = rtl.plant_fault(tmp_path, "result + x * y", "result - x * y")
-    with pytest.raises(RtlError, match=r"Renode with dot4_cfu.v computes dense_1 wrongly: sum 0 of recording 0"):
+    with pytest.raises(RtlError, match=r"Renode with dot4_cfu.v computes the .* wrongly: sum 0 of recording 0"):
         rtl.cosimulate(broken)
