@@ -21,7 +21,7 @@ class RtlLibrary:
     Needs Verilator; where it is missing, tests are skipped with a line that says so.
 
     | Rtl Should Match Model |
-    | Rtl Should Match Model | /work/new_dot4/dot4_cfu.v | random=1000000 |
+    | Rtl Should Match Model | new/dot4_cfu.v | random=1000000 |
     """
 
     @keyword(tags=("rtl", "assertion"))

@@ -141,7 +141,7 @@ def print_summary(results: Path) -> None:
             _print_table(rows, left=2)
             print()
         for check in document.get("rtl", []):
-            verdict = "agrees with its model" if check["agrees"] else "DIFFERS from its model"
+            verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
             print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
         print(f"Engine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
         print(f"Metrics: {_shown(file)}, metrics.csv")
