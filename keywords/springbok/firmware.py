@@ -136,6 +136,18 @@ def build_firmware(source: Path | None = None, output: Path | None = None, cache
         return Firmware.from_elf(elf)
 
 
+def build_program(source: Path, elf: Path) -> Path:
+    """Compiles one C file of ``firmware/``, which brings its own ``_start``, to a program for the chip; returns it.
+
+    Raises :class:`FirmwareError` with the compiler's message if it does not build.
+    """
+    root, cache = ROOT / "firmware", ROOT / "build" / "zig-cache"
+    program = elf.with_suffix(".o")
+    _zig(["cc", *COMPILE, "-c", str(source.resolve().relative_to(root)), "-o", str(program.resolve())], root, cache)
+    _zig(["ld.lld", *LINK, str(program.resolve()), "-o", str(elf.resolve())], root, cache)
+    return elf
+
+
 def _compiler_version() -> str:
     try:
         return importlib.metadata.version("ziglang")
