@@ -11,7 +11,7 @@ from springbok import rtl_check
 
 @library(scope="GLOBAL", auto_keywords=False)
 class AcceleratorLibrary:
-    """Checks the Verilog of the accelerator's instruction ``dot4``: the sum of four products of signed bytes.
+    """Checks the Verilog of the accelerator's instruction ``dot4z``: the sum of four products of signed bytes.
 
     Verilator (Debian's package) simulates it; tests are skipped where it is missing.
 
@@ -30,22 +30,22 @@ class AcceleratorLibrary:
         """
         operands, results = rtl_check.recorded_operands(recordings)
         logger.info(
-            f"{len(operands)} operands of {recordings} inferences. The layer takes {results[0].dot4_instructions:,} "
-            f"instructions with dot4, {results[0].plain_instructions:,} without."
+            f"{len(operands)} operands of {recordings} inferences. The layer takes {results[0].dot4z_instructions:,} "
+            f"instructions with dot4z, {results[0].plain_instructions:,} without."
         )
         return operands
 
     @keyword(tags=("accelerator", "assertion"))
     def accelerator_should_save_instructions(self, share: float = 0.5) -> None:
-        """Fails unless the dense layer takes less than this share (0 to 1) of what it takes without ``dot4``.
+        """Fails unless the dense layer takes less than this share (0 to 1) of what it takes without ``dot4z``.
 
         Example:
         | Accelerator Should Save Instructions | 0.3 |
         """
         _, (result,) = rtl_check.recorded_operands(1)
-        found = result.dot4_instructions / result.plain_instructions
+        found = result.dot4z_instructions / result.plain_instructions
         text = (
-            f"dense_1 in int8: {result.dot4_instructions:,} instructions with dot4, {result.plain_instructions:,} "
+            f"dense_1 in int8: {result.dot4z_instructions:,} instructions with dot4z, {result.plain_instructions:,} "
             f"without: {found:.1%}"
         )
         if found >= share:

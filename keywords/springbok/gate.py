@@ -489,7 +489,7 @@ def judge_dispatches(measured: Snapshot, pattern: str, minimum: float = SCALAR_B
 
 
 def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:
-    """What else is not as it was when the baseline was made: flags, transformations, compiler, model, firmware, dispatches."""
+    """What else is not as it was when the baseline was made: flags, compiler, model file, firmware, dispatches."""
     new, old = measured["made_with"], baseline["made_with"]
     lost = [flag for flag in old["flags"] if flag not in new["flags"]]
     gained = [flag for flag in new["flags"] if flag not in old["flags"]]

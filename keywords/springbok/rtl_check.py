@@ -27,7 +27,7 @@ import numpy as np
 
 from springbok import datasets
 from springbok.cache import Cache, digest
-from springbok.engines.accelerator import dot4, lanes
+from springbok.engines.accelerator import dot4z, lanes
 from springbok.engines.spike import SpikeEngine
 from springbok.errors import BenchError, EngineError
 from springbok.firmware import ROOT, TARGET
@@ -65,7 +65,7 @@ class Dense:
     """What the dense layer came to on the chip: sums of shape (outputs,), and instructions by each way."""
 
     sums: np.ndarray
-    dot4_instructions: int
+    dot4z_instructions: int
     plain_instructions: int
 
 
@@ -89,7 +89,7 @@ def random_operands(count: int = RANDOM_PAIRS, seed: int = 1) -> list[tuple[int,
 
 
 def recorded_operands(recordings: int = 2) -> tuple[list[tuple[int, int]], list[Dense]]:
-    """Operands of dot4 in real inferences: the gesture model's dense_1 in int8, on the chip, on real recordings.
+    """Operands of dot4z in real inferences: the gesture model's dense_1 in int8, on the chip, on real recordings.
 
     Returns them, and what each inference came to. Raises `EngineError` if the chip computes anything else than NumPy.
     """
@@ -153,7 +153,14 @@ def build_program(folder: Path, opcode: int = 0x7B) -> Path:
     """``dense.c`` for the chip; ``opcode`` 0x0b is for Renode's custom function unit 0. Raises BenchError."""
     program, element = folder / "dense.elf", folder / "dense.o"
     cache = {name: str(ROOT / "build" / "zig-cache") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
-    flags = ["-std=gnu11", "-O2", "-ffreestanding", "-fno-sanitize=all", "-fno-unroll-loops", f"-DDOT4_OPCODE={opcode}"]
+    flags = [
+        "-std=gnu11",
+        "-O2",
+        "-ffreestanding",
+        "-fno-sanitize=all",
+        "-fno-unroll-loops",
+        f"-DDOT4Z_OPCODE={opcode}",
+    ]
     places = ["--section-start=.boot=0x32000000", "-Ttext=0x32000100", "-e", "_start", "-N", "-static"]
     for command in (
         ["cc", *TARGET, *flags, "-c", str(FOLDER / "dense.c"), "-o", str(element)],
@@ -174,7 +181,7 @@ def _infer(chip: SpikeEngine, weights: np.ndarray, inputs: np.ndarray) -> Dense:
     _wait_for_host_request(chip)
     answer = np.frombuffer(chip.read_memory(SUMS, 4 * (results + 2)), "<i4")
     if answer[-1] < 0:
-        raise EngineError("On the chip dot4 and plain multiplications give different sums.")
+        raise EngineError("On the chip dot4z and plain multiplications give different sums.")
     return Dense(answer[:-2], int(answer[-2]), int(answer[-1]))
 
 
@@ -252,14 +259,14 @@ def check(rtl: Path, operands: dict[str, Sequence[tuple[int, int]]]) -> int:
         if len(found) != len(pairs):
             raise RtlError(f"The RTL gave {len(found)} answers to {len(pairs)} requests.")
         for number, ((left, right), answer) in enumerate(zip(pairs, found, strict=True)):
-            expected = dot4(left, right) & 0xFFFFFFFF
+            expected = dot4z(left, right) & 0xFFFFFFFF
             if answer != expected:
-                wrong = sum(dot4(*pair) & 0xFFFFFFFF != other for pair, other in zip(pairs, found, strict=True))
+                wrong = sum(dot4z(*pair) & 0xFFFFFFFF != other for pair, other in zip(pairs, found, strict=True))
                 raise RtlMismatch(
                     f"{rtl.name}: first mismatch at {kind} operands {number} of {len(pairs)}: "
                     f"rs1 0x{left:08x} {lanes(left)}, rs2 0x{right:08x} {lanes(right)}: the RTL gives 0x{answer:08x}, "
-                    f"the model 0x{expected:08x} ({dot4(left, right)}); they differ in bits 0x{answer ^ expected:08x}. "
-                    f"{wrong} of these operands have other answers."
+                    f"the model 0x{expected:08x} ({dot4z(left, right)}); they differ in bits "
+                    f"0x{answer ^ expected:08x}. {wrong} of these operands have other answers."
                 )
     return sum(map(len, operands.values()))
 
@@ -300,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kinds = ", ".join(f"{len(pairs):,} {kind}" for kind, pairs in operands.items())
     sys.stdout.write(
         f"{options.rtl.name}: {count:,} answers are the model's ({kinds}).\n"
-        f"dense_1 in int8 on the chip: {results[0].dot4_instructions:,} instructions with dot4, "
+        f"dense_1 in int8 on the chip: {results[0].dot4z_instructions:,} instructions with dot4z, "
         f"{results[0].plain_instructions:,} without.\n"
     )
     return 0

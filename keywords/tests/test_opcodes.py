@@ -52,7 +52,9 @@ EXAMPLES = {
     0xB2C51457: "vfmacc.vv",
     0x0000007B: "simprint",
     0x00B5407B: "mark",
-    0x0000507B: "dot4",
+    0x00B5567B: "dot4",
+    0x00B5667B: "dot4z",
+    0x0000707B: UNKNOWN,
     0x00000000: UNKNOWN,
 }
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from springbok import process, rtl_check
 from springbok.compiler import framework_outputs
 from springbok.datasets import load
-from springbok.engines.accelerator import dot4, lanes
+from springbok.engines.accelerator import dot4z, lanes
 from springbok.engines.opcodes import opcode_name
 from springbok.engines.spike import SpikeEngine
 
@@ -27,7 +27,7 @@ needs_verilator = pytest.mark.skipif(
 def test_the_model_is_a_dot_product_of_signed_bytes(left, right):
     one, other = (np.array([word], "<u4").view("i1").astype(int) for word in (left, right))
     assert lanes(left) == one.tolist()
-    assert dot4(left, right) == one @ other
+    assert dot4z(left, right) == one @ other
 
 
 def test_the_front_of_the_gesture_model_is_what_the_framework_computes():
@@ -55,11 +55,11 @@ def test_the_front_of_the_gesture_model_is_what_the_framework_computes():
 
 def test_the_instruction_is_there_only_on_a_chip_with_the_accelerator(tmp_path):
     program = Program()
-    program.li(A0, 0x80FF0102).li(A1, 0x7F03FF05).custom3(5, A2, A0, A1).custom3(3, 0, A2)
+    program.li(A0, 0x80FF0102).li(A1, 0x7F03FF05).custom3(6, A2, A0, A1).custom3(3, 0, A2)
     elf = program.write_elf(tmp_path / "dot.elf")
-    assert opcode_name(0x0000507B) == "dot4"
+    assert opcode_name(0x0000607B) == "dot4z"
     with SpikeEngine(elf, accelerator=True) as chip:
-        expected = dot4(0x80FF0102, 0x7F03FF05) & 0xFFFFFFFF
+        expected = dot4z(0x80FF0102, 0x7F03FF05) & 0xFFFFFFFF
         assert f"finished with code {expected} " in wait_for(chip, "finished")
         assert chip.take_operands() == [(0x80FF0102, 0x7F03FF05)]
         assert chip.take_operands() == []
@@ -79,7 +79,7 @@ def test_a_real_layer_is_recorded_and_computed_right():
     weights, inputs = rtl_check.quantised_layer(1)
     assert len(operands) == 16 * 352 // 4
     assert results[0].sums.tolist() == (weights.astype(int) @ inputs[0].astype(int)).tolist()
-    assert sum(dot4(*pair) for pair in operands[:88]) == results[0].sums[0]
+    assert sum(dot4z(*pair) for pair in operands[:88]) == results[0].sums[0]
 
 
 @needs_verilator

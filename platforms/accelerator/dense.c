@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A dense layer of int8 on the chip, by the instruction dot4: results[i] = sum over k of weights[i][k] *
+// A dense layer of int8 on the chip, by the instruction dot4z: results[i] = sum over k of weights[i][k] *
 // inputs[k].
 //
 // It asks the host for work (hostreq) and halts; the host writes the request and the data, and resumes it.
 // Then it computes and asks again: the results are in memory. The words after them are the instructions that
-// it took, by dot4 and by plain loads and multiplications.
+// it took, by dot4z and by plain loads and multiplications.
 #include <stdint.h>
 
 // custom-3 on the chip; Renode's custom function unit 0 is custom-0 (0x0b).
-#ifndef DOT4_OPCODE
-#define DOT4_OPCODE 0x7b
+#ifndef DOT4Z_OPCODE
+#define DOT4Z_OPCODE 0x7b
 #endif
 
 #define STRING_(x) #x
@@ -34,9 +34,9 @@ __asm__(".section .boot, \"ax\"\n"
         "j again\n"
         ".text\n");
 
-static inline int32_t dot4(uint32_t left, uint32_t right) {
+static inline int32_t dot4z(uint32_t left, uint32_t right) {
     int32_t sum;
-    __asm__(".insn r " STRING(DOT4_OPCODE) ", 5, 0, %0, %1, %2" : "=r"(sum) : "r"(left), "r"(right));
+    __asm__(".insn r " STRING(DOT4Z_OPCODE) ", 6, 0, %0, %1, %2" : "=r"(sum) : "r"(left), "r"(right));
     return sum;
 }
 
@@ -46,12 +46,12 @@ static inline uint32_t instructions(void) {
     return count;
 }
 
-static void by_dot4(const request_t *request) {
+static void by_dot4z(const request_t *request) {
     const uint32_t *row = request->weights;
     for (uint32_t i = 0; i < request->results; i++) {
         int32_t sum = 0;
         for (uint32_t k = 0; k < request->words; k++)
-            sum += dot4(*row++, request->inputs[k]);
+            sum += dot4z(*row++, request->inputs[k]);
         request->sums[i] = sum;
     }
 }
@@ -72,7 +72,7 @@ static uint32_t by_bytes(const request_t *request) {
 __attribute__((used)) void serve(void) {
     const request_t *request = REQUEST;
     uint32_t start = instructions();
-    by_dot4(request);
+    by_dot4z(request);
     uint32_t middle = instructions();
     uint32_t differs = by_bytes(request);
     uint32_t end = instructions();

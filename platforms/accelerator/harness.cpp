@@ -16,7 +16,7 @@ double sc_time_stamp() {
 
 namespace {
 
-const unsigned DOT4 = 5;
+const unsigned DOT4Z = 6;
 const int PATIENCE_CYCLES = 64;
 
 uint32_t seed = 1;
@@ -41,7 +41,7 @@ void rise(Vint8_dot &unit) {
 
 uint32_t held_request(Vint8_dot &unit, const uint32_t *operands, unsigned long number) {
     unit.cmd_valid = unit.rsp_ready = 1;
-    unit.cmd_payload_function_id = DOT4;
+    unit.cmd_payload_function_id = DOT4Z;
     unit.cmd_payload_inputs_0 = operands[0];
     unit.cmd_payload_inputs_1 = operands[1];
     unit.eval();
@@ -59,7 +59,7 @@ uint32_t held_request(Vint8_dot &unit, const uint32_t *operands, unsigned long n
 
 uint32_t request(Vint8_dot &unit, const uint32_t *operands, unsigned long number) {
     unit.cmd_valid = 1;
-    unit.cmd_payload_function_id = DOT4;
+    unit.cmd_payload_function_id = DOT4Z;
     unit.cmd_payload_inputs_0 = operands[0];
     unit.cmd_payload_inputs_1 = operands[1];
     unit.rsp_ready = 0;

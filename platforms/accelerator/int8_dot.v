@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The accelerator's instruction dot4: the sum of four products of signed bytes.
+// The accelerator's instruction dot4z: the sum of four products of signed bytes.
 //
 //   rd = rs1[7:0]*rs2[7:0] + rs1[15:8]*rs2[15:8] + rs1[23:16]*rs2[23:16] + rs1[31:24]*rs2[31:24]
 //
-// On the chip it is custom-3 (0x7b) with funct3 5; the ports are those of a custom function unit, so that Renode can
+// On the chip it is custom-3 (0x7b) with funct3 6; the ports are those of a custom function unit, so that Renode can
 // co-simulate it. One response a request, a cycle later; a response stays until it is taken. Other functions answer 0.
 module int8_dot (
     input  wire        clk,
@@ -17,7 +17,7 @@ module int8_dot (
     input  wire        rsp_ready,
     output reg  [31:0] rsp_payload_outputs_0     // rd
 );
-    localparam [9:0] DOT4 = 10'd5;
+    localparam [9:0] DOT4Z = 10'd6;
 
     function signed [31:0] product(input signed [7:0] left, input signed [7:0] right);
         product = left * right;
@@ -37,7 +37,7 @@ module int8_dot (
             rsp_payload_outputs_0 <= 32'd0;
         end else if (cmd_ready) begin
             rsp_valid <= cmd_valid;
-            rsp_payload_outputs_0 <= cmd_payload_function_id == DOT4 ? sum : 32'd0;
+            rsp_payload_outputs_0 <= cmd_payload_function_id == DOT4Z ? sum : 32'd0;
         end
     end
 endmodule

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model of the accelerator's instruction: what engines execute, and what its RTL is held against.
 
-``dot4 rd, rs1, rs2`` (custom-3, funct3 5) is the sum of four products of signed bytes. The RTL is
-``platforms/accelerator/int8_dot.v``.
+``dot4z rd, rs1, rs2`` (custom-3, funct3 6) is the sum of four products of signed bytes: dot4 that starts from zero.
+The RTL is ``platforms/accelerator/int8_dot.v``.
 """
 
 from __future__ import annotations
 
-DOT4_FUNCT3 = 5
+DOT4Z_FUNCT3 = 6
 
 
 def lanes(word: int) -> list[int]:
@@ -19,10 +19,10 @@ def lanes(word: int) -> list[int]:
     return [(word >> shift & 0xFF ^ 0x80) - 0x80 for shift in (0, 8, 16, 24)]
 
 
-def dot4(left: int, right: int) -> int:
+def dot4z(left: int, right: int) -> int:
     """The sum of the products of the lanes, as a signed number.
 
-    >>> dot4(0x80808080, 0x80808080), dot4(0x000000ff, 0x00000005)
+    >>> dot4z(0x80808080, 0x80808080), dot4z(0x000000ff, 0x00000005)
     (65536, -5)
     """
     return sum(one * other for one, other in zip(lanes(left), lanes(right), strict=True))

@@ -53,7 +53,7 @@ class SpikeEngine(Engine):
 
     ``vlen`` is the bits of a vector register (128, 256, 512, 1024), 0 is a core without vectors. ``uart`` is
     ``socket`` (on 127.0.0.1, a free port) or ``pty``. Without ``count_opcodes`` the core runs at full speed inside
-    inferences too and `take_counts` returns None. With ``accelerator`` the core has the instruction dot4 (see
+    inferences too and `take_counts` returns None. With ``accelerator`` the core has the instruction dot4z (see
     `springbok.engines.accelerator`), and what it is given is recorded.
 
     The core comes up halted; `start` releases it as a host processor would, by writing 0 to the Control register.
@@ -182,8 +182,12 @@ class SpikeEngine(Engine):
         )
 
     def take_operands(self) -> list[tuple[int, int]]:
-        """Return rs1 and rs2 of each dot4 that was executed since the last call, the first million, and forget them."""
-        return [tuple(pair) for pair in self._request("operands")]
+        """Return rs1 and rs2 of each dot4z that was executed since the last call, the first 65536, and forget them."""
+        return [tuple(pair) for pair in self._request("accelerator_operands")]
+
+    def take_dot4_operands(self) -> list[tuple[int, int, int]]:
+        """Return rs1, rs2 and rd of the dot4 instructions executed since the last call, the first 65536 of them."""
+        return [tuple(operands) for operands in self._request("operands")]
 
     def console(self) -> list[str]:
         return self._request("console")

@@ -31,7 +31,7 @@ from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 from riscv.sim import sim_t
 
-from springbok.engines.accelerator import DOT4_FUNCT3, dot4
+from springbok.engines.accelerator import DOT4Z_FUNCT3, dot4z
 from springbok.engines.chip import (
     CLINT_BASE,
     CONTROL_BASE,
@@ -44,7 +44,8 @@ from springbok.engines.chip import (
 )
 from springbok.engines.devices import CONTROL, Clint, ControlBlock, Interrupt, Pl011, Warnings
 from springbok.engines.devicetree import chip_devicetree
-from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, SYSTEM
+from springbok.engines.dot4 import DOT4_MASK, DOT4_MATCH, dot4
+from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, DOT4_NAME, DOT4Z_NAME, SYSTEM
 from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.windows import Mark, WindowCounter
 
@@ -59,7 +60,8 @@ SHORTEST_SLEEP, LONGEST_SLEEP = 0.001, 0.020
 HALTED_SLEEP = 1.0
 
 PRINT_LIMIT, PRINT_BYTES = 1000, 256
-OPERANDS_LIMIT = 1_000_000
+OPERANDS_LIMIT = 1 << 16
+UNSERIALIZED = ("simprint", DOT4_NAME, DOT4Z_NAME)  # custom-3 that needs no counter: executed once
 PRINT_LEVELS = ("error", "warning", "info", "debug", "noisy")
 
 CSRS = {
@@ -175,10 +177,11 @@ class SpikeMachine:
         self._parent = parent
         self._vlen = vlen
         self._has_accelerator = accelerator
-        self._operands: list[tuple[int, int]] = []
+        self._accelerator_operands: list[tuple[int, int]] = []
 
         self.warnings = Warnings()
         self._prints: list[str] = []
+        self._operands: list[tuple[int, int, int]] = []
         self.uart = Pl011(self.warnings, self._sleep_while_polling)
         self._control_block = ControlBlock(self.warnings, self._start_core)
         self._clint = Clint(self.warnings, self._ticks, self._update_interrupts)
@@ -263,8 +266,9 @@ class SpikeMachine:
                 custom = [
                     _instruction(0x7B | funct3 << 12, 0x707F, function) for funct3, function in enumerate(functions)
                 ]
+                custom.append(_instruction(DOT4_MATCH, DOT4_MASK, machine._dot4))
                 if machine._has_accelerator:
-                    custom.append(_instruction(0x7B | DOT4_FUNCT3 << 12, 0xFE00707F, machine._dot4))
+                    custom.append(_instruction(0x7B | DOT4Z_FUNCT3 << 12, 0xFE00707F, machine._dot4z))
                 return custom + (machine._vector_configuration_instructions() if machine._follows_vectors else [])
 
             def get_csrs(self, core):
@@ -299,7 +303,7 @@ class SpikeMachine:
         if insn.rs1 > 1:
             self.warnings(f"custom-3: xcount of unknown counter {insn.rs1}")
         value = core.get_csr(MCYCLE if insn.rs1 == 1 else MINSTRET) & 0xFFFFFFFF
-        core.state.XPR.write(insn.rd, _register_value(value))
+        core.state.XPR.write(insn.rd, _sign_extended(value))
         return pc + 4
 
     def _hostreq(self, core: processor_t, insn, pc: int) -> int:
@@ -321,10 +325,18 @@ class SpikeMachine:
 
     def _dot4(self, core: processor_t, insn, pc: int) -> int:
         registers = core.state.XPR
-        left, right = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF
+        operands = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF, registers[insn.rd] & 0xFFFFFFFF
         if len(self._operands) < OPERANDS_LIMIT:
-            self._operands.append((left, right))
-        registers.write(insn.rd, _register_value(dot4(left, right)))
+            self._operands.append(operands)
+        registers.write(insn.rd, _sign_extended(dot4(*operands)))
+        return pc + 4
+
+    def _dot4z(self, core: processor_t, insn, pc: int) -> int:
+        registers = core.state.XPR
+        operands = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF
+        if len(self._accelerator_operands) < OPERANDS_LIMIT:
+            self._accelerator_operands.append(operands)
+        registers.write(insn.rd, _sign_extended(dot4z(*operands) & 0xFFFFFFFF))
         return pc + 4
 
     def _vector_configuration_instructions(self) -> list[insn_desc_t]:
@@ -539,9 +551,13 @@ class SpikeMachine:
             ],
         }
 
-    def _do_operands(self) -> list[tuple[int, int]]:
-        operands, self._operands = self._operands, []
-        return operands
+    def _do_operands(self) -> list[tuple[int, int, int]]:
+        taken, self._operands = self._operands, []
+        return taken
+
+    def _do_accelerator_operands(self) -> list[tuple[int, int]]:
+        taken, self._accelerator_operands = self._accelerator_operands, []
+        return taken
 
     def _do_state(self) -> dict:
         """What `SpikeEngine.diagnose` makes a sentence of."""
@@ -585,13 +601,13 @@ class SpikeMachine:
         return content.decode(errors="replace")
 
 
+def _sign_extended(value: int) -> int:
+    """32 bits as Spike keeps them in its registers of 64."""
+    return (value ^ 0x80000000) - 0x80000000 & (1 << 64) - 1
+
+
 def _in_memory(address: int, count: int) -> bool:
     return any(base <= address and address + count <= base + size for base, size in MEMORIES)
-
-
-def _register_value(value: int) -> int:
-    """32 bits as Spike keeps them: sign-extended to 64, and given to it as an unsigned number."""
-    return ((value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000) & 0xFFFFFFFFFFFFFFFF
 
 
 def _times_counted(word: int) -> int:
@@ -602,7 +618,7 @@ def _times_counted(word: int) -> int:
     """
     major, funct3 = word & 0x7F, word >> 12 & 7
     accesses_csr = major == SYSTEM and funct3 != 0
-    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in ("simprint", "dot4")) else 1
+    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in UNSERIALIZED) else 1
 
 
 def _register_device(name: str, device: Pl011 | ControlBlock | Clint, on_tick: Callable[[], None] | None) -> None:
