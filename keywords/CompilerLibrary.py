@@ -26,7 +26,7 @@ class CompilerLibrary:
         """Compiles a model file for the chip, checks the module on this machine and returns it.
 
         | =Argument= | =Meaning= |
-        | path       | Keras ``.h5`` or ``.keras``, or MLIR ``.mlir`` or ``.mlirbc`` |
+        | path       | Keras ``.h5`` or ``.keras``, ``.tflite``, ``.onnx``, MLIR ``.mlir`` or ``.mlirbc``, or a SavedModel |
         | flags      | more flags for ``iree-compile`` |
         | variant    | ``vector`` or ``scalar`` |
         | vlen       | bits of a vector register of the chip; vector code runs on chips of this VLEN only |

@@ -33,7 +33,7 @@ from springbok.vmfb import Vmfb, read_vmfb
 
 DEFAULT_OUTPUT_DIR = Path(__file__).resolve().parents[2] / "build" / "models"
 #: Counts up when what is recorded about a compiled model changes, so that no older cache entry is taken.
-RECORD_VERSION = 1
+RECORD_VERSION = 3
 
 _log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from springbok import process
 from springbok.errors import CompileError
+from springbok.layer_names import readable
 from springbok.vmfb import Vmfb
 
 COMPILER_PACKAGE = "iree-base-compiler"
@@ -149,7 +150,8 @@ def _location_names(location: str, aliases: dict[str, str]) -> list[str]:
         seen.add(part)
         name = re.match(r'"((?:[^"\\]|\\.)*)"(?!:\d)', part)
         if name:
-            names.append(name[1])
+            layer = readable(name[1])
+            names += [layer] if layer else []
         else:
             pending = [aliases.get(alias, "") for alias in re.findall(r"#loc\d*", part)] + pending
     return names
