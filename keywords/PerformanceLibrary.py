@@ -138,7 +138,7 @@ class PerformanceLibrary:
         )
         robot = BuiltIn()
         path = Path(robot.get_variable_value("${OUTPUT DIR}", default=".")) / "metrics.json"
-        metrics.write(path, document)
+        metrics.write(path, metrics.with_rtl_checks(path, document))
         baseline = robot.get_variable_value("${BASELINE}")
         logger.info(report.log_message(document, entry, metrics.read(baseline) if baseline else None), html=True)
         robot.set_suite_metadata("Performance", report.suite_summary(document), top=True)

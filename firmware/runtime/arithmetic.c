@@ -37,8 +37,7 @@ status_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c,
         signed_a = (int32_t)a;
         signed_b = (int32_t)b;
     }
-    if (opcode >= OP_DIV_I64S && opcode <= OP_REM_I64U && b == 0)
-        return status_fail(STATUS_VM_DIVIDE, "division by zero");
+    if (opcode >= OP_DIV_I64S && opcode <= OP_REM_I64U && b == 0) return FAIL(DIVIDE);
     switch (opcode) {
     case OP_ADD_I64: r = a + b; break;
     case OP_SUB_I64: r = a - b; break;

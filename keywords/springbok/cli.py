@@ -137,8 +137,13 @@ def print_summary(results: Path) -> None:
         )
         rows = [header, *(_row(model) for model in document["models"])]
         print()
-        _print_table(rows, left=2)
-        print(f"\nEngine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
+        if document["models"]:
+            _print_table(rows, left=2)
+            print()
+        for check in document.get("rtl", []):
+            verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
+            print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
+        print(f"Engine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
         print(f"Metrics: {_shown(file)}, metrics.csv")
         print(f"Report:  {_shown(results / 'report.html')}, report.md")
     print(f"Log:     {_shown(results / 'log.html')}")
@@ -155,7 +160,12 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench lint``: check style and formatting of Python, Robot and C; with --fix mend what can be mended."""
     del robot_options
     python = [str(ROOT / name) for name in ("bench", "keywords", "models")]
-    c_files = sorted(str(path) for pattern in ("*.c", "*.h") for path in (ROOT / "firmware").rglob(pattern))
+    c_files = sorted(
+        str(path)
+        for folder in ("firmware", "platforms")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".c", ".h", ".cpp")
+    )
     scripts = Path(sys.executable).parent
     fix = options.fix
     commands = [

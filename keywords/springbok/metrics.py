@@ -25,6 +25,9 @@ if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulato
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("metrics.schema.json")
 
+# Documents that this process wrote, by path: what a file held before is another run's.
+_written: dict[Path, dict[str, Any]] = {}
+
 
 def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
     """Return the entry of ``models`` for one compiled model, judged and measured on one data set."""
@@ -120,12 +123,26 @@ def document(
     }
 
 
+def add_rtl_check(path: Path, check: dict, engine: str, engine_version: str) -> None:
+    """Put one more check of RTL into the document of this run; make one where there is none yet."""
+    parts = {"engine": engine, "engine_version": engine_version, "vlen_bits": 0, "link": None, "firmware": None}
+    content = _written.get(path.resolve()) or document(**parts, models=[])
+    write(path, content | {"rtl": [*content.get("rtl", []), check]})
+
+
+def with_rtl_checks(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the checks of RTL that this run has put into the one at ``path``, if there are any."""
+    written = _written.get(path.resolve(), {})
+    return content | ({"rtl": written["rtl"]} if "rtl" in written else {})
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write the document in one step, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path)
+    _written[path.resolve()] = content
 
 
 def read(path: Path) -> dict[str, Any]:

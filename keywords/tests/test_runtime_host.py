@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from springbok import iree
+from springbok.failures import sentence
 from springbok.process import run
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
@@ -117,7 +118,11 @@ def start(program: Path, folder: Path, *arguments: object, vlen: int = 512) -> O
     environment = {"SPRINGBOK_VLEN": str(vlen)}
     done = run([program, *map(str, arguments)], time_limit=60, cwd=folder, environment=environment)
     assert done.exit_code in (0, 1), done.output
-    return Outcome(done.exit_code, done.output.strip())
+    text = done.output.strip()
+    if done.exit_code == 1:
+        name, details = text.split(": ")
+        text = f"{name}: {sentence(bytes.fromhex(details))}"
+    return Outcome(done.exit_code, text)
 
 
 @pytest.fixture
@@ -224,9 +229,7 @@ def test_tensors_of_many_types_and_ranks_pass_unchanged(play, compile_tensors):
 def test_an_input_of_another_size_is_refused(play, matmul, size):
     outcome = play(matmul, bytes(size))
     assert outcome.exit_code == 1
-    assert f"SESSION_INPUT: input size disagrees with the model: {size} bytes of input, the model takes 640" in (
-        outcome.text
-    )
+    assert f"SESSION_INPUT: {size} bytes of input, the model takes 640" in (outcome.text)
 
 
 # ---- What the VM computes
@@ -777,14 +780,14 @@ def test_a_branch_into_the_middle_of_a_block_is_refused(play, matmul):
 
 def test_a_missing_entry_function_is_refused(play, matmul):
     outcome = play(matmul, None, "--entry", "predict")
-    assert 'MODULE_ENTRY: no such entry function: the module has no function "predict"' in outcome.text
+    assert 'MODULE_ENTRY: the module has no function "predict"' in outcome.text
 
 
 @pytest.mark.parametrize(
     ("vlen", "message"),
-    [(128, "VLEN: code built for another vector length: kernels built for VLEN 512, this chip has 128"),
+    [(128, "VLEN: kernels built for VLEN 512, this chip has 128"),
      (1024, "kernels built for VLEN 512, this chip has 1024"),
-     (0, "NO_VECTORS: vector code on a chip without vectors: kernels built with vectors of 512 bits")],
+     (0, "NO_VECTORS: kernels built with vectors of 512 bits")],
 )  # fmt: skip
 def test_kernels_for_another_vector_length_are_refused(play, matmul, vlen, message):
     assert message in play(matmul, vlen=vlen).text
@@ -804,7 +807,7 @@ def test_every_size_of_arena_either_suffices_or_is_refused_as_too_small(play, ma
     assert verdicts == sorted(verdicts), "a larger arena failed where a smaller one sufficed"
     assert True in verdicts
     for outcome in outcomes.values():
-        assert outcome.exit_code == 0 or outcome.text.startswith("OUT_OF_MEMORY: not enough memory: "), outcome.text
+        assert outcome.exit_code == 0 or outcome.text.startswith("OUT_OF_MEMORY: "), outcome.text
 
 
 def test_a_model_that_does_not_fit_is_told_what_it_needs_and_what_there_is(play, matmul):
