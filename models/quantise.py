@@ -8,11 +8,12 @@ the first 100 training samples of the model's data set, or from made-up inputs w
 import sys
 from pathlib import Path
 
-import training  # makes springbok importable, so it comes first
 import keras
-import networks
 import numpy as np
 import tensorflow as tf
+
+import networks
+import training  # makes springbok importable, so it comes first
 from springbok import datasets
 
 DATA = {

@@ -86,7 +86,9 @@ def save(model: keras.Model, path: Path) -> None:
         files = {name: archive.read(name) for name in archive.namelist()}
     config = _without_newer_options(json.loads(files["config.json"]))
     files["config.json"] = json.dumps(config).encode()
-    files["metadata.json"] = json.dumps(json.loads(files["metadata.json"]) | {"date_saved": "2026-01-01@00:00:00"}).encode()
+    files["metadata.json"] = json.dumps(
+        json.loads(files["metadata.json"]) | {"date_saved": "2026-01-01@00:00:00"}
+    ).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
