@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from springbok import iree
+from springbok import iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.tensors import fit
@@ -107,7 +107,10 @@ def check_on_host(
         (folder / "check.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
 
     arrays = [part for array in (*given, *wanted) for part in (array.dtype.str, array.shape, array.tobytes())]
-    key = digest(compiled.mlir.read_bytes(), flags, compiled.compiler_version, tolerance, QUANTISED_STEPS, *arrays)
+    plan = (compiled.plan.transformations, optimizer.VERSION)
+    key = digest(
+        compiled.mlir.read_bytes(), flags, plan, compiled.compiler_version, tolerance, QUANTISED_STEPS, *arrays
+    )
     folder, _ = cache.entry(f"{compiled.source.stem}-check", key, make)
     return HostCheck(**json.loads((folder / "check.json").read_text(encoding="utf-8")))
 
@@ -122,7 +125,7 @@ def _compile_and_run(
 ) -> tuple[list[np.ndarray], str]:
     """The module's outputs on this machine, and a sentence about the cause if they may be wrong."""
     name = compiled.source.name
-    compilation = iree.compile_module(compiled.mlir, flags, module, name)
+    compilation, _ = optimizer.compile_module(compiled.mlir, flags, compiled.plan, module, name)
     cause = f" {WEIGHTS_DEFECT}" if compilation.dropped_weights_in else ""
     declared = read_vmfb(module.read_bytes(), name, with_kernels=False)
     try:

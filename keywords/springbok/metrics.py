@@ -20,6 +20,7 @@ from springbok.performance import exact_mean
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
     from springbok.firmware import Firmware
+    from springbok.optimizer import Change
     from springbok.session import Evaluation
 
 SCHEMA_VERSION = 1
@@ -40,7 +41,17 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "sha256": model.source_sha256,
         "vmfb_bytes": model.vmfb_bytes,
         "vmfb_sha256": model.vmfb_sha256,
-        "compiler": {"version": model.compiler_version, "flags": list(model.flags)},
+        "compiler": {
+            "version": model.compiler_version,
+            "flags": list(model.flags),
+            "optimizer": {
+                "level": model.plan.level,
+                "flag_set": model.plan.flag_set,
+                "transformations": [
+                    {"name": name, **_places(name, model.changes)} for name in model.plan.transformations
+                ],
+            },
+        },
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
         "dataset": {"name": evaluation.dataset.name, "description": evaluation.dataset.description},
         "samples": quality.samples,
@@ -85,6 +96,12 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
             "round_trip_seconds": list(evaluation.wall_clock.round_trip_seconds),
         },
     }
+
+
+def _places(transformation: str, changes: Sequence[Change]) -> dict[str, int]:
+    """At how many places of the model a transformation was applied, and at how many it left it as it was."""
+    applied = [change.applied for change in changes if change.transformation == transformation]
+    return {"applied": applied.count(True), "left": applied.count(False)}
 
 
 def _lanes(lanes: tuple[float, float] | None) -> dict[str, float] | None:
