@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that start, stop and look into the simulated chip."""
 
-from pathlib import Path
-
+import renode_test
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
@@ -54,9 +53,9 @@ class SimulatorLibrary:
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
-        | engine     | ``spike``; ``renode`` under renode-test; ``serial``: a board that runs the firmware already; ``auto`` is Renode under renode-test, else Spike |
+        | engine     | ``auto``: Renode where renode-test runs the suite, else Spike. Or ``renode``, ``spike``, ``serial`` (a board) |
         | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
-        | uart       | ``socket`` (TCP on this machine) or ``pty``; in Renode also ``virtual``: bytes are exchanged in virtual time |
+        | uart       | ``socket`` (TCP on this machine), ``pty``, or in Renode ``virtual``: exchanged in virtual time |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
 
@@ -66,10 +65,10 @@ class SimulatorLibrary:
         | Boot Springbok | vlen=256 | # a narrower chip |
         """
         if engine == "auto":
-            engine = "renode" if _renode_results() else "spike"
+            engine = "renode" if renode_test.results_folder() else "spike"
         options = {"port": port} if engine == "serial" else {}
-        if engine == "renode" and _renode_results():
-            options = {"keyword": _renode_keyword, "results": _renode_results()}
+        if engine == "renode" and renode_test.results_folder():
+            options = {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
         running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart, **options)
         logger.info(f"{running.name} {running.version}: Springbok with VLEN {vlen}, UART at {running.uart_url}")
         return running.uart_url
@@ -188,21 +187,3 @@ class SimulatorLibrary:
         | Should Be Empty | ${lines} | # the firmware set every device up before it used it |
         """
         return session.current.need_engine().console()
-
-
-def _renode_results() -> Path | None:
-    """Where renode-test puts its results; None where no renode-test runs this suite."""
-    robot = BuiltIn()
-    if robot.get_variable_value("${RENODEKEYWORDS}") is None:
-        return None
-    return Path(robot.get_variable_value("${RESULTS_DIRECTORY}", default=".")).resolve()
-
-
-def _renode_keyword(name: str, *arguments: str) -> str:
-    """Run a keyword of Renode's; connect to Renode first where the suite has a setup of its own in place of Renode's."""
-    robot = BuiltIn()
-    try:
-        robot.get_library_instance("Remote")
-    except RuntimeError:
-        robot.run_keyword("Setup")
-    return robot.run_keyword(name, *arguments)

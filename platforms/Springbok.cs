@@ -149,6 +149,13 @@ namespace Antmicro.Renode.Peripherals.CPU
             Bus.WriteBytes(Hex.ToBytes(content), (ulong)address, true);
         }
 
+        // Ends what `machine EnableProfiler` began, as far as it makes the core slow.
+        public void StopProfilingAccesses()
+        {
+            SetHookAtMemoryAccess(null);
+            ClearTranslationCache();
+        }
+
         private static string Custom3(int funct3)
         {
             return new string('-', 17) + Convert.ToString(funct3, 2).PadLeft(3, '0') + "-----1111011";
@@ -793,11 +800,11 @@ namespace Antmicro.Renode.Backends.Terminals
             {
                 if(fromUart.Count >= count || milliseconds <= 0)
                 {
-                    return TakeReceived(count);
+                    return TakeReceived();
                 }
                 wanted = count;
                 arrived.Reset();
-                timeout = machine.LocalTimeSource.EnqueueTimeoutEvent((ulong)milliseconds, () => machine.PauseAndRequestEmulationPause());
+                timeout = machine.LocalTimeSource.EnqueueTimeoutEvent((ulong)milliseconds);
             }
             emulation.StartAll();
             WaitHandle.WaitAny(new WaitHandle[] { timeout.WaitHandle, arrived });
@@ -806,22 +813,20 @@ namespace Antmicro.Renode.Backends.Terminals
             lock(fromUart)
             {
                 wanted = 0;
-                return TakeReceived(count);
+                return TakeReceived();
             }
         }
 
-        private string TakeReceived(int count)
+        private string TakeReceived()
         {
-            var text = new StringBuilder();
-            for(; count > 0 && fromUart.Count > 0; count--)
-            {
-                text.Append(fromUart.Dequeue().ToString("x2"));
-            }
-            return text.ToString();
+            var text = string.Concat(fromUart.Select(value => value.ToString("x2")));
+            fromUart.Clear();
+            return text;
         }
 
         private void TakeFromUart(byte value)
         {
+            bool enough;
             lock(fromUart)
             {
                 if(listener != null && client == null)
@@ -833,12 +838,13 @@ namespace Antmicro.Renode.Backends.Terminals
                 {
                     Monitor.Pulse(fromUart);
                 }
-                else if(wanted > 0 && fromUart.Count >= wanted)
-                {
-                    wanted = 0;
-                    machine.PauseAndRequestEmulationPause(true);
-                    arrived.Set();
-                }
+                enough = listener == null && wanted > 0 && fromUart.Count >= wanted;
+                wanted = enough ? 0 : wanted;
+            }
+            if(enough)
+            {
+                machine.PauseAndRequestEmulationPause(true);
+                arrived.Set();
             }
         }
 

@@ -45,13 +45,18 @@ class WallClock:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A compiled model, judged and measured on one data set."""
+    """A compiled model, judged and measured on one data set.
+
+    ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
+    docs/metrics.md).
+    """
 
     model: CompiledModel
     dataset: Dataset
     quality: Quality
     performance: Performance
     wall_clock: WallClock
+    accesses_over_time: dict | None = None
 
 
 class Session:
@@ -167,6 +172,14 @@ class Session:
         if self._chip is None:
             raise LinkError("The device runs a firmware of 2023, which says nothing of itself and its chip.")
         return self._chip
+
+    def adopt(self, engine: Engine, model: CompiledModel | None = None) -> None:
+        """Go on with a chip that another has started, and with the model that it has loaded already."""
+        self.shut_down()
+        self.engine = engine
+        if model is not None:
+            self.connect()
+            self.model = model
 
     # The model
 
