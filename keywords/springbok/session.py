@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,13 +174,18 @@ class Session:
             raise LinkError("The device runs a firmware of 2023, which says nothing of itself and its chip.")
         return self._chip
 
-    def adopt(self, engine: Engine, model: CompiledModel | None = None) -> None:
-        """Go on with a chip that another has started, and with the model that it has loaded already."""
-        self.shut_down()
-        self.engine = engine
+    def adopt(self, engine: Engine, firmware: Firmware | None, model: CompiledModel | None = None) -> None:
+        """Go on with a chip that runs already, and with the model that it has loaded."""
+        self.engine, self.firmware = engine, firmware
         if model is not None:
             self.connect()
             self.model = model
+
+    def abandon(self) -> None:
+        """Forget a chip whose machine something else has taken away."""
+        with suppress(LinkError):
+            self.disconnect()
+        self.link = self.engine = None
 
     # The model
 

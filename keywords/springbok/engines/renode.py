@@ -122,6 +122,22 @@ class RenodeEngine(Engine):
             self.close()
             raise
 
+    def adopt(self) -> None:
+        """Take up the machine that is in Renode already: give it a line, and count from here on if it counts."""
+        if self._firmware.is_file():
+            self._executable = read_executable(self._firmware, MEMORIES)
+        self._folder = tempfile.TemporaryDirectory(prefix="springbok-renode-")
+        try:
+            self._windows = None
+            if self._counting:
+                self._windows = RecordedWindows(self._vlen)
+                self.execute("sysbus.cpu CountInstructions true")
+            self._open_line()
+            self._run()
+        except BaseException:
+            self.close()
+            raise
+
     def close(self) -> None:
         if self._folder is None:
             return

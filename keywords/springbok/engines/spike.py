@@ -313,6 +313,15 @@ def _end_process(process: subprocess.Popen, channel: socket.socket, output: int,
     os.close(output)
 
 
+def what_is_missing() -> str | None:
+    """Return None where Spike can run, else a sentence that says what is missing."""
+    try:
+        _check_package()
+    except EngineError as error:
+        return str(error)
+    return None
+
+
 def _check_package() -> None:
     """Raise EngineError when Spike's Python package is missing or another version."""
     remedy = (
