@@ -90,7 +90,7 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "opcode_classes": by_class(performance.opcodes),
         "opcodes": performance.opcodes,
-        "accesses_over_time": None,
+        "accesses_over_time": evaluation.accesses_over_time,
         "wall_clock": {
             "upload_seconds": evaluation.wall_clock.upload_seconds,
             "round_trip_seconds": list(evaluation.wall_clock.round_trip_seconds),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +46,18 @@ class WallClock:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A compiled model, judged and measured on one data set."""
+    """A compiled model, judged and measured on one data set.
+
+    ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
+    docs/metrics.md).
+    """
 
     model: CompiledModel
     dataset: Dataset
     quality: Quality
     performance: Performance
     wall_clock: WallClock
+    accesses_over_time: dict | None = None
 
 
 class Session:
@@ -167,6 +173,19 @@ class Session:
         if self._chip is None:
             raise LinkError("The device runs a firmware of 2023, which says nothing of itself and its chip.")
         return self._chip
+
+    def adopt(self, engine: Engine, firmware: Firmware | None, model: CompiledModel | None = None) -> None:
+        """Go on with a chip that runs already, and with the model that it has loaded."""
+        self.engine, self.firmware = engine, firmware
+        if model is not None:
+            self.connect()
+            self.model = model
+
+    def abandon(self) -> None:
+        """Forget a chip whose machine something else has taken away."""
+        with suppress(LinkError):
+            self.disconnect()
+        self.link = self.engine = None
 
     # The model
 
