@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+import renode_test
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
@@ -254,7 +255,7 @@ def _snapshot(evaluation: session.Evaluation) -> dict:
 def _verdict_file() -> VerdictFile:
     robot = BuiltIn()
     return VerdictFile(
-        Path(robot.get_variable_value("${OUTPUT DIR}", default=".")),
+        renode_test.suite_folder(),
         suite=robot.get_variable_value("${SUITE NAME}", default=""),
         test=robot.get_variable_value("${TEST NAME}", default="") or "",
     )

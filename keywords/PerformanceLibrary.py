@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that measure what an inference costs and write it down."""
 
-from pathlib import Path
-
+import renode_test
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
@@ -101,6 +100,8 @@ class PerformanceLibrary:
     def record_metrics(self, evaluation: session.Evaluation) -> None:
         """Adds the evaluation to ``metrics.json`` in Robot's output folder and logs its report: cards, plots, tables.
 
+        Under renode-test the file is in a folder of the suite's name, because suites may run in parallel there.
+
         A second evaluation of the same model, variant and data set replaces the first. All that were recorded
         stand as a table at the top of the log. With a variable ``${BASELINE}``, the path of an earlier
         ``metrics.json``, the cards show the change.
@@ -114,7 +115,7 @@ class PerformanceLibrary:
         platform = evaluation.platform or session.current.platform
         document = metrics.document(**vars(platform), models=list(self._models.values()))
         robot = BuiltIn()
-        path = Path(robot.get_variable_value("${OUTPUT DIR}", default=".")) / "metrics.json"
+        path = renode_test.suite_folder() / "metrics.json"
         metrics.write(path, metrics.with_rtl_checks(path, document))
         baseline = robot.get_variable_value("${BASELINE}")
         logger.info(report.log_message(document, entry, metrics.read(baseline) if baseline else None), html=True)

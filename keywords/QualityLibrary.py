@@ -20,10 +20,10 @@ class QualityLibrary:
 
     @keyword(tags=("quality",))
     def load_data_set(self, name: str, split: str = "test", data: str | None = None) -> datasets.Dataset:
-        """Returns a data set: labelled recordings of an accelerometer (and a gyroscope).
+        """Returns a data set: labelled recordings of an accelerometer (and a gyroscope), or images.
 
         | =Argument= | =Meaning= |
-        | name       | ``basic_motions`` or ``magic_wand`` |
+        | name       | ``basic_motions``, ``magic_wand``, ``watch``, ``mnist`` or ``mnist_colour`` |
         | split      | ``test`` or ``train`` |
         | data       | path of the data set's archive, for ``magic_wand``; by default it is downloaded once |
 
@@ -58,7 +58,8 @@ class QualityLibrary:
         logger.info(
             f"{model.name} ({model.variant}) on {quality.samples} recordings of {dataset.name}:\n"
             f"accuracy {quality.accuracy:.4f} (host {quality.host_accuracy:.4f}), "
-            f"largest difference of an output from the host's {quality.max_abs_error:.3g}\n"
+            f"difference of an output from the host's: at most {quality.max_abs_error:.3g}, "
+            f"mean {quality.mean_abs_error:.3g}\n"
             f"{quality.confusion_table()}"
         )
         return evaluation

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that start, stop and look into the simulated chip."""
 
+import renode_test
 from robot.api import logger
 from robot.api.deco import keyword, library
+from robot.libraries.BuiltIn import BuiltIn
 
 from springbok import session
 
@@ -17,12 +19,30 @@ class SimulatorLibrary:
     | Boot Springbok | engine=spike | vlen=512 |
     | ${info}=       | Get Chip Information  |          |
     | Stop Chip      |              |          |
+
+    Under renode-test, a chip that a suite setup has booted stays for the tests of the suite: Renode's own defaults,
+    which reset the emulation before and after each test, are left out for them. A failed test still leaves Renode's
+    log and snapshot.
     """
+
+    ROBOT_LISTENER_API_VERSION = 3
+
+    def __init__(self) -> None:
+        self.ROBOT_LIBRARY_LISTENER = self
+
+    def _start_test(self, data, result) -> None:
+        del result
+        if session.current.engine is None or session.current.engine.name != "renode":
+            return
+        if data.setup.name == "Reset Emulation":
+            data.setup.config(name="No Operation")
+        if data.teardown.name == "Test Teardown":
+            data.teardown.config(name="Run Keyword If Test Failed", args=["Keep Failed State"])
 
     @keyword(tags=("chip",))
     def boot_springbok(
         self,
-        engine: str = "spike",
+        engine: str = "auto",
         vlen: int = 512,
         uart: str = "socket",
         firmware: str | None = None,
@@ -33,9 +53,9 @@ class SimulatorLibrary:
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
-        | engine     | ``spike``, or ``serial``: a board that runs the firmware already |
+        | engine     | ``auto``: Renode where renode-test runs the suite, else Spike. Or ``renode``, ``spike``, ``serial`` (a board) |
         | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
-        | uart       | ``socket`` (TCP on this machine) or ``pty`` |
+        | uart       | ``socket`` (TCP on this machine), ``pty``, or in Renode ``virtual``: exchanged in virtual time |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
 
@@ -44,7 +64,11 @@ class SimulatorLibrary:
         Example:
         | Boot Springbok | vlen=256 | # a narrower chip |
         """
+        if engine == "auto":
+            engine = "renode" if renode_test.results_folder() else "spike"
         options = {"port": port} if engine == "serial" else {}
+        if engine == "renode" and renode_test.results_folder():
+            options = {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
         running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart, **options)
         logger.info(f"{running.name} {running.version}: Springbok with VLEN {vlen}, UART at {running.uart_url}")
         return running.uart_url
@@ -86,6 +110,17 @@ class SimulatorLibrary:
         | Resume Chip |
         """
         session.current.need_engine().resume()
+
+    @keyword(tags=("chip",))
+    def keep_failed_state(self) -> None:
+        """Saves Renode's log and a snapshot of the emulation, as Renode's own teardown does for a test that failed.
+
+        Example:
+        | [Teardown] | Run Keyword If Test Failed | Keep Failed State |
+        """
+        robot = BuiltIn()
+        robot.run_keyword("Create Snapshot Of Failed Test")
+        robot.run_keyword("Save Test Log")
 
     @keyword(tags=("chip", "getter"))
     def get_uart_url(self) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the networks for which no real data is reachable, with seeded weights: python models/make_seeded.py"""
 
-import training  # makes springbok importable, so it comes first
 import networks
+import training  # makes springbok importable
 
 for name in ("ds_cnn", "autoencoder", "mobilenet_vww"):
     training.make_reproducible(networks.SEED)

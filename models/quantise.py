@@ -6,13 +6,13 @@ the first 100 training samples of the model's data set, or from made-up inputs w
 """
 
 import sys
-from pathlib import Path
 
-import training  # makes springbok importable, so it comes first
 import keras
-import networks
 import numpy as np
 import tensorflow as tf
+
+import networks
+import training
 from springbok import datasets
 
 DATA = {
@@ -34,11 +34,10 @@ def representative_inputs(name: str) -> np.ndarray:
     return datasets.load(DATA[name], "train").inputs[:SAMPLES]
 
 
-def quantise(path: Path, inputs: np.ndarray) -> bytes:
+def quantise(model: keras.Model, inputs: np.ndarray) -> bytes:
     """Return the Keras model as an int8 .tflite."""
-    loaded = keras.models.load_model(path, compile=False)
-    given = keras.Input(loaded.inputs[0].shape[1:], batch_size=1, name="input")
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(given, loaded(given)))
+    given = keras.Input(model.inputs[0].shape[1:], batch_size=1, name="input")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(given, model(given)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([sample.reshape(given.shape)] for sample in inputs)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -46,8 +45,10 @@ def quantise(path: Path, inputs: np.ndarray) -> bytes:
     return converter.convert()
 
 
-for name in sys.argv[1:] or DATA:
-    source = next(path for path in (training.FOLDER / f"{name}.h5", training.FOLDER / f"{name}.keras") if path.exists())
-    target = training.FOLDER / f"{name}_int8.tflite"
-    target.write_bytes(quantise(source, representative_inputs(name)))
-    training.report_file(target)
+if __name__ == "__main__":
+    for name in sys.argv[1:] or DATA:
+        files = (training.FOLDER / f"{name}.h5", training.FOLDER / f"{name}.keras")
+        model = keras.models.load_model(next(path for path in files if path.exists()), compile=False)
+        target = training.FOLDER / f"{name}_int8.tflite"
+        target.write_bytes(quantise(model, representative_inputs(name)))
+        training.report_file(target)

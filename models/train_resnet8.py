@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train models/resnet8.keras on handwritten digits as colour images: python models/train_resnet8.py"""
 
-import training  # makes springbok importable, so it comes first
 import networks
+import training  # makes springbok importable
 from springbok import datasets
 
 train, test = datasets.load("mnist_colour", "train"), datasets.load("mnist_colour", "test")

@@ -3,8 +3,8 @@
 
 import sys
 
-import training  # makes springbok importable, so it comes first
 import networks
+import training  # makes springbok importable
 from springbok import datasets
 
 train, test = datasets.load("watch", "train"), datasets.load("watch", "test")

@@ -73,7 +73,8 @@ def fit(model: keras.Model, inputs: np.ndarray, labels: np.ndarray, *, epochs: i
 def save(model: keras.Model, path: Path) -> None:
     """Write the model without the optimizer's state: the same model gives the same file, whenever it is saved.
 
-    ``path`` ends in ``.h5`` or ``.keras``. Options, all unset, that Keras 3.15 writes and Keras 3.12, the last for Python 3.10, refuses to read are dropped.
+    ``path`` ends in ``.h5`` or ``.keras``. Options, all unset, that Keras 3.15 writes and Keras 3.12, the last for
+    Python 3.10, refuses to read are dropped.
     """
     plain = keras.models.clone_model(model)  # has no optimizer
     plain.set_weights(model.get_weights())
@@ -86,7 +87,8 @@ def save(model: keras.Model, path: Path) -> None:
         files = {name: archive.read(name) for name in archive.namelist()}
     config = _without_newer_options(json.loads(files["config.json"]))
     files["config.json"] = json.dumps(config).encode()
-    files["metadata.json"] = json.dumps(json.loads(files["metadata.json"]) | {"date_saved": "2026-01-01@00:00:00"}).encode()
+    metadata = json.loads(files["metadata.json"]) | {"date_saved": "2026-01-01@00:00:00"}
+    files["metadata.json"] = json.dumps(metadata).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
@@ -104,10 +106,15 @@ def report(path: Path, *splits: Dataset) -> None:
     saved = keras.models.load_model(path, compile=False)
     print(f"{path.name}: {saved.count_params()} parameters")
     for dataset in splits:
-        inputs = dataset.inputs.reshape(len(dataset), *saved.inputs[0].shape[1:])
-        right = int((saved.predict(inputs, verbose=0).argmax(axis=1) == dataset.labels).sum())
-        print(f"{dataset.name}: {right} of {len(dataset)} right, accuracy {right / len(dataset):.4f}")
+        report_accuracy(saved, dataset)
     report_file(path)
+
+
+def report_accuracy(model: keras.Model, dataset: Dataset) -> None:
+    """Print what the model scores."""
+    inputs = dataset.inputs.reshape(len(dataset), *model.inputs[0].shape[1:])
+    right = int((model.predict(inputs, verbose=0).argmax(axis=1) == dataset.labels).sum())
+    print(f"{dataset.name}: {right} of {len(dataset)} right, accuracy {right / len(dataset):.4f}")
 
 
 def report_file(path: Path) -> None:

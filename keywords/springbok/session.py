@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +57,18 @@ class Platform:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A compiled model, judged and measured on one data set."""
+    """A compiled model, judged and measured on one data set.
+
+    ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
+    docs/metrics.md).
+    """
 
     model: CompiledModel
     dataset: Dataset
     quality: Quality
     performance: Performance
     wall_clock: WallClock
+    accesses_over_time: dict | None = None
     platform: Platform | None = None
 
 
@@ -187,6 +193,19 @@ class Session:
             raise LinkError("The device runs a firmware of 2023, which says nothing of itself and its chip.")
         return self._chip
 
+    def adopt(self, engine: Engine, firmware: Firmware | None, model: CompiledModel | None = None) -> None:
+        """Go on with a chip that runs already, and with the model that it has loaded."""
+        self.engine, self.firmware = engine, firmware
+        if model is not None:
+            self.connect()
+            self.model = model
+
+    def abandon(self) -> None:
+        """Forget a chip whose machine something else has taken away."""
+        with suppress(LinkError):
+            self.disconnect()
+        self.link = self.engine = None
+
     # The model
 
     def load_model(self, model: CompiledModel, progress: Callable[[int, int], None] | None = None) -> None:
@@ -219,11 +238,16 @@ class Session:
             raise ModelError("No model is loaded on the device: use 'Load Model' first.")
         return self.model
 
-    def infer(self, *inputs: np.ndarray, timeout: float | None = None) -> list[np.ndarray]:
-        """Run one inference; one array an input of the model, with its shape. Returns one array an output."""
+    def infer(self, *inputs: np.ndarray, timeout: float | None = None, raw: bool = False) -> list[np.ndarray]:
+        """Run one inference; one array an input of the model, with its shape. Returns one array an output.
+
+        To quantised inputs floating-point numbers are real values and integers raw ones; quantised outputs are given
+        as real values, or with ``raw`` as the integers that the model computed.
+        """
         model = self.need_model()
         answer = self.need_link().infer(_payload(model, inputs), **({} if timeout is None else {"timeout": timeout}))
-        return _split_outputs(model, answer)
+        outputs = _split_outputs(model, answer)
+        return outputs if raw else _real(model, outputs)
 
     def evaluate(
         self,
@@ -234,7 +258,8 @@ class Session:
     ) -> Evaluation:
         """Infer the first ``samples`` recordings (default: all) with the loaded model; judge and measure them.
 
-        ``host_outputs`` are the framework's own answers, shape (samples of the data set, classes).
+        ``host_outputs`` are the framework's own answers, shape (samples of the data set, classes). Quantised ones, of
+        device and host, are judged as real values.
         """
         model = self.need_model()
         count = len(dataset.labels) if samples is None else samples
@@ -247,19 +272,19 @@ class Session:
             started = time.monotonic()
             answer, profile = self.need_link().measure(_payload(model, [inputs[number]]))
             round_trips.append(time.monotonic() - started)
-            outputs.append(_split_outputs(model, answer)[0].reshape(-1))
+            outputs.append(_real(model, _split_outputs(model, answer))[0].reshape(-1))
             profiles.append(profile)
             if progress:
                 progress(number + 1, count)
         performance = summarise(profiles, self._take_counts(), self.chip.vlen_bits)
         quality = Quality(
             np.stack(outputs),
-            host_outputs[:count].reshape(count, -1),
+            model.outputs[0].to_real(host_outputs[:count]).reshape(count, -1),
             dataset.labels[:count],
             tuple(dataset.class_names),
         )
         wall_clock = WallClock(self._upload_seconds, tuple(round_trips))
-        return Evaluation(model, dataset, quality, performance, wall_clock, self.platform)
+        return Evaluation(model, dataset, quality, performance, wall_clock, platform=self.platform)
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None
@@ -292,6 +317,10 @@ def _split_outputs(model: CompiledModel, answer: bytes) -> list[np.ndarray]:
         arrays.append(np.frombuffer(content, dtype=np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.shape))
         start += spec.nbytes
     return arrays
+
+
+def _real(model: CompiledModel, outputs: list[np.ndarray]) -> list[np.ndarray]:
+    return [spec.to_real(array) for spec, array in zip(model.outputs, outputs, strict=True)]
 
 
 # The session that the Robot libraries share.

@@ -32,12 +32,15 @@ from springbok.compiler import DEFAULT_OUTPUT_DIR, Target, compile_model, framew
 from springbok.engines.chip import VLENS
 from springbok.errors import BenchError, ReportError
 from springbok.firmware import ROOT, build_firmware
+from springbok.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.progress import progress
 from springbok.session import Session
 
 SCHEMA_VERSION = 1
 FILE_NAME, ROWS_NAME = "sweep.json", "sweep-rows.jsonl"
 TYPES, VARIANTS = ("float32", "int8"), ("vector", "scalar")
+AS_IT_CAME = "as it came"  # the type of a model that is no Keras model: it is not quantised here
+KERAS_SUFFIXES = (".h5", ".keras")
 DEFAULT_VLENS = tuple(vlen for vlen in VLENS if vlen)
 SCALAR_VLEN = 512  # code without vectors is the same for every length
 CALIBRATION_SAMPLES = 100
@@ -62,12 +65,15 @@ class Configuration:
     flags: str = ""
     dataset: str = "basic_motions"
     samples: int | None = None
+    optimize: str = DEFAULT_LEVEL
 
     @property
     def label(self) -> str:
         """Such as ``gestures int8 vector VLEN 512 --flag=1``."""
+        kind = self.type if self.type != AS_IT_CAME else ""
         width = f"VLEN {self.vlen}" if self.variant == "vector" else ""
-        return " ".join(filter(None, (Path(self.model).stem, self.type, self.variant, width, self.flags)))
+        level = f"optimize={self.optimize}" if self.optimize != DEFAULT_LEVEL else ""
+        return " ".join(filter(None, (Path(self.model).stem, kind, self.variant, width, level, self.flags)))
 
 
 def configurations(
@@ -77,11 +83,18 @@ def configurations(
     variants: Sequence[str] = VARIANTS,
     vlens: Sequence[int] = DEFAULT_VLENS,
     flags: Sequence[str] = ("",),
+    optimize: Sequence[str] = (DEFAULT_LEVEL,),
     dataset: str = "basic_motions",
     samples: int | None = None,
 ) -> list[Configuration]:
-    """Every combination, in order; scalar code once for all vector lengths. Raises `SweepError` for what is unknown."""
-    for what, given, known in (("type", types, TYPES), ("variant", variants, VARIANTS), ("VLEN", vlens, VLENS[1:])):
+    """Every combination, in order; scalar code once for all vector lengths, and models that are no Keras models in one
+    type. Raises `SweepError` for what is unknown."""
+    for what, given, known in (
+        ("type", types, TYPES),
+        ("variant", variants, VARIANTS),
+        ("VLEN", vlens, DEFAULT_VLENS),
+        ("optimisation level", optimize, tuple(LEVELS)),
+    ):
         for each in given:
             if each not in known:
                 raise SweepError(f"There is no {what} '{each}' to sweep over; known: {', '.join(map(str, known))}.")
@@ -89,16 +102,22 @@ def configurations(
         if not Path(model).is_file():
             raise SweepError(f"The model file {model} does not exist.")
     found = [
-        Configuration(str(Path(model).resolve()), *rest, dataset, samples)
-        for model, *rest in itertools.product(models, types, variants, vlens, flags)
+        Configuration(str(Path(model).resolve()), *rest, dataset, samples, level)
+        for model, *rest, level in itertools.product(models, types, variants, vlens, flags, optimize)
     ]
-    unique = {
-        configuration if configuration.variant == "vector" else replace(configuration, vlen=SCALAR_VLEN): None
-        for configuration in found
-    }
+    unique = dict.fromkeys(map(_without_idle_choices, found))
     if not unique:
         raise SweepError("Nothing to sweep over: each of models, types, variants, vlens and flags needs a value.")
     return list(unique)
+
+
+def _without_idle_choices(configuration: Configuration) -> Configuration:
+    """The same configuration, with what makes no difference to it at one value."""
+    if configuration.variant == "scalar":
+        configuration = replace(configuration, vlen=SCALAR_VLEN)
+    if Path(configuration.model).suffix not in KERAS_SUFFIXES:
+        configuration = replace(configuration, type=AS_IT_CAME)
+    return configuration
 
 
 # ---- One configuration, in a worker
@@ -124,7 +143,9 @@ def measure(configuration: Configuration, content: bytes, firmware_sha256: str) 
         reference = _accuracy(_source_file(configuration, content), dataset, configuration.samples)
         target = Target.springbok(configuration.variant, configuration.vlen)
         name = Path(configuration.model).stem
-        compiled = compile_model(model, target, name=name, extra_flags=configuration.flags.split())
+        compiled = compile_model(
+            model, target, name=name, extra_flags=configuration.flags.split(), optimize=configuration.optimize
+        )
         host_outputs = framework_outputs(model, dataset.inputs)[0]
         session.boot("spike", vlen=configuration.vlen)
         session.load_model(compiled)
@@ -157,10 +178,8 @@ def _source_file(configuration: Configuration, content: bytes) -> Path:
 def _model_file(configuration: Configuration, content: bytes) -> Path:
     """The model in the number type that is wanted. int8 is made of a Keras model and its training recordings."""
     source = _source_file(configuration, content)
-    if configuration.type == "float32":
+    if configuration.type != "int8":
         return source
-    if source.suffix not in (".h5", ".keras"):
-        raise SweepError(f"{source.name} can't be quantised: int8 is made of Keras models (.h5, .keras).")
     inputs = datasets.load(configuration.dataset, split="train").inputs[:CALIBRATION_SAMPLES]
 
     def make(folder: Path) -> None:
@@ -380,6 +399,9 @@ def add_command(commands: argparse._SubParsersAction, results: Path) -> None:
         metavar="FLAGS",
         help='for iree-compile, as --flags="--a --b"; give it again for more',
     )
+    parser.add_argument(
+        "--optimize", type=_list, default=(DEFAULT_LEVEL,), help=f"of {','.join(LEVELS)} (default: {DEFAULT_LEVEL})"
+    )
     parser.add_argument("--dataset", default="basic_motions", help="what is inferred (default: basic_motions)")
     parser.add_argument("--samples", type=int, help="recordings of each (default: all)")
     parser.add_argument(
@@ -404,6 +426,7 @@ def command(options: argparse.Namespace, robot_options: list[str]) -> int:
         variants=options.variants,
         vlens=options.vlens,
         flags=options.flags or [""],
+        optimize=options.optimize,
         dataset=options.dataset,
         samples=options.samples,
     )

@@ -32,20 +32,30 @@ class VerdictFile:
         """Keep verdicts."""
         content = read(self.folder)
         content["verdicts"] += [{"suite": self.suite, "test": self.test, **asdict(verdict)} for verdict in verdicts]
-        self._write(content)
+        _write(self.folder, content)
 
     def add_update(self, path: Path, changes: Sequence[str]) -> None:
         """Keep that a baseline was written, with what changed in it."""
         content = read(self.folder)
         content["updates"].append({"suite": self.suite, "path": str(path), "changes": list(changes)})
-        self._write(content)
+        _write(self.folder, content)
 
-    def _write(self, content: dict[str, Any]) -> None:
-        path = self.folder / FILE_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    path = folder / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def gather(folder: Path, since: float) -> None:
+    """Put what suites kept in folders of their own below ``folder``, after the time ``since``, into its one file."""
+    parts = [read(path.parent) for path in sorted(folder.glob(f"*/{FILE_NAME}")) if path.stat().st_mtime >= since]
+    if parts:
+        keys = ("verdicts", "updates")
+        whole = {key: [entry for part in parts for entry in part[key]] for key in keys}
+        _write(folder, {"schema": SCHEMA_VERSION, **whole})
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def test_missing_package_says_what_to_install(monkeypatch):
     ],
 )
 def test_broken_package_is_refused(monkeypatch, tmp_path, content, reason):
-    monkeypatch.setattr(datasets, "_package_folder", lambda package: tmp_path)
+    monkeypatch.setattr(datasets, "package_folder", lambda package: tmp_path)
     if content is not None:
         path = tmp_path / "datasets/cached_datasets/UEA/BasicMotions/BasicMotions_TEST.arff"
         path.parent.mkdir(parents=True)

@@ -291,6 +291,15 @@ def test_verdicts_are_kept_in_order_with_their_test(tmp_path, document, before):
     assert "1 not kept" in verdicts.summary(tmp_path)[0]
 
 
+def test_what_suites_kept_beside_each_other_becomes_one(tmp_path, before):
+    for suite in ("One", "Two"):
+        verdicts.VerdictFile(tmp_path / suite, suite).add([gate.judge(before, Limit("module_bytes", 1))])
+    verdicts.gather(tmp_path, 0)
+    assert [each["suite"] for each in verdicts.read(tmp_path)["verdicts"]] == ["One", "Two"]
+    verdicts.gather(tmp_path / "One", 0)
+    assert len(verdicts.read(tmp_path / "One")["verdicts"]) == 1
+
+
 def test_a_file_of_another_form_is_refused(tmp_path):
     (tmp_path / verdicts.FILE_NAME).write_text('{"schema": 7, "verdicts": [], "updates": []}')
     with pytest.raises(verdicts.ReportError, match="gate.json is not of form 1"):

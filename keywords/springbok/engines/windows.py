@@ -119,12 +119,16 @@ class WindowCounter:
         if self._place is not None:
             self._select(self._place)
 
+    def expect(self, place: Hashable, configuration: tuple[int, int]) -> None:
+        """Note that the histogram holds executions of this place and configuration, without the core being there."""
+        self._keys.setdefault(place, set()).add(configuration)
+
     def _select(self, place: Hashable | None) -> None:
         self._place = place
         if place is None:
             self._histogram.select(None)
             return
-        self._keys.setdefault(place, set()).add(self._configuration)
+        self.expect(place, self._configuration)
         self._histogram.select((place, self._configuration))
 
     def mark(self, event: int, value: int, instructions: int) -> None:

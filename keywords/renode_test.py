@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What these libraries need to know of renode-test, and how they reach the Renode that it started."""
+
+from pathlib import Path
+
+from robot.libraries.BuiltIn import BuiltIn
+
+
+def results_folder() -> Path | None:
+    """Where renode-test puts its results; None where no renode-test runs this suite."""
+    robot = BuiltIn()
+    if robot.get_variable_value("${RENODEKEYWORDS}") is None:
+        return None
+    return Path(robot.get_variable_value("${RESULTS_DIRECTORY}", default=".")).resolve()
+
+
+def suite_folder() -> Path:
+    """Where this suite's files go: Robot's output folder; a folder of the suite's own where suites run in parallel."""
+    robot = BuiltIn()
+    results = results_folder()
+    if results is None:
+        return Path(robot.get_variable_value("${OUTPUT DIR}", default="."))
+    return results / str(robot.get_variable_value("${SUITE NAME}", default="suite"))
+
+
+def run_keyword(name: str, *arguments: str) -> str:
+    """Run a keyword of Renode's; connect to Renode first where the suite has a setup of its own in place of Renode's."""
+    robot = BuiltIn()
+    try:
+        robot.get_library_instance("Remote")
+    except RuntimeError:
+        robot.run_keyword("Setup")
+    return robot.run_keyword(name, *arguments)
+
+
+def run_quietly(name: str, *arguments: str) -> str:
+    """The same without a line in the log, for exchanges that are too many to read."""
+    return BuiltIn().get_library_instance("Remote").run_keyword(name.replace(" ", ""), arguments, {})

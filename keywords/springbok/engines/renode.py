@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chip in Renode, driven by Renode's own keywords: for suites that ``renode-test`` runs.
+
+Renode is the process that ``renode-test`` has started; nothing here starts another one. The chip is described by
+``platforms/springbok.repl`` and ``Springbok.cs``, which also counts between the firmware's marks.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from springbok.engines.base import Counts, Engine
+from springbok.engines.chip import MEMORIES, VLENS, check_memory
+from springbok.engines.core_state import describe
+from springbok.engines.elf import Executable, read_executable
+from springbok.engines.windows import WindowCounter
+from springbok.errors import EngineError
+
+PLATFORMS = Path(__file__).resolve().parents[3] / "platforms"
+UARTS = ("socket", "pty", "virtual")
+MEMORY_CHUNK_BYTES = 0x4000
+UART_READY_SECONDS = 10.0
+STATE_SAMPLES = 3
+_UART_ENABLED = 0x301
+
+Keyword = Callable[..., str]
+
+
+class RenodeEngine(Engine):
+    """Springbok in the Renode that runs this suite.
+
+    ``keyword(name, *arguments)`` runs one of Renode's Robot keywords; ``quiet_keyword`` does so without a line in the
+    log, for what is done often. ``uart`` is
+
+    socket   a TCP server inside Renode, on a port that the system chooses: any client, the bad cable too
+    pty      Renode's own pseudo-terminal
+    virtual  bytes are exchanged while virtual time stands still, and it runs only while the client waits for an
+             answer: how loaded this machine is changes nothing for the chip
+
+    ``vlen`` is the bits of a vector register, 0 is a chip without vectors. ``count_opcodes`` counts between marks;
+    ``own_counters`` reads Renode's opcode counters at the marks too, as a second count (`opcode_counters`).
+    """
+
+    name = "renode"
+
+    def __init__(
+        self,
+        firmware: Path,
+        *,
+        keyword: Keyword | None = None,
+        quiet_keyword: Keyword | None = None,
+        vlen: int = 512,
+        uart: str = "socket",
+        count_opcodes: bool = True,
+        own_counters: bool = True,
+    ) -> None:
+        if keyword is None:
+            raise EngineError(
+                "Engine 'renode' works where renode-test runs the suite: renode-test robot/gestures.robot, or "
+                "./bench run --engine renode."
+            )
+        if vlen not in VLENS:
+            raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
+        if uart not in UARTS:
+            raise EngineError(f"There is no UART connection '{uart}': choose one of {', '.join(UARTS)}.")
+        self._firmware = Path(firmware)
+        self._keyword = keyword
+        self._quiet_keyword = quiet_keyword or keyword
+        self._vlen = vlen
+        self._uart = uart
+        self._counting = count_opcodes
+        self._own_counters = own_counters
+        self._executable: Executable | None = None
+        self._folder: tempfile.TemporaryDirectory | None = None
+        self._url: str | None = None
+        self._windows: RecordedWindows | None = None
+        self._version: str | None = None
+        self._paused = False
+
+    @property
+    def version(self) -> str:
+        if self._version is None:
+            found = re.search(r"\d+\.\d+\.\d+", self.execute("version"))
+            self._version = found[0] if found else "unknown"
+        return self._version
+
+    @property
+    def uart_url(self) -> str:
+        if self._url is None:
+            raise EngineError("The chip is not started: it has no UART yet. Call start first.")
+        return self._url
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the chip was started and not closed since."""
+        return self._folder is not None
+
+    def execute(self, command: str, quiet: bool = False) -> str:
+        """Execute a command of Renode's Monitor and return what it prints. Raises EngineError with Renode's reason."""
+        keyword = self._quiet_keyword if quiet else self._keyword
+        try:
+            return str(keyword("Execute Command", command) or "").strip()
+        except Exception as error:  # whatever Robot raises for a keyword that failed
+            raise EngineError(f"Renode refused '{command[:200]}': {error}") from error
+
+    def start(self) -> None:
+        if self._folder is not None:
+            raise EngineError("The chip runs already. Use reset to restart it.")
+        self._executable = read_executable(self._firmware, MEMORIES)
+        self._folder = tempfile.TemporaryDirectory(prefix="springbok-renode-")
+        try:
+            self._build()
+            self._open_line()
+            self._run()
+        except BaseException:
+            self.close()
+            raise
+
+    def adopt(self) -> None:
+        """Take up the machine that is in Renode already: give it a line, and count from here on if it counts."""
+        if self._firmware.is_file():
+            self._executable = read_executable(self._firmware, MEMORIES)
+        self._folder = tempfile.TemporaryDirectory(prefix="springbok-renode-")
+        try:
+            self._windows = None
+            if self._counting:
+                self._windows = RecordedWindows(self._vlen)
+                self.execute("sysbus.cpu CountInstructions true")
+            self._open_line()
+            self._run()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._folder is None:
+            return
+        with suppress(Exception):  # Renode itself may be gone
+            self._keyword("Reset Emulation")
+        self._folder.cleanup()
+        self._folder = self._url = None
+
+    def reset(self) -> None:
+        self._need_machine()
+        self.execute("pause")
+        self.execute("machine Reset")
+        for memory in ("imem", "dmem", "csr_ram"):
+            self.execute(f"sysbus.{memory} ZeroAll")
+        self.execute("runMacro $reset")
+        self._windows = RecordedWindows(self._vlen) if self._counting else None
+        self._run()
+
+    def pause(self) -> None:
+        self._need_machine()
+        self._paused = True
+        self.execute("pause")
+
+    def resume(self) -> None:
+        self._need_machine()
+        self._paused = False
+        self.execute("sysbus.control Resume")
+        if self._uart != "virtual":
+            self.execute("start")
+
+    def read_memory(self, address: int, count: int) -> bytes:
+        check_memory(address, count)
+        end = address + count
+        return b"".join(
+            bytes.fromhex(
+                self.execute(f"sysbus.cpu ReadBytesAsHex {start} {min(MEMORY_CHUNK_BYTES, end - start)}", quiet=True)
+            )
+            for start in range(address, end, MEMORY_CHUNK_BYTES)
+        )
+
+    def write_memory(self, address: int, content: bytes) -> None:
+        check_memory(address, len(content))
+        for offset in range(0, len(content), MEMORY_CHUNK_BYTES):
+            chunk = content[offset : offset + MEMORY_CHUNK_BYTES].hex()
+            self.execute(f'sysbus.cpu WriteHexAsBytes {address + offset} "{chunk}"', quiet=True)
+
+    def counters(self) -> dict[str, int]:
+        executed = int(self.execute("sysbus.cpu ExecutedInstructions"), 0)
+        return {"instructions": executed, "cycles": executed}
+
+    def registers(self) -> dict[str, int]:
+        lines = self.execute("sysbus.cpu DescribeRegisters").split("\n")
+        return {name: int(value) & 0xFFFFFFFF for name, value in (line.split() for line in lines if line.strip())}
+
+    def take_counts(self) -> Counts | None:
+        if self._windows is None:
+            return None
+        self._read_counts()
+        return self._windows.take()
+
+    def opcode_counters(self) -> dict[str, int]:
+        """Executions by opcode in the inferences since this was last asked, by Renode's own counters."""
+        if self._windows is None or not self._own_counters:
+            raise EngineError("Renode's opcode counters are off: boot the chip with them.")
+        self._read_counts()
+        return self._windows.take_opcode_counters()
+
+    def console(self) -> list[str]:
+        lines = [line for line in self.execute("sysbus.cpu Prints").splitlines() if line.strip()]
+        return lines + [line for line in self.execute("sysbus.control Warnings").splitlines() if line.strip()]
+
+    def diagnose(self) -> str:
+        if self._folder is None:
+            return "The chip is not started."
+        try:
+            samples = [self._state() for _ in range(STATE_SAMPLES)]
+        except EngineError as error:
+            return str(error)
+        return describe(samples, self._executable)
+
+    # ---- Inside
+
+    def _build(self) -> None:
+        self._keyword("Reset Emulation")
+        platform = "springbok.repl" if self._vlen else "springbok_scalar.repl"
+        self.execute(f"$bin=@{self._firmware.resolve()}")
+        self.execute(f"$platform=@{PLATFORMS / platform}")
+        self.execute(f"include @{PLATFORMS / 'springbok.resc'}")
+        if self._vlen:
+            self.execute(f"sysbus.cpu VectorRegisterLength {self._vlen}")
+        self._windows = None
+        if self._counting:
+            self._count()
+
+    def _count(self) -> None:
+        self._windows = RecordedWindows(self._vlen)
+        self.execute("sysbus.cpu CountInstructions true")
+        if self._own_counters:
+            self.execute("sysbus.cpu EnableRiscvOpcodesCounting")
+            self.execute("sysbus.cpu CountOpcodes true")
+
+    def _open_line(self) -> None:
+        if self._uart == "pty":
+            path = Path(self._folder.name) / "uart"
+            self.execute(f'emulation CreateUartPtyTerminal "line" "{path}"')
+            self._url = str(path)
+        else:
+            self.execute(f'emulation CreateSpringbokLine "line" {self._uart == "socket"}')
+            self._url = f"socket://127.0.0.1:{int(self.execute('line Port'), 0)}"
+        if self._uart == "virtual":
+            from springbok.engines import protocol_renode
+
+            self._url = protocol_renode.register(self)
+        self.execute("connector Connect sysbus.uart0 line")
+
+    def _run(self) -> None:
+        """Let the core run until it has set its UART up: before, the UART would drop what a client sends."""
+        self._paused = False
+        if self._uart == "virtual":
+            return
+        self._keyword("Start Emulation")
+        limit = time.monotonic() + UART_READY_SECONDS
+        while time.monotonic() < limit:
+            if int(self.execute("sysbus ReadDoubleWord 0x40000030"), 0) & _UART_ENABLED == _UART_ENABLED:
+                return
+            time.sleep(0.02)
+
+    def _need_machine(self) -> None:
+        if self._folder is None:
+            raise EngineError("The chip is not started. Call start first.")
+
+    def _read_counts(self) -> None:
+        path = Path(self._folder.name) / "counts"
+        self.execute(f"sysbus.cpu SaveCounts @{path}")
+        with path.open(encoding="ascii") as lines:
+            self._windows.replay(lines)
+        path.unlink()
+
+    def _state(self) -> dict:
+        control = int(self.execute("sysbus ReadDoubleWord 0x4700000C"), 0)
+        faults = int(self.execute("sysbus ReadDoubleWord 0x47000000"), 0) & 0xC
+        exit_code = self.execute("sysbus.cpu ExitCode")
+        return {
+            "registers": self.registers(),
+            "instructions": self.counters()["instructions"],
+            "paused": self._paused,
+            "host_request": self.execute("sysbus.control IsHostRequested") == "True",
+            "exit_code": int(exit_code, 0) if exit_code else None,
+            "halted": bool(control & 3),
+            "faults": faults,
+        }
+
+
+class RecordedWindows:
+    """Turns what Springbok.cs wrote down between the marks into `Counts`, with the same rules as on Spike.
+
+    >>> windows = RecordedWindows(512)
+    >>> windows.replay(["mark 1 0 100", "word 64 19", "place outside 0 0", "block 64 1 4", "mark 2 0 105"])
+    >>> windows.take().opcodes
+    {'addi': 4}
+    """
+
+    def __init__(self, vlen: int) -> None:
+        self._words: dict[int, int] = {}
+        self._histogram = _RecordedHistogram()
+        self._windows = WindowCounter(self._histogram, self._word_at, lambda word: 1, vlen)
+        self._opcode_counters: Counter[str] = Counter()
+
+    def replay(self, lines: Iterable[str]) -> None:
+        """Take over lines in the form that Springbok.cs describes at ``SaveCounts``."""
+        place = None
+        for line in lines:
+            kind, *values = line.split()
+            if kind == "block":
+                address, length, executions = map(int, values)
+                self._histogram.add(place, address, length, executions)
+            elif kind == "place":
+                where, vl, vtype = values
+                ordinal = WindowCounter.OUTSIDE_DISPATCHES if where == "outside" else int(where)
+                place = (ordinal, (int(vl), int(vtype)))
+                self._windows.expect(*place)
+            elif kind == "word":
+                address, *words = map(int, values)
+                self._words.update((address + 4 * number, word) for number, word in enumerate(words))
+            elif kind == "opcode":
+                self._opcode_counters[values[0]] += int(values[1])
+            elif kind == "mark":
+                self._windows.mark(*map(int, values))
+            else:
+                raise EngineError(f"Renode's counts can't be read: there is a line '{line.strip()[:80]}'.")
+
+    def take(self) -> Counts:
+        """Return the counts of inferences that have ended, and start from zero."""
+        return self._windows.take()
+
+    def take_opcode_counters(self) -> dict[str, int]:
+        """Return what Renode's own counters counted in the same inferences, and start from zero."""
+        counts, self._opcode_counters = self._opcode_counters, Counter()
+        return dict(counts)
+
+    def _word_at(self, address: int) -> int:
+        return self._words.get(address, 0)
+
+
+class _RecordedHistogram:
+    """The histogram that `WindowCounter` asks, filled from a recording instead of by a running core."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple, Counter[int]] = {}
+
+    def select(self, key: object) -> None:
+        """Nothing to do: the recording says where each block belongs."""
+
+    def add(self, key: tuple, address: int, length: int, executions: int) -> None:
+        counts = self._counts.setdefault(key, Counter())
+        for number in range(length):
+            counts[address + 4 * number] += executions
+
+    def drain(self, key: tuple) -> Iterable[tuple[int, int]]:
+        return list(self._counts.pop(key, {}).items())

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lets these keywords run in a Python that is not the project's own: renode-test brings its own.
+
+``./bench`` installs all that the project needs into ``.venv``. Where another Python of the same version runs the
+keywords, what it lacks is taken from there; what it has, Robot Framework above all, goes first.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
+
+
+def make_available(root: Path = ROOT) -> None:
+    """Append the packages of ``.venv`` to the import path. Harmless where nothing is missing.
+
+    Raises ImportError that says what to do when packages are missing and ``.venv`` does not have them for this Python.
+    """
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    installed = root / ".venv" / "lib" / version / "site-packages"
+    if installed.is_dir() and str(installed) not in sys.path:
+        sys.path.append(str(installed))
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"springbok-bench misses the Python packages {', '.join(missing)} in {sys.executable} ({version}). Start "
+            f"{root / 'bench'} run once with this Python version, which installs them into .venv, or install them here: "
+            f"{sys.executable} -m pip install --no-deps -r {root / 'requirements.txt'}"
+        )

@@ -1,0 +1,102 @@
+*** Comments ***
+SPDX-License-Identifier: Apache-2.0
+
+
+*** Settings ***
+Documentation     What Renode alone gives: its own opcode counters as a second count, accesses over virtual time, call
+...               stacks of the guest, a line in virtual time.
+
+Library           OperatingSystem
+Library           ${CURDIR}/../../keywords/RenodeLibrary.py
+Resource          ../resources/bench.resource
+
+Suite Setup       Start Engine
+Suite Teardown    Stop Chip
+
+
+*** Variables ***
+${MODEL FILE}    ${MODELS}/gestures.h5
+
+
+*** Test Cases ***
+Should Count What Renode's Own Counters Count
+    [Template]    Counters Should Agree
+    vector
+    scalar
+
+Should Record Accesses Over Virtual Time
+    ${model}=    Compile Model    ${MODEL FILE}
+    ${evaluation}=    Evaluate Model    ${model}    ${RECORDINGS}    samples=2
+    ${evaluation}=    Record Accesses Over Time    ${evaluation}
+    Record Metrics    ${evaluation}
+    ${accesses}=    Set Variable    ${evaluation.accesses_over_time}[accesses]
+    # The recording has 2400 bytes and came in one frame; its bytes are read from the data register, one by one.
+    Should Be True    sum($accesses["uart0 reads"]) > 2400
+    Should Be True    sum($accesses["memory reads"]) > sum($accesses["memory writes"]) > 10000
+
+Should Save Call Stacks Of The Guest
+    ${model}=    Compile Model    ${MODEL FILE}
+    Load Model    ${model}
+    ${files}=    Save Guest Profile    ${RECORDINGS.inputs[0:1]}    name=gestures
+    ${stacks}=    Get File    ${files}[stacks]
+    Should Contain    ${stacks}    main
+    File Should Not Be Empty    ${files}[perfetto]
+
+Should Answer The Same In Virtual Time, To The Instruction
+    ${model}=    Compile Model    ${MODEL FILE}
+    ${over socket}=    Evaluate Model    ${model}    ${RECORDINGS}    samples=3
+    Boot Springbok    engine=renode    uart=virtual
+    ${first}=    Evaluate Model    ${model}    ${RECORDINGS}    samples=3
+    ${instructions}=    Get Chip Counters
+    Outputs Should Be The Same    ${first}    ${over socket}
+    Instruction Counts Should Be Equal    ${first}    ${over socket}
+    Reset Chip
+    ${second}=    Evaluate Model    ${model}    ${RECORDINGS}    samples=3
+    ${instructions again}=    Get Chip Counters
+    Should Be Equal    ${instructions again}    ${instructions}
+    [Teardown]    Start Engine
+
+Should Answer Over A Pseudo-Terminal
+    ${model}=    Compile Model    ${MODEL FILE}
+    Load Model    ${model}
+    ${over socket}=    Infer    ${RECORDINGS.inputs[0:1]}
+    Boot Springbok    engine=renode    uart=pty
+    Load Model    ${model}
+    ${over pty}=    Infer    ${RECORDINGS.inputs[0:1]}
+    Should Be Equal    ${over pty[0].tobytes()}    ${over socket[0].tobytes()}
+    [Teardown]    Start Engine
+
+Should Come Up As At Power-On After A Reset
+    Write Memory    0x34F00000    ${{b"left over"}}
+    Reset Chip
+    ${content}=    Read Memory    0x34F00000    9
+    Should Be Equal    ${content}    ${{bytes(9)}}
+    ${chip}=    Get Chip Information
+    Should Be Equal As Strings    ${chip}[model_state]    0
+
+Should Say What The Core Does
+    Get Chip Information
+    Pause Chip
+    ${state}=    Describe Chip State
+    Should Start With    ${state}    The core is paused at pc
+    Resume Chip
+
+
+*** Keywords ***
+Start Engine
+    [Documentation]    Boots the usual chip, or skips where no renode-test runs this suite.
+    Skip If    $RENODEKEYWORDS is None    These tests need Renode: renode-test robot/renode/engine.robot
+    Boot Springbok    engine=renode
+    ${recordings}=    Load Data Set    basic_motions
+    Set Suite Variable    ${RECORDINGS}    ${recordings}
+
+Counters Should Agree
+    [Documentation]    Blocks, Renode's counters and the core's own counter tell the same.
+    [Arguments]    ${variant}
+    ${model}=    Compile Model    ${MODEL FILE}    variant=${variant}
+    Renodes Own Counters Should Agree    ${model}    ${RECORDINGS}
+
+Outputs Should Be The Same
+    [Documentation]    Byte for byte.
+    [Arguments]    ${one}    ${other}
+    Should Be Equal    ${one.quality.outputs.tobytes()}    ${other.quality.outputs.tobytes()}
