@@ -58,7 +58,7 @@ status_t status_fail_list(uint32_t reason, va_list words);
 status_t status_append(status_t status, uint32_t reason, ...);
 
 // Adds a text, a name for example, that the sentence of the last failure has a place for. Returns `status`.
-status_t status_quote(status_t status, span_t text);
+status_t status_quote(span_t text, status_t status);
 
 // The last error's details; their length is 0 when there was none since status_clear().
 span_t status_details(void);
