@@ -40,6 +40,8 @@ static inline status_t status_not_ok(status_t status) {
     return status;
 }
 
+#define NO_INDEX UINT32_MAX // of what a sentence speaks of, where that is no array
+
 // A failure and its words, as the functions below take them: the number, with the count of words above it.
 // Each word has 32 bits; one of 64 is written WORDS(value) and counts twice.
 #define REASON(name, ...) FAILURE_##name | REASON_COUNT(__VA_ARGS__) << 8, ##__VA_ARGS__

@@ -61,7 +61,7 @@ static status_t check_input(const io_spec_t *spec, uint32_t i, uint32_t element_
 
 static status_t check_outputs(const io_spec_t *spec) {
     uint32_t bytes = spec->output_size_bytes;
-    RETURN_IF_ERROR(check_range(spec->num_output, IOSPEC_OUTPUTS, PHRASE_NUM_OUTPUT, 0));
+    RETURN_IF_ERROR(check_range(spec->num_output, IOSPEC_OUTPUTS, PHRASE_NUM_OUTPUT, NO_INDEX));
     if (bytes == 0 || bytes > 8 || (bytes & (bytes - 1)) != 0) return FAIL(OUTPUT_ELEMENT, bytes);
     for (uint32_t i = 0; i < spec->num_output; i++)
         RETURN_IF_ERROR(check_range(spec->output_length[i], UINT32_MAX / bytes, PHRASE_OUTPUT_LENGTH, i));
@@ -70,7 +70,7 @@ static status_t check_outputs(const io_spec_t *spec) {
 
 status_t iospec_check(const io_spec_t *spec) {
     uint32_t dtype = find_dtype(spec);
-    RETURN_IF_ERROR(check_range(spec->num_input, IOSPEC_INPUTS, PHRASE_NUM_INPUT, 0));
+    RETURN_IF_ERROR(check_range(spec->num_input, IOSPEC_INPUTS, PHRASE_NUM_INPUT, NO_INDEX));
     if (dtype == DTYPE_COUNT) return status_quote(bounded_text(spec->dtype, sizeof spec->dtype), FAIL(DTYPE));
     RETURN_IF_ERROR(check_text(spec->entry_func, PHRASE_ENTRY_FUNC));
     RETURN_IF_ERROR(check_text(spec->model_name, PHRASE_MODEL_NAME));
