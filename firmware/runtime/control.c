@@ -188,5 +188,5 @@ const uint8_t *run_return(interpreter_t *interpreter, const uint8_t *p, object_t
 
 status_t fail_instruction(uint32_t code, const uint8_t *text) {
     span_t span = {.data = text + 2, .length = read_u16(text)};
-    return status_quote(FAIL(MODEL_FAILED, code), span);
+    return status_quote(span, FAIL(MODEL_FAILED, code));
 }

@@ -50,8 +50,8 @@ status_t library_dispatch(const library_t *library, const export_t *entry, uint3
     profile->instructions += platform_instructions_low() - instructions;
     platform_mark(MARK_DISPATCH_END, number);
     if (result == 0) return STATUS_OK;
-    return status_quote(FAIL(KERNEL_RESULT, result, workgroup.x, workgroup.y, workgroup.z),
-                        span_of(entry->name));
+    return status_quote(span_of(entry->name),
+                        FAIL(KERNEL_RESULT, result, workgroup.x, workgroup.y, workgroup.z));
 }
 
 #else
@@ -134,6 +134,12 @@ static NOINLINE void release_bindings(const call_t *call) {
     }
 }
 
+static NOINLINE status_t wrong_operands(const export_t *entry, uint32_t constants, uint32_t bindings) {
+    const dispatch_state_t *state = &entry->state;
+    return status_quote(span_of(entry->name), FAIL(DISPATCH_OPERANDS, constants, bindings,
+                                                   state->constant_count, state->binding_count));
+}
+
 // Operand 1 and the segments of a dispatch, against the export that it names.
 static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal,
                             export_t **entry) {
@@ -145,9 +151,7 @@ static status_t find_export(const call_t *call, const library_t *library, uint32
     const dispatch_state_t *state = &(*entry)->state;
     uint32_t constants = call->segments[SEGMENT_CONSTANTS], bindings = call->segments[SEGMENT_BINDINGS];
     if (constants != state->constant_count || bindings != state->binding_count)
-        return status_quote(
-            FAIL(DISPATCH_OPERANDS, constants, bindings, state->constant_count, state->binding_count),
-            span_of((*entry)->name));
+        return wrong_operands(*entry, constants, bindings);
     return STATUS_OK;
 }
 

@@ -183,7 +183,7 @@ static status_t check_arch(span_t list) {
         if (bits != 0) continue;
         while (i < sizeof known / sizeof *known && !span_equals(name, known[i]))
             i++;
-        if (i == sizeof known / sizeof *known) return status_quote(FAIL(KERNELS_EXTENSION), name);
+        if (i == sizeof known / sizeof *known) return status_quote(name, FAIL(KERNELS_EXTENSION));
         vectors |= i < 2;
     }
     if (!vectors || built_for == vlen) return STATUS_OK;
@@ -348,5 +348,5 @@ status_t executable_find(const executable_t *executable, span_t name, uint16_t *
         *ordinal = (uint16_t)i;
         return STATUS_OK;
     }
-    return status_quote(FAIL(EXPORT_NAME), name);
+    return status_quote(name, FAIL(EXPORT_NAME));
 }

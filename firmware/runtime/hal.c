@@ -118,7 +118,7 @@ static NOINLINE status_t shape_mismatch(const call_t *call, phrase_t what, uint3
     buffer_t *message;
     RETURN_IF_ERROR(get_buffer(call, 1, &message));
     span_t name = {.data = message->data, .length = message->length};
-    return status_quote(FAIL(TENSOR_MISMATCH, what, got, expected), name);
+    return status_quote(name, FAIL(TENSOR_MISMATCH, what, got, expected));
 }
 
 static status_t buffer_view_assert(call_t *call) {

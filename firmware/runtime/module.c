@@ -67,12 +67,17 @@ static bool span_starts_with(span_t span, const char *text) {
 }
 
 static uint8_t type_of_name(span_t name) {
-    if (span_equals(name, "!hal.buffer") || span_equals(name, "!vm.buffer")) return OBJECT_BUFFER;
-    if (span_equals(name, "!hal.buffer_view")) return OBJECT_VIEW;
-    if (span_equals(name, "!hal.executable")) return OBJECT_EXECUTABLE;
-    if (span_starts_with(name, "!vm.list<")) return OBJECT_LIST;
-    if (span_equals(name, "!vm.opaque") || span_equals(name, "!vm.ref<?>")) return TYPE_ANY;
-    return 0;
+    static const struct {
+        char name[17];
+        uint8_t type;
+    } types[] = {
+        {"!hal.buffer", OBJECT_BUFFER},    {"!vm.buffer", OBJECT_BUFFER},
+        {"!hal.buffer_view", OBJECT_VIEW}, {"!hal.executable", OBJECT_EXECUTABLE},
+        {"!vm.opaque", TYPE_ANY},          {"!vm.ref<?>", TYPE_ANY},
+    };
+    for (uint32_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (span_equals(name, types[i].name)) return types[i].type;
+    return span_starts_with(name, "!vm.list<") ? OBJECT_LIST : 0;
 }
 
 static status_t check_limit(uint32_t count, phrase_t what) {
@@ -102,8 +107,8 @@ static status_t check_dependencies(archive_t *archive, table_t root) {
         uint32_t version = archive_u32(archive, dependency, DEPENDENCY_VERSION, 0);
         RETURN_IF_ERROR(archive_check(archive));
         int provided = hal_module_version(name);
-        if (provided < 0) return status_quote(FAIL(MODULE_NEEDED), name);
-        if (version > (uint32_t)provided) return status_quote(FAIL(MODULE_VERSION, version, provided), name);
+        if (provided < 0) return status_quote(name, FAIL(MODULE_NEEDED));
+        if (version > (uint32_t)provided) return status_quote(name, FAIL(MODULE_VERSION, version, provided));
     }
     return archive_check(archive);
 }
@@ -117,9 +122,9 @@ static status_t load_import(module_t *module, table_t table, uint32_t index) {
     RETURN_IF_ERROR(archive_check(archive));
     const import_t *import = hal_find_import(name);
     if (import == NULL && (flags & IMPORT_OPTIONAL) == 0)
-        return status_quote(FAIL(IMPORT_MISSING, index), name);
+        return status_quote(name, FAIL(IMPORT_MISSING, index));
     if (import != NULL && !span_equals(convention, import->convention))
-        return status_quote(status_quote(FAIL(IMPORT_DECLARATION, index), name), span_of(import->convention));
+        return status_quote(span_of(import->convention), status_quote(name, FAIL(IMPORT_DECLARATION, index)));
     module->imports[index] = import;
     return STATUS_OK;
 }
@@ -308,7 +313,7 @@ uint32_t module_find_export(module_t *module, const char *name) {
 status_t module_find_entry(module_t *module, const char *name, uint32_t *ordinal) {
     *ordinal = module_find_export(module, name != NULL ? name : "main");
     if (*ordinal != UINT32_MAX) return STATUS_OK;
-    if (name != NULL) return status_quote(FAIL(ENTRY_MISSING), span_of(name));
+    if (name != NULL) return status_quote(span_of(name), FAIL(ENTRY_MISSING));
     uint32_t found = 0;
     for (uint32_t i = 0; i < module->exports.count; i++) {
         uint32_t candidate;

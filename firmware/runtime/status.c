@@ -6,8 +6,28 @@
 static uint8_t details[DETAILS_BYTES];
 static uint32_t details_length;
 
-static const uint16_t failure_codes[] = {
-#define FAILURE(name, number, status, sentence) [number] = STATUS_##status,
+// Codes and their names, one after the other, each with its zero: smaller than an array of pointers.
+static const uint16_t codes[] = {
+#define X(name, value, text) value,
+#include "status.def"
+#undef X
+};
+
+static const char names[] =
+#define X(name, value, text) #name "\0"
+#include "status.def"
+#undef X
+    ;
+
+enum {
+#define X(name, value, text) INDEX_##name,
+#include "status.def"
+#undef X
+};
+
+// For each failure the place of its status in `codes`.
+static const uint8_t failure_codes[] = {
+#define FAILURE(name, number, status, sentence) [number] = INDEX_##status,
 #define PHRASE(name, number, words)
 #include "failures.def"
 };
@@ -34,7 +54,7 @@ static void add_failure(uint32_t reason, va_list words) {
 status_t status_fail_list(uint32_t reason, va_list words) {
     details_length = 0;
     add_failure(reason, words);
-    return failure_codes[reason & 0xff];
+    return codes[failure_codes[reason & 0xff]];
 }
 
 status_t status_fail(uint32_t reason, ...) {
@@ -53,7 +73,7 @@ status_t status_append(status_t status, uint32_t reason, ...) {
     return status;
 }
 
-status_t status_quote(status_t status, span_t text) {
+status_t status_quote(span_t text, status_t status) {
     uint32_t count = text.length < TEXT_BYTES ? text.length : TEXT_BYTES;
     uint8_t *to = add_record(DETAILS_TEXT, count, count);
     if (to != NULL && count != 0) memcpy(to, text.data, count);
@@ -67,18 +87,6 @@ span_t status_details(void) {
 void status_clear(void) {
     details_length = 0;
 }
-
-static const char names[] =
-#define X(name, value, text) #name "\0"
-#include "status.def"
-#undef X
-    ;
-
-static const uint16_t codes[] = {
-#define X(name, value, text) value,
-#include "status.def"
-#undef X
-};
 
 const char *status_name(status_t code) {
     const char *name = names;

@@ -40,6 +40,8 @@ static inline status_t status_not_ok(status_t status) {
     return status;
 }
 
+#define NO_INDEX UINT32_MAX // of what a sentence speaks of, where that is no array
+
 // A failure and its words, as the functions below take them: the number, with the count of words above it.
 // Each word has 32 bits; one of 64 is written WORDS(value) and counts twice.
 #define REASON(name, ...) FAILURE_##name | REASON_COUNT(__VA_ARGS__) << 8, ##__VA_ARGS__
@@ -58,7 +60,7 @@ status_t status_fail_list(uint32_t reason, va_list words);
 status_t status_append(status_t status, uint32_t reason, ...);
 
 // Adds a text, a name for example, that the sentence of the last failure has a place for. Returns `status`.
-status_t status_quote(status_t status, span_t text);
+status_t status_quote(span_t text, status_t status);
 
 // The last error's details; their length is 0 when there was none since status_clear().
 span_t status_details(void);

@@ -237,7 +237,7 @@ static void check_import_call(verifier_t *v) {
     const char *results = kinds + length_until(kinds, '_') + 1;
     check_values(v, &v->results, results, *results == 'v' ? 0 : text_length(results), PHRASE_RESULTS);
     if (v->status != STATUS_OK)
-        status_quote(status_append(v->status, REASON(CALLING)), span_of(import->name));
+        status_quote(span_of(import->name), status_append(v->status, REASON(CALLING)));
 }
 
 static void check_call(verifier_t *v) {

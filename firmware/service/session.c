@@ -64,7 +64,7 @@ static struct {
     runtime_t runtime;
     model_state_t state;
     bool has_iospec;
-    iospec_t iospec;
+    io_spec_t iospec;
     uint8_t *arena; // model image, then the runtime's memory
     size_t arena_bytes;
     size_t image_bytes; // rounded up to ALIGNMENT
@@ -116,7 +116,8 @@ static void drop_model(void) {
 
 static status_t on_iospec(reply_t *reply) {
     (void)reply;
-    RETURN_IF_ERROR(iospec_parse(&session.request.io_spec, &session.iospec));
+    RETURN_IF_ERROR(iospec_check(&session.request.io_spec));
+    session.iospec = session.request.io_spec;
     session.has_iospec = true;
     drop_model();
     return STATUS_OK;
@@ -125,7 +126,7 @@ static status_t on_iospec(reply_t *reply) {
 // The entry function's own name: clients write "module.main" as well as "main".
 static const char *entry_name(void) {
     if (!session.has_iospec) return NULL;
-    const char *name = session.iospec.entry;
+    const char *name = session.iospec.entry_func;
     for (const char *c = name; *c != 0; c++)
         if (*c == '.') name = c + 1;
     return *name != 0 ? name : NULL;
@@ -133,7 +134,7 @@ static const char *entry_name(void) {
 
 static status_t check_model(void) {
     const signature_t *signature = runtime_signature(&session.runtime);
-    if (session.has_iospec) RETURN_IF_ERROR(iospec_check(&session.iospec, signature));
+    if (session.has_iospec) RETURN_IF_ERROR(iospec_compare(&session.iospec, signature));
     if (signature->input_bytes > INPUT_CAPACITY || signature->output_bytes > OUTPUT_CAPACITY)
         return FAIL(TENSORS_SIZE, signature->input_bytes, signature->output_bytes, INPUT_CAPACITY,
                     OUTPUT_CAPACITY);

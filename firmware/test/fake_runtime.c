@@ -39,7 +39,7 @@ status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t
     if (at > end || memcmp(image, "FAKE", 4) != 0) return FAIL(IDENTIFIER);
     const char *name = (const char *)image + 4;
     if (entry != NULL && !span_equals((span_t){image + 4, text_length(name)}, entry))
-        return status_quote(FAIL(ENTRY_MISSING), span_of(entry));
+        return status_quote(span_of(entry), FAIL(ENTRY_MISSING));
     memset(arena, 0xA5, arena_bytes); // whatever the service keeps there would be lost
     signature.input_count = at[-2];
     signature.output_count = at[-1];
@@ -91,7 +91,7 @@ static void misbehave(uint8_t how) {
 
 status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
                         size_t output_capacity, size_t *output_bytes) {
-    if (input[0] == 0xEE) return status_quote(FAIL(MODEL_FAILED, 1u), span_of("asked to fail"));
+    if (input[0] == 0xEE) return status_quote(span_of("asked to fail"), FAIL(MODEL_FAILED, 1u));
     if (input[0] == 0xEF) {
         runtime_unload(runtime);
         return FAIL(INPUT_RETAINED, 0u);

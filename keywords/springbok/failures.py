@@ -23,6 +23,7 @@ FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 
 _TEXT = 0  # a record of DETAILS_TEXT
 _MOST_WORDS = 7
+_NO_INDEX = 0xFFFFFFFF
 _ROW = r'^{}\((\w+),\s*(\d+),\s*(?:\w+,\s*)?"((?:[^"\\]|\\.)*)"\)'
 _OBJECTS = {1: "buffer", 2: "buffer view", 3: "executable", 4: "list"}
 _STATES = {
@@ -128,6 +129,7 @@ _CONVERSIONS: dict[str, Callable[[int], str]] = {
     "x": lambda word: f"{word:x}",
     "P": _named(_phrases, "phrase"),
     "M": _named(_messages, "message type"),
+    "I": lambda word: "" if word == _NO_INDEX else f"[{word}]",
     "T": lambda word: _OBJECTS.get(word, "unknown object"),
     "S": _named(lambda: _STATES, "state"),
     "C": lambda word: f"{word} ({_CAUSES.get(word, 'unexpected cause')})",

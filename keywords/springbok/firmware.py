@@ -65,13 +65,14 @@ COMPILE = (
 # Code that no inference spends its time in is kept small. It is still -O2, but it is linked as a whole (lto), so that
 # equal pieces of code become one wherever they stand, and functions keep registers with port/save_restore.S, which a
 # call in the place of a return would prevent.
-SMALL = (TARGET[2] + "+save_restore", "-fno-optimize-sibling-calls", "-flto")
+SMALL = (TARGET[2] + "+save_restore", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
 FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch", "memory"))
 # The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
 LINK = (
     *("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT),
     *("--lto-O2", "-mllvm", "-enable-machine-outliner=always", "-mllvm", "-inline-threshold=-50"),
-    *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=2"),
+    *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=2", "-mllvm", "-split-spill-mode=size"),
+    *("-mllvm", "-disable-block-placement", "-mllvm", "-enable-misched=false"),  # so that more pieces are equal
 )
 
 COMPILER_TIMEOUT_S = 300

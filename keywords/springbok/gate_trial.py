@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok import baseline, datasets, gate, metrics, rtl_check
+from springbok import baseline, datasets, gate, metrics, rtl
 from springbok.compiler import Target, compile_model, framework_outputs
-from springbok.errors import BenchError
+from springbok.errors import BenchError, RtlError, RtlToolNeeded
 from springbok.firmware import ROOT, build_firmware
 from springbok.optimizer import DEFAULT_LEVEL, Plan, plan_for
 from springbok.session import Session
@@ -287,7 +287,15 @@ def _output_cut_short(bench: Bench) -> str:
 
 
 def _rtl_bit_flipped(bench: Bench) -> str:
-    return rtl_check.planted_complaint(bench.folder, bench.random)
+    flipped = f"(result + x * y) ^ 32'h{1 << bench.random.randrange(32):08x}"
+    unit = rtl.plant_fault(bench.folder / "rtl", "result + x * y", flipped)
+    try:
+        rtl.check({rtl.RECORDED: rtl.record_layer(1).operands}, unit)
+    except RtlToolNeeded:
+        raise
+    except RtlError as error:
+        return str(error)
+    return ""
 
 
 PLANTS = (
@@ -313,7 +321,7 @@ PLANTS = (
     Plant("firmware: allocations larger", _allocations_larger, ("memory peak", "firmware: its")),
     Plant("firmware: larger by a table", _firmware_larger, ("firmware (code and constants)", ".rodata: +512")),
     Plant("firmware: an output cut short", _output_cut_short, ("digest of all outputs", "firmware: its")),
-    Plant("an RTL bit flipped", _rtl_bit_flipped, ("first mismatch", "rs1", "rs2")),
+    Plant("an RTL bit flipped", _rtl_bit_flipped, ("First mismatch", "rs1", "rs2")),
 )
 
 
@@ -366,7 +374,7 @@ def run_trial(
 def _try(bench: Bench, plant: Plant, result: Result, say: Callable[[str], None]) -> None:
     try:
         message = plant.spoil(bench)
-    except rtl_check.VerilatorMissing as error:
+    except RtlToolNeeded as error:
         result.skipped[plant.name] = str(error)
         say(f"skipped  {plant.name}: {error}")
         return

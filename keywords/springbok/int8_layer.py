@@ -2,7 +2,7 @@
 """A dense int8 layer of a real model with real inputs: what an accelerator's instruction is tried on.
 
 TensorFlow Lite runs test recordings through the quantised model and tells what went into the layer and what came out. A
-process of its own, as `springbok.keras_worker` is, and for the same reasons; its answer is cached.
+process of its own, as `springbok.importers.worker` is, and for the same reasons; its answer is cached.
 
 Example::
 
@@ -85,7 +85,7 @@ def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, ca
 
 def main(model: str, dataset: str, samples: str, output: str) -> None:
     """Writes the layer to ``output``, an .npz file with the fields of `Int8Layer`."""
-    from springbok import keras_worker  # noqa: F401 - sets TensorFlow's environment before it is imported
+    from springbok.importers import worker  # noqa: F401 - sets TensorFlow's environment before it is imported
 
     import tensorflow as tf  # isort: skip
 

@@ -2,13 +2,12 @@
 """Quantises a Keras model to int8, in a process of its own: ``python -m springbok.quantise_worker MODEL NPZ OUTPUT``.
 
 TensorFlow Lite's quantiser takes the ranges of the values from ``inputs`` in NPZ (samples first). Inputs and outputs
-of the model stay float32, everything inside is int8. The result is TOSA, as ``.mlirbc``.
+of the model stay float32, everything inside is int8. OUTPUT is a ``.tflite`` file.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,10 @@ import numpy as np
 
 def quantise(model: Path, inputs: np.ndarray, output: Path) -> None:
     """Write the quantised model to ``output``."""
-    from springbok import keras_worker  # noqa: F401 - sets TensorFlow's environment before it is imported
+    from springbok.importers import worker  # noqa: F401 - sets TensorFlow's environment before it is imported
 
     import keras  # isort: skip
     import tensorflow as tf
-    import tosa_converter_for_tflite as tosa
 
     loaded = keras.models.load_model(model, compile=False)
     given = keras.Input(loaded.inputs[0].shape[1:], batch_size=1, name="input")
@@ -28,10 +26,7 @@ def quantise(model: Path, inputs: np.ndarray, output: Path) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([sample.reshape(given.shape)] for sample in inputs)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with tempfile.TemporaryDirectory() as folder:
-        tflite = Path(folder) / f"{model.stem}.tflite"
-        tflite.write_bytes(converter.convert())
-        tosa.tflite_flatbuffer_to_tosa_mlir(str(tflite), str(output))
+    output.write_bytes(converter.convert())
 
 
 if __name__ == "__main__":

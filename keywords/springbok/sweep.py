@@ -185,7 +185,7 @@ def _model_file(configuration: Configuration, content: bytes) -> Path:
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="quantise-") as given:
             np.savez(Path(given) / "inputs.npz", inputs=inputs)
-            output = folder / f"{source.stem}.mlirbc"
+            output = folder / f"{source.stem}.tflite"
             command = [sys.executable, "-m", "springbok.quantise_worker", source, Path(given) / "inputs.npz", output]
             done = process.run(command, cwd=_QUANTISER.parents[1])
             if not output.is_file():
@@ -194,7 +194,7 @@ def _model_file(configuration: Configuration, content: bytes) -> Path:
 
     key = digest(_QUANTISER.read_bytes(), content, inputs.tobytes())
     folder, _ = Cache(DEFAULT_OUTPUT_DIR).entry(f"{source.stem}-int8", key, make)
-    return folder / f"{source.stem}.mlirbc"
+    return folder / f"{source.stem}.tflite"
 
 
 def _accuracy(model: Path, dataset: datasets.Dataset, samples: int | None) -> float:

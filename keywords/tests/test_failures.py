@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -41,29 +42,35 @@ def calls() -> Iterator[tuple[str, str, int, int]]:
     """(file, failure, words passed, texts quoted) of each failure that the firmware's sources name."""
     for path in sorted(FIRMWARE.glob("[prs]*/*.c")):
         source = path.read_text()
+        quotes: Counter[int] = Counter()
+        for match in re.finditer(r"\bstatus_quote\(", source):
+            _, start = arguments_at(source, match.end())[-1]
+            wrapped = re.compile(r"(?:status_quote|status_append)\(").match(source, start)
+            while wrapped:
+                _, start = arguments_at(source, wrapped.end())[-1]
+                wrapped = re.compile(r"(?:status_quote|status_append)\(").match(source, start)
+            quotes[start] += 1
         for match in re.finditer(r"\b(FAIL|REFUSE|REASON)\(", source):
-            arguments, end = split_arguments(source, match.end())
+            arguments = [text for text, _ in arguments_at(source, match.end())]
             if match[1] == "REFUSE":
                 arguments = arguments[1:]
             if arguments[0] == "name":
                 continue  # the definition of REFUSE
             words = sum(2 if argument.startswith("WORDS(") else 1 for argument in arguments[1:])
-            near = " ".join(source[match.start() - 99 : match.start()].split())
-            before = re.search(r"((?:status_quote\(|status_append\([^,;]*, *)*)$", near)
-            yield path.name, arguments[0], words, before[0].count("status_quote(")
+            yield path.name, arguments[0], words, quotes[match.start()]
 
 
-def split_arguments(source: str, start: int) -> tuple[list[str], int]:
-    arguments, depth, at = [""], 1, start
+def arguments_at(source: str, start: int) -> list[tuple[str, int]]:
+    """The arguments of the call whose parenthesis ends before `start`, each with its place."""
+    places, depth, at = [start], 1, start
     while depth:
-        letter = source[at]
-        depth += {"(": 1, ")": -1}.get(letter, 0)
-        if letter == "," and depth == 1:
-            arguments.append("")
-        elif depth:
-            arguments[-1] += letter
+        depth += {"(": 1, ")": -1}.get(source[at], 0)
+        if source[at] == "," and depth == 1:
+            places.append(at + 1)
         at += 1
-    return [argument.strip() for argument in arguments], at
+    ends = [*(place - 1 for place in places[1:]), at - 1]
+    texts = [source[place:end] for place, end in zip(places, ends, strict=True)]
+    return [(text.strip(), place + len(text) - len(text.lstrip())) for text, place in zip(texts, places, strict=True)]
 
 
 def test_every_failure_passes_what_its_sentence_says():
@@ -91,7 +98,7 @@ def test_every_failure_passes_what_its_sentence_says():
         ),
         (record("OPCODE", 0x11E), "instruction 0x11e exp.f32 is left out of this runtime"),
         (record("OPCODE", 0xCC), "instruction 0xcc is unknown"),
-        (record("KERNEL_RESULT", 0xFFFFFFFF, 1, 2, 3) + text("dispatch_0"), "dispatch_0 returned -1 in workgroup 1, 2, 3"),
+        (record("KERNEL_RESULT", 0xFFFFFFFF, 1, 2, 3) + text("matmul"), "matmul returned -1 in workgroup 1, 2, 3"),
         (record("BUFFER_RANGE", 1, 2, 3, 0, 7), "8589934593 bytes at offset 3 of a buffer of 7 bytes"),
         (record("REFERENCE_TYPE", 1, 4), "buffer instead of a list"),
         (record("MESSAGE_STATE", 2, 0), "DATA in state NONE, expected IOSPEC or MODEL"),

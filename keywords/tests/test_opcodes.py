@@ -53,8 +53,7 @@ EXAMPLES = {
     0x0000007B: "simprint",
     0x00B5407B: "mark",
     0x00B5567B: "dot4",
-    0x00B5667B: "dot4z",
-    0x0000707B: UNKNOWN,
+    0x0000607B: UNKNOWN,
     0x00000000: UNKNOWN,
 }
 

@@ -587,6 +587,49 @@ FAILURES = {
         "a buffer needs 1000000000000 bytes",
     ),
 }
+# Where the globals of VM_MODULE lie.
+G32, G64, GREF = 0, 8, 0
+
+
+def test_instructions_that_no_compiler_emits_for_a_model(play, compile_vm):
+    """Globals by an address in a register, casts of references, imports that may be missing: not in any conformance
+    module, since the compiler refuses the first in a model and removes the others."""
+    program = Program()
+    g32, g64, gref = (program.load("i32", slot) for slot in range(3))
+    a, b = program.load("i32", 3), program.load("i64", 4)
+    for kind, value, address in (("i32", a, g32), ("i64", b, g64)):
+        program.lines.append(f"vm.global.store.indirect.{kind} {value}, {address} : {kind} -> i32")
+    program.add("vm.global.load.i32 @g32 : i32", "i32", -7)
+    program.add("vm.global.load.i64 @g64 : i64", "i64", 1 << 40)
+    program.add(f"vm.global.load.indirect.i32 {g32} : i32 -> i32", "i32", -7)
+    program.add(f"vm.global.load.indirect.i64 {g64} : i32 -> i64", "i64", 1 << 40)
+    program.lines += [
+        "%constant = vm.const.ref.rodata @constant : !vm.buffer",
+        f"vm.global.store.indirect.ref %constant, {gref} : !vm.buffer -> i32",
+        f"%again = vm.global.load.indirect.ref {gref} : i32 -> !vm.ref<?>",
+        "%cast = vm.cast.any.ref %again : !vm.ref<?> -> !vm.buffer",
+        "%second = vm.const.i64 1",
+    ]
+    program.add("vm.buffer.load.i32 %cast[%second] : !vm.buffer -> i32", "i32", 20)
+    program.add("vm.import.resolved @hal_inline.absent : i32", "i32", 0)
+    absent = "vm.import private optional @hal_inline.absent(%a : i32) -> i32"
+    check(play, compile_vm, program, numbers(G32, G64, GREF, -7, 1 << 40), absent)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("%x = vm.global.load.indirect.i32 %at : i32 -> i32", "4 bytes at offset 4096 of"),
+        ("%x = vm.global.load.indirect.i64 %at : i32 -> i64", "8 bytes at offset 4096 of"),
+        ("%x = vm.global.load.indirect.ref %at : i32 -> !vm.buffer", "global reference 4096 of 1"),
+    ],
+)
+def test_an_address_of_no_global_is_refused(play, compile_vm, line, message):
+    body = f"%at = vm.const.i32 4096\n{line}\nvm.global.store.i32 %alignment, @g32 : i32"
+    outcome = play(compile_vm(body), bytes(256))
+    assert outcome.text.startswith("VM_BOUNDS: ") and message in outcome.text, outcome.text
+
+
 FAILING_FUNCTIONS = """
 vm.func private @again() attributes {inlining_policy = #util.inline.never} {
   vm.return

@@ -41,8 +41,7 @@ class SpikeEngine(Engine):
 
     ``vlen`` is the bits of a vector register (128, 256, 512, 1024), 0 is a core without vectors. ``uart`` is
     ``socket`` (on 127.0.0.1, a free port) or ``pty``. Without ``count_opcodes`` the core runs at full speed inside
-    inferences too and `take_counts` returns None. With ``accelerator`` the core has the instruction dot4z (see
-    `springbok.engines.accelerator`), and what it is given is recorded.
+    inferences too and `take_counts` returns None.
 
     The core comes up halted; `start` releases it as a host processor would, by writing 0 to the Control register.
     Time on the chip is what the core executes at 100 MIPS, plus the time that it sleeps for want of work.
@@ -55,15 +54,7 @@ class SpikeEngine(Engine):
 
     name = "spike"
 
-    def __init__(
-        self,
-        firmware: Path,
-        *,
-        vlen: int = 512,
-        uart: str = "socket",
-        count_opcodes: bool = True,
-        accelerator: bool = False,
-    ) -> None:
+    def __init__(self, firmware: Path, *, vlen: int = 512, uart: str = "socket", count_opcodes: bool = True) -> None:
         if vlen not in VLENS:
             raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
         if uart not in UARTS:
@@ -72,7 +63,6 @@ class SpikeEngine(Engine):
         self._vlen = vlen
         self._uart = uart
         self._counting = count_opcodes
-        self._accelerator = accelerator
         self._executable: Executable | None = None
         self._line: socket.socket | int | None = None
         self._url: str | None = None
@@ -169,10 +159,6 @@ class SpikeEngine(Engine):
             }
         )
 
-    def take_operands(self) -> list[tuple[int, int]]:
-        """Return rs1 and rs2 of each dot4z that was executed since the last call, the first 65536, and forget them."""
-        return [tuple(pair) for pair in self._request("accelerator_operands")]
-
     def take_dot4_operands(self) -> list[tuple[int, int, int]]:
         """Return rs1, rs2 and rd of the dot4 instructions executed since the last call, the first 65536 of them."""
         return [tuple(operands) for operands in self._request("operands")]
@@ -203,7 +189,7 @@ class SpikeEngine(Engine):
             self._url = f"socket://127.0.0.1:{self._line.getsockname()[1]}"
 
     def _power_on(self) -> None:
-        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting, self._accelerator)
+        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting)
         self._machine.wait_until_built()
         for address, content in self._executable.segments:
             self.write_memory(address, content)
@@ -226,7 +212,7 @@ class SpikeEngine(Engine):
 class _Machine:
     """The process that simulates the chip, and the dialogue with it."""
 
-    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool, accelerator: bool) -> None:
+    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool) -> None:
         self._lock = threading.Lock()
         self._received = b""
         self._number = 0
@@ -235,7 +221,7 @@ class _Machine:
         self._channel, control = socket.socketpair()
         line = line if isinstance(line, int) else line.fileno()
         options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
-        options |= {"counting": counting, "parent": os.getpid(), "accelerator": accelerator}
+        options |= {"counting": counting, "parent": os.getpid()}
         package_root = str(Path(__file__).resolve().parents[2])
         search_path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
         try:

@@ -31,7 +31,6 @@ from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 from riscv.sim import sim_t
 
-from springbok.engines.accelerator import DOT4Z_FUNCT3, dot4z
 from springbok.engines.chip import (
     CLINT_BASE,
     CONTROL_BASE,
@@ -45,7 +44,7 @@ from springbok.engines.chip import (
 from springbok.engines.devices import CONTROL, Clint, ControlBlock, Interrupt, Pl011, Warnings
 from springbok.engines.devicetree import chip_devicetree
 from springbok.engines.dot4 import DOT4_MASK, DOT4_MATCH, dot4
-from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, DOT4_NAME, DOT4Z_NAME, SYSTEM
+from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, DOT4_NAME, SYSTEM
 from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.windows import Mark, WindowCounter
 
@@ -61,7 +60,6 @@ HALTED_SLEEP = 1.0
 
 PRINT_LIMIT, PRINT_BYTES = 1000, 256
 OPERANDS_LIMIT = 1 << 16
-UNSERIALIZED = ("simprint", DOT4_NAME, DOT4Z_NAME)  # custom-3 that needs no counter: executed once
 PRINT_LEVELS = ("error", "warning", "info", "debug", "noisy")
 
 CSRS = {
@@ -167,17 +165,13 @@ class _CounterCsr(csr_t):
 class SpikeMachine:
     """Core, memories and devices, and the requests that come from the parent."""
 
-    def __init__(
-        self, control: socket.socket, vlen: int, counting: bool, parent: int, accelerator: bool = False
-    ) -> None:
+    def __init__(self, control: socket.socket, vlen: int, counting: bool, parent: int) -> None:
         self._channel = control
         self._channel.setblocking(False)
         self._received = b""
         self._request: dict | None = None
         self._parent = parent
         self._vlen = vlen
-        self._has_accelerator = accelerator
-        self._accelerator_operands: list[tuple[int, int]] = []
 
         self.warnings = Warnings()
         self._prints: list[str] = []
@@ -267,8 +261,6 @@ class SpikeMachine:
                     _instruction(0x7B | funct3 << 12, 0x707F, function) for funct3, function in enumerate(functions)
                 ]
                 custom.append(_instruction(DOT4_MATCH, DOT4_MASK, machine._dot4))
-                if machine._has_accelerator:
-                    custom.append(_instruction(0x7B | DOT4Z_FUNCT3 << 12, 0xFE00707F, machine._dot4z))
                 return custom + (machine._vector_configuration_instructions() if machine._follows_vectors else [])
 
             def get_csrs(self, core):
@@ -329,14 +321,6 @@ class SpikeMachine:
         if len(self._operands) < OPERANDS_LIMIT:
             self._operands.append(operands)
         registers.write(insn.rd, _sign_extended(dot4(*operands)))
-        return pc + 4
-
-    def _dot4z(self, core: processor_t, insn, pc: int) -> int:
-        registers = core.state.XPR
-        operands = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF
-        if len(self._accelerator_operands) < OPERANDS_LIMIT:
-            self._accelerator_operands.append(operands)
-        registers.write(insn.rd, _sign_extended(dot4z(*operands) & 0xFFFFFFFF))
         return pc + 4
 
     def _vector_configuration_instructions(self) -> list[insn_desc_t]:
@@ -555,10 +539,6 @@ class SpikeMachine:
         taken, self._operands = self._operands, []
         return taken
 
-    def _do_accelerator_operands(self) -> list[tuple[int, int]]:
-        taken, self._accelerator_operands = self._accelerator_operands, []
-        return taken
-
     def _do_state(self) -> dict:
         """What `SpikeEngine.diagnose` makes a sentence of."""
         return {
@@ -618,7 +598,7 @@ def _times_counted(word: int) -> int:
     """
     major, funct3 = word & 0x7F, word >> 12 & 7
     accesses_csr = major == SYSTEM and funct3 != 0
-    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in UNSERIALIZED) else 1
+    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in ("simprint", DOT4_NAME)) else 1
 
 
 def _register_device(name: str, device: Pl011 | ControlBlock | Clint, on_tick: Callable[[], None] | None) -> None:
@@ -658,11 +638,10 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
 
 
 def main() -> None:
-    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid,
-    "accelerator": bool}``"""
+    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid}``"""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=options["control"])
-    machine = SpikeMachine(control, options["vlen"], options["counting"], options["parent"], options["accelerator"])
+    machine = SpikeMachine(control, options["vlen"], options["counting"], options["parent"])
     if options["uart"] == "pty":
         line = PtyLine(options["line"], machine.uart)
     else:
