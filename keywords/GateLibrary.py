@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
-import renode_test
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
+import renode_test
 from springbok import baseline, gate, metrics, session
 from springbok.gate import Limit
 from springbok.verdicts import VerdictFile
@@ -126,7 +126,9 @@ class GateLibrary:
         other = _snapshot(reference)
         bound = other["metrics"]["instructions"] - 1
         limit = Limit("instructions", bound, f"fewer than {gate.title(other)}")
-        _settle([gate.judge(_snapshot(evaluation), limit, other)])
+        measured = _snapshot(evaluation)
+        verdict = gate.judge(measured, limit)
+        _settle([gate.judge(measured, limit, other) if verdict.has_failed else verdict])
 
     @keyword(tags=("gate", "assertion"))
     def vector_utilization_should_be_at_least(self, evaluation: session.Evaluation, minimum: float) -> None:
