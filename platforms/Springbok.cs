@@ -149,11 +149,13 @@ namespace Antmicro.Renode.Peripherals.CPU
             Bus.WriteBytes(Hex.ToBytes(content), (ulong)address, true);
         }
 
-        // Ends what `machine EnableProfiler` began, as far as it makes the core slow.
+        // Ends what `machine EnableProfiler` began.
         public void StopProfilingAccesses()
         {
             SetHookAtMemoryAccess(null);
             ClearTranslationCache();
+            machine.Profiler?.Dispose();
+            machine.GetType().GetProperty("Profiler").SetValue(machine, null); // Renode has no command for it
         }
 
         private static string Custom3(int funct3)
@@ -176,12 +178,15 @@ namespace Antmicro.Renode.Peripherals.CPU
             return (int)(opcode >> 20 & 31);
         }
 
-        // Instructions executed before the one that asks. The counter lags by the block that is being executed; an
-        // access to a CSR and a custom instruction each end their block, so what lags is that block alone.
+        // Instructions executed before the one that asks, which ends its block, as custom instructions and accesses to
+        // CSRs do. Renode counts by blocks: before 1.16 when a block begins, since then when it has ended. So what is
+        // read here leaves out, since 1.16, what the block executed before this instruction, as minstret does too.
         private ulong ExecutedBefore
         {
-            get { return ExecutedInstructions; }
+            get { return CountsBlocksAhead ? ExecutedInstructions - 1 : ExecutedInstructions; }
         }
+
+        private static readonly bool CountsBlocksAhead = typeof(TranslationCPU).Assembly.GetName().Version < new Version(1, 16);
 
         private void SimPrint(ulong opcode)
         {
@@ -275,7 +280,8 @@ namespace Antmicro.Renode.Peripherals.CPU
             if(marks.Pending)
             {
                 marks.Pending = false;
-                HandleMark(marks.PendingEvent, marks.PendingValue, ExecutedInstructions + executed - 1);
+                var ended = CountsBlocksAhead ? ExecutedInstructions : ExecutedInstructions + executed;
+                HandleMark(marks.PendingEvent, marks.PendingValue, ended - 1);
             }
         }
 
@@ -784,8 +790,8 @@ namespace Antmicro.Renode.Backends.Terminals
             get { return listener == null ? 0 : ((IPEndPoint)listener.LocalEndpoint).Port; }
         }
 
-        // In virtual time. `Receive` lets the emulation run until `count` bytes of the chip are there or `milliseconds`
-        // of virtual time have passed, to the very instruction; then everything stands still again.
+        // In virtual time. `Receive` lets the emulation run, a slice after the other, until `count` bytes of the chip are
+        // there or `milliseconds` of virtual time have passed; then everything stands still again.
 
         public void Send(string content)
         {
@@ -795,24 +801,12 @@ namespace Antmicro.Renode.Backends.Terminals
         public string Receive(int count, int milliseconds)
         {
             var emulation = EmulationManager.Instance.CurrentEmulation;
-            TimeoutEvent timeout;
-            lock(fromUart)
+            for(; milliseconds > 0 && fromUart.Count < count; milliseconds--)
             {
-                if(fromUart.Count >= count || milliseconds <= 0)
-                {
-                    return TakeReceived();
-                }
-                wanted = count;
-                arrived.Reset();
-                timeout = machine.LocalTimeSource.EnqueueTimeoutEvent((ulong)milliseconds);
+                emulation.RunFor(TimeInterval.FromMilliseconds(1));
             }
-            emulation.StartAll();
-            WaitHandle.WaitAny(new WaitHandle[] { timeout.WaitHandle, arrived });
-            timeout.Cancel();
-            emulation.PauseAll();
             lock(fromUart)
             {
-                wanted = 0;
                 return TakeReceived();
             }
         }
@@ -826,7 +820,6 @@ namespace Antmicro.Renode.Backends.Terminals
 
         private void TakeFromUart(byte value)
         {
-            bool enough;
             lock(fromUart)
             {
                 if(listener != null && client == null)
@@ -838,13 +831,6 @@ namespace Antmicro.Renode.Backends.Terminals
                 {
                     Monitor.Pulse(fromUart);
                 }
-                enough = listener == null && wanted > 0 && fromUart.Count >= wanted;
-                wanted = enough ? 0 : wanted;
-            }
-            if(enough)
-            {
-                machine.PauseAndRequestEmulationPause(true);
-                arrived.Set();
             }
         }
 
@@ -933,11 +919,9 @@ namespace Antmicro.Renode.Backends.Terminals
 
         private IUART uart;
         private IMachine machine;
-        private int wanted;
         private TcpClient client;
         private volatile bool isDisposed;
         private readonly Queue<byte> fromUart = new Queue<byte>();
-        private readonly AutoResetEvent arrived = new AutoResetEvent(false);
         private readonly TcpListener listener;
         private readonly Thread sender;
         private readonly Thread receiver;
