@@ -4,7 +4,7 @@
 from robot.api import logger
 from robot.api.deco import keyword, library
 
-from springbok import compiler
+from springbok import compiler, optimizer
 from springbok.disassembler import disassemble
 
 
@@ -21,23 +21,31 @@ class CompilerLibrary:
 
     @keyword(tags=("compiler",))
     def compile_model(
-        self, path: str, *flags: str, variant: str = "vector", vlen: int = 512, name: str | None = None
+        self,
+        path: str,
+        *flags: str,
+        variant: str = "vector",
+        vlen: int = 512,
+        name: str | None = None,
+        optimize: str = optimizer.DEFAULT_LEVEL,
     ) -> compiler.CompiledModel:
         """Compiles a model file for the chip, checks the module on this machine and returns it.
 
         | =Argument= | =Meaning= |
-        | path       | Keras ``.h5`` or ``.keras``, or MLIR ``.mlir`` or ``.mlirbc`` |
+        | path       | Keras ``.h5`` or ``.keras``, ``.tflite``, ``.onnx``, MLIR ``.mlir`` or ``.mlirbc``, or a SavedModel |
         | flags      | more flags for ``iree-compile`` |
         | variant    | ``vector`` or ``scalar`` |
         | vlen       | bits of a vector register of the chip; vector code runs on chips of this VLEN only |
         | name       | name in logs and metrics; by default the file's |
+        | optimize   | ``standard``, or ``none`` for the code that IREE makes by itself |
 
         Examples:
         | ${model}= | Compile Model | gestures.h5 |                | # for vectors of 512 bits |
         | ${model}= | Compile Model | gestures.h5 | variant=scalar | # without vectors |
+        | ${model}= | Compile Model | gestures.h5 | optimize=none  | # as IREE does it |
         """
         target = compiler.Target.springbok(variant=variant, vlen=vlen)
-        model = compiler.compile_and_check(path, target=target, name=name, extra_flags=flags)
+        model = compiler.compile_and_check(path, target=target, name=name, extra_flags=flags, optimize=optimize)
         logger.info(model.describe())
         return model
 

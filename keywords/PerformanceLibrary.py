@@ -60,22 +60,6 @@ class PerformanceLibrary:
         logger.info(f"{len(counts[0])} inferences, the same counts in both runs: {sorted(set(counts[0]))}")
 
     @keyword(tags=("performance", "assertion"))
-    def should_execute_fewer_instructions(self, evaluation: session.Evaluation, reference: session.Evaluation) -> None:
-        """Fails unless an inference of ``evaluation`` executes fewer instructions than one of ``reference``.
-
-        Example:
-        | Should Execute Fewer Instructions | ${vector} | ${scalar} |
-        """
-        count, other = (self.get_instructions_per_inference(each) for each in (evaluation, reference))
-        text = (
-            f"{evaluation.model.name} {evaluation.model.variant}: {count:,.0f} instructions an inference, "
-            f"{reference.model.name} {reference.model.variant}: {other:,.0f}, ratio {count / other:.3f}"
-        )
-        if count >= other:
-            raise AssertionError(text)
-        logger.info(text)
-
-    @keyword(tags=("performance", "assertion"))
     def device_and_simulator_should_count_the_same(self, evaluation: session.Evaluation) -> None:
         """Fails unless the firmware's own counter and the simulator's differ by the same few instructions every time.
 
@@ -128,17 +112,11 @@ class PerformanceLibrary:
         model = evaluation.model
         entry = metrics.model_metrics(evaluation)
         self._models[(model.name, model.variant, evaluation.dataset.name)] = entry
-        shared = session.current
-        document = metrics.document(
-            engine=shared.engine.name if shared.engine else "serial",
-            engine_version=shared.engine.version if shared.engine else None,
-            vlen_bits=shared.chip.vlen_bits,
-            link=shared.link_kind,
-            firmware=shared.firmware,
-            models=list(self._models.values()),
-        )
+        platform = evaluation.platform or session.current.platform
+        document = metrics.document(**vars(platform), models=list(self._models.values()))
         robot = BuiltIn()
-        metrics.write(renode_test.suite_folder() / "metrics.json", document)
+        path = renode_test.suite_folder() / "metrics.json"
+        metrics.write(path, metrics.with_rtl_checks(path, document))
         baseline = robot.get_variable_value("${BASELINE}")
         logger.info(report.log_message(document, entry, metrics.read(baseline) if baseline else None), html=True)
         robot.set_suite_metadata("Performance", report.suite_summary(document), top=True)

@@ -95,15 +95,18 @@ class RuntimeLibrary:
         session.current.model = None
 
     @keyword(tags=("runtime",))
-    def infer(self, *inputs: object, timeout: float | None = None) -> list:
+    def infer(self, *inputs: object, timeout: float | None = None, raw: bool = False) -> list:
         """Runs one inference and returns the list of outputs, NumPy arrays.
 
-        Give one value an input of the model: a NumPy array or a nested list of numbers.
+        Give one value an input of the model: a NumPy array or a nested list of numbers. To a quantised input,
+        floating-point numbers are real values, which are quantised (and clamped to the range that it can represent),
+        and integers are raw ones. Quantised outputs are given as real values, with ``raw=True`` as integers.
 
         Example:
         | ${outputs}= | Infer | ${recording} | timeout=60 |
+        | ${integers}= | Infer | ${recording} | raw=True |
         """
-        return session.current.infer(*(np.asarray(value) for value in inputs), timeout=timeout)
+        return session.current.infer(*(np.asarray(value) for value in inputs), timeout=timeout, raw=raw)
 
     @keyword(tags=("runtime", "getter"))
     def get_chip_information(self) -> dict:

@@ -54,4 +54,5 @@ labels = np.tile(labels, 1 + COPIES)
 
 model = training.gesture_network(128, 3, 4, scale=1e-3, name="magic_wand")
 training.fit(model, inputs, labels, epochs=20, batch=32)
-training.report_and_save(model, train, test, training.FOLDER / "magic_wand.h5")
+training.save(model, training.FOLDER / "magic_wand.h5")
+training.report(training.FOLDER / "magic_wand.h5", train, test)

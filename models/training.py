@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "keywords"))
@@ -69,10 +70,28 @@ def fit(model: keras.Model, inputs: np.ndarray, labels: np.ndarray, *, epochs: i
     model.fit(inputs, labels, epochs=epochs, batch_size=batch, verbose=int(is_watched()))
 
 
-def make_loadable_by_older_keras(path: Path) -> None:
-    """Drop options, all unset, that Keras 3.15 writes and Keras 3.12, the last for Python 3.10, refuses to read."""
-    with h5py.File(path, "r+") as file:
-        file.attrs["model_config"] = json.dumps(_without_newer_options(json.loads(file.attrs["model_config"])))
+def save(model: keras.Model, path: Path) -> None:
+    """Write the model without the optimizer's state: the same model gives the same file, whenever it is saved.
+
+    ``path`` ends in ``.h5`` or ``.keras``. Options, all unset, that Keras 3.15 writes and Keras 3.12, the last for
+    Python 3.10, refuses to read are dropped.
+    """
+    plain = keras.models.clone_model(model)  # has no optimizer
+    plain.set_weights(model.get_weights())
+    plain.save(path)
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            file.attrs["model_config"] = json.dumps(_without_newer_options(json.loads(file.attrs["model_config"])))
+        return
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = _without_newer_options(json.loads(files["config.json"]))
+    files["config.json"] = json.dumps(config).encode()
+    metadata = json.loads(files["metadata.json"]) | {"date_saved": "2026-01-01@00:00:00"}
+    files["metadata.json"] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
 
 
 def _without_newer_options(part: object) -> object:
@@ -82,13 +101,23 @@ def _without_newer_options(part: object) -> object:
     return [_without_newer_options(value) for value in part] if isinstance(part, list) else part
 
 
-def report_and_save(model: keras.Model, train: Dataset, test: Dataset, path: Path) -> None:
-    """Write the trained model, read it back, and print what it scores on each split and its sha256."""
-    model.save(path, include_optimizer=False)
-    make_loadable_by_older_keras(path)
+def report(path: Path, *splits: Dataset) -> None:
+    """Read a saved model back, and print what it scores on each split, its size and its sha256."""
     saved = keras.models.load_model(path, compile=False)
-    print(f"{path.name}: {saved.count_params()} parameters, {path.stat().st_size} bytes")
-    for dataset in (train, test):
-        right = int((saved.predict(dataset.inputs, verbose=0).argmax(axis=1) == dataset.labels).sum())
-        print(f"{dataset.name}: {right} of {len(dataset)} right, accuracy {right / len(dataset):.4f}")
-    print(f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    print(f"{path.name}: {saved.count_params()} parameters")
+    for dataset in splits:
+        report_accuracy(saved, dataset)
+    report_file(path)
+
+
+def report_accuracy(model: keras.Model, dataset: Dataset) -> None:
+    """Print what the model scores."""
+    inputs = dataset.inputs.reshape(len(dataset), *model.inputs[0].shape[1:])
+    right = int((model.predict(inputs, verbose=0).argmax(axis=1) == dataset.labels).sum())
+    print(f"{dataset.name}: {right} of {len(dataset)} right, accuracy {right / len(dataset):.4f}")
+
+
+def report_file(path: Path) -> None:
+    """Print a file's size and sha256."""
+    content = path.read_bytes()
+    print(f"{path.name}: {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")

@@ -42,6 +42,7 @@ Should Compute Sorting    sort
 Should Compute Embedding    embedding
 Should Compute Data Movement    layout
 Should Compute Every Rank Up To Six    ranks
+Should Compute Ranks Seven And Eight    ranks_high
 Should Compute Signed Integers    integers_signed
 Should Compute Unsigned Integers    integers_unsigned
 Should Compute 64-bit Integers    integers_i64

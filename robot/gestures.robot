@@ -47,6 +47,20 @@ Should Need Fewer Instructions With Vectors
     ${scalar}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    scalar
     Should Execute Fewer Instructions    ${vector}    ${scalar}
 
+Should Not Regress
+    [Documentation]    Against the baselines of this repository; an engine that none was made on is skipped.
+    [Template]    Variant Should Not Regress
+    vector
+    scalar
+
+Should Keep Its Limits
+    ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
+    Instructions Per Inference Should Be At Most    ${evaluation}    810000
+    Vector Utilization Should Be At Least    ${evaluation}    0.25
+    Dispatch Should Be Vectorized    ${evaluation}    dense_1    0.2
+    Memory Should Be At Most    ${evaluation}    131072
+    Firmware Size Should Be At Most    ${evaluation}    65536
+
 Should Count The Same Instructions On Every Run
     ${first}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
     Reset Chip
@@ -70,6 +84,12 @@ Counts Of Variant Should Add Up
     [Arguments]    ${variant}
     ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    ${variant}
     Counts Should Add Up    ${evaluation}
+
+Variant Should Not Regress
+    [Documentation]    No recorded number is worse than when its baseline was made.
+    [Arguments]    ${variant}
+    ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    ${variant}
+    Performance Should Not Regress    ${evaluation}    missing=skip
 
 Start Gestures
     [Documentation]    Boots the chip and loads the recordings.

@@ -32,6 +32,10 @@ Should Recognise At Least Nine Gestures Of Ten
     ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
     Accuracy Should Be At Least    ${evaluation}    0.9
 
+Should Not Regress
+    ${evaluation}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
+    Performance Should Not Regress    ${evaluation}    missing=skip
+
 
 *** Keywords ***
 Start Magic Wand

@@ -1,64 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0
-// The platform on a computer, for tests: no UART, no traps, counters that stand still. Environment variable
-// SPRINGBOK_VLEN (default 512; 0 = no vectors) is the vector length of the chip that the host plays.
+// The chip on a computer, for tests: a silent line, no traps, counters and a clock that stand still. Each
+// function is weak: a program that plays a part of the chip itself (the line, the time) defines that part.
+// Environment variable SPRINGBOK_VLEN (default 512; 0 = no vectors) is the vector length of the chip it
+// plays.
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform.h"
+#include "../runtime/platform.h"
+#include "../service/board.h"
 
-int platform_uart_read(uint8_t *byte) {
-    (void)byte;
+#define ARENA_BYTES (4u << 20)
+#define WEAK __attribute__((weak))
+
+WEAK uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity) {
+    (void)bytes, (void)capacity;
     return 0;
 }
 
-void platform_uart_write(const uint8_t *bytes, size_t count) {
-    (void)bytes;
-    (void)count;
+WEAK void platform_uart_write(const uint8_t *bytes, size_t count) {
+    (void)bytes, (void)count;
 }
 
-uint64_t platform_time_us(void) {
+WEAK uint64_t platform_time_us(void) {
     return 0;
 }
 
-uint64_t platform_instructions(void) {
+WEAK uint64_t platform_instructions(void) {
     return 0;
 }
 
-uint64_t platform_cycles(void) {
+WEAK uint64_t platform_cycles(void) {
     return 0;
 }
 
-void platform_mark(uint32_t event, uint32_t value) {
-    (void)event;
-    (void)value;
+WEAK void platform_mark(uint32_t event, uint32_t value) {
+    (void)event, (void)value;
 }
 
-uint32_t platform_vlen_bits(void) {
+WEAK uint32_t platform_vlen_bits(void) {
     const char *text = getenv("SPRINGBOK_VLEN");
     return text != NULL ? (uint32_t)strtoul(text, NULL, 10) : 512;
 }
 
-void platform_code_barrier(void) {}
+WEAK void platform_code_barrier(void) {}
 
-uint32_t platform_stack_peak(void) {
-    return 0;
+WEAK uint32_t platform_stack_peak(void) {
+    return 4096;
 }
 
-void platform_fill(void *destination, uint8_t value, size_t count) {
+WEAK void platform_fill(void *destination, uint8_t value, size_t count) {
     memset(destination, value, count);
 }
 
-void platform_copy(void *destination, const void *source, size_t count) {
+WEAK void platform_copy(void *destination, const void *source, size_t count) {
     memcpy(destination, source, count);
 }
 
-uint8_t *platform_arena(size_t *bytes) {
-    _Alignas(64) static uint8_t arena[1 << 20];
+WEAK uint8_t *platform_arena(size_t *bytes) {
+    _Alignas(64) static uint8_t arena[ARENA_BYTES];
     *bytes = sizeof arena;
     return arena;
 }
 
-status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
+// Nothing is caught here: a bad access must end the process, so that the sanitizers report it.
+WEAK status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
     *result = fn(argument);
     return STATUS_OK;
+}
+
+WEAK uint32_t board_elen_bits(void) {
+    return 32;
+}
+
+WEAK bool board_marks(void) {
+    return false;
+}
+
+WEAK uint32_t board_stack_bytes(void) {
+    return 1u << 17;
+}
+
+WEAK void board_set_time_limit(uint32_t milliseconds) {
+    (void)milliseconds;
+}
+
+WEAK _Noreturn void board_restart(void) {
+    abort();
 }

@@ -44,7 +44,12 @@ __riscv_\action\()_\n:
     sw      ra, 60(sp)
     add     sp, sp, t1
     jr      t0
-    entries save, 0, 3
+    entries save, 0, 1 // most functions: the shortest way
+    addi    sp, sp, -16
+    sw      s0, 8(sp)
+    sw      ra, 12(sp)
+    jr      t0
+    entries save, 2, 3
     addi    sp, sp, -16
     sw      s2, 0(sp)
     sw      s1, 4(sp)
@@ -67,9 +72,10 @@ __riscv_\action\()_\n:
     lw      s4, 8(sp)
     lw      s3, 12(sp)
     addi    sp, sp, 16
-    entries restore, 0, 3
+    entries restore, 2, 3
     lw      s2, 0(sp)
     lw      s1, 4(sp)
+    entries restore, 0, 1
     lw      s0, 8(sp)
     lw      ra, 12(sp)
     addi    sp, sp, 16

@@ -150,10 +150,6 @@ uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity) {
     return count;
 }
 
-int platform_uart_read(uint8_t *byte) {
-    return (int)board_uart_read(byte, 1);
-}
-
 // An empty FIFO is filled without asking again before each byte.
 void platform_uart_write(const uint8_t *bytes, size_t count) {
     for (uint32_t room = 0; count > 0; count--, room--) {
@@ -229,21 +225,6 @@ uint8_t *platform_arena(size_t *bytes) {
 
 // ---- Traps
 
-static const char *cause_name(uint32_t mcause) {
-    switch (mcause) {
-    case 0: return "instruction address misaligned";
-    case 1: return "instruction access fault";
-    case 2: return "illegal instruction";
-    case 3: return "breakpoint";
-    case 4: return "load address misaligned";
-    case 5: return "load access fault";
-    case 6: return "store address misaligned";
-    case 7: return "store access fault";
-    case 11: return "environment call";
-    default: return "unexpected cause";
-    }
-}
-
 // The lowest part of the stack is a fence: nothing may have written there. It is mended for the next call.
 static bool stack_overflowed(void) {
     bool overflowed = false;
@@ -271,13 +252,9 @@ status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *resu
     int trapped = trap_guarded_call(fn, argument, result);
     __asm__ volatile("csrc mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
     if (trapped && trap_record[0] == CAUSE_TIMER)
-        return status_fail(STATUS_TIME_LIMIT, "stopped after %u ms, mepc 0x%x",
-                           (uint32_t)(time_limit / MTIME_TICKS_PER_MS), trap_record[1]);
-    if (trapped)
-        return status_fail(STATUS_TRAP, "mcause %u (%s), mepc 0x%x, mtval 0x%x", trap_record[0],
-                           cause_name(trap_record[0]), trap_record[1], trap_record[2]);
-    if (stack_overflowed())
-        return status_fail(STATUS_STACK_OVERFLOW, "%u bytes are not enough", board_stack_bytes());
+        return FAIL(TIME_LIMIT, (uint32_t)(time_limit / MTIME_TICKS_PER_MS), trap_record[1]);
+    if (trapped) return FAIL(TRAP, trap_record[0], trap_record[1], trap_record[2]);
+    if (stack_overflowed()) return FAIL(STACK_OVERFLOW, board_stack_bytes());
     return STATUS_OK;
 }
 
@@ -287,13 +264,17 @@ _Noreturn void board_restart(void) {
     _start();
 }
 
+// simprint: rd is the level (0 = error), rs1 the text, rs2 a number.
+static void print(const char *text, uint32_t number) {
+    __asm__ volatile(".insn r 0x7b, 0, 0, x0, %0, %1" ::"r"(text), "r"(number) : "memory");
+}
+
 // Called by start.S on a trap outside any guarded call: says so, raises the fault interrupt and stops the
 // core. Where the simulator's instructions or the control block are missing, start.S skips what traps here.
 _Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval) {
-    status_fail(STATUS_TRAP, "firmware trapped: mcause %u (%s), mepc 0x%x, mtval 0x%x", mcause,
-                cause_name(mcause), mepc, mtval);
-    // simprint: rd is the level (0 = error), rs1 the text, rs2 a number
-    __asm__ volatile(".insn r 0x7b, 0, 0, x0, %0, %1" ::"r"(status_message()), "r"(mcause) : "memory");
+    print("firmware trapped, mcause", mcause);
+    print("mepc", mepc);
+    print("mtval", mtval);
     register_write(CONTROL_BLOCK_INTR_TEST, mcause <= 2 ? INTR_INSTRUCTION_FAULT : INTR_DATA_FAULT);
     __asm__ volatile(".insn r 0x7b, 3, 0, x0, %0, x0" ::"r"(FINISH_TRAPPED)); // finish
     for (;;)

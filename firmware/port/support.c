@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What compiled C calls without being asked: memory functions and 64-bit division. The compiler's own library
-// has them too, made for speed, which takes 3 kB; here they are rare (platform.h has fast ones) and small.
-// -ffreestanding keeps the compiler from turning these loops into calls of themselves.
+// What compiled C calls without being asked: memory functions and unsigned 64-bit division. The compiler's
+// own library has them too, made for speed, which takes 3 kB; here they are rare (platform.h has fast ones)
+// and small. -ffreestanding keeps the compiler from turning these loops into calls of themselves.
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,9 +10,6 @@ void *memset(void *destination, int value, size_t count);
 int memcmp(const void *left, const void *right, size_t count);
 uint64_t __udivmoddi4(uint64_t dividend, uint64_t divisor, uint64_t *rest);
 uint64_t __udivdi3(uint64_t dividend, uint64_t divisor);
-uint64_t __umoddi3(uint64_t dividend, uint64_t divisor);
-int64_t __divdi3(int64_t dividend, int64_t divisor);
-int64_t __moddi3(int64_t dividend, int64_t divisor);
 
 // Whole words when all is aligned, as structures and the heap's blocks are.
 void *memcpy(void *destination, const void *source, size_t count) {
@@ -63,24 +60,4 @@ uint64_t __udivmoddi4(uint64_t dividend, uint64_t divisor, uint64_t *rest) {
 uint64_t __udivdi3(uint64_t dividend, uint64_t divisor) {
     uint64_t rest;
     return __udivmoddi4(dividend, divisor, &rest);
-}
-
-uint64_t __umoddi3(uint64_t dividend, uint64_t divisor) {
-    uint64_t rest;
-    __udivmoddi4(dividend, divisor, &rest);
-    return rest;
-}
-
-static uint64_t magnitude(int64_t value) {
-    return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-}
-
-int64_t __divdi3(int64_t dividend, int64_t divisor) {
-    uint64_t quotient = __udivdi3(magnitude(dividend), magnitude(divisor));
-    return (int64_t)((dividend < 0) != (divisor < 0) ? 0 - quotient : quotient);
-}
-
-int64_t __moddi3(int64_t dividend, int64_t divisor) {
-    uint64_t rest = __umoddi3(magnitude(dividend), magnitude(divisor));
-    return (int64_t)(dividend < 0 ? 0 - rest : rest);
 }

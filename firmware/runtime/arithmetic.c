@@ -27,49 +27,70 @@ static uint32_t widen(uint32_t opcode) {
     return 0;
 }
 
+// The quotient or the remainder, whose sign is the dividend's. The one signed division that overflows wraps.
+static uint64_t divide(uint64_t dividend, uint64_t divisor, bool negative, bool divisor_negative,
+                       bool remainder) {
+    if (negative) dividend = 0 - dividend;
+    if (divisor_negative) divisor = 0 - divisor;
+    uint64_t result = dividend / divisor;
+    if (remainder)
+        result = dividend - result * divisor;
+    else
+        negative = negative != divisor_negative;
+    return negative ? 0 - result : result;
+}
+
 status_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c, uint64_t *result) {
-    int64_t signed_a = (int64_t)a, signed_b = (int64_t)b;
     uint32_t bits = 64, wide = widen(opcode);
-    uint64_t r = a;
+    uint64_t signed_a = a, signed_b = b, sign = 0, r = a;
     if (wide != 0) {
         opcode = wide;
         bits = 32;
-        signed_a = (int32_t)a;
-        signed_b = (int32_t)b;
+        signed_a = (uint64_t)(int32_t)a;
+        signed_b = (uint64_t)(int32_t)b;
     }
-    if (opcode >= OP_DIV_I64S && opcode <= OP_REM_I64U && b == 0)
-        return status_fail(STATUS_VM_DIVIDE, "division by zero");
+    bool negative_a = (int64_t)signed_a < 0, negative_b = (int64_t)signed_b < 0;
+    bool below = a < b, signed_below = (int64_t)signed_a < (int64_t)signed_b;
     switch (opcode) {
     case OP_ADD_I64: r = a + b; break;
     case OP_SUB_I64: r = a - b; break;
-    case OP_MUL_I64: r = a * b; break;
+    case OP_MUL_I64: c = 0; __attribute__((fallthrough));
     case OP_FMA_I64: r = a * b + c; break;
-    // The one signed division that overflows wraps.
-    case OP_DIV_I64S: r = signed_b == -1 ? 0 - a : (uint64_t)(signed_a / signed_b); break;
-    case OP_DIV_I64U: r = a / b; break;
-    case OP_REM_I64S: r = signed_b == -1 ? 0 : (uint64_t)(signed_a % signed_b); break;
-    case OP_REM_I64U: r = a % b; break;
+    case OP_DIV_I64U:
+    case OP_REM_I64U:
+        signed_a = a;
+        signed_b = b;
+        negative_a = negative_b = false;
+        __attribute__((fallthrough));
+    case OP_DIV_I64S:
+    case OP_REM_I64S:
+        if (b == 0) return FAIL(DIVIDE);
+        r = divide(signed_a, signed_b, negative_a, negative_b, opcode >= OP_REM_I64S);
+        break;
     case OP_NOT_I64: r = ~a; break;
     case OP_AND_I64: r = a & b; break;
     case OP_OR_I64: r = a | b; break;
     case OP_XOR_I64: r = a ^ b; break;
     case OP_SHL_I64: r = a << (b & (bits - 1)); break;
-    case OP_SHR_I64S: r = (uint64_t)(signed_a >> (b & (bits - 1))); break;
-    case OP_SHR_I64U: r = a >> (b & (bits - 1)); break;
+    case OP_SHR_I64S: // shifts in the sign: as the complement's shift shifts in zeros
+        a = signed_a;
+        if (negative_a) sign = UINT64_MAX;
+        __attribute__((fallthrough));
+    case OP_SHR_I64U: r = (a ^ sign) >> (b & (bits - 1)) ^ sign; break;
     case OP_CTLZ_I64:
         r = 0;
         while (r < bits && (a >> (bits - 1 - r) & 1) == 0)
             r++;
         break;
-    case OP_ABS_I64: r = signed_a < 0 ? 0 - a : a; break;
-    case OP_MIN_I64S: r = signed_a < signed_b ? a : b; break;
-    case OP_MAX_I64S: r = signed_a < signed_b ? b : a; break;
-    case OP_MIN_I64U: r = a < b ? a : b; break;
-    case OP_MAX_I64U: r = a < b ? b : a; break;
+    case OP_ABS_I64: r = negative_a ? 0 - a : a; break;
+    case OP_MIN_I64S: r = signed_below ? a : b; break;
+    case OP_MAX_I64S: r = signed_below ? b : a; break;
+    case OP_MIN_I64U: r = below ? a : b; break;
+    case OP_MAX_I64U: r = below ? b : a; break;
     case OP_CMP_EQ_I64: r = a == b; break;
     case OP_CMP_NE_I64: r = a != b; break;
-    case OP_CMP_LT_I64S: r = signed_a < signed_b; break;
-    case OP_CMP_LT_I64U: r = a < b; break;
+    case OP_CMP_LT_I64S: r = signed_below; break;
+    case OP_CMP_LT_I64U: r = below; break;
     case OP_CMP_NZ_I64: r = a != 0; break;
     case OP_SELECT_I64: r = a != 0 ? b : c; break;
     case OP_TRUNC_I32_I8:
@@ -109,14 +130,14 @@ uint64_t arithmetic_f32(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
     case OP_MAX_F32: return a < b ? y : x;
     case OP_ABS_F32: return x & 0x7fffffff;
     case OP_NEG_F32: return x ^ 0x80000000;
-    case OP_CEIL_F32: return bits_of(float_ceil(a));
-    case OP_FLOOR_F32: return bits_of(float_floor(a));
-    case OP_ROUND_F32: return bits_of(float_round(a));
-    case OP_ROUND_F32_EVEN: return bits_of(float_round_even(a));
+    case OP_CEIL_F32: return bits_of(float_rounded(a, ROUND_UP));
+    case OP_FLOOR_F32: return bits_of(float_rounded(a, ROUND_DOWN));
+    case OP_ROUND_F32: return bits_of(float_rounded(a, ROUND_AWAY));
+    case OP_ROUND_F32_EVEN: return bits_of(float_rounded(a, ROUND_EVEN));
     case OP_CAST_SI32_F32: return bits_of((float)(int32_t)x);
     case OP_CAST_UI32_F32: return bits_of((float)(uint32_t)x);
-    case OP_CAST_F32_SI32: return (uint32_t)float_to_signed(float_round(a));
-    case OP_CAST_F32_UI32: return float_to_unsigned(float_round(a));
+    case OP_CAST_F32_SI32: return (uint32_t)float_to_signed(a);
+    case OP_CAST_F32_UI32: return float_to_unsigned(a);
     case OP_CMP_EQ_F32O: return a == b;
     case OP_CMP_EQ_F32U: return a == b || unordered(x, y);
     case OP_CMP_NE_F32O:

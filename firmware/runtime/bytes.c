@@ -16,12 +16,8 @@ uint32_t text_length(const char *text) {
     return length;
 }
 
-const char *text_of_code(uint32_t code, const uint16_t *codes, uint32_t count, const char *texts) {
-    for (uint32_t i = 0; i < count; i++) {
-        if (codes[i] == code) return texts;
-        texts += text_length(texts) + 1;
-    }
-    return NULL;
+span_t span_of(const char *text) {
+    return (span_t){.data = (const uint8_t *)text, .length = text_length(text)};
 }
 
 bool span_equals(span_t span, const char *text) {
@@ -29,12 +25,4 @@ bool span_equals(span_t span, const char *text) {
     while (i < span.length && text[i] != 0 && (uint8_t)text[i] == span.data[i])
         i++;
     return i == span.length && text[i] == 0;
-}
-
-const char *span_printable(span_t span, char *text, uint32_t capacity) {
-    uint32_t length = span.length < capacity - 1 ? span.length : capacity - 1;
-    for (uint32_t i = 0; i < length; i++)
-        text[i] = span.data[i] >= ' ' && span.data[i] < 0x7f ? (char)span.data[i] : '?';
-    text[length] = 0;
-    return text;
 }

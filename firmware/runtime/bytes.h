@@ -33,13 +33,9 @@ uint64_t read_u64(const uint8_t *bytes);
 // Bytes before the terminating zero.
 uint32_t text_length(const char *text);
 
-// The text that belongs to a code: `texts` are one after the other, each with its zero, in the order of
-// `codes`. NULL if there is none. Smaller than an array of pointers.
-const char *text_of_code(uint32_t code, const uint16_t *codes, uint32_t count, const char *texts);
+// A text that ends with a zero, without it.
+span_t span_of(const char *text);
 
 bool span_equals(span_t span, const char *text);
-
-// A name from a file as text for a message: cut to what fits, terminated, unprintable characters replaced.
-const char *span_printable(span_t span, char *text, uint32_t capacity);
 
 #endif

@@ -50,8 +50,8 @@ status_t library_dispatch(const library_t *library, const export_t *entry, uint3
     profile->instructions += platform_instructions_low() - instructions;
     platform_mark(MARK_DISPATCH_END, number);
     if (result == 0) return STATUS_OK;
-    return status_fail(STATUS_HAL_KERNEL, "%s returned %d in workgroup %u, %u, %u", entry->name, result,
-                       workgroup.x, workgroup.y, (uint32_t)workgroup.z);
+    return status_quote(span_of(entry->name),
+                        FAIL(KERNEL_RESULT, result, workgroup.x, workgroup.y, workgroup.z));
 }
 
 #else
@@ -134,21 +134,24 @@ static NOINLINE void release_bindings(const call_t *call) {
     }
 }
 
+static NOINLINE status_t wrong_operands(const export_t *entry, uint32_t constants, uint32_t bindings) {
+    const dispatch_state_t *state = &entry->state;
+    return status_quote(span_of(entry->name), FAIL(DISPATCH_OPERANDS, constants, bindings,
+                                                   state->constant_count, state->binding_count));
+}
+
 // Operand 1 and the segments of a dispatch, against the export that it names.
 static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal,
                             export_t **entry) {
     const uint32_t *function = &call->i32[call->operands[DISPATCH_FUNCTION]];
     if (function[1] != 0 || function[0] >= library->export_count)
-        return status_fail(STATUS_HAL_EXPORT, "dispatch of function %U of %u", get_i64(call, 1),
-                           library->export_count);
+        return FAIL(DISPATCH_FUNCTION, WORDS(get_i64(call, 1)), library->export_count);
     *ordinal = function[0];
     *entry = &library->exports[function[0]];
     const dispatch_state_t *state = &(*entry)->state;
     uint32_t constants = call->segments[SEGMENT_CONSTANTS], bindings = call->segments[SEGMENT_BINDINGS];
     if (constants != state->constant_count || bindings != state->binding_count)
-        return status_fail(STATUS_HAL_DISPATCH, "%s: %u constants and %u bindings instead of %u and %u",
-                           (*entry)->name, constants, bindings, (uint32_t)state->constant_count,
-                           (uint32_t)state->binding_count);
+        return wrong_operands(*entry, constants, bindings);
     return STATUS_OK;
 }
 
@@ -157,10 +160,8 @@ static status_t set_workgroups(const call_t *call, dispatch_state_t *state, uint
     uint32_t x = get_i32(call, DISPATCH_WORKGROUPS), y = get_i32(call, DISPATCH_WORKGROUPS + 1),
              z = get_i32(call, DISPATCH_WORKGROUPS + 2);
     if (z > UINT16_MAX || __builtin_mul_overflow(x, y, total) || __builtin_mul_overflow(*total, z, total))
-        return status_fail(STATUS_HAL_DISPATCH, "%u x %u x %u workgroups", x, y, z);
-    if (*total > hal->workgroup_budget)
-        return status_fail(STATUS_VM_BUDGET, "%u more workgroups, %u are left", *total,
-                           hal->workgroup_budget);
+        return FAIL(DISPATCH_WORKGROUPS, x, y, z);
+    if (*total > hal->workgroup_budget) return FAIL(WORKGROUP_BUDGET, *total, hal->workgroup_budget);
     hal->workgroup_budget -= *total;
     state->workgroup_count_x = x;
     state->workgroup_count_y = y;

@@ -3,12 +3,35 @@
 
 #include "platform.h"
 
-// ELF32, as in the System V ABI and the RISC-V ELF psABI.
+// ELF32, as in the System V ABI and the RISC-V ELF psABI. Little endian, as the chip and every host of it.
+typedef struct {
+    uint8_t identity[16];
+    uint16_t type, machine;
+    uint32_t version, entry, segments, sections, flags;
+    uint16_t header_bytes, segment_bytes, segment_count, section_bytes, section_count, section_names;
+} elf_header_t;
+
+typedef struct {
+    uint32_t type, offset, address, physical_address, file_bytes, memory_bytes, flags, alignment;
+} segment_t;
+
+typedef struct {
+    uint32_t tag, value;
+} dynamic_entry_t;
+
+typedef struct {
+    uint32_t offset, info, addend;
+} relocation_t;
+
+typedef struct {
+    uint32_t name, value, bytes;
+    uint8_t info, other;
+    uint16_t section;
+} symbol_t;
+
+_Static_assert(sizeof(elf_header_t) == 52 && sizeof(symbol_t) == 16, "ELF32");
+
 enum {
-    ELF_HEADER_BYTES = 52,
-    SEGMENT_HEADER_BYTES = 32,
-    RELOCATION_BYTES = 12,
-    SYMBOL_BYTES = 16,
     TYPE_DYNAMIC = 3,
     MACHINE_RISCV = 243,
     FLAG_COMPRESSED = 1,
@@ -22,93 +45,71 @@ enum {
     SEGMENT_EXECUTABLE = 1,
     RELOCATION_RELATIVE = 3,
     PAGE_BYTES = 4096,
+    MAX_LOADS = 8,
 };
 
-typedef struct {
-    uint32_t type, offset, address, file_bytes, memory_bytes, flags, alignment;
-} segment_t;
+// Tags of the dynamic section.
+enum { HASH = 4, STRINGS = 5, SYMBOLS = 6, RELA = 7, RELA_BYTES = 8, STRING_BYTES = 10, TAGS = 11 };
 
 typedef struct {
     span_t file;
-    uint32_t segment_offset;
-    uint32_t segment_count;
+    segment_t loads[MAX_LOADS]; // in ascending order, none over another
+    uint32_t load_count;
     uint32_t dynamic; // range of the dynamic section in the image
     uint32_t dynamic_bytes;
     span_t attributes;
 } elf_t;
 
-// What the dynamic section tells.
-typedef struct {
-    uint32_t rela, rela_bytes, symbols, strings, string_bytes, hash;
-} dynamic_t;
-
-static status_t open_elf(elf_t *elf, span_t file) {
-    static const uint8_t magic[7] = {0x7f, 'E', 'L', 'F', 1 /* 32 bits */, 1 /* little endian */, 1};
-    *elf = (elf_t){.file = file};
-    if (file.length < ELF_HEADER_BYTES || memcmp(file.data, magic, sizeof magic) != 0)
-        return status_fail(STATUS_ELF_FORMAT, "no 32-bit little-endian ELF in the %u bytes of kernels",
-                           file.length);
-    uint32_t type = read_u16(file.data + 16), machine = read_u16(file.data + 18),
-             flags = read_u32(file.data + 36);
-    if (type != TYPE_DYNAMIC || machine != MACHINE_RISCV)
-        return status_fail(STATUS_ELF_FORMAT, "ELF type %u for machine %u, needed are %u and %u", type,
-                           machine, (uint32_t)TYPE_DYNAMIC, (uint32_t)MACHINE_RISCV);
-    if ((flags & (FLAG_COMPRESSED | FLAG_FLOAT_ABI | FLAG_E_REGISTERS)) != FLOAT_ABI_SINGLE)
-        return status_fail(STATUS_ELF_FORMAT, "ELF flags 0x%x: compile for ABI ilp32f, without extension c",
-                           flags);
-    elf->segment_offset = read_u32(file.data + 28);
-    elf->segment_count = read_u16(file.data + 44);
-    if (read_u16(file.data + 42) != SEGMENT_HEADER_BYTES || elf->segment_offset > file.length ||
-        elf->segment_count > (file.length - elf->segment_offset) / SEGMENT_HEADER_BYTES)
-        return status_fail(STATUS_ELF_SEGMENT, "%u segment headers at %u of %u bytes", elf->segment_count,
-                           elf->segment_offset, file.length);
-    return STATUS_OK;
-}
-
-static segment_t segment_at(const elf_t *elf, uint32_t index) {
-    const uint8_t *header = elf->file.data + elf->segment_offset + SEGMENT_HEADER_BYTES * index;
-    return (segment_t){.type = read_u32(header),
-                       .offset = read_u32(header + 4),
-                       .address = read_u32(header + 8),
-                       .file_bytes = read_u32(header + 16),
-                       .memory_bytes = read_u32(header + 20),
-                       .flags = read_u32(header + 24),
-                       .alignment = read_u32(header + 28)};
-}
-
 static NOINLINE bool inside(uint32_t offset, uint32_t bytes, uint32_t limit) {
     return offset <= limit && bytes <= limit - offset;
 }
 
+static status_t read_header(span_t file, elf_header_t *header) {
+    static const uint8_t magic[7] = {0x7f, 'E', 'L', 'F', 1 /* 32 bits */, 1 /* little endian */, 1};
+    if (file.length < sizeof *header || memcmp(file.data, magic, sizeof magic) != 0)
+        return FAIL(ELF_MAGIC, file.length);
+    memcpy(header, file.data, sizeof *header);
+    if (header->type != TYPE_DYNAMIC || header->machine != MACHINE_RISCV)
+        return FAIL(ELF_TYPE, header->type, header->machine);
+    if ((header->flags & (FLAG_COMPRESSED | FLAG_FLOAT_ABI | FLAG_E_REGISTERS)) != FLOAT_ABI_SINGLE)
+        return FAIL(ELF_FLAGS, header->flags);
+    if (header->segment_bytes != sizeof(segment_t) ||
+        !inside(header->segments, header->segment_count * (uint32_t)sizeof(segment_t), file.length))
+        return FAIL(SEGMENT_TABLE, header->segment_count, header->segments, file.length);
+    return STATUS_OK;
+}
+
 // Adds a segment to the image's extent. Segments ascend and do not overlap, so none can overwrite another.
-static status_t measure_load(const segment_t *segment, uint32_t index, image_t *image) {
+static status_t add_load(elf_t *elf, const segment_t *segment, uint32_t index, image_t *image) {
     uint32_t end;
     if (segment->file_bytes > segment->memory_bytes || segment->address < image->size ||
-        __builtin_add_overflow(segment->address, segment->memory_bytes, &end) || end > INT32_MAX)
-        return status_fail(STATUS_ELF_SEGMENT, "segment %u: %u bytes in %u at 0x%x, behind 0x%x", index,
-                           segment->file_bytes, segment->memory_bytes, segment->address, image->size);
+        __builtin_add_overflow(segment->address, segment->memory_bytes, &end) || end > INT32_MAX ||
+        elf->load_count == MAX_LOADS)
+        return FAIL(SEGMENT_ORDER, index, segment->file_bytes, segment->memory_bytes, segment->address,
+                    image->size);
     if (segment->alignment > PAGE_BYTES || (segment->alignment & (segment->alignment - 1)) != 0)
-        return status_fail(STATUS_ELF_SEGMENT, "segment %u: alignment %u, at most %u", index,
-                           segment->alignment, (uint32_t)PAGE_BYTES);
+        return FAIL(SEGMENT_ALIGNMENT, index, segment->alignment);
     if ((segment->flags & SEGMENT_EXECUTABLE) != 0) {
         if (image->code_end == 0) image->code_begin = segment->address;
         image->code_end = end;
     }
     image->size = end;
+    elf->loads[elf->load_count++] = *segment;
     return STATUS_OK;
 }
 
 // Checks all segments; sets the image's size and code range, and where the dynamic section and the attributes
 // are.
 static status_t measure(elf_t *elf, image_t *image) {
-    for (uint32_t i = 0; i < elf->segment_count; i++) {
-        segment_t segment = segment_at(elf, i);
+    elf_header_t header;
+    segment_t segment;
+    RETURN_IF_ERROR(read_header(elf->file, &header));
+    for (uint32_t i = 0; i < header.segment_count; i++) {
+        memcpy(&segment, elf->file.data + header.segments + i * sizeof segment, sizeof segment);
         if (!inside(segment.offset, segment.file_bytes, elf->file.length))
-            return status_fail(STATUS_ELF_SEGMENT, "segment %u: %u bytes at %u of %u bytes of kernels", i,
-                               segment.file_bytes, segment.offset, elf->file.length);
-        if (segment.type == SEGMENT_LOAD) RETURN_IF_ERROR(measure_load(&segment, i, image));
-        if (segment.type == SEGMENT_TLS)
-            return status_fail(STATUS_ELF_SEGMENT, "segment %u: thread-local data is not supported", i);
+            return FAIL(SEGMENT_FILE, i, segment.file_bytes, segment.offset, elf->file.length);
+        if (segment.type == SEGMENT_LOAD) RETURN_IF_ERROR(add_load(elf, &segment, i, image));
+        if (segment.type == SEGMENT_TLS) return FAIL(SEGMENT_TLS, i);
         if (segment.type == SEGMENT_DYNAMIC) {
             elf->dynamic = segment.address;
             elf->dynamic_bytes = segment.memory_bytes;
@@ -116,269 +117,229 @@ static status_t measure(elf_t *elf, image_t *image) {
         if (segment.type == SEGMENT_RISCV_ATTRIBUTES)
             elf->attributes = (span_t){.data = elf->file.data + segment.offset, .length = segment.file_bytes};
     }
-    if (image->code_end == 0) return status_fail(STATUS_ELF_SEGMENT, "no executable segment in the kernels");
+    if (image->code_end == 0) return FAIL(SEGMENT_CODE);
     if (elf->dynamic_bytes == 0 || elf->dynamic % 4 != 0 ||
         !inside(elf->dynamic, elf->dynamic_bytes, image->size))
-        return status_fail(STATUS_ELF_SEGMENT, "dynamic section: %u bytes at 0x%x of %u", elf->dynamic_bytes,
-                           elf->dynamic, image->size);
+        return FAIL(DYNAMIC_SECTION, elf->dynamic_bytes, elf->dynamic, image->size);
     return STATUS_OK;
 }
 
 // ---- The instructions that the kernels may use, from the RISC-V attributes
 
-// Reads an unsigned LEB128 number.
-static bool take_uleb(span_t *span, uint32_t *value) {
-    *value = 0;
-    for (uint32_t shift = 0; span->length != 0 && shift < 32; shift += 7) {
-        uint8_t byte = *span->data++;
-        span->length--;
-        *value |= (uint32_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) return true;
-    }
-    return false;
+// The next extension of a list such as "rv32i2p1_m2p0_zvl512b1p0", without its version; length 0 at its end.
+static span_t take_extension(span_t *list) {
+    span_t name = *list;
+    uint32_t end = 0;
+    while (end < list->length && list->data[end] != '_' && list->data[end] != 0)
+        end++;
+    name.length = end;
+    end += end < list->length && list->data[end] == '_';
+    list->data += end;
+    list->length -= end;
+    return name;
 }
 
-static bool skip(span_t *span, uint32_t bytes) {
-    if (bytes > span->length) return false;
-    span->data += bytes;
-    span->length -= bytes;
-    return true;
-}
-
-// A zero-terminated string, without its end.
-static bool take_text(span_t *span, span_t *text) {
-    *text = (span_t){.data = span->data};
-    while (text->length < span->length && span->data[text->length] != 0)
-        text->length++;
-    return skip(span, text->length + 1);
-}
-
-// The string of Tag_RISCV_arch (5): 'A', u32 length, "riscv", 1 (file), u32 length, then (tag, value) pairs;
-// odd tags have text values, even ones numbers.
-static bool find_arch(span_t attributes, span_t *arch) {
-    span_t vendor;
-    if (!skip(&attributes, 5) || !take_text(&attributes, &vendor) || !span_equals(vendor, "riscv"))
-        return false;
-    if (attributes.length < 5 || attributes.data[0] != 1) return false;
-    skip(&attributes, 5);
-    uint32_t tag, number;
-    while (take_uleb(&attributes, &tag)) {
-        if (tag % 2 != 0 ? !take_text(&attributes, arch) : !take_uleb(&attributes, &number)) return false;
-        if (tag == 5) return true;
-    }
-    return false;
-}
-
-static bool is_digit(uint8_t c) {
-    return c >= '0' && c <= '9';
-}
-
-// "zvl512b" is 512; 0 for other extensions.
-static uint32_t vector_length(span_t extension) {
-    uint32_t bits = 0;
-    if (extension.length < 5 || memcmp(extension.data, "zvl", 3) != 0) return 0;
-    for (uint32_t i = 3; i < extension.length && is_digit(extension.data[i]) && bits < 100000; i++)
-        bits = 10 * bits + (extension.data[i] - '0');
-    return bits;
+static bool ends_in_digit(span_t text) {
+    return text.length != 0 && text.data[text.length - 1] >= '0' && text.data[text.length - 1] <= '9';
 }
 
 // Cuts the version off: "zve32f1p0" becomes "zve32f".
-static span_t without_version(span_t extension) {
-    uint32_t end = extension.length;
-    while (end > 0 && is_digit(extension.data[end - 1]))
-        end--;
-    if (end > 1 && end < extension.length && extension.data[end - 1] == 'p' &&
-        is_digit(extension.data[end - 2])) {
-        end--;
-        while (end > 0 && is_digit(extension.data[end - 1]))
-            end--;
-    }
-    if (end > 0) extension.length = end;
-    return extension;
+static void cut_version(span_t *name) {
+    while (ends_in_digit(*name))
+        name->length--;
+    if (name->length == 0 || name->data[name->length - 1] != 'p') return;
+    span_t rest = {.data = name->data, .length = name->length - 1};
+    if (!ends_in_digit(rest)) return; // a name that ends in p
+    while (ends_in_digit(rest))
+        rest.length--;
+    *name = rest;
 }
 
-static bool one_of(span_t name, const char *const *names) {
-    for (; *names != NULL; names++)
-        if (span_equals(name, *names)) return true;
-    return false;
+// "zvl512b" is 512; 0 for other extensions.
+static uint32_t vector_length(span_t name) {
+    uint32_t bits = 0;
+    if (name.length < 5 || name.length > 8 || memcmp(name.data, "zvl", 3) != 0) return 0;
+    for (uint32_t i = 3; i + 1 < name.length; i++)
+        bits = 10 * bits + (name.data[i] - '0');
+    return bits;
 }
 
-static status_t check_vectors(uint32_t built_for) {
-    uint32_t vlen = platform_vlen_bits();
-    if (vlen == 0)
-        return status_fail(STATUS_NO_VECTORS,
-                           "kernels built with vectors of %u bits: compile without +zve32f", built_for);
-    if (built_for != vlen)
-        return status_fail(STATUS_VLEN, "kernels built for VLEN %u, this chip has %u: compile with +zvl%ub",
-                           built_for, vlen, vlen);
-    return STATUS_OK;
-}
-
-// "rv32i2p1_m2p0_f2p2_…_zvl512b1p0": only extensions that the chip has, and exactly its vector length,
-// because code for a shorter or longer one may compute nonsense without a trap.
-static status_t check_arch(span_t attributes) {
-    static const char *const scalar[] = {"rv32i", "m", "f", "zicsr", "zifencei", "zmmul", NULL};
-    static const char *const vector[] = {"zve32f", "zve32x", NULL};
-    span_t arch;
-    if (!find_arch(attributes, &arch))
-        return status_fail(STATUS_ELF_FORMAT, "the kernels do not tell which instructions they use");
+// Only extensions that the chip has, and exactly its vector length, because code for a shorter or longer one
+// may compute nonsense without a trap. The attributes' one text that begins like this is the list of them.
+static status_t check_arch(span_t list) {
+    static const char *const known[] = {"zve32f", "zve32x", "rv32i", "m",
+                                        "f",      "zicsr",  "zmmul", "zifencei"}; // vectors first
+    uint32_t vlen = platform_vlen_bits(), built_for = 0;
     bool vectors = false;
-    uint32_t built_for = 0;
-    while (arch.length != 0) {
-        span_t extension = {.data = arch.data};
-        while (extension.length < arch.length && arch.data[extension.length] != '_')
-            extension.length++;
-        skip(&arch, extension.length + (extension.length < arch.length ? 1 : 0));
-        uint32_t bits = vector_length(extension);
-        if (bits > built_for) built_for = bits;
-        extension = without_version(extension);
-        if (one_of(extension, vector))
-            vectors = true;
-        else if (bits == 0 && !one_of(extension, scalar))
-            return status_fail(STATUS_ELF_FORMAT, "the kernels use extension %s, which this chip lacks",
-                               span_printable(extension, (char[24]){0}, 24));
+    while (list.length >= 4 && memcmp(list.data, "rv32", 4) != 0) {
+        list.data++;
+        list.length--;
     }
-    return vectors ? check_vectors(built_for) : STATUS_OK;
+    if (list.length < 4) return FAIL(KERNELS_ARCH);
+    for (span_t name = take_extension(&list); name.length != 0; name = take_extension(&list)) {
+        cut_version(&name);
+        uint32_t bits = vector_length(name), i = 0;
+        if (bits > built_for) built_for = bits;
+        if (bits != 0) continue;
+        while (i < sizeof known / sizeof *known && !span_equals(name, known[i]))
+            i++;
+        if (i == sizeof known / sizeof *known) return status_quote(name, FAIL(KERNELS_EXTENSION));
+        vectors |= i < 2;
+    }
+    if (!vectors || built_for == vlen) return STATUS_OK;
+    if (vlen == 0) return FAIL(KERNELS_VECTOR, built_for);
+    return FAIL(KERNELS_VLEN, built_for, vlen, vlen);
 }
 
 // ---- Loading and linking
 
-// Copies the segments; what no segment fills is zero.
-static void place(const elf_t *elf, const image_t *image) {
-    uint32_t filled = 0;
-    for (uint32_t i = 0; i < elf->segment_count; i++) {
-        segment_t segment = segment_at(elf, i);
-        if (segment.type != SEGMENT_LOAD) continue;
-        platform_fill(image->data + filled, 0, segment.address - filled);
-        platform_copy(image->data + segment.address, elf->file.data + segment.offset, segment.file_bytes);
-        filled = segment.address + segment.file_bytes;
+// To a place at the same address or behind; the ranges may overlap.
+static void move_up(uint8_t *to, const uint8_t *from, uint32_t bytes) {
+    size_t step = (size_t)(to - from);
+    while (step != 0 && bytes > 0) {
+        uint32_t count = bytes < step ? bytes : (uint32_t)step;
+        bytes -= count;
+        platform_copy(to + bytes, from + bytes, count);
     }
-    platform_fill(image->data + filled, 0, image->size - filled);
 }
 
-static status_t read_dynamic(const elf_t *elf, const image_t *image, dynamic_t *dynamic) {
-    *dynamic = (dynamic_t){0};
-    for (uint32_t i = 0; i < elf->dynamic_bytes / 8; i++) {
-        const uint8_t *entry = image->data + elf->dynamic + 8 * i;
-        uint32_t tag = read_u32(entry), value = read_u32(entry + 4);
-        switch (tag) {
-        case 0: return STATUS_OK;
-        case 4: dynamic->hash = value; break;
-        case 5: dynamic->strings = value; break;
-        case 6: dynamic->symbols = value; break;
-        case 7: dynamic->rela = value; break;
-        case 8: dynamic->rela_bytes = value; break;
-        case 10: dynamic->string_bytes = value; break;
-        case 1:
-        case 12:
-        case 17:
-        case 23:
-        case 25:
-        case 36: // needed, init, REL, PLT, init_array, RELR
-            return status_fail(STATUS_ELF_RELOCATION, "dynamic tag %u is not supported", tag);
-        default: break;
-        }
+// Brings the segments to their places, from the last on, so that the image may begin where the file does.
+// What no segment fills is zero.
+static void place(const elf_t *elf, const image_t *image, bool in_place) {
+    uint32_t end = image->size;
+    for (uint32_t i = elf->load_count; i-- > 0;) {
+        const segment_t *segment = &elf->loads[i];
+        uint8_t *to = image->data + segment->address;
+        const uint8_t *from = elf->file.data + segment->offset;
+        if (in_place)
+            move_up(to, from, segment->file_bytes);
+        else
+            platform_copy(to, from, segment->file_bytes);
+        uint32_t filled = segment->address + segment->file_bytes;
+        platform_fill(image->data + filled, 0, end - filled);
+        end = segment->address;
+    }
+    if (!in_place) platform_fill(image->data, 0, end);
+}
+
+static status_t read_dynamic(const elf_t *elf, const image_t *image, uint32_t *values) {
+    const dynamic_entry_t *entry = (const dynamic_entry_t *)(const void *)(image->data + elf->dynamic);
+    // Needed, init, REL, PLT, init_array, and RELR, which is 36.
+    const uint32_t unsupported = 1u << 1 | 1u << 12 | 1u << 17 | 1u << 23 | 1u << 25;
+    for (uint32_t i = 0; i < elf->dynamic_bytes / sizeof *entry && entry->tag != 0; i++, entry++) {
+        if (entry->tag == 36 || (entry->tag < 32 && (unsupported >> entry->tag & 1) != 0))
+            return FAIL(DYNAMIC_TAG, entry->tag);
+        if (entry->tag < TAGS) values[entry->tag] = entry->value;
     }
     return STATUS_OK;
 }
 
-static status_t relocate(const image_t *image, const dynamic_t *dynamic) {
-    if (!inside(dynamic->rela, dynamic->rela_bytes, image->size))
-        return status_fail(STATUS_ELF_RELOCATION, "%u bytes of relocations at 0x%x of %u",
-                           dynamic->rela_bytes, dynamic->rela, image->size);
-    for (uint32_t i = 0; i < dynamic->rela_bytes / RELOCATION_BYTES; i++) {
-        const uint8_t *relocation = image->data + dynamic->rela + RELOCATION_BYTES * i;
-        uint32_t offset = read_u32(relocation), info = read_u32(relocation + 4),
-                 addend = read_u32(relocation + 8);
-        if (info != RELOCATION_RELATIVE)
-            return status_fail(STATUS_ELF_RELOCATION, "relocation %u has type %u, only %u is supported", i,
-                               info & 0xff, (uint32_t)RELOCATION_RELATIVE);
-        if (offset % 4 != 0 || !inside(offset, 4, image->size) || addend > image->size)
-            return status_fail(STATUS_ELF_RELOCATION, "relocation %u: 0x%x at 0x%x of %u", i, addend, offset,
-                               image->size);
-        *(uint32_t *)(image->data + offset) = image->address + addend;
+static status_t relocate(const image_t *image, const uint32_t *dynamic) {
+    if (dynamic[RELA] % 4 != 0 || !inside(dynamic[RELA], dynamic[RELA_BYTES], image->size))
+        return FAIL(RELOCATION_TABLE, dynamic[RELA_BYTES], dynamic[RELA], image->size);
+    const relocation_t *relocation = (const relocation_t *)(const void *)(image->data + dynamic[RELA]);
+    for (uint32_t i = 0; i < dynamic[RELA_BYTES] / sizeof *relocation; i++, relocation++) {
+        if (relocation->info != RELOCATION_RELATIVE) return FAIL(RELOCATION_TYPE, i, relocation->info & 0xff);
+        uint32_t offset = relocation->offset;
+        if (offset % 4 != 0 || offset > image->size - 4 || relocation->addend > image->size)
+            return FAIL(RELOCATION_RANGE, i, relocation->addend, offset, image->size);
+        *(uint32_t *)(void *)(image->data + offset) = image->address + relocation->addend;
     }
     return STATUS_OK;
 }
 
 // Address of the one function that the kernels export. Undefined symbols are refused.
-static status_t find_query(const image_t *image, const dynamic_t *dynamic, uint32_t *address) {
+static status_t find_query(const image_t *image, const uint32_t *dynamic, uint32_t *address) {
     static const char name[] = "iree_hal_executable_library_query";
     uint32_t count = 0;
-    if (dynamic->hash != 0 && inside(dynamic->hash, 8, image->size))
-        count = read_u32(image->data + dynamic->hash + 4);
-    if (!inside(dynamic->symbols, 0, image->size) ||
-        count > (image->size - dynamic->symbols) / SYMBOL_BYTES ||
-        !inside(dynamic->strings, dynamic->string_bytes, image->size))
-        return status_fail(STATUS_ELF_SYMBOL, "%u symbols and %u bytes of names pass the image", count,
-                           dynamic->string_bytes);
+    if (dynamic[HASH] % 4 == 0 && inside(dynamic[HASH], 8, image->size))
+        count = ((const uint32_t *)(const void *)(image->data + dynamic[HASH]))[1];
+    if (dynamic[SYMBOLS] % 4 != 0 || dynamic[SYMBOLS] > image->size ||
+        count > (image->size - dynamic[SYMBOLS]) / sizeof(symbol_t) ||
+        !inside(dynamic[STRINGS], dynamic[STRING_BYTES], image->size))
+        return FAIL(SYMBOL_TABLE, count, dynamic[STRING_BYTES]);
+    const symbol_t *symbol = (const symbol_t *)(const void *)(image->data + dynamic[SYMBOLS]);
     for (uint32_t i = 1; i < count; i++) {
-        const uint8_t *symbol = image->data + dynamic->symbols + SYMBOL_BYTES * i;
-        uint32_t name_offset = read_u32(symbol), value = read_u32(symbol + 4);
-        if (read_u16(symbol + 14) == 0)
-            return status_fail(STATUS_ELF_SYMBOL, "symbol %u of the kernels is undefined", i);
-        if (!inside(name_offset, sizeof name, dynamic->string_bytes)) continue;
-        if (memcmp(image->data + dynamic->strings + name_offset, name, sizeof name) != 0) continue;
-        if (value % 4 != 0 || value < image->code_begin || value >= image->code_end)
-            return status_fail(STATUS_ELF_SYMBOL, "%s at 0x%x is outside the code", name, value);
-        *address = image->address + value;
+        symbol++;
+        if (symbol->section == 0) return FAIL(SYMBOL_UNDEFINED, i);
+        if (!inside(symbol->name, sizeof name, dynamic[STRING_BYTES]) ||
+            memcmp(image->data + dynamic[STRINGS] + symbol->name, name, sizeof name) != 0)
+            continue;
+        if (symbol->value % 4 != 0 || symbol->value < image->code_begin || symbol->value >= image->code_end)
+            return FAIL(QUERY_ADDRESS, symbol->value);
+        *address = image->address + symbol->value;
         return STATUS_OK;
     }
-    return status_fail(STATUS_ELF_SYMBOL, "the kernels do not export %s", name);
+    return FAIL(QUERY_MISSING);
 }
 
-static status_t read_library(memory_t *memory, const elf_t *elf, library_t *library) {
-    image_t *image = &library->image;
-    dynamic_t dynamic;
-    uint32_t query, address;
-    place(elf, image);
-    RETURN_IF_ERROR(read_dynamic(elf, image, &dynamic));
-    RETURN_IF_ERROR(relocate(image, &dynamic));
-    RETURN_IF_ERROR(find_query(image, &dynamic, &query));
+static status_t link(const elf_t *elf, const image_t *image, uint32_t *query) {
+    uint32_t dynamic[TAGS] = {0};
+    RETURN_IF_ERROR(read_dynamic(elf, image, dynamic));
+    RETURN_IF_ERROR(relocate(image, dynamic));
+    RETURN_IF_ERROR(find_query(image, dynamic, query));
     platform_code_barrier();
-    RETURN_IF_ERROR(library_query(image, query, &address));
+    return STATUS_OK;
+}
+
+static status_t read_library(memory_t *memory, library_t *library, uint32_t query) {
+    uint32_t address, pages = 0;
+    RETURN_IF_ERROR(library_query(&library->image, query, &address));
+    RETURN_IF_ERROR(library_open(library, address));
+    library->exports =
+        memory_allocate_zeroed(memory, library->export_count * sizeof(export_t), PHRASE_EXPORTS);
+    if (library->exports == NULL) return STATUS_OUT_OF_MEMORY;
     RETURN_IF_ERROR(library_read(library, address));
-    void *block =
-        memory_allocate_zeroed(memory, library->export_count * sizeof(export_t), "the kernels' exports");
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    library->exports = block;
-    RETURN_IF_ERROR(library_read(library, address));
-    uint32_t pages = 0;
     for (uint32_t i = 0; i < library->export_count; i++)
         if (library->exports[i].local_memory_pages > pages) pages = library->exports[i].local_memory_pages;
     if (pages == 0) return STATUS_OK;
-    block = memory_allocate_zeroed(memory, pages * PAGE_BYTES, "the kernels' local memory");
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    library->local_memory = block;
     library->local_memory_bytes = pages * PAGE_BYTES;
-    return STATUS_OK;
+    library->local_memory = memory_allocate_zeroed(memory, library->local_memory_bytes, PHRASE_LOCAL_MEMORY);
+    return library->local_memory != NULL ? STATUS_OK : STATUS_OUT_OF_MEMORY;
 }
 
-status_t executable_load(memory_t *memory, span_t data, executable_t **result) {
-    elf_t elf;
-    image_t image = {0};
-    RETURN_IF_ERROR(open_elf(&elf, data));
-    RETURN_IF_ERROR(measure(&elf, &image));
+// Whether the image can be where the file is: no segment moves down, and what the image is longer by comes
+// from the arena, which begins right behind the file.
+static bool claim_in_place(memory_t *memory, const elf_t *elf, const image_t *image) {
+    for (uint32_t i = 0; i < elf->load_count; i++)
+        if (elf->loads[i].address < elf->loads[i].offset) return false;
+    if (elf->loads[0].address != elf->loads[0].offset || (uintptr_t)elf->file.data % MEMORY_ALIGNMENT != 0)
+        return false;
+    return memory_take_front(memory, elf->file.data + image->size);
+}
+
+static status_t load(memory_t *memory, buffer_t *file, bool in_place, executable_t *executable) {
+    elf_t elf = {.file = {.data = file->data, .length = file->length}};
+    image_t *image = &executable->library.image;
+    uint32_t query;
+    RETURN_IF_ERROR(measure(&elf, image));
     RETURN_IF_ERROR(check_arch(elf.attributes));
-    void *block = memory_allocate(memory, image.size, PAGE_BYTES, "the kernels' image");
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    image.data = block;
-    image.address = library_address(block);
-    status_t status = STATUS_OUT_OF_MEMORY;
-    executable_t *executable = memory_allocate_zeroed(memory, sizeof(executable_t), "an executable");
-    if (executable != NULL) {
-        executable->object = (object_t){.references = 1, .type = OBJECT_EXECUTABLE};
-        executable->library.image = image;
-        status = read_library(memory, &elf, &executable->library);
-    }
-    if (status != STATUS_OK) {
-        if (executable != NULL) memory_free(memory, executable->library.exports);
-        memory_free(memory, executable);
-        memory_free(memory, image.data);
-        return status;
-    }
+    in_place = in_place && claim_in_place(memory, &elf, image);
+    if (in_place)
+        file->length = 0; // it is no ELF any more
+    else
+        executable->block = memory_allocate(memory, image->size, 0, PHRASE_IMAGE);
+    image->data = in_place ? file->data : executable->block;
+    if (image->data == NULL) return STATUS_OUT_OF_MEMORY;
+    image->address = library_address(image->data);
+    place(&elf, image, in_place);
+    RETURN_IF_ERROR(link(&elf, image, &query));
+    return read_library(memory, &executable->library, query);
+}
+
+status_t executable_load(memory_t *memory, buffer_t *file, bool in_place, executable_t **result) {
+    executable_t *executable = memory_allocate_zeroed(memory, sizeof *executable, PHRASE_EXECUTABLE);
+    if (executable == NULL) return STATUS_OUT_OF_MEMORY;
+    executable->object = (object_t){.references = 1, .type = OBJECT_EXECUTABLE};
     *result = executable;
-    return STATUS_OK;
+    status_t status = load(memory, file, in_place, executable);
+    if (status != STATUS_OK) {
+        memory_free(memory, executable->library.local_memory);
+        memory_free(memory, executable->library.exports);
+        memory_free(memory, executable->block);
+        memory_free(memory, executable);
+    }
+    return status;
 }
 
 status_t executable_find(const executable_t *executable, span_t name, uint16_t *ordinal) {
@@ -387,6 +348,5 @@ status_t executable_find(const executable_t *executable, span_t name, uint16_t *
         *ordinal = (uint16_t)i;
         return STATUS_OK;
     }
-    return status_fail(STATUS_HAL_EXPORT, "the kernels have no function \"%s\"",
-                       span_printable(name, (char[64]){0}, 64));
+    return status_quote(name, FAIL(EXPORT_NAME));
 }

@@ -14,12 +14,15 @@ typedef struct executable {
     object_t object;
     struct executable *next;
     library_t library;
+    void *block;            // that holds the image; NULL when it is where the file was
     uint32_t first_ordinal; // of its exports among those of all executables
 } executable_t;
 
-// Loads the ELF in `data`, which is only read. Everything is checked: class, machine, flags, extensions,
-// vector length, segments, relocations, symbols, library version and tables.
-status_t executable_load(memory_t *memory, span_t data, executable_t **result);
+// Loads the ELF in `file`. Everything is checked: class, machine, flags, extensions, vector length, segments,
+// relocations, symbols, library version and tables. `in_place`: nothing but the arena of `memory` is behind
+// the file, and nothing else needs its bytes, so the kernels and their constants may be used where they lie;
+// the file is empty afterwards. Otherwise, or where that can't be, they are copied.
+status_t executable_load(memory_t *memory, buffer_t *file, bool in_place, executable_t **result);
 
 // STATUS_HAL_EXPORT if the executable has no function of that name.
 status_t executable_find(const executable_t *executable, span_t name, uint16_t *ordinal);

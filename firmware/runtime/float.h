@@ -17,42 +17,62 @@ static inline uint32_t bits_of(float value) {
     return bits;
 }
 
-// Towards zero. From 2^23 on every float is an integer; NaN and infinity come back as they are.
-static NOINLINE float float_truncate(float a) {
-    return __builtin_fabsf(a) < 8388608.0f ? __builtin_copysignf((float)(int32_t)a, a) : a;
+// How to round to an integer, numbered as the rounding modes of RISC-V. AWAY: to the nearest, halves away
+// from zero; EVEN: to the nearest, halves to the even neighbour.
+typedef enum { ROUND_EVEN = 0, ROUND_DOWN = 2, ROUND_UP = 3, ROUND_AWAY = 4 } rounding_t;
+
+#ifdef __riscv
+
+static inline int32_t float_in_mode(float a, rounding_t mode) {
+    int32_t whole;
+    __asm__("fsrm zero, %2\n\tfcvt.w.s %0, %1, dyn\n\tfsrm zero" : "=&r"(whole) : "f"(a), "r"(mode));
+    return whole;
 }
 
-static NOINLINE float float_floor(float a) {
-    float whole = float_truncate(a);
-    return whole > a ? whole - 1.0f : whole;
-}
-
-static inline float float_ceil(float a) {
-    return -float_floor(-a);
-}
-
-// Halves go away from zero.
-static NOINLINE float float_round(float a) {
-    float whole = float_truncate(a);
-    return __builtin_fabsf(a - whole) >= 0.5f ? whole + __builtin_copysignf(1.0f, a) : whole;
-}
-
-// Halves go to the even neighbour.
-static inline float float_round_even(float a) {
-    float whole = float_truncate(a), rest = __builtin_fabsf(a - whole);
-    bool odd = ((int32_t)(__builtin_fabsf(whole) < 8388608.0f ? whole : 0.0f) & 1) != 0;
-    return rest > 0.5f || (rest == 0.5f && odd) ? whole + __builtin_copysignf(1.0f, a) : whole;
-}
-
-// Cut off at the ends of the range; NaN gives the largest, as the chip's own conversion does.
+// To the nearest, halves away from zero; cut off at the ends of the range, and NaN gives the largest.
 static inline int32_t float_to_signed(float a) {
-    if (a < -2147483648.0f) return INT32_MIN;
-    return a < 2147483648.0f ? (int32_t)a : INT32_MAX;
+    int32_t whole;
+    __asm__("fcvt.w.s %0, %1, rmm" : "=r"(whole) : "f"(a));
+    return whole;
 }
 
 static inline uint32_t float_to_unsigned(float a) {
-    if (a <= 0.0f) return 0;
-    return a < 4294967296.0f ? (uint32_t)a : UINT32_MAX;
+    uint32_t whole;
+    __asm__("fcvt.wu.s %0, %1, rmm" : "=r"(whole) : "f"(a));
+    return whole;
+}
+
+#else
+
+static inline int32_t float_in_mode(float a, rounding_t mode) {
+    int32_t whole = (int32_t)a;
+    float rest = __builtin_fabsf(a - (float)whole);
+    int32_t outwards = a < 0.0f ? -1 : 1;
+    switch (mode) {
+    case ROUND_DOWN: return (float)whole > a ? whole - 1 : whole;
+    case ROUND_UP: return (float)whole < a ? whole + 1 : whole;
+    case ROUND_AWAY: return rest >= 0.5f ? whole + outwards : whole;
+    default: return rest > 0.5f || (rest == 0.5f && whole % 2 != 0) ? whole + outwards : whole;
+    }
+}
+
+static inline int32_t float_to_signed(float a) {
+    if (a < -2147483648.0f) return INT32_MIN;
+    if (!(a < 2147483648.0f)) return INT32_MAX;
+    return __builtin_fabsf(a) < 8388608.0f ? float_in_mode(a, ROUND_AWAY) : (int32_t)a;
+}
+
+static inline uint32_t float_to_unsigned(float a) {
+    if (a <= -0.5f) return 0;
+    if (!(a < 4294967296.0f)) return UINT32_MAX;
+    return a < 8388608.0f ? (uint32_t)float_in_mode(a, ROUND_AWAY) : (uint32_t)a;
+}
+
+#endif
+
+// From 2^23 on every float is an integer; NaN and infinity come back as they are.
+static inline float float_rounded(float a, rounding_t mode) {
+    return __builtin_fabsf(a) < 8388608.0f ? __builtin_copysignf((float)float_in_mode(a, mode), a) : a;
 }
 
 #endif

@@ -84,12 +84,10 @@ static status_t set_shape(const call_t *call, uint32_t first, uint32_t rank, vie
     uint64_t bytes = element_bytes(view->element_type);
     for (uint32_t i = 0; i < rank; i++) {
         uint64_t dim = get_i64(call, first + i);
-        if (dim > INT32_MAX) return status_fail(STATUS_VM_RANGE, "dimension %u is %U", i, dim);
+        if (dim > INT32_MAX) return FAIL(TENSOR_DIMENSION, i, WORDS(dim));
         view->dims[i] = (uint32_t)dim;
         bytes *= dim;
-        if (bytes > view->buffer->length)
-            return status_fail(STATUS_HAL_SHAPE, "a tensor of at least %U bytes in a buffer of %u", bytes,
-                               view->buffer->length);
+        if (bytes > view->buffer->length) return FAIL(TENSOR_BYTES, WORDS(bytes), view->buffer->length);
     }
     view->rank = rank;
     return STATUS_OK;
@@ -98,11 +96,8 @@ static status_t set_shape(const call_t *call, uint32_t first, uint32_t rank, vie
 static status_t buffer_view_create(call_t *call) {
     buffer_t *source, *window;
     uint32_t rank = call_operand_count(call) - 5;
-    if (rank > MAX_RANK)
-        return status_fail(STATUS_HAL_SHAPE, "a tensor of %u dimensions, at most %u", rank,
-                           (uint32_t)MAX_RANK);
-    if (get_i32(call, 4) != ENCODING_DENSE)
-        return status_fail(STATUS_HAL_SHAPE, "tensor encoding %u is not supported", get_i32(call, 4));
+    if (rank > MAX_RANK) return FAIL(TENSOR_RANK, rank, MAX_RANK);
+    if (get_i32(call, 4) != ENCODING_DENSE) return FAIL(TENSOR_ENCODING, get_i32(call, 4));
     RETURN_IF_ERROR(get_buffer(call, 0, &source));
     RETURN_IF_ERROR(buffer_subspan(call->hal->memory, source, get_i64(call, 1), get_i64(call, 2), &window));
     view_t *view;
@@ -119,13 +114,11 @@ static status_t buffer_view_create(call_t *call) {
     return STATUS_OK;
 }
 
-static NOINLINE status_t shape_mismatch(const call_t *call, const char *what, uint32_t got,
-                                        uint32_t expected) {
+static NOINLINE status_t shape_mismatch(const call_t *call, phrase_t what, uint32_t got, uint32_t expected) {
     buffer_t *message;
     RETURN_IF_ERROR(get_buffer(call, 1, &message));
     span_t name = {.data = message->data, .length = message->length};
-    return status_fail(STATUS_HAL_SHAPE, "%s: %s is 0x%x, the model expects 0x%x",
-                       span_printable(name, (char[32]){0}, 32), what, got, expected);
+    return status_quote(name, FAIL(TENSOR_MISMATCH, what, got, expected));
 }
 
 static status_t buffer_view_assert(call_t *call) {
@@ -133,13 +126,13 @@ static status_t buffer_view_assert(call_t *call) {
     RETURN_IF_ERROR(get_view(call, 0, &view));
     uint32_t rank = call_operand_count(call) - 4;
     if (view->element_type != get_i32(call, 2))
-        return shape_mismatch(call, "the element type", view->element_type, get_i32(call, 2));
+        return shape_mismatch(call, PHRASE_ELEMENT_TYPE, view->element_type, get_i32(call, 2));
     if (get_i32(call, 3) != ENCODING_DENSE)
-        return shape_mismatch(call, "the encoding", ENCODING_DENSE, get_i32(call, 3));
-    if (view->rank != rank) return shape_mismatch(call, "the rank", view->rank, rank);
+        return shape_mismatch(call, PHRASE_ENCODING, ENCODING_DENSE, get_i32(call, 3));
+    if (view->rank != rank) return shape_mismatch(call, PHRASE_RANK, view->rank, rank);
     for (uint32_t i = 0; i < rank; i++)
         if (view->dims[i] != get_i64(call, 4 + i))
-            return shape_mismatch(call, "a dimension", view->dims[i], (uint32_t)get_i64(call, 4 + i));
+            return shape_mismatch(call, PHRASE_DIMENSION, view->dims[i], (uint32_t)get_i64(call, 4 + i));
     return STATUS_OK;
 }
 
@@ -165,7 +158,7 @@ static status_t executable_query_support(call_t *call) {
 static status_t extend_profile(hal_t *hal, executable_t *executable) {
     const library_t *library = &executable->library;
     uint32_t count = hal->dispatch_count + library->export_count;
-    void *block = memory_allocate_zeroed(hal->memory, count * sizeof *hal->dispatches, "the profile");
+    void *block = memory_allocate_zeroed(hal->memory, count * sizeof *hal->dispatches, PHRASE_PROFILE);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     dispatch_profile_t *dispatches = block;
     if (hal->dispatch_count != 0)
@@ -212,13 +205,15 @@ static status_t executable_load_import(call_t *call) {
     RETURN_IF_ERROR(get_buffer(call, 1, &data));
     const object_t *constants = call->refs[call->operands[2] & REGISTER_INDEX];
     if (!span_equals((span_t){.data = format->data, .length = format->length}, EXECUTABLE_FORMAT))
-        return status_fail(STATUS_ELF_FORMAT, "kernels of another format than " EXECUTABLE_FORMAT);
-    if (hal->rehearsing) return status_fail(STATUS_VM_READ_ONLY, "rehearsal");
-    if (constants != NULL)
-        return status_fail(STATUS_LIBRARY_FORMAT, "executable constants are not supported");
+        return FAIL(KERNELS_FORMAT);
+    if (hal->rehearsing) return FAIL(REHEARSAL);
+    if (constants != NULL) return FAIL(EXECUTABLE_CONSTANTS);
     executable_t *executable;
-    RETURN_IF_ERROR(
-        executable_load(hal->memory, (span_t){.data = data->data, .length = data->length}, &executable));
+    // Behind the flatbuffer, where no bytecode is.
+    const span_t *external = &hal->module->archive.external;
+    bool last = external->length != 0 && data->data >= external->data && data->read_only &&
+                data->data + data->length == external->data + external->length;
+    RETURN_IF_ERROR(executable_load(hal->memory, data, last && hal->arena_follows_image, &executable));
     // The list keeps the kernels until unload: the profile shows their names.
     executable_t **end = &hal->executables;
     while (*end != NULL)

@@ -18,6 +18,7 @@ typedef struct {
     uint32_t dispatch_count;
     uint32_t workgroup_budget; // workgroups that the invocation may still run
     bool rehearsing;           // see hal_rehearse()
+    bool arena_follows_image;  // see runtime_t
     // Operands of the dispatch that runs.
     uint32_t constants[LIBRARY_MAX_CONSTANTS];
     uint8_t *bindings[LIBRARY_MAX_BINDINGS];

@@ -1,115 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "library.h"
 
-// Offsets in iree_hal_executable_library_v0_t and in what it points to.
-enum {
-    LIBRARY_HEADER = 0,
-    LIBRARY_IMPORT_COUNT = 4,
-    LIBRARY_EXPORT_COUNT = 12,
-    LIBRARY_EXPORT_FUNCTIONS = 16,
-    LIBRARY_EXPORT_ATTRIBUTES = 20,
-    LIBRARY_EXPORT_NAMES = 32,
-    LIBRARY_CONSTANT_COUNT = 52,
-    LIBRARY_BYTES = 64,
-    HEADER_VERSION = 0,
-    HEADER_FEATURES = 8,
-    HEADER_SANITIZER = 12,
-    HEADER_BYTES = 16,
-    ATTRIBUTES_LOCAL_MEMORY_PAGES = 8,
-    ATTRIBUTES_CONSTANT_COUNT = 10,
-    ATTRIBUTES_BINDING_COUNT = 11,
-    ATTRIBUTES_WORKGROUP_X = 12,
-    ATTRIBUTES_WORKGROUP_Y = 16,
-    ATTRIBUTES_WORKGROUP_Z = 20,
-    ATTRIBUTES_BYTES = 64,
-};
+// The structures as the kernels have them: addresses are theirs, and 32 bits wide on a 64-bit host too.
+typedef struct {
+    uint32_t header, import_count, imports, export_count, functions, attributes, parameters, occupancy, names;
+    uint32_t tags, parameter_names, source_locations, stage_locations, constant_count, source_count, sources;
+} library_structure_t;
+
+typedef struct {
+    uint32_t version, name, features, sanitizer;
+} library_header_t;
+
+typedef struct {
+    uint64_t flags;
+    uint16_t local_memory_pages;
+    uint8_t constant_count, binding_count;
+    uint32_t workgroup_size_x, workgroup_size_y;
+    uint16_t workgroup_size_z, reserved[21];
+} export_attributes_t;
+
+_Static_assert(sizeof(library_structure_t) == 64 && sizeof(export_attributes_t) == 64, "library of ABI 0.6");
 
 #define MAX_EXPORTS 4096 // an ordinal fits 16 bits
 
-// The image's bytes at an address that the kernels use; NULL if they are not all inside.
-static const uint8_t *at(const image_t *image, uint32_t address, uint32_t bytes) {
+// `count` structures of `bytes` each at an address that the kernels use; NULL if they are not all inside.
+static const void *at(const image_t *image, uint32_t address, uint32_t count, uint32_t bytes) {
     uint32_t offset = address - image->address;
-    if (address % 4 != 0 || offset > image->size || bytes > image->size - offset) return NULL;
+    if (address % 4 != 0 || offset > image->size || count > (image->size - offset) / bytes) return NULL;
     return image->data + offset;
 }
 
-static status_t malformed(const char *what, uint32_t index) {
-    return status_fail(STATUS_LIBRARY_FORMAT, "%s of export %u lies outside the kernels' image", what, index);
+#define AT(image, address, count, type) ((const type *)at(image, address, count, sizeof(type)))
+
+static status_t malformed(phrase_t what, uint32_t index) {
+    return FAIL(LIBRARY_EXPORT, what, index);
 }
 
-static status_t check_header(const image_t *image, const uint8_t *library) {
-    const uint8_t *header = at(image, read_u32(library + LIBRARY_HEADER), HEADER_BYTES);
-    if (header == NULL)
-        return status_fail(STATUS_LIBRARY_FORMAT, "the library's header lies outside its image");
-    if (read_u32(header + HEADER_VERSION) != LIBRARY_VERSION)
-        return status_fail(STATUS_LIBRARY_VERSION,
-                           "library version %u, this runtime needs %u: compile with IREE 3.13",
-                           read_u32(header + HEADER_VERSION), (uint32_t)LIBRARY_VERSION);
-    if (read_u32(header + HEADER_SANITIZER) != 0 || read_u32(header + HEADER_FEATURES) != 0)
-        return status_fail(STATUS_LIBRARY_FORMAT, "the kernels need a sanitizer (%u) or features (0x%x)",
-                           read_u32(header + HEADER_SANITIZER), read_u32(header + HEADER_FEATURES));
-    if (read_u32(library + LIBRARY_IMPORT_COUNT) != 0)
-        return status_fail(STATUS_LIBRARY_FORMAT,
-                           "the kernels import %u functions, this runtime has none for them",
-                           read_u32(library + LIBRARY_IMPORT_COUNT));
-    if (read_u32(library + LIBRARY_CONSTANT_COUNT) != 0)
-        return status_fail(STATUS_LIBRARY_FORMAT,
-                           "the kernels need %u executable constants, which are not supported",
-                           read_u32(library + LIBRARY_CONSTANT_COUNT));
-    return STATUS_OK;
-}
-
-static status_t read_name(const image_t *image, uint32_t address, uint32_t index, const char **name) {
-    uint32_t offset = address - image->address;
-    *name = (const char *)image->data + offset;
-    for (; offset < image->size; offset++)
-        if (image->data[offset] == 0) return STATUS_OK;
-    return malformed("the name", index);
-}
-
-static status_t read_exports(library_t *library, const uint8_t *structure) {
+status_t library_open(library_t *library, uint32_t address) {
     const image_t *image = &library->image;
-    uint32_t count = library->export_count;
-    const uint8_t *functions = at(image, read_u32(structure + LIBRARY_EXPORT_FUNCTIONS), 4 * count);
-    const uint8_t *names = at(image, read_u32(structure + LIBRARY_EXPORT_NAMES), 4 * count);
-    const uint8_t *attributes =
-        at(image, read_u32(structure + LIBRARY_EXPORT_ATTRIBUTES), ATTRIBUTES_BYTES * count);
-    if (functions == NULL || names == NULL || attributes == NULL) return malformed("a table", 0);
-    for (uint32_t i = 0; i < count; i++, attributes += ATTRIBUTES_BYTES) {
-        export_t *entry = &library->exports[i];
-        entry->function = read_u32(functions + 4 * i);
-        uint32_t offset = entry->function - image->address;
-        if (entry->function % 4 != 0 || offset < image->code_begin || offset >= image->code_end)
-            return malformed("the code", i);
-        RETURN_IF_ERROR(read_name(image, read_u32(names + 4 * i), i, &entry->name));
-        entry->local_memory_pages = read_u16(attributes + ATTRIBUTES_LOCAL_MEMORY_PAGES);
-        entry->state = (dispatch_state_t){
-            .workgroup_size_x = read_u32(attributes + ATTRIBUTES_WORKGROUP_X),
-            .workgroup_size_y = read_u32(attributes + ATTRIBUTES_WORKGROUP_Y),
-            .workgroup_size_z = read_u16(attributes + ATTRIBUTES_WORKGROUP_Z),
-            .constant_count = attributes[ATTRIBUTES_CONSTANT_COUNT],
-            .max_concurrency = 1,
-            .binding_count = attributes[ATTRIBUTES_BINDING_COUNT],
-        };
-        uint32_t constants = entry->state.constant_count, bindings = entry->state.binding_count;
-        if (constants > LIBRARY_MAX_CONSTANTS || bindings > LIBRARY_MAX_BINDINGS)
-            return status_fail(STATUS_LIBRARY_FORMAT,
-                               "export %u has %u constants and %u bindings, at most %u and %u", i, constants,
-                               bindings, (uint32_t)LIBRARY_MAX_CONSTANTS, (uint32_t)LIBRARY_MAX_BINDINGS);
-    }
+    const library_structure_t *structure = AT(image, address, 1, library_structure_t);
+    if (structure == NULL) return FAIL(LIBRARY_ADDRESS, address);
+    const library_header_t *header = AT(image, structure->header, 1, library_header_t);
+    if (header == NULL) return FAIL(LIBRARY_HEADER);
+    if (header->version != LIBRARY_VERSION) return FAIL(LIBRARY_VERSION, header->version, LIBRARY_VERSION);
+    if ((header->sanitizer | header->features) != 0)
+        return FAIL(LIBRARY_FEATURES, header->sanitizer, header->features);
+    if (structure->import_count != 0) return FAIL(LIBRARY_IMPORTS, structure->import_count);
+    if (structure->constant_count != 0) return FAIL(LIBRARY_CONSTANTS, structure->constant_count);
+    if (structure->export_count > MAX_EXPORTS) return FAIL(LIBRARY_EXPORTS, structure->export_count);
+    library->export_count = structure->export_count;
     return STATUS_OK;
+}
+
+// A name that ends inside the image; NULL for any other.
+static const char *read_name(const image_t *image, uint32_t address) {
+    uint32_t offset = address - image->address;
+    for (uint32_t end = offset; end < image->size; end++)
+        if (image->data[end] == 0) return (const char *)image->data + offset;
+    return NULL;
 }
 
 status_t library_read(library_t *library, uint32_t address) {
-    const uint8_t *structure = at(&library->image, address, LIBRARY_BYTES);
-    if (structure == NULL)
-        return status_fail(STATUS_LIBRARY_FORMAT, "the library at 0x%x lies outside its image", address);
-    RETURN_IF_ERROR(check_header(&library->image, structure));
-    library->export_count = read_u32(structure + LIBRARY_EXPORT_COUNT);
-    if (library->export_count > MAX_EXPORTS)
-        return status_fail(STATUS_LIBRARY_FORMAT, "%u exports, at most %u", library->export_count,
-                           (uint32_t)MAX_EXPORTS);
-    return library->exports != NULL ? read_exports(library, structure) : STATUS_OK;
+    const image_t *image = &library->image;
+    uint32_t count = library->export_count;
+    const library_structure_t *structure = AT(image, address, 1, library_structure_t);
+    const uint32_t *functions = AT(image, structure->functions, count, uint32_t);
+    const uint32_t *names = AT(image, structure->names, count, uint32_t);
+    const export_attributes_t *attributes = AT(image, structure->attributes, count, export_attributes_t);
+    if (functions == NULL || names == NULL || attributes == NULL) return malformed(PHRASE_TABLE, 0);
+    for (uint32_t i = 0; i < count; i++, attributes++) {
+        export_t *entry = &library->exports[i];
+        uint32_t offset = functions[i] - image->address;
+        if (offset % 4 != 0 || offset < image->code_begin || offset >= image->code_end)
+            return malformed(PHRASE_CODE, i);
+        entry->function = functions[i];
+        entry->name = read_name(image, names[i]);
+        if (entry->name == NULL) return malformed(PHRASE_NAME, i);
+        if (attributes->constant_count > LIBRARY_MAX_CONSTANTS ||
+            attributes->binding_count > LIBRARY_MAX_BINDINGS)
+            return FAIL(EXPORT_OPERANDS, i, attributes->constant_count, attributes->binding_count);
+        entry->local_memory_pages = attributes->local_memory_pages;
+        entry->state.workgroup_size_x = attributes->workgroup_size_x;
+        entry->state.workgroup_size_y = attributes->workgroup_size_y;
+        entry->state.workgroup_size_z = attributes->workgroup_size_z;
+        entry->state.constant_count = attributes->constant_count;
+        entry->state.max_concurrency = 1;
+        entry->state.binding_count = attributes->binding_count;
+    }
+    return STATUS_OK;
 }
 
 #ifdef __riscv
@@ -127,10 +105,7 @@ uint32_t library_address(const uint8_t *data) {
 status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
     (void)image;
     *address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &library_environment);
-    if (*address == 0)
-        return status_fail(STATUS_LIBRARY_VERSION,
-                           "the kernels do not offer library version %u: compile with IREE 3.13",
-                           (uint32_t)LIBRARY_VERSION);
+    if (*address == 0) return FAIL(LIBRARY_OFFER);
     return STATUS_OK;
 }
 
@@ -146,26 +121,22 @@ uint32_t library_address(const uint8_t *data) {
 status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
     (void)query;
     uint32_t versions[2] = {0, 0}; // a header of another version, for the message
-    for (uint32_t offset = 0; offset + LIBRARY_BYTES <= image->size; offset += 4) {
-        const uint8_t *structure = image->data + offset;
-        const uint8_t *header = at(image, read_u32(structure), HEADER_BYTES);
-        if (header == NULL) continue;
-        uint32_t count = read_u32(structure + LIBRARY_EXPORT_COUNT);
-        if (count == 0 || count > MAX_EXPORTS) continue;
-        if (at(image, read_u32(structure + LIBRARY_EXPORT_FUNCTIONS), 4 * count) == NULL) continue;
-        if (at(image, read_u32(structure + LIBRARY_EXPORT_ATTRIBUTES), ATTRIBUTES_BYTES * count) == NULL)
-            continue;
-        if (read_u32(header) == LIBRARY_VERSION) {
+    for (uint32_t offset = 0; offset + sizeof(library_structure_t) <= image->size; offset += 4) {
+        const library_structure_t *structure = AT(image, image->address + offset, 1, library_structure_t);
+        const library_header_t *header = AT(image, structure->header, 1, library_header_t);
+        uint32_t count = structure->export_count;
+        if (header == NULL || count == 0 || count > MAX_EXPORTS) continue;
+        if (AT(image, structure->functions, count, uint32_t) == NULL) continue;
+        if (AT(image, structure->attributes, count, export_attributes_t) == NULL) continue;
+        if (header->version == LIBRARY_VERSION) {
             *address = image->address + offset;
             return STATUS_OK;
         }
         versions[0] = 1;
-        versions[1] = read_u32(header);
+        versions[1] = header->version;
     }
-    if (versions[0] != 0)
-        return status_fail(STATUS_LIBRARY_VERSION, "library version %u, this runtime needs %u", versions[1],
-                           (uint32_t)LIBRARY_VERSION);
-    return status_fail(STATUS_LIBRARY_FORMAT, "the kernels hold no library");
+    if (versions[0] != 0) return FAIL(LIBRARY_VERSION, versions[1], LIBRARY_VERSION);
+    return FAIL(LIBRARY_MISSING);
 }
 
 #endif

@@ -77,8 +77,10 @@ uint32_t library_address(const uint8_t *data);
 // Address of the library's structure, from the image's query function at `query`.
 status_t library_query(const image_t *image, uint32_t query, uint32_t *address);
 
-// Reads and checks the structure at `address`: export_count, and exports[0, export_count) unless `exports` is
-// NULL.
+// Checks the structure at `address` and sets export_count.
+status_t library_open(library_t *library, uint32_t address);
+
+// Reads and checks its exports into exports[0, export_count).
 status_t library_read(library_t *library, uint32_t address);
 
 // Runs all workgroups of entry->state between the marks of dispatch `number`, and adds the instructions and

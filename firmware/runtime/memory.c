@@ -81,6 +81,7 @@ void memory_initialize(memory_t *memory, uint8_t *arena, size_t bytes) {
     if (size > LARGEST) size = LARGEST & ~(size_t)(GRANULE - 1);
     memory_block_t *first = (memory_block_t *)(arena + skip);
     *first = (memory_block_t){.size = (uint32_t)size};
+    memory->first = first;
     memory->end = following(first);
     *memory->end = (memory_block_t){.previous = (uint32_t)size, .used = true};
     memory->statistics.capacity = size;
@@ -105,51 +106,69 @@ static memory_block_t *split(memory_block_t *block, uint32_t size) {
     return rest;
 }
 
-// Bytes to leave free at the front of a block, so that the payload behind them is aligned.
-static size_t alignment_gap(memory_block_t *block, size_t alignment) {
-    return -(uintptr_t)(block + 1) & (alignment - 1);
+// Where a block of `size` bytes with an aligned payload may begin at the highest, counted from the beginning
+// of a free one; negative if it does not fit.
+static ptrdiff_t highest_place(const memory_block_t *block, uint32_t size, size_t alignment) {
+    uintptr_t payload = ((uintptr_t)(block + 1) + block->size - size) & ~(uintptr_t)(alignment - 1);
+    return (ptrdiff_t)(payload - (uintptr_t)(block + 1));
 }
 
-static NOINLINE void *out_of_memory(const memory_t *memory, size_t bytes, const char *purpose) {
+static NOINLINE void *out_of_memory(const memory_t *memory, size_t bytes, phrase_t purpose) {
     uint32_t largest = 0;
     for (memory_block_t *block = memory->free_list; block != NULL; block = links(block)->next)
         if (block->size > largest) largest = block->size;
-    status_fail(STATUS_OUT_OF_MEMORY, "%s needs %U bytes; %u of %u are free, %u in one piece", purpose,
-                (uint64_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
-                (uint32_t)memory->statistics.capacity, largest);
+    FAIL(MEMORY, purpose, (uint32_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
+         (uint32_t)memory->statistics.capacity, largest);
     return NULL;
 }
 
-void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose) {
+INLINE void count_allocation(memory_statistics_t *statistics, uint32_t size) {
+    statistics->live += size;
+    statistics->allocated += size;
+    if (statistics->live > statistics->peak) statistics->peak = statistics->live;
+}
+
+// From the end of a free block, so that the front of the arena stays free for memory_take_front().
+void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t purpose) {
     if (alignment < GRANULE) alignment = GRANULE;
     if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST)
         return out_of_memory(memory, bytes, purpose);
     uint32_t size = (uint32_t)((bytes + HEADER + GRANULE - 1) & ~(size_t)(GRANULE - 1));
     memory_block_t *block = memory->free_list;
-    size_t gap = 0;
+    ptrdiff_t place = -1;
     for (; block != NULL; block = links(block)->next) {
-        gap = alignment_gap(block, alignment);
-        if (block->size >= size && block->size - size >= gap) break;
+        place = highest_place(block, size, alignment);
+        if (place >= 0) break;
     }
     if (block == NULL) return out_of_memory(memory, bytes, purpose);
-    list_remove(memory, block);
-    if (gap != 0) {
-        memory_block_t *front = block;
-        block = split(front, (uint32_t)gap);
-        list_insert(memory, front);
-    }
+    if (place == 0)
+        list_remove(memory, block);
+    else
+        block = split(block, (uint32_t)place); // what is before it stays in the list
     if (block->size > size) list_insert(memory, split(block, size));
     block->used = true;
-    memory_statistics_t *statistics = &memory->statistics;
-    statistics->live += size;
-    statistics->allocated += size;
-    if (statistics->live > statistics->peak) statistics->peak = statistics->live;
+    count_allocation(&memory->statistics, size);
     POISON(block + 1, size - HEADER);
     UNPOISON(block + 1, bytes);
     return block + 1;
 }
 
-void *memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose) {
+bool memory_take_front(memory_t *memory, const uint8_t *end) {
+    memory_block_t *first = memory->first;
+    ptrdiff_t wanted = end - (const uint8_t *)first;
+    if (wanted <= 0) return true;
+    uint32_t size = ((uint32_t)wanted + GRANULE - 1) & ~(uint32_t)(GRANULE - 1);
+    if (first->used || first->size <= size) return false;
+    list_remove(memory, first);
+    memory->first = split(first, size);
+    memory->first->previous = 0;
+    list_insert(memory, memory->first);
+    count_allocation(&memory->statistics, size);
+    UNPOISON(first, size);
+    return true;
+}
+
+void *memory_allocate_zeroed(memory_t *memory, size_t bytes, phrase_t purpose) {
     void *block = memory_allocate(memory, bytes, MEMORY_ALIGNMENT, purpose);
     if (block != NULL) platform_fill(block, 0, bytes);
     return block;

@@ -4,6 +4,7 @@
 #ifndef SPRINGBOK_MEMORY_H
 #define SPRINGBOK_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ typedef struct memory_block memory_block_t;
 
 typedef struct {
     memory_block_t *free_list;
+    memory_block_t *first;
     memory_block_t *end; // the block after the last one: always in use, of size 0
     memory_statistics_t statistics;
 } memory_t;
@@ -38,8 +40,11 @@ void memory_release(memory_t *memory);
 // Contents are undefined. `alignment` is a power of two; less than 64 counts as 64. NULL if there is no room:
 // then the message of STATUS_OUT_OF_MEMORY is set, and tells `purpose`, the bytes wanted and the largest
 // piece there is.
-void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, const char *purpose);
-void *memory_allocate_zeroed(memory_t *memory, size_t bytes, const char *purpose);
+void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t purpose);
+void *memory_allocate_zeroed(memory_t *memory, size_t bytes, phrase_t purpose);
+
+// Gives up the arena before `end`, for ever; false if something is allocated there.
+bool memory_take_front(memory_t *memory, const uint8_t *end);
 
 // Gives back what memory_allocate() gave; NULL is allowed.
 void memory_free(memory_t *memory, void *payload);

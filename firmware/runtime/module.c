@@ -49,20 +49,15 @@ enum {
 static status_t check_requirements(uint32_t requirements) {
     uint32_t missing = requirements & ~REQUIREMENTS_MET;
     if (missing == 0) return STATUS_OK;
-    const char *name = (missing & REQUIRES_F64) != 0     ? "f64 arithmetic"
-                       : (missing & REQUIRES_YIELD) != 0 ? "yield (an asynchronous model)"
-                                                         : "an unknown feature";
-    return status_fail(STATUS_MODULE_FEATURE, "the module requires %s (bits 0x%x)", name, missing);
+    return FAIL(REQUIREMENTS, missing, missing);
 }
 
-static status_t check_version(archive_t *archive, const table_t *root) {
+static status_t check_version(archive_t *archive, table_t root) {
     uint32_t version = archive_u32(archive, root, MODULE_BYTECODE_VERSION, 0);
     uint32_t major = version >> 16, minor = version & 0xffff;
     if (major != BYTECODE_MAJOR || minor > BYTECODE_MINOR)
-        return status_fail(STATUS_MODULE_VERSION,
-                           "bytecode %u.%u, this runtime executes %u.%u: compile with IREE 3.13", major,
-                           minor, (uint32_t)BYTECODE_MAJOR, (uint32_t)BYTECODE_MINOR);
-    RETURN_IF_ERROR(archive->status);
+        return FAIL(BYTECODE_VERSION, major, minor, BYTECODE_MAJOR, BYTECODE_MINOR);
+    RETURN_IF_ERROR(archive_check(archive));
     return check_requirements(archive_u32(archive, root, MODULE_REQUIREMENTS, 0));
 }
 
@@ -72,88 +67,83 @@ static bool span_starts_with(span_t span, const char *text) {
 }
 
 static uint8_t type_of_name(span_t name) {
-    if (span_equals(name, "!hal.buffer") || span_equals(name, "!vm.buffer")) return OBJECT_BUFFER;
-    if (span_equals(name, "!hal.buffer_view")) return OBJECT_VIEW;
-    if (span_equals(name, "!hal.executable")) return OBJECT_EXECUTABLE;
-    if (span_starts_with(name, "!vm.list<")) return OBJECT_LIST;
-    if (span_equals(name, "!vm.opaque") || span_equals(name, "!vm.ref<?>")) return TYPE_ANY;
-    return 0;
+    static const struct {
+        char name[17];
+        uint8_t type;
+    } types[] = {
+        {"!hal.buffer", OBJECT_BUFFER},    {"!vm.buffer", OBJECT_BUFFER},
+        {"!hal.buffer_view", OBJECT_VIEW}, {"!hal.executable", OBJECT_EXECUTABLE},
+        {"!vm.opaque", TYPE_ANY},          {"!vm.ref<?>", TYPE_ANY},
+    };
+    for (uint32_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (span_equals(name, types[i].name)) return types[i].type;
+    return span_starts_with(name, "!vm.list<") ? OBJECT_LIST : 0;
 }
 
-static status_t check_limit(uint32_t count, const char *what) {
+static status_t check_limit(uint32_t count, phrase_t what) {
     if (count <= ORDINAL_LIMIT) return STATUS_OK;
-    return status_fail(STATUS_MODULE_LIMIT, "%u %s, at most %u", count, what, (uint32_t)ORDINAL_LIMIT);
+    return FAIL(ORDINAL_LIMIT, count, what, ORDINAL_LIMIT);
 }
 
-static status_t load_types(module_t *module, const table_t *root, memory_t *memory) {
+static status_t load_types(module_t *module, table_t root, memory_t *memory) {
     archive_t *archive = &module->archive;
     vector_t types = archive_vector(archive, root, MODULE_TYPES, 4);
-    void *block = memory_allocate_zeroed(memory, types.count, "the module's types");
+    void *block = memory_allocate_zeroed(memory, types.count, PHRASE_TYPES);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->types = block;
     module->type_count = types.count;
     for (uint32_t i = 0; i < types.count; i++) {
         table_t type = archive_element(archive, &types, i);
-        module->types[i] = type_of_name(archive_span(archive, &type, TYPE_NAME));
+        module->types[i] = type_of_name(archive_span(archive, type, TYPE_NAME));
     }
-    return archive->status;
+    return archive_check(archive);
 }
 
-static status_t check_dependencies(archive_t *archive, const table_t *root) {
+static status_t check_dependencies(archive_t *archive, table_t root) {
     vector_t dependencies = archive_vector(archive, root, MODULE_DEPENDENCIES, 4);
     for (uint32_t i = 0; i < dependencies.count; i++) {
         table_t dependency = archive_element(archive, &dependencies, i);
-        span_t name = archive_span(archive, &dependency, DEPENDENCY_NAME);
-        uint32_t version = archive_u32(archive, &dependency, DEPENDENCY_VERSION, 0);
-        RETURN_IF_ERROR(archive->status);
+        span_t name = archive_span(archive, dependency, DEPENDENCY_NAME);
+        uint32_t version = archive_u32(archive, dependency, DEPENDENCY_VERSION, 0);
+        RETURN_IF_ERROR(archive_check(archive));
         int provided = hal_module_version(name);
-        char text[40];
-        if (provided < 0)
-            return status_fail(STATUS_MODULE_IMPORT,
-                               "module %s is needed; compile with --iree-execution-model=inline-dynamic",
-                               span_printable(name, text, sizeof text));
-        if (version > (uint32_t)provided)
-            return status_fail(STATUS_MODULE_IMPORT,
-                               "version %u of module %s is needed, version %d is provided", version,
-                               span_printable(name, text, sizeof text), provided);
+        if (provided < 0) return status_quote(name, FAIL(MODULE_NEEDED));
+        if (version > (uint32_t)provided) return status_quote(name, FAIL(MODULE_VERSION, version, provided));
     }
-    return archive->status;
+    return archive_check(archive);
 }
 
-static status_t load_import(module_t *module, const table_t *table, uint32_t index) {
+static status_t load_import(module_t *module, table_t table, uint32_t index) {
     archive_t *archive = &module->archive;
     span_t name = archive_span(archive, table, IMPORT_NAME);
     table_t signature = archive_table(archive, table, IMPORT_SIGNATURE);
-    span_t convention = archive_span(archive, &signature, SIGNATURE_CONVENTION);
+    span_t convention = archive_span(archive, signature, SIGNATURE_CONVENTION);
     uint32_t flags = archive_u32(archive, table, IMPORT_FLAGS, 0);
-    RETURN_IF_ERROR(archive->status);
+    RETURN_IF_ERROR(archive_check(archive));
     const import_t *import = hal_find_import(name);
-    char text[48];
     if (import == NULL && (flags & IMPORT_OPTIONAL) == 0)
-        return status_fail(STATUS_MODULE_IMPORT, "imports[%u]: %s is not provided", index,
-                           span_printable(name, text, sizeof text));
+        return status_quote(name, FAIL(IMPORT_MISSING, index));
     if (import != NULL && !span_equals(convention, import->convention))
-        return status_fail(STATUS_MODULE_IMPORT, "imports[%u]: %s is declared in another way than \"%s\"",
-                           index, span_printable(name, text, sizeof text), import->convention);
+        return status_quote(span_of(import->convention), status_quote(name, FAIL(IMPORT_DECLARATION, index)));
     module->imports[index] = import;
     return STATUS_OK;
 }
 
-static status_t load_imports(module_t *module, const table_t *root, memory_t *memory) {
+static status_t load_imports(module_t *module, table_t root, memory_t *memory) {
     archive_t *archive = &module->archive;
     RETURN_IF_ERROR(check_dependencies(archive, root));
     vector_t imports = archive_vector(archive, root, MODULE_IMPORTS, 4);
-    RETURN_IF_ERROR(check_limit(imports.count, "imports"));
+    RETURN_IF_ERROR(check_limit(imports.count, PHRASE_IMPORTS));
     void *block =
-        memory_allocate_zeroed(memory, imports.count * sizeof *module->imports, "the module's imports");
+        memory_allocate_zeroed(memory, imports.count * sizeof *module->imports, PHRASE_MODULE_IMPORTS);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->imports = block;
     module->import_count = imports.count;
     for (uint32_t i = 0; i < imports.count; i++) {
         table_t import = archive_element(archive, &imports, i);
-        RETURN_IF_ERROR(load_import(module, &import, i));
+        RETURN_IF_ERROR(load_import(module, import, i));
     }
-    return archive->status;
+    return archive_check(archive);
 }
 
 // Splits "0rI_i" into "rI" and "i"; "v" stands for nothing.
@@ -166,9 +156,7 @@ static status_t split_convention(span_t convention, uint32_t index, function_t *
         uint8_t c = convention.data[i];
         valid = i == split || c == 'i' || c == 'I' || c == 'f' || c == 'r' || c == 'v';
     }
-    if (!valid)
-        return status_fail(STATUS_MODULE_SIGNATURE,
-                           "functions[%u] has a calling convention that is not supported", index);
+    if (!valid) return FAIL(CALLING_CONVENTION, index);
     function->arguments = (span_t){.data = convention.data + 1, .length = split - 1};
     function->results =
         (span_t){.data = convention.data + split + 1, .length = convention.length - split - 1};
@@ -177,17 +165,16 @@ static status_t split_convention(span_t convention, uint32_t index, function_t *
     return STATUS_OK;
 }
 
-static status_t load_signature(archive_t *archive, const table_t *signature, uint32_t index,
-                               function_t *function) {
+static status_t load_signature(archive_t *archive, table_t signature, uint32_t index, function_t *function) {
     RETURN_IF_ERROR(
         split_convention(archive_span(archive, signature, SIGNATURE_CONVENTION), index, function));
     vector_t attributes = archive_vector(archive, signature, SIGNATURE_ATTRIBUTES, 4);
     for (uint32_t i = 0; i < attributes.count; i++) {
         table_t attribute = archive_element(archive, &attributes, i);
-        if (span_equals(archive_span(archive, &attribute, ATTRIBUTE_KEY), "iree.abi.declaration"))
-            function->declaration = archive_span(archive, &attribute, ATTRIBUTE_VALUE);
+        if (span_equals(archive_span(archive, attribute, ATTRIBUTE_KEY), "iree.abi.declaration"))
+            function->declaration = archive_span(archive, attribute, ATTRIBUTE_VALUE);
     }
-    return archive->status;
+    return archive_check(archive);
 }
 
 static status_t load_descriptor(const uint8_t *descriptor, uint32_t index, span_t bytecode,
@@ -195,100 +182,88 @@ static status_t load_descriptor(const uint8_t *descriptor, uint32_t index, span_
     uint32_t offset = read_u32(descriptor), length = read_u32(descriptor + 4);
     RETURN_IF_ERROR(check_requirements(read_u32(descriptor + 8)));
     if (offset > bytecode.length || length > bytecode.length - offset)
-        return status_fail(STATUS_VERIFY_BOUNDS, "functions[%u]: %u bytes at %u of %u bytes of bytecode",
-                           index, length, offset, bytecode.length);
+        return FAIL(BYTECODE_RANGE, index, length, offset, bytecode.length);
     function->code = bytecode.data + offset;
     function->length = length;
     function->block_count = read_u16(descriptor + 14);
     function->i32_count = read_u16(descriptor + 16);
     function->ref_count = read_u16(descriptor + 18);
-    if ((uintptr_t)function->code % 2 != 0)
-        return status_fail(STATUS_VERIFY_BOUNDS, "functions[%u]: bytecode at odd offset %u", index, offset);
+    if ((uintptr_t)function->code % 2 != 0) return FAIL(BYTECODE_ODD, index, offset);
     if (function->i32_count >= REGISTER_LIMIT || function->ref_count >= REGISTER_LIMIT)
-        return status_fail(
-            STATUS_VERIFY_REGISTER, "functions[%u]: %u and %u registers, below %u are supported", index,
-            (uint32_t)function->i32_count, (uint32_t)function->ref_count, (uint32_t)REGISTER_LIMIT);
+        return FAIL(REGISTER_COUNT, index, function->i32_count, function->ref_count, REGISTER_LIMIT);
     return STATUS_OK;
 }
 
-static status_t load_functions(module_t *module, const table_t *root, memory_t *memory) {
+static status_t load_functions(module_t *module, table_t root, memory_t *memory) {
     archive_t *archive = &module->archive;
     vector_t descriptors = archive_vector(archive, root, MODULE_FUNCTIONS, DESCRIPTOR_BYTES);
     vector_t signatures = archive_vector(archive, root, MODULE_SIGNATURES, 4);
     span_t bytecode = archive_span(archive, root, MODULE_BYTECODE);
-    RETURN_IF_ERROR(archive->status);
-    RETURN_IF_ERROR(check_limit(descriptors.count, "functions"));
+    RETURN_IF_ERROR(archive_check(archive));
+    RETURN_IF_ERROR(check_limit(descriptors.count, PHRASE_FUNCTIONS));
     if (signatures.count != descriptors.count)
-        return status_fail(STATUS_ARCHIVE_MISSING, "%u functions, but %u signatures", descriptors.count,
-                           signatures.count);
+        return FAIL(SIGNATURE_COUNT, descriptors.count, signatures.count);
     void *block =
-        memory_allocate_zeroed(memory, descriptors.count * sizeof(function_t), "the module's functions");
+        memory_allocate_zeroed(memory, descriptors.count * sizeof(function_t), PHRASE_MODULE_FUNCTIONS);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->functions = block;
     module->function_count = descriptors.count;
     for (uint32_t i = 0; i < descriptors.count; i++) {
         table_t signature = archive_element(archive, &signatures, i);
-        RETURN_IF_ERROR(load_signature(archive, &signature, i, &module->functions[i]));
+        RETURN_IF_ERROR(load_signature(archive, signature, i, &module->functions[i]));
         RETURN_IF_ERROR(
             load_descriptor(descriptors.data + DESCRIPTOR_BYTES * i, i, bytecode, &module->functions[i]));
     }
     return STATUS_OK;
 }
 
-static status_t load_rodata_segment(archive_t *archive, const table_t *segment, uint32_t index,
-                                    buffer_t *buffer) {
-    if (archive_u8(archive, segment, RODATA_COMPRESSION, 0) != 0)
-        return status_fail(STATUS_MODULE_FEATURE, "rodata[%u] is compressed", index);
+static status_t load_rodata_segment(archive_t *archive, table_t segment, uint32_t index, buffer_t *buffer) {
+    if (archive_u8(archive, segment, RODATA_COMPRESSION) != 0) return FAIL(RODATA_COMPRESSED, index);
     span_t data = archive_span(archive, segment, RODATA_EMBEDDED);
     if (data.data == NULL) {
-        uint64_t offset = archive_u64(archive, segment, RODATA_EXTERNAL_OFFSET, 0);
-        uint64_t length = archive_u64(archive, segment, RODATA_EXTERNAL_LENGTH, 0);
+        uint64_t offset = archive_u64(archive, segment, RODATA_EXTERNAL_OFFSET);
+        uint64_t length = archive_u64(archive, segment, RODATA_EXTERNAL_LENGTH);
         uint32_t available = archive->external.length;
         if (offset > available || length > available - offset)
-            return status_fail(STATUS_ARCHIVE_BOUNDS,
-                               "rodata[%u]: %U bytes at %U of %u bytes of external data: truncated?", index,
-                               length, offset, available);
+            return FAIL(RODATA_RANGE, index, WORDS(length), WORDS(offset), available);
         data = (span_t){.data = archive->external.data + (uint32_t)offset, .length = (uint32_t)length};
     }
     *buffer = (buffer_t){.object = {.references = 1, .type = OBJECT_BUFFER},
                          .data = (uint8_t *)data.data,
                          .length = data.length,
                          .read_only = true};
-    return archive->status;
+    return archive_check(archive);
 }
 
-static status_t load_rodata(module_t *module, const table_t *root, memory_t *memory) {
+static status_t load_rodata(module_t *module, table_t root, memory_t *memory) {
     archive_t *archive = &module->archive;
     vector_t segments = archive_vector(archive, root, MODULE_RODATA, 4);
-    RETURN_IF_ERROR(check_limit(segments.count, "constants"));
-    void *block = memory_allocate_zeroed(memory, segments.count * sizeof(buffer_t), "the module's constants");
+    RETURN_IF_ERROR(check_limit(segments.count, PHRASE_CONSTANTS));
+    void *block = memory_allocate_zeroed(memory, segments.count * sizeof(buffer_t), PHRASE_MODULE_CONSTANTS);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->rodata = block;
     module->rodata_count = segments.count;
     for (uint32_t i = 0; i < segments.count; i++) {
         table_t segment = archive_element(archive, &segments, i);
-        RETURN_IF_ERROR(load_rodata_segment(archive, &segment, i, &module->rodata[i]));
+        RETURN_IF_ERROR(load_rodata_segment(archive, segment, i, &module->rodata[i]));
     }
-    if (archive_vector(archive, root, MODULE_RWDATA, 4).count != 0)
-        return status_fail(STATUS_MODULE_FEATURE, "the module has writable data segments");
-    return archive->status;
+    if (archive_vector(archive, root, MODULE_RWDATA, 4).count != 0) return FAIL(RWDATA);
+    return archive_check(archive);
 }
 
-static status_t load_state(module_t *module, const table_t *root, memory_t *memory) {
+static status_t load_state(module_t *module, table_t root, memory_t *memory) {
     archive_t *archive = &module->archive;
     table_t state = archive_table(archive, root, MODULE_STATE);
-    uint32_t bytes = archive_u32(archive, &state, STATE_GLOBAL_BYTES, 0);
-    uint32_t refs = archive_u32(archive, &state, STATE_GLOBAL_REFS, 0);
-    RETURN_IF_ERROR(archive->status);
+    uint32_t bytes = archive_u32(archive, state, STATE_GLOBAL_BYTES, 0);
+    uint32_t refs = archive_u32(archive, state, STATE_GLOBAL_REFS, 0);
+    RETURN_IF_ERROR(archive_check(archive));
     if (bytes > memory->statistics.capacity || refs > memory->statistics.capacity / sizeof(object_t *))
-        return status_fail(STATUS_OUT_OF_MEMORY,
-                           "the module's globals: %u bytes and %u references, the arena has %u bytes", bytes,
-                           refs, (uint32_t)memory->statistics.capacity);
-    void *block = memory_allocate_zeroed(memory, (size_t)bytes + 8, "the module's globals");
+        return FAIL(GLOBALS_SIZE, bytes, refs, (uint32_t)memory->statistics.capacity);
+    void *block = memory_allocate_zeroed(memory, (size_t)bytes + 8, PHRASE_GLOBALS);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->global_bytes = block;
     module->global_byte_count = bytes;
-    block = memory_allocate_zeroed(memory, refs * sizeof(object_t *), "the module's global references");
+    block = memory_allocate_zeroed(memory, refs * sizeof(object_t *), PHRASE_GLOBAL_REFERENCES);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     module->global_refs = block;
     module->global_ref_count = refs;
@@ -299,12 +274,11 @@ static status_t check_exports(module_t *module) {
     archive_t *archive = &module->archive;
     for (uint32_t i = 0; i < module->exports.count; i++) {
         table_t entry = archive_element(archive, &module->exports, i);
-        uint32_t ordinal = archive_u32(archive, &entry, EXPORT_ORDINAL, 0);
+        uint32_t ordinal = archive_u32(archive, entry, EXPORT_ORDINAL, 0);
         if (ordinal >= module->function_count)
-            return status_fail(STATUS_VERIFY_ORDINAL, "exports[%u]: function %u of %u", i, ordinal,
-                               module->function_count);
+            return FAIL(EXPORT_FUNCTION, i, ordinal, module->function_count);
     }
-    return archive->status;
+    return archive_check(archive);
 }
 
 status_t module_load(module_t *module, const uint8_t *image, size_t length, memory_t *memory) {
@@ -312,20 +286,20 @@ status_t module_load(module_t *module, const uint8_t *image, size_t length, memo
     archive_t *archive = &module->archive;
     table_t root;
     RETURN_IF_ERROR(archive_open(archive, image, length, &root));
-    RETURN_IF_ERROR(check_version(archive, &root));
-    RETURN_IF_ERROR(load_types(module, &root, memory));
-    RETURN_IF_ERROR(load_imports(module, &root, memory));
-    RETURN_IF_ERROR(load_functions(module, &root, memory));
-    RETURN_IF_ERROR(load_rodata(module, &root, memory));
-    RETURN_IF_ERROR(load_state(module, &root, memory));
-    module->exports = archive_vector(archive, &root, MODULE_EXPORTS, 4);
+    RETURN_IF_ERROR(check_version(archive, root));
+    RETURN_IF_ERROR(load_types(module, root, memory));
+    RETURN_IF_ERROR(load_imports(module, root, memory));
+    RETURN_IF_ERROR(load_functions(module, root, memory));
+    RETURN_IF_ERROR(load_rodata(module, root, memory));
+    RETURN_IF_ERROR(load_state(module, root, memory));
+    module->exports = archive_vector(archive, root, MODULE_EXPORTS, 4);
     return check_exports(module);
 }
 
 static span_t export_name(module_t *module, uint32_t index, uint32_t *ordinal) {
     table_t entry = archive_element(&module->archive, &module->exports, index);
-    *ordinal = archive_u32(&module->archive, &entry, EXPORT_ORDINAL, 0);
-    return archive_span(&module->archive, &entry, EXPORT_NAME);
+    *ordinal = archive_u32(&module->archive, entry, EXPORT_ORDINAL, 0);
+    return archive_span(&module->archive, entry, EXPORT_NAME);
 }
 
 uint32_t module_find_export(module_t *module, const char *name) {
@@ -339,7 +313,7 @@ uint32_t module_find_export(module_t *module, const char *name) {
 status_t module_find_entry(module_t *module, const char *name, uint32_t *ordinal) {
     *ordinal = module_find_export(module, name != NULL ? name : "main");
     if (*ordinal != UINT32_MAX) return STATUS_OK;
-    if (name != NULL) return status_fail(STATUS_MODULE_ENTRY, "the module has no function \"%s\"", name);
+    if (name != NULL) return status_quote(span_of(name), FAIL(ENTRY_MISSING));
     uint32_t found = 0;
     for (uint32_t i = 0; i < module->exports.count; i++) {
         uint32_t candidate;
@@ -349,6 +323,5 @@ status_t module_find_entry(module_t *module, const char *name, uint32_t *ordinal
         found++;
     }
     if (found == 1) return STATUS_OK;
-    return status_fail(STATUS_MODULE_ENTRY,
-                       "the module has no function \"main\" and %u other public ones: name one", found);
+    return FAIL(ENTRY_UNCLEAR, found);
 }

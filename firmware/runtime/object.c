@@ -6,21 +6,9 @@
 // A model never needs more, and a corrupted one shall not take the whole arena.
 #define LIST_LIMIT 4096
 
-const char *object_type_name(uint32_t type) {
-    switch (type) {
-    case OBJECT_BUFFER: return "buffer";
-    case OBJECT_VIEW: return "buffer view";
-    case OBJECT_EXECUTABLE: return "executable";
-    case OBJECT_LIST: return "list";
-    default: return "unknown object";
-    }
-}
-
 status_t object_mismatch(const object_t *object, uint32_t type) {
-    if (object == NULL)
-        return status_fail(STATUS_VM_NULL, "null reference instead of a %s", object_type_name(type));
-    return status_fail(STATUS_VM_TYPE, "%s instead of a %s", object_type_name(object->type),
-                       object_type_name(type));
+    if (object == NULL) return FAIL(REFERENCE_NULL, type);
+    return FAIL(REFERENCE_TYPE, object->type, type);
 }
 
 // Drops one reference; an object that loses its last one joins `waiting`.
@@ -62,11 +50,10 @@ static void initialize(buffer_t *buffer, uint8_t *data, uint32_t length, bool re
 status_t buffer_create(memory_t *memory, uint64_t length, uint64_t alignment, buffer_t **result) {
     if (length > memory->statistics.capacity || alignment > memory->statistics.capacity ||
         (alignment & (alignment - 1)) != 0)
-        return status_fail(STATUS_OUT_OF_MEMORY, "a buffer needs %U bytes aligned to %U; the arena has %u",
-                           length, alignment, (uint32_t)memory->statistics.capacity);
+        return FAIL(BUFFER_SIZE, WORDS(length), WORDS(alignment), (uint32_t)memory->statistics.capacity);
     // The bytes follow the object, unless a wider alignment than the heap's own is asked for.
     size_t offset = alignment <= MEMORY_ALIGNMENT ? MEMORY_ALIGNMENT : (size_t)alignment;
-    void *block = memory_allocate(memory, offset + (size_t)length, (size_t)alignment, "a buffer");
+    void *block = memory_allocate(memory, offset + (size_t)length, (size_t)alignment, PHRASE_BUFFER);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     *result = block;
     initialize(block, (uint8_t *)block + offset, (uint32_t)length, false, NULL);
@@ -83,7 +70,7 @@ status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uin
         *result = source;
         return STATUS_OK;
     }
-    void *block = memory_allocate(memory, sizeof(buffer_t), 0, "a buffer's subspan");
+    void *block = memory_allocate(memory, sizeof(buffer_t), 0, PHRASE_SUBSPAN);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     object_t *owner = source->parent != NULL ? source->parent : &source->object;
     object_retain(owner);
@@ -93,7 +80,7 @@ status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uin
 }
 
 status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result) {
-    void *block = memory_allocate(memory, sizeof(view_t), 0, "a buffer view");
+    void *block = memory_allocate(memory, sizeof(view_t), 0, PHRASE_VIEW);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     object_retain(&buffer->object);
     view_t *view = *result = block;
@@ -105,7 +92,7 @@ status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result) {
 }
 
 status_t list_create(memory_t *memory, uint32_t capacity, list_t **result) {
-    void *block = memory_allocate(memory, sizeof(list_t), 0, "a list");
+    void *block = memory_allocate(memory, sizeof(list_t), 0, PHRASE_LIST);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     list_t *list = block;
     *list = (list_t){.object = {.references = 1, .type = OBJECT_LIST}};
@@ -120,10 +107,8 @@ status_t list_create(memory_t *memory, uint32_t capacity, list_t **result) {
 
 status_t list_reserve(memory_t *memory, list_t *list, uint32_t capacity) {
     if (capacity <= list->capacity) return STATUS_OK;
-    if (capacity > LIST_LIMIT)
-        return status_fail(STATUS_VM_RANGE, "a list of %u elements; at most %u are supported", capacity,
-                           LIST_LIMIT);
-    void *block = memory_allocate_zeroed(memory, capacity * sizeof(value_t), "a list's elements");
+    if (capacity > LIST_LIMIT) return FAIL(LIST_SIZE, capacity, LIST_LIMIT);
+    void *block = memory_allocate_zeroed(memory, capacity * sizeof(value_t), PHRASE_LIST_ELEMENTS);
     if (block == NULL) return STATUS_OUT_OF_MEMORY;
     if (list->count != 0) platform_copy(block, list->values, list->count * sizeof(value_t));
     memory_free(memory, list->values);
@@ -145,6 +130,5 @@ status_t list_resize(memory_t *memory, list_t *list, uint32_t count) {
 }
 
 status_t buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t length) {
-    return status_fail(STATUS_VM_BOUNDS, "%U bytes at offset %U of a buffer of %u bytes", length, offset,
-                       buffer->length);
+    return FAIL(BUFFER_RANGE, WORDS(length), WORDS(offset), buffer->length);
 }

@@ -59,9 +59,6 @@ typedef struct {
     uint32_t capacity;
 } list_t;
 
-// "buffer", "buffer view" and so on.
-const char *object_type_name(uint32_t type);
-
 INLINE void object_retain(object_t *object) {
     if (object != NULL) object->references++;
 }

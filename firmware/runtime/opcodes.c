@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "opcodes.h"
 
-#include "bytes.h"
-
 // ENCODING_REFUSED is 0, so codes without a row are refused too.
 const uint8_t opcode_encodings[OPCODE_COUNT] = {
 #define OPCODE(code, name, mnemonic, operands) [code] = ENCODING_##operands,
@@ -22,19 +20,3 @@ const uint8_t encoding_families[] = {
     ENCODINGS(ENCODING)
 #undef ENCODING
 };
-
-static const char refused_names[] =
-#define OPCODE(code, name, mnemonic, operands)
-#define OPCODE_REFUSED(code, name, mnemonic) mnemonic "\0"
-#include "opcodes.def"
-    ;
-
-static const uint16_t refused_codes[] = {
-#define OPCODE(code, name, mnemonic, operands)
-#define OPCODE_REFUSED(code, name, mnemonic) code,
-#include "opcodes.def"
-};
-
-const char *opcode_refused_name(uint32_t opcode) {
-    return text_of_code(opcode, refused_codes, sizeof refused_codes / sizeof *refused_codes, refused_names);
-}

@@ -21,7 +21,7 @@
 #define ENCODINGS(ENCODING)                                                                                   \
     ENCODING(REFUSED, CONTROL, "") ENCODING(NONE, CONTROL, "") ENCODING(PREFIX, CONTROL, "") ENCODING(ZERO_I32, CONTROL, "I")               \
     ENCODING(CONST_32, CONTROL, "cI") ENCODING(ZERO_I64, CONTROL, "L")                                        \
-    ENCODING(CONST_64, CONTROL, "CL") ENCODING(CONST_RODATA, CONTROL, "dR")                                   \
+    ENCODING(CONST_64, CONTROL, "CL") ENCODING(CONST_RODATA, CONTROL, "dR") ENCODING(GLOBAL_LOAD_REF, GLOBAL, "GtR")                                   \
     ENCODING(SWITCH_I32, CONTROL, "iivI") ENCODING(SWITCH_I64, CONTROL, "ilwL")                               \
     ENCODING(SWITCH_REF, CONTROL, "itmuR") ENCODING(BRANCH, CONTROL, "bp")                                    \
     ENCODING(COND_BRANCH, CONTROL, "ibpbp") ENCODING(BRANCH_TABLE, CONTROL, "ibpT")                           \
@@ -43,7 +43,7 @@
     ENCODING(CAST_REF, REFERENCE, "mtR") ENCODING(ASSIGN_REF, REFERENCE, "mR")                                \
     ENCODING(GLOBAL_LOAD_32, GLOBAL, "gI") ENCODING(GLOBAL_STORE_32, GLOBAL, "gi")                            \
     ENCODING(GLOBAL_LOAD_64, GLOBAL, "hL") ENCODING(GLOBAL_STORE_64, GLOBAL, "hl")                            \
-    ENCODING(GLOBAL_LOAD_REF, GLOBAL, "GtR") ENCODING(GLOBAL_STORE_REF, GLOBAL, "Gtm")                        \
+    ENCODING(GLOBAL_STORE_REF, GLOBAL, "Gtm")                        \
     ENCODING(LOAD_INDIRECT_I32, GLOBAL, "iI") ENCODING(LOAD_INDIRECT_I64, GLOBAL, "iL")                       \
     ENCODING(STORE_INDIRECT_I32, GLOBAL, "ii") ENCODING(STORE_INDIRECT_I64, GLOBAL, "il")                     \
     ENCODING(LOAD_INDIRECT_REF, GLOBAL, "itR") ENCODING(STORE_INDIRECT_REF, GLOBAL, "itm")                    \
@@ -93,8 +93,5 @@ static inline encoding_t opcode_encoding(uint32_t opcode) {
 extern const char encoding_fields[][ENCODING_FIELDS];
 
 extern const uint8_t encoding_families[]; // family_t
-
-// Name of an instruction that is left out of this runtime, such as "exp.f32"; NULL for all other codes.
-const char *opcode_refused_name(uint32_t opcode);
 
 #endif

@@ -21,8 +21,6 @@ enum {
     MARK_KERNELS_END = 8,     // one past its last address
 };
 
-// Takes one byte if there is one. Never waits. Returns 1 (got one) or 0 (none).
-int platform_uart_read(uint8_t *byte);
 void platform_uart_write(const uint8_t *bytes, size_t count);
 
 // Microseconds since start, from a clock that runs whether or not the core works.
@@ -67,7 +65,7 @@ uint8_t *platform_arena(size_t *bytes);
 
 typedef int (*platform_guarded_fn)(void *argument);
 // Runs fn(argument) and stores what it returns. If the core traps in it: STATUS_TRAP with mcause, mepc and
-// mtval in the message, and the stack is as it was before.
+// mtval in the details, and the stack is as it was before.
 status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result);
 
 #endif

@@ -21,10 +21,8 @@ static status_t load_signature(runtime_t *runtime) {
     RETURN_IF_ERROR(signature_parse(function->declaration, signature));
     if (!is_references(function->arguments, signature->input_count) ||
         !is_references(function->results, signature->output_count))
-        return status_fail(STATUS_MODULE_SIGNATURE,
-                           "%u inputs and %u outputs are declared, but the function takes %u and returns %u",
-                           signature->input_count, signature->output_count, function->arguments.length,
-                           function->results.length);
+        return FAIL(DECLARED_COUNTS, signature->input_count, signature->output_count,
+                    function->arguments.length, function->results.length);
     return STATUS_OK;
 }
 
@@ -56,8 +54,7 @@ static status_t run_initializer(runtime_t *runtime) {
     uint32_t ordinal = module_find_export(&runtime->module, "__init");
     if (ordinal == UINT32_MAX) return STATUS_OK;
     const function_t *function = &runtime->module.functions[ordinal];
-    if (function->arguments.length != 0 || function->results.length != 0)
-        return status_fail(STATUS_MODULE_SIGNATURE, "__init takes arguments or returns results");
+    if (function->arguments.length != 0 || function->results.length != 0) return FAIL(INITIALIZER);
     return interpreter_invoke(&runtime->interpreter, ordinal, runtime->operation_budget, NULL, NULL);
 }
 
@@ -113,6 +110,7 @@ static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, co
     RETURN_IF_ERROR(load_signature(runtime));
     RETURN_IF_ERROR(verify_module(&runtime->module, memory));
     hal_initialize(&runtime->hal, memory, &runtime->module);
+    runtime->hal.arena_follows_image = runtime->arena_follows_image;
     RETURN_IF_ERROR(interpreter_initialize(&runtime->interpreter, &runtime->module, &runtime->hal, memory));
     RETURN_IF_ERROR(create_inputs(runtime));
     RETURN_IF_ERROR(run_initializer(runtime));
@@ -121,8 +119,8 @@ static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, co
     return rehearse(runtime, image, length);
 }
 
-status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
-                      size_t arena_bytes, const char *entry) {
+status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                      const char *entry) {
     runtime_unload(runtime);
     memory_initialize(&runtime->memory, arena, arena_bytes);
     platform_mark(MARK_LOAD_BEGIN, 0);
@@ -142,7 +140,9 @@ status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, u
 
 void runtime_unload(runtime_t *runtime) {
     memory_release(&runtime->memory);
-    *runtime = (runtime_t){.operation_budget = runtime->operation_budget, .memory = runtime->memory};
+    *runtime = (runtime_t){.operation_budget = runtime->operation_budget,
+                           .arena_follows_image = runtime->arena_follows_image,
+                           .memory = runtime->memory};
 }
 
 // ---- Inference
@@ -164,9 +164,7 @@ static status_t copy_output(const object_t *object, const tensor_t *tensor, uint
     bool same = view->element_type == tensor->element_type && view->rank == tensor->rank;
     for (uint32_t i = 0; same && i < tensor->rank; i++)
         same = view->dims[i] == tensor->dims[i];
-    if (!same || view->buffer->length < tensor->bytes)
-        return status_fail(STATUS_HAL_SHAPE,
-                           "output %u: the model returned a tensor that it does not declare", index);
+    if (!same || view->buffer->length < tensor->bytes) return FAIL(OUTPUT_UNDECLARED, index);
     platform_copy(output, view->buffer->data, tensor->bytes);
     return STATUS_OK;
 }
@@ -186,8 +184,7 @@ static status_t check_inputs_returned(runtime_t *runtime) {
         const view_t *view = runtime->inputs[i];
         if (view->object.references == 1 && view->buffer->object.references == 1) continue;
         runtime_unload(runtime);
-        return status_fail(STATUS_HAL_RETAINED,
-                           "input %u is still in use after the inference; the model is dropped", i);
+        return FAIL(INPUT_RETAINED, i);
     }
     return STATUS_OK;
 }
@@ -195,16 +192,13 @@ static status_t check_inputs_returned(runtime_t *runtime) {
 static status_t check_sizes(const runtime_t *runtime, const uint8_t *input, size_t input_bytes,
                             size_t output_capacity) {
     const signature_t *signature = &runtime->signature;
-    if (!runtime->loaded) return status_fail(STATUS_SESSION_STATE, "no model is loaded");
+    if (!runtime->loaded) return FAIL(NOT_LOADED);
     if (input_bytes != signature->input_bytes)
-        return status_fail(STATUS_SESSION_INPUT, "%U bytes of input, the model takes %u",
-                           (uint64_t)input_bytes, signature->input_bytes);
+        return FAIL(INPUT_BYTES, (uint32_t)input_bytes, signature->input_bytes);
     if ((uintptr_t)input % MEMORY_ALIGNMENT != 0)
-        return status_fail(STATUS_SESSION_INPUT, "the input at 0x%x is not %u-byte aligned",
-                           (uint32_t)(uintptr_t)input, (uint32_t)MEMORY_ALIGNMENT);
+        return FAIL(INPUT_ALIGNMENT, (uint32_t)(uintptr_t)input, MEMORY_ALIGNMENT);
     if (output_capacity < signature->output_bytes)
-        return status_fail(STATUS_SESSION_OUTPUT, "room for %U bytes, the outputs have %u",
-                           (uint64_t)output_capacity, signature->output_bytes);
+        return FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, signature->output_bytes);
     return STATUS_OK;
 }
 

@@ -4,7 +4,7 @@
 //   static runtime_t runtime;
 //   status_t status = runtime_load(&runtime, image, image_bytes, arena, arena_bytes, NULL);
 //   if (status == STATUS_OK) status = runtime_invoke(&runtime, input, input_bytes, output, sizeof output,
-//   &output_bytes); if (status != STATUS_OK) report(status_name(status), status_message());
+//   &output_bytes); if (status != STATUS_OK) report(status_name(status), status_details());
 //   runtime_unload(&runtime);
 #ifndef SPRINGBOK_RUNTIME_H
 #define SPRINGBOK_RUNTIME_H
@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {
     bool loaded;
     uint32_t operation_budget; // branches and calls, and workgroups, of an invocation; 0 = 2^32 - 1
+    bool arena_follows_image;  // the arena begins at the first 64-byte boundary behind the image
     module_t module;
     memory_t memory;
     hal_t hal;
@@ -45,15 +46,16 @@ typedef struct {
     runtime_profile_t profile;
 } runtime_t;
 
-// Loads the module in image[0, length), which must be 64-byte aligned and stay where it is, unchanged, until
-// unload. The runtime owns [arena, arena + arena_bytes): all that it allocates comes from there. `entry`
-// names the function to run; NULL means "main" or the only public export. Everything that can be verified is
-// verified here, and a rehearsal without kernels finds out whether the memory suffices for an inference; a
-// refusal leaves the runtime unloaded and ready for the next load. *runtime must be zero before the first
-// load, but for operation_budget, which the caller may set at any time. Kernels are native code: run this and
+// Loads the module in image[0, length), which must be 64-byte aligned and belongs to the runtime until
+// unload: kernels are linked where they lie in it if the arena follows it. The runtime owns [arena, arena +
+// arena_bytes): all that it allocates comes from there. `entry` names the function to run; NULL means "main"
+// or the only public export. Everything that can be verified is verified here, and a rehearsal without
+// kernels finds out whether the memory suffices for an inference; a refusal leaves the runtime unloaded and
+// ready for the next load. *runtime must be zero before the first load, but for operation_budget and
+// arena_follows_image, which the caller may set at any time. Kernels are native code: run this and
 // runtime_invoke() in platform_guarded_call(), and zero *runtime after a trap.
-status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
-                      size_t arena_bytes, const char *entry);
+status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                      const char *entry);
 
 // Drops the module. Allowed at any time, also when nothing is loaded.
 void runtime_unload(runtime_t *runtime);

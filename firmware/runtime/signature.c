@@ -37,9 +37,8 @@ static bool skip_past(cursor_t *cursor, const char *text) {
     return false;
 }
 
-static status_t unsupported(const cursor_t *cursor, const char *what) {
-    return status_fail(STATUS_MODULE_SIGNATURE, "%s, at character %u of the function's declaration", what,
-                       cursor->at);
+static status_t unsupported(const cursor_t *cursor, phrase_t what) {
+    return FAIL(DECLARATION, what, cursor->at);
 }
 
 static status_t parse_element_type(cursor_t *cursor, tensor_t *tensor) {
@@ -51,7 +50,7 @@ static status_t parse_element_type(cursor_t *cursor, tensor_t *tensor) {
         }
         cursor->at = start;
     }
-    return unsupported(cursor, "an element type or encoding that is not supported");
+    return unsupported(cursor, PHRASE_SIGNATURE_TYPE);
 }
 
 // What follows "tensor<": dimensions, each with an x after it, an element type, ">".
@@ -62,18 +61,17 @@ static status_t parse_tensor(cursor_t *cursor, tensor_t *tensor) {
         uint64_t dim = 0;
         for (; peek(cursor) >= '0' && peek(cursor) <= '9' && dim <= UINT32_MAX; cursor->at++)
             dim = 10 * dim + (uint32_t)(peek(cursor) - '0');
-        if (tensor->rank == MAX_RANK) return unsupported(cursor, "a tensor of more than 8 dimensions");
+        if (tensor->rank == MAX_RANK) return unsupported(cursor, PHRASE_SIGNATURE_RANK);
         if (dim == 0 || dim > MAX_TENSOR_BYTES || !accept(cursor, "x"))
-            return unsupported(cursor, "an invalid dimension");
+            return unsupported(cursor, PHRASE_SIGNATURE_DIMENSION);
         tensor->dims[tensor->rank++] = (uint32_t)dim;
         elements *= dim;
-        if (elements > MAX_TENSOR_BYTES) return unsupported(cursor, "a tensor of more than 256 MiB");
+        if (elements > MAX_TENSOR_BYTES) return unsupported(cursor, PHRASE_SIGNATURE_BYTES);
     }
-    if (peek(cursor) == '?')
-        return unsupported(cursor, "a dynamic dimension: fix the batch size before compiling");
+    if (peek(cursor) == '?') return unsupported(cursor, PHRASE_SIGNATURE_DYNAMIC);
     RETURN_IF_ERROR(parse_element_type(cursor, tensor));
     elements *= element_bytes(tensor->element_type);
-    if (elements > MAX_TENSOR_BYTES) return unsupported(cursor, "a tensor of more than 256 MiB");
+    if (elements > MAX_TENSOR_BYTES) return unsupported(cursor, PHRASE_SIGNATURE_BYTES);
     tensor->bytes = (uint32_t)elements;
     return STATUS_OK;
 }
@@ -81,36 +79,33 @@ static status_t parse_tensor(cursor_t *cursor, tensor_t *tensor) {
 // "(%name: tensor<...> {attributes}, ...)"
 static status_t parse_list(cursor_t *cursor, tensor_t *tensors, uint32_t *count, uint32_t *bytes) {
     *count = *bytes = 0;
-    if (!accept(cursor, "(")) return unsupported(cursor, "no list of tensors");
+    if (!accept(cursor, "(")) return unsupported(cursor, PHRASE_SIGNATURE_LIST);
     while (!accept(cursor, ")")) {
-        if (*count == MAX_TENSORS) return unsupported(cursor, "more than 8 inputs or outputs");
+        if (*count == MAX_TENSORS) return unsupported(cursor, PHRASE_SIGNATURE_COUNT);
         if (peek(cursor) == '%') skip_past(cursor, ": ");
-        if (!accept(cursor, "tensor<")) return unsupported(cursor, "an argument that is not a tensor");
+        if (!accept(cursor, "tensor<")) return unsupported(cursor, PHRASE_SIGNATURE_ARGUMENT);
         RETURN_IF_ERROR(parse_tensor(cursor, &tensors[*count]));
         if (accept(cursor, " {")) {
             // Unsigned elements: "tensor<4xi8> {iree.abi.encoding = tensor<4xui8>}".
             if (accept(cursor, "iree.abi.encoding = tensor<"))
                 RETURN_IF_ERROR(parse_tensor(cursor, &tensors[*count]));
-            if (!skip_past(cursor, "}")) return unsupported(cursor, "an open brace");
+            if (!skip_past(cursor, "}")) return unsupported(cursor, PHRASE_SIGNATURE_BRACE);
         }
         *bytes += tensors[*count].bytes;
         ++*count;
-        if (!accept(cursor, ", ") && peek(cursor) != ')') return unsupported(cursor, "an unknown type");
+        if (!accept(cursor, ", ") && peek(cursor) != ')')
+            return unsupported(cursor, PHRASE_SIGNATURE_UNKNOWN);
     }
     return STATUS_OK;
 }
 
 status_t signature_parse(span_t declaration, signature_t *signature) {
     cursor_t cursor = {.text = declaration};
-    if (declaration.length == 0)
-        return status_fail(STATUS_MODULE_SIGNATURE,
-                           "the function has no iree.abi.declaration: is it an entry function?");
-    if (!accept(&cursor, "sync func @"))
-        return unsupported(&cursor,
-                           "an asynchronous function: compile with --iree-execution-model=inline-dynamic");
+    if (declaration.length == 0) return FAIL(DECLARATION_MISSING);
+    if (!accept(&cursor, "sync func @")) return unsupported(&cursor, PHRASE_SIGNATURE_ASYNCHRONOUS);
     while (peek(&cursor) != '(' && peek(&cursor) >= 0)
         cursor.at++;
     RETURN_IF_ERROR(parse_list(&cursor, signature->inputs, &signature->input_count, &signature->input_bytes));
-    if (!accept(&cursor, " -> ")) return unsupported(&cursor, "no results");
+    if (!accept(&cursor, " -> ")) return unsupported(&cursor, PHRASE_SIGNATURE_RESULTS);
     return parse_list(&cursor, signature->outputs, &signature->output_count, &signature->output_bytes);
 }

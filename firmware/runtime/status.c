@@ -1,84 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "status.h"
 
-#include <stdarg.h>
-#include <stddef.h>
+#define TEXT_BYTES 96 // longer ones are cut
 
-#include "bytes.h"
+static uint8_t details[DETAILS_BYTES];
+static uint32_t details_length;
 
-static char message[STATUS_MESSAGE_BYTES];
-static size_t message_length;
-
-static NOINLINE void put_char(char c) {
-    if (message_length < sizeof message - 1) message[message_length++] = c;
-}
-
-static void put_string(const char *text) {
-    while (*text != 0)
-        put_char(*text++);
-}
-
-static NOINLINE void put_number(uint64_t value, uint32_t base) {
-    char digits[20];
-    int count = 0;
-    do {
-        digits[count++] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value != 0);
-    while (count > 0)
-        put_char(digits[--count]);
-}
-
-static void put_signed(int value) {
-    if (value < 0) put_char('-');
-    put_number(value < 0 ? -(uint64_t)value : (uint64_t)value, 10);
-}
-
-static void put_formatted(const char *format, va_list arguments) {
-    for (; *format != 0; format++) {
-        if (*format != '%') {
-            put_char(*format);
-            continue;
-        }
-        switch (*++format) {
-        case 's': put_string(va_arg(arguments, const char *)); break;
-        case 'd': put_signed(va_arg(arguments, int)); break;
-        case 'u': put_number(va_arg(arguments, uint32_t), 10); break;
-        case 'x': put_number(va_arg(arguments, uint32_t), 16); break;
-        case 'U': put_number(va_arg(arguments, uint64_t), 10); break;
-        case '%': put_char('%'); break;
-        default: return; // A format this formatter does not know would misread what follows.
-        }
-    }
-}
-
-status_t status_set(status_t code, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    message_length = 0;
-    put_formatted(format, arguments);
-    message[message_length] = 0;
-    va_end(arguments);
-    return code;
-}
-
-status_t status_append(status_t code, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    put_formatted(format, arguments);
-    message[message_length] = 0;
-    va_end(arguments);
-    return code;
-}
-
-const char *status_message(void) {
-    return message;
-}
-
-void status_clear(void) {
-    message_length = 0;
-    message[0] = 0;
-}
+// Codes and their names, one after the other, each with its zero: smaller than an array of pointers.
+static const uint16_t codes[] = {
+#define X(name, value, text) value,
+#include "status.def"
+#undef X
+};
 
 static const char names[] =
 #define X(name, value, text) #name "\0"
@@ -86,23 +19,80 @@ static const char names[] =
 #undef X
     ;
 
-static const uint16_t codes[] = {
-#define X(name, value, text) value,
+enum {
+#define X(name, value, text) INDEX_##name,
 #include "status.def"
 #undef X
 };
 
-const char *status_name(status_t code) {
-    const char *name = text_of_code(code, codes, sizeof codes / sizeof *codes, names);
-    return name != NULL ? name : "UNKNOWN";
+// For each failure the place of its status in `codes`.
+static const uint8_t failure_codes[] = {
+#define FAILURE(name, number, status, sentence) [number] = INDEX_##status,
+#define PHRASE(name, number, words)
+#include "failures.def"
+};
+
+// Room for a record; NULL when there is none left.
+static uint8_t *add_record(uint32_t kind, uint32_t count, uint32_t bytes) {
+    if (bytes + 2 > sizeof details - details_length) return NULL;
+    uint8_t *record = details + details_length;
+    record[0] = (uint8_t)kind;
+    record[1] = (uint8_t)count;
+    details_length += bytes + 2;
+    return record + 2;
 }
 
-const char *status_text(status_t code) {
-    switch (code) {
-#define X(name, value, text)                                                                                 \
-    case value: return text;
-#include "status.def"
-#undef X
-    default: return "unknown status";
+static void add_failure(uint32_t reason, va_list words) {
+    uint32_t count = reason >> 8;
+    uint8_t *to = add_record(reason, count, 4 * count);
+    for (; to != NULL && count > 0; count--, to += 4) {
+        uint32_t word = va_arg(words, uint32_t);
+        memcpy(to, &word, sizeof word);
     }
+}
+
+status_t status_fail_list(uint32_t reason, va_list words) {
+    details_length = 0;
+    add_failure(reason, words);
+    return codes[failure_codes[reason & 0xff]];
+}
+
+status_t status_fail(uint32_t reason, ...) {
+    va_list words;
+    va_start(words, reason);
+    status_t status = status_fail_list(reason, words);
+    va_end(words);
+    return status;
+}
+
+status_t status_append(status_t status, uint32_t reason, ...) {
+    va_list words;
+    va_start(words, reason);
+    add_failure(reason, words);
+    va_end(words);
+    return status;
+}
+
+status_t status_quote(span_t text, status_t status) {
+    uint32_t count = text.length < TEXT_BYTES ? text.length : TEXT_BYTES;
+    uint8_t *to = add_record(DETAILS_TEXT, count, count);
+    if (to != NULL && count != 0) memcpy(to, text.data, count);
+    return status;
+}
+
+span_t status_details(void) {
+    return (span_t){.data = details, .length = details_length};
+}
+
+void status_clear(void) {
+    details_length = 0;
+}
+
+const char *status_name(status_t code) {
+    const char *name = names;
+    for (uint32_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (codes[i] == code) return name;
+        name += text_length(name) + 1;
+    }
+    return "UNKNOWN";
 }

@@ -28,21 +28,23 @@ typedef struct {
     list_view_t results;
 } verifier_t;
 
-#define FAIL(verifier, code, ...)                                                                            \
-    do {                                                                                                     \
-        if ((verifier)->status == STATUS_OK) (verifier)->status = status_fail(code, __VA_ARGS__);            \
-    } while (0)
-
-// The same for messages with at most two numbers: most checks, and the shortest call of them all.
-static NOINLINE void fail(verifier_t *v, status_t code, const char *format, uint32_t a, uint32_t b) {
-    FAIL(v, code, format, a, b);
+// The first failure stays.
+static NOINLINE void refuse(verifier_t *v, uint32_t reason, ...) {
+    if (v->status != STATUS_OK) return;
+    va_list words;
+    va_start(words, reason);
+    v->status = status_fail_list(reason, words);
+    va_end(words);
 }
+
+#define REFUSE(verifier, name, ...)                                                                          \
+    refuse(verifier, FAILURE_##name | REASON_COUNT(__VA_ARGS__) << 8, ##__VA_ARGS__)
 
 static const uint8_t zeros[8];
 
 static NOINLINE const uint8_t *overrun(verifier_t *v) {
     v->pc = v->function->length;
-    fail(v, STATUS_VERIFY_BOUNDS, "the function of %u bytes ends inside an instruction", v->pc, 0);
+    REFUSE(v, FUNCTION_END, v->pc);
     return zeros;
 }
 
@@ -68,7 +70,7 @@ static NOINLINE list_view_t take_list(verifier_t *v, uint32_t width) {
     list_view_t list = {.count = take_u16(v)};
     list.data = v->function->code + v->pc;
     if (v->function->length - v->pc < list.count * width) {
-        fail(v, STATUS_VERIFY_BOUNDS, "a list of %u elements passes the function's end", list.count, 0);
+        REFUSE(v, LIST_END, list.count);
         list.count = 0;
     }
     v->pc += list.count * width;
@@ -81,24 +83,23 @@ static uint32_t list_at(const list_view_t *list, uint32_t index) {
 
 static NOINLINE void check_register(verifier_t *v, uint32_t reg, char kind) {
     uint32_t count = v->function->i32_count;
-    const char *format = "0x%x is not one of the %u i32 registers";
+    uint32_t failure = FAILURE_REGISTER_I32;
     bool valid = reg < count;
     if (kind == 'r') {
         count = v->function->ref_count;
-        format = "0x%x is not one of the %u reference registers";
+        failure = FAILURE_REGISTER_REFERENCE;
         valid = (reg & REGISTER_REF) != 0 && (reg & REGISTER_INDEX) < count;
     } else if (kind == 'I') {
         // REGISTER_LIMIT keeps reg + 1 from wrapping; a reference register is far above every count.
-        format = "0x%x is not a pair of the %u i32 registers";
+        failure = FAILURE_REGISTER_PAIR;
         valid = reg % 2 == 0 && reg + 1 < count;
     }
-    if (!valid) fail(v, STATUS_VERIFY_REGISTER, format, reg, count);
+    if (!valid) refuse(v, failure | 2 << 8, reg, count);
 }
 
 static void check_unmoved(verifier_t *v, uint32_t reg) {
     check_register(v, reg, 'r');
-    if ((reg & REGISTER_MOVE) != 0)
-        fail(v, STATUS_VERIFY_REGISTER, "register 0x%x may not be moved here", reg, 0);
+    if ((reg & REGISTER_MOVE) != 0) REFUSE(v, REGISTER_MOVED, reg);
 }
 
 static void check_list(verifier_t *v, char kind) {
@@ -107,21 +108,20 @@ static void check_list(verifier_t *v, char kind) {
         check_register(v, list_at(&list, i), kind);
 }
 
-static NOINLINE void check_ordinal(verifier_t *v, uint32_t ordinal, uint32_t count, const char *of) {
-    if (ordinal >= count) FAIL(v, STATUS_VERIFY_ORDINAL, "%s %u of %u", of, ordinal, count);
+static NOINLINE void check_ordinal(verifier_t *v, uint32_t ordinal, uint32_t count, phrase_t of) {
+    if (ordinal >= count) REFUSE(v, ORDINAL, of, ordinal, count);
 }
 
 static void check_global(verifier_t *v, uint32_t bytes) {
     uint32_t offset = take_u32(v), available = v->module->global_byte_count;
     if (offset % 4 != 0 || offset > available || bytes > available - offset)
-        FAIL(v, STATUS_VERIFY_ORDINAL, "%u bytes at offset %u of %u bytes of globals", bytes, offset,
-             available);
+        REFUSE(v, GLOBAL_OFFSET, bytes, offset, available);
 }
 
 static void check_target(verifier_t *v) {
     uint32_t target = take_u32(v);
     if (target >= v->function->length)
-        fail(v, STATUS_VERIFY_BRANCH, "branch to byte %u of %u", target, v->function->length);
+        REFUSE(v, BRANCH_RANGE, target, v->function->length);
     else
         v->targets[target / 32] |= 1u << target % 32;
 }
@@ -159,9 +159,9 @@ static void check_field(verifier_t *v, char field) {
     case 'r': check_unmoved(v, take_u16(v)); break;
     case 'g': check_global(v, 4); break;
     case 'h': check_global(v, 8); break;
-    case 'G': check_ordinal(v, take_u32(v), module->global_ref_count, "global reference"); break;
-    case 't': check_ordinal(v, take_u32(v), module->type_count, "type"); break;
-    case 'd': check_ordinal(v, take_u32(v), module->rodata_count, "rodata"); break;
+    case 'G': check_ordinal(v, take_u32(v), module->global_ref_count, PHRASE_GLOBAL_REFERENCE); break;
+    case 't': check_ordinal(v, take_u32(v), module->type_count, PHRASE_TYPE); break;
+    case 'd': check_ordinal(v, take_u32(v), module->rodata_count, PHRASE_RODATA); break;
     case 'c': take(v, 4); break;
     case 'C': take(v, 8); break;
     case 'b': check_target(v); break;
@@ -178,18 +178,18 @@ static void check_field(verifier_t *v, char field) {
     case 's': {
         uint32_t length = take_u16(v);
         if (v->function->length - v->pc < length)
-            fail(v, STATUS_VERIFY_BOUNDS, "a text of %u bytes passes the function's end", length, 0);
+            REFUSE(v, TEXT_END, length);
         else
             v->pc += length;
         break;
     }
-    default: fail(v, STATUS_VERIFY_OPCODE, "unknown field", 0, 0); break;
+    default: REFUSE(v, FIELD); break;
     }
 }
 
 static NOINLINE void check_values(verifier_t *v, const list_view_t *list, const char *kinds, uint32_t count,
-                                  const char *of) {
-    if (list->count != count) FAIL(v, STATUS_VERIFY_CALL, "%u %s instead of %u", list->count, of, count);
+                                  phrase_t of) {
+    if (list->count != count) REFUSE(v, CALL_COUNT, list->count, of, count);
     for (uint32_t i = 0; i < count && v->status == STATUS_OK; i++)
         check_register(v, list_at(list, i), kinds[i]);
 }
@@ -220,23 +220,24 @@ static void check_import_operands(verifier_t *v, const char *kinds) {
         kinds += fixed ? 1 : width + 1;
     }
     if (*kinds != '_' || operand != v->operands.count || (variadic && segment != v->segments.count))
-        fail(v, STATUS_VERIFY_CALL, "%u operands do not fit the import", v->operands.count, 0);
+        REFUSE(v, IMPORT_OPERANDS, v->operands.count);
 }
 
 static void check_import_call(verifier_t *v) {
     uint32_t ordinal = v->callee & ~FUNCTION_IMPORT;
-    check_ordinal(v, ordinal, v->module->import_count, "import");
+    check_ordinal(v, ordinal, v->module->import_count, PHRASE_IMPORT);
     if (v->status != STATUS_OK) return;
     const import_t *import = v->module->imports[ordinal];
     if (import == NULL) {
-        fail(v, STATUS_MODULE_IMPORT, "call of imports[%u], which is not provided", ordinal, 0);
+        REFUSE(v, IMPORT_CALLED, ordinal);
         return;
     }
     const char *kinds = import->convention + 1;
     check_import_operands(v, kinds);
     const char *results = kinds + length_until(kinds, '_') + 1;
-    check_values(v, &v->results, results, *results == 'v' ? 0 : text_length(results), "results");
-    if (v->status != STATUS_OK) status_append(v->status, ", calling %s", import->name);
+    check_values(v, &v->results, results, *results == 'v' ? 0 : text_length(results), PHRASE_RESULTS);
+    if (v->status != STATUS_OK)
+        status_quote(span_of(import->name), status_append(v->status, REASON(CALLING)));
 }
 
 static void check_call(verifier_t *v) {
@@ -244,21 +245,19 @@ static void check_call(verifier_t *v) {
         check_import_call(v);
         return;
     }
-    check_ordinal(v, v->callee, v->module->function_count, "function");
-    if (v->opcode == OP_CALL_VARIADIC)
-        fail(v, STATUS_VERIFY_CALL, "variadic call of an internal function", 0, 0);
+    check_ordinal(v, v->callee, v->module->function_count, PHRASE_FUNCTION);
+    if (v->opcode == OP_CALL_VARIADIC) REFUSE(v, VARIADIC_INTERNAL);
     if (v->status != STATUS_OK) return;
     const function_t *callee = &v->module->functions[v->callee];
-    check_values(v, &v->operands, (const char *)callee->arguments.data, callee->arguments.length, "operands");
-    check_values(v, &v->results, (const char *)callee->results.data, callee->results.length, "results");
+    check_values(v, &v->operands, (const char *)callee->arguments.data, callee->arguments.length,
+                 PHRASE_OPERANDS);
+    check_values(v, &v->results, (const char *)callee->results.data, callee->results.length, PHRASE_RESULTS);
 }
 
 static void check_instruction(verifier_t *v) {
     encoding_t encoding = v->opcode < OPCODE_COUNT ? opcode_encoding(v->opcode) : ENCODING_REFUSED;
     if (encoding == ENCODING_REFUSED) {
-        const char *name = opcode_refused_name(v->opcode);
-        FAIL(v, STATUS_VERIFY_OPCODE, "instruction 0x%x%s%s is %s", v->opcode, name != NULL ? " " : "",
-             name != NULL ? name : "", name != NULL ? "left out of this runtime" : "unknown");
+        REFUSE(v, OPCODE, v->opcode);
         return;
     }
     for (const char *field = encoding_fields[encoding]; *field != 0 && v->status == STATUS_OK; field++)
@@ -267,9 +266,9 @@ static void check_instruction(verifier_t *v) {
     if (v->opcode == OP_CALL || v->opcode == OP_CALL_VARIADIC) check_call(v);
     if (v->opcode == OP_RETURN)
         check_values(v, &v->operands, (const char *)v->function->results.data, v->function->results.length,
-                     "returned values");
+                     PHRASE_RETURNED);
     if (v->opcode == OP_IMPORT_RESOLVED)
-        check_ordinal(v, v->callee & ~FUNCTION_IMPORT, v->module->import_count, "import");
+        check_ordinal(v, v->callee & ~FUNCTION_IMPORT, v->module->import_count, PHRASE_IMPORT);
 }
 
 static bool is_terminator(uint32_t opcode) {
@@ -291,16 +290,14 @@ static void check_arguments(verifier_t *v) {
             i32_needed++;
     }
     if (i32_needed > function->i32_count || ref_needed > function->ref_count)
-        FAIL(v, STATUS_VERIFY_REGISTER, "the arguments need %u and %u registers, there are %u and %u",
-             i32_needed, ref_needed, (uint32_t)function->i32_count, (uint32_t)function->ref_count);
+        REFUSE(v, ARGUMENT_REGISTERS, i32_needed, ref_needed, function->i32_count, function->ref_count);
 }
 
 static void check_targets(verifier_t *v) {
     for (uint32_t word = 0; word <= v->function->length / 32; word++) {
         uint32_t wrong = v->targets[word] & ~v->blocks[word];
         if (wrong == 0) continue;
-        fail(v, STATUS_VERIFY_BRANCH, "byte %u is branched to, but is not the start of a block",
-             32 * word + (uint32_t)__builtin_ctz(wrong), 0);
+        REFUSE(v, BRANCH_TARGET, 32 * word + (uint32_t)__builtin_ctz(wrong));
         return;
     }
 }
@@ -312,8 +309,7 @@ static void check_code(verifier_t *v) {
         v->at = v->pc;
         v->opcode = *take(v, 1);
         if ((v->opcode == OP_BLOCK) == in_block) {
-            fail(v, STATUS_VERIFY_BLOCK,
-                 in_block ? "a block without an end" : "an instruction outside a block", 0, 0);
+            REFUSE(v, BLOCK_EDGE, in_block ? PHRASE_BLOCK_OPEN : PHRASE_BLOCK_NONE);
             return;
         }
         if (!in_block) {
@@ -326,9 +322,8 @@ static void check_code(verifier_t *v) {
         check_instruction(v);
         in_block = !is_terminator(v->opcode);
     }
-    if (in_block || blocks == 0) fail(v, STATUS_VERIFY_BLOCK, "the function ends inside a block", 0, 0);
-    if (blocks != v->function->block_count)
-        fail(v, STATUS_VERIFY_BLOCK, "%u blocks instead of %u", blocks, (uint32_t)v->function->block_count);
+    if (in_block || blocks == 0) REFUSE(v, BLOCK_LAST);
+    if (blocks != v->function->block_count) REFUSE(v, BLOCK_COUNT, blocks, v->function->block_count);
     check_targets(v);
 }
 
@@ -342,7 +337,7 @@ static status_t verify_function(verifier_t *v, uint32_t index) {
     check_arguments(v);
     check_code(v);
     if (v->status == STATUS_OK) return STATUS_OK;
-    return status_append(v->status, ", in functions[%u] at byte %u", index, v->at);
+    return status_append(v->status, REASON(AT_BYTE, index, v->at));
 }
 
 status_t verify_module(const module_t *module, memory_t *memory) {
@@ -350,7 +345,7 @@ status_t verify_module(const module_t *module, memory_t *memory) {
     for (uint32_t i = 0; i < module->function_count; i++)
         if (module->functions[i].length > longest) longest = module->functions[i].length;
     uint32_t map_bytes = longest / 32 * 4 + 4;
-    void *maps = memory_allocate(memory, 2 * (size_t)map_bytes, 0, "verification");
+    void *maps = memory_allocate(memory, 2 * (size_t)map_bytes, 0, PHRASE_VERIFICATION);
     if (maps == NULL) return STATUS_OUT_OF_MEMORY;
     verifier_t verifier = {.module = module, .blocks = maps, .targets = (uint32_t *)maps + map_bytes / 4};
     status_t status = STATUS_OK;

@@ -35,7 +35,7 @@
 typedef enum {
     FRAME_PENDING, // nothing to do yet
     FRAME_REQUEST, // a whole frame: receiver->type, ->payload, ->payload_bytes
-    FRAME_REFUSED, // receiver->status and status_message() say why
+    FRAME_REFUSED, // receiver->status and status_details() say why
 } frame_event_t;
 
 typedef struct frame_receiver frame_receiver_t;

@@ -18,98 +18,65 @@ static const struct {
 };
 #define DTYPE_COUNT (sizeof dtypes / sizeof dtypes[0])
 
-// Looks a dtype up by its four bytes; DTYPE_COUNT when it is none.
-static uint32_t find_dtype(const char name[4]) {
+// Looks the dtype up; DTYPE_COUNT when it is none.
+static uint32_t find_dtype(const io_spec_t *spec) {
     uint32_t index = 0;
-    while (index < DTYPE_COUNT && memcmp(dtypes[index].name, name, 4) != 0)
+    while (index < DTYPE_COUNT && memcmp(dtypes[index].name, spec->dtype, 4) != 0)
         index++;
     return index;
 }
 
-static bool is_terminated(const char *text) {
-    for (uint32_t i = 0; i < IOSPEC_NAME_BYTES; i++)
-        if (text[i] == 0) return true;
-    return false;
+// A text of `capacity` bytes at most, which need not end with a zero.
+static span_t bounded_text(const char *text, uint32_t capacity) {
+    span_t span = {.data = (const uint8_t *)text};
+    while (span.length < capacity && text[span.length] != 0)
+        span.length++;
+    return span;
 }
 
-static status_t fail_dtype(const char bytes[4]) {
-    char text[5] = {0};
-    for (uint32_t i = 0; i < 4 && bytes[i] != 0; i++)
-        text[i] = bytes[i] > ' ' && bytes[i] < 0x7f ? bytes[i] : '?';
-    return status_fail(STATUS_SESSION_IOSPEC,
-                       "dtype \"%s\" is none of f16 f32 f64, nor i or u with 8 16 32 64", text);
+static status_t check_range(uint32_t value, uint32_t most, phrase_t field, uint32_t index) {
+    return value >= 1 && value <= most ? STATUS_OK : FAIL(SPEC_RANGE, field, index, value, most);
 }
 
-static bool is_element_size(uint32_t bytes) {
-    return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
+static status_t check_text(const char *text, phrase_t field) {
+    return bounded_text(text, IOSPEC_NAME_BYTES).length < IOSPEC_NAME_BYTES ? STATUS_OK
+                                                                            : FAIL(SPEC_TEXT, field);
 }
 
-static status_t parse_input(const io_spec_t *sent, uint32_t i, iospec_t *iospec) {
-    uint32_t rank = sent->num_input_dim[i];
-    uint32_t length = sent->input_length[i];
-    uint32_t element_bytes = sent->input_size_bytes[i];
-    if (rank < 1 || rank > IOSPEC_INPUT_DIMS)
-        return status_fail(STATUS_SESSION_IOSPEC, "num_input_dim[%u] is %u, at least 1 and at most %u", i,
-                           rank, IOSPEC_INPUT_DIMS);
-    if (element_bytes != iospec->element_bytes)
-        return status_fail(STATUS_SESSION_IOSPEC, "input_size_bytes[%u] is %u, but an %s has %u", i,
-                           element_bytes, iospec->dtype, iospec->element_bytes);
-    uint32_t product = element_bytes; // in bytes, so that this does not overflow either
-    iospec->input_rank[i] = rank;
+static status_t check_input(const io_spec_t *spec, uint32_t i, uint32_t element_bytes) {
+    uint32_t rank = spec->num_input_dim[i],
+             product = element_bytes; // in bytes, so that those do not overflow
+    RETURN_IF_ERROR(check_range(rank, IOSPEC_INPUT_DIMS, PHRASE_NUM_INPUT_DIM, i));
+    if (spec->input_size_bytes[i] != element_bytes)
+        return status_quote(bounded_text(spec->dtype, sizeof spec->dtype),
+                            FAIL(INPUT_ELEMENT, i, spec->input_size_bytes[i], element_bytes));
     for (uint32_t d = 0; d < rank; d++) {
-        uint32_t dim = sent->input_shape[i][d];
-        iospec->input_shape[i][d] = dim;
-        if (dim == 0 || __builtin_mul_overflow(product, dim, &product))
-            return status_fail(STATUS_SESSION_IOSPEC,
-                               "input_shape[%u][%u] is %u: 0, or the input is too large", i, d, dim);
+        uint32_t dim = spec->input_shape[i][d];
+        if (dim == 0 || __builtin_mul_overflow(product, dim, &product)) return FAIL(INPUT_SHAPE, i, d, dim);
     }
-    if (product / element_bytes != length)
-        return status_fail(STATUS_SESSION_IOSPEC, "input_length[%u] is %u, but input_shape has %u elements",
-                           i, length, product / element_bytes);
+    if (product / element_bytes != spec->input_length[i])
+        return FAIL(INPUT_LENGTH, i, spec->input_length[i], product / element_bytes);
     return STATUS_OK;
 }
 
-static status_t parse_outputs(const io_spec_t *sent, iospec_t *iospec) {
-    iospec->output_count = sent->num_output;
-    iospec->output_element_bytes = sent->output_size_bytes;
-    if (iospec->output_count < 1 || iospec->output_count > IOSPEC_OUTPUTS)
-        return status_fail(STATUS_SESSION_IOSPEC, "num_output is %u, at least 1 and at most %u",
-                           iospec->output_count, IOSPEC_OUTPUTS);
-    if (!is_element_size(iospec->output_element_bytes))
-        return status_fail(STATUS_SESSION_IOSPEC, "output_size_bytes is %u, not 1, 2, 4 or 8",
-                           iospec->output_element_bytes);
-    for (uint32_t i = 0; i < iospec->output_count; i++) {
-        uint32_t length = sent->output_length[i];
-        uint32_t total;
-        if (length == 0 || __builtin_mul_overflow(length, iospec->output_element_bytes, &total))
-            return status_fail(STATUS_SESSION_IOSPEC,
-                               "output_length[%u] is %u: 0, or the output is too large", i, length);
-        iospec->output_length[i] = length;
-    }
+static status_t check_outputs(const io_spec_t *spec) {
+    uint32_t bytes = spec->output_size_bytes;
+    RETURN_IF_ERROR(check_range(spec->num_output, IOSPEC_OUTPUTS, PHRASE_NUM_OUTPUT, NO_INDEX));
+    if (bytes == 0 || bytes > 8 || (bytes & (bytes - 1)) != 0) return FAIL(OUTPUT_ELEMENT, bytes);
+    for (uint32_t i = 0; i < spec->num_output; i++)
+        RETURN_IF_ERROR(check_range(spec->output_length[i], UINT32_MAX / bytes, PHRASE_OUTPUT_LENGTH, i));
     return STATUS_OK;
 }
 
-status_t iospec_parse(const io_spec_t *sent, iospec_t *iospec) {
-    iospec_t parsed = {.input_count = sent->num_input};
-    if (parsed.input_count < 1 || parsed.input_count > IOSPEC_INPUTS)
-        return status_fail(STATUS_SESSION_IOSPEC, "num_input is %u, at least 1 and at most %u",
-                           parsed.input_count, IOSPEC_INPUTS);
-    memcpy(parsed.dtype, sent->dtype, sizeof parsed.dtype);
-    uint32_t dtype = find_dtype(parsed.dtype);
-    if (dtype == DTYPE_COUNT) return fail_dtype(sent->dtype);
-    parsed.element_bytes = dtypes[dtype].bytes;
-    if (!is_terminated(sent->entry_func))
-        return status_fail(STATUS_SESSION_IOSPEC, "entry_func is not terminated within its %u bytes",
-                           IOSPEC_NAME_BYTES);
-    if (!is_terminated(sent->model_name))
-        return status_fail(STATUS_SESSION_IOSPEC, "model_name is not terminated within its %u bytes",
-                           IOSPEC_NAME_BYTES);
-    memcpy(parsed.entry, sent->entry_func, sizeof parsed.entry);
-    for (uint32_t i = 0; i < parsed.input_count; i++)
-        RETURN_IF_ERROR(parse_input(sent, i, &parsed));
-    RETURN_IF_ERROR(parse_outputs(sent, &parsed));
-    *iospec = parsed;
-    return STATUS_OK;
+status_t iospec_check(const io_spec_t *spec) {
+    uint32_t dtype = find_dtype(spec);
+    RETURN_IF_ERROR(check_range(spec->num_input, IOSPEC_INPUTS, PHRASE_NUM_INPUT, NO_INDEX));
+    if (dtype == DTYPE_COUNT) return status_quote(bounded_text(spec->dtype, sizeof spec->dtype), FAIL(DTYPE));
+    RETURN_IF_ERROR(check_text(spec->entry_func, PHRASE_ENTRY_FUNC));
+    RETURN_IF_ERROR(check_text(spec->model_name, PHRASE_MODEL_NAME));
+    for (uint32_t i = 0; i < spec->num_input; i++)
+        RETURN_IF_ERROR(check_input(spec, i, dtypes[dtype].bytes));
+    return check_outputs(spec);
 }
 
 static bool type_agrees(uint32_t dtype, uint32_t element_type) {
@@ -127,44 +94,31 @@ static const uint32_t *squeeze(const uint32_t *dims, uint32_t *rank) {
     return dims;
 }
 
-static status_t check_input(const iospec_t *iospec, uint32_t i, const tensor_t *tensor) {
-    if (!type_agrees(find_dtype(iospec->dtype), tensor->element_type))
-        return status_fail(STATUS_SESSION_MISMATCH,
-                           "input %u: the specification says %s, the model takes element type 0x%x", i,
-                           iospec->dtype, tensor->element_type);
-    uint32_t said_rank = iospec->input_rank[i], rank = tensor->rank;
-    const uint32_t *said = squeeze(iospec->input_shape[i], &said_rank);
+static status_t compare_input(const io_spec_t *spec, uint32_t i, const tensor_t *tensor) {
+    if (!type_agrees(find_dtype(spec), tensor->element_type))
+        return status_quote(bounded_text(spec->dtype, sizeof spec->dtype),
+                            FAIL(SAID_TYPE, i, tensor->element_type));
+    uint32_t said_rank = spec->num_input_dim[i], rank = tensor->rank;
+    const uint32_t *said = squeeze(spec->input_shape[i], &said_rank);
     const uint32_t *dims = squeeze(tensor->dims, &rank);
-    if (said_rank != rank)
-        return status_fail(STATUS_SESSION_MISMATCH,
-                           "input %u: the specification has %u dimensions, the model %u (without leading 1)",
-                           i, said_rank, rank);
-    for (uint32_t d = 0; d < rank; d++)
-        if (said[d] != dims[d])
-            return status_fail(
-                STATUS_SESSION_MISMATCH,
-                "input %u: dimension %u from the last is %u in the specification, %u in the model", i,
-                rank - 1 - d, said[d], dims[d]);
+    if (said_rank != rank) return FAIL(SAID_RANK, i, said_rank, rank);
+    for (; rank > 0; rank--, said++, dims++)
+        if (*said != *dims) return FAIL(SAID_DIMENSION, i, rank - 1, *said, *dims);
     return STATUS_OK;
 }
 
-status_t iospec_check(const iospec_t *iospec, const signature_t *signature) {
-    if (iospec->input_count != signature->input_count || iospec->output_count != signature->output_count)
-        return status_fail(
-            STATUS_SESSION_MISMATCH, "the specification has %u inputs and %u outputs, the model %u and %u",
-            iospec->input_count, iospec->output_count, signature->input_count, signature->output_count);
+status_t iospec_compare(const io_spec_t *spec, const signature_t *signature) {
+    if (spec->num_input != signature->input_count || spec->num_output != signature->output_count)
+        return FAIL(SAID_COUNTS, spec->num_input, spec->num_output, signature->input_count,
+                    signature->output_count);
     for (uint32_t i = 0; i < signature->input_count; i++)
-        RETURN_IF_ERROR(check_input(iospec, i, &signature->inputs[i]));
+        RETURN_IF_ERROR(compare_input(spec, i, &signature->inputs[i]));
     for (uint32_t i = 0; i < signature->output_count; i++) {
         const tensor_t *tensor = &signature->outputs[i];
-        if (element_bytes(tensor->element_type) != iospec->output_element_bytes ||
-            tensor->bytes != iospec->output_length[i] * iospec->output_element_bytes)
-            return status_fail(
-                STATUS_SESSION_MISMATCH,
-                "output %u: the specification says %u elements of %u bytes, the model gives %u "
-                "bytes with element type 0x%x",
-                i, iospec->output_length[i], iospec->output_element_bytes, tensor->bytes,
-                tensor->element_type);
+        if (element_bytes(tensor->element_type) != spec->output_size_bytes ||
+            tensor->bytes != spec->output_length[i] * spec->output_size_bytes)
+            return FAIL(SAID_OUTPUT, i, spec->output_length[i], spec->output_size_bytes, tensor->bytes,
+                        tensor->element_type);
     }
     return STATUS_OK;
 }

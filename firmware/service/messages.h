@@ -143,7 +143,7 @@ typedef struct {
     char name[PROFILE_NAME_BYTES];
 } profile_record_t;
 
-// Behind it: the message, to the end of the payload.
+// Behind it: the details of runtime/status.h, to the end of the payload.
 typedef struct {
     uint32_t code;
     char name[ERROR_NAME_BYTES];

@@ -17,37 +17,14 @@
 // The same for its kernels.
 #define DEFAULT_TIME_LIMIT_MS 600000u
 
-// X(state, what to send there): how far the model's life has come.
-#define MODEL_STATES(X)                                                                                      \
-    X(NONE, "IOSPEC or MODEL")                                                                               \
-    X(IOSPEC, "MODEL")                                                                                       \
-    X(MODEL_LOADED, "DATA")                                                                                  \
-    X(INPUT_LOADED, "PROCESS")                                                                               \
-    X(INFERENCE_DONE, "OUTPUT, PROCESS or DATA")
-
+// How far the model's life has come.
 typedef enum {
-#define X(state, expected) STATE_##state,
-    MODEL_STATES(X)
-#undef X
+    STATE_NONE,
+    STATE_IOSPEC,
+    STATE_MODEL_LOADED,
+    STATE_INPUT_LOADED,
+    STATE_INFERENCE_DONE,
 } model_state_t;
-
-static const char *const state_names[] = {
-#define X(state, expected) #state,
-    MODEL_STATES(X)
-#undef X
-};
-
-static const char *const state_expects[] = {
-#define X(state, expected) expected,
-    MODEL_STATES(X)
-#undef X
-};
-
-static const char *const message_names[MESSAGE_COUNT] = {
-#define X(name, type) [type] = #name,
-#include "messages.def"
-#undef X
-};
 
 typedef struct {
     signature_header_t header;
@@ -61,7 +38,7 @@ typedef struct {
 
 typedef struct {
     error_header_t header;
-    char message[STATUS_MESSAGE_BYTES];
+    uint8_t details[DETAILS_BYTES];
 } error_answer_t;
 
 // An answer: a small part, the profile's records, an output. It is kept, for the request may come again when
@@ -87,7 +64,7 @@ static struct {
     runtime_t runtime;
     model_state_t state;
     bool has_iospec;
-    iospec_t iospec;
+    io_spec_t iospec;
     uint8_t *arena; // model image, then the runtime's memory
     size_t arena_bytes;
     size_t image_bytes; // rounded up to ALIGNMENT
@@ -121,6 +98,7 @@ static int unload(void *unused) {
 static void zero_runtime(void) {
     memset(&session.runtime, 0, sizeof session.runtime);
     session.runtime.operation_budget = OPERATION_BUDGET;
+    session.runtime.arena_follows_image = true;
 }
 
 static model_state_t state_without_model(void) {
@@ -138,7 +116,8 @@ static void drop_model(void) {
 
 static status_t on_iospec(reply_t *reply) {
     (void)reply;
-    RETURN_IF_ERROR(iospec_parse(&session.request.io_spec, &session.iospec));
+    RETURN_IF_ERROR(iospec_check(&session.request.io_spec));
+    session.iospec = session.request.io_spec;
     session.has_iospec = true;
     drop_model();
     return STATUS_OK;
@@ -147,7 +126,7 @@ static status_t on_iospec(reply_t *reply) {
 // The entry function's own name: clients write "module.main" as well as "main".
 static const char *entry_name(void) {
     if (!session.has_iospec) return NULL;
-    const char *name = session.iospec.entry;
+    const char *name = session.iospec.entry_func;
     for (const char *c = name; *c != 0; c++)
         if (*c == '.') name = c + 1;
     return *name != 0 ? name : NULL;
@@ -155,10 +134,10 @@ static const char *entry_name(void) {
 
 static status_t check_model(void) {
     const signature_t *signature = runtime_signature(&session.runtime);
-    if (session.has_iospec) RETURN_IF_ERROR(iospec_check(&session.iospec, signature));
+    if (session.has_iospec) RETURN_IF_ERROR(iospec_compare(&session.iospec, signature));
     if (signature->input_bytes > INPUT_CAPACITY || signature->output_bytes > OUTPUT_CAPACITY)
-        return status_fail(STATUS_OUT_OF_MEMORY, "input %u and output %u bytes, at most %u and %u",
-                           signature->input_bytes, signature->output_bytes, INPUT_CAPACITY, OUTPUT_CAPACITY);
+        return FAIL(TENSORS_SIZE, signature->input_bytes, signature->output_bytes, INPUT_CAPACITY,
+                    OUTPUT_CAPACITY);
     return STATUS_OK;
 }
 
@@ -181,8 +160,7 @@ static status_t on_model(reply_t *reply) {
 static status_t on_upload(reply_t *reply) {
     const upload_request_t *wanted = &session.request.upload;
     if (wanted->image_bytes == 0 || wanted->image_bytes > session.arena_bytes)
-        return status_fail(STATUS_LINK_SIZE, "UPLOAD of %u bytes, at least 1 and at most %u",
-                           wanted->image_bytes, (uint32_t)session.arena_bytes);
+        return FAIL(UPLOAD_SIZE, wanted->image_bytes, (uint32_t)session.arena_bytes);
     if (memcmp(wanted, &session.upload, sizeof *wanted) != 0) session.uploaded = 0;
     session.upload = *wanted;
     drop_model();
@@ -201,11 +179,9 @@ static status_t on_chunk(reply_t *reply) {
 static status_t on_load(reply_t *reply) {
     (void)reply;
     uint32_t length = session.upload.image_bytes;
-    if (session.uploaded != length)
-        return status_fail(STATUS_SESSION_UPLOAD, "%u of %u bytes were uploaded", session.uploaded, length);
+    if (session.uploaded != length) return FAIL(UPLOAD_UNFINISHED, session.uploaded, length);
     session.upload.image_bytes = 0;
-    if (crc32(0, session.arena, length) != session.upload.image_crc)
-        return status_fail(STATUS_SESSION_UPLOAD, "the image of %u bytes is not what was announced", length);
+    if (crc32(0, session.arena, length) != session.upload.image_crc) return FAIL(UPLOAD_CRC, length);
     return load(length);
 }
 
@@ -404,20 +380,13 @@ static status_t check_payload_size(uint16_t type, uint32_t bytes) {
         bytes % input_bytes() == 0)
         return STATUS_OK;
     if (rule == PAYLOAD_INPUT || rule == PAYLOAD_BATCH)
-        return bytes == input_bytes()
-                   ? STATUS_OK
-                   : status_fail(STATUS_SESSION_INPUT, "%s of %u bytes, the model takes %u",
-                                 message_names[type], bytes, input_bytes());
+        return bytes == input_bytes() ? STATUS_OK : FAIL(MESSAGE_INPUT, type, bytes, input_bytes());
     if (rule == PAYLOAD_ARENA || rule == PAYLOAD_CHUNK) {
         uint32_t most = rule == PAYLOAD_ARENA ? (uint32_t)session.arena_bytes
                                               : session.upload.image_bytes - session.uploaded;
-        return bytes <= most ? STATUS_OK
-                             : status_fail(STATUS_LINK_SIZE, "%s of %u bytes, at most %u",
-                                           message_names[type], bytes, most);
+        return bytes <= most ? STATUS_OK : FAIL(MESSAGE_SIZE, type, bytes, most);
     }
-    return bytes == rule ? STATUS_OK
-                         : status_fail(STATUS_LINK_PAYLOAD, "%s with %u payload bytes, not %u",
-                                       message_names[type], bytes, rule);
+    return bytes == rule ? STATUS_OK : FAIL(MESSAGE_PAYLOAD, type, bytes, rule);
 }
 
 // The old request comes again when its answer was lost. HELLO begins a new dialogue, so it never is an old
@@ -438,22 +407,15 @@ static bool ends_extension(const frame_receiver_t *receiver) {
 static status_t check_order(const frame_receiver_t *receiver) {
     uint16_t type = receiver->type;
     if (type >= MESSAGE_COUNT || (type >= MESSAGE_HELLO && !receiver->extended))
-        return status_fail(STATUS_LINK_TYPE, "message type %u, at most %u", type,
-                           receiver->extended ? MESSAGE_COUNT - 1 : MESSAGE_HELLO - 1);
-    if (requests[type].handle == NULL)
-        return status_fail(STATUS_LINK_TYPE, "message type %u (%s) is an answer, not a request", type,
-                           message_names[type]);
+        return FAIL(MESSAGE_TYPE, type, receiver->extended ? MESSAGE_COUNT - 1 : MESSAGE_HELLO - 1);
+    if (requests[type].handle == NULL) return FAIL(MESSAGE_ANSWER, type, type);
     if (!receiver->extended && receiver->client_extended) {
-        if (!ends_extension(receiver))
-            return status_fail(STATUS_LINK_MODE, "%s in a base frame, after extended ones",
-                               message_names[type]);
+        if (!ends_extension(receiver)) return FAIL(MESSAGE_BASE, type);
         session.receiver.client_extended = false;
     }
-    if (session.state < requests[type].needs)
-        return status_fail(STATUS_SESSION_STATE, "%s in state %s, expected %s", message_names[type],
-                           state_names[session.state], state_expects[session.state]);
+    if (session.state < requests[type].needs) return FAIL(MESSAGE_STATE, type, session.state);
     if ((type == MESSAGE_CHUNK || type == MESSAGE_LOAD) && session.upload.image_bytes == 0)
-        return status_fail(STATUS_SESSION_UPLOAD, "%s without UPLOAD", message_names[type]);
+        return FAIL(UPLOAD_MISSING, type);
     return STATUS_OK;
 }
 
@@ -499,8 +461,9 @@ static void fill_error(reply_t *reply, status_t status) {
     reply->status = status;
     error->header.code = status;
     copy_text(error->header.name, status_name(status), ERROR_NAME_BYTES);
-    reply->small_bytes =
-        sizeof error->header + copy_text(error->message, status_message(), STATUS_MESSAGE_BYTES);
+    span_t details = status_details();
+    memcpy(error->details, details.data, details.length);
+    reply->small_bytes = sizeof error->header + details.length;
 }
 
 static uint32_t send_part(uint32_t crc, const void *bytes, uint32_t count) {

@@ -32,15 +32,14 @@ static const uint8_t *read_tensor(const uint8_t *at, const uint8_t *end, tensor_
     return at;
 }
 
-status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, uint8_t *arena,
-                      size_t arena_bytes, const char *entry) {
+status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                      const char *entry) {
     const uint8_t *end = image + length, *at = image + 4 + ENTRY_BYTES + 2;
     runtime->loaded = false;
-    if (at > end || memcmp(image, "FAKE", 4) != 0)
-        return status_fail(STATUS_ARCHIVE_FORMAT, "not a fake model");
+    if (at > end || memcmp(image, "FAKE", 4) != 0) return FAIL(IDENTIFIER);
     const char *name = (const char *)image + 4;
     if (entry != NULL && !span_equals((span_t){image + 4, text_length(name)}, entry))
-        return status_fail(STATUS_MODULE_ENTRY, "no function \"%s\"", entry);
+        return status_quote(span_of(entry), FAIL(ENTRY_MISSING));
     memset(arena, 0xA5, arena_bytes); // whatever the service keeps there would be lost
     signature.input_count = at[-2];
     signature.output_count = at[-1];
@@ -48,7 +47,7 @@ status_t runtime_load(runtime_t *runtime, const uint8_t *image, size_t length, u
         at = read_tensor(at, end, &signature.inputs[i]);
     for (uint32_t i = 0; at != NULL && i < signature.output_count; i++)
         at = read_tensor(at, end, &signature.outputs[i]);
-    if (at == NULL) return status_fail(STATUS_ARCHIVE_BOUNDS, "fake model too short");
+    if (at == NULL) return FAIL(IMAGE_SHORT, (uint32_t)length);
     signature.input_bytes = signature.output_bytes = 0;
     for (uint32_t i = 0; i < signature.input_count; i++)
         signature.input_bytes += signature.inputs[i].bytes;
@@ -92,13 +91,14 @@ static void misbehave(uint8_t how) {
 
 status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
                         size_t output_capacity, size_t *output_bytes) {
-    if (input[0] == 0xEE) return status_fail(STATUS_VM_FAIL, "asked to fail");
+    if (input[0] == 0xEE) return status_quote(span_of("asked to fail"), FAIL(MODEL_FAILED, 1u));
     if (input[0] == 0xEF) {
         runtime_unload(runtime);
-        return status_fail(STATUS_HAL_RETAINED, "asked to drop the model");
+        return FAIL(INPUT_RETAINED, 0u);
     }
     *output_bytes = signature.output_bytes;
-    if (*output_bytes > output_capacity) return status_fail(STATUS_SESSION_OUTPUT, "");
+    if (*output_bytes > output_capacity)
+        return FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, (uint32_t)*output_bytes);
     misbehave(input[0]);
     for (size_t i = 0; i < *output_bytes; i++)
         output[i] = (uint8_t)(input[i % input_bytes] + 1);

@@ -30,7 +30,7 @@ static uint32_t choose(uint32_t count) {
     return (uint32_t)((random_state >> 33) % count);
 }
 
-// ---- The platform
+// ---- The parts of the platform that are played here
 
 uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity) {
     if (line_next == line_end) {
@@ -58,47 +58,6 @@ uint64_t platform_time_us(void) {
 uint8_t *platform_arena(size_t *bytes) {
     *bytes = sizeof arena;
     return arena;
-}
-
-void platform_fill(void *destination, uint8_t value, size_t count) {
-    memset(destination, value, count);
-}
-
-void platform_copy(void *destination, const void *source, size_t count) {
-    memcpy(destination, source, count);
-}
-
-status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
-    *result = fn(argument);
-    return STATUS_OK;
-}
-
-uint32_t platform_stack_peak(void) {
-    return 0;
-}
-
-uint32_t platform_vlen_bits(void) {
-    return 512;
-}
-
-uint32_t board_elen_bits(void) {
-    return 32;
-}
-
-bool board_marks(void) {
-    return false;
-}
-
-uint32_t board_stack_bytes(void) {
-    return 1u << 17;
-}
-
-void board_set_time_limit(uint32_t milliseconds) {
-    (void)milliseconds;
-}
-
-_Noreturn void board_restart(void) {
-    abort(); // RESET is not among the messages made here
 }
 
 // ---- The line

@@ -5,7 +5,7 @@
 //   host_service --script    stdin is a script of records, time passes only where the script says so:
 //                            'B' u32 count, bytes: the line brings these; 'S' u32 microseconds: silence
 //
-// Nothing is caught here: a bad access in the service must end the process, so that the sanitizers report it.
+// What the chip has besides is port/host.c's.
 #include <poll.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -19,10 +19,8 @@
 #include "../service/board.h"
 #include "../service/session.h"
 
-#define ARENA_BYTES (4u << 20)
 #define SCRIPT_STEP_US 1000u
 
-static _Alignas(64) uint8_t arena[ARENA_BYTES];
 static bool scripted;
 static uint64_t script_time_us;
 static uint32_t script_bytes;      // left in the current 'B' record
@@ -86,10 +84,6 @@ uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity) {
     return (uint32_t)count;
 }
 
-int platform_uart_read(uint8_t *byte) {
-    return (int)board_uart_read(byte, 1);
-}
-
 void platform_uart_write(const uint8_t *bytes, size_t count) {
     fwrite(bytes, 1, count, stdout);
 }
@@ -99,63 +93,6 @@ uint64_t platform_time_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
-uint8_t *platform_arena(size_t *bytes) {
-    *bytes = sizeof arena;
-    return arena;
-}
-
-void platform_fill(void *destination, uint8_t value, size_t count) {
-    memset(destination, value, count);
-}
-
-void platform_copy(void *destination, const void *source, size_t count) {
-    memcpy(destination, source, count);
-}
-
-status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
-    *result = fn(argument);
-    return STATUS_OK;
-}
-
-uint64_t platform_instructions(void) {
-    return 0;
-}
-
-uint64_t platform_cycles(void) {
-    return 0;
-}
-
-void platform_mark(uint32_t event, uint32_t value) {
-    (void)event;
-    (void)value;
-}
-
-void platform_code_barrier(void) {}
-
-uint32_t platform_stack_peak(void) {
-    return 4096;
-}
-
-uint32_t platform_vlen_bits(void) {
-    return 512;
-}
-
-uint32_t board_elen_bits(void) {
-    return 32;
-}
-
-bool board_marks(void) {
-    return false;
-}
-
-uint32_t board_stack_bytes(void) {
-    return 1u << 17;
-}
-
-void board_set_time_limit(uint32_t milliseconds) {
-    (void)milliseconds;
 }
 
 static jmp_buf restart;

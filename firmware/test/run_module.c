@@ -6,8 +6,8 @@
 //   run_module [--arena BYTES] [--budget N] --mutate SEED COUNT FIRST END MODULE
 //
 // INPUT is a file with all inputs one after the other; without one the module is only loaded. Prints one
-// line: "OK", the memory's numbers and the outputs in hexadecimal, or the status' name and its message. Exit
-// code 0 or 1.
+// line: "OK", the memory's numbers and the outputs in hexadecimal, or the status' name and the failure's
+// details. Exit code 0 or 1.
 // --mutate loads, and runs with zeros, COUNT copies of the module, in each of which one random bit of the
 // bytes [FIRST, END) is flipped; prints how many were refused and how many ran. Truncations: --truncate STEP
 // MODULE.
@@ -54,7 +54,7 @@ static uint8_t *exact_copy(const uint8_t *bytes, size_t length) {
     return copy;
 }
 
-static status_t load(const uint8_t *image, size_t length) {
+static status_t load(uint8_t *image, size_t length) {
     if (options.arena == NULL) options.arena = exact_copy(NULL, options.arena_bytes);
     runtime.operation_budget = options.budget;
     return runtime_load(&runtime, image, length, options.arena, options.arena_bytes, options.entry);
@@ -68,6 +68,15 @@ static void print_result(const uint8_t *output, size_t output_bytes) {
            memory->peak, memory->capacity);
     for (size_t i = 0; i < output_bytes; i++)
         printf("%02x", output[i]);
+    printf("\n");
+}
+
+// "ARCHIVE_FORMAT: " and the details in hexadecimal, which keywords/springbok/failures.py says in words.
+static void print_failure(status_t status) {
+    span_t details = status_details();
+    printf("%s: ", status_name(status));
+    for (uint32_t i = 0; i < details.length; i++)
+        printf("%02x", details.data[i]);
     printf("\n");
 }
 
@@ -91,8 +100,7 @@ static int run_once(const char *module_path, const char *input_path) {
     status_t status = load(image, length);
     if (status == STATUS_OK && input_path == NULL) print_result(NULL, 0);
     if (status == STATUS_OK && input_path != NULL) status = invoke(input_path);
-    if (status != STATUS_OK)
-        printf("%s: %s: %s\n", status_name(status), status_text(status), status_message());
+    if (status != STATUS_OK) print_failure(status);
     runtime_unload(&runtime);
     free(image);
     free(file);

@@ -12,13 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-from springbok import metrics
+from springbok import baseline, metrics, sweep, verdicts
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
 RESULTS = ROOT / "results"
+# What an earlier run left of these never passes for this run's.
+OWN_RESULTS = ("metrics.json", "metrics.csv", "report.md", "summary.md", "xunit.xml", verdicts.FILE_NAME)
 ENGINES = ("auto", "spike", "renode", "serial")
 
 
@@ -37,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench run``: run suites on an engine and print what came out."""
     engine = choose_engine(options.engine)
+    whole_suites = not robot_options
     if (engine == "serial") != bool(options.port):
         raise BenchError("--engine serial and --port belong together, for instance --port /dev/ttyUSB0.")
     if options.port:
@@ -51,14 +54,37 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     if options.baseline:
         metrics.read(options.baseline)  # a baseline that can't be read is said before the run, not after it
         robot_options = ["--variable", f"BASELINE:{Path(options.baseline).resolve()}", *robot_options]
+    if options.baselines:
+        robot_options = ["--variable", f"BASELINES:{Path(options.baselines).resolve()}", *robot_options]
+    if options.update_baselines:
+        robot_options = ["--variable", "UPDATE_BASELINES:yes", *robot_options]
     if engine == "renode":
         status = run_renode(suites, results, [*_variables(options.data), *robot_options])
     else:
         status = run_robot(engine, suites, results, options.data, robot_options)
     if (results / "metrics.json").exists():
         write_reports(results, results, options.baseline)
+    if (results / "xunit.xml").exists():
+        write_summary(results)
     print_summary(results)
+    if options.update_baselines:
+        status = print_updates(results, engine, prune=whole_suites and status == 0) or status
     return status
+
+
+def print_updates(results: Path, engine: str, prune: bool) -> int:
+    """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing."""
+    updates = verdicts.read(results)["updates"]
+    print("\nBaselines:")
+    for update in updates:
+        print(f"  {_shown(Path(update['path']))}")
+        for change in update["changes"] or ["unchanged"]:
+            print(f"    {change}")
+    for path in baseline.prune(engine, [Path(update["path"]) for update in updates]) if prune else ():
+        print(f"  {_shown(path)}\n    removed: no test measures it any more")
+    if not updates:
+        print("  None was written: no test of this run says 'Performance Should Not Regress'.")
+    return 0 if updates else 1
 
 
 def report(options: argparse.Namespace, robot_options: list[str]) -> int:
@@ -86,11 +112,31 @@ def compare(options: argparse.Namespace, robot_options: list[str]) -> int:
     return 0
 
 
-def write_reports(results: Path, folder: Path, baseline: str | None) -> list[Path]:
+def write_reports(results: Path, folder: Path, earlier_results: str | None) -> list[Path]:
     """Write report.html, report.md and metrics.csv of results; only here is the plotting library loaded."""
     from springbok import report as reports
 
-    return reports.write_reports(metrics.read(results), folder, metrics.read(baseline) if baseline else None)
+    home = results if results.is_dir() else results.parent
+    earlier = metrics.read(earlier_results) if earlier_results else None
+    return reports.write_reports(metrics.read(results), folder, earlier, _first_figures(home))
+
+
+def write_summary(results: Path) -> Path:
+    """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
+    from springbok import report as reports
+
+    document = metrics.read(results) if (results / "metrics.json").exists() else None
+    return reports.write_summary(results, document, _first_figures(results))
+
+
+def _first_figures(folder: Path) -> list:
+    """What the gate and a sweep in this folder have to say."""
+    from springbok import report as reports
+
+    figures = reports.gate_figures(verdicts.read(folder))
+    if swept := sweep.read(folder):
+        figures.append(reports.sweep_figure(swept["rows"]))
+    return figures
 
 
 def choose_engine(name: str) -> str:
@@ -121,7 +167,7 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     """
     results = results.resolve()
     results.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", "metrics.csv", "report.md", "robot_output.xml"):
+    for name in (*OWN_RESULTS, "robot_output.xml"):
         (results / name).unlink(missing_ok=True)
     files = [file for suite in suites for file in (sorted(suite.rglob("*.robot")) if suite.is_dir() else [suite])]
     started = time.time()
@@ -129,6 +175,7 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     if (results / "robot_output.xml").exists():
         rebot = [sys.executable, "-m", "robot.rebot", "--output", "NONE", "--log", "NONE", "--report", "NONE"]
         _call([*rebot, "--xunit", str(results / "xunit.xml"), str(results / "robot_output.xml")], quiet=True)
+    verdicts.gather(results, started)
     measured = [path for path in sorted(results.glob("*/metrics.json")) if path.stat().st_mtime >= started]
     if measured:
         documents = [metrics.read(path) for path in measured]
@@ -140,7 +187,7 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
     """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
     results.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", "metrics.csv", "report.md"):
+    for name in OWN_RESULTS:
         (results / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
     command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
@@ -171,10 +218,17 @@ def print_summary(results: Path) -> None:
         )
         rows = [header, *(_row(model) for model in document["models"])]
         print()
-        _print_table(rows, left=2)
-        print(f"\nEngine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
+        if document["models"]:
+            _print_table(rows, left=2)
+            print()
+        for check in document.get("rtl", []):
+            verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
+            print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
+        print(f"Engine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
         print(f"Metrics: {_shown(file)}, metrics.csv")
         print(f"Report:  {_shown(results / 'report.html')}, report.md")
+    for line in verdicts.summary(results):
+        print(line)
     print(f"Log:     {_shown(results / 'log.html')}")
 
 
@@ -189,7 +243,12 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench lint``: check style and formatting of Python, Robot and C; with --fix mend what can be mended."""
     del robot_options
     python = [str(ROOT / name) for name in ("bench", "keywords", "models")]
-    c_files = sorted(str(path) for pattern in ("*.c", "*.h") for path in (ROOT / "firmware").rglob(pattern))
+    c_files = sorted(
+        str(path)
+        for folder in ("firmware", "platforms")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".c", ".h", ".cpp")
+    )
     scripts = Path(sys.executable).parent
     fix = options.fix
     commands = [
@@ -218,7 +277,10 @@ def _test_steps(options: argparse.Namespace, robot_options: list[str]):
             "Robot suites on Spike", lambda: run_robot("spike", suites, results, options.data, robot_options)
         ),
     )
-    yield "suites (renode-test)", lambda: _titled("Robot suites on Renode", lambda: _test_on_renode(suites, options.data))
+    yield (
+        "suites (renode-test)",
+        lambda: _titled("Robot suites on Renode", lambda: _test_on_renode(suites, options.data)),
+    )
 
 
 def _test_on_renode(suites: list[Path], data: str | None) -> int:
@@ -313,6 +375,10 @@ def _parser() -> argparse.ArgumentParser:
         "--results", metavar="FOLDER", default=str(RESULTS), help="where logs and metrics go (default: results)"
     )
     runner.add_argument("--baseline", metavar="RESULT", help="earlier results; the log and the report show the change")
+    runner.add_argument(
+        "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
+    )
+    runner.add_argument("--baselines", metavar="FOLDER", help="where baselines are (default: results/baselines)")
     runner.set_defaults(command=run)
 
     reporter = commands.add_parser("report", help="write report.html, report.md and metrics.csv from results")
@@ -328,6 +394,8 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="FOLDER", default=str(RESULTS), help="where compare.html goes (default: results)"
     )
     comparer.set_defaults(command=compare)
+
+    sweep.add_command(commands, RESULTS)
 
     tester = commands.add_parser("test", help="run all tests of this project")
     tester.add_argument("--data", metavar="PATH", help="archive of the Magic Wand data set")

@@ -18,22 +18,23 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from springbok import host_check, importers, iree
+from springbok import host_check, importers, iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.host_check import HostCheck
 from springbok.importers import ImportedModel
+from springbok.optimizer import DEFAULT_LEVEL, Change, Plan
 from springbok.tensors import TensorSpec, fit
 from springbok.vmfb import Vmfb, read_vmfb
 
 DEFAULT_OUTPUT_DIR = Path(__file__).resolve().parents[2] / "build" / "models"
 #: Counts up when what is recorded about a compiled model changes, so that no older cache entry is taken.
-RECORD_VERSION = 1
+RECORD_VERSION = 4
 
 _log = logging.getLogger(__name__)
 
@@ -56,10 +57,12 @@ _RUNTIME_FLAGS = {
 _FIXED_FLAGS = {
     "-o": "the module goes to the cache",
     "--compile-to": "the chip needs a whole module",
+    "--compile-from": "the optimizer halves the compilation",
     "--output-format": "the chip needs a VMFB file",
     "--iree-execution-model": "the firmware runs inline-dynamic modules",
     "--iree-hal-target-backends": "the chip runs kernels of the backend llvm-cpu",
     "--iree-hal-target-device": "the chip runs kernels of the backend llvm-cpu",
+    "--iree-llvmcpu-vscale-range": "it follows the target's VLEN",
     "--dump-compilation-phases-to": "the compiler's phases are read here",
 }
 
@@ -125,7 +128,8 @@ class CompiledModel:
 
     Sizes are in bytes, times in seconds (of the run that did the work). ``kernel_text_bytes`` and
     ``kernel_rodata_bytes`` are sections of the kernels' ELF; the weights lie in the latter. ``vlen_bits`` is what
-    the kernels were built for, 0 if without vectors. ``cached`` tells that nothing had to be compiled.
+    the kernels were built for, 0 if without vectors. ``plan`` is what the optimizer was to do, and ``changes`` what it
+    did at each place. ``cached`` tells that nothing had to be compiled.
     """
 
     name: str
@@ -150,6 +154,8 @@ class CompiledModel:
     vlen_bits: int
     import_seconds: float
     compile_seconds: float
+    plan: Plan
+    changes: tuple[Change, ...]
     cached: bool
     host_check: HostCheck | None = field(default=None, compare=False)
 
@@ -173,6 +179,7 @@ class CompiledModel:
             f"{self.kernel_rodata_bytes} of constants, {vectors if self.vector_instructions else 'no vectors'}",
             f"import {self.import_seconds:.1f} s, compilation {self.compile_seconds:.1f} s"
             + (" (earlier: taken from the cache)" if self.cached else ""),
+            optimizer.describe(self.plan, self.changes),
             *([self.host_check.describe()] if self.host_check else []),
             *self.notes,
         ]
@@ -186,12 +193,14 @@ def compile_model(
     name: str | None = None,
     output_dir: str | Path | None = None,
     extra_flags: Sequence[str] = (),
+    optimize: str | Plan = DEFAULT_LEVEL,
     use_cache: bool = True,
 ) -> CompiledModel:
     """Compiles the model file ``path`` for ``target`` (default: Springbok with vectors).
 
     ``extra_flags`` are flags of `iree-compile`, added or in place of the default ones; names of 2023
-    (``--iree-llvm-target-…``) are translated. ``output_dir`` holds the results (default: ``build/models``).
+    (``--iree-llvm-target-…``) are translated. ``optimize`` is a level of `optimizer.LEVELS`, or a plan.
+    ``output_dir`` holds the results (default: ``build/models``).
     ``name`` is what logs and metrics call it (default: the file's).
 
     Raises :class:`ModelError` when the file can't be used, and :class:`CompileError` when it can't be compiled, when
@@ -203,6 +212,7 @@ def compile_model(
         name=name,
         output_dir=output_dir,
         extra_flags=extra_flags,
+        optimize=optimize,
         use_cache=use_cache,
     )[0]
 
@@ -214,6 +224,7 @@ def compile_and_check(
     name: str | None = None,
     output_dir: str | Path | None = None,
     extra_flags: Sequence[str] = (),
+    optimize: str | Plan = DEFAULT_LEVEL,
     use_cache: bool = True,
     inputs: np.ndarray | Sequence[np.ndarray] | None = None,
     tolerance: float = host_check.TOLERANCE,
@@ -231,6 +242,7 @@ def compile_and_check(
         name=name,
         output_dir=output_dir,
         extra_flags=extra_flags,
+        optimize=optimize,
         use_cache=use_cache,
     )
     if inputs is None:
@@ -274,10 +286,14 @@ def _compile(
     name: str | None,
     output_dir: str | Path | None,
     extra_flags: Sequence[str],
+    optimize: str | Plan,
     use_cache: bool,
 ) -> tuple[CompiledModel, ImportedModel, Cache]:
     path = Path(path)
-    flags, notes = compiler_flags(target, extra_flags)
+    plan = optimize
+    if not isinstance(plan, Plan):
+        plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen)
+    flags, notes = compiler_flags(target, extra_flags, plan)
     for note in notes:
         _log.warning("%s", note)
     version = iree.compiler_version()
@@ -286,13 +302,14 @@ def _compile(
     name = name or path.stem
 
     def make(folder: Path) -> None:
-        record = _compile_for_chip(imported, flags, target, folder / "model.vmfb", path.name)
+        record = _compile_for_chip(imported, flags, plan, target, folder / "model.vmfb", path.name)
         (folder / "model.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
-    key = digest(imported.mlir.read_bytes(), flags, target, version, RECORD_VERSION)
+    parts = (flags, plan.transformations, optimizer.VERSION, target, version, RECORD_VERSION)
+    key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{_as_file_name(name)}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    dispatches = record.pop("dispatches")
+    dispatches, changes = record.pop("dispatches"), record.pop("changes")
     vmfb = (folder / "model.vmfb").read_bytes()
     model = CompiledModel(
         name=name,
@@ -313,6 +330,8 @@ def _compile(
             Dispatch(number, dispatch, tuple(layers)) for number, (dispatch, layers) in enumerate(dispatches)
         ),
         import_seconds=imported.seconds,
+        plan=plan,
+        changes=tuple(Change(**change) for change in changes),
         cached=cached,
         **record,
     )
@@ -323,12 +342,16 @@ def _as_file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)
 
 
-def compiler_flags(target: Target, extra_flags: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def compiler_flags(
+    target: Target, extra_flags: Sequence[str] = (), plan: Plan | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The flags for `iree-compile`, ``extra_flags`` applied; and notes about flags that were translated.
+
+    ``plan`` is the optimizer's (default: stock IREE).
 
     Raises :class:`CompileError` for an extra flag that would drop the weights or that is not the caller's to set.
     """
-    flags = _RUNTIME_FLAGS | target.flags | WEIGHT_FLAGS
+    flags = _RUNTIME_FLAGS | target.flags | WEIGHT_FLAGS | dict(plan.flags if plan else ())
     notes = []
     for given in extra_flags:
         flag, note = _translated(given.strip())
@@ -358,11 +381,11 @@ def _translated(flag: str) -> tuple[str, str]:
 
 
 def _compile_for_chip(
-    imported: ImportedModel, flags: tuple[str, ...], target: Target, output: Path, name: str
+    imported: ImportedModel, flags: tuple[str, ...], plan: Plan, target: Target, output: Path, name: str
 ) -> dict[str, object]:
     """Compiles to the file ``output``; returns what to record about it."""
     start = time.monotonic()
-    compilation = iree.compile_module(imported.mlir, flags, output, name)
+    compilation, changes = optimizer.compile_module(imported.mlir, flags, plan, output, name)
     seconds = time.monotonic() - start
     if compilation.dropped_weights_in:
         raise CompileError(
@@ -378,6 +401,7 @@ def _compile_for_chip(
         "kernel_rodata_bytes": sum(kernels.rodata_bytes for kernels in module.kernels),
         "vector_instructions": sum(kernels.vector_instructions for kernels in module.kernels),
         "vlen_bits": max((kernels.vlen_bits for kernels in module.kernels), default=0),
+        "changes": [asdict(change) for change in changes],
         "compile_seconds": round(seconds, 3),
     }
 

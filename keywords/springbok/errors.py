@@ -43,6 +43,16 @@ class ReportError(BenchError):
     """Results are missing or are not of the form that reports are made from."""
 
 
+class RtlError(BenchError):
+    """Hardware in Verilog does not build, or does not compute what its model does."""
+
+
+class RtlToolNeeded(RtlError):
+    """A tool for Verilog is not installed here. Robot Framework skips the test."""
+
+    ROBOT_SKIP_EXECUTION = True
+
+
 class LinkError(BenchError):
     """The dialogue with the device failed: the port, the framing, or the order of the messages."""
 

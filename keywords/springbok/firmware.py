@@ -62,12 +62,18 @@ COMPILE = (
     "-Wextra",
     "-Werror",
 )
-# Code that no inference runs: still -O2, but equal pieces of code become one, and functions keep registers with
-# port/save_restore.S.
-SMALL = (TARGET[2] + "+save_restore", "-mllvm", "-enable-machine-outliner=always")
+# Code that no inference spends its time in is kept small. It is still -O2, but it is linked as a whole (lto), so that
+# equal pieces of code become one wherever they stand, and functions keep registers with port/save_restore.S, which a
+# call in the place of a return would prevent.
+SMALL = (TARGET[2] + "+save_restore", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
 FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch", "memory"))
 # The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
-LINK = ("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT)
+LINK = (
+    *("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT),
+    *("--lto-O2", "-mllvm", "-enable-machine-outliner=always", "-mllvm", "-inline-threshold=-50"),
+    *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=2", "-mllvm", "-split-spill-mode=size"),
+    *("-mllvm", "-disable-block-placement", "-mllvm", "-enable-misched=false"),  # so that more pieces are equal
+)
 
 COMPILER_TIMEOUT_S = 300
 LOCK_TIMEOUT_S = 600
@@ -129,6 +135,18 @@ def build_firmware(source: Path | None = None, output: Path | None = None, cache
             stamp.write_text(json.dumps({"key": key, "sha256": _sha256(elf)}))
             return Firmware.from_elf(elf, built=True)
         return Firmware.from_elf(elf)
+
+
+def build_program(source: Path, elf: Path) -> Path:
+    """Compiles one C file of ``firmware/``, which brings its own ``_start``, to a program for the chip; returns it.
+
+    Raises :class:`FirmwareError` with the compiler's message if it does not build.
+    """
+    root, cache = ROOT / "firmware", ROOT / "build" / "zig-cache"
+    program = elf.with_suffix(".o")
+    _zig(["cc", *COMPILE, "-c", str(source.resolve().relative_to(root)), "-o", str(program.resolve())], root, cache)
+    _zig(["ld.lld", *LINK, str(program.resolve()), "-o", str(elf.resolve())], root, cache)
+    return elf
 
 
 def _compiler_version() -> str:

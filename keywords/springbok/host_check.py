@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from springbok import iree
+from springbok import iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.tensors import fit
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from springbok.compiler import CompiledModel
 
 TOLERANCE = 1e-5
+#: How many steps a quantised output may be off. What TOSA means by its roundings is what TensorFlow Lite Micro does,
+#: to the bit; TensorFlow Lite itself rounds once where they round twice, and what follows may amplify the difference.
+QUANTISED_STEPS = 4
 #: Each sample costs the start of a process, so a few must do.
 SAMPLES = 4
 
@@ -43,15 +46,22 @@ _CORE_FLAGS = re.compile(r"--iree-llvmcpu-(target-|vscale-|enable-scalable|scala
 class HostCheck:
     """How far the module's outputs were from the framework's, at most.
 
-    ``error`` is relative to the largest output of the sample, or to 1 if that is smaller.
+    ``error`` is relative to the largest output of the sample, or to 1 if that is smaller. Quantised outputs are
+    judged by ``steps``, and ``error`` leaves them out; None when there are none.
     """
 
     samples: int
     error: float
     tolerance: float
+    steps: int | None = None
 
     def describe(self) -> str:
         """A line for a log."""
+        if self.steps is not None:
+            return (
+                f"checked on this machine: {self.samples} samples differ from the framework by at most {self.steps} "
+                f"steps (tolerance {QUANTISED_STEPS})"
+            )
         return (
             f"checked on this machine: {self.samples} samples differ from the framework by at most {self.error:.2g} "
             f"(tolerance {self.tolerance:g})"
@@ -70,7 +80,8 @@ def check_on_host(
     Both are one array an input or output (or the array alone if there is one), samples first.
 
     Raises :class:`CompileError` with the worst difference, its place and the likely cause if an output differs by
-    more than ``tolerance``, relative to the sample's largest output, or to 1 if that is smaller.
+    more than ``tolerance``, relative to the sample's largest output, or to 1 if that is smaller; a quantised output,
+    by more than `QUANTISED_STEPS`.
     """
     cache = cache or Cache(compiled.vmfb.parents[1])
     given = [array[:SAMPLES] for array in fit(compiled.name, compiled.inputs, inputs)]
@@ -86,11 +97,20 @@ def check_on_host(
                 f"'{output}' of sample {sample} differs by {worst:.3g} (tolerance {tolerance:g}).{cause} "
                 f"Flags: {' '.join(flags)}"
             )
-        result = HostCheck(len(given[0]), worst, tolerance)
+        steps = _most_steps(compiled, outputs, wanted)
+        if steps is not None and steps > QUANTISED_STEPS:
+            raise CompileError(
+                f"The module compiled from {compiled.source.name} does not compute what the model does: a quantised "
+                f"output differs by {steps} steps (tolerance {QUANTISED_STEPS}).{cause} Flags: {' '.join(flags)}"
+            )
+        result = HostCheck(len(given[0]), worst, tolerance, steps)
         (folder / "check.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
 
     arrays = [part for array in (*given, *wanted) for part in (array.dtype.str, array.shape, array.tobytes())]
-    key = digest(compiled.mlir.read_bytes(), flags, compiled.compiler_version, tolerance, *arrays)
+    plan = (compiled.plan.transformations, optimizer.VERSION)
+    key = digest(
+        compiled.mlir.read_bytes(), flags, plan, compiled.compiler_version, tolerance, QUANTISED_STEPS, *arrays
+    )
     folder, _ = cache.entry(f"{compiled.source.stem}-check", key, make)
     return HostCheck(**json.loads((folder / "check.json").read_text(encoding="utf-8")))
 
@@ -105,7 +125,7 @@ def _compile_and_run(
 ) -> tuple[list[np.ndarray], str]:
     """The module's outputs on this machine, and a sentence about the cause if they may be wrong."""
     name = compiled.source.name
-    compilation = iree.compile_module(compiled.mlir, flags, module, name)
+    compilation, _ = optimizer.compile_module(compiled.mlir, flags, compiled.plan, module, name)
     cause = f" {WEIGHTS_DEFECT}" if compilation.dropped_weights_in else ""
     declared = read_vmfb(module.read_bytes(), name, with_kernels=False)
     try:
@@ -117,12 +137,26 @@ def _compile_and_run(
 
 
 def _worst(compiled: CompiledModel, outputs: list[np.ndarray], expected: list[np.ndarray]) -> tuple[float, int, str]:
-    """The largest difference, the sample and the output that it is in."""
+    """The largest difference of an output that is not quantised, the sample and the output that it is in."""
     return max(
-        (_difference(got[number], want[number]), number, spec.name)
-        for spec, got, want in zip(compiled.outputs, outputs, expected, strict=True)
-        for number in range(len(want))
+        (
+            (_difference(got[number], want[number]), number, spec.name)
+            for spec, got, want in zip(compiled.outputs, outputs, expected, strict=True)
+            for number in range(len(want))
+            if not spec.is_quantised
+        ),
+        default=(0.0, 0, ""),
     )
+
+
+def _most_steps(compiled: CompiledModel, outputs: list[np.ndarray], expected: list[np.ndarray]) -> int | None:
+    """The largest difference of a quantised output, None when there is none."""
+    steps = [
+        int(np.abs(got.astype(np.int64) - want.astype(np.int64)).max())
+        for spec, got, want in zip(compiled.outputs, outputs, expected, strict=True)
+        if spec.is_quantised
+    ]
+    return max(steps, default=None)
 
 
 def _difference(got: np.ndarray, wanted: np.ndarray) -> float:

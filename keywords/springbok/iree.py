@@ -12,6 +12,7 @@ import importlib.metadata
 import re
 import shlex
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from springbok import process
 from springbok.errors import CompileError
+from springbok.layer_names import readable
 from springbok.vmfb import Vmfb
 
 COMPILER_PACKAGE = "iree-base-compiler"
@@ -73,30 +75,64 @@ class Compilation:
     dropped_weights_in: tuple[str, ...]
 
 
-def compile_module(source: Path, flags: tuple[str, ...], output: Path, name: str | None = None) -> Compilation:
+def compile_module(
+    source: Path,
+    flags: Sequence[str],
+    output: Path,
+    name: str | None = None,
+    rewrite: Callable[[Path, Path], object] | None = None,
+) -> Compilation:
     """Compiles the MLIR file ``source`` with ``flags`` to the VMFB file ``output``. ``name`` is for errors.
+
+    ``rewrite`` is called between the halves of the compilation, with the file of the first one's result and the file
+    to write; constants are then hoisted and computed in the first half, whatever ``flags`` say.
 
     Raises :class:`CompileError` with the compiler's first errors and the command when it fails or takes too long.
     """
-    with tempfile.TemporaryDirectory() as phases:
-        command = [tool("iree-compile"), source, *flags, "-o"]
+    name = name or source.name
+    with tempfile.TemporaryDirectory() as folder:
+        if rewrite is not None:
+            half, rewritten = Path(folder) / "half.mlirbc", Path(folder) / "rewritten.mlirbc"
+            _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
+            rewrite(half, rewritten)
+            source, flags = rewritten, [*flags, f"--compile-from={_BETWEEN}"]
+        phases = Path(folder) / "phases"
         looking = [
             f"--dump-compilation-phases-to={phases}",
             "--mlir-print-debuginfo",
             "--mlir-elide-elementsattrs-if-larger=8",
             "--mlir-elide-resource-strings-if-larger=8",
         ]
-        done = process.run([*command, output, *looking])
-        shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
-        if done.timed_out:
-            limit = f"{process.TIME_LIMIT_SECONDS:g} s"
-            raise CompileError(f"iree-compile did not end within {limit}.\nThe command was: {shown}")
-        if done.exit_code or not output.is_file():
-            raise CompileError(
-                f"iree-compile can't compile {name or source.name}: {_first_errors(done)}\nThe command was: {shown}"
-            )
-        flow, vm = _phase(Path(phases), "flow"), _phase(Path(phases), "vm")
-        return Compilation(_layers(flow), _dispatches_without_weights(vm))
+        _run([source, *flags, "-o"], output, looking, name)
+        return Compilation(_layers(_phase(phases, "flow")), _dispatches_without_weights(_phase(phases, "vm")))
+
+
+# Where the compilation is halved: constants are computed, and kernels are not yet formed.
+_BETWEEN = "global-optimization"
+_FIRST_HALF = (
+    f"--compile-to={_BETWEEN}",
+    "--emit-mlir-bytecode",
+    "--iree-opt-const-expr-hoisting=true",
+    "--iree-opt-const-eval=true",
+)
+
+
+def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name: str) -> None:
+    """Runs the compiler; ``looking`` are flags that change nothing, and that errors don't show."""
+    command = [tool("iree-compile"), *_last_of_each(arguments)]
+    done = process.run([*command, output, *looking])
+    shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
+    if done.timed_out:
+        limit = f"{process.TIME_LIMIT_SECONDS:g} s"
+        raise CompileError(f"iree-compile did not end within {limit}.\nThe command was: {shown}")
+    if done.exit_code or not output.is_file():
+        raise CompileError(f"iree-compile can't compile {name}: {_first_errors(done)}\nThe command was: {shown}")
+
+
+def _last_of_each(arguments: Sequence[object]) -> list[object]:
+    """``arguments`` with the last value of each flag: LLVM refuses a flag that is there twice."""
+    last = {str(each).partition("=")[0]: each for each in arguments}
+    return list(last.values())
 
 
 def _phase(folder: Path, name: str) -> str:
@@ -149,7 +185,8 @@ def _location_names(location: str, aliases: dict[str, str]) -> list[str]:
         seen.add(part)
         name = re.match(r'"((?:[^"\\]|\\.)*)"(?!:\d)', part)
         if name:
-            names.append(name[1])
+            layer = readable(name[1])
+            names += [layer] if layer else []
         else:
             pending = [aliases.get(alias, "") for alias in re.findall(r"#loc\d*", part)] + pending
     return names

@@ -20,10 +20,14 @@ from springbok.performance import exact_mean
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
     from springbok.firmware import Firmware
+    from springbok.optimizer import Change
     from springbok.session import Evaluation
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("metrics.schema.json")
+
+# Documents that this process wrote, by path: what a file held before is another run's.
+_written: dict[Path, dict[str, Any]] = {}
 
 
 def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
@@ -37,12 +41,25 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "sha256": model.source_sha256,
         "vmfb_bytes": model.vmfb_bytes,
         "vmfb_sha256": model.vmfb_sha256,
-        "compiler": {"version": model.compiler_version, "flags": list(model.flags)},
+        "kernel_text_bytes": model.kernel_text_bytes,
+        "kernel_rodata_bytes": model.kernel_rodata_bytes,
+        "compiler": {
+            "version": model.compiler_version,
+            "flags": list(model.flags),
+            "optimizer": {
+                "level": model.plan.level,
+                "flag_set": model.plan.flag_set,
+                "transformations": [
+                    {"name": name, **_places(name, model.changes)} for name in model.plan.transformations
+                ],
+            },
+        },
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
         "dataset": {"name": evaluation.dataset.name, "description": evaluation.dataset.description},
         "samples": quality.samples,
         "accuracy": quality.accuracy,
         "host_accuracy": quality.host_accuracy,
+        "outputs_sha256": quality.outputs_sha256,
         "max_abs_error": quality.max_abs_error if math.isfinite(quality.max_abs_error) else None,
         "class_names": list(quality.class_names),
         "confusion": quality.confusion,
@@ -84,6 +101,12 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def _places(transformation: str, changes: Sequence[Change]) -> dict[str, int]:
+    """At how many places of the model a transformation was applied, and at how many it left it as it was."""
+    applied = [change.applied for change in changes if change.transformation == transformation]
+    return {"applied": applied.count(True), "left": applied.count(False)}
+
+
 def _lanes(lanes: tuple[float, float] | None) -> dict[str, float] | None:
     return {"active": lanes[0], "available": lanes[1]} if lanes else None
 
@@ -97,6 +120,11 @@ def firmware_metrics(firmware: Firmware) -> dict[str, Any]:
         "data_bytes": firmware.data_bytes,
         "bss_bytes": firmware.bss_bytes,
     }
+
+
+def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the whole document of one evaluation alone."""
+    return document(**vars(evaluation.platform), models=[model_metrics(evaluation)])
 
 
 def document(
@@ -120,12 +148,26 @@ def document(
     }
 
 
+def add_rtl_check(path: Path, check: dict, engine: str, engine_version: str) -> None:
+    """Put one more check of RTL into the document of this run; make one where there is none yet."""
+    parts = {"engine": engine, "engine_version": engine_version, "vlen_bits": 0, "link": None, "firmware": None}
+    content = _written.get(path.resolve()) or document(**parts, models=[])
+    write(path, content | {"rtl": [*content.get("rtl", []), check]})
+
+
+def with_rtl_checks(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the checks of RTL that this run has put into the one at ``path``, if there are any."""
+    written = _written.get(path.resolve(), {})
+    return content | ({"rtl": written["rtl"]} if "rtl" in written else {})
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write the document in one step, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path)
+    _written[path.resolve()] = content
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The overhead benchmark: what the firmware's runtime costs beside the models' own kernels.
 
-``python -m springbok.overhead`` compiles eight models with seeded weights, runs each once on Spike (VLEN 512) and
+``python -m springbok.overhead`` compiles eight models of models/, runs each once on Spike (VLEN 512) and
 prints what the runtime executed outside the kernels and when it loaded the model, beside the figures of IREE's own
 runtime and the bound that is kept. The chip's answers are compared with the framework's.
 """
@@ -15,10 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from springbok import process
-from springbok.benchmark_models import TOSA_PACKAGE, TOSA_VERSION, has_tosa_converter
-from springbok.cache import Cache, digest
-from springbok.compiler import DEFAULT_OUTPUT_DIR, Target, compile_model, framework_outputs
+from springbok.compiler import Target, compile_model, framework_outputs
 from springbok.conformance import difference, tolerance
 from springbok.errors import BenchError, ModelError
 from springbok.performance import summarise
@@ -30,7 +27,7 @@ from springbok.tensors import probe_inputs
 #: does not hold the module's file. Measured with these architectures; weights and compiler version differ.
 UPSTREAM_SOURCE = "IREE's C runtime, main of August 2026, measured by this project on the same simulator"
 LOAD_LIMIT = 100_000
-_WORKER = Path(__file__).with_name("benchmark_models.py")
+MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,22 @@ class Benchmark:
         return f"{self.network}_{self.dtype}"
 
     @property
+    def file(self) -> Path:
+        """The model's file, or the folder of a SavedModel."""
+        names = [f"{self.network}_int8.tflite"]
+        if self.dtype == "f32":
+            names = [f"{self.network}{suffix}" for suffix in (".h5", ".keras", "")]
+        return next((MODELS / name for name in names if (MODELS / name).exists()), MODELS / names[0])
+
+    @property
     def bound(self) -> int:
         """Instructions outside the kernels that are allowed: a sixth of upstream's, or less if that was promised."""
         return min(self.limit or self.upstream, self.upstream // 6)
 
 
 BENCHMARKS = (
-    Benchmark("magic_wand", "f32", 50_653, 55_388, limit=8_000),
+    # The network that was measured did not scale its inputs: 1,536 bytes for the scaled ones come on top.
+    Benchmark("magic_wand", "f32", 50_653, 55_388 + 1_536, limit=8_000),
     Benchmark("magic_wand", "i8", 69_736),
     Benchmark("ds_cnn", "f32", 198_190, 257_228),
     Benchmark("ds_cnn", "i8", 157_125),
@@ -97,31 +103,15 @@ class Overhead:
         return found
 
 
-def model_file(benchmark: Benchmark, output_dir: Path = DEFAULT_OUTPUT_DIR) -> Path:
-    """The model's file, made when it is not in the cache. Raises :class:`ModelError` when it can't be made."""
-    suffix = ".keras" if benchmark.dtype == "f32" else ".mlirbc"
-
-    def make(folder: Path) -> None:
-        path = folder / f"{benchmark.name}{suffix}"
-        command = [sys.executable, "-m", "springbok.benchmark_models", benchmark.network, path]
-        done = process.run(command, cwd=_WORKER.parents[1])
-        if not path.is_file():
-            reason = (done.output.strip().splitlines() or ["no message"])[-1]
-            raise ModelError(f"{benchmark.name} can't be made: {reason}")
-
-    folder, _ = Cache(output_dir).entry(f"{benchmark.name}-source", digest(_WORKER.read_bytes(), benchmark.name), make)
-    return folder / f"{benchmark.name}{suffix}"
-
-
 def measure(session: Session, benchmark: Benchmark, target: Target | None = None) -> Overhead:
     """Loads the model on the session's chip and runs it once. Raises :class:`ModelError` when its answer is wrong."""
-    path = model_file(benchmark)
+    path = benchmark.file
     model = compile_model(path, target, name=benchmark.name)
     probe = probe_inputs(model.inputs, samples=1)
     expected = framework_outputs(path, probe)
     session.load_model(model)
     session.need_engine().take_counts()
-    outputs = session.infer(*(samples[0] for samples in probe), timeout=600)
+    outputs = session.infer(*(samples[0] for samples in probe), timeout=600, raw=True)
     for spec, got, wanted in zip(model.outputs, outputs, expected, strict=True):
         distance = difference(got, wanted[0])
         if distance > tolerance(spec):
@@ -174,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown models: {', '.join(sorted(unknown))}")
     chosen = [benchmark for benchmark in BENCHMARKS if not options.models or benchmark.name in options.models]
     try:
-        rows, skipped = _measure_all(chosen)
+        rows = _measure_all(chosen)
     except BenchError as error:
         sys.stderr.write(f"springbok-bench: {error}\n")
         return 2
@@ -183,27 +173,24 @@ def main(arguments: list[str] | None = None) -> int:
         f"of the memory taken besides it, and of stack since boot. Upstream: {UPSTREAM_SOURCE}.\n\n"
     )
     sys.stdout.write(table(rows) + "\n")
-    for line in [failure for row in rows for failure in row.failures] + skipped:
+    for line in [failure for row in rows for failure in row.failures]:
         sys.stdout.write(line + "\n")
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     return int(any(row.failures for row in rows))
 
 
-def _measure_all(chosen: Sequence[Benchmark]) -> tuple[list[Overhead], list[str]]:
-    rows, skipped = [], []
+def _measure_all(chosen: Sequence[Benchmark]) -> list[Overhead]:
+    rows = []
     session = Session()
     session.boot("spike")
     try:
         for benchmark in chosen:
-            if benchmark.dtype == "i8" and not has_tosa_converter():
-                skipped.append(f"{benchmark.name}: skipped, needs pip install --no-deps {TOSA_PACKAGE}=={TOSA_VERSION}")
-                continue
             rows.append(measure(session, benchmark))
             sys.stderr.write(f"{benchmark.name} measured\n")
     finally:
         session.shut_down()
-    return rows, skipped
+    return rows
 
 
 if __name__ == "__main__":

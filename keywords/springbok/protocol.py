@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import construct as c
 import numpy as np
 
+from springbok import failures
 from springbok.errors import LinkError
 
 HEADER_BYTES = 6
@@ -185,7 +186,7 @@ TENSOR_DESCRIPTION = c.Struct(
 )
 
 ERROR_HEADER = c.Struct("code" / c.Int32ul, "name" / c.Bytes(32))
-ERROR = c.Struct("code" / c.Int32ul, "name" / c.Bytes(32), "message" / c.GreedyBytes)
+ERROR = c.Struct("code" / c.Int32ul, "name" / c.Bytes(32), "details" / c.GreedyBytes)
 
 
 # Frames
@@ -710,11 +711,14 @@ class ErrorAnswer:
             fields = ERROR.parse(payload)
         except c.ConstructError:
             return cls(0, "UNKNOWN", f"the firmware's reason is cut off: {payload.hex(' ')}")
-        return cls(fields.code, _unpadded(fields.name), fields.message.decode("ascii", "backslashreplace"))
+        message = failures.sentence(fields.details)
+        if message is None:  # another firmware's, which speaks for itself
+            message = fields.details.decode("ascii", "backslashreplace")
+        return cls(fields.code, _unpadded(fields.name), message)
 
     def encode(self) -> bytes:
-        """Return code, name and message."""
-        return ERROR.build({**vars(self), "name": _padded(self.name, 32), "message": self.message.encode("ascii")})
+        """Return code, name and message, as a firmware that has its sentences with it sends them."""
+        return ERROR.build({**vars(self), "name": _padded(self.name, 32), "details": self.message.encode("ascii")})
 
 
 def _padded(text: str, size: int) -> bytes:

@@ -6,6 +6,7 @@ Everything here is arithmetic on arrays: it neither talks to a device nor reads 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,11 +65,22 @@ class Quality:
         return float(np.nan_to_num(difference, nan=np.inf, posinf=np.inf).max())
 
     @property
+    def mean_abs_error(self) -> float:
+        """Mean absolute difference between the outputs of the device and the host's; NaN counts as infinite."""
+        difference = np.abs(self.outputs.astype(np.float64) - self.host_outputs.astype(np.float64))
+        return float(np.nan_to_num(difference, nan=np.inf, posinf=np.inf).mean())
+
+    @property
     def confusion(self) -> list[list[int]]:
         """Confusion matrix: row = true class, column = class that the device gave, entry = samples."""
         matrix = np.zeros((len(self.class_names),) * 2, dtype=int)
         np.add.at(matrix, (self.labels, self.predictions), 1)
         return matrix.tolist()
+
+    @property
+    def outputs_sha256(self) -> str:
+        """SHA-256 of every output byte of every sample, in order: equal only when all answers are bit for bit equal."""
+        return hashlib.sha256(np.ascontiguousarray(self.outputs).tobytes()).hexdigest()
 
     def worst_sample(self) -> int:
         """Number of the sample whose outputs differ most from the host's."""

@@ -45,6 +45,17 @@ class WallClock:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What ran the model: the engine, the chip's vector length in bits, what carried the UART, and the firmware."""
+
+    engine: str
+    engine_version: str | None
+    vlen_bits: int | None
+    link: str | None
+    firmware: Firmware | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A compiled model, judged and measured on one data set.
 
@@ -58,6 +69,7 @@ class Evaluation:
     performance: Performance
     wall_clock: WallClock
     accesses_over_time: dict | None = None
+    platform: Platform | None = None
 
 
 class Session:
@@ -167,6 +179,13 @@ class Session:
         return "pty" if self.link.url.startswith("/dev/pts/") else "serial port"
 
     @property
+    def platform(self) -> Platform:
+        """What runs the models now."""
+        engine = self.engine
+        name, version = (engine.name, engine.version) if engine else ("serial", None)
+        return Platform(name, version, self.chip.vlen_bits, self.link_kind, self.firmware)
+
+    @property
     def chip(self) -> ChipInfo:
         """What the firmware says of the chip and of itself."""
         self.need_link()
@@ -219,11 +238,16 @@ class Session:
             raise ModelError("No model is loaded on the device: use 'Load Model' first.")
         return self.model
 
-    def infer(self, *inputs: np.ndarray, timeout: float | None = None) -> list[np.ndarray]:
-        """Run one inference; one array an input of the model, with its shape. Returns one array an output."""
+    def infer(self, *inputs: np.ndarray, timeout: float | None = None, raw: bool = False) -> list[np.ndarray]:
+        """Run one inference; one array an input of the model, with its shape. Returns one array an output.
+
+        To quantised inputs floating-point numbers are real values and integers raw ones; quantised outputs are given
+        as real values, or with ``raw`` as the integers that the model computed.
+        """
         model = self.need_model()
         answer = self.need_link().infer(_payload(model, inputs), **({} if timeout is None else {"timeout": timeout}))
-        return _split_outputs(model, answer)
+        outputs = _split_outputs(model, answer)
+        return outputs if raw else _real(model, outputs)
 
     def evaluate(
         self,
@@ -234,7 +258,8 @@ class Session:
     ) -> Evaluation:
         """Infer the first ``samples`` recordings (default: all) with the loaded model; judge and measure them.
 
-        ``host_outputs`` are the framework's own answers, shape (samples of the data set, classes).
+        ``host_outputs`` are the framework's own answers, shape (samples of the data set, classes). Quantised ones, of
+        device and host, are judged as real values.
         """
         model = self.need_model()
         count = len(dataset.labels) if samples is None else samples
@@ -247,18 +272,19 @@ class Session:
             started = time.monotonic()
             answer, profile = self.need_link().measure(_payload(model, [inputs[number]]))
             round_trips.append(time.monotonic() - started)
-            outputs.append(_split_outputs(model, answer)[0].reshape(-1))
+            outputs.append(_real(model, _split_outputs(model, answer))[0].reshape(-1))
             profiles.append(profile)
             if progress:
                 progress(number + 1, count)
         performance = summarise(profiles, self._take_counts(), self.chip.vlen_bits)
         quality = Quality(
             np.stack(outputs),
-            host_outputs[:count].reshape(count, -1),
+            model.outputs[0].to_real(host_outputs[:count]).reshape(count, -1),
             dataset.labels[:count],
             tuple(dataset.class_names),
         )
-        return Evaluation(model, dataset, quality, performance, WallClock(self._upload_seconds, tuple(round_trips)))
+        wall_clock = WallClock(self._upload_seconds, tuple(round_trips))
+        return Evaluation(model, dataset, quality, performance, wall_clock, platform=self.platform)
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None
@@ -291,6 +317,10 @@ def _split_outputs(model: CompiledModel, answer: bytes) -> list[np.ndarray]:
         arrays.append(np.frombuffer(content, dtype=np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.shape))
         start += spec.nbytes
     return arrays
+
+
+def _real(model: CompiledModel, outputs: list[np.ndarray]) -> list[np.ndarray]:
+    return [spec.to_real(array) for spec, array in zip(model.outputs, outputs, strict=True)]
 
 
 # The session that the Robot libraries share.

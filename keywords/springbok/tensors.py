@@ -16,11 +16,22 @@ from springbok.errors import ModelError
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output: its name, its shape (batch included) and its element type as NumPy calls it."""
+    """An input or output: its name, its shape (batch included) and its element type as NumPy calls it.
+
+    A quantised tensor has a ``scale``: its integers q stand for the real values (q - zero_point) * scale. ``limits``
+    are the lowest and the highest real value that a floating-point input of a quantised model may have.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    scale: float | None = None
+    zero_point: int = 0
+    limits: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "limits", None if self.limits is None else tuple(self.limits))
 
     @property
     def elements(self) -> int:
@@ -32,16 +43,41 @@ class TensorSpec:
         """Size in bytes."""
         return self.elements * np.dtype(self.dtype).itemsize
 
+    @property
+    def is_quantised(self) -> bool:
+        """Whether the elements are integers that stand for real values."""
+        return self.scale is not None
+
+    def to_raw(self, real: np.ndarray) -> np.ndarray:
+        """Quantises real values: to the nearest integer, and to the first or last one what lies outside.
+
+        >>> TensorSpec("x", (3,), "int8", scale=0.5, zero_point=-1).to_raw(np.array([0.0, 1.2, 1e9]))
+        array([ -1,   1, 127], dtype=int8)
+        """
+        # As TensorFlow Lite's QUANTIZE: the quotient in float32, halves away from zero.
+        scaled = (np.asarray(real, np.float32) / np.float32(self.scale)).astype(np.float64)
+        rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + self.zero_point
+        integers = np.iinfo(self.dtype)
+        return np.clip(rounded, integers.min, integers.max).astype(self.dtype)
+
+    def to_real(self, raw: np.ndarray) -> np.ndarray:
+        """The real values (float32) that integers stand for; the array itself if the tensor is not quantised."""
+        if not self.is_quantised:
+            return raw
+        return (raw.astype(np.int64) - self.zero_point).astype(np.float32) * np.float32(self.scale)
+
     def __str__(self) -> str:
-        return f"'{self.name}' {self.dtype}{list(self.shape)}"
+        quantised = f" (scale {self.scale:g}, zero point {self.zero_point})" if self.is_quantised else ""
+        return f"'{self.name}' {self.dtype}{list(self.shape)}{quantised}"
 
 
 def fit(model: str, specs: Sequence[TensorSpec], data: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
     """Returns ``data`` as ``specs`` want it: one array an input, each of the shape (samples, \\*shape of the input).
 
     A sample fits when its shape equals the input's but for axes of length 1, and its type can be converted without
-    loss (floating-point numbers may be rounded). Raises :class:`ModelError` with both shapes if not; ``model`` is
-    the name it gives.
+    loss (floating-point numbers may be rounded). For a quantised input, floating-point numbers are real values, which
+    are quantised, and integers are raw ones. Values outside the ``limits`` of an input become these. Raises
+    :class:`ModelError` with both shapes if not; ``model`` is the name it gives.
 
     >>> fit("m", [TensorSpec("x", (1, 4, 1), "float32")], np.zeros((10, 4)))[0].shape
     (10, 1, 4, 1)
@@ -66,6 +102,12 @@ def _fit_one(model: str, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
             f"The data does not fit {model}: its input is {spec}, but a sample is {array.dtype}{list(sample)}."
         )
     wanted = np.dtype(spec.dtype)
+    if np.issubdtype(array.dtype, np.floating) and (spec.is_quantised or spec.limits):
+        if np.isnan(array).any():
+            raise ModelError(f"The data does not fit {model}: its input is {spec}, and the data holds NaN.")
+        if spec.is_quantised:
+            return np.ascontiguousarray(spec.to_raw(array).reshape(len(array), *spec.shape))
+        array = np.clip(array, *np.float32(spec.limits))
     with np.errstate(all="ignore"):
         converted = np.ascontiguousarray(array.reshape(len(array), *spec.shape), dtype=wanted)
     exact = np.issubdtype(wanted, np.floating) and np.can_cast(array.dtype, wanted, "same_kind")
@@ -84,8 +126,8 @@ def _without_ones(shape: Sequence[int]) -> list[int]:
 def probe_inputs(specs: Sequence[TensorSpec], samples: int = 4) -> list[np.ndarray]:
     """Made-up samples for inputs like ``specs``, always the same.
 
-    Normally distributed floating-point numbers, some samples ten times as large; all values of 8-bit integers; 0 and
-    1 of other integers, which may be indices.
+    Normally distributed floating-point numbers within the limits, some samples ten times as large; all values of
+    8-bit integers; 0 and 1 of other integers, which may be indices.
     """
     random = np.random.default_rng(0)
     probes = []
@@ -94,7 +136,7 @@ def probe_inputs(specs: Sequence[TensorSpec], samples: int = 4) -> list[np.ndarr
         shape = (samples, *spec.shape)
         if np.issubdtype(dtype, np.floating):
             scale = np.where(np.arange(samples) % 2, 10.0, 1.0).reshape(-1, *[1] * len(spec.shape))
-            values = random.standard_normal(shape) * scale
+            values = np.clip(random.standard_normal(shape) * scale, *(spec.limits or (None, None)))
         elif dtype.itemsize == 1 and dtype != np.bool_:
             limits = np.iinfo(dtype)
             values = random.integers(limits.min, limits.max, shape, endpoint=True)

@@ -129,7 +129,7 @@ class TestCompiledModel:
     def test_code_for_a_longer_vlen_than_the_targets_is_refused(self, source, build):
         flag = "--iree-llvmcpu-target-cpu-features=+m,+f,+zvl1024b,+zve32x,+zve32f"
         with pytest.raises(CompileError, match="made for VLEN 1024, but the target has 512"):
-            compile_model(source, output_dir=build, extra_flags=[flag])
+            compile_model(source, output_dir=build, extra_flags=[flag], optimize="none")
 
     def test_vector_code_for_a_scalar_target_is_refused(self, source, build):
         flag = "--iree-llvmcpu-target-cpu-features=+m,+f,+zvl512b,+zve32x,+zve32f"
@@ -284,20 +284,24 @@ class TestErrors:
 
     def test_unknown_format(self, tmp_path):
         with pytest.raises(
-            ModelError, match=r"unknown format \('\.docx'\)\. Known are: \.h5, \.keras, \.mlir, \.mlirbc"
+            ModelError,
+            match=r"unknown format \('\.docx'\)\. Known are: \.h5, \.keras, \.tflite, \.onnx, \.mlir, \.mlirbc",
         ):
             compile_model(tmp_path / "model.docx", output_dir=tmp_path)
 
-    @pytest.mark.parametrize("suffix", [".h5", ".keras", ".mlir"])
+    @pytest.mark.parametrize("suffix", [".h5", ".keras", ".tflite", ".onnx", ".mlir"])
     def test_empty_file(self, tmp_path, suffix):
         path = tmp_path / f"model{suffix}"
         path.touch()
         with pytest.raises(ModelError, match="is empty"):
             compile_model(path, output_dir=tmp_path)
 
-    @pytest.mark.parametrize(("suffix", "kind"), [(".h5", "an HDF5 file"), (".keras", "a Keras archive")])
-    def test_no_keras_file_is_refused_without_keras(self, tmp_path, suffix, kind, monkeypatch):
-        monkeypatch.setattr(process, "run", lambda *_: pytest.fail("Keras was started"))
+    @pytest.mark.parametrize(
+        ("suffix", "kind"),
+        [(".h5", "an HDF5 file"), (".keras", "a Keras archive"), (".tflite", "a TensorFlow Lite file")],
+    )
+    def test_other_files_are_refused_without_the_framework(self, tmp_path, suffix, kind, monkeypatch):
+        monkeypatch.setattr(process, "run", lambda *_: pytest.fail("the framework was started"))
         path = tmp_path / f"model{suffix}"
         path.write_text("not found")
         with pytest.raises(ModelError, match=f"is not {kind}: it begins with"):
@@ -378,7 +382,7 @@ def _ends(pid: int) -> bool:
 MAKE_KERAS_MODELS = """
 import json, pathlib, h5py, keras
 from keras import layers
-from springbok import keras_worker
+from springbok.importers import worker
 keras.utils.set_random_seed(3)
 motion, context = keras.Input((4, 3), name="motion"), keras.Input((2,), name="context", dtype="int32")
 words = layers.Flatten(name="flat")(layers.Embedding(4, 3, name="words")(context))
@@ -402,8 +406,9 @@ keras.Sequential([keras.Input((3,)), layers.Dense(2)]).save_weights("only.weight
 for name in ("open.h5", "only.weights.h5", "two.keras"):
     folder = pathlib.Path("imported", name)
     folder.mkdir(parents=True)
-    pathlib.Path("job.json").write_text(json.dumps({"do": "import", "model": name, "folder": str(folder)}))
-    keras_worker.main("job.json")
+    job = {"do": "import", "framework": "keras", "model": name, "folder": str(folder)}
+    pathlib.Path("job.json").write_text(json.dumps(job))
+    worker.main("job.json")
 """
 
 

@@ -72,8 +72,8 @@ def test_data_can_not_be_changed_by_accident():
 
 def test_load_by_name(archive):
     assert load("basic_motions", split="train").name == "basic_motions/train"
-    with pytest.raises(DatasetError, match="There is no data set 'mnist'"):
-        load("mnist")
+    with pytest.raises(DatasetError, match="There is no data set 'cifar'"):
+        load("cifar")
     with pytest.raises(DatasetError, match="takes no path"):
         load("basic_motions", data=archive)
     with pytest.raises(DatasetError, match="its sha256 is"):
@@ -145,7 +145,7 @@ def test_missing_package_says_what_to_install(monkeypatch):
     ],
 )
 def test_broken_package_is_refused(monkeypatch, tmp_path, content, reason):
-    monkeypatch.setattr(datasets, "_package_folder", lambda package: tmp_path)
+    monkeypatch.setattr(datasets, "package_folder", lambda package: tmp_path)
     if content is not None:
         path = tmp_path / "datasets/cached_datasets/UEA/BasicMotions/BasicMotions_TEST.arff"
         path.parent.mkdir(parents=True)

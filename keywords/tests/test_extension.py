@@ -209,7 +209,7 @@ def test_repeated_error_is_the_same_error(extended):
     wrong = ask(3, MessageType.MODEL, b"rubbish")
     answers = extended(LOADED, wrong, wrong)
     assert answers[2] == answers[3]
-    assert answers[2][1].error == "ARCHIVE_FORMAT: not a fake model"
+    assert answers[2][1].error == "ARCHIVE_FORMAT: file identifier is not IREE"
 
 
 def test_same_number_with_another_payload_size_is_another_request(extended):
@@ -313,7 +313,11 @@ def test_abort_keeps_the_model_and_reset_does_not(extended):
 
 
 def test_fuzzed_dialogues_stay_in_step(tmp_path):
-    sources = [*("service/" + name for name in ("crc32.c", "frame.c", "iospec.c", "session.c")), *FAKE_RUNTIME]
+    sources = [
+        *("service/" + name for name in ("crc32.c", "frame.c", "iospec.c", "session.c")),
+        *FAKE_RUNTIME,
+        "port/host.c",
+    ]
     program = build(tmp_path / "fuzz_link", [*sources, "test/fuzz_link.c"])
     done = run([program, "20000", "1"], time_limit=120)
     assert done.exit_code == 0, done.output

@@ -189,7 +189,7 @@ def test_messages_are_the_clients():
 
 def test_model_states_are_the_clients():
     text = (module.ROOT / "firmware/service/session.c").read_text()
-    states = re.findall(r'^    X\((\w+), "', text, re.MULTILINE)
+    states = re.findall(r"^    STATE_(\w+),", text, re.MULTILINE)
     assert states == [state.name for state in sorted(ModelState)]
 
 

@@ -11,9 +11,14 @@ KEYWORDS = [(path.stem, keyword) for path in LIBRARIES for keyword in LibraryDoc
 
 
 def test_the_libraries_are_found():
-    assert {"SimulatorLibrary", "CompilerLibrary", "RuntimeLibrary", "QualityLibrary", "PerformanceLibrary"} <= {
-        path.stem for path in LIBRARIES
-    }
+    assert {
+        "SimulatorLibrary",
+        "CompilerLibrary",
+        "RuntimeLibrary",
+        "QualityLibrary",
+        "PerformanceLibrary",
+        "GateLibrary",
+    } <= {path.stem for path in LIBRARIES}
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda path: path.stem)

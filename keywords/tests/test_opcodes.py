@@ -52,7 +52,8 @@ EXAMPLES = {
     0xB2C51457: "vfmacc.vv",
     0x0000007B: "simprint",
     0x00B5407B: "mark",
-    0x0000507B: UNKNOWN,
+    0x00B5567B: "dot4",
+    0x0000607B: UNKNOWN,
     0x00000000: UNKNOWN,
 }
 

@@ -111,6 +111,8 @@ def document(outputs, engine_counts):
         source_sha256="0" * 64,
         vmfb_bytes=10,
         vmfb_sha256="1" * 64,
+        kernel_text_bytes=6,
+        kernel_rodata_bytes=3,
         compiler_version="3.13.0",
         flags=("--flag",),
         inputs=(TensorSpec("motion", (1, 4), "float32"),),

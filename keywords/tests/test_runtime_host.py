@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from springbok import iree
+from springbok.failures import sentence
 from springbok.process import run
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
@@ -117,7 +118,11 @@ def start(program: Path, folder: Path, *arguments: object, vlen: int = 512) -> O
     environment = {"SPRINGBOK_VLEN": str(vlen)}
     done = run([program, *map(str, arguments)], time_limit=60, cwd=folder, environment=environment)
     assert done.exit_code in (0, 1), done.output
-    return Outcome(done.exit_code, done.output.strip())
+    text = done.output.strip()
+    if done.exit_code == 1:
+        name, details = text.split(": ")
+        text = f"{name}: {sentence(bytes.fromhex(details))}"
+    return Outcome(done.exit_code, text)
 
 
 @pytest.fixture
@@ -224,9 +229,7 @@ def test_tensors_of_many_types_and_ranks_pass_unchanged(play, compile_tensors):
 def test_an_input_of_another_size_is_refused(play, matmul, size):
     outcome = play(matmul, bytes(size))
     assert outcome.exit_code == 1
-    assert f"SESSION_INPUT: input size disagrees with the model: {size} bytes of input, the model takes 640" in (
-        outcome.text
-    )
+    assert f"SESSION_INPUT: {size} bytes of input, the model takes 640" in (outcome.text)
 
 
 # ---- What the VM computes
@@ -584,6 +587,49 @@ FAILURES = {
         "a buffer needs 1000000000000 bytes",
     ),
 }
+# Where the globals of VM_MODULE lie.
+G32, G64, GREF = 0, 8, 0
+
+
+def test_instructions_that_no_compiler_emits_for_a_model(play, compile_vm):
+    """Globals by an address in a register, casts of references, imports that may be missing: not in any conformance
+    module, since the compiler refuses the first in a model and removes the others."""
+    program = Program()
+    g32, g64, gref = (program.load("i32", slot) for slot in range(3))
+    a, b = program.load("i32", 3), program.load("i64", 4)
+    for kind, value, address in (("i32", a, g32), ("i64", b, g64)):
+        program.lines.append(f"vm.global.store.indirect.{kind} {value}, {address} : {kind} -> i32")
+    program.add("vm.global.load.i32 @g32 : i32", "i32", -7)
+    program.add("vm.global.load.i64 @g64 : i64", "i64", 1 << 40)
+    program.add(f"vm.global.load.indirect.i32 {g32} : i32 -> i32", "i32", -7)
+    program.add(f"vm.global.load.indirect.i64 {g64} : i32 -> i64", "i64", 1 << 40)
+    program.lines += [
+        "%constant = vm.const.ref.rodata @constant : !vm.buffer",
+        f"vm.global.store.indirect.ref %constant, {gref} : !vm.buffer -> i32",
+        f"%again = vm.global.load.indirect.ref {gref} : i32 -> !vm.ref<?>",
+        "%cast = vm.cast.any.ref %again : !vm.ref<?> -> !vm.buffer",
+        "%second = vm.const.i64 1",
+    ]
+    program.add("vm.buffer.load.i32 %cast[%second] : !vm.buffer -> i32", "i32", 20)
+    program.add("vm.import.resolved @hal_inline.absent : i32", "i32", 0)
+    absent = "vm.import private optional @hal_inline.absent(%a : i32) -> i32"
+    check(play, compile_vm, program, numbers(G32, G64, GREF, -7, 1 << 40), absent)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("%x = vm.global.load.indirect.i32 %at : i32 -> i32", "4 bytes at offset 4096 of"),
+        ("%x = vm.global.load.indirect.i64 %at : i32 -> i64", "8 bytes at offset 4096 of"),
+        ("%x = vm.global.load.indirect.ref %at : i32 -> !vm.buffer", "global reference 4096 of 1"),
+    ],
+)
+def test_an_address_of_no_global_is_refused(play, compile_vm, line, message):
+    body = f"%at = vm.const.i32 4096\n{line}\nvm.global.store.i32 %alignment, @g32 : i32"
+    outcome = play(compile_vm(body), bytes(256))
+    assert outcome.text.startswith("VM_BOUNDS: ") and message in outcome.text, outcome.text
+
+
 FAILING_FUNCTIONS = """
 vm.func private @again() attributes {inlining_policy = #util.inline.never} {
   vm.return
@@ -777,14 +823,14 @@ def test_a_branch_into_the_middle_of_a_block_is_refused(play, matmul):
 
 def test_a_missing_entry_function_is_refused(play, matmul):
     outcome = play(matmul, None, "--entry", "predict")
-    assert 'MODULE_ENTRY: no such entry function: the module has no function "predict"' in outcome.text
+    assert 'MODULE_ENTRY: the module has no function "predict"' in outcome.text
 
 
 @pytest.mark.parametrize(
     ("vlen", "message"),
-    [(128, "VLEN: code built for another vector length: kernels built for VLEN 512, this chip has 128"),
+    [(128, "VLEN: kernels built for VLEN 512, this chip has 128"),
      (1024, "kernels built for VLEN 512, this chip has 1024"),
-     (0, "NO_VECTORS: vector code on a chip without vectors: kernels built with vectors of 512 bits")],
+     (0, "NO_VECTORS: kernels built with vectors of 512 bits")],
 )  # fmt: skip
 def test_kernels_for_another_vector_length_are_refused(play, matmul, vlen, message):
     assert message in play(matmul, vlen=vlen).text
@@ -804,7 +850,7 @@ def test_every_size_of_arena_either_suffices_or_is_refused_as_too_small(play, ma
     assert verdicts == sorted(verdicts), "a larger arena failed where a smaller one sufficed"
     assert True in verdicts
     for outcome in outcomes.values():
-        assert outcome.exit_code == 0 or outcome.text.startswith("OUT_OF_MEMORY: not enough memory: "), outcome.text
+        assert outcome.exit_code == 0 or outcome.text.startswith("OUT_OF_MEMORY: "), outcome.text
 
 
 def test_a_model_that_does_not_fit_is_told_what_it_needs_and_what_there_is(play, matmul):

@@ -18,9 +18,17 @@ from hypothesis import strategies as st
 from tiny_models import dense_vmfb
 
 from springbok.process import run
+from springbok.protocol import ErrorAnswer
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
-SERVICE = ("service/crc32.c", "service/frame.c", "service/iospec.c", "service/session.c", "test/host_service.c")
+SERVICE = (
+    "service/crc32.c",
+    "service/frame.c",
+    "service/iospec.c",
+    "service/session.c",
+    "test/host_service.c",
+    "port/host.c",
+)
 FAKE_RUNTIME = ("runtime/bytes.c", "runtime/status.c", "test/fake_runtime.c")
 
 OK, ERROR, DATA, MODEL, PROCESS, OUTPUT, STATS, IOSPEC, INFO, PROFILE, UNLOAD = range(11)
@@ -38,7 +46,8 @@ class Answer(NamedTuple):
     def error(self) -> str:
         """Name and message of an ERROR."""
         assert self.type == ERROR, self
-        return self.payload[4:36].rstrip(b"\0").decode() + ": " + self.payload[36:].decode()
+        answer = ErrorAnswer.decode(self.payload)
+        return f"{answer.name}: {answer.message}"
 
     @property
     def info(self) -> tuple[int, ...]:
@@ -286,7 +295,7 @@ def test_failed_inference_keeps_model_and_can_be_repeated(dialogue):
         frame(PROCESS),
         frame(OUTPUT),
     )
-    assert answers[4].error == "VM_FAIL: asked to fail"
+    assert answers[4].error == "VM_FAIL: the model failed with code 1: asked to fail"
     assert "SESSION_STATE: OUTPUT in state INPUT_LOADED" in answers[5].error
     assert answers[-1] == (OK, SMALL_OUTPUT)
 
@@ -297,7 +306,7 @@ def test_model_dropped_by_the_runtime_is_gone(dialogue, before, state):
         before, frame(MODEL, SMALL), frame(DATA, b"\xef" * 24), frame(PROCESS), frame(INFO), frame(DATA, SMALL_INPUT)
     )
     failed, info, refused = answers[-3:]
-    assert failed.error == "HAL_RETAINED: asked to drop the model"
+    assert failed.error == "HAL_RETAINED: input 0 is still in use after the inference; the model is dropped"
     assert info.info[9] == state
     assert refused.error.startswith("SESSION_STATE")
 
@@ -316,7 +325,7 @@ def test_refused_model_leaves_no_model(dialogue):
     answers = dialogue(
         REACH[STATE_INFERENCE_DONE], frame(MODEL, b"rubbish"), frame(INFO), frame(PROCESS), frame(MODEL, SMALL)
     )
-    assert answers[3].error == "ARCHIVE_FORMAT: not a fake model"
+    assert answers[3].error == "ARCHIVE_FORMAT: file identifier is not IREE"
     assert answers[4].info[9] == STATE_NONE
     assert answers[-1].type == OK
 
@@ -345,8 +354,11 @@ def test_model_larger_than_the_input_buffer_is_refused(dialogue):
         ({"input_size_bytes": [1, 0]}, "input_size_bytes[0] is 1, but an f32 has 4"),
         ({"num_output": 0}, "num_output is 0, at least 1 and at most 12"),
         ({"num_output": 13}, "num_output is 13, at least 1 and at most 12"),
-        ({"output_length": [0] * 12}, "output_length[0] is 0: 0, or the output is too large"),
-        ({"output_length": [0x40000000] + [0] * 11}, "output_length[0] is 1073741824: 0, or the output is too large"),
+        ({"output_length": [0] * 12}, "output_length[0] is 0, at least 1 and at most 1073741823"),
+        (
+            {"output_length": [0x40000000] + [0] * 11},
+            "output_length[0] is 1073741824, at least 1 and at most 1073741823",
+        ),
         ({"output_size_bytes": 3}, "output_size_bytes is 3, not 1, 2, 4 or 8"),
         ({"dtype": b"q\x01"}, 'dtype "q?" is none of f16 f32 f64, nor i or u with 8 16 32 64'),
         ({"entry_func": b"x" * 20}, "entry_func is not terminated within its 20 bytes"),
@@ -467,7 +479,7 @@ def test_largest_model_fits_and_one_byte_more_does_not(dialogue):
     fits, info, too_large, again = dialogue(
         frame(MODEL, bytes(ARENA_BYTES)), frame(INFO), frame(MODEL, bytes(ARENA_BYTES + 1)), frame(INFO)
     )
-    assert fits.error == "ARCHIVE_FORMAT: not a fake model"
+    assert fits.error == "ARCHIVE_FORMAT: file identifier is not IREE"
     assert too_large.error == f"LINK_SIZE: MODEL of {ARENA_BYTES + 1} bytes, at most {ARENA_BYTES}"
     assert info == again
 

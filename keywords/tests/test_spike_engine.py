@@ -22,6 +22,7 @@ from chip_programs import (
     A0,
     A1,
     A2,
+    A3,
     A4,
     A5,
     CLINT_BASE,
@@ -41,6 +42,7 @@ from chip_programs import (
 
 from springbok.engines import create_engine, spike
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
+from springbok.engines.dot4 import dot4
 from springbok.engines.spike import SpikeEngine
 from springbok.errors import EngineError
 
@@ -363,9 +365,31 @@ def test_custom_instructions_in_an_inference_count_once(tmp_path):
     assert counts.unattributed_instructions == 0
 
 
-@pytest.mark.parametrize("funct3", [5, 6, 7])
-def test_unknown_custom_instructions_are_illegal(tmp_path, funct3):
-    program = Program().la(T0, "trap").csrw(MTVEC, T0).custom3(funct3).label("trap")
+def test_dot4_computes_counts_once_and_records_its_operands(tmp_path):
+    p = Program().li(A0, 0x807F0203).li(A1, 0x80FF0405).li(A2, 0xFFFFFFFF).mark(1)
+    p.custom3(5, rd=A2, rs1=A0, rs2=A1).custom3(5, rd=A2, rs1=A0, rs2=A2).custom3(5, rd=ZERO, rs1=A0, rs2=A1).mark(2)
+    first = 0xFFFFFFFF + 3 * 5 + 2 * 4 + 127 * -1 + -128 * -128 & 0xFFFFFFFF
+    with running(stop(p), tmp_path) as engine:
+        counts = counts_of(engine, p)
+        operands = [(0x807F0203, 0x80FF0405, 0xFFFFFFFF), (0x807F0203, first, first), (0x807F0203, 0x80FF0405, 0)]
+        assert engine.take_dot4_operands() == operands
+        assert engine.take_dot4_operands() == []
+        assert engine.registers()["x12"] == dot4(0x807F0203, first, first)
+        assert engine.registers()["x0"] == 0
+    assert counts.opcodes == {"dot4": 3, "lui": 2, "addi": 2}
+    assert counts.unattributed_instructions == 0
+
+
+def test_a_negative_result_of_dot4_is_a_register_as_others(tmp_path):
+    p = Program().li(A0, 0x01).li(A1, 0xFF).li(A2, 0).custom3(5, rd=A2, rs1=A0, rs2=A1).addi(A1, ZERO, -1)
+    with running(stop(p.bne(A1, A2, "stop").li(A3, 7)), tmp_path) as engine:
+        wait_for_stop(engine, p)
+        assert engine.registers()["x13"] == 7
+
+
+@pytest.mark.parametrize("word", [0x0000607B, 0x0000707B, 0x0200507B])
+def test_unknown_custom_instructions_are_illegal(tmp_path, word):
+    program = Program().la(T0, "trap").csrw(MTVEC, T0).word(word).label("trap")
     with running(stop(program), tmp_path) as engine:
         assert "mcause 2 (illegal instruction)" in wait_for_state(engine, "trapped")
 
@@ -618,6 +642,7 @@ def test_close_leaves_nothing_behind(tmp_path, uart):
 OWNER = """
 import sys, time
 from pathlib import Path
+from springbok.engines.dot4 import dot4
 from springbok.engines.spike import SpikeEngine
 engine = SpikeEngine(Path(sys.argv[1]))
 engine.start()

@@ -20,9 +20,10 @@ class Kind(IntEnum):
 
 UNKNOWN = "unknown"
 MARK_NAME = "mark"
+DOT4_NAME = "dot4"  # the accelerator's: int8 dot product of four lanes, accumulated
 
 OP_V, LOAD_FP, STORE_FP, SYSTEM, CUSTOM_3 = 0x57, 0x07, 0x27, 0x73, 0x7B
-CUSTOM_3_NAMES = {0: "simprint", 1: "xcount", 2: "hostreq", 3: "finish", 4: MARK_NAME}
+CUSTOM_3_NAMES = {0: "simprint", 1: "xcount", 2: "hostreq", 3: "finish", 4: MARK_NAME, 5: DOT4_NAME}
 VECTOR_WIDTHS = {0: 8, 5: 16, 6: 32, 7: 64}
 
 

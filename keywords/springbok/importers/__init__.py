@@ -2,6 +2,10 @@
 """Turns model files into MLIR, and asks the framework that a model comes from for its own answers.
 
 `FORMATS` has an entry for each format: to add one, write its importer class and its line in the table.
+
+Formats: Keras (.h5, .keras), TensorFlow's SavedModel (a folder), TensorFlow Lite (.tflite), ONNX (.onnx, which PyTorch
+writes), and MLIR (.mlir, .mlirbc: StableHLO, which JAX writes, or TOSA). Their packages are imported in the process
+that uses them, and only there: see `springbok.importers.frameworks`.
 """
 
 from __future__ import annotations
@@ -10,26 +14,26 @@ import hashlib
 import importlib.metadata
 import json
 import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from packaging.requirements import Requirement
 
-from springbok import iree, process
+from springbok import iree
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError, ModelError
+from springbok.importers.frameworks import FrameworkImporter
 from springbok.tensors import TensorSpec, fit, probe_inputs
 from springbok.vmfb import read_vmfb
 
 #: Counts up when what an importer writes changes, so that no older cache entry is taken.
-IMPORTER_VERSION = 1
+IMPORTER_VERSION = 4
 
-_KEYWORDS = Path(__file__).resolve().parents[1]
+_REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements.txt"
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,17 @@ def framework_outputs(path: str | Path, inputs: np.ndarray | Sequence[np.ndarray
 
 
 def _open(path: Path) -> tuple[bytes, Importer]:
+    """What the file holds (of a SavedModel: all of its files), and what imports it."""
+    if (path / "saved_model.pb").is_file():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return b"".join(f"{file.relative_to(path)}\0".encode() + file.read_bytes() for file in files), SAVED_MODEL
+    if path.is_dir():
+        raise ModelError(f"The folder {path} is no SavedModel: it holds no saved_model.pb.")
     importer = FORMATS.get(path.suffix.lower())
     if importer is None:
         raise ModelError(
-            f"{path} has an unknown format ('{path.suffix}'). Known are: {', '.join(FORMATS)} "
-            "(Keras models and MLIR, such as StableHLO or TOSA)."
+            f"{path} has an unknown format ('{path.suffix}'). Known are: {', '.join(FORMATS)} (Keras, TensorFlow Lite "
+            "and ONNX models, and MLIR, such as StableHLO or TOSA), and folders of TensorFlow SavedModels."
         )
     if not path.is_file():
         raise ModelError(f"The model file {path} does not exist.")
@@ -130,8 +140,16 @@ def _version(package: str) -> str:
     except importlib.metadata.PackageNotFoundError:
         raise CompileError(
             f"The Python package '{package}' is not installed. "
-            "Install what the project needs with: python -m pip install -r requirements.txt"
+            f"Install it with: python -m pip install --no-deps {_pinned(package)}"
         ) from None
+
+
+def _pinned(package: str) -> str:
+    """The package with the version that this project is tested with, as pip takes it."""
+    lines = _REQUIREMENTS.read_text(encoding="utf-8").splitlines() if _REQUIREMENTS.is_file() else []
+    wanted = [Requirement(line) for line in lines if line.startswith(f"{package}==")]
+    fitting = [f"{package}{line.specifier}" for line in wanted if line.marker is None or line.marker.evaluate()]
+    return next(iter(fitting), package)
 
 
 def _import(path: Path, data: bytes, importer: Importer, cache: Cache) -> tuple[Path, dict]:
@@ -148,53 +166,12 @@ def _import(path: Path, data: bytes, importer: Importer, cache: Cache) -> tuple[
 
 
 def _as_specs(described: list) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in described)
+    return tuple(TensorSpec(**spec) for spec in described)
 
 
 def _load(path: Path) -> list[np.ndarray]:
     with np.load(path) as arrays:
         return [arrays[name] for name in arrays.files]
-
-
-class KerasImporter:
-    """Keras models, whole ones as ``model.save()`` writes them, by way of TensorFlow's own StableHLO."""
-
-    name = "keras"
-    packages = ("keras", "tensorflow-cpu")
-    _MAGIC = {".h5": b"\x89HDF\r\n\x1a\n", ".keras": b"PK\x03\x04"}
-
-    def import_model(self, model: Path, folder: Path) -> dict:
-        """See :class:`Importer`."""
-        return self._work("import", model, folder)
-
-    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        """See :class:`Importer`."""
-        with tempfile.TemporaryDirectory() as temporary:
-            np.savez(Path(temporary) / "inputs.npz", *inputs)
-            self._work("run", model, Path(temporary))
-            return _load(Path(temporary) / "outputs.npz")
-
-    def _work(self, what: str, model: Path, folder: Path) -> dict:
-        magic = self._MAGIC[model.suffix.lower()]
-        with model.open("rb") as file:
-            begin = file.read(len(magic))
-        if begin != magic:
-            kind = "a Keras archive" if magic[:2] == b"PK" else "an HDF5 file"
-            raise ModelError(f"{model} is not {kind}: it begins with {begin!r} instead of {magic!r}.")
-        job, answer = folder / "job.json", folder / "answer.json"
-        job.write_text(json.dumps({"do": what, "model": str(model.resolve()), "folder": str(folder)}), encoding="utf-8")
-        # The working folder is where Python looks for the package; the caller's may hold anything.
-        done = process.run([sys.executable, "-m", "springbok.keras_worker", job], cwd=_KEYWORDS)
-        job.unlink()
-        if done.timed_out:
-            raise ModelError(f"Keras did not end with {model.name} within {process.TIME_LIMIT_SECONDS:g} s.")
-        if not answer.is_file():
-            last = done.output.strip().splitlines()[-1:] or ["no message"]
-            raise ModelError(f"Keras failed with {model.name} (exit code {done.exit_code}): {last[0]}")
-        told = json.loads(answer.read_text(encoding="utf-8"))
-        if "error" in told:
-            raise ModelError(f"{model} can't be used: {told['error']}.")
-        return told
 
 
 class MlirImporter:
@@ -214,8 +191,8 @@ class MlirImporter:
         np.savez(folder / "probe_inputs.npz", *probes)
         np.savez(folder / "probe_outputs.npz", *self.run(model, folder, probes))
         return {
-            "inputs": [(spec.name, spec.shape, spec.dtype) for spec in module.inputs],
-            "outputs": [(spec.name, spec.shape, spec.dtype) for spec in module.outputs],
+            "inputs": [asdict(spec) for spec in module.inputs],
+            "outputs": [asdict(spec) for spec in module.outputs],
         }
 
     def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -225,9 +202,24 @@ class MlirImporter:
         return iree.run_samples(reference, module, inputs, inline=False)
 
 
+def _keras(kind: str, magic: bytes) -> FrameworkImporter:
+    return FrameworkImporter("keras", "keras", "Keras", ("keras", "tensorflow-cpu"), kind, magic)
+
+
 FORMATS: dict[str, Importer] = {
-    ".h5": KerasImporter(),
-    ".keras": KerasImporter(),
+    ".h5": _keras("an HDF5 file", b"\x89HDF\r\n\x1a\n"),
+    ".keras": _keras("a Keras archive", b"PK\x03\x04"),
+    ".tflite": FrameworkImporter(
+        "tflite",
+        "tflite",
+        "TensorFlow Lite",
+        ("tensorflow-cpu", "tosa-converter-for-tflite", "iree-base-compiler"),
+        "a TensorFlow Lite file",
+        b"TFL3",
+        magic_offset=4,
+    ),
+    ".onnx": FrameworkImporter("onnx", "onnx", "ONNX", ("onnx", "iree-base-compiler")),
     ".mlir": MlirImporter(),
     ".mlirbc": MlirImporter(),
 }
+SAVED_MODEL = FrameworkImporter("saved_model", "saved_model", "TensorFlow", ("tensorflow-cpu",))

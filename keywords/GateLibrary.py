@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot keywords that say no, and why: limits on what an evaluation came to."""
+
+from pathlib import Path
+
+import renode_test
+from robot.api import SkipExecution, logger
+from robot.api.deco import keyword, library
+from robot.libraries.BuiltIn import BuiltIn
+
+from springbok import baseline, gate, metrics, session
+from springbok.gate import Limit
+from springbok.verdicts import VerdictFile
+
+
+@library(scope="GLOBAL", auto_keywords=False)
+class GateLibrary:
+    """Judges evaluations: against limits, and against the baselines of the repository. Exact numbers only.
+
+    A limit that is not kept fails with one form of message: the metric, the measured value, the limit, the change,
+    and the dispatches and opcodes that account for it. Every verdict is kept in ``gate.json`` in Robot's output
+    folder, from which reports and CI summaries are made.
+
+    | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
+    | Performance Should Not Regress | ${evaluation} | |
+    | Instructions Per Inference Should Be At Most | ${evaluation} | 800000 |
+    | Accuracy Should Be At Least | ${evaluation} | 0.95 |
+    """
+
+    def __init__(self) -> None:
+        self._recorded: dict[Path, str] = {}
+
+    @keyword(tags=("gate", "assertion"))
+    def performance_should_not_regress(
+        self, evaluation: session.Evaluation, missing: str = "fail", **tolerances: str
+    ) -> None:
+        """Fails when any recorded metric is worse than in the baseline of this configuration.
+
+        A configuration is a suite, model, variant, data set, engine and vector length. Its baseline is a file below
+        ``results/baselines/``, written by ``./bench run --update-baselines``. What is better than the baseline is
+        reported too, and passes.
+
+        | =Argument=  | =Meaning= |
+        | evaluation  | what ran |
+        | missing     | ``fail`` or ``skip``: what happens when there is no baseline of this configuration |
+        | tolerances  | by metric: ``64`` (absolute), ``0.5%``, or ``any`` (not judged); default 0 |
+
+        Metrics: ``accuracy``, ``outputs_sha256``, ``instructions``, ``runtime_instructions``, ``lane_utilisation``,
+        ``scalar_dispatches``, ``load_instructions``, ``memory_peak_bytes``, ``module_bytes``,
+        ``firmware_bytes``, ``firmware_bss_bytes``, ``samples``.
+
+        Examples:
+        | Performance Should Not Regress | ${evaluation} |
+        | Performance Should Not Regress | ${evaluation} | instructions=0.5% | module_bytes=64 | outputs_sha256=any |
+        """
+        measured = _snapshot(evaluation)
+        folder = Path(_variable("BASELINES") or baseline.FOLDER)
+        self._claim(baseline.path_of(folder, measured), evaluation)
+        if _variable("UPDATE_BASELINES"):
+            changes = baseline.write(folder, measured)
+            _verdict_file().add_update(baseline.path_of(folder, measured), changes)
+            logger.info("\n".join([f"{baseline.path_of(folder, measured)} is the baseline now:", *changes]))
+            return
+        try:
+            known = baseline.read(folder, measured)
+        except baseline.NoBaseline as error:
+            if missing == "skip":
+                raise SkipExecution(str(error)) from error
+            raise AssertionError(str(error)) from error
+        _settle(gate.compare(measured, known, tolerances), gate.causes_text(measured, known))
+
+    def _claim(self, path: Path, evaluation: session.Evaluation) -> None:
+        """Two things that differ may not share a baseline: each would be judged by the other's."""
+        module = evaluation.model.vmfb_sha256
+        if self._recorded.setdefault(path, module) != module:
+            raise gate.GateError(
+                f"Two modules of this run would share the baseline {path.name}. "
+                "Give one of them a name of its own: Compile Model    …    name=…"
+            )
+
+    @keyword(tags=("gate", "assertion"))
+    def metric_should_keep_its_limit(self, evaluation: session.Evaluation, metric: str, limit: str) -> None:
+        """Fails when the metric is worse than ``limit``: above it, or below where higher is better.
+
+        For every metric of `Performance Should Not Regress`, ``max_abs_error`` and ``stack_peak_bytes``.
+
+        Example:
+        | Metric Should Keep Its Limit | ${evaluation} | runtime_instructions | 8000 |
+        """
+        _judge(evaluation, metric, limit if metric == "outputs_sha256" else float(limit))
+
+    @keyword(tags=("gate", "assertion"))
+    def instructions_per_inference_should_be_at_most(self, evaluation: session.Evaluation, maximum: float) -> None:
+        """Fails when an inference executes more instructions than this, on average.
+
+        Example:
+        | Instructions Per Inference Should Be At Most | ${evaluation} | 810000 |
+        """
+        _judge(evaluation, "instructions", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def runtime_instructions_should_be_at_most(self, evaluation: session.Evaluation, maximum: float) -> None:
+        """Fails when the runtime, outside of all dispatches, executes more instructions an inference than this.
+
+        Example:
+        | Runtime Instructions Should Be At Most | ${evaluation} | 8000 |
+        """
+        _judge(evaluation, "runtime_instructions", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def load_instructions_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+        """Fails when verifying and loading the module takes more instructions than this.
+
+        Example:
+        | Load Instructions Should Be At Most | ${evaluation} | 100000 |
+        """
+        _judge(evaluation, "load_instructions", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def should_execute_fewer_instructions(self, evaluation: session.Evaluation, reference: session.Evaluation) -> None:
+        """Fails unless an inference of ``evaluation`` executes fewer instructions than one of ``reference``.
+
+        Example:
+        | Should Execute Fewer Instructions | ${vector} | ${scalar} |
+        """
+        other = _snapshot(reference)
+        bound = other["metrics"]["instructions"] - 1
+        limit = Limit("instructions", bound, f"fewer than {gate.title(other)}")
+        _settle([gate.judge(_snapshot(evaluation), limit, other)])
+
+    @keyword(tags=("gate", "assertion"))
+    def vector_utilization_should_be_at_least(self, evaluation: session.Evaluation, minimum: float) -> None:
+        """Fails when the executed vector instructions use a smaller share (0 to 1) of the lanes that there were.
+
+        Example:
+        | Vector Utilization Should Be At Least | ${evaluation} | 0.6 |
+        """
+        _judge(evaluation, "lane_utilisation", minimum)
+
+    @keyword(tags=("gate", "assertion"))
+    def dispatch_should_be_vectorized(
+        self, evaluation: session.Evaluation, dispatch: str, minimum: float = 0.01
+    ) -> None:
+        """Fails when less than ``minimum`` (0 to 1) of a dispatch's instructions is vector work.
+
+        ``dispatch`` is a dispatch's name, what of the name is the kernel's own, or a layer of the model; ``*`` and
+        ``?`` stand for any letters, and all that match are judged.
+
+        Examples:
+        | Dispatch Should Be Vectorized | ${evaluation} | conv_1 |
+        | Dispatch Should Be Vectorized | ${evaluation} | *vecmat* | 0.2 |
+        """
+        _settle(gate.judge_dispatches(_snapshot(evaluation), dispatch, minimum))
+
+    @keyword(tags=("gate", "assertion"))
+    def memory_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+        """Fails when the module and all that it allocates take more bytes of the chip's memory than this.
+
+        Example:
+        | Memory Should Be At Most | ${evaluation} | 131072 |
+        """
+        _judge(evaluation, "memory_peak_bytes", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def stack_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+        """Fails when the firmware's stack grows beyond this many bytes.
+
+        Example:
+        | Stack Should Be At Most | ${evaluation} | 4096 |
+        """
+        _judge(evaluation, "stack_peak_bytes", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def module_size_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+        """Fails when the compiled module is larger than this many bytes.
+
+        Example:
+        | Module Size Should Be At Most | ${evaluation} | 40000 |
+        """
+        _judge(evaluation, "module_bytes", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def firmware_size_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+        """Fails when the firmware's code, constants and data are more than this many bytes.
+
+        Example:
+        | Firmware Size Should Be At Most | ${evaluation} | 65536 |
+        """
+        _judge(evaluation, "firmware_bytes", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def outputs_should_have_digest(self, evaluation: session.Evaluation, sha256: str) -> None:
+        """Fails unless every output byte of every sample is as it was when this digest was taken.
+
+        The digest is ``outputs_sha256`` in ``metrics.json``.
+
+        Example:
+        | Outputs Should Have Digest | ${evaluation} | 3f5a…64 hexadecimal digits |
+        """
+        _judge(evaluation, "outputs_sha256", sha256)
+
+    @keyword(tags=("gate", "assertion"))
+    def accuracy_should_be_at_least(self, evaluation: session.Evaluation, minimum: float) -> None:
+        """Fails when the device gives fewer than this share (0 to 1) of the recordings their label.
+
+        Example:
+        | Accuracy Should Be At Least | ${evaluation} | 0.9 |
+        """
+        _judge(evaluation, "accuracy", minimum)
+
+    @keyword(tags=("gate", "assertion"))
+    def accuracy_should_equal_the_hosts(self, evaluation: session.Evaluation) -> None:
+        """Fails when device and host do not give the same share of recordings their label.
+
+        Example:
+        | Accuracy Should Equal The Hosts | ${evaluation} |
+        """
+        quality = evaluation.quality
+        limit = Limit("accuracy", quality.host_accuracy, "the host's")
+        verdict = gate.judge(_snapshot(evaluation), limit)
+        _settle([verdict])
+        if quality.accuracy != quality.host_accuracy:
+            raise AssertionError(f"{verdict.text()} It is higher than the host's:\n{quality.confusion_table()}")
+
+    @keyword(tags=("gate", "assertion"))
+    def outputs_should_agree_with_the_host(self, evaluation: session.Evaluation, tolerance: float = 1e-5) -> None:
+        """Fails when any output of any recording differs from the host's by more than ``tolerance``.
+
+        Example:
+        | Outputs Should Agree With The Host | ${evaluation} | 1e-5 |
+        """
+        quality = evaluation.quality
+        sample = quality.worst_sample()
+        answers = f"Recording {sample}. Device: {quality.outputs[sample]} Host: {quality.host_outputs[sample]}"
+        _settle([gate.judge(_snapshot(evaluation), Limit("max_abs_error", tolerance))], answers)
+
+
+def _judge(evaluation: session.Evaluation, metric: str, bound: object) -> None:
+    _settle([gate.judge(_snapshot(evaluation), Limit(metric, bound))])
+
+
+def _settle(verdicts: list[gate.Verdict], details: str = "") -> None:
+    """Keep the verdicts, log them, and fail with all that did not hold, and what else there is to know of it."""
+    _verdict_file().add(verdicts)
+    logger.info("\n".join(verdict.text() for verdict in verdicts))
+    if any(verdict.has_failed for verdict in verdicts):
+        raise AssertionError(gate.failure_text(verdicts, details))
+
+
+def _snapshot(evaluation: session.Evaluation) -> dict:
+    source = BuiltIn().get_variable_value("${SUITE SOURCE}") or "suite"
+    return gate.snapshot(metrics.evaluation_document(evaluation), Path(source).stem)
+
+
+def _verdict_file() -> VerdictFile:
+    robot = BuiltIn()
+    return VerdictFile(
+        renode_test.suite_folder(),
+        suite=robot.get_variable_value("${SUITE NAME}", default=""),
+        test=robot.get_variable_value("${TEST NAME}", default="") or "",
+    )
+
+
+def _variable(name: str) -> object:
+    return BuiltIn().get_variable_value(f"${{{name}}}")

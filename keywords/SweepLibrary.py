@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot keywords that explore: the same model in many configurations."""
+
+from pathlib import Path
+
+from robot.api import logger
+from robot.api.deco import keyword, library
+from robot.libraries.BuiltIn import BuiltIn
+
+from springbok import report, sweep
+from springbok.firmware import build_firmware
+
+
+@library(scope="GLOBAL", auto_keywords=False)
+class SweepLibrary:
+    """Measures configurations: number type, vectors or not, vector length, compiler flags. See ``./bench sweep``.
+
+    | ${rows}= | Sweep Configurations | gestures.h5 | types=float32,int8 | vlens=256,512 |
+    | Best Configuration Should Be | ${rows} | gestures int8 vector VLEN 512 | accuracy=0.95 |
+    """
+
+    @keyword(tags=("sweep",))
+    def sweep_configurations(  # noqa: PLR0917 - Robot passes them by name
+        self,
+        model: str,
+        types: str = "float32",
+        variants: str = "vector",
+        vlens: str = "512",
+        flags: str = "",
+        samples: int | None = None,
+        scheduler: str | None = None,
+    ) -> list:
+        """Measures every combination on Dask workers; returns a row for each and logs the table.
+
+        | =Argument=      | =Meaning= |
+        | model           | path of a model file |
+        | types, variants | of ``float32,int8`` and ``vector,scalar`` |
+        | vlens           | of ``128,256,512,1024`` |
+        | flags           | sets of flags for iree-compile, separated by ``;`` |
+        | samples         | recordings of each, by default all |
+        | scheduler       | address of a Dask cluster, by default this machine's cores |
+
+        The table is kept in ``sweep.json`` in Robot's output folder and is part of the report.
+
+        Example:
+        | ${rows}= | Sweep Configurations | gestures.h5 | vlens=256,512 | flags=;--iree-llvmcpu-loop-unrolling=true |
+        """
+        wanted = sweep.configurations(
+            [Path(model)],
+            types=types.split(","),
+            variants=variants.split(","),
+            vlens=[int(vlen) for vlen in vlens.split(",")],
+            flags=[each.strip() for each in flags.split(";")],
+            samples=samples,
+        )
+        folder = Path(BuiltIn().get_variable_value("${OUTPUT DIR}", default="."))
+        rows = sweep.run_sweep(wanted, folder, scheduler=scheduler)
+        logger.info(report.sweep_table(rows))
+        return rows
+
+    @keyword(tags=("sweep", "assertion"))
+    def best_configuration_should_be(self, rows: list, label: str, **limits: float) -> None:
+        """Fails unless ``label`` names the row with the fewest instructions of those that keep the limits.
+
+        Example:
+        | Best Configuration Should Be | ${rows} | gestures float32 vector VLEN 512 | accuracy=0.95 |
+        """
+        chosen = sweep.best(rows, limits)
+        if chosen is None:
+            raise AssertionError("No configuration keeps the limits:\n" + "\n".join(_broken(rows, limits)))
+        if chosen["label"] != label:
+            raise AssertionError(
+                f"The best configuration is {chosen['label']}, not {label}.\n{report.sweep_table(rows)}"
+            )
+
+    @keyword(tags=("sweep", "assertion"))
+    def configuration_should_keep_limits(  # noqa: PLR0917 - a template's columns
+        self,
+        model: str,
+        type: str = "float32",
+        variant: str = "vector",
+        vlen: int = 512,
+        flags: str = "",
+        samples: int | None = None,
+        **limits: float,
+    ) -> None:
+        """Measures one configuration and fails when it does not keep a limit (metric=bound). Made for templates.
+
+        Example:
+        | [Template] | Configuration Should Keep Limits |
+        | gestures.h5 | int8 | vector | 256 | instructions=1400000 | accuracy=0.95 |
+        """
+        configuration = sweep.Configuration(str(Path(model).resolve()), type, variant, vlen, flags, samples=samples)
+        row = sweep.measure(configuration, Path(model).read_bytes(), build_firmware().sha256)
+        broken = sweep.broken_limits(row, limits)
+        if broken:
+            raise AssertionError("\n".join(broken))
+        logger.info(f"{row['label']}: {row['metrics']}")
+
+
+def _broken(rows: list, limits: dict) -> list:
+    return [sentence for row in rows for sentence in sweep.broken_limits(row, limits)]

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats whose framework does the work, in a process of its own: see `springbok.importers.worker`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from springbok import process
+from springbok.errors import ModelError
+
+_KEYWORDS = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class FrameworkImporter:
+    """An :class:`springbok.importers.Importer` that asks the module ``worker_FRAMEWORK``.
+
+    ``title`` is what errors call the framework. A file of the format holds ``magic`` at ``magic_offset``; what it is
+    then, ``kind`` says. A folder (a SavedModel) has no magic.
+    """
+
+    name: str
+    framework: str
+    title: str
+    packages: tuple[str, ...]
+    kind: str = ""
+    magic: bytes = b""
+    magic_offset: int = 0
+
+    def import_model(self, model: Path, folder: Path) -> dict:
+        """See :class:`springbok.importers.Importer`."""
+        return self._work("import", model, folder)
+
+    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """See :class:`springbok.importers.Importer`."""
+        del folder
+        with tempfile.TemporaryDirectory() as temporary:
+            np.savez(Path(temporary) / "inputs.npz", *inputs)
+            self._work("run", model, Path(temporary))
+            with np.load(Path(temporary) / "outputs.npz") as arrays:
+                return [arrays[name] for name in arrays.files]
+
+    def _work(self, what: str, model: Path, folder: Path) -> dict:
+        self._check_magic(model)
+        job, answer = folder / "job.json", folder / "answer.json"
+        described = {"do": what, "framework": self.framework, "model": str(model.resolve()), "folder": str(folder)}
+        job.write_text(json.dumps(described), encoding="utf-8")
+        # The working folder is where Python looks for the package; the caller's may hold anything.
+        done = process.run([sys.executable, "-m", "springbok.importers.worker", job], cwd=_KEYWORDS)
+        job.unlink()
+        if done.timed_out:
+            raise ModelError(f"{self.title} did not end with {model.name} within {process.TIME_LIMIT_SECONDS:g} s.")
+        if not answer.is_file():
+            last = done.output.strip().splitlines()[-1:] or ["no message"]
+            raise ModelError(f"{self.title} failed with {model.name} (exit code {done.exit_code}): {last[0]}")
+        told = json.loads(answer.read_text(encoding="utf-8"))
+        if "error" in told:
+            raise ModelError(f"{model} can't be used: {told['error']}.")
+        return told
+
+    def _check_magic(self, model: Path) -> None:
+        if not self.magic:
+            return
+        with model.open("rb") as file:
+            file.seek(self.magic_offset)
+            begin = file.read(len(self.magic))
+        if begin != self.magic:
+            where = f" at byte {self.magic_offset}" if self.magic_offset else ""
+            raise ModelError(f"{model} is not {self.kind}: it begins with {begin!r} instead of {self.magic!r}{where}.")

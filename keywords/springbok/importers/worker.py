@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does what needs a framework, in a process of its own: ``python -m springbok.importers.worker job.json``.
+
+The process that asks needn't import TensorFlow (seconds, and hundreds of megabytes), whatever a framework does can be
+ended after a time limit, and the settings below can't disturb anybody. `springbok.importers.frameworks` starts it.
+
+Two jobs:
+
+- ``import``: the model as MLIR in model.mlir, with the names of its layers as locations; and its answers to probe
+  inputs.
+- ``run``: the model's answers to given inputs, one sample at a time.
+
+The answer goes to ``answer.json`` in the job's folder: ``{"error": …}``, or the descriptions of inputs and outputs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from springbok.tensors import TensorSpec, probe_inputs
+
+# Before TensorFlow is imported: another Keras backend may be configured, there may be a graphics card, and oneDNN's
+# kernels round differently on different processors.
+os.environ |= {
+    "KERAS_BACKEND": "tensorflow",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+class UnusableError(Exception):
+    """A model that can't be used; the text says why."""
+
+
+class Model(Protocol):
+    """A loaded model. A module ``worker_FRAMEWORK`` has a function ``load(path)`` that gives one."""
+
+    inputs: list[TensorSpec]
+
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The answers to one sample: an array an input in, an array an output out."""
+
+    def write_mlir(self, path: Path) -> None:
+        """Writes the model as MLIR. Called after `run`."""
+
+    def describe_outputs(self, arrays: list[np.ndarray]) -> list[TensorSpec]:
+        """The outputs, of which ``arrays`` is an example. Called after `write_mlir`."""
+
+
+def main(job_file: str) -> int:
+    """Does the job that ``job_file`` describes. Returns the exit code."""
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    folder = Path(job["folder"])
+    try:
+        model = importlib.import_module(f"springbok.importers.worker_{job['framework']}").load(Path(job["model"]))
+        if job["do"] == "import":
+            answer = _import(model, folder)
+        else:
+            with np.load(folder / "inputs.npz") as given:
+                arrays = [given[name] for name in given.files]
+            np.savez(folder / "outputs.npz", *_run(model, arrays))
+            answer = {}
+    except UnusableError as error:
+        answer = {"error": str(error)}
+    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    return 0
+
+
+def _import(model: Model, folder: Path) -> dict:
+    probes = probe_inputs(model.inputs)
+    outputs = _run(model, probes)
+    model.write_mlir(folder / "model.mlir")
+    np.savez(folder / "probe_inputs.npz", *probes)
+    np.savez(folder / "probe_outputs.npz", *outputs)
+    described = model.describe_outputs([array[0] for array in outputs])
+    return {"inputs": [asdict(spec) for spec in model.inputs], "outputs": [asdict(spec) for spec in described]}
+
+
+def _run(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """The model's answers to ``inputs`` (one array an input, samples first): one array an output, samples first."""
+    answers = [model.run(list(sample)) for sample in zip(*inputs, strict=True)]
+    return [np.stack(arrays) for arrays in zip(*answers, strict=True)]
+
+
+def fixed_shape(name: str, shape: Sequence[int | None]) -> tuple[int, ...]:
+    """The shape with batch 1 where it is open. Raises :class:`UnusableError` if anything else is."""
+    first, *rest = shape or [1]
+    if None in rest:
+        raise UnusableError(
+            f"its input '{name}' has the shape {list(shape)}: "
+            "only the batch may be open, for the chip needs fixed shapes"
+        )
+    return (first or 1, *rest) if shape else ()
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+if __name__ == "__main__":
+    # As a program, this module exists twice; the workers know the other one.
+    sys.exit(importlib.import_module("springbok.importers.worker").main(*sys.argv[1:]))

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The optimizer: rewrites a model between two halves of `iree-compile`, so that its kernels need fewer instructions.
+
+The first half (``--compile-to=global-optimization``) leaves a model as `linalg` operations on tensors, with what
+depends on constants alone already computed. Here it is rewritten, with the compiler's own Python bindings for MLIR;
+the second half makes kernels of it. Every transformation is exact: for integers bit for bit, and floating-point
+operations keep their order.
+
+Each transformation is a module of its own, with its reason and its precondition. Outside its precondition it leaves
+the model as it was, and says so. To add one, write its class and its line in `TRANSFORMATIONS`.
+
+Example::
+
+    plan = plan_for("standard", vectors=True, vlen=512)
+    changes = rewrite(Path("half.mlirbc"), Path("rewritten.mlirbc"), plan.transformations)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from springbok import iree
+from springbok.errors import CompileError
+from springbok.optimizer.transformation import Change, Transformation
+
+#: Counts up when a transformation makes other code, so that no older cache entry is taken.
+VERSION = 1
+
+#: What ``optimize`` may be: stock IREE, or all transformations with flags that are good for most models.
+LEVELS = ("none", "standard")
+DEFAULT_LEVEL = "standard"
+
+#: The transformations, in the order in which they are applied.
+TRANSFORMATIONS = ("constants", "weight-layout", "offsets", "requantisation")
+
+#: Sets of flags that a model may be better with. Which one is best differs from model to model: see `search`.
+FLAG_SETS = {
+    "whole": {"--iree-llvmcpu-disable-distribution": "true"},
+    "distributed": {},
+    "fused pads": {"--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops": "true"},
+    "fixed": {"--iree-llvmcpu-disable-distribution": "true", "--scalable-vectorization": "off"},
+}
+DEFAULT_FLAG_SET = "whole"
+
+_VECTOR_FLAGS = {
+    "--iree-llvmcpu-loop-vectorization": "true",
+    "--iree-llvmcpu-loop-unrolling": "true",
+    "--iree-llvmcpu-enable-scalable-vectorization": "true",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a model: names of transformations, and flags for `iree-compile`.
+
+    ``flag_set`` names the flags in reports; it is empty for stock IREE.
+    """
+
+    level: str
+    transformations: tuple[str, ...] = ()
+    flag_set: str = ""
+    flags: tuple[tuple[str, str], ...] = ()
+
+    def without(self, *names: str) -> Plan:
+        """The same plan with these transformations switched off."""
+        for name in names:
+            if name not in TRANSFORMATIONS:
+                raise CompileError(f"There is no transformation '{name}'. Known are: {', '.join(TRANSFORMATIONS)}.")
+        return replace(self, transformations=tuple(each for each in self.transformations if each not in names))
+
+
+def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FLAG_SET) -> Plan:
+    """The plan of a level for a core with vectors of ``vlen`` bits, or without.
+
+    Raises :class:`CompileError` for an unknown level.
+    """
+    if level not in LEVELS:
+        raise CompileError(f"There is no optimization level '{level}'. Known are: {', '.join(LEVELS)}.")
+    if level == "none":
+        return Plan(level)
+    chosen = tuple(name for name in TRANSFORMATIONS if vectors or not _transformation(name).vectors_only)
+    if not vectors or vlen < 64:
+        return Plan(level, chosen, "scalar", ())
+    # A vector of the code is vscale times 64 bits; the firmware refuses kernels of any other VLEN than the chip's.
+    scale = vlen // 64
+    flags = _VECTOR_FLAGS | {"--iree-llvmcpu-vscale-range": f"{scale},{scale}"} | FLAG_SETS[flag_set]
+    return Plan(level, chosen, flag_set, tuple(flags.items()))
+
+
+def compile_module(
+    source: Path, flags: Sequence[str], plan: Plan, output: Path, name: str | None = None
+) -> tuple[iree.Compilation, list[Change]]:
+    """Compiles as :func:`springbok.iree.compile_module`, with the plan's transformations between the halves."""
+    changes: list[Change] = []
+    if not plan.transformations:
+        return iree.compile_module(source, flags, output, name), changes
+
+    def between(half: Path, rewritten: Path) -> None:
+        changes.extend(rewrite(half, rewritten, plan.transformations))
+
+    return iree.compile_module(source, flags, output, name, between), changes
+
+
+def describe(plan: Plan, changes: Sequence[Change]) -> str:
+    """A few lines for a log: what each transformation did, and where it left the model as it was."""
+    if not plan.transformations:
+        return "optimizer: off, stock IREE"
+    lines = [f"optimizer: level {plan.level}, flags '{plan.flag_set}'"]
+    for name in plan.transformations:
+        own = [change for change in changes if change.transformation == name]
+        left = [change for change in own if not change.applied]
+        lines.append(f"  {name}: applied at {len(own) - len(left)} places")
+        lines += [f"    left as it was: {change.place}: {change.detail}" for change in left]
+    return "\n".join(lines)
+
+
+def rewrite(source: Path, output: Path, transformations: Sequence[str]) -> list[Change]:
+    """Applies the transformations of these names to the MLIR file ``source``; writes MLIR bytecode to ``output``.
+
+    Raises :class:`CompileError` when the result is not valid MLIR.
+    """
+    from iree.compiler import ir
+
+    with ir.Context():
+        module = ir.Module.parse(source.read_bytes())
+        changes = [change for name in transformations for change in _transformation(name).apply(module)]
+        try:
+            module.operation.verify()
+        except ir.MLIRError as error:
+            raise CompileError(f"The optimizer made invalid code of {source.name}: {error}") from None
+        with output.open("wb") as file:
+            module.operation.write_bytecode(file)
+    return changes
+
+
+def _transformation(name: str) -> Transformation:
+    # The compiler's bindings take a while to load, and stock IREE needs none of them.
+    from springbok.optimizer.constants import ConstantsInPlace
+    from springbok.optimizer.offsets import OneOffset
+    from springbok.optimizer.requantisation import NarrowRequantisation
+    from springbok.optimizer.weight_layout import OutputChannelInnermost
+
+    known = (ConstantsInPlace(), OutputChannelInnermost(), OneOffset(), NarrowRequantisation())
+    return next(each for each in known if each.name == name)

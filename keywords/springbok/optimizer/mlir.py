@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the transformations share: reading and building MLIR with the compiler's own Python bindings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from iree.compiler import ir
+
+#: numpy's types of the element types that constants are rewritten in.
+ELEMENT_TYPES = {"i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "f32": np.float32}
+
+
+def operations(module: ir.Module, name: str | None = None) -> list[ir.Operation]:
+    """All operations of the module, outer ones first, or those called ``name``. Bodies of functions only."""
+    found: list[ir.Operation] = []
+
+    def visit(operation: ir.Operation) -> ir.WalkResult:
+        if name is None or operation.name == name:
+            found.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found
+
+
+def owner(value: ir.Value, *names: str) -> ir.Operation | None:
+    """The operation that gives ``value``, if there is one and it is called one of ``names`` (if any are given)."""
+    if not isinstance(value, ir.OpResult):
+        return None
+    operation = value.owner.operation if isinstance(value.owner, ir.OpView) else value.owner
+    return operation if not names or operation.name in names else None
+
+
+def constant(value: ir.Value) -> np.ndarray | int | float | None:
+    """The value if it is an `arith.constant`: an array, or a Python number; None for what is not known."""
+    operation = owner(value, "arith.constant")
+    if operation is None:
+        return None
+    attribute = operation.attributes["value"]
+    if isinstance(attribute, (ir.IntegerAttr, ir.FloatAttr)):
+        return attribute.value
+    kind = value.type
+    if not isinstance(kind, ir.RankedTensorType) or str(kind.element_type) not in ELEMENT_TYPES:
+        return None
+    dtype = ELEMENT_TYPES[str(kind.element_type)]
+    if isinstance(attribute, ir.DenseElementsAttr):
+        if attribute.is_splat:
+            return np.full(kind.shape, attribute.get_splat_value().value, dtype)
+        return np.array(attribute).astype(dtype, copy=False).reshape(kind.shape)
+    return None
+
+
+def number(kind: ir.Type, value: int) -> ir.Value:
+    """A new integer constant at the current insertion point."""
+    attribute = ir.IntegerAttr.get(kind, value)
+    return ir.Operation.create("arith.constant", results=[kind], attributes={"value": attribute}).result
+
+
+def tensor(array: np.ndarray, element_type: ir.Type) -> ir.Value:
+    """A new constant tensor at the current insertion point."""
+    kind = ir.RankedTensorType.get(array.shape, element_type)
+    attribute = ir.DenseElementsAttr.get(np.ascontiguousarray(array), type=kind)
+    return ir.Operation.create("arith.constant", results=[kind], attributes={"value": attribute}).result
+
+
+def arith(name: str, *operands: ir.Value) -> ir.Value:
+    """A new operation ``arith.name`` of two operands of one type, at the current insertion point."""
+    return ir.Operation.create(f"arith.{name}", results=[operands[0].type], operands=list(operands)).result
+
+
+@dataclass(frozen=True)
+class Generic:
+    """A `linalg.generic` read once: its operands, maps and body."""
+
+    operation: ir.Operation
+
+    @staticmethod
+    def all(module: ir.Module) -> Iterator[Generic]:
+        """Those of the module that have tensors and one result, in order."""
+        for operation in operations(module, "linalg.generic"):
+            if len(operation.results) == 1:
+                yield Generic(operation)
+
+    @property
+    def operands(self) -> list[ir.Value]:
+        """Inputs, then the output's initial value."""
+        return list(self.operation.operands)
+
+    @property
+    def inputs(self) -> list[ir.Value]:
+        """The inputs alone."""
+        return self.operands[:-1]
+
+    @property
+    def maps(self) -> list[ir.AffineMap]:
+        """The indexing map of each operand."""
+        return [attribute.value for attribute in self.operation.attributes["indexing_maps"]]
+
+    @property
+    def reductions(self) -> list[bool]:
+        """Whether each loop is a reduction."""
+        return ["reduction" in str(kind) for kind in self.operation.attributes["iterator_types"]]
+
+    @property
+    def block(self) -> ir.Block:
+        """The body."""
+        return self.operation.regions[0].blocks[0]
+
+    @property
+    def body(self) -> list[ir.Operation]:
+        """The operations of the body, without its `linalg.yield`."""
+        return [each.operation for each in self.block.operations][:-1]
+
+    @property
+    def yielded(self) -> ir.Value:
+        """What the body gives."""
+        return list(self.block.operations)[-1].operation.operands[0]
+
+    def argument_of(self, value: ir.Value) -> int | None:
+        """The number of the operand that ``value`` is an element of, if it is an argument of the body."""
+        if isinstance(value, ir.BlockArgument) and value.owner == self.block:
+            return value.arg_number
+        return None
+
+    @property
+    def extents(self) -> list[int] | None:
+        """How often each loop runs; None if a shape is not known."""
+        found: dict[int, int] = {}
+        for value, map_ in zip(self.operands, self.maps, strict=True):
+            if not isinstance(value.type, ir.RankedTensorType):
+                continue
+            for size, expression in zip(value.type.shape, map_.results, strict=True):
+                if isinstance(expression, ir.AffineDimExpr):
+                    found[expression.position] = size
+        loops = len(self.reductions)
+        if set(found) != set(range(loops)) or any(size < 0 for size in found.values()):
+            return None
+        return [found[loop] for loop in range(loops)]
+
+
+def dimensions(map_: ir.AffineMap) -> list[int] | None:
+    """The loops that a map names one by one, such as [0, 2] for (d0, d1, d2) -> (d0, d2); None for other maps."""
+    results = list(map_.results)
+    if not all(isinstance(each, ir.AffineDimExpr) for each in results):
+        return None
+    return [each.position for each in results]
+
+
+def is_identity(map_: ir.AffineMap) -> bool:
+    """Whether the map names all loops in order."""
+    return dimensions(map_) == list(range(map_.n_dims))
+
+
+def generic(
+    result: ir.RankedTensorType,
+    inputs: Sequence[ir.Value],
+    initial: ir.Value,
+    maps: Sequence[ir.AffineMap],
+    reductions: Sequence[bool],
+    body: Callable[..., ir.Value],
+) -> ir.Operation:
+    """A new `linalg.generic` at the current insertion point; ``body`` gets the elements and returns the result's."""
+    kinds = ["reduction" if each else "parallel" for each in reductions]
+    operation = ir.Operation.create(
+        "linalg.generic",
+        results=[result],
+        operands=[*inputs, initial],
+        attributes={
+            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps]),
+            "iterator_types": ir.ArrayAttr.get(
+                [ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in kinds]
+            ),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(inputs), 1]),
+        },
+        regions=1,
+    )
+    elements = [value.type.element_type for value in (*inputs, initial)]
+    block = operation.regions[0].blocks.append(*elements, arg_locs=[operation.location] * len(elements))
+    with ir.InsertionPoint(block):
+        ir.Operation.create("linalg.yield", operands=[body(*block.arguments)])
+    return operation
+
+
+def uses(value: ir.Value) -> int:
+    """How many operands ``value`` is."""
+    return sum(1 for _ in value.uses)
+
+
+def where(operation: ir.Operation) -> str:
+    """What a report calls the operation: its layer's name if the source gave one, and the type of its result."""
+    names = re.findall(r'loc\("([^"]+)"(?!:\d)|"([^"]+)"\(', str(operation.location))
+    shown = next((first or second for first, second in names), "")
+    kind = str(operation.results[0].type) if len(operation.results) else operation.name
+    return f"{shown} {kind}".strip()

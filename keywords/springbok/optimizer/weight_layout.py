@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights with the output channel innermost.
+
+Reason: the vectors of a kernel run along the output's innermost dimension. Weights stored as [out, in] are then
+loaded one by one and put together by slides, some four instructions a multiplication; stored as [in, out] they are
+one load of consecutive bytes.
+
+Precondition: a constant operand of a reduction whose dimensions are single loops, parallel ones first and a reduction
+last; the constant and the operand's indexing map are permuted alike, so every element meets the same others.
+"""
+
+from __future__ import annotations
+
+from iree.compiler import ir
+
+from springbok.optimizer.mlir import Generic, constant, dimensions, tensor, where
+from springbok.optimizer.transformation import Change
+
+
+class OutputChannelInnermost:
+    """See the module."""
+
+    name = "weight-layout"
+    vectors_only = True
+
+    def apply(self, module: ir.Module) -> list[Change]:
+        """See :class:`Transformation`."""
+        changes = []
+        for generic in Generic.all(module):
+            if any(generic.reductions):
+                for number in range(len(generic.inputs)):
+                    change = self._permute(generic, number)
+                    changes += [change] if change else []
+        return changes
+
+    def _permute(self, generic: Generic, number: int) -> Change | None:
+        value, maps = generic.operands[number], generic.maps
+        weights, loops = constant(value), dimensions(maps[number])
+        if weights is None or not hasattr(weights, "shape") or len(weights.shape) < 2:
+            return None
+        operation = generic.operation
+        if loops is None:
+            return Change(self.name, where(operation), False, "the weights' dimensions are not single loops")
+        reductions = [generic.reductions[loop] for loop in loops]
+        if not any(reductions) or all(reductions) or not reductions[-1]:
+            return None  # the innermost dimension is parallel already
+        if reductions[0]:
+            return Change(self.name, where(operation), False, "its output channel is not the outermost dimension")
+        order = sorted(range(len(loops)), key=lambda place: not reductions[place])
+        with ir.InsertionPoint(operation), operation.location:
+            operation.operands[number] = tensor(weights.transpose(order), value.type.element_type)
+        maps[number] = ir.AffineMap.get(maps[number].n_dims, 0, [maps[number].results[place] for place in order])
+        operation.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps])
+        shapes = " to ".join("x".join(map(str, shape)) for shape in (weights.shape, weights.transpose(order).shape))
+        return Change(self.name, where(operation), True, f"weights from {shapes}")

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantises a Keras model to int8, in a process of its own: ``python -m springbok.quantise_worker MODEL NPZ OUTPUT``.
+
+TensorFlow Lite's quantiser takes the ranges of the values from ``inputs`` in NPZ (samples first). Inputs and outputs
+of the model stay float32, everything inside is int8. OUTPUT is a ``.tflite`` file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def quantise(model: Path, inputs: np.ndarray, output: Path) -> None:
+    """Write the quantised model to ``output``."""
+    from springbok.importers import worker  # noqa: F401 - sets TensorFlow's environment before it is imported
+
+    import keras  # isort: skip
+    import tensorflow as tf
+
+    loaded = keras.models.load_model(model, compile=False)
+    given = keras.Input(loaded.inputs[0].shape[1:], batch_size=1, name="input")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(given, loaded(given)))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([sample.reshape(given.shape)] for sample in inputs)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    output.write_bytes(converter.convert())
+
+
+if __name__ == "__main__":
+    with np.load(sys.argv[2]) as arrays:
+        quantise(Path(sys.argv[1]), arrays["inputs"], Path(sys.argv[3]))

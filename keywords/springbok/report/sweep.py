@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of a sweep, for the terminal, its own page, and the report of a run in the same folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from springbok.report import charts
+from springbok.report.figures import Column, Figure
+
+_COLUMNS = (
+    Column("mark", ""),
+    Column("label", "configuration"),
+    Column("instructions", "instructions an inference", "count"),
+    Column("module_bytes", "module (bytes)", "count"),
+    Column("accuracy", "accuracy", "share"),
+    Column("accuracy_loss", "accuracy loss", "share"),
+    Column("lane_utilisation", "lane utilisation", "share"),
+    Column("memory_peak_bytes", "memory peak (bytes)", "count"),
+    Column("error", "failed because"),
+)
+
+
+def sweep_figure(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | None = None) -> Figure:
+    """The table of ``rows`` (see `springbok.sweep`): the Pareto front is marked, and ``chosen`` as the best."""
+    shown = []
+    for row in rows:
+        found = row["metrics"] or {}
+        is_best = chosen is not None and row["label"] == chosen["label"]
+        marks = (["best"] if is_best else []) + (["Pareto"] if row["pareto"] else [])
+        values = {column.key: found.get(column.key) for column in _COLUMNS if column.is_number}
+        shown.append({**values, "mark": ", ".join(marks), "label": row["label"], "error": row["error"] or ""})
+    measured = [row for row in shown if row["instructions"] is not None]
+    titles = ("configuration", "instructions an inference")
+    return Figure(
+        "sweep",
+        "Sweep",
+        _COLUMNS if any(row["error"] for row in shown) else _COLUMNS[:-1],
+        tuple(shown),
+        charts.bars(measured, "label", "instructions", titles) if measured else None,
+        "Pareto: nothing else of the same model has as few instructions, as small a module and as little loss of "
+        "accuracy (against the framework with the model as it came), and less of one.",
+    )
+
+
+def sweep_table(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | None = None) -> str:
+    """The same as aligned text."""
+    figure = sweep_figure(rows, chosen)
+    cells = [
+        [column.title for column in figure.columns],
+        *([column.shown(row) for column in figure.columns] for row in figure.rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column.is_number else cell.ljust(width)
+            for column, cell, width in zip(figure.columns, line, widths, strict=True)
+        )
+        for line in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate, on made-up runs: what it lets through, what it stops, and whether its message names the cause."""
+
+import copy
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_runs import make_document, make_model
+
+from springbok import baseline, gate, verdicts
+from springbok.gate import Limit
+
+
+@pytest.fixture
+def document():
+    return make_document(make_model())
+
+
+@pytest.fixture
+def before(document):
+    return gate.snapshot(document, "gestures")
+
+
+def changed(document, change):
+    """The snapshot of a copy of the document whose model (or the document itself) was changed."""
+    content = copy.deepcopy(document)
+    change(content["models"][0], content)
+    return gate.snapshot(content, "gestures")
+
+
+def add_opcode(place, name, count):
+    """More executions of an opcode in one dispatch (or outside of all: None)."""
+
+    def change(model, _):
+        parts = [model] if place is None else [model, model["dispatches"][place]]
+        for part in parts:
+            part["opcodes"] = {**part["opcodes"], name: part["opcodes"].get(name, 0) + count}
+        model["instructions"]["mean"] += count
+        if place is not None:
+            model["dispatches"][place]["instructions"] += count
+
+    return change
+
+
+def failed(measured, before, tolerances=None):
+    return {each.metric: each for each in gate.compare(measured, before, tolerances) if each.has_failed}
+
+
+def test_the_same_run_passes_without_a_word(before):
+    found = gate.compare(before, before)
+    assert {each.outcome for each in found} == {"passed"}
+    assert len(found) >= 10
+    assert gate.causes(before, before) == []
+
+
+def test_a_slower_dispatch_is_named_with_its_opcodes(document, before):
+    verdict = failed(changed(document, add_opcode(1, "addi", 500)), before)["instructions"]
+    assert verdict.change.startswith("+500 (+")
+    assert verdict.accounts[0].startswith("main_dispatch_1_")
+    assert "(conv_1): +500 instructions" in verdict.accounts[0]
+    assert "addi +500" in verdict.accounts[0]
+    assert len(verdict.accounts) == 1
+
+
+def test_a_slower_runtime_is_not_blamed_on_a_dispatch(document, before):
+    found = failed(changed(document, add_opcode(None, "jal", 8)), before)
+    assert set(found) == {"instructions", "runtime_instructions"}
+    assert found["runtime_instructions"].accounts == ("runtime (VM): +8 instructions (1,000 -> 1,008): jal +8",)
+
+
+def test_a_dispatch_that_lost_its_vectors_is_named_though_it_is_no_slower(document, before):
+    def scalarise(model, _):
+        dispatch = model["dispatches"][0]
+        model["vector_instructions"]["mean"] -= dispatch["vector_instructions"]
+        dispatch["vector_instructions"] = 0
+
+    found = failed(changed(document, scalarise), before)
+    assert set(found) == {"scalar_dispatches"}
+    assert found["scalar_dispatches"].accounts[0].startswith("main_dispatch_0_")
+
+
+def test_a_wrong_answer_is_named_by_its_sample(document, before):
+    def mistake(model, _):
+        number = next(i for i, label in enumerate(model["per_sample"]["label"]) if label == 1)
+        model["per_sample"]["device"][number] = 2
+        model["accuracy"] -= 1 / model["samples"]
+
+    text = failed(changed(document, mistake), before)["accuracy"].text()
+    assert "-3.33 points" in text
+    assert "is now answered swing for wave" in text
+
+
+def test_a_size_is_accounted_for_by_its_parts(document, before):
+    def grow(model, content):
+        content["firmware"]["text_bytes"] += 40
+        model["kernel_rodata_bytes"] += 64
+        model["vmfb_bytes"] += 64
+
+    found = failed(changed(document, grow), before)
+    assert found["firmware_bytes"].accounts[0].startswith(".text: +40")
+    assert found["module_bytes"].accounts[0].startswith("constants of the kernels: +64")
+
+
+def test_what_else_changed_is_told(document, before):
+    def lose(model, _):
+        model["compiler"]["flags"] = ["--iree-opt-level=O3"]
+        model["sha256"] = "f" * 64
+
+    assert gate.causes(changed(document, lose), before) == [
+        "compiler flag lost: --iree-llvmcpu-target-cpu=generic-rv32",
+        "compiler flag added: --iree-opt-level=O3",
+        "model file: its bytes are others (sha256 000000000000… -> ffffffffffff…)",
+    ]
+
+
+def test_another_optimisation_level_is_another_configuration_and_a_lost_transformation_is_told(tmp_path, document):
+    def optimised(places, level="standard"):
+        def change(model, _):
+            chosen = [{"name": "weight_layout", "applied": places, "left": 0}]
+            model["compiler"]["optimizer"] = {"level": level, "flag_set": "a", "transformations": chosen}
+
+        return changed(document, change)
+
+    assert gate.causes(optimised(1), optimised(3)) == ["optimizer: weight_layout applied at 1 places, was 3"]
+    assert "vector-standard-motions" in baseline.path_of(tmp_path, optimised(1)).name
+    assert baseline.path_of(tmp_path, optimised(1)) != baseline.path_of(tmp_path, optimised(1, "none"))
+
+
+def test_an_improvement_passes_and_is_reported(document, before):
+    found = gate.compare(changed(document, add_opcode(0, "addi", -100)), before)
+    assert not any(each.has_failed for each in found)
+    (better,) = [each for each in found if each.outcome == "improved"]
+    assert (better.metric, better.change[:5]) == ("instructions", "-100 ")
+    assert "addi -100" in better.accounts[0]
+
+
+def test_a_dispatch_whose_number_shifted_is_the_same_dispatch(document, before):
+    def renumber(model, _):
+        for dispatch in model["dispatches"]:
+            dispatch["name"] = dispatch["name"].replace("main_dispatch_", "main_dispatch_1")
+
+    measured = changed(
+        document, lambda model, content: (renumber(model, content), add_opcode(2, "lw", 9)(model, content))
+    )
+    assert failed(measured, before)["instructions"].accounts[0].endswith(": lw +9")
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "count", "passes"),
+    [
+        ("0", 1, False),
+        ("10", 10, True),
+        ("10", 11, False),
+        ("1%", 3, True),
+        ("0.001 %", 60, False),
+        ("any", 10**6, True),
+    ],
+)
+def test_tolerances_are_absolute_or_per_cent(document, before, tolerance, count, passes):
+    measured = changed(document, add_opcode(0, "addi", count))
+    assert ("instructions" not in failed(measured, before, {"instructions": tolerance})) == passes
+
+
+@given(count=st.integers(-(10**6), 10**6), margin=st.integers(0, 10**6))
+def test_exactly_what_exceeds_the_tolerance_fails(count, margin):
+    content = make_document(make_model())
+    reference = gate.snapshot(content)
+    measured = {**reference, "metrics": {**reference["metrics"], "module_bytes": 2 * 10**6 + count}}
+    reference = {**reference, "metrics": {**reference["metrics"], "module_bytes": 2 * 10**6}}
+    assert ("module_bytes" in failed(measured, reference, {"module_bytes": str(margin)})) == (count > margin)
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "said"),
+    [
+        ({"speed": "1"}, "no metric 'speed'. Metrics: samples, accuracy"),
+        ({"instructions": "a bit"}, "tolerance 'a bit' of instructions"),
+        ({"outputs_sha256": "5%"}, "can only be 0 or any"),
+        ({"max_abs_error": "1"}, "not the same in every run"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(before, tolerances, said):
+    with pytest.raises(gate.GateError, match=said.replace(".", r"\.")):
+        gate.compare(before, before, tolerances)
+
+
+def test_one_message_for_all_limits(before):
+    verdict = gate.judge(before, Limit("instructions", 10))
+    line, *accounts = verdict.text().splitlines()
+    assert line.startswith("gestures (vector) on spike, VLEN 512: instructions an inference: ")
+    assert "; at most 10 is allowed: +" in line
+    assert "of these addi" in accounts[0]
+
+
+def test_a_number_that_the_engine_does_not_tell_never_passes(document, before):
+    def forget(model, _):
+        model["lanes"] = None
+
+    with_lanes = {**before, "metrics": {**before["metrics"], "lane_utilisation": 0.5}}
+    verdict = failed(changed(document, forget), with_lanes)["lane_utilisation"]
+    assert verdict.text().endswith("spike does not tell it.")
+    assert gate.judge(before, Limit("lane_utilisation", 0.1)).has_failed
+
+
+def test_outputs_that_are_no_numbers_are_infinitely_wrong(document):
+    measured = changed(document, lambda model, content: model.update(max_abs_error=None))
+    assert measured["metrics"]["max_abs_error"] == math.inf
+    assert gate.judge(measured, Limit("max_abs_error", 1e-5)).has_failed
+
+
+def test_a_dispatch_is_found_by_name_kernel_or_layer(before):
+    name = next(iter(before["dispatches"]))
+    for pattern in (name, name.split("_", 3)[3], "conv_0", "*_0_conv*"):
+        (verdict,) = gate.judge_dispatches(before, pattern)
+        assert not verdict.has_failed
+    (verdict,) = gate.judge_dispatches(before, "conv_3")
+    assert verdict.has_failed
+    assert "vector share of main_dispatch_3" in verdict.text()
+    with pytest.raises(gate.GateError, match="matches 'pool'. It has:\n    main_dispatch_0"):
+        gate.judge_dispatches(before, "pool")
+
+
+# ---- Baselines
+
+
+def test_a_baseline_is_read_back_as_it_was_measured(tmp_path, before):
+    assert baseline.write(tmp_path, before) == ["new"]
+    assert baseline.write(tmp_path, before) == []
+    assert gate.compare(before, baseline.read(tmp_path, before)) != []
+    assert not failed(before, baseline.read(tmp_path, before))
+
+
+def test_a_baseline_is_sorted_and_holds_nothing_of_this_machine(tmp_path, before):
+    baseline.write(tmp_path, before)
+    (path,) = tmp_path.rglob("*.json")
+    assert path.relative_to(tmp_path).as_posix() == "gestures/gestures-vector-motions_test-spike-vlen512.json"
+    content = json.loads(path.read_text())
+    assert path.read_text() == json.dumps(content, indent=1, sort_keys=True) + "\n"
+    assert "max_abs_error" not in content["metrics"]
+    assert not any("seconds" in key for key in content["metrics"])
+
+
+def test_an_update_says_what_changed(tmp_path, document, before):
+    baseline.write(tmp_path, before)
+    changes = baseline.write(tmp_path, changed(document, add_opcode(0, "addi", 7)))
+    assert len(changes) == 1
+    assert changes[0].startswith("instructions: ") and changes[0].endswith("(worse)")
+
+
+def test_a_missing_baseline_names_those_that_are_there_and_the_command(tmp_path, document, before):
+    baseline.write(tmp_path, before)
+    narrow = gate.snapshot({**document, "vlen_bits": 256}, "gestures")
+    with pytest.raises(baseline.NoBaseline, match=r"VLEN 256 has no baseline.*spike-vlen512.*--update-baselines"):
+        baseline.read(tmp_path, narrow)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 99}'])
+def test_a_broken_baseline_is_named(tmp_path, before, content):
+    path = baseline.path_of(tmp_path, before)
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(baseline.BaselineError, match=path.name):
+        baseline.read(tmp_path, before)
+    assert baseline.write(tmp_path, before)[0].startswith("the old one was no good")
+    assert not failed(before, baseline.read(tmp_path, before))
+
+
+def test_what_no_test_measures_any_more_is_removed_for_the_same_engine_only(tmp_path, document, before):
+    other = gate.snapshot({**document, "vlen_bits": 128}, "gestures")
+    board = gate.snapshot({**document, "engine": "serial"}, "gestures")
+    for each in (before, other, board):
+        baseline.write(tmp_path, each)
+    removed = baseline.prune("spike", [baseline.path_of(tmp_path, before)])
+    assert removed == [baseline.path_of(tmp_path, other)]
+    assert baseline.path_of(tmp_path, board).exists()
+
+
+# ---- gate.json
+
+
+def test_verdicts_are_kept_in_order_with_their_test(tmp_path, document, before):
+    assert verdicts.summary(tmp_path) == []
+    found = gate.compare(changed(document, add_opcode(1, "addi", 5)), before)
+    verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress").add(found)
+    content = verdicts.read(tmp_path)
+    assert [each["metric"] for each in content["verdicts"]] == [each.metric for each in found]
+    assert content["verdicts"][0]["test"] == "Should Not Regress"
+    assert "1 not kept" in verdicts.summary(tmp_path)[0]
+
+
+def test_what_suites_kept_beside_each_other_becomes_one(tmp_path, before):
+    for suite in ("One", "Two"):
+        verdicts.VerdictFile(tmp_path / suite, suite).add([gate.judge(before, Limit("module_bytes", 1))])
+    verdicts.gather(tmp_path, 0)
+    assert [each["suite"] for each in verdicts.read(tmp_path)["verdicts"]] == ["One", "Two"]
+    verdicts.gather(tmp_path / "One", 0)
+    assert len(verdicts.read(tmp_path / "One")["verdicts"]) == 1
+
+
+def test_a_file_of_another_form_is_refused(tmp_path):
+    (tmp_path / verdicts.FILE_NAME).write_text('{"schema": 7, "verdicts": [], "updates": []}')
+    with pytest.raises(verdicts.ReportError, match="gate.json is not of form 1"):
+        verdicts.read(tmp_path)

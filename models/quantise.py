@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantise models to int8 by TensorFlow Lite's quantiser: python models/quantise.py [NAME…]
+
+NAME.keras or NAME.h5 becomes NAME_int8.tflite: batch 1, int8 inputs and outputs. The ranges of the values come from
+the first 100 training samples of the model's data set, or from made-up inputs where there is none.
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import networks
+import training
+from springbok import datasets
+
+DATA = {
+    "gestures": "basic_motions",
+    "magic_wand": "magic_wand",
+    "resnet8": "mnist_colour",
+    "gru": "watch",
+    "ds_cnn": None,
+    "autoencoder": None,
+    "mobilenet_vww": None,
+}
+SAMPLES = 100
+
+
+def representative_inputs(name: str) -> np.ndarray:
+    """Return what the ranges are taken from, samples first."""
+    if DATA[name] is None:
+        return networks.made_up_inputs(name, SAMPLES)
+    return datasets.load(DATA[name], "train").inputs[:SAMPLES]
+
+
+def quantise(model: keras.Model, inputs: np.ndarray) -> bytes:
+    """Return the Keras model as an int8 .tflite."""
+    given = keras.Input(model.inputs[0].shape[1:], batch_size=1, name="input")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(given, model(given)))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([sample.reshape(given.shape)] for sample in inputs)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or DATA:
+        files = (training.FOLDER / f"{name}.h5", training.FOLDER / f"{name}.keras")
+        model = keras.models.load_model(next(path for path in files if path.exists()), compile=False)
+        target = training.FOLDER / f"{name}_int8.tflite"
+        target.write_bytes(quantise(model, representative_inputs(name)))
+        training.report_file(target)
