@@ -31,6 +31,7 @@ class CrossCheckLibrary:
         missing = what_is_missing()
         if missing is not None:
             raise SkipExecution(f"Spike is not here: this compares it with Renode. {missing}")
+        renode_test.run_keyword("Reset Emulation")
 
     @keyword(tags=("cross-check",))
     def evaluate_on_spike(

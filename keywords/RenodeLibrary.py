@@ -42,12 +42,12 @@ class RenodeLibrary:
         path = renode_test.suite_folder() / f"accesses-{evaluation.model.name}-{evaluation.model.variant}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         recording = evaluation.dataset.inputs[sample : sample + 1]
-        engine.execute(f"machine EnableProfiler @{path}")
+        # Code that was translated before tells of no access.
+        engine.execute_paused(f"machine EnableProfiler @{path}", "sysbus.cpu ClearTranslationCache")
         try:
             session.current.infer(recording)
         finally:
-            engine.execute(f"machine EnableProfiler @{os.devnull}")
-            engine.execute("sysbus.cpu StopProfilingAccesses")
+            engine.execute_paused("sysbus.cpu StopProfilingAccesses")
         accesses = renode_files.accesses_over_time(path.read_bytes(), slices)
         path.unlink()
         totals = {name: sum(counts) for name, counts in accesses["accesses"].items()}
@@ -71,11 +71,11 @@ class RenodeLibrary:
         files = {"perfetto": folder / f"{name}.perfetto", "stacks": folder / f"{name}.folded"}
         commands = {"perfetto": "EnableProfilerPerfetto", "stacks": "EnableProfilerCollapsedStack"}
         for kind, path in files.items():
-            engine.execute(f"sysbus.cpu {commands[kind]} @{path}")
+            engine.execute_paused(f"sysbus.cpu {commands[kind]} @{path}")
             try:
                 session.current.infer(*inputs)
             finally:
-                engine.execute("sysbus.cpu DisableProfiler")
+                engine.execute_paused("sysbus.cpu DisableProfiler")
         engine.take_counts()
         results = renode_test.results_folder()
         links = ", ".join(

@@ -86,6 +86,7 @@ namespace Antmicro.Renode.Peripherals.CPU
                     return;
                 }
                 counting = value;
+                firstBlockAfter = ExecutedInstructions;
                 SetHookAtBlockEnd(value ? (Action<ulong, uint>)BlockEnded : null);
                 if(value && SupportsInstructionSet(InstructionSet.V))
                 {
@@ -149,11 +150,13 @@ namespace Antmicro.Renode.Peripherals.CPU
             Bus.WriteBytes(Hex.ToBytes(content), (ulong)address, true);
         }
 
-        // Ends what `machine EnableProfiler` began, as far as it makes the core slow.
+        // Ends what `machine EnableProfiler` began.
         public void StopProfilingAccesses()
         {
             SetHookAtMemoryAccess(null);
             ClearTranslationCache();
+            machine.Profiler?.Dispose();
+            machine.GetType().GetProperty("Profiler").SetValue(machine, null); // Renode has no command for it
         }
 
         private static string Custom3(int funct3)
@@ -176,12 +179,16 @@ namespace Antmicro.Renode.Peripherals.CPU
             return (int)(opcode >> 20 & 31);
         }
 
-        // Instructions executed before the one that asks. The counter lags by the block that is being executed; an
-        // access to a CSR and a custom instruction each end their block, so what lags is that block alone.
+        // Instructions executed before the one that asks, which ends its block, as custom instructions and accesses to
+        // CSRs do. Renode counts by blocks: before 1.16 when a block begins, since then when it has ended. So what is
+        // read here leaves out, since 1.16, what the block executed before this instruction, as minstret does too.
         private ulong ExecutedBefore
         {
-            get { return ExecutedInstructions; }
+            get { return countsAhead ? ExecutedInstructions - 1 : ExecutedInstructions; }
         }
+
+        // A guess by what else 1.16 changed, until the first block that is counted tells.
+        private bool countsAhead = typeof(BaseRiscV).GetMethod("AddPostOpcodeExecutionHook").GetParameters()[2].ParameterType == typeof(Action<ulong>);
 
         private void SimPrint(ulong opcode)
         {
@@ -254,6 +261,11 @@ namespace Antmicro.Renode.Peripherals.CPU
 
         private void BlockEnded(ulong pc, uint executed)
         {
+            if(firstBlockAfter.HasValue && executed > 0)
+            {
+                countsAhead = ExecutedInstructions >= firstBlockAfter + executed;
+                firstBlockAfter = null;
+            }
             var here = (uint)pc;
             var left = marks.Pending && executed > 0 ? executed - 1 : executed;
             if(marks.Configurations.Count > 0)
@@ -275,7 +287,8 @@ namespace Antmicro.Renode.Peripherals.CPU
             if(marks.Pending)
             {
                 marks.Pending = false;
-                HandleMark(marks.PendingEvent, marks.PendingValue, ExecutedInstructions + executed - 1);
+                var ended = countsAhead ? ExecutedInstructions : ExecutedInstructions + executed;
+                HandleMark(marks.PendingEvent, marks.PendingValue, ended - 1);
             }
         }
 
@@ -337,6 +350,7 @@ namespace Antmicro.Renode.Peripherals.CPU
         }
 
         private bool counting;
+        private ulong? firstBlockAfter;
         private Marks marks = new Marks();
         private Dictionary<string, ulong> counters;
         private readonly List<string> prints = new List<string>();
@@ -660,6 +674,47 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
     }
 }
 
+namespace Antmicro.Renode.Peripherals.UART
+{
+    // Renode's PL011. Where the core only polls it for a byte that does not come, virtual time goes on without the
+    // polling being executed: a second of waiting takes no second of this machine's work.
+    public class SpringbokUart : PL011, IDoubleWordPeripheral
+    {
+        public SpringbokUart(IMachine machine, SpringbokCore core, uint fifoSize = 16) : base(machine, fifoSize)
+        {
+            this.core = core;
+        }
+
+        public new uint ReadDoubleWord(long offset)
+        {
+            var value = base.ReadDoubleWord(offset);
+            if(offset != FlagRegister || (value & ReceiveFifoEmpty) == 0)
+            {
+                polls = 0;
+            }
+            else if(++polls > PollsBeforeSkipping && core.OnPossessedThread)
+            {
+                core.SkipTime(TimeInterval.FromMicroseconds(SkippedMicroseconds));
+            }
+            return value;
+        }
+
+        public new void WriteDoubleWord(long offset, uint value)
+        {
+            polls = 0;
+            base.WriteDoubleWord(offset, value);
+        }
+
+        private int polls;
+        private readonly SpringbokCore core;
+
+        private const long FlagRegister = 0x18;
+        private const uint ReceiveFifoEmpty = 1 << 4;
+        private const int PollsBeforeSkipping = 16;
+        private const uint SkippedMicroseconds = 50;
+    }
+}
+
 namespace Antmicro.Renode.Logging
 {
     // Warnings and errors of Renode's log; one that repeats is counted, not repeated.
@@ -784,8 +839,8 @@ namespace Antmicro.Renode.Backends.Terminals
             get { return listener == null ? 0 : ((IPEndPoint)listener.LocalEndpoint).Port; }
         }
 
-        // In virtual time. `Receive` lets the emulation run until `count` bytes of the chip are there or `milliseconds`
-        // of virtual time have passed, to the very instruction; then everything stands still again.
+        // In virtual time. `Receive` lets the emulation run, a slice after the other, until `count` bytes of the chip are
+        // there or `milliseconds` of virtual time have passed; then everything stands still again.
 
         public void Send(string content)
         {
@@ -795,24 +850,12 @@ namespace Antmicro.Renode.Backends.Terminals
         public string Receive(int count, int milliseconds)
         {
             var emulation = EmulationManager.Instance.CurrentEmulation;
-            TimeoutEvent timeout;
-            lock(fromUart)
+            for(; milliseconds > 0 && fromUart.Count < count; milliseconds--)
             {
-                if(fromUart.Count >= count || milliseconds <= 0)
-                {
-                    return TakeReceived();
-                }
-                wanted = count;
-                arrived.Reset();
-                timeout = machine.LocalTimeSource.EnqueueTimeoutEvent((ulong)milliseconds);
+                emulation.RunFor(TimeInterval.FromMilliseconds(1));
             }
-            emulation.StartAll();
-            WaitHandle.WaitAny(new WaitHandle[] { timeout.WaitHandle, arrived });
-            timeout.Cancel();
-            emulation.PauseAll();
             lock(fromUart)
             {
-                wanted = 0;
                 return TakeReceived();
             }
         }
@@ -826,7 +869,6 @@ namespace Antmicro.Renode.Backends.Terminals
 
         private void TakeFromUart(byte value)
         {
-            bool enough;
             lock(fromUart)
             {
                 if(listener != null && client == null)
@@ -838,13 +880,6 @@ namespace Antmicro.Renode.Backends.Terminals
                 {
                     Monitor.Pulse(fromUart);
                 }
-                enough = listener == null && wanted > 0 && fromUart.Count >= wanted;
-                wanted = enough ? 0 : wanted;
-            }
-            if(enough)
-            {
-                machine.PauseAndRequestEmulationPause(true);
-                arrived.Set();
             }
         }
 
@@ -933,11 +968,9 @@ namespace Antmicro.Renode.Backends.Terminals
 
         private IUART uart;
         private IMachine machine;
-        private int wanted;
         private TcpClient client;
         private volatile bool isDisposed;
         private readonly Queue<byte> fromUart = new Queue<byte>();
-        private readonly AutoResetEvent arrived = new AutoResetEvent(false);
         private readonly TcpListener listener;
         private readonly Thread sender;
         private readonly Thread receiver;

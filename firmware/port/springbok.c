@@ -98,13 +98,15 @@ static void uart_init(void) {
     register_write(UART_BASE + UART_CR, UART_CR_ENABLE_TX_RX);
 }
 
-// mstatus.VS alone does not prove vectors: some cores keep the bits without the unit. So vlenb is asked as
-// well.
+// mstatus.VS and vlenb alone do not prove vectors: some cores have them without the unit. So an instruction of the
+// unit, vsetvli, is tried as well.
 static void probe_vectors(void) {
-    uint32_t vlenb = 0;
+    uint32_t vlenb = 0, vl;
     if ((READ_CSR("mstatus") & 0x600) == 0) return;
     trap_skip = 1;
     __asm__ volatile("csrr %0, 0xc22" : "+r"(vlenb));
+    if (trap_skip != 0) __asm__ volatile(".insn i 0x57, 7, %0, x0, 0" : "=r"(vl));
+    if (trap_skip == 0) return; // one of them trapped
     trap_skip = 0;
     vlen_bits = vlenb * 8;
     if (vlen_bits != 0) elen_bits = vector_elen_bits();

@@ -7,6 +7,7 @@ keywords, what it lacks is taken from there; what it has, Robot Framework above 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ NEEDED = ("numpy", "serial", "construct")  # without these no library of this pr
 
 
 def make_available(root: Path = ROOT) -> None:
-    """Append the packages of ``.venv`` to the import path. Harmless where nothing is missing.
+    """Append the packages of ``.venv`` to the import path, of programs started from here too.
 
     Raises ImportError that says what to do when packages are missing and ``.venv`` does not have them for this Python.
     """
@@ -24,6 +25,7 @@ def make_available(root: Path = ROOT) -> None:
     installed = root / ".venv" / "lib" / version / "site-packages"
     if installed.is_dir() and str(installed) not in sys.path:
         sys.path.append(str(installed))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(installed))))
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ImportError(

@@ -109,6 +109,14 @@ class RenodeEngine(Engine):
         except Exception as error:  # whatever Robot raises for a keyword that failed
             raise EngineError(f"Renode refused '{command[:200]}': {error}") from error
 
+    def execute_paused(self, *commands: str) -> None:
+        """Execute commands that must not meet a running core, and let it go on."""
+        self.execute("pause")
+        for command in commands:
+            self.execute(command)
+        if not self._paused and self._uart != "virtual":
+            self.execute("start")
+
     def start(self) -> None:
         if self._folder is not None:
             raise EngineError("The chip runs already. Use reset to restart it.")
@@ -148,6 +156,10 @@ class RenodeEngine(Engine):
 
     def reset(self) -> None:
         self._need_machine()
+        if self._uart == "virtual":  # no client is connected that a new machine would cut off
+            self._build()
+            self._open_line()
+            return
         self.execute("pause")
         self.execute("machine Reset")
         for memory in ("imem", "dmem", "csr_ram"):
@@ -240,17 +252,18 @@ class RenodeEngine(Engine):
             self.execute("sysbus.cpu CountOpcodes true")
 
     def _open_line(self) -> None:
-        if self._uart == "pty":
+        if self._uart == "virtual":
+            from springbok.engines import protocol_renode
+
+            self.execute('emulation CreateSpringbokLine "line" False')
+            self._url = self._url or protocol_renode.register(self)
+        elif self._uart == "pty":
             path = Path(self._folder.name) / "uart"
             self.execute(f'emulation CreateUartPtyTerminal "line" "{path}"')
             self._url = str(path)
         else:
-            self.execute(f'emulation CreateSpringbokLine "line" {self._uart == "socket"}')
+            self.execute('emulation CreateSpringbokLine "line"')
             self._url = f"socket://127.0.0.1:{int(self.execute('line Port'), 0)}"
-        if self._uart == "virtual":
-            from springbok.engines import protocol_renode
-
-            self._url = protocol_renode.register(self)
         self.execute("connector Connect sysbus.uart0 line")
 
     def _run(self) -> None:

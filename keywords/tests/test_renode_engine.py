@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Renode engine without a Renode: against recorded answers, and files in the forms that Renode writes."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import serial
+
+from springbok import cross_check, renode_files
+from springbok.engines import create_engine, protocol_renode
+from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
+from springbok.engines.renode import RecordedWindows, RenodeEngine
+from springbok.errors import EngineError
+from springbok.firmware import build_firmware
+from springbok.performance import Performance
+from springbok.quality import Quality
+
+NOP, VSETVLI, VADD, MARK = 0x00000013, 0x0D007557, 0x02840457, 0x00B5407B
+E32_M1 = 0xD0
+
+# One inference with one dispatch: 3 nops outside, a vsetvli and twice 2 vadd inside, the marks of the dispatch.
+RECORDED = f"""
+mark 7 4096 50
+mark 8 8192 51
+mark 1 0 100
+mark 3 5 104
+mark 4 5 110
+word 256 {NOP} {NOP} {NOP}
+place outside 0 0
+block 256 3 1
+word 4096 {VSETVLI}
+place 5 0 0
+block 4096 1 1
+word 4100 {VADD} {VADD}
+place 5 16 {E32_M1}
+block 4100 2 2
+opcode ADDI 3
+opcode vadd.vv 4
+opcode vsetvli 1
+mark 2 0 111
+""".strip().splitlines()
+
+
+@pytest.fixture(scope="module")
+def firmware():
+    return build_firmware().elf
+
+
+class FakeRenode:
+    """Answers the engine's commands as Renode does, as far as a start needs it; notes what was asked."""
+
+    def __init__(self, **answers: str) -> None:
+        self.answers = {
+            "line Port": "0x00003039\n",
+            "version": "Renode, version 1.16.1.12345 (abc-202602)",
+            "sysbus ReadDoubleWord 0x40000030": "0x00000301\n",
+            **answers,
+        }
+        self.commands: list[str] = []
+        self.keywords: list[str] = []
+
+    def __call__(self, name: str, *arguments: str) -> str:
+        self.keywords.append(name)
+        if name != "Execute Command":
+            return ""
+        (command,) = arguments
+        self.commands.append(command)
+        if command.startswith("sysbus.cpu SaveCounts @"):
+            Path(command.partition("@")[2]).write_text("\n".join(RECORDED) + "\n")
+        answer = self.answers.get(command, "")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def renode():
+    return FakeRenode()
+
+
+@pytest.fixture
+def chip(renode, firmware):
+    with RenodeEngine(firmware, keyword=renode) as engine:
+        yield engine
+
+
+def test_recorded_marks_and_blocks_become_counts():
+    windows = RecordedWindows(512)
+    windows.replay(RECORDED)
+    counts = windows.take()
+    assert counts.inferences == (InferenceCounts(10, 5, 4),)
+    assert counts.opcodes == {"addi": 3, "mark": 2, "vadd.vv": 4, "vsetvli": 1}
+    assert counts.unattributed_instructions == 0
+    assert counts.dispatches[5].instructions == 5
+    assert counts.dispatches[5].lanes.used == {"vadd.vv": 64}
+    assert counts.dispatches[5].lanes.utilisation == 1
+    assert counts.configurations == (VectorConfiguration(16, 32, "m1", 4),)
+    assert windows.take() == Counts()
+    assert windows.take_opcode_counters() == {"ADDI": 3, "vadd.vv": 4, "vsetvli": 1}
+
+
+def test_new_code_at_an_old_address_is_named_anew_after_a_load():
+    windows = RecordedWindows(512)
+    inference = ["mark 1 0 0", "word 64 {}", "place outside 0 0", "block 64 1 1", "mark 2 0 2"]
+    for word, name in ((NOP, "addi"), (VADD, "vadd.vv")):
+        windows.replay(["mark 5 0 0", "mark 6 0 1", *(line.format(word) for line in inference)])
+        assert list(windows.take().opcodes) == [name]
+
+
+def test_a_recording_that_is_none_is_refused():
+    with pytest.raises(EngineError, match="there is a line 'nonsense 1'"):
+        RecordedWindows(512).replay(["nonsense 1"])
+
+
+def test_the_chip_is_made_by_the_projects_script_with_its_vlen(renode, firmware):
+    with RenodeEngine(firmware, keyword=renode, vlen=256) as chip:
+        assert chip.uart_url == "socket://127.0.0.1:12345"
+        assert chip.version == "1.16.1"
+    made = "\n".join(renode.commands)
+    assert f"$bin=@{firmware}" in made
+    assert "springbok.repl" in made
+    assert "VectorRegisterLength 256" in made
+    assert made.index("CountInstructions true") < made.index("connector Connect")
+    assert renode.keywords[-1] == "Reset Emulation"
+
+
+def test_a_chip_without_vectors_is_another_platform(renode, firmware):
+    with RenodeEngine(firmware, keyword=renode, vlen=0):
+        made = "\n".join(renode.commands)
+    assert "springbok_scalar.repl" in made
+    assert "VectorRegisterLength" not in made
+
+
+def test_counts_are_taken_from_what_the_model_wrote(chip):
+    assert chip.take_counts().opcodes["vadd.vv"] == 4
+
+
+def test_registers_come_by_name(chip, renode):
+    renode.answers["sysbus.cpu DescribeRegisters"] = "pc 838860800\nx0 0\nmcause 2\n\n"
+    assert chip.registers() == {"pc": 838860800, "x0": 0, "mcause": 2}
+
+
+def test_memory_is_read_and_written_in_chunks(chip, renode):
+    renode.answers["sysbus.cpu ReadBytesAsHex 872415232 3"] = "010203"
+    assert chip.read_memory(0x34000000, 3) == b"\1\2\3"
+    chip.write_memory(0x34000000, bytes(0x4001))
+    assert [command.split()[2] for command in renode.commands if "WriteHexAsBytes" in command] == [
+        "872415232",
+        "872431616",
+    ]
+    with pytest.raises(EngineError, match="no memory at 0x10"):
+        chip.read_memory(0x10, 1)
+
+
+def test_what_renode_refuses_says_which_command(chip, renode):
+    renode.answers["sysbus.cpu Prints"] = RuntimeError("KeywordException: no such device")
+    with pytest.raises(EngineError, match="Renode refused 'sysbus.cpu Prints': KeywordException: no such device"):
+        chip.console()
+
+
+def test_a_diagnosis_never_raises(chip, renode):
+    renode.answers["sysbus ReadDoubleWord 0x4700000C"] = RuntimeError("Connection refused")
+    assert "Connection refused" in chip.diagnose()
+
+
+def test_a_start_that_fails_leaves_nothing(firmware):
+    renode = FakeRenode(**{"line Port": RuntimeError("no")})
+    chip = RenodeEngine(firmware, keyword=renode)
+    with pytest.raises(EngineError, match="line Port"):
+        chip.start()
+    assert not chip.is_running
+    assert renode.keywords[-1] == "Reset Emulation"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "renode-test robot/gestures.robot"),
+        ({"keyword": print, "vlen": 100}, "VLEN 100"),
+        ({"keyword": print, "uart": "pigeon"}, "pigeon"),
+    ],
+)
+def test_wrong_options_are_refused_at_once(options, message):
+    with pytest.raises(EngineError, match=message):
+        create_engine("renode", Path("firmware.elf"), **options)
+
+
+def test_bytes_in_virtual_time_go_by_commands(renode, firmware):
+    renode.answers["line Receive 3 20"] = "0a0b0c0d"
+    with RenodeEngine(firmware, keyword=renode, uart="virtual") as chip:
+        port = serial.serial_for_url(chip.uart_url, timeout=0.02)
+        port.write(b"\1\xff")
+        assert 'line Send "01ff"' in renode.commands
+        assert port.read(3) == b"\x0a\x0b\x0c"
+        assert port.read(1) == b"\x0d"  # was there already: no time passed for it
+        port.close()
+        with pytest.raises(serial.SerialException):
+            port.write(b"x")
+    with pytest.raises(serial.SerialException, match="no running chip"):
+        serial.serial_for_url("renode://0")
+    assert protocol_renode.register(chip) != chip
+
+
+# ---- Renode's execution metrics
+
+
+def _metrics(*entries: bytes) -> bytes:
+    name = b"uart0"
+    header = struct.pack("<iii3s", 1, 0, 3, b"cpu") + struct.pack("<ii5sQQ", 1, len(name), name, 0x40000000, 0x40000FFF)
+    return header + b"".join(entries)
+
+
+def _entry(milliseconds: float, kind: int, content: bytes) -> bytes:
+    return struct.pack("<qdB", 0, milliseconds, kind) + content
+
+
+MEMORY_READ = (1, b"\2")
+MEMORY_WRITE = (1, b"\3")
+FETCH = (1, b"\4")
+UART_READ = (2, struct.pack("<BQ", 0, 0x40000018))
+
+
+def test_accesses_are_counted_in_slices_of_virtual_time():
+    content = _metrics(
+        _entry(10.0, *MEMORY_READ),
+        _entry(10.0, *FETCH),
+        _entry(11.0, 0, bytes(12)),
+        _entry(12.4, *UART_READ),
+        _entry(13.0, 3, bytes(8)),
+        _entry(14.0, *MEMORY_WRITE),
+    )
+    assert renode_files.accesses_over_time(content, slices=2) == {
+        "seconds": [0.002, 0.004],
+        "accesses": {"memory reads": [1, 0], "memory writes": [0, 1], "uart0 reads": [0, 1]},
+    }
+
+
+@pytest.mark.parametrize("content", [b"", b"\1\0", _metrics(b"\0" * 5), _metrics(_entry(1.0, 9, b"")), _metrics()])
+def test_metrics_that_are_none_are_refused(content):
+    with pytest.raises(EngineError, match="execution metrics"):
+        renode_files.accesses_over_time(content)
+
+
+# ---- Renode's own counters
+
+
+def _recorded_counts() -> Counts:
+    windows = RecordedWindows(512)
+    windows.replay(RECORDED)
+    return windows.take()
+
+
+def test_opcodes_without_a_pattern_are_named_and_explain_the_rest():
+    comparison = renode_files.compare_counters(_recorded_counts(), {"ADDI": 3, "vadd_vv": 4, "vsetvli": 1})
+    assert comparison.problems() == []
+    assert comparison.without_pattern == {"mark": 2}
+    assert "10 instructions by the core's counter, 10 by blocks, 8 by Renode's" in comparison.text()
+
+
+def test_a_counter_that_counts_otherwise_is_a_problem():
+    comparison = renode_files.compare_counters(_recorded_counts(), {"addi": 2, "vadd.vv": 4, "vsetvli": 1})
+    assert comparison.problems() == ["addi: 3 by blocks, 2 by Renode's counter."]
+
+
+# ---- Cross-check
+
+
+@pytest.fixture
+def evaluation(mocker=None):
+    import numpy as np
+
+    performance = Performance(
+        instructions=(10, 12),
+        device_instructions=(10, 12),
+        vector_instructions=(4, 4),
+        kernel_instructions=(5, 5),
+        opcodes={"addi": 5, "vadd.vv": 6},
+        dispatches=(),
+        load_instructions=100,
+        memory_peak_bytes=1000,
+        stack_peak_bytes=100,
+        lanes=(60, 64),
+    )
+    outputs = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    quality = Quality(outputs, outputs, np.array([0, 1]), ("a", "b"))
+    from springbok.session import Evaluation, WallClock
+
+    return Evaluation(None, None, quality, performance, WallClock(0.0, ()))
+
+
+def test_engines_that_do_the_same_agree(evaluation):
+    check = cross_check.compare(evaluation, evaluation, ("renode", "spike"))
+    assert check.counts_are_equal
+    assert check.problems() == []
+    assert "outputs are the same bytes" in check.table()
+
+
+def test_a_difference_that_opcodes_explain_is_a_table(evaluation):
+    performance = replace(evaluation.performance, instructions=(11, 13), opcodes={"addi": 6, "vadd.vv": 6})
+    other = replace(evaluation, performance=performance)
+    check = cross_check.compare(other, evaluation, ("renode", "spike"))
+    assert not check.counts_are_equal
+    assert check.problems() == []
+    assert "<tr><td>addi</td><td>6</td><td>5</td><td>+1</td></tr>" in check.table()
+
+
+def test_a_difference_in_no_opcode_is_a_problem(evaluation):
+    other = replace(evaluation, performance=replace(evaluation.performance, instructions=(11, 13)))
+    (problem,) = cross_check.compare(other, evaluation, ("renode", "spike")).problems()
+    assert "1 of the difference are in no opcode's count" in problem
+
+
+def test_one_bit_of_an_output_is_a_problem(evaluation):
+    outputs = evaluation.quality.outputs.copy()
+    outputs.view("u4")[1, 0] ^= 1
+    other = replace(evaluation, quality=replace(evaluation.quality, outputs=outputs))
+    (problem,) = cross_check.compare(other, evaluation, ("renode", "spike")).problems()
+    assert "1 of 2 samples have other output bytes on renode than on spike: 1." in problem
