@@ -6,10 +6,10 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-import renode_test
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
+import renode_test
 from springbok import compiler, datasets, renode_files, session
 from springbok.engines.renode import RenodeEngine
 
@@ -59,8 +59,8 @@ class RenodeLibrary:
     def save_guest_profile(self, *inputs: object, name: str = "inference") -> dict:
         """Runs one inference of the loaded model and saves its call stacks, as links in the log. Returns the paths.
 
-        ``perfetto`` opens in ui.perfetto.dev, ``stacks`` (collapsed stacks) in speedscope.app or flamegraph.pl. Functions
-        have the firmware's names; the model's kernels, which the firmware loads at run time, have none.
+        ``perfetto`` opens in ui.perfetto.dev, ``stacks`` (collapsed stacks) in speedscope.app or flamegraph.pl.
+        Functions have the firmware's names; the model's kernels, which the firmware loads at run time, have none.
 
         Example:
         | ${files}= | Save Guest Profile | ${recordings.inputs[0:1]} | name=gestures |
@@ -78,9 +78,10 @@ class RenodeLibrary:
                 engine.execute_paused("sysbus.cpu DisableProfiler")
         engine.take_counts()
         results = renode_test.results_folder()
+        sizes = {path: path.stat().st_size for path in files.values()}
         links = ", ".join(
-            f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({path.stat().st_size:,} bytes)'
-            for path in files.values()
+            f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({size:,} bytes)'
+            for path, size in sizes.items()
         )
         logger.info(f"Guest profile of one inference: {links}", html=True)
         return {kind: str(path) for kind, path in files.items()}
@@ -112,8 +113,8 @@ class RenodeLibrary:
 
     @keyword(tags=("renode",))
     def adopt_chip(self, model: compiler.CompiledModel | None = None, uart: str = "socket") -> None:
-        """Goes on with the chip that is in Renode already: one that `Requires` restored from a snapshot, or one that the
-        suite made with Renode's own keywords from ``springbok.resc``. ``model`` is what it has loaded.
+        """Goes on with the chip that is in Renode already: one that `Requires` restored from a snapshot, or one that
+        the suite made with Renode's own keywords from ``springbok.resc``. ``model`` is what it has loaded.
 
         Example:
         | Requires   | model-loaded |

@@ -90,7 +90,12 @@ Should Count Instructions By Xcount And By CSR
 
 Should Count One Instruction From Minstret To Minstret
     Create Machine
-    Load Program    0x00000013    0xB0202573    0xB02025F3    0x40A58533    ${STAY}    # csrr a0; csrr a1; sub a0, a1, a0
+    Load Program  # csrr a0; csrr a1; sub a0, a1, a0
+    ...    0x00000013
+    ...    0xB0202573
+    ...    0xB02025F3
+    ...    0x40A58533
+    ...    ${STAY}
     Run Program
     ${executed}=    Execute Command    sysbus.cpu GetRegister 10
     ${executed}=    Convert To Integer    ${executed.strip()}
@@ -180,7 +185,15 @@ Should Send Over The UART Once It Is Enabled
     Create Machine
     Create Terminal Tester    sysbus.uart0    timeout=1
     # lui t1, 0x40000; LCR_H = 0x70; CR = 0x301; DR = '!'
-    Load Program    0x40000337    0x07000293    0x02532623    0x30100293    0x02532823    0x02100293    0x00532023    ${STAY}
+    Load Program
+    ...    0x40000337
+    ...    0x07000293
+    ...    0x02532623
+    ...    0x30100293
+    ...    0x02532823
+    ...    0x02100293
+    ...    0x00532023
+    ...    ${STAY}
     Execute Command    sysbus WriteDoubleWord ${CONTROL} 0
     Start Emulation
     Wait For Prompt On Uart    !
@@ -195,7 +208,15 @@ Should Refuse To Send Before The UART Is Enabled
 Should Interrupt By The Timer
     Create Machine
     # mtimecmp = 0; csrs mie, MTIE; csrs mstatus, MIE
-    Load Program    @{SET TRAP}    0x02004337    0x00032023    0x00032223    0x08000293    0x3042A073    0x30046073    ${STAY}
+    Load Program
+    ...    @{SET TRAP}
+    ...    0x02004337
+    ...    0x00032023
+    ...    0x00032223
+    ...    0x08000293
+    ...    0x3042A073
+    ...    0x30046073
+    ...    ${STAY}
     Load Trap Handler
     Run Program
     Core Register Should Be    10    0x80000007
