@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that hold one engine against another."""
 
-import renode_test
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
+import renode_test
 from springbok import compiler, cross_check, datasets, session
 from springbok.engines.spike import what_is_missing
 

@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
-import renode_test
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
+import renode_test
 from springbok import baseline, gate, metrics, session
 from springbok.gate import Limit
 from springbok.verdicts import VerdictFile

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that measure what an inference costs and write it down."""
 
-import renode_test
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
+import renode_test
 from springbok import metrics, report, session
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-import renode_test
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
+import renode_test
 from springbok import compiler, datasets, renode_files, session
 from springbok.engines.renode import RenodeEngine
 
@@ -26,13 +26,24 @@ class RenodeLibrary:
     """
 
     @keyword(tags=("renode",))
+    def need_renode(self) -> None:
+        """Skips the test, or in a suite setup the suite, where no renode-test runs it; else connects to Renode.
+
+        Example:
+        | Need Renode |
+        """
+        if renode_test.results_folder() is None:
+            raise SkipExecution("This needs Renode: run the suite with renode-test.")
+        renode_test.run_keyword("Reset Emulation")
+
+    @keyword(tags=("renode",))
     def record_accesses_over_time(
         self, evaluation: session.Evaluation, sample: int = 0, slices: int = 50
     ) -> session.Evaluation:
         """Runs one more inference and returns the evaluation with its accesses of memory and peripherals over time.
 
-        The accesses are those of Renode's execution metrics, in slices of virtual time from the request's first byte to
-        the answer's last. A vector load or store counts once for each element. `Record Metrics` then writes them to
+        The accesses are those of Renode's execution metrics, in slices of virtual time from the request's first byte
+        to the answer's last. A vector load or store counts once for each element. `Record Metrics` then writes them to
         ``metrics.json`` and draws them.
 
         Example:
@@ -59,8 +70,8 @@ class RenodeLibrary:
     def save_guest_profile(self, *inputs: object, name: str = "inference") -> dict:
         """Runs one inference of the loaded model and saves its call stacks, as links in the log. Returns the paths.
 
-        ``perfetto`` opens in ui.perfetto.dev, ``stacks`` (collapsed stacks) in speedscope.app or flamegraph.pl. Functions
-        have the firmware's names; the model's kernels, which the firmware loads at run time, have none.
+        ``perfetto`` opens in ui.perfetto.dev, ``stacks`` (collapsed stacks) in speedscope.app or flamegraph.pl.
+        Functions have the firmware's names; the model's kernels, which it loads at run time, have none.
 
         Example:
         | ${files}= | Save Guest Profile | ${recordings.inputs[0:1]} | name=gestures |
@@ -79,7 +90,7 @@ class RenodeLibrary:
         engine.take_counts()
         results = renode_test.results_folder()
         links = ", ".join(
-            f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({path.stat().st_size:,} bytes)'
+            f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({path.stat().st_size:,} B)'
             for path in files.values()
         )
         logger.info(f"Guest profile of one inference: {links}", html=True)
@@ -112,15 +123,13 @@ class RenodeLibrary:
 
     @keyword(tags=("renode",))
     def adopt_chip(self, model: compiler.CompiledModel | None = None, uart: str = "socket") -> None:
-        """Goes on with the chip that is in Renode already: one that `Requires` restored from a snapshot, or one that the
-        suite made with Renode's own keywords from ``springbok.resc``. ``model`` is what it has loaded.
+        """Goes on with the chip that is in Renode already: one that `Requires` restored from a snapshot, or one that
+        the suite made with Renode's own keywords from ``springbok.resc``. ``model`` is what it has loaded.
 
         Example:
         | Requires   | model-loaded |
         | Adopt Chip | ${model}     |
         """
-        if renode_test.results_folder() is None:
-            raise SkipExecution("This needs a chip in Renode: run the suite with renode-test.")
         shared = session.current
         firmware = shared.firmware
         shared.abandon()

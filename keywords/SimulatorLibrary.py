@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that start, stop and look into the simulated chip."""
 
-import renode_test
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
+import renode_test
 from springbok import session
 
 
@@ -53,7 +53,7 @@ class SimulatorLibrary:
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
-        | engine     | ``auto``: Renode where renode-test runs the suite, else Spike. Or ``renode``, ``spike``, ``serial`` (a board) |
+        | engine     | ``renode`` (under renode-test), ``spike``, ``serial`` (a board); ``auto``: Renode if it can, else Spike |
         | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
         | uart       | ``socket`` (TCP on this machine), ``pty``, or in Renode ``virtual``: exchanged in virtual time |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |

@@ -24,7 +24,7 @@ def suite_folder() -> Path:
 
 
 def run_keyword(name: str, *arguments: str) -> str:
-    """Run a keyword of Renode's; connect to Renode first where the suite has a setup of its own in place of Renode's."""
+    """Run a keyword of Renode's; connect to Renode first where the suite's own setup stands in place of Renode's."""
     robot = BuiltIn()
     try:
         robot.get_library_instance("Remote")

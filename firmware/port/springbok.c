@@ -98,8 +98,8 @@ static void uart_init(void) {
     register_write(UART_BASE + UART_CR, UART_CR_ENABLE_TX_RX);
 }
 
-// mstatus.VS and vlenb alone do not prove vectors: some cores have them without the unit. So an instruction of the
-// unit, vsetvli, is tried as well.
+// mstatus.VS and vlenb alone do not prove vectors: some cores have them without the unit. So an instruction
+// of the unit, vsetvli, is tried as well.
 static void probe_vectors(void) {
     uint32_t vlenb = 0, vl;
     if ((READ_CSR("mstatus") & 0x600) == 0) return;

@@ -288,8 +288,8 @@ def _test_on_renode(suites: list[Path], data: str | None) -> int:
     own = sorted((ROOT / "robot" / "renode").glob("*.robot"))
     if renode_test() is None:
         print(
-            f"Skipped: {len(own)} suites that need Renode, and {len(suites)} suites a second time on it, because neither "
-            "is renode-test on PATH nor RENODE_ROOT set."
+            f"Skipped: {len(own)} suites that need Renode, and {len(suites)} suites a second time on it, because "
+            "renode-test is not on PATH and RENODE_ROOT is not set."
         )
         return 0
     results = ROOT / "build" / "test-results-renode"

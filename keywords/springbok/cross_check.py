@@ -111,9 +111,7 @@ def _mean(values: tuple[int, ...]) -> float:
 
 def _numbers(performance) -> dict[str, float]:
     """What else must be the same, by name."""
-    numbers = {
-        f"instructions of inference {place}": count for place, count in enumerate(performance.instructions)
-    }
+    numbers = {f"instructions of inference {place}": count for place, count in enumerate(performance.instructions)}
     for name in ("vector_instructions", "kernel_instructions"):
         values = getattr(performance, name)
         if values is not None:

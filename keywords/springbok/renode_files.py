@@ -104,7 +104,9 @@ class CounterComparison:
         """A sentence for each disagreement; empty where only patterns are missing."""
         problems = []
         if self.by_blocks != self.instructions:
-            problems.append(f"The core executed {self.instructions:,} instructions, the blocks hold {self.by_blocks:,}.")
+            problems.append(
+                f"The core executed {self.instructions:,} instructions, the blocks hold {self.by_blocks:,}."
+            )
         for name, (blocks, counter) in self.different.items():
             problems.append(f"{name}: {blocks:,} by blocks, {counter:,} by Renode's counter.")
         rest = self.instructions - self.by_counters - sum(self.without_pattern.values())
@@ -130,15 +132,11 @@ def compare_counters(counts: Counts, own: dict[str, int]) -> CounterComparison:
     for name, count in counts.opcodes.items():
         opcodes[_common_name(name)] += count
     return CounterComparison(
-        sum(inference.instructions for inference in counts.inferences),
+        sum(inference.instructions for inference in counts.inferences) + counts.unattributed_instructions,
         sum(opcodes.values()),
         sum(counters.values()),
         {name: count for name, count in sorted(opcodes.items()) if name not in counters},
-        {
-            name: (opcodes[name], count)
-            for name, count in sorted(counters.items())
-            if opcodes[name] != count
-        },
+        {name: (opcodes[name], count) for name, count in sorted(counters.items()) if opcodes[name] != count},
     )
 
 
