@@ -26,13 +26,24 @@ class RenodeLibrary:
     """
 
     @keyword(tags=("renode",))
+    def need_renode(self) -> None:
+        """Skips the test, or in a suite setup the suite, where no renode-test runs it; else connects to Renode.
+
+        Example:
+        | Need Renode |
+        """
+        if renode_test.results_folder() is None:
+            raise SkipExecution("This needs Renode: run the suite with renode-test.")
+        renode_test.run_keyword("Reset Emulation")
+
+    @keyword(tags=("renode",))
     def record_accesses_over_time(
         self, evaluation: session.Evaluation, sample: int = 0, slices: int = 50
     ) -> session.Evaluation:
         """Runs one more inference and returns the evaluation with its accesses of memory and peripherals over time.
 
-        The accesses are those of Renode's execution metrics, in slices of virtual time from the request's first byte to
-        the answer's last. A vector load or store counts once for each element. `Record Metrics` then writes them to
+        The accesses are those of Renode's execution metrics, in slices of virtual time from the request's first byte
+        to the answer's last. A vector load or store counts once for each element. `Record Metrics` then writes them to
         ``metrics.json`` and draws them.
 
         Example:
@@ -60,7 +71,11 @@ class RenodeLibrary:
         """Runs one inference of the loaded model and saves its call stacks, as links in the log. Returns the paths.
 
         ``perfetto`` opens in ui.perfetto.dev, ``stacks`` (collapsed stacks) in speedscope.app or flamegraph.pl.
+<<<<<<< HEAD
         Functions have the firmware's names; the model's kernels, which the firmware loads at run time, have none.
+=======
+        Functions have the firmware's names; the model's kernels, which it loads at run time, have none.
+>>>>>>> renode
 
         Example:
         | ${files}= | Save Guest Profile | ${recordings.inputs[0:1]} | name=gestures |
@@ -80,8 +95,13 @@ class RenodeLibrary:
         results = renode_test.results_folder()
         sizes = {path: path.stat().st_size for path in files.values()}
         links = ", ".join(
+<<<<<<< HEAD
             f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({size:,} bytes)'
             for path, size in sizes.items()
+=======
+            f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({path.stat().st_size:,} B)'
+            for path in files.values()
+>>>>>>> renode
         )
         logger.info(f"Guest profile of one inference: {links}", html=True)
         return {kind: str(path) for kind, path in files.items()}
@@ -120,8 +140,6 @@ class RenodeLibrary:
         | Requires   | model-loaded |
         | Adopt Chip | ${model}     |
         """
-        if renode_test.results_folder() is None:
-            raise SkipExecution("This needs a chip in Renode: run the suite with renode-test.")
         shared = session.current
         firmware = shared.firmware
         shared.abandon()

@@ -115,7 +115,8 @@ namespace Antmicro.Renode.Peripherals.CPU
         //   place ORDINAL VL VTYPE           what follows was executed in this dispatch (or "outside") with these
         //   block PC LENGTH EXECUTIONS
         //   opcode NAME EXECUTIONS           of the inference that ends, by Renode's own counters
-        //   mark EVENT VALUE INSTRUCTIONS    the number of instructions executed before the mark
+        //   mark EVENT VALUE BLOCKS COUNTER  the number of instructions executed before the mark, by the lengths of the
+        //                                    blocks executed and by the core's own counter
         public void SaveCounts(string path)
         {
             File.WriteAllText(path, marks.Text.ToString());
@@ -266,6 +267,7 @@ namespace Antmicro.Renode.Peripherals.CPU
                 countsAhead = ExecutedInstructions >= firstBlockAfter + executed;
                 firstBlockAfter = null;
             }
+            executedInBlocks += executed;
             var here = (uint)pc;
             var left = marks.Pending && executed > 0 ? executed - 1 : executed;
             if(marks.Configurations.Count > 0)
@@ -287,12 +289,11 @@ namespace Antmicro.Renode.Peripherals.CPU
             if(marks.Pending)
             {
                 marks.Pending = false;
-                var ended = countsAhead ? ExecutedInstructions : ExecutedInstructions + executed;
-                HandleMark(marks.PendingEvent, marks.PendingValue, ended - 1);
+                HandleMark(marks.PendingEvent, marks.PendingValue, countsAhead ? ExecutedInstructions : ExecutedInstructions + executed);
             }
         }
 
-        private void HandleMark(uint what, uint value, ulong instructions)
+        private void HandleMark(uint what, uint value, ulong counter)
         {
             switch(what)
             {
@@ -315,7 +316,7 @@ namespace Antmicro.Renode.Peripherals.CPU
                 marks.Forget();
                 break;
             }
-            marks.Text.AppendFormat(CultureInfo.InvariantCulture, "mark {0} {1} {2}\n", what, value, instructions);
+            marks.Text.AppendFormat(CultureInfo.InvariantCulture, "mark {0} {1} {2} {3}\n", what, value, executedInBlocks - 1, counter - 1);
         }
 
         private void ReadOpcodeCounters()
@@ -351,6 +352,7 @@ namespace Antmicro.Renode.Peripherals.CPU
 
         private bool counting;
         private ulong? firstBlockAfter;
+        private ulong executedInBlocks;
         private Marks marks = new Marks();
         private Dictionary<string, ulong> counters;
         private readonly List<string> prints = new List<string>();

@@ -132,7 +132,7 @@ def compare_counters(counts: Counts, own: dict[str, int]) -> CounterComparison:
     for name, count in counts.opcodes.items():
         opcodes[_common_name(name)] += count
     return CounterComparison(
-        sum(inference.instructions for inference in counts.inferences),
+        sum(inference.instructions for inference in counts.inferences) + counts.unattributed_instructions,
         sum(opcodes.values()),
         sum(counters.values()),
         {name: count for name, count in sorted(opcodes.items()) if name not in counters},

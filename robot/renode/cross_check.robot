@@ -4,7 +4,8 @@ SPDX-License-Identifier: Apache-2.0
 
 *** Settings ***
 Documentation     The same firmware and module on Renode and on Spike: the same output bytes, the same number of
-...               instructions, opcodes, lanes and bytes of memory. A difference is a bug, of a simulator or of this project.
+...               instructions, opcodes, lanes and bytes of memory. A difference is
+...               a bug, of a simulator or of this project.
 
 Library           ${CURDIR}/../../keywords/CrossCheckLibrary.py
 Resource          ../resources/bench.resource

@@ -86,7 +86,7 @@ Should Say What The Core Does
 *** Keywords ***
 Start Engine
     [Documentation]    Boots the usual chip, or skips where no renode-test runs this suite.
-    Skip If    $RENODEKEYWORDS is None    These tests need Renode: renode-test robot/renode/engine.robot
+    Need Renode
     Boot Springbok    engine=renode
     ${recordings}=    Load Data Set    basic_motions
     Set Suite Variable    ${RECORDINGS}    ${recordings}

@@ -7,16 +7,18 @@ Documentation    The chip's model in Renode, by Renode's own keywords alone: ren
 
 
 *** Variables ***
-${PLATFORMS}       ${CURDIR}/../../platforms
-${REPL}            springbok.repl
-${CONTROL}         0x4700000C
-${INTR_STATE}      0x47000000
-${INTR_ENABLE}     0x47000004
-${INTR_TEST}       0x47000008
+${PLATFORMS}         ${CURDIR}/../../platforms
+${REPL}              springbok.repl
+${CONTROL}           0x4700000C
+${INTR_STATE}        0x47000000
+${INTR_ENABLE}       0x47000004
+${INTR_TEST}         0x47000008
 # Instructions that several programs need
-${STAY}            0x0000006F    # here: j here
-@{ENABLE UNITS}    0x000022B7    0x20028293    0x3002A073    # csrs mstatus, FS | VS
-@{SET TRAP}        0x320002B7    0x10028293    0x30529073    # mtvec = 0x32000100
+${STAY}              0x0000006F    # here: j here
+@{ENABLE UNITS}      0x000022B7    0x20028293    0x3002A073    # csrs mstatus, FS | VS
+@{CLEAR MTIMECMP}    0x02004337    0x00032023    0x00032223
+@{ENABLE UART}       0x40000337    0x07000293    0x02532623    0x30100293    0x02532823    # LCR_H = 0x70; CR = 0x301
+@{SET TRAP}          0x320002B7    0x10028293    0x30529073    # mtvec = 0x32000100
 
 
 *** Test Cases ***
@@ -90,7 +92,7 @@ Should Count Instructions By Xcount And By CSR
 
 Should Count One Instruction From Minstret To Minstret
     Create Machine
-    Load Program  # csrr a0; csrr a1; sub a0, a1, a0
+    Load Program    # csrr a0; csrr a1; sub a0, a1, a0
     ...    0x00000013
     ...    0xB0202573
     ...    0xB02025F3
@@ -120,9 +122,6 @@ Should Hold In Reset When Finished
     Core Register Should Be    10    7
     ${code}=    Execute Command    sysbus.cpu ExitCode
     Should Be Equal As Integers    ${code}    7
-    Execute Command    sysbus WriteDoubleWord ${INTR_STATE} 0xF
-    Run Program
-    Register Should Be    ${INTR_STATE}    2
 
 Should Print
     Create Machine
@@ -139,9 +138,7 @@ Should Take A Mark For What It Is
     Load Program    0x00100513    0x00B5407B    0x00200513    0x00B5407B    0x00700513    ${STAY}
     Run Program
     Core Register Should Be    10    7
-    ${file}=    Allocate Temporary File
-    Execute Command    sysbus.cpu SaveCounts @${file}
-    ${counts}=    Get File    ${file}
+    ${counts}=    Counts At Marks
     Should Contain    ${counts}    mark 1 0 1
     Should Contain    ${counts}    block 838860808 1 1
     Should Contain    ${counts}    mark 2 0 3
@@ -184,16 +181,8 @@ Should Complain About An Address Where Nothing Is
 Should Send Over The UART Once It Is Enabled
     Create Machine
     Create Terminal Tester    sysbus.uart0    timeout=1
-    # lui t1, 0x40000; LCR_H = 0x70; CR = 0x301; DR = '!'
-    Load Program
-    ...    0x40000337
-    ...    0x07000293
-    ...    0x02532623
-    ...    0x30100293
-    ...    0x02532823
-    ...    0x02100293
-    ...    0x00532023
-    ...    ${STAY}
+    # DR = '!'
+    Load Program    @{ENABLE UART}    0x02100293    0x00532023    ${STAY}
     Execute Command    sysbus WriteDoubleWord ${CONTROL} 0
     Start Emulation
     Wait For Prompt On Uart    !
@@ -207,16 +196,8 @@ Should Refuse To Send Before The UART Is Enabled
 
 Should Interrupt By The Timer
     Create Machine
-    # mtimecmp = 0; csrs mie, MTIE; csrs mstatus, MIE
-    Load Program
-    ...    @{SET TRAP}
-    ...    0x02004337
-    ...    0x00032023
-    ...    0x00032223
-    ...    0x08000293
-    ...    0x3042A073
-    ...    0x30046073
-    ...    ${STAY}
+    # csrs mie, MTIE; csrs mstatus, MIE
+    Load Program    @{SET TRAP}    @{CLEAR MTIMECMP}    0x08000293    0x3042A073    0x30046073    ${STAY}
     Load Trap Handler
     Run Program
     Core Register Should Be    10    0x80000007
@@ -255,6 +236,13 @@ Executed After A While
     ${executed}=    Execute Command    sysbus.cpu ExecutedInstructions
     ${executed}=    Convert To Integer    ${executed.strip()}
     RETURN    ${executed}
+
+Counts At Marks
+    [Documentation]    Returns what the model wrote down at the marks.
+    ${file}=    Allocate Temporary File
+    Execute Command    sysbus.cpu SaveCounts @${file}
+    ${counts}=    Get File    ${file}
+    RETURN    ${counts}
 
 Register Should Be
     [Documentation]    A device's register has this value.

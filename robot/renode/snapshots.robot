@@ -39,8 +39,7 @@ Should Infer From The Snapshot Again
 *** Keywords ***
 Prepare
     [Documentation]    Compiles the model, and skips where no renode-test runs this suite.
-    Skip If    $RENODEKEYWORDS is None    These tests need Renode: renode-test robot/renode/snapshots.robot
-    Setup
+    Need Renode
     ${recordings}=    Load Data Set    basic_motions
     ${model}=    Compile Model    ${MODEL FILE}
     Set Suite Variable    ${RECORDINGS}    ${recordings}

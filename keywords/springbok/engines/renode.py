@@ -13,13 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from springbok.engines.base import Counts, Engine
 from springbok.engines.chip import MEMORIES, VLENS, check_memory
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
-from springbok.engines.windows import WindowCounter
+from springbok.engines.windows import Mark, WindowCounter
 from springbok.errors import EngineError
 
 PLATFORMS = Path(__file__).resolve().parents[3] / "platforms"
@@ -308,7 +309,10 @@ class RecordedWindows:
     """Turns what Springbok.cs wrote down between the marks into `Counts`, with the same rules as on Spike.
 
     >>> windows = RecordedWindows(512)
-    >>> windows.replay(["mark 1 0 100", "word 64 19", "place outside 0 0", "block 64 1 4", "mark 2 0 105"])
+    The instructions of an inference are those of its blocks; ``unattributed_instructions`` is by how much the core's own
+    counter differs from them.
+
+    >>> windows.replay(["mark 1 0 100 100", "word 64 19", "place outside 0 0", "block 64 1 4", "mark 2 0 105 105"])
     >>> windows.take().opcodes
     {'addi': 4}
     """
@@ -318,6 +322,8 @@ class RecordedWindows:
         self._histogram = _RecordedHistogram()
         self._windows = WindowCounter(self._histogram, self._word_at, lambda word: 1, vlen)
         self._opcode_counters: Counter[str] = Counter()
+        self._opened: tuple[int, int] | None = None
+        self._counter_difference = 0
 
     def replay(self, lines: Iterable[str]) -> None:
         """Take over lines in the form that Springbok.cs describes at ``SaveCounts``."""
@@ -338,13 +344,23 @@ class RecordedWindows:
             elif kind == "opcode":
                 self._opcode_counters[values[0]] += int(values[1])
             elif kind == "mark":
-                self._windows.mark(*map(int, values))
+                event, value, blocks, counter = map(int, values)
+                self._compare_with_counter(event, blocks, counter)
+                self._windows.mark(event, value, blocks)
             else:
                 raise EngineError(f"Renode's counts can't be read: there is a line '{line.strip()[:80]}'.")
 
     def take(self) -> Counts:
         """Return the counts of inferences that have ended, and start from zero."""
-        return self._windows.take()
+        difference, self._counter_difference = self._counter_difference, 0
+        return replace(self._windows.take(), unattributed_instructions=difference)
+
+    def _compare_with_counter(self, event: int, blocks: int, counter: int) -> None:
+        if event == Mark.INFERENCE_BEGIN:
+            self._opened = (blocks, counter)
+        elif event == Mark.INFERENCE_END and self._opened is not None:
+            self._counter_difference += (counter - self._opened[1]) - (blocks - self._opened[0])
+            self._opened = None
 
     def take_opcode_counters(self) -> dict[str, int]:
         """Return what Renode's own counters counted in the same inferences, and start from zero."""
