@@ -71,11 +71,7 @@ class RenodeLibrary:
         """Runs one inference of the loaded model and saves its call stacks, as links in the log. Returns the paths.
 
         ``perfetto`` opens in ui.perfetto.dev, ``stacks`` (collapsed stacks) in speedscope.app or flamegraph.pl.
-<<<<<<< HEAD
-        Functions have the firmware's names; the model's kernels, which the firmware loads at run time, have none.
-=======
         Functions have the firmware's names; the model's kernels, which it loads at run time, have none.
->>>>>>> renode
 
         Example:
         | ${files}= | Save Guest Profile | ${recordings.inputs[0:1]} | name=gestures |
@@ -93,15 +89,9 @@ class RenodeLibrary:
                 engine.execute_paused("sysbus.cpu DisableProfiler")
         engine.take_counts()
         results = renode_test.results_folder()
-        sizes = {path: path.stat().st_size for path in files.values()}
         links = ", ".join(
-<<<<<<< HEAD
-            f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({size:,} bytes)'
-            for path, size in sizes.items()
-=======
             f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({path.stat().st_size:,} B)'
             for path in files.values()
->>>>>>> renode
         )
         logger.info(f"Guest profile of one inference: {links}", html=True)
         return {kind: str(path) for kind, path in files.items()}

@@ -24,11 +24,7 @@ def suite_folder() -> Path:
 
 
 def run_keyword(name: str, *arguments: str) -> str:
-<<<<<<< HEAD
-    """Run a keyword of Renode's; connect to Renode first where the suite's own setup replaces Renode's."""
-=======
     """Run a keyword of Renode's; connect to Renode first where the suite's own setup stands in place of Renode's."""
->>>>>>> renode
     robot = BuiltIn()
     try:
         robot.get_library_instance("Remote")

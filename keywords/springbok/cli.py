@@ -310,11 +310,7 @@ def _test_on_renode(suites: list[Path], data: str | None) -> int:
     if renode_test() is None:
         print(
             f"Skipped: {len(own)} suites that need Renode, and {len(suites)} suites a second time on it, because "
-<<<<<<< HEAD
-            "neither is renode-test on PATH nor RENODE_ROOT set."
-=======
             "renode-test is not on PATH and RENODE_ROOT is not set."
->>>>>>> renode
         )
         return 0
     results = ROOT / "build" / "test-results-renode"

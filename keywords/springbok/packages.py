@@ -30,10 +30,6 @@ def make_available(root: Path = ROOT) -> None:
     if missing:
         raise ImportError(
             f"springbok-bench misses the Python packages {', '.join(missing)} in {sys.executable} ({version}). Start "
-<<<<<<< HEAD
-            f"{root / 'bench'} run once with this Python version, that installs them into .venv, or install them: "
-=======
             f"{root / 'bench'} run once with this Python version, which installs them into .venv, or install them: "
->>>>>>> renode
             f"{sys.executable} -m pip install --no-deps -r {root / 'requirements.txt'}"
         )
