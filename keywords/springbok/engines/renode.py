@@ -309,8 +309,8 @@ class RecordedWindows:
     """Turns what Springbok.cs wrote down between the marks into `Counts`, with the same rules as on Spike.
 
     >>> windows = RecordedWindows(512)
-    The instructions of an inference are those of its blocks; ``unattributed_instructions`` is by how much the core's own
-    counter differs from them.
+    The instructions of an inference are those of its blocks; ``unattributed_instructions`` is by how much the core's
+    own counter differs from them.
 
     >>> windows.replay(["mark 1 0 100 100", "word 64 19", "place outside 0 0", "block 64 1 4", "mark 2 0 105 105"])
     >>> windows.take().opcodes
