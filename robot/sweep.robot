@@ -20,6 +20,6 @@ Should Keep Limits In Every Configuration
     ${MODEL FILE}    float32    vector    1024    samples=4    instructions=850000    accuracy=1
     ${MODEL FILE}    int8    vector    512    samples=4    module_bytes=30000    accuracy=1
 
-Should Name The Best Vector Length
-    ${rows}=    Sweep Configurations    ${MODEL FILE}    vlens=128,512    samples=4
+Should Name The Best Configuration
+    ${rows}=    Sweep Configurations    ${MODEL FILE}    variants=scalar,vector    samples=4
     Best Configuration Should Be    ${rows}    gestures float32 vector VLEN 512    accuracy=0.95

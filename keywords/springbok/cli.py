@@ -87,6 +87,27 @@ def print_updates(results: Path, engine: str, prune: bool) -> int:
     return 0 if updates else 1
 
 
+def scenario(options: argparse.Namespace, robot_options: list[str]) -> int:
+    """``./bench scenario``: run a scenario file of Kenning, or write it as a suite."""
+    from springbok import scenario as scenarios
+
+    read = scenarios.with_data(scenarios.read_scenario(options.file), options.data)
+    for note in read.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    suite = read.to_suite(options.samples)
+    if options.to_suite:
+        print(suite, end="")
+        return 0
+    results = Path(options.results)
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{Path(options.file).stem}.robot"
+    path.write_text(suite, encoding="utf-8")
+    if options.engine == "serial" and not options.port:
+        options.port = read.port
+    options.suites = [path]
+    return run(options, robot_options)
+
+
 def report(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench report``: make the reports of results anew, beside them."""
     del robot_options
@@ -368,18 +389,15 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="run suites (default: robot/gestures.robot); what follows -- goes to Robot"
     )
     runner.add_argument("suites", nargs="*", metavar="SUITE", help="Robot suite files or folders")
-    runner.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
-    runner.add_argument("--port", help="where the board of --engine serial is: /dev/ttyUSB0 or a pyserial URL")
-    runner.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
-    runner.add_argument(
-        "--results", metavar="FOLDER", default=str(RESULTS), help="where logs and metrics go (default: results)"
-    )
-    runner.add_argument("--baseline", metavar="RESULT", help="earlier results; the log and the report show the change")
-    runner.add_argument(
-        "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
-    )
-    runner.add_argument("--baselines", metavar="FOLDER", help="where baselines are (default: results/baselines)")
+    _add_run_options(runner)
     runner.set_defaults(command=run)
+
+    scenarios = commands.add_parser("scenario", help="run a scenario file of Kenning (JSON)")
+    scenarios.add_argument("file", metavar="FILE", help="the scenario")
+    scenarios.add_argument("--to-suite", action="store_true", help="print it as a Robot suite instead of running it")
+    scenarios.add_argument("--samples", type=int, metavar="N", help="how many recordings to infer (default: all)")
+    _add_run_options(scenarios)
+    scenarios.set_defaults(command=scenario)
 
     reporter = commands.add_parser("report", help="write report.html, report.md and metrics.csv from results")
     reporter.add_argument(
@@ -405,6 +423,20 @@ def _parser() -> argparse.ArgumentParser:
     linter.add_argument("--fix", action="store_true", help="mend what can be mended")
     linter.set_defaults(command=lint)
     return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
+    parser.add_argument("--port", help="where the board of --engine serial is: /dev/ttyUSB0 or a pyserial URL")
+    parser.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
+    parser.add_argument(
+        "--results", metavar="FOLDER", default=str(RESULTS), help="where logs and metrics go (default: results)"
+    )
+    parser.add_argument("--baseline", metavar="RESULT", help="earlier results; the log and the report show the change")
+    parser.add_argument(
+        "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
+    )
+    parser.add_argument("--baselines", metavar="FOLDER", help="where baselines are (default: results/baselines)")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ class ReportError(BenchError):
     """Results are missing or are not of the form that reports are made from."""
 
 
+class ScenarioError(BenchError):
+    """A scenario file is missing, broken, or asks for what is not known."""
+
+
 class RtlError(BenchError):
     """Hardware in Verilog does not build, or does not compute what its model does."""
 

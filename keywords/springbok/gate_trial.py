@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,13 @@ from springbok import baseline, datasets, gate, metrics, rtl
 from springbok.compiler import Target, compile_model, framework_outputs
 from springbok.errors import BenchError, RtlError, RtlToolNeeded
 from springbok.firmware import ROOT, build_firmware
+from springbok.optimizer import DEFAULT_LEVEL, Plan, plan_for
 from springbok.session import Session
 
 MODEL = ROOT / "models" / "gestures.h5"
+QUANTISED_MODEL = ROOT / "models" / "gestures_int8.tflite"
 VECTORS_FLAG = "--iree-llvmcpu-loop-unrolling"
+TRANSFORMATION = "requantisation"
 SCALAR_PIPELINE = (
     "#iree_codegen.compilation_info<lowering_config = #iree_cpu.lowering_config<distribution = [0, 0, 0]>, "
     "translation_info = #iree_codegen.translation_info<pipeline = #iree_cpu.pipeline<Default>>>"
@@ -38,7 +41,10 @@ SCALAR_PIPELINE = (
 
 @dataclass(frozen=True)
 class Configuration:
-    """What is compiled and run: everything that a plant may spoil."""
+    """What is compiled and run: everything that a plant may spoil.
+
+    Stock code by default (``optimize``), so that a plant spoils what it is meant to, whatever the optimizer mends.
+    """
 
     name: str = "gestures"
     model: Path = MODEL
@@ -46,6 +52,7 @@ class Configuration:
     variant: str = "vector"
     vlen: int = 512
     firmware: Path | None = None
+    optimize: str | Plan = "none"
 
 
 class Bench:
@@ -67,9 +74,17 @@ class Bench:
             self.session.boot("spike", vlen=configuration.vlen, firmware=configuration.firmware)
             self._running = chip
         target = Target.springbok(configuration.variant, configuration.vlen)
-        model = compile_model(configuration.model, target, name=configuration.name, extra_flags=configuration.flags)
+        model = compile_model(
+            configuration.model,
+            target,
+            name=configuration.name,
+            extra_flags=configuration.flags,
+            optimize=configuration.optimize,
+        )
         self.session.load_model(model)
-        evaluation = self.session.evaluate(self.dataset, self.host_outputs, samples=self.samples)
+        quantised = configuration.model == QUANTISED_MODEL
+        host_outputs = framework_outputs(QUANTISED_MODEL, self.dataset.inputs)[0] if quantised else self.host_outputs
+        evaluation = self.session.evaluate(self.dataset, host_outputs, samples=self.samples)
         return gate.snapshot(metrics.evaluation_document(evaluation), "gate_trial")
 
     def record(self, configuration: Configuration) -> None:
@@ -130,6 +145,7 @@ class Bench:
 
 PLAIN = Configuration()
 SCALAR = Configuration(variant="scalar")
+OPTIMISED = Configuration(name="gestures_int8", model=QUANTISED_MODEL, optimize=DEFAULT_LEVEL)
 UNROLLED = Configuration(name="gestures_unrolled", flags=(f"{VECTORS_FLAG}=true",))
 
 
@@ -147,6 +163,11 @@ class Plant:
 
 def _flag_lost(bench: Bench) -> str:
     return bench.complaint(Configuration(name=UNROLLED.name, flags=(f"{VECTORS_FLAG}=false",)))
+
+
+def _transformation_lost(bench: Bench) -> str:
+    plan = plan_for(DEFAULT_LEVEL, vectors=True, vlen=OPTIMISED.vlen)
+    return bench.complaint(replace(OPTIMISED, optimize=plan.without(TRANSFORMATION)))
 
 
 def _vectors_off(bench: Bench) -> str:
@@ -279,6 +300,11 @@ def _rtl_bit_flipped(bench: Bench) -> str:
 
 PLANTS = (
     Plant("a compiler flag lost", _flag_lost, ("instructions an inference", f"flag lost: {VECTORS_FLAG}=true")),
+    Plant(
+        "an optimizer's transformation lost",
+        _transformation_lost,
+        ("instructions an inference", f"optimizer: {TRANSFORMATION} applied at 0 places"),
+    ),
     Plant("vectors off", _vectors_off, ("dispatches that run scalar", "(dense_1)", "features=+m,+f")),
     Plant(
         "vectors of a quarter of the width", _narrow_vectors, ("instructions an inference", "lane", "width-in-bytes=16")
@@ -330,7 +356,7 @@ def run_trial(
     with tempfile.TemporaryDirectory(prefix="gate-trial-") as folder:
         bench = Bench(Path(folder), seed, samples)
         try:
-            bases = [PLAIN, SCALAR, UNROLLED, _quantised(bench, 8)]
+            bases = [PLAIN, SCALAR, UNROLLED, OPTIMISED, _quantised(bench, 8)]
             for configuration in bases:
                 bench.record(configuration)
             for plant in plants:

@@ -140,7 +140,7 @@ def _worst(compiled: CompiledModel, outputs: list[np.ndarray], expected: list[np
     """The largest difference of an output that is not quantised, the sample and the output that it is in."""
     return max(
         (
-            (_difference(got[number], want[number]), number, spec.name)
+            (float(difference_of(got[number], want[number]).max()), number, spec.name)
             for spec, got, want in zip(compiled.outputs, outputs, expected, strict=True)
             for number in range(len(want))
             if not spec.is_quantised
@@ -152,20 +152,25 @@ def _worst(compiled: CompiledModel, outputs: list[np.ndarray], expected: list[np
 def _most_steps(compiled: CompiledModel, outputs: list[np.ndarray], expected: list[np.ndarray]) -> int | None:
     """The largest difference of a quantised output, None when there is none."""
     steps = [
-        int(np.abs(got.astype(np.int64) - want.astype(np.int64)).max())
+        int(difference_of(got, want).max())
         for spec, got, want in zip(compiled.outputs, outputs, expected, strict=True)
         if spec.is_quantised
     ]
     return max(steps, default=None)
 
 
-def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
-    """Largest difference relative to the largest wanted value, or to 1; infinite where only one is a number."""
+def difference_of(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Differences, element by element: of integers in steps, else relative to the largest wanted value, or to 1.
+
+    Infinite where only one of both is a number.
+
+    >>> difference_of(np.float32([4.0, 2.0]), np.float32([4.0, 1.0]))
+    array([0.  , 0.25])
+    """
+    relative = not np.issubdtype(wanted.dtype, np.integer)
     got, wanted = np.asarray(got, np.float64), np.asarray(wanted, np.float64)
+    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1.0) if relative else 1.0
     same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
-    if same.all():
-        return 0.0
-    if not (np.isfinite(got[~same]).all() and np.isfinite(wanted[~same]).all()):
-        return float("inf")
-    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1.0)
-    return float(np.abs(got - wanted)[~same].max() / largest)
+    with np.errstate(invalid="ignore"):
+        difference = np.nan_to_num(np.abs(got - wanted), nan=np.inf, posinf=np.inf) / largest
+    return np.where(same, 0.0, difference)

@@ -34,6 +34,7 @@ def results(tmp_path):
     before = gate.snapshot(document, "gestures")
     slower = gate.snapshot({**document, "firmware": {**document["firmware"], "text_bytes": 10**6}}, "gestures")
     verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress").add(gate.compare(slower, before))
+    verdicts.VerdictFile(tmp_path, "Gestures").add([gate.judge(before, gate.Limit("module_bytes", 10**6))])
     return tmp_path
 
 
@@ -44,6 +45,7 @@ def test_the_summary_has_the_failures_the_changes_and_the_comparison(results):
     rows = [line for line in text.splitlines() if line.startswith("| failed |")]
     assert len(rows) == 1 and "firmware \\(code and constants\\)" in rows[0]
     assert "limits, 1 not kept, 0 better than the baseline" in text
+    assert "| passed |" not in text
     assert "| gestures \\(vector\\) |" in text
 
 

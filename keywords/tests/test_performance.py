@@ -115,6 +115,8 @@ def document(outputs, engine_counts):
         kernel_rodata_bytes=3,
         compiler_version="3.13.0",
         flags=("--flag",),
+        plan=SimpleNamespace(level="standard", flag_set="", transformations=("weight_layout",)),
+        changes=(),
         inputs=(TensorSpec("motion", (1, 4), "float32"),),
         layers=lambda dispatch: ("conv_1", "relu_1") if dispatch == "main_dispatch_0" else (),
     )

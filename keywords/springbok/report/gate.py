@@ -26,12 +26,18 @@ def gate_figures(content: Mapping[str, Any]) -> list[Figure]:
     verdicts = content["verdicts"]
     if not verdicts:
         return []
-    moved = [each for each in verdicts if each["outcome"] != "passed" or each["change"] not in ("", "unchanged")]
+    moved = [
+        each
+        for each in verdicts
+        if each["outcome"] != "passed" or (each["baseline"] and each["change"] not in ("", "unchanged"))
+    ]
     rows = sorted(
         ({**each, "accounts": "; ".join(each["accounts"])} for each in moved),
         key=lambda row: _ORDER.index(row["outcome"]),
     )
     failed = sum(each["outcome"] == "failed" for each in verdicts)
     improved = sum(each["outcome"] == "improved" for each in verdicts)
-    note = f"{len(verdicts)} limits, {failed} not kept, {improved} better than the baseline; the others are unchanged."
+    note = (
+        f"{len(verdicts)} limits, {failed} not kept, {improved} better than the baseline. Other numbers are the same."
+    )
     return [Figure("gate", "Gate: what changed", _COLUMNS, tuple(rows), note=note)]
