@@ -53,7 +53,7 @@ class SimulatorLibrary:
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
-        | engine     | ``auto`` (Renode under renode-test, else Spike), ``renode``, ``spike`` or ``serial`` |
+        | engine     | ``renode`` (under renode-test), ``spike``, ``serial`` (a board); ``auto``: Renode or Spike |
         | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
         | uart       | ``socket`` (TCP on this machine), ``pty``, or in Renode ``virtual``: exchanged in virtual time |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |

@@ -4,12 +4,14 @@
 import importlib.machinery
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from springbok import cli
+from springbok.errors import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,3 +103,68 @@ def test_metrics_of_an_earlier_run_never_pass_for_this_runs(monkeypatch, tmp_pat
     monkeypatch.setattr(cli, "_call", lambda command: 252)
     cli.run_robot("spike", [cli.DEFAULT_SUITE], tmp_path, None, [])
     assert not (tmp_path / "metrics.json").exists()
+
+
+# ---- Renode
+
+FAKE_RENODE_TEST = """#!{python}
+import json, pathlib, sys
+results = pathlib.Path(sys.argv[sys.argv.index("-r") + 1])
+(results / "arguments.json").write_text(json.dumps(sys.argv[1:]))
+for suite in (argument for argument in sys.argv if argument.endswith(".robot")):
+    name = pathlib.Path(suite).stem
+    (results / name).mkdir(exist_ok=True)
+    content = {{"schema": 1, "engine": "renode", "models": [{{"name": name}}]}}
+    (results / name / "metrics.json").write_text(json.dumps(content))
+sys.exit(3)
+"""
+
+
+@pytest.fixture
+def renode_root(monkeypatch, tmp_path):
+    root = tmp_path / "renode"
+    root.mkdir()
+    runner = root / "renode-test"
+    runner.write_text(FAKE_RENODE_TEST.format(python=sys.executable))
+    runner.chmod(0o755)
+    monkeypatch.setenv("RENODE_ROOT", str(root))
+    return root
+
+
+def test_auto_is_renode_where_renode_is(renode_root, monkeypatch):
+    assert cli.choose_engine("auto") == "renode"
+    monkeypatch.delenv("RENODE_ROOT")
+    monkeypatch.setenv("PATH", str(renode_root))
+    assert cli.choose_engine("auto") == "renode"
+    monkeypatch.setenv("PATH", "")
+    assert cli.choose_engine("auto") == "spike"
+
+
+def test_a_renode_root_without_renode_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("RENODE_ROOT", str(tmp_path))
+    with pytest.raises(BenchError, match="there is no renode-test in it"):
+        cli.choose_engine("auto")
+
+
+def test_suites_run_by_renode_test_and_their_metrics_come_together(renode_root, tmp_path):
+    suites = [tmp_path / "one.robot", tmp_path / "more"]
+    suites[1].mkdir()
+    for suite in (suites[0], suites[1] / "two.robot"):
+        suite.touch()
+    results = tmp_path / "results"
+    (results / "stale").mkdir(parents=True)
+    old = results / "stale" / "metrics.json"
+    old.write_text('{"schema": 1, "engine": "renode", "models": [{"name": "stale"}]}')
+    os.utime(old, (0, 0))
+    assert cli.run_renode(suites, results, ["-j", "2"]) == 3
+    arguments = json.loads((results / "arguments.json").read_text())
+    assert arguments[:4] == ["-r", str(results), "-j", "2"]
+    names = [model["name"] for model in json.loads((results / "metrics.json").read_text())["models"]]
+    assert names == ["one", "two"]
+
+
+def test_without_renode_one_line_says_what_was_left_out(monkeypatch, capsys):
+    monkeypatch.delenv("RENODE_ROOT", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert cli._test_on_renode([Path("gestures.robot")], None) == 0
+    assert "suites that need Renode, and 1 suites a second time on it" in capsys.readouterr().out

@@ -120,7 +120,7 @@ def test_a_core_counter_that_tells_otherwise_is_said():
     assert counts.inferences[0].instructions == 10
     assert counts.unattributed_instructions == -2
     comparison = renode_files.compare_counters(counts, {"addi": 3, "vadd.vv": 4, "vsetvli": 1})
-    assert comparison.problems() == ["The core counts 8 instructions, the blocks hold 10."]
+    assert comparison.problems() == ["The core executed 8 instructions, the blocks hold 10."]
 
 
 def test_a_recording_that_is_none_is_refused():

@@ -32,7 +32,7 @@ Should Record Accesses Over Virtual Time
     ${accesses}=    Set Variable    ${evaluation.accesses_over_time}[accesses]
     # The recording has 2400 bytes and came in one frame; its bytes are read from the data register, one by one.
     Should Be True    sum($accesses["uart0 reads"]) > 2400
-    Should Be True    sum($accesses["memory reads"]) > sum($accesses["memory writes"]) > 10000
+    Should Be True    sum($accesses["memory reads"]) > sum($accesses["memory writes"]) > 1000
 
 Should Save Call Stacks Of The Guest
     ${model}=    Compile Model    ${MODEL FILE}
@@ -43,17 +43,19 @@ Should Save Call Stacks Of The Guest
     File Should Not Be Empty    ${files}[perfetto]
 
 Should Answer The Same In Virtual Time
-    [Documentation]    And at each round trip the chip executes the same number of instructions, polling included.
+    [Documentation]    And each round trip takes the chip the same virtual time, and the same number of instructions but
+    ...    for a turn or two of the loop that polls the UART.
     ${model}=    Compile Model    ${MODEL FILE}
     ${over socket}=    Evaluate Model    ${model}    ${RECORDINGS}    samples=3
     Boot Springbok    engine=renode    uart=virtual
     ${in virtual time}=    Evaluate Model    ${model}    ${RECORDINGS}    samples=3
     Should Be Equal    ${in virtual time.quality.outputs.tobytes()}    ${over socket.quality.outputs.tobytes()}
     Instruction Counts Should Be Equal    ${in virtual time}    ${over socket}
-    ${first}=    Instructions Of A Round Trip
+    ${first}    ${first time}=    Cost Of A Round Trip
     FOR    ${_}    IN RANGE    3
-        ${next}=    Instructions Of A Round Trip
-        Should Be Equal As Integers    ${next}    ${first}
+        ${next}    ${time}=    Cost Of A Round Trip
+        Should Be True    abs(${next} - ${first}) < 100
+        Should Be Equal    ${time}    ${first time}
     END
     [Teardown]    Start Engine
 
@@ -97,10 +99,19 @@ Counters Should Agree
     ${model}=    Compile Model    ${MODEL FILE}    variant=${variant}
     Renodes Own Counters Should Agree    ${model}    ${RECORDINGS}
 
-Instructions Of A Round Trip
-    [Documentation]    Returns what the core executed from the request of an inference to its answer.
+Cost Of A Round Trip
+    [Documentation]    Returns what the core executed from the request of an inference to its answer, and virtual seconds.
     ${before}=    Get Chip Counters
+    ${started}=    Virtual Seconds
     Infer    ${RECORDINGS.inputs[0:1]}
+    ${ended}=    Virtual Seconds
     ${after}=    Get Chip Counters
     ${executed}=    Evaluate    ${after}[instructions] - ${before}[instructions]
-    RETURN    ${executed}
+    ${seconds}=    Evaluate    round(${ended} - ${started}, 6)
+    RETURN    ${executed}    ${seconds}
+
+Virtual Seconds
+    [Documentation]    Returns how long the chip has run by its own clock; the suite never gets to a minute.
+    ${answer}=    Execute Command    machine ElapsedVirtualTime
+    ${seconds}=    Evaluate    float(re.search(r"TimeElapsed = 00:00:([0-9.]+)", $answer)[1])    modules=re
+    RETURN    ${seconds}
