@@ -55,7 +55,7 @@ class SimulatorLibrary:
         | =Argument= | =Meaning= |
         | engine     | ``renode`` (under renode-test), ``spike``, ``serial`` (a board); ``auto``: Renode or Spike |
         | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
-        | uart       | ``socket`` (TCP on this machine), ``pty``, or in Renode ``virtual``: exchanged in virtual time |
+        | uart       | ``socket`` (TCP on this machine), ``pty`` (Spike), ``virtual`` (Renode: in virtual time) |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
 

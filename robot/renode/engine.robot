@@ -59,16 +59,6 @@ Should Answer The Same In Virtual Time
     END
     [Teardown]    Start Engine
 
-Should Answer Over A Pseudo-Terminal
-    ${model}=    Compile Model    ${MODEL FILE}
-    Load Model    ${model}
-    ${over socket}=    Infer    ${RECORDINGS.inputs[0:1]}
-    Boot Springbok    engine=renode    uart=pty
-    Load Model    ${model}
-    ${over pty}=    Infer    ${RECORDINGS.inputs[0:1]}
-    Should Be Equal    ${over pty[0].tobytes()}    ${over socket[0].tobytes()}
-    [Teardown]    Start Engine
-
 Should Come Up As At Power-On After A Reset
     Write Memory    0x34F00000    ${{b"left over"}}
     Reset Chip
@@ -100,7 +90,7 @@ Counters Should Agree
     Renodes Own Counters Should Agree    ${model}    ${RECORDINGS}
 
 Cost Of A Round Trip
-    [Documentation]    Returns what the core executed from the request of an inference to its answer, and virtual seconds.
+    [Documentation]    Returns what the core executed from an inference's request to its answer, and virtual seconds.
     ${before}=    Get Chip Counters
     ${started}=    Virtual Seconds
     Infer    ${RECORDINGS.inputs[0:1]}

@@ -24,7 +24,7 @@ from springbok.engines.windows import Mark, WindowCounter
 from springbok.errors import EngineError
 
 PLATFORMS = Path(__file__).resolve().parents[3] / "platforms"
-UARTS = ("socket", "pty", "virtual")
+UARTS = ("socket", "virtual")
 MEMORY_CHUNK_BYTES = 0x4000
 UART_READY_SECONDS = 10.0
 STATE_SAMPLES = 3
@@ -40,7 +40,6 @@ class RenodeEngine(Engine):
     log, for what is done often. ``uart`` is
 
     socket   a TCP server inside Renode, on a port that the system chooses: any client, the bad cable too
-    pty      Renode's own pseudo-terminal
     virtual  bytes are exchanged while virtual time stands still, and it runs only while the client waits for an
              answer: how loaded this machine is changes nothing for the chip
 
@@ -258,10 +257,6 @@ class RenodeEngine(Engine):
 
             self.execute('emulation CreateSpringbokLine "line" False')
             self._url = self._url or protocol_renode.register(self)
-        elif self._uart == "pty":
-            path = Path(self._folder.name) / "uart"
-            self.execute(f'emulation CreateUartPtyTerminal "line" "{path}"')
-            self._url = str(path)
         else:
             self.execute('emulation CreateSpringbokLine "line"')
             self._url = f"socket://127.0.0.1:{int(self.execute('line Port'), 0)}"
