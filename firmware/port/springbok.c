@@ -55,6 +55,7 @@ int trap_guarded_call(platform_guarded_fn fn, void *argument, int *result);
 _Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval);
 void vector_copy(void *destination, const void *source, size_t count);
 void vector_fill(void *destination, uint8_t value, size_t count);
+void vector_configure(void);
 uint32_t vector_elen_bits(void);
 
 static uint32_t vlen_bits;
@@ -101,11 +102,11 @@ static void uart_init(void) {
 // mstatus.VS and vlenb alone do not prove vectors: some cores have them without the unit. So an instruction
 // of the unit, vsetvli, is tried as well.
 static void probe_vectors(void) {
-    uint32_t vlenb = 0, vl;
+    uint32_t vlenb = 0;
     if ((READ_CSR("mstatus") & 0x600) == 0) return;
     trap_skip = 1;
     __asm__ volatile("csrr %0, 0xc22" : "+r"(vlenb));
-    if (trap_skip != 0) __asm__ volatile(".insn i 0x57, 7, %0, x0, 0" : "=r"(vl));
+    if (trap_skip != 0) vector_configure();
     if (trap_skip == 0) return; // one of them trapped
     trap_skip = 0;
     vlen_bits = vlenb * 8;

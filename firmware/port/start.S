@@ -167,6 +167,11 @@ guard_leave:
     vse8.v  v0, (a0)
     ret
 
+    // void vector_configure(void): any instruction of the vector unit.
+    function vector_configure, .text.vector_configure
+    vsetvli zero, zero, e8, m1, ta, ma
+    ret
+
     // uint32_t vector_elen_bits(void): the widest element. vtype's top bit says that a setting is not supported.
     function vector_elen_bits, .text.vector_elen_bits
     li      a0, 64

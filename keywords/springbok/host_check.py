@@ -125,7 +125,7 @@ def _compile_and_run(
 ) -> tuple[list[np.ndarray], str]:
     """The module's outputs on this machine, and a sentence about the cause if they may be wrong."""
     name = compiled.source.name
-    compilation, _ = optimizer.compile_module(compiled.mlir, flags, compiled.plan, module, name)
+    compilation, _ = optimizer.compile_module(compiled.mlir, flags, compiled.plan, module, name, for_host=True)
     cause = f" {WEIGHTS_DEFECT}" if compilation.dropped_weights_in else ""
     declared = read_vmfb(module.read_bytes(), name, with_kernels=False)
     try:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that speaks the UART protocol of 2023 as its description says, and nothing else. Also a Robot library.
 
-It shares no code with the project's own client on purpose: what it can do, any old client can.
+Its dialogue shares no code with the project's own client on purpose: what it can do, any old client can.
 """
 
 import socket
 import struct
 from urllib.parse import urlsplit
+
+from springbok.protocol import ErrorAnswer
 
 OK, ERROR, DATA, MODEL, PROCESS, OUTPUT, STATS, IOSPEC = range(8)
 SIZES = {"f32": 4, "i8": 1, "u8": 1, "i32": 4}
@@ -46,12 +48,13 @@ class client_2023:  # noqa: N801 (Robot wants the class to be named like the mod
         return content
 
     def refusal_of(self, data):
-        """Send bytes as they are; the answer must be ERROR; return its text, of which the protocol knows nothing."""
+        """Send bytes as they are; the answer must be ERROR. Return its reason, of which the protocol knows nothing."""
         self.send_raw(data)
         kind, content = self.receive_message()
         if kind != ERROR:
             raise AssertionError(f"{kind} instead of ERROR was answered")
-        return content[4:36].rstrip(b"\0").decode() + ": " + content[36:].decode()
+        reason = ErrorAnswer.decode(content)
+        return f"{reason.name}: {reason.message}"
 
     def specification(self, shape, output_length, dtype="f32", entry="main", name="model", **changes):
         """Return the 160 bytes for one input and one output."""

@@ -98,7 +98,7 @@ def test_code_has_vector_instructions_only_where_they_are_chosen_at_boot(firmwar
         if is_vector(int.from_bytes(code[offset : offset + 4], "little")):
             users.add(max(s for s in starts if s[0] <= base + offset)[1])
     assert "vector_copy" in users
-    assert users <= {"vector_copy", "vector_fill", "vector_elen_bits"}
+    assert users <= {"vector_copy", "vector_fill", "vector_configure", "vector_elen_bits"}
 
 
 def test_stack_is_larger_than_the_kernels_limit(firmware):

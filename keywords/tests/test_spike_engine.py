@@ -591,7 +591,7 @@ def test_wrong_options_are_refused(tmp_path):
         create_engine("spike", tmp_path, vlen=100)
     with pytest.raises(EngineError, match="no UART connection 'usb': choose one of socket, pty"):
         create_engine("spike", tmp_path, uart="usb")
-    with pytest.raises(EngineError, match="no engine 'qemu'. Engines: serial, spike"):
+    with pytest.raises(EngineError, match="no engine 'qemu'. Engines: renode, serial, spike"):
         create_engine("qemu", tmp_path)
     with pytest.raises(EngineError, match="'spike' can't take these options.*colour"):
         create_engine("spike", tmp_path, colour="red")

@@ -90,15 +90,18 @@ def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FL
 
 
 def compile_module(
-    source: Path, flags: Sequence[str], plan: Plan, output: Path, name: str | None = None
+    source: Path, flags: Sequence[str], plan: Plan, output: Path, name: str | None = None, *, for_host: bool = False
 ) -> tuple[iree.Compilation, list[Change]]:
-    """Compiles as :func:`springbok.iree.compile_module`, with the plan's transformations between the halves."""
+    """Compiles as :func:`springbok.iree.compile_module`, with the plan's transformations between the halves.
+
+    ``for_host`` is for the check on this machine: see `wide_products`.
+    """
     changes: list[Change] = []
     if not plan.transformations:
         return iree.compile_module(source, flags, output, name), changes
 
     def between(half: Path, rewritten: Path) -> None:
-        changes.extend(rewrite(half, rewritten, plan.transformations))
+        changes.extend(rewrite(half, rewritten, plan.transformations, for_host=for_host))
 
     return iree.compile_module(source, flags, output, name, between), changes
 
@@ -116,7 +119,7 @@ def describe(plan: Plan, changes: Sequence[Change]) -> str:
     return "\n".join(lines)
 
 
-def rewrite(source: Path, output: Path, transformations: Sequence[str]) -> list[Change]:
+def rewrite(source: Path, output: Path, transformations: Sequence[str], *, for_host: bool = False) -> list[Change]:
     """Applies the transformations of these names to the MLIR file ``source``; writes MLIR bytecode to ``output``.
 
     Raises :class:`CompileError` when the result is not valid MLIR.
@@ -126,6 +129,10 @@ def rewrite(source: Path, output: Path, transformations: Sequence[str]) -> list[
     with ir.Context():
         module = ir.Module.parse(source.read_bytes())
         changes = [change for name in transformations for change in _transformation(name).apply(module)]
+        if for_host:
+            from springbok.optimizer.wide_products import widen
+
+            widen(module)
         try:
             module.operation.verify()
         except ir.MLIRError as error:
