@@ -33,7 +33,8 @@ LEVELS = ("none", "standard")
 DEFAULT_LEVEL = "standard"
 
 #: The transformations, in the order in which they are applied.
-TRANSFORMATIONS = ("constants", "weight-layout", "offsets", "requantisation")
+CONSTANTS = "constants"  # which the first half of the compilation leaves to the optimizer, so it is never left out
+TRANSFORMATIONS = (CONSTANTS, "weight-layout", "offsets", "requantisation")
 
 #: Sets of flags that a model may be better with. Which one is best differs from model to model: see `search`.
 FLAG_SETS = {
@@ -68,7 +69,10 @@ class Plan:
         for name in names:
             if name not in TRANSFORMATIONS:
                 raise CompileError(f"There is no transformation '{name}'. Known are: {', '.join(TRANSFORMATIONS)}.")
-        return replace(self, transformations=tuple(each for each in self.transformations if each not in names))
+        left = tuple(each for each in self.transformations if each not in names)
+        if left and CONSTANTS not in left:
+            raise CompileError(f"Without '{CONSTANTS}' no other transformation is possible: switch all of them off.")
+        return replace(self, transformations=left)
 
 
 def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FLAG_SET) -> Plan:

@@ -72,7 +72,7 @@ def _read(generic_: Generic) -> _Offset | None:
         return None
     constants: dict[ir.Value, tuple[np.ndarray, ir.AffineMap]] = {}
     operand = argument = None
-    inputs = zip(generic_.block.arguments, generic_.inputs, generic_.maps)
+    inputs = zip(generic_.block.arguments, generic_.inputs, generic_.maps, strict=False)
     for element, value, map_ in inputs:
         found = _constant_operand(value, map_)
         if found is not None:

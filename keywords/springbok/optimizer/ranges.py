@@ -97,7 +97,9 @@ class Ranges:
         return None
 
     def _of_generic(self, generic: Generic) -> Range | None:
-        elements = {argument: self.of(value) for argument, value in zip(generic.block.arguments, generic.operands)}
+        elements = {
+            argument: self.of(value) for argument, value in zip(generic.block.arguments, generic.operands, strict=True)
+        }
         if not any(generic.reductions):
             return self.in_body(generic.yielded, elements)
         # A reduction: what is added or compared at each step.
@@ -112,7 +114,7 @@ class Ranges:
             return None
         if step.name == "arith.maxsi":
             return _union(initial, (max(initial[0], term[0]), max(initial[1], term[1])))
-        count = math.prod(size for size, reduced in zip(extents, generic.reductions) if reduced)
+        count = math.prod(size for size, reduced in zip(extents, generic.reductions, strict=True) if reduced)
         total = initial[0] + count * term[0], initial[1] + count * term[1]
         # Partial sums must not wrap either.
         return _union(initial, total)
@@ -138,7 +140,7 @@ class Ranges:
         if name == "arith.select":
             return _within(None if None in operands[1:] else _union(*operands[1:]), limits)
         if name in _ARITHMETIC:
-            filled = [each or of_type(other.type) for each, other in zip(operands, operation.operands)]
+            filled = [each or of_type(other.type) for each, other in zip(operands, operation.operands, strict=True)]
             return None if None in filled else _within(_ARITHMETIC[name](*filled), limits)
         return limits
 

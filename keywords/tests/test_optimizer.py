@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The optimizer: every transformation by itself leaves the answers as they are, to the bit for 8-bit models."""
+
+import numpy as np
+import pytest
+
+from springbok import iree, optimizer
+from springbok.compiler import Target, compile_model
+from springbok.errors import CompileError
+from springbok.firmware import ROOT
+from springbok.host_check import host_flags
+from springbok.optimizer.benchmark import made_up_inputs
+from springbok.vmfb import read_vmfb
+
+SAMPLES = 16
+CONSTANTS, *OTHERS = optimizer.TRANSFORMATIONS
+SETS = ((CONSTANTS,), *((CONSTANTS, name) for name in OTHERS), optimizer.TRANSFORMATIONS)
+
+
+@pytest.fixture(scope="module", params=["gestures_int8.tflite", "ds_cnn_int8.tflite", "gestures.h5"])
+def model(request):
+    return compile_model(ROOT / "models" / request.param, Target.springbok("vector", 512))
+
+
+def outputs_on_this_machine(model, transformations, folder):
+    plan = optimizer.Plan("standard", transformations)
+    module = folder / f"{len(transformations)}-{'-'.join(transformations)[:40]}.vmfb"
+    _, changes = optimizer.compile_module(model.mlir, host_flags(model.flags), plan, module, "model", for_host=True)
+    declared = read_vmfb(module.read_bytes(), "model", with_kernels=False)
+    return iree.run_samples(module, declared, made_up_inputs(model.inputs, SAMPLES), inline=True), changes
+
+
+def test_no_transformation_changes_an_answer(model, tmp_path):
+    stock, _ = outputs_on_this_machine(model, (), tmp_path)
+    for transformations in SETS:
+        optimised, changes = outputs_on_this_machine(model, transformations, tmp_path)
+        for one, other in zip(map(np.asarray, stock), map(np.asarray, optimised), strict=True):
+            if np.issubdtype(one.dtype, np.integer):
+                assert np.array_equal(one, other), transformations
+            else:
+                np.testing.assert_allclose(other, one, rtol=0, atol=1e-6, err_msg=str(transformations))
+        assert {change.transformation for change in changes} <= set(transformations)
+
+
+def test_an_int8_model_is_requantised_in_32_bits_where_that_is_exact():
+    model = compile_model(ROOT / "models" / "gestures_int8.tflite", Target.springbok("vector", 512))
+    own = [change for change in model.changes if change.transformation == "requantisation"]
+    assert sum(change.applied for change in own) >= 3
+    assert all(change.detail for change in own)
+
+
+def test_switches_and_levels():
+    plan = optimizer.plan_for("standard", vectors=True, vlen=256)
+    assert dict(plan.flags)["--iree-llvmcpu-vscale-range"] == "4,4"
+    assert plan.without("offsets").transformations == tuple(t for t in plan.transformations if t != "offsets")
+    assert optimizer.plan_for("none", vectors=True, vlen=512).transformations == ()
+    with pytest.raises(CompileError, match=r"no optimization level 'best'. Known are: none, standard"):
+        optimizer.plan_for("best", vectors=True, vlen=512)
+    with pytest.raises(CompileError, match="no transformation 'magic'"):
+        plan.without("magic")
+    with pytest.raises(CompileError, match="Without 'constants' no other transformation is possible"):
+        plan.without("constants")
