@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from springbok.disassembler import opcode_table
+from springbok.engines.chip import CAUSES
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 
@@ -32,17 +33,6 @@ _STATES = {
     2: "MODEL_LOADED, expected DATA",
     3: "INPUT_LOADED, expected PROCESS",
     4: "INFERENCE_DONE, expected OUTPUT, PROCESS or DATA",
-}
-_CAUSES = {
-    0: "instruction address misaligned",
-    1: "instruction access fault",
-    2: "illegal instruction",
-    3: "breakpoint",
-    4: "load address misaligned",
-    5: "load access fault",
-    6: "store address misaligned",
-    7: "store access fault",
-    11: "environment call",
 }
 _REQUIREMENTS = {2: "f64 arithmetic", 4: "yield (an asynchronous model)"}
 
@@ -132,7 +122,7 @@ _CONVERSIONS: dict[str, Callable[[int], str]] = {
     "I": lambda word: "" if word == _NO_INDEX else f"[{word}]",
     "T": lambda word: _OBJECTS.get(word, "unknown object"),
     "S": _named(lambda: _STATES, "state"),
-    "C": lambda word: f"{word} ({_CAUSES.get(word, 'unexpected cause')})",
+    "C": lambda word: f"{word} ({CAUSES.get(word, 'unexpected cause')})",
     "O": _opcode,
     "R": _requirements,
 }

@@ -16,6 +16,19 @@ MTIME_HZ = 24_000_000
 # How fast the chip's own clock passes while the core executes: Renode's default of 100 MIPS.
 INSTRUCTIONS_PER_SECOND = 100_000_000
 
+# Of a trap, by mcause; the RISC-V privileged specification names them.
+CAUSES = {
+    0: "instruction address misaligned",
+    1: "instruction access fault",
+    2: "illegal instruction",
+    3: "breakpoint",
+    4: "load address misaligned",
+    5: "load access fault",
+    6: "store address misaligned",
+    7: "store access fault",
+    11: "environment call",
+}
+
 VLENS = (0, 128, 256, 512, 1024)
 
 # The simulator's package, exactly: a few offsets into its objects hold for this build alone.

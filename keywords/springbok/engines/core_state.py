@@ -3,21 +3,10 @@
 
 from __future__ import annotations
 
+from springbok.engines.chip import CAUSES
 from springbok.engines.elf import Executable
 
 HANDLER_BYTES = 256
-
-CAUSES = {
-    0: "instruction address misaligned",
-    1: "instruction access fault",
-    2: "illegal instruction",
-    3: "breakpoint",
-    4: "load address misaligned",
-    5: "load access fault",
-    6: "store address misaligned",
-    7: "store access fault",
-    11: "environment call",
-}
 
 
 def describe(samples: list[dict], executable: Executable) -> str:  # noqa: PLR0911
