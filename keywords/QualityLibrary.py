@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that run real data through a model."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +24,31 @@ class QualityLibrary:
     """
 
     @keyword(tags=("quality",))
-    def load_data_set(self, name: str, split: str = "test", data: str | None = None) -> datasets.Dataset:
+    def load_data_set(
+        self,
+        name: str,
+        split: str = "test",
+        data: str | None = None,
+        root: str | None = None,
+        download: bool = True,
+        class_names: list[str] | None = None,
+    ) -> datasets.Dataset:
         """Returns a data set: labelled recordings of an accelerometer (and a gyroscope), or images.
 
-        | =Argument= | =Meaning= |
-        | name       | ``basic_motions``, ``magic_wand``, ``watch``, ``mnist`` or ``mnist_colour`` |
-        | split      | ``test`` or ``train`` |
-        | data       | path of the data set's archive, for ``magic_wand``; by default it is downloaded once |
+        | =Argument=  | =Meaning= |
+        | name        | ``basic_motions``, ``magic_wand``, ``watch``, ``mnist`` or ``mnist_colour`` |
+        | split       | ``test`` or ``train`` |
+        | data        | path of the data set's archive or unpacked folder, for ``magic_wand`` |
+        | root        | folder where it is looked for without ``data``, and where it is downloaded to once |
+        | download    | ``False``: what is not there is an error |
+        | class_names | the classes in the order of the model's outputs, where the model has another than the data set |
 
         Example:
         | ${recordings}= | Load Data Set | magic_wand | data=/data/magic_wand/data.tar.gz |
         """
-        loaded = datasets.load(name, split=split, data=Path(data) if data else None)
+        loaded = datasets.load(name, split, Path(data) if data else None, Path(root) if root else None, download)
+        if class_names:
+            loaded = loaded.with_classes(class_names)
         logger.info(
             f"{loaded.name}: {len(loaded.labels)} recordings of {loaded.inputs.shape[1:]}, {loaded.description}"
         )
@@ -41,12 +56,17 @@ class QualityLibrary:
 
     @keyword(tags=("quality",))
     def evaluate_model(
-        self, model: compiler.CompiledModel, dataset: datasets.Dataset, samples: int | None = None
+        self,
+        model: compiler.CompiledModel,
+        dataset: datasets.Dataset,
+        samples: int | None = None,
+        scenario: str | None = None,
     ) -> session.Evaluation:
         """Loads the model, infers the recordings on the device and returns the evaluation.
 
         The framework that made the model answers the same recordings on this machine, for comparison.
-        ``samples`` limits the run to the first so many recordings.
+        ``samples`` limits the run to the first so many recordings. ``scenario`` is the JSON text that
+        ``./bench scenario --to-suite`` writes: what the report shows of the scenario.
 
         Example:
         | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
@@ -57,6 +77,8 @@ class QualityLibrary:
         evaluation = session.current.evaluate(
             dataset, host_outputs, samples=samples, progress=progress(f"Running {title}, samples")
         )
+        if scenario:
+            evaluation = replace(evaluation, scenario=json.loads(scenario))
         quality = evaluation.quality
         logger.info(
             f"{model.name} ({model.variant}) on {quality.samples} recordings of {dataset.name}:\n"

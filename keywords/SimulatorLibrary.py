@@ -47,6 +47,7 @@ class SimulatorLibrary:
         uart: str = "socket",
         firmware: str | None = None,
         port: str | None = None,
+        baudrate: int = 115200,
     ) -> str:
         """Starts the simulator with the firmware, releases the core from reset and returns the UART's URL.
 
@@ -58,6 +59,7 @@ class SimulatorLibrary:
         | uart       | ``socket`` (TCP on this machine), ``pty`` (Spike), ``virtual`` (Renode: in virtual time) |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
+        | baudrate   | of a board's port |
 
         What needs a simulator is skipped on a board.
 
@@ -66,7 +68,7 @@ class SimulatorLibrary:
         """
         if engine == "auto":
             engine = "renode" if renode_test.results_folder() else "spike"
-        options = {"port": port} if engine == "serial" else {}
+        options = {"port": port, "baudrate": baudrate} if engine == "serial" else {}
         if engine == "renode" and renode_test.results_folder():
             options = {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
         running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart, **options)

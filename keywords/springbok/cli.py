@@ -88,23 +88,19 @@ def print_updates(results: Path, engine: str, prune: bool) -> int:
 
 
 def scenario(options: argparse.Namespace, robot_options: list[str]) -> int:
-    """``./bench scenario``: run a scenario file of Kenning, or write it as a suite."""
+    """``./bench scenario``: run a scenario file of Kenning as the Robot suite that it stands for, or write that."""
     from springbok import scenario as scenarios
 
-    read = scenarios.with_data(scenarios.read_scenario(options.file), options.data)
-    for note in read.notes:
-        print(f"Note: {note}", file=sys.stderr)
-    suite = read.to_suite(options.samples)
+    read = scenarios.read_scenario(options.file, options.engine, options.port)
+    print(read.describe(), flush=True)
+    suite = Path(options.to_suite or Path(options.results) / f"{Path(options.file).stem}.robot")
+    scenarios.write_suite(read, suite, options.samples)
     if options.to_suite:
-        print(suite, end="")
+        print(f"Suite: {_shown(suite)}")
         return 0
-    results = Path(options.results)
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / f"{Path(options.file).stem}.robot"
-    path.write_text(suite, encoding="utf-8")
-    if options.engine == "serial" and not options.port:
+    if options.engine == "serial":
         options.port = read.port
-    options.suites = [path]
+    options.suites = [suite]
     return run(options, robot_options)
 
 
@@ -392,9 +388,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_options(runner)
     runner.set_defaults(command=run)
 
-    scenarios = commands.add_parser("scenario", help="run a scenario file of Kenning (JSON)")
+    scenarios = commands.add_parser("scenario", help="run a scenario file of Kenning (JSON or YAML)")
     scenarios.add_argument("file", metavar="FILE", help="the scenario")
-    scenarios.add_argument("--to-suite", action="store_true", help="print it as a Robot suite instead of running it")
+    scenarios.add_argument("--to-suite", metavar="SUITE", help="write it as a Robot suite instead of running it")
     scenarios.add_argument("--samples", type=int, metavar="N", help="how many recordings to infer (default: all)")
     _add_run_options(scenarios)
     scenarios.set_defaults(command=scenario)

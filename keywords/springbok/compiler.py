@@ -354,7 +354,7 @@ def compiler_flags(
     flags = _RUNTIME_FLAGS | target.flags | WEIGHT_FLAGS | dict(plan.flags if plan else ())
     notes = []
     for given in extra_flags:
-        flag, note = _translated(given.strip())
+        flag, note = translated(given.strip())
         if note:
             notes.append(note)
         name, _, value = flag.partition("=")
@@ -369,7 +369,7 @@ def compiler_flags(
     return tuple(f"{name}={value}" if value else name for name, value in flags.items()), tuple(notes)
 
 
-def _translated(flag: str) -> tuple[str, str]:
+def translated(flag: str) -> tuple[str, str]:
     """The flag with its dashes and its present name, and a note if that is another one."""
     # LLVM takes one dash as well as two, and flags are often written down without any.
     flag = flag.lstrip("-")

@@ -25,8 +25,8 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -57,6 +57,7 @@ _SAMPLE = re.compile(rb"(-?\d+\.\d+),(-?\d+\.\d+),(-?\d+\.\d+)")
 _CUT_OFF_SAMPLE = re.compile(rb"-?\d[-\d.,]*")
 _SEPARATOR = b"-,-,-"
 _RECORDING_FILE = re.compile(r"output_(negative|ring|slope|wing)_(\w+)\.txt")
+_ARCHIVE = "data.tar.gz"  # its name at MAGIC_WAND_URL
 _MAX_FILE_BYTES = 4 << 20
 _MAX_DOWNLOAD_BYTES = 64 << 20
 _CHUNK_BYTES = 64 << 10
@@ -112,21 +113,36 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def with_classes(self, class_names: Sequence[str]) -> Dataset:
+        """Return the same samples, labelled for a model whose outputs are the same classes in another order.
 
-def load(name: str, split: str = "test", data: Path | None = None) -> Dataset:
+        >>> basic_motions().with_classes(["Walking", "Standing", "Running", "Badminton"]).labels[0]
+        3
+        """
+        if sorted(class_names) != sorted(self.class_names):
+            raise DatasetError(
+                f"{self.name} has the classes {', '.join(self.class_names)}, not {', '.join(map(str, class_names))}."
+            )
+        places = np.array([class_names.index(name) for name in self.class_names])
+        return replace(self, labels=places[self.labels], class_names=tuple(class_names))
+
+
+def load(
+    name: str, split: str = "test", data: Path | None = None, root: Path | None = None, download: bool = True
+) -> Dataset:
     """Return a data set by name: one of `NAMES`.
 
-    ``data`` is the path of a local copy of the archive, for ``magic_wand`` only.
+    ``data``, ``root`` and ``download`` say where it comes from, for ``magic_wand`` only: see there.
 
     >>> load("basic_motions", split="train").name
     'basic_motions/train'
     """
     if name == "magic_wand":
-        return magic_wand(data, split)
+        return magic_wand(data, split, root=root, download=download)
     if name not in NAMES:
         raise DatasetError(f"There is no data set '{name}': choose one of {', '.join(NAMES)}.")
-    if data is not None:
-        raise DatasetError(f"{name} comes with a Python package and takes no path, but got {data}.")
+    if data or root:
+        raise DatasetError(f"{name} comes with a Python package and takes no path, but got {data or root}.")
     if name == "basic_motions":
         return basic_motions(split)
     from springbok import packaged_datasets  # which takes from this module, so it is imported late
@@ -214,14 +230,18 @@ def magic_wand(
     *,
     url: str = MAGIC_WAND_URL,
     sha256: str | None = MAGIC_WAND_SHA256,
-    cache: Path | None = None,
+    root: Path | None = None,
+    download: bool = True,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """Return the Magic Wand recordings, split by person; inputs (N, 128, 3, 1): x, y, z in mg, within ±2040.
 
-    data      path of a local copy of the archive; by default the file that SPRINGBOK_MAGIC_WAND names, else
-              the official archive, downloaded once from ``url`` into ``cache`` (default: build/datasets)
+    data      path of a local copy: the archive, or a folder that holds its files; by default what the environment
+              variable SPRINGBOK_MAGIC_WAND names, else what is in ``root``
+    root      a local copy as above, or a folder that holds data.tar.gz; what is not there is downloaded once from
+              ``url`` into it (default: build/datasets)
+    download  whether it may be downloaded
     split     ``test``: the groups in ``held_out``; ``train``: all others
     held_out  groups. A gesture's group is the person; a negative's is its file (``negative_1``, …), or the
               person when the file's name says who it was
@@ -244,8 +264,15 @@ def magic_wand(
     """
     check_split(split)
     data = data or os.environ.get(MAGIC_WAND_VARIABLE)
-    archive = Path(data) if data else _download(url, sha256, cache or CACHE, progress)
-    if data:
+    archive = Path(data) if data else _local_copy(root or CACHE)
+    if archive is None and not download:
+        raise DatasetError(
+            f"{root or CACHE} holds no Magic Wand recordings, and downloading them was not allowed. "
+            f"Put {MAGIC_WAND_URL} there as {_ARCHIVE}."
+        )
+    if archive is None:
+        archive = _download(url, sha256, root or CACHE, progress)
+    elif not archive.is_dir():
         _check_local(archive, sha256)
     recordings, skipped = _read_magic_wand(archive)
     _check_held_out(held_out, {recording.group for recording in recordings})
@@ -317,17 +344,26 @@ def _read_magic_wand(archive: Path) -> tuple[list[_Recording], list[str]]:
 
 
 def _archive_files(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each file in the archive. Nothing is written to the disk."""
+    """Yield name and content of each file in the archive, or in its unpacked folder. Nothing is written to the disk."""
     try:
+        if archive.is_dir():
+            for path in sorted(path for path in archive.rglob("*") if path.is_file()):
+                _check_file_size(archive, path.name, path.stat().st_size)
+                yield path.relative_to(archive).as_posix(), path.read_bytes()
+            return
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 if not member.isfile():
                     continue
-                if member.size > _MAX_FILE_BYTES:
-                    raise DatasetError(f"{archive}: {member.name} is {member.size} bytes; no recording is that large.")
+                _check_file_size(archive, member.name, member.size)
                 yield str(PurePosixPath(member.name)), tar.extractfile(member).read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DatasetError(f"{archive} is truncated or no .tar.gz archive: {error}.") from error
+
+
+def _check_file_size(archive: Path, name: str, size: int) -> None:
+    if size > _MAX_FILE_BYTES:
+        raise DatasetError(f"{archive}: {name} is {size} bytes; no recording is that large.")
 
 
 def _parse_recordings(content: bytes) -> tuple[list[tuple[int, np.ndarray]], list[str], int]:
@@ -413,6 +449,15 @@ def check_split(split: str) -> None:
 # The archive
 
 
+def _local_copy(root: Path) -> Path | None:
+    """What ``root`` is or holds: the archive, or its files; None when there is neither."""
+    if root.is_file():
+        return root
+    if (root / _ARCHIVE).is_file():
+        return root / _ARCHIVE
+    return root if any(root.rglob("output_*_*.txt")) else None
+
+
 def _check_local(archive: Path, sha256: str | None) -> None:
     try:
         content = archive.read_bytes()
@@ -426,9 +471,9 @@ def _check_local(archive: Path, sha256: str | None) -> None:
         )
 
 
-def _download(url: str, sha256: str | None, cache: Path, progress: Callable[[int, int], None] | None) -> Path:
-    """Return the cached archive; without a good one, download it. A partial file is never left to be used."""
-    target = cache / f"magic_wand-{(sha256 or hashlib.sha256(url.encode()).hexdigest())[:16]}.tar.gz"
+def _download(url: str, sha256: str | None, root: Path, progress: Callable[[int, int], None] | None) -> Path:
+    """Return the archive in ``root``; without a good one, download it. A partial file is never left to be used."""
+    target = root / f"magic_wand-{(sha256 or hashlib.sha256(url.encode()).hexdigest())[:16]}.tar.gz"
     if target.exists() and (sha256 is None or hashlib.sha256(target.read_bytes()).hexdigest() == sha256):
         return target
     advice = (
@@ -450,7 +495,7 @@ def _download(url: str, sha256: str | None, cache: Path, progress: Callable[[int
     try:
         _write_atomically(target, content)
     except OSError as error:
-        raise DatasetError(f"The download can't be kept in {cache}: {error}.") from error
+        raise DatasetError(f"The download can't be kept in {root}: {error}.") from error
     return target
 
 

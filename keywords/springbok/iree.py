@@ -8,6 +8,7 @@ writes at the end of each of its phases.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import re
 import shlex
@@ -61,6 +62,13 @@ def tool(name: str) -> Path:
             f"Install it again with: python -m pip install --force-reinstall {package}=={PINNED_VERSION}"
         )
     return path
+
+
+@functools.cache
+def compiler_flag_names() -> frozenset[str]:
+    """Names of all flags that `iree-compile` knows, without dashes, hidden ones too."""
+    done = process.run([tool("iree-compile"), "--help-list-hidden"])
+    return frozenset(re.findall(r"^ +--?([\w.-]+)", done.output, re.MULTILINE))
 
 
 @dataclass(frozen=True)

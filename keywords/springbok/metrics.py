@@ -56,6 +56,7 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         },
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
         "dataset": {"name": evaluation.dataset.name, "description": evaluation.dataset.description},
+        **({"scenario": evaluation.scenario} if evaluation.scenario else {}),
         "samples": quality.samples,
         "accuracy": quality.accuracy,
         "host_accuracy": quality.host_accuracy,

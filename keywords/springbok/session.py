@@ -60,7 +60,7 @@ class Evaluation:
     """A compiled model, judged and measured on one data set.
 
     ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
-    docs/metrics.md).
+    docs/metrics.md). ``scenario`` is what a scenario file says of it, see `springbok.scenario.Scenario.record`.
     """
 
     model: CompiledModel
@@ -70,6 +70,7 @@ class Evaluation:
     wall_clock: WallClock
     accesses_over_time: dict | None = None
     platform: Platform | None = None
+    scenario: dict | None = None
 
 
 class Session:

@@ -382,7 +382,7 @@ def test_download_is_kept_and_not_repeated(server, tmp_path):
     options = {
         "url": url,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "cache": tmp_path / "new" / "cache",
+        "root": tmp_path / "new" / "cache",
         "progress": lambda done, total: seen.append((done, total)),
     }
     first = magic_wand(None, "test", HELD_OUT, **options)
@@ -390,12 +390,12 @@ def test_download_is_kept_and_not_repeated(server, tmp_path):
     np.testing.assert_array_equal(first.inputs, second.inputs)
     assert server.requests() == 1
     assert seen[-1] == (len(data), len(data))
-    assert [path.read_bytes() for path in options["cache"].iterdir()] == [data]
+    assert [path.read_bytes() for path in options["root"].iterdir()] == [data]
 
 
 def test_broken_cache_is_downloaded_anew(server, tmp_path):
     data = pack(files())
-    options = {"url": server(whole(data)), "sha256": hashlib.sha256(data).hexdigest(), "cache": tmp_path}
+    options = {"url": server(whole(data)), "sha256": hashlib.sha256(data).hexdigest(), "root": tmp_path}
     magic_wand(None, "test", HELD_OUT, **options)
     (cached,) = tmp_path.iterdir()
     cached.write_bytes(data[:100])
@@ -438,7 +438,7 @@ def test_failed_download_leaves_nothing_and_says_how_to_go_on(server, tmp_path, 
     monkeypatch.setattr(datasets, "_STALL_SECONDS", 0.8)
     monkeypatch.setattr(datasets, "_DOWNLOAD_SECONDS", 0.4)
     with pytest.raises(DatasetError, match=reason) as raised:
-        magic_wand(url=server(respond), cache=tmp_path)
+        magic_wand(url=server(respond), root=tmp_path)
     assert re.search(
         r"name the file: data=PATH, or the environment variable SPRINGBOK_MAGIC_WAND=PATH", str(raised.value)
     )
@@ -448,7 +448,7 @@ def test_failed_download_leaves_nothing_and_says_how_to_go_on(server, tmp_path, 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/data.tar.gz", "no URL", "ftp://127.0.0.1:1/x"])
 def test_unreachable_server_says_to_pass_a_path(tmp_path, url):
     with pytest.raises(DatasetError, match=r"can't be downloaded: .*data=PATH"):
-        magic_wand(url=url, cache=tmp_path)
+        magic_wand(url=url, root=tmp_path)
 
 
 def test_cache_that_can_not_be_written_is_named(server, tmp_path):
@@ -456,7 +456,7 @@ def test_cache_that_can_not_be_written_is_named(server, tmp_path):
     occupied.write_text("")
     data = pack(files())
     with pytest.raises(DatasetError, match="can't be kept in"):
-        magic_wand(url=server(whole(data)), sha256=hashlib.sha256(data).hexdigest(), cache=occupied)
+        magic_wand(url=server(whole(data)), sha256=hashlib.sha256(data).hexdigest(), root=occupied / "folder")
 
 
 # Magic Wand: the real archive

@@ -213,7 +213,7 @@ def _identity(model: Mapping) -> tuple:
 
 
 def scenario(document: Mapping, model: Mapping) -> list[Step]:
-    """From the data to the chip, with the parameters of each step."""
+    """From the data to the chip, with the parameters of each step; of a scenario file, its blocks where it has them."""
     dataset = model.get("dataset") or {"name": UNKNOWN, "description": ""}
     shapes = [f"{entry['name']}: {entry['dtype']} {entry['shape']}" for entry in model.get("inputs", [])]
     flags = model["compiler"]["flags"]
@@ -221,7 +221,7 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
     target = [_flag(flags, "target-triple"), _flag(flags, "target-abi"), *features]
     firmware = document.get("firmware")
     code = f"{shown(firmware['text_bytes'], 'count')} bytes of code" if firmware else "firmware not built here"
-    return [
+    steps = [
         Step("Data set", dataset["name"], (f"{model['samples']} samples", f"{len(model['class_names'])} classes")),
         Step("Preprocessing", "model input", (*shapes, dataset["description"].partition(": ")[2])),
         Step("Model", model["name"], (model["format"], f"sha256 {model['sha256'][:12]}…")),
@@ -231,6 +231,29 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
         Step("Link", "UART", (f"over {document['link']}" if document.get("link") else "carrier unknown",)),
         Step("Engine", document["engine"], (document["engine_version"] or "", f"VLEN {document['vlen_bits']} bits")),
     ]
+    blocks = {_BLOCK_STEPS[block["block"]]: block for block in model.get("scenario", {}).get("blocks", [])}
+    return [_with_block(step, blocks[step.title]) if step.title in blocks else step for step in steps]
+
+
+_BLOCK_STEPS = {
+    "dataset": "Data set",
+    "model_wrapper": "Model",
+    "optimizers": "Compiler",
+    "runtime": "Runtime",
+    "protocol": "Link",
+    "runtime_protocol": "Link",
+    "platform": "Engine",
+}
+
+
+def _with_block(step: Step, block: Mapping) -> Step:
+    """The step under the name of its block, which stands before what the run was like."""
+    parameters = [f"{name}: {_short(value)}" for name, value in block["parameters"].items()]
+    return Step(block["block"], block["type"].rpartition(".")[2], (*parameters, f"→ {step.name}", *step.details))
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} of them" if isinstance(value, list) else str(value)
 
 
 def _flag(flags: Sequence[str], name: str) -> str:
