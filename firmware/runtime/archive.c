@@ -114,7 +114,8 @@ status_t archive_open(archive_t *archive, const uint8_t *image, size_t length, t
     archive->data = data;
     archive->length = prefix;
     size_t end = (start + 4 + prefix + EXTERNAL_ALIGNMENT - 1) & ~(size_t)(EXTERNAL_ALIGNMENT - 1);
-    if (end < length) archive->external = (span_t){.data = image + end, .length = (uint32_t)(length - end)};
+    if (end > length) end = length;
+    archive->external = (span_t){.data = image + end, .length = (uint32_t)(length - end)};
     *root = u32_at(archive, 0);
     return archive_check(archive);
 }

@@ -181,7 +181,7 @@ static status_t load_descriptor(const uint8_t *descriptor, uint32_t index, span_
                                 function_t *function) {
     uint32_t offset = read_u32(descriptor), length = read_u32(descriptor + 4);
     RETURN_IF_ERROR(check_requirements(read_u32(descriptor + 8)));
-    if (offset > bytecode.length || length > bytecode.length - offset)
+    if (length == 0 || offset > bytecode.length || length > bytecode.length - offset)
         return FAIL(BYTECODE_RANGE, index, length, offset, bytecode.length);
     function->code = bytecode.data + offset;
     function->length = length;

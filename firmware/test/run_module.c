@@ -2,8 +2,8 @@
 // Loads a module with the runtime on a computer, where a stand-in runs instead of the kernels, and prints
 // what happened: the driver of keywords/tests/test_runtime_host.py.
 //
-//   run_module [--arena BYTES] [--entry NAME] [--runs N] [--budget N] MODULE [INPUT]
-//   run_module [--arena BYTES] [--budget N] --mutate SEED COUNT FIRST END MODULE
+//   run_module [--arena BYTES] [--entry NAME] [--runs N] [--budget N] [--in-place 1] MODULE [INPUT]
+//   run_module [--arena BYTES] [--budget N] [--in-place 1] --mutate SEED COUNT FIRST END MODULE
 //
 // INPUT is a file with all inputs one after the other; without one the module is only loaded. Prints one
 // line: "OK", the memory's numbers and the outputs in hexadecimal, or the status' name and the failure's
@@ -22,6 +22,7 @@ static struct {
     const char *entry;
     uint32_t runs;
     uint32_t budget;
+    bool in_place;
     uint8_t *arena;
 } options = {.arena_bytes = 4 << 20, .runs = 1};
 
@@ -54,10 +55,25 @@ static uint8_t *exact_copy(const uint8_t *bytes, size_t length) {
     return copy;
 }
 
+// The length of a module with the bytes between it and an arena that follows it.
+static size_t rounded(size_t length) {
+    return (length + 63) & ~(size_t)63;
+}
+
+// A copy of a module for the runtime to load; with --in-place the arena follows it.
+static uint8_t *new_image(const uint8_t *bytes, size_t length) {
+    if (!options.in_place) return exact_copy(bytes, length);
+    uint8_t *image = exact_copy(NULL, rounded(length) + options.arena_bytes);
+    memcpy(image, bytes, length);
+    return image;
+}
+
 static status_t load(uint8_t *image, size_t length) {
-    if (options.arena == NULL) options.arena = exact_copy(NULL, options.arena_bytes);
+    if (options.arena == NULL && !options.in_place) options.arena = exact_copy(NULL, options.arena_bytes);
+    uint8_t *arena = options.in_place ? image + rounded(length) : options.arena;
     runtime.operation_budget = options.budget;
-    return runtime_load(&runtime, image, length, options.arena, options.arena_bytes, options.entry);
+    runtime.arena_follows_image = options.in_place;
+    return runtime_load(&runtime, image, length, arena, options.arena_bytes, options.entry);
 }
 
 static void print_result(const uint8_t *output, size_t output_bytes) {
@@ -96,7 +112,7 @@ static status_t invoke(const char *input_path) {
 
 static int run_once(const char *module_path, const char *input_path) {
     size_t length;
-    uint8_t *file = read_file(module_path, &length), *image = exact_copy(file, length);
+    uint8_t *file = read_file(module_path, &length), *image = new_image(file, length);
     status_t status = load(image, length);
     if (status == STATUS_OK && input_path == NULL) print_result(NULL, 0);
     if (status == STATUS_OK && input_path != NULL) status = invoke(input_path);
@@ -113,7 +129,7 @@ typedef struct {
 
 // Loads a damaged module and runs it with zeros.
 static void try_module(const uint8_t *bytes, size_t length, tally_t *tally) {
-    uint8_t *image = exact_copy(bytes, length);
+    uint8_t *image = new_image(bytes, length);
     if (load(image, length) != STATUS_OK) {
         tally->refused++;
     } else {
@@ -176,6 +192,8 @@ int main(int argc, char **argv) {
             options.runs = (uint32_t)strtoul(argument[1], NULL, 10);
         else if (strcmp(*argument, "--budget") == 0)
             options.budget = (uint32_t)strtoul(argument[1], NULL, 10);
+        else if (strcmp(*argument, "--in-place") == 0)
+            options.in_place = strtoul(argument[1], NULL, 10) != 0;
         else
             break;
     }

@@ -208,6 +208,12 @@ def test_inputs_reach_the_kernels_and_outputs_come_back(play, matmul):
     assert first == again != other
 
 
+def test_kernels_linked_in_place_compute_the_same_in_less_memory(play, matmul):
+    copied, in_place = play(matmul, MATMUL_INPUT), play(matmul, MATMUL_INPUT, "--in-place", 1, "--runs", 3)
+    assert in_place.output == copied.output
+    assert in_place.values["peak"] < copied.values["peak"]
+
+
 def test_many_inferences_leave_the_memory_as_the_load_left_it(play, matmul):
     once, often = play(matmul, MATMUL_INPUT).values, play(matmul, MATMUL_INPUT, "--runs", 1000).values
     assert once == often
@@ -908,6 +914,13 @@ def test_flipped_bits_before_the_kernels_do_no_harm(program, tmp_path, matmul, s
 @pytest.mark.parametrize("seed", [4, 5])
 def test_flipped_bits_in_the_kernels_file_do_no_harm(program, tmp_path, matmul, seed):
     values = damage(program, tmp_path, matmul, "--mutate", seed, 1500, elf(matmul), len(matmul))
+    assert sum(values.values()) == 1500
+    assert values["refused"] > 50
+
+
+@pytest.mark.parametrize("seed", [8, 9])
+def test_flipped_bits_do_no_harm_where_kernels_are_linked_in_place(program, tmp_path, matmul, seed):
+    values = damage(program, tmp_path, matmul, "--in-place", 1, "--mutate", seed, 1500, elf(matmul), len(matmul))
     assert sum(values.values()) == 1500
     assert values["refused"] > 50
 
