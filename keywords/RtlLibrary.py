@@ -7,8 +7,8 @@ from pathlib import Path
 
 from robot.api import logger
 from robot.api.deco import keyword, library
-from robot.libraries.BuiltIn import BuiltIn
 
+import renode_test
 from springbok import metrics, rtl
 from springbok.engines.chip import SPIKE_VERSION
 from springbok.errors import RtlError
@@ -87,5 +87,5 @@ class RtlLibrary:
 
 
 def _record(check: rtl.Check, agrees: bool) -> None:
-    path = Path(BuiltIn().get_variable_value("${OUTPUT DIR}", default=".")) / "metrics.json"
+    path = renode_test.suite_folder() / "metrics.json"
     metrics.add_rtl_check(path, asdict(check) | {"agrees": agrees}, "spike", SPIKE_VERSION)

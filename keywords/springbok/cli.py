@@ -197,7 +197,9 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     if measured:
         documents = [metrics.read(path) for path in measured]
         models = [model for document in documents for model in document["models"]]
-        metrics.write(results / "metrics.json", {**documents[0], "models": models})
+        checks = [check for document in documents for check in document.get("rtl", [])]
+        whole = {**documents[0], "models": models, **({"rtl": checks} if checks else {})}
+        metrics.write(results / "metrics.json", whole)
     return status
 
 
