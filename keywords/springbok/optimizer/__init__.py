@@ -36,7 +36,7 @@ DEFAULT_LEVEL = "standard"
 CONSTANTS = "constants"  # which the first half of the compilation leaves to the optimizer, so it is never left out
 TRANSFORMATIONS = (CONSTANTS, "weight-layout", "offsets", "requantisation")
 
-#: Sets of flags that a model may be better with. Which one is best differs from model to model: see `search`.
+#: Sets of flags that a model may be better with. Which one is best differs from model to model.
 FLAG_SETS = {
     "whole": {"--iree-llvmcpu-disable-distribution": "true"},
     "distributed": {},
