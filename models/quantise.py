@@ -7,13 +7,12 @@ the first 100 training samples of the model's data set, or from made-up inputs w
 
 import sys
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 import networks
 import training
 from springbok import datasets
+from springbok.quantise_worker import quantise
 
 DATA = {
     "gestures": "basic_motions",
@@ -34,21 +33,10 @@ def representative_inputs(name: str) -> np.ndarray:
     return datasets.load(DATA[name], "train").inputs[:SAMPLES]
 
 
-def quantise(model: keras.Model, inputs: np.ndarray) -> bytes:
-    """Return the Keras model as an int8 .tflite."""
-    given = keras.Input(model.inputs[0].shape[1:], batch_size=1, name="input")
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(given, model(given)))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([sample.reshape(given.shape)] for sample in inputs)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    return converter.convert()
-
-
 if __name__ == "__main__":
     for name in sys.argv[1:] or DATA:
         files = (training.FOLDER / f"{name}.h5", training.FOLDER / f"{name}.keras")
-        model = keras.models.load_model(next(path for path in files if path.exists()), compile=False)
+        model = next(path for path in files if path.exists())
         target = training.FOLDER / f"{name}_int8.tflite"
-        target.write_bytes(quantise(model, representative_inputs(name)))
+        target.write_bytes(quantise(model, representative_inputs(name), integer_ends=True))
         training.report_file(target)

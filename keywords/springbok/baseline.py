@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from springbok import gate
 from springbok.errors import BenchError
+from springbok.files import write_in_one_step
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "baselines"
 UPDATE = "./bench run SUITE --update-baselines"
@@ -76,10 +76,7 @@ def write(folder: Path, measured: gate.Snapshot) -> list[str]:
             changes = _changes(content, read(folder, measured))
         except BaselineError as error:
             changes = [f"the old one was no good: {error}"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_in_one_step(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return changes
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from springbok.errors import ReportError
+from springbok.files import write_in_one_step
 from springbok.instruction_mix import by_class
 from springbok.performance import exact_mean
 
@@ -164,10 +164,7 @@ def with_rtl_checks(path: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write the document in one step, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_in_one_step(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     _written[path.resolve()] = content
 
 

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 
 
-def quantise(model: Path, inputs: np.ndarray, output: Path) -> None:
-    """Write the quantised model to ``output``."""
+def quantise(model: Path, inputs: np.ndarray, *, integer_ends: bool = False) -> bytes:
+    """Return the Keras model as a .tflite; with ``integer_ends`` its inputs and outputs are int8 too.
+
+    ``inputs`` are what the ranges of the values are taken from, samples first.
+    """
     from springbok.importers import worker  # noqa: F401 - sets TensorFlow's environment before it is imported
 
     import keras  # isort: skip
@@ -26,9 +29,11 @@ def quantise(model: Path, inputs: np.ndarray, output: Path) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([sample.reshape(given.shape)] for sample in inputs)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    output.write_bytes(converter.convert())
+    if integer_ends:
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
 
 
 if __name__ == "__main__":
     with np.load(sys.argv[2]) as arrays:
-        quantise(Path(sys.argv[1]), arrays["inputs"], Path(sys.argv[3]))
+        Path(sys.argv[3]).write_bytes(quantise(Path(sys.argv[1]), arrays["inputs"]))

@@ -7,13 +7,13 @@ A run's keywords write it, one after the other, in Robot's output folder.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from springbok.errors import ReportError
+from springbok.files import write_in_one_step
 from springbok.gate import Verdict
 
 FILE_NAME = "gate.json"
@@ -42,11 +42,7 @@ class VerdictFile:
 
 
 def _write(folder: Path, content: dict[str, Any]) -> None:
-    path = folder / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_in_one_step(folder / FILE_NAME, json.dumps(content, indent=1) + "\n")
 
 
 def gather(folder: Path, since: float) -> None:

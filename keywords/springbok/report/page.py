@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from springbok.files import write_in_one_step
 from springbok.report import charts
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
@@ -36,9 +36,9 @@ def write_reports(
     folder = Path(folder)
     run = Run(folder.resolve().name, document)
     return [
-        _write(folder / "report.html", run_page(run, baseline, first)),
-        _write(folder / "report.md", run_markdown(run, baseline, first)),
-        _write(folder / "metrics.csv", csv_text([run])),
+        write_in_one_step(folder / "report.html", run_page(run, baseline, first)),
+        write_in_one_step(folder / "report.md", run_markdown(run, baseline, first)),
+        write_in_one_step(folder / "metrics.csv", csv_text([run])),
     ]
 
 
@@ -51,9 +51,9 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     found = comparison_figures(runs)
     page = _render("compare.html.j2", runs=runs, figures=_drawn(found))
     return found[0], [
-        _write(folder / "compare.html", page),
-        _write(folder / "compare.md", _render("compare.md.j2", runs=runs, figures=found)),
-        _write(folder / "compare.csv", csv_text(runs)),
+        write_in_one_step(folder / "compare.html", page),
+        write_in_one_step(folder / "compare.md", _render("compare.md.j2", runs=runs, figures=found)),
+        write_in_one_step(folder / "compare.csv", csv_text(runs)),
     ]
 
 
@@ -64,7 +64,7 @@ def write_summary(folder: Path | str, document: Mapping | None, first: Sequence[
     if document and document["models"]:
         found.append(comparison_table(configurations([Run("", document)])))
     text = _render("summary.md.j2", tests=read_tests(folder / "xunit.xml"), figures=found)
-    return _write(folder / "summary.md", text)
+    return write_in_one_step(folder / "summary.md", text)
 
 
 def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | str) -> list[Path]:
@@ -72,9 +72,9 @@ def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | 
     folder = Path(folder)
     found = [sweep_figure(rows, chosen)]
     return [
-        _write(folder / "sweep.html", _render("figures.html.j2", title="sweep", figures=_drawn(found))),
-        _write(folder / "sweep.md", _render("figures.md.j2", title="sweep", figures=found)),
-        _write(folder / "sweep.csv", _figure_csv(found[0])),
+        write_in_one_step(folder / "sweep.html", _render("figures.html.j2", title="sweep", figures=_drawn(found))),
+        write_in_one_step(folder / "sweep.md", _render("figures.md.j2", title="sweep", figures=found)),
+        write_in_one_step(folder / "sweep.csv", _figure_csv(found[0])),
     ]
 
 
@@ -204,11 +204,3 @@ def _render(template: str, **values: object) -> str:
     environment.filters["markdown"] = _markdown
     environment.filters["code_block"] = _code_block
     return environment.get_template(template).render(**values)
-
-
-def _write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-    return path
