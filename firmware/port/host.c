@@ -3,6 +3,7 @@
 // function is weak: a program that plays a part of the chip itself (the line, the time) defines that part.
 // Environment variable SPRINGBOK_VLEN (default 512; 0 = no vectors) is the vector length of the chip it
 // plays.
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,10 +63,24 @@ WEAK uint8_t *platform_arena(size_t *bytes) {
     return arena;
 }
 
-// Nothing is caught here: a bad access must end the process, so that the sanitizers report it.
-WEAK status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
-    *result = fn(argument);
-    return STATUS_OK;
+static jmp_buf *innermost;
+
+WEAK status_t platform_attempt(attempt_fn fn, void *argument) {
+    jmp_buf here, *outer = innermost;
+    innermost = &here;
+    status_t status = (status_t)setjmp(here);
+    if (status == STATUS_OK) fn(argument);
+    innermost = outer;
+    return status;
+}
+
+WEAK _Noreturn void platform_abandon(status_t status) {
+    longjmp(*innermost, (int)status);
+}
+
+// No trap is caught here: a bad access must end the process, so that the sanitizers report it.
+WEAK status_t platform_guarded_call(attempt_fn fn, void *argument) {
+    return platform_attempt(fn, argument);
 }
 
 WEAK uint32_t board_elen_bits(void) {

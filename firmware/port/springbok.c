@@ -51,7 +51,7 @@ extern uint32_t __stack_bottom[], __stack_top[];
 extern volatile uint32_t trap_skip;
 extern volatile uint32_t trap_record[3];
 _Noreturn void _start(void);
-int trap_guarded_call(platform_guarded_fn fn, void *argument, int *result);
+#define TRAPPED UINT32_MAX
 _Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval);
 void vector_copy(void *destination, const void *source, size_t count);
 void vector_fill(void *destination, uint8_t value, size_t count);
@@ -246,17 +246,17 @@ static void set_alarm(uint64_t ticks) {
     register_write(CLINT_MTIMECMP_HIGH, (uint32_t)(ticks >> 32));
 }
 
-status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result) {
+status_t platform_guarded_call(attempt_fn fn, void *argument) {
     set_alarm(read_ticks() + time_limit);
     __asm__ volatile("csrs mie, %0" ::"r"(MIE_TIMER));
     __asm__ volatile("csrs mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
-    int trapped = trap_guarded_call(fn, argument, result);
+    status_t status = platform_attempt(fn, argument);
     __asm__ volatile("csrc mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
-    if (trapped && trap_record[0] == CAUSE_TIMER)
-        return FAIL(TIME_LIMIT, (uint32_t)(time_limit / MTIME_TICKS_PER_MS), trap_record[1]);
-    if (trapped) return FAIL(TRAP, trap_record[0], trap_record[1], trap_record[2]);
-    if (stack_overflowed()) return FAIL(STACK_OVERFLOW, board_stack_bytes());
-    return STATUS_OK;
+    if (status == TRAPPED && trap_record[0] == CAUSE_TIMER)
+        return status_report(REASON(TIME_LIMIT, (uint32_t)(time_limit / MTIME_TICKS_PER_MS), trap_record[1]));
+    if (status == TRAPPED) return status_report(REASON(TRAP, trap_record[0], trap_record[1], trap_record[2]));
+    if (stack_overflowed()) return status_report(REASON(STACK_OVERFLOW, board_stack_bytes()));
+    return status;
 }
 
 _Noreturn void board_restart(void) {

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reset, traps and the guarded call of the Springbok port.
+// Reset, traps and attempts of the Springbok port.
 //
 // A trap ends in one of three ways:
 //   - a probe (trap_skip is set): the instruction is skipped, trap_skip becomes 0 and the program goes on;
-//   - inside trap_guarded_call: that call returns 1, and so it does when the timer, its time limit, interrupts;
+//   - inside platform_attempt: the outermost one returns TRAPPED, and so it does when the timer interrupts;
 //   - otherwise: trap_fatal() reports it and stops the core.
 
 #define MSTATUS_FS_VS 0x2200 // both units "initial": on
 
-// Layout of a guard frame on the stack, 16-byte aligned.
+// Layout of an attempt's frame on the stack, 16-byte aligned.
 #define FRAME_BYTES 128
 #define FRAME_RA 0
 #define FRAME_S 4
 #define FRAME_FS 52
 #define FRAME_PREVIOUS 100
-#define FRAME_RESULT 104
+
+#define TRAPPED -1 // what no failure is
 
     .option norvc
     .option norelax // gp may be anything when a trap comes
@@ -67,7 +68,7 @@ trap_entry:
     csrw    mscratch, t0
     csrr    t0, mcause
     bgez    t0, 1f
-    la      t0, trap_guard
+    la      t0, attempt_frame
     lw      t0, 0(t0)
     bnez    t0, 2f
     csrw    mie, zero // the alarm rang just before or after the call that it was set for
@@ -94,12 +95,14 @@ trap_entry:
     sw      a0, 0(t0)
     sw      a1, 4(t0)
     sw      a2, 8(t0)
-    la      t0, trap_guard
-    lw      t1, 0(t0)
-    beqz    t1, 3f
+    la      t0, attempt_frame
+    lw      sp, 0(t0)
+    beqz    sp, 3f
+    li      a0, TRAPPED
+4:  lw      t1, FRAME_PREVIOUS(sp)
+    beqz    t1, leave_attempt
     mv      sp, t1
-    li      a0, 1
-    j       guard_leave
+    j       4b
 
     // From here on every trap is skipped: the report must not trap for ever.
 3:  la      t0, skip_entry
@@ -116,24 +119,29 @@ skip_entry:
     csrr    t0, mscratch
     mret
 
-    // int trap_guarded_call(int (*fn)(void *), void *argument, int *result): 0, or 1 if the core trapped in fn.
-    function trap_guarded_call, .text.trap_guarded_call
+    // _Noreturn void platform_abandon(status_t status)
+    function platform_abandon, .text.platform_attempt
+    la      t0, attempt_frame
+    lw      sp, 0(t0)
+    j       leave_attempt
+
+    // status_t platform_attempt(void (*fn)(void *), void *argument): STATUS_OK, a failure, or TRAPPED.
+    .globl  platform_attempt
+    .type   platform_attempt, @function
+platform_attempt:
     addi    sp, sp, -FRAME_BYTES
     saved_registers sw, fsw
-    sw      a2, FRAME_RESULT(sp)
-    la      t0, trap_guard
+    la      t0, attempt_frame
     lw      t1, 0(t0)
     sw      t1, FRAME_PREVIOUS(sp)
     sw      sp, 0(t0)
     mv      t2, a0
     mv      a0, a1
     jalr    t2
-    lw      t0, FRAME_RESULT(sp)
-    sw      a0, 0(t0)
     li      a0, 0
-guard_leave:
+leave_attempt:
     lw      t1, FRAME_PREVIOUS(sp)
-    la      t0, trap_guard
+    la      t0, attempt_frame
     sw      t1, 0(t0)
     saved_registers lw, flw
     addi    sp, sp, FRAME_BYTES
@@ -186,7 +194,7 @@ guard_leave:
     .globl  trap_skip
 trap_skip: // not 0: skip the next instruction that traps
     .zero   4
-trap_guard: // stack pointer of the innermost guarded call; 0 outside
+attempt_frame: // of the innermost attempt; 0 outside
     .zero   4
     .globl  trap_record
 trap_record: // mcause, mepc, mtval of the last trap that was not skipped

@@ -3,6 +3,7 @@
 
 #include "float.h"
 #include "opcodes.h"
+#include "status.h"
 
 // The instructions of i32 come in ranges, each at one distance from the same instructions of i64.
 static const struct {
@@ -40,7 +41,7 @@ static uint64_t divide(uint64_t dividend, uint64_t divisor, bool negative, bool 
     return negative ? 0 - result : result;
 }
 
-status_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c, uint64_t *result) {
+uint64_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c) {
     uint32_t bits = 64, wide = widen(opcode);
     uint64_t signed_a = a, signed_b = b, sign = 0, r = a;
     if (wide != 0) {
@@ -64,7 +65,7 @@ status_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c,
         __attribute__((fallthrough));
     case OP_DIV_I64S:
     case OP_REM_I64S:
-        if (b == 0) return FAIL(DIVIDE);
+        if (b == 0) FAIL(DIVIDE);
         r = divide(signed_a, signed_b, negative_a, negative_b, opcode >= OP_REM_I64S);
         break;
     case OP_NOT_I64: r = ~a; break;
@@ -103,8 +104,7 @@ status_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c,
     // TRUNC_I64_I32, EXT_I32_I64U, BITCAST_I32_F32, BITCAST_F32_I32, CONST_F32, CONST_F32_ZERO
     default: break;
     }
-    *result = r;
-    return STATUS_OK;
+    return r;
 }
 
 static float f32_of(uint64_t value) {

@@ -5,11 +5,9 @@
 
 #include <stdint.h>
 
-#include "status.h"
-
 // i32 and i64. Operands of i32 come without their sign's extension, and missing ones as 0; of an i32 result
-// the low half counts. STATUS_VM_DIVIDE for a division by zero.
-status_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c, uint64_t *result);
+// the low half counts. Fails at a division by zero.
+uint64_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c);
 
 // f32, operands and result as bits.
 uint64_t arithmetic_f32(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z);

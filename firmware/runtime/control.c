@@ -14,19 +14,20 @@ static size_t frame_bytes(const function_t *function) {
     return (bytes + 15) & ~(size_t)7; // i32_count may be odd, and a host's references need 8 bytes
 }
 
-status_t interpreter_initialize(interpreter_t *interpreter, module_t *module, hal_t *hal, memory_t *memory) {
+void interpreter_initialize(interpreter_t *interpreter, module_t *module, hal_t *hal, memory_t *memory) {
     size_t largest = 0;
     for (uint32_t i = 0; i < module->function_count; i++) {
         size_t bytes = frame_bytes(&module->functions[i]);
         if (bytes > largest) largest = bytes;
     }
     size_t bytes = STACK_BYTES + 2 * largest;
-    void *block = memory_allocate(memory, bytes, 0, PHRASE_STACK);
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    *interpreter =
-        (interpreter_t){.module = module, .memory = memory, .hal = hal, .stack = block, .call = {.hal = hal}};
-    interpreter->stack_end = interpreter->stack + bytes;
-    return STATUS_OK;
+    uint8_t *stack = memory_allocate(memory, bytes, 0, PHRASE_STACK);
+    *interpreter = (interpreter_t){.module = module,
+                                   .memory = memory,
+                                   .hal = hal,
+                                   .stack = stack,
+                                   .stack_end = stack + bytes,
+                                   .call = {.hal = hal}};
 }
 
 static void set_frame(interpreter_t *interpreter, frame_t *frame) {
@@ -36,19 +37,18 @@ static void set_frame(interpreter_t *interpreter, frame_t *frame) {
     interpreter->call.refs = frame->refs;
 }
 
-status_t push_frame(interpreter_t *interpreter, const function_t *function) {
+void push_frame(interpreter_t *interpreter, const function_t *function) {
     frame_t *caller = interpreter->frame;
     uint8_t *base = caller == NULL ? interpreter->stack : (uint8_t *)caller + frame_bytes(caller->function);
     size_t bytes = frame_bytes(function);
     if ((size_t)(interpreter->stack_end - base) < bytes)
-        return FAIL(FRAME_STACK, (uint32_t)bytes, (uint32_t)(interpreter->stack_end - interpreter->stack));
+        FAIL(FRAME_STACK, (uint32_t)bytes, (uint32_t)(interpreter->stack_end - interpreter->stack));
     frame_t *frame = (frame_t *)base;
     *frame = (frame_t){.caller = caller, .function = function};
     frame->refs = (object_t **)(frame + 1);
     frame->i32 = (uint32_t *)(frame->refs + function->ref_count);
     platform_fill(frame->refs, 0, bytes - sizeof *frame);
     set_frame(interpreter, frame);
-    return STATUS_OK;
 }
 
 void pop_frame(interpreter_t *interpreter) {
@@ -122,19 +122,17 @@ const uint8_t *run_switch(interpreter_t *interpreter, uint32_t opcode, const uin
 
 // ---- Calls
 
-status_t spend(interpreter_t *interpreter) {
-    if (--interpreter->budget != 0) return STATUS_OK;
-    interpreter->budget = 1;
-    return FAIL(OPERATION_BUDGET);
+void spend(interpreter_t *interpreter) {
+    if (--interpreter->budget == 0) FAIL(OPERATION_BUDGET);
 }
 
 // Enters a function of the module with the operands of interpreter->call: they go to the first registers of
 // their kind.
-status_t enter(interpreter_t *interpreter, const function_t *function, const uint8_t *resume) {
+void enter(interpreter_t *interpreter, const function_t *function, const uint8_t *resume) {
     frame_t *caller = interpreter->frame;
     const uint16_t *operands = interpreter->call.operands;
-    RETURN_IF_ERROR(spend(interpreter));
-    RETURN_IF_ERROR(push_frame(interpreter, function));
+    spend(interpreter);
+    push_frame(interpreter, function);
     frame_t *frame = interpreter->frame;
     frame->results = interpreter->call.results;
     frame->resume = resume;
@@ -151,7 +149,6 @@ status_t enter(interpreter_t *interpreter, const function_t *function, const uin
         default: frame->i32[i32++] = caller->i32[reg]; break;
         }
     }
-    return STATUS_OK;
 }
 
 // Hands the returned values to the caller's registers.
@@ -186,7 +183,7 @@ const uint8_t *run_return(interpreter_t *interpreter, const uint8_t *p, object_t
     return NULL;
 }
 
-status_t fail_instruction(uint32_t code, const uint8_t *text) {
+void fail_instruction(uint32_t code, const uint8_t *text) {
     span_t span = {.data = text + 2, .length = read_u16(text)};
-    return status_quote(span, FAIL(MODEL_FAILED, code));
+    FAIL_QUOTING(span, MODEL_FAILED, code);
 }

@@ -6,12 +6,12 @@
 #include "interpreter.h"
 
 // A frame for `function`, all its registers zero, becomes the innermost.
-status_t push_frame(interpreter_t *interpreter, const function_t *function);
+void push_frame(interpreter_t *interpreter, const function_t *function);
 // Releases what the innermost frame holds; its caller's is the innermost then.
 void pop_frame(interpreter_t *interpreter);
 
 // Counts an operation against the invocation's budget.
-status_t spend(interpreter_t *interpreter);
+void spend(interpreter_t *interpreter);
 
 // The functions below read operands at `p` and return where execution goes on.
 
@@ -24,11 +24,11 @@ const uint8_t *choose_case(const uint8_t *p, uint32_t index);
 const uint8_t *run_switch(interpreter_t *interpreter, uint32_t opcode, const uint8_t *p);
 
 // Enters a function of the module with the operands of interpreter->call.
-status_t enter(interpreter_t *interpreter, const function_t *function, const uint8_t *resume);
+void enter(interpreter_t *interpreter, const function_t *function, const uint8_t *resume);
 // Returns from the innermost function; NULL when it was the outermost, whose results go to `outputs`.
 const uint8_t *run_return(interpreter_t *interpreter, const uint8_t *p, object_t **outputs);
 
 // The model's own failure: a code and a text at `text`.
-status_t fail_instruction(uint32_t code, const uint8_t *text);
+_Noreturn void fail_instruction(uint32_t code, const uint8_t *text);
 
 #endif

@@ -39,8 +39,8 @@ INLINE int run_workgroups(const export_t *entry, workgroup_state_t *workgroup) {
     return 0;
 }
 
-status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                          dispatch_profile_t *profile) {
+void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                      dispatch_profile_t *profile) {
     workgroup_state_t workgroup = {.local_memory = library->local_memory,
                                    .local_memory_bytes = library->local_memory_bytes};
     platform_mark(MARK_DISPATCH_BEGIN, number);
@@ -49,16 +49,15 @@ status_t library_dispatch(const library_t *library, const export_t *entry, uint3
     profile->cycles += platform_cycles_low() - cycles;
     profile->instructions += platform_instructions_low() - instructions;
     platform_mark(MARK_DISPATCH_END, number);
-    if (result == 0) return STATUS_OK;
-    return status_quote(span_of(entry->name),
-                        FAIL(KERNEL_RESULT, result, workgroup.x, workgroup.y, workgroup.z));
+    if (result != 0)
+        FAIL_QUOTING(span_of(entry->name), KERNEL_RESULT, result, workgroup.x, workgroup.y, workgroup.z);
 }
 
 #else
 
 // Reads every byte of every binding and constant, and fills the last binding with what follows from them.
-status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                          dispatch_profile_t *profile) {
+void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                      dispatch_profile_t *profile) {
     (void)library, (void)number, (void)profile;
     const dispatch_state_t *state = &entry->state;
     uint32_t hash = 2166136261u;
@@ -69,35 +68,35 @@ status_t library_dispatch(const library_t *library, const export_t *entry, uint3
     for (uint32_t i = 0; i < state->binding_count; i++)
         for (size_t k = 0; k < state->binding_lengths[i]; k++)
             hash = (hash ^ state->bindings[i][k]) * 16777619u;
-    if (state->binding_count == 0) return STATUS_OK;
+    if (state->binding_count == 0) return;
     uint32_t last = state->binding_count - 1u;
     for (size_t k = 0; k < state->binding_lengths[last]; k++) {
         hash = hash * 1664525u + 1013904223u;
         state->bindings[last][k] = (uint8_t)(hash >> 24);
     }
-    return STATUS_OK;
 }
 
 #endif
 
 // ---- The imports that every dispatch calls
 
-status_t executable_lookup_function(call_t *call) {
+void executable_lookup_function(call_t *call) {
     const object_t *executable = call->refs[call->operands[0] & REGISTER_INDEX];
     const buffer_t *name = (const buffer_t *)call->refs[call->operands[1] & REGISTER_INDEX];
     if (executable == NULL || name == NULL || name->object.type != OBJECT_BUFFER ||
-        name->resolved != executable)
-        return executable_resolve(call);
+        name->resolved != executable) {
+        executable_resolve(call);
+        return;
+    }
     set_i64(call, 0, name->ordinal);
-    return STATUS_OK;
 }
 
 // Operands of a dispatch: executable, function, workgroups x, y, z, constants, then three a binding.
 enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
 enum { SEGMENT_CONSTANTS = 5, SEGMENT_BINDINGS = 6 };
 
-// Sets constants and bindings. `moved`: whether a binding's reference is.
-static status_t set_operands(const call_t *call, const dispatch_state_t *state, bool *moved) {
+// Sets constants and bindings. Returns whether a binding's reference is moved.
+INLINE bool set_operands(const call_t *call, const dispatch_state_t *state) {
     const uint32_t *i32 = call->i32;
     object_t *const *refs = call->refs;
     const uint16_t *operand = call->operands + DISPATCH_CONSTANTS;
@@ -109,18 +108,17 @@ static status_t set_operands(const call_t *call, const dispatch_state_t *state, 
     for (const uint16_t *end = operand + 3 * state->binding_count; operand < end; operand += 3) {
         registers |= operand[0];
         const object_t *object = refs[operand[0] & REGISTER_INDEX];
-        RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
+        object_check(object, OBJECT_BUFFER);
         const buffer_t *buffer = (const buffer_t *)object;
         const uint32_t *offset = &i32[operand[1]], *length = &i32[operand[2]];
         if ((offset[1] | length[1]) != 0 || offset[0] > buffer->length ||
             length[0] > buffer->length - offset[0])
-            return status_not_ok(buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
-                                                     length[0] | (uint64_t)length[1] << 32));
+            buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
+                                length[0] | (uint64_t)length[1] << 32);
         *binding++ = buffer->data + offset[0];
         *binding_length++ = length[0];
     }
-    *moved = (registers & REGISTER_MOVE) != 0;
-    return STATUS_OK;
+    return (registers & REGISTER_MOVE) != 0;
 }
 
 static NOINLINE void release_bindings(const call_t *call) {
@@ -134,62 +132,53 @@ static NOINLINE void release_bindings(const call_t *call) {
     }
 }
 
-static NOINLINE status_t wrong_operands(const export_t *entry, uint32_t constants, uint32_t bindings) {
+static _Noreturn void wrong_operands(const export_t *entry, uint32_t constants, uint32_t bindings) {
     const dispatch_state_t *state = &entry->state;
-    return status_quote(span_of(entry->name), FAIL(DISPATCH_OPERANDS, constants, bindings,
-                                                   state->constant_count, state->binding_count));
+    FAIL_QUOTING(span_of(entry->name), DISPATCH_OPERANDS, constants, bindings, state->constant_count,
+                 state->binding_count);
 }
 
-// Operand 1 and the segments of a dispatch, against the export that it names.
-static status_t find_export(const call_t *call, const library_t *library, uint32_t *ordinal,
-                            export_t **entry) {
+// Operand 1 and the segments of a dispatch, against the export that it names. Returns its ordinal.
+INLINE uint32_t find_export(const call_t *call, const library_t *library) {
     const uint32_t *function = &call->i32[call->operands[DISPATCH_FUNCTION]];
     if (function[1] != 0 || function[0] >= library->export_count)
-        return FAIL(DISPATCH_FUNCTION, WORDS(get_i64(call, 1)), library->export_count);
-    *ordinal = function[0];
-    *entry = &library->exports[function[0]];
-    const dispatch_state_t *state = &(*entry)->state;
+        FAIL(DISPATCH_FUNCTION, WORDS(get_i64(call, 1)), library->export_count);
+    const export_t *entry = &library->exports[function[0]];
     uint32_t constants = call->segments[SEGMENT_CONSTANTS], bindings = call->segments[SEGMENT_BINDINGS];
-    if (constants != state->constant_count || bindings != state->binding_count)
-        return wrong_operands(*entry, constants, bindings);
-    return STATUS_OK;
+    if (constants != entry->state.constant_count || bindings != entry->state.binding_count)
+        wrong_operands(entry, constants, bindings);
+    return function[0];
 }
 
-static status_t set_workgroups(const call_t *call, dispatch_state_t *state, uint32_t *total) {
+// Returns how many there are.
+INLINE uint32_t set_workgroups(const call_t *call, dispatch_state_t *state) {
     hal_t *hal = call->hal;
     uint32_t x = get_i32(call, DISPATCH_WORKGROUPS), y = get_i32(call, DISPATCH_WORKGROUPS + 1),
-             z = get_i32(call, DISPATCH_WORKGROUPS + 2);
-    if (z > UINT16_MAX || __builtin_mul_overflow(x, y, total) || __builtin_mul_overflow(*total, z, total))
-        return FAIL(DISPATCH_WORKGROUPS, x, y, z);
-    if (*total > hal->workgroup_budget) return FAIL(WORKGROUP_BUDGET, *total, hal->workgroup_budget);
-    hal->workgroup_budget -= *total;
+             z = get_i32(call, DISPATCH_WORKGROUPS + 2), total;
+    if (z > UINT16_MAX || __builtin_mul_overflow(x, y, &total) || __builtin_mul_overflow(total, z, &total))
+        FAIL(DISPATCH_WORKGROUPS, x, y, z);
+    if (total > hal->workgroup_budget) FAIL(WORKGROUP_BUDGET, total, hal->workgroup_budget);
+    hal->workgroup_budget -= total;
     state->workgroup_count_x = x;
     state->workgroup_count_y = y;
     state->workgroup_count_z = (uint16_t)z;
-    return STATUS_OK;
+    return total;
 }
 
-status_t executable_dispatch(call_t *call) {
-    object_t *object;
-    export_t *entry;
-    uint32_t ordinal, workgroups;
-    bool moved;
-    RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &object));
-    const executable_t *executable = (executable_t *)object;
+void executable_dispatch(call_t *call) {
+    const executable_t *executable = (executable_t *)get_object(call, 0, OBJECT_EXECUTABLE);
     const library_t *library = &executable->library;
-    RETURN_IF_ERROR(find_export(call, library, &ordinal, &entry));
-    RETURN_IF_ERROR(set_workgroups(call, &entry->state, &workgroups));
-    RETURN_IF_ERROR(set_operands(call, &entry->state, &moved));
-    uint32_t number = executable->first_ordinal + ordinal;
+    uint32_t ordinal = find_export(call, library), number = executable->first_ordinal + ordinal;
+    export_t *entry = &library->exports[ordinal];
+    uint32_t workgroups = set_workgroups(call, &entry->state);
+    bool moved = set_operands(call, &entry->state);
     dispatch_profile_t *profile = &call->hal->dispatches[number];
     profile->calls++;
     profile->workgroups += workgroups;
-    RETURN_IF_ERROR(library_dispatch(library, entry, number, profile));
+    library_dispatch(library, entry, number, profile);
     if (moved) release_bindings(call);
-    return STATUS_OK;
 }
 
-status_t executable_skip(call_t *call) {
+void executable_skip(call_t *call) {
     release_bindings(call);
-    return STATUS_OK;
 }

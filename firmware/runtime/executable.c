@@ -64,52 +64,49 @@ static NOINLINE bool inside(uint32_t offset, uint32_t bytes, uint32_t limit) {
     return offset <= limit && bytes <= limit - offset;
 }
 
-static status_t read_header(span_t file, elf_header_t *header) {
+static void read_header(span_t file, elf_header_t *header) {
     static const uint8_t magic[7] = {0x7f, 'E', 'L', 'F', 1 /* 32 bits */, 1 /* little endian */, 1};
     if (file.length < sizeof *header || memcmp(file.data, magic, sizeof magic) != 0)
-        return FAIL(ELF_MAGIC, file.length);
+        FAIL(ELF_MAGIC, file.length);
     memcpy(header, file.data, sizeof *header);
     if (header->type != TYPE_DYNAMIC || header->machine != MACHINE_RISCV)
-        return FAIL(ELF_TYPE, header->type, header->machine);
+        FAIL(ELF_TYPE, header->type, header->machine);
     if ((header->flags & (FLAG_COMPRESSED | FLAG_FLOAT_ABI | FLAG_E_REGISTERS)) != FLOAT_ABI_SINGLE)
-        return FAIL(ELF_FLAGS, header->flags);
+        FAIL(ELF_FLAGS, header->flags);
     if (header->segment_bytes != sizeof(segment_t) ||
         !inside(header->segments, header->segment_count * (uint32_t)sizeof(segment_t), file.length))
-        return FAIL(SEGMENT_TABLE, header->segment_count, header->segments, file.length);
-    return STATUS_OK;
+        FAIL(SEGMENT_TABLE, header->segment_count, header->segments, file.length);
 }
 
 // Adds a segment to the image's extent. Segments ascend and do not overlap, so none can overwrite another.
-static status_t add_load(elf_t *elf, const segment_t *segment, uint32_t index, image_t *image) {
+static void add_load(elf_t *elf, const segment_t *segment, uint32_t index, image_t *image) {
     uint32_t end;
     if (segment->file_bytes > segment->memory_bytes || segment->address < image->size ||
         __builtin_add_overflow(segment->address, segment->memory_bytes, &end) || end > INT32_MAX ||
         elf->load_count == MAX_LOADS)
-        return FAIL(SEGMENT_ORDER, index, segment->file_bytes, segment->memory_bytes, segment->address,
-                    image->size);
+        FAIL(SEGMENT_ORDER, index, segment->file_bytes, segment->memory_bytes, segment->address, image->size);
     if (segment->alignment > PAGE_BYTES || (segment->alignment & (segment->alignment - 1)) != 0)
-        return FAIL(SEGMENT_ALIGNMENT, index, segment->alignment);
+        FAIL(SEGMENT_ALIGNMENT, index, segment->alignment);
     if ((segment->flags & SEGMENT_EXECUTABLE) != 0) {
         if (image->code_end == 0) image->code_begin = segment->address;
         image->code_end = end;
     }
     image->size = end;
     elf->loads[elf->load_count++] = *segment;
-    return STATUS_OK;
 }
 
 // Checks all segments; sets the image's size and code range, and where the dynamic section and the attributes
 // are.
-static status_t measure(elf_t *elf, image_t *image) {
+static void measure(elf_t *elf, image_t *image) {
     elf_header_t header;
     segment_t segment;
-    RETURN_IF_ERROR(read_header(elf->file, &header));
+    read_header(elf->file, &header);
     for (uint32_t i = 0; i < header.segment_count; i++) {
         memcpy(&segment, elf->file.data + header.segments + i * sizeof segment, sizeof segment);
         if (!inside(segment.offset, segment.file_bytes, elf->file.length))
-            return FAIL(SEGMENT_FILE, i, segment.file_bytes, segment.offset, elf->file.length);
-        if (segment.type == SEGMENT_LOAD) RETURN_IF_ERROR(add_load(elf, &segment, i, image));
-        if (segment.type == SEGMENT_TLS) return FAIL(SEGMENT_TLS, i);
+            FAIL(SEGMENT_FILE, i, segment.file_bytes, segment.offset, elf->file.length);
+        if (segment.type == SEGMENT_LOAD) add_load(elf, &segment, i, image);
+        if (segment.type == SEGMENT_TLS) FAIL(SEGMENT_TLS, i);
         if (segment.type == SEGMENT_DYNAMIC) {
             elf->dynamic = segment.address;
             elf->dynamic_bytes = segment.memory_bytes;
@@ -117,11 +114,10 @@ static status_t measure(elf_t *elf, image_t *image) {
         if (segment.type == SEGMENT_RISCV_ATTRIBUTES)
             elf->attributes = (span_t){.data = elf->file.data + segment.offset, .length = segment.file_bytes};
     }
-    if (image->code_end == 0) return FAIL(SEGMENT_CODE);
+    if (image->code_end == 0) FAIL(SEGMENT_CODE);
     if (elf->dynamic_bytes == 0 || elf->dynamic % 4 != 0 ||
         !inside(elf->dynamic, elf->dynamic_bytes, image->size))
-        return FAIL(DYNAMIC_SECTION, elf->dynamic_bytes, elf->dynamic, image->size);
-    return STATUS_OK;
+        FAIL(DYNAMIC_SECTION, elf->dynamic_bytes, elf->dynamic, image->size);
 }
 
 // ---- The instructions that the kernels may use, from the RISC-V attributes
@@ -166,7 +162,7 @@ static uint32_t vector_length(span_t name) {
 
 // Only extensions that the chip has, and exactly its vector length, because code for a shorter or longer one
 // may compute nonsense without a trap. The attributes' one text that begins like this is the list of them.
-static status_t check_arch(span_t list) {
+static void check_arch(span_t list) {
     static const char *const known[] = {"zve32f", "zve32x", "rv32i", "m",
                                         "f",      "zicsr",  "zmmul", "zifencei"}; // vectors first
     uint32_t vlen = platform_vlen_bits(), built_for = 0;
@@ -175,7 +171,7 @@ static status_t check_arch(span_t list) {
         list.data++;
         list.length--;
     }
-    if (list.length < 4) return FAIL(KERNELS_ARCH);
+    if (list.length < 4) FAIL(KERNELS_ARCH);
     for (span_t name = take_extension(&list); name.length != 0; name = take_extension(&list)) {
         cut_version(&name);
         uint32_t bits = vector_length(name), i = 0;
@@ -183,12 +179,12 @@ static status_t check_arch(span_t list) {
         if (bits != 0) continue;
         while (i < sizeof known / sizeof *known && !span_equals(name, known[i]))
             i++;
-        if (i == sizeof known / sizeof *known) return status_quote(name, FAIL(KERNELS_EXTENSION));
+        if (i == sizeof known / sizeof *known) FAIL_QUOTING(name, KERNELS_EXTENSION);
         vectors |= i < 2;
     }
-    if (!vectors || built_for == vlen) return STATUS_OK;
-    if (vlen == 0) return FAIL(KERNELS_VECTOR, built_for);
-    return FAIL(KERNELS_VLEN, built_for, vlen, vlen);
+    if (!vectors || built_for == vlen) return;
+    if (vlen == 0) FAIL(KERNELS_VECTOR, built_for);
+    FAIL(KERNELS_VLEN, built_for, vlen, vlen);
 }
 
 // ---- Loading and linking
@@ -222,34 +218,32 @@ static void place(const elf_t *elf, const image_t *image, bool in_place) {
     if (!in_place) platform_fill(image->data, 0, end);
 }
 
-static status_t read_dynamic(const elf_t *elf, const image_t *image, uint32_t *values) {
+static void read_dynamic(const elf_t *elf, const image_t *image, uint32_t *values) {
     const dynamic_entry_t *entry = (const dynamic_entry_t *)(const void *)(image->data + elf->dynamic);
     // Needed, init, REL, PLT, init_array, and RELR, which is 36.
     const uint32_t unsupported = 1u << 1 | 1u << 12 | 1u << 17 | 1u << 23 | 1u << 25;
     for (uint32_t i = 0; i < elf->dynamic_bytes / sizeof *entry && entry->tag != 0; i++, entry++) {
         if (entry->tag == 36 || (entry->tag < 32 && (unsupported >> entry->tag & 1) != 0))
-            return FAIL(DYNAMIC_TAG, entry->tag);
+            FAIL(DYNAMIC_TAG, entry->tag);
         if (entry->tag < TAGS) values[entry->tag] = entry->value;
     }
-    return STATUS_OK;
 }
 
-static status_t relocate(const image_t *image, const uint32_t *dynamic) {
+static void relocate(const image_t *image, const uint32_t *dynamic) {
     if (dynamic[RELA] % 4 != 0 || !inside(dynamic[RELA], dynamic[RELA_BYTES], image->size))
-        return FAIL(RELOCATION_TABLE, dynamic[RELA_BYTES], dynamic[RELA], image->size);
+        FAIL(RELOCATION_TABLE, dynamic[RELA_BYTES], dynamic[RELA], image->size);
     const relocation_t *relocation = (const relocation_t *)(const void *)(image->data + dynamic[RELA]);
     for (uint32_t i = 0; i < dynamic[RELA_BYTES] / sizeof *relocation; i++, relocation++) {
-        if (relocation->info != RELOCATION_RELATIVE) return FAIL(RELOCATION_TYPE, i, relocation->info & 0xff);
+        if (relocation->info != RELOCATION_RELATIVE) FAIL(RELOCATION_TYPE, i, relocation->info & 0xff);
         uint32_t offset = relocation->offset;
         if (offset % 4 != 0 || offset > image->size - 4 || relocation->addend > image->size)
-            return FAIL(RELOCATION_RANGE, i, relocation->addend, offset, image->size);
+            FAIL(RELOCATION_RANGE, i, relocation->addend, offset, image->size);
         *(uint32_t *)(void *)(image->data + offset) = image->address + relocation->addend;
     }
-    return STATUS_OK;
 }
 
 // Address of the one function that the kernels export. Undefined symbols are refused.
-static status_t find_query(const image_t *image, const uint32_t *dynamic, uint32_t *address) {
+static uint32_t find_query(const image_t *image, const uint32_t *dynamic) {
     static const char name[] = "iree_hal_executable_library_query";
     uint32_t count = 0;
     if (dynamic[HASH] % 4 == 0 && inside(dynamic[HASH], 8, image->size))
@@ -257,45 +251,42 @@ static status_t find_query(const image_t *image, const uint32_t *dynamic, uint32
     if (dynamic[SYMBOLS] % 4 != 0 || dynamic[SYMBOLS] > image->size ||
         count > (image->size - dynamic[SYMBOLS]) / sizeof(symbol_t) ||
         !inside(dynamic[STRINGS], dynamic[STRING_BYTES], image->size))
-        return FAIL(SYMBOL_TABLE, count, dynamic[STRING_BYTES]);
+        FAIL(SYMBOL_TABLE, count, dynamic[STRING_BYTES]);
     const symbol_t *symbol = (const symbol_t *)(const void *)(image->data + dynamic[SYMBOLS]);
     for (uint32_t i = 1; i < count; i++) {
         symbol++;
-        if (symbol->section == 0) return FAIL(SYMBOL_UNDEFINED, i);
+        if (symbol->section == 0) FAIL(SYMBOL_UNDEFINED, i);
         if (!inside(symbol->name, sizeof name, dynamic[STRING_BYTES]) ||
             memcmp(image->data + dynamic[STRINGS] + symbol->name, name, sizeof name) != 0)
             continue;
         if (symbol->value % 4 != 0 || symbol->value < image->code_begin || symbol->value >= image->code_end)
-            return FAIL(QUERY_ADDRESS, symbol->value);
-        *address = image->address + symbol->value;
-        return STATUS_OK;
+            FAIL(QUERY_ADDRESS, symbol->value);
+        return image->address + symbol->value;
     }
-    return FAIL(QUERY_MISSING);
+    FAIL(QUERY_MISSING);
 }
 
-static status_t link(const elf_t *elf, const image_t *image, uint32_t *query) {
+// Returns the address of the library's query function.
+static uint32_t link(const elf_t *elf, const image_t *image) {
     uint32_t dynamic[TAGS] = {0};
-    RETURN_IF_ERROR(read_dynamic(elf, image, dynamic));
-    RETURN_IF_ERROR(relocate(image, dynamic));
-    RETURN_IF_ERROR(find_query(image, dynamic, query));
+    read_dynamic(elf, image, dynamic);
+    relocate(image, dynamic);
+    uint32_t query = find_query(image, dynamic);
     platform_code_barrier();
-    return STATUS_OK;
+    return query;
 }
 
-static status_t read_library(memory_t *memory, library_t *library, uint32_t query) {
-    uint32_t address, pages = 0;
-    RETURN_IF_ERROR(library_query(&library->image, query, &address));
-    RETURN_IF_ERROR(library_open(library, address));
+static void read_library(memory_t *memory, library_t *library, uint32_t query) {
+    uint32_t address = library_query(&library->image, query), pages = 0;
+    library_open(library, address);
     library->exports =
         memory_allocate_zeroed(memory, library->export_count * sizeof(export_t), PHRASE_EXPORTS);
-    if (library->exports == NULL) return STATUS_OUT_OF_MEMORY;
-    RETURN_IF_ERROR(library_read(library, address));
+    library_read(library, address);
     for (uint32_t i = 0; i < library->export_count; i++)
         if (library->exports[i].local_memory_pages > pages) pages = library->exports[i].local_memory_pages;
-    if (pages == 0) return STATUS_OK;
+    if (pages == 0) return;
     library->local_memory_bytes = pages * PAGE_BYTES;
     library->local_memory = memory_allocate_zeroed(memory, library->local_memory_bytes, PHRASE_LOCAL_MEMORY);
-    return library->local_memory != NULL ? STATUS_OK : STATUS_OUT_OF_MEMORY;
 }
 
 // Whether the image can be where the file is: no segment moves down, and what the image is longer by comes
@@ -308,45 +299,31 @@ static bool claim_in_place(memory_t *memory, const elf_t *elf, const image_t *im
     return memory_take_front(memory, elf->file.data + image->size);
 }
 
-static status_t load(memory_t *memory, buffer_t *file, bool in_place, executable_t *executable) {
+static void load(memory_t *memory, buffer_t *file, bool in_place, executable_t *executable) {
     elf_t elf = {.file = {.data = file->data, .length = file->length}};
     image_t *image = &executable->library.image;
-    uint32_t query;
-    RETURN_IF_ERROR(measure(&elf, image));
-    RETURN_IF_ERROR(check_arch(elf.attributes));
+    measure(&elf, image);
+    check_arch(elf.attributes);
     in_place = in_place && claim_in_place(memory, &elf, image);
     if (in_place)
         file->length = 0; // it is no ELF any more
     else
         executable->block = memory_allocate(memory, image->size, 0, PHRASE_IMAGE);
     image->data = in_place ? file->data : executable->block;
-    if (image->data == NULL) return STATUS_OUT_OF_MEMORY;
     image->address = library_address(image->data);
     place(&elf, image, in_place);
-    RETURN_IF_ERROR(link(&elf, image, &query));
-    return read_library(memory, &executable->library, query);
+    read_library(memory, &executable->library, link(&elf, image));
 }
 
-status_t executable_load(memory_t *memory, buffer_t *file, bool in_place, executable_t **result) {
+executable_t *executable_load(memory_t *memory, buffer_t *file, bool in_place) {
     executable_t *executable = memory_allocate_zeroed(memory, sizeof *executable, PHRASE_EXECUTABLE);
-    if (executable == NULL) return STATUS_OUT_OF_MEMORY;
     executable->object = (object_t){.references = 1, .type = OBJECT_EXECUTABLE};
-    *result = executable;
-    status_t status = load(memory, file, in_place, executable);
-    if (status != STATUS_OK) {
-        memory_free(memory, executable->library.local_memory);
-        memory_free(memory, executable->library.exports);
-        memory_free(memory, executable->block);
-        memory_free(memory, executable);
-    }
-    return status;
+    load(memory, file, in_place, executable);
+    return executable;
 }
 
-status_t executable_find(const executable_t *executable, span_t name, uint16_t *ordinal) {
-    for (uint32_t i = 0; i < executable->library.export_count; i++) {
-        if (!span_equals(name, executable->library.exports[i].name)) continue;
-        *ordinal = (uint16_t)i;
-        return STATUS_OK;
-    }
-    return status_quote(name, FAIL(EXPORT_NAME));
+uint16_t executable_find(const executable_t *executable, span_t name) {
+    for (uint32_t i = 0; i < executable->library.export_count; i++)
+        if (span_equals(name, executable->library.exports[i].name)) return (uint16_t)i;
+    FAIL_QUOTING(name, EXPORT_NAME);
 }

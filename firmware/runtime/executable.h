@@ -21,10 +21,11 @@ typedef struct executable {
 // Loads the ELF in `file`. Everything is checked: class, machine, flags, extensions, vector length, segments,
 // relocations, symbols, library version and tables. `in_place`: nothing but the arena of `memory` is behind
 // the file, and nothing else needs its bytes, so the kernels and their constants may be used where they lie;
-// the file is empty afterwards. Otherwise, or where that can't be, they are copied.
-status_t executable_load(memory_t *memory, buffer_t *file, bool in_place, executable_t **result);
+// the file is empty afterwards. Otherwise, or where that can't be, they are copied. What it has allocated
+// when it fails stays so: a load that fails gives the whole arena back.
+executable_t *executable_load(memory_t *memory, buffer_t *file, bool in_place);
 
-// STATUS_HAL_EXPORT if the executable has no function of that name.
-status_t executable_find(const executable_t *executable, span_t name, uint16_t *ordinal);
+// Ordinal of the function of that name.
+uint16_t executable_find(const executable_t *executable, span_t name);
 
 #endif

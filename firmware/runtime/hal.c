@@ -9,18 +9,17 @@
 
 // ---- Operands of a call
 
-static NOINLINE status_t get_buffer(const call_t *call, uint32_t operand, buffer_t **buffer) {
-    object_t *object;
-    status_t status = get_object(call, operand, OBJECT_BUFFER, &object);
-    *buffer = (buffer_t *)object;
-    return status;
+static NOINLINE buffer_t *get_buffer(const call_t *call, uint32_t operand) {
+    return (buffer_t *)get_object(call, operand, OBJECT_BUFFER);
 }
 
-static NOINLINE status_t get_view(const call_t *call, uint32_t operand, view_t **view) {
-    object_t *object;
-    status_t status = get_object(call, operand, OBJECT_VIEW, &object);
-    *view = (view_t *)object;
-    return status;
+static NOINLINE view_t *get_view(const call_t *call, uint32_t operand) {
+    return (view_t *)get_object(call, operand, OBJECT_VIEW);
+}
+
+static span_t get_text(const call_t *call, uint32_t operand) {
+    const buffer_t *buffer = get_buffer(call, operand);
+    return (span_t){.data = buffer->data, .length = buffer->length};
 }
 
 static void set_i32(call_t *call, uint32_t result, uint32_t value) {
@@ -30,137 +29,104 @@ static void set_i32(call_t *call, uint32_t result, uint32_t value) {
 // ---- hal_inline: buffers
 
 // A buffer and its storage are one object, so both results are the same.
-static status_t return_both(call_t *call, buffer_t *buffer) {
-    object_retain(&buffer->object);
+static void return_both(call_t *call, buffer_t *buffer) {
+    buffer->object.references++;
     call->references[0] = call->references[1] = &buffer->object;
-    return STATUS_OK;
 }
 
-static status_t buffer_allocate(call_t *call) {
-    buffer_t *buffer;
-    RETURN_IF_ERROR(buffer_create(call->hal->memory, get_i64(call, 1), get_i32(call, 0), &buffer));
-    return return_both(call, buffer);
+static void return_shared(call_t *call, buffer_t *buffer) {
+    buffer->object.references++;
+    call->references[0] = &buffer->object;
 }
 
-static status_t buffer_allocate_initialized(call_t *call) {
-    buffer_t *source, *buffer;
-    uint64_t offset = get_i64(call, 2), length = get_i64(call, 3);
-    uint8_t *data;
-    RETURN_IF_ERROR(get_buffer(call, 1, &source));
-    RETURN_IF_ERROR(buffer_range(source, offset, length, &data));
-    RETURN_IF_ERROR(buffer_create(call->hal->memory, length, get_i32(call, 0), &buffer));
+static void buffer_allocate(call_t *call) {
+    return_both(call, buffer_create(call->hal->memory, get_i64(call, 1), get_i32(call, 0)));
+}
+
+static void buffer_allocate_initialized(call_t *call) {
+    uint64_t length = get_i64(call, 3);
+    const uint8_t *data = buffer_range(get_buffer(call, 1), get_i64(call, 2), length);
+    buffer_t *buffer = buffer_create(call->hal->memory, length, get_i32(call, 0));
     platform_copy(buffer->data, data, buffer->length);
-    return return_both(call, buffer);
+    return_both(call, buffer);
 }
 
 // buffer.wrap and buffer.subspan.
-static status_t buffer_window(call_t *call) {
-    buffer_t *source, *buffer;
-    RETURN_IF_ERROR(get_buffer(call, 0, &source));
-    RETURN_IF_ERROR(buffer_subspan(call->hal->memory, source, get_i64(call, 1), get_i64(call, 2), &buffer));
-    call->references[0] = &buffer->object;
-    return STATUS_OK;
+static void buffer_window(call_t *call) {
+    call->references[0] =
+        &buffer_subspan(call->hal->memory, get_buffer(call, 0), get_i64(call, 1), get_i64(call, 2))->object;
 }
 
-static status_t buffer_length(call_t *call) {
-    buffer_t *buffer;
-    RETURN_IF_ERROR(get_buffer(call, 0, &buffer));
-    set_i64(call, 0, buffer->length);
-    return STATUS_OK;
+static void buffer_length(call_t *call) {
+    set_i64(call, 0, get_buffer(call, 0)->length);
 }
 
-static status_t buffer_storage(call_t *call) {
-    buffer_t *buffer;
-    RETURN_IF_ERROR(get_buffer(call, 0, &buffer));
-    object_retain(&buffer->object);
-    call->references[0] = &buffer->object;
-    return STATUS_OK;
+static void buffer_storage(call_t *call) {
+    return_shared(call, get_buffer(call, 0));
 }
 
 // ---- hal_inline: buffer views
 
 // Reads `rank` dimensions from operands at `first`; the tensor must fit the buffer.
-static status_t set_shape(const call_t *call, uint32_t first, uint32_t rank, view_t *view) {
+static void set_shape(const call_t *call, uint32_t first, uint32_t rank, view_t *view) {
     uint64_t bytes = element_bytes(view->element_type);
     for (uint32_t i = 0; i < rank; i++) {
         uint64_t dim = get_i64(call, first + i);
-        if (dim > INT32_MAX) return FAIL(TENSOR_DIMENSION, i, WORDS(dim));
+        if (dim > INT32_MAX) FAIL(TENSOR_DIMENSION, i, WORDS(dim));
         view->dims[i] = (uint32_t)dim;
         bytes *= dim;
-        if (bytes > view->buffer->length) return FAIL(TENSOR_BYTES, WORDS(bytes), view->buffer->length);
+        if (bytes > view->buffer->length) FAIL(TENSOR_BYTES, WORDS(bytes), view->buffer->length);
     }
     view->rank = rank;
-    return STATUS_OK;
 }
 
-static status_t buffer_view_create(call_t *call) {
-    buffer_t *source, *window;
+static void buffer_view_create(call_t *call) {
+    memory_t *memory = call->hal->memory;
     uint32_t rank = call_operand_count(call) - 5;
-    if (rank > MAX_RANK) return FAIL(TENSOR_RANK, rank, MAX_RANK);
-    if (get_i32(call, 4) != ENCODING_DENSE) return FAIL(TENSOR_ENCODING, get_i32(call, 4));
-    RETURN_IF_ERROR(get_buffer(call, 0, &source));
-    RETURN_IF_ERROR(buffer_subspan(call->hal->memory, source, get_i64(call, 1), get_i64(call, 2), &window));
-    view_t *view;
-    status_t status = view_create(call->hal->memory, window, &view);
-    object_release(call->hal->memory, &window->object); // the view holds it now
-    RETURN_IF_ERROR(status);
+    if (rank > MAX_RANK) FAIL(TENSOR_RANK, rank, MAX_RANK);
+    if (get_i32(call, 4) != ENCODING_DENSE) FAIL(TENSOR_ENCODING, get_i32(call, 4));
+    buffer_t *window = buffer_subspan(memory, get_buffer(call, 0), get_i64(call, 1), get_i64(call, 2));
+    call->unfinished = &window->object;
+    view_t *view = view_create(memory, window);
+    call->unfinished = call->references[0] = &view->object;
     view->element_type = get_i32(call, 3);
-    status = set_shape(call, 5, rank, view);
-    if (status != STATUS_OK) {
-        object_release(call->hal->memory, &view->object);
-        return status;
-    }
-    call->references[0] = &view->object;
-    return STATUS_OK;
+    set_shape(call, 5, rank, view);
+    call->unfinished = NULL;
 }
 
-static NOINLINE status_t shape_mismatch(const call_t *call, phrase_t what, uint32_t got, uint32_t expected) {
-    buffer_t *message;
-    RETURN_IF_ERROR(get_buffer(call, 1, &message));
-    span_t name = {.data = message->data, .length = message->length};
-    return status_quote(name, FAIL(TENSOR_MISMATCH, what, got, expected));
+static _Noreturn void shape_mismatch(const call_t *call, phrase_t what, uint32_t got, uint32_t expected) {
+    FAIL_QUOTING(get_text(call, 1), TENSOR_MISMATCH, what, got, expected);
 }
 
-static status_t buffer_view_assert(call_t *call) {
-    view_t *view;
-    RETURN_IF_ERROR(get_view(call, 0, &view));
+static void buffer_view_assert(call_t *call) {
+    const view_t *view = get_view(call, 0);
     uint32_t rank = call_operand_count(call) - 4;
     if (view->element_type != get_i32(call, 2))
-        return shape_mismatch(call, PHRASE_ELEMENT_TYPE, view->element_type, get_i32(call, 2));
+        shape_mismatch(call, PHRASE_ELEMENT_TYPE, view->element_type, get_i32(call, 2));
     if (get_i32(call, 3) != ENCODING_DENSE)
-        return shape_mismatch(call, PHRASE_ENCODING, ENCODING_DENSE, get_i32(call, 3));
-    if (view->rank != rank) return shape_mismatch(call, PHRASE_RANK, view->rank, rank);
+        shape_mismatch(call, PHRASE_ENCODING, ENCODING_DENSE, get_i32(call, 3));
+    if (view->rank != rank) shape_mismatch(call, PHRASE_RANK, view->rank, rank);
     for (uint32_t i = 0; i < rank; i++)
         if (view->dims[i] != get_i64(call, 4 + i))
-            return shape_mismatch(call, PHRASE_DIMENSION, view->dims[i], (uint32_t)get_i64(call, 4 + i));
-    return STATUS_OK;
+            shape_mismatch(call, PHRASE_DIMENSION, view->dims[i], (uint32_t)get_i64(call, 4 + i));
 }
 
-static status_t buffer_view_buffer(call_t *call) {
-    view_t *view;
-    RETURN_IF_ERROR(get_view(call, 0, &view));
-    object_retain(&view->buffer->object);
-    call->references[0] = &view->buffer->object;
-    return STATUS_OK;
+static void buffer_view_buffer(call_t *call) {
+    return_shared(call, get_view(call, 0)->buffer);
 }
 
 // ---- hal_loader
 
-static status_t executable_query_support(call_t *call) {
-    buffer_t *format;
-    RETURN_IF_ERROR(get_buffer(call, 0, &format));
-    set_i32(call, 0,
-            span_equals((span_t){.data = format->data, .length = format->length}, EXECUTABLE_FORMAT));
-    return STATUS_OK;
+static void executable_query_support(call_t *call) {
+    set_i32(call, 0, span_equals(get_text(call, 0), EXECUTABLE_FORMAT));
 }
 
 // Makes room for the exports of one more executable.
-static status_t extend_profile(hal_t *hal, executable_t *executable) {
+static void extend_profile(hal_t *hal, executable_t *executable) {
     const library_t *library = &executable->library;
     uint32_t count = hal->dispatch_count + library->export_count;
-    void *block = memory_allocate_zeroed(hal->memory, count * sizeof *hal->dispatches, PHRASE_PROFILE);
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    dispatch_profile_t *dispatches = block;
+    dispatch_profile_t *dispatches =
+        memory_allocate_zeroed(hal->memory, count * sizeof *dispatches, PHRASE_PROFILE);
     if (hal->dispatch_count != 0)
         platform_copy(dispatches, hal->dispatches, hal->dispatch_count * sizeof *dispatches);
     for (uint32_t i = 0; i < library->export_count; i++)
@@ -169,7 +135,6 @@ static status_t extend_profile(hal_t *hal, executable_t *executable) {
     executable->first_ordinal = hal->dispatch_count;
     hal->dispatches = dispatches;
     hal->dispatch_count = count;
-    return STATUS_OK;
 }
 
 // Operands of every dispatch are in the same place.
@@ -198,46 +163,37 @@ static void resolve_names(module_t *module, const executable_t *executable) {
     }
 }
 
-static status_t executable_load_import(call_t *call) {
+static void executable_load_import(call_t *call) {
     hal_t *hal = call->hal;
-    buffer_t *format, *data;
-    RETURN_IF_ERROR(get_buffer(call, 0, &format));
-    RETURN_IF_ERROR(get_buffer(call, 1, &data));
+    buffer_t *data = get_buffer(call, 1);
     const object_t *constants = call->refs[call->operands[2] & REGISTER_INDEX];
-    if (!span_equals((span_t){.data = format->data, .length = format->length}, EXECUTABLE_FORMAT))
-        return FAIL(KERNELS_FORMAT);
-    if (hal->rehearsing) return FAIL(REHEARSAL);
-    if (constants != NULL) return FAIL(EXECUTABLE_CONSTANTS);
-    executable_t *executable;
+    if (!span_equals(get_text(call, 0), EXECUTABLE_FORMAT)) FAIL(KERNELS_FORMAT);
+    if (hal->rehearsing) FAIL(REHEARSAL);
+    if (constants != NULL) FAIL(EXECUTABLE_CONSTANTS);
     // Behind the flatbuffer, where no bytecode is.
     const span_t *external = &hal->module->archive.external;
     bool last = external->length != 0 && data->data >= external->data && data->read_only &&
                 data->data + data->length == external->data + external->length;
-    RETURN_IF_ERROR(executable_load(hal->memory, data, last && hal->arena_follows_image, &executable));
+    executable_t *executable = executable_load(hal->memory, data, last && hal->arena_follows_image);
     // The list keeps the kernels until unload: the profile shows their names.
     executable_t **end = &hal->executables;
     while (*end != NULL)
         end = &(*end)->next;
     *end = executable;
-    RETURN_IF_ERROR(extend_profile(hal, executable));
+    extend_profile(hal, executable);
     connect_operands(hal, &executable->library);
     resolve_names(hal->module, executable);
-    object_retain(&executable->object);
+    executable->object.references++;
     call->references[0] = &executable->object;
-    return STATUS_OK;
 }
 
 // Finds the ordinal of a name that resolve_names() did not meet.
-status_t executable_resolve(call_t *call) {
-    object_t *executable;
-    buffer_t *name;
-    RETURN_IF_ERROR(get_object(call, 0, OBJECT_EXECUTABLE, &executable));
-    RETURN_IF_ERROR(get_buffer(call, 1, &name));
-    RETURN_IF_ERROR(executable_find((const executable_t *)executable,
-                                    (span_t){.data = name->data, .length = name->length}, &name->ordinal));
+void executable_resolve(call_t *call) {
+    object_t *executable = get_object(call, 0, OBJECT_EXECUTABLE);
+    buffer_t *name = get_buffer(call, 1);
+    name->ordinal = executable_find((const executable_t *)executable, get_text(call, 1));
     name->resolved = name->read_only ? executable : NULL; // other bytes may change
     set_i64(call, 0, name->ordinal);
-    return STATUS_OK;
 }
 
 // ---- The table of imports: all that models of static shape need. Others are refused by name at load.

@@ -35,6 +35,7 @@ typedef struct {
     const uint16_t *results;
     const uint16_t *segments; // of a variadic call
     object_t *references[2];
+    object_t *unfinished; // that the import holds while it may fail; NULL: nothing
 } call_t;
 
 // The list of results follows that of operands, with its count between them.
@@ -50,7 +51,7 @@ typedef struct import {
     // releases its bindings itself.
     uint8_t reference_operands;
     uint8_t reference_results;
-    status_t (*function)(call_t *call);
+    void (*function)(call_t *call);
 } import_t;
 
 // Operands and results of a call.
@@ -64,9 +65,10 @@ INLINE uint64_t get_i64(const call_t *call, uint32_t operand) {
 }
 
 // The operand's object, which stays the caller's.
-INLINE status_t get_object(const call_t *call, uint32_t operand, uint32_t type, object_t **object) {
-    *object = call->refs[call->operands[operand] & REGISTER_INDEX];
-    return object_check(*object, type);
+INLINE object_t *get_object(const call_t *call, uint32_t operand, uint32_t type) {
+    object_t *object = call->refs[call->operands[operand] & REGISTER_INDEX];
+    object_check(object, type);
+    return object;
 }
 
 INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
@@ -77,11 +79,11 @@ INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
 
 // Imports of hal_loader. Those that every dispatch calls are in dispatch.c; executable_resolve() does the
 // look-up of a name that is not known yet.
-status_t executable_lookup_function(call_t *call);
-status_t executable_resolve(call_t *call);
-status_t executable_dispatch(call_t *call);
+void executable_lookup_function(call_t *call);
+void executable_resolve(call_t *call);
+void executable_dispatch(call_t *call);
 // A dispatch of a rehearsal.
-status_t executable_skip(call_t *call);
+void executable_skip(call_t *call);
 
 // NULL if this runtime has no such import.
 const import_t *hal_find_import(span_t name);

@@ -5,32 +5,23 @@
 #include "platform.h"
 #include "registers.h"
 
-static status_t get_buffer(object_t *const *refs, uint32_t reg, buffer_t **buffer) {
+static const object_t *get_object_of(object_t *const *refs, uint32_t reg, uint32_t type) {
     object_t *object = refs[reg & REGISTER_INDEX];
-    *buffer = (buffer_t *)object;
-    return object_check(object, OBJECT_BUFFER);
-}
-
-static status_t get_list(object_t *const *refs, uint32_t reg, list_t **list) {
-    object_t *object = refs[reg & REGISTER_INDEX];
-    *list = (list_t *)object;
-    return object_check(object, OBJECT_LIST);
+    object_check(object, type);
+    return object;
 }
 
 // ---- Buffers
 
 // Elements [offset, offset + count) of 1 << `shift` bytes each.
-static NOINLINE status_t elements(object_t *const *refs, uint32_t reg, const uint64_t *offset, uint64_t count,
-                                  uint32_t shift, bool writing, uint8_t **data) {
-    const object_t *object = refs[reg & REGISTER_INDEX];
-    RETURN_IF_ERROR(object_check(object, OBJECT_BUFFER));
-    const buffer_t *buffer = (const buffer_t *)object;
-    if (writing && buffer->read_only) return FAIL(BUFFER_READ_ONLY, buffer->length);
+static NOINLINE uint8_t *elements(object_t *const *refs, uint32_t reg, const uint64_t *offset, uint64_t count,
+                                  uint32_t shift, bool writing) {
+    const buffer_t *buffer = (const buffer_t *)get_object_of(refs, reg, OBJECT_BUFFER);
+    if (writing && buffer->read_only) FAIL(BUFFER_READ_ONLY, buffer->length);
     uint32_t available = buffer->length >> shift;
     if (*offset > available || count > available - *offset)
-        return buffer_out_of_range(buffer, *offset << shift, count << shift);
-    *data = buffer->data + ((uint32_t)*offset << shift);
-    return STATUS_OK;
+        buffer_out_of_range(buffer, *offset << shift, count << shift);
+    return buffer->data + ((uint32_t)*offset << shift);
 }
 
 static uint64_t load_element(const uint8_t *data, uint32_t size) {
@@ -69,12 +60,6 @@ static void copy_bytes(uint8_t *target, const uint8_t *source, size_t count) {
 
 // ---- Lists
 
-static status_t list_element(const list_t *list, uint32_t index, value_t **value) {
-    if (index >= list->count) return FAIL(LIST_ELEMENT, index, list->count);
-    *value = &list->values[index];
-    return STATUS_OK;
-}
-
 static void list_put(memory_t *memory, value_t *value, uint32_t type, uint64_t bits, object_t *reference) {
     object_t *previous = value->reference;
     *value =
@@ -83,31 +68,28 @@ static void list_put(memory_t *memory, value_t *value, uint32_t type, uint64_t b
 }
 
 // A number read as the type that it was stored as. Integers may change their width; what was never set is 0.
-static status_t list_number(const value_t *value, uint32_t type, uint64_t *bits) {
-    *bits = value->words[0] | (uint64_t)value->words[1] << 32;
+static uint64_t list_number(const value_t *value, uint32_t type) {
     bool integers = (value->type == VALUE_I32 || value->type == VALUE_I64) && type != VALUE_F32;
-    if (value->type == type || value->type == VALUE_NONE || integers) return STATUS_OK;
-    return FAIL(LIST_TYPE, value->type, type);
+    if (value->type != type && value->type != VALUE_NONE && !integers) FAIL(LIST_TYPE, value->type, type);
+    return value->words[0] | (uint64_t)value->words[1] << 32;
 }
 
 // ---- Globals, types, constants
 
-static status_t global_range(const module_t *module, uint32_t offset, uint32_t bytes) {
-    if (offset % 4 == 0 && offset <= module->global_byte_count && bytes <= module->global_byte_count - offset)
-        return STATUS_OK;
-    return FAIL(GLOBAL_RANGE, bytes, offset, module->global_byte_count);
+static uint32_t *global_range(const module_t *module, uint32_t offset, uint32_t bytes) {
+    if (offset % 4 != 0 || offset > module->global_byte_count || bytes > module->global_byte_count - offset)
+        FAIL(GLOBAL_RANGE, bytes, offset, module->global_byte_count);
+    return &module->global_bytes[offset / 4];
 }
 
-static status_t global_ref(const module_t *module, uint32_t index, object_t ***slot) {
-    if (index >= module->global_ref_count) return FAIL(GLOBAL_REFERENCE, index, module->global_ref_count);
-    *slot = &module->global_refs[index];
-    return STATUS_OK;
+static object_t **global_ref(const module_t *module, uint32_t index) {
+    if (index >= module->global_ref_count) FAIL(GLOBAL_REFERENCE, index, module->global_ref_count);
+    return &module->global_refs[index];
 }
 
-static status_t cast_ref(const module_t *module, const object_t *object, uint32_t type) {
+static void cast_ref(const module_t *module, const object_t *object, uint32_t type) {
     uint32_t wanted = module->types[type];
-    if (object == NULL || wanted == TYPE_ANY || wanted == object->type) return STATUS_OK;
-    return object_mismatch(object, wanted);
+    if (object != NULL && wanted != TYPE_ANY && wanted != object->type) object_mismatch(object, wanted);
 }
 
 // ---- Operands
@@ -116,14 +98,15 @@ static status_t cast_ref(const module_t *module, const object_t *object, uint32_
 
 typedef struct {
     uint64_t value[5]; // numbers, immediates, ordinals, and register numbers of references, in order
-    uint32_t result;   // register that is written
-    char result_kind;  // I, L, F, R; 0 for instructions without a result
+    uint32_t target;   // register that is written
+    char target_kind;  // I, L, F, R; 0 for instructions without a result
+    uint64_t result;   // what is written there: a number, or
+    object_t *reference;
 } operands_t;
 
 static const uint8_t *decode(const char *fields, const uint32_t *i32, const uint8_t *p,
                              operands_t *operands) {
     uint64_t *value = operands->value;
-    operands->result_kind = 0;
     for (; *fields != 0; fields++) {
         uint32_t field = read_u16(p);
         p += 2;
@@ -137,8 +120,8 @@ static const uint8_t *decode(const char *fields, const uint32_t *i32, const uint
         case 'L':
         case 'F':
         case 'R':
-            operands->result = field;
-            operands->result_kind = *fields;
+            operands->target = field;
+            operands->target_kind = *fields;
             break;
         default: // the ordinals and offsets of 4 bytes
             *value++ = field | (uint32_t)read_u16(p) << 16;
@@ -171,88 +154,86 @@ static uint32_t element_shift(uint32_t opcode) {
 }
 
 // Buffers. Offsets and lengths of loads, stores and fills count elements, those of the others bytes.
-static status_t run_buffer(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
-                           uint64_t *result, object_t **reference) {
+static void run_buffer(interpreter_t *interpreter, uint32_t opcode, operands_t *operands) {
     object_t **refs = interpreter->frame->refs;
+    const uint64_t *value = operands->value;
     uint32_t shift = element_shift(opcode), first = (uint32_t)value[0];
     uint8_t *data, *source;
     buffer_t *buffer;
     switch (opcode_encoding(opcode)) {
     case ENCODING_BUFFER_LOAD_I32:
     case ENCODING_BUFFER_LOAD_I64:
-        RETURN_IF_ERROR(elements(refs, first, &value[1], 1, shift, false, &data));
-        *result = load_element(data, 1u << shift);
-        if (opcode == OP_BUFFER_LOAD_I8S) *result = extend8(*result);
-        if (opcode == OP_BUFFER_LOAD_I16S) *result = extend16(*result);
-        return STATUS_OK;
+        data = elements(refs, first, &value[1], 1, shift, false);
+        operands->result = load_element(data, 1u << shift);
+        if (opcode == OP_BUFFER_LOAD_I8S) operands->result = extend8(operands->result);
+        if (opcode == OP_BUFFER_LOAD_I16S) operands->result = extend16(operands->result);
+        break;
     case ENCODING_BUFFER_STORE_I32:
     case ENCODING_BUFFER_STORE_I64:
-        RETURN_IF_ERROR(elements(refs, first, &value[1], 1, shift, true, &data));
+        data = elements(refs, first, &value[1], 1, shift, true);
         store_element(data, 1u << shift, value[2]);
-        return STATUS_OK;
+        break;
     case ENCODING_BUFFER_FILL_I32:
     case ENCODING_BUFFER_FILL_I64:
-        RETURN_IF_ERROR(elements(refs, first, &value[1], value[2], shift, true, &data));
+        data = elements(refs, first, &value[1], value[2], shift, true);
         fill_elements(data, (uint32_t)value[2], 1u << shift, value[3]);
-        return STATUS_OK;
+        break;
     case ENCODING_BUFFER_ALLOC:
-        RETURN_IF_ERROR(buffer_create(interpreter->memory, value[0], value[1], &buffer));
-        *reference = &buffer->object;
-        return STATUS_OK;
+        operands->reference = &buffer_create(interpreter->memory, value[0], value[1])->object;
+        break;
     case ENCODING_BUFFER_CLONE:
-        RETURN_IF_ERROR(elements(refs, first, &value[1], value[2], 0, false, &source));
-        RETURN_IF_ERROR(buffer_create(interpreter->memory, value[2], value[3], &buffer));
+        source = elements(refs, first, &value[1], value[2], 0, false);
+        buffer = buffer_create(interpreter->memory, value[2], value[3]);
         platform_copy(buffer->data, source, buffer->length);
-        *reference = &buffer->object;
-        return STATUS_OK;
+        operands->reference = &buffer->object;
+        break;
     case ENCODING_BUFFER_LENGTH:
-        RETURN_IF_ERROR(get_buffer(refs, first, &buffer));
-        *result = buffer->length;
-        return STATUS_OK;
+        operands->result = ((const buffer_t *)get_object_of(refs, first, OBJECT_BUFFER))->length;
+        break;
     default: // BUFFER_COPY, BUFFER_COMPARE
-        RETURN_IF_ERROR(elements(refs, first, &value[1], value[4], 0, false, &source));
-        RETURN_IF_ERROR(
-            elements(refs, (uint32_t)value[2], &value[3], value[4], 0, opcode == OP_BUFFER_COPY, &data));
+        source = elements(refs, first, &value[1], value[4], 0, false);
+        data = elements(refs, (uint32_t)value[2], &value[3], value[4], 0, opcode == OP_BUFFER_COPY);
         if (opcode == OP_BUFFER_COPY)
             copy_bytes(data, source, (size_t)value[4]);
         else
-            *result = memcmp(source, data, (size_t)value[4]) == 0;
-        return STATUS_OK;
+            operands->result = memcmp(source, data, (size_t)value[4]) == 0;
+        break;
     }
 }
 
 // Lists.
-static status_t run_list(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value, uint64_t *result,
-                         object_t **reference) {
+static void run_list(interpreter_t *interpreter, uint32_t opcode, operands_t *operands) {
     object_t **refs = interpreter->frame->refs;
+    const uint64_t *value = operands->value;
     memory_t *memory = interpreter->memory;
-    list_t *list;
-    value_t *element = NULL;
-    if (opcode == OP_LIST_ALLOC) { // type, capacity
-        RETURN_IF_ERROR(list_create(memory, (uint32_t)value[1], &list));
-        *reference = &list->object;
-        return STATUS_OK;
+    if (opcode == OP_LIST_ALLOC) { // type, capacity: a hint
+        operands->reference = &list_create(memory)->object;
+        return;
     }
-    RETURN_IF_ERROR(get_list(refs, (uint32_t)value[0], &list));
-    if (opcode >= OP_LIST_GET_I32) RETURN_IF_ERROR(list_element(list, (uint32_t)value[1], &element));
+    list_t *list = (list_t *)get_object_of(refs, (uint32_t)value[0], OBJECT_LIST);
+    uint32_t index = (uint32_t)value[1];
+    value_t *element = list->values;
+    if (opcode >= OP_LIST_GET_I32) { // all that follow name an element
+        if (index >= list->count) FAIL(LIST_ELEMENT, index, list->count);
+        element += index;
+    }
     switch (opcode) {
-    case OP_LIST_RESERVE: return list_reserve(memory, list, (uint32_t)value[1]);
-    case OP_LIST_RESIZE: return list_resize(memory, list, (uint32_t)value[1]);
-    case OP_LIST_SIZE: *result = list->count; return STATUS_OK;
-    case OP_LIST_GET_I32: return list_number(element, VALUE_I32, result);
-    case OP_LIST_GET_I64: return list_number(element, VALUE_I64, result);
-    case OP_LIST_GET_F32: return list_number(element, VALUE_F32, result);
-    case OP_LIST_SET_I32: list_put(memory, element, VALUE_I32, extend32(value[2]), NULL); return STATUS_OK;
-    case OP_LIST_SET_I64: list_put(memory, element, VALUE_I64, value[2], NULL); return STATUS_OK;
-    case OP_LIST_SET_F32: list_put(memory, element, VALUE_F32, value[2], NULL); return STATUS_OK;
+    case OP_LIST_RESERVE: list_reserve(memory, list, index); break;
+    case OP_LIST_RESIZE: list_resize(memory, list, index); break;
+    case OP_LIST_SIZE: operands->result = list->count; break;
+    case OP_LIST_GET_I32: operands->result = list_number(element, VALUE_I32); break;
+    case OP_LIST_GET_I64: operands->result = list_number(element, VALUE_I64); break;
+    case OP_LIST_GET_F32: operands->result = list_number(element, VALUE_F32); break;
+    case OP_LIST_SET_I32: list_put(memory, element, VALUE_I32, extend32(value[2]), NULL); break;
+    case OP_LIST_SET_I64: list_put(memory, element, VALUE_I64, value[2], NULL); break;
+    case OP_LIST_SET_F32: list_put(memory, element, VALUE_F32, value[2], NULL); break;
     case OP_LIST_GET_REF:
-        RETURN_IF_ERROR(cast_ref(interpreter->module, element->reference, (uint32_t)value[2]));
-        *reference = element->reference;
-        object_retain(*reference);
-        return STATUS_OK;
+        cast_ref(interpreter->module, element->reference, (uint32_t)value[2]);
+        object_retain(operands->reference = element->reference);
+        break;
     default: // LIST_SET_REF
         list_put(memory, element, VALUE_REF, 0, take_ref(refs, (uint32_t)value[2]));
-        return STATUS_OK;
+        break;
     }
 }
 
@@ -264,103 +245,85 @@ static NOINLINE bool is_lasting(const module_t *module, uint32_t opcode, uint32_
 }
 
 // Globals, at offsets and ordinals that the verifier checked, or that come from registers.
-static status_t run_global(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
-                           uint64_t *result, object_t **reference) {
+static void run_global(interpreter_t *interpreter, uint32_t opcode, operands_t *operands) {
     const module_t *module = interpreter->module;
-    uint32_t at = (uint32_t)value[0];
-    uint32_t *number;
+    const uint64_t *value = operands->value;
+    uint32_t at = (uint32_t)value[0], *number;
     object_t **slot;
-    if (interpreter->hal->rehearsing && is_lasting(module, opcode, at)) return FAIL(REHEARSAL);
+    if (interpreter->hal->rehearsing && is_lasting(module, opcode, at)) FAIL(REHEARSAL);
     switch (opcode) {
     case OP_GLOBAL_LOAD_I64:
-    case OP_GLOBAL_LOAD_INDIRECT_I64:
-        RETURN_IF_ERROR(global_range(module, at, 8));
-        *result = get_pair(&module->global_bytes[at / 4], 0);
-        return STATUS_OK;
+    case OP_GLOBAL_LOAD_INDIRECT_I64: operands->result = get_pair(global_range(module, at, 8), 0); return;
     case OP_GLOBAL_STORE_I64:
-    case OP_GLOBAL_STORE_INDIRECT_I64:
-        RETURN_IF_ERROR(global_range(module, at, 8));
-        set_pair(&module->global_bytes[at / 4], 0, value[1]);
-        return STATUS_OK;
+    case OP_GLOBAL_STORE_INDIRECT_I64: set_pair(global_range(module, at, 8), 0, value[1]); return;
     case OP_GLOBAL_LOAD_REF:
     case OP_GLOBAL_LOAD_INDIRECT_REF: // ordinal, type
-        RETURN_IF_ERROR(global_ref(module, at, &slot));
-        RETURN_IF_ERROR(cast_ref(module, *slot, (uint32_t)value[1]));
-        object_retain(*slot);
-        *reference = *slot;
-        return STATUS_OK;
+        slot = global_ref(module, at);
+        cast_ref(module, *slot, (uint32_t)value[1]);
+        object_retain(operands->reference = *slot);
+        return;
     case OP_GLOBAL_STORE_REF:
     case OP_GLOBAL_STORE_INDIRECT_REF: // ordinal, type, value
-        RETURN_IF_ERROR(global_ref(module, at, &slot));
+        slot = global_ref(module, at);
         put_ref(interpreter->memory, slot, take_ref(interpreter->frame->refs, (uint32_t)value[2]));
-        return STATUS_OK;
+        return;
     default: break;
     }
-    RETURN_IF_ERROR(global_range(module, at, 4));
-    number = &module->global_bytes[at / 4];
+    number = global_range(module, at, 4);
     if (opcode_encoding(opcode) == ENCODING_GLOBAL_STORE_32 ||
         opcode_encoding(opcode) == ENCODING_STORE_INDIRECT_I32)
         *number = (uint32_t)value[1];
     else
-        *result = *number;
-    return STATUS_OK;
+        operands->result = *number;
 }
 
 // References: casts, copies and comparisons.
-static status_t run_reference(interpreter_t *interpreter, uint32_t opcode, const uint64_t *value,
-                              uint64_t *result, object_t **reference) {
+static void run_reference(interpreter_t *interpreter, uint32_t opcode, operands_t *operands) {
     object_t **refs = interpreter->frame->refs;
+    const uint64_t *value = operands->value;
     uint32_t first = (uint32_t)value[0], second = (uint32_t)value[1];
+    object_t **left = &refs[first & REGISTER_INDEX], **right = &refs[second & REGISTER_INDEX];
     switch (opcode) {
     case OP_CONST_REF_ZERO: break;
     case OP_CAST_ANY_REF: // value, type
-        RETURN_IF_ERROR(cast_ref(interpreter->module, refs[first & REGISTER_INDEX], second));
-        *reference = take_ref(refs, first);
-        break;
-    case OP_ASSIGN_REF: *reference = take_ref(refs, first); break;
-    case OP_CMP_NZ_REF: *result = refs[first & REGISTER_INDEX] != NULL; break;
-    case OP_CMP_EQ_REF: *result = refs[first & REGISTER_INDEX] == refs[second & REGISTER_INDEX]; break;
-    case OP_CMP_NE_REF: *result = refs[first & REGISTER_INDEX] != refs[second & REGISTER_INDEX]; break;
+        cast_ref(interpreter->module, *left, second);
+        __attribute__((fallthrough));
+    case OP_ASSIGN_REF: operands->reference = take_ref(refs, first); break;
+    case OP_CMP_NZ_REF: operands->result = *left != NULL; break;
+    case OP_CMP_EQ_REF: operands->result = *left == *right; break;
+    case OP_CMP_NE_REF: operands->result = *left != *right; break;
     default: { // SELECT_REF: condition, type, values
         object_t *yes = take_ref(refs, (uint32_t)value[2]), *no = take_ref(refs, (uint32_t)value[3]);
-        *reference = value[0] != 0 ? yes : no;
+        operands->reference = value[0] != 0 ? yes : no;
         object_release(interpreter->memory, value[0] != 0 ? no : yes);
         break;
     }
     }
-    return STATUS_OK;
 }
 
 const uint8_t *run_decoded(interpreter_t *interpreter, uint32_t opcode, const uint8_t *p) {
-    status_t status = STATUS_OK;
-    operands_t operands;
+    // Not all instructions have three values, but arithmetic is handed as many.
+    operands_t operands = {0};
     const uint64_t *value = operands.value;
-    uint64_t result = 0;
-    object_t *reference = NULL;
     uint32_t *i32 = interpreter->frame->i32;
     encoding_t encoding = opcode_encoding(opcode);
-    // Not all instructions have three values, but arithmetic is handed as many.
-    operands.value[0] = operands.value[1] = operands.value[2] = 0;
     p = decode(encoding_fields[encoding], i32, p, &operands);
     switch (encoding_families[encoding]) {
-    case FAMILY_GLOBAL: status = run_global(interpreter, opcode, value, &result, &reference); break;
-    case FAMILY_LIST: status = run_list(interpreter, opcode, value, &result, &reference); break;
-    case FAMILY_BUFFER: status = run_buffer(interpreter, opcode, value, &result, &reference); break;
-    case FAMILY_REFERENCE: status = run_reference(interpreter, opcode, value, &result, &reference); break;
-    case FAMILY_FLOAT: result = arithmetic_f32(opcode, value[0], value[1], value[2]); break;
-    default: status = arithmetic_integer(opcode, value[0], value[1], value[2], &result); break;
+    case FAMILY_GLOBAL: run_global(interpreter, opcode, &operands); break;
+    case FAMILY_LIST: run_list(interpreter, opcode, &operands); break;
+    case FAMILY_BUFFER: run_buffer(interpreter, opcode, &operands); break;
+    case FAMILY_REFERENCE: run_reference(interpreter, opcode, &operands); break;
+    case FAMILY_FLOAT: operands.result = arithmetic_f32(opcode, value[0], value[1], value[2]); break;
+    default: operands.result = arithmetic_integer(opcode, value[0], value[1], value[2]); break;
     }
-    if (status != STATUS_OK) {
-        interpreter->status = status;
-        return NULL;
-    }
-    switch (operands.result_kind) {
+    switch (operands.target_kind) {
     case 0: break;
-    case 'L': set_pair(i32, operands.result, result); break;
+    case 'L': set_pair(i32, operands.target, operands.result); break;
     case 'R':
-        put_ref(interpreter->memory, &interpreter->frame->refs[operands.result & REGISTER_INDEX], reference);
+        put_ref(interpreter->memory, &interpreter->frame->refs[operands.target & REGISTER_INDEX],
+                operands.reference);
         break;
-    default: i32[operands.result] = (uint32_t)result; break;
+    default: i32[operands.target] = (uint32_t)operands.result; break;
     }
     return p;
 }

@@ -5,8 +5,7 @@
 
 #include "interpreter.h"
 
-// Runs such an instruction, whose operands begin at `p`; returns what follows it, or NULL with
-// interpreter->status set.
+// Runs such an instruction, whose operands begin at `p`; returns what follows it.
 const uint8_t *run_decoded(interpreter_t *interpreter, uint32_t opcode, const uint8_t *p);
 
 #endif

@@ -4,6 +4,7 @@
 #include "control.h"
 #include "instructions.h"
 #include "opcodes.h"
+#include "platform.h"
 #include "registers.h"
 
 static NOINLINE const uint8_t *discard(memory_t *memory, object_t **refs, const uint8_t *p) {
@@ -15,9 +16,9 @@ static NOINLINE const uint8_t *discard(memory_t *memory, object_t **refs, const 
 }
 
 // Calls an import with the operands of interpreter->call.
-INLINE status_t call_import(interpreter_t *interpreter, const import_t *import) {
+INLINE void call_import(interpreter_t *interpreter, const import_t *import) {
     call_t *call = &interpreter->call;
-    RETURN_IF_ERROR(import->function(call));
+    import->function(call);
     const uint16_t *reg = call->operands, *end = reg + import->reference_operands;
     for (; reg < end; reg++)
         if (*reg >= (REGISTER_REF | REGISTER_MOVE))
@@ -25,7 +26,6 @@ INLINE status_t call_import(interpreter_t *interpreter, const import_t *import) 
     object_t **result = call->references;
     for (reg = call->results, end = reg + import->reference_results; reg < end; reg++)
         put_ref(interpreter->memory, &call->refs[*reg & REGISTER_INDEX], *result++);
-    return STATUS_OK;
 }
 
 // Field n of 16 bits of the instruction whose fields start at `p`, and the number register that it names.
@@ -46,23 +46,15 @@ INLINE const uint8_t *read_call(call_t *call, uint32_t opcode, const uint8_t *p)
     return (const uint8_t *)(list + 1 + list[0]);
 }
 
-#define TRY(expression)                                                                                      \
-    do {                                                                                                     \
-        status = (expression);                                                                               \
-        if (status != STATUS_OK) goto failed;                                                                \
-    } while (0)
-
 // Runs until the outermost function, entered before, returns.
-static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **outputs) {
+static void run(interpreter_t *interpreter, const uint8_t *p, object_t **outputs) {
     const module_t *module = interpreter->module;
     memory_t *memory = interpreter->memory;
-    const uint8_t *at = p;
     uint32_t *i32 = interpreter->frame->i32, opcode, callee;
     object_t **refs = interpreter->frame->refs, *object;
     bool is_import;
-    status_t status;
     for (;;) {
-        at = p;
+        interpreter->at = p;
         opcode = *p++;
         switch (opcode_encoding(opcode)) {
         case ENCODING_NONE: continue; // BLOCK
@@ -111,15 +103,15 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
         case ENCODING_SWITCH_I64:
         case ENCODING_SWITCH_REF: p = run_switch(interpreter, opcode, p); continue;
         case ENCODING_BRANCH:
-            TRY(spend(interpreter));
+            spend(interpreter);
             p = take_branch(interpreter, p);
             continue;
         case ENCODING_COND_BRANCH:
-            TRY(spend(interpreter));
+            spend(interpreter);
             p = take_branch(interpreter, I32(0) != 0 ? p + 2 : skip_operands(p + 6));
             continue;
         case ENCODING_BRANCH_TABLE:
-            TRY(spend(interpreter));
+            spend(interpreter);
             p = take_branch(interpreter, choose_case(p + 2, I32(0)));
             continue;
         case ENCODING_CALL:
@@ -129,20 +121,20 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
             is_import = p[3] != 0;
             p = read_call(&interpreter->call, opcode, p + 4);
             if (is_import) {
-                TRY(call_import(interpreter, module->imports[callee]));
+                call_import(interpreter, module->imports[callee]);
                 continue;
             }
-            TRY(enter(interpreter, &module->functions[callee], p));
+            enter(interpreter, &module->functions[callee], p);
             p = module->functions[callee].code;
             goto another_frame;
         case ENCODING_RETURN:
             p = run_return(interpreter, p, outputs);
-            if (p == NULL) return STATUS_OK;
+            if (p == NULL) return;
         another_frame:
             i32 = interpreter->frame->i32;
             refs = interpreter->frame->refs;
             continue;
-        case ENCODING_FAIL: TRY(fail_instruction(I32(0), p + 2)); continue;
+        case ENCODING_FAIL: fail_instruction(I32(0), p + 2);
         case ENCODING_IMPORT_RESOLVED:
             i32[U16(2)] = module->imports[U16(0)] != NULL;
             p += 6;
@@ -151,30 +143,45 @@ static status_t run(interpreter_t *interpreter, const uint8_t *p, object_t **out
         default:
         decoded:
             p = run_decoded(interpreter, opcode, p);
-            if (p == NULL) {
-                status = interpreter->status;
-                goto failed;
-            }
             continue;
         }
     }
-failed:;
-    const function_t *function = interpreter->frame->function;
-    return status_append(
-        status, REASON(AT_BYTE, (uint32_t)(function - module->functions), (uint32_t)(at - function->code)));
+}
+
+typedef struct {
+    interpreter_t *interpreter;
+    const function_t *function;
+    object_t *const *arguments;
+    object_t **results;
+} invocation_t;
+
+static void invoke(void *argument) {
+    const invocation_t *invocation = argument;
+    interpreter_t *interpreter = invocation->interpreter;
+    const function_t *function = invocation->function;
+    push_frame(interpreter, function);
+    for (uint32_t i = 0; i < function->arguments.length; i++) {
+        object_retain(invocation->arguments[i]);
+        interpreter->frame->refs[i] = invocation->arguments[i];
+    }
+    run(interpreter, function->code, invocation->results);
 }
 
 status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint32_t operation_budget,
                             object_t *const *arguments, object_t **results) {
-    const function_t *function = &interpreter->module->functions[ordinal];
+    const module_t *module = interpreter->module;
+    invocation_t invocation = {interpreter, &module->functions[ordinal], arguments, results};
     interpreter->budget = operation_budget != 0 ? operation_budget : UINT32_MAX;
     interpreter->hal->workgroup_budget = interpreter->budget;
-    RETURN_IF_ERROR(push_frame(interpreter, function));
-    for (uint32_t i = 0; i < function->arguments.length; i++) {
-        object_retain(arguments[i]);
-        interpreter->frame->refs[i] = arguments[i];
+    status_t status = platform_attempt(invoke, &invocation);
+    if (status == STATUS_OK) return STATUS_OK;
+    if (interpreter->frame != NULL) {
+        const function_t *function = interpreter->frame->function;
+        status_append(REASON(AT_BYTE, (uint32_t)(function - module->functions),
+                             (uint32_t)(interpreter->at - function->code)));
     }
-    status_t status = run(interpreter, function->code, results);
+    object_release(interpreter->memory, interpreter->call.unfinished);
+    interpreter->call.unfinished = NULL;
     while (interpreter->frame != NULL)
         pop_frame(interpreter);
     return status;

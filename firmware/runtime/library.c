@@ -32,24 +32,23 @@ static const void *at(const image_t *image, uint32_t address, uint32_t count, ui
 
 #define AT(image, address, count, type) ((const type *)at(image, address, count, sizeof(type)))
 
-static status_t malformed(phrase_t what, uint32_t index) {
-    return FAIL(LIBRARY_EXPORT, what, index);
+static _Noreturn void malformed(phrase_t what, uint32_t index) {
+    FAIL(LIBRARY_EXPORT, what, index);
 }
 
-status_t library_open(library_t *library, uint32_t address) {
+void library_open(library_t *library, uint32_t address) {
     const image_t *image = &library->image;
     const library_structure_t *structure = AT(image, address, 1, library_structure_t);
-    if (structure == NULL) return FAIL(LIBRARY_ADDRESS, address);
+    if (structure == NULL) FAIL(LIBRARY_ADDRESS, address);
     const library_header_t *header = AT(image, structure->header, 1, library_header_t);
-    if (header == NULL) return FAIL(LIBRARY_HEADER);
-    if (header->version != LIBRARY_VERSION) return FAIL(LIBRARY_VERSION, header->version, LIBRARY_VERSION);
+    if (header == NULL) FAIL(LIBRARY_HEADER);
+    if (header->version != LIBRARY_VERSION) FAIL(LIBRARY_VERSION, header->version, LIBRARY_VERSION);
     if ((header->sanitizer | header->features) != 0)
-        return FAIL(LIBRARY_FEATURES, header->sanitizer, header->features);
-    if (structure->import_count != 0) return FAIL(LIBRARY_IMPORTS, structure->import_count);
-    if (structure->constant_count != 0) return FAIL(LIBRARY_CONSTANTS, structure->constant_count);
-    if (structure->export_count > MAX_EXPORTS) return FAIL(LIBRARY_EXPORTS, structure->export_count);
+        FAIL(LIBRARY_FEATURES, header->sanitizer, header->features);
+    if (structure->import_count != 0) FAIL(LIBRARY_IMPORTS, structure->import_count);
+    if (structure->constant_count != 0) FAIL(LIBRARY_CONSTANTS, structure->constant_count);
+    if (structure->export_count > MAX_EXPORTS) FAIL(LIBRARY_EXPORTS, structure->export_count);
     library->export_count = structure->export_count;
-    return STATUS_OK;
 }
 
 // A name that ends inside the image; NULL for any other.
@@ -60,25 +59,25 @@ static const char *read_name(const image_t *image, uint32_t address) {
     return NULL;
 }
 
-status_t library_read(library_t *library, uint32_t address) {
+void library_read(library_t *library, uint32_t address) {
     const image_t *image = &library->image;
     uint32_t count = library->export_count;
     const library_structure_t *structure = AT(image, address, 1, library_structure_t);
     const uint32_t *functions = AT(image, structure->functions, count, uint32_t);
     const uint32_t *names = AT(image, structure->names, count, uint32_t);
     const export_attributes_t *attributes = AT(image, structure->attributes, count, export_attributes_t);
-    if (functions == NULL || names == NULL || attributes == NULL) return malformed(PHRASE_TABLE, 0);
+    if (functions == NULL || names == NULL || attributes == NULL) malformed(PHRASE_TABLE, 0);
     for (uint32_t i = 0; i < count; i++, attributes++) {
         export_t *entry = &library->exports[i];
         uint32_t offset = functions[i] - image->address;
         if (offset % 4 != 0 || offset < image->code_begin || offset >= image->code_end)
-            return malformed(PHRASE_CODE, i);
+            malformed(PHRASE_CODE, i);
         entry->function = functions[i];
         entry->name = read_name(image, names[i]);
-        if (entry->name == NULL) return malformed(PHRASE_NAME, i);
+        if (entry->name == NULL) malformed(PHRASE_NAME, i);
         if (attributes->constant_count > LIBRARY_MAX_CONSTANTS ||
             attributes->binding_count > LIBRARY_MAX_BINDINGS)
-            return FAIL(EXPORT_OPERANDS, i, attributes->constant_count, attributes->binding_count);
+            FAIL(EXPORT_OPERANDS, i, attributes->constant_count, attributes->binding_count);
         entry->local_memory_pages = attributes->local_memory_pages;
         entry->state.workgroup_size_x = attributes->workgroup_size_x;
         entry->state.workgroup_size_y = attributes->workgroup_size_y;
@@ -87,7 +86,6 @@ status_t library_read(library_t *library, uint32_t address) {
         entry->state.max_concurrency = 1;
         entry->state.binding_count = attributes->binding_count;
     }
-    return STATUS_OK;
 }
 
 #ifdef __riscv
@@ -102,11 +100,11 @@ uint32_t library_address(const uint8_t *data) {
     return (uint32_t)data;
 }
 
-status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
+uint32_t library_query(const image_t *image, uint32_t query) {
     (void)image;
-    *address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &library_environment);
-    if (*address == 0) return FAIL(LIBRARY_OFFER);
-    return STATUS_OK;
+    uint32_t address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &library_environment);
+    if (address == 0) FAIL(LIBRARY_OFFER);
+    return address;
 }
 
 #else
@@ -118,7 +116,7 @@ uint32_t library_address(const uint8_t *data) {
 
 // The query function cannot run here: takes the first word that points to a header of our version, and is
 // followed by tables inside the image.
-status_t library_query(const image_t *image, uint32_t query, uint32_t *address) {
+uint32_t library_query(const image_t *image, uint32_t query) {
     (void)query;
     uint32_t versions[2] = {0, 0}; // a header of another version, for the message
     for (uint32_t offset = 0; offset + sizeof(library_structure_t) <= image->size; offset += 4) {
@@ -128,15 +126,12 @@ status_t library_query(const image_t *image, uint32_t query, uint32_t *address) 
         if (header == NULL || count == 0 || count > MAX_EXPORTS) continue;
         if (AT(image, structure->functions, count, uint32_t) == NULL) continue;
         if (AT(image, structure->attributes, count, export_attributes_t) == NULL) continue;
-        if (header->version == LIBRARY_VERSION) {
-            *address = image->address + offset;
-            return STATUS_OK;
-        }
+        if (header->version == LIBRARY_VERSION) return image->address + offset;
         versions[0] = 1;
         versions[1] = header->version;
     }
-    if (versions[0] != 0) return FAIL(LIBRARY_VERSION, versions[1], LIBRARY_VERSION);
-    return FAIL(LIBRARY_MISSING);
+    if (versions[0] != 0) FAIL(LIBRARY_VERSION, versions[1], LIBRARY_VERSION);
+    FAIL(LIBRARY_MISSING);
 }
 
 #endif

@@ -75,17 +75,17 @@ extern const library_environment_t library_environment;
 uint32_t library_address(const uint8_t *data);
 
 // Address of the library's structure, from the image's query function at `query`.
-status_t library_query(const image_t *image, uint32_t query, uint32_t *address);
+uint32_t library_query(const image_t *image, uint32_t query);
 
 // Checks the structure at `address` and sets export_count.
-status_t library_open(library_t *library, uint32_t address);
+void library_open(library_t *library, uint32_t address);
 
 // Reads and checks its exports into exports[0, export_count).
-status_t library_read(library_t *library, uint32_t address);
+void library_read(library_t *library, uint32_t address);
 
 // Runs all workgroups of entry->state between the marks of dispatch `number`, and adds the instructions and
-// cycles to `profile`; each must be below 2^32. STATUS_HAL_KERNEL when a workgroup reports an error.
-status_t library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                          dispatch_profile_t *profile);
+// cycles to `profile`; each must be below 2^32. Fails when a workgroup reports an error.
+void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                      dispatch_profile_t *profile);
 
 #endif

@@ -113,13 +113,12 @@ static ptrdiff_t highest_place(const memory_block_t *block, uint32_t size, size_
     return (ptrdiff_t)(payload - (uintptr_t)(block + 1));
 }
 
-static NOINLINE void *out_of_memory(const memory_t *memory, size_t bytes, phrase_t purpose) {
+static _Noreturn void out_of_memory(const memory_t *memory, size_t bytes, phrase_t purpose) {
     uint32_t largest = 0;
     for (memory_block_t *block = memory->free_list; block != NULL; block = links(block)->next)
         if (block->size > largest) largest = block->size;
     FAIL(MEMORY, purpose, (uint32_t)bytes, (uint32_t)(memory->statistics.capacity - memory->statistics.live),
          (uint32_t)memory->statistics.capacity, largest);
-    return NULL;
 }
 
 INLINE void count_allocation(memory_statistics_t *statistics, uint32_t size) {
@@ -131,8 +130,7 @@ INLINE void count_allocation(memory_statistics_t *statistics, uint32_t size) {
 // From the end of a free block, so that the front of the arena stays free for memory_take_front().
 void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t purpose) {
     if (alignment < GRANULE) alignment = GRANULE;
-    if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST)
-        return out_of_memory(memory, bytes, purpose);
+    if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST) out_of_memory(memory, bytes, purpose);
     uint32_t size = (uint32_t)((bytes + HEADER + GRANULE - 1) & ~(size_t)(GRANULE - 1));
     memory_block_t *block = memory->free_list;
     ptrdiff_t place = -1;
@@ -140,7 +138,7 @@ void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t
         place = highest_place(block, size, alignment);
         if (place >= 0) break;
     }
-    if (block == NULL) return out_of_memory(memory, bytes, purpose);
+    if (block == NULL) out_of_memory(memory, bytes, purpose);
     if (place == 0)
         list_remove(memory, block);
     else
@@ -170,7 +168,7 @@ bool memory_take_front(memory_t *memory, const uint8_t *end) {
 
 void *memory_allocate_zeroed(memory_t *memory, size_t bytes, phrase_t purpose) {
     void *block = memory_allocate(memory, bytes, MEMORY_ALIGNMENT, purpose);
-    if (block != NULL) platform_fill(block, 0, bytes);
+    platform_fill(block, 0, bytes);
     return block;
 }
 

@@ -37,9 +37,8 @@ void memory_initialize(memory_t *memory, uint8_t *arena, size_t bytes);
 // Gives the arena back to its owner; the statistics stay.
 void memory_release(memory_t *memory);
 
-// Contents are undefined. `alignment` is a power of two; less than 64 counts as 64. NULL if there is no room:
-// then the message of STATUS_OUT_OF_MEMORY is set, and tells `purpose`, the bytes wanted and the largest
-// piece there is.
+// Contents are undefined. `alignment` is a power of two; less than 64 counts as 64. Fails if there is no
+// room, and tells `purpose`, the bytes wanted and the largest piece there is.
 void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t purpose);
 void *memory_allocate_zeroed(memory_t *memory, size_t bytes, phrase_t purpose);
 

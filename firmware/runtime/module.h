@@ -53,14 +53,14 @@ enum { TYPE_ANY = 0xff };
 // Constants, imports and functions that a module may have: the interpreter reads 16 bits of their ordinals.
 #define ORDINAL_LIMIT 0x10000
 
-// Reads the module in image[0, length), which must stay as it is. What has no place in the image comes from
-// `memory`. The bytecode itself is not looked at: verifier.h does that.
-status_t module_load(module_t *module, const uint8_t *image, size_t length, memory_t *memory);
+// Reads the module in image[0, length), which must stay as it is, into *module, which is zero. What has no
+// place in the image comes from `memory`. The bytecode itself is not looked at: verifier.h does that.
+void module_load(module_t *module, const uint8_t *image, size_t length, memory_t *memory);
 
 // Ordinal of an exported function; UINT32_MAX if there is none of that name.
 uint32_t module_find_export(module_t *module, const char *name);
 
 // The function to run: the export of that name, or, for NULL, "main" or the only public export.
-status_t module_find_entry(module_t *module, const char *name, uint32_t *ordinal);
+uint32_t module_find_entry(module_t *module, const char *name);
 
 #endif

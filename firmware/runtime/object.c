@@ -6,9 +6,9 @@
 // A model never needs more, and a corrupted one shall not take the whole arena.
 #define LIST_LIMIT 4096
 
-status_t object_mismatch(const object_t *object, uint32_t type) {
-    if (object == NULL) return FAIL(REFERENCE_NULL, type);
-    return FAIL(REFERENCE_TYPE, object->type, type);
+void object_mismatch(const object_t *object, uint32_t type) {
+    if (object == NULL) FAIL(REFERENCE_NULL, type);
+    FAIL(REFERENCE_TYPE, object->type, type);
 }
 
 // Drops one reference; an object that loses its last one joins `waiting`.
@@ -47,78 +47,58 @@ static void initialize(buffer_t *buffer, uint8_t *data, uint32_t length, bool re
     buffer->resolved = NULL;
 }
 
-status_t buffer_create(memory_t *memory, uint64_t length, uint64_t alignment, buffer_t **result) {
+buffer_t *buffer_create(memory_t *memory, uint64_t length, uint64_t alignment) {
     if (length > memory->statistics.capacity || alignment > memory->statistics.capacity ||
         (alignment & (alignment - 1)) != 0)
-        return FAIL(BUFFER_SIZE, WORDS(length), WORDS(alignment), (uint32_t)memory->statistics.capacity);
+        FAIL(BUFFER_SIZE, WORDS(length), WORDS(alignment), (uint32_t)memory->statistics.capacity);
     // The bytes follow the object, unless a wider alignment than the heap's own is asked for.
     size_t offset = alignment <= MEMORY_ALIGNMENT ? MEMORY_ALIGNMENT : (size_t)alignment;
-    void *block = memory_allocate(memory, offset + (size_t)length, (size_t)alignment, PHRASE_BUFFER);
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    *result = block;
-    initialize(block, (uint8_t *)block + offset, (uint32_t)length, false, NULL);
-    platform_fill((*result)->data, 0, (size_t)length);
-    return STATUS_OK;
+    buffer_t *buffer = memory_allocate(memory, offset + (size_t)length, (size_t)alignment, PHRASE_BUFFER);
+    initialize(buffer, (uint8_t *)buffer + offset, (uint32_t)length, false, NULL);
+    platform_fill(buffer->data, 0, (size_t)length);
+    return buffer;
 }
 
-status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uint64_t length,
-                        buffer_t **result) {
-    uint8_t *data;
-    RETURN_IF_ERROR(buffer_range(source, offset, length, &data));
+buffer_t *buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uint64_t length) {
+    uint8_t *data = buffer_range(source, offset, length);
     if (length == source->length) {
         object_retain(&source->object);
-        *result = source;
-        return STATUS_OK;
+        return source;
     }
-    void *block = memory_allocate(memory, sizeof(buffer_t), 0, PHRASE_SUBSPAN);
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
+    buffer_t *window = memory_allocate(memory, sizeof *window, 0, PHRASE_SUBSPAN);
     object_t *owner = source->parent != NULL ? source->parent : &source->object;
     object_retain(owner);
-    *result = block;
-    initialize(block, data, (uint32_t)length, source->read_only, owner);
-    return STATUS_OK;
+    initialize(window, data, (uint32_t)length, source->read_only, owner);
+    return window;
 }
 
-status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result) {
-    void *block = memory_allocate(memory, sizeof(view_t), 0, PHRASE_VIEW);
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    object_retain(&buffer->object);
-    view_t *view = *result = block;
+view_t *view_create(memory_t *memory, buffer_t *buffer) {
+    view_t *view = memory_allocate(memory, sizeof *view, 0, PHRASE_VIEW);
     view->object.references = 1;
     view->object.type = OBJECT_VIEW;
     view->buffer = buffer;
     view->rank = 0;
-    return STATUS_OK;
+    return view;
 }
 
-status_t list_create(memory_t *memory, uint32_t capacity, list_t **result) {
-    void *block = memory_allocate(memory, sizeof(list_t), 0, PHRASE_LIST);
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
-    list_t *list = block;
+list_t *list_create(memory_t *memory) {
+    list_t *list = memory_allocate(memory, sizeof *list, 0, PHRASE_LIST);
     *list = (list_t){.object = {.references = 1, .type = OBJECT_LIST}};
-    status_t status = list_reserve(memory, list, capacity);
-    if (status != STATUS_OK) {
-        memory_free(memory, list);
-        return status;
-    }
-    *result = list;
-    return STATUS_OK;
+    return list;
 }
 
-status_t list_reserve(memory_t *memory, list_t *list, uint32_t capacity) {
-    if (capacity <= list->capacity) return STATUS_OK;
-    if (capacity > LIST_LIMIT) return FAIL(LIST_SIZE, capacity, LIST_LIMIT);
+void list_reserve(memory_t *memory, list_t *list, uint32_t capacity) {
+    if (capacity <= list->capacity) return;
+    if (capacity > LIST_LIMIT) FAIL(LIST_SIZE, capacity, LIST_LIMIT);
     void *block = memory_allocate_zeroed(memory, capacity * sizeof(value_t), PHRASE_LIST_ELEMENTS);
-    if (block == NULL) return STATUS_OUT_OF_MEMORY;
     if (list->count != 0) platform_copy(block, list->values, list->count * sizeof(value_t));
     memory_free(memory, list->values);
     list->values = block;
     list->capacity = capacity;
-    return STATUS_OK;
 }
 
-status_t list_resize(memory_t *memory, list_t *list, uint32_t count) {
-    RETURN_IF_ERROR(list_reserve(memory, list, count));
+void list_resize(memory_t *memory, list_t *list, uint32_t count) {
+    list_reserve(memory, list, count);
     while (list->count > count) {
         value_t *value = &list->values[--list->count];
         object_t *dropped = value->reference;
@@ -126,9 +106,8 @@ status_t list_resize(memory_t *memory, list_t *list, uint32_t count) {
         object_release(memory, dropped);
     }
     list->count = count;
-    return STATUS_OK;
 }
 
-status_t buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t length) {
-    return FAIL(BUFFER_RANGE, WORDS(length), WORDS(offset), buffer->length);
+void buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t length) {
+    FAIL(BUFFER_RANGE, WORDS(length), WORDS(offset), buffer->length);
 }

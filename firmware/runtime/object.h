@@ -70,33 +70,30 @@ INLINE void object_release(memory_t *memory, object_t *object) {
     if (object != NULL && --object->references == 0) object_destroy(memory, object);
 }
 
-// STATUS_VM_NULL or STATUS_VM_TYPE unless the object is of the type.
-status_t object_mismatch(const object_t *object, uint32_t type);
+_Noreturn void object_mismatch(const object_t *object, uint32_t type);
 
-INLINE status_t object_check(const object_t *object, uint32_t type) {
-    if (object != NULL && object->type == type) return STATUS_OK;
-    return status_not_ok(object_mismatch(object, type));
+// Fails unless the object is of the type.
+INLINE void object_check(const object_t *object, uint32_t type) {
+    if (object == NULL || object->type != type) object_mismatch(object, type);
 }
 
 // New objects come with one reference, the caller's. The bytes of a new buffer are zero.
-status_t buffer_create(memory_t *memory, uint64_t length, uint64_t alignment, buffer_t **result);
+buffer_t *buffer_create(memory_t *memory, uint64_t length, uint64_t alignment);
 // A window on source[offset, offset + length); keeps `source` alive.
-status_t buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uint64_t length,
-                        buffer_t **result);
-status_t view_create(memory_t *memory, buffer_t *buffer, view_t **result);
-status_t list_create(memory_t *memory, uint32_t capacity, list_t **result);
-status_t list_reserve(memory_t *memory, list_t *list, uint32_t capacity);
-status_t list_resize(memory_t *memory, list_t *list, uint32_t count);
+buffer_t *buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uint64_t length);
+// Takes over the caller's reference of `buffer`.
+view_t *view_create(memory_t *memory, buffer_t *buffer);
+list_t *list_create(memory_t *memory);
+void list_reserve(memory_t *memory, list_t *list, uint32_t capacity);
+void list_resize(memory_t *memory, list_t *list, uint32_t count);
 
-status_t buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t length);
+_Noreturn void buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t length);
 
-// The address of buffer[offset, offset + length), or STATUS_VM_BOUNDS.
-static inline status_t buffer_range(const buffer_t *buffer, uint64_t offset, uint64_t length,
-                                    uint8_t **result) {
+// The address of buffer[offset, offset + length), which must be inside.
+static inline uint8_t *buffer_range(const buffer_t *buffer, uint64_t offset, uint64_t length) {
     if (offset > buffer->length || length > buffer->length - offset)
-        return status_not_ok(buffer_out_of_range(buffer, offset, length));
-    *result = buffer->data + (uint32_t)offset;
-    return STATUS_OK;
+        buffer_out_of_range(buffer, offset, length);
+    return buffer->data + (uint32_t)offset;
 }
 
 #endif

@@ -63,9 +63,16 @@ void platform_copy(void *destination, const void *source, size_t count);
 // The memory between .bss and the stack, 64-byte aligned.
 uint8_t *platform_arena(size_t *bytes);
 
-typedef int (*platform_guarded_fn)(void *argument);
-// Runs fn(argument) and stores what it returns. If the core traps in it: STATUS_TRAP with mcause, mepc and
-// mtval in the details, and the stack is as it was before.
-status_t platform_guarded_call(platform_guarded_fn fn, void *argument, int *result);
+// Runs fn(argument). A failure in it (status.h) ends it, whatever calls are between; then its status comes
+// back, and the stack is as it was before. Attempts may be inside others.
+typedef void (*attempt_fn)(void *argument);
+status_t platform_attempt(attempt_fn fn, void *argument);
+
+// Ends the innermost attempt with a status, which is not STATUS_OK.
+_Noreturn void platform_abandon(status_t status);
+
+// An attempt that fails as well when the core traps, when it takes longer than the time limit, and when it
+// used more stack than there is. Attempts inside it do not see a trap: it ends them too.
+status_t platform_guarded_call(attempt_fn fn, void *argument);
 
 #endif

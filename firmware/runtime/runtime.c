@@ -15,31 +15,27 @@ static bool is_references(span_t kinds, uint32_t count) {
     return kinds.length == count;
 }
 
-static status_t load_signature(runtime_t *runtime) {
+static void load_signature(runtime_t *runtime) {
     const function_t *function = &runtime->module.functions[runtime->entry];
     signature_t *signature = &runtime->signature;
-    RETURN_IF_ERROR(signature_parse(function->declaration, signature));
+    signature_parse(function->declaration, signature);
     if (!is_references(function->arguments, signature->input_count) ||
         !is_references(function->results, signature->output_count))
-        return FAIL(DECLARED_COUNTS, signature->input_count, signature->output_count,
-                    function->arguments.length, function->results.length);
-    return STATUS_OK;
+        FAIL(DECLARED_COUNTS, signature->input_count, signature->output_count, function->arguments.length,
+             function->results.length);
 }
 
 // Inputs are used where the caller has them, if they lie on the heap's alignment there; others have memory of
 // their own, into which each inference copies them.
-static status_t create_inputs(runtime_t *runtime) {
+static void create_inputs(runtime_t *runtime) {
     uint32_t offset = 0;
     for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
         const tensor_t *tensor = &runtime->signature.inputs[i];
-        buffer_t *buffer;
-        view_t *view;
         bool in_place = offset % MEMORY_ALIGNMENT == 0;
-        RETURN_IF_ERROR(buffer_create(&runtime->memory, in_place ? 0 : tensor->bytes, 0, &buffer));
+        buffer_t *buffer = buffer_create(&runtime->memory, in_place ? 0 : tensor->bytes, 0);
         if (in_place) buffer->data = NULL;
         buffer->length = tensor->bytes;
-        RETURN_IF_ERROR(view_create(&runtime->memory, buffer, &view));
-        object_release(&runtime->memory, &buffer->object); // the view holds it now
+        view_t *view = view_create(&runtime->memory, buffer);
         view->element_type = tensor->element_type;
         view->rank = tensor->rank;
         for (uint32_t k = 0; k < tensor->rank; k++)
@@ -47,15 +43,16 @@ static status_t create_inputs(runtime_t *runtime) {
         runtime->inputs[i] = view;
         offset += tensor->bytes;
     }
-    return STATUS_OK;
 }
 
-static status_t run_initializer(runtime_t *runtime) {
+static void run_initializer(runtime_t *runtime) {
     uint32_t ordinal = module_find_export(&runtime->module, "__init");
-    if (ordinal == UINT32_MAX) return STATUS_OK;
+    if (ordinal == UINT32_MAX) return;
     const function_t *function = &runtime->module.functions[ordinal];
-    if (function->arguments.length != 0 || function->results.length != 0) return FAIL(INITIALIZER);
-    return interpreter_invoke(&runtime->interpreter, ordinal, runtime->operation_budget, NULL, NULL);
+    if (function->arguments.length != 0 || function->results.length != 0) FAIL(INITIALIZER);
+    status_t status =
+        interpreter_invoke(&runtime->interpreter, ordinal, runtime->operation_budget, NULL, NULL);
+    if (status != STATUS_OK) platform_abandon(status);
 }
 
 // The range that holds the code of all executables.
@@ -80,13 +77,13 @@ static void set_read_only(runtime_t *runtime, bool read_only) {
 // inputs are bytes of the image. Where the function goes may depend on what the kernels compute, so no other
 // failure counts; neither does one that has too many branches, or changes what lasts. Leaves the memory as it
 // was.
-static status_t rehearse(runtime_t *runtime, const uint8_t *image, size_t length) {
+static void rehearse(runtime_t *runtime, const uint8_t *image, size_t length) {
     object_t *arguments[MAX_TENSORS], *results[MAX_TENSORS] = {NULL};
     memory_statistics_t statistics = runtime->memory.statistics;
     for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
         buffer_t *buffer = runtime->inputs[i]->buffer;
         if (buffer->data == NULL && buffer->length <= length) buffer->data = (uint8_t *)image;
-        if (buffer->data == NULL) return STATUS_OK; // no bytes to run with
+        if (buffer->data == NULL) return; // no bytes to run with
         arguments[i] = &runtime->inputs[i]->object;
     }
     set_read_only(runtime, true);
@@ -98,44 +95,52 @@ static status_t rehearse(runtime_t *runtime, const uint8_t *image, size_t length
         object_release(&runtime->memory, results[i]);
     set_read_only(runtime, false);
     runtime->memory.statistics = statistics;
-    if (status == STATUS_OUT_OF_MEMORY) return status;
+    if (status == FAILURE_MEMORY || status == FAILURE_BUFFER_SIZE) platform_abandon(status);
     status_clear();
-    return STATUS_OK;
 }
 
-static status_t load(runtime_t *runtime, const uint8_t *image, size_t length, const char *entry) {
+typedef struct {
+    runtime_t *runtime;
+    const uint8_t *image;
+    size_t length;
+    const char *entry;
+} load_t;
+
+static void load(void *argument) {
+    const load_t *job = argument;
+    runtime_t *runtime = job->runtime;
     memory_t *memory = &runtime->memory;
-    RETURN_IF_ERROR(module_load(&runtime->module, image, length, memory));
-    RETURN_IF_ERROR(module_find_entry(&runtime->module, entry, &runtime->entry));
-    RETURN_IF_ERROR(load_signature(runtime));
-    RETURN_IF_ERROR(verify_module(&runtime->module, memory));
+    module_load(&runtime->module, job->image, job->length, memory);
+    runtime->entry = module_find_entry(&runtime->module, job->entry);
+    load_signature(runtime);
+    verify_module(&runtime->module, memory);
     hal_initialize(&runtime->hal, memory, &runtime->module);
     runtime->hal.arena_follows_image = runtime->arena_follows_image;
-    RETURN_IF_ERROR(interpreter_initialize(&runtime->interpreter, &runtime->module, &runtime->hal, memory));
-    RETURN_IF_ERROR(create_inputs(runtime));
-    RETURN_IF_ERROR(run_initializer(runtime));
+    interpreter_initialize(&runtime->interpreter, &runtime->module, &runtime->hal, memory);
+    create_inputs(runtime);
+    run_initializer(runtime);
     find_kernels(runtime);
     memory->statistics.live_after_load = memory->statistics.live;
-    return rehearse(runtime, image, length);
+    rehearse(runtime, job->image, job->length);
 }
 
-status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
-                      const char *entry) {
+void runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                  const char *entry) {
+    load_t job = {runtime, image, length, entry};
     runtime_unload(runtime);
     memory_initialize(&runtime->memory, arena, arena_bytes);
     platform_mark(MARK_LOAD_BEGIN, 0);
     uint64_t instructions = platform_instructions();
-    status_t status = load(runtime, image, length, entry);
+    status_t status = platform_attempt(load, &job);
     runtime->profile.load_instructions = platform_instructions() - instructions;
     platform_mark(MARK_LOAD_END, 0);
     if (status != STATUS_OK) {
         runtime_unload(runtime);
-        return status;
+        platform_abandon(status);
     }
     platform_mark(MARK_KERNELS_BEGIN, runtime->profile.kernels_begin);
     platform_mark(MARK_KERNELS_END, runtime->profile.kernels_end);
     runtime->loaded = true;
-    return STATUS_OK;
 }
 
 void runtime_unload(runtime_t *runtime) {
@@ -158,51 +163,52 @@ static void set_inputs(runtime_t *runtime, const uint8_t *input) {
     }
 }
 
-static status_t copy_output(const object_t *object, const tensor_t *tensor, uint32_t index, uint8_t *output) {
-    RETURN_IF_ERROR(object_check(object, OBJECT_VIEW));
+static bool is_declared(const object_t *object, const tensor_t *tensor) {
     const view_t *view = (const view_t *)object;
-    bool same = view->element_type == tensor->element_type && view->rank == tensor->rank;
-    for (uint32_t i = 0; same && i < tensor->rank; i++)
-        same = view->dims[i] == tensor->dims[i];
-    if (!same || view->buffer->length < tensor->bytes) return FAIL(OUTPUT_UNDECLARED, index);
-    platform_copy(output, view->buffer->data, tensor->bytes);
-    return STATUS_OK;
+    if (object == NULL || object->type != OBJECT_VIEW || view->element_type != tensor->element_type ||
+        view->rank != tensor->rank || view->buffer->length < tensor->bytes)
+        return false;
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        if (view->dims[i] != tensor->dims[i]) return false;
+    return true;
 }
 
-static status_t copy_outputs(runtime_t *runtime, object_t *const *results, uint8_t *output) {
-    for (uint32_t i = 0; i < runtime->signature.output_count; i++) {
-        const tensor_t *tensor = &runtime->signature.outputs[i];
-        RETURN_IF_ERROR(copy_output(results[i], tensor, i, output));
-        output += tensor->bytes;
+// Copies the outputs out and releases them. Returns how many were as declared, up to the first that was not.
+static uint32_t take_outputs(runtime_t *runtime, object_t *const *results, uint8_t *output) {
+    uint32_t count = runtime->signature.output_count, taken = 0;
+    for (; taken < count && is_declared(results[taken], &runtime->signature.outputs[taken]); taken++) {
+        uint32_t bytes = runtime->signature.outputs[taken].bytes;
+        platform_copy(output, ((const view_t *)results[taken])->buffer->data, bytes);
+        output += bytes;
     }
-    return STATUS_OK;
+    for (uint32_t i = 0; i < count; i++)
+        object_release(&runtime->memory, results[i]);
+    return taken;
 }
 
 // A model that keeps an input would read the caller's memory later, when it may hold something else.
-static status_t check_inputs_returned(runtime_t *runtime) {
+static void check_inputs_returned(runtime_t *runtime) {
     for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
         const view_t *view = runtime->inputs[i];
         if (view->object.references == 1 && view->buffer->object.references == 1) continue;
         runtime_unload(runtime);
-        return FAIL(INPUT_RETAINED, i);
+        FAIL(INPUT_RETAINED, i);
     }
-    return STATUS_OK;
 }
 
-static status_t check_sizes(const runtime_t *runtime, const uint8_t *input, size_t input_bytes,
-                            size_t output_capacity) {
+static void check_sizes(const runtime_t *runtime, const uint8_t *input, size_t input_bytes,
+                        size_t output_capacity) {
     const signature_t *signature = &runtime->signature;
-    if (!runtime->loaded) return FAIL(NOT_LOADED);
+    if (!runtime->loaded) FAIL(NOT_LOADED);
     if (input_bytes != signature->input_bytes)
-        return FAIL(INPUT_BYTES, (uint32_t)input_bytes, signature->input_bytes);
+        FAIL(INPUT_BYTES, (uint32_t)input_bytes, signature->input_bytes);
     if ((uintptr_t)input % MEMORY_ALIGNMENT != 0)
-        return FAIL(INPUT_ALIGNMENT, (uint32_t)(uintptr_t)input, MEMORY_ALIGNMENT);
+        FAIL(INPUT_ALIGNMENT, (uint32_t)(uintptr_t)input, MEMORY_ALIGNMENT);
     if (output_capacity < signature->output_bytes)
-        return FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, signature->output_bytes);
-    return STATUS_OK;
+        FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, signature->output_bytes);
 }
 
-static status_t infer(runtime_t *runtime, const uint8_t *input, object_t **results) {
+static void infer(runtime_t *runtime, const uint8_t *input, object_t **results) {
     object_t *arguments[MAX_TENSORS];
     runtime_profile_t *profile = &runtime->profile;
     hal_reset_profile(&runtime->hal);
@@ -216,23 +222,19 @@ static status_t infer(runtime_t *runtime, const uint8_t *input, object_t **resul
     profile->inference_cycles = platform_cycles() - cycles;
     profile->inference_instructions = platform_instructions() - instructions;
     platform_mark(MARK_INFERENCE_END, 0);
-    return status;
+    if (status != STATUS_OK) platform_abandon(status);
 }
 
-status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
-                        size_t output_capacity, size_t *output_bytes) {
+size_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
+                      size_t output_capacity) {
     object_t *results[MAX_TENSORS] = {NULL};
-    *output_bytes = 0;
-    RETURN_IF_ERROR(check_sizes(runtime, input, input_bytes, output_capacity));
-    status_t status = infer(runtime, input, results);
-    if (status == STATUS_OK) status = copy_outputs(runtime, results, output);
-    for (uint32_t i = 0; i < runtime->signature.output_count; i++)
-        object_release(&runtime->memory, results[i]);
-    if (status == STATUS_OK) status = check_inputs_returned(runtime);
-    RETURN_IF_ERROR(status);
-    *output_bytes = runtime->signature.output_bytes;
+    check_sizes(runtime, input, input_bytes, output_capacity);
+    infer(runtime, input, results);
+    uint32_t taken = take_outputs(runtime, results, output);
+    if (taken < runtime->signature.output_count) FAIL(OUTPUT_UNDECLARED, taken);
+    check_inputs_returned(runtime);
     runtime->profile.inferences++;
-    return STATUS_OK;
+    return runtime->signature.output_bytes;
 }
 
 // ---- Questions

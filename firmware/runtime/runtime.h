@@ -2,10 +2,14 @@
 // The runtime's public face: loads a VMFB (IREE 3.13, --iree-execution-model=inline-dynamic) and runs it.
 //
 //   static runtime_t runtime;
-//   status_t status = runtime_load(&runtime, image, image_bytes, arena, arena_bytes, NULL);
-//   if (status == STATUS_OK) status = runtime_invoke(&runtime, input, input_bytes, output, sizeof output,
-//   &output_bytes); if (status != STATUS_OK) report(status_name(status), status_details());
-//   runtime_unload(&runtime);
+//
+//   static void infer(void *unused) {
+//       runtime_load(&runtime, image, image_bytes, arena, arena_bytes, NULL);
+//       output_bytes = runtime_invoke(&runtime, input, input_bytes, output, sizeof output);
+//   }
+//
+//   status_t status = platform_guarded_call(infer, NULL);
+//   if (status != STATUS_OK) send(status_details());
 #ifndef SPRINGBOK_RUNTIME_H
 #define SPRINGBOK_RUNTIME_H
 
@@ -50,12 +54,12 @@ typedef struct {
 // unload: kernels are linked where they lie in it if the arena follows it. The runtime owns [arena, arena +
 // arena_bytes): all that it allocates comes from there. `entry` names the function to run; NULL means "main"
 // or the only public export. Everything that can be verified is verified here, and a rehearsal without
-// kernels finds out whether the memory suffices for an inference; a refusal leaves the runtime unloaded and
+// kernels finds out whether the memory suffices for an inference; a failure leaves the runtime unloaded and
 // ready for the next load. *runtime must be zero before the first load, but for operation_budget and
 // arena_follows_image, which the caller may set at any time. Kernels are native code: run this and
 // runtime_invoke() in platform_guarded_call(), and zero *runtime after a trap.
-status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
-                      const char *entry);
+void runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                  const char *entry);
 
 // Drops the module. Allowed at any time, also when nothing is loaded.
 void runtime_unload(runtime_t *runtime);
@@ -67,8 +71,8 @@ const signature_t *runtime_signature(const runtime_t *runtime);
 // receives all outputs one after the other. The counted part is setting up the arguments, the VM and the
 // kernels; copying the results out comes after it. An error leaves the model loaded, unless it kept a
 // reference to an input.
-status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
-                        size_t output_capacity, size_t *output_bytes);
+size_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
+                      size_t output_capacity);
 
 // Counters of the last load and inference. NULL when nothing is loaded.
 const runtime_profile_t *runtime_profile(const runtime_t *runtime);

@@ -37,75 +37,69 @@ static bool skip_past(cursor_t *cursor, const char *text) {
     return false;
 }
 
-static status_t unsupported(const cursor_t *cursor, phrase_t what) {
-    return FAIL(DECLARATION, what, cursor->at);
+static _Noreturn void unsupported(const cursor_t *cursor, phrase_t what) {
+    FAIL(DECLARATION, what, cursor->at);
 }
 
-static status_t parse_element_type(cursor_t *cursor, tensor_t *tensor) {
+static uint32_t parse_element_type(cursor_t *cursor) {
     for (uint32_t i = 0; i < sizeof element_types / sizeof *element_types; i++) {
         uint32_t start = cursor->at;
-        if (accept(cursor, element_types[i].name) && accept(cursor, ">")) {
-            tensor->element_type = element_types[i].element_type;
-            return STATUS_OK;
-        }
+        if (accept(cursor, element_types[i].name) && accept(cursor, ">"))
+            return element_types[i].element_type;
         cursor->at = start;
     }
-    return unsupported(cursor, PHRASE_SIGNATURE_TYPE);
+    unsupported(cursor, PHRASE_SIGNATURE_TYPE);
 }
 
 // What follows "tensor<": dimensions, each with an x after it, an element type, ">".
-static status_t parse_tensor(cursor_t *cursor, tensor_t *tensor) {
+static void parse_tensor(cursor_t *cursor, tensor_t *tensor) {
     *tensor = (tensor_t){0};
     uint64_t elements = 1;
     while (peek(cursor) >= '0' && peek(cursor) <= '9') {
         uint64_t dim = 0;
         for (; peek(cursor) >= '0' && peek(cursor) <= '9' && dim <= UINT32_MAX; cursor->at++)
             dim = 10 * dim + (uint32_t)(peek(cursor) - '0');
-        if (tensor->rank == MAX_RANK) return unsupported(cursor, PHRASE_SIGNATURE_RANK);
+        if (tensor->rank == MAX_RANK) unsupported(cursor, PHRASE_SIGNATURE_RANK);
         if (dim == 0 || dim > MAX_TENSOR_BYTES || !accept(cursor, "x"))
-            return unsupported(cursor, PHRASE_SIGNATURE_DIMENSION);
+            unsupported(cursor, PHRASE_SIGNATURE_DIMENSION);
         tensor->dims[tensor->rank++] = (uint32_t)dim;
         elements *= dim;
-        if (elements > MAX_TENSOR_BYTES) return unsupported(cursor, PHRASE_SIGNATURE_BYTES);
+        if (elements > MAX_TENSOR_BYTES) unsupported(cursor, PHRASE_SIGNATURE_BYTES);
     }
-    if (peek(cursor) == '?') return unsupported(cursor, PHRASE_SIGNATURE_DYNAMIC);
-    RETURN_IF_ERROR(parse_element_type(cursor, tensor));
+    if (peek(cursor) == '?') unsupported(cursor, PHRASE_SIGNATURE_DYNAMIC);
+    tensor->element_type = parse_element_type(cursor);
     elements *= element_bytes(tensor->element_type);
-    if (elements > MAX_TENSOR_BYTES) return unsupported(cursor, PHRASE_SIGNATURE_BYTES);
+    if (elements > MAX_TENSOR_BYTES) unsupported(cursor, PHRASE_SIGNATURE_BYTES);
     tensor->bytes = (uint32_t)elements;
-    return STATUS_OK;
 }
 
 // "(%name: tensor<...> {attributes}, ...)"
-static status_t parse_list(cursor_t *cursor, tensor_t *tensors, uint32_t *count, uint32_t *bytes) {
+static void parse_list(cursor_t *cursor, tensor_t *tensors, uint32_t *count, uint32_t *bytes) {
     *count = *bytes = 0;
-    if (!accept(cursor, "(")) return unsupported(cursor, PHRASE_SIGNATURE_LIST);
+    if (!accept(cursor, "(")) unsupported(cursor, PHRASE_SIGNATURE_LIST);
     while (!accept(cursor, ")")) {
-        if (*count == MAX_TENSORS) return unsupported(cursor, PHRASE_SIGNATURE_COUNT);
+        if (*count == MAX_TENSORS) unsupported(cursor, PHRASE_SIGNATURE_COUNT);
         if (peek(cursor) == '%') skip_past(cursor, ": ");
-        if (!accept(cursor, "tensor<")) return unsupported(cursor, PHRASE_SIGNATURE_ARGUMENT);
-        RETURN_IF_ERROR(parse_tensor(cursor, &tensors[*count]));
+        if (!accept(cursor, "tensor<")) unsupported(cursor, PHRASE_SIGNATURE_ARGUMENT);
+        parse_tensor(cursor, &tensors[*count]);
         if (accept(cursor, " {")) {
             // Unsigned elements: "tensor<4xi8> {iree.abi.encoding = tensor<4xui8>}".
-            if (accept(cursor, "iree.abi.encoding = tensor<"))
-                RETURN_IF_ERROR(parse_tensor(cursor, &tensors[*count]));
-            if (!skip_past(cursor, "}")) return unsupported(cursor, PHRASE_SIGNATURE_BRACE);
+            if (accept(cursor, "iree.abi.encoding = tensor<")) parse_tensor(cursor, &tensors[*count]);
+            if (!skip_past(cursor, "}")) unsupported(cursor, PHRASE_SIGNATURE_BRACE);
         }
         *bytes += tensors[*count].bytes;
         ++*count;
-        if (!accept(cursor, ", ") && peek(cursor) != ')')
-            return unsupported(cursor, PHRASE_SIGNATURE_UNKNOWN);
+        if (!accept(cursor, ", ") && peek(cursor) != ')') unsupported(cursor, PHRASE_SIGNATURE_UNKNOWN);
     }
-    return STATUS_OK;
 }
 
-status_t signature_parse(span_t declaration, signature_t *signature) {
+void signature_parse(span_t declaration, signature_t *signature) {
     cursor_t cursor = {.text = declaration};
-    if (declaration.length == 0) return FAIL(DECLARATION_MISSING);
-    if (!accept(&cursor, "sync func @")) return unsupported(&cursor, PHRASE_SIGNATURE_ASYNCHRONOUS);
+    if (declaration.length == 0) FAIL(DECLARATION_MISSING);
+    if (!accept(&cursor, "sync func @")) unsupported(&cursor, PHRASE_SIGNATURE_ASYNCHRONOUS);
     while (peek(&cursor) != '(' && peek(&cursor) >= 0)
         cursor.at++;
-    RETURN_IF_ERROR(parse_list(&cursor, signature->inputs, &signature->input_count, &signature->input_bytes));
-    if (!accept(&cursor, " -> ")) return unsupported(&cursor, PHRASE_SIGNATURE_RESULTS);
-    return parse_list(&cursor, signature->outputs, &signature->output_count, &signature->output_bytes);
+    parse_list(&cursor, signature->inputs, &signature->input_count, &signature->input_bytes);
+    if (!accept(&cursor, " -> ")) unsupported(&cursor, PHRASE_SIGNATURE_RESULTS);
+    parse_list(&cursor, signature->outputs, &signature->output_count, &signature->output_bytes);
 }

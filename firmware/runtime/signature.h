@@ -34,8 +34,8 @@ static inline uint32_t element_bytes(uint32_t element_type) {
     return ((element_type & 0xff) + 7) / 8;
 }
 
-// STATUS_MODULE_SIGNATURE for dynamic shapes, other element types than bool, i8..i64, f16, bf16 and f32,
+// Fails for dynamic shapes, other element types than bool, i8..i64, f16, bf16 and f32,
 // encodings, asynchronous functions, and arguments that are no tensors.
-status_t signature_parse(span_t declaration, signature_t *signature);
+void signature_parse(span_t declaration, signature_t *signature);
 
 #endif

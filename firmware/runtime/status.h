@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Status codes, and for the last error the details: which failure it was and what was counted, as numbers.
-// The sentences are in failures.def and take no memory of the chip; the host says them.
+// Failures. A function that cannot do its work does not return: FAIL() records which failure it was and what
+// was counted, and ends the attempt (platform_attempt()) in which it happens. So nothing has to be asked
+// after a call, and what a failure would leave behind is the attempt's owner to clear.
+//
+// A status is the number of a failure. Their sentences are in failures.def and take no memory of the chip;
+// the host says them.
 #ifndef SPRINGBOK_STATUS_H
 #define SPRINGBOK_STATUS_H
 
-#include <stdarg.h>
 #include <stdint.h>
 
 #include "bytes.h"
@@ -12,12 +15,7 @@
 typedef uint32_t status_t;
 
 enum {
-#define X(name, code, text) STATUS_##name = code,
-#include "status.def"
-#undef X
-};
-
-enum {
+    STATUS_OK = 0,
 #define FAILURE(name, number, status, sentence) FAILURE_##name = number,
 #define PHRASE(name, number, words)
 #include "failures.def"
@@ -34,12 +32,6 @@ typedef enum {
 #define DETAILS_BYTES 160
 #define DETAILS_TEXT 0
 
-// Tells the compiler what a failure cannot be, so that no caller asks again.
-static inline status_t status_not_ok(status_t status) {
-    if (status == STATUS_OK) __builtin_unreachable();
-    return status;
-}
-
 #define NO_INDEX UINT32_MAX // of what a sentence speaks of, where that is no array
 
 // A failure and its words, as the functions below take them: the number, with the count of words above it.
@@ -49,31 +41,23 @@ static inline status_t status_not_ok(status_t status) {
 #define REASON_COUNT_(_0, _1, _2, _3, _4, _5, _6, _7, count, ...) count
 #define WORDS(value) (uint32_t)(value), (uint32_t)((value) >> 32)
 
-// Stores the details of an error and returns the failure's status code, so that it reads:
-//   return FAIL(VERIFY_ORDINAL, PHRASE_RODATA, ordinal, count);
-#define FAIL(name, ...)                                                                                      \
-    status_not_ok(status_fail(FAILURE_##name | REASON_COUNT(__VA_ARGS__) << 8, ##__VA_ARGS__))
-status_t status_fail(uint32_t reason, ...);
-status_t status_fail_list(uint32_t reason, va_list words);
+// Ends the attempt: if (ordinal >= count) FAIL(ORDINAL, PHRASE_RODATA, ordinal, count);
+#define FAIL(name, ...) status_fail(FAILURE_##name | REASON_COUNT(__VA_ARGS__) << 8, ##__VA_ARGS__)
+// The same for a sentence that has a place for a text, a name for example.
+#define FAIL_QUOTING(text, name, ...)                                                                        \
+    status_fail_quoting(text, FAILURE_##name | REASON_COUNT(__VA_ARGS__) << 8, ##__VA_ARGS__)
+_Noreturn void status_fail(uint32_t reason, ...);
+_Noreturn void status_fail_quoting(span_t text, uint32_t reason, ...);
 
-// Adds to the last details, for example where in the module it happened, and returns `status`.
-status_t status_append(status_t status, uint32_t reason, ...);
+// The parts of the above: records a failure in place of the last one, and returns its number; adds to the
+// record, for example where in the module it happened; adds a text.
+status_t status_report(uint32_t reason, ...);
+void status_append(uint32_t reason, ...);
+void status_quote(span_t text);
 
-// Adds a text, a name for example, that the sentence of the last failure has a place for. Returns `status`.
-status_t status_quote(span_t text, status_t status);
-
-// The last error's details; their length is 0 when there was none since status_clear().
+// The last failure's details; their length is 0 when there was none since status_clear().
 span_t status_details(void);
 
 void status_clear(void);
-
-// "ARCHIVE_BOUNDS" and so on; "UNKNOWN" for a code that is not in status.def.
-const char *status_name(status_t code);
-
-#define RETURN_IF_ERROR(expression)                                                                          \
-    do {                                                                                                     \
-        status_t status_ = (expression);                                                                     \
-        if (status_ != STATUS_OK) return status_;                                                            \
-    } while (0)
 
 #endif

@@ -20,38 +20,26 @@ typedef struct {
     uint32_t opcode;
     uint32_t *blocks;  // a bit for each byte at which a block starts
     uint32_t *targets; // a bit for each byte that is branched to
-    status_t status;   // of the first failure
     // Of the instruction, for the checks of whole calls.
     uint32_t callee;
+    const import_t *import; // that is called; NULL: none
     list_view_t segments;
     list_view_t operands;
     list_view_t results;
 } verifier_t;
 
-// The first failure stays.
-static NOINLINE void refuse(verifier_t *v, uint32_t reason, ...) {
-    if (v->status != STATUS_OK) return;
-    va_list words;
-    va_start(words, reason);
-    v->status = status_fail_list(reason, words);
-    va_end(words);
+static void report_place(const verifier_t *v) {
+    if (v->import != NULL) {
+        status_append(REASON(CALLING));
+        status_quote(span_of(v->import->name));
+    }
+    status_append(REASON(AT_BYTE, v->function_index, v->at));
 }
 
-#define REFUSE(verifier, name, ...)                                                                          \
-    refuse(verifier, FAILURE_##name | REASON_COUNT(__VA_ARGS__) << 8, ##__VA_ARGS__)
-
-static const uint8_t zeros[8];
-
-static NOINLINE const uint8_t *overrun(verifier_t *v) {
-    v->pc = v->function->length;
-    REFUSE(v, FUNCTION_END, v->pc);
-    return zeros;
-}
-
-// The next `bytes` (at most 8) of the function; zeros past its end.
+// The next `bytes` (at most 8) of the function.
 static NOINLINE const uint8_t *take(verifier_t *v, uint32_t bytes) {
     uint32_t at = v->pc;
-    if (v->function->length - at < bytes) return overrun(v);
+    if (v->function->length - at < bytes) FAIL(FUNCTION_END, v->function->length);
     v->pc = at + bytes;
     return v->function->code + at;
 }
@@ -69,10 +57,7 @@ static NOINLINE list_view_t take_list(verifier_t *v, uint32_t width) {
     if (v->pc % 2 != 0) take(v, 1);
     list_view_t list = {.count = take_u16(v)};
     list.data = v->function->code + v->pc;
-    if (v->function->length - v->pc < list.count * width) {
-        REFUSE(v, LIST_END, list.count);
-        list.count = 0;
-    }
+    if (v->function->length - v->pc < list.count * width) FAIL(LIST_END, list.count);
     v->pc += list.count * width;
     return list;
 }
@@ -82,8 +67,7 @@ static uint32_t list_at(const list_view_t *list, uint32_t index) {
 }
 
 static NOINLINE void check_register(verifier_t *v, uint32_t reg, char kind) {
-    uint32_t count = v->function->i32_count;
-    uint32_t failure = FAILURE_REGISTER_I32;
+    uint32_t count = v->function->i32_count, failure = FAILURE_REGISTER_I32;
     bool valid = reg < count;
     if (kind == 'r') {
         count = v->function->ref_count;
@@ -94,12 +78,12 @@ static NOINLINE void check_register(verifier_t *v, uint32_t reg, char kind) {
         failure = FAILURE_REGISTER_PAIR;
         valid = reg % 2 == 0 && reg + 1 < count;
     }
-    if (!valid) refuse(v, failure | 2 << 8, reg, count);
+    if (!valid) status_fail(failure | 2 << 8, reg, count);
 }
 
 static void check_unmoved(verifier_t *v, uint32_t reg) {
     check_register(v, reg, 'r');
-    if ((reg & REGISTER_MOVE) != 0) REFUSE(v, REGISTER_MOVED, reg);
+    if ((reg & REGISTER_MOVE) != 0) FAIL(REGISTER_MOVED, reg);
 }
 
 static void check_list(verifier_t *v, char kind) {
@@ -108,22 +92,20 @@ static void check_list(verifier_t *v, char kind) {
         check_register(v, list_at(&list, i), kind);
 }
 
-static NOINLINE void check_ordinal(verifier_t *v, uint32_t ordinal, uint32_t count, phrase_t of) {
-    if (ordinal >= count) REFUSE(v, ORDINAL, of, ordinal, count);
+static NOINLINE void check_ordinal(uint32_t ordinal, uint32_t count, phrase_t of) {
+    if (ordinal >= count) FAIL(ORDINAL, of, ordinal, count);
 }
 
 static void check_global(verifier_t *v, uint32_t bytes) {
     uint32_t offset = take_u32(v), available = v->module->global_byte_count;
     if (offset % 4 != 0 || offset > available || bytes > available - offset)
-        REFUSE(v, GLOBAL_OFFSET, bytes, offset, available);
+        FAIL(GLOBAL_OFFSET, bytes, offset, available);
 }
 
 static void check_target(verifier_t *v) {
     uint32_t target = take_u32(v);
-    if (target >= v->function->length)
-        REFUSE(v, BRANCH_RANGE, target, v->function->length);
-    else
-        v->targets[target / 32] |= 1u << target % 32;
+    if (target >= v->function->length) FAIL(BRANCH_RANGE, target, v->function->length);
+    v->targets[target / 32] |= 1u << target % 32;
 }
 
 // Pairs of source and target register of the same kind.
@@ -139,7 +121,7 @@ static void check_branch_operands(verifier_t *v) {
 
 static void check_branch_table(verifier_t *v) {
     uint32_t count = take_u16(v);
-    for (uint32_t i = 0; i < count && v->status == STATUS_OK; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         check_target(v);
         check_branch_operands(v);
     }
@@ -159,9 +141,9 @@ static void check_field(verifier_t *v, char field) {
     case 'r': check_unmoved(v, take_u16(v)); break;
     case 'g': check_global(v, 4); break;
     case 'h': check_global(v, 8); break;
-    case 'G': check_ordinal(v, take_u32(v), module->global_ref_count, PHRASE_GLOBAL_REFERENCE); break;
-    case 't': check_ordinal(v, take_u32(v), module->type_count, PHRASE_TYPE); break;
-    case 'd': check_ordinal(v, take_u32(v), module->rodata_count, PHRASE_RODATA); break;
+    case 'G': check_ordinal(take_u32(v), module->global_ref_count, PHRASE_GLOBAL_REFERENCE); break;
+    case 't': check_ordinal(take_u32(v), module->type_count, PHRASE_TYPE); break;
+    case 'd': check_ordinal(take_u32(v), module->rodata_count, PHRASE_RODATA); break;
     case 'c': take(v, 4); break;
     case 'C': take(v, 8); break;
     case 'b': check_target(v); break;
@@ -177,20 +159,18 @@ static void check_field(verifier_t *v, char field) {
     case 'x': check_list(v, 'r'); break;
     case 's': {
         uint32_t length = take_u16(v);
-        if (v->function->length - v->pc < length)
-            REFUSE(v, TEXT_END, length);
-        else
-            v->pc += length;
+        if (v->function->length - v->pc < length) FAIL(TEXT_END, length);
+        v->pc += length;
         break;
     }
-    default: REFUSE(v, FIELD); break;
+    default: FAIL(FIELD); break;
     }
 }
 
 static NOINLINE void check_values(verifier_t *v, const list_view_t *list, const char *kinds, uint32_t count,
                                   phrase_t of) {
-    if (list->count != count) REFUSE(v, CALL_COUNT, list->count, of, count);
-    for (uint32_t i = 0; i < count && v->status == STATUS_OK; i++)
+    if (list->count != count) FAIL(CALL_COUNT, list->count, of, count);
+    for (uint32_t i = 0; i < count; i++)
         check_register(v, list_at(list, i), kinds[i]);
 }
 
@@ -208,7 +188,7 @@ static uint32_t length_until(const char *text, char end) {
 static void check_import_operands(verifier_t *v, const char *kinds) {
     bool variadic = v->opcode == OP_CALL_VARIADIC;
     uint32_t operand = 0, segment = 0;
-    for (; *kinds != '_' && v->status == STATUS_OK; segment++) {
+    for (; *kinds != '_'; segment++) {
         bool fixed = *kinds != 'C';
         uint32_t width = fixed ? 1 : length_until(++kinds, 'D');
         uint32_t count = SEGMENT_FIXED;
@@ -220,24 +200,19 @@ static void check_import_operands(verifier_t *v, const char *kinds) {
         kinds += fixed ? 1 : width + 1;
     }
     if (*kinds != '_' || operand != v->operands.count || (variadic && segment != v->segments.count))
-        REFUSE(v, IMPORT_OPERANDS, v->operands.count);
+        FAIL(IMPORT_OPERANDS, v->operands.count);
 }
 
 static void check_import_call(verifier_t *v) {
     uint32_t ordinal = v->callee & ~FUNCTION_IMPORT;
-    check_ordinal(v, ordinal, v->module->import_count, PHRASE_IMPORT);
-    if (v->status != STATUS_OK) return;
-    const import_t *import = v->module->imports[ordinal];
-    if (import == NULL) {
-        REFUSE(v, IMPORT_CALLED, ordinal);
-        return;
-    }
-    const char *kinds = import->convention + 1;
+    check_ordinal(ordinal, v->module->import_count, PHRASE_IMPORT);
+    v->import = v->module->imports[ordinal];
+    if (v->import == NULL) FAIL(IMPORT_CALLED, ordinal);
+    const char *kinds = v->import->convention + 1;
     check_import_operands(v, kinds);
     const char *results = kinds + length_until(kinds, '_') + 1;
     check_values(v, &v->results, results, *results == 'v' ? 0 : text_length(results), PHRASE_RESULTS);
-    if (v->status != STATUS_OK)
-        status_quote(span_of(import->name), status_append(v->status, REASON(CALLING)));
+    v->import = NULL;
 }
 
 static void check_call(verifier_t *v) {
@@ -245,9 +220,8 @@ static void check_call(verifier_t *v) {
         check_import_call(v);
         return;
     }
-    check_ordinal(v, v->callee, v->module->function_count, PHRASE_FUNCTION);
-    if (v->opcode == OP_CALL_VARIADIC) REFUSE(v, VARIADIC_INTERNAL);
-    if (v->status != STATUS_OK) return;
+    check_ordinal(v->callee, v->module->function_count, PHRASE_FUNCTION);
+    if (v->opcode == OP_CALL_VARIADIC) FAIL(VARIADIC_INTERNAL);
     const function_t *callee = &v->module->functions[v->callee];
     check_values(v, &v->operands, (const char *)callee->arguments.data, callee->arguments.length,
                  PHRASE_OPERANDS);
@@ -256,19 +230,15 @@ static void check_call(verifier_t *v) {
 
 static void check_instruction(verifier_t *v) {
     encoding_t encoding = v->opcode < OPCODE_COUNT ? opcode_encoding(v->opcode) : ENCODING_REFUSED;
-    if (encoding == ENCODING_REFUSED) {
-        REFUSE(v, OPCODE, v->opcode);
-        return;
-    }
-    for (const char *field = encoding_fields[encoding]; *field != 0 && v->status == STATUS_OK; field++)
+    if (encoding == ENCODING_REFUSED) FAIL(OPCODE, v->opcode);
+    for (const char *field = encoding_fields[encoding]; *field != 0; field++)
         check_field(v, *field);
-    if (v->status != STATUS_OK) return;
     if (v->opcode == OP_CALL || v->opcode == OP_CALL_VARIADIC) check_call(v);
     if (v->opcode == OP_RETURN)
         check_values(v, &v->operands, (const char *)v->function->results.data, v->function->results.length,
                      PHRASE_RETURNED);
     if (v->opcode == OP_IMPORT_RESOLVED)
-        check_ordinal(v, v->callee & ~FUNCTION_IMPORT, v->module->import_count, PHRASE_IMPORT);
+        check_ordinal(v->callee & ~FUNCTION_IMPORT, v->module->import_count, PHRASE_IMPORT);
 }
 
 static bool is_terminator(uint32_t opcode) {
@@ -290,28 +260,24 @@ static void check_arguments(verifier_t *v) {
             i32_needed++;
     }
     if (i32_needed > function->i32_count || ref_needed > function->ref_count)
-        REFUSE(v, ARGUMENT_REGISTERS, i32_needed, ref_needed, function->i32_count, function->ref_count);
+        FAIL(ARGUMENT_REGISTERS, i32_needed, ref_needed, function->i32_count, function->ref_count);
 }
 
 static void check_targets(verifier_t *v) {
     for (uint32_t word = 0; word <= v->function->length / 32; word++) {
         uint32_t wrong = v->targets[word] & ~v->blocks[word];
-        if (wrong == 0) continue;
-        REFUSE(v, BRANCH_TARGET, 32 * word + (uint32_t)__builtin_ctz(wrong));
-        return;
+        if (wrong != 0) FAIL(BRANCH_TARGET, 32 * word + (uint32_t)__builtin_ctz(wrong));
     }
 }
 
 static void check_code(verifier_t *v) {
     bool in_block = false;
     uint32_t blocks = 0;
-    while (v->pc < v->function->length && v->status == STATUS_OK) {
+    while (v->pc < v->function->length) {
         v->at = v->pc;
         v->opcode = *take(v, 1);
-        if ((v->opcode == OP_BLOCK) == in_block) {
-            REFUSE(v, BLOCK_EDGE, in_block ? PHRASE_BLOCK_OPEN : PHRASE_BLOCK_NONE);
-            return;
-        }
+        if ((v->opcode == OP_BLOCK) == in_block)
+            FAIL(BLOCK_EDGE, in_block ? PHRASE_BLOCK_OPEN : PHRASE_BLOCK_NONE);
         if (!in_block) {
             v->blocks[v->at / 32] |= 1u << v->at % 32;
             blocks++;
@@ -322,35 +288,39 @@ static void check_code(verifier_t *v) {
         check_instruction(v);
         in_block = !is_terminator(v->opcode);
     }
-    if (in_block || blocks == 0) REFUSE(v, BLOCK_LAST);
-    if (blocks != v->function->block_count) REFUSE(v, BLOCK_COUNT, blocks, v->function->block_count);
+    if (in_block || blocks == 0) FAIL(BLOCK_LAST);
+    if (blocks != v->function->block_count) FAIL(BLOCK_COUNT, blocks, v->function->block_count);
     check_targets(v);
 }
 
-static status_t verify_function(verifier_t *v, uint32_t index) {
-    v->function = &v->module->functions[index];
-    v->function_index = index;
-    v->pc = v->at = v->opcode = 0;
+static void verify_function(verifier_t *v) {
     uint32_t map_bytes = v->function->length / 32 * 4 + 4;
     platform_fill(v->blocks, 0, map_bytes);
     platform_fill(v->targets, 0, map_bytes);
+    v->pc = v->at = v->opcode = 0;
     check_arguments(v);
     check_code(v);
-    if (v->status == STATUS_OK) return STATUS_OK;
-    return status_append(v->status, REASON(AT_BYTE, index, v->at));
 }
 
-status_t verify_module(const module_t *module, memory_t *memory) {
+static void verify_functions(void *verifier) {
+    verifier_t *v = verifier;
+    for (; v->function_index < v->module->function_count; v->function_index++) {
+        v->function = &v->module->functions[v->function_index];
+        verify_function(v);
+    }
+}
+
+void verify_module(const module_t *module, memory_t *memory) {
     uint32_t longest = 0;
     for (uint32_t i = 0; i < module->function_count; i++)
         if (module->functions[i].length > longest) longest = module->functions[i].length;
     uint32_t map_bytes = longest / 32 * 4 + 4;
-    void *maps = memory_allocate(memory, 2 * (size_t)map_bytes, 0, PHRASE_VERIFICATION);
-    if (maps == NULL) return STATUS_OUT_OF_MEMORY;
-    verifier_t verifier = {.module = module, .blocks = maps, .targets = (uint32_t *)maps + map_bytes / 4};
-    status_t status = STATUS_OK;
-    for (uint32_t i = 0; i < module->function_count && status == STATUS_OK; i++)
-        status = verify_function(&verifier, i);
+    uint32_t *maps = memory_allocate(memory, 2 * (size_t)map_bytes, 0, PHRASE_VERIFICATION);
+    verifier_t verifier = {.module = module, .blocks = maps, .targets = maps + map_bytes / 4};
+    status_t status = platform_attempt(verify_functions, &verifier);
+    if (status != STATUS_OK) {
+        report_place(&verifier);
+        platform_abandon(status);
+    }
     memory_free(memory, maps);
-    return status;
 }

@@ -9,6 +9,6 @@
 
 // Scratch memory comes from `memory` and goes back before the return.
 // Messages end with "in functions[i] at byte n".
-status_t verify_module(const module_t *module, memory_t *memory);
+void verify_module(const module_t *module, memory_t *memory);
 
 #endif

@@ -20,7 +20,7 @@ uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity);
 
 uint32_t board_stack_bytes(void);
 
-// From now on platform_guarded_call() ends with STATUS_TIME_LIMIT when it takes longer.
+// From now on platform_guarded_call() fails when it takes longer.
 void board_set_time_limit(uint32_t milliseconds);
 
 // Waits until the last answer is on the line, then starts the firmware again as after power-on.

@@ -43,7 +43,7 @@ static uint32_t header_bytes(const frame_receiver_t *receiver) {
 static NOINLINE frame_event_t on_frame_end(frame_receiver_t *receiver) {
     frame_event_t event = receiver->state == FRAME_DISCARDING ? FRAME_REFUSED : FRAME_REQUEST;
     if (receiver->state == FRAME_IN_CHECK && receiver->check != receiver->crc) {
-        receiver->status = FAIL(FRAME_CRC, receiver->type, receiver->crc, receiver->check);
+        receiver->status = status_report(REASON(FRAME_CRC, receiver->type, receiver->crc, receiver->check));
         event = FRAME_REFUSED;
     }
     start_afresh(receiver);
@@ -65,7 +65,7 @@ static frame_event_t on_base_header(frame_receiver_t *receiver) {
     receiver->type = receiver->header.base.message_type;
     receiver->sequence = 0;
     if (message_size < 2 || message_size - 2 > FRAME_BELIEVABLE_BYTES) {
-        receiver->status = FAIL(FRAME_SIZE, message_size, FRAME_BELIEVABLE_BYTES + 2);
+        receiver->status = status_report(REASON(FRAME_SIZE, message_size, FRAME_BELIEVABLE_BYTES + 2));
         return hunt(receiver);
     }
     receiver->payload_bytes = message_size - 2;
@@ -77,7 +77,7 @@ static frame_event_t on_extended_header(frame_receiver_t *receiver) {
     receiver->crc = crc32(0, header, offsetof(extended_header_t, check));
     if (header->check != receiver->crc || header->payload_bytes > FRAME_BELIEVABLE_BYTES) {
         receiver->sequence = 0;
-        receiver->status = FAIL(FRAME_HEADER);
+        receiver->status = status_report(REASON(FRAME_HEADER));
         return hunt(receiver);
     }
     receiver->type = header->message_type;
@@ -151,14 +151,15 @@ frame_event_t frame_silence(frame_receiver_t *receiver, uint64_t now_us) {
     // A frame that was refused already keeps that reason.
     if (receiver->state == FRAME_IN_HEADER) {
         receiver->sequence = 0;
-        receiver->status = FAIL(HEADER_STALL, receiver->received,
-                                begins_with_magic(receiver) ? (uint32_t)sizeof(extended_header_t)
-                                                            : (uint32_t)sizeof(base_header_t));
-    } else if (receiver->state != FRAME_DISCARDING && receiver->state != FRAME_HUNTING) {
         receiver->status =
-            FAIL(PAYLOAD_STALL, receiver->type,
-                 receiver->state == FRAME_IN_CHECK ? receiver->payload_bytes : receiver->received,
-                 receiver->payload_bytes);
+            status_report(REASON(HEADER_STALL, receiver->received,
+                                 begins_with_magic(receiver) ? (uint32_t)sizeof(extended_header_t)
+                                                             : (uint32_t)sizeof(base_header_t)));
+    } else if (receiver->state != FRAME_DISCARDING && receiver->state != FRAME_HUNTING) {
+        receiver->status = status_report(
+            REASON(PAYLOAD_STALL, receiver->type,
+                   receiver->state == FRAME_IN_CHECK ? receiver->payload_bytes : receiver->received,
+                   receiver->payload_bytes));
     }
     start_afresh(receiver);
     return FRAME_REFUSED;

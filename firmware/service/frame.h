@@ -42,7 +42,7 @@ typedef struct frame_receiver frame_receiver_t;
 
 // Asked once a frame, when its header is there: may this message come now, and where does its payload go? On
 // STATUS_OK, *payload has room for receiver->payload_bytes (it may stay NULL if there are none).
-typedef status_t (*frame_accept_fn)(const frame_receiver_t *receiver, uint8_t **payload);
+typedef status_t (*frame_accept_fn)(frame_receiver_t *receiver, uint8_t **payload);
 
 struct frame_receiver {
     frame_accept_fn accept;

@@ -34,49 +34,49 @@ static span_t bounded_text(const char *text, uint32_t capacity) {
     return span;
 }
 
-static status_t check_range(uint32_t value, uint32_t most, phrase_t field, uint32_t index) {
-    return value >= 1 && value <= most ? STATUS_OK : FAIL(SPEC_RANGE, field, index, value, most);
+static span_t dtype_text(const io_spec_t *spec) {
+    return bounded_text(spec->dtype, sizeof spec->dtype);
 }
 
-static status_t check_text(const char *text, phrase_t field) {
-    return bounded_text(text, IOSPEC_NAME_BYTES).length < IOSPEC_NAME_BYTES ? STATUS_OK
-                                                                            : FAIL(SPEC_TEXT, field);
+static void check_range(uint32_t value, uint32_t most, phrase_t field, uint32_t index) {
+    if (value < 1 || value > most) FAIL(SPEC_RANGE, field, index, value, most);
 }
 
-static status_t check_input(const io_spec_t *spec, uint32_t i, uint32_t element_bytes) {
+static void check_text(const char *text, phrase_t field) {
+    if (bounded_text(text, IOSPEC_NAME_BYTES).length == IOSPEC_NAME_BYTES) FAIL(SPEC_TEXT, field);
+}
+
+static void check_input(const io_spec_t *spec, uint32_t i, uint32_t element_bytes) {
     uint32_t rank = spec->num_input_dim[i],
              product = element_bytes; // in bytes, so that those do not overflow
-    RETURN_IF_ERROR(check_range(rank, IOSPEC_INPUT_DIMS, PHRASE_NUM_INPUT_DIM, i));
+    check_range(rank, IOSPEC_INPUT_DIMS, PHRASE_NUM_INPUT_DIM, i);
     if (spec->input_size_bytes[i] != element_bytes)
-        return status_quote(bounded_text(spec->dtype, sizeof spec->dtype),
-                            FAIL(INPUT_ELEMENT, i, spec->input_size_bytes[i], element_bytes));
+        FAIL_QUOTING(dtype_text(spec), INPUT_ELEMENT, i, spec->input_size_bytes[i], element_bytes);
     for (uint32_t d = 0; d < rank; d++) {
         uint32_t dim = spec->input_shape[i][d];
-        if (dim == 0 || __builtin_mul_overflow(product, dim, &product)) return FAIL(INPUT_SHAPE, i, d, dim);
+        if (dim == 0 || __builtin_mul_overflow(product, dim, &product)) FAIL(INPUT_SHAPE, i, d, dim);
     }
     if (product / element_bytes != spec->input_length[i])
-        return FAIL(INPUT_LENGTH, i, spec->input_length[i], product / element_bytes);
-    return STATUS_OK;
+        FAIL(INPUT_LENGTH, i, spec->input_length[i], product / element_bytes);
 }
 
-static status_t check_outputs(const io_spec_t *spec) {
+static void check_outputs(const io_spec_t *spec) {
     uint32_t bytes = spec->output_size_bytes;
-    RETURN_IF_ERROR(check_range(spec->num_output, IOSPEC_OUTPUTS, PHRASE_NUM_OUTPUT, NO_INDEX));
-    if (bytes == 0 || bytes > 8 || (bytes & (bytes - 1)) != 0) return FAIL(OUTPUT_ELEMENT, bytes);
+    check_range(spec->num_output, IOSPEC_OUTPUTS, PHRASE_NUM_OUTPUT, NO_INDEX);
+    if (bytes == 0 || bytes > 8 || (bytes & (bytes - 1)) != 0) FAIL(OUTPUT_ELEMENT, bytes);
     for (uint32_t i = 0; i < spec->num_output; i++)
-        RETURN_IF_ERROR(check_range(spec->output_length[i], UINT32_MAX / bytes, PHRASE_OUTPUT_LENGTH, i));
-    return STATUS_OK;
+        check_range(spec->output_length[i], UINT32_MAX / bytes, PHRASE_OUTPUT_LENGTH, i);
 }
 
-status_t iospec_check(const io_spec_t *spec) {
+void iospec_check(const io_spec_t *spec) {
     uint32_t dtype = find_dtype(spec);
-    RETURN_IF_ERROR(check_range(spec->num_input, IOSPEC_INPUTS, PHRASE_NUM_INPUT, NO_INDEX));
-    if (dtype == DTYPE_COUNT) return status_quote(bounded_text(spec->dtype, sizeof spec->dtype), FAIL(DTYPE));
-    RETURN_IF_ERROR(check_text(spec->entry_func, PHRASE_ENTRY_FUNC));
-    RETURN_IF_ERROR(check_text(spec->model_name, PHRASE_MODEL_NAME));
+    check_range(spec->num_input, IOSPEC_INPUTS, PHRASE_NUM_INPUT, NO_INDEX);
+    if (dtype == DTYPE_COUNT) FAIL_QUOTING(dtype_text(spec), DTYPE);
+    check_text(spec->entry_func, PHRASE_ENTRY_FUNC);
+    check_text(spec->model_name, PHRASE_MODEL_NAME);
     for (uint32_t i = 0; i < spec->num_input; i++)
-        RETURN_IF_ERROR(check_input(spec, i, dtypes[dtype].bytes));
-    return check_outputs(spec);
+        check_input(spec, i, dtypes[dtype].bytes);
+    check_outputs(spec);
 }
 
 static bool type_agrees(uint32_t dtype, uint32_t element_type) {
@@ -94,31 +94,27 @@ static const uint32_t *squeeze(const uint32_t *dims, uint32_t *rank) {
     return dims;
 }
 
-static status_t compare_input(const io_spec_t *spec, uint32_t i, const tensor_t *tensor) {
+static void compare_input(const io_spec_t *spec, uint32_t i, const tensor_t *tensor) {
     if (!type_agrees(find_dtype(spec), tensor->element_type))
-        return status_quote(bounded_text(spec->dtype, sizeof spec->dtype),
-                            FAIL(SAID_TYPE, i, tensor->element_type));
+        FAIL_QUOTING(dtype_text(spec), SAID_TYPE, i, tensor->element_type);
     uint32_t said_rank = spec->num_input_dim[i], rank = tensor->rank;
     const uint32_t *said = squeeze(spec->input_shape[i], &said_rank);
     const uint32_t *dims = squeeze(tensor->dims, &rank);
-    if (said_rank != rank) return FAIL(SAID_RANK, i, said_rank, rank);
+    if (said_rank != rank) FAIL(SAID_RANK, i, said_rank, rank);
     for (; rank > 0; rank--, said++, dims++)
-        if (*said != *dims) return FAIL(SAID_DIMENSION, i, rank - 1, *said, *dims);
-    return STATUS_OK;
+        if (*said != *dims) FAIL(SAID_DIMENSION, i, rank - 1, *said, *dims);
 }
 
-status_t iospec_compare(const io_spec_t *spec, const signature_t *signature) {
+void iospec_compare(const io_spec_t *spec, const signature_t *signature) {
     if (spec->num_input != signature->input_count || spec->num_output != signature->output_count)
-        return FAIL(SAID_COUNTS, spec->num_input, spec->num_output, signature->input_count,
-                    signature->output_count);
+        FAIL(SAID_COUNTS, spec->num_input, spec->num_output, signature->input_count, signature->output_count);
     for (uint32_t i = 0; i < signature->input_count; i++)
-        RETURN_IF_ERROR(compare_input(spec, i, &signature->inputs[i]));
+        compare_input(spec, i, &signature->inputs[i]);
     for (uint32_t i = 0; i < signature->output_count; i++) {
         const tensor_t *tensor = &signature->outputs[i];
         if (element_bytes(tensor->element_type) != spec->output_size_bytes ||
             tensor->bytes != spec->output_length[i] * spec->output_size_bytes)
-            return FAIL(SAID_OUTPUT, i, spec->output_length[i], spec->output_size_bytes, tensor->bytes,
-                        tensor->element_type);
+            FAIL(SAID_OUTPUT, i, spec->output_length[i], spec->output_size_bytes, tensor->bytes,
+                 tensor->element_type);
     }
-    return STATUS_OK;
 }

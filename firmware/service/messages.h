@@ -22,7 +22,6 @@ enum {
 #define IOSPEC_INPUT_DIMS 4
 #define IOSPEC_OUTPUTS 12
 #define IOSPEC_NAME_BYTES 20
-#define ERROR_NAME_BYTES 32
 #define PROFILE_NAME_BYTES 96
 #define SIGNATURE_DIMS 8
 
@@ -142,11 +141,5 @@ typedef struct {
     uint32_t reserved;
     char name[PROFILE_NAME_BYTES];
 } profile_record_t;
-
-// Behind it: the details of runtime/status.h, to the end of the payload.
-typedef struct {
-    uint32_t code;
-    char name[ERROR_NAME_BYTES];
-} error_header_t;
 
 #endif

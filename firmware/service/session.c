@@ -36,11 +36,6 @@ typedef struct {
     hello_limits_t limits;
 } hello_answer_t;
 
-typedef struct {
-    error_header_t header;
-    uint8_t details[DETAILS_BYTES];
-} error_answer_t;
-
 // An answer: a small part, the profile's records, an output. It is kept, for the request may come again when
 // its answer was lost on the line.
 typedef struct {
@@ -50,7 +45,7 @@ typedef struct {
     uint32_t output_bytes;
     union {
         uint8_t bytes[1];
-        error_answer_t error;
+        uint8_t details[DETAILS_BYTES];
         hello_answer_t hello;
         statistics_t statistics;
         upload_answer_t upload;
@@ -89,10 +84,9 @@ static uint32_t input_bytes(void) {
 
 // ---- The model's life
 
-static int unload(void *unused) {
+static void unload(void *unused) {
     (void)unused;
     runtime_unload(&session.runtime);
-    return 0;
 }
 
 static void zero_runtime(void) {
@@ -106,21 +100,19 @@ static model_state_t state_without_model(void) {
 }
 
 static void drop_model(void) {
-    int result;
     // The kernels may have written anywhere, so not even this is trusted to come back.
-    if (platform_guarded_call(unload, NULL, &result) != STATUS_OK) zero_runtime();
+    if (platform_guarded_call(unload, NULL) != STATUS_OK) zero_runtime();
     session.state = state_without_model();
 }
 
-// ---- Requests. Each handler either fills the reply or returns an error.
+// ---- Requests. Each handler fills the reply, or fails.
 
-static status_t on_iospec(reply_t *reply) {
+static void on_iospec(reply_t *reply) {
     (void)reply;
-    RETURN_IF_ERROR(iospec_check(&session.request.io_spec));
+    iospec_check(&session.request.io_spec);
     session.iospec = session.request.io_spec;
     session.has_iospec = true;
     drop_model();
-    return STATUS_OK;
 }
 
 // The entry function's own name: clients write "module.main" as well as "main".
@@ -132,85 +124,73 @@ static const char *entry_name(void) {
     return *name != 0 ? name : NULL;
 }
 
-static status_t check_model(void) {
+static void check_model(void) {
     const signature_t *signature = runtime_signature(&session.runtime);
-    if (session.has_iospec) RETURN_IF_ERROR(iospec_compare(&session.iospec, signature));
+    if (session.has_iospec) iospec_compare(&session.iospec, signature);
     if (signature->input_bytes > INPUT_CAPACITY || signature->output_bytes > OUTPUT_CAPACITY)
-        return FAIL(TENSORS_SIZE, signature->input_bytes, signature->output_bytes, INPUT_CAPACITY,
-                    OUTPUT_CAPACITY);
-    return STATUS_OK;
+        FAIL(TENSORS_SIZE, signature->input_bytes, signature->output_bytes, INPUT_CAPACITY, OUTPUT_CAPACITY);
 }
 
-static status_t load(uint32_t length) {
+static void load(uint32_t length) {
     session.image_bytes = (length + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     if (session.image_bytes > session.arena_bytes) session.image_bytes = session.arena_bytes;
-    RETURN_IF_ERROR(runtime_load(&session.runtime, session.arena, length, session.arena + session.image_bytes,
-                                 session.arena_bytes - session.image_bytes, entry_name()));
-    RETURN_IF_ERROR(check_model()); // a refused model stays out of reach: the state does not change
+    runtime_load(&session.runtime, session.arena, length, session.arena + session.image_bytes,
+                 session.arena_bytes - session.image_bytes, entry_name());
+    check_model(); // a refused model stays out of reach: the state does not change
     session.state = STATE_MODEL_LOADED;
-    return STATUS_OK;
 }
 
-static status_t on_model(reply_t *reply) {
+static void on_model(reply_t *reply) {
     (void)reply;
-    return load(session.receiver.payload_bytes);
+    load(session.receiver.payload_bytes);
 }
 
 // An upload that was interrupted goes on where it stopped.
-static status_t on_upload(reply_t *reply) {
+static void on_upload(reply_t *reply) {
     const upload_request_t *wanted = &session.request.upload;
     if (wanted->image_bytes == 0 || wanted->image_bytes > session.arena_bytes)
-        return FAIL(UPLOAD_SIZE, wanted->image_bytes, (uint32_t)session.arena_bytes);
+        FAIL(UPLOAD_SIZE, wanted->image_bytes, (uint32_t)session.arena_bytes);
     if (memcmp(wanted, &session.upload, sizeof *wanted) != 0) session.uploaded = 0;
     session.upload = *wanted;
     drop_model();
     reply->small.upload.offset = session.uploaded;
     reply->small_bytes = sizeof reply->small.upload;
-    return STATUS_OK;
 }
 
-static status_t on_chunk(reply_t *reply) {
+static void on_chunk(reply_t *reply) {
     session.uploaded += session.receiver.payload_bytes;
     reply->small.upload.offset = session.uploaded;
     reply->small_bytes = sizeof reply->small.upload;
-    return STATUS_OK;
 }
 
-static status_t on_load(reply_t *reply) {
+static void on_load(reply_t *reply) {
     (void)reply;
     uint32_t length = session.upload.image_bytes;
-    if (session.uploaded != length) return FAIL(UPLOAD_UNFINISHED, session.uploaded, length);
+    if (session.uploaded != length) FAIL(UPLOAD_UNFINISHED, session.uploaded, length);
     session.upload.image_bytes = 0;
-    if (crc32(0, session.arena, length) != session.upload.image_crc) return FAIL(UPLOAD_CRC, length);
-    return load(length);
+    if (crc32(0, session.arena, length) != session.upload.image_crc) FAIL(UPLOAD_CRC, length);
+    load(length);
 }
 
-static status_t on_data(reply_t *reply) {
+static void on_data(reply_t *reply) {
     (void)reply;
     session.state = STATE_INPUT_LOADED;
-    return STATUS_OK;
 }
 
-static status_t invoke(uint8_t *output) {
+static void invoke(uint8_t *output) {
     session.state = STATE_INPUT_LOADED;
-    status_t status =
-        runtime_invoke(&session.runtime, session.input, input_bytes(), output,
-                       (size_t)(session.output + OUTPUT_CAPACITY - output), &session.output_bytes);
-    if (status == STATUS_OK)
-        session.state = STATE_INFERENCE_DONE;
-    else if (runtime_signature(&session.runtime) == NULL) // the runtime dropped the model by itself
-        session.state = state_without_model();
-    return status;
+    session.output_bytes = runtime_invoke(&session.runtime, session.input, input_bytes(), output,
+                                          (size_t)(session.output + OUTPUT_CAPACITY - output));
+    session.state = STATE_INFERENCE_DONE;
 }
 
-static status_t on_process(reply_t *reply) {
+static void on_process(reply_t *reply) {
     (void)reply;
-    return invoke(session.output);
+    invoke(session.output);
 }
 
-static status_t on_output(reply_t *reply) {
+static void on_output(reply_t *reply) {
     reply->output_bytes = (uint32_t)session.output_bytes;
-    return STATUS_OK;
 }
 
 static uint32_t batch_size(void) {
@@ -219,29 +199,28 @@ static uint32_t batch_size(void) {
 }
 
 // Each input is brought to where the runtime wants it: aligned. The first is there already.
-static status_t on_infer(reply_t *reply) {
+static void on_infer(reply_t *reply) {
     uint32_t bytes = input_bytes(), count = batch_size();
     uint8_t *output = session.output;
     for (uint32_t i = 0; i < count; i++) {
         if (i != 0) platform_copy(session.input, session.input + i * bytes, bytes);
-        RETURN_IF_ERROR(invoke(output));
+        invoke(output);
         output += session.output_bytes;
     }
     session.output_bytes = (size_t)(output - session.output);
-    return on_output(reply);
+    on_output(reply);
 }
 
 // Kenning's six numbers. The chip has one memory, so what the model's tensors take stands under "device".
-static status_t on_stats(reply_t *reply) {
+static void on_stats(reply_t *reply) {
     const memory_statistics_t *memory = runtime_memory(&session.runtime);
     reply->small.statistics = (statistics_t){.device_peak = (uint32_t)memory->peak,
                                              .device_allocated = (uint32_t)memory->allocated,
                                              .device_freed = (uint32_t)memory->freed};
     reply->small_bytes = sizeof reply->small.statistics;
-    return STATUS_OK;
 }
 
-static status_t on_info(reply_t *reply) {
+static void on_info(reply_t *reply) {
     uint32_t vlen_bits = platform_vlen_bits();
     reply->small.hello.chip = (chip_info_t){
         .struct_version = 1,
@@ -256,7 +235,6 @@ static status_t on_info(reply_t *reply) {
         .model_state = session.state,
     };
     reply->small_bytes = sizeof reply->small.hello.chip;
-    return STATUS_OK;
 }
 
 static void set_time_limit(uint32_t milliseconds) {
@@ -264,7 +242,7 @@ static void set_time_limit(uint32_t milliseconds) {
     board_set_time_limit(session.time_limit_ms);
 }
 
-static status_t on_hello(reply_t *reply) {
+static void on_hello(reply_t *reply) {
     set_time_limit(session.request.hello.time_limit_ms);
     on_info(reply);
     reply->small.hello.limits = (hello_limits_t){.protocol_version = PROTOCOL_VERSION,
@@ -273,7 +251,6 @@ static status_t on_hello(reply_t *reply) {
                                                  .stack_bytes = board_stack_bytes(),
                                                  .time_limit_ms = session.time_limit_ms};
     reply->small_bytes = sizeof reply->small.hello;
-    return STATUS_OK;
 }
 
 static void describe(tensor_description_t *description, const tensor_t *tensor) {
@@ -282,7 +259,7 @@ static void describe(tensor_description_t *description, const tensor_t *tensor) 
     memcpy(description->dims, tensor->dims, tensor->rank * sizeof *tensor->dims);
 }
 
-static status_t on_signature(reply_t *reply) {
+static void on_signature(reply_t *reply) {
     const signature_t *signature = runtime_signature(&session.runtime);
     signature_answer_t *answer = &reply->small.signature;
     answer->header = (signature_header_t){signature->input_count, signature->output_count};
@@ -292,10 +269,9 @@ static status_t on_signature(reply_t *reply) {
     for (uint32_t i = 0; i < signature->output_count; i++)
         describe(next++, &signature->outputs[i]);
     reply->small_bytes = (uint32_t)((uint8_t *)next - reply->small.bytes);
-    return STATUS_OK;
 }
 
-static status_t on_profile(reply_t *reply) {
+static void on_profile(reply_t *reply) {
     const runtime_profile_t *profile = runtime_profile(&session.runtime);
     const memory_statistics_t *memory = runtime_memory(&session.runtime);
     for (uint32_t i = 0; i < profile->dispatch_count; i++)
@@ -314,32 +290,28 @@ static status_t on_profile(reply_t *reply) {
         .kernels_end = profile->kernels_end,
     };
     reply->small_bytes = sizeof reply->small.profile;
-    return STATUS_OK;
 }
 
-static status_t on_measure(reply_t *reply) {
-    RETURN_IF_ERROR(on_infer(reply));
-    return on_profile(reply);
+static void on_measure(reply_t *reply) {
+    on_infer(reply);
+    on_profile(reply);
 }
 
-static status_t on_unload(reply_t *reply) {
+static void on_unload(reply_t *reply) {
     (void)reply;
     session.has_iospec = false;
     drop_model();
-    return STATUS_OK;
 }
 
 // Forgets what is half done: an upload, an input.
-static status_t on_abort(reply_t *reply) {
+static void on_abort(reply_t *reply) {
     (void)reply;
     session.upload.image_bytes = 0;
     if (session.state > STATE_MODEL_LOADED) session.state = STATE_MODEL_LOADED;
-    return STATUS_OK;
 }
 
-static status_t on_reset(reply_t *reply) { // the restart comes when this is answered
+static void on_reset(reply_t *reply) { // the restart comes when this is answered
     (void)reply;
-    return STATUS_OK;
 }
 
 #define PAYLOAD_INPUT 0xffffu // as many bytes as the model takes
@@ -348,9 +320,9 @@ static status_t on_reset(reply_t *reply) { // the restart comes when this is ans
 #define PAYLOAD_CHUNK 0xfffdu // at most what is left of the upload
 
 static const struct {
-    status_t (*handle)(reply_t *reply); // NULL: not a request
-    uint16_t payload;                   // bytes, or one of the above
-    uint8_t needs;                      // the earliest state in which it may come
+    void (*handle)(reply_t *reply); // NULL: not a request
+    uint16_t payload;               // bytes, or one of the above
+    uint8_t needs;                  // the earliest state in which it may come
 } requests[MESSAGE_COUNT] = {
     [MESSAGE_DATA] = {on_data, PAYLOAD_INPUT, STATE_MODEL_LOADED},
     [MESSAGE_MODEL] = {on_model, PAYLOAD_ARENA, STATE_NONE},
@@ -374,19 +346,22 @@ static const struct {
 
 // ---- Receiving
 
-static status_t check_payload_size(uint16_t type, uint32_t bytes) {
+static void check_payload_size(uint16_t type, uint32_t bytes) {
     uint32_t rule = requests[type].payload;
     if (rule == PAYLOAD_BATCH && bytes != 0 && bytes <= INPUT_CAPACITY && input_bytes() != 0 &&
         bytes % input_bytes() == 0)
-        return STATUS_OK;
-    if (rule == PAYLOAD_INPUT || rule == PAYLOAD_BATCH)
-        return bytes == input_bytes() ? STATUS_OK : FAIL(MESSAGE_INPUT, type, bytes, input_bytes());
+        return;
+    if (rule == PAYLOAD_INPUT || rule == PAYLOAD_BATCH) {
+        if (bytes != input_bytes()) FAIL(MESSAGE_INPUT, type, bytes, input_bytes());
+        return;
+    }
     if (rule == PAYLOAD_ARENA || rule == PAYLOAD_CHUNK) {
         uint32_t most = rule == PAYLOAD_ARENA ? (uint32_t)session.arena_bytes
                                               : session.upload.image_bytes - session.uploaded;
-        return bytes <= most ? STATUS_OK : FAIL(MESSAGE_SIZE, type, bytes, most);
+        if (bytes > most) FAIL(MESSAGE_SIZE, type, bytes, most);
+        return;
     }
-    return bytes == rule ? STATUS_OK : FAIL(MESSAGE_PAYLOAD, type, bytes, rule);
+    if (bytes != rule) FAIL(MESSAGE_PAYLOAD, type, bytes, rule);
 }
 
 // The old request comes again when its answer was lost. HELLO begins a new dialogue, so it never is an old
@@ -404,27 +379,32 @@ static bool ends_extension(const frame_receiver_t *receiver) {
            receiver->payload_bytes == requests[type].payload;
 }
 
-static status_t check_order(const frame_receiver_t *receiver) {
+static void check_order(const frame_receiver_t *receiver) {
     uint16_t type = receiver->type;
     if (type >= MESSAGE_COUNT || (type >= MESSAGE_HELLO && !receiver->extended))
-        return FAIL(MESSAGE_TYPE, type, receiver->extended ? MESSAGE_COUNT - 1 : MESSAGE_HELLO - 1);
-    if (requests[type].handle == NULL) return FAIL(MESSAGE_ANSWER, type, type);
+        FAIL(MESSAGE_TYPE, type, receiver->extended ? MESSAGE_COUNT - 1 : MESSAGE_HELLO - 1);
+    if (requests[type].handle == NULL) FAIL(MESSAGE_ANSWER, type, type);
     if (!receiver->extended && receiver->client_extended) {
-        if (!ends_extension(receiver)) return FAIL(MESSAGE_BASE, type);
+        if (!ends_extension(receiver)) FAIL(MESSAGE_BASE, type);
         session.receiver.client_extended = false;
     }
-    if (session.state < requests[type].needs) return FAIL(MESSAGE_STATE, type, session.state);
+    if (session.state < requests[type].needs) FAIL(MESSAGE_STATE, type, session.state);
     if ((type == MESSAGE_CHUNK || type == MESSAGE_LOAD) && session.upload.image_bytes == 0)
-        return FAIL(UPLOAD_MISSING, type);
-    return STATUS_OK;
+        FAIL(UPLOAD_MISSING, type);
+}
+
+static void check_request(void *receiver) {
+    const frame_receiver_t *frame = receiver;
+    check_order(frame);
+    check_payload_size(frame->type, frame->payload_bytes);
 }
 
 // Decides on a message by its header. What the payload will overwrite is given up here, before its first
 // byte.
-static status_t accept(const frame_receiver_t *receiver, uint8_t **payload) {
-    if (is_repeated(receiver)) return STATUS_LINK_REPEATED;
-    RETURN_IF_ERROR(check_order(receiver));
-    RETURN_IF_ERROR(check_payload_size(receiver->type, receiver->payload_bytes));
+static status_t accept(frame_receiver_t *receiver, uint8_t **payload) {
+    if (is_repeated(receiver)) return FAILURE_REQUEST_REPEATED;
+    status_t status = platform_attempt(check_request, receiver);
+    if (status != STATUS_OK) return status;
     session.answered.magic = 0;
     switch (receiver->type) {
     case MESSAGE_MODEL:
@@ -456,14 +436,11 @@ static uint32_t copy_text(char *to, const char *text, uint32_t capacity) {
 }
 
 static void fill_error(reply_t *reply, status_t status) {
-    error_answer_t *error = &reply->small.error;
+    span_t details = status_details();
     memset(reply, 0, sizeof *reply);
     reply->status = status;
-    error->header.code = status;
-    copy_text(error->header.name, status_name(status), ERROR_NAME_BYTES);
-    span_t details = status_details();
-    memcpy(error->details, details.data, details.length);
-    reply->small_bytes = sizeof error->header + details.length;
+    memcpy(reply->small.details, details.data, details.length);
+    reply->small_bytes = details.length;
 }
 
 static uint32_t send_part(uint32_t crc, const void *bytes, uint32_t count) {
@@ -508,23 +485,25 @@ static void send(const reply_t *reply, bool extended, uint16_t sequence) {
     if (extended && payload_bytes != 0) platform_uart_write((const uint8_t *)&crc, sizeof crc);
 }
 
-static int handle(void *reply) {
-    return (int)requests[session.receiver.type].handle(reply);
+static void handle(void *reply) {
+    requests[session.receiver.type].handle(reply);
+}
+
+// What the model's state is after a failure: the core may have trapped in kernels that wrote anywhere, and
+// the runtime may have dropped the model.
+static void settle(status_t status) {
+    if (status == FAILURE_TRAP || status == FAILURE_TIME_LIMIT || status == FAILURE_STACK_OVERFLOW)
+        zero_runtime();
+    if (runtime_signature(&session.runtime) == NULL) session.state = state_without_model();
 }
 
 static void on_request(void) {
     frame_receiver_t *receiver = &session.receiver;
     reply_t *reply = &session.reply;
-    int result = STATUS_OK;
     memset(reply, 0, sizeof *reply);
     status_clear();
-    status_t status = platform_guarded_call(handle, reply, &result);
-    if (status != STATUS_OK) {
-        zero_runtime();
-        session.state = state_without_model();
-    } else {
-        status = (status_t)result;
-    }
+    status_t status = platform_guarded_call(handle, reply);
+    if (status != STATUS_OK) settle(status);
     if (status != STATUS_OK) fill_error(reply, status);
     receiver->client_extended = receiver->extended;
     if (receiver->extended) session.answered = receiver->header.extended;
@@ -534,7 +513,7 @@ static void on_request(void) {
 
 static void on_refusal(void) {
     frame_receiver_t *receiver = &session.receiver;
-    if (receiver->status == STATUS_LINK_REPEATED) {
+    if (receiver->status == FAILURE_REQUEST_REPEATED) {
         send(&session.reply, true, receiver->sequence);
         return;
     }

@@ -32,14 +32,14 @@ static const uint8_t *read_tensor(const uint8_t *at, const uint8_t *end, tensor_
     return at;
 }
 
-status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
-                      const char *entry) {
+void runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *arena, size_t arena_bytes,
+                  const char *entry) {
     const uint8_t *end = image + length, *at = image + 4 + ENTRY_BYTES + 2;
     runtime->loaded = false;
-    if (at > end || memcmp(image, "FAKE", 4) != 0) return FAIL(IDENTIFIER);
+    if (at > end || memcmp(image, "FAKE", 4) != 0) FAIL(IDENTIFIER);
     const char *name = (const char *)image + 4;
     if (entry != NULL && !span_equals((span_t){image + 4, text_length(name)}, entry))
-        return status_quote(span_of(entry), FAIL(ENTRY_MISSING));
+        FAIL_QUOTING(span_of(entry), ENTRY_MISSING);
     memset(arena, 0xA5, arena_bytes); // whatever the service keeps there would be lost
     signature.input_count = at[-2];
     signature.output_count = at[-1];
@@ -47,7 +47,7 @@ status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t
         at = read_tensor(at, end, &signature.inputs[i]);
     for (uint32_t i = 0; at != NULL && i < signature.output_count; i++)
         at = read_tensor(at, end, &signature.outputs[i]);
-    if (at == NULL) return FAIL(IMAGE_SHORT, (uint32_t)length);
+    if (at == NULL) FAIL(IMAGE_SHORT, (uint32_t)length);
     signature.input_bytes = signature.output_bytes = 0;
     for (uint32_t i = 0; i < signature.input_count; i++)
         signature.input_bytes += signature.inputs[i].bytes;
@@ -65,7 +65,6 @@ status_t runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t
                                   .dispatches = dispatches};
     memory = (memory_statistics_t){.peak = 4096, .allocated = 8192, .freed = 2048};
     runtime->loaded = true;
-    return STATUS_OK;
 }
 
 void runtime_unload(runtime_t *runtime) {
@@ -89,21 +88,20 @@ static void misbehave(uint8_t how) {
     }
 }
 
-status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
-                        size_t output_capacity, size_t *output_bytes) {
-    if (input[0] == 0xEE) return status_quote(span_of("asked to fail"), FAIL(MODEL_FAILED, 1u));
+size_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
+                      size_t output_capacity) {
+    if (input[0] == 0xEE) FAIL_QUOTING(span_of("asked to fail"), MODEL_FAILED, 1u);
     if (input[0] == 0xEF) {
         runtime_unload(runtime);
-        return FAIL(INPUT_RETAINED, 0u);
+        FAIL(INPUT_RETAINED, 0u);
     }
-    *output_bytes = signature.output_bytes;
-    if (*output_bytes > output_capacity)
-        return FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, (uint32_t)*output_bytes);
+    if (signature.output_bytes > output_capacity)
+        FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, signature.output_bytes);
     misbehave(input[0]);
-    for (size_t i = 0; i < *output_bytes; i++)
+    for (size_t i = 0; i < signature.output_bytes; i++)
         output[i] = (uint8_t)(input[i % input_bytes] + 1);
     if (input[0] == 0xC0) { // u8 0xC0, u8 from, u8 to, u8 count, ...: a copy within a filled output
-        platform_fill(output, 0x5A, *output_bytes);
+        platform_fill(output, 0x5A, signature.output_bytes);
         platform_copy(output + input[2], input + input[1], input[3]);
     }
     profile.inferences++;
@@ -115,7 +113,7 @@ status_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_b
         dispatches[i].instructions = 100 * (i + 1);
         dispatches[i].cycles = 200 * (i + 1);
     }
-    return STATUS_OK;
+    return signature.output_bytes;
 }
 
 const runtime_profile_t *runtime_profile(const runtime_t *runtime) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform.h"
 #include "runtime.h"
 
 #define ARENA_BYTES (1u << 20)
@@ -21,14 +22,31 @@ static uint8_t *allocate(size_t bytes) {
     return block;
 }
 
-static void infer(runtime_t *runtime) {
-    size_t input_bytes = runtime_signature(runtime)->input_bytes;
-    size_t output_bytes = runtime_signature(runtime)->output_bytes, written;
-    if (input_bytes > ARENA_BYTES || output_bytes > ARENA_BYTES) return;
-    uint8_t *input = allocate(input_bytes), *output = allocate(output_bytes);
-    runtime_invoke(runtime, input, input_bytes, output, output_bytes, &written);
-    free(input);
-    free(output);
+typedef struct {
+    runtime_t *runtime;
+    uint8_t *image, *arena, *input, *output;
+    size_t length, input_bytes, output_bytes;
+} job_t;
+
+static void load(void *argument) {
+    const job_t *job = argument;
+    runtime_load(job->runtime, job->image, job->length, job->arena, ARENA_BYTES, NULL);
+}
+
+static void invoke(void *argument) {
+    const job_t *job = argument;
+    runtime_invoke(job->runtime, job->input, job->input_bytes, job->output, job->output_bytes);
+}
+
+static void infer(job_t *job) {
+    job->input_bytes = runtime_signature(job->runtime)->input_bytes;
+    job->output_bytes = runtime_signature(job->runtime)->output_bytes;
+    if (job->input_bytes > ARENA_BYTES || job->output_bytes > ARENA_BYTES) return;
+    job->input = allocate(job->input_bytes);
+    job->output = allocate(job->output_bytes);
+    platform_guarded_call(invoke, job);
+    free(job->input);
+    free(job->output);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -41,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (length != 0) memcpy(image, data + 1, length);
     runtime.operation_budget = OPERATIONS;
     runtime.arena_follows_image = in_place;
-    if (runtime_load(&runtime, image, length, arena, ARENA_BYTES, NULL) == STATUS_OK) infer(&runtime);
+    job_t job = {.runtime = &runtime, .image = image, .arena = arena, .length = length};
+    if (platform_guarded_call(load, &job) == STATUS_OK) infer(&job);
     runtime_unload(&runtime);
     if (!in_place) free(arena);
     free(image);

@@ -6,8 +6,8 @@
 //   run_module [--arena BYTES] [--budget N] [--in-place 1] --mutate SEED COUNT FIRST END MODULE
 //
 // INPUT is a file with all inputs one after the other; without one the module is only loaded. Prints one
-// line: "OK", the memory's numbers and the outputs in hexadecimal, or the status' name and the failure's
-// details. Exit code 0 or 1.
+// line: "OK", the memory's numbers and the outputs in hexadecimal, or "FAILED" and the failure's details.
+// Exit code 0 or 1.
 // --mutate loads, and runs with zeros, COUNT copies of the module, in each of which one random bit of the
 // bytes [FIRST, END) is flipped; prints how many were refused and how many ran. Truncations: --truncate STEP
 // MODULE.
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform.h"
 #include "runtime.h"
 
 static struct {
@@ -68,12 +69,32 @@ static uint8_t *new_image(const uint8_t *bytes, size_t length) {
     return image;
 }
 
+typedef struct {
+    uint8_t *image, *arena;
+    size_t length;
+} load_t;
+
+static void call_load(void *argument) {
+    const load_t *job = argument;
+    runtime_load(&runtime, job->image, job->length, job->arena, options.arena_bytes, options.entry);
+}
+
 static status_t load(uint8_t *image, size_t length) {
     if (options.arena == NULL && !options.in_place) options.arena = exact_copy(NULL, options.arena_bytes);
-    uint8_t *arena = options.in_place ? image + rounded(length) : options.arena;
+    load_t job = {image, options.in_place ? image + rounded(length) : options.arena, length};
     runtime.operation_budget = options.budget;
     runtime.arena_follows_image = options.in_place;
-    return runtime_load(&runtime, image, length, arena, options.arena_bytes, options.entry);
+    return platform_guarded_call(call_load, &job);
+}
+
+typedef struct {
+    uint8_t *input, *output;
+    size_t input_bytes, output_bytes;
+} inference_t;
+
+static void call_invoke(void *argument) {
+    const inference_t *job = argument;
+    runtime_invoke(&runtime, job->input, job->input_bytes, job->output, job->output_bytes);
 }
 
 static void print_result(const uint8_t *output, size_t output_bytes) {
@@ -87,26 +108,27 @@ static void print_result(const uint8_t *output, size_t output_bytes) {
     printf("\n");
 }
 
-// "ARCHIVE_FORMAT: " and the details in hexadecimal, which keywords/springbok/failures.py says in words.
-static void print_failure(status_t status) {
+// The details in hexadecimal, which keywords/springbok/failures.py says in words.
+static void print_failure(void) {
     span_t details = status_details();
-    printf("%s: ", status_name(status));
+    printf("FAILED: ");
     for (uint32_t i = 0; i < details.length; i++)
         printf("%02x", details.data[i]);
     printf("\n");
 }
 
 static status_t invoke(const char *input_path) {
-    size_t input_bytes, output_bytes = 0, output_capacity = runtime_signature(&runtime)->output_bytes;
-    uint8_t *file = read_file(input_path, &input_bytes), *input = exact_copy(file, input_bytes);
-    uint8_t *output = exact_copy(NULL, output_capacity);
+    inference_t job = {.output_bytes = runtime_signature(&runtime)->output_bytes};
+    uint8_t *file = read_file(input_path, &job.input_bytes);
+    job.input = exact_copy(file, job.input_bytes);
+    job.output = exact_copy(NULL, job.output_bytes);
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < options.runs && status == STATUS_OK; i++)
-        status = runtime_invoke(&runtime, input, input_bytes, output, output_capacity, &output_bytes);
-    if (status == STATUS_OK) print_result(output, output_bytes);
+        status = platform_guarded_call(call_invoke, &job);
+    if (status == STATUS_OK) print_result(job.output, job.output_bytes);
     free(file);
-    free(input);
-    free(output);
+    free(job.input);
+    free(job.output);
     return status;
 }
 
@@ -116,7 +138,7 @@ static int run_once(const char *module_path, const char *input_path) {
     status_t status = load(image, length);
     if (status == STATUS_OK && input_path == NULL) print_result(NULL, 0);
     if (status == STATUS_OK && input_path != NULL) status = invoke(input_path);
-    if (status != STATUS_OK) print_failure(status);
+    if (status != STATUS_OK) print_failure();
     runtime_unload(&runtime);
     free(image);
     free(file);
@@ -134,14 +156,15 @@ static void try_module(const uint8_t *bytes, size_t length, tally_t *tally) {
         tally->refused++;
     } else {
         const signature_t *signature = runtime_signature(&runtime);
-        size_t input_bytes = signature->input_bytes, output_capacity = signature->output_bytes, output_bytes;
-        uint8_t *input = exact_copy(NULL, input_bytes), *output = exact_copy(NULL, output_capacity);
-        if (runtime_invoke(&runtime, input, input_bytes, output, output_capacity, &output_bytes) == STATUS_OK)
+        inference_t job = {.input_bytes = signature->input_bytes, .output_bytes = signature->output_bytes};
+        job.input = exact_copy(NULL, job.input_bytes);
+        job.output = exact_copy(NULL, job.output_bytes);
+        if (platform_guarded_call(call_invoke, &job) == STATUS_OK)
             tally->ran++;
         else
             tally->failed++;
-        free(input);
-        free(output);
+        free(job.input);
+        free(job.output);
     }
     runtime_unload(&runtime);
     free(image);

@@ -2,7 +2,8 @@
 """Says in words what the firmware reports in numbers.
 
 An ERROR carries the number of a failure and what was counted; the sentences are in ``firmware/runtime/failures.def``,
-so that they take no memory of the chip. This reads that table, and those of the names that sentences speak of.
+and what they have in common has a code and a name in ``status.def``, so that none of it takes memory of the chip. This
+reads these tables, and those of the names that sentences speak of.
 
 Example::
 
@@ -25,7 +26,8 @@ FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 _TEXT = 0  # a record of DETAILS_TEXT
 _MOST_WORDS = 7
 _NO_INDEX = 0xFFFFFFFF
-_ROW = r'^{}\((\w+),\s*(\d+),\s*(?:\w+,\s*)?"((?:[^"\\]|\\.)*)"\)'
+_ROW = r'^{}\((\w+),\s*(\w+),\s*(?:\w+,\s*)?"((?:[^"\\]|\\.)*)"\)'
+_UNKNOWN = (0, "UNKNOWN")
 _OBJECTS = {1: "buffer", 2: "buffer view", 3: "executable", 4: "list"}
 _STATES = {
     0: "NONE, expected IOSPEC or MODEL",
@@ -41,6 +43,15 @@ _REQUIREMENTS = {2: "f64 arithmetic", 4: "yield (an asynchronous model)"}
 def sentences() -> dict[int, str]:
     """The sentence of each failure, with its conversions, by number."""
     return _rows("FAILURE")
+
+
+def cause(details: bytes) -> tuple[int, str]:
+    """Code and name, from ``status.def``, of the failure that the details of an ERROR begin with.
+
+    0 and ``UNKNOWN`` when they are no records of failures, or the failure is of another version.
+    """
+    records = _records(details)
+    return _causes().get(records[0][0], _UNKNOWN) if records else _UNKNOWN
 
 
 def sentence(details: bytes) -> str | None:
@@ -107,9 +118,20 @@ def _phrases() -> dict[int, str]:
     return _rows("PHRASE")
 
 
+@functools.cache
+def _causes() -> dict[int, tuple[int, str]]:
+    rows = re.findall(_ROW.format("X"), _table("status.def"), re.MULTILINE)
+    codes = {name: int(code, 16) for name, code, _ in rows}
+    failures = re.findall(r"^FAILURE\(\w+,\s*(\d+),\s*(\w+)", _table("failures.def"), re.MULTILINE)
+    return {int(number): (codes[name], name) for number, name in failures}
+
+
+def _table(name: str) -> str:
+    return (FIRMWARE / "runtime" / name).read_text(encoding="utf-8")
+
+
 def _rows(kind: str) -> dict[int, str]:
-    text = (FIRMWARE / "runtime" / "failures.def").read_text(encoding="utf-8")
-    rows = re.findall(_ROW.format(kind), text, re.MULTILINE)
+    rows = re.findall(_ROW.format(kind), _table("failures.def"), re.MULTILINE)
     return {int(number): words.replace('\\"', '"') for _, number, words in rows}
 
 

@@ -266,7 +266,7 @@ def _one_call_a_dispatch(bench: Bench) -> str:
 
 
 def _verified_twice(bench: Bench) -> str:
-    call = r"(    RETURN_IF_ERROR\(verify_module\(.*?\)\);\n)"
+    call = r"(    verify_module\(.*?\);\n)"
     return _firmware(bench, "runtime/runtime.c", call, r"\1\1")
 
 
@@ -276,14 +276,14 @@ def _allocations_larger(bench: Bench) -> str:
 
 
 def _firmware_larger(bench: Bench) -> str:
-    start = r"(\nstatus_t runtime_load\([^{;]*\{\n)"
+    start = r"(\nvoid runtime_load\([^{;]*\{\n)"
     use = r"\1    planted = planted_table[planted & 511];\n"
     return _firmware(bench, "runtime/runtime.c", start, use, _TABLE)
 
 
 def _output_cut_short(bench: Bench) -> str:
-    copy = r"platform_copy\(output, (.*?), tensor->bytes\);"
-    return _firmware(bench, "runtime/runtime.c", copy, r"platform_copy(output, \1, tensor->bytes - 4);")
+    copy = r"platform_copy\(output, (.*?), bytes\);"
+    return _firmware(bench, "runtime/runtime.c", copy, r"platform_copy(output, \1, bytes - 4);")
 
 
 def _rtl_bit_flipped(bench: Bench) -> str:

@@ -185,9 +185,6 @@ TENSOR_DESCRIPTION = c.Struct(
     "reserved" / c.Default(c.Int32ul, 0),
 )
 
-ERROR_HEADER = c.Struct("code" / c.Int32ul, "name" / c.Bytes(32))
-ERROR = c.Struct("code" / c.Int32ul, "name" / c.Bytes(32), "details" / c.GreedyBytes)
-
 
 # Frames
 
@@ -707,18 +704,10 @@ class ErrorAnswer:
         """Read the answer's payload. Never fails, since it must not hide that there was an error."""
         if not payload:
             return cls(0, "UNKNOWN", "the firmware gives no reason")
-        try:
-            fields = ERROR.parse(payload)
-        except c.ConstructError:
-            return cls(0, "UNKNOWN", f"the firmware's reason is cut off: {payload.hex(' ')}")
-        message = failures.sentence(fields.details)
-        if message is None:  # another firmware's, which speaks for itself
-            message = fields.details.decode("ascii", "backslashreplace")
-        return cls(fields.code, _unpadded(fields.name), message)
-
-    def encode(self) -> bytes:
-        """Return code, name and message, as a firmware that has its sentences with it sends them."""
-        return ERROR.build({**vars(self), "name": _padded(self.name, 32), "details": self.message.encode("ascii")})
+        message = failures.sentence(payload)
+        if message is None:
+            message = f"the firmware's reason can't be read: {payload.hex(' ')}"
+        return cls(*failures.cause(payload), message)
 
 
 def _padded(text: str, size: int) -> bytes:

@@ -98,7 +98,6 @@ STRUCTS = {
     "tensor_description_t": protocol.TENSOR_DESCRIPTION,
     "profile_header_t": protocol.PROFILE_HEADER,
     "profile_record_t": protocol.PROFILE_RECORD,
-    "error_header_t": protocol.ERROR_HEADER,
 }
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok.failures import FIRMWARE, sentence, sentences
+from springbok.failures import FIRMWARE, cause, sentence, sentences
 
 TABLE = (FIRMWARE / "runtime" / "failures.def").read_text()
 ROWS = re.findall(r"^(FAILURE|PHRASE)\((\w+), +(\d+), ", TABLE, re.MULTILINE)
@@ -38,26 +37,23 @@ def test_every_row_of_the_table_is_read():
     assert len(sentences()) == TABLE.count("\nFAILURE(")
 
 
+QUOTE = r"\s*status_quote\([^;]*;"
+
+
 def calls() -> Iterator[tuple[str, str, int, int]]:
     """(file, failure, words passed, texts quoted) of each failure that the firmware's sources name."""
     for path in sorted(FIRMWARE.glob("[prs]*/*.c")):
         source = path.read_text()
-        quotes: Counter[int] = Counter()
-        for match in re.finditer(r"\bstatus_quote\(", source):
-            _, start = arguments_at(source, match.end())[-1]
-            wrapped = re.compile(r"(?:status_quote|status_append)\(").match(source, start)
-            while wrapped:
-                _, start = arguments_at(source, wrapped.end())[-1]
-                wrapped = re.compile(r"(?:status_quote|status_append)\(").match(source, start)
-            quotes[start] += 1
-        for match in re.finditer(r"\b(FAIL|REFUSE|REASON)\(", source):
+        for match in re.finditer(r"\b(FAIL|FAIL_QUOTING|REASON)\(", source):
             arguments = [text for text, _ in arguments_at(source, match.end())]
-            if match[1] == "REFUSE":
+            if match[1] == "FAIL_QUOTING":
+                texts = 1
                 arguments = arguments[1:]
-            if arguments[0] == "name":
-                continue  # the definition of REFUSE
+            else:  # the statements behind it may add texts
+                behind = source[source.index(";", match.end()) + 1 :]
+                texts = len(re.findall(QUOTE, re.match(f"(?:{QUOTE})*", behind)[0]))
             words = sum(2 if argument.startswith("WORDS(") else 1 for argument in arguments[1:])
-            yield path.name, arguments[0], words, quotes[match.start()]
+            yield path.name, arguments[0], words, texts
 
 
 def arguments_at(source: str, start: int) -> list[tuple[str, int]]:
@@ -83,7 +79,13 @@ def test_every_failure_passes_what_its_sentence_says():
         if wanted != (words, texts):
             wrong.append(f"{file}: {name} passes {words} words and {texts} texts, its sentence takes {wanted}")
     assert wrong == []
-    assert set(NUMBERS) - seen <= {"REGISTER_I32", "REGISTER_PAIR", "REGISTER_REFERENCE"}  # passed as a variable
+    elsewhere = {"REGISTER_I32", "REGISTER_PAIR", "REGISTER_REFERENCE", "REQUEST_REPEATED"}  # passed as a variable
+    assert set(NUMBERS) - seen <= elsewhere
+
+
+def test_a_failure_has_the_code_and_name_of_its_kind():
+    assert cause(record("ORDINAL", 42, 7, 5)) == (0x0414, "VERIFY_ORDINAL")
+    assert cause(b"") == cause(b"plain text") == cause(b"\xfe\0") == (0, "UNKNOWN")
 
 
 @pytest.mark.parametrize(

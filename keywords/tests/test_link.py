@@ -21,7 +21,6 @@ from springbok.protocol import (
     HEADER_BYTES,
     ChipInfo,
     DispatchProfile,
-    ErrorAnswer,
     IoSpec,
     MessageType,
     ModelState,
@@ -169,8 +168,10 @@ def short_silences(monkeypatch):
     monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda _: None))
 
 
-def error(code=0x0201, name="SESSION_STATE", message="DATA in state NONE"):
-    return encode_frame(MessageType.ERROR, ErrorAnswer(code, name, message).encode())
+def error(failure=153, *words):
+    """ERROR with a failure of failures.def: DATA in state NONE unless another is named."""
+    words = words or (MessageType.DATA, ModelState.NONE)
+    return encode_frame(MessageType.ERROR, struct.pack(f"<BB{len(words)}I", failure, len(words), *words))
 
 
 def pieces(data, size):
@@ -253,7 +254,8 @@ def test_error_answer_tells_code_name_message_and_request(either):
     ) as raised:
         link.infer(b"")
     assert (raised.value.code, raised.value.name) == (0x0201, "SESSION_STATE")
-    assert (raised.value.message, raised.value.request) == ("DATA in state NONE", "DATA")
+    assert raised.value.message == "DATA in state NONE, expected IOSPEC or MODEL"
+    assert raised.value.request == "DATA"
     assert link.statistics() == STATISTICS
 
 
@@ -330,7 +332,7 @@ def test_late_answer_is_not_taken_for_the_answer_to_the_next_request(line):
 
 
 def test_request_that_a_cut_frame_swallows_is_repeated(line):
-    stalled = error(0x0103, "LINK_STALL", "message stopped before its end")
+    stalled = error(130, MessageType.DATA, 1, 4)  # LINK_STALL
     device, link = line(None, lambda device: (device.read_exactly(device.read, HEADER_BYTES), device.write(stalled)))
     link.chip_info()
     link.send_raw(encode_frame(MessageType.DATA))  # the device goes on to take the next six bytes for its payload
@@ -401,7 +403,7 @@ def test_line_that_never_falls_silent_is_given_up(line):
 
 
 def test_raw_bytes_reach_the_device_and_its_answer_is_read(line):
-    device, link = line(error(0x0102, "LINK_SIZE", "message size 1"))
+    device, link = line(error(127, 1, 1 << 24))
     link.send_raw(encode_frame(MessageType.DATA, b"abc"))
     with pytest.raises(DeviceError, match="LINK_SIZE"):
         link.receive_answer()

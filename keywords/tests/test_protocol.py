@@ -250,13 +250,13 @@ def test_answer_of_another_size_is_refused(answer, count):
 
 
 def test_error_has_code_name_message():
-    payload = struct.pack("<I32s", 0x0204, b"SESSION_INPUT") + b"DATA of 3 bytes"
-    assert ErrorAnswer.decode(payload) == ErrorAnswer(0x0204, "SESSION_INPUT", "DATA of 3 bytes")
-    assert ErrorAnswer.decode(payload).encode() == payload
+    payload = struct.pack("<BB3I", 147, 3, MessageType.DATA, 3, 4)  # MESSAGE_INPUT of failures.def
+    assert ErrorAnswer.decode(payload) == ErrorAnswer(0x0204, "SESSION_INPUT", "DATA of 3 bytes, the model takes 4")
 
 
 @pytest.mark.parametrize(
-    ("payload", "message"), [(b"", "the firmware gives no reason"), (b"\x01\x02", "cut off: 01 02")]
+    ("payload", "message"),
+    [(b"", "the firmware gives no reason"), (b"\x01\x02", "can't be read: 01 02"), (b"\xfe\0", "of another version")],
 )
 def test_error_without_a_description_is_still_an_error(payload, message):
     error = ErrorAnswer.decode(payload)

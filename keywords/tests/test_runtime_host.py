@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from springbok import iree
-from springbok.failures import sentence
+from springbok.failures import cause, sentence
 from springbok.process import run
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
@@ -120,8 +120,8 @@ def start(program: Path, folder: Path, *arguments: object, vlen: int = 512) -> O
     assert done.exit_code in (0, 1), done.output
     text = done.output.strip()
     if done.exit_code == 1:
-        name, details = text.split(": ")
-        text = f"{name}: {sentence(bytes.fromhex(details))}"
+        details = bytes.fromhex(text.removeprefix("FAILED: "))
+        text = f"{cause(details)[1]}: {sentence(details)}"
     return Outcome(done.exit_code, text)
 
 
