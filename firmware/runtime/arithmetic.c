@@ -98,8 +98,8 @@ uint64_t arithmetic_integer(uint32_t opcode, uint64_t a, uint64_t b, uint64_t c)
     case OP_EXT_I8_I32U: r = a & 0xff; break;
     case OP_TRUNC_I32_I16:
     case OP_EXT_I16_I32U: r = a & 0xffff; break;
-    case OP_EXT_I8_I32S: r = (uint64_t)(int8_t)a; break;
-    case OP_EXT_I16_I32S: r = (uint64_t)(int16_t)a; break;
+    case OP_EXT_I8_I32S: r = (uint32_t)(int8_t)a; break;
+    case OP_EXT_I16_I32S: r = (uint32_t)(int16_t)a; break;
     case OP_EXT_I32_I64S: r = (uint64_t)(int32_t)a; break;
     // TRUNC_I64_I32, EXT_I32_I64U, BITCAST_I32_F32, BITCAST_F32_I32, CONST_F32, CONST_F32_ZERO
     default: break;
@@ -111,15 +111,11 @@ static float f32_of(uint64_t value) {
     return float_of((uint32_t)value);
 }
 
-// True when two floats have no order because one is not a number.
-static bool unordered(uint64_t a, uint64_t b) {
-    return f32_of(a) != f32_of(a) || f32_of(b) != f32_of(b);
-}
-
 // f32. Comparisons end in O or U: false or true when an operand is not a number, but "not equal" is always
 // true then; conversions to integers round to the nearest, halves away from zero. Both as in IREE.
 uint64_t arithmetic_f32(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
     float a = f32_of(x), b = f32_of(y);
+    rounding_t mode = ROUND_AWAY; // of ROUND_F32
     switch (opcode) {
     case OP_ADD_F32: return bits_of(a + b);
     case OP_SUB_F32: return bits_of(a - b);
@@ -130,22 +126,28 @@ uint64_t arithmetic_f32(uint32_t opcode, uint64_t x, uint64_t y, uint64_t z) {
     case OP_MAX_F32: return a < b ? y : x;
     case OP_ABS_F32: return x & 0x7fffffff;
     case OP_NEG_F32: return x ^ 0x80000000;
-    case OP_CEIL_F32: return bits_of(float_rounded(a, ROUND_UP));
-    case OP_FLOOR_F32: return bits_of(float_rounded(a, ROUND_DOWN));
-    case OP_ROUND_F32: return bits_of(float_rounded(a, ROUND_AWAY));
-    case OP_ROUND_F32_EVEN: return bits_of(float_rounded(a, ROUND_EVEN));
+    case OP_CEIL_F32: mode = ROUND_UP; break;
+    case OP_FLOOR_F32: mode = ROUND_DOWN; break;
+    case OP_ROUND_F32_EVEN: mode = ROUND_EVEN; break;
     case OP_CAST_SI32_F32: return bits_of((float)(int32_t)x);
     case OP_CAST_UI32_F32: return bits_of((float)(uint32_t)x);
     case OP_CAST_F32_SI32: return (uint32_t)float_to_signed(a);
     case OP_CAST_F32_UI32: return float_to_unsigned(a);
+    case OP_CMP_EQ_F32U:
+    case OP_CMP_LT_F32U:
+    case OP_CMP_LTE_F32U:
+        if (a != a || b != b) return true;
+        opcode--; // with operands that have an order it is the one that ends in O
+        break;
+    default: break;
+    }
+    switch (opcode) {
     case OP_CMP_EQ_F32O: return a == b;
-    case OP_CMP_EQ_F32U: return a == b || unordered(x, y);
     case OP_CMP_NE_F32O:
     case OP_CMP_NE_F32U: return a != b;
     case OP_CMP_LT_F32O: return a < b;
-    case OP_CMP_LT_F32U: return a < b || unordered(x, y);
     case OP_CMP_LTE_F32O: return a <= b;
-    case OP_CMP_LTE_F32U: return a <= b || unordered(x, y);
-    default: return a != a; // CMP_NAN_F32
+    case OP_CMP_NAN_F32: return a != a;
+    default: return bits_of(float_rounded(a, mode));
     }
 }

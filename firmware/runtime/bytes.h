@@ -12,6 +12,13 @@
 #define NOINLINE __attribute__((noinline))
 // For the few that every instruction of an inference runs.
 #define INLINE static inline __attribute__((always_inline))
+// The same, of those with several instructions: copies are for sources that are compiled for speed, with
+// FOR_SPEED; the linker leaves one for all others.
+#ifdef FOR_SPEED
+#define HOT INLINE
+#else
+#define HOT static NOINLINE __attribute__((unused))
+#endif
 
 void *memcpy(void *destination, const void *source, size_t count);
 void *memset(void *destination, int value, size_t count);

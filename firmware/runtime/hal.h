@@ -65,7 +65,7 @@ INLINE uint64_t get_i64(const call_t *call, uint32_t operand) {
 }
 
 // The operand's object, which stays the caller's.
-INLINE object_t *get_object(const call_t *call, uint32_t operand, uint32_t type) {
+HOT object_t *get_object(const call_t *call, uint32_t operand, uint32_t type) {
     object_t *object = call->refs[call->operands[operand] & REGISTER_INDEX];
     object_check(object, type);
     return object;

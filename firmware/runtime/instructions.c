@@ -132,14 +132,6 @@ static const uint8_t *decode(const char *fields, const uint32_t *i32, const uint
     return p;
 }
 
-static uint64_t extend8(uint64_t value) {
-    return (uint64_t)(int8_t)value;
-}
-
-static uint64_t extend16(uint64_t value) {
-    return (uint64_t)(int16_t)value;
-}
-
 static uint64_t extend32(uint64_t value) {
     return (uint64_t)(int32_t)value;
 }
@@ -165,8 +157,8 @@ static void run_buffer(interpreter_t *interpreter, uint32_t opcode, operands_t *
     case ENCODING_BUFFER_LOAD_I64:
         data = elements(refs, first, &value[1], 1, shift, false);
         operands->result = load_element(data, 1u << shift);
-        if (opcode == OP_BUFFER_LOAD_I8S) operands->result = extend8(operands->result);
-        if (opcode == OP_BUFFER_LOAD_I16S) operands->result = extend16(operands->result);
+        if (opcode == OP_BUFFER_LOAD_I8S) operands->result = (uint32_t)(int8_t)operands->result;
+        if (opcode == OP_BUFFER_LOAD_I16S) operands->result = (uint32_t)(int16_t)operands->result;
         break;
     case ENCODING_BUFFER_STORE_I32:
     case ENCODING_BUFFER_STORE_I64:
@@ -201,11 +193,17 @@ static void run_buffer(interpreter_t *interpreter, uint32_t opcode, operands_t *
     }
 }
 
+_Static_assert(OP_LIST_GET_I64 == OP_LIST_GET_I32 + 2 && OP_LIST_SET_I32 == OP_LIST_GET_I32 + 1 &&
+                   OP_LIST_SET_I64 == OP_LIST_GET_I64 + 1 && OP_LIST_SET_F32 == OP_LIST_GET_F32 + 1 &&
+                   OP_LIST_GET_F32 % 2 == OP_LIST_GET_I32 % 2 && VALUE_I64 == VALUE_I32 + 1,
+               "as run_list() takes them apart");
+
 // Lists.
 static void run_list(interpreter_t *interpreter, uint32_t opcode, operands_t *operands) {
     object_t **refs = interpreter->frame->refs;
     const uint64_t *value = operands->value;
     memory_t *memory = interpreter->memory;
+    uint32_t type;
     if (opcode == OP_LIST_ALLOC) { // type, capacity: a hint
         operands->reference = &list_create(memory)->object;
         return;
@@ -221,18 +219,17 @@ static void run_list(interpreter_t *interpreter, uint32_t opcode, operands_t *op
     case OP_LIST_RESERVE: list_reserve(memory, list, index); break;
     case OP_LIST_RESIZE: list_resize(memory, list, index); break;
     case OP_LIST_SIZE: operands->result = list->count; break;
-    case OP_LIST_GET_I32: operands->result = list_number(element, VALUE_I32); break;
-    case OP_LIST_GET_I64: operands->result = list_number(element, VALUE_I64); break;
-    case OP_LIST_GET_F32: operands->result = list_number(element, VALUE_F32); break;
-    case OP_LIST_SET_I32: list_put(memory, element, VALUE_I32, extend32(value[2]), NULL); break;
-    case OP_LIST_SET_I64: list_put(memory, element, VALUE_I64, value[2], NULL); break;
-    case OP_LIST_SET_F32: list_put(memory, element, VALUE_F32, value[2], NULL); break;
     case OP_LIST_GET_REF:
         cast_ref(interpreter->module, element->reference, (uint32_t)value[2]);
         object_retain(operands->reference = element->reference);
         break;
-    default: // LIST_SET_REF
-        list_put(memory, element, VALUE_REF, 0, take_ref(refs, (uint32_t)value[2]));
+    case OP_LIST_SET_REF: list_put(memory, element, VALUE_REF, 0, take_ref(refs, (uint32_t)value[2])); break;
+    default: // gets and sets of numbers, in pairs: i32, i64; and f32
+        type = opcode >= OPCODE_F32 ? VALUE_F32 : VALUE_I32 + (opcode - OP_LIST_GET_I32) / 2;
+        if (opcode % 2 == OP_LIST_GET_I32 % 2)
+            operands->result = list_number(element, type);
+        else
+            list_put(memory, element, type, type == VALUE_I64 ? value[2] : extend32(value[2]), NULL);
         break;
     }
 }

@@ -94,7 +94,7 @@ _Static_assert(sizeof(library_environment_t) == 80, "environment of ABI 0.6");
 
 typedef const uint32_t *(*query_fn)(uint32_t version, const library_environment_t *environment);
 
-const library_environment_t library_environment;
+library_environment_t library_environment;
 
 uint32_t library_address(const uint8_t *data) {
     return (uint32_t)data;

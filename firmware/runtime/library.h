@@ -60,7 +60,8 @@ typedef struct {
     uint32_t local_memory_bytes;
 } library_t;
 
-// iree_hal_executable_environment_v0_t. The kernels use nothing of it.
+// iree_hal_executable_environment_v0_t, all zero: the kernels use nothing of it. It is no constant, so that
+// it takes no read-only memory.
 typedef struct {
     const uint32_t *constants;
     void *import_thunk;
@@ -69,7 +70,7 @@ typedef struct {
     uint64_t processor[8];
 } library_environment_t;
 
-extern const library_environment_t library_environment;
+extern library_environment_t library_environment;
 
 // The address at which the kernels see an image that lies at `data`.
 uint32_t library_address(const uint8_t *data);

@@ -59,21 +59,21 @@ typedef struct {
     uint32_t capacity;
 } list_t;
 
-INLINE void object_retain(object_t *object) {
+HOT void object_retain(object_t *object) {
     if (object != NULL) object->references++;
 }
 
 // Frees the object and what it alone holds.
 void object_destroy(memory_t *memory, object_t *object);
 
-INLINE void object_release(memory_t *memory, object_t *object) {
+HOT void object_release(memory_t *memory, object_t *object) {
     if (object != NULL && --object->references == 0) object_destroy(memory, object);
 }
 
 _Noreturn void object_mismatch(const object_t *object, uint32_t type);
 
 // Fails unless the object is of the type.
-INLINE void object_check(const object_t *object, uint32_t type) {
+HOT void object_check(const object_t *object, uint32_t type) {
     if (object == NULL || object->type != type) object_mismatch(object, type);
 }
 
@@ -90,7 +90,7 @@ void list_resize(memory_t *memory, list_t *list, uint32_t count);
 _Noreturn void buffer_out_of_range(const buffer_t *buffer, uint64_t offset, uint64_t length);
 
 // The address of buffer[offset, offset + length), which must be inside.
-static inline uint8_t *buffer_range(const buffer_t *buffer, uint64_t offset, uint64_t length) {
+HOT uint8_t *buffer_range(const buffer_t *buffer, uint64_t offset, uint64_t length) {
     if (offset > buffer->length || length > buffer->length - offset)
         buffer_out_of_range(buffer, offset, length);
     return buffer->data + (uint32_t)offset;

@@ -25,7 +25,7 @@ INLINE void set_pair(uint32_t *i32, uint32_t reg, uint64_t value) {
 }
 
 // The register's object with a reference of its own: the register's, if it is moved.
-static inline object_t *take_ref(object_t **refs, uint32_t reg) {
+HOT object_t *take_ref(object_t **refs, uint32_t reg) {
     object_t **slot = &refs[reg & REGISTER_INDEX];
     object_t *object = *slot;
     if ((reg & REGISTER_MOVE) != 0)
@@ -36,7 +36,7 @@ static inline object_t *take_ref(object_t **refs, uint32_t reg) {
 }
 
 // Gives the register a reference; what it held before is released.
-INLINE void put_ref(memory_t *memory, object_t **slot, object_t *object) {
+HOT void put_ref(memory_t *memory, object_t **slot, object_t *object) {
     object_t *previous = *slot;
     *slot = object;
     object_release(memory, previous);

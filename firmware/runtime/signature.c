@@ -4,14 +4,17 @@
 // A tensor larger than this fits no chip; it also keeps the sums below from overflowing.
 #define MAX_TENSOR_BYTES (1u << 28)
 
+// Element types: what stands before the count of bits, and which counts there are, as a mask.
 static const struct {
-    char name[5];
-    uint32_t element_type;
-} element_types[] = {
-    {"i1", ELEMENT_BOOL}, {"i8", 0x10000008},  {"i16", 0x10000010},  {"i32", 0x10000020},
-    {"i64", 0x10000040},  {"si8", 0x11000008}, {"si16", 0x11000010}, {"si32", 0x11000020},
-    {"si64", 0x11000040}, {"ui8", 0x12000008}, {"ui16", 0x12000010}, {"ui32", 0x12000020},
-    {"ui64", 0x12000040}, {"f16", 0x21000010}, {"f32", ELEMENT_F32}, {"bf16", 0x22000010},
+    char name[3];
+    uint8_t class;
+    uint8_t bits;
+} element_classes[] = {
+    {"i", 0x10, 8 | 16 | 32 | 64},
+    {"si", 0x11, 8 | 16 | 32 | 64},
+    {"ui", 0x12, 8 | 16 | 32 | 64},
+    {"f", 0x21, 16 | 32},
+    {"bf", 0x22, 16},
 };
 
 typedef struct {
@@ -21,6 +24,10 @@ typedef struct {
 
 static int peek(const cursor_t *cursor) {
     return cursor->at < cursor->text.length ? cursor->text.data[cursor->at] : -1;
+}
+
+static NOINLINE bool is_digit(const cursor_t *cursor) {
+    return peek(cursor) >= '0' && peek(cursor) <= '9';
 }
 
 static NOINLINE bool accept(cursor_t *cursor, const char *text) {
@@ -41,12 +48,21 @@ static _Noreturn void unsupported(const cursor_t *cursor, phrase_t what) {
     FAIL(DECLARATION, what, cursor->at);
 }
 
+// A decimal number, 0 if there is none; digits that make it larger than any tensor are left over.
+static NOINLINE uint32_t parse_number(cursor_t *cursor) {
+    uint32_t number = 0;
+    for (; is_digit(cursor) && number <= MAX_TENSOR_BYTES; cursor->at++)
+        number = 10 * number + (uint32_t)(peek(cursor) - '0');
+    return number;
+}
+
 static uint32_t parse_element_type(cursor_t *cursor) {
-    for (uint32_t i = 0; i < sizeof element_types / sizeof *element_types; i++) {
-        uint32_t start = cursor->at;
-        if (accept(cursor, element_types[i].name) && accept(cursor, ">"))
-            return element_types[i].element_type;
-        cursor->at = start;
+    if (accept(cursor, "i1>")) return ELEMENT_BOOL;
+    for (uint32_t i = 0; i < sizeof element_classes / sizeof *element_classes; i++) {
+        if (!accept(cursor, element_classes[i].name)) continue;
+        uint32_t bits = parse_number(cursor);
+        if ((bits & (bits - 1)) != 0 || (bits & element_classes[i].bits) == 0 || !accept(cursor, ">")) break;
+        return (uint32_t)element_classes[i].class << 24 | bits;
     }
     unsupported(cursor, PHRASE_SIGNATURE_TYPE);
 }
@@ -55,14 +71,12 @@ static uint32_t parse_element_type(cursor_t *cursor) {
 static void parse_tensor(cursor_t *cursor, tensor_t *tensor) {
     *tensor = (tensor_t){0};
     uint64_t elements = 1;
-    while (peek(cursor) >= '0' && peek(cursor) <= '9') {
-        uint64_t dim = 0;
-        for (; peek(cursor) >= '0' && peek(cursor) <= '9' && dim <= UINT32_MAX; cursor->at++)
-            dim = 10 * dim + (uint32_t)(peek(cursor) - '0');
+    while (is_digit(cursor)) {
+        uint32_t dim = parse_number(cursor);
         if (tensor->rank == MAX_RANK) unsupported(cursor, PHRASE_SIGNATURE_RANK);
         if (dim == 0 || dim > MAX_TENSOR_BYTES || !accept(cursor, "x"))
             unsupported(cursor, PHRASE_SIGNATURE_DIMENSION);
-        tensor->dims[tensor->rank++] = (uint32_t)dim;
+        tensor->dims[tensor->rank++] = dim;
         elements *= dim;
         if (elements > MAX_TENSOR_BYTES) unsupported(cursor, PHRASE_SIGNATURE_BYTES);
     }

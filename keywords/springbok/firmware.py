@@ -66,12 +66,14 @@ COMPILE = (
 # equal pieces of code become one wherever they stand, and functions keep registers with port/save_restore.S, which a
 # call in the place of a return would prevent.
 SMALL = (TARGET[2] + "+save_restore", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
-FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch", "memory"))
+FAST = ("-DFOR_SPEED",)
+FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch"))
 # The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
 LINK = (
     *("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT),
     *("--lto-O2", "-mllvm", "-enable-machine-outliner=always", "-mllvm", "-inline-threshold=-50"),
     *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=2", "-mllvm", "-split-spill-mode=size"),
+    *("-mllvm", "-disable-lsr"),  # a pointer for each index into a structure takes more code than it saves time
     *("-mllvm", "-disable-block-placement", "-mllvm", "-enable-misched=false"),  # so that more pieces are equal
 )
 
@@ -161,7 +163,7 @@ def _compiler_version() -> str:
 
 def _key(source: Path) -> str:
     """Digest of all that decides the ELF's bytes."""
-    digest = hashlib.sha256(repr((_compiler_version(), COMPILE, SMALL, FAST_SOURCES, LINK, SOURCES)).encode())
+    digest = hashlib.sha256(repr((_compiler_version(), COMPILE, SMALL, FAST, FAST_SOURCES, LINK, SOURCES)).encode())
     for folder in ("port", "runtime", "service"):
         for path in sorted((source / folder).rglob("*")):
             if path.is_file():
@@ -187,8 +189,8 @@ def _compile(source: Path, elf: Path, cache: Path) -> None:
     objects = [objects_dir / ("_".join(path.parts) + ".o") for path in sources]
 
     def compile_one(job: tuple[Path, Path]) -> None:
-        flags = COMPILE if job[0].suffix == ".S" or job[0].as_posix() in FAST_SOURCES else (*COMPILE, *SMALL)
-        _zig(["cc", *flags, "-c", str(job[0]), "-o", str(job[1])], source, cache)
+        own = FAST if job[0].suffix == ".S" or job[0].as_posix() in FAST_SOURCES else SMALL
+        _zig(["cc", *COMPILE, *own, "-c", str(job[0]), "-o", str(job[1])], source, cache)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         list(pool.map(compile_one, zip(sources, objects, strict=True)))
