@@ -39,6 +39,7 @@ from springbok.optimizer.requantisation import SHIFTS, NarrowRequantisation, nar
 ANY_MULTIPLIER = 1_518_500_251
 _GREATEST_MULTIPLIER = (1 << 31) - 1
 _SECOND_ROUNDING_ABOVE = 31
+_UNSIGNED_SHIFTS = 32  # up to which a shift to the right of 64 bits leaves the same lower half, signed or not
 SOLVER_LIMIT_MILLISECONDS = 20_000
 
 
@@ -50,13 +51,19 @@ class NotProved(BenchError):
 class Case:
     """A rescale: its shifts, one a channel, or a single one for all; ``multiplier`` is None for any.
 
-    ``twice`` is TOSA's double rounding. x is at least ``-limit`` and below ``limit``.
+    ``twice`` is TOSA's double rounding. x is at least ``-limit`` (or 0 if ``positive``) and below ``limit``.
     """
 
     shifts: tuple[int, ...]
     twice: bool
     limit: int
     multiplier: int | None = None
+    positive: bool = False
+
+    @property
+    def lowest(self) -> int:
+        """The lowest x."""
+        return 0 if self.positive else -self.limit
 
     @property
     def by_channel(self) -> bool:
@@ -67,7 +74,7 @@ class Case:
         shifts = f"shift {self.shifts[0]}" if len(set(self.shifts)) == 1 else f"shifts {self.shifts}"
         kind = " of channels" if self.by_channel else ""
         multiplier = f", multiplier {self.multiplier}" if self.multiplier is not None else ""
-        return f"{shifts}{kind}{multiplier}, rounding {'twice' if self.twice else 'once'}, x from {-self.limit} to {self.limit - 1}"
+        return f"{shifts}{kind}{multiplier}, rounding {'twice' if self.twice else 'once'}, x from {self.lowest} to {self.limit - 1}"
 
 
 def limit_of(shifts: Sequence[int], twice: bool) -> int:
@@ -76,14 +83,14 @@ def limit_of(shifts: Sequence[int], twice: bool) -> int:
     return 1 << (31 - max(33 - min(shifts), 2 if twice else 0))
 
 
-def case(*shifts: int, twice: bool) -> Case:
-    """A rescale of any multiplier, of the greatest x that is narrowed."""
-    return Case(shifts, twice, limit_of(shifts, twice))
+def case(*shifts: int, twice: bool, positive: bool = False) -> Case:
+    """A rescale of any multiplier, of every x that is narrowed."""
+    return Case(shifts, twice, limit_of(shifts, twice), positive=positive)
 
 
-def one_for_all() -> list[Case]:
+def one_for_all(positive: bool = False) -> list[Case]:
     """Each shift, rounding once and twice."""
-    return [case(shift, twice=twice) for twice in (False, True) for shift in SHIFTS]
+    return [case(shift, twice=twice, positive=positive) for twice in (False, True) for shift in SHIFTS]
 
 
 def one_shift_of_channels() -> list[Case]:
@@ -118,7 +125,7 @@ def rescale_function(case_: Case, name: str, rows: int = 4, multipliers: Sequenc
     shifts = case_.shifts if len(case_.shifts) == channels else case_.shifts[:1] * channels
     count, kind = (channels if case_.by_channel else 1), f"tensor<{rows}x{channels}xi32>"
     rounding = "DOUBLE_ROUND" if case_.twice else "SINGLE_ROUND"
-    low, high = -case_.limit, case_.limit - 1
+    low, high = case_.lowest, case_.limit - 1
 
     def known(label: str, values: Iterable[int], shape: str) -> str:
         listed = ", ".join(map(str, values))
@@ -339,6 +346,9 @@ def prove(cases: Sequence[Case], half: bytes | None = None) -> int:
         found = [each for each in Generic.all(module) if any(op.name == "arith.trunci" for op in each.body)]
         if len(found) != len(cases):
             raise NotProved(f"The compiler made {len(found)} rescales of {len(cases)} cases.")
+        for case_, generic in zip(cases, found, strict=True):
+            if case_.positive:
+                _as_unsigned(generic, max(case_.shifts))
         channels = [dict(zip(each.shifts, range(len(each.shifts)), strict=True)) for each in cases]
         before = [
             {shift: _read(generic, generic.yielded, "p", channel) for shift, channel in places.items()}
@@ -354,43 +364,66 @@ def prove(cases: Sequence[Case], half: bytes | None = None) -> int:
     return count
 
 
+def _as_unsigned(generic: Generic, shift: int) -> None:
+    """Makes the body what the compiler may make of it where it knows that x is not negative."""
+    others = {"arith.extsi": "arith.extui"} | ({"arith.shrsi": "arith.shrui"} if shift <= _UNSIGNED_SHIFTS else {})
+    for operation in generic.body:
+        if operation.name in others:
+            with ir.InsertionPoint(operation), operation.location:
+                kinds, operands = [each.type for each in operation.results], list(operation.operands)
+                new = ir.Operation.create(others[operation.name], results=kinds, operands=operands)
+            operation.results[0].replace_all_uses_with(new.result)
+            operation.erase()
+
+
 def _prove_one(case_: Case, shift: int, wide: _Body, narrow_: _Body) -> None:
     x, multiplier = z3.BitVecs("x m", 32)
-    known = [multiplier >= 0, x >= -case_.limit, x <= case_.limit - 1]
+    known = [multiplier >= 0, x >= case_.lowest, x <= case_.limit - 1]
     if case_.by_channel:
         known.append(multiplier >= x)  # which the transformation asks of tied multipliers
     if len(wide.products) != 1:
         raise NotProved(f"{case_}: the wide form has {len(wide.products)} products.")
     ((p, left, right),) = wide.products
     other = z3.SignExt(32, multiplier) if case_.multiplier is None else z3.BitVecVal(case_.multiplier, 64)
-    if _factors(case_, known, left, right, other):
-        raise NotProved(f"{case_}: x is doubled before the transformation already")
+    _prove_factors(case_, known, (left, right), other, doublings=0)
     within = list(known)
     # A product of numbers below 2^31 does not wrap in 64 bits, so these are its bounds.
-    greatest = case_.limit * (case_.multiplier or _GREATEST_MULTIPLIER)
-    within += [p >= -greatest, p <= greatest]
+    greatest = case_.multiplier or _GREATEST_MULTIPLIER
+    within += [p >= case_.lowest * greatest, p <= case_.limit * greatest]
     wanted = apply_scale(x, p, shift, case_.twice)
     _never(case_, f"the form before is TOSA's for shift {shift}", within, wide.result != wanted)
     after = narrow_.result
     if case_.multiplier is not None:
         within.append(p == z3.SignExt(32, x) * other)
     for q, first, second in narrow_.products:
-        after = z3.substitute(after, (q, p << _factors(case_, known, first, second, other)))
+        doublings = _doublings(first, second)
+        _prove_factors(case_, known, (first, second), other, doublings)
+        after = z3.substitute(after, (q, p << doublings))
     _never(case_, f"the forms before and after are equal for shift {shift}", within, wide.result != after)
 
 
-def _factors(
-    case_: Case, known: Sequence[z3.BoolRef], left: z3.BitVecRef, right: z3.BitVecRef, multiplier: z3.BitVecRef
-) -> int:
-    """k, after a proof that the factors are x * 2^k and the multiplier, in any order."""
+def _prove_factors(
+    case_: Case,
+    known: Sequence[z3.BoolRef],
+    factors: tuple[z3.BitVecRef, z3.BitVecRef],
+    multiplier: z3.BitVecRef,
+    doublings: int,
+) -> None:
+    """Proves that the factors are x * 2^k and the multiplier, in any order."""
     x, m = z3.BitVecs("x m", 32)
+    left, right = factors
     if x.decl() not in _unknowns(left) or m.decl() in _unknowns(left):
         left, right = right, left
-    doubled = z3.simplify(z3.substitute(left, (x, z3.BitVecVal(-1, 32)), (m, z3.BitVecVal(1, 32)))).as_signed_long()
-    doublings = abs(doubled).bit_length() - 1 if doubled else 0
     _never(case_, f"a factor is x * 2^{doublings}", known, left != z3.SignExt(32, x) << doublings)
     _never(case_, "a factor is the multiplier", known, right != multiplier)
-    return doublings
+
+
+def _doublings(left: z3.BitVecRef, right: z3.BitVecRef) -> int:
+    """k: the product is -2^k for x = -1 and m = 1."""
+    x, m = z3.BitVecs("x m", 32)
+    chosen = [(x, z3.BitVecVal(-1, 32)), (m, z3.BitVecVal(1, 32))]
+    product = z3.simplify(z3.substitute(left * right, *chosen)).as_signed_long()
+    return abs(product).bit_length() - 1 if product else 0
 
 
 def _unknowns(term: z3.ExprRef) -> set[z3.FuncDeclRef]:
@@ -479,6 +512,7 @@ def _emitted(bits: int, tie: bool, twice: bool, doublings: int, shift: int, late
 
 KINDS: dict[str, Callable[[], list[Case]]] = {
     "one multiplier and shift": one_for_all,
+    "x not negative": functools.partial(one_for_all, positive=True),
     "multipliers of channels, one shift": one_shift_of_channels,
     "multipliers and shifts of channels": shifts_of_channels,
     "powers of two": powers_of_two,
