@@ -13,7 +13,7 @@ from springbok.optimizer.equality import equality_inputs
 from springbok.session import Session
 
 WITH_VECTORS = tuple(vlen for vlen in VLENS if vlen)
-MODEL = ROOT / "models" / "autoencoder_int8.tflite"
+MODEL = ROOT / "models" / "ds_cnn_int8.tflite"  # its channels are more than the lanes of any of these
 
 
 def compiled(vlen, level="standard"):
@@ -34,7 +34,7 @@ def test_a_module_runs_on_chips_of_its_own_vlen_alone():
                         session.load_model(model)
                     continue
                 session.load_model(model)
-                inputs = equality_inputs(model.inputs, 24)
+                inputs = equality_inputs(model.inputs, 2)
                 answers[chip] = [session.infer(*sample, raw=True)[0] for sample in zip(*inputs, strict=True)]
                 instructions[chip] = session.need_link().profile().inference_instructions
     finally:
@@ -45,7 +45,7 @@ def test_a_module_runs_on_chips_of_its_own_vlen_alone():
     # Longer vectors need fewer instructions: the code knows how long they are.
     counts = [instructions[chip] for chip in WITH_VECTORS]
     assert counts == sorted(counts, reverse=True)
-    assert counts[-1] < 0.5 * counts[0]
+    assert counts[-1] < 0.6 * counts[0]
 
 
 @pytest.mark.parametrize("level", LEVELS)
