@@ -40,7 +40,9 @@ def test_every_multiplier_and_every_x_give_what_tosa_says(cases, identities):
 def test_no_greater_x_is_narrowed_than_was_proved(shift, twice):
     limit = proof.limit_of([shift], twice)
     if limit < 1 << 31:
-        with pytest.raises(NotProved, match=rf"left as it was: its input may be .* but must be -{limit} to {limit - 1}"):
+        with pytest.raises(
+            NotProved, match=rf"left as it was: its input may be .* but must be -{limit} to {limit - 1}"
+        ):
             prove([Case((shift,), twice, limit + 1)])
 
 

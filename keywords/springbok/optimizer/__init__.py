@@ -26,7 +26,7 @@ from springbok.errors import CompileError
 from springbok.optimizer.transformation import Change, Transformation
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
-VERSION = 1
+VERSION = 2
 
 #: What ``optimize`` may be: stock IREE, or all transformations with flags that are good for most models.
 LEVELS = ("none", "standard")

@@ -129,9 +129,7 @@ def variants_on(place: str) -> list[Variant]:
             found.append(
                 Variant(
                     f"flags '{name}'",
-                    lambda vlen, name=name: plan_for(
-                        optimizer.DEFAULT_LEVEL, vectors=True, vlen=vlen, flag_set=name
-                    ),
+                    lambda vlen, name=name: plan_for(optimizer.DEFAULT_LEVEL, vectors=True, vlen=vlen, flag_set=name),
                 )
             )
     if int(place) == SCALAR_VLEN:
@@ -278,9 +276,7 @@ class Bench:
         def make(folder: Path) -> None:
             self._boot(vlen)
             self._session.load_model(model)
-            answers = [
-                self._session.infer(*sample, raw=True, timeout=600) for sample in zip(*inputs, strict=True)
-            ]
+            answers = [self._session.infer(*sample, raw=True, timeout=600) for sample in zip(*inputs, strict=True)]
             _save(folder, [np.stack(arrays) for arrays in zip(*answers, strict=True)])
 
         firmware = build_firmware().sha256

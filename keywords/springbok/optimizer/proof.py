@@ -74,7 +74,8 @@ class Case:
         shifts = f"shift {self.shifts[0]}" if len(set(self.shifts)) == 1 else f"shifts {self.shifts}"
         kind = " of channels" if self.by_channel else ""
         multiplier = f", multiplier {self.multiplier}" if self.multiplier is not None else ""
-        return f"{shifts}{kind}{multiplier}, rounding {'twice' if self.twice else 'once'}, x from {self.lowest} to {self.limit - 1}"
+        rounding = "twice" if self.twice else "once"
+        return f"{shifts}{kind}{multiplier}, rounding {rounding}, x from {self.lowest} to {self.limit - 1}"
 
 
 def limit_of(shifts: Sequence[int], twice: bool) -> int:
