@@ -349,8 +349,15 @@ def compiler_flags(
 
     ``plan`` is the optimizer's (default: stock IREE).
 
-    Raises :class:`CompileError` for an extra flag that would drop the weights or that is not the caller's to set.
+    Raises :class:`CompileError` for an extra flag that would drop the weights or that is not the caller's to set, and
+    for a plan that was made for vectors of another length.
     """
+    if plan and plan.vlen not in (None, target.vlen if target.vectors else 0):
+        raise CompileError(
+            f"The optimizer's plan is for VLEN {plan.vlen}, but the target has "
+            f"{f'VLEN {target.vlen}' if target.vectors else 'no vectors'}: it would silently compute wrong numbers. "
+            "Make the plan for the target (plan_for)."
+        )
     flags = _RUNTIME_FLAGS | target.flags | WEIGHT_FLAGS | dict(plan.flags if plan else ())
     notes = []
     for given in extra_flags:

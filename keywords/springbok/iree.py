@@ -257,3 +257,21 @@ def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int,
             message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else f"exit code {done.exit_code}"
             raise CompileError(f"{module.name} fails on this machine: {message}")
         return [np.load(path) for path in given]
+
+
+def run_in_process(module: Path, entry: str, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Runs the VMFB file ``module``, compiled for this machine and not of an inline execution model, once a sample.
+
+    The runtime's Python bindings know no inline modules, but start no process for each sample. Shapes are as those of
+    `run_samples`.
+    """
+    from iree import runtime
+
+    configuration = runtime.Config("local-sync")
+    context = runtime.SystemContext(config=configuration)
+    loaded = runtime.VmModule.mmap(configuration.vm_instance, str(module))
+    context.add_vm_module(loaded)
+    function = context.modules[loaded.name][entry]
+    answers = [function(*sample) for sample in zip(*inputs, strict=True)]
+    tuples = [answer if isinstance(answer, (tuple, list)) else (answer,) for answer in answers]
+    return [np.stack([each.to_host() for each in arrays]) for arrays in zip(*tuples, strict=True)]

@@ -26,7 +26,7 @@ from springbok.errors import CompileError
 from springbok.optimizer.transformation import Change, Transformation
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
-VERSION = 1
+VERSION = 2
 
 #: What ``optimize`` may be: stock IREE, or all transformations with flags that are good for most models.
 LEVELS = ("none", "standard")
@@ -44,6 +44,10 @@ FLAG_SETS = {
     "fixed": {"--iree-llvmcpu-disable-distribution": "true", "--scalable-vectorization": "off"},
 }
 DEFAULT_FLAG_SET = "whole"
+
+# A vector of the code is vscale times 64 bits.
+_SCALE_FLAG = "--iree-llvmcpu-vscale-range"
+_BITS_OF_SCALE = 64
 
 _VECTOR_FLAGS = {
     "--iree-llvmcpu-loop-vectorization": "true",
@@ -63,6 +67,12 @@ class Plan:
     transformations: tuple[str, ...] = ()
     flag_set: str = ""
     flags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def vlen(self) -> int | None:
+        """The VLEN that the flags are for; None if they are for any."""
+        scale = dict(self.flags).get(_SCALE_FLAG)
+        return None if scale is None else int(scale.partition(",")[0]) * _BITS_OF_SCALE
 
     def without(self, *names: str) -> Plan:
         """The same plan with these transformations switched off."""
@@ -85,11 +95,11 @@ def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FL
     if level == "none":
         return Plan(level)
     chosen = tuple(name for name in TRANSFORMATIONS if vectors or not _transformation(name).vectors_only)
-    if not vectors or vlen < 64:
+    if not vectors or vlen < _BITS_OF_SCALE:
         return Plan(level, chosen, "scalar", ())
-    # A vector of the code is vscale times 64 bits; the firmware refuses kernels of any other VLEN than the chip's.
-    scale = vlen // 64
-    flags = _VECTOR_FLAGS | {"--iree-llvmcpu-vscale-range": f"{scale},{scale}"} | FLAG_SETS[flag_set]
+    # The firmware refuses kernels of any other VLEN than the chip's.
+    scale = vlen // _BITS_OF_SCALE
+    flags = _VECTOR_FLAGS | {_SCALE_FLAG: f"{scale},{scale}"} | FLAG_SETS[flag_set]
     return Plan(level, chosen, flag_set, tuple(flags.items()))
 
 

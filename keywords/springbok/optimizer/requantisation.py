@@ -9,8 +9,8 @@ What is computed, with p = x * m, s the shift, and r = 2^(s-1) for rounding to n
     y = (p + r) >> s                      rounding once
     y = (p + r + (x < 0 ? -2^30 : 2^30)) >> s    rounding twice (TOSA, where s > 31)
 
-Precondition: m is a constant with 0 <= m < 2^31, s is constant, 2 <= s <= 60, and x is known to fit into 31 - k bits,
-where k = 33 - s and at least 2 if rounding is twice. Then x * 2^k does not wrap, the upper half of its product with m,
+Precondition: m is a constant with 0 <= m < 2^31, s is constant, 2 <= s <= 60, and -2^(31-k) <= x < 2^(31-k), where
+k = 33 - s and at least 2 if rounding is twice. Then x * 2^k does not wrap, the upper half of its product with m,
 which one instruction (vmulh) gives, is h = p >> (32 - k) exactly, and the terms that are added to p are whole
 multiples of 2^(32 - k), so they may be added to h instead::
 
@@ -136,8 +136,8 @@ def _obstacle(rescale: _Rescale, low: int, high: int) -> str | None:
     if rescale.rounds_twice.any() and not rescale.rounds_twice.all():
         return "some of its channels round once and some twice"
     limit = 1 << (31 - rescale.doublings)
-    if low <= -limit or high >= limit:
-        return f"its input may be {low} to {high}, but must be less than {limit}"
+    if low < -limit or high >= limit:
+        return f"its input may be {low} to {high}, but must be {-limit} to {limit - 1}"
     if multipliers.size > 1 and multipliers.min() < max(high, 0):
         return "a multiplier is less than its input may be"
     return None
@@ -251,22 +251,22 @@ def narrow(
     """The narrow form, at the insertion point; all values are i32.
 
     ``shift`` is s, or, where channels differ, a value that is s - 33 + ``doublings``. ``tie`` ties the multiplier to
-    the factor.
+    the factor. Of another integer type it is the same for words of that width, which `proof` tries exhaustively.
     """
-    i32 = factor.type
+    word, bits = factor.type, factor.type.width
     tied = arith("maxsi", multiplier, factor) if tie else multiplier
-    doubled = arith("shli", factor, number(i32, doublings)) if doublings else factor
-    upper = ir.Operation.create("arith.mulsi_extended", results=[i32, i32], operands=[doubled, tied]).results[1]
+    doubled = arith("shli", factor, number(word, doublings)) if doublings else factor
+    upper = ir.Operation.create("arith.mulsi_extended", results=[word, word], operands=[doubled, tied]).results[1]
     if twice:
-        sign = arith("ori", arith("shrsi", factor, number(i32, 31)), number(i32, 1))
+        sign = arith("ori", arith("shrsi", factor, number(word, bits - 1)), number(word, 1))
         if doublings > 2:
-            sign = arith("shli", sign, number(i32, doublings - 2))
+            sign = arith("shli", sign, number(word, doublings - 2))
         upper = arith("addi", upper, sign)
     if isinstance(shift, int):
-        rest = shift - 32 + doublings
-        return arith("shrsi", arith("addi", upper, number(i32, 1 << (rest - 1))), number(i32, rest))
-    halves = arith("addi", arith("shrsi", upper, shift), number(i32, 1))
-    return arith("shrsi", halves, number(i32, 1))
+        rest = shift - bits + doublings
+        return arith("shrsi", arith("addi", upper, number(word, 1 << (rest - 1))), number(word, rest))
+    halves = arith("addi", arith("shrsi", upper, shift), number(word, 1))
+    return arith("shrsi", halves, number(word, 1))
 
 
 def _rewrite(rescale: _Rescale) -> ir.Value:

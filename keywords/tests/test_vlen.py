@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Code follows the chip's VLEN, and runs on no other."""
+
+import numpy as np
+import pytest
+
+from springbok.compiler import Target, compile_model
+from springbok.engines.chip import VLENS
+from springbok.errors import CompileError, DeviceError
+from springbok.firmware import ROOT
+from springbok.optimizer import LEVELS, plan_for
+from springbok.optimizer.equality import equality_inputs
+from springbok.session import Session
+
+WITH_VECTORS = tuple(vlen for vlen in VLENS if vlen)
+MODEL = ROOT / "models" / "ds_cnn_int8.tflite"  # its channels are more than the lanes of any of these
+
+
+def compiled(vlen, level="standard"):
+    return compile_model(MODEL, Target.springbok("vector", vlen), optimize=level)
+
+
+def test_a_module_runs_on_chips_of_its_own_vlen_alone():
+    answers, instructions = {}, {}
+    session = Session()
+    try:
+        for chip in VLENS:
+            session.boot("spike", vlen=chip, count_opcodes=False)
+            for made_for in WITH_VECTORS:
+                model = compiled(made_for)
+                if made_for != chip:
+                    needed = f"VLEN {made_for}, this chip has {chip}" if chip else f"vectors of {made_for} bits"
+                    with pytest.raises(DeviceError, match=f"kernels built (for|with) {needed}"):
+                        session.load_model(model)
+                    continue
+                session.load_model(model)
+                inputs = equality_inputs(model.inputs, 2)
+                answers[chip] = [session.infer(*sample, raw=True)[0] for sample in zip(*inputs, strict=True)]
+                instructions[chip] = session.need_link().profile().inference_instructions
+    finally:
+        session.shut_down()
+    assert set(answers) == set(WITH_VECTORS)
+    for chip in WITH_VECTORS:
+        np.testing.assert_array_equal(answers[chip], answers[WITH_VECTORS[0]])
+    # Longer vectors need fewer instructions: the code knows how long they are.
+    counts = [instructions[chip] for chip in WITH_VECTORS]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] < 0.6 * counts[0]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("vlen", WITH_VECTORS)
+def test_a_module_says_which_vlen_it_is_for(vlen, level):
+    assert compiled(vlen, level).vlen_bits == vlen
+
+
+@pytest.mark.parametrize("vlen", WITH_VECTORS)
+def test_a_plan_for_another_vlen_is_refused(vlen):
+    plan = plan_for("standard", vectors=True, vlen=vlen)
+    assert plan.vlen == vlen
+    for other in WITH_VECTORS:
+        if other != vlen:
+            with pytest.raises(CompileError, match=f"plan is for VLEN {vlen}, but the target has VLEN {other}"):
+                compile_model(MODEL, Target.springbok("vector", other), optimize=plan)
+    with pytest.raises(CompileError, match=f"plan is for VLEN {vlen}, but the target has no vectors"):
+        compile_model(MODEL, Target.springbok("scalar"), optimize=plan)
