@@ -721,12 +721,14 @@ namespace Antmicro.Renode.Peripherals.UART
 namespace Antmicro.Renode.Peripherals.I2C
 {
     // Renode's model of OpenCores' I2C controller, with what firmware for a real one needs besides: the prescaler, and
-    // the bit that tells a device to send no more. The model warns of a STOP that has nothing to write; here only one
+    // the bit that tells a device to send no more. While the core only asks a device for the same byte again and again,
+    // virtual time goes on as it does at the UART. The model warns of a STOP that has nothing to write; here only one
     // without START is.
     public class SpringbokI2c : OpenCoresI2C, IBytePeripheral
     {
-        public SpringbokI2c(IMachine machine) : base(machine)
+        public SpringbokI2c(IMachine machine, SpringbokCore core) : base(machine)
         {
+            this.core = core;
         }
 
         public override void Reset()
@@ -789,6 +791,10 @@ namespace Antmicro.Renode.Peripherals.I2C
             var stops = (command & Stop) != 0 && (reads || (base.ReadByte(Command) & NoAnswer) != 0);
             base.WriteByte(Command, (byte)(command & ~(Last | (stops ? Stop : 0))));
             received = base.ReadByte(Data);
+            if((command & Read) != 0)
+            {
+                SkipTimeIfPolling();
+            }
             if(stops)
             {
                 base.Reset();
@@ -797,7 +803,20 @@ namespace Antmicro.Renode.Peripherals.I2C
             }
         }
 
+        private void SkipTimeIfPolling()
+        {
+            polls = received == polled ? polls + 1 : 0;
+            polled = received;
+            if(polls > PollsBeforeSkipping && core.OnPossessedThread)
+            {
+                core.SkipTime(TimeInterval.FromMicroseconds(SkippedMicroseconds));
+            }
+        }
+
         private readonly byte[] prescaler = { 0xFF, 0xFF };
+        private readonly SpringbokCore core;
+        private int polls;
+        private byte polled;
         private byte control;
         private byte transmit;
         private byte received;
@@ -811,8 +830,11 @@ namespace Antmicro.Renode.Peripherals.I2C
         private const byte Enable = 0x80;
         private const byte Start = 0x80;
         private const byte Stop = 0x40;
+        private const byte Read = 0x20;
         private const byte Last = 0x08;
         private const byte NoAnswer = 0x80;
+        private const int PollsBeforeSkipping = 16;
+        private const uint SkippedMicroseconds = 500;
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sensor.h"
 
+#include "../runtime/float.h"
 #include "../runtime/platform.h"
 #include "board.h"
 
@@ -52,7 +53,7 @@ static void take(uint32_t count, uint32_t wait_ms) {
 
 // To the nearest step, halves away from zero; what lies outside becomes the first or the last one.
 static int8_t quantise(float value, const sense_request_t *request) {
-    int32_t zero = (int8_t)request->zero_point, steps = (int32_t)__builtin_lroundf(value / request->scale);
+    int32_t zero = (int8_t)request->zero_point, steps = float_to_signed(value / request->scale);
     if (steps < INT8_MIN - zero) steps = INT8_MIN - zero;
     if (steps > INT8_MAX - zero) steps = INT8_MAX - zero;
     return (int8_t)(steps + zero);
