@@ -137,7 +137,9 @@ class QualityLibrary:
         for number, outputs in enumerate(answers):
             for difference in _differences(model, outputs, expected, number, tolerance, steps):
                 worst = max(worst, float(difference.max()))
-        logger.info(f"{model.name} ({model.variant}): {len(answers)} answers differ from the framework's by {worst:.3g}")
+        logger.info(
+            f"{model.name} ({model.variant}): {len(answers)} answers differ from the framework's by {worst:.3g}"
+        )
 
 
 def _differences(

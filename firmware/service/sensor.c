@@ -7,7 +7,15 @@
 
 #define ADXL345 0x1Du // with its address pin high
 #define ADXL345_IDENTITY 0xE5u
-enum { IDENTITY = 0x00, RATE = 0x2C, POWER = 0x2D, FORMAT = 0x31, DATA = 0x32, FIFO = 0x38, FIFO_STATUS = 0x39 };
+enum {
+    IDENTITY = 0x00,
+    RATE = 0x2C,
+    POWER = 0x2D,
+    FORMAT = 0x31,
+    DATA = 0x32,
+    FIFO = 0x38,
+    FIFO_STATUS = 0x39
+};
 #define FIFO_STATUS_ENTRIES 0x3Fu
 
 #define ELEMENT_SIGNED 0x01000000u // beside a signless type
