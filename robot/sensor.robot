@@ -30,9 +30,9 @@ Should Infer What The Accelerometer Measures
 
 Should Quantise Readings For An Int8 Model
     [Documentation]    With the scale and zero point of its input. Both comparisons are to the bit.
-    ${model}=    Compile Model    ${INT8 MODEL}    variant=vector    vlen=${VLEN}
-    Load Model    ${model}
-    Answers To Motions Should Be Right    ${model}
+    ${compiled}=    Compile Model    ${INT8 MODEL}    variant=vector    vlen=${VLEN}
+    Load Model    ${compiled}
+    Answers To Motions Should Be Right    ${compiled}
     [Teardown]    Load Model    ${MODEL}
 
 Should Set The Sensor Up Before Reading It
@@ -100,8 +100,8 @@ Should Say How Many Samples Did Not Come
     Should Be The Answer To    ${outputs}    ${{numpy.concatenate([$first, $rest])}}
 
 Should Refuse A Model That Takes No Window
-    ${model}=    Compile Model    ${OTHER MODEL}    variant=vector    vlen=${VLEN}
-    Load Model    ${model}
+    ${compiled}=    Compile Model    ${OTHER MODEL}    variant=vector    vlen=${VLEN}
+    Load Model    ${compiled}
     Run Keyword And Expect Error    *SESSION_INPUT: 1 inputs of 2400 bytes*at most 128 samples x 3 axes*
     ...    Infer From Accelerometer    samples=1
     [Teardown]    Load Model    ${MODEL}
@@ -128,9 +128,9 @@ Should Name A Missing Accelerometer And Go On
 Start Sensing
     [Documentation]    Boots the chip and loads the model.
     Start Bench
-    ${model}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}
-    Set Suite Variable    ${MODEL}    ${model}
-    Load Model    ${model}
+    ${compiled}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}
+    Set Suite Variable    ${MODEL}    ${compiled}
+    Load Model    ${MODEL}
 
 Made Up Motion
     [Documentation]    Returns a motion within ±2 g, in mg, shape (samples, 3): always the same for a seed.
@@ -153,7 +153,7 @@ Should Be The Answer To
 
 Answers To Motions Should Be Right
     [Documentation]    Four motions, each against the chip's own answer and all against the framework's.
-    [Arguments]    ${model}
+    [Arguments]    ${loaded}
     ${answers}=    Create List
     ${inputs}=    Create List
     FOR    ${seed}    IN RANGE    4
@@ -163,4 +163,4 @@ Answers To Motions Should Be Right
         Append To List    ${answers}    ${outputs}
         Append To List    ${inputs}    ${readings}
     END
-    Answers Should Be The Frameworks    ${model}    ${answers}    ${inputs}
+    Answers Should Be The Frameworks    ${loaded}    ${answers}    ${inputs}

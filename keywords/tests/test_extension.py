@@ -17,7 +17,7 @@ import client_2023
 import construct
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from serial.urlhandler import protocol_socket
 from test_service_host import (
@@ -348,7 +348,7 @@ def values(answer: Answer, dtype: str = "<f4") -> np.ndarray:
     takes=st.lists(st.integers(0, 300), min_size=1, max_size=5),
     seed=st.integers(0, 1 << 30),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None, phases=(Phase.generate,))  # each example is a process
 def test_newest_samples_become_the_input_wherever_the_ring_stands(extended, window, takes, seed):
     takes = [window, *takes]
     moved = motion(sum(takes), seed)
@@ -359,7 +359,7 @@ def test_newest_samples_become_the_input_wherever_the_ring_stands(extended, wind
 
 
 @given(scale=st.floats(0.25, 1e4, width=32), zero=st.integers(-16, 127), seed=st.integers(0, 1 << 30))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None, phases=(Phase.generate,))  # each example is a process
 def test_int8_input_is_quantised_as_the_host_does_it(extended, scale, zero, seed):
     moved = Motion([[0, 0, 0], *motion(100, seed)[1:]])
     *_, (_, answer) = extended(window_of(100, I8), moved, sense(3, 100, 0.1, scale, zero))
