@@ -125,8 +125,8 @@ class QualityLibrary:
     ) -> None:
         """Fails when the framework answers something else to ``inputs`` than the device did.
 
-        ``answers`` holds the outputs of each inference as ``Infer    raw=True`` gives them, ``inputs`` the input of each;
-        the model has one input. The differences that are allowed are those of `Outputs Should Be The Frameworks`.
+        ``answers`` holds the outputs of each inference as ``Infer    raw=True`` gives them, ``inputs`` the input of
+        each; the model has one input. The differences that are allowed are those of `Outputs Should Be The Frameworks`.
 
         Example:
         | ${outputs}= | Infer | ${recording} | raw=True |

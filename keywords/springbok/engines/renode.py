@@ -44,7 +44,8 @@ class RenodeEngine(Engine):
     virtual  bytes are exchanged while virtual time stands still, and it runs only while the client waits for an
              answer: how loaded this machine is changes nothing for the chip
 
-    ``vlen`` is the bits of a vector register, 0 is a chip without vectors. Without ``sensor`` its I2C bus is empty. ``count_opcodes`` counts between marks;
+    ``vlen`` is the bits of a vector register, 0 is a chip without vectors. Without ``sensor`` its I2C bus
+    is empty. ``count_opcodes`` counts between marks;
     ``own_counters`` reads Renode's opcode counters at the marks too, as a second count (`opcode_counters`).
     """
 

@@ -399,7 +399,10 @@ class SpikeMachine:
             self._answer_requests()
 
     def _sleep_while_polling(self) -> None:
-        """The core polls the UART, or the accelerometer, and nothing comes. A request that waits needs the core to go on to its tick."""
+        """The core polls the UART, or the accelerometer, and nothing comes.
+
+        A request that waits needs the core to go on to its tick.
+        """
         if self._request is None:
             self._idle_turns += 1
             self._sleep_a_slice()
