@@ -12,7 +12,7 @@ from robot.api.deco import keyword, library
 from springbok import compiler, datasets, session
 from springbok.host_check import difference_of
 from springbok.progress import progress
-from springbok.tensors import probe_inputs
+from springbok.tensors import fit, probe_inputs
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -110,19 +110,51 @@ class QualityLibrary:
         worst, every = 0.0, []
         for number in range(samples):
             outputs = session.current.infer(*(array[number] for array in inputs), raw=True, timeout=600)
-            for spec, got, wanted in zip(model.outputs, outputs, expected, strict=True):
-                difference = difference_of(got, wanted[number])
+            for difference in _differences(model, outputs, expected, number, tolerance, steps):
                 every.append(difference.mean())
-                allowed = tolerance if np.issubdtype(spec.dtype, np.floating) else steps if spec.is_quantised else 0
                 worst = max(worst, float(difference.max()))
-                if difference.max() > allowed:
-                    raise AssertionError(
-                        f"{model.name} ({model.variant}): output {spec} of sample {number} differs from the "
-                        f"framework's by {difference.max():.3g}, but at most {allowed:g} was allowed.\n"
-                        f"Device: {got.reshape(-1)[:16]}\nFramework: {wanted[number].reshape(-1)[:16]}"
-                    )
         instructions = session.current.need_link().profile().inference_instructions
         logger.info(
             f"{model.name} ({model.variant}), {samples} samples: differs from the framework by at most {worst:.3g}, "
             f"mean {np.mean(every):.3g}; the last inference executed {instructions:,} instructions"
         )
+
+    @keyword(tags=("quality", "assertion"))
+    def answers_should_be_the_frameworks(
+        self, model: compiler.CompiledModel, answers: list, inputs: list, tolerance: float = 1e-5, steps: int = 0
+    ) -> None:
+        """Fails when the framework answers something else to ``inputs`` than the device did.
+
+        ``answers`` holds the outputs of each inference as ``Infer    raw=True`` gives them, ``inputs`` the input of
+        each; the model has one input. The differences that are allowed are those of `Outputs Should Be The Frameworks`.
+
+        Example:
+        | ${outputs}= | Infer | ${recording} | raw=True |
+        | Answers Should Be The Frameworks | ${model} | ${{[$outputs]}} | ${{[$recording]}} |
+        """
+        expected = compiler.framework_outputs(model.source, fit(model.name, model.inputs, np.stack(inputs)))
+        worst = 0.0
+        for number, outputs in enumerate(answers):
+            for difference in _differences(model, outputs, expected, number, tolerance, steps):
+                worst = max(worst, float(difference.max()))
+        logger.info(
+            f"{model.name} ({model.variant}): {len(answers)} answers differ from the framework's by {worst:.3g}"
+        )
+
+
+def _differences(
+    model: compiler.CompiledModel, outputs: list, expected: list, number: int, tolerance: float, steps: int
+) -> list[np.ndarray]:
+    """Differences of each output of sample ``number``, by element; raises AssertionError when one is not allowed."""
+    differences = []
+    for spec, got, wanted in zip(model.outputs, outputs, expected, strict=True):
+        difference = difference_of(got, wanted[number])
+        allowed = tolerance if np.issubdtype(spec.dtype, np.floating) else steps if spec.is_quantised else 0
+        if difference.max() > allowed:
+            raise AssertionError(
+                f"{model.name} ({model.variant}): output {spec} of sample {number} differs from the "
+                f"framework's by {difference.max():.3g}, but at most {allowed:g} was allowed.\n"
+                f"Device: {got.reshape(-1)[:16]}\nFramework: {wanted[number].reshape(-1)[:16]}"
+            )
+        differences.append(difference)
+    return differences

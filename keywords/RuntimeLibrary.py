@@ -108,6 +108,46 @@ class RuntimeLibrary:
         """
         return session.current.infer(*(np.asarray(value) for value in inputs), timeout=timeout, raw=raw)
 
+    @keyword(tags=("runtime",))
+    def feed_accelerometer(self, samples: object, per_g: float = 1.0) -> np.ndarray:
+        """Moves the simulated chip's accelerometer, and returns what it will read of that: an array (samples, 3).
+
+        ``samples`` holds x, y, z of each sample in units of which 1 g has ``per_g`` (1000: they are in mg), and so does
+        what is returned: rounded to the sensor's steps of 1/256 g and clipped at 16 g. The motion waits in the sensor
+        until the chip takes it (`Infer From Accelerometer`).
+
+        Example:
+        | ${read}= | Feed Accelerometer | ${recording} | per_g=1000 |
+        """
+        return session.current.feed_accelerometer(np.asarray(samples), per_g)
+
+    @keyword(tags=("runtime",))
+    def infer_from_accelerometer(
+        self,
+        samples: int | None = None,
+        per_g: float = 1.0,
+        wait: float | None = None,
+        timeout: float | None = None,
+        raw: bool = False,
+    ) -> list:
+        """Runs one inference of what the chip's own accelerometer measures, and returns the list of outputs.
+
+        The firmware takes new samples from its ADXL345 into a ring of 128, and the newest, as many as the model takes,
+        are the input. The host sends no data.
+
+        | =Argument= | =Meaning= |
+        | samples    | new ones to take; by default as many as the model takes |
+        | per_g      | what 1 g is in the model's input: 1000 for a model of mg |
+        | wait       | seconds of the chip's time for them; by default one more than they take at 100 Hz |
+        | timeout    | seconds for the inference |
+        | raw        | integers of a quantised output instead of real values |
+
+        Example:
+        | Feed Accelerometer | ${recording} | per_g=1000 |
+        | ${outputs}= | Infer From Accelerometer | per_g=1000 |
+        """
+        return session.current.infer_from_accelerometer(samples, per_g, wait=wait, timeout=timeout, raw=raw)
+
     @keyword(tags=("runtime", "getter"))
     def get_chip_information(self) -> dict:
         """Returns what the firmware says of itself and the chip: ``vlen_bits``, ``arena_bytes``, versions and limits.

@@ -48,6 +48,7 @@ class SimulatorLibrary:
         firmware: str | None = None,
         port: str | None = None,
         baudrate: int = 115200,
+        sensor: bool = True,
     ) -> str:
         """Starts the simulator with the firmware, releases the core from reset and returns the UART's URL.
 
@@ -60,6 +61,7 @@ class SimulatorLibrary:
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
         | baudrate   | of a board's port |
+        | sensor     | ``False`` leaves the chip's accelerometer out (simulators) |
 
         What needs a simulator is skipped on a board.
 
@@ -68,9 +70,9 @@ class SimulatorLibrary:
         """
         if engine == "auto":
             engine = "renode" if renode_test.results_folder() else "spike"
-        options = {"port": port, "baudrate": baudrate} if engine == "serial" else {}
+        options = {"port": port, "baudrate": baudrate} if engine == "serial" else {"sensor": sensor}
         if engine == "renode" and renode_test.results_folder():
-            options = {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
+            options |= {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
         running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart, **options)
         logger.info(f"{running.name} {running.version}: Springbok with VLEN {vlen}, UART at {running.uart_url}")
         return running.uart_url

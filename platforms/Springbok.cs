@@ -21,6 +21,7 @@ using Antmicro.Renode.Logging;
 using Antmicro.Renode.Peripherals;
 using Antmicro.Renode.Peripherals.Bus;
 using Antmicro.Renode.Peripherals.CPU;
+using Antmicro.Renode.Peripherals.I2C;
 using Antmicro.Renode.Peripherals.Timers;
 using Antmicro.Renode.Peripherals.UART;
 using Antmicro.Renode.Time;
@@ -714,6 +715,126 @@ namespace Antmicro.Renode.Peripherals.UART
         private const uint ReceiveFifoEmpty = 1 << 4;
         private const int PollsBeforeSkipping = 16;
         private const uint SkippedMicroseconds = 50;
+    }
+}
+
+namespace Antmicro.Renode.Peripherals.I2C
+{
+    // Renode's model of OpenCores' I2C controller, with what firmware for a real one needs besides: the prescaler, and
+    // the bit that tells a device to send no more. While the core only asks a device for the same byte again and again,
+    // virtual time goes on as it does at the UART. The model warns of a STOP that has nothing to write; here only one
+    // without START is.
+    public class SpringbokI2c : OpenCoresI2C, IBytePeripheral
+    {
+        public SpringbokI2c(IMachine machine, SpringbokCore core) : base(machine)
+        {
+            this.core = core;
+        }
+
+        public override void Reset()
+        {
+            base.Reset();
+            prescaler[0] = prescaler[1] = 0xFF;
+            control = transmit = received = 0;
+            reads = false;
+        }
+
+        public new byte ReadByte(long offset)
+        {
+            switch(offset)
+            {
+            case PrescaleLow:
+            case PrescaleHigh:
+                return prescaler[offset / PrescaleHigh];
+            case Data:
+                return received;
+            default:
+                return base.ReadByte(offset);
+            }
+        }
+
+        public new void WriteByte(long offset, byte value)
+        {
+            switch(offset)
+            {
+            case PrescaleLow:
+            case PrescaleHigh:
+                if((control & Enable) != 0)
+                {
+                    this.Log(LogLevel.Warning, "prescaler written while the controller is enabled");
+                }
+                prescaler[offset / PrescaleHigh] = value;
+                break;
+            case Control:
+                control = value;
+                base.WriteByte(offset, value);
+                break;
+            case Data:
+                transmit = value;
+                base.WriteByte(offset, value);
+                break;
+            case Command:
+                Execute(value);
+                break;
+            default:
+                base.WriteByte(offset, value);
+                break;
+            }
+        }
+
+        private void Execute(byte command)
+        {
+            if((command & Start) != 0)
+            {
+                reads = (transmit & 1) != 0;
+            }
+            var stops = (command & Stop) != 0 && (reads || (base.ReadByte(Command) & NoAnswer) != 0);
+            base.WriteByte(Command, (byte)(command & ~(Last | (stops ? Stop : 0))));
+            received = base.ReadByte(Data);
+            if((command & Read) != 0)
+            {
+                SkipTimeIfPolling();
+            }
+            if(stops)
+            {
+                base.Reset();
+                base.WriteByte(Control, control);
+                reads = false;
+            }
+        }
+
+        private void SkipTimeIfPolling()
+        {
+            polls = received == polled ? polls + 1 : 0;
+            polled = received;
+            if(polls > PollsBeforeSkipping && core.OnPossessedThread)
+            {
+                core.SkipTime(TimeInterval.FromMicroseconds(SkippedMicroseconds));
+            }
+        }
+
+        private readonly byte[] prescaler = { 0xFF, 0xFF };
+        private readonly SpringbokCore core;
+        private int polls;
+        private byte polled;
+        private byte control;
+        private byte transmit;
+        private byte received;
+        private bool reads;
+
+        private const long PrescaleLow = 0x00;
+        private const long PrescaleHigh = 0x04;
+        private const long Control = 0x08;
+        private const long Data = 0x0C;
+        private const long Command = 0x10;
+        private const byte Enable = 0x80;
+        private const byte Start = 0x80;
+        private const byte Stop = 0x40;
+        private const byte Read = 0x20;
+        private const byte Last = 0x08;
+        private const byte NoAnswer = 0x80;
+        private const int PollsBeforeSkipping = 16;
+        private const uint SkippedMicroseconds = 500;
     }
 }
 

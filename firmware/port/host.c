@@ -99,6 +99,20 @@ WEAK void board_set_time_limit(uint32_t milliseconds) {
     (void)milliseconds;
 }
 
+WEAK bool board_i2c_open(void) {
+    return false;
+}
+
+WEAK bool board_i2c_read(uint32_t device, uint32_t from, uint8_t *bytes, uint32_t count) {
+    (void)device, (void)from, (void)bytes, (void)count;
+    return false;
+}
+
+WEAK bool board_i2c_write(uint32_t device, uint32_t to, uint8_t value) {
+    (void)device, (void)to, (void)value;
+    return false;
+}
+
 WEAK _Noreturn void board_restart(void) {
     abort();
 }

@@ -32,6 +32,27 @@ enum {
 #define MTIME_MHZ 24u
 #define MTIME_TICKS_PER_MS (MTIME_MHZ * 1000u)
 
+// OpenCores' I2C controller, fed with 24 MHz. Its registers are bytes.
+#define I2C_BASE 0x40010000u
+enum {
+    I2C_PRESCALE_LOW = 0x00,
+    I2C_PRESCALE_HIGH = 0x04,
+    I2C_CONTROL = 0x08,
+    I2C_DATA = 0x0C,
+    I2C_COMMAND = 0x10,
+    I2C_STATUS = 0x10 // for reading
+};
+#define I2C_PRESCALE 11u // 24 MHz / (5 * (11 + 1)) = 400 kHz
+#define I2C_CONTROL_ENABLE 0x80u
+#define I2C_START 0x80u
+#define I2C_STOP 0x40u
+#define I2C_READ 0x20u
+#define I2C_WRITE 0x10u
+#define I2C_LAST 0x08u // no acknowledgement: the device must not send more
+#define I2C_STATUS_NO_ANSWER 0x80u
+#define I2C_STATUS_BUSY 0x02u
+#define I2C_POLLS 100000u // a byte takes 25 us
+
 #define MIE_TIMER (1u << 7)
 #define MSTATUS_MIE (1u << 3)
 #define CAUSE_TIMER 0x80000007u
@@ -160,6 +181,59 @@ void platform_uart_write(const uint8_t *bytes, size_t count) {
         }
         register_write(UART_BASE + UART_DR, *bytes++);
     }
+}
+
+// ---- I2C
+
+static uint32_t i2c_get(uint32_t offset) {
+    return *(volatile uint8_t *)(I2C_BASE + offset);
+}
+
+static void i2c_set(uint32_t offset, uint32_t value) {
+    *(volatile uint8_t *)(I2C_BASE + offset) = (uint8_t)value;
+}
+
+bool board_i2c_open(void) {
+    trap_skip = 1;
+    i2c_get(I2C_CONTROL);
+    if (trap_skip == 0) return false; // it trapped: no controller
+    trap_skip = 0;
+    i2c_set(I2C_PRESCALE_LOW, I2C_PRESCALE);
+    i2c_set(I2C_PRESCALE_HIGH, 0);
+    i2c_set(I2C_CONTROL, I2C_CONTROL_ENABLE);
+    return i2c_get(I2C_CONTROL) == I2C_CONTROL_ENABLE;
+}
+
+// Executes a command; false if no device acknowledges `byte`.
+static bool i2c_command(uint32_t command, uint32_t byte) {
+    uint32_t status, polls = I2C_POLLS;
+    i2c_set(I2C_DATA, byte);
+    i2c_set(I2C_COMMAND, command);
+    do
+        status = i2c_get(I2C_STATUS);
+    while ((status & I2C_STATUS_BUSY) != 0 && --polls != 0);
+    return (status & (I2C_STATUS_BUSY | I2C_STATUS_NO_ANSWER)) == 0;
+}
+
+// Addresses a register of a device. Without an answer the bus is free again.
+static bool i2c_address(uint32_t device, uint32_t place) {
+    if (i2c_command(I2C_START | I2C_WRITE, device << 1) && i2c_command(I2C_WRITE, place)) return true;
+    i2c_command(I2C_STOP, 0);
+    return false;
+}
+
+bool board_i2c_read(uint32_t device, uint32_t from, uint8_t *bytes, uint32_t count) {
+    if (!i2c_address(device, from)) return false;
+    i2c_command(I2C_START | I2C_WRITE, device << 1 | 1);
+    while (count-- != 0) {
+        i2c_command(count != 0 ? I2C_READ : I2C_READ | I2C_LAST | I2C_STOP, 0);
+        *bytes++ = (uint8_t)i2c_get(I2C_DATA);
+    }
+    return true;
+}
+
+bool board_i2c_write(uint32_t device, uint32_t to, uint8_t value) {
+    return i2c_address(device, to) && i2c_command(I2C_WRITE | I2C_STOP, value);
 }
 
 // ---- Time and counters

@@ -23,6 +23,13 @@ uint32_t board_stack_bytes(void);
 // From now on platform_guarded_call() fails when it takes longer.
 void board_set_time_limit(uint32_t milliseconds);
 
+// Switches the I2C controller on. False: the chip has none.
+bool board_i2c_open(void);
+
+// Reads consecutive registers of a device, or writes one. False: it does not answer.
+bool board_i2c_read(uint32_t device, uint32_t from, uint8_t *bytes, uint32_t count);
+bool board_i2c_write(uint32_t device, uint32_t to, uint8_t value);
+
 // Waits until the last answer is on the line, then starts the firmware again as after power-on.
 _Noreturn void board_restart(void);
 

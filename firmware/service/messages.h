@@ -117,6 +117,15 @@ typedef struct {
     uint32_t reserved;
 } tensor_description_t;
 
+// The answer is that of INFER.
+typedef struct {
+    uint32_t samples; // that the accelerometer is to give before
+    uint32_t wait_ms; // for all of them
+    float unit;       // what a step of its readings, 1/256 g, is in the model's input
+    float scale;      // of an int8 input
+    int32_t zero_point;
+} sense_request_t;
+
 typedef struct {
     uint32_t record_size;
     uint32_t dispatch_count;

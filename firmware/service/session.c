@@ -7,6 +7,7 @@
 #include "crc32.h"
 #include "frame.h"
 #include "iospec.h"
+#include "sensor.h"
 
 #define ALIGNMENT 64u
 // Parts at the end of the arena; the rest is for the model and the runtime.
@@ -73,6 +74,7 @@ static struct {
         io_spec_t io_spec;
         hello_request_t hello;
         upload_request_t upload;
+        sense_request_t sense;
     } request; // small payloads
     reply_t reply;
     extended_header_t answered; // the request that `reply` answers; magic is 0 when there is none
@@ -211,6 +213,12 @@ static void on_infer(reply_t *reply) {
     on_output(reply);
 }
 
+static void on_sense(reply_t *reply) {
+    sensor_sense(&session.request.sense, runtime_signature(&session.runtime), session.input);
+    invoke(session.output);
+    on_output(reply);
+}
+
 // Kenning's six numbers. The chip has one memory, so what the model's tensors take stands under "device".
 static void on_stats(reply_t *reply) {
     const memory_statistics_t *memory = runtime_memory(&session.runtime);
@@ -342,6 +350,7 @@ static const struct {
     [MESSAGE_MEASURE] = {on_measure, PAYLOAD_INPUT, STATE_MODEL_LOADED},
     [MESSAGE_ABORT] = {on_abort, 0, STATE_NONE},
     [MESSAGE_RESET] = {on_reset, 0, STATE_NONE},
+    [MESSAGE_SENSE] = {on_sense, sizeof(sense_request_t), STATE_MODEL_LOADED},
 };
 
 // ---- Receiving

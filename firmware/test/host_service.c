@@ -3,7 +3,8 @@
 //
 //   host_service             bytes of stdin are the line, time is real
 //   host_service --script    stdin is a script of records, time passes only where the script says so:
-//                            'B' u32 count, bytes: the line brings these; 'S' u32 microseconds: silence
+//                            'B' u32 count, bytes: the line brings these; 'S' u32 microseconds: silence;
+//                            'A' u32 count, i16 x, y, z each: an accelerometer is there and has these samples
 //
 // What the chip has besides is port/host.c's.
 #include <poll.h>
@@ -25,6 +26,13 @@ static bool scripted;
 static uint64_t script_time_us;
 static uint32_t script_bytes;      // left in the current 'B' record
 static uint32_t script_silence_us; // left in the current 'S' record
+
+#define MOTION_SAMPLES 4096u
+#define SAMPLE_BYTES 6u
+#define SENSOR_READ_US 500u
+static bool has_sensor;
+static uint8_t motion[MOTION_SAMPLES][SAMPLE_BYTES];
+static uint32_t motion_end, motion_next;
 
 static void flush_and_exit(void) {
     fflush(stdout);
@@ -51,6 +59,14 @@ static uint32_t read_script_u32(void) {
     return read_u32(bytes);
 }
 
+static void read_motion(uint32_t count) {
+    has_sensor = true;
+    if (count > MOTION_SAMPLES - motion_end) abort();
+    for (; count > 0; count--, motion_end++)
+        for (uint32_t i = 0; i < SAMPLE_BYTES; i++)
+            motion[motion_end][i] = read_byte();
+}
+
 static int read_script(uint8_t *byte) {
     while (script_bytes == 0 && script_silence_us == 0) {
         uint8_t kind = read_byte();
@@ -59,6 +75,8 @@ static int read_script(uint8_t *byte) {
             script_bytes = value;
         else if (kind == 'S')
             script_silence_us = value;
+        else if (kind == 'A')
+            read_motion(value);
         else
             abort();
     }
@@ -93,6 +111,31 @@ uint64_t platform_time_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+// ---- An ADXL345: identity, count of samples, and the next sample when all of it is read
+
+bool board_i2c_open(void) {
+    return has_sensor;
+}
+
+bool board_i2c_read(uint32_t device, uint32_t from, uint8_t *bytes, uint32_t count) {
+    script_time_us += SENSOR_READ_US;
+    if (!has_sensor || device != 0x1D) return false;
+    if (from == 0x00 && count == 1)
+        *bytes = 0xE5;
+    else if (from == 0x39 && count == 1)
+        *bytes = (uint8_t)(motion_end - motion_next < 32 ? motion_end - motion_next : 32);
+    else if (from == 0x32 && count == SAMPLE_BYTES && motion_next < motion_end)
+        memcpy(bytes, motion[motion_next++], SAMPLE_BYTES);
+    else
+        abort();
+    return true;
+}
+
+bool board_i2c_write(uint32_t device, uint32_t to, uint8_t value) {
+    (void)to, (void)value;
+    return has_sensor && device == 0x1D;
 }
 
 static jmp_buf restart;

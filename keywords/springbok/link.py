@@ -46,6 +46,7 @@ from springbok.protocol import (
     decode_offset,
     encode_frame,
     encode_hello,
+    encode_sense,
     encode_upload,
 )
 
@@ -223,6 +224,25 @@ class Link:
             profile, output = self._ask(MessageType.MEASURE, decode_measured, data, timeout=timeout)
             return output, profile
         return self.infer(data, timeout=timeout), self.profile()
+
+    def sense(
+        self,
+        samples: int,
+        wait: float,
+        unit: float,
+        *,
+        scale: float = 1.0,
+        zero_point: int = 0,
+        timeout: float | None = COMPUTE_SECONDS,
+    ) -> bytes:
+        """Run one inference of the chip's own accelerometer; return all outputs' bytes.
+
+        The device takes ``samples`` new ones within ``wait`` seconds of its time, and the newest that it has become the
+        input: see `encode_sense`. ``timeout`` is for the computation and comes on top of ``wait``.
+        """
+        self._need_extension("SENSE")
+        limit = self._limit(timeout) + wait
+        return self.request(MessageType.SENSE, encode_sense(samples, wait, unit, scale, zero_point), timeout=limit)
 
     def signature(self) -> Signature:
         """Ask what the loaded module itself declares: type and shape of each input and output."""

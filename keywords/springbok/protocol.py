@@ -57,6 +57,7 @@ class MessageType(IntEnum):
     MEASURE = 17
     ABORT = 18
     RESET = 19
+    SENSE = 20
 
 
 class ModelState(IntEnum):
@@ -175,6 +176,14 @@ HELLO_LIMITS = c.Struct(
 
 UPLOAD_REQUEST = c.Struct("image_bytes" / c.Int32ul, "image_crc" / c.Int32ul)
 UPLOAD_ANSWER = c.Struct("offset" / c.Int32ul)
+
+SENSE_REQUEST = c.Struct(
+    "samples" / c.Int32ul,
+    "wait_ms" / c.Int32ul,
+    "unit" / c.Float32l,
+    "scale" / c.Float32l,
+    "zero_point" / c.Int32sl,
+)
 
 SIGNATURE_HEADER = c.Struct("input_count" / c.Int32ul, "output_count" / c.Int32ul)
 TENSOR_DESCRIPTION = c.Struct(
@@ -562,6 +571,17 @@ def encode_hello(time_limit: float | None = None) -> bytes:
 def encode_upload(image: bytes) -> bytes:
     """Return the payload of UPLOAD: it announces an image by its size and CRC-32."""
     return UPLOAD_REQUEST.build({"image_bytes": len(image), "image_crc": zlib.crc32(image)})
+
+
+def encode_sense(samples: int, wait: float, unit: float, scale: float = 1.0, zero_point: int = 0) -> bytes:
+    """Return the payload of SENSE: ``samples`` new ones within ``wait`` seconds.
+
+    ``unit`` is what a step of the accelerometer's readings (1/256 g) is in the model's real values; ``scale`` and
+    ``zero_point`` are those of an int8 input.
+    """
+    milliseconds = max(0, min(round(wait * 1000), 0xFFFFFFFF))
+    fields = {"samples": samples, "wait_ms": milliseconds, "unit": unit, "scale": scale, "zero_point": zero_point}
+    return SENSE_REQUEST.build(fields)
 
 
 def decode_offset(payload: bytes) -> int:

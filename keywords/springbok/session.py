@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from springbok import accelerometer
 from springbok.compiler import CompiledModel
 from springbok.datasets import Dataset
 from springbok.engines import create_engine
@@ -247,6 +248,41 @@ class Session:
         """
         model = self.need_model()
         answer = self.need_link().infer(_payload(model, inputs), **({} if timeout is None else {"timeout": timeout}))
+        outputs = _split_outputs(model, answer)
+        return outputs if raw else _real(model, outputs)
+
+    def feed_accelerometer(self, samples: np.ndarray, per_g: float = 1.0) -> np.ndarray:
+        """Move the simulated chip's accelerometer; return what it will read of that, shape (samples, 3), float32.
+
+        ``samples`` is x, y, z a sample, in units of which 1 g has ``per_g``; so is what is returned.
+        """
+        steps = accelerometer.readings(samples, per_g)
+        self.need_engine().feed_accelerometer(accelerometer.counts(steps))
+        return accelerometer.values(steps, per_g)
+
+    def infer_from_accelerometer(
+        self,
+        samples: int | None = None,
+        per_g: float = 1.0,
+        *,
+        wait: float | None = None,
+        timeout: float | None = None,
+        raw: bool = False,
+    ) -> list[np.ndarray]:
+        """Run one inference of what the chip's accelerometer measures. Returns one array an output, as `infer` does.
+
+        The device takes ``samples`` new ones (as many as the model's window has, unless given), and the newest window
+        is the input, in units of which 1 g has ``per_g``. ``wait`` is the device's time for them, seconds; at 100 Hz
+        they take a hundredth each, so by default it is that and one second.
+        """
+        model = self.need_model()
+        spec = model.inputs[0]
+        count = spec.elements // accelerometer.AXES if samples is None else samples
+        if wait is None:
+            wait = count / accelerometer.SAMPLES_PER_SECOND + 1.0
+        options = {"scale": spec.scale, "zero_point": spec.zero_point} if spec.is_quantised else {}
+        options |= {} if timeout is None else {"timeout": timeout}
+        answer = self.need_link().sense(count, wait, float(accelerometer.unit(per_g)), **options)
         outputs = _split_outputs(model, answer)
         return outputs if raw else _real(model, outputs)
 

@@ -32,7 +32,7 @@ def test_board_without_a_port_says_how_to_name_it():
     ("method", "arguments"),
     [
         ("reset", ()), ("pause", ()), ("resume", ()), ("read_memory", (0, 4)), ("write_memory", (0, b"")),
-        ("counters", ()), ("registers", ()), ("console", ()),
+        ("counters", ()), ("registers", ()), ("console", ()), ("feed_accelerometer", ([],)),
     ],
 )  # fmt: skip
 def test_what_needs_a_simulator_skips_the_test_with_a_reason(board, method, arguments):

@@ -15,8 +15,9 @@ from types import SimpleNamespace
 
 import client_2023
 import construct
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from serial.urlhandler import protocol_socket
 from test_service_host import (
@@ -37,12 +38,15 @@ from test_service_host import (
     STATS,
     UNLOAD,
     Answer,
+    Motion,
     build,
     frame,
     iospec,
+    model,
     play_raw,
     service_program,  # noqa: F401 (a fixture)
     split_frames,
+    tensor,
 )
 
 from springbok import protocol
@@ -51,6 +55,7 @@ from springbok.fault_proxy import Direction, Fault, FaultProxy, Kind, _Way
 from springbok.link import Dialect, Link
 from springbok.process import run
 from springbok.protocol import MAGIC, MessageType, decode_extended_header, encode_extended_frame, extended_payload
+from springbok.tensors import TensorSpec
 
 HELLO = struct.pack("<II", 1, 0)
 EXTENDED_STALL_US, FLUSH_US = 100_000, 50_000
@@ -92,6 +97,7 @@ STRUCTS = {
     "chip_info_t": protocol.CHIP_INFO,
     "hello_request_t": protocol.HELLO_REQUEST,
     "hello_limits_t": protocol.HELLO_LIMITS,
+    "sense_request_t": protocol.SENSE_REQUEST,
     "upload_request_t": protocol.UPLOAD_REQUEST,
     "upload_answer_t": protocol.UPLOAD_ANSWER,
     "signature_header_t": protocol.SIGNATURE_HEADER,
@@ -311,9 +317,112 @@ def test_abort_keeps_the_model_and_reset_does_not(extended):
     assert [answer.type for _, answer in answers[5:]] == [OK, OK, ERROR]
 
 
+# ---- The accelerometer as the input. The made-up runtime answers each byte of its input plus one.
+
+F32, I8, U8 = 0x21000020, 0x10000008, 0x12000008
+# With it and whole steps, a float32 window begins with a byte of 0: others ask the made-up runtime to misbehave.
+UNIT = 0.5
+
+
+def sense(number: int, samples: int, wait: float = 0.1, *quantisation: float) -> bytes:
+    return ask(number, MessageType.SENSE, protocol.encode_sense(samples, wait, UNIT, *quantisation))
+
+
+def window_of(samples: int, element_type: int = F32) -> bytes:
+    """A hello and a model that gives its input of so many samples back."""
+    shape = tensor(element_type, 1, samples, 3, 1)
+    return ask(1, MessageType.HELLO, HELLO) + ask(2, MessageType.MODEL, model([shape], [shape]))
+
+
+def motion(samples: int, seed: int = 0) -> Motion:
+    return Motion(np.random.default_rng(seed).integers(-4096, 4096, (samples, 3)).tolist())
+
+
+def values(answer: Answer, dtype: str = "<f4") -> np.ndarray:
+    assert answer.type == OK, answer.error
+    return np.frombuffer(bytes((byte - 1) & 0xFF for byte in answer.payload), dtype).reshape(-1, 3)
+
+
+@given(
+    window=st.integers(1, 128),
+    takes=st.lists(st.integers(0, 300), min_size=1, max_size=5),
+    seed=st.integers(0, 1 << 30),
+)
+@settings(max_examples=10, deadline=None, phases=(Phase.generate,))  # each example is a process
+def test_newest_samples_become_the_input_wherever_the_ring_stands(extended, window, takes, seed):
+    takes = [window, *takes]
+    moved = motion(sum(takes), seed)
+    answers = extended(window_of(window), moved, *(sense(3 + i, count) for i, count in enumerate(takes)))
+    for i, (_, answer) in enumerate(answers[2:]):
+        end = sum(takes[: i + 1])
+        assert np.array_equal(values(answer), np.array(moved[end - window : end], np.float32) * np.float32(UNIT))
+
+
+@given(scale=st.floats(0.25, 1e4, width=32), zero=st.integers(-16, 127), seed=st.integers(0, 1 << 30))
+@settings(max_examples=10, deadline=None, phases=(Phase.generate,))  # each example is a process
+def test_int8_input_is_quantised_as_the_host_does_it(extended, scale, zero, seed):
+    moved = Motion([[0, 0, 0], *motion(100, seed)[1:]])
+    *_, (_, answer) = extended(window_of(100, I8), moved, sense(3, 100, 0.1, scale, zero))
+    spec = TensorSpec("x", (100, 3), "int8", scale, zero)
+    wanted = spec.to_raw(np.array(moved, np.float32) * np.float32(UNIT))
+    assert np.array_equal(values(answer, "i1"), wanted)
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.0, float("nan"), 1e-45])
+def test_impossible_scale_quantises_to_something_and_harms_nothing(extended, scale):
+    answers = extended(window_of(1, I8), Motion([[1, -1, 0]] * 2), sense(3, 1, 0.1, scale), sense(4, 1))
+    assert [answer.type for _, answer in answers] == [OK] * 4
+
+
+def test_samples_that_do_not_come_are_counted_and_those_that_came_are_kept(extended):
+    moved = motion(10)
+    answers = extended(window_of(8), Motion(moved[:3]), sense(3, 8, 0.02), Motion(moved[3:]), sense(4, 7))
+    assert answers[2][1].error == "SENSOR_SAMPLES: 3 of 8 new samples came within 20 ms"
+    assert np.array_equal(values(answers[3][1]), np.array(moved[2:], np.float32) * np.float32(UNIT))
+
+
+def test_window_longer_than_what_came_since_the_start_is_refused(extended):
+    *_, (_, answer) = extended(window_of(8), motion(20), sense(3, 7))
+    assert answer.error == "SENSOR_SAMPLES: the model takes a window of 8 samples, 7 came since the start"
+
+
+def test_repeated_sense_takes_no_new_samples(extended):
+    moved = motion(20)
+    answers = extended(window_of(8), moved, sense(3, 8), sense(3, 8), sense(4, 8))
+    assert answers[2] == answers[3]
+    assert np.array_equal(values(answers[4][1]), np.array(moved[8:16], np.float32) * np.float32(UNIT))
+
+
+def test_missing_accelerometer_is_named_and_one_that_comes_later_is_found(extended):
+    answers = extended(window_of(8), sense(3, 8), motion(8), sense(4, 8))
+    assert answers[2][1].error == "SENSOR_MISSING: no device answers at I2C address 0x1d"
+    assert answers[3][1].type == OK
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [tensor(F32, 129, 3)], [tensor(I8, 129, 3)], [tensor(F32, 4)], [tensor(I8, 385)], [tensor(U8, 8, 3)],
+        [tensor(F32, 8, 3)] * 2, [],
+    ],
+)  # fmt: skip
+def test_model_that_takes_no_window_is_refused(extended, inputs):
+    load = ask(1, MessageType.HELLO, HELLO) + ask(2, MessageType.MODEL, model(inputs, [tensor(F32, 1)]))
+    *_, (_, answer) = extended(load, motion(300), sense(3, 200))
+    assert answer.error.startswith(f"SESSION_INPUT: {len(inputs)} inputs of ")
+    assert answer.error.endswith("one input of at most 128 samples x 3 axes, float32 or int8")
+
+
+def test_sense_needs_a_model_and_an_extended_frame(extended, service_program):  # noqa: F811
+    *_, (_, answer) = extended(ask(1, MessageType.HELLO, HELLO), motion(8), sense(2, 8))
+    assert answer.error == "SESSION_STATE: SENSE in state NONE, expected IOSPEC or MODEL"
+    (answer,) = split_frames(play_raw(service_program, [frame(MessageType.SENSE, bytes(20))]))
+    assert answer.error.startswith("LINK_TYPE")
+
+
 def test_fuzzed_dialogues_stay_in_step(tmp_path):
     sources = [
-        *("service/" + name for name in ("crc32.c", "frame.c", "iospec.c", "session.c")),
+        *("service/" + name for name in ("crc32.c", "frame.c", "iospec.c", "sensor.c", "session.c")),
         *FAKE_RUNTIME,
         "port/host.c",
     ]

@@ -25,6 +25,7 @@ SERVICE = (
     "service/crc32.c",
     "service/frame.c",
     "service/iospec.c",
+    "service/sensor.c",
     "service/session.c",
     "test/host_service.c",
     "port/host.c",
@@ -125,17 +126,26 @@ def build(program: Path, sources: Iterable[str | Path]) -> Path:
     return program
 
 
+class Motion(list):
+    """Samples that the chip's accelerometer has from here on in a script: (x, y, z) each, in its steps."""
+
+
+def record(part: bytes | int | Motion) -> bytes:
+    if isinstance(part, Motion):
+        return b"A" + struct.pack("<I", len(part)) + b"".join(struct.pack("<3h", *sample) for sample in part)
+    if isinstance(part, int):
+        return b"S" + struct.pack("<I", part)
+    return b"B" + struct.pack("<I", len(part)) + part
+
+
 def play(program: Path, script: Iterable[bytes | int]) -> list[Answer]:
     """Plays a script; returns the answers, which must be base frames."""
     return split_frames(play_raw(program, script))
 
 
-def play_raw(program: Path, script: Iterable[bytes | int]) -> bytes:
-    """Plays a script (bytes: the line brings them, int: microseconds of silence); returns what is answered."""
-    records = b"".join(
-        b"S" + struct.pack("<I", part) if isinstance(part, int) else b"B" + struct.pack("<I", len(part)) + part
-        for part in script
-    )
+def play_raw(program: Path, script: Iterable[bytes | int | Motion]) -> bytes:
+    """Plays a script (bytes: the line brings them, int: microseconds of silence, Motion); returns what is answered."""
+    records = b"".join(map(record, script))
     # The real runtime's heap marks its free memory; the service may use that again after an unload.
     environment = os.environ | {"ASAN_OPTIONS": "allow_user_poisoning=0"}
     command = [program, "--script"]

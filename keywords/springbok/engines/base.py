@@ -6,6 +6,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from springbok.errors import EngineError
+
 
 @dataclass(frozen=True)
 class InferenceCounts:
@@ -130,6 +132,10 @@ class Engine(ABC):
         """Write bytes into the chip's memory from ``address`` on."""
 
     @abstractmethod
+    def feed_accelerometer(self, samples: list[tuple[int, int, int]]) -> None:
+        """Add motion to what the accelerometer will measure: x, y, z of each sample in 1/1024 g, 16 bits each."""
+
+    @abstractmethod
     def counters(self) -> dict[str, int]:
         """Return ``instructions`` and ``cycles`` that the core executed since it was started."""
 
@@ -151,6 +157,11 @@ class Engine(ABC):
     @abstractmethod
     def console(self) -> list[str]:
         """Return what the firmware printed through the simulator and the devices' warnings, a line each."""
+
+    @staticmethod
+    def _need_sensor(present: bool) -> None:
+        if not present:
+            raise EngineError("The chip was booted without its accelerometer: boot it with sensor=True.")
 
     def __enter__(self) -> Engine:
         self.start()

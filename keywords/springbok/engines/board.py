@@ -67,6 +67,9 @@ class BoardEngine(Engine):
     def write_memory(self, address: int, content: bytes) -> NoReturn:
         _need_simulator("to write the chip's memory")
 
+    def feed_accelerometer(self, samples: list[tuple[int, int, int]]) -> NoReturn:
+        _need_simulator("to move the chip's accelerometer")
+
     def counters(self) -> NoReturn:
         _need_simulator("a simulator's counters")
 

@@ -28,6 +28,7 @@ UARTS = ("socket", "virtual")
 MEMORY_CHUNK_BYTES = 0x4000
 UART_READY_SECONDS = 10.0
 STATE_SAMPLES = 3
+ACCELEROMETER = "sysbus.i2c0.accelerometer"
 _UART_ENABLED = 0x301
 
 Keyword = Callable[..., str]
@@ -43,7 +44,8 @@ class RenodeEngine(Engine):
     virtual  bytes are exchanged while virtual time stands still, and it runs only while the client waits for an
              answer: how loaded this machine is changes nothing for the chip
 
-    ``vlen`` is the bits of a vector register, 0 is a chip without vectors. ``count_opcodes`` counts between marks;
+    ``vlen`` is the bits of a vector register, 0 is a chip without vectors. Without ``sensor`` its I2C bus
+    is empty. ``count_opcodes`` counts between marks;
     ``own_counters`` reads Renode's opcode counters at the marks too, as a second count (`opcode_counters`).
     """
 
@@ -59,6 +61,7 @@ class RenodeEngine(Engine):
         uart: str = "socket",
         count_opcodes: bool = True,
         own_counters: bool = True,
+        sensor: bool = True,
     ) -> None:
         if keyword is None:
             raise EngineError(
@@ -76,6 +79,7 @@ class RenodeEngine(Engine):
         self._uart = uart
         self._counting = count_opcodes
         self._own_counters = own_counters
+        self._sensor = sensor
         self._executable: Executable | None = None
         self._folder: tempfile.TemporaryDirectory | None = None
         self._url: str | None = None
@@ -196,6 +200,14 @@ class RenodeEngine(Engine):
             chunk = content[offset : offset + MEMORY_CHUNK_BYTES].hex()
             self.execute(f'sysbus.cpu WriteHexAsBytes {address + offset} "{chunk}"', quiet=True)
 
+    def feed_accelerometer(self, samples: list[tuple[int, int, int]]) -> None:
+        self._need_machine()
+        self._need_sensor(self._sensor)
+        path = Path(self._folder.name) / "motion"
+        path.write_text("".join(f"{x} {y} {z}\n" for x, y, z in samples), encoding="ascii")
+        self.execute(f"{ACCELEROMETER} FeedSample @{path}")
+        path.unlink()
+
     def counters(self) -> dict[str, int]:
         executed = int(self.execute("sysbus.cpu ExecutedInstructions"), 0)
         return {"instructions": executed, "cycles": executed}
@@ -240,6 +252,8 @@ class RenodeEngine(Engine):
         self.execute(f"include @{PLATFORMS / 'springbok.resc'}")
         if self._vlen:
             self.execute(f"sysbus.cpu VectorRegisterLength {self._vlen}")
+        if not self._sensor:
+            self.execute(f"machine UnregisterFromParent {ACCELEROMETER}")
         self._windows = None
         if self._counting:
             self._count()

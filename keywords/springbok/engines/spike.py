@@ -41,7 +41,7 @@ class SpikeEngine(Engine):
 
     ``vlen`` is the bits of a vector register (128, 256, 512, 1024), 0 is a core without vectors. ``uart`` is
     ``socket`` (on 127.0.0.1, a free port) or ``pty``. Without ``count_opcodes`` the core runs at full speed inside
-    inferences too and `take_counts` returns None.
+    inferences too and `take_counts` returns None. Without ``sensor`` there is no accelerometer on its I2C bus.
 
     The core comes up halted; `start` releases it as a host processor would, by writing 0 to the Control register.
     Time on the chip is what the core executes at 100 MIPS, plus the time that it sleeps for want of work.
@@ -54,7 +54,15 @@ class SpikeEngine(Engine):
 
     name = "spike"
 
-    def __init__(self, firmware: Path, *, vlen: int = 512, uart: str = "socket", count_opcodes: bool = True) -> None:
+    def __init__(
+        self,
+        firmware: Path,
+        *,
+        vlen: int = 512,
+        uart: str = "socket",
+        count_opcodes: bool = True,
+        sensor: bool = True,
+    ) -> None:
         if vlen not in VLENS:
             raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
         if uart not in UARTS:
@@ -63,6 +71,7 @@ class SpikeEngine(Engine):
         self._vlen = vlen
         self._uart = uart
         self._counting = count_opcodes
+        self._sensor = sensor
         self._executable: Executable | None = None
         self._line: socket.socket | int | None = None
         self._url: str | None = None
@@ -136,6 +145,10 @@ class SpikeEngine(Engine):
             chunk = base64.b64encode(content[offset : offset + MEMORY_CHUNK_BYTES]).decode()
             self._request("write", address=address + offset, content=chunk)
 
+    def feed_accelerometer(self, samples: list[tuple[int, int, int]]) -> None:
+        self._need_sensor(self._sensor)
+        self._request("feed", samples=samples)
+
     def counters(self) -> dict[str, int]:
         return self._request("counters")
 
@@ -189,7 +202,7 @@ class SpikeEngine(Engine):
             self._url = f"socket://127.0.0.1:{self._line.getsockname()[1]}"
 
     def _power_on(self) -> None:
-        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting)
+        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting, self._sensor)
         self._machine.wait_until_built()
         for address, content in self._executable.segments:
             self.write_memory(address, content)
@@ -212,7 +225,7 @@ class SpikeEngine(Engine):
 class _Machine:
     """The process that simulates the chip, and the dialogue with it."""
 
-    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool) -> None:
+    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool, sensor: bool) -> None:
         self._lock = threading.Lock()
         self._received = b""
         self._number = 0
@@ -221,7 +234,7 @@ class _Machine:
         self._channel, control = socket.socketpair()
         line = line if isinstance(line, int) else line.fileno()
         options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
-        options |= {"counting": counting, "parent": os.getpid()}
+        options |= {"counting": counting, "parent": os.getpid(), "sensor": sensor}
         package_root = str(Path(__file__).resolve().parents[2])
         search_path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
         try:

@@ -32,8 +32,10 @@ from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 from riscv.sim import sim_t
 
 from springbok.engines.chip import (
+    ACCELEROMETER_ADDRESS,
     CLINT_BASE,
     CONTROL_BASE,
+    I2C_BASE,
     IMEM_BASE,
     INSTRUCTIONS_PER_SECOND,
     MEMORIES,
@@ -45,6 +47,7 @@ from springbok.engines.devices import CONTROL, Clint, ControlBlock, Interrupt, P
 from springbok.engines.devicetree import chip_devicetree
 from springbok.engines.dot4 import DOT4_MASK, DOT4_MATCH, dot4
 from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, DOT4_NAME, SYSTEM
+from springbok.engines.sensors import Adxl345, OpenCoresI2c
 from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.windows import Mark, WindowCounter
 
@@ -165,7 +168,7 @@ class _CounterCsr(csr_t):
 class SpikeMachine:
     """Core, memories and devices, and the requests that come from the parent."""
 
-    def __init__(self, control: socket.socket, vlen: int, counting: bool, parent: int) -> None:
+    def __init__(self, control: socket.socket, vlen: int, counting: bool, parent: int, sensor: bool) -> None:
         self._channel = control
         self._channel.setblocking(False)
         self._received = b""
@@ -179,6 +182,8 @@ class SpikeMachine:
         self.uart = Pl011(self.warnings, self._sleep_while_polling)
         self._control_block = ControlBlock(self.warnings, self._start_core)
         self._clint = Clint(self.warnings, self._ticks, self._update_interrupts)
+        self._accelerometer = Adxl345(self.warnings, self._sleep_while_polling)
+        self._i2c = OpenCoresI2c(self.warnings, {ACCELEROMETER_ADDRESS: self._accelerometer} if sensor else {})
         self._line: SocketLine | PtyLine | None = None
 
         self._paused = False
@@ -212,6 +217,7 @@ class SpikeMachine:
             ("uart", self.uart, UART_BASE),
             ("control", self._control_block, CONTROL_BASE),
             ("clint", self._clint, CLINT_BASE),
+            ("i2c", self._i2c, I2C_BASE),
         ):
             _register_device(f"springbok_{name}", device, self.tick if name == "uart" else None)
             devices.append((f"springbok_{name}", (f"{base:x}",)))
@@ -393,7 +399,10 @@ class SpikeMachine:
             self._answer_requests()
 
     def _sleep_while_polling(self) -> None:
-        """The core polls the UART and nothing comes. A request that waits needs the core to go on to its tick."""
+        """The core polls the UART, or the accelerometer, and nothing comes.
+
+        A request that waits needs the core to go on to its tick.
+        """
         if self._request is None:
             self._idle_turns += 1
             self._sleep_a_slice()
@@ -487,6 +496,9 @@ class SpikeMachine:
 
     def _do_resume(self) -> None:
         self._paused = self._host_request = False
+
+    def _do_feed(self, samples: list[tuple[int, int, int]]) -> None:
+        self._accelerometer.feed(samples)
 
     def _do_read(self, address: int, count: int) -> str:
         mmu = self._core.mmu
@@ -601,7 +613,9 @@ def _times_counted(word: int) -> int:
     return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in ("simprint", DOT4_NAME)) else 1
 
 
-def _register_device(name: str, device: Pl011 | ControlBlock | Clint, on_tick: Callable[[], None] | None) -> None:
+def _register_device(
+    name: str, device: Pl011 | ControlBlock | Clint | OpenCoresI2c, on_tick: Callable[[], None] | None
+) -> None:
     """Put a device of 32-bit registers on Spike's bus. Narrow accesses reach the bytes of a register."""
     read, write = device.read, device.write
     small_words = [value.to_bytes(4, "little") for value in range(256)]
@@ -638,10 +652,11 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
 
 
 def main() -> None:
-    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid}``"""
+    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid,
+    "sensor": bool}``"""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=options["control"])
-    machine = SpikeMachine(control, options["vlen"], options["counting"], options["parent"])
+    machine = SpikeMachine(control, options["vlen"], options["counting"], options["parent"], options["sensor"])
     if options["uart"] == "pty":
         line = PtyLine(options["line"], machine.uart)
     else:
