@@ -18,18 +18,20 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from springbok import iree
 from springbok.errors import CompileError
+from springbok.optimizer.choices import Choice
 from springbok.optimizer.transformation import Change, Transformation
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
 VERSION = 1
 
-#: What ``optimize`` may be: stock IREE, or all transformations with flags that are good for most models.
-LEVELS = ("none", "standard")
+#: What ``optimize`` may be: stock IREE; all transformations, with the flags that are recorded for the model or the
+#: default ones; the same, with flags that are measured if they are not known (see `springbok.optimizer.search`).
+LEVELS = ("none", "standard", "search")
 DEFAULT_LEVEL = "standard"
 
 #: The transformations, in the order in which they are applied.
@@ -42,6 +44,11 @@ FLAG_SETS = {
     "distributed": {},
     "fused pads": {"--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops": "true"},
     "fixed": {"--iree-llvmcpu-disable-distribution": "true", "--scalable-vectorization": "off"},
+    "rolled": {
+        "--iree-llvmcpu-disable-distribution": "true",
+        "--scalable-vectorization": "off",
+        "--iree-llvmcpu-loop-unrolling": "false",
+    },
 }
 DEFAULT_FLAG_SET = "whole"
 
@@ -56,13 +63,14 @@ _VECTOR_FLAGS = {
 class Plan:
     """What is done to a model: names of transformations, and flags for `iree-compile`.
 
-    ``flag_set`` names the flags in reports; it is empty for stock IREE.
+    ``flag_set`` names the flags in reports; it is empty for stock IREE. ``choice`` is how they were chosen.
     """
 
     level: str
     transformations: tuple[str, ...] = ()
     flag_set: str = ""
     flags: tuple[tuple[str, str], ...] = ()
+    choice: Choice | None = field(default=None, compare=False)
 
     def without(self, *names: str) -> Plan:
         """The same plan with these transformations switched off."""
@@ -75,8 +83,10 @@ class Plan:
         return replace(self, transformations=left)
 
 
-def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FLAG_SET) -> Plan:
-    """The plan of a level for a core with vectors of ``vlen`` bits, or without.
+def plan_for(
+    level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FLAG_SET, choice: Choice | None = None
+) -> Plan:
+    """The plan of a level for a core with vectors of ``vlen`` bits, or without; ``choice`` goes before ``flag_set``.
 
     Raises :class:`CompileError` for an unknown level.
     """
@@ -85,12 +95,18 @@ def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FL
     if level == "none":
         return Plan(level)
     chosen = tuple(name for name in TRANSFORMATIONS if vectors or not _transformation(name).vectors_only)
-    if not vectors or vlen < 64:
+    if not has_flags(vectors, vlen):
         return Plan(level, chosen, "scalar", ())
     # A vector of the code is vscale times 64 bits; the firmware refuses kernels of any other VLEN than the chip's.
     scale = vlen // 64
+    flag_set = choice.flag_set if choice else flag_set
     flags = _VECTOR_FLAGS | {"--iree-llvmcpu-vscale-range": f"{scale},{scale}"} | FLAG_SETS[flag_set]
-    return Plan(level, chosen, flag_set, tuple(flags.items()))
+    return Plan(level, chosen, flag_set, tuple(flags.items()), choice)
+
+
+def has_flags(vectors: bool, vlen: int) -> bool:
+    """Whether there are flags to choose: they are of use to vectors that LLVM can scale, of 64 bits at least."""
+    return vectors and vlen >= 64
 
 
 def compile_module(
@@ -114,7 +130,8 @@ def describe(plan: Plan, changes: Sequence[Change]) -> str:
     """A few lines for a log: what each transformation did, and where it left the model as it was."""
     if not plan.transformations:
         return "optimizer: off, stock IREE"
-    lines = [f"optimizer: level {plan.level}, flags '{plan.flag_set}'"]
+    how = f": {plan.choice.describe()}" if plan.choice else ""
+    lines = [f"optimizer: level {plan.level}, flags '{plan.flag_set}'{how}"]
     for name in plan.transformations:
         own = [change for change in changes if change.transformation == name]
         left = [change for change in own if not change.applied]
