@@ -15,6 +15,7 @@ from pathlib import Path
 from springbok import baseline, metrics, sweep, verdicts
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
+from springbok.optimizer import LEVELS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
@@ -58,6 +59,10 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
         robot_options = ["--variable", f"BASELINES:{Path(options.baselines).resolve()}", *robot_options]
     if options.update_baselines:
         robot_options = ["--variable", "UPDATE_BASELINES:yes", *robot_options]
+    if options.optimize:
+        robot_options = ["--variable", f"OPTIMIZE:{options.optimize}", *robot_options]
+    if options.transformations:
+        robot_options = ["--variable", "MEASURE_TRANSFORMATIONS:yes", *robot_options]
     if engine == "renode":
         status = run_renode(suites, results, [*_variables(options.data), *robot_options])
     else:
@@ -433,6 +438,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="RESULT", help="earlier results; the log and the report show the change")
     parser.add_argument(
         "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
+    )
+    parser.add_argument("--optimize", choices=LEVELS, help="level of the optimizer (default: the suite's, standard)")
+    parser.add_argument(
+        "--transformations", action="store_true", help="measure what each transformation of the optimizer brings"
     )
     parser.add_argument("--baselines", metavar="FOLDER", help="where baselines are (default: results/baselines)")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,11 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
             "optimizer": {
                 "level": model.plan.level,
                 "flag_set": model.plan.flag_set,
+                "choice": asdict(model.plan.choice) if model.plan.choice else None,
                 "transformations": [
                     {"name": name, **_places(name, model.changes)} for name in model.plan.transformations
                 ],
+                **({"breakdown": evaluation.breakdown} if evaluation.breakdown else {}),
             },
         },
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
