@@ -102,8 +102,8 @@ class PerformanceLibrary:
     def measure_transformations(self, evaluation: session.Evaluation) -> session.Evaluation:
         """Returns the evaluation with what each of the optimizer's transformations brings, for ``Record Metrics``.
 
-        The model is compiled once without each of them and once as stock IREE does it, and a warm inference of each
-        is counted by layer, on a Spike of its own; the running chip is left alone.
+        The model is compiled once without each of them, without all of them, and as stock IREE does it. A warm
+        inference of each is counted by layer, on a Spike of its own; the running chip is left alone.
 
         Example:
         | ${evaluation}= | Measure Transformations | ${evaluation} |
@@ -113,7 +113,7 @@ class PerformanceLibrary:
 
         measured = breakdown.measure(evaluation.model)
         for each in measured:
-            what = {"": "optimised", breakdown.ALL: "stock IREE"}.get(each["without"], f"without {each['without']}")
+            what = breakdown.TITLES.get(each["without"], f"without {each['without']}")
             logger.info(f"{what}: {each['error'] or format(each['instructions'], ',') + ' instructions'}")
         return replace(evaluation, breakdown=measured)
 

@@ -9,7 +9,7 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from springbok.optimizer import CONSTANTS
 from springbok.optimizer.search import SAMPLES, answers_of
 from springbok.session import Session
 
-ALL = "all"  # left out: stock IREE
+#: What is left out beside single transformations: all of them, and their flags too, which is stock IREE.
+TRANSFORMATIONS, ALL = "transformations", "all"
+#: How people call what is compiled.
+TITLES = {"": "optimised", TRANSFORMATIONS: "flags only", ALL: "stock IREE"}
 
 
 def measure(
@@ -29,17 +32,19 @@ def measure(
     output_dir: str | Path | None = None,
     samples: int = SAMPLES,
 ) -> list[dict[str, Any]]:
-    """Counts one warm inference of ``model`` in full, then without each of its transformations, then of stock IREE.
+    """Counts one warm inference of ``model`` in full, then without each of its transformations, without all of them,
+    and as stock IREE, without their flags too.
 
-    Returns the entries of ``breakdown`` in metrics.json (docs/metrics.md). Each runs on a chip of its own. The flags
-    stay as they are, except for stock IREE. `constants` is a part of the others, and has no entry of its own. What
-    can't be compiled or run without a transformation has an ``error``.
+    Returns the entries of ``breakdown`` in metrics.json (docs/metrics.md). The chip is a Spike of its own, started anew
+    for each. `constants` is a part of the others, and has no entry of its own. What can't be compiled or run without a
+    transformation has an ``error``.
     """
     target = Target.springbok(model.variant, model.vlen_bits or 512)  # code without vectors is the same for each VLEN
     own = compiler_flags(target, (), model.plan)[0]
     extra = [flag for flag in model.flags if flag not in own]
     names = [name for name in model.plan.transformations if name != CONSTANTS]
     plans = {"": model.plan, **{name: model.plan.without(name) for name in names}}
+    plans[TRANSFORMATIONS] = model.plan.without(*model.plan.transformations)
     plans[ALL] = optimizer.plan_for("none", vectors=target.vectors, vlen=target.vlen)
     session = Session()
     try:
@@ -80,3 +85,16 @@ def _entry(session: Session, name: str, compiled: Callable[[], CompiledModel], s
         "layers": layers,
         "error": "",
     }
+
+
+def describe(measured: Sequence[dict[str, Any]]) -> str:
+    """The entries as lines of text: a line a layer, a column for each compilation."""
+    titles = [TITLES.get(each["without"], f"- {each['without']}") for each in measured]
+    layers = dict.fromkeys(layer for each in measured for layer in each["layers"])
+    rows = [(layer, [each["layers"].get(layer) for each in measured]) for layer in layers]
+    rows.append(("the whole inference", [each["instructions"] for each in measured]))
+    lines = ["  {:32}".format("instructions") + "".join(f"{title:>18}" for title in titles)]
+    for name, counts in rows:
+        lines.append(f"  {name:32.32}" + "".join(f"{'-' if count is None else format(count, ','):>18}" for count in counts))
+    lines += [f"  {title}: {each['error']}" for title, each in zip(titles, measured, strict=True) if each["error"]]
+    return "\n".join(lines) + "\n"

@@ -345,7 +345,7 @@ def flags_chosen(choice: Mapping) -> str:
 def _transformations(breakdown: Sequence[Mapping]) -> Figure:
     """A row a layer; what a transformation brings is what the inference needs without it, less what it needs."""
     whole = breakdown[0]
-    names = {"": "optimised", "all": "stock IREE"}
+    names = {"": "optimised", "transformations": "flags only", "all": "stock IREE"}
     titles = [names.get(each["without"], f"without {each['without']}") for each in breakdown]
     costs = [{**each["layers"], RUNTIME: _beside(each)} for each in breakdown]
     layers = dict.fromkeys(layer for each in costs for layer in each if layer != RUNTIME)
