@@ -19,7 +19,8 @@ from springbok.optimizer.choices import Candidate, Choice
 VECTOR = Target.springbok("vector", 512)
 KNOWN = ("plain", "fast")
 MADE_WITH = {"vlen": 512, "compiler": "3.13.0", "version": 7}
-CHOICE = Choice("fast", choices.SEARCHED, (Candidate("plain", 10, 100), Candidate("fast", 5, 100)))
+STOCK = Candidate("", 20, 2)
+CHOICE = Choice("fast", choices.SEARCHED, (Candidate("plain", 10, 100), Candidate("fast", 5, 100)), STOCK)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def small_model(tmp_path):
 @pytest.fixture
 def two_sets(monkeypatch):
     """Only two candidates: each costs a compilation."""
-    sets = {name: optimizer.FLAG_SETS[name] for name in ("whole", "rolled")}
+    sets = {name: optimizer.FLAG_SETS[name] for name in ("fixed", "rolled")}
     monkeypatch.setattr(optimizer, "FLAG_SETS", sets)
     return sets
 
@@ -61,10 +62,12 @@ def test_the_best_is_right_small_enough_and_the_earliest_of_the_fewest(found):
     good = [each for each in found if not each.outcome]
     if not good:
         with pytest.raises(CompileError, match="No set of flags can be taken: .* differs"):
-            choices.best(found)
+            choices.best(found, STOCK)
         return
-    winner, judged = choices.best(found)
-    allowed = [each for each in good if each.memory_bytes <= good[0].memory_bytes]
+    winner, judged = choices.best(found, STOCK)
+    within = [each for each in good if each.memory_bytes <= min(STOCK.memory_bytes, good[0].memory_bytes)]
+    least = min(each.memory_bytes for each in good)
+    allowed = within or [each for each in good if each.memory_bytes == least]
     fewest = min(each.instructions for each in allowed)
     assert winner == next(each for each in allowed if each.instructions == fewest)
     assert [each.flag_set for each in judged] == [each.flag_set for each in found]
@@ -121,7 +124,7 @@ def test_a_search_counts_every_candidate_once_and_its_choice_is_what_is_compiled
     choice = model.plan.choice
     assert choice.origin == choices.SEARCHED
     assert [each.flag_set for each in choice.candidates] == list(two_sets)
-    assert choices.best(choice.candidates)[0].flag_set == choice.flag_set == model.plan.flag_set
+    assert choices.best(choice.candidates, choice.stock)[0].flag_set == choice.flag_set == model.plan.flag_set
     again = search.search(small_model, VECTOR, output_dir=tmp_path / "again")
     assert again == choice, "two searches count the same"
     monkeypatch.setattr(search, "_measured", lambda *_: pytest.fail("it was measured a second time"))
@@ -139,10 +142,10 @@ def test_a_search_that_runs_out_of_time_says_what_was_not_tried_and_is_not_kept(
 
 
 def test_a_candidate_that_does_not_compile_is_passed_over_with_its_reason(small_model, tmp_path, monkeypatch):
-    sets = {"whole": optimizer.FLAG_SETS["whole"], "broken": {"--iree-no-such-flag": "1"}}
+    sets = {"fixed": optimizer.FLAG_SETS["fixed"], "broken": {"--iree-no-such-flag": "1"}}
     monkeypatch.setattr(optimizer, "FLAG_SETS", sets)
     choice = search.search(small_model, VECTOR, output_dir=tmp_path)
-    assert choice.flag_set == "whole"
+    assert choice.flag_set == "fixed"
     assert "iree-no-such-flag" in choice.candidates[1].outcome
 
 

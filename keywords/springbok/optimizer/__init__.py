@@ -38,22 +38,30 @@ DEFAULT_LEVEL = "standard"
 CONSTANTS = "constants"  # which the first half of the compilation leaves to the optimizer, so it is never left out
 TRANSFORMATIONS = (CONSTANTS, "weight-layout", "offsets", "requantisation")
 
-#: Sets of flags that a model may be better with. Which one is best differs from model to model.
+_WHOLE = {"--iree-llvmcpu-disable-distribution": "true"}
+_FIXED = _WHOLE | {"--scalable-vectorization": "off"}
+_COMPACT = {"--unroll-threshold": "50", "--unroll-allow-partial": "true", "--unroll-runtime": "true"}
+
+#: Sets of flags that a model may be better with. Which one is best differs from model to model; the first is the default.
 FLAG_SETS = {
-    "whole": {"--iree-llvmcpu-disable-distribution": "true"},
+    # Loops are unrolled to small bodies, so that their code stays small and its vectors in registers.
+    "compact": _FIXED | _COMPACT,
+    "scalable compact": _WHOLE | _COMPACT,
+    # LLVM unrolls as it likes: with vectors of fixed length, of any length, and loops cut into workgroups.
+    "fixed": _FIXED,
+    "whole": _WHOLE,
     "distributed": {},
+    # LLVM unrolls nothing, or loops of four iterations at most.
+    "rolled": _FIXED | {"--iree-llvmcpu-loop-unrolling": "false"},
+    "short": _FIXED | {"--unroll-full-max-count": "4"},
+    # Less memory for activations, mostly for more instructions.
     "fused pads": {"--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops": "true"},
-    "fixed": {"--iree-llvmcpu-disable-distribution": "true", "--scalable-vectorization": "off"},
-    "rolled": {
-        "--iree-llvmcpu-disable-distribution": "true",
-        "--scalable-vectorization": "off",
-        "--iree-llvmcpu-loop-unrolling": "false",
-    },
 }
-DEFAULT_FLAG_SET = "whole"
+DEFAULT_FLAG_SET = next(iter(FLAG_SETS))
 
 _VECTOR_FLAGS = {
     "--iree-llvmcpu-loop-vectorization": "true",
+    "--iree-llvmcpu-slp-vectorization": "true",
     "--iree-llvmcpu-loop-unrolling": "true",
     "--iree-llvmcpu-enable-scalable-vectorization": "true",
 }

@@ -95,6 +95,7 @@ def describe(measured: Sequence[dict[str, Any]]) -> str:
     rows.append(("the whole inference", [each["instructions"] for each in measured]))
     lines = ["  {:32}".format("instructions") + "".join(f"{title:>18}" for title in titles)]
     for name, counts in rows:
-        lines.append(f"  {name:32.32}" + "".join(f"{'-' if count is None else format(count, ','):>18}" for count in counts))
+        shown = ("-" if count is None else f"{count:,}" for count in counts)
+        lines.append(f"  {name:32.32}" + "".join(f"{each:>18}" for each in shown))
     lines += [f"  {title}: {each['error']}" for title, each in zip(titles, measured, strict=True) if each["error"]]
     return "\n".join(lines) + "\n"

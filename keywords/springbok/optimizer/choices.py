@@ -14,8 +14,8 @@ Example::
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,26 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """The set of flags to compile a model with. ``origin`` is how it is known, ``note`` a sentence about that."""
+    """The set of flags to compile a model with. ``origin`` is how it is known, ``note`` a sentence about that.
+
+    ``stock`` is what stock IREE needs, None where nothing was measured.
+    """
 
     flag_set: str
     origin: str
     candidates: tuple[Candidate, ...] = ()
+    stock: Candidate | None = None
     note: str = ""
+
+    def measured(self) -> dict[str, Any]:
+        """The counts, for JSON."""
+        return {"stock": asdict(self.stock), "candidates": [asdict(each) for each in self.candidates]}
+
+    @classmethod
+    def of_measured(cls, flag_set: str, origin: str, measured: Mapping[str, Any]) -> Choice:
+        """The choice with counts that `measured` gave."""
+        candidates = tuple(Candidate(**each) for each in measured["candidates"])
+        return cls(flag_set, origin, candidates, Candidate(**measured["stock"]))
 
     def describe(self) -> str:
         """Such as ``chosen of 5 by count, recorded``."""
@@ -63,27 +77,30 @@ class Choice:
         return f"the default; {self.note}"
 
 
-def best(candidates: Sequence[Candidate]) -> tuple[Candidate, tuple[Candidate, ...]]:
+def best(candidates: Sequence[Candidate], stock: Candidate) -> tuple[Candidate, tuple[Candidate, ...]]:
     """The candidate with the fewest instructions, and all of them with the reason of those that can't be taken.
 
-    The first one that runs sets the limit of memory: what needs more is not taken. Among equals the earlier one wins,
-    so that the same counts always give the same choice. Raises :class:`CompileError` when none can be taken.
+    What needs more memory than ``stock`` (IREE without the optimizer), or than the first candidate that runs, is not
+    taken; where all need more than stock, the least is the limit. Among equals the earlier one wins, so that the same
+    counts always give the same choice. Raises :class:`CompileError` when none can be taken.
 
-    >>> best([Candidate("a", 10, 100), Candidate("b", 5, 101), Candidate("c", 9, 100)])[0].flag_set
+    >>> found = [Candidate("a", 10, 100), Candidate("b", 5, 101), Candidate("c", 9, 100)]
+    >>> best(found, Candidate("", 20, 200))[0].flag_set
     'c'
     """
-    limit = next((each for each in candidates if not each.outcome), None)
-    if limit is None:
+    right = [each for each in candidates if not each.outcome]
+    if not right:
         reasons = "; ".join(f"'{each.flag_set}' {each.outcome}" for each in candidates)
         raise CompileError(f"No set of flags can be taken: {reasons}")
-    judged = []
-    for each in candidates:
-        if not each.outcome and each.memory_bytes > limit.memory_bytes:
-            more = each.memory_bytes - limit.memory_bytes
-            reason = f"needs {more} bytes of memory more than '{limit.flag_set}'"
-            each = Candidate(each.flag_set, each.instructions, each.memory_bytes, reason)  # noqa: PLW2901
-        judged.append(each)
-    return min((each for each in judged if not each.outcome), key=lambda each: each.instructions), tuple(judged)
+    least = min(each.memory_bytes for each in right)
+    limit = max(least, min(stock.memory_bytes, right[0].memory_bytes))
+    judged = tuple(
+        replace(each, outcome=f"needs {each.memory_bytes - limit:,} bytes of memory more than allowed")
+        if not each.outcome and each.memory_bytes > limit
+        else each
+        for each in candidates
+    )
+    return min((each for each in judged if not each.outcome), key=lambda each: each.instructions), judged
 
 
 def recorded(
@@ -107,7 +124,7 @@ def recorded(
             f"{made_with[1]}, and these are {compiler} and {version}: record it anew with "
             "'python -m springbok.optimizer.search --record'",
         )
-    return Choice(entry["flag_set"], RECORDED, tuple(Candidate(**each) for each in entry["candidates"]))
+    return Choice.of_measured(entry["flag_set"], RECORDED, entry)
 
 
 def record(
@@ -121,11 +138,14 @@ def record(
         "compiler": compiler,
         "version": version,
         "flag_set": choice.flag_set,
-        "candidates": [asdict(each) for each in choice.candidates],
+        **choice.measured(),
     }
     others = [each for each in _entries(file) if (each["model"], each["vlen"]) != (name, vlen)]
     entries = sorted([*others, entry], key=lambda each: (each["model"], each["vlen"]))
     write_in_one_step(file, json.dumps({"schema": SCHEMA_VERSION, "choices": entries}, indent=1) + "\n")
+
+
+_KEYS = {"model", "sha256", "vlen", "compiler", "version", "flag_set", "stock", "candidates"}
 
 
 def _entries(file: Path) -> list[dict[str, Any]]:
@@ -134,10 +154,11 @@ def _entries(file: Path) -> list[dict[str, Any]]:
         if content["schema"] != SCHEMA_VERSION:
             raise ValueError(f"its schema is {content['schema']}, not {SCHEMA_VERSION}")
         for entry in content["choices"]:
-            missing = {"model", "sha256", "vlen", "compiler", "version", "flag_set", "candidates"} - entry.keys()
+            missing = _KEYS - entry.keys()
             if missing:
                 raise ValueError(f"an entry lacks {', '.join(sorted(missing))}")
-            if any(set(each) != {field.name for field in fields(Candidate)} for each in entry["candidates"]):
+            keys = {field.name for field in fields(Candidate)}
+            if any(set(each) != keys for each in (entry["stock"], *entry["candidates"])):
                 raise ValueError(f"a candidate of {entry['model']} has other keys than it should")
     except FileNotFoundError:
         return []

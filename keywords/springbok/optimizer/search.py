@@ -3,9 +3,9 @@
 
 Flags that make one model faster make another one slower, and no rule was found that tells which. So a model is compiled
 with each of `FLAG_SETS` and run on Spike. Its outputs must equal those of stock IREE, integers to the bit and floating
-point within 1e-6, on inputs of which the first are the extremes; it must not need more memory than with the default
-flags; of what is left, the fewest instructions of one warm inference win, runtime included. Inputs and order are always
-the same, and the simulator is exact, so a search that was not cut short gives the same choice every time.
+point within 1e-6, on inputs of which the first are the extremes; it must not need more memory than stock IREE or the
+default flags; of what is left, the fewest instructions of one warm inference win, runtime included. Inputs and order
+are always the same, and the simulator is exact, so a search that was not cut short gives the same choice every time.
 
 ``--record`` writes the choices to ``models/choices.json``, from which the level ``standard`` takes them.
 """
@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +75,14 @@ def search(
     imported = importers.import_model(path, cache)
 
     def make(folder: Path) -> None:
-        found = list(_measured(Path(path), target, extra_flags, budget, output_dir))
-        winner, judged = choices.best(found)
+        stock, *found = _measured(Path(path), target, extra_flags, budget, output_dir)
+        winner, judged = choices.best(found, stock)
         untried = [each.flag_set for each in judged if each.outcome == choices.NOT_TRIED]
         if untried:
             note = f"the budget of {budget:g} s ran out before {', '.join(untried)}"
-            raise _OutOfTime(Choice(winner.flag_set, choices.INCOMPLETE, judged, note))
-        (folder / "choice.json").write_text(json.dumps([winner.flag_set, [asdict(each) for each in judged]]))
+            raise _OutOfTime(Choice(winner.flag_set, choices.INCOMPLETE, judged, stock, note))
+        measured = Choice(winner.flag_set, choices.SEARCHED, judged, stock).measured()
+        (folder / "choice.json").write_text(json.dumps([winner.flag_set, measured]), encoding="utf-8")
 
     parts = (target, tuple(extra_flags), sorted(optimizer.FLAG_SETS.items()), optimizer.VERSION, SAMPLES)
     key = digest(imported.mlir.read_bytes(), *parts, iree.compiler_version(), build_firmware().sha256)
@@ -89,8 +90,8 @@ def search(
         folder, _ = cache.entry(f"{Path(path).stem}-search", key, make)
     except _OutOfTime as cut_short:
         return cut_short.choice
-    flag_set, found = json.loads((folder / "choice.json").read_text())
-    return Choice(flag_set, choices.SEARCHED, tuple(Candidate(**each) for each in found))
+    flag_set, measured = json.loads((folder / "choice.json").read_text(encoding="utf-8"))
+    return Choice.of_measured(flag_set, choices.SEARCHED, measured)
 
 
 def made_up_inputs(specs: Sequence[TensorSpec], samples: int) -> list[np.ndarray]:
@@ -128,7 +129,7 @@ def difference(answers: Sequence[Sequence[np.ndarray]], wanted: Sequence[Sequenc
 def _measured(
     path: Path, target: Target, extra_flags: Sequence[str], budget: float, output_dir: str | Path | None
 ) -> Iterator[Candidate]:
-    """Every candidate in the order of `FLAG_SETS`; while one runs on the simulator, others are compiled."""
+    """Stock IREE, and every candidate in the order of `FLAG_SETS`; while one runs, others are compiled."""
     limit = time.monotonic() + budget
 
     def compiled(flag_set: str) -> CompiledModel:
@@ -142,6 +143,7 @@ def _measured(
         session.boot("spike", vlen=target.vlen, count_opcodes=False)
         waiting = {name: pool.submit(compiled, name) for name in optimizer.FLAG_SETS}
         wanted = answers_of(session, stock, SAMPLES)
+        yield _cost(session, "", "")
         for number, (name, model) in enumerate(waiting.items()):
             if number and time.monotonic() > limit:
                 yield Candidate(name, outcome=choices.NOT_TRIED)
@@ -159,11 +161,15 @@ def _candidate(
         model = waiting.result()
         session.reset()  # the stack's peak is since the start
         wrong = difference(answers_of(session, model, SAMPLES), wanted)
-        profile = session.need_link().profile()
+        return _cost(session, name, wrong)
     except BenchError as error:
         return Candidate(name, outcome=str(error).partition("\n")[0])
+
+
+def _cost(session: Session, name: str, outcome: str) -> Candidate:
+    profile = session.need_link().profile()
     memory = profile.memory_peak_bytes + profile.stack_peak_bytes
-    return Candidate(name, profile.inference_instructions, memory, wrong)
+    return Candidate(name, profile.inference_instructions, memory, outcome)
 
 
 # ---- The command
@@ -172,7 +178,7 @@ def _candidate(
 def table(choice: Choice) -> str:
     """The candidates as lines of text, the chosen one marked."""
     lines = []
-    for each in choice.candidates:
+    for each in (replace(choice.stock, flag_set="(stock IREE)"), *choice.candidates):
         counts = (f"{value:,}" if value is not None else "-" for value in (each.instructions, each.memory_bytes))
         mark = "*" if each.flag_set == choice.flag_set else " "
         lines.append("  {} {:20} {:>14} {:>11}  {}".format(mark, each.flag_set, *counts, each.outcome).rstrip())

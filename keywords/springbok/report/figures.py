@@ -220,8 +220,12 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
     features = [_flag(flags, "target-cpu-features")]
     optimizer = model["compiler"].get("optimizer") or {}
     choice = optimizer.get("choice")
-    optimised = [f"optimize={optimizer['level']}"] if optimizer else []
-    optimised += [f"flags: {flags_chosen(choice)}"] if choice else []
+    compilation = (
+        model["variant"],
+        *([f"optimize={optimizer['level']}"] if optimizer else []),
+        *([f"flags: {flags_chosen(choice)}"] if choice else []),
+        f"{len(flags)} flags, see below",
+    )
     target = [_flag(flags, "target-triple"), _flag(flags, "target-abi"), *features]
     firmware = document.get("firmware")
     code = f"{shown(firmware['text_bytes'], 'count')} bytes of code" if firmware else "firmware not built here"
@@ -229,7 +233,7 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
         Step("Data set", dataset["name"], (f"{model['samples']} samples", f"{len(model['class_names'])} classes")),
         Step("Preprocessing", "model input", (*shapes, dataset["description"].partition(": ")[2])),
         Step("Model", model["name"], (model["format"], f"sha256 {model['sha256'][:12]}…")),
-        Step("Compiler", f"IREE {model['compiler']['version']}", (model["variant"], *optimised, f"{len(flags)} flags, see below")),
+        Step("Compiler", f"IREE {model['compiler']['version']}", compilation),
         Step("Target", _flag(flags, "target-cpu") or "RISC-V", tuple(filter(None, target))),
         Step("Runtime", "springbok-bench", (code, f"module {shown(model['vmfb_bytes'], 'count')} bytes")),
         Step("Link", "UART", (f"over {document['link']}" if document.get("link") else "carrier unknown",)),
@@ -309,16 +313,16 @@ def optimizer_figures(model: Mapping) -> list[Figure]:
 
 
 def _flag_sets(choice: Mapping) -> Figure:
-    first = choice["candidates"][0]["instructions"]
+    stock = choice["stock"]
     rows = tuple(
         {
-            "flag_set": each["flag_set"],
+            "flag_set": each["flag_set"] or "(stock IREE)",
             "instructions": each["instructions"],
-            "ratio": ratio(each["instructions"], first) if each["instructions"] is not None and first else None,
+            "ratio": ratio(each["instructions"], stock["instructions"]) if each["instructions"] is not None else None,
             "memory": each["memory_bytes"],
             "outcome": "chosen" if each["flag_set"] == choice["flag_set"] else each["outcome"],
         }
-        for each in choice["candidates"]
+        for each in (stock, *choice["candidates"])
     )
     return Figure(
         "flag_sets",
@@ -331,7 +335,7 @@ def _flag_sets(choice: Mapping) -> Figure:
             Column("outcome", "outcome"),
         ),
         rows,
-        note=" ".join(filter(None, (f"Flags: {flags_chosen(choice)}.", "Ratios are to the first set."))),
+        note=f"Flags: {flags_chosen(choice)}. Ratios are to stock IREE.",
     )
 
 
