@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench run``: run suites on an engine and print what came out."""
     engine = choose_engine(options.engine)
-    whole_suites = not robot_options
+    whole_suites = not robot_options and not options.optimize  # another level has baselines of its own
     if (engine == "serial") != bool(options.port):
         raise BenchError("--engine serial and --port belong together, for instance --port /dev/ttyUSB0.")
     if options.port:
@@ -54,15 +54,7 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     results = Path(options.results)
     if options.baseline:
         metrics.read(options.baseline)  # a baseline that can't be read is said before the run, not after it
-        robot_options = ["--variable", f"BASELINE:{Path(options.baseline).resolve()}", *robot_options]
-    if options.baselines:
-        robot_options = ["--variable", f"BASELINES:{Path(options.baselines).resolve()}", *robot_options]
-    if options.update_baselines:
-        robot_options = ["--variable", "UPDATE_BASELINES:yes", *robot_options]
-    if options.optimize:
-        robot_options = ["--variable", f"OPTIMIZE:{options.optimize}", *robot_options]
-    if options.transformations:
-        robot_options = ["--variable", "MEASURE_TRANSFORMATIONS:yes", *robot_options]
+    robot_options = [*_suite_variables(options), *robot_options]
     if engine == "renode":
         status = run_renode(suites, results, [*_variables(options.data), *robot_options])
     else:
@@ -75,6 +67,18 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     if options.update_baselines:
         status = print_updates(results, engine, prune=whole_suites and status == 0) or status
     return status
+
+
+def _suite_variables(options: argparse.Namespace) -> list[str]:
+    """Options of a run that suites read as variables."""
+    given = {
+        "BASELINE": options.baseline and Path(options.baseline).resolve(),
+        "BASELINES": options.baselines and Path(options.baselines).resolve(),
+        "UPDATE_BASELINES": "yes" if options.update_baselines else None,
+        "OPTIMIZE": options.optimize,
+        "MEASURE_TRANSFORMATIONS": "yes" if options.transformations else None,
+    }
+    return [part for name, value in given.items() if value for part in ("--variable", f"{name}:{value}")]
 
 
 def print_updates(results: Path, engine: str, prune: bool) -> int:

@@ -42,7 +42,8 @@ _WHOLE = {"--iree-llvmcpu-disable-distribution": "true"}
 _FIXED = _WHOLE | {"--scalable-vectorization": "off"}
 _COMPACT = {"--unroll-threshold": "50", "--unroll-allow-partial": "true", "--unroll-runtime": "true"}
 
-#: Sets of flags that a model may be better with. Which one is best differs from model to model; the first is the default.
+#: Sets of flags that a model may be better with. Which one is best differs from model to model; the first is the
+#: default.
 FLAG_SETS = {
     # Loops are unrolled to small bodies, so that their code stays small and its vectors in registers.
     "compact": _FIXED | _COMPACT,
