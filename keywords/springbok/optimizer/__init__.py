@@ -52,9 +52,11 @@ FLAG_SETS = {
     "fixed": _FIXED,
     "whole": _WHOLE,
     "distributed": {},
-    # LLVM unrolls nothing, or loops of four iterations at most.
+    # LLVM unrolls nothing, or in full only loops of four iterations at most: to small bodies, to its own limit, to more.
     "rolled": _FIXED | {"--iree-llvmcpu-loop-unrolling": "false"},
+    "short compact": _FIXED | _COMPACT | {"--unroll-full-max-count": "4"},
     "short": _FIXED | {"--unroll-full-max-count": "4"},
+    "short deep": _FIXED | {"--unroll-full-max-count": "4", "--unroll-threshold": "400"},
     # Less memory for activations, mostly for more instructions.
     "fused pads": {"--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops": "true"},
 }

@@ -61,7 +61,8 @@ class Choice:
 
     def measured(self) -> dict[str, Any]:
         """The counts, for JSON."""
-        return {"stock": asdict(self.stock), "candidates": [asdict(each) for each in self.candidates]}
+        stock = asdict(self.stock) if self.stock else None
+        return {"stock": stock, "candidates": [asdict(each) for each in self.candidates]}
 
     @classmethod
     def of_measured(cls, flag_set: str, origin: str, measured: Mapping[str, Any]) -> Choice:
