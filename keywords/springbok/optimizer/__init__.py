@@ -52,7 +52,7 @@ FLAG_SETS = {
     "fixed": _FIXED,
     "whole": _WHOLE,
     "distributed": {},
-    # LLVM unrolls nothing, or in full only loops of four iterations at most: to small bodies, to its own limit, to more.
+    # LLVM unrolls nothing, or in full only loops of four iterations at most: to small bodies, to its limit, to more.
     "rolled": _FIXED | {"--iree-llvmcpu-loop-unrolling": "false"},
     "short compact": _FIXED | _COMPACT | {"--unroll-full-max-count": "4"},
     "short": _FIXED | {"--unroll-full-max-count": "4"},
