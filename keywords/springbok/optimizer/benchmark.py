@@ -24,7 +24,7 @@ from springbok import optimizer
 from springbok.compiler import CompiledModel, Target, compile_model
 from springbok.errors import BenchError
 from springbok.optimizer import LEVELS, breakdown
-from springbok.optimizer.search import MODELS, NAMES, answers_of, difference, made_up_inputs
+from springbok.optimizer.search import MODELS, NAMES, SAMPLES, answer_of, answers_of, difference, made_up_inputs
 from springbok.session import Session
 
 __all__ = ["compare", "made_up_inputs", "main"]
@@ -38,8 +38,8 @@ class Row:
     """A model at one level: what its inference costs. ``wrong`` is what is not as stock IREE computes it.
 
     ``memory_bytes`` is the arena's peak, module included, and the stack's. ``module_bytes`` is the module with its
-    constants, of which ``code_bytes`` are code; ``compile_seconds`` is the
-    processor's time without any cache, which other work on this machine does not lengthen.
+    constants, of which ``code_bytes`` are code; ``compile_seconds`` is the processor's time without any cache, which
+    other work on this machine does not lengthen.
     """
 
     flag_set: str
@@ -73,18 +73,17 @@ def compare(session: Session, file: Path, samples: int) -> dict[str, Row]:
 
 def _row(session: Session, model: CompiledModel, seconds: float, wrong: str) -> Row:
     session.engine.take_counts()
-    answers_of(session, model, 2)
+    answer_of(session, made_up_inputs(model.inputs, SAMPLES), SAMPLES - 1)  # the one that a search counts
     counts = session.engine.take_counts()
     profile = session.need_link().profile()
-    total = sum(each.instructions for each in counts.inferences)
-    vectors = sum(each.vector_instructions for each in counts.inferences)
+    (inference,) = counts.inferences
     return Row(
         model.plan.flag_set,
         profile.inference_instructions,
         profile.memory_peak_bytes + profile.stack_peak_bytes,
         model.vmfb_bytes,
         model.kernel_text_bytes,
-        vectors / total,
+        inference.vector_instructions / inference.instructions,
         counts.lanes.utilisation,
         seconds,
         wrong,

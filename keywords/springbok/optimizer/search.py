@@ -109,10 +109,12 @@ def answers_of(session: Session, model: CompiledModel, samples: int) -> list[lis
     """Loads the model on the session's chip; its outputs for :func:`made_up_inputs`, one list a sample."""
     session.load_model(model)
     inputs = made_up_inputs(model.inputs, samples)
-    return [
-        session.infer(*(array[number] for array in inputs), raw=True, timeout=INFERENCE_LIMIT_SECONDS)
-        for number in range(samples)
-    ]
+    return [answer_of(session, inputs, number) for number in range(samples)]
+
+
+def answer_of(session: Session, inputs: Sequence[np.ndarray], number: int) -> list[np.ndarray]:
+    """The loaded model's outputs for one sample of ``inputs``."""
+    return session.infer(*(array[number] for array in inputs), raw=True, timeout=INFERENCE_LIMIT_SECONDS)
 
 
 def difference(answers: Sequence[Sequence[np.ndarray]], wanted: Sequence[Sequence[np.ndarray]]) -> str:
