@@ -61,6 +61,8 @@ FLAG_SETS = {
     "fused pads": {"--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops": "true"},
 }
 DEFAULT_FLAG_SET = next(iter(FLAG_SETS))
+#: LLVM's own unrolling: a set that needs more memory than this one is not chosen.
+MEMORY_REFERENCE = "fixed"
 
 _VECTOR_FLAGS = {
     "--iree-llvmcpu-loop-vectorization": "true",

@@ -78,23 +78,23 @@ class Choice:
         return f"the default; {self.note}"
 
 
-def best(candidates: Sequence[Candidate], stock: Candidate) -> tuple[Candidate, tuple[Candidate, ...]]:
+def best(candidates: Sequence[Candidate], stock: Candidate, reference: str) -> tuple[Candidate, tuple[Candidate, ...]]:
     """The candidate with the fewest instructions, and all of them with the reason of those that can't be taken.
 
-    What needs more memory than ``stock`` (IREE without the optimizer), or than the first candidate that runs, is not
-    taken; where all need more than stock, the least is the limit. Among equals the earlier one wins, so that the same
-    counts always give the same choice. Raises :class:`CompileError` when none can be taken.
+    What needs more memory than ``stock`` (IREE without the optimizer), or than the candidate of the name
+    ``reference``, is not taken; where all need more, the least is the limit. Among equals the earlier one wins, so that
+    the same counts always give the same choice. Raises :class:`CompileError` when none can be taken.
 
     >>> found = [Candidate("a", 10, 100), Candidate("b", 5, 101), Candidate("c", 9, 100)]
-    >>> best(found, Candidate("", 20, 200))[0].flag_set
+    >>> best(found, Candidate("", 20, 200), reference="a")[0].flag_set
     'c'
     """
     right = [each for each in candidates if not each.outcome]
     if not right:
         reasons = "; ".join(f"'{each.flag_set}' {each.outcome}" for each in candidates)
         raise CompileError(f"No set of flags can be taken: {reasons}")
-    least = min(each.memory_bytes for each in right)
-    limit = max(least, min(stock.memory_bytes, right[0].memory_bytes))
+    limit = min([stock.memory_bytes, *(each.memory_bytes for each in right if each.flag_set == reference)])
+    limit = max(limit, min(each.memory_bytes for each in right))
     judged = tuple(
         replace(each, outcome=f"needs {each.memory_bytes - limit:,} bytes of memory more than allowed")
         if not each.outcome and each.memory_bytes > limit

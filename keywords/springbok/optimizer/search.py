@@ -4,8 +4,8 @@
 Flags that make one model faster make another one slower, and no rule was found that tells which. So a model is compiled
 with each of `FLAG_SETS` and run on Spike. Its outputs must equal those of stock IREE, integers to the bit and floating
 point within 1e-6, on inputs of which the first are the extremes; it must not need more memory than stock IREE or the
-default flags; of what is left, the fewest instructions of one warm inference win, runtime included. Inputs and order
-are always the same, and the simulator is exact, so a search that was not cut short gives the same choice every time.
+set `MEMORY_REFERENCE`. Of what is left, the fewest instructions of one warm inference win, runtime included. Inputs and
+order are always the same, and the simulator is exact, so a search that was not cut short gives the same choice always.
 
 ``--record`` writes the choices to ``models/choices.json``, from which the level ``standard`` takes them.
 """
@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +49,11 @@ INFERENCE_LIMIT_SECONDS = 600.0
 
 
 class _OutOfTime(Exception):
-    """Carries the choice of a search that was cut short: it must not be kept."""
+    """Carries what a search had counted when it was cut short: it must not be kept."""
 
-    def __init__(self, choice: Choice) -> None:
-        super().__init__(choice)
-        self.choice = choice
+    def __init__(self, stock: Candidate, found: Sequence[Candidate]) -> None:
+        super().__init__(stock, found)
+        self.stock, self.found = stock, found
 
 
 def search(
@@ -76,22 +76,27 @@ def search(
 
     def make(folder: Path) -> None:
         stock, *found = _measured(Path(path), target, extra_flags, budget, output_dir)
-        winner, judged = choices.best(found, stock)
-        untried = [each.flag_set for each in judged if each.outcome == choices.NOT_TRIED]
-        if untried:
-            note = f"the budget of {budget:g} s ran out before {', '.join(untried)}"
-            raise _OutOfTime(Choice(winner.flag_set, choices.INCOMPLETE, judged, stock, note))
-        measured = Choice(winner.flag_set, choices.SEARCHED, judged, stock).measured()
-        (folder / "choice.json").write_text(json.dumps([winner.flag_set, measured]), encoding="utf-8")
+        if any(each.outcome == choices.NOT_TRIED for each in found):
+            raise _OutOfTime(stock, found)
+        content = [asdict(each) for each in (stock, *found)]
+        (folder / "counts.json").write_text(json.dumps(content), encoding="utf-8")
 
     parts = (target, tuple(extra_flags), sorted(optimizer.FLAG_SETS.items()), optimizer.VERSION, SAMPLES)
     key = digest(imported.mlir.read_bytes(), *parts, iree.compiler_version(), build_firmware().sha256)
     try:
         folder, _ = cache.entry(f"{Path(path).stem}-search", key, make)
     except _OutOfTime as cut_short:
-        return cut_short.choice
-    flag_set, measured = json.loads((folder / "choice.json").read_text(encoding="utf-8"))
-    return Choice.of_measured(flag_set, choices.SEARCHED, measured)
+        left = [each.flag_set for each in cut_short.found if each.outcome == choices.NOT_TRIED]
+        note = f"the budget of {budget:g} s ran out before {', '.join(left)}"
+        return _choice(cut_short.stock, cut_short.found, choices.INCOMPLETE, note)
+    content = json.loads((folder / "counts.json").read_text(encoding="utf-8"))
+    stock, *found = (Candidate(**each) for each in content)
+    return _choice(stock, found, choices.SEARCHED)
+
+
+def _choice(stock: Candidate, found: Sequence[Candidate], origin: str, note: str = "") -> Choice:
+    winner, judged = choices.best(found, stock, optimizer.MEMORY_REFERENCE)
+    return Choice(winner.flag_set, origin, judged, stock, note)
 
 
 def made_up_inputs(specs: Sequence[TensorSpec], samples: int) -> list[np.ndarray]:
