@@ -81,7 +81,7 @@ def search(
         content = [asdict(each) for each in (stock, *found)]
         (folder / "counts.json").write_text(json.dumps(content), encoding="utf-8")
 
-    parts = (target, tuple(extra_flags), sorted(optimizer.FLAG_SETS.items()), optimizer.VERSION, SAMPLES)
+    parts = (target, tuple(extra_flags), tuple(optimizer.FLAG_SETS.items()), optimizer.VERSION, SAMPLES)
     key = digest(imported.mlir.read_bytes(), *parts, iree.compiler_version(), build_firmware().sha256)
     try:
         folder, _ = cache.entry(f"{Path(path).stem}-search", key, make)
