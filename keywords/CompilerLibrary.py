@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that compile models for the chip."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from robot.api import logger
@@ -30,6 +31,7 @@ class CompilerLibrary:
         vlen: int = 512,
         name: str | None = None,
         optimize: str = optimizer.DEFAULT_LEVEL,
+        budget: timedelta = timedelta(minutes=10),
     ) -> compiler.CompiledModel:
         """Compiles a model file for the chip, checks the module on this machine and returns it.
 
@@ -39,15 +41,27 @@ class CompilerLibrary:
         | variant    | ``vector`` or ``scalar`` |
         | vlen       | bits of a vector register of the chip; vector code runs on chips of this VLEN only |
         | name       | name in logs and metrics; by default the file's |
-        | optimize   | ``standard``, or ``none`` for the code that IREE makes by itself |
+        | optimize   | ``standard``; ``search`` to count on Spike which flags are best; ``none`` for stock IREE |
+        | budget     | time for a search; what is not tried by then is named in the log and in the report |
+
+        The optimizer's flags are those recorded for the model in ``models/choices.json``, or default ones. With
+        ``search`` they are measured, once for a model, VLEN and compiler.
 
         Examples:
         | ${model}= | Compile Model | gestures.h5 |                | # for vectors of 512 bits |
         | ${model}= | Compile Model | gestures.h5 | variant=scalar | # without vectors |
         | ${model}= | Compile Model | gestures.h5 | optimize=none  | # as IREE does it |
+        | ${model}= | Compile Model | gestures.h5 | optimize=search | budget=2 minutes | # with flags chosen by count |
         """
         target = compiler.Target.springbok(variant=variant, vlen=vlen)
-        model = compiler.compile_and_check(path, target=target, name=name, extra_flags=flags, optimize=optimize)
+        model = compiler.compile_and_check(
+            path,
+            target=target,
+            name=name,
+            extra_flags=flags,
+            optimize=optimize,
+            search_seconds=budget.total_seconds(),
+        )
         logger.info(model.describe())
         return model
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that measure what an inference costs and write it down."""
 
+from dataclasses import replace
+
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
@@ -95,6 +97,25 @@ class PerformanceLibrary:
             f"{len(cost.dispatches)} dispatches and {cost.runtime_instructions:,.2f} instructions of the runtime are "
             f"the inference's {self.get_instructions_per_inference(evaluation):,.2f} instructions."
         )
+
+    @keyword(tags=("performance", "getter"))
+    def measure_transformations(self, evaluation: session.Evaluation) -> session.Evaluation:
+        """Returns the evaluation with what each of the optimizer's transformations brings, for ``Record Metrics``.
+
+        The model is compiled once without each of them, without all of them, and as stock IREE does it. A warm
+        inference of each is counted by layer, on a Spike of its own; the running chip is left alone.
+
+        Example:
+        | ${evaluation}= | Measure Transformations | ${evaluation} |
+        | Record Metrics | ${evaluation} |
+        """
+        from springbok.optimizer import breakdown
+
+        measured = breakdown.measure(evaluation.model)
+        for each in measured:
+            what = breakdown.TITLES.get(each["without"], f"without {each['without']}")
+            logger.info(f"{what}: {each['error'] or format(each['instructions'], ',') + ' instructions'}")
+        return replace(evaluation, breakdown=measured)
 
     @keyword(tags=("performance",))
     def record_metrics(self, evaluation: session.Evaluation) -> None:

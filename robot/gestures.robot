@@ -28,7 +28,7 @@ Should Set Every Device Up Before Using It
     Should Be Empty    ${warnings}
 
 Should Compile To Vector Instructions
-    ${model}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}
+    ${model}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}    optimize=${OPTIMIZE}
     Module Should Contain Vector Instructions    ${model}
     ${model}=    Compile Model    ${MODEL FILE}    variant=scalar
     Module Should Not Contain Vector Instructions    ${model}
@@ -64,7 +64,7 @@ Should Keep Its Limits
 Should Count The Same Instructions On Every Run
     ${first}=    Evaluation On Chip    ${MODEL FILE}    ${RECORDINGS}    vector
     Reset Chip
-    ${model}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}
+    ${model}=    Compile Model    ${MODEL FILE}    variant=vector    vlen=${VLEN}    optimize=${OPTIMIZE}
     ${second}=    Evaluate Model    ${model}    ${RECORDINGS}
     Instruction Counts Should Be Equal    ${first}    ${second}
 

@@ -57,7 +57,7 @@ Model Should Compute What Its Framework Does
     ...    then its quality is judged and recorded too.
     [Arguments]    ${file}    ${data}=${NONE}    ${samples}=2    ${steps}=0
     FOR    ${variant}    IN    @{VARIANTS}
-        ${model}=    Compile Model    ${MODELS}/${file}    variant=${variant}    vlen=${VLEN}
+        ${model}=    Compile Model    ${MODELS}/${file}    variant=${variant}    vlen=${VLEN}    optimize=${OPTIMIZE}
         IF    $data is None
             Outputs Should Be The Frameworks    ${model}    samples=${samples}    steps=${steps}
         ELSE
@@ -72,7 +72,7 @@ Quality Should Be The Hosts
     ${evaluation}=    Evaluate Model    ${model}    ${recordings}    samples=${samples}
     Outputs Should Agree With The Host    ${evaluation}    1e-5    steps=${steps}
     IF    ${steps} == 0    Accuracy Should Equal The Hosts    ${evaluation}
-    Record Metrics    ${evaluation}
+    Record Evaluation    ${evaluation}
 
 Data Set
     [Documentation]    Returns the data set, loaded once a suite.

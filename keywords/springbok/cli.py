@@ -15,6 +15,7 @@ from pathlib import Path
 from springbok import baseline, metrics, sweep, verdicts
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
+from springbok.optimizer import LEVELS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench run``: run suites on an engine and print what came out."""
     engine = choose_engine(options.engine)
-    whole_suites = not robot_options
+    whole_suites = not robot_options and not options.optimize  # another level has baselines of its own
     if (engine == "serial") != bool(options.port):
         raise BenchError("--engine serial and --port belong together, for instance --port /dev/ttyUSB0.")
     if options.port:
@@ -53,11 +54,7 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     results = Path(options.results)
     if options.baseline:
         metrics.read(options.baseline)  # a baseline that can't be read is said before the run, not after it
-        robot_options = ["--variable", f"BASELINE:{Path(options.baseline).resolve()}", *robot_options]
-    if options.baselines:
-        robot_options = ["--variable", f"BASELINES:{Path(options.baselines).resolve()}", *robot_options]
-    if options.update_baselines:
-        robot_options = ["--variable", "UPDATE_BASELINES:yes", *robot_options]
+    robot_options = [*_suite_variables(options), *robot_options]
     if engine == "renode":
         status = run_renode(suites, results, [*_variables(options.data), *robot_options])
     else:
@@ -70,6 +67,18 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     if options.update_baselines:
         status = print_updates(results, engine, prune=whole_suites and status == 0) or status
     return status
+
+
+def _suite_variables(options: argparse.Namespace) -> list[str]:
+    """Options of a run that suites read as variables."""
+    given = {
+        "BASELINE": options.baseline and Path(options.baseline).resolve(),
+        "BASELINES": options.baselines and Path(options.baselines).resolve(),
+        "UPDATE_BASELINES": "yes" if options.update_baselines else None,
+        "OPTIMIZE": options.optimize,
+        "MEASURE_TRANSFORMATIONS": "yes" if options.transformations else None,
+    }
+    return [part for name, value in given.items() if value for part in ("--variable", f"{name}:{value}")]
 
 
 def print_updates(results: Path, engine: str, prune: bool) -> int:
@@ -433,6 +442,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="RESULT", help="earlier results; the log and the report show the change")
     parser.add_argument(
         "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
+    )
+    parser.add_argument("--optimize", choices=LEVELS, help="level of the optimizer (default: the suite's, standard)")
+    parser.add_argument(
+        "--transformations", action="store_true", help="measure what each transformation of the optimizer brings"
     )
     parser.add_argument("--baselines", metavar="FOLDER", help="where baselines are (default: results/baselines)")
 

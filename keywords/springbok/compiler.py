@@ -28,7 +28,7 @@ from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.host_check import HostCheck
 from springbok.importers import ImportedModel
-from springbok.optimizer import DEFAULT_LEVEL, Change, Plan
+from springbok.optimizer import DEFAULT_LEVEL, Change, Plan, choices
 from springbok.tensors import TensorSpec, fit
 from springbok.vmfb import Vmfb, read_vmfb
 
@@ -194,12 +194,14 @@ def compile_model(
     output_dir: str | Path | None = None,
     extra_flags: Sequence[str] = (),
     optimize: str | Plan = DEFAULT_LEVEL,
+    search_seconds: float | None = None,
     use_cache: bool = True,
 ) -> CompiledModel:
     """Compiles the model file ``path`` for ``target`` (default: Springbok with vectors).
 
     ``extra_flags`` are flags of `iree-compile`, added or in place of the default ones; names of 2023
-    (``--iree-llvm-target-…``) are translated. ``optimize`` is a level of `optimizer.LEVELS`, or a plan.
+    (``--iree-llvm-target-…``) are translated. ``optimize`` is a level of `optimizer.LEVELS`, or a plan; a search ends
+    after ``search_seconds`` (default: `optimizer.search.BUDGET_SECONDS`) with the best of what was tried by then.
     ``output_dir`` holds the results (default: ``build/models``).
     ``name`` is what logs and metrics call it (default: the file's).
 
@@ -213,6 +215,7 @@ def compile_model(
         output_dir=output_dir,
         extra_flags=extra_flags,
         optimize=optimize,
+        search_seconds=search_seconds,
         use_cache=use_cache,
     )[0]
 
@@ -225,6 +228,7 @@ def compile_and_check(
     output_dir: str | Path | None = None,
     extra_flags: Sequence[str] = (),
     optimize: str | Plan = DEFAULT_LEVEL,
+    search_seconds: float | None = None,
     use_cache: bool = True,
     inputs: np.ndarray | Sequence[np.ndarray] | None = None,
     tolerance: float = host_check.TOLERANCE,
@@ -243,6 +247,7 @@ def compile_and_check(
         output_dir=output_dir,
         extra_flags=extra_flags,
         optimize=optimize,
+        search_seconds=search_seconds,
         use_cache=use_cache,
     )
     if inputs is None:
@@ -287,18 +292,25 @@ def _compile(
     output_dir: str | Path | None,
     extra_flags: Sequence[str],
     optimize: str | Plan,
+    search_seconds: float | None,
     use_cache: bool,
 ) -> tuple[CompiledModel, ImportedModel, Cache]:
     path = Path(path)
-    plan = optimize
-    if not isinstance(plan, Plan):
-        plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen)
-    flags, notes = compiler_flags(target, extra_flags, plan)
-    for note in notes:
-        _log.warning("%s", note)
+    if not isinstance(optimize, Plan) and optimize not in optimizer.LEVELS:
+        optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen)  # says what there is
     version = iree.compiler_version()
     cache = _cache(output_dir, use_cache)
+    compiler_flags(target, extra_flags)  # refuses flags before the model is imported
     imported = importers.import_model(path, cache)
+    plan = optimize
+    if not isinstance(plan, Plan):
+        choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, output_dir)
+        plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen, choice=choice)
+    flags, notes = compiler_flags(target, extra_flags, plan)
+    if plan.choice and plan.choice.origin in (choices.OUTDATED, choices.INCOMPLETE):
+        notes = (*notes, f"The optimizer's flags for {path.name} are '{plan.flag_set}': {plan.choice.describe()}.")
+    for note in notes:
+        _log.warning("%s", note)
     name = name or path.stem
 
     def make(folder: Path) -> None:
@@ -336,6 +348,27 @@ def _compile(
         **record,
     )
     return model, imported, cache
+
+
+def _choice(
+    level: str,
+    source_sha256: str,
+    path: Path,
+    target: Target,
+    extra_flags: Sequence[str],
+    search_seconds: float | None,
+    output_dir: str | Path | None,
+) -> choices.Choice | None:
+    """Which of the optimizer's flags the model gets at this level; None where there is nothing to choose."""
+    if level == "none" or not optimizer.has_flags(target.vectors, target.vlen):
+        return None
+    if level == "search":
+        from springbok.optimizer.search import BUDGET_SECONDS, search  # which compiles models itself
+
+        budget = BUDGET_SECONDS if search_seconds is None else search_seconds
+        return search(path, target, extra_flags=extra_flags, budget=budget, output_dir=output_dir)
+    made_with = {"compiler": iree.compiler_version(), "version": optimizer.VERSION}
+    return choices.recorded(source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), **made_with)
 
 
 def _as_file_name(name: str) -> str:

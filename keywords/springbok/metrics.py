@@ -21,6 +21,7 @@ from springbok.performance import exact_mean
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
     from springbok.firmware import Firmware
     from springbok.optimizer import Change
+    from springbok.optimizer.choices import Choice
     from springbok.session import Evaluation
 
 SCHEMA_VERSION = 1
@@ -49,9 +50,11 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
             "optimizer": {
                 "level": model.plan.level,
                 "flag_set": model.plan.flag_set,
+                "choice": _choice(model.plan.choice),
                 "transformations": [
                     {"name": name, **_places(name, model.changes)} for name in model.plan.transformations
                 ],
+                **({"breakdown": evaluation.breakdown} if evaluation.breakdown else {}),
             },
         },
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
@@ -100,6 +103,13 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
             "round_trip_seconds": list(evaluation.wall_clock.round_trip_seconds),
         },
     }
+
+
+def _choice(choice: Choice | None) -> dict[str, Any] | None:
+    """How the optimizer's flags were chosen, with what was counted."""
+    if choice is None:
+        return None
+    return {"flag_set": choice.flag_set, "origin": choice.origin, **choice.measured(), "note": choice.note}
 
 
 def _places(transformation: str, changes: Sequence[Change]) -> dict[str, int]:

@@ -62,6 +62,8 @@ class Evaluation:
 
     ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
     docs/metrics.md). ``scenario`` is what a scenario file says of it, see `springbok.scenario.Scenario.record`.
+    ``breakdown`` is what each of the optimizer's transformations brings, where it was measured: see
+    `springbok.optimizer.breakdown`.
     """
 
     model: CompiledModel
@@ -72,6 +74,7 @@ class Evaluation:
     accesses_over_time: dict | None = None
     platform: Platform | None = None
     scenario: dict | None = None
+    breakdown: list[dict] | None = None
 
 
 class Session:

@@ -168,3 +168,10 @@ def test_without_renode_one_line_says_what_was_left_out(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
     assert cli._test_on_renode([Path("gestures.robot")], None) == 0
     assert "suites that need Renode, and 1 suites a second time on it" in capsys.readouterr().out
+
+
+def test_options_for_the_optimizer_reach_the_suites_as_variables():
+    options = cli._parser().parse_args(["run", "--optimize", "none", "--transformations"])
+    variables = cli._suite_variables(options)
+    assert variables == ["--variable", "OPTIMIZE:none", "--variable", "MEASURE_TRANSFORMATIONS:yes"]
+    assert cli._suite_variables(cli._parser().parse_args(["run"])) == []

@@ -54,7 +54,7 @@ def test_switches_and_levels():
     assert dict(plan.flags)["--iree-llvmcpu-vscale-range"] == "4,4"
     assert plan.without("offsets").transformations == tuple(t for t in plan.transformations if t != "offsets")
     assert optimizer.plan_for("none", vectors=True, vlen=512).transformations == ()
-    with pytest.raises(CompileError, match=r"no optimization level 'best'. Known are: none, standard"):
+    with pytest.raises(CompileError, match=r"no optimization level 'best'. Known are: none, standard, search"):
         optimizer.plan_for("best", vectors=True, vlen=512)
     with pytest.raises(CompileError, match="no transformation 'magic'"):
         plan.without("magic")

@@ -11,6 +11,8 @@ import pytest
 from springbok import metrics
 from springbok.engines.base import Lanes
 from springbok.errors import EngineError, ReportError
+from springbok.optimizer import Plan
+from springbok.optimizer.choices import Candidate, Choice
 from springbok.performance import summarise
 from springbok.quality import Quality
 from springbok.session import Evaluation, WallClock
@@ -103,6 +105,10 @@ def test_nothing_measured_is_an_error():
         summarise([], None)
 
 
+STOCK = Candidate("", 90, 100)
+CHOICE = Choice("fast", "recorded", (Candidate("plain", outcome="does not compile"), Candidate("fast", 50, 100)), STOCK)
+
+
 def document(outputs, engine_counts):
     model = SimpleNamespace(
         name="m",
@@ -115,7 +121,7 @@ def document(outputs, engine_counts):
         kernel_rodata_bytes=3,
         compiler_version="3.13.0",
         flags=("--flag",),
-        plan=SimpleNamespace(level="standard", flag_set="", transformations=("weight_layout",)),
+        plan=Plan("standard", ("weight_layout",), "fast", choice=CHOICE),
         changes=(),
         inputs=(TensorSpec("motion", (1, 4), "float32"),),
         layers=lambda dispatch: ("conv_1", "relu_1") if dispatch == "main_dispatch_0" else (),

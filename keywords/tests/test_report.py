@@ -276,6 +276,68 @@ def test_a_comparison_has_ratios_and_labels_that_differ(tmp_path):
         assert layers[dispatch["layer"]] == (dispatch["instructions"], other["instructions"], ratio)
 
 
+def optimised(level, **optimizer):
+    model = make_model(seed=1 if level == "none" else 2)
+    model["compiler"]["optimizer"] = {"level": level, "flag_set": "fast", "transformations": [], **optimizer}
+    return model
+
+
+def test_levels_of_the_optimizer_tell_configurations_apart():
+    runs = [report.Run("a", make_document(optimised("none"))), report.Run("b", make_document(optimised("standard")))]
+    labels = [row["configuration"] for row in report.comparison_table(page.configurations(runs)).rows]
+    assert labels == ["gestures (vector), optimize=none, a", "gestures (vector), optimize=standard, b"]
+
+
+def test_the_flags_that_were_counted_are_shown_with_the_chosen_ones():
+    counted = [
+        {"flag_set": "plain", "instructions": None, "memory_bytes": None, "outcome": "does not compile"},
+        {"flag_set": "fast", "instructions": 50, "memory_bytes": 7, "outcome": ""},
+    ]
+    stock = {"flag_set": "", "instructions": 200, "memory_bytes": 9, "outcome": ""}
+    choice = {"flag_set": "fast", "origin": "searched", "stock": stock, "candidates": counted, "note": ""}
+    document = make_document(optimised("search", choice=choice))
+    jsonschema.validate(document, json.loads(metrics.SCHEMA_FILE.read_text()))
+    shown = Page(page.run_page(report.Run("a", document)))
+    assert columns_of(shown.tables["flag_sets"], 1, 2)["fast"] == (50, 0.25)
+    text = page.run_markdown(report.Run("a", document))
+    assert "| plain | unknown | unknown | unknown | does not compile |" in text
+    assert "fast, chosen of 1 by count" in text
+
+
+def test_what_each_transformation_brings_is_a_table_by_layer():
+    parts = (
+        ("", 60, {"conv": 40, "dense": 10}),
+        ("offsets", 75, {"conv": 55, "dense": 10}),
+        ("all", 300, {"conv": 280}),
+    )
+    breakdown = [
+        {
+            "without": name,
+            "instructions": count,
+            "memory_bytes": 5,
+            "kernel_text_bytes": 4,
+            "layers": layers,
+            "error": "",
+        }
+        for name, count, layers in parts
+    ]
+    failed = dict.fromkeys(("instructions", "memory_bytes", "kernel_text_bytes"))
+    breakdown.append({"without": "constants", **failed, "layers": {}, "error": "it does not compile"})
+    document = make_document(optimised("standard", breakdown=breakdown))
+    jsonschema.validate(document, json.loads(metrics.SCHEMA_FILE.read_text()))
+    (figure,) = (each for each in figures(document["models"][0]) if each.key == "transformations")
+    assert [column.title for column in figure.columns[1:]] == [
+        "optimised", "without offsets", "stock IREE", "without constants"
+    ]  # fmt: skip
+    rows = {row["layer"]: [row[f"count {number}"] for number in range(4)] for row in figure.rows}
+    assert rows["conv"] == [40, 55, 280, None]
+    assert rows[RUNTIME] == [10, 10, 20, None]
+    assert rows["the whole inference"] == [60, 75, 300, None]
+    assert "offsets 15" in figure.note
+    assert "without constants: it does not compile." in figure.note
+    assert "What each transformation of the optimizer brings" in page.run_page(report.Run("a", document))
+
+
 def test_different_models_are_compared_with_the_first():
     document = make_document(make_model("a", seed=1), make_model("b", seed=2))
     figure = report.comparison_table(page.configurations([report.Run("run", document)]))

@@ -18,32 +18,51 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from springbok import iree
 from springbok.errors import CompileError
+from springbok.optimizer.choices import Choice
 from springbok.optimizer.transformation import Change, Transformation
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
 VERSION = 2
 
-#: What ``optimize`` may be: stock IREE, or all transformations with flags that are good for most models.
-LEVELS = ("none", "standard")
+#: What ``optimize`` may be: stock IREE; all transformations, with the flags that are recorded for the model or the
+#: default ones; the same, with flags that are measured if they are not known (see `springbok.optimizer.search`).
+LEVELS = ("none", "standard", "search")
 DEFAULT_LEVEL = "standard"
 
 #: The transformations, in the order in which they are applied.
 CONSTANTS = "constants"  # which the first half of the compilation leaves to the optimizer, so it is never left out
 TRANSFORMATIONS = (CONSTANTS, "weight-layout", "offsets", "requantisation")
 
-#: Sets of flags that a model may be better with. Which one is best differs from model to model.
+_WHOLE = {"--iree-llvmcpu-disable-distribution": "true"}
+_FIXED = _WHOLE | {"--scalable-vectorization": "off"}
+_COMPACT = {"--unroll-threshold": "50", "--unroll-allow-partial": "true", "--unroll-runtime": "true"}
+
+#: Sets of flags that a model may be better with. Which one is best differs from model to model; the first is the
+#: default.
 FLAG_SETS = {
-    "whole": {"--iree-llvmcpu-disable-distribution": "true"},
+    # Loops are unrolled to small bodies, so that their code stays small and its vectors in registers.
+    "compact": _FIXED | _COMPACT,
+    "scalable compact": _WHOLE | _COMPACT,
+    # LLVM unrolls as it likes: with vectors of fixed length, of any length, and loops cut into workgroups.
+    "fixed": _FIXED,
+    "whole": _WHOLE,
     "distributed": {},
+    # LLVM unrolls nothing, or in full only loops of four iterations at most: to small bodies, to its limit, to more.
+    "rolled": _FIXED | {"--iree-llvmcpu-loop-unrolling": "false"},
+    "short compact": _FIXED | _COMPACT | {"--unroll-full-max-count": "4"},
+    "short": _FIXED | {"--unroll-full-max-count": "4"},
+    "short deep": _FIXED | {"--unroll-full-max-count": "4", "--unroll-threshold": "400"},
+    # Less memory for activations, mostly for more instructions.
     "fused pads": {"--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops": "true"},
-    "fixed": {"--iree-llvmcpu-disable-distribution": "true", "--scalable-vectorization": "off"},
 }
-DEFAULT_FLAG_SET = "whole"
+DEFAULT_FLAG_SET = next(iter(FLAG_SETS))
+#: LLVM's own unrolling: a set that needs more memory than this one is not chosen.
+MEMORY_REFERENCE = "fixed"
 
 # A vector of the code is vscale times 64 bits.
 _SCALE_FLAG = "--iree-llvmcpu-vscale-range"
@@ -51,6 +70,7 @@ _BITS_OF_SCALE = 64
 
 _VECTOR_FLAGS = {
     "--iree-llvmcpu-loop-vectorization": "true",
+    "--iree-llvmcpu-slp-vectorization": "true",
     "--iree-llvmcpu-loop-unrolling": "true",
     "--iree-llvmcpu-enable-scalable-vectorization": "true",
 }
@@ -60,13 +80,14 @@ _VECTOR_FLAGS = {
 class Plan:
     """What is done to a model: names of transformations, and flags for `iree-compile`.
 
-    ``flag_set`` names the flags in reports; it is empty for stock IREE.
+    ``flag_set`` names the flags in reports; it is empty for stock IREE. ``choice`` is how they were chosen.
     """
 
     level: str
     transformations: tuple[str, ...] = ()
     flag_set: str = ""
     flags: tuple[tuple[str, str], ...] = ()
+    choice: Choice | None = field(default=None, compare=False)
 
     @property
     def vlen(self) -> int | None:
@@ -85,8 +106,10 @@ class Plan:
         return replace(self, transformations=left)
 
 
-def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FLAG_SET) -> Plan:
-    """The plan of a level for a core with vectors of ``vlen`` bits, or without.
+def plan_for(
+    level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FLAG_SET, choice: Choice | None = None
+) -> Plan:
+    """The plan of a level for a core with vectors of ``vlen`` bits, or without; ``choice`` goes before ``flag_set``.
 
     Raises :class:`CompileError` for an unknown level.
     """
@@ -95,12 +118,18 @@ def plan_for(level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FL
     if level == "none":
         return Plan(level)
     chosen = tuple(name for name in TRANSFORMATIONS if vectors or not _transformation(name).vectors_only)
-    if not vectors or vlen < _BITS_OF_SCALE:
+    if not has_flags(vectors, vlen):
         return Plan(level, chosen, "scalar", ())
     # The firmware refuses kernels of any other VLEN than the chip's.
     scale = vlen // _BITS_OF_SCALE
+    flag_set = choice.flag_set if choice else flag_set
     flags = _VECTOR_FLAGS | {_SCALE_FLAG: f"{scale},{scale}"} | FLAG_SETS[flag_set]
-    return Plan(level, chosen, flag_set, tuple(flags.items()))
+    return Plan(level, chosen, flag_set, tuple(flags.items()), choice)
+
+
+def has_flags(vectors: bool, vlen: int) -> bool:
+    """Whether there are flags to choose: they are of use to vectors that LLVM can scale."""
+    return vectors and vlen >= _BITS_OF_SCALE
 
 
 def compile_module(
@@ -124,7 +153,8 @@ def describe(plan: Plan, changes: Sequence[Change]) -> str:
     """A few lines for a log: what each transformation did, and where it left the model as it was."""
     if not plan.transformations:
         return "optimizer: off, stock IREE"
-    lines = [f"optimizer: level {plan.level}, flags '{plan.flag_set}'"]
+    how = f": {plan.choice.describe()}" if plan.choice else ""
+    lines = [f"optimizer: level {plan.level}, flags '{plan.flag_set}'{how}"]
     for name in plan.transformations:
         own = [change for change in changes if change.transformation == name]
         left = [change for change in own if not change.applied]

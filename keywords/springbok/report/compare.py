@@ -60,6 +60,7 @@ def configurations(runs: Sequence[Run]) -> list[Configuration]:
         (lambda run, model: (model.get("dataset") or {}).get("name") or "", "{}"),
         (lambda run, model: run.document["engine"], "{}"),
         (lambda run, model: run.document["vlen_bits"], "VLEN {}"),
+        (lambda run, model: _level(model), "{}"),
         (lambda run, model: run.label, "{}"),
     ):
         if differs(part):
@@ -71,6 +72,11 @@ def configurations(runs: Sequence[Run]) -> list[Configuration]:
         labels[label] = labels.get(label, 0) + 1
         found.append(Configuration(label if labels[label] == 1 else f"{label} #{labels[label]}", run, model))
     return found
+
+
+def _level(model: Mapping[str, Any]) -> str:
+    level = (model["compiler"].get("optimizer") or {}).get("level")
+    return f"optimize={level}" if level else ""
 
 
 def comparison_figures(runs: Sequence[Run]) -> list[Figure]:

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search for flags: what is taken, what is recorded, and that a real search gives the same choice twice."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from springbok import optimizer
+from springbok.compiler import Target, compile_model
+from springbok.errors import CompileError
+from springbok.firmware import ROOT
+from springbok.optimizer import breakdown, choices, search
+from springbok.optimizer.choices import Candidate, Choice
+
+VECTOR = Target.springbok("vector", 512)
+KNOWN = ("plain", "fast")
+MADE_WITH = {"vlen": 512, "compiler": "3.13.0", "version": 7}
+STOCK = Candidate("", 20, 2)
+CHOICE = Choice("fast", choices.SEARCHED, (Candidate("plain", 10, 100), Candidate("fast", 5, 100)), STOCK)
+
+
+@pytest.fixture
+def small_model(tmp_path):
+    """A model whose compilation takes a moment only."""
+    path = tmp_path / "small.mlir"
+    path.write_text(
+        """func.func @main(%a: tensor<1x16xf32>) -> tensor<1x16xf32> {
+          %sum = stablehlo.add %a, %a : tensor<1x16xf32>
+          return %sum : tensor<1x16xf32>
+        }"""
+    )
+    return path
+
+
+@pytest.fixture
+def two_sets(monkeypatch):
+    """Only two candidates: each costs a compilation."""
+    sets = {name: optimizer.FLAG_SETS[name] for name in ("fixed", "rolled")}
+    monkeypatch.setattr(optimizer, "FLAG_SETS", sets)
+    return sets
+
+
+candidates = st.lists(
+    st.builds(
+        Candidate,
+        st.integers(0, 99).map(str),
+        st.integers(1, 9),
+        st.integers(1, 3),
+        st.sampled_from(("", "", "", "differs")),
+    ),
+    min_size=1,
+    unique_by=lambda each: each.flag_set,
+)
+
+
+@given(candidates)
+def test_the_best_is_right_small_enough_and_the_earliest_of_the_fewest(found):
+    good = [each for each in found if not each.outcome]
+    reference = found[-1].flag_set
+    if not good:
+        with pytest.raises(CompileError, match="No set of flags can be taken: .* differs"):
+            choices.best(found, STOCK, reference)
+        return
+    winner, judged = choices.best(found, STOCK, reference)
+    most = min(STOCK.memory_bytes, found[-1].memory_bytes if not found[-1].outcome else STOCK.memory_bytes)
+    within = [each for each in good if each.memory_bytes <= most]
+    least = min(each.memory_bytes for each in good)
+    allowed = within or [each for each in good if each.memory_bytes == least]
+    fewest = min(each.instructions for each in allowed)
+    assert winner == next(each for each in allowed if each.instructions == fewest)
+    assert [each.flag_set for each in judged] == [each.flag_set for each in found]
+    assert {each.flag_set for each in judged if not each.outcome} == {each.flag_set for each in allowed}
+
+
+def test_what_is_recorded_is_found_again_and_an_older_entry_of_the_same_file_goes(tmp_path):
+    file = tmp_path / "choices.json"
+    choices.record(CHOICE, name="m.h5", source_sha256="a", file=file, **MADE_WITH)
+    choices.record(CHOICE, name="other.h5", source_sha256="b", file=file, **MADE_WITH)
+    choices.record(replace(CHOICE, flag_set="plain"), name="m.h5", source_sha256="c", file=file, **MADE_WITH)
+    assert choices.recorded("b", known=KNOWN, file=file, **MADE_WITH) == replace(CHOICE, origin=choices.RECORDED)
+    assert choices.recorded("c", known=KNOWN, file=file, **MADE_WITH).flag_set == "plain"
+    assert choices.recorded("a", known=KNOWN, file=file, **MADE_WITH).origin == choices.DEFAULT
+    assert "chosen of 2 by count" in choices.recorded("b", known=KNOWN, file=file, **MADE_WITH).describe()
+
+
+@pytest.mark.parametrize("other", [{"compiler": "3.14.0"}, {"version": 8}])
+def test_what_was_recorded_with_another_compiler_or_optimizer_is_not_taken(tmp_path, other):
+    file = tmp_path / "choices.json"
+    choices.record(CHOICE, name="m.h5", source_sha256="a", file=file, **MADE_WITH)
+    found = choices.recorded("a", known=KNOWN, file=file, **{**MADE_WITH, **other})
+    assert (found.flag_set, found.origin) == ("plain", choices.OUTDATED)
+    assert "3.13.0" in found.note
+    assert "record it anew" in found.note
+    assert choices.recorded("a", known=KNOWN, file=file, **{**MADE_WITH, "vlen": 256}).origin == choices.DEFAULT
+    assert choices.recorded("a", known=("plain",), file=file, **MADE_WITH).origin == choices.OUTDATED
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 9}', '{"schema": 1, "choices": [{"model": "m"}]}'])
+def test_a_broken_record_is_refused_with_its_path(tmp_path, content):
+    file = tmp_path / "choices.json"
+    file.write_text(content)
+    with pytest.raises(CompileError, match="choices.json is not a record of chosen flags"):
+        choices.recorded("a", known=KNOWN, file=file, **MADE_WITH)
+
+
+def test_the_record_of_this_project_is_of_its_models_and_names_known_flags():
+    entries = json.loads(choices.FILE.read_text())["choices"]
+    assert entries
+    for entry in entries:
+        counted = [each for each in entry["candidates"] if not each["outcome"]]
+        fewest = min(each["instructions"] for each in counted)
+        assert next(each["flag_set"] for each in counted if each["instructions"] == fewest) == entry["flag_set"]
+        assert (ROOT / "models" / entry["model"]).exists()
+    of_today = compile_model(ROOT / "models" / "magic_wand_int8.tflite", VECTOR).plan.choice
+    assert of_today.origin == choices.RECORDED, of_today.note
+
+
+def test_a_search_counts_every_candidate_once_and_its_choice_is_what_is_compiled(
+    small_model, two_sets, tmp_path, monkeypatch
+):
+    model = compile_model(small_model, VECTOR, optimize="search", output_dir=tmp_path / "build")
+    choice = model.plan.choice
+    assert choice.origin == choices.SEARCHED
+    assert [each.flag_set for each in choice.candidates] == list(two_sets)
+    assert choices.best(choice.candidates, choice.stock, "fixed")[0].flag_set == choice.flag_set == model.plan.flag_set
+    again = search.search(small_model, VECTOR, output_dir=tmp_path / "again")
+    assert again == choice, "two searches count the same"
+    monkeypatch.setattr(search, "_measured", lambda *_: pytest.fail("it was measured a second time"))
+    assert compile_model(small_model, VECTOR, optimize="search", output_dir=tmp_path / "build").plan.choice == choice
+
+
+def test_a_search_that_runs_out_of_time_says_what_was_not_tried_and_is_not_kept(small_model, two_sets, tmp_path):
+    model = compile_model(small_model, VECTOR, optimize="search", search_seconds=0, output_dir=tmp_path)
+    first, *rest = model.plan.choice.candidates
+    assert first.instructions
+    assert [each.outcome for each in rest] == [choices.NOT_TRIED] * len(rest)
+    assert model.plan.choice.origin == choices.INCOMPLETE
+    assert all(each.flag_set in model.notes[-1] for each in rest)
+    assert not list(tmp_path.glob("*-search-*"))
+
+
+def test_a_candidate_that_does_not_compile_is_passed_over_with_its_reason(small_model, tmp_path, monkeypatch):
+    sets = {"fixed": optimizer.FLAG_SETS["fixed"], "broken": {"--iree-no-such-flag": "1"}}
+    monkeypatch.setattr(optimizer, "FLAG_SETS", sets)
+    choice = search.search(small_model, VECTOR, output_dir=tmp_path)
+    assert choice.flag_set == "fixed"
+    assert "iree-no-such-flag" in choice.candidates[1].outcome
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.int8([1, 2]), ""),
+        (np.int8([1, 3]), "differs from stock IREE by 1 in sample 0 (allowed is 0)"),
+        (np.float32([1, 2 + 1e-6]), ""),
+        (np.float32([1, 2.001]), "differs from stock IREE by 0.0005 in sample 0 (allowed is 1e-06)"),
+        (np.float32([1, np.nan]), "differs from stock IREE by inf in sample 0 (allowed is 1e-06)"),
+    ],
+)
+def test_answers_are_compared_as_their_type_asks_for(given, said):
+    assert search.difference([[given]], [[np.array([1, 2], given.dtype)]]) == said
+
+
+def test_the_breakdown_counts_each_transformation_by_layer():
+    model = compile_model(ROOT / "models" / "magic_wand_int8.tflite", VECTOR)
+    whole, *others = breakdown.measure(model, samples=1)
+    names = [each["without"] for each in others]
+    assert names == [*optimizer.TRANSFORMATIONS[1:], breakdown.TRANSFORMATIONS, breakdown.ALL]
+    without = dict(zip(names, others, strict=True))
+    assert without["requantisation"]["layers"]["conv_1"] > whole["layers"]["conv_1"]
+    assert without[breakdown.ALL]["instructions"] > without[breakdown.TRANSFORMATIONS]["instructions"]
+    assert all(sum(each["layers"].values()) < each["instructions"] for each in (whole, *others))
