@@ -34,7 +34,7 @@ DEFAULT_LEVEL = "standard"
 
 #: The transformations, in the order in which they are applied.
 CONSTANTS = "constants"  # which the first half of the compilation leaves to the optimizer, so it is never left out
-TRANSFORMATIONS = (CONSTANTS, "weight-layout", "offsets", "requantisation", "register-tiling")
+TRANSFORMATIONS = (CONSTANTS, "weight-layout", "offsets", "requantisation", "register-tiling", "pads")
 
 #: Sets of flags that a model may be better with. Which one is best differs from model to model.
 FLAG_SETS = {
@@ -150,12 +150,13 @@ def _transformation(name: str) -> Transformation:
     # The compiler's bindings take a while to load, and stock IREE needs none of them.
     from springbok.optimizer.constants import ConstantsInPlace
     from springbok.optimizer.offsets import OneOffset
+    from springbok.optimizer.pads import PadsByRows
     from springbok.optimizer.register_tiling import RegisterTiling
     from springbok.optimizer.requantisation import NarrowRequantisation
     from springbok.optimizer.weight_layout import OutputChannelInnermost
 
     known = (
         *(ConstantsInPlace(), OutputChannelInnermost(), OneOffset(), NarrowRequantisation()),
-        *(RegisterTiling(),),
+        *(RegisterTiling(), PadsByRows()),
     )
     return next(each for each in known if each.name == name)

@@ -15,28 +15,44 @@ dimension innermost; the first indexed by sums of loops, with that dimension inn
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import Generic, constant, dimensions, is_identity, operations, owner, uses, where
+from springbok.optimizer.mlir import Generic, constant, dimensions, is_identity, owner, uses, where
 from springbok.optimizer.transformation import Change
+from springbok.optimizer.vector_code import (
+    Place,
+    broadcast,
+    chunks,
+    counted_loop,
+    create,
+    erase_dead,
+    extract,
+    index_of,
+    kernel,
+    load,
+    padding_of,
+    reshape,
+    splat,
+    store,
+    vector,
+    vector_bits,
+)
 
-#: VLEN in bits when the module does not name it, as on the host.
-_VLEN = 512
 #: Vector registers that a sum may take: more leave none for a tile.
 _GROUP = 4
 _REGISTERS = 32
-#: Steps of the innermost reduction that are written out.
-_UNROLLED = 4
+#: Products that are written out one after the other; their scalars should fit into the core's registers.
+_UNROLLED = 20
+#: Taps of a window that are all written out.
 _TAPS = 25
 _SHAPES = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape")
 _PRODUCTS = {"arith.addi": "arith.muli", "arith.addf": "arith.mulf"}
+_POOLING = (*_PRODUCTS, "arith.maxsi", "arith.maximumf")
 _EXTENSIONS = ("arith.extsi", "arith.extui")
 
 
@@ -48,33 +64,17 @@ class RegisterTiling:
 
     def apply(self, module: ir.Module) -> list[Change]:
         """See :class:`Transformation`."""
-        _erase_dead(module)
-        changes, vlen = [], _vlen(module)
-        sums = [each for each in Generic.all(module) if any(each.reductions) and len(each.inputs) == 2]
+        erase_dead(module)
+        changes, vlen = [], vector_bits(module)
+        sums = [each for each in Generic.all(module) if any(each.reductions)]
         for generic in sums:
             place, reduction = where(generic.operation), _read(generic)
             if isinstance(reduction, str):
                 changes.append(Change(self.name, place, False, reduction))
             else:
                 changes.append(Change(self.name, place, True, _Kernel(reduction, vlen).replace()))
-                _erase_dead(module)
+                erase_dead(module)
         return changes
-
-
-def _vlen(module: ir.Module) -> int:
-    found = re.search(r"\+zvl(\d+)b", str(module.operation.attributes) if module.operation.attributes else "")
-    if found is None:
-        for each in operations(module, "util.global"):
-            found = found or re.search(r"\+zvl(\d+)b", str(each))
-    return int(found[1]) if found else _VLEN
-
-
-def _erase_dead(module: ir.Module) -> None:
-    """What nobody uses would keep values from having one user."""
-    for operation in reversed(operations(module)):
-        if operation.name.startswith(("linalg.", "tensor.")) and len(operation.results):
-            if not any(uses(result) for result in operation.results) and operation.name != "linalg.yield":
-                operation.erase()
 
 
 Terms = dict[int, int]
@@ -82,12 +82,15 @@ Terms = dict[int, int]
 
 @dataclass
 class _Reduction:
-    """A sum of products, read once. ``left`` and ``right`` are the numbers of the operands."""
+    """A sum of products, or a pooling, read once.
+
+    ``left`` and ``right`` are the numbers of the operands; ``right`` is None for a pooling.
+    """
 
     generic: Generic
     extents: list[int]
     left: int
-    right: int
+    right: int | None
     # Of each dimension of the left operand: which loops, times what, and the constant (at -1).
     indices: list[Terms]
     depthwise: bool
@@ -108,11 +111,17 @@ def _read(generic: Generic) -> _Reduction | str:
     if dimensions(generic.maps[-1]) != list(range(parallel)):
         return "its result is permuted"
     total = owner(generic.yielded)
-    if total is None or total.name not in _PRODUCTS:
-        return "it is not a sum"
+    if total is None or total.name not in _POOLING:
+        return "it is neither a sum nor a maximum"
+    pooled = _pooled(generic, total)
+    if pooled is not None:
+        indices = [_terms(each) for each in generic.maps[pooled].results]
+        if None in indices or indices[-1] != {parallel - 1: 1} or any(parallel - 1 in each for each in indices[:-1]):
+            return "its channels are not innermost"
+        return _Reduction(generic, extents, pooled, None, indices, True)
     factors = _factors(generic, total)
     if factors is None:
-        return "it is not a sum of products"
+        return "it is neither a sum of products nor a pooling"
     for left, right in (factors, factors[::-1]):
         last = dimensions(generic.maps[right])
         indices = [_terms(each) for each in generic.maps[left].results]
@@ -123,24 +132,32 @@ def _read(generic: Generic) -> _Reduction | str:
         within = [number for number, terms in enumerate(indices) if parallel - 1 in terms]
         if within and (within != [len(indices) - 1] or indices[-1] != {parallel - 1: 1}):
             continue
-        if within and math.prod(extents[parallel:]) > _TAPS:
-            return f"more than {_TAPS} taps of a depthwise convolution"
         return _Reduction(generic, extents, left, right, indices, bool(within))
     return "no operand has the output's innermost dimension innermost"
+
+
+def _pooled(generic: Generic, total: ir.Operation) -> int | None:
+    """The number of the operand that is added to the output, or compared with it, by itself."""
+    accumulator = generic.block.arguments[-1]
+    terms = [each for each in total.operands if each != accumulator]
+    if len(terms) != 1 or len(generic.body) > 2:
+        return None
+    extended = owner(terms[0], *_EXTENSIONS)
+    return generic.argument_of(extended.operands[0] if extended else terms[0])
 
 
 def _factors(generic: Generic, total: ir.Operation) -> tuple[int, int] | None:
     """The numbers of the operands whose product is added to the output."""
     accumulator = generic.block.arguments[-1]
     terms = [each for each in total.operands if each != accumulator]
-    product = owner(terms[0], _PRODUCTS[total.name]) if len(terms) == 1 else None
+    product = owner(terms[0], _PRODUCTS.get(total.name, "")) if len(terms) == 1 else None
     if product is None or len(generic.body) > 4:
         return None
     found = []
     for factor in product.operands:
         extended = owner(factor, *_EXTENSIONS)
         found.append(generic.argument_of(extended.operands[0] if extended else factor))
-    return None if None in found or len(set(found)) < 2 or 2 in found else tuple(found)
+    return None if None in found or len(set(found)) < 2 or len(generic.inputs) in found else tuple(found)
 
 
 def _terms(expression: ir.AffineExpr) -> Terms | None:
@@ -210,120 +227,18 @@ class _Padding:
 
     operation: ir.Operation
     low: list[int]
-    filling: ir.Value
+    filling: int | float
 
 
 def _padding(value: ir.Value) -> _Padding | None:
     user = _only_user(value)
-    if user is None or user.name != "tensor.pad" or len(user.operands) != 1:
+    known = padding_of(user) if user else None
+    if known is None or known[0][-1] or known[1][-1]:
         return None
-    filling = list(user.regions[0].blocks[0].operations)[-1].operation.operands[0]
-    low = [int(each) for each in ir.DenseI64ArrayAttr(user.attributes["static_low"])]
-    high = [int(each) for each in ir.DenseI64ArrayAttr(user.attributes["static_high"])]
-    if min(low + high) < 0 or low[-1] or high[-1] or constant(filling) is None:
-        return None
-    return _Padding(user, low, filling)
+    return _Padding(user, known[0], known[2])
 
 
 # Building.
-
-
-def _create(name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value], **options: object) -> ir.Operation:
-    return ir.Operation.create(name, results=list(results), operands=list(operands), **options)
-
-
-def _index(value: int) -> ir.Value:
-    kind = ir.IndexType.get()
-    attributes = {"value": ir.IntegerAttr.get(kind, value)}
-    return _create("arith.constant", [kind], [], attributes=attributes).result
-
-
-def _vector(size: int, element: ir.Type) -> ir.VectorType:
-    return ir.VectorType.get([size], element)
-
-
-def _splat(size: int, element: ir.Type, value: object) -> ir.Value:
-    make = ir.FloatAttr.get if isinstance(element, (ir.F32Type, ir.F16Type, ir.F64Type)) else ir.IntegerAttr.get
-    kind = _vector(size, element)
-    attributes = {"value": ir.DenseElementsAttr.get_splat(kind, make(element, value))}
-    return _create("arith.constant", [kind], [], attributes=attributes).result
-
-
-def _loop(extent: int, step: int, carried: Sequence[ir.Value], body: Callable) -> list[ir.Value]:
-    """`scf.for` from 0; ``body`` gets the counter and the carried values, and gives their next ones."""
-    operation = _create("scf.for", [v.type for v in carried], [_index(0), _index(extent), _index(step), *carried], regions=1)
-    kinds = [ir.IndexType.get(), *(value.type for value in carried)]
-    block = operation.regions[0].blocks.append(*kinds, arg_locs=[operation.location] * len(kinds))
-    with ir.InsertionPoint(block):
-        _create("scf.yield", [], body(block.arguments[0], list(block.arguments)[1:]))
-    return list(operation.results)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A number of a loop: its counter, if it is one that runs, and a constant."""
-
-    counter: ir.Value | None = None
-    offset: int = 0
-
-    def plus(self, offset: int) -> _Place:
-        return _Place(self.counter, self.offset + offset)
-
-
-def _sum(terms: Sequence[tuple[int, _Place]]) -> ir.Value:
-    """The number that factors times places give."""
-    offset = sum(times * place.offset for times, place in terms)
-    value = None
-    for times, place in terms:
-        if place.counter is None:
-            continue
-        term = place.counter if times == 1 else _create("arith.muli", [ir.IndexType.get()], [place.counter, _index(times)]).result
-        value = term if value is None else _create("arith.addi", [term.type], [value, term]).result
-    if value is None:
-        return _index(offset)
-    return _create("arith.addi", [value.type], [value, _index(offset)]).result if offset else value
-
-
-def _extract(tensor: ir.Value, indices: Sequence[ir.Value]) -> ir.Value:
-    return _create("tensor.extract", [tensor.type.element_type], [tensor, *indices]).result
-
-
-def _transfer(rank: int) -> dict[str, ir.Attribute]:
-    last = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
-    return {"permutation_map": ir.AffineMapAttr.get(last), "in_bounds": ir.ArrayAttr.get([ir.BoolAttr.get(True)])}
-
-
-def _load(tensor: ir.Value, indices: Sequence[ir.Value], size: int) -> ir.Value:
-    element = tensor.type.element_type
-    zero = ir.FloatAttr.get(element, 0.0) if isinstance(element, ir.F32Type) else ir.IntegerAttr.get(element, 0)
-    filling = _create("arith.constant", [element], [], attributes={"value": zero}).result
-    attributes = _transfer(len(indices)) | {"operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, len(indices), 1, 0])}
-    return _create(
-        "vector.transfer_read", [_vector(size, element)], [tensor, *indices, filling], attributes=attributes
-    ).result
-
-
-def _store(vector: ir.Value, tensor: ir.Value, indices: Sequence[ir.Value]) -> ir.Value:
-    attributes = _transfer(len(indices)) | {"operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1, len(indices), 0])}
-    return _create(
-        "vector.transfer_write", [tensor.type], [vector, tensor, *indices], attributes=attributes
-    ).result
-
-
-def _broadcast(value: ir.Value, size: int) -> ir.Value:
-    return _create("vector.broadcast", [_vector(size, value.type)], [value]).result
-
-
-def _chunks(extent: int, most: int) -> list[tuple[int, int, int]]:
-    """``extent`` in powers of two: (start, size, how many)."""
-    found, start, size = [], 0, most
-    while start < extent:
-        while size > extent - start:
-            size //= 2
-        count = (extent - start) // size
-        found.append((start, size, count))
-        start += size * count
-    return found
 
 
 @dataclass
@@ -341,21 +256,9 @@ class _Kernel:
         self.chain, self.padding = chain, padding
         last = padding.operation if padding else chain[-1]
         kind = last.results[0].type
-        with ir.InsertionPoint(last), self.reduction.generic.operation.location:
-            region = _create(
-                "flow.dispatch.region",
-                [kind],
-                [],
-                attributes={"operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, 0])},
-                regions=2,
-            )
-            with ir.InsertionPoint(region.regions[0].blocks.append()):
-                result = self._build(kind)
-                _create("flow.return", [], [result])
-            with ir.InsertionPoint(region.regions[1].blocks.append()):
-                one = _index(1)
-                _create("flow.return", [], [one, one, one])
-        last.results[0].replace_all_uses_with(region.results[0])
+        with ir.InsertionPoint(last), ir.Location.fused([each.location for each in chain]):
+            built = kernel(kind, lambda: self._build(kind))
+        last.results[0].replace_all_uses_with(built)
         for operation in ([padding.operation] if padding else []) + chain[::-1]:
             operation.erase()
         following = f", {len(chain) - 1} operations on the registers" if len(chain) > 1 else ""
@@ -365,31 +268,31 @@ class _Kernel:
 
     def _build(self, kind: ir.RankedTensorType) -> ir.Value:
         spatial, channels = self.reduction.innermost, self.reduction.extents[self.reduction.innermost]
-        result = _create("tensor.empty", [kind], []).result
+        result = create("tensor.empty", [kind], []).result
         self._begin = result.owner.operation if isinstance(result.owner, ir.OpView) else result.owner
         if self.padding:
             result = self._fill_borders(result, kind.shape)
         self._prepare()
         descriptions = []
-        for start, size, count in _chunks(channels, max(1, _GROUP * self.vlen // 32)):
+        for start, size, count in chunks(channels, max(1, _GROUP * self.vlen // 32)):
             registers = max(1, size * 32 // self.vlen)
             extent = self.reduction.extents[spatial - 1] if spatial else 1
             tile = _tile(extent, registers, self.reduction.depthwise)
             descriptions.append(f"{tile} x {size}")
 
             def over_channels(counter: ir.Value | None, tensor: ir.Value, start=start, size=size, tile=tile) -> ir.Value:
-                return self._over_space([], tensor, _Place(counter, start), size, tile)
+                return self._over_space([], tensor, Place(counter, start), size, tile)
 
             if count == 1:
                 result = over_channels(None, result)
             else:
-                (result,) = _loop(
+                (result,) = counted_loop(
                     count * size, size, [result], lambda counter, carried: [over_channels(counter, carried[0])]
                 )
         self.tiles = f"tiles of {', '.join(dict.fromkeys(descriptions))}"
         return result
 
-    def _over_space(self, places: list[_Place], result: ir.Value, channel: _Place, size: int, tile: int) -> ir.Value:
+    def _over_space(self, places: list[Place], result: ir.Value, channel: Place, size: int, tile: int) -> ir.Value:
         loop, spatial = len(places), self.reduction.innermost
         if spatial == 0:
             return self._tile([], result, channel, size, 1)
@@ -400,17 +303,17 @@ class _Kernel:
         body = lambda place, tensor: self._tile([*places, place], tensor, channel, size, tile)  # noqa: E731
         result = self._counted(extent // tile * tile, tile, result, body)
         rest = extent % tile
-        return self._tile([*places, _Place(None, extent - rest)], result, channel, size, rest) if rest else result
+        return self._tile([*places, Place(None, extent - rest)], result, channel, size, rest) if rest else result
 
     @staticmethod
     def _counted(extent: int, step: int, result: ir.Value, body: Callable) -> ir.Value:
         if extent == step:
-            return body(_Place(), result)
-        return _loop(extent, step, [result], lambda counter, carried: [body(_Place(counter), carried[0])])[0]
+            return body(Place(), result)
+        return counted_loop(extent, step, [result], lambda counter, carried: [body(Place(counter), carried[0])])[0]
 
     def _fill_borders(self, result: ir.Value, shape: Sequence[int]) -> ir.Value:
         inner, low = self.chain[-1].results[0].type.shape, self.padding.low
-        element, value = result.type.element_type, constant(self.padding.filling)
+        element, value = result.type.element_type, self.padding.filling
         # Slabs before and behind, dimension by dimension; inner ones only where outer ones are not border already.
         for axis in range(len(shape) - 1):
             for start, stop in ((0, low[axis]), (low[axis] + inner[axis], shape[axis])):
@@ -428,14 +331,14 @@ class _Kernel:
         if len(places) < len(ranges):
             start, count = ranges[len(places)]
 
-            def body(place: _Place, tensor: ir.Value) -> ir.Value:
+            def body(place: Place, tensor: ir.Value) -> ir.Value:
                 return self._fill(tensor, ranges, [*places, place.plus(start)], element, value, channels)
 
             return self._counted(count, 1, result, body)
-        for start, size, count in _chunks(channels, 8 * self.vlen // (32 if isinstance(element, ir.F32Type) else 32)):
+        for start, size, count in chunks(channels, self.vlen // 4):
             for number in range(count):
-                indices = [_sum([(1, place)]) for place in [*places, _Place(None, start + number * size)]]
-                result = _store(_splat(size, element, value), result, indices)
+                indices = [index_of([(1, place)]) for place in [*places, Place(None, start + number * size)]]
+                result = store(splat(size, element, value), result, indices)
         return result
 
     # One tile.
@@ -446,9 +349,10 @@ class _Kernel:
         generic, extents = reduction.generic, reduction.extents
         first = reduction.innermost + 1
         self.left = self._local(generic.operands[reduction.left])
-        self.right = self._local(generic.operands[reduction.right])
         self.left_terms = list(reduction.indices)
-        self.right_terms = [{loop: 1} for loop in dimensions(generic.maps[reduction.right])]
+        if reduction.right is not None:
+            self.right = self._local(generic.operands[reduction.right])
+            self.right_terms = [{loop: 1} for loop in dimensions(generic.maps[reduction.right])]
         self.loops = [(loop, extents[loop]) for loop in range(first, len(extents))]
         if reduction.depthwise or len(self.loops) < 2 or len(self.left_terms) < 2:
             return
@@ -470,14 +374,7 @@ class _Kernel:
         shape = list(tensor.type.shape)
         groups = [[each] for each in range(axis)] + [[axis, axis + 1]] + [[each] for each in range(axis + 2, len(shape))]
         shape[axis : axis + 2] = [shape[axis] * shape[axis + 1]]
-        i64 = ir.IntegerType.get_signless(64)
-        reassociation = [ir.ArrayAttr.get([ir.IntegerAttr.get(i64, each) for each in group]) for group in groups]
-        return _create(
-            "tensor.collapse_shape",
-            [ir.RankedTensorType.get(shape, tensor.type.element_type)],
-            [tensor],
-            attributes={"reassociation": ir.ArrayAttr.get(reassociation)},
-        ).result
+        return reshape("collapse_shape", tensor, shape, groups)
 
     def _local(self, value: ir.Value) -> ir.Value:
         """``value``, with what only names a part or another shape of a tensor done inside of the kernel."""
@@ -492,7 +389,7 @@ class _Kernel:
             self._clones[value] = clone.results[0]
         return self._clones[value]
 
-    def _tile(self, places: list[_Place], result: ir.Value, channel: _Place, size: int, tile: int) -> ir.Value:
+    def _tile(self, places: list[Place], result: ir.Value, channel: Place, size: int, tile: int) -> ir.Value:
         outputs = [[*places[:-1], places[-1].plus(n), channel] if places else [channel] for n in range(tile)]
         initial = self.reduction.generic.operands[-1]
         sums = [self._operand(initial, self.reduction.generic.maps[-1], each, size, {}) for each in outputs]
@@ -502,45 +399,47 @@ class _Kernel:
             for operation in self.chain[1:]:
                 values[operation.results[0]] = self._elementwise(operation, output, size, values)
             low = self.padding.low if self.padding else [0] * len(output)
-            indices = [_sum([(1, place.plus(start))]) for place, start in zip(output, low, strict=True)]
-            result = _store(values[self.chain[-1].results[0]], result, indices)
+            indices = [index_of([(1, place.plus(start))]) for place, start in zip(output, low, strict=True)]
+            result = store(values[self.chain[-1].results[0]], result, indices)
         return result
 
     def _reduce(self, sums, places, steps, loops, size) -> list[ir.Value]:
         if not loops:
             return self._step(sums, places, steps, size)
         (loop, extent), *inner = loops
-        unrolled = extent if self.reduction.depthwise else next(n for n in range(_UNROLLED, 0, -1) if extent % n == 0)
-        if inner and not self.reduction.depthwise:
-            unrolled = 1
+        most = 1 if inner else max(1, _UNROLLED // len(sums))
+        if self.reduction.depthwise and math.prod(each for _, each in loops) <= _TAPS:
+            most = extent
+        unrolled = next(n for n in range(most, 0, -1) if extent % n == 0)
 
-        def body(place: _Place, carried: list[ir.Value]) -> list[ir.Value]:
+        def body(place: Place, carried: list[ir.Value]) -> list[ir.Value]:
             for number in range(unrolled):
                 carried = self._reduce(carried, places, {**steps, loop: place.plus(number)}, inner, size)
             return carried
 
         if extent == unrolled:
-            return body(_Place(), sums)
-        return _loop(extent, unrolled, sums, lambda counter, carried: body(_Place(counter), carried))
+            return body(Place(), sums)
+        return counted_loop(extent, unrolled, sums, lambda counter, carried: body(Place(counter), carried))
 
     def _step(self, sums, places, steps, size) -> list[ir.Value]:
         generic, at = self.reduction.generic, {**places, **steps}
-        weights = self._extended(
-            _load(self.right, [_sum([(times, at[loop]) for loop, times in terms.items()]) for terms in self.right_terms], size),
-            self.reduction.right,
-        )
+        weights = None
+        if self.reduction.right is not None:
+            indices = [index_of([(times, at[loop]) for loop, times in terms.items()]) for terms in self.right_terms]
+            weights = self._extended(load(self.right, indices, size), self.reduction.right)
         total = owner(generic.yielded)
         result, moving = [], self.reduction.innermost - 1
         for number, value in enumerate(sums):
             here = {**at, moving: at[moving].plus(number)} if moving >= 0 else at
-            here[-1] = _Place(None, 1)
-            indices = [_sum([(times, here[loop]) for loop, times in terms.items()]) for terms in self.left_terms]
+            here[-1] = Place(None, 1)
+            indices = [index_of([(times, here[loop]) for loop, times in terms.items()]) for terms in self.left_terms]
             if self.reduction.depthwise:
-                left = self._extended(_load(self.left, indices, size), self.reduction.left)
+                left = self._extended(load(self.left, indices, size), self.reduction.left)
             else:
-                left = _broadcast(self._extended(_extract(self.left, indices), self.reduction.left), size)
-            product = _create(_PRODUCTS[total.name], [value.type], [left, weights]).result
-            result.append(_create(total.name, [value.type], [value, product]).result)
+                left = broadcast(self._extended(extract(self.left, indices), self.reduction.left), size)
+            if weights is not None:
+                left = create(_PRODUCTS[total.name], [value.type], [left, weights]).result
+            result.append(create(total.name, [value.type], [value, left]).result)
         return result
 
     def _extended(self, value: ir.Value, operand: int) -> ir.Value:
@@ -550,13 +449,13 @@ class _Kernel:
             operation = use.owner.operation if isinstance(use.owner, ir.OpView) else use.owner
             if operation.name in _EXTENSIONS:
                 kind = operation.results[0].type
-                kind = _vector(value.type.shape[0], kind) if isinstance(value.type, ir.VectorType) else kind
-                return _create(operation.name, [kind], [value]).result
+                kind = vector(value.type.shape[0], kind) if isinstance(value.type, ir.VectorType) else kind
+                return create(operation.name, [kind], [value]).result
         return value
 
     # Element by element.
 
-    def _elementwise(self, operation: ir.Operation, output: list[_Place], size: int, values: dict) -> ir.Value:
+    def _elementwise(self, operation: ir.Operation, output: list[Place], size: int, values: dict) -> ir.Value:
         generic = Generic(operation)
         known: dict[ir.Value, ir.Value] = {}
         for argument, value, map_ in zip(generic.block.arguments, generic.operands[:-1], generic.maps, strict=False):
@@ -571,8 +470,8 @@ class _Kernel:
             return
         operands = [self._as_vector(each, size, known) for each in operation.operands]
         attributes = {name: operation.attributes[name] for name in operation.attributes}
-        created = _create(
-            operation.name, [_vector(size, each.type) for each in operation.results], operands, attributes=attributes
+        created = create(
+            operation.name, [vector(size, each.type) for each in operation.results], operands, attributes=attributes
         )
         known.update(zip(operation.results, created.results, strict=True))
 
@@ -580,10 +479,10 @@ class _Kernel:
     def _as_vector(value: ir.Value, size: int, known: dict) -> ir.Value:
         if value not in known:
             number = constant(value)
-            known[value] = _broadcast(value, size) if number is None else _splat(size, value.type, number)
+            known[value] = broadcast(value, size) if number is None else splat(size, value.type, number)
         return known[value]
 
-    def _operand(self, value: ir.Value, map_: ir.AffineMap, output: list[_Place], size: int, values: dict) -> ir.Value:
+    def _operand(self, value: ir.Value, map_: ir.AffineMap, output: list[Place], size: int, values: dict) -> ir.Value:
         """The elements of ``value`` that belong to the outputs from ``output`` on."""
         if value in values:
             return values[value]
@@ -591,24 +490,28 @@ class _Kernel:
         loops = dimensions(map_)
         if made is not None and made.name == "linalg.fill":
             number = constant(made.operands[0])
-            return _broadcast(made.operands[0], size) if number is None else _splat(size, element, number)
+            return broadcast(made.operands[0], size) if number is None else splat(size, element, number)
         at = [output[loop] for loop in loops]
         innermost = len(output) - 1
-        if _is_elementwise(made) and loops and loops[-1] == innermost and (_only_user(value) or _copies(made)):
+        if _is_elementwise(made) and loops and loops[-1] == innermost and _is_cheap(made):
             return self._elementwise(made, at, size, {})
         known = constant(value)
         if isinstance(known, np.ndarray) and known.size and (known == known.flat[0]).all():
-            return _splat(size, element, known.flat[0].item())
-        indices = [_sum([(1, place)]) for place in at]
+            return splat(size, element, known.flat[0].item())
+        indices = [index_of([(1, place)]) for place in at]
         tensor = self._local(value)
         if loops and loops[-1] == innermost:
-            return _load(tensor, indices, size)
-        return _broadcast(_extract(tensor, indices), size)
+            return load(tensor, indices, size)
+        return broadcast(extract(tensor, indices), size)
 
 
-def _copies(operation: ir.Operation) -> bool:
-    """Whether it only repeats its operand."""
-    return not Generic(operation).body
+def _is_cheap(operation: ir.Operation) -> bool:
+    """Whether to compute it again where it is needed, as its operands take no more memory than its result."""
+    generic = Generic(operation)
+    if not generic.body:
+        return True
+    sizes = [value.type.element_type.width for value in generic.operands if isinstance(value.type, ir.RankedTensorType)]
+    return _only_user(operation.results[0]) is not None and max(sizes[:-1]) <= sizes[-1]
 
 
 def _tile(extent: int, registers: int, depthwise: bool) -> int:
