@@ -43,9 +43,11 @@ from springbok.optimizer.vector_code import (
     vector_bits,
 )
 
-#: Vector registers that a sum may take: more leave none for a tile.
-_GROUP = 4
 _REGISTERS = 32
+#: Outputs that share a load of weights; there are no more scalar registers.
+_LARGEST_TILE = 16
+#: Vector registers that a sum may take. Weights of 8 bits are widened to 16 only, and so leave more of them.
+_GROUP, _GROUP_OF_BYTES = 4, 8
 #: Products that are written out one after the other; their scalars should fit into the core's registers.
 _UNROLLED = 20
 #: Taps of a window that are all written out.
@@ -94,6 +96,11 @@ class _Reduction:
     # Of each dimension of the left operand: which loops, times what, and the constant (at -1).
     indices: list[Terms]
     depthwise: bool
+
+    @property
+    def widens(self) -> bool:
+        """Whether bytes are multiplied."""
+        return str(self.generic.operands[self.left].type.element_type) == "i8"
 
     @property
     def innermost(self) -> int:
@@ -274,10 +281,16 @@ class _Kernel:
             result = self._fill_borders(result, kind.shape)
         self._prepare()
         descriptions = []
-        for start, size, count in chunks(channels, max(1, _GROUP * self.vlen // 32)):
+        group = _GROUP_OF_BYTES if self.reduction.widens and not self.reduction.depthwise else _GROUP
+        for start, size, count in chunks(channels, max(1, group * self.vlen // 32)):
             registers = max(1, size * 32 // self.vlen)
+            if self.reduction.depthwise:
+                loaded, largest = 2 * registers, _LARGEST_TILE // 2  # a vector of each output is loaded as well
+            else:
+                loaded = max(2, registers * 3 // 4) if self.reduction.widens else 2 * registers
+                largest = _LARGEST_TILE
             extent = self.reduction.extents[spatial - 1] if spatial else 1
-            tile = _tile(extent, registers, self.reduction.depthwise)
+            tile = _tile(extent, registers, loaded, largest)
             descriptions.append(f"{tile} x {size}")
 
             def over_channels(counter: ir.Value | None, tensor: ir.Value, start=start, size=size, tile=tile) -> ir.Value:
@@ -514,11 +527,12 @@ def _is_cheap(operation: ir.Operation) -> bool:
     return _only_user(operation.results[0]) is not None and max(sizes[:-1]) <= sizes[-1]
 
 
-def _tile(extent: int, registers: int, depthwise: bool) -> int:
-    """How many neighbouring outputs share a load of weights: the cheapest of those that fit into the registers."""
-    most = min(16, (_REGISTERS - 2 * registers - 2) // registers)
-    if depthwise:
-        most = min(most, 8)
+def _tile(extent: int, registers: int, weights: int, largest: int) -> int:
+    """How many neighbouring outputs share a load of weights: the cheapest of those that fit into the registers.
+
+    A sum takes ``registers`` of them, and what is loaded ``weights``; there are no more than ``largest``.
+    """
+    most = min(largest, (_REGISTERS - weights - 1) // registers)
 
     def cost(tile: int) -> int:
         tiles = [tile] * (extent // tile) + ([extent % tile] if extent % tile else [])
