@@ -293,7 +293,9 @@ class _Kernel:
             tile = _tile(extent, registers, loaded, largest)
             descriptions.append(f"{tile} x {size}")
 
-            def over_channels(counter: ir.Value | None, tensor: ir.Value, start=start, size=size, tile=tile) -> ir.Value:
+            def over_channels(
+                counter: ir.Value | None, tensor: ir.Value, start=start, size=size, tile=tile
+            ) -> ir.Value:
                 return self._over_space([], tensor, Place(counter, start), size, tile)
 
             if count == 1:
@@ -385,7 +387,9 @@ class _Kernel:
     def _collapse(self, tensor: ir.Value, axis: int) -> ir.Value:
         """``tensor`` with the dimensions ``axis`` and the next as one."""
         shape = list(tensor.type.shape)
-        groups = [[each] for each in range(axis)] + [[axis, axis + 1]] + [[each] for each in range(axis + 2, len(shape))]
+        groups = (
+            [[each] for each in range(axis)] + [[axis, axis + 1]] + [[each] for each in range(axis + 2, len(shape))]
+        )
         shape[axis : axis + 2] = [shape[axis] * shape[axis + 1]]
         return reshape("collapse_shape", tensor, shape, groups)
 

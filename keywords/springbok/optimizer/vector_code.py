@@ -49,7 +49,9 @@ def splat(size: int, element: ir.Type, value: object) -> ir.Value:
 
 def counted_loop(extent: int, step: int, carried: Sequence[ir.Value], body: Callable) -> list[ir.Value]:
     """`scf.for` from 0; ``body`` gets the counter and the carried values, and gives their next ones."""
-    operation = create("scf.for", [v.type for v in carried], [index(0), index(extent), index(step), *carried], regions=1)
+    operation = create(
+        "scf.for", [v.type for v in carried], [index(0), index(extent), index(step), *carried], regions=1
+    )
     kinds = [ir.IndexType.get(), *(value.type for value in carried)]
     block = operation.regions[0].blocks.append(*kinds, arg_locs=[operation.location] * len(kinds))
     with ir.InsertionPoint(block):
@@ -75,7 +77,11 @@ def index_of(terms: Sequence[tuple[int, Place]]) -> ir.Value:
     for times, place in terms:
         if place.counter is None:
             continue
-        term = place.counter if times == 1 else create("arith.muli", [ir.IndexType.get()], [place.counter, index(times)]).result
+        term = (
+            place.counter
+            if times == 1
+            else create("arith.muli", [ir.IndexType.get()], [place.counter, index(times)]).result
+        )
         value = term if value is None else create("arith.addi", [term.type], [value, term]).result
     if value is None:
         return index(offset)
@@ -103,9 +109,7 @@ def load(tensor: ir.Value, indices: Sequence[ir.Value], size: int) -> ir.Value:
 
 def store(vector: ir.Value, tensor: ir.Value, indices: Sequence[ir.Value]) -> ir.Value:
     attributes = _transfer(len(indices)) | {"operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1, len(indices), 0])}
-    return create(
-        "vector.transfer_write", [tensor.type], [vector, tensor, *indices], attributes=attributes
-    ).result
+    return create("vector.transfer_write", [tensor.type], [vector, tensor, *indices], attributes=attributes).result
 
 
 def broadcast(value: ir.Value, size: int) -> ir.Value:
@@ -161,7 +165,8 @@ def padding_of(operation: ir.Operation) -> tuple[list[int], list[int], int | flo
         return None
     filling = constant(list(operation.regions[0].blocks[0].operations)[-1].operation.operands[0])
     low, high = (
-        [int(each) for each in ir.DenseI64ArrayAttr(operation.attributes[name])] for name in ("static_low", "static_high")
+        [int(each) for each in ir.DenseI64ArrayAttr(operation.attributes[name])]
+        for name in ("static_low", "static_high")
     )
     shapes = [*operation.operands[0].type.shape, *low, *high]
     return None if filling is None or min(shapes) < 0 else (low, high, filling)
