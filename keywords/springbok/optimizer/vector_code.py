@@ -154,9 +154,9 @@ def reshape(name: str, tensor: ir.Value, shape: Sequence[int], groups: Sequence[
 def erase_dead(module: ir.Module) -> None:
     """Erase operations on tensors whose results nobody uses."""
     for operation in reversed(operations(module)):
-        if operation.name.startswith(("linalg.", "tensor.")) and len(operation.results):
-            if not any(uses(result) for result in operation.results):
-                operation.erase()
+        on_tensors = operation.name.startswith(("linalg.", "tensor.")) and len(operation.results)
+        if on_tensors and not any(uses(result) for result in operation.results):
+            operation.erase()
 
 
 def padding_of(operation: ir.Operation) -> tuple[list[int], list[int], int | float] | None:
