@@ -13,8 +13,10 @@ from springbok.optimizer.mlir import arith, number, operations
 
 
 def widen(module: ir.Module) -> None:
-    """Replace every `arith.mulsi_extended` of two i32 in ``module``."""
+    """Replace every `arith.mulsi_extended` of two i32 in ``module``; those of vectors have one dimension and stay."""
     for operation in operations(module, "arith.mulsi_extended"):
+        if isinstance(operation.operands[0].type, ir.VectorType):
+            continue
         with ir.InsertionPoint(operation), operation.location:
             i32, i64 = operation.operands[0].type, ir.IntegerType.get_signless(64)
             product = arith("muli", *(_cast("extsi", operand, i64) for operand in operation.operands))

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Register tiling and pads by rows: small models of awkward shapes answer as they do without, and what is refused."""
+
+import numpy as np
+import pytest
+from iree.compiler import ir
+
+from springbok import iree, optimizer
+from springbok.compiler import Target, compiler_flags
+from springbok.host_check import host_flags
+from springbok.optimizer.register_tiling import RegisterTiling
+
+TRANSFORMATIONS = ("register-tiling", "pads")
+
+CONVOLUTION = """
+func.func @main(%x: tensor<{h}x{w}x{c}x{t}>) -> tensor<{oh}x{ow}x{n}x{t}> {{
+  %weights = arith.constant {weights}
+  %bias = arith.constant {bias}
+  %zero = arith.constant {zero} : {sum}
+  %filling = arith.constant {filling} : {t}
+  %padded = tensor.pad %x low[1, 2, 0] high[2, 1, 0] {{
+  ^bb0(%a: index, %b: index, %d: index):
+    tensor.yield %filling : {t}
+  }} : tensor<{h}x{w}x{c}x{t}> to tensor<{ph}x{pw}x{c}x{t}>
+  %empty = tensor.empty() : tensor<{oh}x{ow}x{n}x{sum}>
+  %start = linalg.fill ins(%zero : {sum}) outs(%empty : tensor<{oh}x{ow}x{n}x{sum}>) -> tensor<{oh}x{ow}x{n}x{sum}>
+  %sum = linalg.generic {{indexing_maps = [{maps}, affine_map<({loops}) -> (d0, d1, d2)>],
+      iterator_types = ["parallel", "parallel", "parallel"{reductions}]}}
+      ins(%padded, %weights : tensor<{ph}x{pw}x{c}x{t}>, {weight_type})
+      outs(%start : tensor<{oh}x{ow}x{n}x{sum}>) {{
+  ^bb0(%a: {t}, %b: {t}, %o: {sum}):
+    {product}
+  }} -> tensor<{oh}x{ow}x{n}x{sum}>
+  %out = tensor.empty() : tensor<{oh}x{ow}x{n}x{t}>
+  %r = linalg.generic {{indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d1, d2)>, affine_map<(d0, d1, d2) -> (d2)>,
+      affine_map<(d0, d1, d2) -> (d0, d1, d2)>], iterator_types = ["parallel", "parallel", "parallel"]}}
+      ins(%sum, %bias : tensor<{oh}x{ow}x{n}x{sum}>, tensor<{n}x{sum}>) outs(%out : tensor<{oh}x{ow}x{n}x{t}>) {{
+  ^bb0(%a: {sum}, %b: {sum}, %o: {t}):
+    {after}
+  }} -> tensor<{oh}x{ow}x{n}x{t}>
+  return %r : tensor<{oh}x{ow}x{n}x{t}>
+}}
+"""
+INTEGERS = {
+    "t": "i8",
+    "sum": "i32",
+    "zero": "0",
+    "filling": "-7",
+    "product": "%p = arith.extsi %a : i8 to i32\n %q = arith.extsi %b : i8 to i32\n %m = arith.muli %p, %q : i32\n"
+    " %s = arith.addi %o, %m : i32\n linalg.yield %s : i32",
+    "after": "%c = arith.constant 5 : i32\n %s = arith.addi %a, %b : i32\n %h = arith.shrsi %s, %c : i32\n"
+    " %n = arith.trunci %h : i32 to i8\n linalg.yield %n : i8",
+}
+FLOATS = {
+    "t": "f32",
+    "sum": "f32",
+    "zero": "0.0",
+    "filling": "-7.0",
+    "product": "%m = arith.mulf %a, %b : f32\n %s = arith.addf %o, %m : f32\n linalg.yield %s : f32",
+    "after": "%s = arith.addf %a, %b : f32\n linalg.yield %s : f32",
+}
+
+
+def convolution(kind, h, w, c, n, stride, *, depthwise=False):
+    generator = np.random.default_rng(h * w + n)
+    taps = (3, 2, n) if depthwise else (3, 2, c, n)
+    maximum = 127 if kind is INTEGERS else 1
+
+    def dense(shape, element):
+        values = generator.integers(-maximum - 1, maximum + 1, shape).tolist()
+        text = str(values) if element != "f32" else str(np.array(values, float).tolist())
+        return f"dense<{text}> : tensor<{'x'.join(map(str, shape))}x{element}>"
+
+    ph, pw = h + 3, w + 3
+    first = f"d0 * {stride} + d3, d1 * {stride} + d4, {'d2' if depthwise else 'd5'}"
+    loops = "d0, d1, d2, d3, d4" + ("" if depthwise else ", d5")
+    second = "d3, d4, d2" if depthwise else "d3, d4, d5, d2"
+    fields = {
+        **kind,
+        **{"h": h, "w": w, "c": c, "n": n, "ph": ph, "pw": pw, "loops": loops},
+        **{"oh": (ph - 3) // stride + 1, "ow": (pw - 2) // stride + 1},
+        "maps": f"affine_map<({loops}) -> ({first})>, affine_map<({loops}) -> ({second})>",
+        "reductions": ', "reduction"' * (2 if depthwise else 3),
+        "weights": dense(taps, kind["t"]),
+        "bias": dense((n,), kind["sum"]),
+        "weight_type": f"tensor<{'x'.join(map(str, taps))}x{kind['t']}>",
+    }
+    dtype = np.int8 if kind is INTEGERS else np.float32
+    x = generator.integers(-maximum - 1, maximum + 1, (h, w, c)).astype(dtype)
+    x.flat[: 2 * c] = np.repeat([-maximum - 1, maximum], c)
+    return CONVOLUTION.format(**fields), x
+
+
+def answers(text, x, transformations, folder):
+    source, rewritten, module = folder / "half.mlir", folder / "rewritten.mlirbc", folder / "module.vmfb"
+    source.write_text(text)
+    changes = optimizer.rewrite(source, rewritten, transformations, for_host=True)
+    flags = host_flags(compiler_flags(Target.springbok("vector", 512))[0])
+    iree._run([rewritten if transformations else source, *flags, "-o"], module, [], "test")
+    return iree.run_module(module, "main", [x], 1, inline=True)[0], changes
+
+
+@pytest.mark.parametrize(
+    ("kind", "h", "w", "c", "n", "stride", "depthwise"),
+    [
+        (INTEGERS, 3, 7, 3, 12, 1, False),  # channels that are no power of two, a rest of the tile
+        (INTEGERS, 2, 40, 5, 16, 2, False),  # several tiles, a stride, a number of inputs that is not unrolled
+        (INTEGERS, 2, 2, 64, 80, 1, False),  # two chunks of channels
+        (FLOATS, 3, 5, 4, 10, 1, False),
+        (INTEGERS, 4, 19, 6, 6, 2, True),
+        (FLOATS, 3, 6, 70, 70, 1, True),
+    ],
+)
+def test_kernels_answer_as_the_compilers_own(kind, h, w, c, n, stride, depthwise, tmp_path):
+    text, x = convolution(kind, h, w, c, n, stride, depthwise=depthwise)
+    expected, _ = answers(text, x, (), tmp_path)
+    found, changes = answers(text, x, TRANSFORMATIONS, tmp_path)
+    assert any(change.transformation == "register-tiling" and change.applied for change in changes)
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("x16xi8>, ", "x16xi8>, ", None),
+        ("arith.addi %o, %m", "arith.muli %o, %m", "it is neither a sum nor a maximum"),
+        ("-> (d3, d4, d5, d2)", "-> (d3, d4, d2, d5)", "no operand has the output's innermost dimension innermost"),
+    ],
+)
+def test_what_it_is_not_for_stays_and_is_said(before, after, reason):
+    text, _ = convolution(INTEGERS, 3, 4, 16, 16, 1)
+    assert before in text
+    with ir.Context():
+        module = ir.Module.parse(text.replace(before, after))
+        (change,) = RegisterTiling().apply(module)
+        assert module.operation.verify()
+        assert ("linalg.generic" in str(module)) is not change.applied
+    assert change.applied is (reason is None)
+    assert reason is None or change.detail == reason
