@@ -73,6 +73,7 @@ LINK = (
     *("--lto-O2", "-mllvm", "-enable-machine-outliner=always", "-mllvm", "-inline-threshold=-50"),
     *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=2", "-mllvm", "-split-spill-mode=size"),
     *("-mllvm", "-disable-block-placement", "-mllvm", "-enable-misched=false"),  # so that more pieces are equal
+    "--discard-locals",  # the assembler's own ten thousand labels: a simulator would load them for seconds
 )
 
 COMPILER_TIMEOUT_S = 300

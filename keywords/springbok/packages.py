@@ -24,7 +24,7 @@ def make_available(root: Path = ROOT) -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     installed = root / ".venv" / "lib" / version / "site-packages"
     for folder in filter(Path.is_dir, (root / "keywords", installed)):
-        if str(folder) not in sys.path:
+        if str(folder) not in sys.path[1:]:  # what Robot puts first, it takes away again
             sys.path.append(str(folder))
         known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         if str(folder) not in known:

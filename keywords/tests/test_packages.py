@@ -30,11 +30,14 @@ def test_what_this_python_lacks_comes_from_the_projects_own(venv, tmp_path, monk
 
 
 def test_this_package_is_found_by_what_is_started_later(venv, tmp_path, monkeypatch):
-    (tmp_path / "keywords").mkdir()
+    keywords = tmp_path / "keywords"
+    keywords.mkdir()
     monkeypatch.setattr(packages, "NEEDED", ())
+    sys.path.insert(0, str(keywords))  # as Robot does while it imports a library
     for _ in range(2):
         packages.make_available(tmp_path)
-    added = [str(tmp_path / "keywords"), str(venv)]
+    sys.path.remove(str(keywords))
+    added = [str(keywords), str(venv)]
     assert sys.path[-2:] == added
     assert os.environ["PYTHONPATH"] == os.pathsep.join(("before", *added))
 
