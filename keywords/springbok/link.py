@@ -181,9 +181,7 @@ class Link:
         """Tell what the next model takes and gives. Optional; the device compares it with the model."""
         self._ask(MessageType.IOSPEC, _nothing, spec.encode())
 
-    def load_model(
-        self, vmfb: bytes, progress: Progress | None = None, *, timeout: float | None = None
-    ) -> None:
+    def load_model(self, vmfb: bytes, progress: Progress | None = None, *, timeout: float | None = None) -> None:
         """Send a compiled model; the device verifies and loads it before it answers.
 
         ``progress`` is called with (bytes sent, bytes in all); with the extension, these are bytes that the device

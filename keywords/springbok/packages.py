@@ -19,7 +19,8 @@ NEEDED = ("numpy", "serial", "construct")  # without these no library of this pr
 def make_available(root: Path = ROOT) -> None:
     """Append this package and those of ``.venv`` to the import path, of programs started from here too.
 
-    Robot has a library's folder on the path only while it imports the library. Raises ImportError that says what to do when packages are missing and ``.venv`` does not have them for this Python.
+    Robot has a library's folder on the path only while it imports the library. Raises ImportError that says what to do
+    when packages are missing and ``.venv`` does not have them for this Python.
     """
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     installed = root / ".venv" / "lib" / version / "site-packages"

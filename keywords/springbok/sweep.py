@@ -297,8 +297,9 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 
 def _check_workers(client: Any) -> None:
-    """Raise SweepError where a worker can't import this module: jobs that it can't read would be waited for for ever."""
-    for address, answer in client.run(pkgutil.resolve_name, f"{__name__}:SCHEMA_VERSION", on_error="return").items():
+    """Raise SweepError where a worker can't import this module: it would never answer a job, and not refuse it."""
+    answers = client.run(pkgutil.resolve_name, f"{__name__}:SCHEMA_VERSION", on_error="return")
+    for address, answer in answers.items():
         if answer != SCHEMA_VERSION:
             raise SweepError(
                 f"The Dask worker at {address} can't import {__name__}: {answer}. Start it inside .venv of the same "
