@@ -77,12 +77,13 @@ class RtlLibrary:
     def rtl_should_compute_layer_on_renode(self, unit: Path = rtl.UNIT, samples: int = 1) -> None:
         """Computes a real int8 layer on Renode's core, with the RTL as its instruction; fails when a sum is wrong.
 
-        Skipped where there is no Renode with the co-simulation plugin, or no Verilator.
+        It is the Renode of the renode-test that runs the suite, in a process of its own; elsewhere ``$RENODE_ROOT`` or
+        ``renode`` on PATH. Skipped where there is none with the co-simulation plugin, or no Verilator.
 
         Example:
         | Rtl Should Compute Layer On Renode |
         """
-        layer = rtl.cosimulate(unit, samples)
+        layer = rtl.cosimulate(unit, samples, renode_root=renode_test.renode_root())
         logger.info(f"{layer.name}: {samples} x {len(layer.bias)} sums, all right.")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from robot.api import logger
 from robot.api.deco import keyword, library
-from robot.libraries.BuiltIn import BuiltIn
 
+import renode_test
 from springbok import report, sweep
 from springbok.firmware import build_firmware
 
@@ -40,7 +40,7 @@ class SweepLibrary:
         | samples         | recordings of each, by default all |
         | scheduler       | address of a Dask cluster, by default this machine's cores |
 
-        The table is kept in ``sweep.json`` in Robot's output folder and is part of the report.
+        The table is kept in ``sweep.json`` in Robot's output folder (under renode-test in the suite's) and is part of the report.
 
         Example:
         | ${rows}= | Sweep Configurations | gestures.h5 | vlens=256,512 | flags=;--iree-llvmcpu-loop-unrolling=true |
@@ -53,8 +53,7 @@ class SweepLibrary:
             flags=[each.strip() for each in flags.split(";")],
             samples=samples,
         )
-        folder = Path(BuiltIn().get_variable_value("${OUTPUT DIR}", default="."))
-        rows = sweep.run_sweep(wanted, folder, scheduler=scheduler)
+        rows = sweep.run_sweep(wanted, renode_test.suite_folder(), scheduler=scheduler)
         logger.info(report.sweep_table(rows))
         return rows
 

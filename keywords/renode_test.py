@@ -14,6 +14,12 @@ def results_folder() -> Path | None:
     return Path(robot.get_variable_value("${RESULTS_DIRECTORY}", default=".")).resolve()
 
 
+def renode_root() -> Path | None:
+    """The folder of the Renode whose renode-test runs this suite; None where none does."""
+    tools = BuiltIn().get_variable_value("${RENODETOOLS}")
+    return None if tools is None else Path(tools).resolve().parent
+
+
 def suite_folder() -> Path:
     """Where this suite's files go: Robot's output folder; a folder of the suite's own where suites run in parallel."""
     robot = BuiltIn()

@@ -74,7 +74,6 @@ Should Refuse Vector Code On A Chip Without Vectors
     [Teardown]    Boot And Infer
 
 Should Not Wait For A Silent Chip For Ever
-    Connect Runtime
     Load Model    ${MODEL}
     Pause Chip
     Run Keyword And Expect Error    *paused*    Infer    ${RECORDING}    timeout=1

@@ -75,6 +75,7 @@ LINK = (
     *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=2", "-mllvm", "-split-spill-mode=size"),
     *("-mllvm", "-disable-lsr"),  # a pointer for each index into a structure takes more code than it saves time
     *("-mllvm", "-disable-block-placement", "-mllvm", "-enable-misched=false"),  # so that more pieces are equal
+    "--discard-locals",  # the assembler's own ten thousand labels: a simulator would load them for seconds
 )
 
 COMPILER_TIMEOUT_S = 300

@@ -84,6 +84,7 @@ class Link:
     url       port or pyserial URL
     baudrate  of a real port; simulators ignore it
     timeout   seconds that the device may take for an answer, and for taking a chunk of a request
+    compute_timeout  seconds for what it computes for: loading a model, an inference
     diagnose  asked for a text when the device falls silent, e.g. the simulator's view of the core
 
     Every method raises LinkError when the port can't be opened, the connection is lost, or an answer is
@@ -97,10 +98,12 @@ class Link:
         *,
         baudrate: int = 115200,
         timeout: float = 10.0,
+        compute_timeout: float = COMPUTE_SECONDS,
         diagnose: Callable[[], str] | None = None,
     ) -> None:
         self.url = url
         self.timeout = timeout
+        self.compute_timeout = compute_timeout
         self._diagnose = diagnose
         self.dialect = Dialect.UNKNOWN
         self.limits: Limits | None = None  # with the extension
@@ -179,9 +182,7 @@ class Link:
         """Tell what the next model takes and gives. Optional; the device compares it with the model."""
         self._ask(MessageType.IOSPEC, _nothing, spec.encode())
 
-    def load_model(
-        self, vmfb: bytes, progress: Progress | None = None, *, timeout: float | None = COMPUTE_SECONDS
-    ) -> None:
+    def load_model(self, vmfb: bytes, progress: Progress | None = None, *, timeout: float | None = None) -> None:
         """Send a compiled model; the device verifies and loads it before it answers.
 
         ``progress`` is called with (bytes sent, bytes in all); with the extension, these are bytes that the device
@@ -190,22 +191,22 @@ class Link:
         """
         if self.dialect is Dialect.EXTENDED:
             self._upload(vmfb, progress)
-            self._ask(MessageType.LOAD, _nothing, timeout=timeout)
+            self._ask(MessageType.LOAD, _nothing, timeout=self._compute_limit(timeout))
         else:
-            self._ask(MessageType.MODEL, _nothing, vmfb, timeout=timeout, progress=progress)
+            self._ask(MessageType.MODEL, _nothing, vmfb, timeout=self._compute_limit(timeout), progress=progress)
 
-    def infer(self, data: bytes, *, timeout: float | None = COMPUTE_SECONDS) -> bytes:
+    def infer(self, data: bytes, *, timeout: float | None = None) -> bytes:
         """Run one inference: all inputs' bytes, one after the other, in; all outputs' bytes out.
 
         ``timeout`` is for the computation alone.
         """
         if self.dialect is Dialect.EXTENDED:
-            return self.request(MessageType.INFER, data, timeout=timeout)
+            return self.request(MessageType.INFER, data, timeout=self._compute_limit(timeout))
         self._ask(MessageType.DATA, _nothing, data)
-        self._ask(MessageType.PROCESS, _nothing, timeout=timeout)
+        self._ask(MessageType.PROCESS, _nothing, timeout=self._compute_limit(timeout))
         return self.request(MessageType.OUTPUT)
 
-    def infer_batch(self, inputs: Sequence[bytes], *, timeout: float | None = COMPUTE_SECONDS) -> list[bytes]:
+    def infer_batch(self, inputs: Sequence[bytes], *, timeout: float | None = None) -> list[bytes]:
         """Run several inferences, with the extension in one round trip; ``timeout`` is for all of them together.
 
         Raises DeviceError when the inputs or the outputs together are more than ``limits`` says.
@@ -214,14 +215,15 @@ class Link:
             return [self.infer(data, timeout=timeout) for data in inputs]
         if len({len(data) for data in inputs}) > 1:
             raise LinkError("The inputs of a batch must all have the same size.")
-        answer = self.request(MessageType.INFER, b"".join(inputs), timeout=timeout)
+        answer = self.request(MessageType.INFER, b"".join(inputs), timeout=self._compute_limit(timeout))
         size = len(answer) // len(inputs)
         return [answer[at * size : (at + 1) * size] for at in range(len(inputs))]
 
-    def measure(self, data: bytes, *, timeout: float | None = COMPUTE_SECONDS) -> tuple[bytes, Profile]:
+    def measure(self, data: bytes, *, timeout: float | None = None) -> tuple[bytes, Profile]:
         """Run one inference like `infer`; return its outputs' bytes and what it cost."""
         if self.dialect is Dialect.EXTENDED:
-            profile, output = self._ask(MessageType.MEASURE, decode_measured, data, timeout=timeout)
+            limit = self._compute_limit(timeout)
+            profile, output = self._ask(MessageType.MEASURE, decode_measured, data, timeout=limit)
             return output, profile
         return self.infer(data, timeout=timeout), self.profile()
 
@@ -468,6 +470,9 @@ class Link:
 
     def _limit(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout
+
+    def _compute_limit(self, timeout: float | None) -> float:
+        return self.compute_timeout if timeout is None else timeout
 
     def _line_seconds(self, count: int) -> float:
         """Return twice the time that a line at the baud rate needs for so many bytes of 10 bits."""

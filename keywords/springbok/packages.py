@@ -17,15 +17,19 @@ NEEDED = ("numpy", "serial", "construct")  # without these no library of this pr
 
 
 def make_available(root: Path = ROOT) -> None:
-    """Append the packages of ``.venv`` to the import path, of programs started from here too.
+    """Append this package and those of ``.venv`` to the import path, of programs started from here too.
 
-    Raises ImportError that says what to do when packages are missing and ``.venv`` does not have them for this Python.
+    Robot has a library's folder on the path only while it imports the library. Raises ImportError that says what to do
+    when packages are missing and ``.venv`` does not have them for this Python.
     """
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     installed = root / ".venv" / "lib" / version / "site-packages"
-    if installed.is_dir() and str(installed) not in sys.path:
-        sys.path.append(str(installed))
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(installed))))
+    for folder in filter(Path.is_dir, (root / "keywords", installed)):
+        if str(folder) not in sys.path[1:]:  # what Robot puts first, it takes away again
+            sys.path.append(str(folder))
+        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if str(folder) not in known:
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (*known, str(folder))))
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ImportError(

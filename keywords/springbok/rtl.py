@@ -316,13 +316,15 @@ def _compile(command: list[str | Path], what: str) -> None:
 # ---- Renode
 
 
-def cosimulate(unit: Path = UNIT, samples: int = 1, cache: Path | None = None) -> Int8Layer:
+def cosimulate(
+    unit: Path = UNIT, samples: int = 1, cache: Path | None = None, renode_root: Path | None = None
+) -> Int8Layer:
     """Computes the layer on Renode's core with the RTL as its instruction, and returns the layer.
 
-    Raises :class:`RtlError` when the sums are not the layer's; :class:`RtlToolNeeded` without Renode
-    (``$RENODE_ROOT``, or ``renode`` on PATH), its co-simulation plugin, or Verilator.
+    Raises :class:`RtlError` when the sums are not the layer's; :class:`RtlToolNeeded` without Renode (in
+    ``renode_root``, else ``$RENODE_ROOT``, else ``renode`` on PATH), its co-simulation plugin, or Verilator.
     """
-    renode = renode_program()
+    renode = renode_program(renode_root)
     library = build(Path(unit).resolve(), "renode/library.cpp", cache, library=True) / "unit.so"
     layer = load_layer(samples)
     with tempfile.TemporaryDirectory(prefix="springbok-rtl-") as name:
@@ -352,9 +354,9 @@ def cosimulate(unit: Path = UNIT, samples: int = 1, cache: Path | None = None) -
     return layer
 
 
-def renode_program() -> Path:
+def renode_program(root: Path | None = None) -> Path:
     """Returns Renode's program; raises :class:`RtlToolNeeded` where there is none."""
-    root = os.environ.get("RENODE_ROOT")
+    root = root or os.environ.get("RENODE_ROOT")
     program = shutil.which("renode", path=root) if root else shutil.which("renode")
     if not program:
         raise RtlToolNeeded("Co-simulation needs Renode: put renode on PATH or set RENODE_ROOT to its folder.")

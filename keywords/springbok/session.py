@@ -30,6 +30,7 @@ from springbok.quality import Quality
 from springbok.tensors import fit
 
 BOOT_LIMIT_SECONDS = 10.0
+SIMULATED_COMPUTE_SECONDS = 300.0  # a simulator computes as fast as this machine's other work lets it
 TYPE_BYTES = 2  # of a message, beside its payload
 
 
@@ -149,6 +150,8 @@ class Session:
             url = self.need_engine().uart_url
             if isinstance(engine, BoardEngine):
                 options.setdefault("baudrate", engine.baudrate)
+            else:
+                options.setdefault("compute_timeout", SIMULATED_COMPUTE_SECONDS)
         extension = options.pop("extension", True)
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:

@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import json
 import os
+import pkgutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -295,12 +296,24 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
             yield client
 
 
+def _check_workers(client: Any) -> None:
+    """Raise SweepError where a worker can't import this module: it would never answer a job, and not refuse it."""
+    answers = client.run(pkgutil.resolve_name, f"{__name__}:SCHEMA_VERSION", on_error="return")
+    for address, answer in answers.items():
+        if answer != SCHEMA_VERSION:
+            raise SweepError(
+                f"The Dask worker at {address} can't import {__name__}: {answer}. Start it inside .venv of the same "
+                "checkout, with PYTHONPATH=keywords."
+            )
+
+
 def _measured(
     client: Any, jobs: Sequence[tuple], function: Callable[..., dict[str, Any]] = measure
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (number of the job, its row) as they are finished. A lost worker's job goes to another one."""
     from distributed import as_completed
 
+    _check_workers(client)
     futures = [client.submit(function, *job, pure=False, retries=2) for job in jobs]
     numbers = {future.key: number for number, future in enumerate(futures)}
     for future in as_completed(futures):

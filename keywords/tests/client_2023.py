@@ -19,7 +19,7 @@ class client_2023:  # noqa: N801 (Robot wants the class to be named like the mod
 
     ROBOT_LIBRARY_SCOPE = "GLOBAL"
 
-    def connect_old_client(self, url, timeout=20):
+    def connect_old_client(self, url, timeout=120):
         """Open the line."""
         address = urlsplit(url)
         self.line = socket.create_connection((address.hostname, address.port), timeout=float(timeout))

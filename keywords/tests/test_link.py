@@ -244,6 +244,15 @@ def test_inference_has_a_time_limit_of_its_own(line):
     assert link.infer(b"", timeout=PATIENT) == b"output bytes"
 
 
+def test_inferences_have_the_links_own_time_limit(line):
+    def compute(device):
+        time.sleep(4 * BRIEF)
+        device.write(OK)
+
+    _, link = line(OK, compute, timeout=2 * BRIEF, compute_timeout=PATIENT)
+    assert link.infer(b"") == b"output bytes"
+
+
 # The device answers ERROR
 
 

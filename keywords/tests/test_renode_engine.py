@@ -147,6 +147,23 @@ def test_a_chip_without_vectors_is_another_platform(renode, firmware):
     assert "VectorRegisterLength" not in made
 
 
+@pytest.mark.parametrize(("control", "loads"), [("0x00000000\n", False), ("0x00000003\n", True)])
+def test_a_reset_loads_the_firmware_where_no_macro_did(chip, renode, control, loads):
+    renode.answers["sysbus ReadDoubleWord 0x4700000C"] = control
+    renode.commands.clear()
+    chip.reset()
+    done = "\n".join(renode.commands)
+    assert done.index("sysbus.dmem ZeroAll") < done.index("machine Reset")
+    assert ("sysbus LoadELF" in done) == loads
+
+
+def test_in_virtual_time_the_firmware_runs_until_its_uart_is_ready(renode, firmware):
+    renode.answers["sysbus ReadDoubleWord 0x40000030"] = "0x0\n"
+    with RenodeEngine(firmware, keyword=renode, uart="virtual"):
+        assert renode.commands[-1] == 'emulation RunFor "0.001"'
+        assert "Start Emulation" not in renode.keywords
+
+
 def test_counts_are_taken_from_what_the_model_wrote(chip):
     assert chip.take_counts().opcodes["vadd.vv"] == 4
 

@@ -168,6 +168,13 @@ def test_without_renode_it_says_so(monkeypatch):
         rtl.cosimulate()
 
 
+def test_the_renode_that_runs_the_suite_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("RENODE_ROOT", "/nowhere")
+    program = tmp_path / "renode"
+    program.touch(mode=0o755)
+    assert rtl.renode_program(tmp_path) == program
+
+
 @needs_verilator
 def test_command(tmp_path, capsys):
     assert rtl.main(["--random", "10", "--samples", "1"]) == 0

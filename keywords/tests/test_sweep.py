@@ -4,6 +4,8 @@
 import json
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from springbok import report, sweep
 from springbok.cli import main
+
+KEYWORDS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -182,6 +186,21 @@ def test_a_worker_that_is_killed_costs_nothing_but_its_configuration(tmp_path):
     for pid in {each["pid"] for each in rows.values()}:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, signal.SIG_DFL)
+
+
+def test_workers_that_lack_this_package_are_named():
+    import dask
+
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ.PYTHONPATH": ""}),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "path", [entry for entry in sys.path if Path(entry) != KEYWORDS])
+        with (
+            sweep._client(None, 1) as client,
+            pytest.raises(sweep.SweepError, match=r"worker at tcp://.* can't import springbok\.sweep: No module named"),
+        ):
+            list(sweep._measured(client, [(1,)]))
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):

@@ -35,6 +35,13 @@ Should Infer From The Snapshot Again
     ${profile}=    Get Inference Profile
     Should Be Equal As Integers    ${profile}[inferences]    1
 
+Should Come Up As At Power-On After A Reset
+    Requires    model-loaded
+    Adopt Chip    ${MODEL}
+    Reset Chip
+    Load Model    ${MODEL}
+    First Recording Should Be Recognised
+
 
 *** Keywords ***
 Prepare

@@ -27,6 +27,7 @@ PLATFORMS = Path(__file__).resolve().parents[3] / "platforms"
 UARTS = ("socket", "virtual")
 MEMORY_CHUNK_BYTES = 0x4000
 UART_READY_SECONDS = 10.0
+UART_READY_SLICES = 100
 STATE_SAMPLES = 3
 ACCELEROMETER = "sysbus.i2c0.accelerometer"
 _UART_ENABLED = 0x301
@@ -163,12 +164,15 @@ class RenodeEngine(Engine):
         if self._uart == "virtual":  # no client is connected that a new machine would cut off
             self._build()
             self._open_line()
+            self._run()
             return
         self.execute("pause")
-        self.execute("machine Reset")
         for memory in ("imem", "dmem", "csr_ram"):
             self.execute(f"sysbus.{memory} ZeroAll")
-        self.execute("runMacro $reset")
+        self.execute("machine Reset")  # Renode runs the script's macro `reset` after it; a snapshot has lost it
+        if int(self.execute("sysbus ReadDoubleWord 0x4700000C"), 0):
+            self.execute(f"sysbus LoadELF @{self._firmware.resolve()}")
+            self.execute("sysbus WriteDoubleWord 0x4700000C 0")
         self._windows = RecordedWindows(self._vlen) if self._counting else None
         self._run()
 
@@ -280,13 +284,18 @@ class RenodeEngine(Engine):
         """Let the core run until it has set its UART up: before, the UART would drop what a client sends."""
         self._paused = False
         if self._uart == "virtual":
+            for _ in range(UART_READY_SLICES):
+                if self._is_uart_ready():
+                    return
+                self.execute('emulation RunFor "0.001"')
             return
         self._keyword("Start Emulation")
         limit = time.monotonic() + UART_READY_SECONDS
-        while time.monotonic() < limit:
-            if int(self.execute("sysbus ReadDoubleWord 0x40000030"), 0) & _UART_ENABLED == _UART_ENABLED:
-                return
+        while time.monotonic() < limit and not self._is_uart_ready():
             time.sleep(0.02)
+
+    def _is_uart_ready(self) -> bool:
+        return int(self.execute("sysbus ReadDoubleWord 0x40000030"), 0) & _UART_ENABLED == _UART_ENABLED
 
     def _need_machine(self) -> None:
         if self._folder is None:
