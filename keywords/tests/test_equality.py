@@ -10,7 +10,7 @@ from springbok.cache import Cache
 from springbok.compiler import compile_model
 from springbok.errors import CompileError
 from springbok.firmware import ROOT
-from springbok.optimizer import FLAG_SETS, TRANSFORMATIONS, Plan, equality, requantisation
+from springbok.optimizer import DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, equality, requantisation
 from springbok.optimizer.equality import HOST, MODELS, Bench, Row, Variant, equality_inputs, variants_on
 from springbok.tensors import TensorSpec
 
@@ -27,7 +27,7 @@ def test_no_model_of_the_matrix_is_left_out():
 def test_every_transformation_and_every_set_of_flags_is_a_variant():
     on_chip, on_host = ({variant.name for variant in variants_on(place)} for place in ("512", HOST))
     assert {"standard", "scalar", *(f"without {name}" for name in TRANSFORMATIONS[1:])} <= on_chip
-    assert {f"flags '{name}'" for name in FLAG_SETS if name != "whole"} <= on_chip
+    assert {f"flags '{name}'" for name in FLAG_SETS if name != DEFAULT_FLAG_SET} <= on_chip
     assert {f"{name} alone" for name in TRANSFORMATIONS} <= on_host
     assert variants_on("1024")[0].plan(1024).vlen == 1024
     assert variants_on(HOST)[-1].plan(512).transformations == TRANSFORMATIONS[:1]

@@ -45,13 +45,13 @@ _COMPACT = {"--unroll-threshold": "50", "--unroll-allow-partial": "true", "--unr
 #: Sets of flags that a model may be better with. Which one is best differs from model to model; the first is the
 #: default.
 FLAG_SETS = {
-    # Loops are unrolled to small bodies, so that their code stays small and its vectors in registers.
-    "compact": _FIXED | _COMPACT,
-    "scalable compact": _WHOLE | _COMPACT,
     # LLVM unrolls as it likes: with vectors of fixed length, of any length, and loops cut into workgroups.
     "fixed": _FIXED,
     "whole": _WHOLE,
     "distributed": {},
+    # Loops are unrolled to small bodies, so that their code stays small and its vectors in registers.
+    "compact": _FIXED | _COMPACT,
+    "scalable compact": _WHOLE | _COMPACT,
     # LLVM unrolls nothing, or in full only loops of four iterations at most: to small bodies, to its limit, to more.
     "rolled": _FIXED | {"--iree-llvmcpu-loop-unrolling": "false"},
     "short compact": _FIXED | _COMPACT | {"--unroll-full-max-count": "4"},
@@ -60,9 +60,8 @@ FLAG_SETS = {
     # Less memory for activations, mostly for more instructions.
     "fused pads": {"--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops": "true"},
 }
+#: Taken where nothing is known of a model; a set that needs more memory than this one is not chosen.
 DEFAULT_FLAG_SET = next(iter(FLAG_SETS))
-#: LLVM's own unrolling: a set that needs more memory than this one is not chosen.
-MEMORY_REFERENCE = "fixed"
 
 # A vector of the code is vscale times 64 bits.
 _SCALE_FLAG = "--iree-llvmcpu-vscale-range"

@@ -4,7 +4,7 @@
 Flags that make one model faster make another one slower, and no rule was found that tells which. So a model is compiled
 with each of `FLAG_SETS` and run on Spike. Its outputs must equal those of stock IREE, integers to the bit and floating
 point within 1e-6, on inputs of which the first are the extremes; it must not need more memory than stock IREE or the
-set `MEMORY_REFERENCE`. Of what is left, the fewest instructions of one warm inference win, runtime included. Inputs and
+set `DEFAULT_FLAG_SET`. Of what is left, the fewest instructions of one warm inference win, runtime included. Inputs and
 order are always the same, and the simulator is exact, so a search that was not cut short gives the same choice always.
 
 ``--record`` writes the choices to ``models/choices.json``, from which the level ``standard`` takes them.
@@ -95,7 +95,7 @@ def search(
 
 
 def _choice(stock: Candidate, found: Sequence[Candidate], origin: str, note: str = "") -> Choice:
-    winner, judged = choices.best(found, stock, optimizer.MEMORY_REFERENCE)
+    winner, judged = choices.best(found, stock, optimizer.DEFAULT_FLAG_SET)
     return Choice(winner.flag_set, origin, judged, stock, note)
 
 
