@@ -40,6 +40,7 @@ MODELS = Path(__file__).resolve().parents[3] / "models"
 NAMES = (
     *("magic_wand.h5", "magic_wand_int8.tflite", "gestures.h5", "gestures_int8.tflite", "ds_cnn_int8.tflite"),
     *("autoencoder_int8.tflite", "gru_int8.tflite", "resnet8_int8.tflite", "mobilenet_vww_int8.tflite"),
+    *("conv1d.tflite", "ds_cnn.keras", "autoencoder.keras", "gru.keras"),
 )
 BUDGET_SECONDS = 600.0
 SAMPLES = 4
@@ -195,7 +196,7 @@ def table(choice: Choice) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Search for each model and VLEN and print its candidates; 1 when a search was cut short."""
     parser = argparse.ArgumentParser(prog="python -m springbok.optimizer.search", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="model files (default: nine of models/)")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="model files (default: thirteen of models/)")
     parser.add_argument("--vlen", type=int, nargs="+", default=[512], metavar="N", help="bits (default: 512)")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS", help="for each search")
     parser.add_argument("--record", action="store_true", help=f"write the choices to models/{choices.FILE.name}")
