@@ -12,7 +12,7 @@ typedef struct {
 } library_header_t;
 
 typedef struct {
-    uint64_t flags;
+    uint32_t flags[2]; // 64 bits, at an address that need not suit them
     uint16_t local_memory_pages;
     uint8_t constant_count, binding_count;
     uint32_t workgroup_size_x, workgroup_size_y;

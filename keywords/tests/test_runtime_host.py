@@ -8,6 +8,7 @@ compared with Python.
 from __future__ import annotations
 
 import functools
+import itertools
 import shutil
 import struct
 import sys
@@ -817,6 +818,25 @@ def test_refusals_at_load_name_what_is_wrong(play, matmul, name):
     assert outcome.exit_code == 1
     assert outcome.text.startswith(f"{status}: "), outcome.text
     assert message in outcome.text
+
+
+def attributes_relocation(module: bytes) -> int:
+    """Position of the relocation that fills in where the library's export attributes are.
+
+    That is word 5 of its structure, where words 0 and 4 are addresses too, but 1 to 3 are not.
+    """
+    entries = range(elf_relocations(module), len(module) - 12, 12)
+    relocations = itertools.takewhile(lambda position: u32_at(module, position + 4) == 3, entries)
+    places = {u32_at(module, position): position for position in relocations}
+    pattern = (True, False, False, False, True, True)
+    starts = (place for place in places if tuple(place + 4 * word in places for word in range(6)) == pattern)
+    return places[next(starts) + 20]
+
+
+def test_export_attributes_at_an_address_that_does_not_suit_64_bits_are_read(play, matmul):
+    addend = attributes_relocation(matmul) + 8
+    outcome = play(patched(matmul, addend, struct.pack("<I", u32_at(matmul, addend) - 4)))
+    assert outcome.exit_code == 0 or outcome.text.startswith("LIBRARY_FORMAT: ")
 
 
 def test_a_branch_into_the_middle_of_a_block_is_refused(play, matmul):
