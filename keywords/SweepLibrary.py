@@ -40,7 +40,8 @@ class SweepLibrary:
         | samples         | recordings of each, by default all |
         | scheduler       | address of a Dask cluster, by default this machine's cores |
 
-        The table is kept in ``sweep.json`` in Robot's output folder (under renode-test in the suite's) and is part of the report.
+        The table is kept in ``sweep.json`` in Robot's output folder (under renode-test in the suite's), and is part of
+        the report.
 
         Example:
         | ${rows}= | Sweep Configurations | gestures.h5 | vlens=256,512 | flags=;--iree-llvmcpu-loop-unrolling=true |
