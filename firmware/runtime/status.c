@@ -29,32 +29,36 @@ static NOINLINE void add_failure(uint32_t reason, va_list words) {
     }
 }
 
+// In place of what was recorded before.
+static NOINLINE status_t record_failure(uint32_t reason, va_list words) {
+    details_length = 0;
+    add_failure(reason, words);
+    return details[0];
+}
+
 status_t status_report(uint32_t reason, ...) {
     va_list words;
     va_start(words, reason);
-    details_length = 0;
-    add_failure(reason, words);
+    status_t status = record_failure(reason, words);
     va_end(words);
-    return details[0];
+    return status;
 }
 
 void status_fail(uint32_t reason, ...) {
     va_list words;
     va_start(words, reason);
-    details_length = 0;
-    add_failure(reason, words);
+    status_t status = record_failure(reason, words);
     va_end(words);
-    platform_abandon(details[0]);
+    platform_abandon(status);
 }
 
 void status_fail_quoting(span_t text, uint32_t reason, ...) {
     va_list words;
     va_start(words, reason);
-    details_length = 0;
-    add_failure(reason, words);
+    status_t status = record_failure(reason, words);
     va_end(words);
     status_quote(text);
-    platform_abandon(details[0]);
+    platform_abandon(status);
 }
 
 void status_append(uint32_t reason, ...) {

@@ -512,8 +512,10 @@ static void on_request(void) {
     memset(reply, 0, sizeof *reply);
     status_clear();
     status_t status = platform_guarded_call(handle, reply);
-    if (status != STATUS_OK) settle(status);
-    if (status != STATUS_OK) fill_error(reply, status);
+    if (status != STATUS_OK) {
+        settle(status);
+        fill_error(reply, status);
+    }
     receiver->client_extended = receiver->extended;
     if (receiver->extended) session.answered = receiver->header.extended;
     send(reply, receiver->extended, receiver->sequence);

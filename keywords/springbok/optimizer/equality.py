@@ -34,6 +34,7 @@ from springbok.errors import BenchError, CompileError
 from springbok.firmware import ROOT, build_firmware
 from springbok.host_check import difference_of, host_flags
 from springbok.optimizer import CONSTANTS, DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, plan_for
+from springbok.optimizer.search import FLOAT_TOLERANCE
 from springbok.session import Session
 from springbok.tensors import TensorSpec, fit
 
@@ -62,7 +63,6 @@ MODELS = {
 SAMPLES = 256
 HOST = "host"
 PLACES = (HOST, *(str(vlen) for vlen in VLENS if vlen))
-FLOAT_TOLERANCE = 1e-6
 #: Inputs on which the chip's stock module is compared with this machine's.
 STOCK_SAMPLES = 8
 #: What code without vectors runs on: its length makes no difference.

@@ -196,7 +196,7 @@ def table(choice: Choice) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Search for each model and VLEN and print its candidates; 1 when a search was cut short."""
     parser = argparse.ArgumentParser(prog="python -m springbok.optimizer.search", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="model files (default: thirteen of models/)")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"model files (default: {len(NAMES)} of models/)")
     parser.add_argument("--vlen", type=int, nargs="+", default=[512], metavar="N", help="bits (default: 512)")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS", help="for each search")
     parser.add_argument("--record", action="store_true", help=f"write the choices to models/{choices.FILE.name}")
