@@ -153,7 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m springbok.optimizer.benchmark", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("models", nargs="*", default=NAMES, metavar="MODEL", help=f"files in models/ (default: {len(NAMES)})")
+    parser.add_argument(
+        "models", nargs="*", default=NAMES, metavar="MODEL", help=f"files in models/ (default: {len(NAMES)})"
+    )
     parser.add_argument("--samples", type=int, default=4, help="inputs on which outputs must be equal (default: 4)")
     parser.add_argument("--transformations", action="store_true", help="what each transformation brings, by layer")
     options = parser.parse_args(arguments)
