@@ -11,7 +11,8 @@ from springbok.compiler import compile_model
 from springbok.errors import CompileError
 from springbok.firmware import ROOT
 from springbok.optimizer import DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, equality, requantisation
-from springbok.optimizer.equality import HOST, MODELS, Bench, Row, Variant, equality_inputs, variants_on
+from springbok.optimizer.equality import DATA_SETS, HOST, Bench, Row, Variant, equality_inputs, variants_on
+from springbok.optimizer.search import NAMES
 from springbok.tensors import TensorSpec
 
 SHARE = 32
@@ -21,7 +22,7 @@ INT8 = TensorSpec("x", (1, 6, 4), "int8", scale=0.5, zero_point=-3)
 def test_no_model_of_the_matrix_is_left_out():
     suite = (ROOT / "robot" / "models.robot").read_text(encoding="utf-8")
     cases = suite.partition("*** Test Cases ***")[2].partition("*** Keywords ***")[0]
-    assert re.findall(r"^Should .*?\s{4}(\S+)", cases, re.MULTILINE) == list(MODELS)
+    assert re.findall(r"^Should .*?\s{4}(\S+)", cases, re.MULTILINE) == list(NAMES)
 
 
 def test_every_transformation_and_every_set_of_flags_is_a_variant():
@@ -73,7 +74,7 @@ def bench():
 def test_a_share_on_the_chip(bench, file, place):
     for variant in variants_on(place):
         if variant.name in ("standard", "scalar"):
-            row = bench.compare(ROOT / "models" / file, MODELS[file], variant, place)
+            row = bench.compare(ROOT / "models" / file, DATA_SETS[file], variant, place)
             assert row.is_equal, row.describe()
             assert row.samples == SHARE
 

@@ -119,6 +119,70 @@ def test_kernels_answer_as_the_compilers_own(kind, h, w, c, n, stride, depthwise
     assert np.array_equal(found, expected)
 
 
+DENSE = """
+func.func @main(%x: tensor<{k}xf32>) -> tensor<{n}xf32> {{
+  %weights = arith.constant {weights}
+  %zero = arith.constant 0.0 : f32
+  %limit = arith.constant {limit} : f32
+  %empty = tensor.empty() : tensor<{n}xf32>
+  %start = linalg.fill ins(%zero : f32) outs(%empty : tensor<{n}xf32>) -> tensor<{n}xf32>
+  %sum = linalg.vecmat ins(%x, %weights : tensor<{k}xf32>, tensor<{k}x{n}xf32>) outs(%start : tensor<{n}xf32>)
+      -> tensor<{n}xf32>
+  %r = linalg.generic {{indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>],
+      iterator_types = ["parallel"]}} ins(%sum : tensor<{n}xf32>) outs(%empty : tensor<{n}xf32>) {{
+  ^bb0(%a: f32, %o: f32):
+    %m = arith.{operation} %a, %limit : f32
+    linalg.yield %m : f32
+  }} -> tensor<{n}xf32>
+  return %r : tensor<{n}xf32>
+}}
+"""
+
+
+def dense(k, n, operation="maximumf", limit="0.0"):
+    weights = np.random.default_rng(k * n).uniform(-1, 1, (k, n)).astype(np.float32).tolist()
+    return DENSE.format(k=k, n=n, operation=operation, limit=limit, weights=f"dense<{weights}> : tensor<{k}x{n}xf32>")
+
+
+@pytest.mark.parametrize(("k", "n"), [(9, 7), (40, 80), (3, 130), (16, 1)])
+def test_dense_layers_answer_as_the_compilers_own(k, n, tmp_path):
+    x = np.random.default_rng(k).uniform(-2, 2, k).astype(np.float32)
+    expected, _ = answers(dense(k, n), x, (), tmp_path)
+    found, (change,) = answers(dense(k, n), x, TRANSFORMATIONS[:1], tmp_path)
+    assert change.applied
+    assert np.abs(found - expected).max() <= 1e-6 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("limit", ["0.0", "-0.0", "6.0", "-1.5", "0x7FC00000"])
+@pytest.mark.parametrize("operation", ["maximumf", "minimumf"])
+def test_limits_are_the_same_to_the_bit(operation, limit, tmp_path):
+    special = np.array([0.0, -0.0, 6.0, -1.5, np.inf, -np.inf, np.nan, 7.5, -3.25, 1e-40, -1e-40, 5.999], np.float32)
+    # One times a number, added to minus zero, is the number itself.
+    text = dense(1, len(special), operation, limit).replace("constant 0.0", "constant -0.0", 1)
+    weights = f'dense<"0x{special.tobytes().hex().upper()}">'
+    text = text.replace(text[text.index("dense<") : text.index(" : tensor<1x12xf32>")], weights)
+    one = np.ones(1, np.float32)
+    expected, _ = answers(text, one, (), tmp_path)
+    found, (change,) = answers(text, one, TRANSFORMATIONS[:1], tmp_path)
+    assert change.applied
+    known = ~np.isnan(expected)
+    assert np.array_equal(np.isnan(found), ~known)
+    assert found[known].tobytes() == expected[known].tobytes()
+
+
+def test_shared_weights_get_no_kernel_for_each_place():
+    text = dense(8, 8).replace("%start = ", "%begin = ").replace("outs(%start", "outs(%begin")
+    twice = text.replace(
+        "  %r = ",
+        "  %again = linalg.vecmat ins(%sum, %weights : tensor<8xf32>, tensor<8x8xf32>) outs("
+        "%begin : tensor<8xf32>) -> tensor<8xf32>\n  %r = ",
+    ).replace("ins(%sum : t", "ins(%again : t")
+    with ir.Context():
+        changes = RegisterTiling().apply(ir.Module.parse(twice))
+    assert [change.applied for change in changes] == [False, False]
+    assert "used at other places" in changes[0].detail
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [

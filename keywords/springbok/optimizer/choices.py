@@ -143,7 +143,8 @@ def record(
     }
     others = [each for each in _entries(file) if (each["model"], each["vlen"]) != (name, vlen)]
     entries = sorted([*others, entry], key=lambda each: (each["model"], each["vlen"]))
-    write_in_one_step(file, json.dumps({"schema": SCHEMA_VERSION, "choices": entries}, indent=1) + "\n")
+    lines = ",\n".join(json.dumps(each) for each in entries)
+    write_in_one_step(file, f'{{"schema": {SCHEMA_VERSION}, "choices": [\n{lines}\n]}}\n')
 
 
 _KEYS = {"model", "sha256", "vlen", "compiler", "version", "flag_set", "stock", "candidates"}

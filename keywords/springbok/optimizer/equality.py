@@ -34,31 +34,22 @@ from springbok.errors import BenchError, CompileError
 from springbok.firmware import ROOT, build_firmware
 from springbok.host_check import difference_of, host_flags
 from springbok.optimizer import CONSTANTS, DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, plan_for
-from springbok.optimizer.search import FLOAT_TOLERANCE
+from springbok.optimizer.search import FLOAT_TOLERANCE, NAMES
 from springbok.session import Session
 from springbok.tensors import TensorSpec, fit
 
-#: The models of robot/models.robot, each with the data set that it is for, if one is at hand.
-MODELS = {
+#: The data sets that models are for; of the others none is at hand.
+DATA_SETS = {
     "gestures.h5": "basic_motions",
+    "gestures_int8.tflite": "basic_motions",
     "gru.keras": "watch",
+    "gru_int8.tflite": "watch",
     "conv1d": "watch",
     "conv1d.tflite": "watch",
     "digits.onnx": "mnist",
     "digits_jax.mlirbc": "mnist",
-    "conv1d_int8.mlirbc": None,
-    "gestures_int8.tflite": "basic_motions",
-    "magic_wand.h5": None,
-    "magic_wand_int8.tflite": None,
-    "gru_int8.tflite": "watch",
-    "ds_cnn.keras": None,
-    "ds_cnn_int8.tflite": None,
     "resnet8.keras": "mnist_colour",
     "resnet8_int8.tflite": "mnist_colour",
-    "autoencoder.keras": None,
-    "autoencoder_int8.tflite": None,
-    "mobilenet_vww.keras": None,
-    "mobilenet_vww_int8.tflite": None,
 }
 SAMPLES = 256
 HOST = "host"
@@ -306,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m springbok.optimizer.equality", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL", help="files in models/")
+    parser.add_argument("models", nargs="*", default=NAMES, metavar="MODEL", help="files in models/")
     parser.add_argument("--samples", type=int, default=SAMPLES, help=f"inputs a variant (default: {SAMPLES})")
     parser.add_argument("--on", nargs="+", default=PLACES, choices=PLACES, help="where modules run (default: all)")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="such as standard (default: all)")
@@ -319,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     for variant in variants_on(place):
                         if options.variants and variant.name not in options.variants:
                             continue
-                        row = bench.compare(ROOT / "models" / name, MODELS.get(name), variant, place)
+                        row = bench.compare(ROOT / "models" / name, DATA_SETS.get(name), variant, place)
                         good &= row.is_equal or (row.differ_by is None and "flags" in variant.name)
                         sys.stdout.write(f"{row.describe()}\n")
                         sys.stdout.flush()

@@ -22,7 +22,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import Generic, constant, dimensions, is_identity, owner, uses, where
+from springbok.optimizer.mlir import (
+    Generic,
+    arith,
+    constant,
+    dimensions,
+    generic,
+    is_identity,
+    operations,
+    owner,
+    uses,
+    where,
+)
 from springbok.optimizer.transformation import Change
 from springbok.optimizer.vector_code import (
     Place,
@@ -46,16 +57,22 @@ from springbok.optimizer.vector_code import (
 _REGISTERS = 32
 #: Outputs that share a load of weights; there are no more scalar registers.
 _LARGEST_TILE = 16
+#: A pooling has no weights to share, and larger tiles of it were more code for hardly fewer instructions.
+_POOLING_TILE = 2
 #: Vector registers that a sum may take. Weights of 8 bits are widened to 16 only, and so leave more of them.
 _GROUP, _GROUP_OF_BYTES = 4, 8
 #: Products that are written out one after the other; their scalars should fit into the core's registers.
 _UNROLLED = 20
+#: The same of a dense layer of floating point: each has a loop of its own, and more code than stock IREE's is memory.
+_UNROLLED_DENSE = 2
 #: Taps of a window that are all written out.
 _TAPS = 25
 _SHAPES = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape")
 _PRODUCTS = {"arith.addi": "arith.muli", "arith.addf": "arith.mulf"}
 _POOLING = (*_PRODUCTS, "arith.maxsi", "arith.maximumf")
 _EXTENSIONS = ("arith.extsi", "arith.extui")
+#: What limits floating point, and the number of the comparison (`ole`, `oge`) that says where the limit is taken.
+_LIMITS = {"arith.maximumf": 5, "arith.minimumf": 3}
 
 
 class RegisterTiling:
@@ -66,17 +83,40 @@ class RegisterTiling:
 
     def apply(self, module: ir.Module) -> list[Change]:
         """See :class:`Transformation`."""
-        erase_dead(module)
         changes, vlen = [], vector_bits(module)
+        for operation in operations(module, "linalg.vecmat"):
+            if not all(isinstance(value.type.element_type, ir.F32Type) for value in operation.operands):
+                changes.append(Change(self.name, where(operation), False, "its elements are not floating point"))
+            elif uses(operation.operands[1]) > 1:
+                detail = "its weights are used at other places too, and each would get a kernel of its own"
+                changes.append(Change(self.name, where(operation), False, detail))
+            else:
+                _generalise(operation)
+        erase_dead(module)
         sums = [each for each in Generic.all(module) if any(each.reductions)]
-        for generic in sums:
-            place, reduction = where(generic.operation), _read(generic)
+        for each in sums:
+            place, reduction = where(each.operation), _read(each)
             if isinstance(reduction, str):
                 changes.append(Change(self.name, place, False, reduction))
             else:
                 changes.append(Change(self.name, place, True, _Kernel(reduction, vlen).replace()))
                 erase_dead(module)
         return changes
+
+
+def _generalise(vecmat: ir.Operation) -> None:
+    """Put a `linalg.generic` in its place; dense layers of floating point come as `linalg.vecmat`."""
+    output, inner = ir.AffineDimExpr.get(0), ir.AffineDimExpr.get(1)
+    maps = [ir.AffineMap.get(2, 0, each) for each in ([inner], [inner, output], [output])]
+    *inputs, initial = vecmat.operands
+
+    def body(left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
+        return arith("addf", total, arith("mulf", left, right))
+
+    with ir.InsertionPoint(vecmat), vecmat.location:
+        same = generic(vecmat.results[0].type, inputs, initial, maps, [False, True], body)
+    vecmat.results[0].replace_all_uses_with(same.results[0])
+    vecmat.erase()
 
 
 Terms = dict[int, int]
@@ -282,9 +322,11 @@ class _Kernel:
         self._prepare()
         descriptions = []
         group = _GROUP_OF_BYTES if self.reduction.widens and not self.reduction.depthwise else _GROUP
-        for start, size, count in chunks(channels, max(1, group * self.vlen // 32)):
-            registers = max(1, size * 32 // self.vlen)
-            if self.reduction.depthwise:
+        for start, size, count in chunks(channels, max(1, group * self.vlen // 32), self.vlen // 32):
+            registers = -(-size * 32 // self.vlen)
+            if self.reduction.right is None:
+                loaded, largest = 2 * registers, _POOLING_TILE
+            elif self.reduction.depthwise:
                 loaded, largest = 2 * registers, _LARGEST_TILE // 2  # a vector of each output is loaded as well
             else:
                 loaded = max(2, registers * 3 // 4) if self.reduction.widens else 2 * registers
@@ -424,7 +466,8 @@ class _Kernel:
         if not loops:
             return self._step(sums, places, steps, size)
         (loop, extent), *inner = loops
-        most = 1 if inner else max(1, _UNROLLED // len(sums))
+        dense = len(sums) == 1 and not self.reduction.widens
+        most = 1 if inner else max(1, _UNROLLED_DENSE if dense else _UNROLLED // len(sums))
         if self.reduction.depthwise and math.prod(each for _, each in loops) <= _TAPS:
             most = extent
         unrolled = next(n for n in range(most, 0, -1) if extent % n == 0)
@@ -486,6 +529,10 @@ class _Kernel:
         if operation.name == "arith.constant":
             return
         operands = [self._as_vector(each, size, known) for each in operation.operands]
+        limit = constant(operation.operands[-1]) if operation.name in _LIMITS else None
+        if limit is not None and _is_comparable(operation.name, limit):
+            known[operation.results[0]] = _limited(operands, _LIMITS[operation.name])
+            return
         attributes = {name: operation.attributes[name] for name in operation.attributes}
         created = create(
             operation.name, [vector(size, each.type) for each in operation.results], operands, attributes=attributes
@@ -520,6 +567,25 @@ class _Kernel:
         if loops and loops[-1] == innermost:
             return load(tensor, indices, size)
         return broadcast(extract(tensor, indices), size)
+
+
+def _is_comparable(name: str, limit: float) -> bool:
+    """Whether a comparison with ``limit`` says what the operation ``name`` gives, for zeros of both signs too."""
+    if limit == 0:
+        return (name == "arith.maximumf") == (math.copysign(1, limit) > 0)
+    return not math.isnan(limit)
+
+
+def _limited(operands: list[ir.Value], predicate: int) -> ir.Value:
+    """The same as `arith.maximumf` or `arith.minimumf` with a constant, to the bit.
+
+    LLVM makes three instructions and a register more of those; here it is a comparison and a merge.
+    """
+    value, limit = operands
+    i1, i64 = ir.IntegerType.get_signless(1), ir.IntegerType.get_signless(64)
+    attributes = {"predicate": ir.IntegerAttr.get(i64, predicate)}
+    beyond = create("arith.cmpf", [vector(value.type.shape[0], i1)], operands, attributes=attributes).result
+    return create("arith.select", [value.type], [beyond, limit, value]).result
 
 
 def _is_cheap(operation: ir.Operation) -> bool:

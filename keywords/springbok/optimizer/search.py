@@ -36,11 +36,12 @@ from springbok.session import Session
 from springbok.tensors import TensorSpec, probe_inputs
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
-#: Models that are measured when none is named.
+#: The models of robot/models.robot: those that are measured when none is named.
 NAMES = (
-    *("magic_wand.h5", "magic_wand_int8.tflite", "gestures.h5", "gestures_int8.tflite", "ds_cnn_int8.tflite"),
-    *("autoencoder_int8.tflite", "gru_int8.tflite", "resnet8_int8.tflite", "mobilenet_vww_int8.tflite"),
-    *("conv1d.tflite", "ds_cnn.keras", "autoencoder.keras", "gru.keras"),
+    *("gestures.h5", "gru.keras", "conv1d", "conv1d.tflite", "digits.onnx", "digits_jax.mlirbc", "conv1d_int8.mlirbc"),
+    *("gestures_int8.tflite", "magic_wand.h5", "magic_wand_int8.tflite", "gru_int8.tflite", "ds_cnn.keras"),
+    *("ds_cnn_int8.tflite", "resnet8.keras", "resnet8_int8.tflite", "autoencoder.keras", "autoencoder_int8.tflite"),
+    *("mobilenet_vww.keras", "mobilenet_vww_int8.tflite"),
 )
 BUDGET_SECONDS = 600.0
 SAMPLES = 4

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building kernels that name their vectors themselves: what the transformations share that make such code.
 
-Vectors are of fixed length, a power of two, which LLVM maps to a group of vector registers.
+Vectors are of fixed length, which LLVM maps to a group of vector registers. It is a power of two, but for what remains
+and fits into one register: LLVM pads constants of other lengths to the next power of two.
 """
 
 from __future__ import annotations
@@ -116,15 +117,20 @@ def broadcast(value: ir.Value, size: int) -> ir.Value:
     return create("vector.broadcast", [vector(size, value.type)], [value]).result
 
 
-def chunks(extent: int, most: int) -> list[tuple[int, int, int]]:
-    """``extent`` in powers of two: (start, size, how many)."""
+def chunks(extent: int, most: int, whole: int = 0) -> list[tuple[int, int, int]]:
+    """``extent`` in powers of two: (start, size, how many); a rest of up to ``whole`` stays in one piece.
+
+    >>> chunks(27, 16, 16)
+    [(0, 16, 1), (16, 11, 1)]
+    """
     found, start, size = [], 0, most
     while start < extent:
-        while size > extent - start:
+        rest = extent - start
+        while size > rest > whole:
             size //= 2
-        count = (extent - start) // size
-        found.append((start, size, count))
-        start += size * count
+        size = min(size, rest)
+        found.append((start, size, rest // size))
+        start += size * (rest // size)
     return found
 
 
