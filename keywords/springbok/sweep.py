@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import multiprocessing
 import os
 import pkgutil
 import sys
@@ -281,7 +282,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
         except OSError as error:
             raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
         return
-    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch, _children_allowed():
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -294,6 +295,21 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
         )
         with cluster, Client(cluster) as client:
             yield client
+
+
+@contextlib.contextmanager
+def _children_allowed() -> Iterator[None]:
+    """`renode-test -j` runs suites in daemonic processes, which multiprocessing lets have no children.
+
+    Dask's end by themselves when this process does.
+    """
+    options = multiprocessing.current_process()._config
+    daemonic = options.get("daemon")
+    options["daemon"] = False
+    try:
+        yield
+    finally:
+        options["daemon"] = daemonic
 
 
 def _check_workers(client: Any) -> None:

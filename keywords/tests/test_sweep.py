@@ -2,6 +2,7 @@
 """Sweeps: which configurations there are, what is kept, what is in front; and a lost worker, with real processes."""
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -210,3 +211,11 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
         sweep._client("tcp://127.0.0.1:9", 1),
     ):
         pass
+
+
+def test_workers_start_in_a_daemonic_process_as_those_of_renode_test(monkeypatch):
+    options = multiprocessing.current_process()._config
+    monkeypatch.setitem(options, "daemon", True)
+    with sweep._client(None, 1) as client:
+        assert client.submit(os.getpid).result() != os.getpid()
+    assert options["daemon"] is True
