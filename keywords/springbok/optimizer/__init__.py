@@ -27,7 +27,7 @@ from springbok.optimizer.choices import Choice
 from springbok.optimizer.transformation import Change, Transformation
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
-VERSION = 4
+VERSION = 5
 
 #: What ``optimize`` may be: stock IREE; all transformations, with the flags that are recorded for the model or the
 #: default ones; the same, with flags that are measured if they are not known (see `springbok.optimizer.search`).
@@ -36,7 +36,7 @@ DEFAULT_LEVEL = "standard"
 
 #: The transformations, in the order in which they are applied.
 CONSTANTS = "constants"  # which the first half of the compilation leaves to the optimizer, so it is never left out
-TRANSFORMATIONS = (CONSTANTS, "weight-layout", "offsets", "requantisation", "register-tiling", "pads")
+TRANSFORMATIONS = (CONSTANTS, "channels-last", "weight-layout", "offsets", "requantisation", "register-tiling", "pads")
 
 _WHOLE = {"--iree-llvmcpu-disable-distribution": "true"}
 _FIXED = _WHOLE | {"--scalable-vectorization": "off"}
@@ -187,6 +187,7 @@ def rewrite(source: Path, output: Path, transformations: Sequence[str], *, for_h
 
 def _transformation(name: str) -> Transformation:
     # The compiler's bindings take a while to load, and stock IREE needs none of them.
+    from springbok.optimizer.channels_last import ChannelsLast
     from springbok.optimizer.constants import ConstantsInPlace
     from springbok.optimizer.offsets import OneOffset
     from springbok.optimizer.pads import PadsByRows
@@ -195,7 +196,7 @@ def _transformation(name: str) -> Transformation:
     from springbok.optimizer.weight_layout import OutputChannelInnermost
 
     known = (
-        *(ConstantsInPlace(), OutputChannelInnermost(), OneOffset(), NarrowRequantisation()),
-        *(RegisterTiling(), PadsByRows()),
+        *(ConstantsInPlace(), ChannelsLast(), OutputChannelInnermost(), OneOffset()),
+        *(NarrowRequantisation(), RegisterTiling(), PadsByRows()),
     )
     return next(each for each in known if each.name == name)

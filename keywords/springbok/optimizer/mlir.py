@@ -155,6 +155,29 @@ def is_identity(map_: ir.AffineMap) -> bool:
     return dimensions(map_) == list(range(map_.n_dims))
 
 
+#: Loops with factors, and a constant at -1.
+Terms = dict[int, int]
+
+
+def sum_of_loops(expression: ir.AffineExpr) -> Terms | None:
+    """``expression`` as loops with factors, if it is such a sum."""
+    if isinstance(expression, ir.AffineDimExpr):
+        return {expression.position: 1}
+    if isinstance(expression, ir.AffineConstantExpr):
+        return {-1: expression.value}
+    if isinstance(expression, ir.AffineAddExpr):
+        both = [sum_of_loops(expression.lhs), sum_of_loops(expression.rhs)]
+        if None in both or set(both[0]) & set(both[1]):
+            return None
+        return both[0] | both[1]
+    if isinstance(expression, ir.AffineMulExpr):
+        for factor, other in ((expression.lhs, expression.rhs), (expression.rhs, expression.lhs)):
+            inner = sum_of_loops(other)
+            if isinstance(factor, ir.AffineConstantExpr) and inner is not None:
+                return {loop: times * factor.value for loop, times in inner.items()}
+    return None
+
+
 def generic(
     result: ir.RankedTensorType,
     inputs: Sequence[ir.Value],
@@ -183,6 +206,14 @@ def generic(
     with ir.InsertionPoint(block):
         ir.Operation.create("linalg.yield", operands=[body(*block.arguments)])
     return operation
+
+
+def is_copy(operation: ir.Operation) -> bool:
+    """Whether it is a `linalg.generic` that gives the elements of its only input, in any order, or spread."""
+    if operation.name != "linalg.generic" or len(operation.results) != 1:
+        return False
+    copy = Generic(operation)
+    return len(copy.inputs) == 1 and copy.argument_of(copy.yielded) == 0 and is_identity(copy.maps[-1])
 
 
 def uses(value: ir.Value) -> int:

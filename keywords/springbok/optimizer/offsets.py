@@ -15,7 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import Generic, arith, constant, generic, is_identity, number, owner, tensor, uses, where
+from springbok.optimizer.mlir import (
+    Generic,
+    arith,
+    constant,
+    generic,
+    is_copy,
+    is_identity,
+    number,
+    owner,
+    tensor,
+    uses,
+    where,
+)
 from springbok.optimizer.transformation import Change
 
 
@@ -97,20 +109,14 @@ def _constant_operand(value: ir.Value, map_: ir.AffineMap) -> tuple[np.ndarray, 
     array = constant(value)
     if array is not None:
         return (array, map_) if hasattr(array, "shape") and array.dtype == np.int32 else None
-    operation = owner(value, "linalg.generic")
-    if operation is None or not is_identity(map_) or len(operation.results) != 1:
+    operation = owner(value)
+    if operation is None or not is_identity(map_) or not is_copy(operation):
         return None
     broadcast = Generic(operation)
-    if len(broadcast.inputs) == 1 and not broadcast.body and generic_yields_input(broadcast):
-        array = constant(broadcast.inputs[0])
-        if array is not None and hasattr(array, "shape") and array.dtype == np.int32:
-            return array, broadcast.maps[0]
+    array = constant(broadcast.inputs[0])
+    if array is not None and hasattr(array, "shape") and array.dtype == np.int32:
+        return array, broadcast.maps[0]
     return None
-
-
-def generic_yields_input(broadcast: Generic) -> bool:
-    """Whether the operation copies its first input."""
-    return broadcast.argument_of(broadcast.yielded) == 0 and is_identity(broadcast.maps[-1])
 
 
 def _offset(value: ir.Value, argument: ir.Value, arrays: dict[ir.Value, np.ndarray]) -> np.ndarray | None:

@@ -24,16 +24,18 @@ from iree.compiler import ir
 
 from springbok.optimizer.mlir import (
     Generic,
-    arith,
+    Terms,
     constant,
     dimensions,
-    generic,
+    is_copy,
     is_identity,
     operations,
     owner,
+    sum_of_loops,
     uses,
     where,
 )
+from springbok.optimizer.products import generalise_vecmat, is_float
 from springbok.optimizer.transformation import Change
 from springbok.optimizer.vector_code import (
     Place,
@@ -85,13 +87,13 @@ class RegisterTiling:
         """See :class:`Transformation`."""
         changes, vlen = [], vector_bits(module)
         for operation in operations(module, "linalg.vecmat"):
-            if not all(isinstance(value.type.element_type, ir.F32Type) for value in operation.operands):
+            if not is_float(operation):
                 changes.append(Change(self.name, where(operation), False, "its elements are not floating point"))
             elif uses(operation.operands[1]) > 1:
                 detail = "its weights are used at other places too, and each would get a kernel of its own"
                 changes.append(Change(self.name, where(operation), False, detail))
             else:
-                _generalise(operation)
+                generalise_vecmat(operation)
         erase_dead(module)
         sums = [each for each in Generic.all(module) if any(each.reductions)]
         for each in sums:
@@ -102,24 +104,6 @@ class RegisterTiling:
                 changes.append(Change(self.name, place, True, _Kernel(reduction, vlen).replace()))
                 erase_dead(module)
         return changes
-
-
-def _generalise(vecmat: ir.Operation) -> None:
-    """Put a `linalg.generic` in its place; dense layers of floating point come as `linalg.vecmat`."""
-    output, inner = ir.AffineDimExpr.get(0), ir.AffineDimExpr.get(1)
-    maps = [ir.AffineMap.get(2, 0, each) for each in ([inner], [inner, output], [output])]
-    *inputs, initial = vecmat.operands
-
-    def body(left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
-        return arith("addf", total, arith("mulf", left, right))
-
-    with ir.InsertionPoint(vecmat), vecmat.location:
-        same = generic(vecmat.results[0].type, inputs, initial, maps, [False, True], body)
-    vecmat.results[0].replace_all_uses_with(same.results[0])
-    vecmat.erase()
-
-
-Terms = dict[int, int]
 
 
 @dataclass
@@ -162,7 +146,7 @@ def _read(generic: Generic) -> _Reduction | str:
         return "it is neither a sum nor a maximum"
     pooled = _pooled(generic, total)
     if pooled is not None:
-        indices = [_terms(each) for each in generic.maps[pooled].results]
+        indices = [sum_of_loops(each) for each in generic.maps[pooled].results]
         if None in indices or indices[-1] != {parallel - 1: 1} or any(parallel - 1 in each for each in indices[:-1]):
             return "its channels are not innermost"
         return _Reduction(generic, extents, pooled, None, indices, True)
@@ -171,7 +155,7 @@ def _read(generic: Generic) -> _Reduction | str:
         return "it is neither a sum of products nor a pooling"
     for left, right in (factors, factors[::-1]):
         last = dimensions(generic.maps[right])
-        indices = [_terms(each) for each in generic.maps[left].results]
+        indices = [sum_of_loops(each) for each in generic.maps[left].results]
         if not last or last[-1] != parallel - 1 or None in indices:
             continue
         if len(set(last)) != len(last) or any(loop < parallel - 1 for loop in last):
@@ -205,25 +189,6 @@ def _factors(generic: Generic, total: ir.Operation) -> tuple[int, int] | None:
         extended = owner(factor, *_EXTENSIONS)
         found.append(generic.argument_of(extended.operands[0] if extended else factor))
     return None if None in found or len(set(found)) < 2 or len(generic.inputs) in found else tuple(found)
-
-
-def _terms(expression: ir.AffineExpr) -> Terms | None:
-    """``expression`` as loops with factors, if it is such a sum."""
-    if isinstance(expression, ir.AffineDimExpr):
-        return {expression.position: 1}
-    if isinstance(expression, ir.AffineConstantExpr):
-        return {-1: expression.value}
-    if isinstance(expression, ir.AffineAddExpr):
-        both = [_terms(expression.lhs), _terms(expression.rhs)]
-        if None in both or set(both[0]) & set(both[1]):
-            return None
-        return both[0] | both[1]
-    if isinstance(expression, ir.AffineMulExpr):
-        for factor, other in ((expression.lhs, expression.rhs), (expression.rhs, expression.lhs)):
-            inner = _terms(other)
-            if isinstance(factor, ir.AffineConstantExpr) and inner is not None:
-                return {loop: times * factor.value for loop, times in inner.items()}
-    return None
 
 
 # What follows the reduction.
@@ -405,6 +370,8 @@ class _Kernel:
         reduction = self.reduction
         generic, extents = reduction.generic, reduction.extents
         first = reduction.innermost + 1
+        if reduction.indices == [{1: 1}] and self._read_before_flattening():
+            return
         self.left = self._local(generic.operands[reduction.left])
         self.left_terms = list(reduction.indices)
         if reduction.right is not None:
@@ -425,6 +392,31 @@ class _Kernel:
         self.left_terms[-2:] = [merged]
         self.right_terms[-3:-1] = [{inner: 1}]
         self.loops[-2:] = [(inner, extents[outer] * size)]
+
+    def _read_before_flattening(self) -> bool:
+        """Whether the left operand is an image whose channel was moved to the front and that was made one row of.
+
+        It is then read where it lies, by a loop over channels and one over pixels, in the same order.
+        """
+        generic = self.reduction.generic
+        value = generic.operands[self.reduction.left]
+        copy = owner(value)
+        while copy is not None and copy.name in _SHAPES[1:]:
+            copy = owner(copy.operands[0])
+        if copy is None or not is_copy(copy):
+            return False
+        (source, _), rank = copy.operands, copy.results[0].type.rank
+        if dimensions(Generic(copy).maps[0]) != [*range(1, rank), 0]:
+            return False
+        *image, channels = source.type.shape
+        self.left = source
+        for _ in range(rank - 2):
+            self.left = self._collapse(self.left, 0)
+        pixels = math.prod(image)
+        self.right = self._local(generic.operands[self.reduction.right])
+        self.left_terms, self.right_terms = [{2: 1}, {1: 1}], [{1: pixels, 2: 1}, {0: 1}]
+        self.loops = [(1, channels), (2, pixels)]
+        return True
 
     def _collapse(self, tensor: ir.Value, axis: int) -> ir.Value:
         """``tensor`` with the dimensions ``axis`` and the next as one."""

@@ -157,6 +157,15 @@ def reshape(name: str, tensor: ir.Value, shape: Sequence[int], groups: Sequence[
     return create(f"tensor.{name}", [kind], [tensor], attributes=attributes).result
 
 
+def refilled(fill: ir.Operation, kind: ir.RankedTensorType) -> ir.Value:
+    """A tensor of another type with what the `linalg.fill` puts into its own."""
+    empty = create("tensor.empty", [kind], []).result
+    clone = fill.clone().operation
+    clone.operands[1] = empty
+    clone.results[0].set_type(kind)
+    return clone.results[0]
+
+
 def erase_dead(module: ir.Module) -> None:
     """Erase operations on tensors whose results nobody uses."""
     for operation in reversed(operations(module)):

@@ -6,14 +6,16 @@ loaded one by one and put together by slides, some four instructions a multiplic
 one load of consecutive bytes.
 
 Precondition: a constant operand of a reduction whose dimensions are single loops, parallel ones first and a reduction
-last; the constant and the operand's indexing map are permuted alike, so every element meets the same others.
+last, or the weights that only one `linalg.matmul` of one row uses, of floating point; the constant and the operand's
+indexing map are permuted alike, so every element meets the same others.
 """
 
 from __future__ import annotations
 
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import Generic, constant, dimensions, tensor, where
+from springbok.optimizer.mlir import Generic, constant, dimensions, operations, tensor, uses, where
+from springbok.optimizer.products import generalise_row, is_float
 from springbok.optimizer.transformation import Change
 
 
@@ -26,6 +28,9 @@ class OutputChannelInnermost:
     def apply(self, module: ir.Module) -> list[Change]:
         """See :class:`Transformation`."""
         changes = []
+        for operation in operations(module, "linalg.matmul"):
+            if _is_row_by_transposed(operation):
+                generalise_row(operation)
         for generic in Generic.all(module):
             if any(generic.reductions):
                 for number in range(len(generic.inputs)):
@@ -53,3 +58,12 @@ class OutputChannelInnermost:
         operation.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps])
         shapes = " to ".join("x".join(map(str, shape)) for shape in (weights.shape, weights.transpose(order).shape))
         return Change(self.name, where(operation), True, f"weights from {shapes}")
+
+
+def _is_row_by_transposed(matmul: ir.Operation) -> bool:
+    """Whether one row of floating point is multiplied with constant weights that lie as [out, in], and are its own."""
+    row, weights, _ = matmul.operands
+    if "indexing_maps" not in matmul.attributes or not is_float(matmul) or uses(weights) > 1:
+        return False
+    maps = [dimensions(attribute.value) for attribute in matmul.attributes["indexing_maps"]]
+    return row.type.shape[0] == 1 and constant(weights) is not None and maps == [[0, 2], [1, 2], [0, 1]]
