@@ -27,20 +27,21 @@ class RuntimeLibrary:
 
     @keyword(tags=("runtime",))
     def connect_runtime(
-        self, url: str | None = None, baudrate: int = 115200, timeout: float = 10.0, extension: bool = True
+        self, url: str | None = None, baudrate: int = 115200, timeout: float | None = None, extension: bool = True
     ) -> None:
         """Opens the link, waits until the firmware answers and finds out what it speaks.
 
         | =Argument= | =Meaning= |
         | url        | where the UART is; by default the booted chip's |
         | baudrate   | of a real serial line |
-        | timeout    | seconds that the device may take to answer a request |
+        | timeout    | seconds that the device may take to answer a request; by default 10, of a simulator 60 |
         | extension  | ``False`` stays with the base protocol even if the firmware speaks more |
 
         Example:
         | Connect Runtime | socket://127.0.0.1:3456 |
         """
-        link = session.current.connect(url, baudrate=baudrate, timeout=timeout, extension=extension)
+        limit = {} if timeout is None else {"timeout": timeout}
+        link = session.current.connect(url, baudrate=baudrate, extension=extension, **limit)
         logger.info(f"Protocol: {link.dialect.value}")
         if link.dialect is not Dialect.BASE:
             logger.info(f"Firmware: {asdict(session.current.chip)}")

@@ -30,7 +30,8 @@ from springbok.quality import Quality
 from springbok.tensors import fit
 
 BOOT_LIMIT_SECONDS = 10.0
-SIMULATED_COMPUTE_SECONDS = 300.0  # a simulator computes as fast as this machine's other work lets it
+# A simulator is as fast as this machine's other work lets it be.
+SIMULATED_ANSWER_SECONDS, SIMULATED_COMPUTE_SECONDS = 60.0, 300.0
 TYPE_BYTES = 2  # of a message, beside its payload
 
 
@@ -142,7 +143,8 @@ class Session:
     def connect(self, url: str | None = None, **options: object) -> Link:
         """Open the link: to ``url``, or to the running engine's UART. Waits until the firmware answers.
 
-        ``extension=False`` stays with the base protocol; other options are those of `Link`.
+        ``extension=False`` stays with the base protocol; other options are those of `Link`, whose time limits are
+        longer for a simulator.
         """
         self.disconnect()
         engine = self.engine
@@ -150,12 +152,13 @@ class Session:
             url = self.need_engine().uart_url
             if isinstance(engine, BoardEngine):
                 options.setdefault("baudrate", engine.baudrate)
-            else:
-                options.setdefault("compute_timeout", SIMULATED_COMPUTE_SECONDS)
+        if engine is not None and not isinstance(engine, BoardEngine):
+            options.setdefault("timeout", SIMULATED_ANSWER_SECONDS)
+            options.setdefault("compute_timeout", SIMULATED_COMPUTE_SECONDS)
         extension = options.pop("extension", True)
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:
-            self._chip = _wait_for_firmware(link, extension)
+            self._chip = _wait_for_firmware(link, extension, max(BOOT_LIMIT_SECONDS, link.timeout))
         except BaseException:
             link.close()
             raise
@@ -333,9 +336,9 @@ class Session:
         return self.engine.take_counts() if self.engine is not None else None
 
 
-def _wait_for_firmware(link: Link, extension: bool) -> ChipInfo | None:
+def _wait_for_firmware(link: Link, extension: bool, seconds: float) -> ChipInfo | None:
     """Ask until the firmware answers: a chip that has just been released needs a moment to set its UART up."""
-    limit = time.monotonic() + BOOT_LIMIT_SECONDS
+    limit = time.monotonic() + seconds
     while True:
         try:
             return link.negotiate(timeout=1.0, extension=extension)
