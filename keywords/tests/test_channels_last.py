@@ -155,6 +155,21 @@ def test_what_needs_the_old_order_gets_a_copy(tmp_path):
     assert len(copies) == 2
 
 
+@pytest.mark.parametrize(
+    ("channels", "row", "pooled", "moves"),
+    [(4, 32, True, False), (8, 32, True, True), (8, 32, False, False), (17, 32, False, True), (4, 30, False, True)],
+)
+def test_few_channels_move_only_where_it_pays(channels, row, pooled, moves, tmp_path):
+    network = Network(1, 2, 5, row + 2)
+    network.convolution(channels, 2, 3, 3)
+    network.add("Relu", network.value)
+    if pooled:
+        network.add("GlobalAveragePool", network.value)
+    details, copies = moved(network, tmp_path)
+    assert (details[0] == "its rows fill the vectors, and its channels do not") != moves
+    assert len(copies) == (moves and not pooled)
+
+
 def test_a_batch_stays_as_it_is(tmp_path):
     details, _ = moved(batch(), tmp_path)
     assert details == []

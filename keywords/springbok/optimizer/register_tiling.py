@@ -38,6 +38,7 @@ from springbok.optimizer.mlir import (
 from springbok.optimizer.products import generalise_vecmat, is_float
 from springbok.optimizer.transformation import Change
 from springbok.optimizer.vector_code import (
+    RESHAPES,
     Place,
     broadcast,
     chunks,
@@ -69,7 +70,7 @@ _UNROLLED = 20
 _UNROLLED_DENSE = 2
 #: Taps of a window that are all written out.
 _TAPS = 25
-_SHAPES = ("tensor.extract_slice", "tensor.collapse_shape", "tensor.expand_shape")
+_SHAPES = ("tensor.extract_slice", *RESHAPES)
 _PRODUCTS = {"arith.addi": "arith.muli", "arith.addf": "arith.mulf"}
 _POOLING = (*_PRODUCTS, "arith.maxsi", "arith.maximumf")
 _EXTENSIONS = ("arith.extsi", "arith.extui")
@@ -401,7 +402,7 @@ class _Kernel:
         generic = self.reduction.generic
         value = generic.operands[self.reduction.left]
         copy = owner(value)
-        while copy is not None and copy.name in _SHAPES[1:]:
+        while copy is not None and copy.name in RESHAPES:
             copy = owner(copy.operands[0])
         if copy is None or not is_copy(copy):
             return False

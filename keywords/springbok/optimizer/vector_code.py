@@ -17,6 +17,8 @@ from springbok.optimizer.mlir import constant, operations, uses
 
 #: VLEN in bits when the module does not name it, as on the host.
 _VLEN = 512
+#: The same elements in another shape.
+RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
 
 def vector_bits(module: ir.Module) -> int:
