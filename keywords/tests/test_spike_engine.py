@@ -640,10 +640,11 @@ def test_close_leaves_nothing_behind(tmp_path, uart):
 
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from springbok.engines.dot4 import dot4
 from springbok.engines.spike import SpikeEngine
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background has switched off
 engine = SpikeEngine(Path(sys.argv[1]))
 engine.start()
 print(engine._machine._process.pid, flush=True)
