@@ -125,7 +125,7 @@ def test_answers_are_those_of_stock_iree(bench, network, tmp_path):
         assert row.is_equal, row.describe()
 
 
-def moved(network: Network, tmp_path) -> list[str]:
+def moved(network: Network, tmp_path) -> tuple[list[str], list[str]]:
     """What the transformation says of the network's layers, and the names of its kernels that only copy."""
     model = compile_model(network.save(tmp_path / "network.onnx"))
     copies = [each.name for each in model.dispatches if "transpose" in each.name]
@@ -202,9 +202,7 @@ func.func @main(%x: tensor<4x4xf32>) -> tensor<3x4xf32> {
 def test_a_wrong_order_is_found(monkeypatch, tmp_path):
     """Or the comparison would show nothing."""
     real = channels_last._copy
-    monkeypatch.setattr(
-        channels_last, "_copy", lambda value, empty, order: real(value, empty, [order[0], *order[:0:-1]])
-    )
+    monkeypatch.setattr(channels_last, "_copy", lambda value, kind, order: real(value, kind, [order[0], *order[:0:-1]]))
     network = Network(1, 4, 6, 6)
     network.convolution(5, 4, 3, 3)
     file = network.save(tmp_path / "network.onnx")

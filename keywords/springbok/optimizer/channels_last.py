@@ -26,9 +26,12 @@ from springbok.optimizer.mlir import (
     dimensions,
     generic,
     is_copy,
+    is_generic,
+    maps_attribute,
     operations,
     owner,
     sum_of_loops,
+    users,
     uses,
     where,
 )
@@ -44,20 +47,24 @@ class ChannelsLast:
 
     def apply(self, module: ir.Module) -> list[Change]:
         """See :class:`Transformation`."""
-        changes, channels = [], {}
+        changes, channels, lanes = [], {}, vector_bits(module) // 32
         for operation in operations(module):
-            if not _is_pad(operation) and not _is_single(operation):
-                continue
-            place, shape = where(operation), operation.results[0].type.shape
             if _is_pad(operation):
-                channel = _move_pad(operation, channels)
-            elif _begins(Generic(operation), channels) and not _pays(operation, vector_bits(module) // 32):
+                channel = channels.get(operation.operands[0])
+            elif is_generic(operation):
+                channel = _channel_of(Generic(operation), channels)
+            else:
+                continue
+            place, begins = where(operation), not any(value in channels for value in operation.operands)
+            if channel is not None and begins and not _pays(operation.results[0], lanes):
                 changes.append(Change(self.name, place, False, "its rows fill the vectors, and its channels do not"))
                 continue
-            else:
-                channel = _move_loops(Generic(operation), channels)
+            if is_generic(operation):
+                _move_loops(Generic(operation), channel, channels)
+            elif channel is not None:
+                _move_pad(operation, channel)
             if channel is not None:
-                (result,) = operation.results
+                (result,), shape = operation.results, operation.results[0].type.shape
                 channels[result] = channel
                 _lay_out(result, channel)
                 detail = " to ".join("x".join(map(str, each)) for each in (shape, result.type.shape))
@@ -70,21 +77,16 @@ def _is_pad(operation: ir.Operation) -> bool:
     return padding_of(operation) is not None
 
 
-def _is_single(operation: ir.Operation) -> bool:
-    return operation.name == "linalg.generic" and len(operation.results) == 1
-
-
 def _moved(rank: int, channel: int) -> list[int]:
     """The numbers of ``rank`` dimensions with ``channel`` as the last."""
     return [*(each for each in range(rank) if each != channel), channel]
 
 
-def _move_loops(each: Generic, channels: dict[ir.Value, int]) -> int | None:
-    """Read operands as they now lie, and make the channel the last parallel loop; None if there is none to move.
+def _move_loops(each: Generic, channel: int | None, channels: dict[ir.Value, int]) -> None:
+    """Read operands as they now lie, and make the channel the last parallel loop, if there is one to move.
 
     ``channels`` has the values that are laid out anew, with the dimension that went behind all others.
     """
-    channel = _channel_of(each, channels)
     operands, maps = each.operands, each.maps
     for number, value in enumerate(each.inputs):
         if value in channels:
@@ -104,8 +106,7 @@ def _move_loops(each: Generic, channels: dict[ir.Value, int]) -> int | None:
         each.operation.attributes["iterator_types"] = ir.ArrayAttr.get([kinds[loop] for loop in order])
     for number, value in enumerate(operands):
         each.operation.operands[number] = value
-    each.operation.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(map_) for map_ in maps])
-    return channel
+    each.operation.attributes["indexing_maps"] = maps_attribute(maps)
 
 
 def _map(each: Generic, results: Sequence[ir.AffineExpr]) -> ir.AffineMap:
@@ -136,30 +137,24 @@ def _has_weights_of(loop: int, each: Generic) -> bool:
     return loops is not None and [one for one in loops if not each.reductions[one]] == [loop]
 
 
-def _begins(each: Generic, channels: dict[ir.Value, int]) -> bool:
-    """Whether it would be the first operation with its channel innermost."""
-    return not any(value in channels for value in each.inputs) and _channel_of(each, channels) is not None
-
-
-def _pays(operation: ir.Operation, lanes: int) -> bool:
+def _pays(result: ir.Value, lanes: int) -> bool:
     """Whether fewer instructions are to be expected than with vectors along the rows; ``lanes`` of 32 bits.
 
     Measured on convolutions of 3 x 3 at VLEN 512: where a row is no multiple of the lanes, vectors along it need 4 to
     60 times as many instructions; where it is, a copy in the old order costs more than up to 16 channels gain.
     """
-    channels, *_, row = operation.results[0].type.shape
+    channels, *_, row = result.type.shape
     if row % lanes or channels > lanes:
         return True
-    return 2 * channels >= lanes and _is_summed_up(operation.results[0])
+    return 2 * channels >= lanes and _is_summed_up(result)
 
 
 def _is_summed_up(value: ir.Value) -> bool:
     """Whether another sum or pooling follows, which reads any layout."""
-    for use in value.uses:
-        user = use.owner.operation
-        if user.name in ("linalg.matmul", "linalg.vecmat") or (_is_single(user) and any(Generic(user).reductions)):
+    for user, number in users(value):
+        if user.name in ("linalg.matmul", "linalg.vecmat") or (is_generic(user) and any(Generic(user).reductions)):
             return True
-        follows = _reads_any_layout(user, use.operand_number) or user.name in RESHAPES
+        follows = _reads_any_layout(user, number) or user.name in RESHAPES
         if follows and _is_summed_up(user.results[0]):
             return True
     return False
@@ -180,19 +175,19 @@ def _initial(each: Generic, channel: int) -> ir.Value:
     value = each.operands[-1]
     with ir.InsertionPoint(each.operation), each.operation.location:
         kind = _laid_out(value.type, channel)
+        if not uses(each.block.arguments[-1]):
+            return create("tensor.empty", [kind], []).result
         fill = owner(value, "linalg.fill")
-        if fill is not None and uses(each.block.arguments[-1]):
-            return refilled(fill, kind)
-        empty = create("tensor.empty", [kind], []).result
-        return _copy(value, empty, _moved(kind.rank, channel)) if uses(each.block.arguments[-1]) else empty
+        return _copy(value, kind, _moved(kind.rank, channel)) if fill is None else refilled(fill, kind)
 
 
-def _copy(value: ir.Value, empty: ir.Value, order: Sequence[int]) -> ir.Value:
-    """``value`` with its dimensions in ``order``."""
+def _copy(value: ir.Value, kind: ir.RankedTensorType, order: Sequence[int]) -> ir.Value:
+    """``value`` with its dimensions in ``order``, of the type ``kind``."""
     rank = len(order)
     read = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(list(order).index(each)) for each in range(rank)])
     identity = ir.AffineMap.get_identity(rank)
-    copy = generic(empty.type, [value], empty, [read, identity], [False] * rank, lambda element, _: element)
+    empty = create("tensor.empty", [kind], []).result
+    copy = generic(kind, [value], empty, [read, identity], [False] * rank, lambda element, _: element)
     return copy.results[0]
 
 
@@ -200,32 +195,27 @@ def _laid_out(kind: ir.RankedTensorType, channel: int) -> ir.RankedTensorType:
     return ir.RankedTensorType.get([kind.shape[each] for each in _moved(kind.rank, channel)], kind.element_type)
 
 
-def _move_pad(pad: ir.Operation, channels: dict[ir.Value, int]) -> int | None:
-    """Pads what has moved in its new order; None if it has not."""
-    channel = channels.get(pad.operands[0])
-    if channel is not None:
-        for name in ("static_low", "static_high"):
-            amounts = list(ir.DenseI64ArrayAttr(pad.attributes[name]))
-            pad.attributes[name] = ir.DenseI64ArrayAttr.get([amounts[each] for each in _moved(len(amounts), channel)])
-    return channel
+def _move_pad(pad: ir.Operation, channel: int) -> None:
+    for name in ("static_low", "static_high"):
+        amounts = list(ir.DenseI64ArrayAttr(pad.attributes[name]))
+        pad.attributes[name] = ir.DenseI64ArrayAttr.get([amounts[each] for each in _moved(len(amounts), channel)])
 
 
 def _lay_out(result: ir.Value, channel: int) -> None:
     """Gives ``result`` its new type, and a copy in the old order to those who can't read it so."""
     made, kind = owner(result), result.type
-    users = [(use.owner.operation, use.operand_number) for use in result.uses]
-    others = [(user, number) for user, number in users if not _reads_any_layout(user, number)]
+    others = [(user, number) for user, number in users(result) if not _reads_any_layout(user, number)]
     with made.location:
         result.set_type(_laid_out(kind, channel))
     if not others:
         return
     with ir.InsertionPoint.after(made), made.location:
         back = sorted(range(kind.rank), key=_moved(kind.rank, channel).__getitem__)
-        copy = _copy(result, create("tensor.empty", [kind], []).result, back)
+        copy = _copy(result, kind, back)
     for user, number in others:
         user.operands[number] = copy
 
 
 def _reads_any_layout(user: ir.Operation, number: int) -> bool:
     """Whether it is one of those that are changed when their turn comes."""
-    return _is_pad(user) or (_is_single(user) and number < len(user.operands) - 1)
+    return _is_pad(user) or (is_generic(user) and number < len(user.operands) - 1)

@@ -35,6 +35,12 @@ def owner(value: ir.Value, *names: str) -> ir.Operation | None:
     return operation if not names or operation.name in names else None
 
 
+def users(value: ir.Value) -> list[tuple[ir.Operation, int]]:
+    """Who takes ``value``, and as which of its operands."""
+    found = ((use.owner, use.operand_number) for use in value.uses)
+    return [(user.operation if isinstance(user, ir.OpView) else user, number) for user, number in found]
+
+
 def constant(value: ir.Value) -> np.ndarray | int | float | None:
     """The value if it is an `arith.constant`: an array, or a Python number; None for what is not known."""
     operation = owner(value, "arith.constant")
@@ -72,6 +78,16 @@ def arith(name: str, *operands: ir.Value) -> ir.Value:
     return ir.Operation.create(f"arith.{name}", results=[operands[0].type], operands=list(operands)).result
 
 
+def is_generic(operation: ir.Operation) -> bool:
+    """Whether it is a `linalg.generic` with one result, as `Generic` reads it."""
+    return operation.name == "linalg.generic" and len(operation.results) == 1
+
+
+def maps_attribute(maps: Sequence[ir.AffineMap]) -> ir.ArrayAttr:
+    """The attribute ``indexing_maps``."""
+    return ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps])
+
+
 @dataclass(frozen=True)
 class Generic:
     """A `linalg.generic` read once: its operands, maps and body."""
@@ -81,9 +97,7 @@ class Generic:
     @staticmethod
     def all(module: ir.Module) -> Iterator[Generic]:
         """Those of the module that have tensors and one result, in order."""
-        for operation in operations(module, "linalg.generic"):
-            if len(operation.results) == 1:
-                yield Generic(operation)
+        return (Generic(operation) for operation in operations(module, "linalg.generic") if is_generic(operation))
 
     @property
     def operands(self) -> list[ir.Value]:
@@ -193,7 +207,7 @@ def generic(
         results=[result],
         operands=[*inputs, initial],
         attributes={
-            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps]),
+            "indexing_maps": maps_attribute(maps),
             "iterator_types": ir.ArrayAttr.get(
                 [ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in kinds]
             ),
@@ -210,7 +224,7 @@ def generic(
 
 def is_copy(operation: ir.Operation) -> bool:
     """Whether it is a `linalg.generic` that gives the elements of its only input, in any order, or spread."""
-    if operation.name != "linalg.generic" or len(operation.results) != 1:
+    if not is_generic(operation):
         return False
     copy = Generic(operation)
     return len(copy.inputs) == 1 and copy.argument_of(copy.yielded) == 0 and is_identity(copy.maps[-1])

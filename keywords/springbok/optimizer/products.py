@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import arith, generic, owner
+from springbok.optimizer.mlir import arith, generic, owner, users
 from springbok.optimizer.vector_code import refilled, reshape
 
 
@@ -36,8 +36,7 @@ def generalise_row(product: ir.Operation) -> None:
         initial = refilled(fill, flat) if fill else reshape("collapse_shape", initial, flat.shape, [[0, 1]])
         row = reshape("collapse_shape", row, row.type.shape[1:], [[0, 1]])
         result = _sum_of_products(row, weights, initial, weights=[0, 1])
-        for use in list(product.results[0].uses):
-            user = use.owner.operation
+        for user, _ in users(product.results[0]):
             if user.name == "tensor.collapse_shape" and user.results[0].type == flat:
                 user.results[0].replace_all_uses_with(result)
         product.results[0].replace_all_uses_with(reshape("expand_shape", result, kind.shape, [[0, 1]]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import Generic, constant, owner
+from springbok.optimizer.mlir import Generic, constant, is_generic, owner
 
 Range = tuple[int, int]
 
@@ -92,7 +92,7 @@ class Ranges:
             filling = list(operation.regions[0].blocks[0].operations)[-1].operation.operands[0]
             ranges = [self.of(operation.operands[0]), self.of(filling)]
             return None if None in ranges else _union(*ranges)
-        if operation.name == "linalg.generic" and len(operation.results) == 1:
+        if is_generic(operation):
             return self._of_generic(Generic(operation))
         return None
 

@@ -28,10 +28,12 @@ from springbok.optimizer.mlir import (
     constant,
     dimensions,
     is_copy,
+    is_generic,
     is_identity,
     operations,
     owner,
     sum_of_loops,
+    users,
     uses,
     where,
 )
@@ -197,7 +199,7 @@ def _factors(generic: Generic, total: ir.Operation) -> tuple[int, int] | None:
 
 def _is_elementwise(operation: ir.Operation | None) -> bool:
     """Whether it is computed element by element, with arithmetic alone and in the order of its result."""
-    if operation is None or operation.name != "linalg.generic" or len(operation.results) != 1:
+    if operation is None or not is_generic(operation):
         return False
     generic = Generic(operation)
     if any(generic.reductions) or not is_identity(generic.maps[-1]) or generic.extents is None:
@@ -214,8 +216,8 @@ def _is_ordered(loops: Sequence[int]) -> bool:
 
 
 def _only_user(value: ir.Value) -> ir.Operation | None:
-    users = {use.owner.operation if isinstance(use.owner, ir.OpView) else use.owner for use in value.uses}
-    return users.pop() if len(users) == 1 else None
+    found = {user for user, _ in users(value)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _chain(reduction: ir.Operation) -> list[ir.Operation]:
@@ -282,7 +284,7 @@ class _Kernel:
     def _build(self, kind: ir.RankedTensorType) -> ir.Value:
         spatial, channels = self.reduction.innermost, self.reduction.extents[self.reduction.innermost]
         result = create("tensor.empty", [kind], []).result
-        self._begin = result.owner.operation if isinstance(result.owner, ir.OpView) else result.owner
+        self._begin = owner(result)
         if self.padding:
             result = self._fill_borders(result, kind.shape)
         self._prepare()
@@ -400,8 +402,9 @@ class _Kernel:
         It is then read where it lies, by a loop over channels and one over pixels, in the same order.
         """
         generic = self.reduction.generic
-        value = generic.operands[self.reduction.left]
-        copy = owner(value)
+        if dimensions(generic.maps[self.reduction.right]) != [1, 0]:
+            return False
+        copy = owner(generic.operands[self.reduction.left])
         while copy is not None and copy.name in RESHAPES:
             copy = owner(copy.operands[0])
         if copy is None or not is_copy(copy):
@@ -498,8 +501,7 @@ class _Kernel:
     def _extended(self, value: ir.Value, operand: int) -> ir.Value:
         """As the body of the reduction widens the operand."""
         argument = self.reduction.generic.block.arguments[operand]
-        for use in argument.uses:
-            operation = use.owner.operation if isinstance(use.owner, ir.OpView) else use.owner
+        for operation, _ in users(argument):
             if operation.name in _EXTENSIONS:
                 kind = operation.results[0].type
                 kind = vector(value.type.shape[0], kind) if isinstance(value.type, ir.VectorType) else kind

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import Generic, constant, dimensions, operations, tensor, uses, where
+from springbok.optimizer.mlir import Generic, constant, dimensions, maps_attribute, operations, tensor, uses, where
 from springbok.optimizer.products import generalise_row, is_float
 from springbok.optimizer.transformation import Change
 
@@ -55,7 +55,7 @@ class OutputChannelInnermost:
         with ir.InsertionPoint(operation), operation.location:
             operation.operands[number] = tensor(weights.transpose(order), value.type.element_type)
         maps[number] = ir.AffineMap.get(maps[number].n_dims, 0, [maps[number].results[place] for place in order])
-        operation.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps])
+        operation.attributes["indexing_maps"] = maps_attribute(maps)
         shapes = " to ".join("x".join(map(str, shape)) for shape in (weights.shape, weights.transpose(order).shape))
         return Change(self.name, where(operation), True, f"weights from {shapes}")
 
