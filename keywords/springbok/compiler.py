@@ -304,7 +304,7 @@ def _compile(
     imported = importers.import_model(path, cache)
     plan = optimize
     if not isinstance(plan, Plan):
-        choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, output_dir)
+        choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, cache)
         plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen, choice=choice)
     flags, notes = compiler_flags(target, extra_flags, plan)
     if plan.choice and plan.choice.origin in (choices.OUTDATED, choices.INCOMPLETE):
@@ -357,7 +357,7 @@ def _choice(
     target: Target,
     extra_flags: Sequence[str],
     search_seconds: float | None,
-    output_dir: str | Path | None,
+    cache: Cache,
 ) -> choices.Choice | None:
     """Which of the optimizer's flags the model gets at this level; None where there is nothing to choose."""
     if level == "none" or not optimizer.has_flags(target.vectors, target.vlen):
@@ -366,7 +366,9 @@ def _choice(
         from springbok.optimizer.search import BUDGET_SECONDS, search  # which compiles models itself
 
         budget = BUDGET_SECONDS if search_seconds is None else search_seconds
-        return search(path, target, extra_flags=extra_flags, budget=budget, output_dir=output_dir)
+        return search(
+            path, target, extra_flags=extra_flags, budget=budget, output_dir=cache.folder, use_cache=cache.use
+        )
     made_with = {"compiler": iree.compiler_version(), "version": optimizer.VERSION}
     return choices.recorded(source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), **made_with)
 

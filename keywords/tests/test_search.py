@@ -129,8 +129,14 @@ def test_a_search_counts_every_candidate_once_and_its_choice_is_what_is_compiled
     assert choices.best(choice.candidates, choice.stock, "fixed")[0].flag_set == choice.flag_set == model.plan.flag_set
     again = search.search(small_model, VECTOR, output_dir=tmp_path / "again")
     assert again == choice, "two searches count the same"
-    monkeypatch.setattr(search, "_measured", lambda *_: pytest.fail("it was measured a second time"))
+
+    def measured_anew(*_):
+        raise InterruptedError
+
+    monkeypatch.setattr(search, "_measured", measured_anew)
     assert compile_model(small_model, VECTOR, optimize="search", output_dir=tmp_path / "build").plan.choice == choice
+    with pytest.raises(InterruptedError):
+        compile_model(small_model, VECTOR, optimize="search", output_dir=tmp_path / "build", use_cache=False)
 
 
 def test_a_search_that_runs_out_of_time_says_what_was_not_tried_and_is_not_kept(small_model, two_sets, tmp_path):
