@@ -153,6 +153,16 @@ def test_dense_layers_answer_as_the_compilers_own(k, n, tmp_path):
     assert np.abs(found - expected).max() <= 1e-6 * max(1, np.abs(expected).max())
 
 
+@pytest.mark.parametrize(("vlen", "size"), [(128, 32), (256, 64), (512, 64), (1024, 128)])
+def test_the_sums_of_a_row_take_more_registers_where_these_are_short(vlen, size):
+    with ir.Context():
+        target = f'#hal.executable.target<"llvm-cpu", "embedded-elf-riscv_32", {{cpu_features = "+zvl{vlen}b"}}>'
+        device = f'util.global private @device = #hal.device.target<"local", [{target}]> : !hal.device'
+        module = ir.Module.parse(device + dense(4, 128))
+        (change,) = RegisterTiling().apply(module)
+    assert change.detail.startswith(f"tiles of 1 x {size}, ")
+
+
 @pytest.mark.parametrize("limit", ["0.0", "-0.0", "6.0", "-1.5", "0x7FC00000"])
 @pytest.mark.parametrize("operation", ["maximumf", "minimumf"])
 def test_limits_are_the_same_to_the_bit(operation, limit, tmp_path):

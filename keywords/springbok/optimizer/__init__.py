@@ -27,7 +27,7 @@ from springbok.optimizer.choices import Choice
 from springbok.optimizer.transformation import Change, Transformation
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
-VERSION = 5
+VERSION = 6
 
 #: What ``optimize`` may be: stock IREE; all transformations, with the flags that are recorded for the model or the
 #: default ones; the same, with flags that are measured if they are not known (see `springbok.optimizer.search`).

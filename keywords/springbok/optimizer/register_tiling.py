@@ -3,7 +3,7 @@
 
 Reason: the compiler's own kernels load the activations as short vectors and spread them by `vrgather`, and spill the
 sums: 4 to 7 instructions for one vector of products. Here each activation is one scalar load and one `vmacc.vx`, the
-vectors run along the output channels, up to a whole group of 4 registers, and a tile of neighbouring outputs shares
+vectors run along the output channels, up to a whole group of registers, and a tile of neighbouring outputs shares
 each load of weights. Depthwise convolutions multiply vectors of channels. What follows element by element (bias,
 requantisation, the other branch of a sum) is done on the registers, and the result is stored into its padded place.
 
@@ -64,8 +64,12 @@ _REGISTERS = 32
 _LARGEST_TILE = 16
 #: A pooling has no weights to share, and larger tiles of it were more code for hardly fewer instructions.
 _POOLING_TILE = 2
-#: Vector registers that a sum may take. Weights of 8 bits are widened to 16 only, and so leave more of them.
-_GROUP, _GROUP_OF_BYTES = 4, 8
+#: Vector registers that a sum may take, and where it may take more: weights of 8 bits are widened to 16 only, and a
+#: dense layer of one row has one sum.
+_GROUP, _LARGE_GROUP = 4, 8
+#: Bits of a sum up to which a row may take more: a bias is aligned to the vector that it is loaded as, and with
+#: larger ones modules were larger than stock IREE's.
+_ROW_BITS = 2048
 #: Products that are written out one after the other; their scalars should fit into the core's registers.
 _UNROLLED = 20
 #: The same of a dense layer of floating point: each has a loop of its own, and more code than stock IREE's is memory.
@@ -128,6 +132,11 @@ class _Reduction:
     def widens(self) -> bool:
         """Whether bytes are multiplied."""
         return str(self.generic.operands[self.left].type.element_type) == "i8"
+
+    @property
+    def is_row(self) -> bool:
+        """Whether the output is one row of channels."""
+        return math.prod(self.extents[: self.innermost]) == 1
 
     @property
     def innermost(self) -> int:
@@ -289,7 +298,9 @@ class _Kernel:
             result = self._fill_borders(result, kind.shape)
         self._prepare()
         descriptions = []
-        group = _GROUP_OF_BYTES if self.reduction.widens and not self.reduction.depthwise else _GROUP
+        row = self.reduction.is_row and _LARGE_GROUP * self.vlen <= _ROW_BITS
+        large = not self.reduction.depthwise and (self.reduction.widens or row)
+        group = _LARGE_GROUP if large else _GROUP
         for start, size, count in chunks(channels, max(1, group * self.vlen // 32), self.vlen // 32):
             registers = -(-size * 32 // self.vlen)
             if self.reduction.right is None:

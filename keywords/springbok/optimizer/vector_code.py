@@ -22,11 +22,9 @@ RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
 
 def vector_bits(module: ir.Module) -> int:
-    found = re.search(r"\+zvl(\d+)b", str(module.operation.attributes) if module.operation.attributes else "")
-    if found is None:
-        for each in operations(module, "util.global"):
-            found = found or re.search(r"\+zvl(\d+)b", str(each))
-    return int(found[1]) if found else _VLEN
+    """VLEN of the device that the module is for; where it names none, a length that any code may be tried with."""
+    found = (re.search(r"\+zvl(\d+)b", str(each)) for each in operations(module, "util.global"))
+    return next((int(each[1]) for each in found if each), _VLEN)
 
 
 def create(name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value], **options: object) -> ir.Operation:
