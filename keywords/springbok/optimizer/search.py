@@ -71,10 +71,11 @@ def search(
 
     After ``budget`` seconds no other candidate is begun: those that are left are named in the choice, which is not
     kept. At least the default is measured. Raises :class:`CompileError` when stock IREE can't compile the model, or no
-    candidate can be taken.
+    candidate can be taken. Without ``use_cache`` the candidates are counted anew; neither the import of the model nor
+    their modules are made again.
     """
     cache = Cache(Path(output_dir) if output_dir is not None else compiler.DEFAULT_OUTPUT_DIR, use_cache)
-    imported = importers.import_model(path, cache)
+    imported = importers.import_model(path, Cache(cache.folder))
 
     def make(folder: Path) -> None:
         stock, *found = _measured(Path(path), target, extra_flags, budget, output_dir)
