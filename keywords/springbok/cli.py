@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from springbok import baseline, metrics, sweep, verdicts
+from springbok import baseline, metrics, sweep, trials, verdicts
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
 from springbok.optimizer import LEVELS
@@ -267,6 +267,15 @@ def test(options: argparse.Namespace, robot_options: list[str]) -> int:
     return 1 if failed else 0
 
 
+def trial(options: argparse.Namespace, robot_options: list[str]) -> int:
+    """``./bench trial``: list the long trials and benchmarks, or run one with its own options."""
+    del robot_options
+    if options.name is None:
+        _print_table([(each.name, each.line) for each in trials.TRIALS], left=2)
+        return 0
+    return trials.run(options.name, options.options)
+
+
 def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench lint``: check style and formatting of Python, Robot and C; with --fix mend what can be mended."""
     del robot_options
@@ -425,6 +434,11 @@ def _parser() -> argparse.ArgumentParser:
     tester = commands.add_parser("test", help="run all tests of this project")
     tester.add_argument("--data", metavar="PATH", help="archive of the Magic Wand data set")
     tester.set_defaults(command=test)
+
+    trier = commands.add_parser("trial", help="run a long trial or benchmark; without a name, list them")
+    trier.add_argument("name", nargs="?", metavar="NAME", help="the trial")
+    trier.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="its own options (try --help)")
+    trier.set_defaults(command=trial)
 
     linter = commands.add_parser("lint", help="check style and formatting of this project")
     linter.add_argument("--fix", action="store_true", help="mend what can be mended")

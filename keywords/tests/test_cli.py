@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from springbok import cli
+from springbok import cli, mutation, trials
 from springbok.errors import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +89,29 @@ def test_what_follows_two_dashes_is_robots(monkeypatch):
     command = seen[0]
     assert command[command.index("--test") + 1] == "Should *"
     assert command[-1].endswith("gestures.robot")
+
+
+def test_trials_are_listed_and_run_with_their_own_options(capsys, monkeypatch):
+    assert cli.main(["trial"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [trial.name for trial in trials.TRIALS]
+    seen = []
+    monkeypatch.setattr(mutation, "main", lambda arguments: seen.append(arguments) or 3)
+    assert cli.main(["trial", "mutation", "--count", "7"]) == 3
+    assert seen == [["--count", "7"]]
+
+
+def test_every_trial_can_be_started(capsys):
+    for trial in trials.TRIALS:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["trial", trial.name, "--help"])
+        assert ended.value.code == 0
+        assert "usage:" in capsys.readouterr().out
+
+
+def test_an_unknown_trial_is_an_error_with_the_known_ones(capsys):
+    assert cli.main(["trial", "luck"]) == 2
+    assert "There is no trial 'luck'. Known are: mutation, " in capsys.readouterr().err
 
 
 def test_a_failing_run_fails_the_command(monkeypatch):

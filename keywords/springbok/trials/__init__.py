@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Long trials and benchmarks: what takes too long for ``./bench test``, which runs a bounded share of each.
+
+``./bench trial`` lists them, ``./bench trial NAME [options]`` runs one. To add one, write a module with a function
+``main(arguments)``, which returns an exit status (0 only when all is well), and its line in `TRIALS`.
+
+Example::
+
+    status = run("mutation", ["--count", "10"])
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from springbok.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial: its name, what it does in a line, and the module whose ``main`` runs it."""
+
+    name: str
+    line: str
+    module: str
+
+
+TRIALS = (
+    Trial(
+        "mutation", "damaged modules over the UART; after each one the good model still answers", "springbok.mutation"
+    ),
+    Trial(
+        "link-soak", "faults at random on the line; nothing hangs, no wrong answer is accepted", "springbok.link_soak"
+    ),
+    Trial("link-benchmark", "speed of the link, as ratios", "springbok.link_benchmark"),
+    Trial("gate", "planted regressions, each stopped with its cause named", "springbok.gate_trial"),
+    Trial("optimizer", "modules of every level: outputs, instructions, memory", "springbok.optimizer.benchmark"),
+    Trial("equality", "every variant of every model against stock IREE", "springbok.optimizer.equality"),
+    Trial("search", "the flags of each model, chosen by count; --record keeps them", "springbok.optimizer.search"),
+    Trial("proof", "proves the optimizer's arithmetic with an SMT solver", "springbok.optimizer.proof"),
+    Trial("overhead", "instructions and memory beside the kernels, beside IREE's C runtime", "springbok.overhead"),
+    Trial("rtl", "an accelerator's RTL against its model", "springbok.rtl"),
+)
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Runs a trial with its own options; returns its exit status. Raises :class:`BenchError` for an unknown name."""
+    found = [trial for trial in TRIALS if trial.name == name]
+    if not found:
+        raise BenchError(f"There is no trial '{name}'. Known are: {', '.join(trial.name for trial in TRIALS)}.")
+    return importlib.import_module(found[0].module).main(list(arguments))
