@@ -10,7 +10,7 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from springbok import compiler, datasets, session
-from springbok.host_check import difference_of
+from springbok.judgement import difference_of
 from springbok.progress import progress
 from springbok.tensors import fit, probe_inputs
 

@@ -26,8 +26,8 @@ import numpy as np
 from springbok import host_check, importers, iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
-from springbok.host_check import HostCheck
 from springbok.importers import ImportedModel
+from springbok.judgement import Judgement, Tolerance
 from springbok.optimizer import DEFAULT_LEVEL, Change, Plan, choices
 from springbok.tensors import TensorSpec, fit
 from springbok.vmfb import Vmfb, read_vmfb
@@ -129,7 +129,8 @@ class CompiledModel:
     Sizes are in bytes, times in seconds (of the run that did the work). ``kernel_text_bytes`` and
     ``kernel_rodata_bytes`` are sections of the kernels' ELF; the weights lie in the latter. ``vlen_bits`` is what
     the kernels were built for, 0 if without vectors. ``plan`` is what the optimizer was to do, and ``changes`` what it
-    did at each place. ``cached`` tells that nothing had to be compiled.
+    did at each place. ``cached`` tells that nothing had to be compiled. ``remark`` is a sentence about why the module
+    may differ from the framework, if the model is of such a kind; ``tolerance`` is how far it may.
     """
 
     name: str
@@ -157,7 +158,9 @@ class CompiledModel:
     plan: Plan
     changes: tuple[Change, ...]
     cached: bool
-    host_check: HostCheck | None = field(default=None, compare=False)
+    remark: str = ""
+    tolerance: Tolerance = field(default=Tolerance(), compare=False)
+    host_check: Judgement | None = field(default=None, compare=False)
 
     @property
     def has_vector_instructions(self) -> bool:
@@ -180,7 +183,7 @@ class CompiledModel:
             f"import {self.import_seconds:.1f} s, compilation {self.compile_seconds:.1f} s"
             + (" (earlier: taken from the cache)" if self.cached else ""),
             optimizer.describe(self.plan, self.changes),
-            *([self.host_check.describe()] if self.host_check else []),
+            *([f"checked on this machine: {self.host_check.describe()}"] if self.host_check else []),
             *self.notes,
         ]
         return "\n".join(lines)
@@ -231,7 +234,7 @@ def compile_and_check(
     search_seconds: float | None = None,
     use_cache: bool = True,
     inputs: np.ndarray | Sequence[np.ndarray] | None = None,
-    tolerance: float = host_check.TOLERANCE,
+    tolerance: Tolerance | float | str | None = None,
 ) -> CompiledModel:
     """Compiles as :func:`compile_model`, and checks that the module computes what the model does.
 
@@ -240,6 +243,7 @@ def compile_and_check(
 
     Raises what :func:`compile_model` raises, and :class:`CompileError` when the outputs differ.
     """
+    tolerance = Tolerance.of(tolerance)
     model, imported, cache = _compile(
         path,
         target or Target(),
@@ -255,7 +259,8 @@ def compile_and_check(
     else:
         inputs = [array[: host_check.SAMPLES] for array in fit(model.name, model.inputs, inputs)]
         expected = importers.framework_outputs(path, inputs, cache)
-    return replace(model, host_check=host_check.check_on_host(model, inputs, expected, tolerance, cache))
+    judgement = host_check.check_on_host(model, inputs, expected, tolerance, cache)
+    return replace(model, tolerance=tolerance, host_check=judgement)
 
 
 def framework_outputs(
@@ -342,6 +347,7 @@ def _compile(
             Dispatch(number, dispatch, tuple(layers)) for number, (dispatch, layers) in enumerate(dispatches)
         ),
         import_seconds=imported.seconds,
+        remark=imported.remark,
         plan=plan,
         changes=tuple(Change(**change) for change in changes),
         cached=cached,

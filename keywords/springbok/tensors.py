@@ -19,7 +19,9 @@ class TensorSpec:
     """An input or output: its name, its shape (batch included) and its element type as NumPy calls it.
 
     A quantised tensor has a ``scale``: its integers q stand for the real values (q - zero_point) * scale. ``limits``
-    are the lowest and the highest real value that a floating-point input of a quantised model may have.
+    are the lowest and the highest real value that a floating-point input of a quantised model may have, and ``step``
+    is how far one step of its integers can move a floating-point output. ``precision`` is what the model computes a
+    floating-point output in, where that is less than its own type (``float16``).
     """
 
     name: str
@@ -28,6 +30,8 @@ class TensorSpec:
     scale: float | None = None
     zero_point: int = 0
     limits: tuple[float, float] | None = None
+    step: float | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))

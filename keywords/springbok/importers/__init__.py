@@ -41,7 +41,8 @@ class ImportedModel:
     """A model as MLIR (``mlir``), made from the file whose checksum is ``source_sha256``.
 
     ``probe_inputs`` and ``probe_outputs`` are made-up samples and what the framework answers to them: one array an
-    input or output, with the samples as its first axis. ``seconds`` is what the import took.
+    input or output, with the samples as its first axis. ``seconds`` is what the import took. ``remark`` is a sentence
+    about why a module may differ from the framework, for a kind of model that does.
     """
 
     format: str
@@ -52,6 +53,7 @@ class ImportedModel:
     probe_inputs: list[np.ndarray]
     probe_outputs: list[np.ndarray]
     seconds: float
+    remark: str = ""
 
 
 class Importer(Protocol):
@@ -84,6 +86,7 @@ def import_model(path: str | Path, cache: Cache) -> ImportedModel:
         probe_inputs=_load(folder / "probe_inputs.npz"),
         probe_outputs=_load(folder / "probe_outputs.npz"),
         seconds=answer["seconds"],
+        remark=answer.get("remark", ""),
     )
 
 

@@ -32,7 +32,8 @@ from springbok.compiler import DEFAULT_OUTPUT_DIR, CompiledModel, Target, compil
 from springbok.engines.chip import VLENS
 from springbok.errors import BenchError, CompileError
 from springbok.firmware import ROOT, build_firmware
-from springbok.host_check import difference_of, host_flags
+from springbok.host_check import host_flags
+from springbok.judgement import difference_of
 from springbok.optimizer import CONSTANTS, DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, plan_for
 from springbok.optimizer.search import FLOAT_TOLERANCE, NAMES
 from springbok.session import Session
@@ -190,7 +191,7 @@ def _random(spec: TensorSpec, count: int, random: np.random.Generator) -> np.nda
 
 
 def differ_by(outputs: Sequence[np.ndarray], stock: Sequence[np.ndarray]) -> float:
-    """The largest difference: of integers in steps, of floating point as `host_check.difference_of` measures it."""
+    """The largest difference: of integers in steps, of floating point as `judgement.difference_of` measures it."""
     return max(
         float(difference_of(got, wanted).max())
         for array, expected in zip(outputs, stock, strict=True)

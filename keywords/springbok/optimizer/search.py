@@ -29,7 +29,7 @@ from springbok.cache import Cache, digest
 from springbok.compiler import CompiledModel, Target, compile_model
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
-from springbok.host_check import difference_of
+from springbok.judgement import difference_of
 from springbok.optimizer import choices
 from springbok.optimizer.choices import Candidate, Choice
 from springbok.session import Session
