@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs other programs, bounded: none outlives its time limit, nor do its children."""
+"""Runs other programs, bounded: none outlives its limit or who started it, nor does anything that it started.
+
+Each runs below a supervisor (`springbok.supervisor`), which sees to that whatever happens to this process.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TIME_LIMIT_SECONDS = 300.0
+from springbok import supervisor
+
+#: Of `run`, unless it is told another. A program that runs others itself gives them a smaller one, so that it is
+#: still there to say which of them used it up.
+TIME_LIMIT_SECONDS = float(os.environ.get("SPRINGBOK_TIME_LIMIT", "300"))
+_SHARE_OF_CHILDREN = 0.8
 
 
 @dataclass(frozen=True)
@@ -24,41 +34,78 @@ class Finished:
 
 
 def run(
-    command: list[str | Path],
+    command: Sequence[str | Path],
     time_limit: float | None = None,
     cwd: Path | None = None,
     environment: dict[str, str] | None = None,
 ) -> Finished:
-    """Runs ``command`` and waits for its end, at most ``time_limit`` seconds (default: `TIME_LIMIT_SECONDS`); then it
-    is killed with its children.
+    """Runs ``command`` and waits for its end; then all that it started is ended too.
 
-    ``environment`` is added to this process's own. Standard output and error are taken together.
+    ``time_limit`` (default: `TIME_LIMIT_SECONDS`) is seconds of processor time that the program and all that it
+    starts may use together, or as long a time of waiting: see `springbok.supervisor.Allowance`. ``environment`` is
+    added to this process's own. Standard output and error are taken together. The program's temporary files are
+    removed.
 
     >>> run(["echo", "hello"]).output
     'hello\\n'
     """
+    limit = TIME_LIMIT_SECONDS if time_limit is None else time_limit
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env=os.environ | (environment or {}),
-            start_new_session=True,
-        )
-        timed_out = False
-        try:
-            process.wait(TIME_LIMIT_SECONDS if time_limit is None else time_limit)
-        except subprocess.TimeoutExpired:
-            timed_out = True
-        finally:
-            _kill_session(process)
+        options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+        shared = {"SPRINGBOK_TIME_LIMIT": f"{_SHARE_OF_CHILDREN * limit:g}"}
+        options |= {"cwd": cwd, "env": os.environ | shared | (environment or {}), "start_new_session": True}
+        with Supervised(command, "apart", limit, **options) as supervised:
+            exit_code, timed_out = supervised.wait()
         output.seek(0)
-        return Finished(process.returncode, output.read().decode("utf-8", "replace"), timed_out)
+        return Finished(exit_code, output.read().decode("utf-8", "replace"), timed_out)
 
 
-def _kill_session(process: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+class Supervised:
+    """A program that runs below a supervisor. Leaving the context ends it, and waits until nothing is left of it.
+
+    ``kind`` and ``limit`` are as `springbok.supervisor` says; ``options`` are those of `subprocess.Popen`.
+    """
+
+    def __init__(self, command: Sequence[str | Path], kind: str, limit: float = 0, **options: object) -> None:
+        words = [str(word) for word in command]
+        self._name = words[0]
+        self._channel, theirs = socket.socketpair()
+        arguments = [str(os.getpid()), str(theirs.fileno()), str(limit), kind]
+        kept = (theirs.fileno(), *options.pop("pass_fds", ()))
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", supervisor.__file__, *arguments, *words], pass_fds=kept, **options
+                )
+        except BaseException:
+            self._channel.close()
+            raise
+
+    def __enter__(self) -> Supervised:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+        self._process.wait()
+
+    def send_signal(self, number: int) -> None:
+        """Give the program a signal, unless it came to the whole process group, and little time to end."""
+        try:
+            self._channel.send(bytes([number]))
+        except OSError:
+            return  # it has ended
+
+    def wait(self) -> tuple[int, bool]:
+        """Wait for the end; the program's exit code, and whether it was ended for its limit.
+
+        Raises OSError if it could not be started.
+        """
+        told = b""
+        while not told.endswith(b"\n") and (part := self._channel.recv(4096)):
+            told += part
+        self._process.wait()
+        # Somebody may have killed the supervisor, and the program with it.
+        how, number = told.decode().split() or ("ended", str(self._process.returncode or -signal.SIGKILL))
+        if how == "error":
+            raise OSError(int(number), os.strerror(int(number)), self._name)
+        return int(number), how == "limit"

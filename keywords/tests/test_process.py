@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that this project runs: nothing of them is left, whatever ends first and however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from springbok import process, supervisor
+from springbok.supervisor import Allowance, descendants
+
+MARK = "SPRINGBOK_TEST_MARK"
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process can leave its tree")
+
+# A program as nasty as a compiler's driver can be: its children leave its session and lose their parent.
+TREE = """
+setsid sh -c 'while :; do sleep 1; done' &
+(exec sleep 600 &)
+(setsid sh -c 'sh -c "while :; do :; done" & wait' &)
+echo $$ > $1
+wait
+"""
+# Runs a worker that runs the tree, as an importer runs iree-compile.
+WORKER = "import sys; from springbok.process import run; run(['sh', '-c', *sys.argv[1:3], sys.argv[3]])"
+OWNER = """
+import signal, sys
+from springbok.process import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background has switched off
+run([sys.executable, "-c", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture
+def mark(monkeypatch):
+    """A mark that everything started in the test carries; nothing that does is left after it."""
+    name = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, name)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    yield name
+    for pid in marked(name):
+        os.kill(pid, signal.SIGKILL)
+
+
+def marked(name: str) -> list[int]:
+    """The processes, but this one, that have the mark and have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            has_mark = f"{MARK}={name}".encode() in (folder / "environ").read_bytes().split(b"\0")
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if has_mark and state != "Z" and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+def until(is_so, what: str) -> None:
+    """Wait for something that takes a moment; for how long says how loaded the computer is, and nothing else."""
+    for _ in range(6000):
+        if is_so():
+            return
+        time.sleep(0.02)
+    raise AssertionError(what)
+
+
+def start_owner(folder: Path) -> tuple[subprocess.Popen, int]:
+    """A process that runs a worker that runs the tree; and the pid of the tree's root."""
+    begun = folder / "begun"
+    command = [sys.executable, "-c", OWNER, WORKER, TREE, "tree", str(begun)]
+    owner = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    until(lambda: begun.is_file() and begun.read_text().strip(), "the tree does not start")
+    return owner, int(begun.read_text())
+
+
+@LINUX
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_is_left_when_the_owner_ends(tmp_path, monkeypatch, mark, ending):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    owner, _ = start_owner(tmp_path)
+    assert len(marked(mark)) >= 8  # owner, worker, their supervisors, and the tree
+    os.kill(owner.pid, ending)
+    until(lambda: not marked(mark), f"left: {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in marked(mark)]}")
+    assert owner.wait() == -ending
+    assert list(tmp_path.glob(f"{supervisor.TEMPORARY_PREFIX}*")) == []
+
+
+@LINUX
+def test_nothing_is_left_when_a_worker_is_killed(tmp_path, mark):
+    owner, root = start_owner(tmp_path)
+    worker = _parent(_parent(root))  # the tree's supervisor is between
+    os.kill(worker, signal.SIGKILL)
+    owner.wait()
+    until(lambda: not marked(mark), "the tree outlives its worker")
+
+
+@LINUX
+def test_the_program_itself_ends_with_its_supervisor(tmp_path, mark):
+    owner, root = start_owner(tmp_path)
+    os.kill(_parent(root), signal.SIGKILL)
+    owner.wait()
+    until(lambda: not marked(mark), "the tree outlives its supervisor")
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@LINUX
+@pytest.mark.parametrize("kind", ["computes", "waits"])
+def test_nothing_is_left_at_the_limit(tmp_path, mark, kind):
+    tree = TREE if kind == "computes" else TREE.replace("while :; do :; done", "sleep 600")
+    done = process.run(["sh", "-c", tree, "tree", tmp_path / "begun"], time_limit=0.5)
+    assert done.timed_out
+    assert marked(mark) == []
+
+
+@LINUX
+def test_nothing_is_left_when_the_program_ends(tmp_path, mark):
+    done = process.run(["sh", "-c", TREE.replace("wait\n", "exit 3\n"), "tree", tmp_path / "begun"])
+    assert (done.exit_code, done.timed_out) == (3, False)
+    assert marked(mark) == []
+
+
+def test_many_processes_share_the_limit():
+    loops = " & ".join(["sh -c 'while :; do :; done'"] * 4)
+    assert process.run(["sh", "-c", f"{loops} & wait"], time_limit=0.5).timed_out
+
+
+def test_short_lived_children_use_the_limit_too():
+    assert process.run(["sh", "-c", "while :; do /bin/true; done"], time_limit=0.3).timed_out
+
+
+def test_time_that_others_compute_is_not_counted(monkeypatch):
+    """A loaded computer: the process could compute for an hour, and does not get to."""
+    used = 0.0
+
+    def processor_time(root):
+        return used, True
+
+    now = 0.0
+    monkeypatch.setattr(supervisor, "processor_time", processor_time)
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
+    allowance = Allowance(1, 10)
+    for _ in range(3600):
+        now += 1
+        assert not allowance.is_spent()
+    used = 10.0
+    assert allowance.is_spent()
+
+
+def test_waiting_is_counted_as_long_as_nothing_computes(monkeypatch):
+    now, used = 0.0, 0.0
+    monkeypatch.setattr(supervisor, "processor_time", lambda root: (used, False))
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
+    allowance = Allowance(1, 10)
+    for _ in range(5):  # seen asleep, but it has computed half of the time
+        now += 1
+        used += 0.5
+        assert not allowance.is_spent()
+    for _ in range(9):
+        now += 1
+        assert not allowance.is_spent()
+    now += 1
+    assert allowance.is_spent()
+
+
+def test_without_proc_the_processes_are_those_of_ps(monkeypatch):
+    by_proc = descendants(os.getppid())
+    monkeypatch.setattr(supervisor, "_PROC", "/nonexistent")
+    assert os.getpid() in descendants(os.getppid())
+    assert set(by_proc) - set(descendants(os.getppid())) <= set(by_proc) - {os.getpid()}
+    assert supervisor.processor_time(os.getppid())[0] > 0
+
+
+def test_the_temporary_files_of_a_program_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = process.run(["sh", "-c", "mkdir $TMPDIR/folder; touch $TMPDIR/folder/file; echo $TMPDIR"])
+    assert Path(done.output.strip()).parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        process.run(["no-such-program"])
+
+
+def test_exit_codes_are_the_programs():
+    assert process.run(["sh", "-c", "exit 7"]).exit_code == 7
+    assert process.run(["sh", "-c", "kill -15 $$"]).exit_code == -15
+
+
+def test_a_program_that_runs_others_gives_them_less():
+    program = "from springbok import process; print(process.TIME_LIMIT_SECONDS)"
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert process.run([sys.executable, "-c", program], time_limit=100, environment=environment).output == "80.0\n"
