@@ -7,6 +7,7 @@ from robot.api.deco import keyword, library
 import renode_test
 from springbok import compiler, cross_check, datasets, session
 from springbok.engines.spike import what_is_missing
+from springbok.evaluation import Evaluation
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -36,7 +37,7 @@ class CrossCheckLibrary:
     @keyword(tags=("cross-check",))
     def evaluate_on_spike(
         self, model: compiler.CompiledModel, dataset: datasets.Dataset, samples: int | None = None, vlen: int = 512
-    ) -> session.Evaluation:
+    ) -> Evaluation:
         """Evaluates the model on a chip of its own in Spike, beside the one that the suite has booted.
 
         Example:
@@ -53,9 +54,7 @@ class CrossCheckLibrary:
             other.shut_down()
 
     @keyword(tags=("cross-check", "assertion"))
-    def engines_should_agree(
-        self, first: session.Evaluation, second: session.Evaluation, names: str = "renode,spike"
-    ) -> None:
+    def engines_should_agree(self, first: Evaluation, second: Evaluation, names: str = "renode,spike") -> None:
         """Fails unless both gave the same output bytes and each difference of the counts is in some opcode's count.
 
         What differs is logged as a table, opcode by opcode; counts that differ, though explained, are a warning.

@@ -8,7 +8,8 @@ from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
-from springbok import baseline, gate, metrics, session
+from springbok import baseline, gate, metrics
+from springbok.evaluation import Evaluation
 from springbok.gate import Limit
 from springbok.verdicts import VerdictFile
 
@@ -31,9 +32,7 @@ class GateLibrary:
         self._recorded: dict[Path, str] = {}
 
     @keyword(tags=("gate", "assertion"))
-    def performance_should_not_regress(
-        self, evaluation: session.Evaluation, missing: str = "fail", **tolerances: str
-    ) -> None:
+    def performance_should_not_regress(self, evaluation: Evaluation, missing: str = "fail", **tolerances: str) -> None:
         """Fails when any recorded metric is worse than in the baseline of this configuration.
 
         A configuration is a suite, model, variant, data set, engine and vector length. Its baseline is a file below
@@ -69,7 +68,7 @@ class GateLibrary:
             raise AssertionError(str(error)) from error
         _settle(gate.compare(measured, known, tolerances), gate.causes_text(measured, known))
 
-    def _claim(self, path: Path, evaluation: session.Evaluation) -> None:
+    def _claim(self, path: Path, evaluation: Evaluation) -> None:
         """Two things that differ may not share a baseline: each would be judged by the other's."""
         module = evaluation.model.vmfb_sha256
         if self._recorded.setdefault(path, module) != module:
@@ -79,7 +78,7 @@ class GateLibrary:
             )
 
     @keyword(tags=("gate", "assertion"))
-    def metric_should_keep_its_limit(self, evaluation: session.Evaluation, metric: str, limit: str) -> None:
+    def metric_should_keep_its_limit(self, evaluation: Evaluation, metric: str, limit: str) -> None:
         """Fails when the metric is worse than ``limit``: above it, or below where higher is better.
 
         For every metric of `Performance Should Not Regress`, ``max_abs_error`` and ``stack_peak_bytes``.
@@ -90,7 +89,7 @@ class GateLibrary:
         _judge(evaluation, metric, limit if metric == "outputs_sha256" else float(limit))
 
     @keyword(tags=("gate", "assertion"))
-    def instructions_per_inference_should_be_at_most(self, evaluation: session.Evaluation, maximum: float) -> None:
+    def instructions_per_inference_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
         """Fails when an inference executes more instructions than this, on average.
 
         Example:
@@ -99,7 +98,7 @@ class GateLibrary:
         _judge(evaluation, "instructions", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def runtime_instructions_should_be_at_most(self, evaluation: session.Evaluation, maximum: float) -> None:
+    def runtime_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
         """Fails when the runtime, outside of all dispatches, executes more instructions an inference than this.
 
         Example:
@@ -108,7 +107,7 @@ class GateLibrary:
         _judge(evaluation, "runtime_instructions", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def load_instructions_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+    def load_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when verifying and loading the module takes more instructions than this.
 
         Example:
@@ -117,7 +116,7 @@ class GateLibrary:
         _judge(evaluation, "load_instructions", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def should_execute_fewer_instructions(self, evaluation: session.Evaluation, reference: session.Evaluation) -> None:
+    def should_execute_fewer_instructions(self, evaluation: Evaluation, reference: Evaluation) -> None:
         """Fails unless an inference of ``evaluation`` executes fewer instructions than one of ``reference``.
 
         Example:
@@ -131,7 +130,7 @@ class GateLibrary:
         _settle([gate.judge(measured, limit, other) if verdict.has_failed else verdict])
 
     @keyword(tags=("gate", "assertion"))
-    def vector_utilization_should_be_at_least(self, evaluation: session.Evaluation, minimum: float) -> None:
+    def vector_utilization_should_be_at_least(self, evaluation: Evaluation, minimum: float) -> None:
         """Fails when the executed vector instructions use a smaller share (0 to 1) of the lanes that there were.
 
         Example:
@@ -140,9 +139,7 @@ class GateLibrary:
         _judge(evaluation, "lane_utilisation", minimum)
 
     @keyword(tags=("gate", "assertion"))
-    def dispatch_should_be_vectorized(
-        self, evaluation: session.Evaluation, dispatch: str, minimum: float = 0.01
-    ) -> None:
+    def dispatch_should_be_vectorized(self, evaluation: Evaluation, dispatch: str, minimum: float = 0.01) -> None:
         """Fails when less than ``minimum`` (0 to 1) of a dispatch's instructions is vector work.
 
         ``dispatch`` is a dispatch's name, what of the name is the kernel's own, or a layer of the model; ``*`` and
@@ -155,7 +152,7 @@ class GateLibrary:
         _settle(gate.judge_dispatches(_snapshot(evaluation), dispatch, minimum))
 
     @keyword(tags=("gate", "assertion"))
-    def memory_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+    def memory_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the module and all that it allocates take more bytes of the chip's memory than this.
 
         Example:
@@ -164,7 +161,7 @@ class GateLibrary:
         _judge(evaluation, "memory_peak_bytes", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def stack_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+    def stack_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the firmware's stack grows beyond this many bytes.
 
         Example:
@@ -173,7 +170,7 @@ class GateLibrary:
         _judge(evaluation, "stack_peak_bytes", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def module_size_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+    def module_size_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the compiled module is larger than this many bytes.
 
         Example:
@@ -182,7 +179,7 @@ class GateLibrary:
         _judge(evaluation, "module_bytes", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def firmware_size_should_be_at_most(self, evaluation: session.Evaluation, maximum: int) -> None:
+    def firmware_size_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the firmware's code, constants and data are more than this many bytes.
 
         Example:
@@ -191,7 +188,7 @@ class GateLibrary:
         _judge(evaluation, "firmware_bytes", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def outputs_should_have_digest(self, evaluation: session.Evaluation, sha256: str) -> None:
+    def outputs_should_have_digest(self, evaluation: Evaluation, sha256: str) -> None:
         """Fails unless every output byte of every sample is as it was when this digest was taken.
 
         The digest is ``outputs_sha256`` in ``metrics.json``.
@@ -202,7 +199,7 @@ class GateLibrary:
         _judge(evaluation, "outputs_sha256", sha256)
 
     @keyword(tags=("gate", "assertion"))
-    def accuracy_should_be_at_least(self, evaluation: session.Evaluation, minimum: float) -> None:
+    def accuracy_should_be_at_least(self, evaluation: Evaluation, minimum: float) -> None:
         """Fails when the device gives fewer than this share (0 to 1) of the recordings their label.
 
         Example:
@@ -211,7 +208,7 @@ class GateLibrary:
         _judge(evaluation, "accuracy", minimum)
 
     @keyword(tags=("gate", "assertion"))
-    def accuracy_should_equal_the_hosts(self, evaluation: session.Evaluation) -> None:
+    def accuracy_should_equal_the_hosts(self, evaluation: Evaluation) -> None:
         """Fails when device and host do not give the same share of recordings their label.
 
         Example:
@@ -226,7 +223,7 @@ class GateLibrary:
 
     @keyword(tags=("gate", "assertion"))
     def outputs_should_agree_with_the_host(
-        self, evaluation: session.Evaluation, tolerance: float = 1e-5, steps: int = 0
+        self, evaluation: Evaluation, tolerance: float = 1e-5, steps: int = 0
     ) -> None:
         """Fails when any output of any recording differs from the host's by more than ``tolerance``.
 
@@ -244,7 +241,7 @@ class GateLibrary:
         _settle([gate.judge(_snapshot(evaluation), Limit("max_abs_error", tolerance))], answers)
 
 
-def _judge(evaluation: session.Evaluation, metric: str, bound: object) -> None:
+def _judge(evaluation: Evaluation, metric: str, bound: object) -> None:
     _settle([gate.judge(_snapshot(evaluation), Limit(metric, bound))])
 
 
@@ -256,7 +253,7 @@ def _settle(verdicts: list[gate.Verdict], details: str = "") -> None:
         raise AssertionError(gate.failure_text(verdicts, details))
 
 
-def _snapshot(evaluation: session.Evaluation) -> dict:
+def _snapshot(evaluation: Evaluation) -> dict:
     source = BuiltIn().get_variable_value("${SUITE SOURCE}") or "suite"
     return gate.snapshot(metrics.evaluation_document(evaluation), Path(source).stem)
 

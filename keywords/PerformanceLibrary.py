@@ -9,6 +9,7 @@ from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from springbok import metrics, report, session
+from springbok.evaluation import Evaluation
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -26,7 +27,7 @@ class PerformanceLibrary:
         self._models: dict[tuple[str, str, str], dict] = {}
 
     @keyword(tags=("performance", "getter"))
-    def get_instructions_per_inference(self, evaluation: session.Evaluation) -> float:
+    def get_instructions_per_inference(self, evaluation: Evaluation) -> float:
         """Returns the mean number of instructions that one inference executed.
 
         Example:
@@ -35,7 +36,7 @@ class PerformanceLibrary:
         return metrics.mean(evaluation.performance.instructions)
 
     @keyword(tags=("performance", "getter"))
-    def get_opcode_counts(self, evaluation: session.Evaluation) -> dict:
+    def get_opcode_counts(self, evaluation: Evaluation) -> dict:
         """Returns how often one inference executed each opcode, most frequent first; empty where an engine can't tell.
 
         Example:
@@ -45,7 +46,7 @@ class PerformanceLibrary:
         return dict(evaluation.performance.opcodes or {})
 
     @keyword(tags=("performance", "assertion"))
-    def instruction_counts_should_be_equal(self, first: session.Evaluation, second: session.Evaluation) -> None:
+    def instruction_counts_should_be_equal(self, first: Evaluation, second: Evaluation) -> None:
         """Fails unless both runs executed the same number of instructions in each inference, to the last digit.
 
         Example:
@@ -62,7 +63,7 @@ class PerformanceLibrary:
         logger.info(f"{len(counts[0])} inferences, the same counts in both runs: {sorted(set(counts[0]))}")
 
     @keyword(tags=("performance", "assertion"))
-    def device_and_simulator_should_count_the_same(self, evaluation: session.Evaluation) -> None:
+    def device_and_simulator_should_count_the_same(self, evaluation: Evaluation) -> None:
         """Fails unless the firmware's own counter and the simulator's differ by the same few instructions every time.
 
         The firmware reads its counter just inside the marks, so a constant difference is right; one that changes
@@ -78,7 +79,7 @@ class PerformanceLibrary:
         logger.info(f"The simulator counts {differences.pop()} instructions more than the device in each inference.")
 
     @keyword(tags=("performance", "assertion"))
-    def counts_should_add_up(self, evaluation: session.Evaluation) -> None:
+    def counts_should_add_up(self, evaluation: Evaluation) -> None:
         """Fails unless the dispatches and the runtime's own share are exactly the inference.
 
         Two independent counts are compared, for each dispatch and for what is outside of them: the instructions
@@ -99,7 +100,7 @@ class PerformanceLibrary:
         )
 
     @keyword(tags=("performance", "getter"))
-    def measure_transformations(self, evaluation: session.Evaluation) -> session.Evaluation:
+    def measure_transformations(self, evaluation: Evaluation) -> Evaluation:
         """Returns the evaluation with what each of the optimizer's transformations brings, for ``Record Metrics``.
 
         The model is compiled once without each of them, without all of them, and as stock IREE does it. A warm
@@ -118,7 +119,7 @@ class PerformanceLibrary:
         return replace(evaluation, breakdown=measured)
 
     @keyword(tags=("performance",))
-    def record_metrics(self, evaluation: session.Evaluation) -> None:
+    def record_metrics(self, evaluation: Evaluation) -> None:
         """Adds the evaluation to ``metrics.json`` in Robot's output folder and logs its report: cards, plots, tables.
 
         Under renode-test the file is in a folder of the suite's name, because suites may run in parallel there.

@@ -10,6 +10,7 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from springbok import compiler, datasets, session
+from springbok.evaluation import Evaluation
 from springbok.judgement import difference_of
 from springbok.progress import progress
 from springbok.tensors import fit, probe_inputs
@@ -61,7 +62,7 @@ class QualityLibrary:
         dataset: datasets.Dataset,
         samples: int | None = None,
         scenario: str | None = None,
-    ) -> session.Evaluation:
+    ) -> Evaluation:
         """Loads the model, infers the recordings on the device and returns the evaluation.
 
         The framework that made the model answers the same recordings on this machine, for comparison.

@@ -12,6 +12,7 @@ from robot.api.deco import keyword, library
 import renode_test
 from springbok import compiler, datasets, renode_files, session
 from springbok.engines.renode import RenodeEngine
+from springbok.evaluation import Evaluation
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -37,9 +38,7 @@ class RenodeLibrary:
         renode_test.run_keyword("Reset Emulation")
 
     @keyword(tags=("renode",))
-    def record_accesses_over_time(
-        self, evaluation: session.Evaluation, sample: int = 0, slices: int = 50
-    ) -> session.Evaluation:
+    def record_accesses_over_time(self, evaluation: Evaluation, sample: int = 0, slices: int = 50) -> Evaluation:
         """Runs one more inference and returns the evaluation with its accesses of memory and peripherals over time.
 
         The accesses are those of Renode's execution metrics, in slices of virtual time from the request's first byte

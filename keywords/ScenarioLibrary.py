@@ -11,6 +11,7 @@ from CompilerLibrary import CompilerLibrary
 from QualityLibrary import QualityLibrary
 from SimulatorLibrary import SimulatorLibrary
 from springbok import scenario, session
+from springbok.evaluation import Evaluation
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -23,7 +24,7 @@ class ScenarioLibrary:
     """
 
     @keyword(tags=("scenario",))
-    def run_scenario(self, path: str, data: str | None = None, samples: int | None = None) -> session.Evaluation:
+    def run_scenario(self, path: str, data: str | None = None, samples: int | None = None) -> Evaluation:
         """Compiles the scenario's model, runs its data set on the device and returns the evaluation.
 
         | =Argument= | =Meaning= |

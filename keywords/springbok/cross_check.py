@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from springbok.session import Evaluation
+from springbok.evaluation import Evaluation
 
 _ROUNDING = 1e-3  # means of whole numbers, added up in floating point
 

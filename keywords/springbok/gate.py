@@ -18,8 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from springbok.errors import BenchError
-from springbok.report.figures import (
+from springbok.derived import (
     RUNTIME,
     SCALAR_BELOW,
     lane_utilisation,
@@ -28,6 +27,7 @@ from springbok.report.figures import (
     tidy,
     vector_share,
 )
+from springbok.errors import BenchError
 
 SCHEMA_VERSION = 1
 AT_MOST, AT_LEAST, EXACTLY = "at most", "at least", "exactly"

@@ -19,10 +19,10 @@ from springbok.instruction_mix import by_class
 from springbok.performance import exact_mean
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
+    from springbok.evaluation import Evaluation
     from springbok.firmware import Firmware
     from springbok.optimizer import Change
     from springbok.optimizer.choices import Choice
-    from springbok.session import Evaluation
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("metrics.schema.json")

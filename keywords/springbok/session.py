@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,10 @@ from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine
 from springbok.engines.board import BoardEngine
 from springbok.errors import EngineError, LinkError, ModelError
+from springbok.evaluation import Evaluation, Platform, WallClock
 from springbok.firmware import Firmware, build_firmware
 from springbok.link import Link
-from springbok.performance import Performance, summarise
+from springbok.performance import summarise
 from springbok.protocol import ChipInfo, IoSpec
 from springbok.quality import Quality
 from springbok.tensors import fit
@@ -33,50 +33,6 @@ BOOT_LIMIT_SECONDS = 10.0
 # A simulator is as fast as this machine's other work lets it be.
 SIMULATED_ANSWER_SECONDS, SIMULATED_COMPUTE_SECONDS = 60.0, 300.0
 TYPE_BYTES = 2  # of a message, beside its payload
-
-
-@dataclass(frozen=True)
-class WallClock:
-    """Seconds on this machine's clock: for information, never judged, because every run has others.
-
-    ``upload_seconds`` is sending, verifying and loading the module; a round trip is input,
-    inference, output and the device's profile.
-    """
-
-    upload_seconds: float
-    round_trip_seconds: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Platform:
-    """What ran the model: the engine, the chip's vector length in bits, what carried the UART, and the firmware."""
-
-    engine: str
-    engine_version: str | None
-    vlen_bits: int | None
-    link: str | None
-    firmware: Firmware | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A compiled model, judged and measured on one data set.
-
-    ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
-    docs/metrics.md). ``scenario`` is what a scenario file says of it, see `springbok.scenario.Scenario.record`.
-    ``breakdown`` is what each of the optimizer's transformations brings, where it was measured: see
-    `springbok.optimizer.breakdown`.
-    """
-
-    model: CompiledModel
-    dataset: Dataset
-    quality: Quality
-    performance: Performance
-    wall_clock: WallClock
-    accesses_over_time: dict | None = None
-    platform: Platform | None = None
-    scenario: dict | None = None
-    breakdown: list[dict] | None = None
 
 
 class Session:

@@ -11,11 +11,11 @@ import pytest
 from springbok import metrics
 from springbok.engines.base import Lanes
 from springbok.errors import EngineError, ReportError
+from springbok.evaluation import Evaluation, WallClock
 from springbok.optimizer import Plan
 from springbok.optimizer.choices import Candidate, Choice
 from springbok.performance import summarise
 from springbok.quality import Quality
-from springbok.session import Evaluation, WallClock
 from springbok.tensors import TensorSpec
 
 

@@ -16,10 +16,10 @@ from springbok.engines import create_engine, protocol_renode
 from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
 from springbok.engines.renode import RecordedWindows, RenodeEngine
 from springbok.errors import EngineError
+from springbok.evaluation import Evaluation, WallClock
 from springbok.firmware import build_firmware
 from springbok.performance import Performance
 from springbok.quality import Quality
-from springbok.session import Evaluation, WallClock
 
 NOP, VSETVLI, VADD, MARK = 0x00000013, 0x0D007557, 0x02840457, 0x00B5407B
 E32_M1 = 0xD0

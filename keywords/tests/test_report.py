@@ -16,8 +16,9 @@ import pytest
 from made_up_runs import CLASSES, SAMPLES, make_document, make_model
 
 from springbok import cli, metrics, report
+from springbok.derived import RUNTIME, lane_utilisation
 from springbok.report import charts, page
-from springbok.report.figures import RUNTIME, cards, figures, lane_utilisation
+from springbok.report.figures import cards, figures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><b>&\"'|`*_"

@@ -7,20 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from springbok.derived import RUNTIME, lane_utilisation, ratio, runtime_instructions, tidy, vector_share
 from springbok.instruction_mix import VECTOR_WORK, by_class
 from springbok.report import charts
-from springbok.report.figures import (
-    RUNTIME,
-    TOP,
-    Column,
-    Figure,
-    lane_utilisation,
-    ratio,
-    runtime_instructions,
-    tidy,
-    title_of,
-    vector_share,
-)
+from springbok.report.figures import TOP, Column, Figure, title_of
 
 CLASS_COLOURS = dict(
     zip(

@@ -14,19 +14,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from springbok.derived import (
+    RUNTIME,
+    SCALAR_BELOW,
+    UNKNOWN,
+    lane_utilisation,
+    mean_of,
+    ratio,
+    runtime_instructions,
+    shown,
+    tidy,
+    vector_share,
+)
 from springbok.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class
 from springbok.report import charts
 
-UNKNOWN = "unknown"
-RUNTIME = "runtime (VM)"
 TOP = 10
 MOST_BARS = 15
 MOST_CLASSES = 30
 BINS = 8
-# A dispatch of a vector build ran scalar when fewer than this share of its instructions are vector work.
-SCALAR_BELOW = 0.01
-
-_FORMATS = {"text": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
 KIND_COLOURS = {"vector": charts.BLUE, "scalar": charts.ORANGE, "vset": charts.GREY, RUNTIME: charts.PURPLE}
 
 
@@ -80,59 +86,9 @@ class Step:
     details: tuple[str, ...] = field(default=())
 
 
-def shown(value: Any, form: str = "text") -> str:
-    """Write a value as people read it; None is unknown.
-
-    >>> shown(1234567, "count"), shown(0.0127, "share"), shown(None, "count")
-    ('1,234,567', '1.27 %', 'unknown')
-    """
-    if value is None:
-        return UNKNOWN
-    if form == "share":
-        return f"{value * 100:.2f} %"
-    text = format(value, _FORMATS[form])
-    return text.rstrip("0").rstrip(".") if form == "count" and "." in text else text
-
-
 def title_of(model: Mapping[str, Any]) -> str:
     """``gestures (vector)``"""
     return f"{model['name']} ({model['variant']})"
-
-
-# Numbers that are derived from the document's
-
-
-def vector_share(part: Mapping[str, Any]) -> float | None:
-    """Vector instructions (without ``vset*``) over all instructions, of a model or a dispatch."""
-    vectors, instructions = mean_of(part["vector_instructions"]), mean_of(part["instructions"])
-    return None if vectors is None else ratio(vectors, instructions)
-
-
-def lane_utilisation(part: Mapping[str, Any]) -> float | None:
-    """Active lanes over lanes there; None where the engine doesn't tell, or nothing ran in vectors."""
-    lanes = part.get("lanes")
-    return ratio(lanes["active"], lanes["available"]) if lanes else None
-
-
-def runtime_instructions(model: Mapping[str, Any]) -> float:
-    """What an inference spends outside of all dispatches: the VM and its runtime."""
-    return tidy(model["instructions"]["mean"] - math.fsum(entry["instructions"] for entry in model["dispatches"]))
-
-
-def mean_of(value: Any) -> float | None:
-    """A number, or the ``mean`` of an object."""
-    return value["mean"] if isinstance(value, Mapping) else value
-
-
-def ratio(part: float, whole: float) -> float | None:
-    """``part / whole``, None when there is no whole."""
-    return part / whole if whole else None
-
-
-def tidy(value: float) -> float:
-    """Remove what is only rounding of binary fractions; whole numbers become int."""
-    rounded = round(value, 6)
-    return int(rounded) if rounded == int(rounded) else rounded
 
 
 # Cards

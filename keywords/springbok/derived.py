@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that are derived from those of a metrics document, and how people read them: for the gate and for reports.
+
+A part is a model of the document or one of its dispatches; see docs/metrics.md.
+
+>>> vector_share({"instructions": 100, "vector_instructions": 25})
+0.25
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+UNKNOWN = "unknown"
+RUNTIME = "runtime (VM)"
+# A dispatch of a vector build ran scalar when fewer than this share of its instructions are vector work.
+SCALAR_BELOW = 0.01
+
+_FORMATS = {"text": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
+
+
+def vector_share(part: Mapping[str, Any]) -> float | None:
+    """Vector instructions (without ``vset*``) over all instructions, of a model or a dispatch."""
+    vectors, instructions = mean_of(part["vector_instructions"]), mean_of(part["instructions"])
+    return None if vectors is None else ratio(vectors, instructions)
+
+
+def lane_utilisation(part: Mapping[str, Any]) -> float | None:
+    """Active lanes over lanes there; None where the engine doesn't tell, or nothing ran in vectors."""
+    lanes = part.get("lanes")
+    return ratio(lanes["active"], lanes["available"]) if lanes else None
+
+
+def runtime_instructions(model: Mapping[str, Any]) -> float:
+    """What an inference spends outside of all dispatches: the VM and its runtime."""
+    return tidy(model["instructions"]["mean"] - math.fsum(entry["instructions"] for entry in model["dispatches"]))
+
+
+def mean_of(value: Any) -> float | None:
+    """A number, or the ``mean`` of an object."""
+    return value["mean"] if isinstance(value, Mapping) else value
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """``part / whole``, None when there is no whole."""
+    return part / whole if whole else None
+
+
+def tidy(value: float) -> float:
+    """Remove what is only rounding of binary fractions; whole numbers become int."""
+    rounded = round(value, 6)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def shown(value: Any, form: str = "text") -> str:
+    """Write a value as people read it; None is unknown.
+
+    >>> shown(1234567, "count"), shown(0.0127, "share"), shown(None, "count")
+    ('1,234,567', '1.27 %', 'unknown')
+    """
+    if value is None:
+        return UNKNOWN
+    if form == "share":
+        return f"{value * 100:.2f} %"
+    text = format(value, _FORMATS[form])
+    return text.rstrip("0").rstrip(".") if form == "count" and "." in text else text
