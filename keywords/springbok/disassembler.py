@@ -23,14 +23,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from springbok.errors import BenchError, ModelError
 from springbok.vmfb import BrokenFileError, CheckedBytes, Table, open_archive
 
 RUNTIME = Path(__file__).resolve().parents[2] / "firmware" / "runtime"
 
-_REF, _MOVE, _INDEX = 0x8000, 0x4000, 0x3FFF
-_IMPORT = 0x80000000
+REF, MOVE, INDEX = 0x8000, 0x4000, 0x3FFF
+#: Set in the ordinal of a function that is imported.
+IMPORT = 0x80000000
 _FIXED_SEGMENT = 0xFFFF
 _DESCRIPTOR = "<iiIHHHH"  # offset, length, requirements, reserved, blocks, i32 registers, references
 _REQUIREMENTS = {1: "f32", 2: "f64", 4: "yield", 8: "unwind"}
@@ -63,14 +65,26 @@ _PREFIX_F32 = 0xE0
 _BLOCK, _CALL_OPCODES = "block", ("call", "call.variadic")
 
 
+#: (source, target) registers of a branch.
+Moves = tuple[tuple[int, int], ...]
+#: Letter and value of each operand: a register, a number, bytes, registers, `Moves`, or cases (target, moves).
+Operands = tuple[tuple[str, Any], ...]
+
+
 @dataclass(frozen=True)
 class Instruction:
-    """An instruction at byte ``at`` of its function. ``callee`` is the ordinal of the function it calls, if any."""
+    """An instruction at byte ``at`` of its function, with its operands in the order of the encoding."""
 
     at: int
     opcode: Opcode
     text: str
-    callee: int | None = None
+    operands: Operands = ()
+
+    @property
+    def callee(self) -> int | None:
+        """The ordinal of the function of the module that it calls, if any."""
+        called = next((value for letter, value in self.operands if letter == "n"), IMPORT)
+        return None if called & IMPORT else called
 
 
 @dataclass(frozen=True)
@@ -181,9 +195,9 @@ def _disassemble(data: bytes) -> Disassembly:
     bytecode = CheckedBytes(root.bytes(14), "the bytecode")
 
     def callee_name(ordinal: int) -> str:
-        if not ordinal & _IMPORT:
+        if not ordinal & IMPORT:
             return names.get(ordinal, f"function_{ordinal}")
-        ordinal &= ~_IMPORT
+        ordinal &= ~IMPORT
         return imports[ordinal][0] if ordinal < len(imports) else f"import {ordinal}, which does not exist"
 
     functions = [
@@ -250,7 +264,6 @@ class _Decoder:
         self.code = code
         self.callee_name = callee_name
         self.at = 0
-        self._callee: int | None = None
 
     def instructions(self) -> Iterator[Instruction]:
         """Decodes until the end, or until an instruction whose operands are not known."""
@@ -265,75 +278,50 @@ class _Decoder:
             if opcode.fields is None:
                 yield Instruction(start, opcode, opcode.mnemonic)
                 return
-            self._callee = None
             try:
-                text = self._text(opcode)
+                operands = tuple((letter, self._field(letter, opcode)) for letter in opcode.fields)
             except BrokenFileError:
                 raise BrokenFileError(
                     f"{self.code.what} ends at byte {len(self.code.data)}, inside the instruction "
                     f"{opcode.mnemonic} at byte {start}"
                 ) from None
-            yield Instruction(start, opcode, text, self._callee)
+            yield Instruction(start, opcode, self._text(opcode, operands), operands)
 
-    def _text(self, opcode: Opcode) -> str:
+    def _text(self, opcode: Opcode, fields: Operands) -> str:
         results, operands = [], []
-        for letter in opcode.fields or "":
-            value = self._field(letter, opcode)
-            if value:
-                (results if letter in "ILFRz" else operands).append(value)
+        for letter, value in fields:
+            shown = self.callee_name(value) if letter == "n" else _SHOWN[letter](value)
+            if shown:
+                (results if letter in "ILFRz" else operands).append(shown)
         if opcode.mnemonic in _CALL_OPCODES:  # callee(operands)
             operands = [f"{operands[0]}({', '.join(operands[1:])})"]
         text = f"{opcode.mnemonic} {', '.join(operands)}".rstrip()
         return f"{', '.join(results)} = {text}" if results else text
 
-    def _field(self, letter: str, opcode: Opcode) -> str:
+    def _field(self, letter: str, opcode: Opcode) -> Any:
         if letter == "c" and opcode.mnemonic.endswith(".f32"):
-            return f"{self._take('f'):.9g}"
+            return self._take("f")
         if letter not in _FIELDS:
             raise BenchError(f"firmware/runtime/opcodes.def uses the field '{letter}', which the disassembler lacks.")
         return _FIELDS[letter](self)
 
-    def _i32(self) -> str:
-        return _register(self._take("H"))
+    def _string(self) -> bytes:
+        return self._bytes(self._take("H"))
 
-    def _i64(self) -> str:
-        return _pair(self._take("H"))
+    def _cases(self) -> tuple[tuple[int, Moves], ...]:
+        return tuple((self._take("I"), self._remaps()) for _ in range(self._take("H")))
 
-    def _registers(self) -> str:
-        return ", ".join(map(_register, self._list("H")))
-
-    def _called(self) -> str:
-        ordinal = self._take("I")
-        if not ordinal & _IMPORT:
-            self._callee = ordinal
-        return self.callee_name(ordinal)
-
-    def _string(self) -> str:
-        return '"' + self._bytes(self._take("H")).decode("utf-8", "backslashreplace") + '"'
-
-    def _target(self) -> str:
-        return f"L{self._take('I')}"
-
-    def _cases(self) -> str:
-        cases = [f"{self._target()} {self._remaps()}".strip() for _ in range(self._take("H"))]
-        return f"[{', '.join(cases)}]"
-
-    def _segments(self) -> str:
-        sizes = ["-" if size == _FIXED_SEGMENT else str(size) for size in self._list("H")]
-        return f"segments [{' '.join(sizes)}]"
-
-    def _remaps(self) -> str:
+    def _remaps(self) -> Moves:
         pairs = self._list("HH")
-        moves = [f"{_register(pairs[at + 1])} = {_register(pairs[at])}" for at in range(0, len(pairs), 2)]
-        return f"({', '.join(moves)})" if moves else ""
+        return tuple(zip(pairs[::2], pairs[1::2], strict=True))
 
-    def _list(self, layout: str) -> tuple[int, ...]:
+    def _list(self, layout: str = "H") -> tuple[int, ...]:
         """An aligned u16 count, then so many elements."""
         self.at += self.at % 2
         count = self._take("H")
         return struct.unpack(f"<{layout * count}", self._bytes(count * struct.calcsize("<" + layout)))
 
-    def _take(self, layout: str) -> int:
+    def _take(self, layout: str) -> Any:
         (value,) = struct.unpack("<" + layout, self._bytes(struct.calcsize("<" + layout)))
         return value
 
@@ -343,35 +331,56 @@ class _Decoder:
         return data
 
 
+# How each letter of an encoding is read; opcodes.def says what they are.
+_FIELDS: dict[str, Callable[[_Decoder], Any]] = {
+    **dict.fromkeys("iIfFrRmlL", lambda decoder: decoder._take("H")),
+    **dict.fromkeys("ghGtdnb", lambda decoder: decoder._take("I")),
+    **dict.fromkeys("azxvuwk", _Decoder._list),
+    "c": lambda decoder: decoder._take("i"),
+    "C": lambda decoder: decoder._take("q"),
+    "s": _Decoder._string,
+    "p": _Decoder._remaps,
+    "T": _Decoder._cases,
+}
+
+
 def _register(register: int) -> str:
-    if not register & _REF:
+    if not register & REF:
         return f"i{register}"
-    return f"{'move ' if register & _MOVE else ''}r{register & _INDEX}"
+    return f"{'move ' if register & MOVE else ''}r{register & INDEX}"
 
 
 def _pair(register: int) -> str:
     return f"i{register}:{register + 1}"
 
 
-# How each letter of an encoding is read; opcodes.def says what they are.
-_FIELDS: dict[str, Callable[[_Decoder], str]] = {
-    **dict.fromkeys("iIfFrRm", _Decoder._i32),
-    **dict.fromkeys("lL", _Decoder._i64),
-    **dict.fromkeys("azx", _Decoder._registers),
-    **dict.fromkeys("vu", lambda decoder: f"[{decoder._registers()}]"),
-    **dict.fromkeys("gh", lambda decoder: f"global[{decoder._take('I')}]"),
-    "w": lambda decoder: f"[{', '.join(map(_pair, decoder._list('H')))}]",
-    "G": lambda decoder: f"global_ref[{decoder._take('I')}]",
-    "t": lambda decoder: f"type {decoder._take('I')}",
-    "d": lambda decoder: f"constant {decoder._take('I')}",
-    "c": lambda decoder: str(decoder._take("i")),
-    "C": lambda decoder: str(decoder._take("q")),
-    "n": _Decoder._called,
-    "s": _Decoder._string,
-    "b": _Decoder._target,
-    "p": _Decoder._remaps,
-    "T": _Decoder._cases,
-    "k": _Decoder._segments,
+def _registers(registers: tuple[int, ...]) -> str:
+    return ", ".join(map(_register, registers))
+
+
+def _moves(pairs: Moves) -> str:
+    moves = [f"{_register(target)} = {_register(source)}" for source, target in pairs]
+    return f"({', '.join(moves)})" if moves else ""
+
+
+# How each letter is shown.
+_SHOWN: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys("iIfFrRm", _register),
+    **dict.fromkeys("lL", _pair),
+    **dict.fromkeys("azx", _registers),
+    **dict.fromkeys("vu", lambda registers: f"[{_registers(registers)}]"),
+    **dict.fromkeys("gh", lambda offset: f"global[{offset}]"),
+    "w": lambda registers: f"[{', '.join(map(_pair, registers))}]",
+    "G": lambda ordinal: f"global_ref[{ordinal}]",
+    "t": lambda ordinal: f"type {ordinal}",
+    "d": lambda ordinal: f"constant {ordinal}",
+    "c": lambda value: f"{value:.9g}" if isinstance(value, float) else str(value),
+    "C": str,
+    "s": lambda text: '"' + text.decode("utf-8", "backslashreplace") + '"',
+    "b": lambda target: f"L{target}",
+    "p": _moves,
+    "T": lambda cases: f"[{', '.join(f'L{target} {_moves(pairs)}'.strip() for target, pairs in cases)}]",
+    "k": lambda sizes: f"segments [{' '.join('-' if size == _FIXED_SEGMENT else str(size) for size in sizes)}]",
 }
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok import process
+from springbok import buffers, process
 from springbok.errors import CompileError
 from springbok.layer_names import readable
 from springbok.vmfb import Vmfb
@@ -76,11 +76,13 @@ class Compilation:
     """What `iree-compile` told besides the module.
 
     ``layers``: name of a dispatch -> names of the layers it was made from, as far as the source names them (MLIR
-    locations). ``dropped_weights_in``: dispatches that are called without their weights.
+    locations). ``dropped_weights_in``: dispatches that are called without their weights. ``shared_buffers``: what
+    could not be proved of the module's buffers, see `springbok.buffers`.
     """
 
     layers: dict[str, tuple[str, ...]]
     dropped_weights_in: tuple[str, ...]
+    shared_buffers: tuple[str, ...] = ()
 
 
 def compile_module(
@@ -105,15 +107,20 @@ def compile_module(
             rewrite(half, rewritten)
             source, flags = rewritten, [*flags, f"--compile-from={_BETWEEN}"]
         phases = Path(folder) / "phases"
-        looking = [
-            f"--dump-compilation-phases-to={phases}",
-            "--mlir-print-debuginfo",
-            "--mlir-elide-elementsattrs-if-larger=8",
-            "--mlir-elide-resource-strings-if-larger=8",
-        ]
-        _run([source, *flags, "-o"], output, looking, name)
-        return Compilation(_layers(_phase(phases, "flow")), _dispatches_without_weights(_phase(phases, "vm")))
+        hal, apart = Path(folder) / "hal.mlirbc", Path(folder) / "apart.mlirbc"
+        # Constants can't be left out of the phases: some would be missing in the bytecode too.
+        looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
+        _run([source, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+        if buffers.allocates(_phase(phases, "hal")):
+            buffers.keep_apart(hal, apart)
+            hal = apart
+        _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
+        examined = buffers.examine(output.read_bytes(), _phase(phases, "stream"), _phase(phases, "hal"))
+        return Compilation(_layers(_phase(phases, "flow")), examined.without_weights, examined.shared)
 
+
+# The last phase before the one that makes one allocation of two.
+_UNTIL_HAL = ("--compile-to=hal", "--emit-mlir-bytecode")
 
 # Where the compilation is halved: constants are computed, and kernels are not yet formed.
 _BETWEEN = "global-optimization"
@@ -198,26 +205,6 @@ def _location_names(location: str, aliases: dict[str, str]) -> list[str]:
         else:
             pending = [aliases.get(alias, "") for alias in re.findall(r"#loc\d*", part)] + pending
     return names
-
-
-def _dispatches_without_weights(vm: str) -> tuple[str, ...]:
-    """Names of the dispatches that get a null buffer.
-
-    IREE 3.13's inline-dynamic model may erase the store of the packed weights; the dispatch then loads nothing.
-    """
-    found: dict[str, None] = {}
-    for function in re.split(r"^    vm\.func ", vm, flags=re.MULTILINE)[1:]:
-        nulls = set(re.findall(r"(%[\w#]+) = vm\.const\.ref\.zero : !vm\.buffer", function))
-        kernels = dict(
-            re.findall(r"(%\w+) = vm\.call @hal_loader\.executable\.lookup\.function\(%\w+, %_utf8_(\w+)\)", function)
-        )
-        for operands in re.findall(r"@hal_loader\.executable\.dispatch\((.*)\) :", function):
-            words = re.findall(r"%[\w#]+", operands)
-            if nulls.intersection(words):
-                # The compiler shortens the names of its constants: only the beginning is the dispatch's own.
-                name = re.match(r".*?_dispatch_\d+", kernels.get(words[1], ""))
-                found[name[0] if name else "a dispatch"] = None
-    return tuple(found)
 
 
 def run_samples(path: Path, module: Vmfb, inputs: list[np.ndarray], inline: bool) -> list[np.ndarray]:
