@@ -31,6 +31,9 @@ from typing import NamedTuple
 from springbok.disassembler import IMPORT, INDEX, REF, Disassembly, Function, Instruction, disassemble
 from springbok.vmfb import open_archive
 
+#: Counts up when other modules are made, so that no older cache entry is taken.
+VERSION = 1
+
 _ALLOCATE, _DISPATCH = "hal_inline.buffer.allocate", "hal_loader.executable.dispatch"
 
 
@@ -331,6 +334,7 @@ class _Proof:
         left = _State({}, {}, {}, _NOTHING)
         while True:
             before = left.copy()
+            self.shared, self.without_weights = {}, {}  # of globals that were not all known yet
             for ordinal in dict.fromkeys(ordinal for _, ordinal in self.code.exports):
                 function = self.code.functions[ordinal]
                 taken = function.convention.partition("_")[0].count("r")

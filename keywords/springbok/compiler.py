@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok import host_check, importers, iree, optimizer
+from springbok import buffers, host_check, importers, iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.importers import ImportedModel
@@ -123,6 +123,14 @@ class Dispatch:
 
 
 @dataclass(frozen=True)
+class Probes:
+    """Samples that a module is checked with, and the framework's answers: an array an input or output, samples first."""
+
+    inputs: tuple[np.ndarray, ...]
+    expected: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
 class CompiledModel:
     """A module for the chip and what is known about it.
 
@@ -161,6 +169,7 @@ class CompiledModel:
     remark: str = ""
     tolerance: Tolerance = field(default=Tolerance(), compare=False)
     host_check: Judgement | None = field(default=None, compare=False)
+    probes: Probes | None = field(default=None, compare=False, repr=False)
 
     @property
     def has_vector_instructions(self) -> bool:
@@ -260,7 +269,8 @@ def compile_and_check(
         inputs = [array[: host_check.SAMPLES] for array in fit(model.name, model.inputs, inputs)]
         expected = importers.framework_outputs(path, inputs, cache)
     judgement = host_check.check_on_host(model, inputs, expected, tolerance, cache)
-    return replace(model, tolerance=tolerance, host_check=judgement)
+    probes = Probes(tuple(inputs), tuple(expected))
+    return replace(model, tolerance=tolerance, host_check=judgement, probes=probes)
 
 
 def framework_outputs(
@@ -322,7 +332,7 @@ def _compile(
         record = _compile_for_chip(imported, flags, plan, target, folder / "model.vmfb", path.name)
         (folder / "model.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
-    parts = (flags, plan.transformations, optimizer.VERSION, target, version, RECORD_VERSION)
+    parts = (flags, plan.transformations, optimizer.VERSION, target, version, buffers.VERSION, RECORD_VERSION)
     key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{_as_file_name(name)}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -439,6 +449,11 @@ def _compile_for_chip(
         raise CompileError(
             f"The compiler dropped the weights of {name}: {', '.join(compilation.dropped_weights_in)} would run "
             f"without them. {host_check.WEIGHTS_DEFECT} Flags: {' '.join(flags)}"
+        )
+    if compilation.shared_buffers:
+        raise CompileError(
+            f"The module compiled from {name} can't be shown to keep its tensors apart, so it may silently compute "
+            f"wrong numbers: {'; '.join(compilation.shared_buffers)}. Flags: {' '.join(flags)}"
         )
     module = read_vmfb(output.read_bytes(), name)
     _check_module(module, imported, target, name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from springbok import iree, optimizer
+from springbok import buffers, iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.judgement import Judgement, Tolerance, judge
@@ -62,7 +62,7 @@ def check_on_host(
         (folder / "cause.txt").write_text(cause, encoding="utf-8")
 
     arrays = [part for array in given for part in (array.dtype.str, array.shape, array.tobytes())]
-    plan = (compiled.plan.transformations, optimizer.VERSION)
+    plan = (compiled.plan.transformations, optimizer.VERSION, buffers.VERSION)
     key = digest(compiled.mlir.read_bytes(), flags, plan, compiled.compiler_version, *arrays)
     folder, _ = cache.entry(f"{compiled.source.stem}-check", key, make)
     with np.load(folder / "outputs.npz") as outputs:
@@ -87,7 +87,8 @@ def _compile_and_run(
     """The module's outputs on this machine, and a sentence about the cause if they may be wrong."""
     name = compiled.source.name
     compilation, _ = optimizer.compile_module(compiled.mlir, flags, compiled.plan, module, name, for_host=True)
-    cause = WEIGHTS_DEFECT if compilation.dropped_weights_in else ""
+    causes = ([WEIGHTS_DEFECT] if compilation.dropped_weights_in else []) + list(compilation.shared_buffers)
+    cause = " ".join(causes)
     declared = read_vmfb(module.read_bytes(), name, with_kernels=False)
     try:
         return iree.run_samples(module, declared, inputs, inline=True), cause

@@ -7,25 +7,29 @@ session starts an engine, opens the link to the firmware, loads compiled models 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from springbok import accelerometer
+from springbok.cache import Cache
+from springbok.chip_check import check_on_chip
 from springbok.compiler import CompiledModel
 from springbok.datasets import Dataset
 from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine
 from springbok.engines.board import BoardEngine
-from springbok.errors import EngineError, LinkError, ModelError
+from springbok.errors import CompileError, EngineError, LinkError, ModelError
 from springbok.evaluation import Evaluation, Platform, WallClock
 from springbok.firmware import Firmware, build_firmware
 from springbok.link import Link
 from springbok.performance import summarise
-from springbok.protocol import ChipInfo, IoSpec
+from springbok.protocol import ChipInfo, IoSpec, ModelState
 from springbok.quality import Quality
 from springbok.tensors import fit
 
@@ -33,6 +37,8 @@ BOOT_LIMIT_SECONDS = 10.0
 # A simulator is as fast as this machine's other work lets it be.
 SIMULATED_ANSWER_SECONDS, SIMULATED_COMPUTE_SECONDS = 60.0, 300.0
 TYPE_BYTES = 2  # of a message, beside its payload
+
+_log = logging.getLogger(__name__)
 
 
 class Session:
@@ -51,6 +57,7 @@ class Session:
         self.model: CompiledModel | None = None
         self._chip: ChipInfo | None = None
         self._upload_seconds = 0.0
+        self._checked: set[tuple] = set()  # modules, and the chips on which their answers were right
 
     # The chip
 
@@ -175,8 +182,31 @@ class Session:
 
     # The model
 
-    def load_model(self, model: CompiledModel, progress: Callable[[int, int], None] | None = None) -> None:
-        """Send the compiled model. The device verifies and loads it before it answers."""
+    def load_model(
+        self, model: CompiledModel, progress: Callable[[int, int], None] | None = None, *, check: bool = True
+    ) -> None:
+        """Send the compiled model. The device verifies and loads it before it answers.
+
+        A model that was checked on this machine is checked on the chip too, the first time: see
+        `springbok.chip_check`. It is loaded anew after that, so that everything is counted as without the check;
+        ``check=False`` leaves it out. Raises :class:`CompileError` when the chip gives wrong answers.
+        """
+        self._send(model, progress)
+        if not check or model.probes is None:
+            return
+        if self._chip is None:
+            _log.info("%s: not checked on the chip, which runs a firmware of 2023", model.name)
+            return
+        try:
+            ran = self._check_on_chip(model)
+        except CompileError:
+            self.need_link().unload()
+            self.model = None
+            raise
+        if ran:
+            self._send(model)
+
+    def _send(self, model: CompiledModel, progress: Callable[[int, int], None] | None = None) -> None:
         self.model = None
         link = self.need_link()
         if IoSpec.can_describe(model.inputs, model.outputs, model.entry):
@@ -187,6 +217,29 @@ class Session:
         self.send_module(model.vmfb.read_bytes(), progress)
         self._upload_seconds = time.monotonic() - started
         self.model = model
+
+    def _check_on_chip(self, model: CompiledModel) -> bool:
+        """Check the loaded model unless it was before; returns whether it ran."""
+
+        def run(sample: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
+            outputs = self.infer(*sample, raw=True)
+            return outputs, self.need_link().profile().inference_instructions
+
+        engine, chip = self.engine, replace(self.chip, model_state=ModelState.NONE)
+        where = engine.name if engine else self.need_link().url
+        identity = (where, f"VLEN {chip.vlen_bits}", f"firmware {chip.firmware_version}", chip)
+        cache = None
+        if engine is not None and not isinstance(engine, BoardEngine) and self.firmware is not None:
+            identity = (*identity, engine.version, self.firmware.sha256)
+            cache = Cache(model.vmfb.parents[1])
+        checked = (model.vmfb_sha256, model.tolerance, identity)
+        if checked in self._checked:
+            return False
+        judgement, ran = check_on_chip(model, identity, run, cache)
+        self._checked.add(checked)
+        earlier = "" if ran else " (earlier: taken from the cache)"
+        _log.info("%s: checked on the chip: %s%s", model.name, judgement.describe(), earlier)
+        return ran
 
     def send_module(self, content: bytes, progress: Callable[[int, int], None] | None = None) -> None:
         """Send bytes as a module, whatever they are; what is larger than the chip takes is not even sent."""
