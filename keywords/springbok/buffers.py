@@ -387,34 +387,13 @@ class _Proof:
         values = [value for letter, value in step.operands if letter != "t"]
         if name in ("call", "call.variadic"):
             self._call_step(step, path, state)
-        elif name in _NUMBERS:
-            _NUMBERS[name](state, *values)
-        elif name == "const.ref.rodata":
-            state.set_reference(values[1], frozenset({Part(Buffer("constant", (values[0],)), 0, None)}))
-        elif name in ("const.ref.zero", "list.alloc"):
-            state.set_reference(values[-1], _NOTHING)
         elif name in ("buffer.alloc", "buffer.clone"):
             self._allocate([values[-1]], (*path, step.at), None, state)
-        elif name in ("cast.any.ref", "assign.ref"):
-            state.set_reference(values[1], state.reference(values[0]))
-        elif name == "select.ref":
-            state.set_reference(values[3], state.reference(values[1]) | state.reference(values[2]))
-        elif name == "switch.ref":
-            choices = (values[1], *values[2])
-            state.set_reference(values[3], frozenset().union(*map(state.reference, choices)))
-        elif name == "list.set.ref":
-            state.lists |= state.reference(values[2])
-        elif name == "list.get.ref":
-            state.set_reference(values[2], state.lists)
-        elif name == "global.load.ref":
-            state.set_reference(values[1], state.globals.get(values[0], _NOTHING))
-        elif name == "global.store.ref":
-            state.globals[values[0]] = state.reference(values[1])
-        elif name == "global.load.indirect.ref":
-            state.set_reference(values[1], frozenset().union(*state.globals.values()))
         elif name == "global.store.indirect.ref":
             for ordinal in range(self.code.global_refs):
                 state.globals[ordinal] = state.globals.get(ordinal, _NOTHING) | state.reference(values[1])
+        elif name in _FOLLOWED:
+            _FOLLOWED[name](state, *values)
         else:
             _forget_results(step, state)
 
@@ -551,8 +530,54 @@ def _computed(width: int, compute: Callable[[int, int], int]) -> Callable[..., N
     return step
 
 
-# The instructions whose numbers are followed: sizes and offsets are constants, or made of some.
-_NUMBERS: dict[str, Callable[..., None]] = {
+def _constant_reference(state: _State, number: int, register: int) -> None:
+    state.set_reference(register, frozenset({Part(Buffer("constant", (number,)), 0, None)}))
+
+
+def _nothing(state: _State, *registers: int) -> None:
+    state.set_reference(registers[-1], _NOTHING)
+
+
+def _copied(state: _State, source: int, register: int) -> None:
+    state.set_reference(register, state.reference(source))
+
+
+def _selected(state: _State, condition: int, one: int, other: int, register: int) -> None:
+    del condition
+    state.set_reference(register, state.reference(one) | state.reference(other))
+
+
+def _switched(state: _State, number: int, default: int, choices: Sequence[int], register: int) -> None:
+    del number
+    state.set_reference(register, frozenset().union(*map(state.reference, (default, *choices))))
+
+
+def _list_set(state: _State, into: int, number: int, register: int) -> None:
+    del into, number
+    state.lists |= state.reference(register)
+
+
+def _list_get(state: _State, taken_from: int, number: int, register: int) -> None:
+    del taken_from, number
+    state.set_reference(register, state.lists)
+
+
+def _global_load(state: _State, ordinal: int, register: int) -> None:
+    state.set_reference(register, state.globals.get(ordinal, _NOTHING))
+
+
+def _any_global_load(state: _State, ordinal: int, register: int) -> None:
+    del ordinal
+    state.set_reference(register, frozenset().union(*state.globals.values()))
+
+
+def _global_store(state: _State, ordinal: int, register: int) -> None:
+    state.globals[ordinal] = state.reference(register)
+
+
+# The instructions whose results are followed, with their operands as the encoding has them, but for types. Of numbers
+# these are few: sizes and offsets are constants, or made of some.
+_FOLLOWED: dict[str, Callable[..., None]] = {
     "const.i32": _constant(32),
     "const.i64": _constant(64),
     "const.i32.zero": _zero(32),
@@ -563,4 +588,16 @@ _NUMBERS: dict[str, Callable[..., None]] = {
     **{f"add.i{width}": _computed(width, int.__add__) for width in (32, 64)},
     **{f"sub.i{width}": _computed(width, int.__sub__) for width in (32, 64)},
     **{f"mul.i{width}": _computed(width, int.__mul__) for width in (32, 64)},
+    "const.ref.rodata": _constant_reference,
+    "const.ref.zero": _nothing,
+    "list.alloc": _nothing,
+    "cast.any.ref": _copied,
+    "assign.ref": _copied,
+    "select.ref": _selected,
+    "switch.ref": _switched,
+    "list.set.ref": _list_set,
+    "list.get.ref": _list_get,
+    "global.load.ref": _global_load,
+    "global.load.indirect.ref": _any_global_load,
+    "global.store.ref": _global_store,
 }

@@ -124,7 +124,7 @@ class Dispatch:
 
 @dataclass(frozen=True)
 class Probes:
-    """Samples that a module is checked with, and the framework's answers: an array an input or output, samples first."""
+    """What a module is checked with, and the framework's answers: an array an input or output, samples first."""
 
     inputs: tuple[np.ndarray, ...]
     expected: tuple[np.ndarray, ...]

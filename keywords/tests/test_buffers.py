@@ -8,10 +8,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from springbok import buffers, compiler, iree
+from springbok import buffers, iree
 from springbok.buffers import Examined, examine
-from springbok.compiler import Target, compile_and_check, compile_model, compiler_flags
-from springbok.disassembler import disassemble
+from springbok.compiler import Target, compile_and_check, compile_model
 from springbok.errors import CompileError
 from springbok.session import Session
 
@@ -66,8 +65,8 @@ def test_a_module_whose_buffers_became_one_is_refused(source, tmp_path, as_iree_
     with pytest.raises(CompileError) as refusal:
         compile_model(source, Target(vlen=128), output_dir=tmp_path, optimize="none")
     assert re.search(
-        r"two_layers\.mlir can't be shown to keep its tensors apart.* main_dispatch_1\w* may find one buffer behind its "
-        r"bindings 0 and 1, and reads one and writes the other; 2 buffers are allocated .*, but 1 in the module",
+        r"two_layers\.mlir can't be shown to keep its tensors apart.* main_dispatch_1\w* may find one buffer behind "
+        r"its bindings 0 and 1, and reads one and writes the other; 2 buffers are allocated .*, but 1 in the module",
         str(refusal.value),
     )
     assert not list(tmp_path.glob("two_layers-vector-*"))
@@ -245,14 +244,14 @@ REFUSED = {
 }
 
 
-def examined(body, tmp_path, wanted_allocations=""):
+def examined(body, tmp_path, hal=""):
     source, module = tmp_path / "made.mlir", tmp_path / "made.vmfb"
     unknown = '  vm.rodata private @unknown "unknown"\n' if "@unknown" in body else ""
     text = PROGRAM.format(imports=IMPORTS + unknown, functions="", dispatch_xy=dispatch("%x", "%y"), body=body)
     source.write_text(text)
     command = [iree.tool("iree-compile"), "--compile-mode=vm", "--iree-vm-emit-polyglot-zip=false"]
     subprocess.run([*command, source, "-o", module], check=True, timeout=60, capture_output=True)
-    return examine(module.read_bytes(), STREAM, wanted_allocations)
+    return examine(module.read_bytes(), STREAM, hal)
 
 
 @pytest.mark.parametrize("body", ACCEPTED.values(), ids=ACCEPTED.keys())

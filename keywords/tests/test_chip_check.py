@@ -54,13 +54,9 @@ def test_another_chip_or_firmware_is_asked_itself(model, tmp_path, chip):
 
 def test_a_difference_is_told_with_its_place(model, tmp_path):
     for _ in range(2):  # from the cache too
-        with pytest.raises(
-            CompileError, match=r"right on this machine, but on the chip \(spike, VLEN 512, firmware 1.1\)"
-        ):
+        with pytest.raises(CompileError, match=r"right on this machine, but on the chip \(spike, VLEN 512, firm"):
             check_on_chip(model, CHIP, FakeChip(model, wrong=0.5), Cache(tmp_path))
-    with pytest.raises(
-        CompileError, match=r"output 'output0' of sample \d differs by 0\.\d+.*where the framework gives"
-    ):
+    with pytest.raises(CompileError, match=r"output 'output0' of sample \d differs by 0\.\d+.* the framework gives"):
         check_on_chip(model, CHIP, FakeChip(model, wrong=0.5), None)
     tolerant = replace(model, tolerance=type(model.tolerance).of(0.6))
     assert check_on_chip(tolerant, CHIP, FakeChip(model, wrong=0.5), None)[0].passed
