@@ -111,7 +111,7 @@ class RenodeLibrary:
         engine.take_counts()
         engine.opcode_counters()
         shared = session.current
-        shared.load_model(model)
+        shared.load_model(model, check=False)
         for number in range(samples):
             shared.infer(dataset.inputs[number : number + 1])
         counts, own = engine.take_counts(), engine.opcode_counters()

@@ -59,14 +59,20 @@ class RuntimeLibrary:
         session.current.disconnect()
 
     @keyword(tags=("runtime",))
-    def load_model(self, model: CompiledModel) -> None:
+    def load_model(self, model: CompiledModel, check: bool = True) -> None:
         """Sends a compiled model; the device verifies and loads it before it answers.
 
-        Example:
+        The first time, the chip runs what the model was checked with on this machine, and fails if its answers are
+        not the framework's; then the model is loaded anew. What a simulated chip answered is kept for later runs.
+        ``check=False`` leaves this out.
+
+        Examples:
         | ${model}=  | Compile Model | gestures.h5 |
         | Load Model | ${model} |
+        | Load Model | ${model} | check=False |
         """
-        session.current.load_model(model, progress=progress(f"Sending {model.name} ({model.variant}), bytes"))
+        title = f"Sending {model.name} ({model.variant}), bytes"
+        session.current.load_model(model, progress=progress(title), check=check)
         profile = session.current.link.profile()
         logger.info(
             f"{model.name} ({model.variant}): {model.vmfb_bytes} bytes sent, loaded with "

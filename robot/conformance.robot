@@ -19,6 +19,7 @@ Test Template     Module Should Compute What The Host Does
 *** Test Cases ***
 Should Compute Convolutional Network    cnn_f32
 Should Compute Dense Network    mlp_f32
+Should Compute Layers Of One Size    equal_sizes_f32
 Should Compute Depthwise And Pointwise Convolutions    depthwise_pointwise_f32
 Should Compute Residual Block    residual_f32
 Should Compute Max And Average Pooling    pooling_f32

@@ -22,13 +22,13 @@ Example::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
-from springbok.disassembler import IMPORT, INDEX, REF, Disassembly, Function, Instruction, disassemble
+from springbok.disassembler import IMPORT, REF, Disassembly, Function, Instruction, disassemble
+from springbok.references import FOLLOWED, NOTHING, Buffer, Part, State, Value, forget_results, targets
 from springbok.vmfb import open_archive
 
 #: Counts up when other modules are made, so that no older cache entry is taken.
@@ -150,130 +150,12 @@ def _on_all_ways(roots: Iterable, own: dict, calls: dict) -> int:
 # What the module does
 
 
-class Buffer(NamedTuple):
-    """An allocation by its place (with ``latest``: the newest of that place, else any older one), an input or a
-    constant by its number, or what is not known.
-    """
-
-    kind: str
-    place: tuple[int, ...] = ()
-    latest: bool = True
-
-
-class Part(NamedTuple):
-    """Bytes of a buffer from ``start`` to before ``end``; None where that is not known."""
-
-    buffer: Buffer
-    start: int | None
-    end: int | None
-
-    def window(self, offset: int | None, length: int | None) -> Part:
-        """The part of it that begins at ``offset``."""
-        if self.start is None or offset is None:
-            return Part(self.buffer, None, None)
-        start = self.start + offset
-        return Part(self.buffer, start, self.end if length is None else start + length)
-
-    def may_meet(self, other: Part) -> bool:
-        """Whether both may have a byte in common."""
-        if "unknown" in (self.buffer.kind, other.buffer.kind):
-            return True
-        before = any(
-            one.end is not None and two.start is not None and one.end <= two.start
-            for one, two in ((self, other), (other, self))
-        )
-        return self.buffer == other.buffer and not before
-
-
-#: What a reference may refer to; nothing at all is a null, or something that is no buffer.
-Value = frozenset[Part]
-_NOTHING: Value = frozenset()
-_UNKNOWN: Value = frozenset({Part(Buffer("unknown"), None, None)})
-#: A value that may be more than this is widened to whole buffers, so that loops come to an end.
-_MOST_PARTS = 32
-#: Blocks that are followed before a module counts as too intricate; models have some ten.
-_MOST_BLOCKS = 20_000
-
-
 class _TooIntricateError(Exception):
     """The module calls itself, or in too many ways."""
 
 
-@dataclass
-class _State:
-    """What is known at a place: numbers and names of kernels by register (with their width), references, memory."""
-
-    numbers: dict[int, tuple[int, int | str]]
-    references: dict[int, Value]
-    globals: dict[int, Value]
-    lists: Value
-
-    def copy(self) -> _State:
-        return _State(dict(self.numbers), dict(self.references), dict(self.globals), self.lists)
-
-    def number(self, register: int, width: int) -> int | str | None:
-        known = self.numbers.get(register)
-        return known[1] if known and known[0] == width else None
-
-    def set_number(self, register: int, width: int, value: int | str | None) -> None:
-        for other, reach in ((register, 32), (register - 1, 64), (register + 1, 32 if width == 64 else 0)):
-            if other in self.numbers and (other == register or self.numbers[other][0] >= reach > 0):
-                del self.numbers[other]
-        if value is not None:
-            self.numbers[register] = (width, value)
-
-    def reference(self, register: int) -> Value:
-        return self.references.get(register & INDEX, _NOTHING)
-
-    def set_reference(self, register: int, value: Value) -> None:
-        if len(value) > _MOST_PARTS:
-            value = frozenset(Part(part.buffer, None, None) for part in value)
-        self.references[register & INDEX] = value
-
-    def move(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """The parallel copies of a branch."""
-        before = self.copy()
-        pairs = list(pairs)
-        for _, target in pairs:
-            if not target & REF:
-                self.set_number(target, 32, None)
-        for source, target in pairs:
-            if target & REF:
-                self.set_reference(target, before.reference(source))
-            elif source in before.numbers:
-                self.numbers[target] = before.numbers[source]
-
-    def age(self, place: tuple[int, ...]) -> None:
-        """What was the newest allocation of ``place``, or of what is called there, is an older one from now on."""
-
-        def aged(value: Value) -> Value:
-            return frozenset(
-                Part(part.buffer._replace(latest=False), part.start, part.end)
-                if part.buffer.kind == "allocation" and part.buffer.place[: len(place)] == place
-                else part
-                for part in value
-            )
-
-        self.references = {register: aged(value) for register, value in self.references.items()}
-        self.globals = {ordinal: aged(value) for ordinal, value in self.globals.items()}
-        self.lists = aged(self.lists)
-
-    def join(self, other: _State) -> bool:
-        """Takes in what else may be at this place; returns whether that was something new."""
-        before = self.copy()
-        self.numbers = {
-            register: known for register, known in self.numbers.items() if other.numbers.get(register) == known
-        }
-        for register, value in other.references.items():
-            self.set_reference(register, self.references.get(register, _NOTHING) | value)
-        self.remember(other)
-        return self != before
-
-    def remember(self, other: _State) -> None:
-        """Takes in what else may be in the globals and lists."""
-        for ordinal, value in other.globals.items():
-            self.globals[ordinal] = self.globals.get(ordinal, _NOTHING) | value
-        self.lists |= other.lists
+#: Blocks that are followed before a module counts as too intricate; models have some ten.
+_MOST_BLOCKS = 20_000
 
 
 @dataclass(frozen=True)
@@ -294,8 +176,8 @@ def examine(module: bytes, stream: str, hal: str) -> Examined:
     Modules of another execution model than inline-dynamic are left alone.
     """
     code = disassemble(module)
-    if all(name != _DISPATCH for name, _ in code.imports):
-        return Examined()
+    if all(name != _DISPATCH for name, _ in code.imports) or any(each.undecoded for each in code.functions):
+        return Examined()  # the firmware refuses to load what can't be decoded
     proof = _Proof(code, open_archive(module).rodata(), declared_bindings(stream))
     try:
         proof.run()
@@ -331,7 +213,7 @@ class _Proof:
 
     def run(self) -> None:
         """Fills ``shared`` and ``without_weights``."""
-        left = _State({}, {}, {}, _NOTHING)
+        left = State({}, {}, {}, NOTHING)
         while True:
             before = left.copy()
             self.shared, self.without_weights = {}, {}  # of globals that were not all known yet
@@ -340,23 +222,21 @@ class _Proof:
                 taken = function.convention.partition("_")[0].count("r")
                 inputs = [frozenset({Part(Buffer("input", (number,)), 0, None)}) for number in range(taken)]
                 state = left.copy()
-                _age_inputs(state)
+                state.age_inputs()
                 _, after = self._call(function, (ordinal,), inputs, state)
                 left.remember(after)
             if left == before:
                 return
 
     def _call(
-        self, function: Function, path: tuple[int, ...], arguments: Sequence[Value], caller: _State
-    ) -> tuple[list[Value], _State]:
+        self, function: Function, path: tuple[int, ...], arguments: Sequence[Value], caller: State
+    ) -> tuple[list[Value], State]:
         """The references that a function returns, and the globals and lists as it leaves them."""
-        if function.undecoded:
-            raise _TooIntricateError(f"the function {function.name} can't be decoded")
         places = {step.at: number for number, step in enumerate(function.instructions)}
-        first = _State({}, dict(enumerate(arguments)), dict(caller.globals), caller.lists)
+        first = State({}, dict(enumerate(arguments)), dict(caller.globals), caller.lists)
         states, pending = {0: first}, [0]
         results: list[Value] = []
-        left = _State({}, {}, {}, _NOTHING)
+        left = State({}, {}, {}, NOTHING)
         while pending:
             self.blocks += 1
             if self.blocks > _MOST_BLOCKS:
@@ -366,10 +246,10 @@ class _Proof:
             for step in function.instructions[places[at] :]:
                 if step.opcode.mnemonic == "return":
                     values = [state.reference(register) for register in step.operands[0][1] if register & REF]
-                    results = [one | two for one, two in zip(results or [_NOTHING] * len(values), values, strict=True)]
+                    results = [one | two for one, two in zip(results or [NOTHING] * len(values), values, strict=True)]
                     left.remember(state)
-                targets = _targets(step)
-                for target, moves in targets or ():
+                branches = targets(step)
+                for target, moves in branches or ():
                     reached = state.copy()
                     reached.move(moves)
                     if target not in states:
@@ -377,12 +257,12 @@ class _Proof:
                     elif not states[target].join(reached):
                         continue
                     pending.append(target)
-                if targets is not None:
+                if branches is not None:
                     break
                 self._step(step, path, state)
         return results, left
 
-    def _step(self, step: Instruction, path: tuple[int, ...], state: _State) -> None:
+    def _step(self, step: Instruction, path: tuple[int, ...], state: State) -> None:
         name = step.opcode.mnemonic
         values = [value for letter, value in step.operands if letter != "t"]
         if name in ("call", "call.variadic"):
@@ -391,23 +271,23 @@ class _Proof:
             self._allocate([values[-1]], (*path, step.at), None, state)
         elif name == "global.store.indirect.ref":
             for ordinal in range(self.code.global_refs):
-                state.globals[ordinal] = state.globals.get(ordinal, _NOTHING) | state.reference(values[1])
-        elif name in _FOLLOWED:
-            _FOLLOWED[name](state, *values)
+                state.globals[ordinal] = state.globals.get(ordinal, NOTHING) | state.reference(values[1])
+        elif name in FOLLOWED:
+            FOLLOWED[name](state, *values)
         else:
-            _forget_results(step, state)
+            forget_results(step, state)
 
-    def _allocate(self, registers: Sequence[int], place: tuple[int, ...], size: int | None, state: _State) -> None:
+    def _allocate(self, registers: Sequence[int], place: tuple[int, ...], size: int | None, state: State) -> None:
         state.age(place)
         for register in registers:
             state.set_reference(register, frozenset({Part(Buffer("allocation", place), 0, size)}))
 
-    def _call_step(self, step: Instruction, path: tuple[int, ...], state: _State) -> None:
+    def _call_step(self, step: Instruction, path: tuple[int, ...], state: State) -> None:
         operands = dict(step.operands)
         called, arguments, results = operands["n"], operands["a"], operands["z"]
         given = [register for register in results if register & REF]
         before = state.copy()
-        _forget_results(step, state)
+        forget_results(step, state)
         if called & IMPORT:
             name = self.imports[called & ~IMPORT]
             if name == _DISPATCH:
@@ -422,7 +302,7 @@ class _Proof:
             elif name in ("hal_inline.buffer.storage", "hal_inline.buffer_view.buffer"):
                 state.set_reference(given[0], before.reference(arguments[0]))
             elif name == "hal_loader.executable.load":
-                state.set_reference(given[0], _NOTHING)
+                state.set_reference(given[0], NOTHING)
             elif name == "hal_loader.executable.lookup.function":
                 state.set_number(results[0], 64, self._text(before.reference(arguments[1])))
             return
@@ -444,7 +324,7 @@ class _Proof:
             return None
         return self.constants[part.buffer.place[0]].decode("utf-8", "replace")
 
-    def _dispatch(self, arguments: Sequence[int], count: int, state: _State) -> None:
+    def _dispatch(self, arguments: Sequence[int], count: int, state: State) -> None:
         kernel = state.number(arguments[1], 64)
         declared = self.declared.get(kernel)
         if declared is None or declared.count != count:
@@ -466,138 +346,3 @@ class _Proof:
                     both = "writes both" if other in declared.written else "reads one and writes the other"
                     pair = f"{min(one, other)} and {max(one, other)}"
                     self.shared[f"{kernel} may find one buffer behind its bindings {pair}, and {both}"] = None
-
-
-def _age_inputs(state: _State) -> None:
-    """What is kept of the inputs is of an earlier call."""
-
-    def aged(value: Value) -> Value:
-        return frozenset(
-            part._replace(buffer=part.buffer._replace(latest=False)) if part.buffer.kind == "input" else part
-            for part in value
-        )
-
-    state.globals = {ordinal: aged(value) for ordinal, value in state.globals.items()}
-    state.lists = aged(state.lists)
-
-
-def _targets(step: Instruction) -> list[tuple[int, Sequence[tuple[int, int]]]] | None:
-    """Where it branches to, with the moves; None for what goes on to the next instruction."""
-    name = step.opcode.mnemonic
-    if name not in ("br", "cond_br", "br_table", "return", "fail"):
-        return None
-    places = [value for letter, value in step.operands if letter == "b"]
-    moves = [value for letter, value in step.operands if letter == "p"]
-    cases = [case for letter, value in step.operands if letter == "T" for case in value]
-    return [*zip(places, moves, strict=True), *cases]
-
-
-def _forget_results(step: Instruction, state: _State) -> None:
-    """Nothing is known of what it gives."""
-    for letter, value in step.operands:
-        for register in value if letter == "z" else (value,) if letter in "ILFR" else ():
-            if register & REF:
-                state.set_reference(register, _UNKNOWN)
-            else:
-                # A result of a call may be a pair: both halves are forgotten.
-                state.set_number(register, 32 if letter in "IF" else 64, None)
-
-
-def _constant(width: int) -> Callable[..., None]:
-    return lambda state, value, register: state.set_number(register, width, value)
-
-
-def _zero(width: int) -> Callable[..., None]:
-    return lambda state, register: state.set_number(register, width, 0)
-
-
-def _converted(width: int, to: int) -> Callable[..., None]:
-    def convert(state: _State, source: int, register: int) -> None:
-        value = state.number(source, width)
-        fits = isinstance(value, int) and 0 <= value < 1 << 31
-        state.set_number(register, to, value if fits else None)
-
-    return convert
-
-
-def _computed(width: int, compute: Callable[[int, int], int]) -> Callable[..., None]:
-    def step(state: _State, one: int, other: int, register: int) -> None:
-        operands = state.number(one, width), state.number(other, width)
-        known = all(isinstance(each, int) for each in operands)
-        value = compute(*operands) if known else None
-        state.set_number(register, width, value if known and 0 <= value < 1 << (width - 1) else None)
-
-    return step
-
-
-def _constant_reference(state: _State, number: int, register: int) -> None:
-    state.set_reference(register, frozenset({Part(Buffer("constant", (number,)), 0, None)}))
-
-
-def _nothing(state: _State, *registers: int) -> None:
-    state.set_reference(registers[-1], _NOTHING)
-
-
-def _copied(state: _State, source: int, register: int) -> None:
-    state.set_reference(register, state.reference(source))
-
-
-def _selected(state: _State, condition: int, one: int, other: int, register: int) -> None:
-    del condition
-    state.set_reference(register, state.reference(one) | state.reference(other))
-
-
-def _switched(state: _State, number: int, default: int, choices: Sequence[int], register: int) -> None:
-    del number
-    state.set_reference(register, frozenset().union(*map(state.reference, (default, *choices))))
-
-
-def _list_set(state: _State, into: int, number: int, register: int) -> None:
-    del into, number
-    state.lists |= state.reference(register)
-
-
-def _list_get(state: _State, taken_from: int, number: int, register: int) -> None:
-    del taken_from, number
-    state.set_reference(register, state.lists)
-
-
-def _global_load(state: _State, ordinal: int, register: int) -> None:
-    state.set_reference(register, state.globals.get(ordinal, _NOTHING))
-
-
-def _any_global_load(state: _State, ordinal: int, register: int) -> None:
-    del ordinal
-    state.set_reference(register, frozenset().union(*state.globals.values()))
-
-
-def _global_store(state: _State, ordinal: int, register: int) -> None:
-    state.globals[ordinal] = state.reference(register)
-
-
-# The instructions whose results are followed, with their operands as the encoding has them, but for types. Of numbers
-# these are few: sizes and offsets are constants, or made of some.
-_FOLLOWED: dict[str, Callable[..., None]] = {
-    "const.i32": _constant(32),
-    "const.i64": _constant(64),
-    "const.i32.zero": _zero(32),
-    "const.i64.zero": _zero(64),
-    "trunc.i64.i32": _converted(64, 32),
-    "ext.i32.i64.s": _converted(32, 64),
-    "ext.i32.i64.u": _converted(32, 64),
-    **{f"add.i{width}": _computed(width, int.__add__) for width in (32, 64)},
-    **{f"sub.i{width}": _computed(width, int.__sub__) for width in (32, 64)},
-    **{f"mul.i{width}": _computed(width, int.__mul__) for width in (32, 64)},
-    "const.ref.rodata": _constant_reference,
-    "const.ref.zero": _nothing,
-    "list.alloc": _nothing,
-    "cast.any.ref": _copied,
-    "assign.ref": _copied,
-    "select.ref": _selected,
-    "switch.ref": _switched,
-    "list.set.ref": _list_set,
-    "list.get.ref": _list_get,
-    "global.load.ref": _global_load,
-    "global.load.indirect.ref": _any_global_load,
-    "global.store.ref": _global_store,
-}
