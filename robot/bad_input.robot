@@ -74,8 +74,9 @@ Should Refuse Vector Code On A Chip Without Vectors
     [Teardown]    Boot And Infer
 
 Should Refuse What The Chip Alone Computes Wrongly
-    [Documentation]    The framework's answers are changed, so that the chip's are wrong where this machine's were right.
-    ${probes}=    Evaluate    dataclasses.replace($MODEL.probes, expected=[each + 1 for each in $MODEL.probes.expected])
+    [Documentation]    The framework's answers are changed: the chip's are wrong where this machine's were right.
+    ${probes}=    Evaluate
+    ...    dataclasses.replace($MODEL.probes, expected=[each + 1 for each in $MODEL.probes.expected])
     ${wrong}=    Evaluate    dataclasses.replace($MODEL, probes=$probes, vmfb_sha256="another")
     Run Keyword And Expect Error    *right on this machine, but on the chip (*VLEN 512*    Load Model    ${wrong}
     Run Keyword And Expect Error    *No model is loaded*    Infer    ${RECORDING}

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,10 +38,14 @@ QUANTISED_STEPS = 4
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What somebody allows: ``relative`` to an output's largest number, or ``steps``; None where the default does."""
+    """What somebody allows: ``relative`` to an output's largest number, or ``steps``; None where the default does.
+
+    ``factor`` widens what is relative.
+    """
 
     relative: float | None = None
     steps: float | None = None
+    factor: float = field(default=1.0, repr=False)
 
     @classmethod
     def of(cls, given: Tolerance | float | str | None) -> Tolerance:
@@ -74,10 +78,10 @@ class Tolerance:
         if spec.scale or spec.step:
             if self.steps is not None or self.relative is None:
                 return Limit("steps", QUANTISED_STEPS if self.steps is None else self.steps)
-            return Limit("relative", self.relative)
+            return Limit("relative", self.relative * self.factor)
         if np.issubdtype(spec.dtype, np.floating):
             default = max(PRECISION[spec.dtype], PRECISION[spec.precision or spec.dtype])
-            return Limit("relative", default if self.relative is None else self.relative)
+            return Limit("relative", (default if self.relative is None else self.relative) * self.factor)
         return Limit("absolute", self.steps or 0.0)
 
 
