@@ -199,8 +199,9 @@ class Session:
             return
         try:
             ran = self._check_on_chip(model)
-        except CompileError:
-            self.need_link().unload()
+        except BaseException as error:
+            if isinstance(error, CompileError):
+                self.need_link().unload()
             self.model = None
             raise
         if ran:
