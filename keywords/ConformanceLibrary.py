@@ -6,6 +6,7 @@ from robot.api.deco import keyword, library
 
 from springbok import conformance, mutation, session
 from springbok.compiler import Target
+from springbok.errors import plain
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -50,7 +51,7 @@ class ConformanceLibrary:
             self._coverage.add(case.model)
             wrong += [f"{target.variant}: {text}" for text in conformance.check_on_chip(session.current, case)]
         if wrong:
-            raise AssertionError(f"{name} computes something else than on this machine:\n" + "\n".join(wrong))
+            raise AssertionError(plain(f"{name} computes something else than on this machine:\n" + "\n".join(wrong)))
 
     @keyword(tags=("conformance", "getter"))
     def get_conformance_modules(self) -> list:
@@ -86,7 +87,7 @@ class ConformanceLibrary:
         summary = mutation.soak(session.current, count, seed, target=_targets()[0])
         logger.info(summary.table())
         if summary.failures:
-            raise AssertionError("\n".join(map(str, summary.failures)))
+            raise AssertionError(plain("\n".join(map(str, summary.failures))))
 
 
 def _targets() -> list[Target]:

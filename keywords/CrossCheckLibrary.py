@@ -7,6 +7,7 @@ from robot.api.deco import keyword, library
 import renode_test
 from springbok import compiler, cross_check, datasets, session
 from springbok.engines.spike import what_is_missing
+from springbok.errors import plain
 from springbok.evaluation import Evaluation
 
 
@@ -66,4 +67,4 @@ class CrossCheckLibrary:
         check = cross_check.compare(first, second, (one, other))
         logger.write(check.table(), "INFO" if check.counts_are_equal else "WARN", html=True)
         if check.problems():
-            raise AssertionError("\n".join(check.problems()))
+            raise AssertionError(plain("\n".join(check.problems())))

@@ -9,6 +9,7 @@ from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from springbok import baseline, gate, metrics
+from springbok.errors import plain
 from springbok.evaluation import Evaluation
 from springbok.gate import Limit
 from springbok.verdicts import VerdictFile
@@ -65,7 +66,7 @@ class GateLibrary:
         except baseline.NoBaseline as error:
             if missing == "skip":
                 raise SkipExecution(str(error)) from error
-            raise AssertionError(str(error)) from error
+            raise AssertionError(plain(str(error))) from error
         _settle(gate.compare(measured, known, tolerances), gate.causes_text(measured, known))
 
     def _claim(self, path: Path, evaluation: Evaluation) -> None:
@@ -219,7 +220,7 @@ class GateLibrary:
         verdict = gate.judge(_snapshot(evaluation), limit)
         _settle([verdict])
         if quality.accuracy != quality.host_accuracy:
-            raise AssertionError(f"{verdict.text()} It is higher than the host's:\n{quality.confusion_table()}")
+            raise AssertionError(plain(f"{verdict.text()} It is higher than the host's:\n{quality.confusion_table()}"))
 
     @keyword(tags=("gate", "assertion"))
     def outputs_should_agree_with_the_host(
@@ -250,7 +251,7 @@ def _settle(verdicts: list[gate.Verdict], details: str = "") -> None:
     _verdict_file().add(verdicts)
     logger.info("\n".join(verdict.text() for verdict in verdicts))
     if any(verdict.has_failed for verdict in verdicts):
-        raise AssertionError(gate.failure_text(verdicts, details))
+        raise AssertionError(plain(gate.failure_text(verdicts, details)))
 
 
 def _snapshot(evaluation: Evaluation) -> dict:

@@ -10,6 +10,7 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from springbok import compiler, datasets, session
+from springbok.errors import plain
 from springbok.evaluation import Evaluation
 from springbok.judgement import difference_of
 from springbok.progress import progress
@@ -152,10 +153,11 @@ def _differences(
         difference = difference_of(got, wanted[number])
         allowed = tolerance if np.issubdtype(spec.dtype, np.floating) else steps if spec.is_quantised else 0
         if difference.max() > allowed:
-            raise AssertionError(
+            message = (
                 f"{model.name} ({model.variant}): output {spec} of sample {number} differs from the "
                 f"framework's by {difference.max():.3g}, but at most {allowed:g} was allowed.\n"
                 f"Device: {got.reshape(-1)[:16]}\nFramework: {wanted[number].reshape(-1)[:16]}"
             )
+            raise AssertionError(plain(message))
         differences.append(difference)
     return differences

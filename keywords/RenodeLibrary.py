@@ -12,6 +12,7 @@ from robot.api.deco import keyword, library
 import renode_test
 from springbok import compiler, datasets, renode_files, session
 from springbok.engines.renode import RenodeEngine
+from springbok.errors import plain
 from springbok.evaluation import Evaluation
 
 
@@ -118,7 +119,7 @@ class RenodeLibrary:
         comparison = renode_files.compare_counters(counts, own)
         logger.info(comparison.text())
         if comparison.problems():
-            raise AssertionError("\n".join(comparison.problems()))
+            raise AssertionError(plain("\n".join(comparison.problems())))
 
     @keyword(tags=("renode",))
     def adopt_chip(self, model: compiler.CompiledModel | None = None, uart: str = "socket") -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that judge the accelerator's RTL against its model."""
 
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import renode_test
 from springbok import metrics, rtl
 from springbok.engines.chip import SPIKE_VERSION
 from springbok.errors import RtlError
+from springbok.files import temporary_folder
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -62,7 +62,7 @@ class RtlLibrary:
         Example:
         | Broken Rtl Should Be Refused | result + x * y | result - x * y | expected 0x |
         """
-        with tempfile.TemporaryDirectory(prefix="springbok-rtl-") as folder:
+        with temporary_folder() as folder:
             unit = rtl.plant_fault(Path(folder), old, new)
             try:
                 check = rtl.check({rtl.RECORDED: rtl.record_layer(1).operands} | rtl.made_up_operands(random), unit)

@@ -8,6 +8,7 @@ from robot.api.deco import keyword, library
 
 import renode_test
 from springbok import report, sweep
+from springbok.errors import plain
 from springbok.firmware import build_firmware
 
 
@@ -94,7 +95,7 @@ class SweepLibrary:
         row = sweep.measure(configuration, Path(model).read_bytes(), build_firmware().sha256)
         broken = sweep.broken_limits(row, limits)
         if broken:
-            raise AssertionError("\n".join(broken))
+            raise AssertionError(plain("\n".join(broken)))
         logger.info(f"{row['label']}: {row['metrics']}")
 
 

@@ -3,20 +3,22 @@
 
 An entry is a folder whose name ends in a digest of everything that it was made from. It appears in one step
 (a rename), so runs beside each other never see half of one; its files' checksums are kept in it, so an entry that
-somebody changed or broke is made anew.
+somebody changed or broke is made anew. What a run that was killed had begun, the next one clears away.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from springbok.files import storage_errors, sweep, temporary_folder
+
 _CHECKSUMS = "checksums.json"
+_MAKING, _REPLACED = ".making-", ".replaced-"
+_REMEDY = "Models that were compiled are kept there; output_dir= names another place."
 
 
 def digest(*parts: object) -> str:
@@ -48,16 +50,16 @@ class Cache:
         final = self.folder / f"{name}-{key[:16]}"
         if self.use and _is_whole(final, key):
             return final, True
-        self.folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".making-", dir=self.folder))
-        try:
-            make(made)
-            checksums = {path.name: _checksum(path) for path in made.iterdir()}
-            (made / _CHECKSUMS).write_text(json.dumps({"key": key, "files": checksums}, indent=1), encoding="utf-8")
-            made.chmod(0o755)
-            self._publish(made, final, key)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        with storage_errors(self.folder, _REMEDY):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sweep(self.folder, f"{_REPLACED}*")
+            with temporary_folder(_MAKING, self.folder) as made:
+                make(made)
+                checksums = {path.name: _checksum(path) for path in made.iterdir()}
+                text = json.dumps({"key": key, "files": checksums}, indent=1)
+                (made / _CHECKSUMS).write_text(text, encoding="utf-8")
+                made.chmod(0o755)
+                self._publish(made, final, key)
         return final, False
 
     def _publish(self, made: Path, final: Path, key: str) -> None:
@@ -71,10 +73,8 @@ class Cache:
                     raise
             if self.use and _is_whole(final, key):
                 return
-            old = Path(tempfile.mkdtemp(prefix=".replaced-", dir=self.folder))
-            with suppress(FileNotFoundError):
+            with temporary_folder(_REPLACED, self.folder) as old, suppress(FileNotFoundError):
                 final.rename(old)
-            shutil.rmtree(old, ignore_errors=True)
         raise OSError(f"{final} can't be replaced: other runs write it all the time.")
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from springbok import baseline, metrics, sweep, trials, verdicts
+from springbok import baseline, metrics, process, sweep, trials, verdicts
 from springbok.errors import BenchError
+from springbok.files import build_folder, storage_errors
 from springbok.firmware import build_firmware
 from springbok.optimizer import LEVELS
+from springbok.results_folder import Outputs, claimed, held_locks, outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
@@ -31,10 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
     own, robot_options = _split(arguments)
     options = _parser().parse_args(own)
     try:
-        return options.command(options, robot_options)
+        with process.ended_by_signals(), storage_errors(Path.cwd()):
+            return options.command(options, robot_options)
     except BenchError as error:
         print(f"springbok-bench: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, process.Interrupted) else signal.SIGINT
+        print(f"\nspringbok-bench: ended by {signal.Signals(number).name}.", file=sys.stderr)
+        return 128 + number
 
 
 def run(options: argparse.Namespace, robot_options: list[str]) -> int:
@@ -51,22 +59,33 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
             raise BenchError(f"There is no suite {suite}. The project's own suites are in {ROOT / 'robot'}.")
     firmware = build_firmware()
     print(f"Firmware: {firmware.summary()}")
-    results = Path(options.results)
+    files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
     if options.baseline:
         metrics.read(options.baseline)  # a baseline that can't be read is said before the run, not after it
     robot_options = [*_suite_variables(options), *robot_options]
-    if engine == "renode":
-        status = run_renode(suites, results, [*_variables(options.data), *robot_options])
-    else:
-        status = run_robot(engine, suites, results, options.data, robot_options)
-    if (results / "metrics.json").exists():
-        write_reports(results, results, options.baseline)
-    if (results / "xunit.xml").exists():
-        write_summary(results)
-    print_summary(results)
-    if options.update_baselines:
-        status = print_updates(results, engine, prune=whole_suites and status == 0) or status
+    with claimed(files.folder):
+        if engine == "renode":
+            status = run_renode(suites, files.folder, [*_variables(options.data), *robot_options])
+        else:
+            status = run_robot(engine, suites, files.folder, options.data, robot_options)
+        if (files.folder / "metrics.json").exists():
+            write_reports(files.folder, files.folder, options.baseline)
+        if xunit := files.xunit_there():
+            write_summary(files.folder, xunit)
+        print_summary(files)
+        if options.update_baselines:
+            status = print_updates(files.folder, engine, prune=whole_suites and status == 0) or status
     return status
+
+
+def _of_renode(options: argparse.Namespace, runner_options: list[str]) -> Outputs:
+    """Where a run by renode-test puts its results: it has no options of Robot's for that."""
+    given = [each for each in runner_options if re.match(r"-r$|--results-dir|--outputdir", each)]
+    if given:
+        raise BenchError(
+            f"{given[0]} behind --: with Renode, the results' place is given as ./bench run --results FOLDER."
+        )
+    return outputs([], Path(options.results))
 
 
 def _suite_variables(options: argparse.Namespace) -> list[str]:
@@ -102,23 +121,28 @@ def scenario(options: argparse.Namespace, robot_options: list[str]) -> int:
 
     read = scenarios.read_scenario(options.file, options.engine, options.port)
     print(read.describe(), flush=True)
-    suite = Path(options.to_suite or Path(options.results) / f"{Path(options.file).stem}.robot")
-    scenarios.write_suite(read, suite, options.samples)
     if options.to_suite:
-        print(f"Suite: {_shown(suite)}")
+        scenarios.write_suite(read, Path(options.to_suite), options.samples)
+        print(f"Suite: {_shown(Path(options.to_suite))}")
         return 0
     if options.engine == "serial":
         options.port = read.port
+    suite = Path(options.results) / f"{Path(options.file).stem}.robot"
     options.suites = [suite]
-    return run(options, robot_options)
+    with claimed(options.results):
+        scenarios.write_suite(read, suite, options.samples)
+        return run(options, robot_options)
 
 
 def report(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench report``: make the reports of results anew, beside them."""
     del robot_options
     for results in map(Path, options.results):
-        for path in write_reports(results, results if results.is_dir() else results.parent, options.baseline):
-            print(_shown(path))
+        metrics.read(results)  # what is not there is said before its folder is made
+        folder = results if results.is_dir() else results.parent
+        with claimed(folder):
+            for path in write_reports(results, folder, options.baseline):
+                print(_shown(path))
     return 0
 
 
@@ -128,7 +152,8 @@ def compare(options: argparse.Namespace, robot_options: list[str]) -> int:
     from springbok import report as reports
 
     runs = [reports.Run(label, metrics.read(path)) for label, path in _labelled(options.results)]
-    figure, paths = reports.write_comparison(runs, options.output)
+    with claimed(options.output):
+        figure, paths = reports.write_comparison(runs, options.output)
     _print_table(
         [[column.title for column in figure.columns], *([c.shown(row) for c in figure.columns] for row in figure.rows)]
     )
@@ -147,12 +172,12 @@ def write_reports(results: Path, folder: Path, earlier_results: str | None) -> l
     return reports.write_reports(metrics.read(results), folder, earlier, _first_figures(home))
 
 
-def write_summary(results: Path) -> Path:
+def write_summary(results: Path, xunit: Path) -> Path:
     """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
     from springbok import report as reports
 
     document = metrics.read(results) if (results / "metrics.json").exists() else None
-    return reports.write_summary(results, document, _first_figures(results))
+    return reports.write_summary(results, document, _first_figures(results), xunit)
 
 
 def _first_figures(folder: Path) -> list:
@@ -214,10 +239,13 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
 
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
     """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
-    results.mkdir(parents=True, exist_ok=True)
-    for name in OWN_RESULTS:
-        (results / name).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "robot", "--outputdir", str(results), "--xunit", "xunit.xml"]
+    files = outputs(robot_options, results)
+    with storage_errors(files.folder, "Give the results another place: --results FOLDER."):
+        files.folder.mkdir(parents=True, exist_ok=True)
+        for path in (*map(files.folder.joinpath, OWN_RESULTS), files.output, files.log, files.xunit):
+            if path is not None:
+                path.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "robot", "--outputdir", str(files.folder), "--xunit", "xunit.xml"]
     command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
     command += ["--variable", f"ENGINE:{engine}"]
     command += _variables(data)
@@ -228,8 +256,9 @@ def _variables(data: str | None) -> list[str]:
     return ["--variable", f"DATA:{Path(data).resolve()}"] if data else []
 
 
-def print_summary(results: Path) -> None:
-    """Print the short table of a run from its metrics.json, and where the log is."""
+def print_summary(files: Outputs) -> None:
+    """Print the short table of a run from its metrics.json, and where the log is, or why there is none."""
+    results = files.folder
     file = results / "metrics.json"
     if file.exists():
         document = metrics.read(file)
@@ -257,12 +286,16 @@ def print_summary(results: Path) -> None:
         print(f"Report:  {_shown(results / 'report.html')}, report.md")
     for line in verdicts.summary(results):
         print(line)
-    print(f"Log:     {_shown(results / 'log.html')}")
+    if log := files.log_there():
+        print(f"Log:     {_shown(log)}")
+    for sentence in files.missing():
+        print(f"Missing: {sentence}")
 
 
 def test(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench test``: style, Python and C tests, then the Robot suites on Spike. All run; any failure counts."""
-    failed = [name for name, step in _test_steps(options, robot_options) if step() != 0]
+    with claimed(build_folder() / "test-results"), claimed(build_folder() / "test-results-renode"):
+        failed = [name for name, step in _test_steps(options, robot_options) if step() != 0]
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything passed.")
     return 1 if failed else 0
 
@@ -299,14 +332,12 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
 
 
 def _test_steps(options: argparse.Namespace, robot_options: list[str]):
-    results = ROOT / "build" / "test-results"
+    results = build_folder() / "test-results"
     suites = sorted((ROOT / "robot").glob("*.robot"))
     yield "style (./bench lint)", lambda: _titled("Style", lambda: lint(argparse.Namespace(fix=False), []))
     yield (
         "unit tests (pytest)",
-        lambda: _titled(
-            "Python and C tests", lambda: _call([sys.executable, "-m", "pytest", str(ROOT / "keywords" / "tests")])
-        ),
+        lambda: _titled("Python and C tests", _pytest),
     )
     yield (
         "suites (Robot on Spike)",
@@ -320,6 +351,12 @@ def _test_steps(options: argparse.Namespace, robot_options: list[str]):
     )
 
 
+def _pytest() -> int:
+    # Its folders are for looking at what failed: they stay, where temporary files of commands don't.
+    environment = {"PYTEST_DEBUG_TEMPROOT": tempfile.gettempdir()}
+    return _call([sys.executable, "-m", "pytest", str(ROOT / "keywords" / "tests")], environment=environment)
+
+
 def _test_on_renode(suites: list[Path], data: str | None) -> int:
     """Run what needs Renode, and what every engine should run, where Renode is; else say what was left out."""
     own = sorted((ROOT / "robot" / "renode").glob("*.robot"))
@@ -329,7 +366,7 @@ def _test_on_renode(suites: list[Path], data: str | None) -> int:
             "renode-test is not on PATH and RENODE_ROOT is not set."
         )
         return 0
-    results = ROOT / "build" / "test-results-renode"
+    results = build_folder() / "test-results-renode"
     return run_renode([*own, *suites], results, ["-j", str(os.cpu_count() or 1), *_variables(data)])
 
 
@@ -384,14 +421,9 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:place], arguments[place + 1 :]
 
 
-def _call(command: list[str], quiet: bool = False) -> int:
-    """Run a command in the foreground; an interrupt reaches it and is waited for, so that nothing is left behind."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL if quiet else None)
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return process.wait()
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _call(command: list[str], quiet: bool = False, environment: dict[str, str] | None = None) -> int:
+    """Run a command in the foreground, with the locks of this process; nothing of it is left, however it ends."""
+    return process.run_in_foreground(command, quiet, environment, pass_fds=held_locks())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,13 +26,14 @@ import numpy as np
 from springbok import buffers, host_check, importers, iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
+from springbok.files import build_folder
 from springbok.importers import ImportedModel
 from springbok.judgement import Judgement, Tolerance
 from springbok.optimizer import DEFAULT_LEVEL, Change, Plan, choices
 from springbok.tensors import TensorSpec, fit
 from springbok.vmfb import Vmfb, read_vmfb
 
-DEFAULT_OUTPUT_DIR = Path(__file__).resolve().parents[2] / "build" / "models"
+DEFAULT_OUTPUT_DIR = build_folder() / "models"
 #: Counts up when what is recorded about a compiled model changes, so that no older cache entry is taken.
 RECORD_VERSION = 4
 

@@ -20,7 +20,6 @@ import os
 import random
 import re
 import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -34,6 +33,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from springbok.errors import DatasetError
+from springbok.files import StorageError, build_folder, write_in_one_step
 
 SPLITS = ("train", "test")
 NAMES = ("basic_motions", "magic_wand", "watch", "mnist", "mnist_colour")
@@ -49,7 +49,7 @@ MAGIC_WAND_STEPS = 128
 # The two test people of TensorFlow Lite Micro's own split by person, and a third of the negatives' files.
 MAGIC_WAND_HELD_OUT = ("liucx", "zhangxy", "negative_1", "negative_2", "negative_ccw_2")
 
-CACHE = Path(__file__).resolve().parents[2] / "build" / "datasets"
+CACHE = build_folder() / "datasets"
 
 _SENSOR_LIMIT = 2040  # mg: the sensor clips here
 _PADDING_NOISE = 10  # mg: how far a padded step may lie from the recording's end
@@ -493,9 +493,9 @@ def _download(url: str, sha256: str | None, root: Path, progress: Callable[[int,
             f"expected {sha256}. {advice}"
         )
     try:
-        _write_atomically(target, content)
-    except OSError as error:
-        raise DatasetError(f"The download can't be kept in {root}: {error}.") from error
+        write_in_one_step(target, content)
+    except StorageError as error:
+        raise DatasetError(f"The download can't be kept in {root}: {error}") from error
     return target
 
 
@@ -516,15 +516,3 @@ def _fetch(url: str, progress: Callable[[int, int], None] | None) -> bytes:
     if total and len(content) != total:
         raise OSError(f"truncated, {len(content)} of {total} bytes came")
     return bytes(content)
-
-
-def _write_atomically(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

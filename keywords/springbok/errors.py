@@ -6,11 +6,28 @@ person reads in Robot's log. ``ROBOT_SUPPRESS_NAME`` makes Robot Framework show 
 the class name before it.
 """
 
+_HTML = "*HTML*"
+
+
+def plain(text: str) -> str:
+    """A message that Robot Framework shows as it is: one that begins with ``*HTML*`` it would show as HTML.
+
+    A model, a data set, a suite may be called so by whoever made it.
+
+    >>> plain("*HTML*<b>.onnx is empty")
+    "'*HTML*'<b>.onnx is empty"
+    """
+    begin = text.lstrip()
+    return f"'{_HTML}'{begin.removeprefix(_HTML)}" if begin.startswith(_HTML) else text
+
 
 class BenchError(Exception):
     """Base of all errors of springbok-bench."""
 
     ROBOT_SUPPRESS_NAME = True
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class FirmwareError(BenchError):

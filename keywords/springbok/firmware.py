@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from springbok.errors import FirmwareError
+from springbok.files import build_folder, storage_errors, write_in_one_step
 from springbok.process import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ LINK = (
 )
 
 COMPILER_TIMEOUT_S = 300
-LOCK_TIMEOUT_S = 600
+LOCK_TIMEOUT_S = 3600  # the other build ends at its own limits, and its lock with it
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,15 @@ def build_firmware(source: Path | None = None, output: Path | None = None, cache
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
     source = (source or ROOT / "firmware").resolve()
-    output = (output or ROOT / "build" / "firmware").resolve()
-    cache = (cache or ROOT / "build" / "zig-cache").resolve()
-    output.mkdir(parents=True, exist_ok=True)
+    output = (output or build_folder() / "firmware").resolve()
+    cache = (cache or build_folder() / "zig-cache").resolve()
     elf, stamp = output / "springbok.elf", output / "springbok.json"
-    with _lock(output / ".lock"):
+    with storage_errors(output), _lock(output / ".lock"):
         key = _key(source)
         if not _is_current(elf, stamp, key):
             stamp.unlink(missing_ok=True)
             _compile(source, elf, cache)
-            stamp.write_text(json.dumps({"key": key, "sha256": _sha256(elf)}))
+            write_in_one_step(stamp, json.dumps({"key": key, "sha256": _sha256(elf)}))
             return Firmware.from_elf(elf, built=True)
         return Firmware.from_elf(elf)
 
@@ -145,7 +145,7 @@ def build_program(source: Path, elf: Path) -> Path:
 
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
-    root, cache = ROOT / "firmware", ROOT / "build" / "zig-cache"
+    root, cache = ROOT / "firmware", build_folder() / "zig-cache"
     program = elf.with_suffix(".o")
     _zig(["cc", *COMPILE, "-c", str(source.resolve().relative_to(root)), "-o", str(program.resolve())], root, cache)
     _zig(["ld.lld", *LINK, str(program.resolve()), "-o", str(elf.resolve())], root, cache)
@@ -196,8 +196,11 @@ def _compile(source: Path, elf: Path, cache: Path) -> None:
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         list(pool.map(compile_one, zip(sources, objects, strict=True)))
     linked = elf.with_suffix(".new")
-    _zig(["ld.lld", *LINK, *map(str, objects), "-o", str(linked)], source, cache)
-    linked.replace(elf)
+    try:
+        _zig(["ld.lld", *LINK, *map(str, objects), "-o", str(linked)], source, cache)
+        linked.replace(elf)
+    finally:
+        linked.unlink(missing_ok=True)
 
 
 def _zig(arguments: list[str], source: Path, cache: Path) -> None:
@@ -218,6 +221,7 @@ def _zig(arguments: list[str], source: Path, cache: Path) -> None:
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Keeps other processes out of the same build; ends by itself when the process does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while True:

@@ -25,6 +25,7 @@ import numpy as np
 from springbok import baseline, datasets, gate, metrics, rtl
 from springbok.compiler import Target, compile_model, framework_outputs
 from springbok.errors import BenchError, RtlError, RtlToolNeeded
+from springbok.files import build_folder, temporary_folder
 from springbok.firmware import ROOT, build_firmware
 from springbok.optimizer import DEFAULT_LEVEL, Plan, plan_for
 from springbok.session import Session
@@ -113,7 +114,7 @@ class Bench:
             raise BenchError(f"{file} has no place like {pattern!r} any more: the plant has to follow the firmware.")
         last = [match.end() for match in re.finditer(r"^#include .*\n", text, re.MULTILINE)][-1]
         path.write_text(text[:last] + declaration + text[last:])
-        return build_firmware(source, source.parent / "built", ROOT / "build" / "zig-cache").elf
+        return build_firmware(source, source.parent / "built", build_folder() / "zig-cache").elf
 
     def spoilt_weights(self, spoil: Callable[[str, np.ndarray], None], name: str) -> Path:
         """The gesture model with its weights changed in place by ``spoil(name of the weights, their values)``."""
@@ -353,7 +354,7 @@ def run_trial(
 ) -> Result:
     """Plant every regression, then run so often without any, each time on a chip that was just started."""
     result = Result(unchanged_runs=unchanged_runs)
-    with tempfile.TemporaryDirectory(prefix="gate-trial-") as folder:
+    with temporary_folder() as folder:
         bench = Bench(Path(folder), seed, samples)
         try:
             bases = [PLAIN, SCALAR, UNROLLED, OPTIMISED, _quantised(bench, 8)]

@@ -12,7 +12,6 @@ import functools
 import importlib.metadata
 import re
 import shlex
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 
 from springbok import buffers, process
 from springbok.errors import CompileError
+from springbok.files import temporary_folder
 from springbok.layer_names import readable
 from springbok.vmfb import Vmfb
 
@@ -100,7 +100,7 @@ def compile_module(
     Raises :class:`CompileError` with the compiler's first errors and the command when it fails or takes too long.
     """
     name = name or source.name
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         if rewrite is not None:
             half, rewritten = Path(folder) / "half.mlirbc", Path(folder) / "rewritten.mlirbc"
             _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
@@ -138,8 +138,7 @@ def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name
     done = process.run([*command, output, *looking])
     shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
     if done.timed_out:
-        limit = f"{process.TIME_LIMIT_SECONDS:g} s"
-        raise CompileError(f"iree-compile did not end within {limit}.\nThe command was: {shown}")
+        raise CompileError(f"iree-compile did not end {process.limit_text()}.\nThe command was: {shown}")
     if done.exit_code or not output.is_file():
         raise CompileError(f"iree-compile can't compile {name}: {_first_errors(done)}\nThe command was: {shown}")
 
@@ -223,7 +222,7 @@ def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int,
 
     Returns the ``outputs`` arrays it gives. Raises :class:`CompileError` with the tool's message when it fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         taken = [Path(folder) / f"in{number}.npy" for number in range(len(inputs))]
         given = [Path(folder) / f"out{number}.npy" for number in range(outputs)]
         for path, array in zip(taken, inputs, strict=True):
@@ -238,7 +237,7 @@ def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int,
         ]
         done = process.run(command)
         if done.timed_out:
-            raise CompileError(f"{module.name} did not end within {process.TIME_LIMIT_SECONDS:g} s on this machine.")
+            raise CompileError(f"{module.name} did not end on this machine {process.limit_text()}.")
         if done.exit_code:
             lines = [line.strip() for line in done.output.splitlines() if line.strip()]
             message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else f"exit code {done.exit_code}"

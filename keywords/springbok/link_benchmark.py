@@ -15,7 +15,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 
 from springbok.engines import create_engine
 from springbok.errors import BenchError, DeviceError, LinkError
+from springbok.files import temporary_folder
 from springbok.firmware import ROOT, build_firmware
 from springbok.link import Link
 from springbok.link_rig import chip, sample, small_module
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
 def measure_upload(turns: int) -> tuple[float, float]:
     """Return bytes a second of an upload and of a raw echo."""
     image = os.urandom(UPLOAD_BYTES)
-    with tempfile.TemporaryDirectory() as folder, chip() as engine, Link(engine.uart_url) as link:
+    with temporary_folder() as folder, chip() as engine, Link(engine.uart_url) as link:
         link.negotiate()
         with create_engine("spike", _build_echo(Path(folder)), count_opcodes=False) as echoing:
             rates = [(_upload(link, image), _echo(echoing.uart_url, image)) for _ in range(turns)]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from springbok import compiler, iree
 from springbok.engines import create_engine
 from springbok.engines.base import Engine
+from springbok.files import temporary_folder
 from springbok.firmware import build_firmware
 
 ELEMENTS = 8
@@ -29,7 +29,7 @@ func.func @main(%x: tensor<{ELEMENTS}xf32>) -> tensor<{ELEMENTS}xf32> {{
 def small_module() -> bytes:
     """Return the model as a VMFB for the chip: 8 numbers in, twice each and 1 more out."""
     flags, _ = compiler.compiler_flags(compiler.Target(vectors=True), ())
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         source, module = Path(folder) / "small.mlir", Path(folder) / "small.vmfb"
         source.write_text(_MLIR)
         iree.compile_module(source, flags, module)

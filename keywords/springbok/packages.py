@@ -7,6 +7,7 @@ keywords, what it lacks is taken from there; what it has, Robot Framework above 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from importlib.util import find_spec
@@ -16,6 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
 
 
+def cache_folder(root: Path = ROOT) -> Path:
+    """Where things go that a checkout which can't be written can't hold: a folder of the user's cache.
+
+    That is ``$XDG_CACHE_HOME`` or ``~/.cache``. The launcher has the same rule.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "springbok-bench" / hashlib.sha256(str(root).encode()).hexdigest()[:12]
+
+
 def make_available(root: Path = ROOT) -> None:
     """Append this package and those of ``.venv`` to the import path, of programs started from here too.
 
@@ -23,8 +33,8 @@ def make_available(root: Path = ROOT) -> None:
     when packages are missing and ``.venv`` does not have them for this Python.
     """
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    installed = root / ".venv" / "lib" / version / "site-packages"
-    for folder in filter(Path.is_dir, (root / "keywords", installed)):
+    installed = [venv / "lib" / version / "site-packages" for venv in (root / ".venv", cache_folder(root) / ".venv")]
+    for folder in filter(Path.is_dir, (root / "keywords", *installed)):
         if str(folder) not in sys.path[1:]:  # what Robot puts first, it takes away again
             sys.path.append(str(folder))
         known = os.environ.get("PYTHONPATH", "").split(os.pathsep)

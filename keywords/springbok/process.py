@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +62,80 @@ def run(
         return Finished(exit_code, output.read().decode("utf-8", "replace"), timed_out)
 
 
+class Interrupted(KeyboardInterrupt):  # noqa: N818
+    """A signal (``number``) asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """Such as ``SIGTERM``."""
+        return signal.Signals(self.number).name
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within the context SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that whatever is open is closed."""
+
+    def interrupt(number: int, _: object) -> None:
+        for each in supervisor.ENDINGS:  # whoever asks twice means at once
+            signal.signal(each, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    with _handling_endings(interrupt):
+        yield
+
+
+def run_in_foreground(
+    command: Sequence[str | Path],
+    quiet: bool = False,
+    environment: dict[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> int:
+    """Runs a program at this process's terminal, without a limit; returns its exit code. Nothing of it is left.
+
+    What asks this process to end (SIGINT, SIGTERM, SIGHUP) asks the program; when that has ended, `Interrupted` is
+    raised. ``pass_fds`` stay open as long as anything of the program is there.
+    """
+    received: list[int] = []
+    options = {"stdout": subprocess.DEVNULL if quiet else None, "env": os.environ | (environment or {})}
+    with Supervised(command, "foreground", pass_fds=pass_fds, **options) as supervised:
+
+        def pass_on(number: int, _: object) -> None:
+            received.append(number)
+            supervised.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)  # which few programs handle
+
+        with _handling_endings(pass_on):
+            exit_code, _ = supervised.wait()
+    if received:
+        raise Interrupted(received[0])
+    return exit_code
+
+
+@contextmanager
+def _handling_endings(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Python calls handlers in the main thread only; what is ignored (nohup) stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    found = {number: signal.getsignal(number) for number in supervisor.ENDINGS}
+    previous = {number: old for number, old in found.items() if old is not None and old is not signal.SIG_IGN}
+    try:
+        for number in previous:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+def limit_text() -> str:
+    """How errors speak of the limit of `run`: ``within 300 s of processor time (…)``."""
+    return f"within {TIME_LIMIT_SECONDS:g} s of processor time (SPRINGBOK_TIME_LIMIT sets another limit)"
+
+
 class Supervised:
     """A program that runs below a supervisor. Leaving the context ends it, and waits until nothing is left of it.
 
@@ -85,6 +161,8 @@ class Supervised:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # it has ended
+            self._channel.shutdown(socket.SHUT_RDWR)  # which closing alone is not, while another thread waits
         self._channel.close()
         self._process.wait()
 

@@ -37,6 +37,7 @@ from springbok.engines.base import Counts, Engine
 from springbok.engines.chip import DMEM_BASE
 from springbok.engines.spike import SpikeEngine
 from springbok.errors import BenchError, RtlError, RtlToolNeeded
+from springbok.files import build_folder, temporary_folder
 from springbok.firmware import build_program
 from springbok.int8_layer import Int8Layer, load_layer
 from springbok.process import Finished, run
@@ -49,7 +50,7 @@ RECORDED, CORNERS, RANDOM = "recorded from a real inference", "corner cases", "r
 
 VERILOG = (".v", ".vh", ".sv", ".svh")
 TOOL_LIMIT_SECONDS = 300.0
-CHIP_LIMIT_SECONDS = 20.0
+CHIP_LIMIT_SECONDS = 300.0  # a layer takes milliseconds
 # As Verilator's own makefile has them, without tracing, coverage and SystemC.
 COMPILE = ("-std=gnu++17", "-O1", "-fPIC", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w")
 TASK = struct.Struct("<6I")  # struct task of dense_i8.c
@@ -89,7 +90,7 @@ def record_layer(samples: int = 4) -> Recording:
     Raises :class:`RtlError` when the chip's sums are not the layer's.
     """
     layer = load_layer(samples)
-    with tempfile.TemporaryDirectory(prefix="springbok-rtl-") as folder:
+    with temporary_folder() as folder:
         elf = build_program(PROGRAM, Path(folder) / "dense_i8.elf")
         with SpikeEngine(elf, vlen=0) as chip:
             for sample in range(samples):
@@ -266,7 +267,7 @@ def build(unit: Path, main: str, cache: Path | None = None, library: bool = Fals
     if not unit.is_file():
         raise RtlError(f"There is no Verilog file {unit}.")
     version, (name, *compiler) = verilator_version(), _compiler()
-    entries = Cache(cache or ROOT / "build" / "cache")
+    entries = Cache(cache or build_folder() / "cache")
     include = Path(run(["verilator", "--getenv", "VERILATOR_ROOT"]).output.strip()) / "include"
     options = (*COMPILE, f"-I{include}", f"-I{include / 'vltstd'}")
 
@@ -306,7 +307,7 @@ def _compiler() -> list[str]:
 
 
 def _compile(command: list[str | Path], what: str) -> None:
-    zig_cache = str(ROOT / "build" / "zig-cache")
+    zig_cache = str(build_folder() / "zig-cache")
     environment = {"ZIG_GLOBAL_CACHE_DIR": zig_cache, "ZIG_LOCAL_CACHE_DIR": zig_cache}
     done: Finished = run(command, time_limit=TOOL_LIMIT_SECONDS, environment=environment)
     if done.exit_code != 0:
@@ -327,7 +328,7 @@ def cosimulate(
     renode = renode_program(renode_root)
     library = build(Path(unit).resolve(), "renode/library.cpp", cache, library=True) / "unit.so"
     layer = load_layer(samples)
-    with tempfile.TemporaryDirectory(prefix="springbok-rtl-") as name:
+    with temporary_folder() as name:
         folder = Path(name)
         elf = build_program(PROGRAM, folder / "dense_i8.elf")
         script = [f"$unit={_quoted(library)}", f"$program={_quoted(elf)}", f"include {_quoted(RTL)}/renode/dot4.resc"]

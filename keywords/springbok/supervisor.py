@@ -41,12 +41,13 @@ _BURY_SECONDS = 10.0
 _IDLE_SHARE = 0.1
 # A signal that the command is to have, but that came to the whole group within this time, it has had.
 _SAME_SECONDS = 5.0
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: What asks a program to end.
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PROC = "/proc"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 #: What the folders of temporary files are called; who uses one holds a lock on it.
-TEMPORARY_PREFIX = "springbok-"
+TEMPORARY_PREFIX = "springbok-bench-"
 
 
 class Allowance:
@@ -175,7 +176,7 @@ class Supervisor:
         for end in (self._awake, wake):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, *_ENDINGS):
+        for number in (signal.SIGCHLD, *ENDINGS):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._note)
         self._folder, self._lock = make_temporary_folder()
@@ -198,7 +199,7 @@ class Supervisor:
                     os.read(self._awake, 4096)
             if os.getppid() != self._parent or (self._channel in ready and not self._hear()):
                 break
-            if self._grace is None and any(number in self._received for number in _ENDINGS):
+            if self._grace is None and any(number in self._received for number in ENDINGS):
                 self._grace = Allowance(os.getpid(), GRACE_SECONDS)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + looks
@@ -240,7 +241,7 @@ class Supervisor:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != supervisor:
                 os._exit(127)
-        for number in (signal.SIGCHLD, *_ENDINGS, signal.SIGPIPE):
+        for number in (signal.SIGCHLD, *ENDINGS, signal.SIGPIPE):
             if signal.getsignal(number) == self._note or number == signal.SIGPIPE:
                 signal.signal(number, signal.SIG_DFL)
         if self._limit:  # what no supervisor stops stops itself

@@ -20,7 +20,6 @@ import multiprocessing
 import os
 import pkgutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,9 +32,11 @@ from springbok.cache import Cache, digest
 from springbok.compiler import DEFAULT_OUTPUT_DIR, Target, compile_model, framework_outputs
 from springbok.engines.chip import VLENS
 from springbok.errors import BenchError, ReportError
+from springbok.files import storage_errors, temporary_folder
 from springbok.firmware import ROOT, build_firmware
 from springbok.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.progress import progress
+from springbok.results_folder import claimed
 from springbok.session import Session
 
 SCHEMA_VERSION = 1
@@ -185,7 +186,7 @@ def _model_file(configuration: Configuration, content: bytes) -> Path:
     inputs = datasets.load(configuration.dataset, split="train").inputs[:CALIBRATION_SAMPLES]
 
     def make(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="quantise-") as given:
+        with temporary_folder() as given:
             np.savez(Path(given) / "inputs.npz", inputs=inputs)
             output = folder / f"{source.stem}.tflite"
             command = [sys.executable, "-m", "springbok.quantise_worker", source, Path(given) / "inputs.npz", output]
@@ -260,11 +261,12 @@ def _kept_rows(folder: Path) -> dict[str, dict[str, Any]]:
 def _keep_row(folder: Path, key: str, row: Mapping[str, Any]) -> None:
     if row["error"] is not None:  # it is tried again: the reason may have been the machine's
         return
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ROWS_NAME
-    ragged = path.exists() and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if ragged else "") + json.dumps({"key": key, "row": row}) + "\n")
+    with storage_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        ragged = path.exists() and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if ragged else "") + json.dumps({"key": key, "row": row}) + "\n")
 
 
 @contextlib.contextmanager
@@ -282,7 +284,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
         except OSError as error:
             raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
         return
-    with tempfile.TemporaryDirectory(prefix="sweep-") as scratch, _children_allowed():
+    with temporary_folder() as scratch, _children_allowed():
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -290,7 +292,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
             host="127.0.0.1",
             dashboard_address=None,
             memory_limit=0,
-            local_directory=scratch,
+            local_directory=str(scratch),
             silence_logs="CRITICAL",
         )
         with cluster, Client(cluster) as client:
@@ -466,13 +468,14 @@ def command(options: argparse.Namespace, robot_options: list[str]) -> int:
         _say(f"\r\033[K[{done:3}/{total}] {_line(row)}" if sys.stdout.isatty() else f"[{done:3}/{total}] {_line(row)}")
         show(done, total)
 
-    try:
-        rows = run_sweep(wanted, folder, scheduler=options.scheduler, workers=options.workers, report=report)
-    except KeyboardInterrupt:
-        _say("\nInterrupted. What was measured is kept: the same command goes on from here.")
-        return 130
-    chosen = best(rows, limits)
-    paths = reports.write_sweep(rows, chosen, folder)
+    with claimed(folder):
+        try:
+            rows = run_sweep(wanted, folder, scheduler=options.scheduler, workers=options.workers, report=report)
+        except KeyboardInterrupt:
+            _say("\nInterrupted. What was measured is kept: the same command goes on from here.")
+            raise
+        chosen = best(rows, limits)
+        paths = reports.write_sweep(rows, chosen, folder)
     _say("\n" + reports.sweep_table(rows, chosen))
     if chosen is not None:
         _say(f"\nBest{' under the limits' if limits else ''}: {chosen['label']}: {_line(chosen).partition(': ')[2]}")

@@ -92,7 +92,7 @@ def run_script(folder, status, *suites):
         (folder / "bin").mkdir(exist_ok=True)
         (folder / "bin" / tool).symlink_to(shutil.which(tool) or "/bin/true")
     environment = {"PATH": str(folder / "bin"), "GITHUB_STEP_SUMMARY": str(folder / "job.md")}
-    done = subprocess.run(["bash", folder / "docs/ci/run.sh", *suites], env=environment, check=False, timeout=60)
+    done = subprocess.run(["bash", folder / "docs/ci/run.sh", *suites], env=environment, check=False, timeout=600)
     return done.returncode, (folder / "results" / "arguments").read_text().split()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from springbok import cli, mutation, trials
+from springbok import cli, mutation, packages, trials
 from springbok.errors import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,23 @@ def test_the_set_up_is_done_once_for_a_list_of_packages(launcher, monkeypatch, t
     launcher.stamp_of(needed, sys.executable).touch()
     assert launcher.is_set_up(needed, sys.executable)
     assert not launcher.is_set_up(launcher.REQUIREMENTS["test"], sys.executable)
+
+
+def test_where_the_checkout_is_read_only_the_set_up_is_in_the_users_cache(launcher, monkeypatch, tmp_path):
+    assert launcher.place_of(tmp_path) == tmp_path
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(launcher.os, "access", lambda path, mode: False)
+    assert launcher.place_of(tmp_path) == packages.cache_folder(tmp_path)
+    (tmp_path / ".venv").mkdir()
+    assert launcher.place_of(tmp_path) == tmp_path
+
+
+def test_the_set_up_shows_what_its_commands_say(launcher):
+    lines = []
+    assert launcher.supervise(["sh", "-c", "echo one; echo two >&2"], lines.append)
+    assert lines == ["one\n", "two\n"]
+    assert not launcher.supervise(["false"], lines.append)
+    assert not launcher.supervise(["no-such-program"], lines.append)
 
 
 def test_every_requirement_is_pinned_exactly():

@@ -417,7 +417,7 @@ def keras_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras")
     keywords = str(Path(compiler.__file__).parents[1])
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": keywords}
-    subprocess.run([sys.executable, "-c", MAKE_KERAS_MODELS], cwd=folder, env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", MAKE_KERAS_MODELS], cwd=folder, env=environment, check=True, timeout=600)
     return folder
 
 

@@ -51,7 +51,7 @@ def program(tmp_path_factory):
     (folder / "made.mlir").write_text(PROGRAM)
     command = [iree.tool("iree-compile"), "--compile-mode=vm", "--iree-vm-target-extension-f32"]
     command += ["--iree-vm-emit-polyglot-zip=false", folder / "made.mlir", "-o", folder / "made.vmfb"]
-    subprocess.run(command, check=True, timeout=60, capture_output=True)
+    subprocess.run(command, check=True, timeout=600, capture_output=True)
     return (folder / "made.vmfb").read_bytes()
 
 
@@ -102,7 +102,7 @@ def test_same_functions_as_irees_own_dump(tmp_path):
     path = tmp_path / "dense.vmfb"
     path.write_bytes(dense_vmfb())
     tool = importlib.metadata.distribution("iree-base-runtime").locate_file("iree/_runtime_libs/iree-dump-module")
-    dump = subprocess.run([tool, path], capture_output=True, text=True, check=True, timeout=60).stdout
+    dump = subprocess.run([tool, path], capture_output=True, text=True, check=True, timeout=600).stdout
     for name, ordinal in disassemble(dense_vmfb()).exports:
         assert re.search(rf"^ *\[ *{ordinal}\] {name}\(", dump, re.MULTILINE)
 

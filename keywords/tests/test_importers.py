@@ -107,7 +107,7 @@ tf.saved_model.save(tf.Module(), "bare")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    subprocess.run([sys.executable, "-c", MAKE_MODELS], cwd=folder, check=True, timeout=240, capture_output=True)
+    subprocess.run([sys.executable, "-c", MAKE_MODELS], cwd=folder, check=True, timeout=600, capture_output=True)
     return folder
 
 
@@ -191,7 +191,7 @@ def test_no_framework_is_imported_where_it_is_not_used(tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": str(Path(compiler.__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=600
     )
     assert done.stdout.strip() == "[]"
 

@@ -116,7 +116,7 @@ def test_vector_names_agree_with_spike():
     """Over every vector encoding. Only Spike names further extensions, only we name reserved words."""
     words = struct.pack(f"<{len(VECTOR_WORDS)}I", *VECTOR_WORDS)
     answer = subprocess.run(
-        [sys.executable, "-c", SPIKE_NAMES], input=words, capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", SPIKE_NAMES], input=words, capture_output=True, check=True, timeout=600
     )
     theirs = answer.stdout.decode().splitlines()
     ours = [opcode_name(word) for word in VECTOR_WORDS]

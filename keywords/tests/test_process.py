@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from springbok import process, supervisor
+from springbok.files import temporary_folder
+from springbok.firmware import build_firmware
 from springbok.supervisor import Allowance, descendants
 
 MARK = "SPRINGBOK_TEST_MARK"
@@ -70,18 +72,18 @@ def until(is_so, what: str) -> None:
 
 
 def start_owner(folder: Path) -> tuple[subprocess.Popen, int]:
-    """A process that runs a worker that runs the tree; and the pid of the tree's root."""
+    """A process that runs a worker that runs the tree, with its files in ``folder``; and the pid of the tree's root."""
     begun = folder / "begun"
     command = [sys.executable, "-c", OWNER, WORKER, TREE, "tree", str(begun)]
-    owner = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    owner = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
     until(lambda: begun.is_file() and begun.read_text().strip(), "the tree does not start")
     return owner, int(begun.read_text())
 
 
 @LINUX
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_nothing_is_left_when_the_owner_ends(tmp_path, monkeypatch, mark, ending):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_nothing_is_left_when_the_owner_ends(tmp_path, mark, ending):
     owner, _ = start_owner(tmp_path)
     assert len(marked(mark)) >= 8  # owner, worker, their supervisors, and the tree
     os.kill(owner.pid, ending)
@@ -125,6 +127,115 @@ def test_nothing_is_left_when_the_program_ends(tmp_path, mark):
     done = process.run(["sh", "-c", TREE.replace("wait\n", "exit 3\n"), "tree", tmp_path / "begun"])
     assert (done.exit_code, done.timed_out) == (3, False)
     assert marked(mark) == []
+
+
+SUITE = """*** Settings ***
+Library    {libraries}/SimulatorLibrary.py
+Library    {folder}/Tree.py    {folder}
+
+*** Test Cases ***
+Should Be Ended
+    Boot Springbok
+    Run The Tree
+    [Teardown]    Shut Down Springbok
+"""
+TREE_LIBRARY = """
+from springbok.process import run
+
+class Tree:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def run_the_tree(self):
+        run(["sh", "-c", {tree!r}, "tree", self.folder + "/begun"])
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("ending", "whose"),
+    [
+        (signal.SIGINT, "group"),  # Ctrl-C
+        (signal.SIGINT, "command"),
+        (signal.SIGTERM, "group"),
+        (signal.SIGTERM, "command"),
+        (signal.SIGHUP, "command"),
+        (signal.SIGKILL, "group"),
+        (signal.SIGKILL, "command"),
+    ],
+)
+def test_nothing_is_left_when_a_command_ends(tmp_path, monkeypatch, mark, ending, whose):
+    """The whole of it: the command, Robot, the simulator, a compiler and what that starts."""
+    build_firmware()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    results = tmp_path / "results"
+    (tmp_path / "Tree.py").write_text(TREE_LIBRARY.format(tree=TREE))
+    suite = tmp_path / "ended.robot"
+    suite.write_text(SUITE.format(libraries=Path(__file__).parents[1], folder=tmp_path))
+    # A shell's job in the background ignores SIGINT, and so would all that it starts.
+    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "from springbok import cli; sys.exit(cli.main())"
+    command = [sys.executable, "-c", program, "run", suite, "--engine", "spike"]
+    command = [*map(str, command), "--results", str(results)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as bench:
+        until((tmp_path / "begun").is_file, "the tree does not start")
+        assert any(b"spike_machine" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(mark))
+        (os.killpg if whose == "group" else os.kill)(bench.pid, ending)
+        said = bench.stdout.read().decode()
+    until(lambda: not marked(mark), "something is left")
+    with temporary_folder(place=tmp_path) as folder:  # clears away what a supervisor that was killed too has left
+        assert list(tmp_path.glob(f"{supervisor.TEMPORARY_PREFIX}*")) == [folder]
+    if ending == signal.SIGKILL:
+        assert bench.returncode == -ending
+        return
+    assert bench.returncode == 128 + ending
+    assert f"springbok-bench: ended by {ending.name}." in said
+    assert not (results / ".lock").exists()
+    assert "Execution terminated by signal" in (results / "output.xml").read_text()
+
+
+DRAWING = """
+import os, signal
+from springbok.report import charts
+
+def end(text):
+    os.kill(os.getppid(), signal.SIGKILL)
+    import time
+    time.sleep(0.2)
+    return text
+
+if __name__ == "__main__":
+    charts.os.cpu_count = lambda: 2
+    charts._svg = end
+    charts.render([{"number": number} for number in range(200)])
+"""
+
+
+@LINUX
+def test_nothing_is_left_when_a_report_is_killed(tmp_path, mark):
+    program = tmp_path / "drawing.py"
+    program.write_text(DRAWING)
+    assert subprocess.run([sys.executable, program], check=False).returncode == -signal.SIGKILL
+    until(lambda: not marked(mark), "a worker that draws charts is left")
+
+
+SWEEPING = """
+import os, signal
+from springbok import sweep
+
+if __name__ == "__main__":
+    with sweep._client(None, 2) as client:
+        client.run(os.getpid)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@LINUX
+def test_nothing_is_left_when_a_sweep_is_killed(tmp_path, mark):
+    program = tmp_path / "sweeping.py"
+    program.write_text(SWEEPING)
+    assert subprocess.run([sys.executable, program], check=False).returncode == -signal.SIGKILL
+    until(lambda: not marked(mark), "a worker of the sweep is left")
 
 
 def test_many_processes_share_the_limit():

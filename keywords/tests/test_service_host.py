@@ -149,7 +149,7 @@ def play_raw(program: Path, script: Iterable[bytes | int | Motion]) -> bytes:
     # The real runtime's heap marks its free memory; the service may use that again after an unload.
     environment = os.environ | {"ASAN_OPTIONS": "allow_user_poisoning=0"}
     command = [program, "--script"]
-    done = subprocess.run(command, input=records, capture_output=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(command, input=records, capture_output=True, timeout=600, check=False, env=environment)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -197,7 +197,7 @@ def test_dialogue_without_specification(dialogue):
 
 def test_plain_mode_speaks_over_pipes(service_program):
     done = subprocess.run(
-        [service_program], input=frame(MODEL, SMALL) + frame(INFO), capture_output=True, timeout=30, check=False
+        [service_program], input=frame(MODEL, SMALL) + frame(INFO), capture_output=True, timeout=600, check=False
     )
     assert [answer.type for answer in split_frames(done.stdout)] == [OK, OK]
 

@@ -53,7 +53,7 @@ def test_same_imports_and_exports_as_irees_own_dump(tmp_path):
     path = tmp_path / "dense.vmfb"
     path.write_bytes(dense_vmfb())
     tool = importlib.metadata.distribution("iree-base-runtime").locate_file("iree/_runtime_libs/iree-dump-module")
-    dump = subprocess.run([tool, path], capture_output=True, text=True, check=True, timeout=60).stdout
+    dump = subprocess.run([tool, path], capture_output=True, text=True, check=True, timeout=600).stdout
     module = read_vmfb(dense_vmfb())
     assert re.findall(r"^ *\[ *\d+\] ((?:hal_inline|hal_loader)\.[\w.]+)\(", dump, re.MULTILINE) == list(module.imports)
     assert len(module.imports) > 0

@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import tty
 import weakref
 from importlib.metadata import PackageNotFoundError, version
@@ -26,9 +25,12 @@ from springbok.engines.chip import MEMORIES, SPIKE_VERSION, VLENS, check_memory
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
 from springbok.errors import EngineError
+from springbok.supervisor import Allowance
 
+# Of the simulator's processor time, or of waiting: a loaded computer changes nothing.
 START_LIMIT_SECONDS = 60.0
 ANSWER_LIMIT_SECONDS = 20.0
+LOOK_SECONDS = 1.0
 MEMORY_CHUNK_BYTES = 0x10000
 STDERR_TAIL_BYTES = 600
 UARTS = ("socket", "pty")
@@ -260,10 +262,10 @@ class _Machine:
         """Wait for the machine's first words. Raises EngineError when it fails or takes too long."""
         try:
             with self._lock:
-                self._answer(0, time.monotonic() + START_LIMIT_SECONDS)
+                self._answer(0, START_LIMIT_SECONDS)
         except TimeoutError:
             raise EngineError(
-                f"The simulator did not start within {START_LIMIT_SECONDS:.0f} s. Is the computer overloaded? "
+                f"The simulator did not start within {START_LIMIT_SECONDS:.0f} s of processor time. "
                 f"{self._last_output()}"
             ) from None
 
@@ -272,15 +274,13 @@ class _Machine:
         with self._lock:
             self._number += 1
             message = json.dumps({"number": self._number, "do": action, **arguments}).encode() + b"\n"
-            deadline = time.monotonic() + ANSWER_LIMIT_SECONDS
             try:
-                self._channel.settimeout(ANSWER_LIMIT_SECONDS)
-                self._channel.sendall(message)
-                return self._answer(self._number, deadline)
+                self._send(message, ANSWER_LIMIT_SECONDS)
+                return self._answer(self._number, ANSWER_LIMIT_SECONDS)
             except TimeoutError:
                 raise EngineError(
                     f"The simulator did not answer '{action}' within {ANSWER_LIMIT_SECONDS:.0f} s. "
-                    "Is it stopped, or the computer overloaded? Close the engine and start it again."
+                    "Is it stopped? Close the engine and start it again."
                 ) from None
             except OSError:
                 raise self._death() from None
@@ -289,7 +289,23 @@ class _Machine:
         """End the process and free what belongs to it."""
         self._end()
 
-    def _answer(self, number: int, deadline: float):
+    def _send(self, message: bytes, limit: float) -> None:
+        """Write to the channel. Raises TimeoutError when the simulator has used ``limit`` up and takes nothing."""
+        allowance = None
+        self._channel.settimeout(min(LOOK_SECONDS, limit))
+        sent = 0
+        while sent < len(message):
+            try:
+                sent += self._channel.send(message[sent:])
+            except TimeoutError:
+                allowance = allowance or Allowance(self._process.pid, limit)
+                if allowance.is_spent():
+                    raise
+
+    def _answer(self, number: int, limit: float):
+        """The result of a request. Raises TimeoutError when the simulator has used ``limit`` up before it answers."""
+        allowance = None
+        self._channel.settimeout(min(LOOK_SECONDS, limit))
         while True:
             line, newline, rest = self._received.partition(b"\n")
             if newline:
@@ -298,8 +314,13 @@ class _Machine:
                 if answer["number"] == number:  # an earlier one came too late for its own request
                     return answer["result"]
                 continue
-            self._channel.settimeout(max(0.001, deadline - time.monotonic()))
-            received = self._channel.recv(1 << 20)
+            try:
+                received = self._channel.recv(1 << 20)
+            except TimeoutError:
+                allowance = allowance or Allowance(self._process.pid, limit)
+                if allowance.is_spent():
+                    raise
+                continue
             if not received:
                 raise self._death()
             self._received += received

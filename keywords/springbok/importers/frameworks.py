@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from springbok import process
 from springbok.errors import ModelError
+from springbok.files import temporary_folder
 
 _KEYWORDS = Path(__file__).resolve().parents[2]
 
@@ -40,7 +40,7 @@ class FrameworkImporter:
     def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """See :class:`springbok.importers.Importer`."""
         del folder
-        with tempfile.TemporaryDirectory() as temporary:
+        with temporary_folder() as temporary:
             np.savez(Path(temporary) / "inputs.npz", *inputs)
             self._work("run", model, Path(temporary))
             with np.load(Path(temporary) / "outputs.npz") as arrays:
@@ -55,7 +55,7 @@ class FrameworkImporter:
         done = process.run([sys.executable, "-m", "springbok.importers.worker", job], cwd=_KEYWORDS)
         job.unlink()
         if done.timed_out:
-            raise ModelError(f"{self.title} did not end with {model.name} within {process.TIME_LIMIT_SECONDS:g} s.")
+            raise ModelError(f"{self.title} did not end with {model.name} {process.limit_text()}.")
         if not answer.is_file():
             last = done.output.strip().splitlines()[-1:] or ["no message"]
             raise ModelError(f"{self.title} failed with {model.name} (exit code {done.exit_code}): {last[0]}")

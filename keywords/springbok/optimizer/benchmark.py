@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from springbok import optimizer
 from springbok.compiler import CompiledModel, Target, compile_model
 from springbok.errors import BenchError
+from springbok.files import temporary_folder
 from springbok.optimizer import LEVELS, breakdown
 from springbok.optimizer.search import MODELS, NAMES, SAMPLES, answer_of, answers_of, difference, made_up_inputs
 from springbok.session import Session
@@ -91,7 +91,7 @@ def _row(session: Session, model: CompiledModel, seconds: float, wrong: str) -> 
 
 
 def _compile_seconds(model: CompiledModel) -> float:
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         started = _processor_seconds()
         optimizer.compile_module(model.mlir, model.flags, model.plan, Path(folder) / "model.vmfb", model.name)
         return _processor_seconds() - started

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from iree.compiler import ir
 
 from springbok import iree
 from springbok.errors import BenchError
+from springbok.files import temporary_folder
 from springbok.optimizer.mlir import Generic, constant, operations, owner
 from springbok.optimizer.requantisation import SHIFTS, NarrowRequantisation, narrow
 
@@ -153,7 +153,7 @@ def rescale_function(case_: Case, name: str, rows: int = 4, multipliers: Sequenc
 
 def first_half(cases: Sequence[Case]) -> bytes:
     """What the compiler's first half makes of the cases: MLIR bytecode with a function each."""
-    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+    with temporary_folder() as folder:
         source = Path(folder) / "rescales.mlir"
         source.write_text(
             "".join(rescale_function(each, f"case{number}") for number, each in enumerate(cases)), encoding="utf-8"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -248,10 +249,20 @@ def render(specifications: Sequence[dict]) -> list[str]:
     if len(distinct) < _CHARTS_FOR_A_POOL or workers == 1:
         drawn = [_svg(text) for text in distinct]
     else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
             drawn = list(pool.map(_svg, distinct, chunksize=8))
     known = dict(zip(distinct, drawn, strict=True))
     return [known[text] for text in texts]
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed would wait for ever for its next chart."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _svg(specification: str) -> str:

@@ -57,13 +57,18 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     ]
 
 
-def write_summary(folder: Path | str, document: Mapping | None, first: Sequence[Figure] = ()) -> Path:
-    """Write ``summary.md`` for a CI server's job page: the tests in ``xunit.xml``, ``first``, and the comparison."""
+def write_summary(
+    folder: Path | str, document: Mapping | None, first: Sequence[Figure] = (), xunit: Path | None = None
+) -> Path:
+    """Write ``summary.md`` for a CI server's job page: the tests in ``xunit``, ``first``, and the comparison.
+
+    ``xunit`` is ``xunit.xml`` of the folder unless it is given.
+    """
     folder = Path(folder)
     found = [*first]
     if document and document["models"]:
         found.append(comparison_table(configurations([Run("", document)])))
-    text = _render("summary.md.j2", tests=read_tests(folder / "xunit.xml"), figures=found)
+    text = _render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml"), figures=found)
     return write_in_one_step(folder / "summary.md", text)
 
 
