@@ -35,7 +35,7 @@ from springbok.vmfb import Vmfb, read_vmfb
 
 DEFAULT_OUTPUT_DIR = build_folder() / "models"
 #: Counts up when what is recorded about a compiled model changes, so that no older cache entry is taken.
-RECORD_VERSION = 4
+RECORD_VERSION = 5
 
 _log = logging.getLogger(__name__)
 
@@ -323,10 +323,6 @@ def _compile(
         choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, cache)
         plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen, choice=choice)
     flags, notes = compiler_flags(target, extra_flags, plan)
-    if plan.choice and plan.choice.origin in (choices.OUTDATED, choices.INCOMPLETE):
-        notes = (*notes, f"The optimizer's flags for {path.name} are '{plan.flag_set}': {plan.choice.describe()}.")
-    for note in notes:
-        _log.warning("%s", note)
     name = name or path.stem
 
     def make(folder: Path) -> None:
@@ -337,7 +333,15 @@ def _compile(
     key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{_as_file_name(name)}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    dispatches, changes = record.pop("dispatches"), record.pop("changes")
+    dispatches, changes, kernels_sha256 = (record.pop(key) for key in ("dispatches", "changes", "kernels_sha256"))
+    changes = tuple(Change(**change) for change in changes)
+    plan = optimizer.applied(plan, changes)
+    if plan.choice and not extra_flags:
+        plan = replace(plan, choice=plan.choice.checked(kernels_sha256))
+    if plan.choice and plan.choice.origin in (choices.OUTDATED, choices.INCOMPLETE):
+        notes = (*notes, f"The optimizer's flags for {path.name} are '{plan.flag_set}': {plan.choice.describe()}.")
+    for note in notes:
+        _log.warning("%s", note)
     vmfb = (folder / "model.vmfb").read_bytes()
     model = CompiledModel(
         name=name,
@@ -360,7 +364,7 @@ def _compile(
         import_seconds=imported.seconds,
         remark=imported.remark,
         plan=plan,
-        changes=tuple(Change(**change) for change in changes),
+        changes=changes,
         cached=cached,
         **record,
     )
@@ -386,8 +390,9 @@ def _choice(
         return search(
             path, target, extra_flags=extra_flags, budget=budget, output_dir=cache.folder, use_cache=cache.use
         )
-    made_with = {"compiler": iree.compiler_version(), "version": optimizer.VERSION}
-    return choices.recorded(source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), **made_with)
+    return choices.recorded(
+        source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), compiler=iree.compiler_version()
+    )
 
 
 def _as_file_name(name: str) -> str:
@@ -461,6 +466,7 @@ def _compile_for_chip(
     return {
         "entry": module.entry,
         "dispatches": [(dispatch, compilation.layers.get(dispatch, ())) for dispatch in module.dispatches],
+        "kernels_sha256": module.kernels_sha256,
         "kernel_text_bytes": sum(kernels.text_bytes for kernels in module.kernels),
         "kernel_rodata_bytes": sum(kernels.rodata_bytes for kernels in module.kernels),
         "vector_instructions": sum(kernels.vector_instructions for kernels in module.kernels),

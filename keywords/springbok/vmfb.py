@@ -16,6 +16,7 @@ Example::
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 from dataclasses import dataclass
@@ -55,9 +56,10 @@ class Kernels:
 
     ``vector_instructions`` counts the instructions of the vector extension in the code, vset included;
     ``vlen_bits`` is the VLEN that the code was built for, 0 when it was built without vectors;
-    ``exports`` are the names of the dispatches, in the order of their ordinals.
+    ``exports`` are the names of the dispatches, in the order of their ordinals; ``sha256`` is that of the ELF.
     """
 
+    sha256: str
     elf_bytes: int
     text_bytes: int
     rodata_bytes: int
@@ -85,6 +87,11 @@ class Vmfb:
     def dispatches(self) -> tuple[str, ...]:
         """Names of all dispatches, in the order of their ordinals."""
         return tuple(name for kernels in self.kernels for name in kernels.exports)
+
+    @property
+    def kernels_sha256(self) -> str:
+        """One checksum for the code and the constants of all kernels."""
+        return hashlib.sha256(" ".join(kernels.sha256 for kernels in self.kernels).encode()).hexdigest()
 
 
 def read_vmfb(data: bytes, name: str = "the VMFB", entry: str | None = None, with_kernels: bool = True) -> Vmfb:
@@ -338,6 +345,7 @@ class _Elf:
         architecture = self.architecture()
         lengths = [int(bits) for bits in re.findall(r"_zvl([0-9]{1,9})b", architecture)]
         return Kernels(
+            sha256=hashlib.sha256(self.file.data).hexdigest(),
             elf_bytes=len(self.file.data),
             text_bytes=sum(section.size for section in text),
             rodata_bytes=sum(section.size for section in self.sections if section.name.startswith(".rodata")),

@@ -18,7 +18,8 @@ from springbok.optimizer.choices import Candidate, Choice
 
 VECTOR = Target.springbok("vector", 512)
 KNOWN = ("plain", "fast")
-MADE_WITH = {"vlen": 512, "compiler": "3.13.0", "version": 7}
+MADE_WITH = {"vlen": 512, "compiler": "3.13.0"}
+KERNELS = {"kernels_sha256": "k"}
 STOCK = Candidate("", 20, 2)
 CHOICE = Choice("fast", choices.SEARCHED, (Candidate("plain", 10, 100), Candidate("fast", 5, 100)), STOCK)
 
@@ -78,20 +79,21 @@ def test_the_best_is_right_small_enough_and_the_earliest_of_the_fewest(found):
 
 def test_what_is_recorded_is_found_again_and_an_older_entry_of_the_same_file_goes(tmp_path):
     file = tmp_path / "choices.json"
-    choices.record(CHOICE, name="m.h5", source_sha256="a", file=file, **MADE_WITH)
-    choices.record(CHOICE, name="other.h5", source_sha256="b", file=file, **MADE_WITH)
-    choices.record(replace(CHOICE, flag_set="plain"), name="m.h5", source_sha256="c", file=file, **MADE_WITH)
-    assert choices.recorded("b", known=KNOWN, file=file, **MADE_WITH) == replace(CHOICE, origin=choices.RECORDED)
+    made_with = MADE_WITH | KERNELS
+    choices.record(CHOICE, name="m.h5", source_sha256="a", file=file, **made_with)
+    choices.record(CHOICE, name="other.h5", source_sha256="b", file=file, **made_with)
+    choices.record(replace(CHOICE, flag_set="plain"), name="m.h5", source_sha256="c", file=file, **made_with)
+    found = choices.recorded("b", known=KNOWN, file=file, **MADE_WITH)
+    assert found == replace(CHOICE, origin=choices.RECORDED, kernels_sha256="k")
     assert choices.recorded("c", known=KNOWN, file=file, **MADE_WITH).flag_set == "plain"
     assert choices.recorded("a", known=KNOWN, file=file, **MADE_WITH).origin == choices.DEFAULT
-    assert "chosen of 2 by count" in choices.recorded("b", known=KNOWN, file=file, **MADE_WITH).describe()
+    assert "chosen of 2 by count" in found.describe()
 
 
-@pytest.mark.parametrize("other", [{"compiler": "3.14.0"}, {"version": 8}])
-def test_what_was_recorded_with_another_compiler_or_optimizer_is_not_taken(tmp_path, other):
+def test_what_was_recorded_with_another_compiler_is_not_taken(tmp_path):
     file = tmp_path / "choices.json"
-    choices.record(CHOICE, name="m.h5", source_sha256="a", file=file, **MADE_WITH)
-    found = choices.recorded("a", known=KNOWN, file=file, **{**MADE_WITH, **other})
+    choices.record(CHOICE, name="m.h5", source_sha256="a", file=file, **MADE_WITH, **KERNELS)
+    found = choices.recorded("a", known=KNOWN, file=file, **{**MADE_WITH, "compiler": "3.14.0"})
     assert (found.flag_set, found.origin) == ("plain", choices.OUTDATED)
     assert "3.13.0" in found.note
     assert "record it anew" in found.note
@@ -99,7 +101,18 @@ def test_what_was_recorded_with_another_compiler_or_optimizer_is_not_taken(tmp_p
     assert choices.recorded("a", known=("plain",), file=file, **MADE_WITH).origin == choices.OUTDATED
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 9}', '{"schema": 1, "choices": [{"model": "m"}]}'])
+def test_what_was_recorded_of_other_kernels_keeps_its_flags_and_says_so(tmp_path):
+    file = tmp_path / "choices.json"
+    choices.record(CHOICE, name="m.h5", source_sha256="a", file=file, **MADE_WITH, **KERNELS)
+    found = choices.recorded("a", known=KNOWN, file=file, **MADE_WITH)
+    assert found.checked("k") == found
+    other = found.checked("another")
+    assert (other.flag_set, other.origin) == ("fast", choices.OUTDATED)
+    assert "record it anew" in other.describe()
+    assert CHOICE.checked("another") == CHOICE, "what was searched for was counted today"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 9}', '{"schema": 2, "choices": [{"model": "m"}]}'])
 def test_a_broken_record_is_refused_with_its_path(tmp_path, content):
     file = tmp_path / "choices.json"
     file.write_text(content)

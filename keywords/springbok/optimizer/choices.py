@@ -2,12 +2,13 @@
 """Which flags a model is best with, and how that is known.
 
 What was measured for the models of this project is recorded in ``models/choices.json``, so that compiling them needs
-no search: `springbok.optimizer.search` writes that file. An entry holds for one model file (its SHA-256), one VLEN,
-one version of the compiler and one `VERSION` of the optimizer.
+no search: `springbok.optimizer.search` writes that file. An entry holds for one model file (its SHA-256), one VLEN and
+one version of the compiler, and its counts for the kernels that were counted: it has their checksum, so that a change
+of the optimizer outdates the entries of those models whose kernels it changes, and no others.
 
 Example::
 
-    choice = recorded(source_sha256, vlen=512, compiler="3.13.0", version=1)
+    choice = recorded(source_sha256, vlen=512, compiler="3.13.0", known=("fixed", "whole"))
     print(choice.flag_set, choice.describe())
 """
 
@@ -23,12 +24,13 @@ from springbok.errors import CompileError
 from springbok.files import write_in_one_step
 
 FILE = Path(__file__).resolve().parents[3] / "models" / "choices.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-#: How a choice is known: nothing is recorded of the model; what is recorded is of another compiler or optimizer; it is
-#: recorded; it was searched for; a search ran out of time before every candidate was tried.
+#: How a choice is known: nothing is recorded of the model; what is recorded is of another compiler, or of other
+#: kernels; it is recorded; it was searched for; a search ran out of time before every candidate was tried.
 DEFAULT, OUTDATED, RECORDED, SEARCHED, INCOMPLETE = "default", "outdated", "recorded", "searched", "incomplete"
 
+_ANEW = "record it anew with 'python -m springbok.optimizer.search --record'"
 NOT_TRIED = "not tried: the budget of time ran out"
 
 
@@ -50,7 +52,8 @@ class Candidate:
 class Choice:
     """The set of flags to compile a model with. ``origin`` is how it is known, ``note`` a sentence about that.
 
-    ``stock`` is what stock IREE needs, None where nothing was measured.
+    ``stock`` is what stock IREE needs, None where nothing was measured. ``kernels_sha256`` is the checksum of the
+    kernels that were recorded, or empty.
     """
 
     flag_set: str
@@ -58,6 +61,14 @@ class Choice:
     candidates: tuple[Candidate, ...] = ()
     stock: Candidate | None = None
     note: str = ""
+    kernels_sha256: str = ""
+
+    def checked(self, kernels_sha256: str) -> Choice:
+        """The choice, outdated if it was recorded of other kernels than those that were compiled now."""
+        if self.origin != RECORDED or self.kernels_sha256 == kernels_sha256:
+            return self
+        note = f"chosen for kernels that the optimizer makes otherwise by now, so its counts are old: {_ANEW}"
+        return replace(self, origin=OUTDATED, note=note)
 
     def measured(self) -> dict[str, Any]:
         """The counts, for JSON."""
@@ -75,7 +86,7 @@ class Choice:
         measured = sum(each.instructions is not None for each in self.candidates)
         if self.origin in (RECORDED, SEARCHED, INCOMPLETE):
             return f"chosen of {measured} by count, {self.origin}" + (f"; {self.note}" if self.note else "")
-        return f"the default; {self.note}"
+        return f"{'recorded' if self.kernels_sha256 else 'the default'}; {self.note}"
 
 
 def best(candidates: Sequence[Candidate], stock: Candidate, reference: str) -> tuple[Candidate, tuple[Candidate, ...]]:
@@ -104,40 +115,38 @@ def best(candidates: Sequence[Candidate], stock: Candidate, reference: str) -> t
     return min((each for each in judged if not each.outcome), key=lambda each: each.instructions), judged
 
 
-def recorded(
-    source_sha256: str, *, vlen: int, compiler: str, version: int, known: Sequence[str], file: Path = FILE
-) -> Choice:
+def recorded(source_sha256: str, *, vlen: int, compiler: str, known: Sequence[str], file: Path = FILE) -> Choice:
     """What ``file`` says of a model, or the default (the first of the ``known`` sets) with the reason.
 
-    ``compiler`` and ``version`` are the compiler's and the optimizer's. Raises :class:`CompileError` when the file is
-    not of this form.
+    ``compiler`` is the compiler's version. Raises :class:`CompileError` when the file is not of this form.
     """
     found = [entry for entry in _entries(file) if (entry["sha256"], entry["vlen"]) == (source_sha256, vlen)]
     if not found:
         return Choice(known[0], DEFAULT, note=f"nothing is recorded of this model for VLEN {vlen}")
     (entry,) = found[:1]
-    made_with = (entry["compiler"], entry["version"])
-    if made_with != (compiler, version) or entry["flag_set"] not in known:
-        return Choice(
-            known[0],
-            OUTDATED,
-            note=f"what is recorded in {file.name} is of iree-compile {made_with[0]} and the optimizer's version "
-            f"{made_with[1]}, and these are {compiler} and {version}: record it anew with "
-            "'python -m springbok.optimizer.search --record'",
+    if entry["flag_set"] not in known:
+        return Choice(known[0], OUTDATED, note=f"'{entry['flag_set']}', which is recorded, is no set of flags: {_ANEW}")
+    if entry["compiler"] != compiler:
+        note = (
+            f"what is recorded in {file.name} is of iree-compile {entry['compiler']}, and this is {compiler}: {_ANEW}"
         )
-    return Choice.of_measured(entry["flag_set"], RECORDED, entry)
+        return Choice(known[0], OUTDATED, note=note)
+    return replace(Choice.of_measured(entry["flag_set"], RECORDED, entry), kernels_sha256=entry["kernels_sha256"])
 
 
 def record(
-    choice: Choice, *, name: str, source_sha256: str, vlen: int, compiler: str, version: int, file: Path = FILE
+    choice: Choice, *, name: str, source_sha256: str, vlen: int, compiler: str, kernels_sha256: str, file: Path = FILE
 ) -> None:
-    """Puts the choice for a model file called ``name`` into ``file``, in place of an earlier one for it or its name."""
+    """Puts the choice for a model file called ``name`` into ``file``, in place of an earlier one for it or its name.
+
+    ``kernels_sha256`` is the checksum of the kernels that the model has with these flags.
+    """
     entry = {
         "model": name,
         "sha256": source_sha256,
         "vlen": vlen,
         "compiler": compiler,
-        "version": version,
+        "kernels_sha256": kernels_sha256,
         "flag_set": choice.flag_set,
         **choice.measured(),
     }
@@ -147,7 +156,7 @@ def record(
     write_in_one_step(file, f'{{"schema": {SCHEMA_VERSION}, "choices": [\n{lines}\n]}}\n')
 
 
-_KEYS = {"model", "sha256", "vlen", "compiler", "version", "flag_set", "stock", "candidates"}
+_KEYS = {"model", "sha256", "vlen", "compiler", "kernels_sha256", "flag_set", "stock", "candidates"}
 
 
 def _entries(file: Path) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ from springbok.optimizer import choices
 from springbok.optimizer.choices import Candidate, Choice
 from springbok.session import Session
 from springbok.tensors import TensorSpec, probe_inputs
+from springbok.vmfb import read_vmfb
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 #: The models of robot/models.robot: those that are measured when none is named.
@@ -195,6 +196,19 @@ def table(choice: Choice) -> str:
     return "\n".join(lines)
 
 
+def _record(choice: Choice, file: Path, vlen: int) -> None:
+    plan = optimizer.plan_for("standard", vectors=True, vlen=vlen, choice=choice)
+    model = compile_model(file, Target.springbok("vector", vlen), optimize=plan)
+    choices.record(
+        choice,
+        name=file.name,
+        source_sha256=model.source_sha256,
+        vlen=vlen,
+        compiler=model.compiler_version,
+        kernels_sha256=read_vmfb(model.vmfb.read_bytes(), file.name).kernels_sha256,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Search for each model and VLEN and print its candidates; 1 when a search was cut short."""
     parser = argparse.ArgumentParser(prog="python -m springbok.optimizer.search", description=__doc__.splitlines()[0])
@@ -214,9 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if choice.origin == choices.INCOMPLETE:
                 whole = False
             elif options.record:
-                sha256 = importers.import_model(file, Cache(compiler.DEFAULT_OUTPUT_DIR)).source_sha256
-                made_with = {"compiler": iree.compiler_version(), "version": optimizer.VERSION}
-                choices.record(choice, name=file.name, source_sha256=sha256, vlen=vlen, **made_with)
+                _record(choice, file, vlen)
     except BenchError as error:
         sys.stderr.write(f"optimizer search: {error}\n")
         return 2
