@@ -82,7 +82,7 @@ def test_a_share_on_the_chip(bench, file, place):
 def test_outputs_are_not_all_the_same(bench):
     """Or equality would show nothing."""
     stock = compile_model(ROOT / "models" / "gestures_int8.tflite", optimize="none")
-    (outputs,) = bench._on_host(stock, Plan("none"), equality_inputs(stock.inputs, SHARE))
+    (outputs,) = bench.on_host(stock, Plan("none"), equality_inputs(stock.inputs, SHARE))
     assert len(np.unique(outputs.reshape(SHARE, -1), axis=0)) > SHARE // 4
 
 

@@ -224,7 +224,7 @@ class Bench:
         allowed = 0.0 if "int8" in file.name else FLOAT_TOLERANCE
         try:
             if place == HOST:
-                outputs = self._on_host(stock, variant.plan(vlen), inputs)
+                outputs = self.on_host(stock, variant.plan(vlen), inputs)
             else:
                 model = compile_model(file, variant.target(vlen), optimize=variant.plan(vlen))
                 outputs = self._on_chip(model, inputs, vlen)
@@ -241,7 +241,7 @@ class Bench:
     ) -> tuple[list[np.ndarray], str]:
         """What the stock module answers, and what is wrong with that."""
         if place == HOST or not allowed:
-            expected = self._on_host(stock, Plan("none"), inputs)
+            expected = self.on_host(stock, Plan("none"), inputs)
         if place == HOST:
             return expected, ""
         if allowed:
@@ -250,7 +250,7 @@ class Bench:
         same = differ_by(first, [array[:STOCK_SAMPLES] for array in expected]) == 0
         return expected, "" if same else "the stock modules of chip and host differ"
 
-    def _on_host(self, stock: CompiledModel, plan: Plan, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    def on_host(self, stock: CompiledModel, plan: Plan, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """Answers of the model, rewritten by the plan, on this machine."""
         flags = [flag for flag in host_flags(stock.flags) if not flag.startswith("--iree-execution-model=")]
 

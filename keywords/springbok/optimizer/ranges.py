@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 from iree.compiler import ir
 
-from springbok.optimizer.mlir import Generic, constant, is_generic, owner
+from springbok.optimizer.mlir import Generic, constant, dimensions, is_generic, owner
 
 Range = tuple[int, int]
 
@@ -64,6 +65,7 @@ class Ranges:
     """Bounds of the values of a module, found once each."""
 
     _known: dict[ir.Value, Range | None] = field(default_factory=dict)
+    _by_channel: dict[tuple[ir.Value, int], list[Range]] = field(default_factory=dict)
     _stated: dict[ir.Value, Range] = field(default_factory=dict)
 
     def state(self, value: ir.Value, bounds: Range) -> None:
@@ -119,6 +121,84 @@ class Ranges:
         # Partial sums must not wrap either.
         return _union(initial, total)
 
+    def by_channel(self, value: ir.Value, axis: int) -> list[Range]:
+        """Bounds of a tensor's integers at each place of the dimension ``axis``."""
+        if (value, axis) not in self._by_channel:
+            whole, limits = self.of(value), of_type(value.type)
+            found = self._channels(value, axis) or [whole] * value.type.shape[axis]
+            known = [whole if each is None or _within(each, limits) != each else _both(each, whole) for each in found]
+            self._by_channel[value, axis] = known
+        return self._by_channel[value, axis]
+
+    def forget(self, value: ir.Value) -> None:
+        """Takes back what was found of a tensor that goes or changes."""
+        self._known.pop(value, None)
+        for key in [each for each in self._by_channel if each[0] == value]:
+            del self._by_channel[key]
+
+    def _channels(self, value: ir.Value, axis: int) -> list[Range | None] | None:
+        known, operation = constant(value), owner(value)
+        if isinstance(known, np.ndarray) and known.dtype.kind == "i" and known.size:
+            rows = np.moveaxis(known, axis, 0).reshape(known.shape[axis], -1)
+            return [(int(row.min()), int(row.max())) for row in rows]
+        if operation is None or not is_generic(operation):
+            return None
+        generic = Generic(operation)
+        if generic.extents is None:
+            return None
+        loop = dimensions(ir.AffineMap.get(len(generic.reductions), 0, [generic.maps[-1].results[axis]]))
+        if loop is None:
+            return None
+        (loop,) = loop
+        if any(generic.reductions):
+            return self._sums_of_channels(generic, loop)
+        elements = self.elements_of_channels(generic, loop)
+        return [self.in_body(generic.yielded, each) for each in elements]
+
+    def elements_of_channels(self, generic: Generic, loop: int) -> list[dict[ir.Value, Range | None]]:
+        """Of each place of ``loop``: bounds of the body's arguments."""
+        places: list[list[Range | None]] = []
+        size = generic.extents[loop]
+        for value, map_ in zip(generic.operands, generic.maps, strict=True):
+            axes = [axis for axis, each in enumerate(map_.results) if each == ir.AffineDimExpr.get(loop)]
+            places.append(self.by_channel(value, axes[0]) if axes else [self.of(value)] * size)
+        return [dict(zip(generic.block.arguments, each, strict=True)) for each in zip(*places, strict=True)]
+
+    def _sums_of_channels(self, generic: Generic, loop: int) -> list[Range | None] | None:
+        """Bounds of sums of products with constant weights, which are known one by one."""
+        total, accumulator = owner(generic.yielded, "arith.addi"), generic.block.arguments[-1]
+        extents = generic.extents
+        if total is None or extents is None or accumulator not in list(total.operands):
+            return None
+        left, right = total.operands
+        product = owner(right if left == accumulator else left, "arith.muli")
+        if product is None or generic.reductions[loop]:
+            return None
+        for factor, weights in (product.operands, reversed(list(product.operands))):
+            extended = owner(weights, "arith.extsi")
+            place = generic.argument_of(extended.operands[0]) if extended else None
+            known = None if place is None else constant(generic.operands[place])
+            loops = None if place is None else dimensions(generic.maps[place])
+            if not isinstance(known, np.ndarray) or known.dtype.kind != "i" or not loops or loop not in loops:
+                continue
+            if any(not generic.reductions[each] for each in loops if each != loop):
+                continue
+            rows = np.moveaxis(known.astype(np.int64), loops.index(loop), 0).reshape(extents[loop], -1)
+            reduced = (size for each, size in enumerate(extents) if generic.reductions[each] and each not in loops)
+            times = math.prod(reduced)
+            above, below = (np.where(keep, rows, 0).sum(axis=1) * times for keep in (rows > 0, rows < 0))
+            found = []
+            for elements, up, down in zip(
+                self.elements_of_channels(generic, loop), above.tolist(), below.tolist(), strict=True
+            ):
+                bounds, initial = self.in_body(factor, elements), elements[accumulator]
+                if bounds is None or initial is None:
+                    return None
+                low, high = bounds
+                found.append((initial[0] + up * low + down * high, initial[1] + up * high + down * low))
+            return found
+        return None
+
     def in_body(self, value: ir.Value, elements: dict[ir.Value, Range | None]) -> Range | None:
         """Bounds of a value inside a body, whose arguments have the bounds ``elements``."""
         if value in elements:
@@ -143,6 +223,11 @@ class Ranges:
             filled = [each or of_type(other.type) for each, other in zip(operands, operation.operands, strict=True)]
             return None if None in filled else _within(_ARITHMETIC[name](*filled), limits)
         return limits
+
+
+def _both(one: Range, other: Range | None) -> Range:
+    """The bounds of what is within both."""
+    return one if other is None else (max(one[0], other[0]), min(one[1], other[1]))
 
 
 def _within(found: Range | None, limits: Range | None) -> Range | None:

@@ -40,6 +40,11 @@ TRIALS = (
     Trial("equality", "every variant of every model against stock IREE", "springbok.optimizer.equality"),
     Trial("search", "the flags of each model, chosen by count; --record keeps them", "springbok.optimizer.search"),
     Trial("proof", "proves the optimizer's arithmetic with an SMT solver", "springbok.optimizer.proof"),
+    Trial(
+        "dead-channels",
+        "what dead channels cost a network; they are exact",
+        "springbok.optimizer.dead_channels",
+    ),
     Trial("overhead", "instructions and memory beside the kernels, beside IREE's C runtime", "springbok.overhead"),
     Trial("rtl", "an accelerator's RTL against its model", "springbok.rtl"),
 )
