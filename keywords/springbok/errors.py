@@ -48,6 +48,10 @@ class CompileError(BenchError):
     """A model could not be compiled, or the compiled module does not compute what the model does."""
 
 
+class CompilerDidNotEnd(CompileError):
+    """The compiler was ended at its limit of time."""
+
+
 class ModelError(BenchError):
     """A model file is missing, broken, or does not fit the data that it is given."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from springbok import buffers, process
-from springbok.errors import CompileError
+from springbok.errors import CompileError, CompilerDidNotEnd
 from springbok.files import temporary_folder
 from springbok.layer_names import readable
 from springbok.vmfb import Vmfb
@@ -77,12 +77,14 @@ class Compilation:
 
     ``layers``: name of a dispatch -> names of the layers it was made from, as far as the source names them (MLIR
     locations). ``dropped_weights_in``: dispatches that are called without their weights. ``shared_buffers``: what
-    could not be proved of the module's buffers, see `springbok.buffers`.
+    could not be proved of the module's buffers, see `springbok.buffers`. ``transient_bytes``: what the compiler plans
+    for values between dispatches.
     """
 
     layers: dict[str, tuple[str, ...]]
     dropped_weights_in: tuple[str, ...]
     shared_buffers: tuple[str, ...] = ()
+    transient_bytes: int = 0
 
 
 def compile_module(
@@ -115,8 +117,26 @@ def compile_module(
             buffers.keep_apart(hal, apart)
             hal = apart
         _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
-        examined = buffers.examine(output.read_bytes(), _phase(phases, "stream"), _phase(phases, "hal"))
-        return Compilation(_layers(_phase(phases, "flow")), examined.without_weights, examined.shared)
+        stream = _phase(phases, "stream")
+        examined = buffers.examine(output.read_bytes(), stream, _phase(phases, "hal"))
+        layers = _layers(_phase(phases, "flow"))
+        return Compilation(layers, examined.without_weights, examined.shared, _transient_bytes(stream))
+
+
+def planned_bytes(
+    source: Path, flags: Sequence[str], name: str, rewrite: Callable[[Path, Path], object] | None = None
+) -> int:
+    """`Compilation.transient_bytes` of a module, without making its code; arguments are those of `compile_module`."""
+    with temporary_folder() as folder:
+        if rewrite is not None:
+            half, rewritten = Path(folder) / "half.mlirbc", Path(folder) / "rewritten.mlirbc"
+            _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
+            rewrite(half, rewritten)
+            source, flags = rewritten, [*flags, f"--compile-from={_BETWEEN}"]
+        planned = Path(folder) / "planned.mlir"
+        looking = ["--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8"]
+        _run([source, *flags, "--compile-to=stream", "-o"], planned, looking, name)
+        return _transient_bytes(planned.read_text(encoding="utf-8"))
 
 
 # The last phase before the one that makes one allocation of two.
@@ -138,7 +158,7 @@ def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name
     done = process.run([*command, output, *looking])
     shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
     if done.timed_out:
-        raise CompileError(f"iree-compile did not end {process.limit_text()}.\nThe command was: {shown}")
+        raise CompilerDidNotEnd(f"iree-compile did not end {process.limit_text()}.\nThe command was: {shown}")
     if done.exit_code or not output.is_file():
         raise CompileError(f"iree-compile can't compile {name}: {_first_errors(done)}\nThe command was: {shown}")
 
@@ -188,6 +208,12 @@ def _layers(flow: str) -> dict[str, tuple[str, ...]]:
         if export in found:
             found[export].update(dict.fromkeys(_location_names(reference, aliases)))
     return {export: tuple(names) for export, names in found.items()}
+
+
+def _transient_bytes(stream: str) -> int:
+    """What the phase `stream` allocates for values between dispatches, of sizes that are known."""
+    sizes = re.findall(r"= stream\.resource\.alloca .*!stream\.resource<transient>\{%c(\d+)(?:_\d+)?\}", stream)
+    return sum(map(int, sizes))
 
 
 def _location_names(location: str, aliases: dict[str, str]) -> list[str]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Register tiling and pads by rows: small models of awkward shapes answer as they do without, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 from iree.compiler import ir
@@ -8,6 +10,7 @@ from iree.compiler import ir
 from springbok import iree, optimizer
 from springbok.compiler import Target, compiler_flags
 from springbok.host_check import host_flags
+from springbok.optimizer.mlir import operations
 from springbok.optimizer.register_tiling import RegisterTiling
 
 TRANSFORMATIONS = ("register-tiling", "pads")
@@ -191,6 +194,32 @@ def test_shared_weights_get_no_kernel_for_each_place():
         changes = RegisterTiling().apply(ir.Module.parse(twice))
     assert [change.applied for change in changes] == [False, False]
     assert "used at other places" in changes[0].detail
+
+
+WIDENING = """  %wide = tensor.empty() : tensor<{shape}xi32>
+  %w = linalg.generic {{indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d1, d2)>,
+      affine_map<(d0, d1, d2) -> (d0, d1, d2)>], iterator_types = ["parallel", "parallel", "parallel"]}}
+      ins(%r : tensor<{shape}xi8>) outs(%wide : tensor<{shape}xi32>) {{
+  ^bb0(%a: i8, %o: i32):
+    %e = arith.extsi %a : i8 to i32
+    linalg.yield %e : i32
+  }} -> tensor<{shape}xi32>
+  return %w : tensor<{shape}xi32>
+"""
+
+
+@pytest.mark.parametrize(("size", "stored"), [(3, "i32"), (12, "i8")])
+def test_what_is_stored_is_the_narrowest_value_of_what_follows(size, stored):
+    text, _ = convolution(INTEGERS, size, size, 4, 16, 1)
+    (shape,) = re.findall(r"return %r : tensor<(.*)xi8>", text)
+    text = text.replace(f"  return %r : tensor<{shape}xi8>\n", WIDENING.format(shape=shape))
+    text = text.replace(f") -> tensor<{shape}xi8> {{", f") -> tensor<{shape}xi32> {{", 1)
+    with ir.Context():
+        module = ir.Module.parse(text)
+        (change,) = RegisterTiling().apply(module)
+        (region,) = operations(module, "flow.dispatch.region")
+        assert str(region.results[0].type) == f"tensor<{shape}x{stored}>"
+    assert change.applied
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from springbok import iree
-from springbok.errors import CompileError
+from springbok.errors import CompileError, CompilerDidNotEnd
+from springbok.files import temporary_folder
+from springbok.optimizer import choices, guard
 from springbok.optimizer.choices import Choice
-from springbok.optimizer.transformation import Change, Transformation
+from springbok.optimizer.transformation import WHOLE, Change, Transformation
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
-VERSION = 6
+VERSION = 10
 
 #: What ``optimize`` may be: stock IREE; all transformations, with the flags that are recorded for the model or the
 #: default ones; the same, with flags that are measured if they are not known (see `springbok.optimizer.search`).
@@ -36,7 +38,10 @@ DEFAULT_LEVEL = "standard"
 
 #: The transformations, in the order in which they are applied.
 CONSTANTS = "constants"  # which the first half of the compilation leaves to the optimizer, so it is never left out
-TRANSFORMATIONS = (CONSTANTS, "channels-last", "weight-layout", "offsets", "requantisation", "register-tiling", "pads")
+TRANSFORMATIONS = (
+    *(CONSTANTS, "zero-points", "channels-last", "weight-layout", "offsets", "requantisation"),
+    *("register-tiling", "pads"),
+)
 
 _WHOLE = {"--iree-llvmcpu-disable-distribution": "true"}
 _FIXED = _WHOLE | {"--scalable-vectorization": "off"}
@@ -73,6 +78,10 @@ _VECTOR_FLAGS = {
     "--iree-llvmcpu-loop-unrolling": "true",
     "--iree-llvmcpu-enable-scalable-vectorization": "true",
 }
+
+
+class Unreadable(CompileError):
+    """The bindings can't read the model, so that nothing can be rewritten."""
 
 
 @dataclass(frozen=True)
@@ -138,26 +147,108 @@ def compile_module(
 
     ``for_host`` is for the check on this machine: see `wide_products`.
     """
-    changes: list[Change] = []
-    if not plan.transformations:
-        return iree.compile_module(source, flags, output, name), changes
+    compilation, changes = _compiled(source, flags, plan.transformations, output, name, for_host)
+    known = plan.choice is not None and plan.choice.origin in (choices.RECORDED, choices.SEARCHED)
+    if for_host or plan.choice is None or known or not applied(plan, changes).transformations:
+        return compilation, changes  # of what was counted, memory was counted too
+    stock_bytes = iree.planned_bytes(source, flags, name or source.name)
+    if compilation.transient_bytes <= stock_bytes or _is_smaller(output, compilation, source, flags, name):
+        return compilation, changes
+    fewer = _within(stock_bytes, source, flags, applied(plan, changes), name or source.name)
+    left = [each for each in plan.transformations if each not in fewer]
+    needed = compilation.transient_bytes
+    compilation, changes = _compiled(source, flags, fewer, output, name, for_host)
+    detail = f"with it values between the layers need {needed:,} bytes, and as stock IREE makes them {stock_bytes:,}"
+    return compilation, [*changes, *(Change(each, WHOLE, False, detail) for each in left)]
 
-    def between(half: Path, rewritten: Path) -> None:
-        changes.extend(rewrite(half, rewritten, plan.transformations, for_host=for_host))
 
-    return iree.compile_module(source, flags, output, name, between), changes
+def applied(plan: Plan, changes: Sequence[Change]) -> Plan:
+    """The plan without the transformations that were left out as a whole."""
+    left = {change.transformation for change in changes if change.place == WHOLE and not change.applied}
+    return replace(plan, transformations=tuple(each for each in plan.transformations if each not in left))
+
+
+def _is_smaller(
+    module: Path, compilation: iree.Compilation, source: Path, flags: Sequence[str], name: str | None
+) -> bool:
+    """Whether the module, with what it needs between its layers, is no larger than stock IREE's."""
+    with temporary_folder() as folder:
+        stock = Path(folder) / "stock.vmfb"
+        plain = iree.compile_module(source, flags, stock, name)
+        needed, limit = (
+            file.stat().st_size + each.transient_bytes for file, each in ((module, compilation), (stock, plain))
+        )
+    return needed <= limit
+
+
+def _within(limit: int, source: Path, flags: Sequence[str], plan: Plan, name: str) -> tuple[str, ...]:
+    """The most of the plan's transformations whose values between the layers need at most ``limit`` bytes."""
+    for left in (("channels-last",), ("register-tiling", "pads"), ("channels-last", "register-tiling", "pads")):
+        fewer = tuple(each for each in plan.transformations if each not in left)
+
+        def between(half: Path, rewritten: Path, fewer=fewer) -> None:
+            rewrite(half, rewritten, fewer)
+
+        if fewer != plan.transformations and iree.planned_bytes(source, flags, name, between) <= limit:
+            return fewer
+    return ()
+
+
+def _compiled(
+    source: Path, flags: Sequence[str], transformations: Sequence[str], output: Path, name: str | None, for_host: bool
+) -> tuple[iree.Compilation, list[Change]]:
+    """Compiles with as many of the transformations as the compiler takes."""
+    left: list[Change] = []
+    for fewer in _fewer_and_fewer(transformations):
+        halves: list[Path] = []
+        changes: list[Change] = []
+
+        def between(half: Path, rewritten: Path, fewer=fewer, halves=halves, changes=changes) -> None:
+            halves.append(half)
+            changes += rewrite(half, rewritten, fewer, for_host=for_host)
+
+        try:
+            return iree.compile_module(source, flags, output, name, between if fewer else None), [*changes, *left]
+        except Unreadable as error:
+            changes = [Change(each, WHOLE, False, str(error)) for each in transformations]
+            return iree.compile_module(source, flags, output, name), changes
+        except CompilerDidNotEnd:
+            raise
+        except CompileError as error:
+            # An error of the first half, or of stock IREE, is the model's.
+            if not halves or guard.is_strict():
+                raise
+            left += _left_out(fewer, f"the compiler refuses what it makes, a defect of the optimizer: {error}")
+    raise AssertionError("stock IREE compiles the model, or raises")
+
+
+def _left_out(transformations: Sequence[str], detail: str) -> list[Change]:
+    """What to say of those that are not tried again after ``transformations`` failed."""
+    tried = _fewer_and_fewer(transformations)
+    left = [each for each in transformations if len(tried) == 1 or each not in tried[1]]
+    return [Change(each, WHOLE, False, detail.partition("\n")[0], failed=True) for each in left]
+
+
+def _fewer_and_fewer(transformations: Sequence[str]) -> list[Sequence[str]]:
+    """What to try one after the other when the compiler refuses what was made: at last stock IREE."""
+    found = [transformations]
+    for gone in (("register-tiling", "pads"), TRANSFORMATIONS[1:], TRANSFORMATIONS):
+        left = tuple(each for each in found[-1] if each not in gone)
+        found += [left] if left != tuple(found[-1]) else []
+    return found
 
 
 def describe(plan: Plan, changes: Sequence[Change]) -> str:
     """A few lines for a log: what each transformation did, and where it left the model as it was."""
-    if not plan.transformations:
+    if not plan.transformations and not changes:
         return "optimizer: off, stock IREE"
     how = f": {plan.choice.describe()}" if plan.choice else ""
     lines = [f"optimizer: level {plan.level}, flags '{plan.flag_set}'{how}"]
-    for name in plan.transformations:
+    for name in TRANSFORMATIONS:
         own = [change for change in changes if change.transformation == name]
         left = [change for change in own if not change.applied]
-        lines.append(f"  {name}: applied at {len(own) - len(left)} places")
+        if name in plan.transformations or own:
+            lines.append(f"  {name}: applied at {len(own) - len(left)} places")
         lines += [f"    left as it was: {change.place}: {change.detail}" for change in left]
     return "\n".join(lines)
 
@@ -165,21 +256,26 @@ def describe(plan: Plan, changes: Sequence[Change]) -> str:
 def rewrite(source: Path, output: Path, transformations: Sequence[str], *, for_host: bool = False) -> list[Change]:
     """Applies the transformations of these names to the MLIR file ``source``; writes MLIR bytecode to ``output``.
 
-    Raises :class:`CompileError` when the result is not valid MLIR.
+    Where a transformation fails the model stays as it was, see `guard`. Raises :class:`Unreadable` when ``source``
+    holds what the bindings don't know.
     """
     from iree.compiler import ir
 
     with ir.Context():
-        module = ir.Module.parse(source.read_bytes())
-        changes = [change for name in transformations for change in _transformation(name).apply(module)]
+        content = source.read_bytes()
+
+        def read() -> ir.Module:
+            try:
+                return ir.Module.parse(content)
+            except ir.MLIRError as error:
+                cause = str(error).partition("error: ")[2].partition("\n")[0]
+                raise Unreadable(f"the compiler's bindings can't read what its first half made: {cause}") from None
+
+        module, changes = guard.rewritten(read, [_transformation(name) for name in transformations])
         if for_host:
             from springbok.optimizer.wide_products import widen
 
             widen(module)
-        try:
-            module.operation.verify()
-        except ir.MLIRError as error:
-            raise CompileError(f"The optimizer made invalid code of {source.name}: {error}") from None
         with output.open("wb") as file:
             module.operation.write_bytecode(file)
     return changes
@@ -194,9 +290,10 @@ def _transformation(name: str) -> Transformation:
     from springbok.optimizer.register_tiling import RegisterTiling
     from springbok.optimizer.requantisation import NarrowRequantisation
     from springbok.optimizer.weight_layout import OutputChannelInnermost
+    from springbok.optimizer.zero_points import ZeroPoints
 
     known = (
-        *(ConstantsInPlace(), ChannelsLast(), OutputChannelInnermost(), OneOffset()),
+        *(ConstantsInPlace(), ZeroPoints(), ChannelsLast(), OutputChannelInnermost(), OneOffset()),
         *(NarrowRequantisation(), RegisterTiling(), PadsByRows()),
     )
     return next(each for each in known if each.name == name)

@@ -35,7 +35,7 @@ from springbok.optimizer.mlir import (
     uses,
     where,
 )
-from springbok.optimizer.transformation import Change
+from springbok.optimizer.transformation import Change, Visits
 from springbok.optimizer.vector_code import RESHAPES, create, erase_dead, padding_of, refilled, vector_bits
 
 
@@ -45,10 +45,10 @@ class ChannelsLast:
     name = "channels-last"
     vectors_only = True
 
-    def apply(self, module: ir.Module) -> list[Change]:
+    def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""
         changes, channels, lanes = [], {}, vector_bits(module) // 32
-        for operation in operations(module):
+        for operation in (visits or Visits()).of(operations(module)):
             if _is_pad(operation):
                 channel = channels.get(operation.operands[0])
             elif is_generic(operation):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from iree.compiler import ir
 
 from springbok.optimizer.mlir import operations
-from springbok.optimizer.transformation import Change
+from springbok.optimizer.transformation import Change, Visits
 
 
 class ConstantsInPlace:
@@ -22,12 +22,12 @@ class ConstantsInPlace:
     name = "constants"
     vectors_only = False
 
-    def apply(self, module: ir.Module) -> list[Change]:
+    def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""
-        changes = []
+        changes, visits = [], visits or Visits()
         globals_ = {_symbol(each, "sym_name"): each for each in operations(module, "util.global")}
         stored = {_symbol(each, "global") for each in operations(module, "util.global.store")}
-        for load in operations(module, "util.global.load"):
+        for load in visits.of(operations(module, "util.global.load")):
             name, kind = _symbol(load, "global"), load.results[0].type
             if not isinstance(kind, ir.RankedTensorType):
                 continue

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from springbok import process
 from springbok.compiler import Target, compile_model
 from springbok.errors import BenchError, CompileError
+from springbok.files import temporary_folder
 from springbok.optimizer import Plan, plan_for
 from springbok.optimizer.equality import Bench, differ_by, equality_inputs
 from springbok.optimizer.search import MODELS, answer_of, made_up_inputs
@@ -66,7 +66,7 @@ def compare(name: str, target: Target, samples: int = SAMPLES) -> Row:
     """Makes, compiles and counts the network ``name`` without and with dead channels."""
     plan = plan_for("standard", vectors=True, vlen=target.vlen)
     session = Session()
-    with tempfile.TemporaryDirectory(prefix="dead-") as folder:
+    with temporary_folder() as folder:
         dead = Path(folder) / f"{name}_dead_int8.tflite"
         make(name, dead)
         try:

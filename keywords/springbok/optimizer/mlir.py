@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -222,6 +222,31 @@ def generic(
     return operation
 
 
+def rebuilt(old: Generic, taken: Mapping[int, ir.Value]) -> Generic:
+    """Puts an operation in place of ``old`` that has no inputs of the numbers ``taken``, whose elements its body takes
+    from outside."""
+    operation = old.operation
+    kept = [number for number in range(len(old.inputs)) if number not in taken]
+
+    def body(*elements: ir.Value) -> ir.Value:
+        known = dict(zip([old.block.arguments[number] for number in (*kept, -1)], elements, strict=True))
+        known |= {old.block.arguments[number]: value for number, value in taken.items()}
+        for each in old.body:
+            clone = each.clone().operation
+            for number, operand in enumerate(each.operands):
+                clone.operands[number] = known.get(operand, operand)
+            known.update(zip(each.results, clone.results, strict=True))
+        return known.get(old.yielded, old.yielded)
+
+    with ir.InsertionPoint(operation), operation.location:
+        maps = [old.maps[number] for number in (*kept, -1)]
+        inputs = [old.inputs[number] for number in kept]
+        new = generic(operation.results[0].type, inputs, old.operands[-1], maps, old.reductions, body)
+    operation.results[0].replace_all_uses_with(new.results[0])
+    operation.erase()
+    return Generic(new)
+
+
 def is_copy(operation: ir.Operation) -> bool:
     """Whether it is a `linalg.generic` that gives the elements of its only input, in any order, or spread."""
     if not is_generic(operation):
@@ -237,7 +262,11 @@ def uses(value: ir.Value) -> int:
 
 def where(operation: ir.Operation) -> str:
     """What a report calls the operation: its layer's name if the source gave one, and the type of its result."""
-    names = re.findall(r'loc\("([^"]+)"(?!:\d)|"([^"]+)"\(', str(operation.location))
+    return described(operation.location, operation.results[0].type if len(operation.results) else operation.name)
+
+
+def described(location: ir.Location, kind: ir.Type | str) -> str:
+    """The same of an operation that is gone by now, by its location and the type of its result."""
+    names = re.findall(r'loc\("([^"]+)"(?!:\d)|"([^"]+)"\(', str(location))
     shown = next((first or second for first, second in names), "")
-    kind = str(operation.results[0].type) if len(operation.results) else operation.name
     return f"{shown} {kind}".strip()

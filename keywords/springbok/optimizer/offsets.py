@@ -28,7 +28,7 @@ from springbok.optimizer.mlir import (
     uses,
     where,
 )
-from springbok.optimizer.transformation import Change
+from springbok.optimizer.transformation import Change, Visits
 
 
 class OneOffset:
@@ -37,10 +37,11 @@ class OneOffset:
     name = "offsets"
     vectors_only = False
 
-    def apply(self, module: ir.Module) -> list[Change]:
+    def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""
-        changes, known = [], {}
-        for each in list(Generic.all(module)):
+        changes, known, visits = [], {}, visits or Visits()
+        for operation in visits.of([each.operation for each in Generic.all(module)]):
+            each = Generic(operation)
             offset = _read(each)
             if offset is None:
                 continue

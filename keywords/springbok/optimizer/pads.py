@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from iree.compiler import ir
 
 from springbok.optimizer.mlir import operations, where
-from springbok.optimizer.transformation import Change
+from springbok.optimizer.transformation import Change, Visits
 from springbok.optimizer.vector_code import (
     Place,
     chunks,
@@ -40,10 +40,10 @@ class PadsByRows:
     name = "pads"
     vectors_only = True
 
-    def apply(self, module: ir.Module) -> list[Change]:
+    def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""
-        changes, vlen = [], vector_bits(module)
-        for operation in operations(module, "tensor.pad"):
+        changes, vlen, visits = [], vector_bits(module), visits or Visits()
+        for operation in visits.of(operations(module, "tensor.pad")):
             place, known = where(operation), padding_of(operation)
             if known is None:
                 changes.append(Change(self.name, place, False, "its shape or its filling is not known"))

@@ -38,7 +38,7 @@ from springbok.optimizer.mlir import (
     where,
 )
 from springbok.optimizer.products import generalise_vecmat, is_float
-from springbok.optimizer.transformation import Change
+from springbok.optimizer.transformation import Change, Visits
 from springbok.optimizer.vector_code import (
     RESHAPES,
     Place,
@@ -74,12 +74,16 @@ _ROW_BITS = 2048
 _UNROLLED = 20
 #: The same of a dense layer of floating point: each has a loop of its own, and more code than stock IREE's is memory.
 _UNROLLED_DENSE = 2
+#: What a result may grow by after its narrowest value: less is not worth a kernel of its own.
+_WIDENED_BYTES = 4096
 #: Taps of a window that are all written out.
 _TAPS = 25
 _SHAPES = ("tensor.extract_slice", *RESHAPES)
 _PRODUCTS = {"arith.addi": "arith.muli", "arith.addf": "arith.mulf"}
 _POOLING = (*_PRODUCTS, "arith.maxsi", "arith.maximumf")
 _EXTENSIONS = ("arith.extsi", "arith.extui")
+#: What the vector unit rounds by itself.
+_LIKE_ARITHMETIC = ("math.roundeven",)
 #: What limits floating point, and the number of the comparison (`ole`, `oge`) that says where the limit is taken.
 _LIMITS = {"arith.maximumf": 5, "arith.minimumf": 3}
 
@@ -90,10 +94,10 @@ class RegisterTiling:
     name = "register-tiling"
     vectors_only = True
 
-    def apply(self, module: ir.Module) -> list[Change]:
+    def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""
-        changes, vlen = [], vector_bits(module)
-        for operation in operations(module, "linalg.vecmat"):
+        changes, vlen, visits = [], vector_bits(module), visits or Visits()
+        for operation in visits.of(operations(module, "linalg.vecmat")):
             if not is_float(operation):
                 changes.append(Change(self.name, where(operation), False, "its elements are not floating point"))
             elif uses(operation.operands[1]) > 1:
@@ -102,9 +106,9 @@ class RegisterTiling:
             else:
                 generalise_vecmat(operation)
         erase_dead(module)
-        sums = [each for each in Generic.all(module) if any(each.reductions)]
-        for each in sums:
-            place, reduction = where(each.operation), _read(each)
+        sums = [each.operation for each in Generic.all(module) if any(each.reductions)]
+        for operation in visits.of(sums):
+            place, reduction = where(operation), _read(Generic(operation))
             if isinstance(reduction, str):
                 changes.append(Change(self.name, place, False, reduction))
             else:
@@ -217,7 +221,7 @@ def _is_elementwise(operation: ir.Operation | None) -> bool:
         return False
     if any(dimensions(map_) is None or not _is_ordered(dimensions(map_)) for map_ in generic.maps):
         return False
-    return all(each.name.startswith("arith.") for each in generic.body)
+    return all(each.name.startswith("arith.") or each.name in _LIKE_ARITHMETIC for each in generic.body)
 
 
 def _is_ordered(loops: Sequence[int]) -> bool:
@@ -243,6 +247,20 @@ def _chain(reduction: ir.Operation) -> list[ir.Operation]:
         if not all(is_identity(maps[number]) for number in taken) or len(user.operands) - 1 in taken:
             return found
         found.append(user)
+
+
+def _to_narrowest(chain: list[ir.Operation]) -> list[ir.Operation]:
+    """The chain up to its narrowest value, as that is what is stored, if the rest makes it much larger.
+
+    What a mean adds up, for one, is widened at once: a whole image of 8 bits would become one of 32.
+    """
+    sizes = [_bytes_of(each.results[0].type) for each in chain]
+    narrowest = max(number for number, size in enumerate(sizes) if size == min(sizes))
+    return chain if sizes[-1] - sizes[narrowest] < _WIDENED_BYTES else chain[: narrowest + 1]
+
+
+def _bytes_of(kind: ir.RankedTensorType) -> int:
+    return math.prod(kind.shape) * -(-kind.element_type.width // 8)
 
 
 @dataclass
@@ -275,7 +293,7 @@ class _Kernel:
 
     def replace(self) -> str:
         """Put the kernel in place of the operations; returns what to say of it."""
-        chain = _chain(self.reduction.generic.operation)
+        chain = _to_narrowest(_chain(self.reduction.generic.operation))
         padding = _padding(chain[-1].results[0])
         self.chain, self.padding = chain, padding
         last = padding.operation if padding else chain[-1]

@@ -16,7 +16,7 @@ from iree.compiler import ir
 
 from springbok.optimizer.mlir import Generic, constant, dimensions, maps_attribute, operations, tensor, uses, where
 from springbok.optimizer.products import generalise_row, is_float
-from springbok.optimizer.transformation import Change
+from springbok.optimizer.transformation import Change, Visits
 
 
 class OutputChannelInnermost:
@@ -25,13 +25,14 @@ class OutputChannelInnermost:
     name = "weight-layout"
     vectors_only = True
 
-    def apply(self, module: ir.Module) -> list[Change]:
+    def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""
-        changes = []
-        for operation in operations(module, "linalg.matmul"):
+        changes, visits = [], visits or Visits()
+        for operation in visits.of(operations(module, "linalg.matmul")):
             if _is_row_by_transposed(operation):
                 generalise_row(operation)
-        for generic in Generic.all(module):
+        for operation in visits.of([each.operation for each in Generic.all(module)]):
+            generic = Generic(operation)
             if any(generic.reductions):
                 for number in range(len(generic.inputs)):
                     change = self._permute(generic, number)
