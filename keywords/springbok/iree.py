@@ -209,8 +209,10 @@ def _location_names(location: str, aliases: dict[str, str]) -> list[str]:
 def run_samples(path: Path, module: Vmfb, inputs: list[np.ndarray], inline: bool) -> list[np.ndarray]:
     """Runs the VMFB file ``path``, which declares ``module``, once a sample (the first axis of each of ``inputs``).
 
-    Returns one array an output, with the samples as its first axis.
+    Returns one array an output, with the samples as its first axis. Integers are taken with either sign, and have the
+    declared one in the outputs.
     """
+    inputs = [array.view(spec.dtype) for array, spec in zip(inputs, module.inputs, strict=True)]
     samples = zip(*inputs, strict=True)
     answers = [run_module(path, module.entry, list(sample), len(module.outputs), inline) for sample in samples]
     outputs = [np.stack(arrays) for arrays in zip(*answers, strict=True)]

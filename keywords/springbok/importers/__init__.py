@@ -27,6 +27,7 @@ from springbok import iree
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError, ModelError
 from springbok.importers.frameworks import FrameworkImporter
+from springbok.importers.selection import WHOLE_FILE, Selection, SelectionError
 from springbok.tensors import TensorSpec, fit, probe_inputs
 from springbok.vmfb import read_vmfb
 
@@ -62,21 +63,21 @@ class Importer(Protocol):
     name: str
     packages: tuple[str, ...]
 
-    def import_model(self, model: Path, folder: Path) -> dict:
+    def import_model(self, model: Path, folder: Path, selection: Selection) -> dict:
         """Writes model.mlir, probe_inputs.npz and probe_outputs.npz to ``folder``; returns inputs and outputs."""
 
-    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    def run(self, model: Path, folder: Path, inputs: list[np.ndarray], selection: Selection) -> list[np.ndarray]:
         """The framework's answers. ``folder`` is where the model was imported."""
 
 
-def import_model(path: str | Path, cache: Cache) -> ImportedModel:
-    """Imports the model file ``path``, or takes it from ``cache``.
+def import_model(path: str | Path, cache: Cache, selection: Selection = WHOLE_FILE) -> ImportedModel:
+    """Imports the model file ``path``, or takes it from ``cache``. ``selection`` tells what of it.
 
-    Raises :class:`ModelError` when the file is missing, broken, or of an unknown format.
+    Raises :class:`ModelError` when the file is missing, broken, of an unknown format, or not what was selected.
     """
     path = Path(path)
     data, importer = _open(path)
-    folder, answer = _import(path, data, importer, cache)
+    folder, answer = _import(path, data, importer, cache, selection)
     return ImportedModel(
         format=importer.name,
         source_sha256=hashlib.sha256(data).hexdigest(),
@@ -90,24 +91,27 @@ def import_model(path: str | Path, cache: Cache) -> ImportedModel:
     )
 
 
-def framework_outputs(path: str | Path, inputs: np.ndarray | Sequence[np.ndarray], cache: Cache) -> list[np.ndarray]:
+def framework_outputs(
+    path: str | Path, inputs: np.ndarray | Sequence[np.ndarray], cache: Cache, selection: Selection = WHOLE_FILE
+) -> list[np.ndarray]:
     """What the framework of the model file ``path`` itself answers to ``inputs``, one sample at a time.
 
     ``inputs`` is one array an input (or the array alone, if the model has one input), with the samples as its first
-    axis. Returns one array an output, of the shape (samples, \\*shape of the output).
+    axis. Returns one array an output, of the shape (samples, \\*shape of the output). ``selection`` tells what of the
+    file answers.
 
     An MLIR file has no framework: IREE's ordinary execution model, on this machine, answers for it.
     """
     path = Path(path)
     data, importer = _open(path)
-    folder, answer = _import(path, data, importer, cache)
+    folder, answer = _import(path, data, importer, cache, selection)
     arrays = fit(path.name, _as_specs(answer["inputs"]), inputs)
 
     def make(made: Path) -> None:
-        np.savez(made / "outputs.npz", *importer.run(path, folder, arrays))
+        np.savez(made / "outputs.npz", *importer.run(path, folder, arrays, selection))
 
     parts = [part for array in arrays for part in (array.dtype.str, array.shape, array.tobytes())]
-    entry, _ = cache.entry(f"{path.stem}-outputs", digest(_key(data, importer), *parts), make)
+    entry, _ = cache.entry(f"{path.stem}-outputs", digest(_key(data, importer), selection, *parts), make)
     return _load(entry / "outputs.npz")
 
 
@@ -155,16 +159,16 @@ def _pinned(package: str) -> str:
     return next(iter(fitting), package)
 
 
-def _import(path: Path, data: bytes, importer: Importer, cache: Cache) -> tuple[Path, dict]:
+def _import(path: Path, data: bytes, importer: Importer, cache: Cache, selection: Selection) -> tuple[Path, dict]:
     """The folder with the imported model, and what its importer told."""
 
     def make(folder: Path) -> None:
         start = time.monotonic()
-        answer = importer.import_model(path, folder)
+        answer = importer.import_model(path, folder, selection)
         answer["seconds"] = round(time.monotonic() - start, 3)
         (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 
-    folder, _ = cache.entry(f"{path.stem}-import", _key(data, importer), make)
+    folder, _ = cache.entry(f"{path.stem}-import", digest(_key(data, importer), selection), make)
     return folder, json.loads((folder / "answer.json").read_text(encoding="utf-8"))
 
 
