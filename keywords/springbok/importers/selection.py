@@ -55,7 +55,7 @@ class Selection:
                 example = "x".join("224" if dim is None else str(dim) for dim in [1, *(shape or [None, None])[1:]])
                 raise SelectionError(
                     f"its input '{name}' has the shape {known}: only the batch may be open, for the chip needs fixed "
-                    f"shapes. Give one when you compile it, such as shape={example}"
+                    f"shapes. Give one when you compile it, such as shape={name}={example}"
                 )
             return tuple(1 if dim is None else dim for dim in shape)
         if shape is None:

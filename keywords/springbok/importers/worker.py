@@ -18,9 +18,9 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 import traceback
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -88,6 +88,8 @@ def main(job_file: str) -> int:
 
 
 def _import(model: Model, folder: Path) -> dict:
+    if not model.inputs:
+        raise UnusableError("it has no inputs: a model for the chip takes at least one tensor")
     probes = probe_inputs(model.inputs)
     outputs = _run(model, probes)
     model.write_mlir(folder / "model.mlir")
@@ -107,7 +109,8 @@ def _run(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
     return [np.stack(arrays) for arrays in zip(*answers, strict=True)]
 
 
-_ELEMENT_TYPES = frozenset("bool float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64".split())
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_ELEMENT_TYPES = _INTEGERS | {"bool", "float16", "float32", "float64"}
 
 
 def check_element_type(what: str, dtype: str) -> None:
@@ -122,9 +125,12 @@ def check_element_type(what: str, dtype: str) -> None:
     )
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, in a line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+def first_line(error: Exception | str) -> str:
+    """What an error says, in a line without a full stop."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    # Where a sentence announces something in the next line, that is told too.
+    line = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return re.sub(r"^(?:\w+\.)*\w*(?:Error|Exception): ", "", line).rstrip(". :")
 
 
 if __name__ == "__main__":

@@ -144,7 +144,8 @@ class TfliteModel:
         return steps
 
     def _layer(self, operator: schema.OperatorT) -> str:
-        return (self._graph.tensors[operator.outputs[0]].name or b"").decode("utf-8", "replace")
+        numbers = [*operator.outputs, *operator.inputs]
+        return ((self._graph.tensors[numbers[0]].name if numbers else None) or b"").decode("utf-8", "replace")
 
     def _name(self, index: int) -> str:
         name = (self._graph.tensors[index].name or b"").decode("utf-8", "replace")
