@@ -348,7 +348,7 @@ def _compile(
 
     parts = (flags, plan.transformations, optimizer.VERSION, target, version, buffers.VERSION, RECORD_VERSION)
     key = digest(imported.mlir.read_bytes(), *parts)
-    folder, cached = cache.entry(f"{_as_file_name(name)}-{target.variant}", key, make)
+    folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     dispatches, changes = record.pop("dispatches"), record.pop("changes")
     vmfb = (folder / "model.vmfb").read_bytes()
@@ -409,10 +409,6 @@ def _choice(
         )
     made_with = {"compiler": iree.compiler_version(), "version": optimizer.VERSION}
     return choices.recorded(source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), **made_with)
-
-
-def _as_file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def compiler_flags(

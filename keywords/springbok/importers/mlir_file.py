@@ -153,6 +153,6 @@ def _unknown(model: Path, content: bytes, error: str) -> str | None:
     text = content.decode("utf-8", "replace").splitlines()[line - 1]
     operation = re.search(r'"(\w+\.[\w.]+)"', text)
     return (
-        f"{model} can't be used: its operation {operation[1] if operation else text[column - 1 :]} (line {line}) is of a "
-        "dialect that IREE does not know. Write the model as StableHLO, TOSA or linalg."
+        f"{model} can't be used: its operation {operation[1] if operation else text[column - 1 :]} (line {line}) is of "
+        "a dialect that IREE does not know. Write the model as StableHLO, TOSA or linalg."
     )

@@ -26,8 +26,16 @@ _OPERATORS = {number: name for name, number in vars(schema.BuiltinOperator).item
 _TYPES = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
 _QUANTISED_TYPES = (schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT4, schema.TensorType.INT16)
 
-_CONTROL_FLOW = {"WHILE": "a loop", "IF": "a branch", "CALL": "a call", "CALL_ONCE": "an initialisation"}
-_STATEFUL = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT"}
+_CONTROL_FLOW = {"WHILE": "a loop", "IF": "a branch", "CALL": "a call"}
+_STATEFUL = {
+    "CALL_ONCE",
+    "VAR_HANDLE",
+    "READ_VARIABLE",
+    "ASSIGN_VARIABLE",
+    "HASHTABLE",
+    "HASHTABLE_FIND",
+    "HASHTABLE_IMPORT",
+}
 
 # Operations that make no difference of their inputs larger.
 _STEADY = frozenset(

@@ -152,7 +152,7 @@ _KEYS = {"model", "sha256", "vlen", "compiler", "version", "flag_set", "stock", 
 
 def _entries(file: Path) -> list[dict[str, Any]]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         if content["schema"] != SCHEMA_VERSION:
             raise ValueError(f"its schema is {content['schema']}, not {SCHEMA_VERSION}")
         for entry in content["choices"]:
