@@ -338,6 +338,7 @@ def _compile(
     flags, notes = compiler_flags(target, extra_flags, plan)
     if plan.choice and plan.choice.origin in (choices.OUTDATED, choices.INCOMPLETE):
         notes = (*notes, f"The optimizer's flags for {path.name} are '{plan.flag_set}': {plan.choice.describe()}.")
+    notes = (*notes, *_notes_about_answers(imported, path.name))
     for note in notes:
         _log.warning("%s", note)
     name = name or path.stem
@@ -409,6 +410,15 @@ def _choice(
         )
     made_with = {"compiler": iree.compiler_version(), "version": optimizer.VERSION}
     return choices.recorded(source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), **made_with)
+
+
+def _notes_about_answers(imported: ImportedModel, name: str) -> list[str]:
+    """A note about each output for which the framework itself has no number: comparing it would show nothing."""
+    return [
+        f"The framework itself answers nothing but NaN in output '{spec.name}' of {name}: look at its weights."
+        for spec, answers in zip(imported.outputs, imported.probe_outputs, strict=True)
+        if np.issubdtype(answers.dtype, np.floating) and np.isnan(answers).all()
+    ]
 
 
 def compiler_flags(

@@ -154,6 +154,11 @@ def test_these_compute_what_their_framework_does_in_its_own_unit(odd, build, nam
     assert judgement.passed
 
 
+def test_a_model_whose_weights_are_no_numbers_is_told_of(odd, build):
+    (note,) = compile_and_check(odd / "not_numbers.keras", output_dir=build).notes
+    assert "nothing but NaN in output 'dense'" in note
+
+
 def test_the_second_signature_is_another_function(odd, build):
     model = compile_and_check(odd / "two_signatures.tflite", output_dir=build, signature="two")
     (answer,) = compiler.framework_outputs(model, np.float32([[[1, 2, 3, 4]]]), output_dir=build)
@@ -230,7 +235,8 @@ TWO = FUNCTION.format("stablehlo.tanh %x : tensor<4xf32>") + FUNCTION.format(
         ("module @x {}", "no public function"),
         (TWO, r"2 functions \(f, g\).*signature=f"),
         (
-            "func.func @f() -> tensor<4xf32> {\n%0 = stablehlo.constant dense<1.0> : tensor<4xf32>\nreturn %0 : tensor<4xf32>}",
+            "func.func @f() -> tensor<4xf32> {\n"
+            "%0 = stablehlo.constant dense<1.0> : tensor<4xf32>\nreturn %0 : tensor<4xf32> }",
             "no inputs",
         ),
         ("func.func @f(%x: tensor<4xf32>) {\nreturn }", "no outputs"),

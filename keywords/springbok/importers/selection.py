@@ -126,7 +126,7 @@ def _parsed(text: str) -> dict[str, str]:
 
 def _dimensions(text: str) -> list[str]:
     inner = text.strip(" \t[]()")
-    return re.split(r"\s*[x×,]\s*", inner) if inner else []
+    return [] if text.strip() in ("()", "[]") else re.split(r"\s*[x×,]\s*", inner)
 
 
 def _whole(dim: object) -> int:
