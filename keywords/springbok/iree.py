@@ -138,8 +138,7 @@ def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name
     done = process.run([*command, output, *looking])
     shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
     if done.timed_out:
-        raise CompileError(f"iree-compile did not end with {name} {process.limit_text()}.
-The command was: {shown}")
+        raise CompileError(f"iree-compile did not end with {name} {process.limit_text()}.\nThe command was: {shown}")
     if done.exit_code or not output.is_file():
         raise CompileError(f"iree-compile can't compile {name}: {_first_errors(done)}.\nThe command was: {shown}")
 
