@@ -32,6 +32,9 @@ class CompilerLibrary:
         name: str | None = None,
         optimize: str = optimizer.DEFAULT_LEVEL,
         budget: timedelta = timedelta(minutes=10),
+        tolerance: float | str | None = None,
+        shape: object = None,
+        signature: str | None = None,
     ) -> compiler.CompiledModel:
         """Compiles a model file for the chip, checks the module on this machine and returns it.
 
@@ -43,6 +46,9 @@ class CompilerLibrary:
         | name       | name in logs and metrics; by default the file's |
         | optimize   | ``standard``; ``search`` to count on Spike which flags are best; ``none`` for stock IREE |
         | budget     | time for a search; what is not tried by then is named in the log and in the report |
+        | tolerance  | what outputs may differ by from the framework's: ``0.001`` of the largest, or ``2 steps`` |
+        | shape      | where the file leaves it open: ``1x32x32x3``, of several inputs ``image=1x32x32x3,mask=1x32`` |
+        | signature  | which function of a file that has several |
 
         The optimizer's flags are those recorded for the model in ``models/choices.json``, or default ones. With
         ``search`` they are measured, once for a model, VLEN and compiler.
@@ -52,6 +58,8 @@ class CompilerLibrary:
         | ${model}= | Compile Model | gestures.h5 | variant=scalar | # without vectors |
         | ${model}= | Compile Model | gestures.h5 | optimize=none  | # as IREE does it |
         | ${model}= | Compile Model | gestures.h5 | optimize=search | budget=2 minutes | # with flags chosen by count |
+        | ${model}= | Compile Model | segment.tflite | shape=1x96x96x3 | signature=serving_default |
+        | ${model}= | Compile Model | dynamic_range.tflite | tolerance=0.02 |
         """
         target = compiler.Target.springbok(variant=variant, vlen=vlen)
         model = compiler.compile_and_check(
@@ -61,6 +69,9 @@ class CompilerLibrary:
             extra_flags=flags,
             optimize=optimize,
             search_seconds=budget.total_seconds(),
+            tolerance=tolerance,
+            shape=shape,
+            signature=signature,
         )
         logger.info(model.describe())
         return model

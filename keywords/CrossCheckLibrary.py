@@ -45,7 +45,7 @@ class CrossCheckLibrary:
         | ${there}= | Evaluate On Spike | ${model} | ${recordings} | samples=4 |
         """
         other = session.Session()
-        host_outputs = compiler.framework_outputs(model.source, dataset.inputs)[0]
+        host_outputs = compiler.framework_outputs(model, dataset.inputs)[0]
         firmware = session.current.firmware.elf if session.current.firmware else None
         try:
             other.boot("spike", firmware=firmware, vlen=vlen)

@@ -73,7 +73,7 @@ class QualityLibrary:
         Example:
         | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
         """
-        host_outputs = compiler.framework_outputs(model.source, dataset.inputs[:samples])[0]
+        host_outputs = compiler.framework_outputs(model, dataset.inputs[:samples])[0]
         title = f"{model.name} ({model.variant})"
         session.current.load_model(model, progress=progress(f"Sending {title}, bytes"))
         evaluation = session.current.evaluate(
@@ -107,7 +107,7 @@ class QualityLibrary:
         | Outputs Should Be The Frameworks | ${int8 model} | samples=4 | steps=2 |
         """
         inputs = probe_inputs(model.inputs, samples)
-        expected = compiler.framework_outputs(model.source, inputs)
+        expected = compiler.framework_outputs(model, inputs)
         session.current.load_model(model, progress=progress(f"Sending {model.name} ({model.variant}), bytes"))
         worst, every = 0.0, []
         for number in range(samples):
@@ -134,7 +134,7 @@ class QualityLibrary:
         | ${outputs}= | Infer | ${recording} | raw=True |
         | Answers Should Be The Frameworks | ${model} | ${{[$outputs]}} | ${{[$recording]}} |
         """
-        expected = compiler.framework_outputs(model.source, fit(model.name, model.inputs, np.stack(inputs)))
+        expected = compiler.framework_outputs(model, fit(model.name, model.inputs, np.stack(inputs)))
         worst = 0.0
         for number, outputs in enumerate(answers):
             for difference in _differences(model, outputs, expected, number, tolerance, steps):

@@ -102,18 +102,20 @@ class RuntimeLibrary:
         session.current.model = None
 
     @keyword(tags=("runtime",))
-    def infer(self, *inputs: object, timeout: float | None = None, raw: bool = False) -> list:
+    def infer(self, *inputs: object, timeout: float | None = None, raw: bool = False, **named: object) -> list:
         """Runs one inference and returns the list of outputs, NumPy arrays.
 
-        Give one value an input of the model: a NumPy array or a nested list of numbers. To a quantised input,
-        floating-point numbers are real values, which are quantised (and clamped to the range that it can represent),
-        and integers are raw ones. Quantised outputs are given as real values, with ``raw=True`` as integers.
+        Give one value an input of the model, in their order or by their names: a NumPy array or a nested list of
+        numbers, which must fit the input's shape and type. To a quantised input, floating-point numbers are real
+        values, which are quantised (and clamped to the range that it can represent), and integers are raw ones.
+        Quantised outputs are given as real values, with ``raw=True`` as integers.
 
         Example:
         | ${outputs}= | Infer | ${recording} | timeout=60 |
         | ${integers}= | Infer | ${recording} | raw=True |
+        | ${outputs}= | Infer | image=${picture} | mask=${mask} |
         """
-        return session.current.infer(*(np.asarray(value) for value in inputs), timeout=timeout, raw=raw)
+        return session.current.infer(*inputs, named=named, timeout=timeout, raw=raw)
 
     @keyword(tags=("runtime",))
     def feed_accelerometer(self, samples: object, per_g: float = 1.0) -> np.ndarray:

@@ -46,7 +46,7 @@ def read(folder: Path, measured: gate.Snapshot) -> dict[str, Any]:
     """Read the baseline of this snapshot's configuration. Raises `NoBaseline`, with what there is instead."""
     path = path_of(folder, measured)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         beside = sorted(each.stem for each in path.parent.glob(f"{_as_file_name(measured['subject']['model'])}-*.json"))
         instead = f" There are baselines of: {', '.join(beside)}." if beside else ""
@@ -85,7 +85,7 @@ def prune(engine: str, written: Sequence[Path]) -> list[Path]:
     removed = []
     for suite in {path.parent for path in written}:
         for path in sorted(set(suite.glob("*.json")) - set(written)):
-            if json.loads(path.read_text(encoding="utf-8"))["subject"]["engine"] == engine:
+            if json.loads(path.read_text(encoding="utf-8-sig"))["subject"]["engine"] == engine:
                 path.unlink()
                 removed.append(path)
     return removed

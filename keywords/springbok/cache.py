@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -47,7 +48,9 @@ class Cache:
         ``make`` is called with an empty folder if it was not; ``name`` is for people, ``key`` (a :func:`digest`)
         decides. What ``make`` raises is passed on, and no entry is left.
         """
-        final = self.folder / f"{name}-{key[:16]}"
+        # Model files have any name; the file system takes 255 bytes and no slash.
+        readable = re.sub(r"[^\w.-]+", "_", name).encode()[:100].decode(errors="ignore")
+        final = self.folder / f"{readable}-{key[:16]}"
         if self.use and _is_whole(final, key):
             return final, True
         with storage_errors(self.folder, _REMEDY):

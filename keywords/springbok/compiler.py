@@ -5,7 +5,7 @@ Example::
 
     model = compile_and_check("gestures.h5", target=Target.springbok("vector"))
     print(model.describe())
-    expected = framework_outputs(model.source, inputs)
+    expected = framework_outputs(model, inputs)
 
 What was compiled before with the same source, flags and compiler is taken from ``build/models/``.
 """
@@ -28,6 +28,7 @@ from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.files import build_folder
 from springbok.importers import ImportedModel
+from springbok.importers.selection import WHOLE_FILE, Selection, Shape
 from springbok.judgement import Judgement, Tolerance
 from springbok.optimizer import DEFAULT_LEVEL, Change, Plan, choices
 from springbok.tensors import TensorSpec, fit
@@ -138,8 +139,9 @@ class CompiledModel:
     Sizes are in bytes, times in seconds (of the run that did the work). ``kernel_text_bytes`` and
     ``kernel_rodata_bytes`` are sections of the kernels' ELF; the weights lie in the latter. ``vlen_bits`` is what
     the kernels were built for, 0 if without vectors. ``plan`` is what the optimizer was to do, and ``changes`` what it
-    did at each place. ``cached`` tells that nothing had to be compiled. ``remark`` is a sentence about why the module
-    may differ from the framework, if the model is of such a kind; ``tolerance`` is how far it may.
+    did at each place. ``cached`` tells that nothing had to be compiled. ``selection`` is what was
+    compiled of the file. ``remark`` is a sentence about why the module may differ from the framework, if the model is
+    of such a kind; ``tolerance`` is how far it may.
     """
 
     name: str
@@ -167,6 +169,7 @@ class CompiledModel:
     plan: Plan
     changes: tuple[Change, ...]
     cached: bool
+    selection: Selection = WHOLE_FILE
     remark: str = ""
     tolerance: Tolerance = field(default=Tolerance(), compare=False)
     host_check: Judgement | None = field(default=None, compare=False)
@@ -209,6 +212,8 @@ def compile_model(
     optimize: str | Plan = DEFAULT_LEVEL,
     search_seconds: float | None = None,
     use_cache: bool = True,
+    shape: Shape | None = None,
+    signature: str | None = None,
 ) -> CompiledModel:
     """Compiles the model file ``path`` for ``target`` (default: Springbok with vectors).
 
@@ -216,7 +221,8 @@ def compile_model(
     (``--iree-llvm-target-…``) are translated. ``optimize`` is a level of `optimizer.LEVELS`, or a plan; a search ends
     after ``search_seconds`` (default: `optimizer.search.BUDGET_SECONDS`) with the best of what was tried by then.
     ``output_dir`` holds the results (default: ``build/models``).
-    ``name`` is what logs and metrics call it (default: the file's).
+    ``name`` is what logs and metrics call it (default: the file's). ``shape`` gives the inputs' shapes where the file
+    leaves them open, and ``signature`` says which function of the file is meant: see `importers.selection`.
 
     Raises :class:`ModelError` when the file can't be used, and :class:`CompileError` when it can't be compiled, when
     weights were dropped, or when the code does not suit the target.
@@ -230,6 +236,7 @@ def compile_model(
         optimize=optimize,
         search_seconds=search_seconds,
         use_cache=use_cache,
+        selection=Selection.of(shape, signature),
     )[0]
 
 
@@ -243,6 +250,8 @@ def compile_and_check(
     optimize: str | Plan = DEFAULT_LEVEL,
     search_seconds: float | None = None,
     use_cache: bool = True,
+    shape: Shape | None = None,
+    signature: str | None = None,
     inputs: np.ndarray | Sequence[np.ndarray] | None = None,
     tolerance: Tolerance | float | str | None = None,
 ) -> CompiledModel:
@@ -250,6 +259,7 @@ def compile_and_check(
 
     The same source is compiled with the same flags for this machine, run here and compared with the framework: on
     the first samples of ``inputs``, or on made-up ones. The result is in ``host_check`` of the model returned.
+    ``tolerance`` is what outputs may differ by: see `judgement`.
 
     Raises what :func:`compile_model` raises, and :class:`CompileError` when the outputs differ.
     """
@@ -263,29 +273,31 @@ def compile_and_check(
         optimize=optimize,
         search_seconds=search_seconds,
         use_cache=use_cache,
+        selection=Selection.of(shape, signature),
     )
     if inputs is None:
         inputs, expected = imported.probe_inputs, imported.probe_outputs
     else:
         inputs = [array[: host_check.SAMPLES] for array in fit(model.name, model.inputs, inputs)]
-        expected = importers.framework_outputs(path, inputs, cache)
+        expected = importers.framework_outputs(path, inputs, cache, model.selection)
     judgement = host_check.check_on_host(model, inputs, expected, tolerance, cache)
     probes = Probes(tuple(inputs), tuple(expected))
     return replace(model, tolerance=tolerance, host_check=judgement, probes=probes)
 
 
 def framework_outputs(
-    model_path: str | Path,
+    model: CompiledModel | str | Path,
     inputs: np.ndarray | Sequence[np.ndarray],
     *,
     output_dir: str | Path | None = None,
     use_cache: bool = True,
 ) -> list[np.ndarray]:
-    """What the framework of the model file itself answers to ``inputs``, one sample at a time.
+    """What the framework of a compiled model, or of a model file, itself answers to ``inputs``, one sample at a time.
 
     See :func:`springbok.importers.framework_outputs`: one array an output, samples first.
     """
-    return importers.framework_outputs(model_path, inputs, _cache(output_dir, use_cache))
+    path, selection = (model.source, model.selection) if isinstance(model, CompiledModel) else (model, WHOLE_FILE)
+    return importers.framework_outputs(path, inputs, _cache(output_dir, use_cache), selection)
 
 
 def check_fits(compiled: CompiledModel, inputs: np.ndarray | Sequence[np.ndarray]) -> None:
@@ -310,6 +322,7 @@ def _compile(
     optimize: str | Plan,
     search_seconds: float | None,
     use_cache: bool,
+    selection: Selection,
 ) -> tuple[CompiledModel, ImportedModel, Cache]:
     path = Path(path)
     if not isinstance(optimize, Plan) and optimize not in optimizer.LEVELS:
@@ -317,12 +330,13 @@ def _compile(
     version = iree.compiler_version()
     cache = _cache(output_dir, use_cache)
     compiler_flags(target, extra_flags)  # refuses flags before the model is imported
-    imported = importers.import_model(path, cache)
+    imported = importers.import_model(path, cache, selection)
     plan = optimize
     if not isinstance(plan, Plan):
-        choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, cache)
+        choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, cache, selection)
         plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen, choice=choice)
     flags, notes = compiler_flags(target, extra_flags, plan)
+    notes = (*notes, *_notes_about_answers(imported, path.name))
     name = name or path.stem
 
     def make(folder: Path) -> None:
@@ -331,7 +345,7 @@ def _compile(
 
     parts = (flags, plan.transformations, optimizer.VERSION, target, version, buffers.VERSION, RECORD_VERSION)
     key = digest(imported.mlir.read_bytes(), *parts)
-    folder, cached = cache.entry(f"{_as_file_name(name)}-{target.variant}", key, make)
+    folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     dispatches, changes, kernels_sha256 = (record.pop(key) for key in ("dispatches", "changes", "kernels_sha256"))
     changes = tuple(Change(**change) for change in changes)
@@ -366,6 +380,7 @@ def _compile(
         plan=plan,
         changes=changes,
         cached=cached,
+        selection=selection,
         **record,
     )
     return model, imported, cache
@@ -379,6 +394,7 @@ def _choice(
     extra_flags: Sequence[str],
     search_seconds: float | None,
     cache: Cache,
+    selection: Selection,
 ) -> choices.Choice | None:
     """Which of the optimizer's flags the model gets at this level; None where there is nothing to choose."""
     if level == "none" or not optimizer.has_flags(target.vectors, target.vlen):
@@ -388,15 +404,26 @@ def _choice(
 
         budget = BUDGET_SECONDS if search_seconds is None else search_seconds
         return search(
-            path, target, extra_flags=extra_flags, budget=budget, output_dir=cache.folder, use_cache=cache.use
+            path,
+            target,
+            extra_flags=extra_flags,
+            budget=budget,
+            output_dir=cache.folder,
+            use_cache=cache.use,
+            selection=selection,
         )
     return choices.recorded(
         source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), compiler=iree.compiler_version()
     )
 
 
-def _as_file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
+def _notes_about_answers(imported: ImportedModel, name: str) -> list[str]:
+    """A note about each output for which the framework itself has no number: comparing it would show nothing."""
+    return [
+        f"The framework itself answers nothing but NaN in output '{spec.name}' of {name}: look at its weights."
+        for spec, answers in zip(imported.outputs, imported.probe_outputs, strict=True)
+        if np.issubdtype(answers.dtype, np.floating) and np.isnan(answers).all()
+    ]
 
 
 def compiler_flags(
@@ -478,10 +505,11 @@ def _compile_for_chip(
 
 def _check_module(module: Vmfb, imported: ImportedModel, target: Target, name: str) -> None:
     for declared, known in ((module.inputs, imported.inputs), (module.outputs, imported.outputs)):
-        if [(spec.shape, spec.dtype) for spec in declared] != [(spec.shape, spec.dtype) for spec in known]:
+        if list(map(_layout, declared)) != list(map(_layout, known)):
             raise CompileError(
-                f"The module compiled from {name} takes or gives {', '.join(map(str, declared))}, "
-                f"but the model {', '.join(map(str, known))}."
+                f"The module compiled from {name} takes or gives {', '.join(map(str, declared)) or 'nothing'}, but the "
+                f"model {', '.join(map(str, known)) or 'nothing'}: IREE has changed a type or a shape. Let the model "
+                "take and give what is on the left."
             )
     for kernels in module.kernels:
         if kernels.vector_instructions and not target.vectors:
@@ -494,3 +522,8 @@ def _check_module(module: Vmfb, imported: ImportedModel, target: Target, name: s
                 f"The code of {name} was made for VLEN {kernels.vlen_bits}, but the target has {target.vlen}: "
                 "it would silently compute wrong numbers. Set the target's VLEN instead of compiler features."
             )
+
+
+def _layout(spec: TensorSpec) -> tuple[tuple[int, ...], str]:
+    """What the bytes of a tensor are. The integers of IREE's modules have no sign: the model knows theirs."""
+    return spec.shape, spec.dtype.removeprefix("u") if spec.dtype.startswith("uint") else spec.dtype

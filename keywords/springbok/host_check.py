@@ -91,7 +91,8 @@ def _compile_and_run(
     cause = " ".join(causes)
     declared = read_vmfb(module.read_bytes(), name, with_kernels=False)
     try:
-        return iree.run_samples(module, declared, inputs, inline=True), cause
+        outputs = iree.run_samples(module, declared, inputs, inline=True)
+        return [array.view(spec.dtype) for array, spec in zip(outputs, compiled.outputs, strict=True)], cause
     except CompileError as error:
         raise CompileError(
             f"The module compiled from {name} does not run, on this machine or on the chip: {error} {cause}".rstrip()

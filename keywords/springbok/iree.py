@@ -158,9 +158,11 @@ def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name
     done = process.run([*command, output, *looking])
     shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
     if done.timed_out:
-        raise CompilerDidNotEnd(f"iree-compile did not end {process.limit_text()}.\nThe command was: {shown}")
+        raise CompilerDidNotEnd(
+            f"iree-compile did not end with {name} {process.limit_text()}.\nThe command was: {shown}"
+        )
     if done.exit_code or not output.is_file():
-        raise CompileError(f"iree-compile can't compile {name}: {_first_errors(done)}\nThe command was: {shown}")
+        raise CompileError(f"iree-compile can't compile {name}: {_first_errors(done)}.\nThe command was: {shown}")
 
 
 def _last_of_each(arguments: Sequence[object]) -> list[object]:
@@ -177,11 +179,31 @@ def _phase(folder: Path, name: str) -> str:
 
 
 def _first_errors(done: process.Finished, count: int = 3) -> str:
+    """What the compiler could not compile, where it is and what can be done, then its own words."""
     lines = [line.strip() for line in done.output.splitlines() if line.strip()]
-    errors = [re.sub(r"^.*?error: ", "", line) for line in lines if "error:" in line.lower()]
-    if done.exit_code < 0 or "Stack dump:" in done.output:
-        return "the compiler crashed" + (f" after: {'; '.join(errors[:count])}" if errors else " without a message")
-    return "; ".join((errors or lines)[:count]) or f"it ended with exit code {done.exit_code} without a message"
+    errors = [line for line in lines if "error:" in line.lower()]
+    words = "; ".join(re.sub(r"^.*?error: ", "", line) for line in errors[:count])
+    place = _place(errors[0]) if errors else ""
+    if done.exit_code < 0 or "Stack dump:" in done.output or "include the crash backtrace" in done.output:
+        said = f"; it had said: {words}" if words else ""
+        return (
+            f"the compiler crashed{f' at {place}' if place else ' without a message'}. Simplify that part of the "
+            f"model, or compile it with optimize=none{said}"
+        )
+    words = words or "; ".join(lines[:count]) or f"it ended with exit code {done.exit_code} without a message"
+    if re.search(r"legaliz|unsupported|not supported|unimplemented", words, re.IGNORECASE):
+        return f"it has no code for {place or 'a part of it'}. Write that with other operations. It says: {words}"
+    return f"it stops at {place}: {words}" if place else words
+
+
+def _place(error: str) -> str:
+    """The operation that an error is about, and its layer or line, as far as the error tells."""
+    operation = re.search(r"operation '([\w.]+)'|'([\w.]+)' op\b|custom op '([\w.]+)'", error)
+    layer = re.search(r'loc\((?:fused\[)?"((?:[^"\\]|\\.)*)"(?!:\d)', error)
+    line = re.match(r".*?\.\w+:(\d+):\d+: error:", error)
+    where = f"the layer '{layer[1]}'" if layer else f"line {line[1]}" if line and line[1] != "0" else ""
+    what = next((f"the operation {name}" for name in (operation.groups() if operation else ()) if name), "")
+    return f"{what} ({where})" if what and where else what or where
 
 
 # What the intermediate code tells. MLIR's locations look like `#loc7 = loc("name")`, `#loc8 = loc(fused[#loc7, …])`.
@@ -235,8 +257,10 @@ def _location_names(location: str, aliases: dict[str, str]) -> list[str]:
 def run_samples(path: Path, module: Vmfb, inputs: list[np.ndarray], inline: bool) -> list[np.ndarray]:
     """Runs the VMFB file ``path``, which declares ``module``, once a sample (the first axis of each of ``inputs``).
 
-    Returns one array an output, with the samples as its first axis.
+    Returns one array an output, with the samples as its first axis. Integers are taken with either sign, and have the
+    declared one in the outputs.
     """
+    inputs = [array.view(spec.dtype) for array, spec in zip(inputs, module.inputs, strict=True)]
     samples = zip(*inputs, strict=True)
     answers = [run_module(path, module.entry, list(sample), len(module.outputs), inline) for sample in samples]
     outputs = [np.stack(arrays) for arrays in zip(*answers, strict=True)]

@@ -30,7 +30,7 @@ from springbok.tensors import TensorSpec
 
 #: What a floating-point output may differ by, of its largest number, by the precision that the model computes in. Of
 #: half precision: 8 of the distances between two of its numbers at 1, as sums of it are rounded at every addition.
-PRECISION = {"float64": 1e-5, "float32": 1e-5, "float16": 2.0**-7}
+PRECISION = {"float64": 1e-5, "float32": 1e-5, "float16": 2.0**-7, "bfloat16": 2.0**-4}
 #: How many steps a quantised output may be off. What TOSA means by its roundings is what TensorFlow Lite Micro does,
 #: to the bit; TensorFlow Lite itself rounds once where they round twice, and what follows may amplify the difference.
 QUANTISED_STEPS = 4

@@ -183,7 +183,7 @@ def read(path: Path) -> dict[str, Any]:
     path = Path(path)
     file = path / "metrics.json" if path.is_dir() else path
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ReportError(
             f"There are no metrics in {path}: {error.strerror}: {file}. './bench run' writes them."

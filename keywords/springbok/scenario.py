@@ -166,7 +166,7 @@ def read_scenario(path: Path | str, engine: str = "auto", port: str | None = Non
 def _load(path: Path) -> tuple[bytes, Any]:
     try:
         content = path.read_bytes()
-        text = content.decode()
+        text = content.decode("utf-8-sig")
         if path.suffix.lower() not in (".yml", ".yaml"):
             return content, json.loads(text, object_pairs_hook=_unique)
         import yaml
@@ -383,7 +383,7 @@ class _Mapping:
         described = model.with_name(f"{model.name}.json")
         if described.is_file():
             try:
-                names = json.loads(described.read_text(encoding="utf-8"))["output"][0].get("class_names")
+                names = json.loads(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")
             except (OSError, ValueError, LookupError, AttributeError, TypeError):
                 self.problems.append(f"{described} is not a description of the model's inputs and outputs")
                 return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -259,14 +259,25 @@ class Session:
             raise ModelError("No model is loaded on the device: use 'Load Model' first.")
         return self.model
 
-    def infer(self, *inputs: np.ndarray, timeout: float | None = None, raw: bool = False) -> list[np.ndarray]:
+    def infer(
+        self,
+        *inputs: np.ndarray,
+        named: Mapping[str, np.ndarray] | None = None,
+        timeout: float | None = None,
+        raw: bool = False,
+    ) -> list[np.ndarray]:
         """Run one inference; one array an input of the model, with its shape. Returns one array an output.
+
+        Inputs are given in their order, or by their names in ``named``.
 
         To quantised inputs floating-point numbers are real values and integers raw ones; quantised outputs are given
         as real values, or with ``raw`` as the integers that the model computed.
         """
         model = self.need_model()
-        answer = self.need_link().infer(_payload(model, inputs), **({} if timeout is None else {"timeout": timeout}))
+        if inputs and named:
+            raise ModelError(f"Give the inputs of {model.name} either in their order or by their names, not both.")
+        payload = _payload(model, named or inputs)
+        answer = self.need_link().infer(payload, **({} if timeout is None else {"timeout": timeout}))
         outputs = _split_outputs(model, answer)
         return outputs if raw else _real(model, outputs)
 
@@ -358,8 +369,9 @@ def _wait_for_firmware(link: Link, extension: bool, seconds: float) -> ChipInfo 
             link.resynchronise()
 
 
-def _payload(model: CompiledModel, inputs: Sequence[np.ndarray]) -> bytes:
-    samples = fit(model.name, model.inputs, [np.asarray(array)[np.newaxis] for array in inputs])
+def _payload(model: CompiledModel, inputs: Sequence[object] | Mapping[str, object]) -> bytes:
+    one = {name: [value] for name, value in inputs.items()} if isinstance(inputs, Mapping) else [[v] for v in inputs]
+    samples = fit(model.name, model.inputs, one)
     return b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in samples)
 
 

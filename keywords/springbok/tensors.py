@@ -6,7 +6,7 @@ Data is one array an input (or output), with the samples as its first axis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,11 @@ class TensorSpec:
         return f"'{self.name}' {self.dtype}{list(self.shape)}{quantised}"
 
 
-def fit(model: str, specs: Sequence[TensorSpec], data: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
+#: One array an input, in their order or by their names; or the array alone, if there is one input.
+Data = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray]
+
+
+def fit(model: str, specs: Sequence[TensorSpec], data: Data) -> list[np.ndarray]:
     """Returns ``data`` as ``specs`` want it: one array an input, each of the shape (samples, \\*shape of the input).
 
     A sample fits when its shape equals the input's but for axes of length 1, and its type can be converted without
@@ -86,10 +90,13 @@ def fit(model: str, specs: Sequence[TensorSpec], data: np.ndarray | Sequence[np.
     >>> fit("m", [TensorSpec("x", (1, 4, 1), "float32")], np.zeros((10, 4)))[0].shape
     (10, 1, 4, 1)
     """
-    arrays = [data] if isinstance(data, np.ndarray) else [np.asarray(array) for array in data]
-    if len(arrays) != len(specs):
+    given = _in_order(model, specs, data) if isinstance(data, Mapping) else data
+    given = [given] if isinstance(given, np.ndarray) else list(given)
+    if len(given) != len(specs):
         wanted = ", ".join(map(str, specs))
-        raise ModelError(f"{model} takes {len(specs)} inputs ({wanted}), but the data has {len(arrays)}.")
+        number = f"{len(specs)} input{'' if len(specs) == 1 else 's'}"
+        raise ModelError(f"{model} takes {number} ({wanted}), but the data has {len(given)}: give one array an input.")
+    arrays = [_numbers(model, spec, values) for spec, values in zip(specs, given, strict=True)]
     fitted = [_fit_one(model, spec, array) for spec, array in zip(specs, arrays, strict=True)]
     counts = {len(array) for array in fitted}
     if len(counts) > 1:
@@ -97,6 +104,33 @@ def fit(model: str, specs: Sequence[TensorSpec], data: np.ndarray | Sequence[np.
     if counts == {0}:
         raise ModelError(f"The data for {model} holds no samples.")
     return fitted
+
+
+def _in_order(model: str, specs: Sequence[TensorSpec], data: Mapping[str, object]) -> list[object]:
+    names = [spec.name for spec in specs]
+    wrong = [name for name in data if name not in names] or [name for name in names if name not in data]
+    if wrong:
+        raise ModelError(
+            f"The inputs of {model} are {', '.join(map(repr, names))}, but the data has "
+            f"{', '.join(map(repr, data)) or 'none'}: see {', '.join(map(repr, wrong))}."
+        )
+    return [data[name] for name in names]
+
+
+def _numbers(model: str, spec: TensorSpec, values: object) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ModelError(
+            f"The data does not fit {model}: its input is {spec}, but the lists in the data differ in length. "
+            "Give an array without gaps."
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise ModelError(
+            f"The data does not fit {model}: its input is {spec}, but the data holds {array.dtype} values. "
+            "Give numbers."
+        )
+    return array
 
 
 def _fit_one(model: str, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
@@ -114,8 +148,11 @@ def _fit_one(model: str, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
         array = np.clip(array, *np.float32(spec.limits))
     with np.errstate(all="ignore"):
         converted = np.ascontiguousarray(array.reshape(len(array), *spec.shape), dtype=wanted)
-    exact = np.issubdtype(wanted, np.floating) and np.can_cast(array.dtype, wanted, "same_kind")
-    if not exact and not np.array_equal(converted.reshape(array.shape), array):
+    if np.issubdtype(wanted, np.floating) and np.can_cast(array.dtype, wanted, "same_kind"):
+        fits = np.array_equal(np.isfinite(converted.reshape(array.shape)), np.isfinite(array))
+    else:
+        fits = np.array_equal(converted.reshape(array.shape), array)
+    if not fits:
         raise ModelError(
             f"The data does not fit {model}: its input is {spec}, and values of the data ({array.dtype}, "
             f"{array.min()} to {array.max()}) can't be converted to {spec.dtype} without loss."

@@ -30,7 +30,8 @@ BYTECODE_VERSION = 0x00110000
 #: The version of ``iree_hal_executable_library_v0`` that the kernels must have.
 LIBRARY_VERSION = 6
 
-_ELEMENT_TYPES = {
+#: Element types of what goes to the chip and comes from it, and NumPy's names of them.
+ELEMENT_TYPES = {
     "f32": "float32",
     "f64": "float64",
     "f16": "float16",
@@ -290,14 +291,13 @@ def _tensors(text: str, declaration: str) -> tuple[TensorSpec, ...]:
     specs = []
     for name, kind, inner in found:
         *dims, element = inner.split("x")
-        if (
-            kind != "tensor"
-            or element not in _ELEMENT_TYPES
-            or not all(re.fullmatch("[0-9]{1,9}", dim) for dim in dims)
-        ):
+        if kind != "tensor" or element not in ELEMENT_TYPES or not all(re.fullmatch("[0-9]{1,9}", dim) for dim in dims):
             shown = f"{kind}<{inner}>" if inner else kind
-            raise BrokenFileError(f"'{name}' is {shown}, but only tensors of a fixed shape can be sent to the chip")
-        specs.append(TensorSpec(name, tuple(map(int, dims)), _ELEMENT_TYPES[element]))
+            why = "only tensors of a fixed shape can be sent to the chip"
+            if kind == "tensor" and element not in ELEMENT_TYPES:
+                why = f"elements of the type {element} can't be sent to the chip"
+            raise BrokenFileError(f"'{name}' is {shown}, but {why}")
+        specs.append(TensorSpec(name, tuple(map(int, dims)), ELEMENT_TYPES[element]))
     return tuple(specs)
 
 

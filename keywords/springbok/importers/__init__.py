@@ -13,22 +13,21 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from packaging.requirements import Requirement
 
-from springbok import iree
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError, ModelError
 from springbok.importers.frameworks import FrameworkImporter
-from springbok.tensors import TensorSpec, fit, probe_inputs
-from springbok.vmfb import read_vmfb
+from springbok.importers.mlir_file import MlirImporter
+from springbok.importers.selection import WHOLE_FILE, Selection
+from springbok.tensors import TensorSpec, fit
 
 #: Counts up when what an importer writes changes, so that no older cache entry is taken.
 IMPORTER_VERSION = 4
@@ -62,21 +61,21 @@ class Importer(Protocol):
     name: str
     packages: tuple[str, ...]
 
-    def import_model(self, model: Path, folder: Path) -> dict:
+    def import_model(self, model: Path, folder: Path, selection: Selection) -> dict:
         """Writes model.mlir, probe_inputs.npz and probe_outputs.npz to ``folder``; returns inputs and outputs."""
 
-    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    def run(self, model: Path, folder: Path, inputs: list[np.ndarray], selection: Selection) -> list[np.ndarray]:
         """The framework's answers. ``folder`` is where the model was imported."""
 
 
-def import_model(path: str | Path, cache: Cache) -> ImportedModel:
-    """Imports the model file ``path``, or takes it from ``cache``.
+def import_model(path: str | Path, cache: Cache, selection: Selection = WHOLE_FILE) -> ImportedModel:
+    """Imports the model file ``path``, or takes it from ``cache``. ``selection`` tells what of it.
 
-    Raises :class:`ModelError` when the file is missing, broken, or of an unknown format.
+    Raises :class:`ModelError` when the file is missing, broken, of an unknown format, or not what was selected.
     """
     path = Path(path)
     data, importer = _open(path)
-    folder, answer = _import(path, data, importer, cache)
+    folder, answer = _import(path, data, importer, cache, selection)
     return ImportedModel(
         format=importer.name,
         source_sha256=hashlib.sha256(data).hexdigest(),
@@ -90,24 +89,27 @@ def import_model(path: str | Path, cache: Cache) -> ImportedModel:
     )
 
 
-def framework_outputs(path: str | Path, inputs: np.ndarray | Sequence[np.ndarray], cache: Cache) -> list[np.ndarray]:
+def framework_outputs(
+    path: str | Path, inputs: np.ndarray | Sequence[np.ndarray], cache: Cache, selection: Selection = WHOLE_FILE
+) -> list[np.ndarray]:
     """What the framework of the model file ``path`` itself answers to ``inputs``, one sample at a time.
 
     ``inputs`` is one array an input (or the array alone, if the model has one input), with the samples as its first
-    axis. Returns one array an output, of the shape (samples, \\*shape of the output).
+    axis. Returns one array an output, of the shape (samples, \\*shape of the output). ``selection`` tells what of the
+    file answers.
 
     An MLIR file has no framework: IREE's ordinary execution model, on this machine, answers for it.
     """
     path = Path(path)
     data, importer = _open(path)
-    folder, answer = _import(path, data, importer, cache)
+    folder, answer = _import(path, data, importer, cache, selection)
     arrays = fit(path.name, _as_specs(answer["inputs"]), inputs)
 
     def make(made: Path) -> None:
-        np.savez(made / "outputs.npz", *importer.run(path, folder, arrays))
+        np.savez(made / "outputs.npz", *importer.run(path, folder, arrays, selection))
 
     parts = [part for array in arrays for part in (array.dtype.str, array.shape, array.tobytes())]
-    entry, _ = cache.entry(f"{path.stem}-outputs", digest(_key(data, importer), *parts), make)
+    entry, _ = cache.entry(f"{path.stem}-outputs", digest(_key(data, importer), selection, *parts), make)
     return _load(entry / "outputs.npz")
 
 
@@ -155,17 +157,31 @@ def _pinned(package: str) -> str:
     return next(iter(fitting), package)
 
 
-def _import(path: Path, data: bytes, importer: Importer, cache: Cache) -> tuple[Path, dict]:
+def _import(path: Path, data: bytes, importer: Importer, cache: Cache, selection: Selection) -> tuple[Path, dict]:
     """The folder with the imported model, and what its importer told."""
 
     def make(folder: Path) -> None:
         start = time.monotonic()
-        answer = importer.import_model(path, folder)
+        answer = importer.import_model(path, folder, selection)
+        _check_tensors(path, answer)
         answer["seconds"] = round(time.monotonic() - start, 3)
         (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 
-    folder, _ = cache.entry(f"{path.stem}-import", _key(data, importer), make)
+    folder, _ = cache.entry(f"{path.stem}-import", digest(_key(data, importer), selection), make)
     return folder, json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+
+
+def _check_tensors(path: Path, answer: dict) -> None:
+    """Refuses models that nothing can be given to or taken from."""
+    for what in ("inputs", "outputs"):
+        if not answer[what]:
+            raise ModelError(f"{path} can't be used: it has no {what}: a model for the chip takes and gives tensors.")
+        for spec in _as_specs(answer[what]):
+            if not spec.elements:
+                raise ModelError(
+                    f"{path} can't be used: its {what[:-1]} {spec} holds no elements, so there is nothing to send. "
+                    "Leave it out of the model, or give it another shape."
+                )
 
 
 def _as_specs(described: list) -> tuple[TensorSpec, ...]:
@@ -175,34 +191,6 @@ def _as_specs(described: list) -> tuple[TensorSpec, ...]:
 def _load(path: Path) -> list[np.ndarray]:
     with np.load(path) as arrays:
         return [arrays[name] for name in arrays.files]
-
-
-class MlirImporter:
-    """MLIR as text or bytecode, in any dialect that `iree-compile` takes (StableHLO, TOSA, linalg, …)."""
-
-    name = "mlir"
-    packages = (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE)
-    _FLAGS = ("--iree-hal-target-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=generic")
-
-    def import_model(self, model: Path, folder: Path) -> dict:
-        """See :class:`Importer`."""
-        shutil.copyfile(model, folder / "model.mlir")
-        reference = folder / "reference.vmfb"
-        iree.compile_module(model, self._FLAGS, reference)
-        module = read_vmfb(reference.read_bytes(), model.name, with_kernels=False)
-        probes = probe_inputs(module.inputs)
-        np.savez(folder / "probe_inputs.npz", *probes)
-        np.savez(folder / "probe_outputs.npz", *self.run(model, folder, probes))
-        return {
-            "inputs": [asdict(spec) for spec in module.inputs],
-            "outputs": [asdict(spec) for spec in module.outputs],
-        }
-
-    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        """See :class:`Importer`."""
-        reference = folder / "reference.vmfb"
-        module = read_vmfb(reference.read_bytes(), model.name, with_kernels=False)
-        return iree.run_samples(reference, module, inputs, inline=False)
 
 
 def _keras(kind: str, magic: bytes) -> FrameworkImporter:

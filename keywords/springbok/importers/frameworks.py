@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from springbok import process
 from springbok.errors import ModelError
 from springbok.files import temporary_folder
+from springbok.importers.selection import Selection
 
 _KEYWORDS = Path(__file__).resolve().parents[2]
 
@@ -33,23 +35,24 @@ class FrameworkImporter:
     magic: bytes = b""
     magic_offset: int = 0
 
-    def import_model(self, model: Path, folder: Path) -> dict:
+    def import_model(self, model: Path, folder: Path, selection: Selection) -> dict:
         """See :class:`springbok.importers.Importer`."""
-        return self._work("import", model, folder)
+        return self._work("import", model, folder, selection)
 
-    def run(self, model: Path, folder: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    def run(self, model: Path, folder: Path, inputs: list[np.ndarray], selection: Selection) -> list[np.ndarray]:
         """See :class:`springbok.importers.Importer`."""
         del folder
         with temporary_folder() as temporary:
             np.savez(Path(temporary) / "inputs.npz", *inputs)
-            self._work("run", model, Path(temporary))
+            self._work("run", model, Path(temporary), selection)
             with np.load(Path(temporary) / "outputs.npz") as arrays:
                 return [arrays[name] for name in arrays.files]
 
-    def _work(self, what: str, model: Path, folder: Path) -> dict:
+    def _work(self, what: str, model: Path, folder: Path, selection: Selection) -> dict:
         self._check_magic(model)
         job, answer = folder / "job.json", folder / "answer.json"
         described = {"do": what, "framework": self.framework, "model": str(model.resolve()), "folder": str(folder)}
+        described |= {"shapes": selection.shapes, "signature": selection.signature}
         job.write_text(json.dumps(described), encoding="utf-8")
         # The working folder is where Python looks for the package; the caller's may hold anything.
         done = process.run([sys.executable, "-m", "springbok.importers.worker", job], cwd=_KEYWORDS)
@@ -58,10 +61,18 @@ class FrameworkImporter:
             raise ModelError(f"{self.title} did not end with {model.name} {process.limit_text()}.")
         if not answer.is_file():
             last = done.output.strip().splitlines()[-1:] or ["no message"]
-            raise ModelError(f"{self.title} failed with {model.name} (exit code {done.exit_code}): {last[0]}")
+            raise ModelError(
+                f"{model} can't be used: {self.title} crashed with it ({_ending(done.exit_code)}), and said last: "
+                f"{last[0].rstrip('.')}. Check whether the file is whole, and whether {self.title} itself can run it."
+            )
         told = json.loads(answer.read_text(encoding="utf-8"))
         if "error" in told:
             raise ModelError(f"{model} can't be used: {told['error']}.")
+        if "failure" in told:
+            raise ModelError(
+                f"{model} can't be used: {self.title} fails with it: {told['failure']}. "
+                f"Check whether {self.title} itself can run it; if so, write it in another format, such as ONNX."
+            )
         return told
 
     def _check_magic(self, model: Path) -> None:
@@ -73,3 +84,13 @@ class FrameworkImporter:
         if begin != self.magic:
             where = f" at byte {self.magic_offset}" if self.magic_offset else ""
             raise ModelError(f"{model} is not {self.kind}: it begins with {begin!r} instead of {self.magic!r}{where}.")
+
+
+def _ending(exit_code: int) -> str:
+    """How a process ended, for people."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"signal {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"signal {-exit_code}"

@@ -18,14 +18,16 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from springbok.importers.selection import Selection, SelectionError
 from springbok.tensors import TensorSpec, probe_inputs
 
 # Before TensorFlow is imported: another Keras backend may be configured, there may be a graphics card, and oneDNN's
@@ -39,11 +41,14 @@ os.environ |= {
 
 
 class UnusableError(Exception):
-    """A model that can't be used; the text says why."""
+    """A model that can't be used; the text says why, and what can be done."""
 
 
 class Model(Protocol):
-    """A loaded model. A module ``worker_FRAMEWORK`` has a function ``load(path)`` that gives one."""
+    """A loaded model. A module ``worker_FRAMEWORK`` has a function ``load(path, selection)`` that gives one.
+
+    A model of a kind that differs from its framework on the chip has a ``remark`` about it.
+    """
 
     inputs: list[TensorSpec]
 
@@ -61,8 +66,11 @@ def main(job_file: str) -> int:
     """Does the job that ``job_file`` describes. Returns the exit code."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     folder = Path(job["folder"])
+    selection = Selection.of(dict(job["shapes"]), job["signature"])
     try:
-        model = importlib.import_module(f"springbok.importers.worker_{job['framework']}").load(Path(job["model"]))
+        worker = importlib.import_module(f"springbok.importers.worker_{job['framework']}")
+        model = worker.load(Path(job["model"]), selection)
+        selection.check_names([spec.name for spec in model.inputs])
         if job["do"] == "import":
             answer = _import(model, folder)
         else:
@@ -70,20 +78,29 @@ def main(job_file: str) -> int:
                 arrays = [given[name] for name in given.files]
             np.savez(folder / "outputs.npz", *_run(model, arrays))
             answer = {}
-    except UnusableError as error:
+    except (UnusableError, SelectionError) as error:
         answer = {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 (a framework raises anything; its trace goes to the output)
+        traceback.print_exc()
+        answer = {"failure": first_line(error)}
     (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
     return 0
 
 
 def _import(model: Model, folder: Path) -> dict:
+    if not model.inputs:
+        raise UnusableError("it has no inputs: a model for the chip takes at least one tensor")
     probes = probe_inputs(model.inputs)
     outputs = _run(model, probes)
     model.write_mlir(folder / "model.mlir")
     np.savez(folder / "probe_inputs.npz", *probes)
     np.savez(folder / "probe_outputs.npz", *outputs)
     described = model.describe_outputs([array[0] for array in outputs])
-    return {"inputs": [asdict(spec) for spec in model.inputs], "outputs": [asdict(spec) for spec in described]}
+    return {
+        "inputs": [asdict(spec) for spec in model.inputs],
+        "outputs": [asdict(spec) for spec in described],
+        "remark": getattr(model, "remark", ""),
+    }
 
 
 def _run(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -92,20 +109,28 @@ def _run(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
     return [np.stack(arrays) for arrays in zip(*answers, strict=True)]
 
 
-def fixed_shape(name: str, shape: Sequence[int | None]) -> tuple[int, ...]:
-    """The shape with batch 1 where it is open. Raises :class:`UnusableError` if anything else is."""
-    first, *rest = shape or [1]
-    if None in rest:
-        raise UnusableError(
-            f"its input '{name}' has the shape {list(shape)}: "
-            "only the batch may be open, for the chip needs fixed shapes"
-        )
-    return (first or 1, *rest) if shape else ()
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_ELEMENT_TYPES = _INTEGERS | {"bool", "float16", "float32", "float64"}
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, in a line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+def check_element_type(what: str, dtype: str) -> None:
+    """Raises :class:`UnusableError` if ``what``, an input or output, holds elements that the chip can't take."""
+    if dtype in _ELEMENT_TYPES:
+        return
+    if dtype in ("str", "string", "object"):
+        raise UnusableError(f"its {what} holds strings: look them up on the host, and give the model numbers")
+    raise UnusableError(
+        f"its {what} holds elements of the type {dtype}, but the host and the chip exchange only "
+        f"{', '.join(sorted(_ELEMENT_TYPES))}: convert them inside the model, for example to float32"
+    )
+
+
+def first_line(error: Exception | str) -> str:
+    """What an error says, in a line without a full stop."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    # Where a sentence announces something in the next line, that is told too.
+    line = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return re.sub(r"^(?:\w+\.)*\w*(?:Error|Exception): ", "", line).rstrip(". :")
 
 
 if __name__ == "__main__":

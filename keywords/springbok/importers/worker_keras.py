@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import re
+import tempfile
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from springbok.importers.worker import UnusableError, first_line, fixed_shape
+from springbok.importers.selection import Selection
+from springbok.importers.worker import UnusableError, check_element_type, first_line
 from springbok.tensors import TensorSpec
 
 # After the worker, which sets what Keras and TensorFlow read when they are imported.
@@ -24,22 +28,29 @@ class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
 
 class KerasModel:
-    """A whole model, as ``model.save()`` writes it."""
+    """A whole model, as ``model.save()`` writes it. Its inputs and outputs may be lists, dictionaries, or nested."""
 
-    def __init__(self, model: keras.Model) -> None:
-        if not model.inputs:
-            raise UnusableError("it has no inputs: build the model before it is saved")
+    def __init__(self, model: keras.Model, selection: Selection) -> None:
         self._model = model
-        self.inputs = [
-            TensorSpec(tensor.name, fixed_shape(tensor.name, tensor.shape), tf.as_dtype(tensor.dtype).name)
-            for tensor in model.inputs
-        ]
-        self._specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in self.inputs]
+        self._structure = _inputs_of(model)
+        tensors = keras.tree.flatten(self._structure)
+        names = _leaf_names(self._structure, [tensor.name for tensor in tensors])
+        selection.check_names(names)
+        self._precision = _precision(model)
+        for layer in _layers(model):
+            if isinstance(layer, keras.layers.RNN) and layer.stateful:
+                raise UnusableError(
+                    f"its layer '{layer.name}' ({type(layer).__name__}) is stateful: it keeps a state from one "
+                    "inference to the next, which a module can't. Build it with stateful=False, or make the state an "
+                    "input and an output"
+                )
+        self.inputs = [_spec(name, tensor, selection) for name, tensor in zip(names, tensors, strict=True)]
+        self._specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in self.inputs]
         self._function = tf.function(self._call).get_concrete_function(*self._specs)
 
     def _call(self, *arguments):
-        given = list(arguments) if len(arguments) > 1 else arguments[0]
-        return tf.nest.flatten(self._model(given, training=False))
+        self._answer = self._model(keras.tree.pack_sequence_as(self._structure, arguments), training=False)
+        return keras.tree.flatten(self._answer)
 
     def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """See :class:`springbok.importers.worker.Model`."""
@@ -59,18 +70,103 @@ class KerasModel:
         names = getattr(self._model, "output_names", None) or [self._model.layers[-1].name]
         if len(names) != len(arrays):
             names = [f"output{number}" for number in range(len(arrays))]
-        return [TensorSpec(name, array.shape, array.dtype.name) for name, array in zip(names, arrays, strict=True)]
+        names = _leaf_names(self._answer, names)
+        for name, array in zip(names, arrays, strict=True):
+            check_element_type(f"output '{name}'", array.dtype.name)
+        return [
+            TensorSpec(name, array.shape, array.dtype.name, precision=self._precision)
+            for name, array in zip(names, arrays, strict=True)
+        ]
 
 
-def load(path: Path) -> KerasModel:
-    """Loads a ``.h5`` or ``.keras`` file."""
-    try:
-        model = keras.saving.load_model(path, custom_objects={"DepthwiseConv2D": _DepthwiseConv2D}, compile=False)
-    except Exception as error:
+def _inputs_of(model: keras.Model) -> object:
+    """The model's inputs in the structure that it takes."""
+    structure = None
+    for attribute in ("input", "inputs"):  # a Sequential has the second one only
+        try:
+            structure = getattr(model, attribute) if structure is None else structure
+        except (AttributeError, ValueError, RuntimeError):
+            continue
+    if structure is None or not keras.tree.flatten(structure):
         raise UnusableError(
-            f"Keras can't load it: {first_line(error)} (it must hold a whole model, as model.save() writes it)"
-        ) from error
-    return KerasModel(model)
+            f"it has no inputs yet (the {type(model).__name__} '{model.name}' is not built): begin it with "
+            "keras.Input(shape), or call model.build(shape), before it is saved"
+        )
+    if isinstance(structure, list) and len(structure) == 1:
+        return structure[0]
+    return structure
+
+
+def _leaf_names(structure: object, names: Sequence[str]) -> list[str]:
+    """The keys of dictionaries in ``structure``, and ``names`` for what lies in lists; all of them different."""
+    found = []
+    for (path, _), name in zip(keras.tree.flatten_with_path(structure), names, strict=True):
+        keys = [part for part in path if isinstance(part, str)]
+        found.append(str(path[-1]) if path and isinstance(path[-1], str) else "/".join([*keys, name]))
+    return [name if found.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(found)]
+
+
+def _spec(name: str, tensor: keras.KerasTensor, selection: Selection) -> TensorSpec:
+    if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+        raise UnusableError(f"its input '{name}' is sparse or ragged: only dense tensors can be sent to the chip")
+    check_element_type(f"input '{name}'", str(tensor.dtype))
+    return TensorSpec(name, selection.fixed_shape(name, list(tensor.shape)), str(tensor.dtype))
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers, those of models inside the model too."""
+    return list(model._flatten_layers())  # noqa: SLF001 (Keras has no public way)
+
+
+def _precision(model: keras.Model) -> str | None:
+    """The narrowest floating-point type that a layer computes in, if that is narrower than float32."""
+    used = {layer.compute_dtype for layer in _layers(model) if not isinstance(layer, keras.Model)}
+    return next((narrow for narrow in ("bfloat16", "float16") if narrow in used), None)
+
+
+def load(path: Path, selection: Selection) -> KerasModel:
+    """Loads a ``.h5`` or ``.keras`` file."""
+    if path.suffix.lower() == ".keras" and not zipfile.is_zipfile(path):
+        raise UnusableError("it is no whole archive, perhaps cut off: copy or save it again")
+    with tempfile.TemporaryDirectory() as folder:
+        file = path
+        if path.suffix != path.suffix.lower():  # which Keras does not know
+            file = Path(folder) / f"model{path.suffix.lower()}"
+            file.symlink_to(path)
+        try:
+            known = {"DepthwiseConv2D": _DepthwiseConv2D}
+            model = keras.saving.load_model(file, custom_objects=known, compile=False)
+        except Exception as error:
+            raise UnusableError(_why_not(str(error))) from error
+    if selection.signature is not None:
+        raise UnusableError(f"it has no signature '{selection.signature}': a Keras model has one function only")
+    return KerasModel(model, selection)
+
+
+def _why_not(error: str) -> str:
+    """A sentence about why Keras can't load a model, from what it says."""
+    unknown = re.search(r"Could not locate (?:class|function) '(.+?)'|Unknown (?:layer|object|class).*?'(.+?)'", error)
+    if unknown:
+        kind = unknown[1] or unknown[2]
+        layer = re.search(rf"'class_name': '{re.escape(kind)}', 'config': {{'name': '(.+?)'", error)
+        where = f"its layer '{layer[1]}' is of the class {kind}" if layer else f"it has a part of the class {kind}"
+        return (
+            f"{where}, which Keras does not know and whose code is not in the file. Build the model of Keras's own "
+            "layers, or write it from the program that knows the class: as a SavedModel (model.export('folder')) or as "
+            ".tflite"
+        )
+    if "config.json" in error:
+        return "it is an archive, but holds no Keras model (no config.json): save the whole model with model.save()"
+    if "ambda" in error:
+        layer = re.search(r"'class_name': 'Lambda'.*?'name': '(.+?)'", error)
+        where = f"its layer '{layer[1]}' is" if layer else "it holds"
+        return (
+            f"{where} a Lambda layer, whose Python code is never run from a file. Use a layer or an operation of "
+            "keras.ops in its place, or write the model as a SavedModel (model.export('folder')) or as .tflite"
+        )
+    if "No model config" in error or "No model found" in error or "weights" in error.partition("\n")[0]:
+        return "it holds weights only: save the whole model with model.save()"
+    return f"Keras can't load it ({first_line(error)}): it must hold a whole model, as model.save() writes it"
 
 
 class _NamedLayers:

@@ -17,7 +17,8 @@ import onnx.version_converter
 from onnx.reference import ReferenceEvaluator
 
 from springbok import iree, process
-from springbok.importers.worker import UnusableError, first_line, fixed_shape
+from springbok.importers.selection import Selection
+from springbok.importers.worker import UnusableError, first_line
 from springbok.tensors import TensorSpec
 
 #: Models of an older operator set are brought to this one: IREE's importer knows its operations best.
@@ -27,10 +28,10 @@ _OPSET = 17
 class OnnxModel:
     """The graph of an ONNX file, with batch 1."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, selection: Selection) -> None:
         weights = {initializer.name for initializer in model.graph.initializer}
         given = [value for value in model.graph.input if value.name not in weights]
-        self.inputs = [_spec(value) for value in given]
+        self.inputs = [_spec(value, selection) for value in given]
         for value, spec in zip(given, self.inputs, strict=True):
             for dimension, length in zip(value.type.tensor_type.shape.dim, spec.shape, strict=True):
                 dimension.dim_value = length
@@ -83,13 +84,13 @@ class OnnxModel:
         ]
 
 
-def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+def _spec(value: onnx.ValueInfoProto, selection: Selection) -> TensorSpec:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         raise UnusableError(f"its input '{value.name}' has no shape: the chip needs fixed shapes")
     shape = [dimension.dim_value or None for dimension in tensor.shape.dim]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return TensorSpec(value.name, fixed_shape(value.name, shape), np.dtype(dtype).name)
+    return TensorSpec(value.name, selection.fixed_shape(value.name, shape), np.dtype(dtype).name)
 
 
 def _layer(node: onnx.NodeProto) -> str:
@@ -99,11 +100,11 @@ def _layer(node: onnx.NodeProto) -> str:
     return modules[-1] if modules else node.name
 
 
-def load(path: Path) -> OnnxModel:
+def load(path: Path, selection: Selection) -> OnnxModel:
     """Loads an .onnx file, with the weights that lie beside it if it has any."""
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:  # noqa: BLE001
         raise UnusableError(f"ONNX can't load it: {first_line(error)}") from error
-    return OnnxModel(model)
+    return OnnxModel(model, selection)

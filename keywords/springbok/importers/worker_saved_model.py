@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorFlow SavedModels, for `springbok.importers.worker`: their signature ``serving_default``, or the only one."""
+"""TensorFlow SavedModels, for `springbok.importers.worker`: one of their signatures.
+
+It is ``serving_default``, or the only one, unless another one is selected.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.importers.worker import UnusableError, first_line, fixed_shape
+from springbok.importers.selection import Selection
+from springbok.importers.worker import UnusableError, check_element_type, first_line
 from springbok.tensors import TensorSpec
 
 import tensorflow as tf  # isort: skip (after the worker, which sets what TensorFlow reads when it is imported)
@@ -16,15 +20,21 @@ import tensorflow as tf  # isort: skip (after the worker, which sets what Tensor
 class SavedModel:
     """A signature of a SavedModel; its inputs and outputs are in the order of their names."""
 
-    def __init__(self, loaded, signature) -> None:
+    def __init__(self, loaded, signature, selection: Selection) -> None:
         self._loaded = loaded  # holds the variables, which the signature only refers to
         self._signature = signature
         _, named = signature.structured_input_signature
+        selection.check_names(sorted(named))
+        for name in sorted(named):
+            check_element_type(f"input '{name}'", named[name].dtype.name)
         self.inputs = [
-            TensorSpec(name, fixed_shape(name, _dimensions(name, named[name])), named[name].dtype.name)
+            TensorSpec(name, selection.fixed_shape(name, _dimensions(named[name])), named[name].dtype.name)
             for name in sorted(named)
         ]
         self._output_names = sorted(signature.structured_outputs)
+        for what, tensors in (("inputs", self.inputs), ("outputs", self._output_names)):
+            if not tensors:
+                raise UnusableError(f"its signature has no {what}: a model for the chip takes and gives a tensor")
         self._specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in self.inputs]
         self._traced = tf.function(self._call).get_concrete_function(*self._specs)
 
@@ -45,29 +55,28 @@ class SavedModel:
 
     def describe_outputs(self, arrays: list[np.ndarray]) -> list[TensorSpec]:
         """See :class:`springbok.importers.worker.Model`."""
+        for name, array in zip(self._output_names, arrays, strict=True):
+            check_element_type(f"output '{name}'", array.dtype.name)
         return [
             TensorSpec(name, array.shape, array.dtype.name)
             for name, array in zip(self._output_names, arrays, strict=True)
         ]
 
 
-def _dimensions(name: str, spec: tf.TensorSpec) -> list[int | None]:
-    if spec.shape.rank is None:
-        raise UnusableError(f"its input '{name}' has no shape: the chip needs fixed shapes")
-    return spec.shape.as_list()
+def _dimensions(spec: tf.TensorSpec) -> list[int | None] | None:
+    return None if spec.shape.rank is None else spec.shape.as_list()
 
 
-def load(path: Path) -> SavedModel:
+def load(path: Path, selection: Selection) -> SavedModel:
     """Loads the folder of a SavedModel."""
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:
-        raise UnusableError(f"TensorFlow can't load it: {first_line(error)}") from error
+        raise UnusableError(
+            f"TensorFlow can't load it ({first_line(error)}): copy the whole folder with variables/, or export it again"
+        ) from error
     signatures = dict(loaded.signatures)
     if not signatures:
         raise UnusableError("it has no signature: export it with model.export(), or give tf.saved_model.save() one")
-    if "serving_default" not in signatures and len(signatures) > 1:
-        raise UnusableError(
-            f"it has the signatures {', '.join(sorted(signatures))}, and none is called serving_default"
-        )
-    return SavedModel(loaded, signatures.get("serving_default") or next(iter(signatures.values())))
+    name = selection.choose(sorted(signatures), default="serving_default")
+    return SavedModel(loaded, signatures[name], selection)

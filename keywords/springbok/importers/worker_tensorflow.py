@@ -20,12 +20,40 @@ _LOCATION = re.compile(r'\bloc\("((?:[^"\\]|\\.)*)"(?::\d+:\d+)?')
 _CALLS = re.compile(r"(?:Stateful)?PartitionedCall/")
 
 
+_REFUSED = (
+    (
+        re.compile(r"Assign\w*VariableOp|Assign\w*|ResourceScatter\w+"),
+        "changes a variable, so that an inference depends on those before it, which a module can't. Make the state an "
+        "input and an output",
+    ),
+    (re.compile(r"(?:Eager)?PyFunc\w*"), "runs Python code, which is not in the file. Use TensorFlow's operations"),
+    (
+        re.compile(r"Random\w+|TruncatedNormal|Multinomial|StatefulRandom\w+|StatefulUniform\w*"),
+        "draws random numbers, so that no answer can be compared. Give the model the numbers as an input",
+    ),
+    (re.compile(r"(?:LookupTable|HashTable|String|Decode|Parse)\w*"), "works on strings or tables. Do it on the host"),
+)
+
+
+def _refuse_operations(traced, layer_of: Callable[[str], str | None] | None) -> None:
+    """Refuses what is no function of the inputs, by the operation and its layer."""
+    functions = traced.graph.as_graph_def().library.function
+    operations = [(each.type, each.name) for each in traced.graph.get_operations()]
+    operations += [(node.op, node.name) for function in functions for node in function.node_def]
+    for kind, name in operations:
+        for pattern, why in _REFUSED:
+            if pattern.fullmatch(kind):
+                layer = (layer_of and layer_of(name)) or name
+                raise UnusableError(f"its operation {kind} ('{layer}') {why}")
+
+
 def stablehlo(traced, specs: list[tf.TensorSpec], layer_of: Callable[[str], str | None] | None = None) -> str:
     """The concrete function ``traced`` as StableHLO text with a function ``main``, its weights inside.
 
     ``layer_of`` tells the layer of an operation by TensorFlow's name of it; by default the name's scopes do. All other
     locations are dropped: they hold paths.
     """
+    _refuse_operations(traced, layer_of)
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     try:
         exporter = tf.function(lambda *arguments: frozen(*arguments), jit_compile=True)  # noqa: PLW0108 (its arguments)

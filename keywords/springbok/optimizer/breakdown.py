@@ -54,7 +54,13 @@ def measure(
                 session,
                 name,
                 lambda plan=plan: compile_model(
-                    model.source, target, extra_flags=extra, optimize=plan, output_dir=output_dir
+                    model.source,
+                    target,
+                    extra_flags=extra,
+                    optimize=plan,
+                    output_dir=output_dir,
+                    shape=dict(model.selection.shapes),
+                    signature=model.selection.signature,
                 ),
                 samples,
             )

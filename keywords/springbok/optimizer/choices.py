@@ -161,7 +161,7 @@ _KEYS = {"model", "sha256", "vlen", "compiler", "kernels_sha256", "flag_set", "s
 
 def _entries(file: Path) -> list[dict[str, Any]]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         if content["schema"] != SCHEMA_VERSION:
             raise ValueError(f"its schema is {content['schema']}, not {SCHEMA_VERSION}")
         for entry in content["choices"]:

@@ -29,6 +29,7 @@ from springbok.cache import Cache, digest
 from springbok.compiler import CompiledModel, Target, compile_model
 from springbok.errors import BenchError
 from springbok.firmware import build_firmware
+from springbok.importers.selection import WHOLE_FILE, Selection
 from springbok.judgement import difference_of
 from springbok.optimizer import choices
 from springbok.optimizer.choices import Candidate, Choice
@@ -67,6 +68,7 @@ def search(
     budget: float = BUDGET_SECONDS,
     output_dir: str | Path | None = None,
     use_cache: bool = True,
+    selection: Selection = WHOLE_FILE,
 ) -> Choice:
     """The best set of flags for the model file ``path`` on ``target``, measured, or from an earlier search.
 
@@ -76,10 +78,10 @@ def search(
     their modules are made again.
     """
     cache = Cache(Path(output_dir) if output_dir is not None else compiler.DEFAULT_OUTPUT_DIR, use_cache)
-    imported = importers.import_model(path, Cache(cache.folder))
+    imported = importers.import_model(path, Cache(cache.folder), selection)
 
     def make(folder: Path) -> None:
-        stock, *found = _measured(Path(path), target, extra_flags, budget, output_dir)
+        stock, *found = _measured(Path(path), target, extra_flags, budget, output_dir, selection)
         if any(each.outcome == choices.NOT_TRIED for each in found):
             raise _OutOfTime(stock, found)
         content = [asdict(each) for each in (stock, *found)]
@@ -138,16 +140,23 @@ def difference(answers: Sequence[Sequence[np.ndarray]], wanted: Sequence[Sequenc
 
 
 def _measured(
-    path: Path, target: Target, extra_flags: Sequence[str], budget: float, output_dir: str | Path | None
+    path: Path,
+    target: Target,
+    extra_flags: Sequence[str],
+    budget: float,
+    output_dir: str | Path | None,
+    selection: Selection,
 ) -> Iterator[Candidate]:
     """Stock IREE, and every candidate in the order of `FLAG_SETS`; while one runs, others are compiled."""
     limit = time.monotonic() + budget
+    options = {"extra_flags": extra_flags, "output_dir": output_dir}
+    options |= {"shape": dict(selection.shapes), "signature": selection.signature}
 
     def compiled(flag_set: str) -> CompiledModel:
         plan = optimizer.plan_for("search", vectors=target.vectors, vlen=target.vlen, flag_set=flag_set)
-        return compile_model(path, target, extra_flags=extra_flags, optimize=plan, output_dir=output_dir)
+        return compile_model(path, target, optimize=plan, **options)
 
-    stock = compile_model(path, target, extra_flags=extra_flags, optimize="none", output_dir=output_dir)
+    stock = compile_model(path, target, optimize="none", **options)
     session = Session()
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
