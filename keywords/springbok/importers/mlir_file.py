@@ -17,7 +17,7 @@ import numpy as np
 from springbok import iree
 from springbok.errors import CompileError, ModelError
 from springbok.importers.selection import Selection, SelectionError
-from springbok.tensors import probe_inputs
+from springbok.probes import probe
 from springbok.vmfb import ELEMENT_TYPES, Vmfb, read_vmfb
 
 _FLAGS = ("--iree-hal-target-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=generic")
@@ -30,6 +30,10 @@ class MlirImporter:
     name = "mlir"
     packages = (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE)
 
+    def files(self, model: Path) -> list[Path]:
+        """See :class:`springbok.importers.Importer`."""
+        return [model]
+
     def import_model(self, model: Path, folder: Path, selection: Selection) -> dict:
         """See :class:`springbok.importers.Importer`."""
         source, reference = folder / "model.mlir", folder / "reference.vmfb"
@@ -40,9 +44,9 @@ class MlirImporter:
         except CompileError as error:
             raise ModelError(problem) if problem else error from None
         module = self._declared(model, reference)
-        probes = probe_inputs(module.inputs)
+        probes, outputs = probe(module.inputs, lambda arrays: iree.run_samples(reference, module, arrays, inline=False))
         np.savez(folder / "probe_inputs.npz", *probes)
-        np.savez(folder / "probe_outputs.npz", *iree.run_samples(reference, module, probes, inline=False))
+        np.savez(folder / "probe_outputs.npz", *outputs)
         return {
             "inputs": [asdict(spec) for spec in module.inputs],
             "outputs": [asdict(spec) for spec in module.outputs],

@@ -28,7 +28,8 @@ from typing import Protocol
 import numpy as np
 
 from springbok.importers.selection import Selection, SelectionError
-from springbok.tensors import TensorSpec, probe_inputs
+from springbok.probes import probe
+from springbok.tensors import TensorSpec
 
 # Before TensorFlow is imported: another Keras backend may be configured, there may be a graphics card, and oneDNN's
 # kernels round differently on different processors.
@@ -90,8 +91,7 @@ def main(job_file: str) -> int:
 def _import(model: Model, folder: Path) -> dict:
     if not model.inputs:
         raise UnusableError("it has no inputs: a model for the chip takes at least one tensor")
-    probes = probe_inputs(model.inputs)
-    outputs = _run(model, probes)
+    probes, outputs = probe(model.inputs, lambda arrays: _run(model, arrays), nan=getattr(model, "answers_nan", False))
     model.write_mlir(folder / "model.mlir")
     np.savez(folder / "probe_inputs.npz", *probes)
     np.savez(folder / "probe_outputs.npz", *outputs)
