@@ -344,7 +344,7 @@ def _compile(
         (folder / "model.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     parts = (flags, plan.transformations, optimizer.VERSION, target, version, buffers.VERSION, RECORD_VERSION)
-    key = digest(imported.mlir.read_bytes(), *parts)
+    key = digest(imported.mlir.read_bytes(), imported.inputs, imported.outputs, *parts)
     folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     dispatches, changes, kernels_sha256 = (record.pop(key) for key in ("dispatches", "changes", "kernels_sha256"))

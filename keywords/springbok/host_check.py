@@ -63,7 +63,8 @@ def check_on_host(
 
     arrays = [part for array in given for part in (array.dtype.str, array.shape, array.tobytes())]
     plan = (compiled.plan.transformations, optimizer.VERSION, buffers.VERSION)
-    key = digest(compiled.mlir.read_bytes(), flags, plan, compiled.compiler_version, *arrays)
+    versions = (compiled.compiler_version, iree.runtime_version())
+    key = digest(compiled.mlir.read_bytes(), flags, plan, versions, *arrays)
     folder, _ = cache.entry(f"{compiled.source.stem}-check", key, make)
     with np.load(folder / "outputs.npz") as outputs:
         judgement = judge(compiled.outputs, [outputs[name] for name in outputs.files], wanted, tolerance)

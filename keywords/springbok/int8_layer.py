@@ -22,6 +22,7 @@ from springbok import datasets
 from springbok.cache import Cache, digest
 from springbok.errors import RtlError
 from springbok.files import build_folder
+from springbok.importers import package_version
 from springbok.process import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, ca
         if done.exit_code != 0:
             raise RtlError(f"There is no int8 layer to take from {model.name}:\n{done.output[-2000:].strip()}")
 
-    key = digest(model.read_bytes(), Path(__file__).read_bytes(), dataset, samples)
+    key = digest(model.read_bytes(), Path(__file__).read_bytes(), dataset, samples, package_version("tensorflow-cpu"))
     folder, _ = Cache(cache or build_folder() / "cache").entry(f"{model.stem}-int8-layer", key, make)
     with np.load(folder / "layer.npz") as parts:
         return Int8Layer(**{name: parts[name] if parts[name].ndim else parts[name].item() for name in parts.files})

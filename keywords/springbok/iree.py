@@ -39,6 +39,11 @@ def compiler_version() -> str:
     return _distribution(COMPILER_PACKAGE).version
 
 
+def runtime_version() -> str:
+    """Version of the installed runtime, which runs modules on this machine."""
+    return _distribution(RUNTIME_PACKAGE).version
+
+
 def _distribution(package: str) -> importlib.metadata.Distribution:
     try:
         return importlib.metadata.distribution(package)

@@ -34,6 +34,7 @@ from springbok.engines.chip import VLENS
 from springbok.errors import BenchError, ReportError
 from springbok.files import storage_errors, temporary_folder
 from springbok.firmware import ROOT, build_firmware
+from springbok.importers import package_version
 from springbok.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.progress import progress
 from springbok.results_folder import claimed
@@ -195,7 +196,8 @@ def _model_file(configuration: Configuration, content: bytes) -> Path:
                 reason = (done.output.strip().splitlines() or ["no message"])[-1]
                 raise SweepError(f"{source.name} can't be quantised: {reason}")
 
-    key = digest(_QUANTISER.read_bytes(), content, inputs.tobytes())
+    versions = [package_version(package) for package in ("keras", "tensorflow-cpu", "numpy")]
+    key = digest(_QUANTISER.read_bytes(), content, inputs.dtype.str, inputs.shape, inputs.tobytes(), versions)
     folder, _ = Cache(DEFAULT_OUTPUT_DIR).entry(f"{source.stem}-int8", key, make)
     return folder / f"{source.stem}.tflite"
 

@@ -10,9 +10,11 @@ that uses them, and only there: see `springbok.importers.frameworks`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,15 +26,15 @@ from packaging.requirements import Requirement
 
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError, ModelError
-from springbok.importers.frameworks import FrameworkImporter
+from springbok.importers.frameworks import FolderImporter, FrameworkImporter, OnnxImporter
 from springbok.importers.mlir_file import MlirImporter
 from springbok.importers.selection import WHOLE_FILE, Selection
 from springbok.tensors import TensorSpec, fit
 
-#: Counts up when what an importer writes changes, so that no older cache entry is taken.
-IMPORTER_VERSION = 4
-
-_REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements.txt"
+_HERE = Path(__file__).resolve().parent
+_REQUIREMENTS = _HERE.parents[2] / "requirements.txt"
+#: What all importers' results depend on, beside their own packages: the probe inputs are NumPy's random numbers.
+_PACKAGES = ("numpy",)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class Importer(Protocol):
 
     name: str
     packages: tuple[str, ...]
+
+    def files(self, model: Path) -> list[Path]:
+        """The files that a model consists of, which are all that is read of it: the others may be anywhere.
+
+        Raises :class:`ModelError` when one of them is missing.
+        """
 
     def import_model(self, model: Path, folder: Path, selection: Selection) -> dict:
         """Writes model.mlir, probe_inputs.npz and probe_outputs.npz to ``folder``; returns inputs and outputs."""
@@ -114,10 +122,24 @@ def framework_outputs(
 
 
 def _open(path: Path) -> tuple[bytes, Importer]:
-    """What the file holds (of a SavedModel: all of its files), and what imports it."""
+    """What the model consists of, as bytes that change when anything of it does; and what imports it.
+
+    Of one file it is the content; of several, also their names, and of those beside the first one digests.
+    """
+    importer = _importer_of(path)
+    files = importer.files(path)
+    if importer is SAVED_MODEL:
+        return b"".join(f"{file.relative_to(path)}\0".encode() + file.read_bytes() for file in files), importer
+    data = path.read_bytes()
+    if not data:
+        raise ModelError(f"The model file {path} is empty.")
+    beside = [f"\0{file.relative_to(path.parent)}\0{_digest_of(file)}".encode() for file in files if file != path]
+    return data + b"".join(beside), importer
+
+
+def _importer_of(path: Path) -> Importer:
     if (path / "saved_model.pb").is_file():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return b"".join(f"{file.relative_to(path)}\0".encode() + file.read_bytes() for file in files), SAVED_MODEL
+        return SAVED_MODEL
     if path.is_dir():
         raise ModelError(f"The folder {path} is no SavedModel: it holds no saved_model.pb.")
     importer = FORMATS.get(path.suffix.lower())
@@ -128,18 +150,36 @@ def _open(path: Path) -> tuple[bytes, Importer]:
         )
     if not path.is_file():
         raise ModelError(f"The model file {path} does not exist.")
-    data = path.read_bytes()
-    if not data:
-        raise ModelError(f"The model file {path} is empty.")
-    return data, importer
+    return importer
+
+
+def _digest_of(file: Path) -> str:
+    sha = hashlib.sha256()
+    with file.open("rb") as opened:
+        while part := opened.read(1 << 20):
+            sha.update(part)
+    return sha.hexdigest()
 
 
 def _key(data: bytes, importer: Importer) -> str:
-    versions = [_version(package) for package in importer.packages]
-    return digest(data, importer.name, versions, IMPORTER_VERSION)
+    versions = [package_version(package) for package in (*importer.packages, *_PACKAGES)]
+    return digest(data, importer.name, versions, sys.version_info[:2], _code())
 
 
-def _version(package: str) -> str:
+@functools.cache
+def _code() -> str:
+    """A digest of the code that imports models, so that what an older one wrote is not taken."""
+    modules = (
+        *sorted(_HERE.glob("*.py")),
+        _HERE.parent / "probes.py",
+        _HERE.parent / "tensors.py",
+        _HERE.parent / "layer_names.py",
+    )
+    return digest(*(module.read_bytes() for module in modules))
+
+
+def package_version(package: str) -> str:
+    """The version of a package. Raises :class:`CompileError` with the command that installs it where it is missing."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -163,6 +203,8 @@ def _import(path: Path, data: bytes, importer: Importer, cache: Cache, selection
     def make(folder: Path) -> None:
         start = time.monotonic()
         answer = importer.import_model(path, folder, selection)
+        if _open(path)[0] != data:
+            raise ModelError(f"The model {path} was changed while it was imported: compile it again.")
         _check_tensors(path, answer)
         answer["seconds"] = round(time.monotonic() - start, 3)
         (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
@@ -209,8 +251,8 @@ FORMATS: dict[str, Importer] = {
         b"TFL3",
         magic_offset=4,
     ),
-    ".onnx": FrameworkImporter("onnx", "onnx", "ONNX", ("onnx", "iree-base-compiler")),
+    ".onnx": OnnxImporter("onnx", "onnx", "ONNX", ("onnx", "protobuf", "ml_dtypes", "iree-base-compiler")),
     ".mlir": MlirImporter(),
     ".mlirbc": MlirImporter(),
 }
-SAVED_MODEL = FrameworkImporter("saved_model", "saved_model", "TensorFlow", ("tensorflow-cpu",))
+SAVED_MODEL = FolderImporter("saved_model", "saved_model", "TensorFlow", ("tensorflow-cpu",))

@@ -35,6 +35,10 @@ class FrameworkImporter:
     magic: bytes = b""
     magic_offset: int = 0
 
+    def files(self, model: Path) -> list[Path]:
+        """See :class:`springbok.importers.Importer`."""
+        return [model]
+
     def import_model(self, model: Path, folder: Path, selection: Selection) -> dict:
         """See :class:`springbok.importers.Importer`."""
         return self._work("import", model, folder, selection)
@@ -51,7 +55,7 @@ class FrameworkImporter:
     def _work(self, what: str, model: Path, folder: Path, selection: Selection) -> dict:
         self._check_magic(model)
         job, answer = folder / "job.json", folder / "answer.json"
-        described = {"do": what, "framework": self.framework, "model": str(model.resolve()), "folder": str(folder)}
+        described = {"do": what, "framework": self.framework, "model": str(model.absolute()), "folder": str(folder)}
         described |= {"shapes": selection.shapes, "signature": selection.signature}
         job.write_text(json.dumps(described), encoding="utf-8")
         # The working folder is where Python looks for the package; the caller's may hold anything.
@@ -84,6 +88,29 @@ class FrameworkImporter:
         if begin != self.magic:
             where = f" at byte {self.magic_offset}" if self.magic_offset else ""
             raise ModelError(f"{model} is not {self.kind}: it begins with {begin!r} instead of {self.magic!r}{where}.")
+
+
+class FolderImporter(FrameworkImporter):
+    """A format whose models are folders."""
+
+    def files(self, model: Path) -> list[Path]:
+        """See :class:`springbok.importers.Importer`."""
+        return sorted(file for file in model.rglob("*") if file.is_file())
+
+
+class OnnxImporter(FrameworkImporter):
+    """ONNX, whose models may have their weights in files beside them."""
+
+    def files(self, model: Path) -> list[Path]:
+        """See :class:`springbok.importers.Importer`."""
+        data = model.read_bytes()
+        if b"location" not in data:  # the word that comes before each file's name
+            return [model]
+        try:
+            from springbok.importers import onnx_weights
+        except ModuleNotFoundError:  # without the package nothing will be imported
+            return [model]
+        return [model, *onnx_weights.files(model, data)]
 
 
 def _ending(exit_code: int) -> str:

@@ -8,87 +8,137 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnx.shape_inference
 import onnx.version_converter
-from onnx.reference import ReferenceEvaluator
 
 from springbok import iree, process
+from springbok.errors import ModelError
+from springbok.importers import onnx_functions, onnx_limits, onnx_quantised, onnx_reference, onnx_weights
+from springbok.importers.onnx_rewriting import Graph, version_of
 from springbok.importers.selection import Selection
 from springbok.importers.worker import UnusableError, first_line
 from springbok.tensors import TensorSpec
 
 #: Models of an older operator set are brought to this one: IREE's importer knows its operations best.
 _OPSET = 17
+REWRITINGS = onnx_functions.REWRITINGS | onnx_quantised.REWRITINGS
+REWRITINGS["MatMul"] = onnx_functions.first_of(
+    *(part.REWRITINGS["MatMul"] for part in (onnx_quantised, onnx_functions))
+)
 
 
 class OnnxModel:
-    """The graph of an ONNX file, with batch 1."""
+    """The graph of an ONNX file, with batch 1. NumPy answers NaN as the definition does (see `springbok.probes`)."""
+
+    answers_nan = True
 
     def __init__(self, model: onnx.ModelProto, selection: Selection) -> None:
         weights = {initializer.name for initializer in model.graph.initializer}
         given = [value for value in model.graph.input if value.name not in weights]
         self.inputs = [_spec(value, selection) for value in given]
         for value, spec in zip(given, self.inputs, strict=True):
-            for dimension, length in zip(value.type.tensor_type.shape.dim, spec.shape, strict=True):
-                dimension.dim_value = length
+            elem_type = value.type.tensor_type.elem_type
+            value.type.CopyFrom(onnx.helper.make_tensor_type_proto(elem_type, spec.shape))
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")  # it told of the open batch
         del model.graph.value_info[:]
         for node in model.graph.node:
             node.name = _layer(node)  # the importer makes locations of the names
         try:
-            version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-            if version < _OPSET:
-                model = onnx.version_converter.convert_version(model, _OPSET)
-            self._model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-            self._evaluator = ReferenceEvaluator(self._model)
+            self._model = prepared(model)
+            self._evaluator = onnx_reference.evaluator(self._model)
         except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
             raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
+        self._graph = Graph(self._model)
+        self.inputs = [self._with_scale(spec) for spec in self.inputs]
+
+    def _with_scale(self, spec: TensorSpec) -> TensorSpec:
+        """An input as what quantised operations take it for."""
+        readers = [node for node in self._model.graph.node if spec.name in node.input]
+        found = onnx_quantised.scale_read(self._graph, spec.name, readers)
+        return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
 
     def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """See :class:`springbok.importers.worker.Model`."""
         given = {spec.name: array for spec, array in zip(self.inputs, inputs, strict=True)}
-        return [np.asarray(answer) for answer in self._evaluator.run(None, given)]
+        try:
+            return [np.asarray(answer) for answer in self._evaluator.run(None, given)]
+        except Exception as error:  # noqa: BLE001 (whatever NumPy or an operator raises)
+            raise UnusableError(
+                f"ONNX's own implementation of its operations fails with it: {first_line(error)}"
+            ) from error
 
     def write_mlir(self, path: Path) -> None:
         """See :class:`springbok.importers.worker.Model`."""
-        from iree.compiler.extras import onnx_importer
-        from iree.compiler.ir import Context
+        model = self._rewritten()
+        message = _import_to(model, path)
+        if message:
+            raise UnusableError(onnx_limits.explain(model, message, lambda other: _import_to(other, path)))
 
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / "model.mlir"
-            try:
-                info = onnx_importer.ModelInfo(self._model)
-                module = info.create_module(context=Context()).operation
-                onnx_importer.NodeImporter.define_function(info.main_graph, module).import_all()
-                module.verify()
-            except Exception as error:  # noqa: BLE001
-                raise UnusableError(f"IREE can't import it: {first_line(error)}") from error
-            source.write_text(module.get_asm(enable_debug_info=True, assume_verified=True), encoding="utf-8")
-            # Torch's dialect needs a flag that the later compilation would have to know of.
-            command = [iree.tool("iree-compile"), source, "--compile-to=input", "--mlir-print-debuginfo", "-o", path]
-            done = process.run([*command, "--iree-torch-emit-async-entry-points=false"])
-            if done.exit_code or done.timed_out:
-                errors = [line for line in done.output.splitlines() if "error:" in line] or ["no message"]
-                raise UnusableError(f"IREE can't import it: {errors[0].partition('error: ')[2] or errors[0]}")
+    def _rewritten(self) -> onnx.ModelProto:
+        made = Graph(self._model).rewrite(REWRITINGS)
+        made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+        onnx_limits.check_shapes(made)
+        return made
 
     def describe_outputs(self, arrays: list[np.ndarray]) -> list[TensorSpec]:
         """See :class:`springbok.importers.worker.Model`."""
         return [
-            TensorSpec(value.name, array.shape, array.dtype.name)
+            self._described(TensorSpec(value.name, array.shape, array.dtype.name))
             for value, array in zip(self._model.graph.output, arrays, strict=True)
         ]
+
+    def _described(self, spec: TensorSpec) -> TensorSpec:
+        """An output with its scale, or with the step of what is quantised inside the model."""
+        if np.issubdtype(spec.dtype, np.floating):
+            return replace(spec, step=onnx_quantised.step_of(self._graph, spec.name))
+        found = onnx_quantised.scale_of(self._graph, spec.name)
+        return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
+
+
+def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
+    model = onnx.inliner.inline_local_functions(model)
+    if version_of(model) < _OPSET:
+        model = onnx.version_converter.convert_version(model, _OPSET)
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _import_to(model: onnx.ModelProto, path: Path) -> str:
+    """Writes a model as MLIR in IREE's own dialects; returns why it can't be, or nothing."""
+    from iree.compiler.extras import onnx_importer
+    from iree.compiler.ir import Context
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model.mlir"
+        try:
+            info = onnx_importer.ModelInfo(model)
+            module = info.create_module(context=Context()).operation
+            onnx_importer.NodeImporter.define_function(info.main_graph, module).import_all()
+            module.verify()
+        except Exception as error:  # noqa: BLE001 (whatever its steps raise)
+            return first_line(error)
+        source.write_text(module.get_asm(enable_debug_info=True, assume_verified=True), encoding="utf-8")
+        # Torch's dialect needs a flag that the later compilation would have to know of.
+        command = [iree.tool("iree-compile"), source, "--compile-to=input", "--mlir-print-debuginfo", "-o", path]
+        done = process.run([*command, "--iree-torch-emit-async-entry-points=false"])
+        if done.timed_out:
+            return f"it did not end within {process.TIME_LIMIT_SECONDS:g} s"
+        if not done.exit_code:
+            return ""
+        errors = [line for line in done.output.splitlines() if "error:" in line] or ["no message"]
+        return " ".join(filter(None, map(str.strip, errors[0].split("error:"))))
 
 
 def _spec(value: onnx.ValueInfoProto, selection: Selection) -> TensorSpec:
     tensor = value.type.tensor_type
-    if not tensor.HasField("shape"):
-        raise UnusableError(f"its input '{value.name}' has no shape: the chip needs fixed shapes")
-    shape = [dimension.dim_value or None for dimension in tensor.shape.dim]
+    shape = [dimension.dim_value or None for dimension in tensor.shape.dim] if tensor.HasField("shape") else None
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     return TensorSpec(value.name, selection.fixed_shape(value.name, shape), np.dtype(dtype).name)
 
@@ -103,8 +153,19 @@ def _layer(node: onnx.NodeProto) -> str:
 def load(path: Path, selection: Selection) -> OnnxModel:
     """Loads an .onnx file, with the weights that lie beside it if it has any."""
     try:
-        model = onnx.load(path)
+        model = onnx_weights.load(path)
+    except ModelError as error:
+        raise UnusableError(str(error).rstrip(".")) from error
+    except Exception as error:  # noqa: BLE001 (protobuf's own)
+        begin = path.read_bytes()[:8]
+        raise UnusableError(
+            f"ONNX can't load it: it is no ONNX file, or not whole (it begins with {begin!r}; {first_line(error)})"
+        ) from error
+    onnx_limits.check(model)
+    try:
+        if not all(info.type.tensor_type.HasField("shape") for info in model.graph.output):
+            model = onnx.shape_inference.infer_shapes(model)  # ONNX itself demands it, exporters leave it away
         onnx.checker.check_model(model)
-    except Exception as error:  # noqa: BLE001
-        raise UnusableError(f"ONNX can't load it: {first_line(error)}") from error
+    except Exception as error:  # noqa: BLE001 (each of its checks has errors of its own)
+        raise UnusableError(f"it is no valid ONNX model: {first_line(error)}") from error
     return OnnxModel(model, selection)

@@ -1,0 +1,524 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX models: what is rewritten before IREE imports it computes what ONNX defines, and what is refused says why.
+
+Most of it needs no compiler: the rewritten model and the original one are both run by ONNX's reference implementation.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from springbok import compiler, importers
+from springbok.cache import Cache
+from springbok.errors import ModelError
+from springbok.importers import onnx_reference, worker_onnx
+from springbok.importers.onnx_rewriting import Graph
+from springbok.importers.selection import WHOLE_FILE
+from springbok.importers.worker import UnusableError
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+FLOAT, INT8, UINT8, INT32, INT64 = (getattr(TensorProto, name) for name in ("FLOAT", "INT8", "UINT8", "INT32", "INT64"))
+
+
+def model_of(nodes, inputs, outputs, constants=(), opset=17, **options):
+    """A model: ``inputs`` and ``outputs`` are tables of names to types and shapes, ``constants`` of names to values."""
+    values = [[helper.make_tensor_value_info(name, *how) for name, how in each.items()] for each in (inputs, outputs)]
+    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in dict(constants).items()]
+    graph = helper.make_graph(nodes, "graph", *values, weights)
+    options = {"opset_imports": [helper.make_opsetid("", opset)], "ir_version": 10} | options
+    return helper.make_model(graph, **options)
+
+
+def rewritten(model):
+    """The model as the importer gives it to IREE."""
+    return Graph(worker_onnx.prepared(model)).rewrite(worker_onnx.REWRITINGS)
+
+
+def answers(model, *arrays):
+    """ONNX's own answers."""
+    with np.errstate(all="ignore"):
+        return onnx_reference.evaluator(model).run(
+            None, dict(zip([info.name for info in model.graph.input], arrays, strict=True))
+        )
+
+
+def operators(model):
+    return {node.op_type for node in model.graph.node}
+
+
+def equal(model, *arrays, steps=0, relative=0.0):
+    """Checks that the rewritten model answers as the model does; integers may differ by ``steps``."""
+    for got, wanted in zip(answers(rewritten(model), *arrays), answers(model, *arrays), strict=True):
+        assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
+        difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
+        allowed = steps + relative * np.abs(wanted[np.isfinite(wanted)].astype(np.float64)).max(initial=0)
+        same = (got == wanted) | ((got != got) & (wanted != wanted))  # noqa: PLR0124 (NaN)
+        assert (same | (difference <= allowed)).all()
+
+
+def random_array(random, elem_type, shape):
+    dtype = helper.tensor_dtype_to_np_dtype(elem_type)
+    if dtype.kind == "f":
+        return (random.standard_normal(shape) * 3).astype(dtype)
+    limits = np.iinfo(dtype)
+    return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+class TestQuantised:
+    @settings(max_examples=40, deadline=None, derandomize=True)
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        types=st.sampled_from(list(itertools.product((INT8, UINT8), repeat=2))),
+        group=st.sampled_from([1, 2, 4]),
+        axes=st.sampled_from([1, 2]),
+        pads=st.sampled_from(["none", "one", "SAME_UPPER", "SAME_LOWER"]),
+        stride=st.sampled_from([1, 2]),
+        per_channel=st.booleans(),
+        bias=st.booleans(),
+    )
+    def test_convolutions_of_integers(self, seed, types, group, axes, pads, stride, per_channel, bias):
+        random = np.random.default_rng(seed)
+        given_type, weight_type = types
+        channels = 8 if per_channel else 1
+        shape = () if channels == 1 else (channels,)
+        weights = random_array(random, weight_type, (8, 4 // group, *[3] * axes))
+        constants = {
+            "xs": np.float32(random.uniform(0.01, 0.1)),
+            "xz": random_array(random, given_type, ()),
+            "w": weights,
+            "ws": random.uniform(0.001, 0.1, shape).astype(np.float32),
+            "wz": random_array(random, weight_type, ()) if channels == 1 else np.zeros(shape, weights.dtype),
+            "ys": np.float32(random.uniform(0.1, 2.0)),
+            "yz": random_array(random, given_type, ()),
+        }
+        inputs = ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz"]
+        if bias:
+            constants["b"] = random.integers(-5000, 5000, 8).astype(np.int32)
+            inputs.append("b")
+        window = {"none": {}, "one": {"pads": [1] * (2 * axes)}}.get(pads, {"auto_pad": pads})
+        options = {"group": group, "kernel_shape": [3] * axes, "strides": [stride] * axes} | window
+        length = [1, 4, *[9] * axes]
+        model = model_of(
+            [helper.make_node("QLinearConv", inputs, ["y"], **options)],
+            {"x": (given_type, length)},
+            {"y": (given_type, None)},
+            constants,
+        )
+        equal(model, random_array(random, given_type, length), steps=1)  # halves, with an odd zero point
+        assert "QLinearConv" not in operators(rewritten(model))
+
+    @settings(max_examples=40, deadline=None, derandomize=True)
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        opset=st.sampled_from([10, 13, 17, 19, 21, 23, 25]),
+        kind=st.sampled_from(["INT8", "UINT8", "INT16", "UINT16", "INT4", "UINT4"]),
+        per_axis=st.booleans(),
+    )
+    def test_quantising_and_back(self, seed, opset, kind, per_axis):
+        random = np.random.default_rng(seed)
+        elem_type = getattr(TensorProto, kind)
+        if opset < 21 and kind not in ("INT8", "UINT8"):
+            return
+        shape = (3,) if per_axis and opset >= 13 else ()
+        zero = helper.make_tensor("z", elem_type, shape, random.integers(0, 5, int(np.prod(shape))).tolist())
+        options = {"axis": 1} if shape else {}
+        model = model_of(
+            [
+                helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], **options),
+                helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], **options),
+            ],
+            {"x": (FLOAT, [2, 3, 5])},
+            {"y": (FLOAT, None)},
+            {"s": random.uniform(0.01, 0.3, shape).astype(np.float32)},
+            opset,
+        )
+        model.graph.initializer.append(zero)
+        values = (random.standard_normal((2, 3, 5)) * 10.0 ** random.integers(-2, 12)).astype(np.float32)
+        equal(model, values)
+
+    def test_halves_go_to_the_even_integer_and_what_lies_outside_saturates(self):
+        model = model_of(
+            [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])],
+            {"x": (FLOAT, [8])},
+            {"y": (INT8, None)},
+            {"s": np.float32(2), "z": np.int8(1)},
+        )
+        (got,) = answers(model, np.float32([1, 3, 5, -1, -3, 3e38, -np.inf, 253]))
+        assert got.tolist() == [1, 3, 3, 1, -1, 127, -128, 127]
+        equal(model, np.float32([1, 3, 5, -1, -3, 3e38, -np.inf, 253]))
+
+    @pytest.mark.parametrize("transposed", [False, True])
+    @pytest.mark.parametrize("operator", ["MatMul", "Gemm"])
+    @pytest.mark.parametrize("per_channel", [False, True])
+    def test_products_of_dequantised_values_are_products_of_integers(self, operator, transposed, per_channel):
+        if operator == "MatMul" and transposed:
+            pytest.skip("only Gemm transposes")
+        random = np.random.default_rng(3)
+        columns = 0 if transposed else 1
+        scale = random.uniform(0.01, 0.1, (4,) if per_channel else ()).astype(np.float32)
+        constants = {
+            "xs": np.float32(0.05),
+            "xz": np.uint8(120),
+            "w": random_array(random, INT8, (4, 6) if transposed else (6, 4)),
+            "ws": scale,
+            "wz": np.zeros(scale.shape, np.int8),
+            "b": random.integers(-900, 900, 4).astype(np.int32),
+            "bs": (np.float32(0.05) * scale).astype(np.float32),
+        }
+        axis = {"axis": columns} if per_channel else {}
+        last = {"transB": 1} if transposed else {}
+        nodes = [
+            helper.make_node("DequantizeLinear", ["x", "xs", "xz"], ["xf"]),
+            helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], **axis),
+            helper.make_node("DequantizeLinear", ["b", "bs"], ["bf"], **({"axis": 0} if per_channel else {})),
+            helper.make_node(operator, ["xf", "wf", *(["bf"] if operator == "Gemm" else [])], ["y"], **last),
+        ]
+        model = model_of(nodes, {"x": (UINT8, [3, 6])}, {"y": (FLOAT, None)}, constants)
+        equal(model, random_array(random, UINT8, (3, 6)), relative=1e-6)
+        assert "ConvInteger" in operators(rewritten(model))
+        assert operator not in operators(rewritten(model))
+
+    @pytest.mark.parametrize("types", list(itertools.product((INT8, UINT8), repeat=2)))
+    def test_products_of_integers(self, types):
+        random = np.random.default_rng(4)
+        weights = random_array(random, types[1], (6, 4))
+        zeros = {"az": random_array(random, types[0], ()), "bz": random_array(random, types[1], ())}
+        nodes = [helper.make_node("MatMulInteger", ["a", "w", "az", "bz"], ["y"])]
+        model = model_of(nodes, {"a": (types[0], [2, 3, 6])}, {"y": (INT32, None)}, {"w": weights, **zeros})
+        equal(model, random_array(random, types[0], (2, 3, 6)))
+        both = model_of(nodes, {"a": (types[0], [3, 6]), "w": (types[1], [6, 4])}, {"y": (INT32, None)}, zeros)
+        equal(both, random_array(random, types[0], (3, 6)), weights)
+
+    def test_what_is_quantised_at_run_time(self):
+        outputs = {"y": (UINT8, None), "s": (FLOAT, None), "z": (UINT8, None)}
+        nodes = [helper.make_node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])]
+        model = model_of(nodes, {"x": (FLOAT, [3, 4])}, outputs)
+        random = np.random.default_rng(5)
+        for values in (random.standard_normal((3, 4)), random.uniform(1, 2, (3, 4)), np.zeros((3, 4))):
+            equal(model, values.astype(np.float32))
+
+    def test_weights_of_4_bits_and_scales_of_blocks(self):
+        random = np.random.default_rng(6)
+        packed = helper.make_tensor("w", TensorProto.INT4, (8, 4), random.integers(-8, 8, 32).tolist())
+        nodes = [
+            helper.make_node("DequantizeLinear", ["w", "s"], ["wf"], axis=0, block_size=4),
+            helper.make_node("MatMul", ["x", "wf"], ["y"]),
+        ]
+        scales = {"s": random.uniform(0.1, 1, (2, 4)).astype(np.float32)}
+        model = model_of(nodes, {"x": (FLOAT, [1, 8])}, {"y": (FLOAT, None)}, scales, 21)
+        model.graph.initializer.append(packed)
+        equal(model, random_array(random, FLOAT, (1, 8)), relative=1e-6)
+        assert TensorProto.INT4 not in {tensor.data_type for tensor in rewritten(model).graph.initializer}
+
+    def test_float8_is_refused_by_name(self):
+        zero = helper.make_tensor("z", TensorProto.FLOAT8E4M3FN, (), [0.0])
+        nodes = [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="first"),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+        ]
+        model = model_of(nodes, {"x": (FLOAT, [4])}, {"y": (FLOAT, None)}, {"s": np.float32(1)}, 19)
+        model.graph.initializer.append(zero)
+        with pytest.raises(UnusableError, match=r"QuantizeLinear \('first'\) quantises to float8e4m3fn.*int8 or uint8"):
+            rewritten(model)
+
+
+SPECIAL = [
+    0.0,
+    -0.0,
+    1,
+    -1,
+    2,
+    -2,
+    3,
+    -3,
+    0.5,
+    -0.5,
+    2.5,
+    -2.5,
+    np.inf,
+    -np.inf,
+    np.nan,
+    3.4e38,
+    -3.4e38,
+    7,
+    -7,
+    2.0**24,
+]
+
+
+class TestFunctions:
+    def test_powers_of_every_kind_of_numbers(self):
+        bases, exponents = (np.float32(each) for each in zip(*itertools.product(SPECIAL, SPECIAL), strict=True))
+        sizes = {"x": (FLOAT, [len(bases)]), "e": (FLOAT, [len(bases)])}
+        model = model_of([helper.make_node("Pow", ["x", "e"], ["y"])], sizes, {"y": (FLOAT, None)})
+        (got,), (wanted,) = answers(rewritten(model), bases, exponents), answers(model, bases, exponents)
+        np.testing.assert_allclose(got, wanted, rtol=2e-5)
+
+    @pytest.mark.parametrize("exponent", [-3, -1, 1, 2, 3, 5, 16])
+    def test_whole_exponents_are_products(self, exponent):
+        model = model_of(
+            [helper.make_node("Pow", ["x", "e"], ["y"])],
+            {"x": (FLOAT, [7])},
+            {"y": (FLOAT, None)},
+            {"e": np.float32(exponent)},
+        )
+        assert not {"Pow", "Exp"} & operators(rewritten(model))
+        values = np.float32([-2.5, -1, 0, 1, 3, np.inf, -np.inf])
+        (got,), (wanted,) = answers(rewritten(model), values), answers(model, values)
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+    def test_powers_of_integers(self):
+        sizes = {"x": (INT32, [6]), "e": (INT32, [6])}
+        model = model_of([helper.make_node("Pow", ["x", "e"], ["y"])], sizes, {"y": (INT32, None)})
+        equal(model, np.int32([-3, 0, 2, 1, -1, 7]), np.int32([3, 0, 30, 60, 61, 5]))
+
+    @pytest.mark.parametrize("mode", ["wrap", "reflect", "edge"])
+    def test_padding_by_elements(self, mode):
+        pads = {"p": np.array([0, 1, 2, 0, 2, 1])}
+        nodes = [helper.make_node("Pad", ["x", "p"], ["y"], mode=mode)]
+        model = model_of(nodes, {"x": (FLOAT, [2, 3, 4])}, {"y": (FLOAT, None)}, pads, 19)
+        equal(model, np.arange(24, dtype=np.float32).reshape(2, 3, 4))
+        assert "Pad" not in operators(rewritten(model))
+
+    @settings(max_examples=40, deadline=None, derandomize=True)
+    @given(start=st.integers(-12, 12), end=st.integers(-12, 12), step=st.sampled_from([-3, -2, -1]))
+    def test_slices_backwards(self, start, end, step):
+        constants = {"s": [start, 8], "e": [end, 0], "a": [1, 0], "t": [step, -1]}
+        constants = {name: np.array(value) for name, value in constants.items()}
+        model = model_of(
+            [helper.make_node("Slice", ["x", *constants], ["y"])],
+            {"x": (FLOAT, [9, 10])},
+            {"y": (FLOAT, None)},
+            constants,
+        )
+        if answers(model, np.zeros((9, 10), np.float32))[0].size:
+            equal(model, np.arange(90, dtype=np.float32).reshape(9, 10))
+
+    @pytest.mark.parametrize("operator", ["ArgMin", "ArgMax"])
+    @pytest.mark.parametrize("last", [0, 1])
+    @pytest.mark.parametrize("keepdims", [0, 1])
+    @pytest.mark.parametrize("opset", [17, 18])
+    def test_places_of_extremes_along_any_axis(self, operator, last, keepdims, opset):
+        options = {"axis": 1, "select_last_index": last, "keepdims": keepdims}
+        nodes = [helper.make_node(operator, ["x"], ["y"], **options)]
+        model = model_of(nodes, {"x": (FLOAT, [2, 3, 4])}, {"y": (INT64, None)}, opset=opset)
+        equal(model, np.random.default_rng(1).integers(0, 2, (2, 3, 4)).astype(np.float32))
+
+    @pytest.mark.parametrize("operator", ["LSTM", "GRU", "RNN"])
+    def test_sequences_backwards(self, operator):
+        gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator]
+        random = np.random.default_rng(2)
+        constants = {
+            "w": random_array(random, FLOAT, (1, gates * 5, 3)),
+            "r": random_array(random, FLOAT, (1, gates * 5, 5)),
+        }
+        nodes = [helper.make_node(operator, ["x", "w", "r"], ["y", "h"], hidden_size=5, direction="reverse")]
+        model = model_of(nodes, {"x": (FLOAT, [4, 1, 3])}, {"y": (FLOAT, None), "h": (FLOAT, None)}, constants)
+        values = random_array(random, FLOAT, (4, 1, 3))
+        forward = model_of(
+            [helper.make_node(operator, ["x", "w", "r"], ["y", "h"], hidden_size=5)],
+            {"x": (FLOAT, [4, 1, 3])},
+            {"y": (FLOAT, None), "h": (FLOAT, None)},
+            constants,
+        )
+        output, state = answers(forward, values[::-1].copy())
+        got = answers(rewritten(model), values)
+        np.testing.assert_array_equal(got[0], output[::-1])
+        np.testing.assert_array_equal(got[1], state)
+
+    @pytest.mark.parametrize("operator", ["Div", "Max", "Min", "Mod"])
+    def test_unsigned_integers_count_by_their_values(self, operator):
+        sizes = {"x": (UINT8, [6]), "k": (UINT8, [6])}
+        model = model_of([helper.make_node(operator, ["x", "k"], ["y"])], sizes, {"y": (UINT8, None)})
+        arrays = np.uint8([200, 255, 3, 128, 127, 250]), np.uint8([7, 2, 200, 255, 129, 251])
+        equal(model, *arrays)
+        assert UINT8 not in {made.attribute[0].i for made in rewritten(model).graph.node[:2] if made.op_type == "Cast"}
+
+
+class TestRefusals:
+    """Every sentence names the operation or the value, and what can be done."""
+
+    @staticmethod
+    def refusal(model, tmp_path, name="m.onnx"):
+        path = tmp_path / name
+        path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+        with pytest.raises((UnusableError, ModelError)) as error:
+            loaded = worker_onnx.load(path, WHOLE_FILE)
+            loaded.write_mlir(tmp_path / "model.mlir")
+        return str(error.value)
+
+    def test_an_output_that_is_listed_twice(self, tmp_path):
+        model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [1, 8])}, {"y": (FLOAT, [1, 8])})
+        model.graph.output.append(model.graph.output[0])
+        assert "its output 'y' is listed 2 times: list it once" in self.refusal(model, tmp_path)
+
+    def test_operators_of_others(self, tmp_path):
+        nodes = [helper.make_node("QLinearAdd", ["x", "x"], ["y"], domain="com.microsoft", name="sum")]
+        domains = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        model = model_of(nodes, {"x": (FLOAT, [1])}, {"y": (FLOAT, [1])}, opset_imports=domains)
+        text = self.refusal(model, tmp_path)
+        assert "com.microsoft::QLinearAdd ('sum') is none of ONNX's own" in text
+        assert "QDQ" in text
+
+    @pytest.mark.parametrize(
+        ("operator", "reason"),
+        [("NonZero", "as many values as its data decide"), ("RandomUniformLike", "draws random numbers")],
+    )
+    def test_operators_whose_answer_is_not_fixed(self, tmp_path, operator, reason):
+        outputs = {"y": (INT64 if operator == "NonZero" else FLOAT, None)}
+        model = model_of([helper.make_node(operator, ["x"], ["y"], name="n")], {"x": (FLOAT, [4])}, outputs)
+        text = self.refusal(model, tmp_path)
+        assert f"{operator} ('n')" in text
+        assert reason in text
+
+    @pytest.mark.parametrize("kind", ["STRING", "BFLOAT16", "DOUBLE", "FLOAT8E4M3FN", "INT4"])
+    def test_types_that_no_chip_takes(self, tmp_path, kind):
+        how = (getattr(TensorProto, kind), [4])
+        model = model_of([helper.make_node("Identity", ["x"], ["y"])], {"x": how}, {"y": how}, opset=21)
+        assert f"its input 'x' is of the type {kind.lower()}" in self.refusal(model, tmp_path)
+
+    def test_a_shape_that_is_computed(self, tmp_path):
+        model = model_of(
+            [helper.make_node("Reshape", ["x", "s"], ["y"], name="turn")],
+            {"x": (FLOAT, [4]), "s": (INT64, [2])},
+            {"y": (FLOAT, None)},
+        )
+        assert "Reshape ('turn') gives 'y', whose shape depends on what is computed" in self.refusal(model, tmp_path)
+
+    def test_operators_of_the_future(self, tmp_path):
+        model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [1])}, {"y": (FLOAT, [1])}, opset=99)
+        assert "it uses version 99 of ONNX's operators" in self.refusal(model, tmp_path)
+
+    def test_a_byte_order_mark(self, tmp_path):
+        assert "it begins with b'\\xef\\xbb\\xbf" in self.refusal(b"\xef\xbb\xbfnot a model", tmp_path)
+
+    def test_no_inputs(self, tmp_path):
+        model = model_of([helper.make_node("Constant", [], ["y"], value_float=1.0)], {}, {"y": (FLOAT, [])})
+        assert "it has no inputs" in self.refusal(model, tmp_path)
+
+    def test_what_only_the_compiler_finds_is_put_down_to_its_node(self, tmp_path):
+        scales = {"s": np.float32([1, 1, 0.5, 0.5])}
+        nodes = [
+            helper.make_node("Relu", ["x"], ["r"]),
+            helper.make_node("Resize", ["r", "", "s"], ["y"], name="small", mode="cubic", antialias=1),
+        ]
+        model = model_of(nodes, {"x": (FLOAT, [1, 1, 4, 4])}, {"y": (FLOAT, None)}, scales, 18)
+        text = self.refusal(model, tmp_path)
+        assert "its operation Resize ('small') is beyond what IREE can import" in text
+        assert "antialias=1" in text
+
+
+def with_weights_beside(path, values, location="weights.bin"):
+    """Saves a model that multiplies by ``values``, which lie in a file beside it."""
+    model = model_of(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        {"x": (FLOAT, [4])},
+        {"y": (FLOAT, [4])},
+        {"w": np.float32(values)},
+    )
+    (tensor,) = model.graph.initializer
+    (path.parent / location).parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / location).write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    path.write_bytes(model.SerializeToString())
+
+
+class TestWeightsBeside:
+    """What an importer reads is what its cache entries are of."""
+
+    ONES = np.ones((1, 4), np.float32)
+
+    def outputs(self, path, build):
+        (array,) = importers.framework_outputs(path, self.ONES, Cache(build))
+        imported = importers.import_model(path, Cache(build))
+        return array[0].tolist(), imported
+
+    @pytest.mark.parametrize("location", ["weights.bin", "data/deep/weights.bin"])
+    def test_weights_that_are_replaced_are_the_ones_that_count(self, tmp_path, location):
+        path = tmp_path / "m.onnx"
+        with_weights_beside(path, [1, 2, 3, 4], location)
+        first = compiler.compile_and_check(path, output_dir=tmp_path / "build")
+        content = path.read_bytes()
+        with_weights_beside(path, [5, 6, 7, 8], location)  # of the same name and size
+        assert path.read_bytes() == content
+        second = compiler.compile_and_check(path, output_dir=tmp_path / "build")
+        assert not second.cached
+        assert first.vmfb_sha256 != second.vmfb_sha256
+        assert first.source_sha256 != second.source_sha256
+        assert self.outputs(path, tmp_path / "build")[0] == [5, 6, 7, 8]
+
+    def test_links_are_followed(self, tmp_path):
+        (tmp_path / "blobs").mkdir()
+        with_weights_beside(tmp_path / "blobs" / "m.onnx", [1, 2, 3, 4])
+        (tmp_path / "snapshot").mkdir()
+        for name in ("m.onnx", "weights.bin"):
+            (tmp_path / "snapshot" / name).symlink_to(tmp_path / "blobs" / name)
+        path = tmp_path / "snapshot" / "m.onnx"
+        assert self.outputs(path, tmp_path / "build")[0] == [1, 2, 3, 4]
+        (tmp_path / "blobs" / "weights.bin").write_bytes(np.float32([4, 3, 2, 1]).tobytes())
+        assert self.outputs(path, tmp_path / "build")[0] == [4, 3, 2, 1]
+
+    @pytest.mark.parametrize("location", ["../weights.bin", "/weights.bin", ""])
+    def test_a_name_that_leads_out_of_the_folder(self, tmp_path, location):
+        (tmp_path / "models").mkdir()
+        path = tmp_path / "models" / "m.onnx"
+        with_weights_beside(path, [1, 2, 3, 4])
+        model = onnx.load(path, load_external_data=False)
+        model.graph.initializer[0].external_data[0].value = location
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ModelError, match="'w' in '.*', which is not below the model's folder"):
+            importers.import_model(path, Cache(tmp_path / "build"))
+
+    def test_a_missing_file_is_named_with_its_weights(self, tmp_path):
+        path = tmp_path / "m.onnx"
+        with_weights_beside(path, [1, 2, 3, 4])
+        (tmp_path / "weights.bin").unlink()
+        with pytest.raises(ModelError, match=r"m\.onnx has its weights 'w' in the file .*weights\.bin, which does not"):
+            importers.import_model(path, Cache(tmp_path / "build"))
+
+    def test_a_file_that_is_too_short(self, tmp_path):
+        path = tmp_path / "m.onnx"
+        with_weights_beside(path, [1, 2, 3, 4])
+        model = onnx.load(path, load_external_data=False)
+        for key, value in (("offset", "0"), ("length", "16")):
+            model.graph.initializer[0].external_data.add(key=key, value=value)
+        path.write_bytes(model.SerializeToString())
+        (tmp_path / "weights.bin").write_bytes(b"\0" * 12)
+        with pytest.raises(ModelError, match=r"weights\.bin, which has 12 bytes"):
+            importers.import_model(path, Cache(tmp_path / "build"))
+
+    def test_a_model_that_changes_while_it_is_imported_is_refused(self, tmp_path, monkeypatch):
+        path = tmp_path / "m.onnx"
+        with_weights_beside(path, [1, 2, 3, 4])
+        importer = importers.FORMATS[".onnx"]
+        real = type(importer).import_model
+
+        def import_model(self, *arguments, **options):
+            answer = real(self, *arguments, **options)
+            (tmp_path / "weights.bin").write_bytes(np.float32([9, 9, 9, 9]).tobytes())
+            return answer
+
+        monkeypatch.setattr(type(importer), "import_model", import_model)
+        with pytest.raises(ModelError, match="was changed while it was imported"):
+            importers.import_model(path, Cache(tmp_path / "build"))
+
+    def test_other_code_or_packages_take_no_older_entry(self, tmp_path, monkeypatch):
+        path = tmp_path / "m.onnx"
+        with_weights_beside(path, [1, 2, 3, 4])
+        data, importer = importers._open(path)
+        before = importers._key(data, importer)
+        real = importers.importlib.metadata.version
+        monkeypatch.setattr(
+            importers.importlib.metadata, "version", lambda name: real(name) + ("+" if name == "numpy" else "")
+        )
+        assert importers._key(data, importer) != before
+        monkeypatch.undo()
+        monkeypatch.setattr(importers, "_code", lambda: "other")
+        assert importers._key(data, importer) != before
