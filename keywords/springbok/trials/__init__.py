@@ -45,6 +45,7 @@ TRIALS = (
         "what dead channels cost a network; they are exact",
         "springbok.optimizer.dead_channels",
     ),
+    Trial("operators", "ONNX's own tests of its operators, on the chip", "springbok.trials.operators"),
     Trial("overhead", "instructions and memory beside the kernels, beside IREE's C runtime", "springbok.overhead"),
     Trial("rtl", "an accelerator's RTL against its model", "springbok.rtl"),
 )
