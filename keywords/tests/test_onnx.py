@@ -440,19 +440,26 @@ class TestWeightsBeside:
         imported = importers.import_model(path, Cache(build))
         return array[0].tolist(), imported
 
-    @pytest.mark.parametrize("location", ["weights.bin", "data/deep/weights.bin"])
-    def test_weights_that_are_replaced_are_the_ones_that_count(self, tmp_path, location):
+    def test_weights_that_are_replaced_are_the_ones_that_count(self, tmp_path):
         path = tmp_path / "m.onnx"
-        with_weights_beside(path, [1, 2, 3, 4], location)
+        with_weights_beside(path, [1, 2, 3, 4])
         first = compiler.compile_and_check(path, output_dir=tmp_path / "build")
         content = path.read_bytes()
-        with_weights_beside(path, [5, 6, 7, 8], location)  # of the same name and size
+        with_weights_beside(path, [5, 6, 7, 8])  # in a file of the same name and size
         assert path.read_bytes() == content
         second = compiler.compile_and_check(path, output_dir=tmp_path / "build")
         assert not second.cached
         assert first.vmfb_sha256 != second.vmfb_sha256
         assert first.source_sha256 != second.source_sha256
         assert self.outputs(path, tmp_path / "build")[0] == [5, 6, 7, 8]
+
+    def test_weights_in_folders_count_too(self, tmp_path):
+        path = tmp_path / "m.onnx"
+        keys = []
+        for values in ([1, 2, 3, 4], [5, 6, 7, 8]):
+            with_weights_beside(path, values, "data/deep/weights.bin")
+            keys.append(importers._open(path)[0])
+        assert keys[0] != keys[1]
 
     def test_links_are_followed(self, tmp_path):
         (tmp_path / "blobs").mkdir()

@@ -20,6 +20,7 @@ from springbok.importers.worker import UnusableError
 _TYPES = ("FLOAT", "FLOAT16", "BOOL", "INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")
 
 _RANDOM = "draws random numbers, so that no answer of it can be checked: export the model for inference"
+_TRAINING = "computes with the statistics of what it is given, as in training: export the model for inference"
 _OPEN = "gives as many values as its data decide, but the chip needs fixed shapes: leave it to the program"
 _STRINGS = "works on strings, which the chip has none of: leave it to the program that asks the chip"
 _CHOICE = (
@@ -84,6 +85,8 @@ def _check_node(node: onnx.NodeProto, own_domains: set[str]) -> None:
     if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
         attributes = attributes_of(node)
         reason = _RANDOM if attributes.get("ratio", 0.5) else None
+    if node.op_type == "BatchNormalization" and attributes_of(node).get("training_mode"):
+        reason = _TRAINING
     if reason:
         raise UnusableError(f"{described(node)} {reason}")
 
