@@ -421,8 +421,11 @@ def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
 
 
 #: What computes with unsigned integers by their values; IREE takes them for signed ones.
-_BY_VALUE = ("Div", "Mod", "Max", "Min", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Clip", "ReduceMax")
-_BY_VALUE += ("ReduceMin", "ArgMax", "ArgMin", "MaxPool", "TopK", "Sign", "ReduceSum", "ReduceMean", "CumSum", "Relu")
+_BY_VALUE = (
+    *("Abs", "ArgMax", "ArgMin", "BitShift", "Clip", "CumSum", "Div", "Greater", "GreaterOrEqual", "Less"),
+    *("LessOrEqual", "Max", "MaxPool", "Min", "Mod", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu"),
+    *("Sign", "TopK"),
+)
 _WIDER = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
 _WIDER |= {TensorProto.UINT32: TensorProto.INT64}
 _NO_VALUES = ("ArgMax", "ArgMin", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")

@@ -26,9 +26,13 @@ PACKED = {
     TensorProto.UINT2: TensorProto.UINT8,
 }
 
-#: Types that IREE casts to in a roundabout way only; to the unsigned one it does not at all: inside the model such
-#: values are wider integers, and an output has the same bits as a signed one.
-_ROUNDABOUT = (TensorProto.INT16, TensorProto.UINT16)
+#: Types that IREE casts to in a roundabout way only: what such a value is inside the model, and as an output of it.
+#: To unsigned ones it does not cast at all: outputs have the same bits as signed ones.
+_ROUNDABOUT = {
+    TensorProto.INT16: (TensorProto.INT16, TensorProto.INT16),
+    TensorProto.UINT16: (TensorProto.INT32, TensorProto.INT16),
+    TensorProto.UINT32: (TensorProto.INT64, TensorProto.INT32),
+}
 
 
 class Graph:
@@ -130,13 +134,12 @@ class Graph:
         if array is not None and to is None:
             return self.value(array.astype(onnx.helper.tensor_dtype_to_np_dtype(to_type)))
         if to_type in _ROUNDABOUT:
-            if to in self._outputs or to_type == TensorProto.INT16:
-                made, to_type = self._add("CastLike", (name, self.value(np.int16(0))), to, {}), TensorProto.INT16
-            else:
-                made, to_type = self._add("Cast", (name,), to, {"to": TensorProto.INT32}), TensorProto.INT32
-            self._types[made] = to_type
-            return made
-        made = self._add("Cast", (name,), to, {"to": to_type})
+            to_type = _ROUNDABOUT[to_type][to in self._outputs]
+        if to_type == TensorProto.INT16 or (to in self._outputs and to_type == TensorProto.INT32):
+            like = np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(to_type))
+            made = self._add("CastLike", (name, self.value(like)), to, {})
+        else:
+            made = self._add("Cast", (name,), to, {"to": to_type})
         self._types[made] = to_type
         return made
 
