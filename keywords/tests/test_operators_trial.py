@@ -3,7 +3,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from springbok.errors import ModelError
@@ -17,7 +16,6 @@ pytest.importorskip("onnx")
 RIGHT = {
     "AveragePool": "test_averagepool_2d_same_lower",
     "DequantizeLinear": "test_dequantizelinear_axis",
-    "GRU": "test_gru_reverse",
     "Gelu": "test_gelu_tanh_2",
     "Max": "test_max_uint8",
     "Pad": "test_wrap_pad",
@@ -26,6 +24,7 @@ RIGHT = {
     "QLinearMatMul": "test_qlinearmatmul_3D_int8_float32",
     "QuantizeLinear": "test_quantizelinear",
     "Slice": "test_slice_neg_steps",
+    "Swish": "test_swish",
 }
 REFUSED = {"CumSum": ("test_cumsum_1d", "type double, which can't be sent to the chip")}
 
@@ -62,10 +61,12 @@ def test_what_is_refused_says_why(session, folder, operator, name, reason):
 
 def test_another_answer_is_wrong_and_the_table_shows_the_element(session, folder):
     case = case_named("Pow", RIGHT["Pow"])
-    damaged = replace(case, outputs=[case.outputs[0] + np.float32(np.arange(case.outputs[0].size) == 1)])
+    outputs = [case.outputs[0].copy()]
+    outputs[0].flat[1] += 1
+    damaged = replace(case, outputs=outputs)
     result = operators.run(session, damaged, folder)
     assert result.verdict is Verdict.WRONG
-    assert "1 of 3 elements, first" in operators.table([result])
+    assert f"1 of {outputs[0].size} elements, first" in operators.table([result])
     assert operators.table([result]).endswith("1 tests of 1 operators: 0 right, 0 refused, 1 wrong, 0 crash")
 
 
