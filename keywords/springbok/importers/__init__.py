@@ -30,7 +30,7 @@ from springbok.importers.selection import WHOLE_FILE, Selection
 from springbok.tensors import TensorSpec, fit
 
 #: Counts up when what an importer writes changes, so that no older cache entry is taken.
-IMPORTER_VERSION = 4
+IMPORTER_VERSION = 5
 
 _REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements.txt"
 
