@@ -146,6 +146,8 @@ def test_these_are_imported(odd, build, name, options, inputs, outputs):
         ("int8_float_io.tflite", "steps"),
         ("int16x8.tflite", "steps"),
         ("mixed16.keras", "relative"),
+        ("dicts.keras", "relative"),
+        ("nested.keras", "relative"),
     ],
 )
 def test_these_compute_what_their_framework_does_in_its_own_unit(odd, build, name, unit):
