@@ -95,14 +95,22 @@ void executable_lookup_function(call_t *call) {
 enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
 enum { SEGMENT_CONSTANTS = 5, SEGMENT_BINDINGS = 6 };
 
-// Sets constants and bindings. Returns whether a binding's reference is moved.
-INLINE bool set_operands(const call_t *call, const dispatch_state_t *state) {
+static _Noreturn void nothing_to_write(const export_t *entry) {
+    FAIL_QUOTING(span_of(entry->name), DISPATCH_READ_ONLY);
+}
+
+// Sets constants and bindings. Returns whether a binding's reference is moved. The module does not tell which
+// bindings a kernel writes to, but the compiler puts results last, and every kernel has one.
+INLINE bool set_operands(const call_t *call, const export_t *entry) {
+    const dispatch_state_t *state = &entry->state;
     const uint32_t *i32 = call->i32;
     object_t *const *refs = call->refs;
     const uint16_t *operand = call->operands + DISPATCH_CONSTANTS;
     uint32_t *constant = call->hal->constants, registers = 0;
     uint8_t **binding = call->hal->bindings;
     size_t *binding_length = call->hal->binding_lengths;
+    uint32_t read_only = 0;
+    bool all_read_only = true;
     for (const uint16_t *end = operand + state->constant_count; operand < end; operand++)
         *constant++ = i32[*operand];
     for (const uint16_t *end = operand + 3 * state->binding_count; operand < end; operand += 3) {
@@ -115,9 +123,12 @@ INLINE bool set_operands(const call_t *call, const dispatch_state_t *state) {
             length[0] > buffer->length - offset[0])
             buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
                                 length[0] | (uint64_t)length[1] << 32);
+        read_only = buffer->read_only;
+        all_read_only &= read_only != WRITABLE;
         *binding++ = buffer->data + offset[0];
         *binding_length++ = length[0];
     }
+    if (read_only == CONSTANT_BYTES || (all_read_only && state->binding_count != 0)) nothing_to_write(entry);
     return (registers & REGISTER_MOVE) != 0;
 }
 
@@ -170,15 +181,12 @@ void executable_dispatch(call_t *call) {
     const library_t *library = &executable->library;
     uint32_t ordinal = find_export(call, library), number = executable->first_ordinal + ordinal;
     export_t *entry = &library->exports[ordinal];
-    uint32_t workgroups = set_workgroups(call, &entry->state);
-    bool moved = set_operands(call, &entry->state);
-    dispatch_profile_t *profile = &call->hal->dispatches[number];
-    profile->calls++;
-    profile->workgroups += workgroups;
-    library_dispatch(library, entry, number, profile);
+    bool moved = set_operands(call, entry);
+    if (!call->hal->rehearsing) {
+        dispatch_profile_t *profile = &call->hal->dispatches[number];
+        profile->workgroups += set_workgroups(call, &entry->state);
+        profile->calls++;
+        library_dispatch(library, entry, number, profile);
+    }
     if (moved) release_bindings(call);
-}
-
-void executable_skip(call_t *call) {
-    release_bindings(call);
 }

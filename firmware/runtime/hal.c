@@ -168,13 +168,14 @@ static void executable_load_import(call_t *call) {
     buffer_t *data = get_buffer(call, 1);
     const object_t *constants = call->refs[call->operands[2] & REGISTER_INDEX];
     if (!span_equals(get_text(call, 0), EXECUTABLE_FORMAT)) FAIL(KERNELS_FORMAT);
-    if (hal->rehearsing) FAIL(REHEARSAL);
+    if (hal->initialized) FAIL(EXECUTABLE_LATE);
     if (constants != NULL) FAIL(EXECUTABLE_CONSTANTS);
-    // Behind the flatbuffer, where no bytecode is.
+    // Behind the flatbuffer, where no bytecode is. Only once: other constants may share its bytes.
     const span_t *external = &hal->module->archive.external;
-    bool last = external->length != 0 && data->data >= external->data && data->read_only &&
+    bool last = external->length != 0 && data->data >= external->data && data->read_only == CONSTANT_BYTES &&
                 data->data + data->length == external->data + external->length;
-    executable_t *executable = executable_load(hal->memory, data, last && hal->arena_follows_image);
+    bool in_place = last && hal->arena_follows_image && hal->executables == NULL;
+    executable_t *executable = executable_load(hal->memory, data, in_place);
     // The list keeps the kernels until unload: the profile shows their names.
     executable_t **end = &hal->executables;
     while (*end != NULL)
@@ -192,20 +193,17 @@ void executable_resolve(call_t *call) {
     object_t *executable = get_object(call, 0, OBJECT_EXECUTABLE);
     buffer_t *name = get_buffer(call, 1);
     name->ordinal = executable_find((const executable_t *)executable, get_text(call, 1));
-    name->resolved = name->read_only ? executable : NULL; // other bytes may change
+    name->resolved = name->read_only == CONSTANT_BYTES ? executable : NULL; // other bytes may change
     set_i64(call, 0, name->ordinal);
 }
 
 // ---- The table of imports: all that models of static shape need. Others are refused by name at load.
 
-enum { DISPATCH_IMPORT = 0 }; // its place in the table
-
 #define IMPORT(name, convention, operands, results, function)                                                \
     {name, convention, sizeof name - 1, operands, results, function}
 
 static const import_t imports[] = {
-    [DISPATCH_IMPORT] =
-        IMPORT("hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 1, 0, executable_dispatch),
+    IMPORT("hal_loader.executable.dispatch", "0rIiiiCiDCrIID_v", 1, 0, executable_dispatch),
     IMPORT("hal_inline.buffer.allocate", "0iI_rr", 0, 2, buffer_allocate),
     IMPORT("hal_inline.buffer.allocate.initialized", "0irII_rr", 2, 2, buffer_allocate_initialized),
     IMPORT("hal_inline.buffer.wrap", "0rII_r", 1, 1, buffer_window),
@@ -219,8 +217,6 @@ static const import_t imports[] = {
     IMPORT("hal_loader.executable.load", "0rrr_r", 3, 1, executable_load_import),
     IMPORT("hal_loader.executable.lookup.function", "0rr_I", 2, 0, executable_lookup_function),
 };
-
-static const import_t rehearsed_dispatch = IMPORT("", "", 1, 0, executable_skip);
 
 #undef IMPORT
 
@@ -239,14 +235,6 @@ int hal_module_version(span_t name) {
 
 void hal_initialize(hal_t *hal, memory_t *memory, module_t *module) {
     *hal = (hal_t){.memory = memory, .module = module, .workgroup_budget = UINT32_MAX};
-}
-
-void hal_rehearse(hal_t *hal, bool on) {
-    const import_t *from = on ? &imports[DISPATCH_IMPORT] : &rehearsed_dispatch;
-    const import_t *to = on ? &rehearsed_dispatch : &imports[DISPATCH_IMPORT];
-    hal->rehearsing = on;
-    for (uint32_t i = 0; i < hal->module->import_count; i++)
-        if (hal->module->imports[i] == from) hal->module->imports[i] = to;
 }
 
 void hal_reset_profile(hal_t *hal) {

@@ -17,7 +17,8 @@ typedef struct {
     dispatch_profile_t *dispatches;
     uint32_t dispatch_count;
     uint32_t workgroup_budget; // workgroups that the invocation may still run
-    bool rehearsing;           // see hal_rehearse()
+    bool rehearsing;           // dispatches run no kernel, and what would change what lasts fails
+    bool initialized;          // no more executables may be loaded: what is told of them lasts until unload
     bool arena_follows_image;  // see runtime_t
     // Operands of the dispatch that runs.
     uint32_t constants[LIBRARY_MAX_CONSTANTS];
@@ -82,8 +83,6 @@ INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
 void executable_lookup_function(call_t *call);
 void executable_resolve(call_t *call);
 void executable_dispatch(call_t *call);
-// A dispatch of a rehearsal.
-void executable_skip(call_t *call);
 
 // NULL if this runtime has no such import.
 const import_t *hal_find_import(span_t name);
@@ -92,10 +91,6 @@ const import_t *hal_find_import(span_t name);
 int hal_module_version(span_t name);
 
 void hal_initialize(hal_t *hal, memory_t *memory, module_t *module);
-
-// While this is on, dispatches run no kernel, and nothing that outlives an invocation may be changed: what
-// would do so fails.
-void hal_rehearse(hal_t *hal, bool on);
 
 // Forgets what the last inference counted.
 void hal_reset_profile(hal_t *hal);

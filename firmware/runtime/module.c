@@ -199,7 +199,8 @@ static void load_functions(module_t *module, table_t root, memory_t *memory) {
     }
 }
 
-static void load_rodata_segment(const archive_t *archive, table_t segment, uint32_t index, buffer_t *buffer) {
+static void load_rodata_segment(const archive_t *archive, table_t segment, uint32_t index, span_t bytecode,
+                                buffer_t *buffer) {
     if (archive_u8(archive, segment, RODATA_COMPRESSION) != 0) FAIL(RODATA_COMPRESSED, index);
     span_t data = archive_span(archive, segment, RODATA_EMBEDDED);
     if (data.data == NULL) {
@@ -210,22 +211,25 @@ static void load_rodata_segment(const archive_t *archive, table_t segment, uint3
             FAIL(RODATA_RANGE, index, WORDS(length), WORDS(offset), available);
         data = (span_t){.data = archive->external.data + (uint32_t)offset, .length = (uint32_t)length};
     }
+    if (data.data < bytecode.data + bytecode.length && bytecode.data < data.data + data.length)
+        FAIL(RODATA_OVERLAP, index);
     *buffer = (buffer_t){.object = {.references = 1, .type = OBJECT_BUFFER},
                          .data = (uint8_t *)data.data,
                          .length = data.length,
-                         .read_only = true};
+                         .read_only = CONSTANT_BYTES};
 }
 
 static void load_rodata(module_t *module, table_t root, memory_t *memory) {
     const archive_t *archive = &module->archive;
     vector_t segments = archive_vector(archive, root, MODULE_RODATA, 4);
+    span_t bytecode = archive_span(archive, root, MODULE_BYTECODE);
     check_limit(segments.count, PHRASE_CONSTANTS);
     module->rodata =
         memory_allocate_zeroed(memory, segments.count * sizeof(buffer_t), PHRASE_MODULE_CONSTANTS);
     module->rodata_count = segments.count;
     for (uint32_t i = 0; i < segments.count; i++) {
         table_t segment = archive_element(archive, &segments, i);
-        load_rodata_segment(archive, segment, i, &module->rodata[i]);
+        load_rodata_segment(archive, segment, i, bytecode, &module->rodata[i]);
     }
     if (archive_vector(archive, root, MODULE_RWDATA, 4).count != 0) FAIL(RWDATA);
 }

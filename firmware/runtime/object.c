@@ -37,7 +37,8 @@ void object_destroy(memory_t *memory, object_t *object) {
 }
 
 // Field by field: the compiler would clear a whole structure with memset.
-static void initialize(buffer_t *buffer, uint8_t *data, uint32_t length, bool read_only, object_t *parent) {
+static void initialize(buffer_t *buffer, uint8_t *data, uint32_t length, uint8_t read_only,
+                       object_t *parent) {
     buffer->object.references = 1;
     buffer->object.type = OBJECT_BUFFER;
     buffer->data = data;
@@ -54,7 +55,7 @@ buffer_t *buffer_create(memory_t *memory, uint64_t length, uint64_t alignment) {
     // The bytes follow the object, unless a wider alignment than the heap's own is asked for.
     size_t offset = alignment <= MEMORY_ALIGNMENT ? MEMORY_ALIGNMENT : (size_t)alignment;
     buffer_t *buffer = memory_allocate(memory, offset + (size_t)length, (size_t)alignment, PHRASE_BUFFER);
-    initialize(buffer, (uint8_t *)buffer + offset, (uint32_t)length, false, NULL);
+    initialize(buffer, (uint8_t *)buffer + offset, (uint32_t)length, WRITABLE, NULL);
     platform_fill(buffer->data, 0, (size_t)length);
     return buffer;
 }

@@ -26,11 +26,14 @@ typedef struct object {
     struct object *next; // of the objects waiting to be freed
 } object_t;
 
+// What the bytes of a buffer are that nothing may write to.
+enum { WRITABLE, INPUT_BYTES, CONSTANT_BYTES };
+
 typedef struct {
     object_t object;
     uint8_t *data;
     uint32_t length;
-    bool read_only;
+    uint8_t read_only;        // one of the above
     uint16_t ordinal;         // of the function whose name the bytes are, in `resolved`
     object_t *parent;         // owner of the bytes; NULL when they are the buffer's own or the module's
     const object_t *resolved; // executable in which the bytes, as a name, were looked up; NULL: not yet

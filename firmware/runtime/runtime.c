@@ -35,6 +35,7 @@ static void create_inputs(runtime_t *runtime) {
         buffer_t *buffer = buffer_create(&runtime->memory, in_place ? 0 : tensor->bytes, 0);
         if (in_place) buffer->data = NULL;
         buffer->length = tensor->bytes;
+        buffer->read_only = INPUT_BYTES;
         view_t *view = view_create(&runtime->memory, buffer);
         view->element_type = tensor->element_type;
         view->rank = tensor->rank;
@@ -68,15 +69,16 @@ static void find_kernels(runtime_t *runtime) {
     profile->dispatch_count = runtime->hal.dispatch_count;
 }
 
-static void set_read_only(runtime_t *runtime, bool read_only) {
-    for (uint32_t i = 0; i < runtime->signature.input_count; i++)
-        runtime->inputs[i]->buffer->read_only = read_only;
+// Failures of a rehearsal that an inference would have too, whatever its kernels compute.
+static bool is_certain(status_t status) {
+    return status == FAILURE_MEMORY || status == FAILURE_BUFFER_SIZE || status == FAILURE_EXECUTABLE_LATE ||
+           status == FAILURE_DISPATCH_READ_ONLY;
 }
 
-// Runs the entry function once without its kernels, to find out whether all that it allocates fits. Its
-// inputs are bytes of the image. Where the function goes may depend on what the kernels compute, so no other
-// failure counts; neither does one that has too many branches, or changes what lasts. Leaves the memory as it
-// was.
+// Runs the entry function once without its kernels, to find out whether all that it allocates fits and what
+// its dispatches are given. Its inputs are bytes of the image. Where the function goes may depend on what the
+// kernels compute, so other failures don't count; neither does one that has too many branches, or changes
+// what lasts. Leaves the memory as it was.
 static void rehearse(runtime_t *runtime, const uint8_t *image, size_t length) {
     object_t *arguments[MAX_TENSORS], *results[MAX_TENSORS] = {NULL};
     memory_statistics_t statistics = runtime->memory.statistics;
@@ -86,16 +88,14 @@ static void rehearse(runtime_t *runtime, const uint8_t *image, size_t length) {
         if (buffer->data == NULL) return; // no bytes to run with
         arguments[i] = &runtime->inputs[i]->object;
     }
-    set_read_only(runtime, true);
-    hal_rehearse(&runtime->hal, true);
+    runtime->hal.rehearsing = true;
     status_t status =
         interpreter_invoke(&runtime->interpreter, runtime->entry, REHEARSAL_BUDGET, arguments, results);
-    hal_rehearse(&runtime->hal, false);
+    runtime->hal.rehearsing = false;
     for (uint32_t i = 0; i < runtime->signature.output_count; i++)
         object_release(&runtime->memory, results[i]);
-    set_read_only(runtime, false);
     runtime->memory.statistics = statistics;
-    if (status == FAILURE_MEMORY || status == FAILURE_BUFFER_SIZE) platform_abandon(status);
+    if (is_certain(status)) platform_abandon(status);
     status_clear();
 }
 
@@ -119,6 +119,7 @@ static void load(void *argument) {
     interpreter_initialize(&runtime->interpreter, &runtime->module, &runtime->hal, memory);
     create_inputs(runtime);
     run_initializer(runtime);
+    runtime->hal.initialized = true;
     find_kernels(runtime);
     memory->statistics.live_after_load = memory->statistics.live;
     rehearse(runtime, job->image, job->length);
@@ -186,14 +187,16 @@ static uint32_t take_outputs(runtime_t *runtime, object_t *const *results, uint8
     return taken;
 }
 
-// A model that keeps an input would read the caller's memory later, when it may hold something else.
-static void check_inputs_returned(runtime_t *runtime) {
+// A model that keeps an input would read the caller's memory later, when it may hold something else: it is
+// unloaded. Returns the input's number, NO_INDEX if there is none.
+static uint32_t drop_if_input_is_kept(runtime_t *runtime) {
     for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
         const view_t *view = runtime->inputs[i];
         if (view->object.references == 1 && view->buffer->object.references == 1) continue;
         runtime_unload(runtime);
-        FAIL(INPUT_RETAINED, i);
+        return i;
     }
+    return NO_INDEX;
 }
 
 static void check_sizes(const runtime_t *runtime, const uint8_t *input, size_t input_bytes,
@@ -222,7 +225,10 @@ static void infer(runtime_t *runtime, const uint8_t *input, object_t **results) 
     profile->inference_cycles = platform_cycles() - cycles;
     profile->inference_instructions = platform_instructions() - instructions;
     platform_mark(MARK_INFERENCE_END, 0);
-    if (status != STATUS_OK) platform_abandon(status);
+    if (status == STATUS_OK) return;
+    uint32_t kept = drop_if_input_is_kept(runtime);
+    if (kept != NO_INDEX) status_append(REASON(INPUT_KEPT, kept));
+    platform_abandon(status);
 }
 
 size_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_bytes, uint8_t *output,
@@ -230,9 +236,9 @@ size_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_byt
     object_t *results[MAX_TENSORS] = {NULL};
     check_sizes(runtime, input, input_bytes, output_capacity);
     infer(runtime, input, results);
-    uint32_t taken = take_outputs(runtime, results, output);
+    uint32_t taken = take_outputs(runtime, results, output), kept = drop_if_input_is_kept(runtime);
+    if (kept != NO_INDEX) FAIL(INPUT_RETAINED, kept);
     if (taken < runtime->signature.output_count) FAIL(OUTPUT_UNDECLARED, taken);
-    check_inputs_returned(runtime);
     runtime->profile.inferences++;
     return runtime->signature.output_bytes;
 }

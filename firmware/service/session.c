@@ -457,20 +457,36 @@ static uint32_t send_part(uint32_t crc, const void *bytes, uint32_t count) {
     return crc32(crc, bytes, count);
 }
 
-static uint32_t send_records(uint32_t crc) {
+typedef struct {
+    uint32_t next; // dispatch
+    profile_record_t record;
+} record_walk_t;
+
+// Fills the record of the next dispatch that ran; leaves it as it is when there is none.
+static void next_record(void *argument) {
+    record_walk_t *walk = argument;
     const runtime_profile_t *profile = runtime_profile(&session.runtime);
-    for (uint32_t i = 0; i < profile->dispatch_count; i++) {
-        const dispatch_profile_t *dispatch = &profile->dispatches[i];
+    while (profile != NULL && walk->next < profile->dispatch_count) {
+        const dispatch_profile_t *dispatch = &profile->dispatches[walk->next++];
         if (dispatch->calls == 0) continue;
-        profile_record_t record = {
-            .ordinal = i,
-            .calls = dispatch->calls,
-            .instructions = dispatch->instructions,
-            .cycles = dispatch->cycles,
-            .workgroups = dispatch->workgroups,
-        };
-        copy_text(record.name, dispatch->name, PROFILE_NAME_BYTES - 1);
-        crc = send_part(crc, &record, sizeof record);
+        walk->record.ordinal = walk->next - 1;
+        walk->record.calls = dispatch->calls;
+        walk->record.instructions = dispatch->instructions;
+        walk->record.cycles = dispatch->cycles;
+        walk->record.workgroups = dispatch->workgroups;
+        copy_text(walk->record.name, dispatch->name, PROFILE_NAME_BYTES - 1);
+        return;
+    }
+}
+
+// The kernels may have written to where the profile is: its pointers are followed in guarded calls, and what
+// leads nowhere leaves its record empty.
+static uint32_t send_records(uint32_t crc, uint32_t count) {
+    record_walk_t walk = {0};
+    for (; count > 0; count--) {
+        memset(&walk.record, 0, sizeof walk.record);
+        platform_guarded_call(next_record, &walk);
+        crc = send_part(crc, &walk.record, sizeof walk.record);
     }
     return crc;
 }
@@ -489,7 +505,7 @@ static void send(const reply_t *reply, bool extended, uint16_t sequence) {
         platform_uart_write((const uint8_t *)&header, sizeof header);
     }
     crc = send_part(crc, reply->small.bytes, reply->small_bytes);
-    if (reply->records != 0) crc = send_records(crc);
+    crc = send_records(crc, reply->records);
     crc = send_part(crc, session.output, reply->output_bytes);
     if (extended && payload_bytes != 0) platform_uart_write((const uint8_t *)&crc, sizeof crc);
 }

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import hostile_modules
 import numpy as np
 import pytest
 
@@ -579,7 +580,7 @@ FAILURES = {
     ),
     "VM_READ_ONLY": (
         "%r = vm.const.ref.rodata @constant : !vm.buffer\nvm.buffer.store.i32 %dense, %r[%zero64] : i32 -> !vm.buffer",
-        "write to a constant of 16 bytes",
+        "write to a constant or an input of 16 bytes",
     ),
     "VM_NULL": (
         "%r = vm.global.load.ref @gref : !vm.buffer\nvm.buffer.store.i32 %dense, %r[%zero64] : i32 -> !vm.buffer",
@@ -865,6 +866,51 @@ def test_kernels_for_another_vector_length_are_refused(play, matmul, vlen, messa
 @pytest.mark.parametrize("vlen", [0, 128, 512])
 def test_scalar_kernels_run_on_every_chip(play, compile_tensors, vlen):
     assert play(compile_tensors(MATMUL, "+m,+f"), MATMUL_INPUT, vlen=vlen).exit_code == 0
+
+
+# ---- Modules that are well formed and do what they should not
+
+
+@pytest.fixture
+def input_of_double() -> bytes:
+    return bytes(hostile_modules.INPUT_BYTES)
+
+
+def test_the_model_from_which_hostile_ones_are_made_runs(play, input_of_double):
+    assert len(play(hostile_modules.double(), input_of_double).output) == hostile_modules.INPUT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (hostile_modules.load_in_inference, "MODULE_FEATURE: kernels are loaded after __init"),
+        (hostile_modules.constant_is_output,
+         "VM_READ_ONLY: main_dispatch_0_elementwise_8_f32 is to write its result to a constant or an input"),
+        (hostile_modules.bytecode_is_output, "ARCHIVE_BOUNDS: rodata[0] lies over the bytecode"),
+    ],
+)  # fmt: skip
+def test_hostile_modules_are_refused_at_load(play, module, message):
+    outcome = play(module())
+    assert outcome.exit_code == 1
+    assert outcome.text.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [("fail", "VM_FAIL: the model failed with code 1: on purpose"),
+     ("return", "HAL_RETAINED: input 0 is still in use"),
+     ("undeclared", "HAL_RETAINED: input 0 is still in use")],
+)  # fmt: skip
+def test_a_model_that_keeps_its_input_is_dropped(play, input_of_double, then, message):
+    outcome = play(hostile_modules.keeps_its_input(then), input_of_double)
+    assert outcome.exit_code == 1
+    assert message in outcome.text
+    assert "the model is dropped" in outcome.text
+
+
+def test_an_input_is_not_the_models_to_write_to(play, compile_vm):
+    text = play(compile_vm("vm.buffer.store.i32 %dense, %in[%zero64] : i32 -> !vm.buffer"), bytes(256)).text
+    assert text.startswith("VM_READ_ONLY: write to a constant or an input of 256 bytes")
 
 
 # ---- Memory

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import hostile_modules
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -579,6 +580,28 @@ def test_complete_firmware_refuses_pieces_of_a_model(complete_firmware):
     answers = play(complete_firmware, [*(frame(MODEL, piece) for piece in pieces), frame(MODEL, whole)])
     assert all(answer.error for answer in answers[:-1])
     assert answers[-1].type == OK
+
+
+def test_a_model_that_keeps_its_input_and_fails_is_unloaded(complete_firmware):
+    model_input = frame(DATA, bytes(hostile_modules.INPUT_BYTES))
+    load = frame(MODEL, hostile_modules.keeps_its_input())
+    answers = play(complete_firmware, [load, model_input, frame(PROCESS), frame(PROFILE), frame(PROCESS), frame(INFO)])
+    assert "input 0 is still in use, so the model is dropped" in answers[2].error
+    assert answers[3].error == "SESSION_STATE: PROFILE in state NONE, expected IOSPEC or MODEL"
+    assert answers[4].error.startswith("SESSION_STATE")
+    assert answers[5].info[-2] == STATE_NONE
+
+
+@pytest.mark.parametrize(
+    "module",
+    [hostile_modules.load_in_inference, hostile_modules.constant_is_output, hostile_modules.bytecode_is_output],
+)
+def test_after_a_hostile_module_a_good_one_runs(complete_firmware, module):
+    good = [frame(MODEL, dense_vmfb()), frame(DATA, bytes(4 * 16)), frame(PROCESS), frame(PROFILE)]
+    alone = play(complete_firmware, good)
+    refused, *after = play(complete_firmware, [frame(MODEL, module()), *good])
+    assert refused.type == ERROR
+    assert after == alone
 
 
 noise = st.lists(
