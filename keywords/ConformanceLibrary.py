@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that compare modules on the chip with IREE's own runtime on this machine."""
 
-from robot.api import logger
+from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
-from springbok import conformance, mutation, session
+from springbok import conformance, machine_code, mutation, session
 from springbok.compiler import Target
 from springbok.errors import plain
 
@@ -88,6 +88,23 @@ class ConformanceLibrary:
         logger.info(summary.table())
         if summary.failures:
             raise AssertionError(plain("\n".join(map(str, summary.failures))))
+
+    @keyword
+    def damaged_machine_code_should_do_no_harm(self, count: int = 40, seed: int = 1) -> None:
+        """Fails unless the undamaged model still answers after each of ``count`` models with damaged machine code.
+
+        The chip is not reset between them. Skipped on a chip without physical memory protection: nothing stops a
+        damaged kernel there. How each one ended is in the log.
+
+        Example:
+        | Damaged Machine Code Should Do No Harm | count=40 | seed=1 |
+        """
+        if not session.current.chip.contains_kernels:
+            raise SkipExecution("This chip has no physical memory protection.")
+        summary = machine_code.soak(session.current, count, seed, target=_targets()[0])
+        logger.info(summary.table())
+        if summary.failures:
+            raise AssertionError("\n".join(map(str, summary.failures)))
 
 
 def _targets() -> list[Target]:

@@ -45,6 +45,10 @@ WEAK uint32_t platform_vlen_bits(void) {
 
 WEAK void platform_code_barrier(void) {}
 
+WEAK void platform_set_writable(uint8_t *begin, uint8_t *end) {
+    (void)begin, (void)end;
+}
+
 WEAK uint32_t platform_stack_peak(void) {
     return 4096;
 }
@@ -88,6 +92,10 @@ WEAK uint32_t board_elen_bits(void) {
 }
 
 WEAK bool board_marks(void) {
+    return false;
+}
+
+WEAK bool board_contains(void) {
     return false;
 }
 

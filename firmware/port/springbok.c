@@ -71,6 +71,7 @@ extern uint32_t __stack_bottom[], __stack_top[];
 // start.S
 extern volatile uint32_t trap_skip;
 extern volatile uint32_t trap_record[3];
+extern volatile uint32_t contained_stack;
 _Noreturn void _start(void);
 #define TRAPPED UINT32_MAX
 _Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval);
@@ -81,7 +82,8 @@ uint32_t vector_elen_bits(void);
 
 static uint32_t vlen_bits;
 static uint32_t elen_bits;
-static uint32_t marks_work; // not 0: yes
+static bool marks_work;
+static bool contains;       // kernels
 static uint64_t time_limit; // of a guarded call, in ticks
 
 #define READ_CSR(csr)                                                                                        \
@@ -120,18 +122,27 @@ static void uart_init(void) {
     register_write(UART_BASE + UART_CR, UART_CR_ENABLE_TX_RX);
 }
 
-// mstatus.VS and vlenb alone do not prove vectors: some cores have them without the unit. So an instruction
-// of the unit, vsetvli, is tried as well.
+// Between the two, instructions that trap are skipped. Returns whether none did.
+static void probe_begin(void) {
+    trap_skip = 1;
+}
+
+static bool probe_end(void) {
+    bool none = trap_skip == 1;
+    trap_skip = 0;
+    return none;
+}
+
+// vlenb alone does not prove vectors: some cores have it without the unit. So an instruction of the unit,
+// vsetvli, is tried as well.
 static void probe_vectors(void) {
     uint32_t vlenb = 0;
-    if ((READ_CSR("mstatus") & 0x600) == 0) return;
-    trap_skip = 1;
+    probe_begin();
     __asm__ volatile("csrr %0, 0xc22" : "+r"(vlenb));
-    if (trap_skip != 0) vector_configure();
-    if (trap_skip == 0) return; // one of them trapped
-    trap_skip = 0;
+    vector_configure();
+    if (!probe_end()) return;
     vlen_bits = vlenb * 8;
-    if (vlen_bits != 0) elen_bits = vector_elen_bits();
+    elen_bits = vector_elen_bits();
 }
 
 static void mark(uint32_t event, uint32_t value) {
@@ -139,15 +150,68 @@ static void mark(uint32_t event, uint32_t value) {
 }
 
 static void probe_marks(void) {
-    trap_skip = 1;
+    probe_begin();
     mark(0, 0);
-    marks_work = trap_skip; // a trap would have cleared it
-    trap_skip = 0;
+    marks_work = probe_end();
+}
+
+// ---- Containment: kernels run in user mode. Physical memory protection (PMP) lets them write to their stack
+// and to the tensors, and read and execute the rest of both memories; nothing else.
+
+#define PMP_READ 1u
+#define PMP_WRITE 2u
+#define PMP_EXECUTE 4u
+#define PMP_TOR (1u << 3)   // from the entry before to this one
+#define PMP_NAPOT (3u << 3) // a power of two
+#define PMP_WHOLE(base, bytes) ((base) >> 2 | ((bytes) / 8 - 1))
+#define COUNTERS 5u // cycle and instret
+#define CAUSE_STORE_FAULT 7u
+
+#define WRITE_CSR(csr, value) __asm__ volatile("csrw " csr ", %0" ::"r"(value))
+
+void platform_set_writable(uint8_t *begin, uint8_t *end) {
+    if (!contains) return;
+    WRITE_CSR("pmpaddr2", (uint32_t)begin >> 2);
+    WRITE_CSR("pmpaddr3", (uint32_t)end >> 2);
+}
+
+// Contained: reads what kernels' calls read, then does what no kernel may. `contains` is not false by
+// accident when it is done.
+static void overstep(void) {
+    platform_instructions_low();
+    platform_cycles_low();
+    contains = false;
+}
+
+static void try_to_overstep(void *unused) {
+    (void)unused;
+    platform_call_contained((uintptr_t)overstep, 0, 0, 0, NULL);
+}
+
+// Containment is on if all registers are there and a contained store to where it may not go traps.
+static void probe_containment(void) {
+    probe_begin();
+    WRITE_CSR("scounteren", COUNTERS); // where there is a supervisor mode
+    probe_begin();
+    WRITE_CSR("mcounteren", COUNTERS);
+    WRITE_CSR("pmpaddr0", (uint32_t)__stack_bottom >> 2);
+    WRITE_CSR("pmpaddr4", PMP_WHOLE(0x34000000u, 0x1000000u));
+    WRITE_CSR("pmpaddr5", PMP_WHOLE(0x32000000u, 0x100000u));
+    WRITE_CSR("pmpcfg0", (PMP_TOR | PMP_READ | PMP_WRITE) * 0x01000100u);
+    WRITE_CSR("pmpcfg1", (PMP_NAPOT | PMP_READ | PMP_EXECUTE) * 0x0101u);
+    if (!probe_end()) return;
+    contained_stack = 1; // none yet
+    contains = true;
+    status_t status = platform_attempt(try_to_overstep, NULL);
+    contains =
+        status == TRAPPED && trap_record[0] == CAUSE_STORE_FAULT && trap_record[2] == (uint32_t)&contains;
+    if (!contains) contained_stack = 0;
 }
 
 void board_init(void) {
     probe_vectors();
     probe_marks();
+    probe_containment();
     uart_init();
 }
 
@@ -156,7 +220,11 @@ uint32_t board_elen_bits(void) {
 }
 
 bool board_marks(void) {
-    return marks_work != 0;
+    return marks_work;
+}
+
+bool board_contains(void) {
+    return contains;
 }
 
 // ---- Serial port
@@ -194,10 +262,9 @@ static void i2c_set(uint32_t offset, uint32_t value) {
 }
 
 bool board_i2c_open(void) {
-    trap_skip = 1;
+    probe_begin();
     i2c_get(I2C_CONTROL);
-    if (trap_skip == 0) return false; // it trapped: no controller
-    trap_skip = 0;
+    if (!probe_end()) return false;
     i2c_set(I2C_PRESCALE_LOW, I2C_PRESCALE);
     i2c_set(I2C_PRESCALE_HIGH, 0);
     i2c_set(I2C_CONTROL, I2C_CONTROL_ENABLE);
@@ -255,7 +322,7 @@ uint64_t platform_cycles(void) {
 }
 
 void platform_mark(uint32_t event, uint32_t value) {
-    if (marks_work != 0) mark(event, value);
+    if (marks_work) mark(event, value);
 }
 
 uint32_t platform_vlen_bits(void) {
@@ -328,8 +395,8 @@ status_t platform_guarded_call(attempt_fn fn, void *argument) {
     __asm__ volatile("csrc mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
     if (status == TRAPPED && trap_record[0] == CAUSE_TIMER)
         return status_report(REASON(TIME_LIMIT, (uint32_t)(time_limit / MTIME_TICKS_PER_MS), trap_record[1]));
-    if (status == TRAPPED) return status_report(REASON(TRAP, trap_record[0], trap_record[1], trap_record[2]));
     if (stack_overflowed()) return status_report(REASON(STACK_OVERFLOW, board_stack_bytes()));
+    if (status == TRAPPED) return status_report(REASON(TRAP, trap_record[0], trap_record[1], trap_record[2]));
     return status;
 }
 

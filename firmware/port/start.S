@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reset, traps and attempts of the Springbok port.
 //
-// A trap ends in one of three ways:
-//   - a probe (trap_skip is set): the instruction is skipped, trap_skip becomes 0 and the program goes on;
+// A trap ends in one of four ways:
+//   - a kernel's call has ended (contained_exit): contained_call returns;
+//   - a probe (trap_skip is set): the instruction is skipped, trap_skip is another number than 1 from then on;
 //   - inside platform_attempt: the outermost one returns TRAPPED, and so it does when the timer interrupts;
 //   - otherwise: trap_fatal() reports it and stops the core.
+//
+// mscratch is 0 while the core is in machine mode, and the stack pointer to come back to while it runs a kernel in
+// user mode. The previous mode in mstatus is user mode whenever no trap is being dealt with: each mret leaves it so.
 
 #define MSTATUS_FS_VS 0x2200 // both units "initial": on
+#define MSTATUS_MPP 0x1800
+#define MSTATUS_MIE 8
 
 // Layout of an attempt's frame on the stack, 16-byte aligned.
 #define FRAME_BYTES 128
@@ -15,7 +21,29 @@
 #define FRAME_FS 52
 #define FRAME_PREVIOUS 100
 
+// Structures of library.h and dispatch.c, and events of platform.h.
+#define LIBRARY_LOCAL_MEMORY 28
+#define STATE_COUNT_X 12
+#define STATE_COUNT_Y 16
+#define STATE_COUNT_Z 20
+#define EXPORT_FUNCTION 36
+#define WORKGROUP_X 0
+#define WORKGROUP_Y 4
+#define WORKGROUP_Z 8
+#define WORKGROUP_PROCESSOR 12
+#define WORKGROUP_LOCAL_MEMORY 16
+#define RUN_INSTRUCTIONS 24
+#define RUN_CYCLES 28
+#define RUN_RETURN 32
+#define MARK_DISPATCH_BEGIN 3
+#define MARK_DISPATCH_END 4
+
 #define TRAPPED -1 // what no failure is
+
+// Layout of a contained call's frame: room for results, of which its function may write to all below the return
+// address.
+#define CONTAINED_BYTES 64
+#define CONTAINED_RA 60
 
     .option norvc
     .option norelax // gp may be anything when a trap comes
@@ -42,6 +70,9 @@
     la      t0, trap_entry
     csrw    mtvec, t0
     csrw    mie, zero
+    csrw    mscratch, zero
+    li      t0, MSTATUS_MPP
+    csrc    mstatus, t0
     li      t0, MSTATUS_FS_VS
     csrs    mstatus, t0
     csrw    fcsr, zero
@@ -62,29 +93,12 @@
 
     tail    main
 
-    // A trap vector is aligned to 64 bytes at least: mtvec's low bits are its mode.
-    .balign 64
-trap_entry:
-    csrw    mscratch, t0
-    csrr    t0, mcause
-    bgez    t0, 1f
-    la      t0, attempt_frame
-    lw      t0, 0(t0)
-    bnez    t0, 2f
-    csrw    mie, zero // the alarm rang just before or after the call that it was set for
-    csrr    t0, mscratch
-    mret
-
-1:  la      t0, trap_skip
-    lw      t0, 0(t0)
-    beqz    t0, 2f
-    la      t0, trap_skip
-    sw      zero, 0(t0)
-    csrr    t0, mscratch
-    j       skip_entry
-
-    // Nothing below returns to where the trap came from, so all registers are free.
-2:  la      gp, __global_pointer$
+    // The end of what trapped: nothing below returns to where the trap came from, so all registers are free.
+end_attempt:
+    la      gp, __global_pointer$
+    csrw    mscratch, zero
+    li      t0, MSTATUS_MPP
+    csrc    mstatus, t0
     li      t0, MSTATUS_FS_VS
     csrs    mstatus, t0
     csrw    fcsr, zero
@@ -110,13 +124,46 @@ trap_entry:
     la      sp, __stack_top
     tail    trap_fatal
 
+    // A trap vector is aligned to 64 bytes at least: mtvec's low bits are its mode.
+    .balign 64
+trap_entry:
+    csrrw   sp, mscratch, sp
+    bnez    sp, from_user
+    csrrw   sp, mscratch, t0
+    csrr    t0, mcause
+    bgez    t0, 1f
+    la      t0, attempt_frame
+    lw      t0, 0(t0)
+    bnez    t0, end_attempt
+    csrw    mie, zero // the alarm rang just before or after the call that it was set for
+    csrrw   t0, mscratch, zero
+    mret
+
+1:  la      t0, trap_skip
+    lw      t0, 0(t0)
+    beqz    t0, end_attempt
+    la      t0, trap_skip
+    sw      t0, 0(t0)
+    csrr    t0, mscratch
+    j       skip_entry
+
+from_user: // its registers are of no use any more
+    la      gp, __global_pointer$
+    csrw    mscratch, zero
+    csrw    fcsr, zero
+    csrr    t0, mepc
+    la      t1, contained_exit
+    bne     t0, t1, end_attempt
+    csrsi   mstatus, MSTATUS_MIE
+    j       contained_return
+
     .balign 64
 skip_entry:
     csrw    mscratch, t0
     csrr    t0, mepc
     addi    t0, t0, 4
     csrw    mepc, t0
-    csrr    t0, mscratch
+    csrrw   t0, mscratch, zero
     mret
 
     // _Noreturn void platform_abandon(status_t status)
@@ -146,6 +193,91 @@ leave_attempt:
     saved_registers lw, flw
     addi    sp, sp, FRAME_BYTES
     ret
+
+    // The asm of platform_call_contained(): t0 is the function, a0 to a2 are its arguments, behind which it
+    // gets the room for its results. Returns its result in a0 and the address of that room in a1. No register but sp
+    // and gp is kept.
+    .option push
+    .option relax
+    function contained_call, .text.contained_call
+    addi    sp, sp, -CONTAINED_BYTES
+    sw      ra, CONTAINED_RA(sp)
+    mv      a3, sp
+    lw      t1, contained_stack
+    beqz    t1, 2f
+    addi    t2, sp, CONTAINED_RA
+    beq     t1, t2, 1f
+    sw      t2, contained_stack, t1 // the stack's end moves to where this call's begins
+    srli    t2, t2, 2
+    csrw    pmpaddr1, t2
+1:  csrw    mepc, t0
+    la      ra, contained_exit
+    csrw    mscratch, sp
+    mret
+2:  jalr    t0
+contained_return:
+    mv      a1, sp
+    lw      ra, CONTAINED_RA(sp)
+    addi    sp, sp, CONTAINED_BYTES
+    ret
+contained_exit:
+    ecall
+
+    // int contained_run(const library_t *library, const export_t *entry, uint32_t number, run_t *run), dispatch.c
+    function contained_run, .text.contained_run
+    lw      t0, LIBRARY_LOCAL_MEMORY(a0)
+    lw      t1, LIBRARY_LOCAL_MEMORY + 4(a0)
+    sw      zero, WORKGROUP_Z(a3)
+    sw      zero, WORKGROUP_PROCESSOR(a3)
+    sw      t0, WORKGROUP_LOCAL_MEMORY(a3)
+    sw      t1, WORKGROUP_LOCAL_MEMORY + 4(a3)
+    sw      ra, RUN_RETURN(a3)
+    mv      s0, a3
+    mv      s1, a1
+    mv      s2, a2
+    lw      s3, STATE_COUNT_X(a1)
+    lw      s4, STATE_COUNT_Y(a1)
+    lhu     s5, STATE_COUNT_Z(a1)
+    lw      s6, EXPORT_FUNCTION(a1)
+    li      a0, MARK_DISPATCH_BEGIN
+    mv      a1, a2
+    call    platform_mark
+    rdinstret s8
+    rdcycle s9
+    li      a0, 0
+    li      s7, 0 // z
+1:  bgeu    s7, s5, 5f
+    sh      s7, WORKGROUP_Z(s0)
+    li      s10, 0 // y
+2:  bgeu    s10, s4, 4f
+    sw      s10, WORKGROUP_Y(s0)
+    li      s11, 0 // x
+3:  bgeu    s11, s3, 6f
+    sw      s11, WORKGROUP_X(s0)
+    la      a0, library_environment
+    mv      a1, s1
+    mv      a2, s0
+    jalr    s6
+    addi    s11, s11, 1
+    beqz    a0, 3b
+5:  rdcycle t0
+    rdinstret t1
+    sub     t0, t0, s9
+    sub     t1, t1, s8
+    sw      t0, RUN_CYCLES(s0)
+    sw      t1, RUN_INSTRUCTIONS(s0)
+    mv      s1, a0
+    li      a0, MARK_DISPATCH_END
+    mv      a1, s2
+    call    platform_mark
+    mv      a0, s1
+    lw      ra, RUN_RETURN(s0)
+    ret
+6:  addi    s10, s10, 1
+    j       2b
+4:  addi    s7, s7, 1
+    j       1b
+    .option pop
 
     // void vector_copy(void *destination, const void *source, size_t count)
     .option arch, +zve32x
@@ -192,7 +324,10 @@ leave_attempt:
     .bss
     .balign 4
     .globl  trap_skip
-trap_skip: // not 0: skip the next instruction that traps
+trap_skip: // not 0: skip the instructions that trap
+    .zero   4
+    .globl  contained_stack
+contained_stack: // end of the stack that kernels may write to, as pmpaddr1 has it; 0: they are not contained
     .zero   4
 attempt_frame: // of the innermost attempt; 0 outside
     .zero   4

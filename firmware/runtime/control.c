@@ -21,7 +21,7 @@ void interpreter_initialize(interpreter_t *interpreter, module_t *module, hal_t 
         if (bytes > largest) largest = bytes;
     }
     size_t bytes = STACK_BYTES + 2 * largest;
-    uint8_t *stack = memory_allocate(memory, bytes, 0, PHRASE_STACK);
+    uint8_t *stack = memory_allocate(memory, bytes, PHRASE_STACK);
     *interpreter = (interpreter_t){.module = module,
                                    .memory = memory,
                                    .hal = hal,

@@ -4,6 +4,8 @@
 #include "hal.h"
 #include "platform.h"
 
+// library_dispatch() runs all workgroups of entry->state between the marks of dispatch `number`, and adds the
+// instructions and cycles to `profile`; each must be below 2^32. Fails when a workgroup reports an error.
 #ifdef __riscv
 
 // iree_hal_executable_workgroup_state_v0_t.
@@ -18,46 +20,39 @@ typedef struct {
 _Static_assert(sizeof(dispatch_state_t) == 36, "dispatch state of ABI 0.6");
 _Static_assert(sizeof(workgroup_state_t) == 24, "workgroup state of ABI 0.6");
 
-typedef int (*kernel_fn)(const library_environment_t *, const dispatch_state_t *, const workgroup_state_t *);
+// What a contained run leaves. Kernels can write to it, so its numbers are for reports only.
+typedef struct {
+    workgroup_state_t workgroup; // that failed
+    uint32_t instructions;
+    uint32_t cycles;
+} run_t;
 
-// Stops at the first workgroup that reports an error, and returns its result.
-INLINE int run_workgroups(const export_t *entry, workgroup_state_t *workgroup) {
-    const dispatch_state_t *state = &entry->state;
-    kernel_fn kernel = (kernel_fn)entry->function;
-    uint32_t count_x = state->workgroup_count_x, count_y = state->workgroup_count_y;
-    for (uint32_t z = 0; z < state->workgroup_count_z; z++) {
-        workgroup->z = (uint16_t)z;
-        for (uint32_t y = 0; y < count_y; y++) {
-            workgroup->y = y;
-            for (uint32_t x = 0; x < count_x; x++) {
-                workgroup->x = x;
-                int result = kernel(&library_environment, state, workgroup);
-                if (result != 0) return result;
-            }
-        }
-    }
-    return 0;
-}
+_Static_assert(sizeof(run_t) <= PLATFORM_ROOM_BYTES, "results of a contained call");
+_Static_assert(offsetof(library_t, local_memory) == 28 && offsetof(export_t, function) == 36,
+               "as contained_run has them");
 
-void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                      dispatch_profile_t *profile) {
-    workgroup_state_t workgroup = {.local_memory = library->local_memory,
-                                   .local_memory_bytes = library->local_memory_bytes};
-    platform_mark(MARK_DISPATCH_BEGIN, number);
-    uint32_t instructions = platform_instructions_low(), cycles = platform_cycles_low();
-    int result = run_workgroups(entry, &workgroup);
-    profile->cycles += platform_cycles_low() - cycles;
-    profile->instructions += platform_instructions_low() - instructions;
-    platform_mark(MARK_DISPATCH_END, number);
+// Contained: runs all workgroups between the marks of dispatch `number`, up to the first that reports an
+// error, and returns its result. In start.S, since it need not save the registers that it uses.
+int contained_run(const library_t *library, const export_t *entry, uint32_t number, run_t *run);
+
+INLINE void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                             dispatch_profile_t *profile) {
+    const void *room;
+    int result = (int)platform_call_contained((uintptr_t)contained_run, (uintptr_t)library, (uintptr_t)entry,
+                                              number, &room);
+    const run_t *done = room;
+    profile->cycles += done->cycles;
+    profile->instructions += done->instructions;
     if (result != 0)
-        FAIL_QUOTING(span_of(entry->name), KERNEL_RESULT, result, workgroup.x, workgroup.y, workgroup.z);
+        FAIL_QUOTING(span_of(entry->name), KERNEL_RESULT, result, done->workgroup.x, done->workgroup.y,
+                     done->workgroup.z);
 }
 
 #else
 
 // Reads every byte of every binding and constant, and fills the last binding with what follows from them.
-void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                      dispatch_profile_t *profile) {
+static void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
+                             dispatch_profile_t *profile) {
     (void)library, (void)number, (void)profile;
     const dispatch_state_t *state = &entry->state;
     uint32_t hash = 2166136261u;
@@ -95,12 +90,12 @@ void executable_lookup_function(call_t *call) {
 enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
 enum { SEGMENT_CONSTANTS = 5, SEGMENT_BINDINGS = 6 };
 
-static _Noreturn void nothing_to_write(const export_t *entry) {
+static _Noreturn void constant_as_result(const export_t *entry) {
     FAIL_QUOTING(span_of(entry->name), DISPATCH_READ_ONLY);
 }
 
 // Sets constants and bindings. Returns whether a binding's reference is moved. The module does not tell which
-// bindings a kernel writes to, but the compiler puts results last, and every kernel has one.
+// bindings a kernel writes to, but the compiler puts results last.
 INLINE bool set_operands(const call_t *call, const export_t *entry) {
     const dispatch_state_t *state = &entry->state;
     const uint32_t *i32 = call->i32;
@@ -109,26 +104,23 @@ INLINE bool set_operands(const call_t *call, const export_t *entry) {
     uint32_t *constant = call->hal->constants, registers = 0;
     uint8_t **binding = call->hal->bindings;
     size_t *binding_length = call->hal->binding_lengths;
-    uint32_t read_only = 0;
-    bool all_read_only = true;
+    const buffer_t *buffer = NULL;
     for (const uint16_t *end = operand + state->constant_count; operand < end; operand++)
         *constant++ = i32[*operand];
     for (const uint16_t *end = operand + 3 * state->binding_count; operand < end; operand += 3) {
         registers |= operand[0];
         const object_t *object = refs[operand[0] & REGISTER_INDEX];
         object_check(object, OBJECT_BUFFER);
-        const buffer_t *buffer = (const buffer_t *)object;
+        buffer = (const buffer_t *)object;
         const uint32_t *offset = &i32[operand[1]], *length = &i32[operand[2]];
         if ((offset[1] | length[1]) != 0 || offset[0] > buffer->length ||
             length[0] > buffer->length - offset[0])
             buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
                                 length[0] | (uint64_t)length[1] << 32);
-        read_only = buffer->read_only;
-        all_read_only &= read_only != WRITABLE;
         *binding++ = buffer->data + offset[0];
         *binding_length++ = length[0];
     }
-    if (read_only == CONSTANT_BYTES || (all_read_only && state->binding_count != 0)) nothing_to_write(entry);
+    if (buffer != NULL && buffer->read_only == CONSTANT_BYTES) constant_as_result(entry);
     return (registers & REGISTER_MOVE) != 0;
 }
 

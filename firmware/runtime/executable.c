@@ -286,7 +286,7 @@ static void read_library(memory_t *memory, library_t *library, uint32_t query) {
         if (library->exports[i].local_memory_pages > pages) pages = library->exports[i].local_memory_pages;
     if (pages == 0) return;
     library->local_memory_bytes = pages * PAGE_BYTES;
-    library->local_memory = memory_allocate_zeroed(memory, library->local_memory_bytes, PHRASE_LOCAL_MEMORY);
+    library->local_memory = buffer_create(memory, library->local_memory_bytes, 0)->data;
 }
 
 // Whether the image can be where the file is: no segment moves down, and what the image is longer by comes
@@ -308,7 +308,7 @@ static void load(memory_t *memory, buffer_t *file, bool in_place, executable_t *
     if (in_place)
         file->length = 0; // it is no ELF any more
     else
-        executable->block = memory_allocate(memory, image->size, 0, PHRASE_IMAGE);
+        executable->block = memory_allocate(memory, image->size, PHRASE_IMAGE);
     image->data = in_place ? file->data : executable->block;
     image->address = library_address(image->data);
     place(&elf, image, in_place);

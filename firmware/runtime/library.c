@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "library.h"
 
+#include "platform.h"
+
 // The structures as the kernels have them: addresses are theirs, and 32 bits wide on a 64-bit host too.
 typedef struct {
     uint32_t header, import_count, imports, export_count, functions, attributes, parameters, occupancy, names;
@@ -92,8 +94,6 @@ void library_read(library_t *library, uint32_t address) {
 
 _Static_assert(sizeof(library_environment_t) == 80, "environment of ABI 0.6");
 
-typedef const uint32_t *(*query_fn)(uint32_t version, const library_environment_t *environment);
-
 library_environment_t library_environment;
 
 uint32_t library_address(const uint8_t *data) {
@@ -102,7 +102,8 @@ uint32_t library_address(const uint8_t *data) {
 
 uint32_t library_query(const image_t *image, uint32_t query) {
     (void)image;
-    uint32_t address = (uint32_t)((query_fn)query)(LIBRARY_VERSION, &library_environment);
+    uint32_t address =
+        platform_call_contained(query, LIBRARY_VERSION, (uintptr_t)&library_environment, 0, NULL);
     if (address == 0) FAIL(LIBRARY_OFFER);
     return address;
 }

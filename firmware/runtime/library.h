@@ -84,9 +84,4 @@ void library_open(library_t *library, uint32_t address);
 // Reads and checks its exports into exports[0, export_count).
 void library_read(library_t *library, uint32_t address);
 
-// Runs all workgroups of entry->state between the marks of dispatch `number`, and adds the instructions and
-// cycles to `profile`; each must be below 2^32. Fails when a workgroup reports an error.
-void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
-                      dispatch_profile_t *profile);
-
 #endif

@@ -71,6 +71,11 @@ static void list_remove(memory_t *memory, memory_block_t *block) {
         memory->free_list = own->next;
 }
 
+static void set_tensors_end(memory_t *memory) {
+    memory->high.data = (uint8_t *)memory->first;
+    platform_set_writable(memory->low.data, memory->high.data);
+}
+
 void memory_initialize(memory_t *memory, uint8_t *arena, size_t bytes) {
     *memory = (memory_t){0};
     // The first payload is aligned; its header and the end marker take what lies around.
@@ -87,6 +92,10 @@ void memory_initialize(memory_t *memory, uint8_t *arena, size_t bytes) {
     memory->statistics.capacity = size;
     POISON(first + 1, size - HEADER);
     list_insert(memory, first);
+    memory->low.next = &memory->high;
+    memory->high.previous = &memory->low;
+    memory->low.data = (uint8_t *)first;
+    set_tensors_end(memory);
 }
 
 void memory_release(memory_t *memory) {
@@ -106,13 +115,6 @@ static memory_block_t *split(memory_block_t *block, uint32_t size) {
     return rest;
 }
 
-// Where a block of `size` bytes with an aligned payload may begin at the highest, counted from the beginning
-// of a free one; negative if it does not fit.
-static ptrdiff_t highest_place(const memory_block_t *block, uint32_t size, size_t alignment) {
-    uintptr_t payload = ((uintptr_t)(block + 1) + block->size - size) & ~(uintptr_t)(alignment - 1);
-    return (ptrdiff_t)(payload - (uintptr_t)(block + 1));
-}
-
 static _Noreturn void out_of_memory(const memory_t *memory, size_t bytes, phrase_t purpose) {
     uint32_t largest = 0;
     for (memory_block_t *block = memory->free_list; block != NULL; block = links(block)->next)
@@ -121,29 +123,27 @@ static _Noreturn void out_of_memory(const memory_t *memory, size_t bytes, phrase
          (uint32_t)memory->statistics.capacity, largest);
 }
 
-INLINE void count_allocation(memory_statistics_t *statistics, uint32_t size) {
+static NOINLINE void count_allocation(memory_statistics_t *statistics, uint32_t size) {
     statistics->live += size;
     statistics->allocated += size;
     if (statistics->live > statistics->peak) statistics->peak = statistics->live;
 }
 
-// From the end of a free block, so that the front of the arena stays free for memory_take_front().
-void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t purpose) {
-    if (alignment < GRANULE) alignment = GRANULE;
-    if (bytes > LARGEST - HEADER - GRANULE || alignment > LARGEST) out_of_memory(memory, bytes, purpose);
-    uint32_t size = (uint32_t)((bytes + HEADER + GRANULE - 1) & ~(size_t)(GRANULE - 1));
+INLINE uint32_t rounded(size_t bytes) {
+    return (uint32_t)((bytes + HEADER + GRANULE - 1) & ~(size_t)(GRANULE - 1));
+}
+
+// From the end of a free block, so that the front of the heap stays free for tensors.
+void *memory_allocate(memory_t *memory, size_t bytes, phrase_t purpose) {
+    uint32_t size = bytes < LARGEST - GRANULE ? rounded(bytes) : LARGEST;
     memory_block_t *block = memory->free_list;
-    ptrdiff_t place = -1;
-    for (; block != NULL; block = links(block)->next) {
-        place = highest_place(block, size, alignment);
-        if (place >= 0) break;
-    }
+    while (block != NULL && block->size < size)
+        block = links(block)->next;
     if (block == NULL) out_of_memory(memory, bytes, purpose);
-    if (place == 0)
+    if (block->size == size)
         list_remove(memory, block);
     else
-        block = split(block, (uint32_t)place); // what is before it stays in the list
-    if (block->size > size) list_insert(memory, split(block, size));
+        block = split(block, block->size - size); // what is before it stays in the list
     block->used = true;
     count_allocation(&memory->statistics, size);
     POISON(block + 1, size - HEADER);
@@ -151,23 +151,8 @@ void *memory_allocate(memory_t *memory, size_t bytes, size_t alignment, phrase_t
     return block + 1;
 }
 
-bool memory_take_front(memory_t *memory, const uint8_t *end) {
-    memory_block_t *first = memory->first;
-    ptrdiff_t wanted = end - (const uint8_t *)first;
-    if (wanted <= 0) return true;
-    uint32_t size = ((uint32_t)wanted + GRANULE - 1) & ~(uint32_t)(GRANULE - 1);
-    if (first->used || first->size <= size) return false;
-    list_remove(memory, first);
-    memory->first = split(first, size);
-    memory->first->previous = 0;
-    list_insert(memory, memory->first);
-    count_allocation(&memory->statistics, size);
-    UNPOISON(first, size);
-    return true;
-}
-
 void *memory_allocate_zeroed(memory_t *memory, size_t bytes, phrase_t purpose) {
-    void *block = memory_allocate(memory, bytes, MEMORY_ALIGNMENT, purpose);
+    void *block = memory_allocate(memory, bytes, purpose);
     platform_fill(block, 0, bytes);
     return block;
 }
@@ -176,7 +161,6 @@ void memory_free(memory_t *memory, void *payload) {
     if (payload == NULL) return;
     memory_block_t *block = (memory_block_t *)payload - 1;
     memory->statistics.live -= block->size;
-    memory->statistics.freed += block->size;
     memory_block_t *next = following(block);
     if (!next->used) {
         list_remove(memory, next);
@@ -191,4 +175,73 @@ void memory_free(memory_t *memory, void *payload) {
     following(block)->previous = block->size;
     POISON(block + 1, block->size - HEADER);
     list_insert(memory, block);
+}
+
+// ---- The front of the arena
+
+// Moves the heap's beginning up to `end`; false if something of it is there.
+static bool cut_front(memory_t *memory, const uint8_t *end) {
+    memory_block_t *first = memory->first;
+    ptrdiff_t wanted = end - (const uint8_t *)first;
+    if (wanted <= 0) return true;
+    uint32_t size = ((uint32_t)wanted + GRANULE - 1) & ~(uint32_t)(GRANULE - 1);
+    if (first->used || first->size <= size) return false;
+    list_remove(memory, first);
+    memory->first = split(first, size);
+    memory->first->previous = 0;
+    list_insert(memory, memory->first);
+    return true;
+}
+
+bool memory_take_front(memory_t *memory, const uint8_t *end) {
+    uint8_t *front = memory->low.data;
+    if (front != memory->high.data || !cut_front(memory, end)) return false;
+    memory->low.data = (uint8_t *)memory->first;
+    uint32_t size = (uint32_t)(memory->low.data - front);
+    count_allocation(&memory->statistics, size);
+    UNPOISON(front, size);
+    set_tensors_end(memory);
+    return true;
+}
+
+// The lowest place behind a tensor.
+INLINE uint8_t *behind(const memory_tensor_t *tensor, size_t alignment) {
+    return (uint8_t *)(((uintptr_t)tensor->data + tensor->bytes + alignment - 1) &
+                       ~(uintptr_t)(alignment - 1));
+}
+
+memory_room_t memory_find_room(memory_t *memory, size_t bytes, size_t alignment) {
+    if (alignment < GRANULE) alignment = GRANULE;
+    memory_room_t room = {.before = &memory->low, .bytes = (uint32_t)bytes, .rounded = rounded(bytes)};
+    for (;; room.before = room.before->next) {
+        room.data = behind(room.before, alignment);
+        const memory_tensor_t *next = room.before->next;
+        if (room.data <= next->data && room.rounded <= (size_t)(next->data - room.data)) return room;
+        if (next == &memory->high) break;
+    }
+    uint8_t *front = memory->high.data;
+    if ((size_t)((uint8_t *)memory->end - front) < room.rounded + alignment ||
+        !cut_front(memory, room.data + room.rounded))
+        out_of_memory(memory, bytes, PHRASE_BUFFER);
+    POISON(front, (uint8_t *)memory->first - front);
+    set_tensors_end(memory);
+    return room;
+}
+
+void memory_place(memory_t *memory, memory_tensor_t *tensor, const memory_room_t *room) {
+    memory_tensor_t *next = room->before->next;
+    tensor->previous = room->before;
+    tensor->next = next;
+    room->before->next = next->previous = tensor;
+    tensor->data = room->data;
+    tensor->bytes = room->rounded;
+    count_allocation(&memory->statistics, room->rounded);
+    UNPOISON(room->data, room->bytes);
+}
+
+void memory_displace(memory_t *memory, memory_tensor_t *tensor) {
+    tensor->previous->next = tensor->next;
+    tensor->next->previous = tensor->previous;
+    memory->statistics.live -= tensor->bytes;
+    POISON(tensor->data, tensor->bytes);
 }

@@ -11,6 +11,12 @@ void object_mismatch(const object_t *object, uint32_t type) {
     FAIL(REFERENCE_TYPE, object->type, type);
 }
 
+// A buffer whose bytes are its own.
+typedef struct {
+    buffer_t buffer;
+    memory_tensor_t tensor;
+} owner_t;
+
 // Drops one reference; an object that loses its last one joins `waiting`.
 static object_t *drop(object_t *object, object_t *waiting) {
     if (object == NULL || --object->references != 0) return waiting;
@@ -24,7 +30,13 @@ void object_destroy(memory_t *memory, object_t *object) {
     for (object_t *waiting = object; waiting != NULL;) {
         object = waiting;
         waiting = object->next;
-        if (object->type == OBJECT_BUFFER) waiting = drop(((buffer_t *)object)->parent, waiting);
+        if (object->type == OBJECT_BUFFER) {
+            owner_t *owner = (owner_t *)object;
+            if (owner->buffer.parent == NULL)
+                memory_displace(memory, &owner->tensor);
+            else
+                waiting = drop(owner->buffer.parent, waiting);
+        }
         if (object->type == OBJECT_VIEW) waiting = drop((object_t *)((view_t *)object)->buffer, waiting);
         if (object->type == OBJECT_LIST) {
             list_t *list = (list_t *)object;
@@ -52,12 +64,12 @@ buffer_t *buffer_create(memory_t *memory, uint64_t length, uint64_t alignment) {
     if (length > memory->statistics.capacity || alignment > memory->statistics.capacity ||
         (alignment & (alignment - 1)) != 0)
         FAIL(BUFFER_SIZE, WORDS(length), WORDS(alignment), (uint32_t)memory->statistics.capacity);
-    // The bytes follow the object, unless a wider alignment than the heap's own is asked for.
-    size_t offset = alignment <= MEMORY_ALIGNMENT ? MEMORY_ALIGNMENT : (size_t)alignment;
-    buffer_t *buffer = memory_allocate(memory, offset + (size_t)length, (size_t)alignment, PHRASE_BUFFER);
-    initialize(buffer, (uint8_t *)buffer + offset, (uint32_t)length, WRITABLE, NULL);
-    platform_fill(buffer->data, 0, (size_t)length);
-    return buffer;
+    memory_room_t room = memory_find_room(memory, (size_t)length, (size_t)alignment);
+    owner_t *owner = memory_allocate(memory, sizeof *owner, PHRASE_BUFFER);
+    memory_place(memory, &owner->tensor, &room);
+    initialize(&owner->buffer, room.data, (uint32_t)length, WRITABLE, NULL);
+    platform_fill(room.data, 0, (size_t)length);
+    return &owner->buffer;
 }
 
 buffer_t *buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, uint64_t length) {
@@ -66,7 +78,7 @@ buffer_t *buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, ui
         object_retain(&source->object);
         return source;
     }
-    buffer_t *window = memory_allocate(memory, sizeof *window, 0, PHRASE_SUBSPAN);
+    buffer_t *window = memory_allocate(memory, sizeof *window, PHRASE_SUBSPAN);
     object_t *owner = source->parent != NULL ? source->parent : &source->object;
     object_retain(owner);
     initialize(window, data, (uint32_t)length, source->read_only, owner);
@@ -74,7 +86,7 @@ buffer_t *buffer_subspan(memory_t *memory, buffer_t *source, uint64_t offset, ui
 }
 
 view_t *view_create(memory_t *memory, buffer_t *buffer) {
-    view_t *view = memory_allocate(memory, sizeof *view, 0, PHRASE_VIEW);
+    view_t *view = memory_allocate(memory, sizeof *view, PHRASE_VIEW);
     view->object.references = 1;
     view->object.type = OBJECT_VIEW;
     view->buffer = buffer;
@@ -83,7 +95,7 @@ view_t *view_create(memory_t *memory, buffer_t *buffer) {
 }
 
 list_t *list_create(memory_t *memory) {
-    list_t *list = memory_allocate(memory, sizeof *list, 0, PHRASE_LIST);
+    list_t *list = memory_allocate(memory, sizeof *list, PHRASE_LIST);
     *list = (list_t){.object = {.references = 1, .type = OBJECT_LIST}};
     return list;
 }

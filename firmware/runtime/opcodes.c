@@ -9,7 +9,7 @@ const uint8_t opcode_encodings[OPCODE_COUNT] = {
     [OPCODE_PREFIX_F32] = ENCODING_PREFIX,
 };
 
-const char encoding_fields[][ENCODING_FIELDS] = {
+const char *const encoding_fields[] = {
 #define ENCODING(name, family, fields) fields,
     ENCODINGS(ENCODING)
 #undef ENCODING

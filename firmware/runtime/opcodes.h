@@ -89,8 +89,7 @@ static inline encoding_t opcode_encoding(uint32_t opcode) {
 }
 
 // One letter a field, see opcodes.def.
-#define ENCODING_FIELDS 7
-extern const char encoding_fields[][ENCODING_FIELDS];
+extern const char *const encoding_fields[];
 
 extern const uint8_t encoding_families[]; // family_t
 

@@ -30,16 +30,16 @@ uint64_t platform_instructions(void);
 uint64_t platform_cycles(void);
 
 #ifdef __riscv
-// The lower halves of the same counters, for differences below 2^32, read in place.
+// The lower halves of the same counters, for differences below 2^32, read in place, also in contained calls.
 static inline uint32_t platform_instructions_low(void) {
     uint32_t value;
-    __asm__ volatile("csrr %0, minstret" : "=r"(value));
+    __asm__ volatile("csrr %0, instret" : "=r"(value));
     return value;
 }
 
 static inline uint32_t platform_cycles_low(void) {
     uint32_t value;
-    __asm__ volatile("csrr %0, mcycle" : "=r"(value));
+    __asm__ volatile("csrr %0, cycle" : "=r"(value));
     return value;
 }
 #endif
@@ -59,6 +59,33 @@ uint32_t platform_stack_peak(void);
 void platform_fill(void *destination, uint8_t value, size_t count);
 // The ranges may not overlap.
 void platform_copy(void *destination, const void *source, size_t count);
+
+// From now on [begin, end) is what contained calls may write to, besides their stack.
+void platform_set_writable(uint8_t *begin, uint8_t *end);
+
+#ifdef __riscv
+// Calls function(first, second, third, room) for code that came with a model: where the chip has means for
+// it, without the right to write anywhere but the above, nor to reach devices, and without changing what the
+// caller has in registers. What it does else is a trap. `room` are PLATFORM_ROOM_BYTES on its stack, for
+// results; *room_after is their address, for a look right after the call. Returns what the function returns.
+#define PLATFORM_ROOM_BYTES 60
+static inline uint32_t platform_call_contained(uintptr_t function, uintptr_t first, uintptr_t second,
+                                               uintptr_t third, const void **room_after) {
+    register uintptr_t t0 __asm__("t0") = function;
+    register uintptr_t a0 __asm__("a0") = first;
+    register uintptr_t a1 __asm__("a1") = second;
+    register uintptr_t a2 __asm__("a2") = third;
+    __asm__ volatile("call contained_call"
+                     : "+r"(t0), "+r"(a0), "+r"(a1), "+r"(a2)
+                     :
+                     : "ra", "t1", "t2", "t3", "t4", "t5", "t6", "a3", "a4", "a5", "a6", "a7", "s0", "s1",
+                       "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "ft0", "ft1", "ft2",
+                       "ft3", "ft4", "ft5", "ft6", "ft7", "ft8", "ft9", "ft10", "ft11", "fa0", "fa1", "fa2",
+                       "fa3", "fa4", "fa5", "fa6", "fa7", "memory");
+    if (room_after != NULL) *room_after = (const void *)a1;
+    return a0;
+}
+#endif
 
 // The memory between .bss and the stack, 64-byte aligned.
 uint8_t *platform_arena(size_t *bytes);

@@ -117,8 +117,8 @@ static void load(void *argument) {
     hal_initialize(&runtime->hal, memory, &runtime->module);
     runtime->hal.arena_follows_image = runtime->arena_follows_image;
     interpreter_initialize(&runtime->interpreter, &runtime->module, &runtime->hal, memory);
-    create_inputs(runtime);
     run_initializer(runtime);
+    create_inputs(runtime);
     runtime->hal.initialized = true;
     find_kernels(runtime);
     memory->statistics.live_after_load = memory->statistics.live;

@@ -315,7 +315,7 @@ void verify_module(const module_t *module, memory_t *memory) {
     for (uint32_t i = 0; i < module->function_count; i++)
         if (module->functions[i].length > longest) longest = module->functions[i].length;
     uint32_t map_bytes = longest / 32 * 4 + 4;
-    uint32_t *maps = memory_allocate(memory, 2 * (size_t)map_bytes, 0, PHRASE_VERIFICATION);
+    uint32_t *maps = memory_allocate(memory, 2 * (size_t)map_bytes, PHRASE_VERIFICATION);
     verifier_t verifier = {.module = module, .blocks = maps, .targets = maps + map_bytes / 4};
     status_t status = platform_attempt(verify_functions, &verifier);
     if (status != STATUS_OK) {

@@ -15,6 +15,9 @@ uint32_t board_elen_bits(void);
 // Whether platform_mark() reaches a simulator.
 bool board_marks(void);
 
+// Whether kernels can write to nothing but their stack and the tensors, and can't reach the devices.
+bool board_contains(void);
+
 // Takes what has come over the serial port, at most `capacity` bytes; never waits. Returns how many.
 uint32_t board_uart_read(uint8_t *bytes, uint32_t capacity);
 

@@ -66,7 +66,7 @@ typedef struct {
 
 typedef struct {
     uint16_t struct_version;
-    uint16_t flags; // bit 0: vectors, bit 1: marks reach a simulator
+    uint16_t flags; // bit 0: vectors, bit 1: marks reach a simulator, bit 2: kernels are contained
     uint32_t firmware_version;
     uint32_t vlen_bits;
     uint32_t elen_bits;

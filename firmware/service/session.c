@@ -223,8 +223,8 @@ static void on_sense(reply_t *reply) {
 static void on_stats(reply_t *reply) {
     const memory_statistics_t *memory = runtime_memory(&session.runtime);
     reply->small.statistics = (statistics_t){.device_peak = (uint32_t)memory->peak,
-                                             .device_allocated = (uint32_t)memory->allocated,
-                                             .device_freed = (uint32_t)memory->freed};
+                                             .device_allocated = memory->allocated,
+                                             .device_freed = memory->allocated - (uint32_t)memory->live};
     reply->small_bytes = sizeof reply->small.statistics;
 }
 
@@ -232,7 +232,8 @@ static void on_info(reply_t *reply) {
     uint32_t vlen_bits = platform_vlen_bits();
     reply->small.hello.chip = (chip_info_t){
         .struct_version = 1,
-        .flags = (uint16_t)((vlen_bits != 0 ? 1u : 0u) | (board_marks() ? 2u : 0u)),
+        .flags =
+            (uint16_t)((vlen_bits != 0 ? 1u : 0u) | (board_marks() ? 2u : 0u) | (board_contains() ? 4u : 0u)),
         .firmware_version = FIRMWARE_VERSION,
         .vlen_bits = vlen_bits,
         .elen_bits = board_elen_bits(),
@@ -457,36 +458,30 @@ static uint32_t send_part(uint32_t crc, const void *bytes, uint32_t count) {
     return crc32(crc, bytes, count);
 }
 
-typedef struct {
-    uint32_t next; // dispatch
-    profile_record_t record;
-} record_walk_t;
-
-// Fills the record of the next dispatch that ran; leaves it as it is when there is none.
+// Makes a record that of the next dispatch that ran.
 static void next_record(void *argument) {
-    record_walk_t *walk = argument;
-    const runtime_profile_t *profile = runtime_profile(&session.runtime);
-    while (profile != NULL && walk->next < profile->dispatch_count) {
-        const dispatch_profile_t *dispatch = &profile->dispatches[walk->next++];
-        if (dispatch->calls == 0) continue;
-        walk->record.ordinal = walk->next - 1;
-        walk->record.calls = dispatch->calls;
-        walk->record.instructions = dispatch->instructions;
-        walk->record.cycles = dispatch->cycles;
-        walk->record.workgroups = dispatch->workgroups;
-        copy_text(walk->record.name, dispatch->name, PROFILE_NAME_BYTES - 1);
-        return;
-    }
+    profile_record_t *record = argument;
+    const dispatch_profile_t *dispatches = runtime_profile(&session.runtime)->dispatches;
+    uint32_t i = record->ordinal;
+    do
+        i++;
+    while (dispatches[i].calls == 0); // on_profile() has counted them
+    memset(record, 0, sizeof *record);
+    record->ordinal = i;
+    record->calls = dispatches[i].calls;
+    record->instructions = dispatches[i].instructions;
+    record->cycles = dispatches[i].cycles;
+    record->workgroups = dispatches[i].workgroups;
+    copy_text(record->name, dispatches[i].name, PROFILE_NAME_BYTES - 1);
 }
 
-// The kernels may have written to where the profile is: its pointers are followed in guarded calls, and what
-// leads nowhere leaves its record empty.
+// Where nothing contains kernels, they may have written to where the profile is: its pointers are followed in
+// guarded calls.
 static uint32_t send_records(uint32_t crc, uint32_t count) {
-    record_walk_t walk = {0};
+    profile_record_t record = {.ordinal = UINT32_MAX};
     for (; count > 0; count--) {
-        memset(&walk.record, 0, sizeof walk.record);
-        platform_guarded_call(next_record, &walk);
-        crc = send_part(crc, &walk.record, sizeof walk.record);
+        platform_guarded_call(next_record, &record);
+        crc = send_part(crc, &record, sizeof record);
     }
     return crc;
 }

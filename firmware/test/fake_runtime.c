@@ -63,7 +63,7 @@ void runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *ar
                                   .kernels_end = 0x34002000,
                                   .dispatch_count = 3,
                                   .dispatches = dispatches};
-    memory = (memory_statistics_t){.peak = 4096, .allocated = 8192, .freed = 2048};
+    memory = (memory_statistics_t){.live = 6144, .peak = 4096, .allocated = 8192};
     runtime->loaded = true;
 }
 

@@ -63,19 +63,20 @@ COMPILE = (
     "-Wextra",
     "-Werror",
 )
-# Code that no inference spends its time in is kept small. It is still -O2, but it is linked as a whole (lto), so that
-# equal pieces of code become one wherever they stand, and functions keep registers with port/save_restore.S, which a
-# call in the place of a return would prevent.
-SMALL = (TARGET[2] + "+save_restore", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
+# Code that no inference spends its time in is kept small. It is linked as a whole (lto), so that equal pieces of code
+# become one wherever they stand, and functions keep registers with port/save_restore.S, which a call in the place of a
+# return would prevent.
+SMALL = ("-Oz", TARGET[2] + "+save_restore", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
 FAST = ("-DFOR_SPEED",)
 FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch"))
 # The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
 LINK = (
     *("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT),
     *("--lto-O2", "-mllvm", "-enable-machine-outliner=always", "-mllvm", "-inline-threshold=-50"),
-    *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=2", "-mllvm", "-split-spill-mode=size"),
+    *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=1", "-mllvm", "-split-spill-mode=size"),
     *("-mllvm", "-disable-lsr"),  # a pointer for each index into a structure takes more code than it saves time
     *("-mllvm", "-disable-block-placement", "-mllvm", "-enable-misched=false"),  # so that more pieces are equal
+    *("-mllvm", "-enable-ipra"),  # who calls a function knows which registers it leaves alone
     "--discard-locals",  # the assembler's own ten thousand labels: a simulator would load them for seconds
 )
 

@@ -134,12 +134,12 @@ def soak(
         content, damage, in_kernels = damaged(base.model.vmfb.read_bytes(), random)
         verdict, reason = _try(session, base, content)
         if verdict in (Verdict.REFUSED, Verdict.ANSWERED):
-            wrong = _still_good(session, base)
+            wrong = still_good(session, base)
             if wrong:
                 verdict, reason = (Verdict.KERNEL_DAMAGE if in_kernels else Verdict.FAILURE), wrong
         if verdict not in (Verdict.REFUSED, Verdict.ANSWERED):
             session.reset()
-            wrong = _still_good(session, base)
+            wrong = still_good(session, base)
             if wrong:
                 raise EngineError(f"After {damage} in {base.model.name}, even a reset chip does not work: {wrong}")
         case = Case(number, base.model.name, damage, in_kernels, verdict, reason)
@@ -156,7 +156,7 @@ def _try(session: Session, base: conformance.Case, content: bytes) -> tuple[Verd
     try:
         link.unload()  # with it goes the I/O specification: the module is judged by itself
         link.load_model(content, timeout=LIMIT_SECONDS)
-        link.infer(_payload(base), timeout=LIMIT_SECONDS)
+        link.infer(tensors_of(base), timeout=LIMIT_SECONDS)
     except DeviceError as error:
         return Verdict.REFUSED, error.name
     except LinkTimeout as error:
@@ -168,7 +168,7 @@ def _try(session: Session, base: conformance.Case, content: bytes) -> tuple[Verd
     return Verdict.ANSWERED, ""
 
 
-def _payload(base: conformance.Case) -> bytes:
+def tensors_of(base: conformance.Case) -> bytes:
     return b"".join(array[0].tobytes() for array in base.inputs)
 
 
@@ -181,7 +181,7 @@ def _in_kernel(session: Session) -> bool:
         return False
 
 
-def _still_good(session: Session, base: conformance.Case) -> str:
+def still_good(session: Session, base: conformance.Case) -> str:
     """Runs the undamaged module; returns what is wrong, nothing if all is well."""
     try:
         session.load_model(base.model)

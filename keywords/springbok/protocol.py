@@ -471,6 +471,7 @@ class ChipInfo:
     vlen_bits, elen_bits  of the vector unit; 0 on a chip without one
     max_message_size      largest frame it takes (type and payload), bytes
     arena_bytes           room for a model and all that it needs
+    contains_kernels      kernels can write to nothing but their stack and the model's tensors
     """
 
     has_vectors: bool
@@ -483,6 +484,7 @@ class ChipInfo:
     bytecode_version: str
     library_version: int
     model_state: ModelState
+    contains_kernels: bool = False
 
     VERSION = 1
 
@@ -510,6 +512,7 @@ class ChipInfo:
             bytecode_version=_version(fields.bytecode_version),
             library_version=fields.library_version,
             model_state=model_state,
+            contains_kernels=bool(fields.flags & 4),
         )
 
     def encode(self) -> bytes:
@@ -518,7 +521,7 @@ class ChipInfo:
             {
                 **vars(self),
                 "struct_version": self.VERSION,
-                "flags": self.has_vectors | self.marks_work << 1,
+                "flags": self.has_vectors | self.marks_work << 1 | self.contains_kernels << 2,
                 "firmware_version": _version_number(self.firmware_version),
                 "bytecode_version": _version_number(self.bytecode_version),
             }

@@ -110,6 +110,19 @@ def read_vmfb(data: bytes, name: str = "the VMFB", entry: str | None = None, wit
         raise ModelError(f"{name} is not a usable VMFB file: {error} (file size: {len(data)} bytes).") from None
 
 
+def kernels_code(data: bytes) -> range:
+    """Where the machine code of a VMFB's kernels lies in the file.
+
+    Raises :class:`ModelError` if there is none.
+    """
+    try:
+        start = data.index(b"\x7fELF")
+        text = _Elf(data[start:]).code
+        return range(start + text[0].offset, start + text[-1].offset + text[-1].size)
+    except (BrokenFileError, ValueError, IndexError):
+        raise ModelError("The VMFB holds no machine code of kernels that can be read.") from None
+
+
 class BrokenFileError(Exception):
     """What is broken in a file; the name of the file is told by who opened it."""
 
@@ -340,8 +353,12 @@ class _Elf:
     def content(self, section: _Section) -> bytes:
         return self.file.slice(section.offset, section.size)
 
+    @property
+    def code(self) -> list[_Section]:
+        return [section for section in self.sections if section.flags & _SHF_EXECINSTR]
+
     def kernels(self) -> Kernels:
-        text = [section for section in self.sections if section.flags & _SHF_EXECINSTR]
+        text = self.code
         architecture = self.architecture()
         lengths = [int(bits) for bits in re.findall(r"_zvl([0-9]{1,9})b", architecture)]
         return Kernels(

@@ -23,9 +23,9 @@ SPARE_BYTES = 520  # of a constant that takes the bytecode's place: about as muc
 
 
 @functools.cache
-def double() -> bytes:
+def double(vectors: bool = True) -> bytes:
     """The model as it should be."""
-    return _compiled(_text(), "--compile-from=vm")
+    return _compiled(DOUBLE, vectors=vectors)
 
 
 @functools.cache
@@ -94,8 +94,8 @@ def _model_text() -> str:
     return _compiled(DOUBLE, "--compile-to=vm").decode()
 
 
-def _compiled(text: str, *phases: str) -> bytes:
-    flags, _ = compiler.compiler_flags(compiler.Target())
+def _compiled(text: str, *phases: str, vectors: bool = True) -> bytes:
+    flags, _ = compiler.compiler_flags(compiler.Target(vectors=vectors))
     with tempfile.TemporaryDirectory() as folder:
         source, module = Path(folder) / "source.mlir", Path(folder) / "module.vmfb"
         source.write_text(text)

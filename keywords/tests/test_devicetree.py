@@ -59,7 +59,7 @@ def test_values_are_padded_and_names_are_stored_once():
 
 
 def test_chip_has_one_hart_and_its_memories():
-    root = parse(chip_devicetree("rv32imf", [(0x32000000, 0x100000), (0x34000000, 0x1000000)], 24_000_000))
+    root = parse(chip_devicetree("rv32imf", [(0x32000000, 0x100000), (0x34000000, 0x1000000)], 24_000_000, 16))
     assert [name for name in root if name.startswith("memory")] == ["memory@32000000", "memory@34000000"]
     assert root["memory@34000000"]["reg"] == struct.pack(">4I", 0, 0x34000000, 0, 0x1000000)
     assert root["cpus"]["timebase-frequency"] == struct.pack(">I", 24_000_000)

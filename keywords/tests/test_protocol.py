@@ -195,10 +195,10 @@ def test_statistics_are_six_numbers():
 
 
 def test_chip_info_has_each_field_where_the_firmware_writes_it():
-    payload = struct.pack("<2H9I", 1, 0b11, 0x00010002, 512, 32, 16000002, 16000000, 0x00110000, 6, 3, 0)
+    payload = struct.pack("<2H9I", 1, 0b111, 0x00010002, 512, 32, 16000002, 16000000, 0x00110000, 6, 3, 0)
     assert len(payload) == 40
     assert ChipInfo.decode(payload) == ChipInfo(
-        True, True, "1.2", 512, 32, 16000002, 16000000, "17.0", 6, ModelState.INPUT_LOADED
+        True, True, "1.2", 512, 32, 16000002, 16000000, "17.0", 6, ModelState.INPUT_LOADED, True
     )
     assert ChipInfo.decode(payload).encode() == payload
 

@@ -13,6 +13,9 @@ MEMORIES = ((IMEM_BASE, IMEM_BYTES), (DMEM_BASE, DMEM_BYTES), (CSR_RAM_BASE, CSR
 UART_BASE, CONTROL_BASE, CLINT_BASE = 0x40000000, 0x47000000, 0x02000000
 I2C_BASE, ACCELEROMETER_ADDRESS = 0x40010000, 0x1D
 
+# Entries of physical memory protection, where the chip has it.
+PMP_REGIONS = 16
+
 MTIME_HZ = 24_000_000
 # How fast the chip's own clock passes while the core executes: Renode's default of 100 MIPS.
 INSTRUCTIONS_PER_SECOND = 100_000_000
@@ -27,6 +30,7 @@ CAUSES = {
     5: "load access fault",
     6: "store address misaligned",
     7: "store access fault",
+    8: "environment call",
     11: "environment call",
 }
 

@@ -7,6 +7,7 @@ from springbok.engines.chip import CAUSES
 from springbok.engines.elf import Executable
 
 HANDLER_BYTES = 256
+USER_CALL = 8  # how each kernel's call ends: no trap to speak of
 
 
 def describe(samples: list[dict], executable: Executable) -> str:  # noqa: PLR0911
@@ -41,7 +42,7 @@ def describe(samples: list[dict], executable: Executable) -> str:  # noqa: PLR09
         return f"The core trapped: {trap}; it traps again at every instruction."
     if last.get("idle_turns", 0) > first.get("idle_turns", 0):
         return f"The core is waiting for the UART at {where}."
-    has_trapped = registers["mepc"] or registers["mcause"]
+    has_trapped = (registers["mepc"] or cause) and cause != USER_CALL
     handler = registers["mtvec"] & ~3
     if has_trapped and all(0 <= sample["registers"]["pc"] - handler < HANDLER_BYTES for sample in samples):
         return f"The core trapped: {trap}; it stays in its trap handler at {where}."

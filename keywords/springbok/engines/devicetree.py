@@ -81,7 +81,7 @@ class DeviceTreeWriter:
         return self._string_offsets[name]
 
 
-def chip_devicetree(isa: str, memories: Iterable[tuple[int, int]], timebase_hz: int) -> bytes:
+def chip_devicetree(isa: str, memories: Iterable[tuple[int, int]], timebase_hz: int, pmp_regions: int) -> bytes:
     """Return the DTB of a chip with one hart.
 
     ``memories`` are (base, size) pairs. Devices are not named: the simulator is given them directly, and one that
@@ -93,7 +93,7 @@ def chip_devicetree(isa: str, memories: Iterable[tuple[int, int]], timebase_hz: 
     tree.property("timebase-frequency", timebase_hz)
     tree.begin("cpu@0").property("device_type", "cpu").property("reg", 0).property("compatible", "riscv")
     tree.property("riscv,isa", isa).property("mmu-type", "riscv,sbare")
-    tree.property("riscv,pmpregions", 0).property("riscv,pmpgranularity", 4)
+    tree.property("riscv,pmpregions", pmp_regions).property("riscv,pmpgranularity", 4)
     tree.begin("interrupt-controller").property("#interrupt-cells", 1).property("interrupt-controller")
     tree.property("compatible", "riscv,cpu-intc").end()
     tree.end()

@@ -43,7 +43,8 @@ class SpikeEngine(Engine):
 
     ``vlen`` is the bits of a vector register (128, 256, 512, 1024), 0 is a core without vectors. ``uart`` is
     ``socket`` (on 127.0.0.1, a free port) or ``pty``. Without ``count_opcodes`` the core runs at full speed inside
-    inferences too and `take_counts` returns None. Without ``sensor`` there is no accelerometer on its I2C bus.
+    inferences too and `take_counts` returns None. Without ``sensor`` there is no accelerometer on its I2C bus,
+    without ``protection`` neither user mode nor physical memory protection.
 
     The core comes up halted; `start` releases it as a host processor would, by writing 0 to the Control register.
     Time on the chip is what the core executes at 100 MIPS, plus the time that it sleeps for want of work.
@@ -64,6 +65,7 @@ class SpikeEngine(Engine):
         uart: str = "socket",
         count_opcodes: bool = True,
         sensor: bool = True,
+        protection: bool = True,
     ) -> None:
         if vlen not in VLENS:
             raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
@@ -74,6 +76,7 @@ class SpikeEngine(Engine):
         self._uart = uart
         self._counting = count_opcodes
         self._sensor = sensor
+        self._protection = protection
         self._executable: Executable | None = None
         self._line: socket.socket | int | None = None
         self._url: str | None = None
@@ -204,7 +207,7 @@ class SpikeEngine(Engine):
             self._url = f"socket://127.0.0.1:{self._line.getsockname()[1]}"
 
     def _power_on(self) -> None:
-        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting, self._sensor)
+        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting, self._sensor, self._protection)
         self._machine.wait_until_built()
         for address, content in self._executable.segments:
             self.write_memory(address, content)
@@ -227,7 +230,9 @@ class SpikeEngine(Engine):
 class _Machine:
     """The process that simulates the chip, and the dialogue with it."""
 
-    def __init__(self, line: socket.socket | int, uart: str, vlen: int, counting: bool, sensor: bool) -> None:
+    def __init__(
+        self, line: socket.socket | int, uart: str, vlen: int, counting: bool, sensor: bool, protection: bool
+    ) -> None:
         self._lock = threading.Lock()
         self._received = b""
         self._number = 0
@@ -236,7 +241,7 @@ class _Machine:
         self._channel, control = socket.socketpair()
         line = line if isinstance(line, int) else line.fileno()
         options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
-        options |= {"counting": counting, "parent": os.getpid(), "sensor": sensor}
+        options |= {"counting": counting, "parent": os.getpid(), "sensor": sensor, "protection": protection}
         package_root = str(Path(__file__).resolve().parents[2])
         search_path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
         try:

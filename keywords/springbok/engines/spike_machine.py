@@ -23,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 
 import riscv
 from riscv import dev, isa
@@ -40,6 +41,7 @@ from springbok.engines.chip import (
     INSTRUCTIONS_PER_SECOND,
     MEMORIES,
     MTIME_HZ,
+    PMP_REGIONS,
     SPIKE_VERSION,
     UART_BASE,
 )
@@ -79,6 +81,7 @@ CSRS = {
 }
 VECTOR_CSRS = {"vstart": 0x008, "vcsr": 0x00F, "vl": 0xC20, "vtype": 0xC21, "vlenb": 0xC22}
 MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_VS, MSTATUS_MPP = 1 << 3, 1 << 7, 3 << 9, 3 << 11
+MACHINE_MODE = 3
 ILLEGAL_INSTRUCTION = 2
 MINSTRET, MINSTRETH, MCYCLE, MCYCLEH = 0xB02, 0xB82, 0xB00, 0xB80
 MIP_MSIP, MIP_MTIP = 1 << 3, 1 << 7
@@ -168,13 +171,16 @@ class _CounterCsr(csr_t):
 class SpikeMachine:
     """Core, memories and devices, and the requests that come from the parent."""
 
-    def __init__(self, control: socket.socket, vlen: int, counting: bool, parent: int, sensor: bool) -> None:
+    def __init__(
+        self, control: socket.socket, vlen: int, counting: bool, parent: int, sensor: bool, protection: bool
+    ) -> None:
         self._channel = control
         self._channel.setblocking(False)
         self._received = b""
         self._request: dict | None = None
         self._parent = parent
         self._vlen = vlen
+        self._protection = protection
 
         self.warnings = Warnings()
         self._prints: list[str] = []
@@ -211,7 +217,7 @@ class SpikeMachine:
         isa_string += f"_x{EXTENSION}"
         # Spike reads the device tree from a file: one in memory leaves nothing behind.
         tree = os.memfd_create("devicetree")
-        os.write(tree, chip_devicetree(isa_string, MEMORIES, MTIME_HZ))
+        os.write(tree, chip_devicetree(isa_string, MEMORIES, MTIME_HZ, PMP_REGIONS * self._protection))
         devices = []
         for name, device, base in (
             ("uart", self.uart, UART_BASE),
@@ -223,7 +229,10 @@ class SpikeMachine:
             devices.append((f"springbok_{name}", (f"{base:x}",)))
         # Spike keeps pointers to its configuration only: it has to live as long as the simulator.
         self._configuration = cfg_t(
-            isa=isa_string, priv="m", mem_layout=[mem_cfg_t(*memory) for memory in MEMORIES], start_pc=IMEM_BASE
+            isa=isa_string,
+            priv="mu" if self._protection else "m",
+            mem_layout=[mem_cfg_t(*memory) for memory in MEMORIES],
+            start_pc=IMEM_BASE,
         )
         self._simulator = sim_t(
             cfg=self._configuration,
@@ -246,6 +255,9 @@ class SpikeMachine:
         self._set_mip.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64]
         self._set_mip.restype = None
         self._mip_level = 0
+        self._set_privilege = self._library._ZN11processor_t13set_privilegeEmb
+        self._set_privilege.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_bool]
+        self._set_privilege.restype = None
         self._mmu = ctypes.c_void_p.from_address(address + OFFSET_MMU)
 
     def run(self, line: SocketLine | PtyLine) -> None:
@@ -262,7 +274,14 @@ class SpikeMachine:
 
         class Extension(isa.ISA):
             def get_instructions(self, core):
-                functions = (machine._simprint, machine._xcount, machine._hostreq, machine._finish, machine._mark)
+                privileged = machine._privileged
+                functions = (
+                    privileged(machine._simprint),
+                    machine._xcount,
+                    privileged(machine._hostreq),
+                    privileged(machine._finish),
+                    machine._mark,
+                )
                 custom = [
                     _instruction(0x7B | funct3 << 12, 0x707F, function) for funct3, function in enumerate(functions)
                 ]
@@ -280,6 +299,16 @@ class SpikeMachine:
                 pass
 
         return Extension
+
+    def _privileged(self, function: Callable[[processor_t, object, int], int]) -> Callable:
+        """An instruction that is illegal in user mode."""
+
+        def checked(core: processor_t, insn, pc: int) -> int:
+            if core.state.prv != MACHINE_MODE:
+                return self._trap_illegal(core, core.get_csr(CSRS["mstatus"]), _word(insn), pc)
+            return function(core, insn, pc)
+
+        return checked
 
     def _counters_are_current(self) -> bool:
         """Spike's own protocol for instructions that read its counters (``validate_csr``)."""
@@ -337,7 +366,7 @@ class SpikeMachine:
         ]
 
     def _configure_vectors(self, symbol: str, core: processor_t, insn, pc: int) -> int:
-        status, word = core.get_csr(CSRS["mstatus"]), int.from_bytes(insn.bits, "little")
+        status, word = core.get_csr(CSRS["mstatus"]), _word(insn)
         if not status & MSTATUS_VS:
             return self._trap_illegal(core, status, word, pc)
         following = self._configure[symbol](self._core_address, word, pc)
@@ -349,10 +378,12 @@ class SpikeMachine:
     def _trap_illegal(self, core: processor_t, status: int, word: int, pc: int) -> int:
         """Enter the trap handler as Spike does: a C++ exception must not pass through this function."""
         interrupts = (status & MSTATUS_MIE) << 4  # MIE becomes MPIE
-        core.put_csr(CSRS["mstatus"], status & ~(MSTATUS_MIE | MSTATUS_MPIE) | interrupts | MSTATUS_MPP)
+        previous = core.state.prv << 11
+        core.put_csr(CSRS["mstatus"], status & ~(MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP) | interrupts | previous)
         core.put_csr(CSRS["mcause"], ILLEGAL_INSTRUCTION)
         core.put_csr(CSRS["mepc"], pc & 0xFFFFFFFF)
         core.put_csr(CSRS["mtval"], word)
+        self._set_privilege(self._core_address, MACHINE_MODE, False)
         return core.get_csr(CSRS["mtvec"]) & ~3
 
     def _mark(self, core: processor_t, insn, pc: int) -> int:
@@ -500,10 +531,21 @@ class SpikeMachine:
     def _do_feed(self, samples: list[tuple[int, int, int]]) -> None:
         self._accelerometer.feed(samples)
 
+    @contextmanager
+    def _machine_mode(self) -> Iterator[None]:
+        """Memory is reached as machine mode reaches it, whatever the core is doing."""
+        mode = self._core.state.prv
+        if mode != MACHINE_MODE:
+            self._set_privilege(self._core_address, MACHINE_MODE, False)
+        yield
+        if mode != MACHINE_MODE:
+            self._set_privilege(self._core_address, mode, False)
+
     def _do_read(self, address: int, count: int) -> str:
         mmu = self._core.mmu
         start, end = address & ~7, address + count
-        words = (mmu.load_reserved_64(a) & (1 << 64) - 1 for a in range(start, end, 8))
+        with self._machine_mode():
+            words = [mmu.load_reserved_64(a) & (1 << 64) - 1 for a in range(start, end, 8)]
         content = b"".join(word.to_bytes(8, "little") for word in words)
         return base64.b64encode(content[address - start : end - start]).decode()
 
@@ -514,11 +556,12 @@ class SpikeMachine:
         tail = base64.b64decode(self._do_read(end, -end % 8))
         data = head + data + tail
         mmu = self._core.mmu
-        for offset in range(0, len(data), 8):
-            word = int.from_bytes(data[offset : offset + 8], "little")
-            # The bindings store only what was reserved; most of a program's data is 0 already.
-            if mmu.load_reserved_64(start + offset) & (1 << 64) - 1 != word:
-                mmu.store_conditional_64(start + offset, word)
+        with self._machine_mode():
+            for offset in range(0, len(data), 8):
+                word = int.from_bytes(data[offset : offset + 8], "little")
+                # The bindings store only what was reserved; most of a program's data is 0 already.
+                if mmu.load_reserved_64(start + offset) & (1 << 64) - 1 != word:
+                    mmu.store_conditional_64(start + offset, word)
         self._library._ZN5mmu_t12flush_icacheEv(self._mmu)
 
     def _do_counters(self) -> dict[str, int]:
@@ -580,7 +623,8 @@ class SpikeMachine:
     def _word_at(self, address: int) -> int:
         if address & 3 or not _in_memory(address, 4):
             return 0
-        return self._core.mmu.load_reserved_32(address) & 0xFFFFFFFF
+        with self._machine_mode():
+            return self._core.mmu.load_reserved_32(address) & 0xFFFFFFFF
 
     def _text_at(self, address: int) -> str:
         content = bytearray()
@@ -591,6 +635,10 @@ class SpikeMachine:
             content.append(byte)
             address += 1
         return content.decode(errors="replace")
+
+
+def _word(insn) -> int:
+    return int.from_bytes(insn.bits, "little")
 
 
 def _sign_extended(value: int) -> int:
@@ -653,10 +701,12 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
 
 def main() -> None:
     """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid,
-    "sensor": bool}``"""
+    "sensor": bool, "protection": bool}``"""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=options["control"])
-    machine = SpikeMachine(control, options["vlen"], options["counting"], options["parent"], options["sensor"])
+    machine = SpikeMachine(
+        control, **{name: options[name] for name in ("vlen", "counting", "parent", "sensor", "protection")}
+    )
     if options["uart"] == "pty":
         line = PtyLine(options["line"], machine.uart)
     else:

@@ -32,6 +32,11 @@ TRIALS = (
         "mutation", "damaged modules over the UART; after each one the good model still answers", "springbok.mutation"
     ),
     Trial(
+        "machine-code",
+        "kernels with damaged instructions; the good model still answers, without a reset",
+        "springbok.machine_code",
+    ),
+    Trial(
         "link-soak", "faults at random on the line; nothing hangs, no wrong answer is accepted", "springbok.link_soak"
     ),
     Trial("link-benchmark", "speed of the link, as ratios", "springbok.link_benchmark"),
