@@ -49,6 +49,10 @@ WEAK void platform_set_writable(uint8_t *begin, uint8_t *end) {
     (void)begin, (void)end;
 }
 
+WEAK void platform_set_input(uint8_t *begin, uint8_t *end) {
+    (void)begin, (void)end;
+}
+
 WEAK uint32_t platform_stack_peak(void) {
     return 4096;
 }

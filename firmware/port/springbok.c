@@ -169,10 +169,17 @@ static void probe_marks(void) {
 
 #define WRITE_CSR(csr, value) __asm__ volatile("csrw " csr ", %0" ::"r"(value))
 
+// Where the registers are missing, writing to them would trap.
 void platform_set_writable(uint8_t *begin, uint8_t *end) {
     if (!contains) return;
     WRITE_CSR("pmpaddr2", (uint32_t)begin >> 2);
     WRITE_CSR("pmpaddr3", (uint32_t)end >> 2);
+}
+
+void platform_set_input(uint8_t *begin, uint8_t *end) {
+    if (!contains) return;
+    WRITE_CSR("pmpaddr4", (uint32_t)begin >> 2);
+    WRITE_CSR("pmpaddr5", ((uint32_t)end + 3) >> 2);
 }
 
 // Contained: reads what kernels' calls read, then does what no kernel may. `contains` is not false by
@@ -195,10 +202,11 @@ static void probe_containment(void) {
     probe_begin();
     WRITE_CSR("mcounteren", COUNTERS);
     WRITE_CSR("pmpaddr0", (uint32_t)__stack_bottom >> 2);
-    WRITE_CSR("pmpaddr4", PMP_WHOLE(0x34000000u, 0x1000000u));
-    WRITE_CSR("pmpaddr5", PMP_WHOLE(0x32000000u, 0x100000u));
+    WRITE_CSR("pmpaddr6", PMP_WHOLE(0x34000000u, 0x1000000u));
+    WRITE_CSR("pmpaddr7", PMP_WHOLE(0x32000000u, 0x100000u));
     WRITE_CSR("pmpcfg0", (PMP_TOR | PMP_READ | PMP_WRITE) * 0x01000100u);
-    WRITE_CSR("pmpcfg1", (PMP_NAPOT | PMP_READ | PMP_EXECUTE) * 0x0101u);
+    WRITE_CSR("pmpcfg1",
+              (PMP_TOR | PMP_READ | PMP_WRITE) << 8 | (PMP_NAPOT | PMP_READ | PMP_EXECUTE) * 0x01010000u);
     if (!probe_end()) return;
     contained_stack = 1; // none yet
     contains = true;

@@ -26,7 +26,7 @@ typedef struct object {
     struct object *next; // of the objects waiting to be freed
 } object_t;
 
-// What the bytes of a buffer are that nothing may write to.
+// What the bytes of a buffer are that nothing may write to: of inputs, only while a rehearsal borrows them.
 enum { WRITABLE, INPUT_BYTES, CONSTANT_BYTES };
 
 typedef struct {

@@ -60,8 +60,10 @@ void platform_fill(void *destination, uint8_t value, size_t count);
 // The ranges may not overlap.
 void platform_copy(void *destination, const void *source, size_t count);
 
-// From now on [begin, end) is what contained calls may write to, besides their stack.
+// From now on [begin, end) is what contained calls may write to, besides their stack and the input; or the
+// input.
 void platform_set_writable(uint8_t *begin, uint8_t *end);
+void platform_set_input(uint8_t *begin, uint8_t *end);
 
 #ifdef __riscv
 // Calls function(first, second, third, room) for code that came with a model: where the chip has means for

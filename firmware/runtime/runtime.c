@@ -35,7 +35,6 @@ static void create_inputs(runtime_t *runtime) {
         buffer_t *buffer = buffer_create(&runtime->memory, in_place ? 0 : tensor->bytes, 0);
         if (in_place) buffer->data = NULL;
         buffer->length = tensor->bytes;
-        buffer->read_only = INPUT_BYTES;
         view_t *view = view_create(&runtime->memory, buffer);
         view->element_type = tensor->element_type;
         view->rank = tensor->rank;
@@ -86,6 +85,7 @@ static void rehearse(runtime_t *runtime, const uint8_t *image, size_t length) {
         buffer_t *buffer = runtime->inputs[i]->buffer;
         if (buffer->data == NULL && buffer->length <= length) buffer->data = (uint8_t *)image;
         if (buffer->data == NULL) return; // no bytes to run with
+        buffer->read_only = INPUT_BYTES;
         arguments[i] = &runtime->inputs[i]->object;
     }
     runtime->hal.rehearsing = true;
@@ -153,9 +153,12 @@ void runtime_unload(runtime_t *runtime) {
 
 // ---- Inference
 
+// The compiler may let a kernel work in the input's own place: a sort, for example.
 static void set_inputs(runtime_t *runtime, const uint8_t *input) {
+    platform_set_input((uint8_t *)input, (uint8_t *)input + runtime->signature.input_bytes);
     for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
         buffer_t *buffer = runtime->inputs[i]->buffer;
+        buffer->read_only = WRITABLE;
         if ((uintptr_t)input % MEMORY_ALIGNMENT == 0)
             buffer->data = (uint8_t *)input;
         else

@@ -30,6 +30,8 @@ from springbok.session import Session
 BASES = ("gru_f32", "mlp_i8", "collatz", "vm_lists", "internal_calls")
 #: An undamaged module of these takes milliseconds.
 LIMIT_SECONDS = 5.0
+#: Of the chip's own time, for a request's computation: a damaged kernel may never end.
+TIME_LIMIT_SECONDS = 0.02
 _DATA_MEMORY = 0x34000000  # kernels are loaded into it; the firmware's own code lies below
 
 
@@ -128,6 +130,7 @@ def soak(
     """Sends ``count`` damaged modules to the session's chip, which must run. The same seed gives the same modules."""
     random = np.random.default_rng(seed)
     good = [conformance.prepare(conformance.MODULES / f"{name}.mlir", target or Target()) for name in BASES]
+    session.need_link().negotiate(time_limit=TIME_LIMIT_SECONDS)
     summary = Summary(seed)
     for number in range(count):
         base = good[number % len(good)]
@@ -139,6 +142,7 @@ def soak(
                 verdict, reason = (Verdict.KERNEL_DAMAGE if in_kernels else Verdict.FAILURE), wrong
         if verdict not in (Verdict.REFUSED, Verdict.ANSWERED):
             session.reset()
+            session.need_link().negotiate(time_limit=TIME_LIMIT_SECONDS)
             wrong = still_good(session, base)
             if wrong:
                 raise EngineError(f"After {damage} in {base.model.name}, even a reset chip does not work: {wrong}")
@@ -146,6 +150,7 @@ def soak(
         summary.cases.append(case)
         if progress:
             progress(case)
+    session.need_link().negotiate()
     return summary
 
 

@@ -31,11 +31,11 @@ def store_to(address: int) -> bytes:
     return with_code(machine_code.load_upper(A0, address), machine_code.store(A0, address))
 
 
-@pytest.fixture(scope="module", params=[512, 0], ids=["vectors", "no vectors"])
-def contained(request: pytest.FixtureRequest) -> Iterator[Session]:
+@pytest.fixture(scope="module")
+def contained() -> Iterator[Session]:
     session = Session()
     try:
-        session.boot("spike", vlen=request.param)
+        session.boot("spike")
         session.connect().negotiate(time_limit=0.02)
         yield session
     finally:
@@ -78,8 +78,6 @@ def test_the_chip_says_that_it_contains_kernels(contained):
          "hostreq", "loop"],
 )  # fmt: skip
 def test_what_no_kernel_may_do_is_stopped_with_its_cause(contained, module, name, message):
-    if not contained.chip.has_vectors:
-        pytest.skip("the modules are made for vectors")
     with pytest.raises(DeviceError) as caught:
         run(contained, module)
     assert caught.value.name == name
@@ -87,20 +85,19 @@ def test_what_no_kernel_may_do_is_stopped_with_its_cause(contained, module, name
     assert good(contained)
 
 
-def test_a_chip_without_protection_says_so_and_computes_the_same():
+@pytest.mark.parametrize(("vlen", "protection"), [(512, False), (0, False), (0, True)])
+def test_other_chips_say_what_they_have_and_compute_the_same(vlen, protection):
     session = Session()
     try:
-        session.boot("spike", protection=False)
+        session.boot("spike", vlen=vlen, protection=protection)
         session.connect()
-        assert not session.chip.contains_kernels
+        assert session.chip.contains_kernels == protection
         assert good(session)
     finally:
         session.shut_down()
 
 
 def test_damaged_machine_code_leaves_the_chip_alive(contained):
-    if not contained.chip.has_vectors:
-        pytest.skip("the modules are made for vectors")
     random = np.random.default_rng(5)
     for _ in range(40):
         content, damage = machine_code.damaged(hostile_modules.double(), random)

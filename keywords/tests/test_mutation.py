@@ -42,6 +42,9 @@ class FakeLink:
     def __init__(self, answers: list) -> None:
         self.answers = answers
 
+    def negotiate(self, time_limit: float | None = None) -> None:
+        pass
+
     def unload(self) -> None:
         pass
 
