@@ -3,8 +3,8 @@
 
 A core of 32 bits without double precision divides integers of 64 bits, or turns them into floats, by functions such
 as ``__divdi3`` and ``__floatdisf``. IREE links kernels against nothing, so a kernel that calls one does not link. Here
-they come from the C compiler that builds the firmware too (``ziglang``): its runtime library, and the mathematical
-functions of its C library. Only what a kernel calls gets into its module.
+they come from the runtime library of the C compiler that builds the firmware too (``ziglang``), and what that lacks
+from `OWN_SOURCE`. Only what a kernel calls gets into its module.
 
 Example::
 
@@ -89,7 +89,10 @@ def library_for(flags: Sequence[str]) -> Path:
     for_chip = any(flag.startswith(_TRIPLE_FLAG) and "riscv32" in flag for flag in flags)
     target = _CHIP if for_chip else ("-target", f"{platform.machine()}-freestanding-none")
     key = digest(version(), target, _ZIG_OPTIONS, _C_OPTIONS, OWN_SOURCE.read_bytes())
-    folder, _ = Cache(FOLDER).entry("chip" if for_chip else "host", key, lambda folder: _make(folder, target))
+    try:
+        folder, _ = Cache(FOLDER).entry("chip" if for_chip else "host", key, lambda folder: _make(folder, target))
+    except OSError as error:
+        raise CompileError(f"The compiler's runtime library can't be written to {FOLDER}: {error.strerror}.") from error
     return folder
 
 
