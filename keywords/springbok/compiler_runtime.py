@@ -24,10 +24,9 @@ from pathlib import Path
 
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
+from springbok.files import ROOT, build_folder
 from springbok.process import run
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "build" / "compiler-runtime"
 #: What the compiler's own library lacks.
 OWN_SOURCE = ROOT / "firmware" / "kernels" / "bfloat16.c"
 TIME_LIMIT_SECONDS = 300
@@ -89,10 +88,8 @@ def library_for(flags: Sequence[str]) -> Path:
     for_chip = any(flag.startswith(_TRIPLE_FLAG) and "riscv32" in flag for flag in flags)
     target = _CHIP if for_chip else ("-target", f"{platform.machine()}-freestanding-none")
     key = digest(version(), target, _ZIG_OPTIONS, _C_OPTIONS, OWN_SOURCE.read_bytes())
-    try:
-        folder, _ = Cache(FOLDER).entry("chip" if for_chip else "host", key, lambda folder: _make(folder, target))
-    except OSError as error:
-        raise CompileError(f"The compiler's runtime library can't be written to {FOLDER}: {error.strerror}.") from error
+    cache = Cache(build_folder() / "compiler-runtime")
+    folder, _ = cache.entry("chip" if for_chip else "host", key, lambda folder: _make(folder, target))
     return folder
 
 
@@ -104,7 +101,7 @@ def _make(folder: Path, target: tuple[str, ...]) -> None:
 
 
 def _zig(*arguments: object, cwd: Path) -> None:
-    compiler_cache = str(FOLDER.parent / "zig-cache")
+    compiler_cache = str(build_folder() / "zig-cache")
     command = [sys.executable, "-m", "ziglang", *map(str, arguments)]
     environment = {"ZIG_GLOBAL_CACHE_DIR": compiler_cache, "ZIG_LOCAL_CACHE_DIR": compiler_cache}
     done = run(command, time_limit=TIME_LIMIT_SECONDS, cwd=cwd, environment=environment)
