@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tiny_models
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
@@ -232,6 +232,8 @@ def check(chip, operations, a, b):
     for (name, result), (_, reference) in operations.items():
         with np.errstate(all="ignore"):
             wanted = reference(a, b).astype(TYPES[result])
+        if result == "f16":  # IREE gives 0 for what is below 2^-14
+            wanted = np.where((np.abs(wanted) <= 2.0**-14) & (answers[name, result] == 0), np.float16(0), wanted)
         what = f"{name} -> {result} of {a} and {b}"
         if name == "logarithm":
             np.testing.assert_allclose(answers[name, result], wanted, rtol=2e-7, err_msg=what)
@@ -262,7 +264,7 @@ def floats(width, largest=None):
 def hold(chip, operations, a, b, examples=()):
     """Holds the loaded module's answers against NumPy's on any operands of the strategies ``a`` and ``b``."""
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(a, b)
     def holds(a, b):
         check(chip, operations, a, b)
@@ -280,7 +282,7 @@ def test_integers_of_64_bits_are_exact(chip, variant, level):
     chip.send_module(module(INTEGERS, "i64", variant, level))
     every = np.resize(np.array(EDGES), 3 * ELEMENTS).reshape(3, ELEMENTS)
     divisors = np.resize(np.array([3, -7, 2**33 + 5, -(2**62), 1, 2**32]), (3, ELEMENTS))
-    nonzero = LONGS.filter(bool)
+    nonzero = LONGS.map(lambda value: value or 1)
     hold(chip, INTEGERS, vectors(np.int64, LONGS), vectors(np.int64, nonzero), zip(every, divisors, strict=True))
 
 
@@ -288,8 +290,10 @@ def test_integers_of_64_bits_are_exact(chip, variant, level):
 def test_floats_are_converted_exactly(chip, variant, level):
     chip.send_module(module(FLOATS, "f32", variant, level))
     # IREE takes halves below 2^-14 for 0.
-    halves = floats(16, 60000.0).filter(lambda value: value == 0 or abs(value) >= 2.0**-14)
-    wide = st.one_of(floats(32, 2.0**62), floats(32, 70000.0)).filter(lambda value: value == 0 or abs(value) > 2.0**-13)
+    halves = floats(16, 60000.0).map(lambda value: value if abs(value) >= 2.0**-14 else 0.0)
+    wide = st.one_of(floats(32, 2.0**62), floats(32, 70000.0)).map(
+        lambda value: value if abs(value) > 2.0**-13 else 0.0
+    )
     numbers = vectors(np.float32, st.one_of(halves, wide))
     hold(chip, FLOATS, numbers, numbers)
 
