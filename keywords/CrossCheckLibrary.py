@@ -37,14 +37,21 @@ class CrossCheckLibrary:
 
     @keyword(tags=("cross-check",))
     def evaluate_on_spike(
-        self, model: compiler.CompiledModel, dataset: datasets.Dataset, samples: int | None = None, vlen: int = 512
+        self,
+        model: compiler.CompiledModel,
+        dataset: datasets.Dataset,
+        samples: int | None = None,
+        vlen: int | None = None,
     ) -> Evaluation:
         """Evaluates the model on a chip of its own in Spike, beside the one that the suite has booted.
+
+        It has the same VLEN as that one, unless ``vlen`` says otherwise.
 
         Example:
         | ${there}= | Evaluate On Spike | ${model} | ${recordings} | samples=4 |
         """
         other = session.Session()
+        vlen = session.current.chip.vlen_bits if vlen is None else vlen
         host_outputs = compiler.framework_outputs(model, dataset.inputs)[0]
         firmware = session.current.firmware.elf if session.current.firmware else None
         try:

@@ -124,7 +124,11 @@ class RenodeLibrary:
     @keyword(tags=("renode",))
     def adopt_chip(self, model: compiler.CompiledModel | None = None, uart: str = "socket") -> None:
         """Goes on with the chip that is in Renode already: one that `Requires` restored from a snapshot, or one that
-        the suite made with Renode's own keywords from ``springbok.resc``. ``model`` is what it has loaded.
+        the suite made with Renode's own keywords from ``springbok.resc``. ``model`` is what it has loaded, which is
+        checked.
+
+        What is measured follows the adopted chip: its VLEN, its counters, and the firmware in its memory; where that is
+        not the one that was booted here last, metrics name none.
 
         Example:
         | Requires   | model-loaded |
@@ -140,6 +144,9 @@ class RenodeLibrary:
             uart=uart,
         )
         engine.adopt()
+        if firmware and not engine.runs_its_firmware:
+            logger.warn(f"The adopted chip runs another firmware than {firmware.elf}: metrics will name none.")
+            firmware = None
         shared.adopt(engine, firmware, model)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok import buffers, host_check, importers, iree, optimizer
+from springbok import buffers, compiler_runtime, host_check, importers, iree, optimizer
 from springbok.cache import Cache, digest
 from springbok.errors import CompileError
 from springbok.files import build_folder
@@ -64,6 +64,7 @@ _FIXED_FLAGS = {
     "--iree-execution-model": "the firmware runs inline-dynamic modules",
     "--iree-hal-target-backends": "the chip runs kernels of the backend llvm-cpu",
     "--iree-hal-target-device": "the chip runs kernels of the backend llvm-cpu",
+    "--iree-input-demote-f64-to-f32": "the chip has no doubles, and IREE's own floor of them is empty there",
     "--iree-llvmcpu-vscale-range": "it follows the target's VLEN",
     "--dump-compilation-phases-to": "the compiler's phases are read here",
 }
@@ -343,8 +344,9 @@ def _compile(
         record = _compile_for_chip(imported, flags, plan, target, folder / "model.vmfb", path.name)
         (folder / "model.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
-    parts = (flags, plan.transformations, optimizer.VERSION, target, version, buffers.VERSION, RECORD_VERSION)
-    key = digest(imported.mlir.read_bytes(), imported.inputs, imported.outputs, *parts)
+    versions = (optimizer.VERSION, version, buffers.VERSION, compiler_runtime.version(), RECORD_VERSION)
+    parts = (imported.inputs, imported.outputs, flags, plan.transformations, target, versions)
+    key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     dispatches, changes, kernels_sha256 = (record.pop(key) for key in ("dispatches", "changes", "kernels_sha256"))

@@ -104,7 +104,7 @@ def work(
 def _moved(name: str, executions: float, elements: float, vlen_bits: int) -> float | None:
     """Bytes that a vector load or store moved; None when its name does not tell."""
     if registers := _WHOLE.match(name):
-        return executions * int(registers[1]) * (vlen_bits // 8)
+        return executions * int(registers[1]) * (vlen_bits // 8) if vlen_bits else None
     if name in ("vlm.v", "vsm.v"):  # their elements are bytes
         return elements
     width = _WIDTH.search(name)

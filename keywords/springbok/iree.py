@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok import buffers, process
+from springbok import buffers, compiler_runtime, process
 from springbok.errors import CompileError, CompilerDidNotEnd
 from springbok.files import temporary_folder
 from springbok.layer_names import readable
@@ -30,6 +30,7 @@ PINNED_VERSION = "3.13.0"
 
 _TOOLS = {
     "iree-compile": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-compile"),
+    "iree-lld": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-lld"),
     "iree-run-module": (RUNTIME_PACKAGE, "iree/_runtime_libs/iree-run-module"),
 }
 
@@ -158,16 +159,41 @@ _FIRST_HALF = (
 
 
 def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name: str) -> None:
-    """Runs the compiler; ``looking`` are flags that change nothing, and that errors don't show."""
+    """Runs the compiler; ``looking`` are flags that change nothing, and that errors don't show.
+
+    Kernels that lack functions of the compiler's runtime library are linked with it.
+    """
     command = [tool("iree-compile"), *_last_of_each(arguments)]
     done = process.run([*command, output, *looking])
+    if compiler_runtime.undefined_symbols(done.output):
+        library = compiler_runtime.library_for([str(argument) for argument in arguments])
+        with temporary_folder() as folder:
+            linker = compiler_runtime.linker_flag(library, tool("iree-lld"), Path(folder))
+            done = process.run([*command, output, *looking, linker])
     shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
     if done.timed_out:
         raise CompilerDidNotEnd(
             f"iree-compile did not end with {name} {process.limit_text()}.\nThe command was: {shown}"
         )
     if done.exit_code or not output.is_file():
-        raise CompileError(f"iree-compile can't compile {name}: {_first_errors(done)}.\nThe command was: {shown}")
+        missing = compiler_runtime.undefined_symbols(done.output)
+        errors = _missing_functions(missing, looking) if missing else _first_errors(done)
+        raise CompileError(f"iree-compile can't compile {name}: {errors}.\nThe command was: {shown}")
+
+
+def _missing_functions(missing: dict[str, tuple[str, ...]], looking: Sequence[str]) -> str:
+    """Says which functions kernels call that nothing has, with the kernels' layers where ``looking`` dumps phases."""
+    folders = [flag.partition("=")[2] for flag in looking if flag.startswith("--dump-compilation-phases-to=")]
+    layers = _layers(_phase(Path(folders[0]), "flow")) if folders else {}
+    needs = []
+    for symbol, users in missing.items():
+        kernels = [f"{user} ({' + '.join(layers.get(user, ())) or 'its layers have no names'})" for user in users]
+        needs.append(f"'{symbol}', which {', '.join(kernels) or 'a kernel'} calls")
+    return (
+        f"there is no function {'; no function '.join(needs)}. It computes an operation for which neither the core nor "
+        "the compiler's runtime library has code. Use another operation or element type there, such as float32 or "
+        "int32"
+    )
 
 
 def _last_of_each(arguments: Sequence[object]) -> list[object]:

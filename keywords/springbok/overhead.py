@@ -118,7 +118,7 @@ def measure(session: Session, benchmark: Benchmark, target: Target | None = None
             raise ModelError(
                 f"{benchmark.name} gives another answer than its framework: {spec} differs by {distance:g}"
             )
-    cost = summarise([session.need_link().profile()], session.need_engine().take_counts())
+    cost = summarise([session.need_link().profile()], session.need_engine().take_counts(), session.chip.vlen_bits)
     if cost.outside_kernels is None:
         raise ModelError("The engine counts no instructions: use Spike.")
     return Overhead(

@@ -92,8 +92,10 @@ class Performance:
         ]
 
 
-def summarise(profiles: Sequence[Profile], counts: Counts | None, vlen_bits: int = 0) -> Performance:
+def summarise(profiles: Sequence[Profile], counts: Counts | None, vlen_bits: int) -> Performance:
     """Make one Performance of a device's profile after each inference and an engine's counts over all of them.
+
+    ``vlen_bits`` is what the chip says of itself.
 
     Raises EngineError when the two disagree on how many inferences there were.
     """

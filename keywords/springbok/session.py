@@ -126,6 +126,8 @@ class Session:
             link.close()
             raise
         self.link = link
+        if engine is not None and self._chip is not None:
+            engine.believe(self._chip.vlen_bits)
         return link
 
     def disconnect(self) -> None:
@@ -168,11 +170,32 @@ class Session:
         return self._chip
 
     def adopt(self, engine: Engine, firmware: Firmware | None, model: CompiledModel | None = None) -> None:
-        """Go on with a chip that runs already, and with the model that it has loaded."""
+        """Go on with a chip that runs already, and with the model that it has loaded.
+
+        Raises ModelError when the chip has none loaded, or another one.
+        """
         self.engine, self.firmware = engine, firmware
         if model is not None:
             self.connect()
-            self.model = model
+            self._find_loaded(model)
+            self.model, self._upload_seconds = model, 0.0
+
+    def _find_loaded(self, model: CompiledModel) -> None:
+        """Tell the engine where the chip's kernels are, if they are those of ``model``."""
+        if self.chip.model_state < ModelState.MODEL_LOADED:
+            raise ModelError(
+                f"The chip was said to have {model.name} loaded, but it has no model: use 'Load Model', or adopt "
+                "the chip of a snapshot that was taken after it."
+            )
+        profile = self.need_link().profile()
+        kernels = (profile.kernels_begin, profile.kernels_end)
+        code = self.engine.read_memory(kernels[0], kernels[1] - kernels[0])
+        if code not in model.vmfb.read_bytes():
+            raise ModelError(
+                f"The chip was said to have {model.name} loaded, but the {len(code)} bytes of its model's code are "
+                f"not in {model.vmfb}: give the model that was loaded, compiled with the same flags."
+            )
+        self.engine.believe(self.chip.vlen_bits, kernels)
 
     def abandon(self) -> None:
         """Forget a chip whose machine something else has taken away."""

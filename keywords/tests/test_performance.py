@@ -57,7 +57,7 @@ def counts(*inferences):
 
 
 def test_with_a_simulator_its_counts_are_taken():
-    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, counts(1000, 1000))
+    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, counts(1000, 1000), 512)
     assert cost.instructions == (1000, 1000)
     assert cost.device_instructions == (990, 990)
     assert cost.outside_kernels == (100, 100)
@@ -69,26 +69,26 @@ def test_with_a_simulator_its_counts_are_taken():
 
 
 def test_lanes_and_work_are_per_inference():
-    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, counts(1000, 1000))
+    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, counts(1000, 1000), 512)
     assert cost.lanes == (4000, 8000)
     assert cost.dispatches[0].lanes == (1200, 3000)
     assert cost.dispatches[0].work == {"float_operations": 0, "bytes_loaded": 0, "bytes_stored": 0}
 
 
 def test_two_counts_that_differ_are_named():
-    good = summarise([profile(990, {})], counts(1000))
+    good = summarise([profile(990, {})], counts(1000), 512)
     assert good.disagreements() == []
     assert good.runtime_instructions == 100
     wrong = counts(1000)
     wrong.dispatches[0].instructions += 1
-    (first, second) = summarise([profile(990, {0: 580})], wrong).disagreements()
+    (first, second) = summarise([profile(990, {0: 580})], wrong, 512).disagreements()
     assert first == "main_dispatch_0: 601.00 instructions between the marks, 600.00 by opcode"
     assert second == "outside of dispatches: 99.00 instructions between the marks, 100.00 by opcode"
-    assert summarise([profile(990, {})], None).disagreements() == []
+    assert summarise([profile(990, {})], None, 512).disagreements() == []
 
 
 def test_on_a_board_the_device_counts_and_nothing_is_invented():
-    cost = summarise([profile(1000, {0: 600, 1: 300}), profile(1010, {0: 600, 1: 301})], None)
+    cost = summarise([profile(1000, {0: 600, 1: 300}), profile(1010, {0: 600, 1: 301})], None, 512)
     assert cost.instructions == (1000, 1010)
     assert (cost.vector_instructions, cost.outside_kernels, cost.opcodes) == (None, None, None)
     assert [d.instructions for d in cost.dispatches] == [600, 300.5]
@@ -97,12 +97,12 @@ def test_on_a_board_the_device_counts_and_nothing_is_invented():
 
 def test_inferences_that_the_simulator_did_not_see_are_an_error():
     with pytest.raises(EngineError, match="saw 1 inferences between the firmware's marks, but the device answered 2"):
-        summarise([profile(1000, {})] * 2, counts(1000))
+        summarise([profile(1000, {})] * 2, counts(1000), 512)
 
 
 def test_nothing_measured_is_an_error():
     with pytest.raises(EngineError, match="No inference was measured"):
-        summarise([], None)
+        summarise([], None, 512)
 
 
 STOCK = Candidate("", 90, 100)
@@ -127,7 +127,7 @@ def document(outputs, engine_counts):
         layers=lambda dispatch: ("conv_1", "relu_1") if dispatch == "main_dispatch_0" else (),
     )
     quality = Quality(np.array(outputs), np.eye(2), np.array([0, 1]), ("rest", "wave"))
-    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, engine_counts)
+    cost = summarise([profile(990, {0: 580, 1: 280})] * 2, engine_counts, 512)
     firmware = SimpleNamespace(sha256="2" * 64, text_bytes=1, rodata_bytes=2, data_bytes=3, bss_bytes=4)
     dataset = SimpleNamespace(name="d/test", description="d: made up")
     evaluation = Evaluation(model, dataset, quality, cost, WallClock(0.5, (0.01, 0.02)))

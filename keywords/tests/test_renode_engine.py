@@ -14,7 +14,9 @@ import serial
 from springbok import cross_check, renode_files
 from springbok.engines import create_engine, protocol_renode
 from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
-from springbok.engines.renode import RecordedWindows, RenodeEngine
+from springbok.engines.chip import MEMORIES
+from springbok.engines.elf import read_executable
+from springbok.engines.renode import MEMORY_CHUNK_BYTES, RecordedWindows, RenodeEngine
 from springbok.errors import EngineError
 from springbok.evaluation import Evaluation, WallClock
 from springbok.firmware import build_firmware
@@ -232,6 +234,71 @@ def test_bytes_in_virtual_time_go_by_commands(renode, firmware):
     with pytest.raises(serial.SerialException, match="no running chip"):
         serial.serial_for_url("renode://0")
     assert protocol_renode.register(chip) != chip
+
+
+# ---- A chip that is in Renode already: nothing of it is what this engine would have made
+
+
+def adopted(firmware, **answers):
+    renode = FakeRenode(**answers)
+    engine = RenodeEngine(firmware, keyword=renode)
+    engine.adopt()
+    return engine
+
+
+@pytest.mark.parametrize(("vlenb", "vlen"), [("vlenb 16\n", 128), ("vlenb 32\n", 256), ("vlenb 128\n", 1024)])
+def test_an_adopted_chips_lanes_are_those_of_its_own_registers(firmware, vlenb, vlen):
+    engine = adopted(firmware, **{"sysbus.cpu DescribeRegisters": f"pc 0\nvl 0\n{vlenb}"})
+    lanes = engine.take_counts().lanes
+    assert sum(lanes.there.values()) == 4 * vlen // 32
+    assert lanes.used == {"vadd.vv": 64}
+
+
+def test_the_chips_own_word_for_its_vlen_decides(renode, firmware):
+    renode.answers["sysbus ReadDoubleWord 0x4700000C"] = "0x00000000\n"
+    with RenodeEngine(firmware, keyword=renode, vlen=512) as chip:
+        chip.believe(1024)
+        assert chip.take_counts().lanes.there == {"vadd.vv": 4 * 32}
+        chip.reset()
+        assert chip.take_counts().lanes.there == {"vadd.vv": 4 * 32}
+
+
+def test_kernels_that_were_loaded_unseen_are_where_the_chip_says():
+    windows = RecordedWindows(512)
+    unseen = RECORDED[2:]
+    windows.replay(unseen)
+    assert windows.take().inferences[0].kernel_instructions == 0
+    windows.believe(512, (4096, 8192))
+    windows.replay(unseen)
+    assert windows.take().inferences == (InferenceCounts(10, 5, 4),)
+
+
+def test_an_adopted_chips_own_counters_are_used_where_it_counts(firmware):
+    assert adopted(firmware, **{"sysbus.cpu CountOpcodes": "True\n"}).opcode_counters()["ADDI"] == 3
+    with pytest.raises(EngineError, match="opcode counters are off"):
+        adopted(firmware, **{"sysbus.cpu CountOpcodes": "False\n"}).opcode_counters()
+
+
+def test_an_adopted_chip_may_have_no_sensor(firmware):
+    engine = adopted(firmware, peripherals="sysbus\n  i2c0\n    accelerometer\n")
+    engine.feed_accelerometer([(0, 0, 1024)])
+    engine = adopted(firmware, peripherals="sysbus\n  i2c0\n")
+    with pytest.raises(EngineError, match="without its accelerometer"):
+        engine.feed_accelerometer([(0, 0, 1024)])
+
+
+def test_an_adopted_chips_firmware_is_known_by_its_memory(firmware):
+    segments = read_executable(firmware, MEMORIES).segments
+    memory = {
+        f"sysbus.cpu ReadBytesAsHex {at + start} {len(part)}": part.hex()
+        for at, content in segments
+        for start in range(0, len(content), MEMORY_CHUNK_BYTES)
+        for part in [content[start : start + MEMORY_CHUNK_BYTES]]
+    }
+    assert adopted(firmware, **memory).runs_its_firmware
+    first = next(iter(memory))
+    memory[first] = bytes(len(memory[first]) // 2).hex()
+    assert not adopted(firmware, **memory).runs_its_firmware
 
 
 # ---- Renode's execution metrics

@@ -37,5 +37,5 @@ Engines Should Agree On
     ${model}=    Compile Model    ${MODEL FILE}    variant=${variant}    vlen=${code vlen}
     Boot Springbok    engine=renode    vlen=${vlen}
     ${on renode}=    Evaluate Model    ${model}    ${recordings}    samples=${samples}
-    ${on spike}=    Evaluate On Spike    ${model}    ${recordings}    samples=${samples}    vlen=${vlen}
+    ${on spike}=    Evaluate On Spike    ${model}    ${recordings}    samples=${samples}
     Engines Should Agree    ${on renode}    ${on spike}

@@ -143,6 +143,10 @@ class Engine(ABC):
     def registers(self) -> dict[str, int]:
         """Return the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mstatus``, ``mcause``, ``mepc``…"""
 
+    def believe(self, vlen_bits: int, kernels: tuple[int, int] | None = None) -> None:  # noqa: B027 (may do nothing)
+        """Count by what the chip says of itself: its VLEN, and the addresses of the loaded model's own code (first, and
+        behind the last) where the load was not seen. An engine that made its chip knows both."""
+
     @abstractmethod
     def take_counts(self) -> Counts | None:
         """Return what was counted since the last call or the last start, and count from zero.

@@ -45,9 +45,9 @@ class RenodeEngine(Engine):
     virtual  bytes are exchanged while virtual time stands still, and it runs only while the client waits for an
              answer: how loaded this machine is changes nothing for the chip
 
-    ``vlen`` is the bits of a vector register, 0 is a chip without vectors. Without ``sensor`` its I2C bus
-    is empty. ``count_opcodes`` counts between marks;
-    ``own_counters`` reads Renode's opcode counters at the marks too, as a second count (`opcode_counters`).
+    ``vlen`` is the bits of a vector register that the chip is made with, 0 is a chip without vectors; what is counted
+    follows the chip's own word (`believe`). Without ``sensor`` its I2C bus is empty. ``count_opcodes`` counts between
+    marks; ``own_counters`` reads Renode's opcode counters at the marks too, as a second count (`opcode_counters`).
     """
 
     name = "renode"
@@ -136,11 +136,13 @@ class RenodeEngine(Engine):
             raise
 
     def adopt(self) -> None:
-        """Take up the machine that is in Renode already: give it a line, and count from here on if it counts."""
-        if self._firmware.is_file():
-            self._executable = read_executable(self._firmware, MEMORIES)
+        """Take up the machine that is in Renode already: give it a line, and count from here on if it counts.
+
+        What this engine was made with says nothing of that machine: VLEN, sensor, counters and firmware are asked for.
+        """
         self._folder = tempfile.TemporaryDirectory(prefix="springbok-renode-")
         try:
+            self._ask_machine()
             self._windows = None
             if self._counting:
                 self._windows = RecordedWindows(self._vlen)
@@ -150,6 +152,16 @@ class RenodeEngine(Engine):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def runs_its_firmware(self) -> bool:
+        """Whether the chip's memory holds the firmware that this engine was given, as far as that is known."""
+        return self._executable is not None
+
+    def believe(self, vlen_bits: int, kernels: tuple[int, int] | None = None) -> None:
+        self._vlen = vlen_bits
+        if self._windows is not None:
+            self._windows.believe(vlen_bits, kernels)
 
     def close(self) -> None:
         if self._folder is None:
@@ -262,6 +274,16 @@ class RenodeEngine(Engine):
         if self._counting:
             self._count()
 
+    def _ask_machine(self) -> None:
+        self._vlen = 8 * self.registers().get("vlenb", 0)
+        self._own_counters = self.execute("sysbus.cpu CountOpcodes") == "True"
+        peripherals = self.execute("peripherals")
+        self._sensor = not peripherals or ACCELEROMETER.rpartition(".")[2] in peripherals
+        if self._firmware.is_file():
+            executable = read_executable(self._firmware, MEMORIES)
+            holds = (self.read_memory(at, len(content)) == content for at, content in executable.segments)
+            self._executable = executable if all(holds) else None
+
     def _count(self) -> None:
         self._windows = RecordedWindows(self._vlen)
         self.execute("sysbus.cpu CountInstructions true")
@@ -367,6 +389,10 @@ class RecordedWindows:
                 self._windows.mark(event, value, blocks)
             else:
                 raise EngineError(f"Renode's counts can't be read: there is a line '{line.strip()[:80]}'.")
+
+    def believe(self, vlen: int, kernels: tuple[int, int] | None = None) -> None:
+        """See `WindowCounter.believe`; it holds for all lines that are taken over from now on."""
+        self._windows.believe(vlen, kernels)
 
     def take(self) -> Counts:
         """Return the counts of inferences that have ended, and start from zero."""

@@ -104,6 +104,12 @@ class WindowCounter:
         self._open: dict[int, _Dispatch] = {}
         self._clear()
 
+    def believe(self, vlen: int, kernels: tuple[int, int] | None = None) -> None:
+        """Take the chip's word for its VLEN in bits, and for the addresses of a model that was loaded unseen."""
+        self._vlen = vlen
+        if kernels is not None:
+            self._kernels = list(kernels)
+
     @property
     def place(self) -> str:
         """Where the core is by its marks, for a sentence: ``in dispatch 3``, or nothing outside of all windows."""
