@@ -89,7 +89,7 @@ class ConformanceLibrary:
         if summary.failures:
             raise AssertionError(plain("\n".join(map(str, summary.failures))))
 
-    @keyword
+    @keyword(tags=("conformance", "assertion"))
     def damaged_machine_code_should_do_no_harm(self, count: int = 40, seed: int = 1) -> None:
         """Fails unless the undamaged model still answers after each of ``count`` models with damaged machine code.
 

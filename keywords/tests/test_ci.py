@@ -39,7 +39,7 @@ def results(tmp_path):
 
 
 def test_the_summary_has_the_failures_the_changes_and_the_comparison(results):
-    text = cli.write_summary(results).read_text()
+    text = cli.write_summary(results, results / "xunit.xml").read_text()
     assert text.startswith("# springbok-bench: 1 of 3 tests passed, 1 failed, 1 skipped")
     assert "    instructions an inference: 12 <b>\n        ```main_dispatch_1: +4" in text
     rows = [line for line in text.splitlines() if line.startswith("| failed |")]
@@ -51,7 +51,7 @@ def test_the_summary_has_the_failures_the_changes_and_the_comparison(results):
 
 def test_a_run_without_metrics_has_a_summary_too(tmp_path):
     (tmp_path / "xunit.xml").write_text(XUNIT)
-    assert "1 failed" in cli.write_summary(tmp_path).read_text()
+    assert "1 failed" in cli.write_summary(tmp_path, tmp_path / "xunit.xml").read_text()
 
 
 def test_a_broken_xunit_file_is_named(tmp_path):
