@@ -263,5 +263,3 @@ def _second(rank: int) -> list[int]:
 
 def _last(rank: int) -> list[int]:
     return [0, *range(2, rank), 1]
-
-

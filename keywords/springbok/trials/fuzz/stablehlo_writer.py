@@ -69,9 +69,7 @@ class _Writer:
         return self.spread(self.constant(np.array(value)), (), shape, [])
 
     def spread(self, name: str, shape: tuple[int, ...], to: tuple[int, ...], axes: list[int]) -> str:
-        return self.line(
-            f"stablehlo.broadcast_in_dim {name}, dims = {axes} : ({self.type(shape)}) -> {self.type(to)}"
-        )
+        return self.line(f"stablehlo.broadcast_in_dim {name}, dims = {axes} : ({self.type(shape)}) -> {self.type(to)}")
 
     def call(self, kind: str, given: list[str], shape: tuple[int, ...]) -> str:
         return self.line(f"stablehlo.{kind} {', '.join(given)} : {self.type(shape)}")

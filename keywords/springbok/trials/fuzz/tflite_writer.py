@@ -196,9 +196,7 @@ class _Writer:
             "keepNumDims": len(self.shapes[node.inputs[0]]) > 2,
         }
         operands = [given[0], *self.weights(number, [1, 0])]
-        return self.operator(
-            "FULLY_CONNECTED", operands, self.result(number, node), "FullyConnectedOptions", **values
-        )
+        return self.operator("FULLY_CONNECTED", operands, self.result(number, node), "FullyConnectedOptions", **values)
 
     def _matmul(self, number: int, node: Node, given: list[int]) -> int:
         return self.operator("BATCH_MATMUL", given, self.result(number, node), "BatchMatMulOptions", adjY=True)
@@ -275,5 +273,3 @@ def _code(builtin: int) -> schema.OperatorCodeT:
     code = schema.OperatorCodeT()
     code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), 1
     return code
-
-

@@ -116,7 +116,7 @@ def _zero_point(network: Network, random: np.random.Generator) -> int:
     return int(random.choice([low, high, middle, middle + int(random.integers(-60, 60))]))
 
 
-def _result(
+def _result(  # noqa: PLR0911 (a table)
     network: Network, number: int, node: Node, found: list, known: list, random: np.random.Generator
 ) -> tuple[float, int]:
     given = [found[each] for each in node.inputs]
