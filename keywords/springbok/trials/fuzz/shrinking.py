@@ -43,8 +43,17 @@ def shrink(network: Network, fails: Callable[[Network], bool], most_steps: int =
 def size(network: Network) -> int:
     """What shrinking makes smaller: nodes first, then elements, then what is special about nodes."""
     known = shapes(network)
-    special = sum(len(str(node.options)) for node in network.nodes)
+    special = sum(_special(value) for node in network.nodes for value in node.options.values())
     return 10**8 * len(network.nodes) + 10**3 * sum(math.prod(shape) for shape in known) + special
+
+
+def _special(value: object) -> int:
+    """How far an option is from the plainest one."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_special, value))
+    if isinstance(value, str):
+        return int(value not in ("valid", "scalar"))
+    return int(value or 0)
 
 
 def candidates(network: Network) -> Iterator[Network]:

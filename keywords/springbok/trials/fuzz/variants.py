@@ -18,7 +18,7 @@ from pathlib import Path
 
 from springbok import iree, optimizer
 from springbok.compiler import Target, compiler_flags
-from springbok.errors import BenchError
+from springbok.errors import BenchError, CompileError
 from springbok.host_check import host_flags
 from springbok.vmfb import read_vmfb
 
@@ -87,6 +87,8 @@ def _compile_rewritten(
                 continue
             digest = hashlib.sha256(output.read_bytes()).hexdigest()
             functions[variant], _ = distinct.setdefault(digest, (f"v{len(distinct)}", output))
+        if not distinct:
+            raise CompileError("No variant is left to be compiled.")
         _join(list(distinct.values()), rewritten)
 
     module = folder / f"rewritten-{place}.vmfb"
