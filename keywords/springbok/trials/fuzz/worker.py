@@ -22,8 +22,8 @@ import numpy as np
 
 from springbok import iree
 from springbok.errors import BenchError, CompileError
-from springbok.host_check import QUANTISED_STEPS, TOLERANCE, difference_of
 from springbok.importers.worker import UnusableError
+from springbok.judgement import PRECISION, QUANTISED_STEPS, difference_of
 from springbok.session import Session
 from springbok.tensors import TensorSpec
 from springbok.trials.fuzz.networks import Network
@@ -286,7 +286,7 @@ def _near_framework(network: Network) -> float:
     tables = {node.get("function", node.kind) for node in network.nodes} & {"softmax", "sigmoid", "tanh"}
     if network.dtype == "int16" and tables:
         return _TABLE_STEPS
-    return {"float32": TOLERANCE, "int32": 0}.get(network.dtype, QUANTISED_STEPS)
+    return {"float32": PRECISION["float32"], "int32": 0}.get(network.dtype, QUANTISED_STEPS)
 
 
 def _difference(network: Network, got: list[np.ndarray], wanted: list[np.ndarray], allowed: float) -> str:
