@@ -13,7 +13,8 @@ from springbok.optimizer.mlir import operations
 from springbok.optimizer.pads import PadsByRows
 from springbok.trials import fuzz
 from springbok.trials.fuzz import onnx_writer, stablehlo_writer
-from springbok.trials.fuzz.networks import KINDS, TYPES, Network, Node, UnfitError, draw, label, shapes
+from springbok.trials.fuzz.drawing import draw
+from springbok.trials.fuzz.networks import KINDS, TYPES, Network, Node, UnfitError, label, shapes
 from springbok.trials.fuzz.pool import Worker
 from springbok.trials.fuzz.shrinking import candidates, shrink, size
 from springbok.trials.fuzz.variants import ALL, HOST, NONE, VARIANTS

@@ -28,7 +28,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from springbok.firmware import build_firmware
-from springbok.trials.fuzz.networks import FRONT_ENDS, Network, draw, label
+from springbok.trials.fuzz.drawing import draw
+from springbok.trials.fuzz.networks import FRONT_ENDS, Network, label
 from springbok.trials.fuzz.pool import LIMIT_SECONDS, Worker
 from springbok.trials.fuzz.shrinking import shrink
 from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS
