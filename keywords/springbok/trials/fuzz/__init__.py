@@ -37,6 +37,8 @@ from springbok.trials.fuzz.worker import CRASH, HANG, WRONG, Finding, Outcome, w
 
 ROOT = Path(__file__).resolve().parents[4]
 DEFAULT_OUTPUT = ROOT / "build" / "fuzz"
+#: So many networks share the starts of the compiler; with more, the chips' loading of larger modules takes longer.
+TOGETHER = 4
 
 
 @dataclass
@@ -87,6 +89,7 @@ def fuzz(
     seed: int,
     jobs: int = 1,
     *,
+    together: int = TOGETHER,
     front_ends: Sequence[str] = FRONT_ENDS,
     variants: Sequence[str] = VARIANTS,
     places: Sequence[str] = PLACES,
@@ -97,7 +100,7 @@ def fuzz(
 ) -> Summary:
     """Tries the networks of these numbers; shrinks and writes to ``output`` one network a kind of finding.
 
-    ``shrink_most`` bounds how many are shrunk. ``progress`` gets a line now and then.
+    ``together`` is how many networks are compiled at once. ``shrink_most`` bounds how many are shrunk. ``progress`` gets a line now and then.
     """
     build_firmware()
     summary = Summary(seed)
@@ -114,20 +117,23 @@ def fuzz(
         finally:
             workers.put(worker)
 
-    done = count(1)
+    finished = count(1)
 
-    def try_one(number: int) -> Outcome:
-        outcome = with_worker(lambda worker: worker.try_network(draw(seed, number, front_ends), variants, places))
-        finished = next(done)
-        for finding in outcome.findings[:1]:
-            progress(f"network {number}: {outcome.network.describe()}\n    {finding.describe()}")
-        if finished % 50 == 0:
-            progress(f"{finished} of {len(numbers)} networks")
-        return outcome
+    def try_some(some: Sequence[int]) -> list[Outcome]:
+        networks = [draw(seed, number, front_ends) for number in some]
+        outcomes = with_worker(lambda worker: worker.try_networks(networks, variants, places))
+        for outcome in outcomes:
+            for finding in outcome.findings[:1]:
+                progress(f"network {outcome.network.number}: {outcome.network.describe()}\n    {finding.describe()}")
+            done = next(finished)
+            if done % 100 == 0:
+                progress(f"{done} of {len(numbers)} networks, {time.monotonic() - started:.0f} s")
+        return outcomes
 
     pool = ThreadPoolExecutor(jobs)
     try:
-        summary.outcomes = list(pool.map(try_one, numbers))
+        batches = [numbers[first : first + together] for first in range(0, len(numbers), together)]
+        summary.outcomes = [outcome for outcomes in pool.map(try_some, batches) for outcome in outcomes]
         summary.seconds = time.monotonic() - started
         kinds: dict[tuple, tuple[Outcome, Finding]] = {}
         for outcome in summary.failures:
@@ -141,9 +147,11 @@ def fuzz(
             summary.shrunk.append((smallest, finding, folder))
             progress(sentence(smallest, finding) + (f"\n    {folder}" if folder else ""))
     finally:
-        pool.shutdown(cancel_futures=True)
+        # After an interrupt, what runs is ended first: nobody waits for its networks.
+        pool.shutdown(wait=False, cancel_futures=True)
         for worker in all_workers:
-            worker.close()
+            worker.close(gently=False)
+        pool.shutdown()
     return summary
 
 
@@ -216,6 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="other seeds give other networks (default: 1)")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="begin with this network of the seed")
     parser.add_argument("--jobs", type=int, default=2, help="processes, with two chips each (default: 2)")
+    parser.add_argument(
+        "--together", type=int, default=TOGETHER, metavar="N", help=f"compile so many at once (default: {TOGETHER})"
+    )
     parser.add_argument("--front-ends", nargs="+", default=FRONT_ENDS, choices=FRONT_ENDS)
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS, help="default: all of them")
     parser.add_argument("--on", nargs="+", default=PLACES, choices=PLACES, help="where modules run (default: all)")
@@ -233,6 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         range(options.first, options.first + options.count),
         options.seed,
         options.jobs,
+        together=options.together,
         front_ends=options.front_ends,
         variants=options.variants,
         places=options.on,

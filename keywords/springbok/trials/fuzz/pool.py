@@ -41,28 +41,39 @@ class Worker:
         self, network: Network, variants: Sequence[str] = VARIANTS, places: Sequence[str] = PLACES
     ) -> Outcome:
         """As `springbok.trials.fuzz.worker.Bench.try_network`; a crash or a hang is a finding."""
+        outcomes = self._try([network], variants, places)
+        return Outcome(network, [outcomes]) if isinstance(outcomes, Finding) else outcomes[0]
+
+    def try_networks(
+        self, networks: Sequence[Network], variants: Sequence[str] = VARIANTS, places: Sequence[str] = PLACES
+    ) -> list[Outcome]:
+        """Tries networks together, and those of which one crashes or never ends each by itself."""
+        outcomes = self._try(networks, variants, places)
+        if isinstance(outcomes, Finding):
+            return [self.try_network(network, variants, places) for network in networks]
+        return outcomes
+
+    def _try(self, networks: Sequence[Network], variants: Sequence[str], places: Sequence[str]) -> list | Finding:
         if self._process is None:
             self._start()
         started = _seconds_of(self._process.pid)
+        limit = self._limit * len(networks)
         stage = "start"
         try:
-            self._connection.send((network, tuple(variants), tuple(places)))
+            self._connection.send((list(networks), tuple(variants), tuple(places)))
             while True:
                 if self._connection.poll(_LOOK_SECONDS):
                     kind, content = self._connection.recv()
-                    if kind == "outcome":
+                    if kind == "outcomes":
                         return content
                     stage = content
-                elif _seconds_of(self._process.pid) - started > self._limit:
-                    return self._ended(network, Finding(HANG, *_where(stage), f"more than {self._limit:g} s of it"))
+                elif _seconds_of(self._process.pid) - started > limit:
+                    self.close(gently=False)
+                    return Finding(HANG, *_where(stage), f"it takes more than {limit:g} s of processor time")
         except (EOFError, OSError):
-            self._process.join(10)
-            text = f"the process ended with exit code {self._process.exitcode}"
-            return self._ended(network, Finding(CRASH, *_where(stage), text))
-
-    def _ended(self, network: Network, finding: Finding) -> Outcome:
-        self.close(gently=False)
-        return Outcome(network, [finding])
+            code = self._process.exitcode if self._process and self._process.join(10) is None else None
+            self.close(gently=False)
+            return Finding(CRASH, *_where(stage), f"the process ended with exit code {code}")
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")

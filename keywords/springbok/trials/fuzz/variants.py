@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles a network in every way that it is compared in, for one place, with few starts of the compiler.
+"""Compiles networks in every way that they are compared in, for one place, with few starts of the compiler.
 
 Variants: ``none`` is stock IREE; ``constants`` is the optimizer's first transformation, which the others need; each
-other one is applied with it alone; ``all`` is what users get. The compiler is started twice a place: once for ``none``,
-once for all others. The halves between which the optimizer works are those of `springbok.optimizer`: between them, the
-variants are made of the first half's result one by one, and those that differ become functions of one module. So code
-that variants share is made once.
+other one is applied with it alone; ``all`` is what users get.
+
+Most of a small network's compilation is the same whatever it holds, so several networks are functions of one module:
+it is compiled once for ``none`` and once for all other variants. Between the halves of that compilation the optimizer
+gets every network by itself, as it does for users, once a variant; what differs becomes functions of one module again.
+Where networks can't be compiled together, each is compiled alone, so that an error is that of its network.
 """
 
 from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,6 @@ from springbok import iree, optimizer
 from springbok.compiler import Target, compiler_flags
 from springbok.errors import BenchError, CompileError
 from springbok.host_check import host_flags
-from springbok.vmfb import read_vmfb
 
 HOST = "host"
 PLACES = (HOST, "128", "512")
@@ -31,29 +32,27 @@ _HOST_VLEN = 512
 
 @dataclass
 class Compiled:
-    """What became of the variants at one place: modules with the function to call, or an error."""
+    """What became of a network's variants at one place: modules with the function to call, or an error."""
 
     modules: dict[str, tuple[Path, str]] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
     dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def compile_variants(mlir: Path, place: str, variants: Sequence[str], folder: Path) -> Compiled:
-    """Compiles the imported model ``mlir`` for ``place`` in these ``variants``, to files in ``folder``."""
+def compile_variants(models: dict[str, Path], place: str, variants: Sequence[str], folder: Path) -> dict[str, Compiled]:
+    """Compiles imported models for ``place`` in these ``variants``, to files in ``folder``.
+
+    ``models`` has the MLIR file of each network by a name that is a symbol, and so has the result.
+    """
     target = Target(vlen=_HOST_VLEN if place == HOST else int(place))
     plan = optimizer.plan_for(optimizer.DEFAULT_LEVEL, vectors=True, vlen=target.vlen)
-    made = Compiled()
+    made = {name: Compiled() for name in models}
     if NONE in variants:
-        module = folder / f"none-{place}.vmfb"
-        try:
-            compilation = iree.compile_module(mlir, _flags(target, None, place), module, "the network")
-            made.modules[NONE] = (module, read_vmfb(module.read_bytes(), "the network", with_kernels=False).entry)
-            made.dropped[NONE] = compilation.dropped_weights_in
-        except BenchError as error:
-            made.errors[NONE] = error
+        _compile_stock(models, _flags(target, None, place), folder / f"none-{place}", made)
     wanted = {each: _transformations(each, plan) for each in variants if each != NONE}
     if wanted:
-        _compile_rewritten(mlir, place, wanted, _flags(target, plan, place), folder, made)
+        rewriting = _Rewriting(wanted, folder / f"rewritten-{place}", place == HOST, made)
+        _compile_rewritten(models, _flags(target, plan, place), rewriting)
     return made
 
 
@@ -71,35 +70,85 @@ def _transformations(variant: str, plan: optimizer.Plan) -> tuple[str, ...]:
     return tuple(name for name in plan.transformations if name in (optimizer.CONSTANTS, variant))
 
 
-def _compile_rewritten(
-    mlir: Path, place: str, wanted: dict[str, tuple[str, ...]], flags: tuple[str, ...], folder: Path, made: Compiled
-) -> None:
-    functions: dict[str, str] = {}
+def _compile_stock(models: dict[str, Path], flags: tuple[str, ...], folder: Path, made: dict[str, Compiled]) -> None:
+    try:
+        module, compilation = _compile(models, flags, folder)
+    except BenchError as error:
+        if len(models) == 1:
+            made[next(iter(models))].errors[NONE] = error
+            return
+        for name, mlir in models.items():
+            _compile_stock({name: mlir}, flags, folder / name, made)
+        return
+    for name in models:
+        made[name].modules[NONE] = (module, name)
+        made[name].dropped[NONE] = compilation.dropped_weights_in
 
-    def between(half: Path, rewritten: Path) -> None:
+
+def _compile(
+    models: dict[str, Path], flags: tuple[str, ...], folder: Path, rewrite: Callable[[Path, Path], None] | None = None
+) -> tuple[Path, iree.Compilation]:
+    """Compiles the models to one module, in a new folder."""
+    folder.mkdir(parents=True)
+    source, module = folder / "source.mlirbc", folder / "module.vmfb"
+    _join(list(models.items()), source)
+    return module, iree.compile_module(source, flags, module, "the network", rewrite)
+
+
+@dataclass(frozen=True)
+class _Rewriting:
+    """What happens between the halves: the transformations of each variant, and where the results go."""
+
+    wanted: dict[str, tuple[str, ...]]
+    folder: Path
+    for_host: bool
+    made: dict[str, Compiled]
+
+    def rewrite(self, name: str, half: Path, folder: Path) -> dict[str, tuple[str, Path]]:
+        """The function that each variant of a network became, and its file; equal ones are one function."""
         distinct: dict[str, tuple[str, Path]] = {}
-        for variant, names in wanted.items():
-            output = folder / f"{variant}-{place}.mlirbc"
+        found = {}
+        for variant, names in self.wanted.items():
+            output = folder / f"{name}-{variant}.mlirbc"
             try:
-                optimizer.rewrite(half, output, names, for_host=place == HOST)
+                optimizer.rewrite(half, output, names, for_host=self.for_host)
             except Exception as error:  # noqa: BLE001 (whatever it is, it is what the trial looks for)
-                made.errors[variant] = OptimizerError(error)
+                self.made[name].errors[variant] = OptimizerError(error)
                 continue
             digest = hashlib.sha256(output.read_bytes()).hexdigest()
-            functions[variant], _ = distinct.setdefault(digest, (f"v{len(distinct)}", output))
-        if not distinct:
-            raise CompileError("No variant is left to be compiled.")
-        _join(list(distinct.values()), rewritten)
+            found[variant] = distinct.setdefault(digest, (f"{name}_{len(distinct)}", output))
+        return found
 
-    module = folder / f"rewritten-{place}.vmfb"
+
+def _compile_rewritten(models: dict[str, Path], flags: tuple[str, ...], rewriting: _Rewriting) -> None:
+    functions: dict[str, dict[str, tuple[str, Path]]] = {}
+    folder = rewriting.folder if len(models) > 1 else rewriting.folder / next(iter(models))
+
+    def between(half: Path, rewritten: Path) -> None:
+        for name in models:
+            alone = folder / f"{name}.mlirbc"
+            _extract(half, name, alone)
+            functions[name] = rewriting.rewrite(name, alone, folder)
+        parts = dict(part for found in functions.values() for part in found.values())
+        if not parts:
+            raise CompileError("No variant is left to be compiled.")
+        _join(list(parts.items()), rewritten)
+
     try:
-        compilation = iree.compile_module(mlir, flags, module, "the network", between)
+        module, compilation = _compile(models, flags, folder, between)
     except BenchError as error:
-        made.errors.update({variant: error for variant in wanted if variant not in made.errors})
+        if len(models) == 1:
+            (name,) = models
+            errors = rewriting.made[name].errors
+            errors.update({variant: error for variant in rewriting.wanted if variant not in errors})
+            return
+        for name, mlir in models.items():
+            _compile_rewritten({name: mlir}, flags, rewriting)
         return
-    for variant, function in functions.items():
-        made.modules[variant] = (module, function)
-        made.dropped[variant] = compilation.dropped_weights_in
+    for name, found in functions.items():
+        for variant, (function, _) in found.items():
+            rewriting.made[name].modules[variant] = (module, function)
+            rewriting.made[name].dropped[variant] = compilation.dropped_weights_in
 
 
 class OptimizerError(Exception):
@@ -107,21 +156,22 @@ class OptimizerError(Exception):
 
     def __init__(self, error: Exception) -> None:
         frames = traceback.extract_tb(error.__traceback__)
-        place = f"{Path(frames[-1].filename).name}, {frames[-1].name}" if frames else "?"
-        own = [frame for frame in frames if "springbok/optimizer" in frame.filename]
-        if own:
-            place = f"{Path(own[-1].filename).name}, {own[-1].name}"
+        own = [frame for frame in frames if "springbok/optimizer" in frame.filename] or frames
+        place = f"{Path(own[-1].filename).name}, {own[-1].name}" if own else "?"
         super().__init__(f"{type(error).__name__} in {place}: {str(error).strip()[:300]}")
 
 
+# ---- Modules of several functions
+
+
 def _join(parts: list[tuple[str, Path]], output: Path) -> None:
-    """Writes one module with the function ``main`` of each file under its new name."""
+    """Writes one module with the public function of each file under its new name."""
     from iree.compiler import ir
 
     with ir.Context():
         modules = [ir.Module.parse(path.read_bytes()) for _, path in parts]
-        for (name, _), module in zip(parts, modules, strict=True):
-            _rename(module, name)
+        for number, ((name, _), module) in enumerate(zip(parts, modules, strict=True)):
+            _rename(module, name, is_first=number == 0)
         whole = modules[0]
         for module in modules[1:]:
             for operation in list(module.body.operations):
@@ -132,28 +182,52 @@ def _join(parts: list[tuple[str, Path]], output: Path) -> None:
             whole.operation.write_bytecode(file)
 
 
-def _rename(module, name: str) -> None:
-    """Gives every symbol of the module a name of its own; its public function becomes ``name``."""
+def _extract(source: Path, name: str, output: Path) -> None:
+    """Writes the module with the public function ``name`` alone, and what that needs."""
+    from iree.compiler import ir, passmanager
+
+    with ir.Context():
+        module = ir.Module.parse(source.read_bytes())
+        for operation in list(module.body.operations):
+            if _is_public_function(operation) and _symbol(operation) != name:
+                operation.erase()
+        passmanager.PassManager.parse("builtin.module(symbol-dce)").run(module.operation)
+        with output.open("wb") as file:
+            module.operation.write_bytecode(file)
+
+
+def _is_public_function(operation) -> bool:
+    hidden = "sym_visibility" in operation.attributes and operation.attributes["sym_visibility"].value != "public"
+    return operation.operation.name in ("func.func", "util.func") and not hidden
+
+
+def _symbol(operation) -> str:
+    return operation.attributes["sym_name"].value
+
+
+def _rename(module, name: str, is_first: bool) -> None:
+    """Gives every symbol of the module a name of its own; its public function becomes ``name``.
+
+    Devices are the same in all parts, and the module's attributes speak of them: they stay in the first part only.
+    """
     from iree.compiler import ir
 
     symbols = {}
     for operation in list(module.body.operations):
         if "sym_name" not in operation.attributes:
             continue
-        old = ir.StringAttr(operation.attributes["sym_name"]).value
-        if operation.name == "util.global" and "device" in str(operation.attributes["type"]):
-            # Devices are the same in all parts, and the module's attributes speak of them.
-            if name != "v0":
+        if operation.operation.name == "util.global" and "device" in str(operation.attributes["type"]):
+            if not is_first:
                 operation.erase()
             continue
-        public = operation.name == "util.func" and "sym_visibility" not in operation.attributes
-        symbols[old] = name if public else f"{old}_{name}"
+        old = _symbol(operation)
+        symbols[old] = name if _is_public_function(operation) else f"{old}_{name}"
 
     def visit(operation):
         for key in list(operation.attributes):
             value = operation.attributes[key]
-            if key == "sym_name" and ir.StringAttr(value).value in symbols:
-                operation.attributes[key] = ir.StringAttr.get(symbols[ir.StringAttr(value).value])
+            if key == "sym_name" and value.value in symbols:
+                operation.attributes[key] = ir.StringAttr.get(symbols[value.value])
             elif isinstance(value, ir.FlatSymbolRefAttr) and value.value in symbols:
                 operation.attributes[key] = ir.FlatSymbolRefAttr.get(symbols[value.value])
         return ir.WalkResult.ADVANCE

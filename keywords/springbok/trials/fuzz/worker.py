@@ -27,7 +27,7 @@ from springbok.judgement import PRECISION, QUANTISED_STEPS, difference_of
 from springbok.session import Session
 from springbok.tensors import TensorSpec
 from springbok.trials.fuzz.networks import Network
-from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS, OptimizerError, compile_variants
+from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS, Compiled, OptimizerError, compile_variants
 from springbok.trials.fuzz.weights import random_of
 from springbok.vmfb import read_vmfb
 
@@ -81,6 +81,30 @@ class Outcome:
     modules: int = 0
 
 
+@dataclass
+class _Tried:
+    """A network while it is tried: its inputs, what must come out, and the answers by variant and place."""
+
+    outcome: Outcome
+    inputs: np.ndarray | None = None
+    expected: list[np.ndarray] = field(default_factory=list)
+    answers: dict[tuple[str, str], list[np.ndarray]] = field(default_factory=dict)
+
+    def take(self, folder: Path) -> bool:
+        """Imports the network into a new folder; whether that can be gone on with."""
+        folder.mkdir()
+        try:
+            self.inputs, self.expected = _import(self.outcome.network, folder)
+        except UnusableError as error:
+            self.outcome.refusal = str(error)
+        except Exception as error:  # noqa: BLE001 (what is no sentence is a finding)
+            text = f"{type(error).__name__}: {str(error).strip()[:300]}"
+            self.outcome.findings.append(Finding(UNCLEAR, NONE, "import", text))
+        else:
+            return True
+        return False
+
+
 class Bench:
     """Tries networks. Ends its chips when it is left."""
 
@@ -97,52 +121,52 @@ class Bench:
     def try_network(
         self, network: Network, variants: Sequence[str] = VARIANTS, places: Sequence[str] = PLACES
     ) -> Outcome:
-        """Compiles and runs the network everywhere; what is wrong is in the outcome's findings."""
-        outcome = Outcome(network)
-        with tempfile.TemporaryDirectory() as name, warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            folder = Path(name)
-            try:
-                self._stage("import")
-                inputs, expected = _import(network, folder)
-            except UnusableError as error:
-                outcome.refusal = str(error)
-                return outcome
-            except Exception as error:  # noqa: BLE001 (what is no sentence is a finding)
-                text = f"{type(error).__name__}: {str(error).strip()[:300]}"
-                outcome.findings.append(Finding(UNCLEAR, NONE, "import", text))
-                return outcome
-            answers: dict[tuple[str, str], list[np.ndarray]] = {}
-            for place in places:
-                self._try_place(outcome, place, variants, folder, inputs, answers)
-            _judge(outcome, answers, expected)
+        """Compiles and runs a network everywhere; what is wrong is in the outcome's findings."""
+        (outcome,) = self.try_networks([network], variants, places)
         return outcome
 
-    def _try_place(
-        self, outcome: Outcome, place: str, variants: Sequence[str], folder: Path, inputs: np.ndarray, answers: dict
-    ) -> None:
-        self._stage(f"compilation for {place}")
-        compiled = compile_variants(folder / "model.mlir", place, variants, folder)
-        for variant, error in compiled.errors.items():
-            outcome.findings.append(_finding_of(error, variant, place))
+    def try_networks(
+        self, networks: Sequence[Network], variants: Sequence[str] = VARIANTS, places: Sequence[str] = PLACES
+    ) -> list[Outcome]:
+        """Tries several networks, which share the starts of the compiler."""
+        tried = {f"n{number}": _Tried(Outcome(network)) for number, network in enumerate(networks)}
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            self._stage("import")
+            models = {}
+            for name, each in tried.items():
+                if each.take(Path(folder) / name):
+                    models[name] = Path(folder) / name / "model.mlir"
+            for place in places if models else ():
+                self._stage(f"compilation for {place}")
+                for name, compiled in compile_variants(models, place, variants, Path(folder)).items():
+                    self._run_variants(tried[name], compiled, place)
+        for name in models:
+            _judge(tried[name].outcome, tried[name].answers, tried[name].expected)
+        return [each.outcome for each in tried.values()]
+
+    def _run_variants(self, tried: _Tried, compiled: Compiled, place: str) -> None:
+        """Runs what was compiled of a network; equal variants once."""
+        findings = tried.outcome.findings
+        findings.extend(_finding_of(error, variant, place) for variant, error in compiled.errors.items())
         known: dict[tuple[Path, str], list[np.ndarray] | Finding] = {}
         for variant, module in compiled.modules.items():
             if compiled.dropped[variant]:
                 text = f"the compiler dropped the weights of {', '.join(compiled.dropped[variant])}"
-                outcome.findings.append(Finding(REFUSED, variant, place, text))
+                findings.append(Finding(REFUSED, variant, place, text))
                 continue
             if module not in known:
                 self._stage(f"{variant} at {place}")
-                outcome.modules += 1
-                known[module] = self._run(outcome.network, place, variant, *module, inputs)
+                tried.outcome.modules += 1
+                known[module] = self._run(place, variant, *module, tried.inputs)
             result = known[module]
             if isinstance(result, Finding):
-                outcome.findings.append(replace(result, variant=variant))
+                findings.append(replace(result, variant=variant))
             else:
-                answers[variant, place] = result
+                tried.answers[variant, place] = result
 
     def _run(
-        self, network: Network, place: str, variant: str, module: Path, entry: str, inputs: np.ndarray
+        self, place: str, variant: str, module: Path, entry: str, inputs: np.ndarray
     ) -> list[np.ndarray] | Finding:
         try:
             if place == HOST:
@@ -315,8 +339,8 @@ def serve(connection) -> None:
     bench = Bench(lambda text: connection.send(("stage", text)))
     try:
         while True:
-            network, variants, places = connection.recv()
-            connection.send(("outcome", bench.try_network(network, variants, places)))
+            networks, variants, places = connection.recv()
+            connection.send(("outcomes", bench.try_networks(networks, variants, places)))
     except (EOFError, KeyboardInterrupt):
         pass
     finally:
