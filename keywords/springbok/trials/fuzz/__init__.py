@@ -100,7 +100,8 @@ def fuzz(
 ) -> Summary:
     """Tries the networks of these numbers; shrinks and writes to ``output`` one network a kind of finding.
 
-    ``together`` is how many networks are compiled at once. ``shrink_most`` bounds how many are shrunk. ``progress`` gets a line now and then.
+    ``together`` is how many networks are compiled at once, ``shrink_most`` how many findings are shrunk at most.
+    ``progress`` gets a line now and then.
     """
     build_firmware()
     summary = Summary(seed)

@@ -7,15 +7,18 @@ other one is applied with it alone; ``all`` is what users get.
 Most of a small network's compilation is the same whatever it holds, so several networks are functions of one module:
 it is compiled once for ``none`` and once for all other variants. Between the halves of that compilation the optimizer
 gets every network by itself, as it does for users, once a variant; what differs becomes functions of one module again.
-Where networks can't be compiled together, each is compiled alone, so that an error is that of its network.
+Where networks can't be compiled together, each is compiled alone, and then each variant, so that an error is that of
+its network and variant. A transformation that fails is an error here, though for users it leaves the model as it was.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from springbok import iree, optimizer
@@ -36,7 +39,6 @@ class Compiled:
 
     modules: dict[str, tuple[Path, str]] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
-    dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def compile_variants(models: dict[str, Path], place: str, variants: Sequence[str], folder: Path) -> dict[str, Compiled]:
@@ -72,7 +74,7 @@ def _transformations(variant: str, plan: optimizer.Plan) -> tuple[str, ...]:
 
 def _compile_stock(models: dict[str, Path], flags: tuple[str, ...], folder: Path, made: dict[str, Compiled]) -> None:
     try:
-        module, compilation = _compile(models, flags, folder)
+        module = _compile(models, flags, folder)
     except BenchError as error:
         if len(models) == 1:
             made[next(iter(models))].errors[NONE] = error
@@ -82,17 +84,21 @@ def _compile_stock(models: dict[str, Path], flags: tuple[str, ...], folder: Path
         return
     for name in models:
         made[name].modules[NONE] = (module, name)
-        made[name].dropped[NONE] = compilation.dropped_weights_in
 
 
 def _compile(
     models: dict[str, Path], flags: tuple[str, ...], folder: Path, rewrite: Callable[[Path, Path], None] | None = None
-) -> tuple[Path, iree.Compilation]:
-    """Compiles the models to one module, in a new folder."""
+) -> Path:
+    """Compiles the models to one module, in a new folder; refuses what `springbok.compiler` refuses."""
     folder.mkdir(parents=True)
     source, module = folder / "source.mlirbc", folder / "module.vmfb"
     _join(list(models.items()), source)
-    return module, iree.compile_module(source, flags, module, "the network", rewrite)
+    compilation = iree.compile_module(source, flags, module, "the network", rewrite)
+    if compilation.dropped_weights_in:
+        raise CompileError(f"The compiler dropped the weights of {', '.join(compilation.dropped_weights_in)}.")
+    if compilation.shared_buffers:
+        raise CompileError(f"Its buffers can't be proved right: {'; '.join(compilation.shared_buffers)}.")
+    return module
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,13 @@ class _Rewriting:
     for_host: bool
     made: dict[str, Compiled]
 
+    def alone(self) -> list[_Rewriting]:
+        """The same, a variant each."""
+        return [
+            replace(self, wanted={variant: names}, folder=self.folder / variant)
+            for variant, names in self.wanted.items()
+        ]
+
     def rewrite(self, name: str, half: Path, folder: Path) -> dict[str, tuple[str, Path]]:
         """The function that each variant of a network became, and its file; equal ones are one function."""
         distinct: dict[str, tuple[str, Path]] = {}
@@ -111,7 +124,8 @@ class _Rewriting:
         for variant, names in self.wanted.items():
             output = folder / f"{name}-{variant}.mlirbc"
             try:
-                optimizer.rewrite(half, output, names, for_host=self.for_host)
+                with _strict():
+                    optimizer.rewrite(half, output, names, for_host=self.for_host)
             except Exception as error:  # noqa: BLE001 (whatever it is, it is what the trial looks for)
                 self.made[name].errors[variant] = OptimizerError(error)
                 continue
@@ -135,20 +149,33 @@ def _compile_rewritten(models: dict[str, Path], flags: tuple[str, ...], rewritin
         _join(list(parts.items()), rewritten)
 
     try:
-        module, compilation = _compile(models, flags, folder, between)
+        module = _compile(models, flags, folder, between)
     except BenchError as error:
-        if len(models) == 1:
-            (name,) = models
-            errors = rewriting.made[name].errors
-            errors.update({variant: error for variant in rewriting.wanted if variant not in errors})
-            return
-        for name, mlir in models.items():
-            _compile_rewritten({name: mlir}, flags, rewriting)
+        if len(models) > 1:
+            for name, mlir in models.items():
+                _compile_rewritten({name: mlir}, flags, rewriting)
+        elif len(rewriting.wanted) > 1:
+            for each in rewriting.alone():
+                _compile_rewritten(models, flags, each)
+        else:
+            (name,), (variant,) = models, rewriting.wanted
+            rewriting.made[name].errors.setdefault(variant, error)
         return
     for name, found in functions.items():
         for variant, (function, _) in found.items():
             rewriting.made[name].modules[variant] = (module, function)
-            rewriting.made[name].dropped[variant] = compilation.dropped_weights_in
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Lets exceptions of transformations pass, which would leave the model as it was."""
+    from springbok.optimizer import guard
+
+    os.environ[guard.STRICT_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[guard.STRICT_VARIABLE]
 
 
 class OptimizerError(Exception):
@@ -169,7 +196,7 @@ def _join(parts: list[tuple[str, Path]], output: Path) -> None:
     from iree.compiler import ir
 
     with ir.Context():
-        modules = [ir.Module.parse(path.read_bytes()) for _, path in parts]
+        modules = [_read(path) for _, path in parts]
         for number, ((name, _), module) in enumerate(zip(parts, modules, strict=True)):
             _rename(module, name, is_first=number == 0)
         whole = modules[0]
@@ -187,13 +214,24 @@ def _extract(source: Path, name: str, output: Path) -> None:
     from iree.compiler import ir, passmanager
 
     with ir.Context():
-        module = ir.Module.parse(source.read_bytes())
+        module = _read(source)
         for operation in list(module.body.operations):
             if _is_public_function(operation) and _symbol(operation) != name:
                 operation.erase()
         passmanager.PassManager.parse("builtin.module(symbol-dce)").run(module.operation)
         with output.open("wb") as file:
             module.operation.write_bytecode(file)
+
+
+def _read(path: Path):
+    """The module of a file, in the context that is in force."""
+    from iree.compiler import ir
+
+    try:
+        return ir.Module.parse(path.read_bytes())
+    except ir.MLIRError as error:
+        cause = str(error).partition("error: ")[2].partition("\n")[0]
+        raise CompileError(f"The compiler's bindings can't read the network: {cause}") from None
 
 
 def _is_public_function(operation) -> bool:
