@@ -23,7 +23,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from springbok import iree
-from springbok.errors import BenchError, CompileError, CompilerDidNotEnd
+from springbok.errors import BenchError, CompileError, CompilerDidNotEnd, ModelError
+from springbok.importers.selection import Selection, SelectionError
 from springbok.importers.worker import UnusableError
 from springbok.judgement import PRECISION, QUANTISED_STEPS, difference_of
 from springbok.session import Session
@@ -98,7 +99,7 @@ class _Tried:
         folder.mkdir()
         try:
             self.inputs, self.expected = _import(self.outcome.network, folder)
-        except UnusableError as error:
+        except (UnusableError, SelectionError, ModelError) as error:
             self.outcome.refusal = str(error)
         except Exception as error:  # noqa: BLE001 (what is no sentence is a finding)
             text = f"{type(error).__name__}: {str(error).strip()[:300]}"
@@ -201,7 +202,7 @@ def _import(network: Network, folder: Path) -> tuple[np.ndarray, list[np.ndarray
         path.rename(folder / "model.mlir")
         inputs = sample_inputs(network, None)
         return inputs, _reference(network, inputs)
-    model = importlib.import_module(f"springbok.importers.worker_{network.front_end}").load(path)
+    model = importlib.import_module(f"springbok.importers.worker_{network.front_end}").load(path, Selection())
     inputs = sample_inputs(network, model.inputs[0])
     model.run([inputs[0]])
     model.write_mlir(folder / "model.mlir")
