@@ -48,6 +48,7 @@ class Summary:
     seed: int
     outcomes: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     shrunk: list[tuple[Network, Finding, Path]] = field(default_factory=list)
 
     @property
@@ -74,7 +75,8 @@ class Summary:
         refused = sum(bool(outcome.refusal) for outcome in self.outcomes)
         head = (
             f"{len(self.outcomes)} networks of seed {self.seed}, {refused} refused, {modules} modules run, "
-            f"{60 * len(self.outcomes) / max(self.seconds, 1e-9):.1f} networks a minute"
+            f"{60 * len(self.outcomes) / max(self.seconds, 1e-9):.1f} networks a minute, "
+            f"{self.processor_seconds / max(len(self.outcomes), 1):.1f} s of processor time each"
         )
         kinds = Counter(finding.kind for outcome in self.failures for finding in outcome.findings[:1])
         tail = [f"{kind}: {number} networks" for kind, number in kinds.most_common()] or ["no finding"]
@@ -127,7 +129,7 @@ def fuzz(
             for finding in outcome.findings[:1]:
                 progress(f"network {outcome.network.number}: {outcome.network.describe()}\n    {finding.describe()}")
             done = next(finished)
-            if done % 100 == 0:
+            if done % 20 == 0:
                 progress(f"{done} of {len(numbers)} networks, {time.monotonic() - started:.0f} s")
         return outcomes
 
@@ -136,6 +138,7 @@ def fuzz(
         batches = [numbers[first : first + together] for first in range(0, len(numbers), together)]
         summary.outcomes = [outcome for outcomes in pool.map(try_some, batches) for outcome in outcomes]
         summary.seconds = time.monotonic() - started
+        summary.processor_seconds = sum(worker.seconds for worker in all_workers)
         kinds: dict[tuple, tuple[Outcome, Finding]] = {}
         for outcome in summary.failures:
             for finding in _leading(outcome):

@@ -30,6 +30,8 @@ class Worker:
         self._target = target
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection = None
+        #: Processor time of all that was tried, chips included.
+        self.seconds = 0.0
 
     def __enter__(self) -> Worker:
         return self
@@ -65,6 +67,7 @@ class Worker:
                 if self._connection.poll(_LOOK_SECONDS):
                     kind, content = self._connection.recv()
                     if kind == "outcomes":
+                        self.seconds += _seconds_of(self._process.pid) - started
                         return content
                     stage = content
                 elif _seconds_of(self._process.pid) - started > limit:
