@@ -123,7 +123,7 @@ def test_equal_answers_are_no_finding():
 
 
 def test_a_variant_is_held_against_stock_iree():
-    (finding,) = outcome_of(none=[1, 1], all=[1, 1.00001]).findings
+    (finding,) = outcome_of(none=[1, 1], all=[1, 1.0001]).findings
     assert (finding.kind, finding.variant, finding.place) == (WRONG, ALL, HOST)
     assert "output of layer 1 (unary), sample 0: 1 of 2 elements differ" in finding.detail
 

@@ -4,7 +4,7 @@
 ``./bench trial fuzz --count 3000 --seed 1``. Each network goes through ONNX, TensorFlow Lite or StableHLO, is compiled
 as stock IREE does, with every transformation of the optimizer alone, and with all together; all of these run on this
 machine and on chips with VLEN 128 and 512, with inputs that hold the extremes. Stock IREE must answer as the framework
-does, and every variant as stock IREE: integers to the bit, floating point within 1e-6.
+does, and every variant as stock IREE: integers to the bit, floating point within 1e-5.
 
 What fails is shrunk to a small network that fails in the same way, and written into a folder of its own: the model
 file, the network as text, and a sentence. ``--network FILE`` tries such a text again.

@@ -35,7 +35,7 @@ from springbok.trials.fuzz.weights import random_of
 from springbok.vmfb import read_vmfb
 
 #: How far a variant's floating-point outputs may be from the variant `NONE`'s at the same place.
-VARIANT_TOLERANCE = 1e-6
+VARIANT_TOLERANCE = 1e-5
 SAMPLES = 6
 #: Functions that TOSA and TensorFlow Lite look up in tables of their own, in steps of 16 bits.
 _TABLE_STEPS = 64
