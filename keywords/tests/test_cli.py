@@ -128,7 +128,7 @@ def test_every_trial_can_be_started(capsys):
 
 def test_an_unknown_trial_is_an_error_with_the_known_ones(capsys):
     assert cli.main(["trial", "luck"]) == 2
-    assert "There is no trial 'luck'. Known are: mutation, " in capsys.readouterr().err
+    assert "There is no trial 'luck'. Known are: fuzz, " in capsys.readouterr().err
 
 
 def test_a_failing_run_fails_the_command(monkeypatch):

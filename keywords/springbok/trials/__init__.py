@@ -29,6 +29,11 @@ class Trial:
 
 TRIALS = (
     Trial(
+        "fuzz",
+        "random networks in every variant, here and on the chip, against frameworks",
+        "springbok.trials.fuzz",
+    ),
+    Trial(
         "mutation", "damaged modules over the UART; after each one the good model still answers", "springbok.mutation"
     ),
     Trial(
