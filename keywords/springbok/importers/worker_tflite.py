@@ -175,6 +175,8 @@ class TfliteModel:
 
         The TOSA of QUANTIZE wraps around where TensorFlow Lite's operation saturates; within these it does neither.
         """
+        if self._graph.tensors[index].type != schema.TensorType.FLOAT32:
+            return None
         readers = [operator for operator in self._graph.operators if index in operator.inputs]
         if not readers or any(self._operator(reader) != "QUANTIZE" for reader in readers):
             return None
