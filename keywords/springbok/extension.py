@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from springbok.errors import DeviceError, LinkError, LinkTimeout
+from springbok.line import Line
 from springbok.protocol import (
     CHECK_BYTES,
     EXTENDED_HEADER_BYTES,
@@ -71,51 +71,43 @@ class LinkReport:
 class ExtendedExchange:
     """One request, one answer, in extended frames.
 
-    ``read(count, deadline)`` returns 1 to ``count`` bytes, or none at the deadline; ``write(name, data)`` sends all.
-    ``line_seconds(count)`` says how long so many bytes are on the line.
+    What comes of it is counted in ``report``.
     """
 
-    def __init__(
-        self,
-        read: Callable[[int, float], bytes],
-        write: Callable[[str, bytes], None],
-        line_seconds: Callable[[int], float],
-        report: LinkReport,
-    ) -> None:
-        self._read = read
-        self._write = write
-        self._line_seconds = line_seconds
+    def __init__(self, line: Line, report: LinkReport) -> None:
+        self._line = line
         self._report = report
+        self._written = "the first request"  # the latest that was written, for messages
         # Begins anywhere, so that no answer to an earlier client can be meant for this one.
         self._sequence = random.randrange(1, 0x10000)
         self._buffer = bytearray()
         self._patience: dict[MessageType, float] = {}
 
-    def request(self, message_type: MessageType, payload: bytes, limit: float) -> bytes:
+    def request(self, message_type: MessageType, payload: bytes, deadline: float) -> bytes:
         """Send a request and return its answer's payload.
 
-        Raises DeviceError when the device refuses or fails; LinkTimeout when no whole answer came within ``limit``
-        seconds; LinkError when the line damages every attempt.
+        Raises DeviceError when the device refuses or fails; LinkTimeout when no whole answer came by ``deadline``
+        (of `time.monotonic`); LinkError when the line damages every attempt.
         """
         self._sequence = self._sequence % 0xFFFF + 1
-        name = message_type.name
+        name = self._written = message_type.name
         frame = encode_extended_frame(self._sequence, message_type, payload)
         started = time.monotonic()
-        limit += self._line_seconds(len(frame))
         patience = self._patience.get(message_type, SHORTEST_PATIENCE)
-        self._write(name, frame)
+        self._line.write(name, frame, deadline)
         attempts = damaged = 0
         while damaged < DAMAGE_LIMIT:
             unanswered = self._report.unanswered
-            wait = patience + self._line_seconds(len(frame))
-            answer = self._answer(min(started + limit, time.monotonic() + wait))
+            wait = patience + self._line.seconds_for(len(frame))
+            answer = self._answer(min(deadline, time.monotonic() + wait), deadline)
             if answer is not None:
                 self._report.requests += 1
                 # A computation that takes long is waited for the next time, before it is asked about again.
                 elapsed = time.monotonic() - started
                 self._patience[message_type] = patience if attempts else max(SHORTEST_PATIENCE, 2 * elapsed)
                 return content(answer, name)
-            if time.monotonic() >= started + limit:
+            if time.monotonic() >= deadline:
+                limit = time.monotonic() - started
                 raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
             if self._report.unanswered > unanswered:
                 patience = min(LONGEST_PATIENCE, 2 * patience)
@@ -124,18 +116,21 @@ class ExtendedExchange:
             attempts += 1
             self._report.retransmissions += 1
             _log.debug("%s is sent again; %s", name, self._report)
-            self._write(name, frame)
+            self._line.write(name, frame, deadline)
         raise LinkError(
             f"{name} was sent {attempts} times and not once did both it and its answer arrive whole. "
             f"On the line: {self._report}. Check the cable and the baud rate."
         )
 
-    def receive(self, deadline: float) -> tuple[int, int, bytes] | None:
-        """Return type, sequence number and payload of the next whole frame; None when none comes."""
+    def receive(self, begun_by: float, deadline: float) -> tuple[int, int, bytes] | None:
+        """Return type, sequence number and payload of the next whole frame; None when none comes.
+
+        It must have begun by ``begun_by``, and be whole by ``deadline``.
+        """
         buffer = self._buffer
         noise = False
         while True:
-            self._fill(EXTENDED_HEADER_BYTES, min(deadline, time.monotonic() + NOISE_SECONDS) if noise else deadline)
+            self._fill(EXTENDED_HEADER_BYTES, min(begun_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by)
             place = _magic_place(buffer)
             noise = noise or place > 0
             self._drop(place)
@@ -152,7 +147,7 @@ class ExtendedExchange:
                 self._drop(1)
                 continue
             size = EXTENDED_HEADER_BYTES + header.rest_bytes
-            self._fill_steadily(size)
+            self._fill_steadily(size, deadline)
             payload = extended_payload(header, buffer[EXTENDED_HEADER_BYTES:size]) if len(buffer) >= size else None
             if payload is None:
                 self._drop(min(size, len(buffer)))
@@ -161,11 +156,11 @@ class ExtendedExchange:
             del buffer[:size]
             return header.message_type, header.sequence, payload
 
-    def _answer(self, deadline: float) -> tuple[int, bytes] | None:
+    def _answer(self, begun_by: float, deadline: float) -> tuple[int, bytes] | None:
         """Return type and payload of the current request's answer; None when the request must be sent again."""
         while True:
             before = self._report.damaged_answers
-            frame = self.receive(deadline)
+            frame = self.receive(begun_by, deadline)
             if frame is None:
                 self._report.unanswered += self._report.damaged_answers == before
                 return None
@@ -186,17 +181,18 @@ class ExtendedExchange:
         """Have ``count`` bytes in the buffer, or fewer at the deadline."""
         buffer = self._buffer
         while len(buffer) < count:
-            data = self._read(count - len(buffer), deadline)
+            data = self._line.read(self._written, count - len(buffer), deadline)
             if not data:
                 return
             buffer += data
 
-    def _fill_steadily(self, count: int) -> None:
-        """The same for a frame that has begun: only a silence ends it."""
+    def _fill_steadily(self, count: int, deadline: float) -> None:
+        """The same for a frame that has begun: a silence ends it too."""
         while len(self._buffer) < count:
             before = len(self._buffer)
             part = min(count, before + _READ_BYTES)
-            self._fill(part, time.monotonic() + STALL_SECONDS + self._line_seconds(part - before))
+            steady = time.monotonic() + STALL_SECONDS + self._line.seconds_for(part - before)
+            self._fill(part, min(steady, deadline))
             if len(self._buffer) == before:
                 return
 

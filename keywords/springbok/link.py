@@ -15,25 +15,27 @@ this does not matter.
 The base protocol has no sequence numbers, so a late answer looks like the answer to the next request. After anything
 irregular the link is therefore *out of step*: before the next request it waits for silence and, when the firmware
 is known to understand INFO, asks until the answer is one that only INFO has.
+
+A limit is a limit: whatever comes over the line, a call ends by then. Only what the line itself needs for the bytes
+that the caller knows of, those of the request and of an answer of known size, comes on top.
 """
 
 from __future__ import annotations
 
 import logging
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Any, TypeVar
 
-import serial
-
-from springbok.errors import DeviceError, LinkError, LinkTimeout
+from springbok.errors import LinkError, LinkTimeout
 from springbok.extension import ExtendedExchange, LinkReport, content
+from springbok.line import Line, Progress
 from springbok.protocol import (
     HEADER_BYTES,
     ChipInfo,
+    ErrorAnswer,
     IoSpec,
     Limits,
     MessageType,
@@ -50,17 +52,15 @@ from springbok.protocol import (
     encode_upload,
 )
 
-Progress = Callable[[int, int], None]
 Decoded = TypeVar("Decoded")
 
 COMPUTE_SECONDS = 60.0  # default time limit of what the device computes for: loading a model, an inference
 
-_POLL_SECONDS = 0.02
-_CHUNK_BYTES = 1024  # a chunk takes 0.1 s at 115200 baud
 _SILENCE_SECONDS = 0.2
 _STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
-_DRAIN_SECONDS = 5.0
+_DRAIN_SECONDS = 5.0  # within a request's limit
 _FAREWELL_SECONDS = 0.3
+_FIRST_PATIENCE, _PATIENCE = 0.25, 1.0  # seconds that a greeting is waited for
 
 UPLOAD_CHUNK_BYTES = 8192
 UPLOAD_ATTEMPTS = 3
@@ -83,8 +83,8 @@ class Link:
 
     url       port or pyserial URL
     baudrate  of a real port; simulators ignore it
-    timeout   seconds that the device may take for an answer, and for taking a chunk of a request
-    compute_timeout  seconds for what it computes for: loading a model, an inference
+    timeout   seconds for a request and its answer
+    compute_timeout  seconds for what the device computes for: loading a model, an inference
     diagnose  asked for a text when the device falls silent, e.g. the simulator's view of the core
 
     Every method raises LinkError when the port can't be opened, the connection is lost, or an answer is
@@ -108,21 +108,12 @@ class Link:
         self.dialect = Dialect.UNKNOWN
         self.limits: Limits | None = None  # with the extension
         self.report = LinkReport()
-        self._extended = ExtendedExchange(self._read_part, self._write, self._line_seconds, self.report)
+        self._line = Line(url, baudrate=baudrate, diagnose=self._diagnosis)
+        self._extended = ExtendedExchange(self._line, self.report)
         self._in_step = True
         self._frame_cut = False  # a request was not written to its end
-        self._written = "the first request"  # the latest that was written, for messages
         self._speaks_info = False
-        options = {} if "://" in url else {"exclusive": True}
-        try:
-            self._port = serial.serial_for_url(
-                url, baudrate=baudrate, timeout=_POLL_SECONDS, write_timeout=timeout, **options
-            )
-        except (serial.SerialException, OSError, ValueError) as error:
-            raise LinkError(f"{url} can't be opened: {error}. {_advice(url)}") from error
-        connection = getattr(self._port, "_socket", None)
-        if isinstance(connection, socket.socket):  # else each request waits 40 ms for an acknowledgement (Nagle)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._input_bytes: int | None = None  # of the loaded model, once a batch has asked for it
 
     def __enter__(self) -> Link:
         return self
@@ -132,11 +123,12 @@ class Link:
 
     def close(self) -> None:
         """Close the line. Harmless when it is closed. The device will speak the base protocol with the next client."""
-        if self.dialect is Dialect.EXTENDED and self._port.is_open:
+        if self.dialect is Dialect.EXTENDED and self._line.is_open:
+            deadline = time.monotonic() + _FAREWELL_SECONDS
             with suppress(LinkError):
-                self._write("INFO", encode_frame(MessageType.INFO))
-                self._receive_frame("INFO", time.monotonic(), _FAREWELL_SECONDS)
-        self._port.close()
+                self._line.write("INFO", encode_frame(MessageType.INFO), deadline)
+                self._receive_frame("INFO", deadline)
+        self._line.close()
 
     # Requests
 
@@ -146,35 +138,71 @@ class Link:
         """Find out what the firmware speaks and use it from now on; ``dialect`` tells. Returns what it says of itself.
 
         A firmware of 2023 says nothing: None. Without ``extension`` the base protocol is used in any case.
-        ``time_limit`` is for one request's computation on the device, seconds; only the extension can tell it.
+        ``timeout`` is for all of it. ``time_limit`` is for one request's computation on the device, seconds, as long as
+        this dialogue lasts; only the extension can tell it.
         """
-        self.dialect = Dialect.UNKNOWN
-        if not self._explains_errors(timeout):
+        deadline = time.monotonic() + self._limit(timeout)
+        self.dialect, self._in_step = Dialect.UNKNOWN, False
+        if not self._explains_errors(deadline):
             self.dialect = Dialect.BASE
             return None
         self.dialect = Dialect.INFO
-        info = self.chip_info(timeout)
+        info = self._probe(deadline)
         if extension and tuple(map(int, info.firmware_version.split("."))) >= _EXTENDED_SINCE:
             self.dialect = Dialect.EXTENDED
-            info, self.limits = self._ask(MessageType.HELLO, decode_hello, encode_hello(time_limit), timeout=timeout)
+            info, self.limits = self._ask(MessageType.HELLO, decode_hello, encode_hello(time_limit), until=deadline)
         return info
 
-    def _explains_errors(self, timeout: float | None) -> bool:
-        """Tell this project's firmware from one of 2023, which would crash on a message type that it doesn't know."""
-        for payload in (b"", b"\0"):  # a statistics request that may be answered, and one that is wrong
-            try:
-                self.request(MessageType.STATS, payload, timeout=timeout)
-            except DeviceError as error:
-                return error.code != 0
-        return False
+    def _explains_errors(self, deadline: float) -> bool:
+        """Tell this project's firmware from one of 2023, which would crash on a message type that it doesn't know.
+
+        It is asked for statistics, rightly and wrongly, until it refuses: with a reason, or without in 2023. An earlier
+        client may have left a frame half sent, which the firmware gives up in the pause before the next attempt, and
+        answers that nobody has taken.
+        """
+        patience, pause = _FIRST_PATIENCE, _SILENCE_SECONDS
+        while True:
+            if self._line.has_bytes("STATS"):
+                self._line.drain(_SILENCE_SECONDS, deadline)
+            explains = self._greet(min(deadline, time.monotonic() + patience), deadline)
+            if explains is not None:
+                return explains
+            if time.monotonic() >= deadline:
+                raise LinkTimeout(f"No whole answer to STATS came in time.{self._diagnosis()}")
+            self.report.resynchronisations += 1
+            self._line.drain(pause, deadline)
+            patience, pause = _PATIENCE, _STALL_SECONDS
+
+    def _greet(self, patient_until: float, deadline: float) -> bool | None:
+        """Ask once; None when no answer was the one that tells."""
+        unread = 0
+        for payload in (b"", b"\0"):
+            self._line.write("STATS", encode_frame(MessageType.STATS, payload), deadline)
+            unread += 1
+            while True:
+                try:
+                    kind, answer = self._receive_frame("STATS", patient_until)
+                except LinkTimeout:
+                    return None
+                except LinkError:  # what is no frame is an earlier dialogue's
+                    return None
+                unread -= 1
+                verdict = _tells(kind, answer)
+                if verdict is not None:
+                    self._settle(unread, deadline)
+                    return verdict
+                if not payload:
+                    break
+        return None
 
     def chip_info(self, timeout: float | None = None) -> ChipInfo:
         """Ask what the firmware and the chip are. A firmware of 2023 does not know this request."""
         if self._in_step or self.dialect is Dialect.EXTENDED:
             info = self._ask(MessageType.INFO, ChipInfo.decode, timeout=timeout)
         else:
-            self._drain()
-            info = self._probe(timeout)
+            deadline = time.monotonic() + self._limit(timeout)
+            self._drain(deadline)
+            info = self._probe(deadline)
         self._speaks_info = True
         return info
 
@@ -187,45 +215,68 @@ class Link:
 
         ``progress`` is called with (bytes sent, bytes in all); with the extension, these are bytes that the device
         has received whole, and an upload that was interrupted goes on where it stopped, on another link too.
-        ``timeout`` starts when all is sent.
+        ``timeout`` starts when all is sent; an upload has the link's own for each piece of it.
         """
+        self._input_bytes = None
         if self.dialect is Dialect.EXTENDED:
             self._upload(vmfb, progress)
             self._ask(MessageType.LOAD, _nothing, timeout=self._compute_limit(timeout))
         else:
             self._ask(MessageType.MODEL, _nothing, vmfb, timeout=self._compute_limit(timeout), progress=progress)
 
-    def infer(self, data: bytes, *, timeout: float | None = None) -> bytes:
+    def infer(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> bytes:
         """Run one inference: all inputs' bytes, one after the other, in; all outputs' bytes out.
 
-        ``timeout`` is for the computation alone.
+        ``timeout`` is for all of it; ``answer_bytes``, of the outputs, gives the line the time that it needs for them.
         """
+        limit = self._compute_limit(timeout)
         if self.dialect is Dialect.EXTENDED:
-            return self.request(MessageType.INFER, data, timeout=self._compute_limit(timeout))
-        self._ask(MessageType.DATA, _nothing, data)
-        self._ask(MessageType.PROCESS, _nothing, timeout=self._compute_limit(timeout))
-        return self.request(MessageType.OUTPUT)
+            return self.request(MessageType.INFER, data, timeout=limit, answer_bytes=answer_bytes)
+        until = time.monotonic() + limit + self._line.seconds_for(len(data) + answer_bytes)
+        self._ask(MessageType.DATA, _nothing, data, until=until)
+        self._ask(MessageType.PROCESS, _nothing, timeout=limit, until=until)
+        return self.request(MessageType.OUTPUT, answer_bytes=answer_bytes, until=until)
 
-    def infer_batch(self, inputs: Sequence[bytes], *, timeout: float | None = None) -> list[bytes]:
+    def infer_batch(
+        self, inputs: Sequence[bytes], *, timeout: float | None = None, answer_bytes: int = 0
+    ) -> list[bytes]:
         """Run several inferences, with the extension in one round trip; ``timeout`` is for all of them together.
 
-        Raises DeviceError when the inputs or the outputs together are more than ``limits`` says.
+        ``answer_bytes`` is of all outputs of one. Raises LinkError when an input has not the model's size, and
+        DeviceError when the inputs or the outputs together are more than ``limits`` says.
         """
         if self.dialect is not Dialect.EXTENDED or len(inputs) < 2:
-            return [self.infer(data, timeout=timeout) for data in inputs]
-        if len({len(data) for data in inputs}) > 1:
-            raise LinkError("The inputs of a batch must all have the same size.")
-        answer = self.request(MessageType.INFER, b"".join(inputs), timeout=self._compute_limit(timeout))
+            until = time.monotonic() + self._compute_limit(timeout)
+            return [
+                self.infer(data, timeout=max(0.0, until - time.monotonic()), answer_bytes=answer_bytes)
+                for data in inputs
+            ]
+        expected = self._size_of_input()
+        for number, data in enumerate(inputs):
+            if len(data) != expected:
+                raise LinkError(f"Input {number} of the batch has {len(data)} bytes, but the model takes {expected}.")
+        limit = self._compute_limit(timeout)
+        answer = self.request(
+            MessageType.INFER, b"".join(inputs), timeout=limit, answer_bytes=answer_bytes * len(inputs)
+        )
         size = len(answer) // len(inputs)
         return [answer[at * size : (at + 1) * size] for at in range(len(inputs))]
 
-    def measure(self, data: bytes, *, timeout: float | None = None) -> tuple[bytes, Profile]:
+    def _size_of_input(self) -> int:
+        """Bytes of all inputs of the loaded model, as the device says; asked once a model."""
+        if self._input_bytes is None:
+            self._input_bytes = sum(tensor.nbytes for tensor in self.signature().inputs)
+        return self._input_bytes
+
+    def measure(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> tuple[bytes, Profile]:
         """Run one inference like `infer`; return its outputs' bytes and what it cost."""
+        limit = self._compute_limit(timeout)
         if self.dialect is Dialect.EXTENDED:
-            limit = self._compute_limit(timeout)
-            profile, output = self._ask(MessageType.MEASURE, decode_measured, data, timeout=limit)
+            profile, output = self._ask(
+                MessageType.MEASURE, decode_measured, data, timeout=limit, answer_bytes=answer_bytes
+            )
             return output, profile
-        return self.infer(data, timeout=timeout), self.profile()
+        return self.infer(data, timeout=timeout, answer_bytes=answer_bytes), self.profile()
 
     def sense(
         self,
@@ -282,20 +333,26 @@ class Link:
         payload: bytes = b"",
         *,
         timeout: float | None = None,
+        until: float | None = None,
+        answer_bytes: int = 0,
         progress: Progress | None = None,
     ) -> bytes:
-        """Send any request and return its answer's payload."""
-        if self.dialect is Dialect.EXTENDED:
-            return self._request_extended(message_type, payload, self._limit(timeout))
-        frame = encode_frame(message_type, payload)
-        with self._guard(message_type.name):
-            if not self._in_step or self._port.in_waiting:
-                self.resynchronise()
+        """Send any request and return its answer's payload.
+
+        ``timeout`` is for all of it; ``until`` is the moment (of `time.monotonic`) by which a larger whole ends.
+        """
         started = time.monotonic()
+        on_the_line = HEADER_BYTES + len(payload) + answer_bytes
+        deadline = started + self._limit(timeout) + self._line.seconds_for(on_the_line)
+        deadline = deadline if until is None else min(deadline, until)
+        if self.dialect is Dialect.EXTENDED:
+            return self._request_extended(message_type, payload, deadline)
+        frame = encode_frame(message_type, payload)
+        if not self._in_step or self._line.has_bytes(message_type.name):
+            self._resynchronise(deadline)
         self._in_step = False  # until the answer is whole
-        self._write(message_type.name, frame, progress)
-        # what was written may still wait in buffers, so the line's time comes on top
-        answer = self._receive_answer(message_type.name, self._limit(timeout) + self._line_seconds(len(frame)))
+        self._write(message_type.name, frame, deadline, progress)
+        answer = self._receive_answer(message_type.name, deadline)
         _log.debug(
             "%s (%d bytes): OK (%d bytes) after %.3f s",
             message_type.name,
@@ -305,9 +362,9 @@ class Link:
         )
         return answer
 
-    def _request_extended(self, message_type: MessageType, payload: bytes, limit: float) -> bytes:
+    def _request_extended(self, message_type: MessageType, payload: bytes, deadline: float) -> bytes:
         try:
-            return self._extended.request(message_type, payload, limit)
+            return self._extended.request(message_type, payload, deadline)
         except LinkTimeout as error:
             raise LinkTimeout(f"{error}{self._diagnosis()}") from error
 
@@ -345,61 +402,58 @@ class Link:
     def send_raw(self, data: bytes) -> None:
         """Write bytes as they are, a frame or not. The next request finds the step again by itself."""
         self._in_step = False
-        self._write("raw bytes", data)
+        self._write("raw bytes", data, time.monotonic() + self.timeout + self._line.seconds_for(len(data)))
 
     def receive_answer(self, timeout: float | None = None) -> bytes:
         """Wait for an answer that no ``request`` waits for, and return its payload."""
+        deadline = time.monotonic() + self._limit(timeout)
         if self.dialect is Dialect.EXTENDED:
-            frame = self._extended.receive(time.monotonic() + self._limit(timeout))
+            frame = self._extended.receive(deadline, deadline)
             if frame is None:
                 raise LinkTimeout(f"No whole answer to raw bytes came. On the line: {self.report}.{self._diagnosis()}")
             return content((frame[0], frame[2]), "raw bytes")
-        return self._receive_answer("raw bytes", self._limit(timeout))
+        return self._receive_answer("raw bytes", deadline)
 
     # The step
 
     def resynchronise(self, timeout: float | None = None) -> None:
         """Throw away what comes until the line is silent; then, if possible, ask until the answers are in step."""
-        self.report.resynchronisations += 1
-        self._drain()
-        if self._speaks_info and self.dialect is not Dialect.EXTENDED:
-            self._probe(timeout)
+        self._resynchronise(time.monotonic() + self._limit(timeout))
 
-    def _drain(self) -> None:
+    def _resynchronise(self, deadline: float) -> None:
+        self.report.resynchronisations += 1
+        self._drain(deadline)
+        if self._speaks_info and self.dialect is not Dialect.EXTENDED:
+            self._probe(deadline)
+
+    def _drain(self, deadline: float) -> None:
         silence = _STALL_SECONDS if self._frame_cut else _SILENCE_SECONDS
-        limit = time.monotonic() + _DRAIN_SECONDS
-        thrown_away = 0
-        silent_since = time.monotonic()
-        with self._guard("resynchronisation"):
-            while time.monotonic() - silent_since < silence:
-                count = len(self._port.read(_CHUNK_BYTES))
-                thrown_away += count
-                if count:
-                    silent_since = time.monotonic()
-                if silent_since > limit:
-                    raise LinkError(
-                        f"{self.url} does not fall silent: {thrown_away} bytes came in {_DRAIN_SECONDS:.0f} s without "
-                        "a request. Check the baud rate and that the device runs springbok-bench's firmware."
-                    )
+        thrown_away = self._line.drain(silence, min(deadline, time.monotonic() + _DRAIN_SECONDS))
         self._frame_cut = False
         self.report.dropped_bytes += thrown_away
         if thrown_away:
             _log.debug("threw %d bytes away to find the step again", thrown_away)
 
-    def _probe(self, timeout: float | None) -> ChipInfo:
+    def _probe(self, deadline: float) -> ChipInfo:
         """Ask INFO until its own answer comes; answers to anything else are late, or tell that INFO was not heard."""
         self._in_step = False
-        started = time.monotonic()
-        info = None
+        info, unread = None, 0
         while info is None:
-            self._write("INFO", encode_frame(MessageType.INFO))
-            message_type, payload = self._receive_frame("INFO", started, self._limit(timeout))
+            self._write("INFO", encode_frame(MessageType.INFO), deadline)
+            message_type, payload = self._receive_frame("INFO", deadline)
+            unread += 1
             if message_type == MessageType.OK:
                 with suppress(LinkError):
                     info = ChipInfo.decode(payload)
-        self._drain()  # answers to earlier INFOs
-        self._in_step = True
+                    unread -= 1
+        self._settle(unread, deadline)
+        self._speaks_info = self._in_step = True
         return info
+
+    def _settle(self, unread: int, deadline: float) -> None:
+        """Throw away the answers to what was asked more often than it was answered."""
+        if unread or self._line.has_bytes("resynchronisation"):
+            self._drain(deadline)
 
     # Bytes
 
@@ -413,25 +467,13 @@ class Link:
             self._in_step = False
             raise LinkError(f"The answer to {message_type.name} is malformed: {error}") from error
 
-    def _write(self, request: str, data: bytes, progress: Progress | None = None) -> None:
-        written = 0
-        self._written = request
-        with self._guard(request):
-            try:
-                while written < len(data):
-                    written += self._port.write(data[written : written + _CHUNK_BYTES])
-                    if progress:
-                        progress(written, len(data))
-            except serial.SerialTimeoutException as error:
-                raise LinkTimeout(
-                    f"The device stopped taking {request}: {written} of {len(data)} bytes were written, then it took "
-                    f"nothing for {self.timeout:g} s.{self._diagnosis()}"
-                ) from error
-            finally:
-                self._frame_cut = written < len(data)
+    def _write(self, request: str, data: bytes, deadline: float, progress: Progress | None = None) -> None:
+        self._frame_cut = True
+        self._line.write(request, data, deadline, self.timeout, progress)
+        self._frame_cut = False
 
-    def _receive_answer(self, request: str, limit: float) -> bytes:
-        message_type, payload = self._receive_frame(request, time.monotonic(), limit)
+    def _receive_answer(self, request: str, deadline: float) -> bytes:
+        message_type, payload = self._receive_frame(request, deadline)
         if message_type not in (MessageType.OK, MessageType.ERROR):
             raise LinkError(
                 f"The device answered {request} with message type {message_type}, which is neither OK nor ERROR. "
@@ -441,32 +483,21 @@ class Link:
         self.report.requests += 1
         return content((message_type, payload), request)
 
-    def _receive_frame(self, request: str, started: float, limit: float) -> tuple[int, bytes]:
-        header = self._read(request, HEADER_BYTES, started + limit)
+    def _receive_frame(self, request: str, deadline: float) -> tuple[int, bytes]:
+        started = time.monotonic()
+        header = self._line.read(request, HEADER_BYTES, deadline)
         if len(header) < HEADER_BYTES:
-            raise self._silence(request, limit, f"{len(header)} of the {HEADER_BYTES} bytes of an answer's header")
+            raise self._silence(request, started, f"{len(header)} of the {HEADER_BYTES} bytes of an answer's header")
         try:
             message_type, payload_bytes = decode_header(header)
         except LinkError as error:
             raise LinkError(f"The answer to {request} is malformed: {error}") from error
-        limit += self._line_seconds(payload_bytes)
-        payload = self._read(request, payload_bytes, started + limit)
+        payload = self._line.read(request, payload_bytes, deadline)
         if len(payload) < payload_bytes:
             raise self._silence(
-                request, limit, f"the header and {len(payload)} of {payload_bytes} payload bytes of an answer"
+                request, started, f"the header and {len(payload)} of {payload_bytes} payload bytes of an answer"
             )
         return message_type, payload
-
-    def _read(self, request: str, count: int, deadline: float) -> bytes:
-        """Return ``count`` bytes, never more, or fewer when the time is over."""
-        data = bytearray()
-        with self._guard(request):
-            while len(data) < count and time.monotonic() < deadline:
-                data += self._port.read(count - len(data))
-        return bytes(data)
-
-    def _read_part(self, count: int, deadline: float) -> bytes:
-        return self._read(self._written, count, deadline)
 
     def _limit(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout
@@ -474,11 +505,8 @@ class Link:
     def _compute_limit(self, timeout: float | None) -> float:
         return self.compute_timeout if timeout is None else timeout
 
-    def _line_seconds(self, count: int) -> float:
-        """Return twice the time that a line at the baud rate needs for so many bytes of 10 bits."""
-        return 20 * count / self._port.baudrate
-
-    def _silence(self, request: str, waited: float, came: str) -> LinkTimeout:
+    def _silence(self, request: str, started: float, came: str) -> LinkTimeout:
+        waited = time.monotonic() - started
         return LinkTimeout(f"No whole answer to {request} within {waited:.1f} s: {came} came.{self._diagnosis()}")
 
     def _diagnosis(self) -> str:
@@ -489,24 +517,20 @@ class Link:
         except Exception as error:  # whatever it is, it must not hide the time-out
             return f"\nThe diagnosis failed too: {error}"
 
-    @contextmanager
-    def _guard(self, request: str) -> Iterator[None]:
-        """Turn what pyserial raises when a connection is lost into a LinkError."""
-        try:
-            yield
-        except (serial.SerialException, OSError) as error:
-            raise LinkError(
-                f"The connection to {self.url} was lost during {request}: {error}. Open the link anew; if the device "
-                f"was restarted, its model must be loaded again.{self._diagnosis()}"
-            ) from error
-
 
 def _nothing(answer: bytes) -> None:
     if answer:
         raise LinkError(f"it should be empty but carries {len(answer)} bytes: it may belong to an earlier request.")
 
 
-def _advice(url: str) -> str:
-    if "://" in url:
-        return "Check the URL, e.g. socket://localhost:3456, and that the simulator runs and listens there."
-    return "Check that the device is plugged in, that you may use it, and that no other program has it open."
+def _tells(message_type: int, answer: bytes) -> bool | None:
+    """Whether an answer shows a firmware that gives reasons for a refusal, or one that doesn't; None: it shows neither.
+
+    >>> _tells(MessageType.ERROR, b"")
+    False
+    """
+    if message_type != MessageType.ERROR:
+        return None
+    if not answer:
+        return False
+    return True if ErrorAnswer.decode(answer).code else None

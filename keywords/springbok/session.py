@@ -121,7 +121,7 @@ class Session:
         extension = options.pop("extension", True)
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:
-            self._chip = _wait_for_firmware(link, extension, max(BOOT_LIMIT_SECONDS, link.timeout))
+            self._chip = link.negotiate(timeout=max(BOOT_LIMIT_SECONDS, link.timeout), extension=extension)
         except BaseException:
             link.close()
             raise
@@ -378,18 +378,6 @@ class Session:
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None
-
-
-def _wait_for_firmware(link: Link, extension: bool, seconds: float) -> ChipInfo | None:
-    """Ask until the firmware answers: a chip that has just been released needs a moment to set its UART up."""
-    limit = time.monotonic() + seconds
-    while True:
-        try:
-            return link.negotiate(timeout=1.0, extension=extension)
-        except LinkError:
-            if time.monotonic() > limit:
-                raise
-            link.resynchronise()
 
 
 def _payload(model: CompiledModel, inputs: Sequence[object] | Mapping[str, object]) -> bytes:

@@ -12,6 +12,7 @@ import time
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import client_2023
 import construct
@@ -543,6 +544,32 @@ def test_cut_cable_and_resumed_upload(cable):
         assert seen[-1] == (len(image), len(image))
         assert link.report.resumed_uploads == 1
         assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
+@pytest.mark.parametrize("extension", [True, False])
+@pytest.mark.parametrize(
+    "left",
+    [
+        frame(MODEL, SMALL)[:5],
+        frame(MODEL, SMALL)[:-3],
+        frame(DATA, SMALL_INPUT) + frame(PROCESS) + frame(OUTPUT),
+        frame(STATS) * 3,
+        LOADED + ask(3, MessageType.INFER, SMALL_INPUT),
+        LOADED + ask(3, MessageType.INFER, SMALL_INPUT)[:-9],
+        ask(1, MessageType.HELLO, HELLO) + ask(2, MessageType.MODEL, SMALL)[:20],
+        bytes(range(40)),
+    ],
+    ids=["header", "model", "answers", "statistics", "inference", "cut inference", "cut model", "noise"],
+)
+def test_next_host_is_served_after_a_killed_one(cable, extension, left):
+    address = urlsplit(cable.url)
+    with socket.create_connection((address.hostname, address.port)) as killed:
+        killed.sendall(left)
+    with Link(cable.url) as link:
+        link.negotiate(extension=extension)
+        link.load_model(SMALL)
+        assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+        assert link.infer(bytes(24)) == b"\1" * 8
 
 
 def test_refusal_is_not_repeated(link):
