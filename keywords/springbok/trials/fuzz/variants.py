@@ -154,12 +154,12 @@ def _compile_rewritten(models: dict[str, Path], flags: tuple[str, ...], rewritin
         if len(models) > 1:
             for name, mlir in models.items():
                 _compile_rewritten({name: mlir}, flags, rewriting)
-        elif len(rewriting.wanted) > 1:
+        elif functions and len(rewriting.wanted) > 1:
             for each in rewriting.alone():
                 _compile_rewritten(models, flags, each)
-        else:
-            (name,), (variant,) = models, rewriting.wanted
-            rewriting.made[name].errors.setdefault(variant, error)
+        else:  # a variant alone, or the first half, which is the same for all
+            for variant in rewriting.wanted:
+                rewriting.made[next(iter(models))].errors.setdefault(variant, error)
         return
     for name, found in functions.items():
         for variant, (function, _) in found.items():
