@@ -7,11 +7,12 @@ from pathlib import Path
 from robot.api import logger
 from robot.api.deco import keyword, library
 
+from results_of_keywords import CONVERTERS
 from springbok import archives, compiler, optimizer
 from springbok.disassembler import disassemble
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class CompilerLibrary:
     """Compiles models with IREE to VMFB modules for Springbok, and checks what came out.
 

@@ -5,13 +5,14 @@ from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
 import renode_test
+from results_of_keywords import CONVERTERS
 from springbok import compiler, cross_check, datasets, session
 from springbok.engines.spike import what_is_missing
 from springbok.errors import plain
 from springbok.evaluation import Evaluation
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class CrossCheckLibrary:
     """Runs the same firmware and module on Renode and on Spike and compares all that both can tell.
 

@@ -8,6 +8,7 @@ from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
+from results_of_keywords import CONVERTERS
 from springbok import baseline, gate, metrics
 from springbok.errors import plain
 from springbok.evaluation import Evaluation
@@ -15,7 +16,7 @@ from springbok.gate import Limit
 from springbok.verdicts import VerdictFile
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class GateLibrary:
     """Judges evaluations: against limits, and against the baselines of the repository. Exact numbers only.
 

@@ -8,11 +8,12 @@ from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
+from results_of_keywords import CONVERTERS
 from springbok import metrics, report, session
 from springbok.evaluation import Evaluation
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class PerformanceLibrary:
     """Counts what an inference executes, exactly, between the firmware's marks, and keeps it in ``metrics.json``.
 

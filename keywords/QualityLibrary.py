@@ -9,6 +9,7 @@ import numpy as np
 from robot.api import logger
 from robot.api.deco import keyword, library
 
+from results_of_keywords import CONVERTERS
 from springbok import compiler, datasets, session
 from springbok.errors import plain
 from springbok.evaluation import Evaluation
@@ -17,7 +18,7 @@ from springbok.progress import progress
 from springbok.tensors import fit, probe_inputs
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class QualityLibrary:
     """Runs data sets through the model on the chip, and through the framework on the host. GateLibrary judges.
 

@@ -10,13 +10,14 @@ from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
 import renode_test
+from results_of_keywords import CONVERTERS
 from springbok import compiler, datasets, renode_files, session
 from springbok.engines.renode import RenodeEngine
 from springbok.errors import plain
 from springbok.evaluation import Evaluation
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class RenodeLibrary:
     """Memory and peripheral accesses over virtual time, call stacks of the guest, snapshots, Renode's own counters.
 

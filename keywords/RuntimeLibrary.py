@@ -7,13 +7,14 @@ import numpy as np
 from robot.api import logger
 from robot.api.deco import keyword, library
 
+from results_of_keywords import CONVERTERS
 from springbok import session
 from springbok.compiler import CompiledModel
 from springbok.link import Dialect
 from springbok.progress import progress
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class RuntimeLibrary:
     """Loads compiled models into the firmware's runtime and runs them, over a UART.
 

@@ -108,12 +108,12 @@ def fit(model: str, specs: Sequence[TensorSpec], data: Data) -> list[np.ndarray]
 
 def _in_order(model: str, specs: Sequence[TensorSpec], data: Mapping[str, object]) -> list[object]:
     names = [spec.name for spec in specs]
-    wrong = [name for name in data if name not in names] or [name for name in names if name not in data]
-    if wrong:
-        raise ModelError(
-            f"The inputs of {model} are {', '.join(map(repr, names))}, but the data has "
-            f"{', '.join(map(repr, data)) or 'none'}: see {', '.join(map(repr, wrong))}."
-        )
+    unknown = [repr(name) for name in data if name not in names]
+    missing = [repr(name) for name in names if name not in data]
+    if unknown or missing:
+        wrong = [f"no input is named {' or '.join(unknown)}"] if unknown else []
+        wrong += [f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
+        raise ModelError(f"The inputs of {model} are {', '.join(map(repr, names))}: {', and '.join(wrong)}.")
     return [data[name] for name in names]
 
 

@@ -55,7 +55,7 @@ class TestUnits:
         assert judged(FLOAT, [1.0, 2.0, 77.7], wanted, told).passed
 
     def test_not_a_number_is_never_near(self):
-        judgement = judged(FLOAT, [np.nan, 2, 3], [1, 2, 3], tolerance=1e9)
+        judgement = judged(FLOAT, [np.nan, 2, 3], [1, 2, 3], tolerance=0.999)
         assert not judgement.passed
         assert "allow" not in judgement.explain()
         assert judged(FLOAT, [np.nan, np.inf, 3], [np.nan, np.inf, 3]).passed
@@ -130,8 +130,8 @@ class TestFit:
     @pytest.mark.parametrize(
         ("data", "said"),
         [
-            ({"image": [[1, 2]]}, "see 'mask'"),
-            ({"image": [[1, 2]], "mask": [1], "more": [1]}, "see 'more'"),
+            ({"image": [[1, 2]]}, "'mask' is missing"),
+            ({"image": [[1, 2]], "mask": [1], "more": [1]}, "no input is named 'more'"),
             ([[[1, 2]]], r"takes 2 inputs .*but the data has 1"),
             ([[[1, 256]], [1]], "without loss"),
             ([[[1, 2]], [2]], "without loss"),
@@ -151,3 +151,10 @@ class TestFit:
         assert np.isinf(fit("m", [spec], np.float32([[np.inf]]))[0])
         with pytest.raises(ModelError, match="without loss"):
             fit("m", [spec], np.float32([[1e6]]))
+
+
+@pytest.mark.parametrize("given", [1, 2, "3", "1.5"])
+def test_share_that_would_accept_anything_is_refused(given):
+    spec = TensorSpec("y", (1,), "float32")
+    with pytest.raises(ModelError, match="would accept any number for the output 'y', which has no steps"):
+        judge([spec], [np.float32([[1.0]])], [np.float32([[9.0]])], Tolerance.of(given))

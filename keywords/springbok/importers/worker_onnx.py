@@ -41,6 +41,7 @@ class OnnxModel:
     def __init__(self, model: onnx.ModelProto, selection: Selection) -> None:
         weights = {initializer.name for initializer in model.graph.initializer}
         given = [value for value in model.graph.input if value.name not in weights]
+        selection.check_names([value.name for value in given])
         self.inputs = [_spec(value, selection) for value in given]
         for value, spec in zip(given, self.inputs, strict=True):
             elem_type = value.type.tensor_type.elem_type
@@ -129,7 +130,7 @@ def _import_to(model: onnx.ModelProto, path: Path) -> str:
         command = [iree.tool("iree-compile"), source, "--compile-to=input", "--mlir-print-debuginfo", "-o", path]
         done = process.run([*command, "--iree-torch-emit-async-entry-points=false"])
         if done.timed_out:
-            return f"it did not end within {process.TIME_LIMIT_SECONDS:g} s"
+            return f"it did not end {process.limit_text()}"
         if not done.exit_code:
             return ""
         errors = [line for line in done.output.splitlines() if "error:" in line] or ["no message"]

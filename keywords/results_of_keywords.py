@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of these libraries' keywords that only another keyword makes: what is given instead is refused in words."""
+
+from collections.abc import Callable
+
+from springbok.compiler import CompiledModel
+from springbok.datasets import Dataset
+from springbok.evaluation import Evaluation
+
+
+def _made_by(kind: type, what: str) -> Callable[[object], object]:
+    def convert(value: object) -> object:
+        raise ValueError(f"this takes {what}, not {value!r}.")
+
+    convert.__doc__ = f"Takes {what}."
+    convert.__name__ = kind.__name__
+    return convert
+
+
+#: For ``@library(converters=CONVERTERS)``: Robot asks it for every argument that is not of its type already.
+CONVERTERS = {
+    CompiledModel: _made_by(CompiledModel, "what 'Compile Model' returns"),
+    Dataset: _made_by(Dataset, "what 'Load Data Set' returns"),
+    Evaluation: _made_by(Evaluation, "what 'Evaluate Model' returns"),
+}
