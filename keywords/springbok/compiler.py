@@ -38,6 +38,9 @@ DEFAULT_OUTPUT_DIR = build_folder() / "models"
 #: Counts up when what is recorded about a compiled model changes, so that no older cache entry is taken.
 RECORD_VERSION = 5
 
+#: Inputs, and outputs, that a model may have: MAX_TENSORS of firmware/runtime/signature.h.
+MOST_TENSORS = 8
+
 _log = logging.getLogger(__name__)
 
 #: Without these, IREE 3.12 and 3.13 compile a model without its weights and say nothing: the execution model
@@ -332,6 +335,12 @@ def _compile(
     cache = _cache(output_dir, use_cache)
     compiler_flags(target, extra_flags)  # refuses flags before the model is imported
     imported = importers.import_model(path, cache, selection)
+    for kind, tensors in (("inputs", imported.inputs), ("outputs", imported.outputs)):
+        if len(tensors) > MOST_TENSORS:
+            raise CompileError(
+                f"{path} has {len(tensors)} {kind}, but the chip's runtime takes models of at most {MOST_TENSORS}: "
+                "join some of them inside the model, or leave some out."
+            )
     plan = optimize
     if not isinstance(plan, Plan):
         choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, cache, selection)

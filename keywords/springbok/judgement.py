@@ -162,8 +162,8 @@ class Judgement:
         """A sentence about the worst element, and one about how to allow it."""
         if self.worst is None:
             return ""
-        if not math.isfinite(self.worst.difference):
-            return f"{self.worst}."
+        if not math.isfinite(self.worst.difference) or self.worst.limit.unit == "absolute":
+            return f"{self.worst}."  # what must be equal is not made right by a tolerance
         enough = math.ceil(self.worst.difference) if self.worst.limit.unit != "relative" else None
         if enough is None:
             digits = 1 - math.floor(math.log10(self.worst.difference)) if self.worst.difference else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from springbok import compiler
 from springbok import firmware as module
 from springbok.errors import FirmwareError
 from springbok.firmware import Firmware, build_firmware
@@ -59,6 +60,11 @@ def symbols(elf: bytes) -> dict[str, int]:
 def is_vector(word: int) -> bool:
     """OP-V, or a floating-point load or store whose width is one of the vector ones (bits 14 to 12)."""
     return word & 0x7F == 0x57 or (word & 0x7F in (0x07, 0x27) and (word >> 12 & 7) in (0, 5, 6, 7))
+
+
+def test_models_have_as_many_tensors_as_the_firmware_takes():
+    header = (module.ROOT / "firmware" / "runtime" / "signature.h").read_text()
+    assert f"#define MAX_TENSORS {compiler.MOST_TENSORS}\n" in header
 
 
 def test_sizes(firmware):

@@ -277,6 +277,25 @@ class TestFunctions:
         model = model_of([helper.make_node("Pow", ["x", "e"], ["y"])], sizes, {"y": (INT32, None)})
         equal(model, np.int32([-3, 0, 2, 1, -1, 7]), np.int32([3, 0, 30, 60, 61, 5]))
 
+    def test_powers_of_integers_by_any_exponent(self):
+        sizes = {"x": (INT32, [6]), "e": (TensorProto.UINT8, [6])}
+        model = model_of([helper.make_node("Pow", ["x", "e"], ["y"])], sizes, {"y": (INT32, None)})
+        equal(model, np.int32([0, 0, 2, 2, 3, -3]), np.uint8([64, 255, 64, 31, 77, 200]))
+
+    def test_names_of_the_model_are_not_taken_for_new_ones(self):
+        nodes = [helper.make_node("Pow", ["rewritten_1", "e"], ["rewritten_2"])]
+        nodes += [helper.make_node("Sin", ["rewritten_2"], ["y"])]
+        constants = {"e": np.float32(3)}
+        model = model_of(nodes, {"rewritten_1": (FLOAT, [4])}, {"y": (FLOAT, None)}, constants)
+        (got,), (wanted,) = (answers(each, np.float32([-1, 0.5, 0, 1])) for each in (rewritten(model), model))
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+    def test_remainder_of_floats_is_refused(self):
+        nodes = [helper.make_node("Mod", ["x", "d"], ["y"], fmod=1)]
+        model = model_of(nodes, {"x": (FLOAT, [4])}, {"y": (FLOAT, None)}, {"d": np.float32(0.1)})
+        with pytest.raises(UnusableError, match="remainder of floating-point numbers"):
+            rewritten(model)
+
     @pytest.mark.parametrize("mode", ["wrap", "reflect", "edge"])
     def test_padding_by_elements(self, mode):
         pads = {"p": np.array([0, 1, 2, 0, 2, 1])}

@@ -101,13 +101,17 @@ def _integer_power(graph: Graph, base: str, exponent: str, to: str) -> None:
         graph.cast(graph.add("Where", whole, graph.add("Round", real), real), kind, to=to)
         return
     number = onnx.helper.tensor_dtype_to_np_dtype(kind)
-    one, two = (graph.value(np.asarray(each, number)) for each in (1, 2))
-    square, left, result = base, _as(graph, exponent, kind), one
-    for bit in range(6):  # larger exponents leave no bit of a base that is even, and no integer type holds the others
+    known, exponent_type = graph.constant(exponent), onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(exponent))
+    largest = int(np.iinfo(exponent_type).max if known is None else known.max(initial=1))
+    counter = np.int32 if largest < 1 << 31 else np.int64
+    single, two = (graph.value(np.asarray(each, counter)) for each in (1, 2))
+    left = _as(graph, exponent, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(counter)))
+    square, result = base, graph.value(np.asarray(1, number))
+    for bit in range(largest.bit_length()):
         if bit:
             square = graph.add("Mul", square, square)
             left = graph.add("Div", left, two)
-        taken = graph.add("Equal", graph.add("Mod", left, two), one)
+        taken = graph.add("Equal", graph.add("Mod", left, two), single)
         result = graph.add("Where", taken, graph.add("Mul", result, square), result)
     graph.add("Identity", result, to=to)
 
@@ -274,16 +278,13 @@ def _leading_bits(value: float, bits: int) -> float:
 
 
 def _mod(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE's remainder of a division by infinity is NaN."""
-    value, divisor = node.input
-    if graph.type_of(value) != TensorProto.FLOAT or not attributes_of(node).get("fmod"):
-        return _widened(graph, node)
-    endless = graph.add("IsInf", divisor)
-    number = _number(graph, value)
-    remainder = graph.add("Mod", value, graph.add("Where", endless, number(1), divisor), fmod=1)
-    whole = graph.add("Where", graph.add("IsInf", value), number(np.nan), value)
-    graph.add("Where", endless, whole, remainder, to=node.output[0])
-    return None
+    """IREE rounds the quotient, so that a remainder just below the divisor becomes 0: only integers are exact."""
+    if graph.type_of(node.input[0]) in _FLOATS:
+        raise UnusableError(
+            f"{described(node)} takes the remainder of floating-point numbers (fmod=1), which the compiler computes "
+            "from a rounded quotient: wrong by as much as the divisor. Take it on the host, or of integers"
+        )
+    return _widened(graph, node)
 
 
 def _softsign(graph: Graph, node: onnx.NodeProto) -> None:

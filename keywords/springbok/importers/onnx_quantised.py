@@ -380,7 +380,9 @@ def _scaled(graph: Graph, sums: str, scale: np.ndarray, bias: str, shape: list[i
     own = dequantised(graph, bias) if bias else None
     integers = graph.constant(own.name) if own else None
     if integers is not None and not own.zero.any() and np.allclose(own.scale, scale, rtol=1e-6, atol=0):
-        sums = graph.add("Add", sums, graph.value(integers.astype(np.int32).reshape(shape)))
+        # One number a channel, or, of a Gemm, what ONNX stretches over rows and columns as it is.
+        integers = integers.reshape(shape) if integers.ndim == 1 else integers
+        sums = graph.add("Add", sums, graph.value(integers.astype(np.int32)))
         bias = ""
     factor = graph.value(scale.reshape(shape) if scale.size > 1 else scale.reshape(()))
     real = graph.cast(sums, TensorProto.FLOAT)

@@ -53,6 +53,8 @@ class Graph:
         self._outputs = {info.name for info in graph.output}
         self._made: list[onnx.NodeProto] = []
         self._layer = ""
+        self._names = {*self._values, *self._constants, *self._producers}
+        self._names.update(name for node in graph.node for name in node.input)
         self._count = 0
 
     # What is known
@@ -107,10 +109,17 @@ class Graph:
 
     def value(self, array: np.ndarray) -> str:
         """A new constant."""
-        self._count += 1
-        name = f"rewritten_{self._count}"
+        name = self._new_name()
         self._arrays[name] = np.asarray(array)
         return name
+
+    def _new_name(self) -> str:
+        """A name that no value of the model has."""
+        while True:
+            self._count += 1
+            name = f"rewritten_{self._count}"
+            if name not in self._names:
+                return name
 
     def fold(self, name: str, array: np.ndarray) -> None:
         """Makes a value of the graph the constant ``array``."""
@@ -121,8 +130,7 @@ class Graph:
         return self._add(operator, inputs, to, attributes)
 
     def _add(self, operator: str, inputs: Sequence[str], output: str | None, attributes: dict[str, object]) -> str:
-        self._count += 1
-        name = output or f"rewritten_{self._count}"
+        name = output or self._new_name()
         self._made.append(onnx.helper.make_node(operator, inputs, [name], name=self._layer, **attributes))
         return name
 
