@@ -354,7 +354,7 @@ def _compile(
         (folder / "model.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     versions = (optimizer.VERSION, version, buffers.VERSION, compiler_runtime.version(), RECORD_VERSION)
-    parts = (imported.inputs, imported.outputs, flags, plan.transformations, target, versions)
+    parts = (imported.inputs, imported.outputs, flags, plan.transformations, plan.holds_memory, target, versions)
     key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))

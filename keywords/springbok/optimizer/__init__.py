@@ -103,6 +103,11 @@ class Plan:
         scale = dict(self.flags).get(_SCALE_FLAG)
         return None if scale is None else int(scale.partition(",")[0]) * _BITS_OF_SCALE
 
+    @property
+    def holds_memory(self) -> bool:
+        """Whether what would need more memory than stock IREE is left out: of what was counted, memory was too."""
+        return self.choice is not None and self.choice.origin not in (choices.RECORDED, choices.SEARCHED)
+
     def without(self, *names: str) -> Plan:
         """The same plan with these transformations switched off."""
         for name in names:
@@ -148,9 +153,8 @@ def compile_module(
     ``for_host`` is for the check on this machine: see `wide_products`.
     """
     compilation, changes = _compiled(source, flags, plan.transformations, output, name, for_host)
-    known = plan.choice is not None and plan.choice.origin in (choices.RECORDED, choices.SEARCHED)
-    if for_host or plan.choice is None or known or not applied(plan, changes).transformations:
-        return compilation, changes  # of what was counted, memory was counted too
+    if for_host or not plan.holds_memory or not applied(plan, changes).transformations:
+        return compilation, changes
     stock_bytes = iree.planned_bytes(source, flags, name or source.name)
     if compilation.transient_bytes <= stock_bytes or _is_smaller(output, compilation, source, flags, name):
         return compilation, changes
