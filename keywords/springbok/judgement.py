@@ -220,17 +220,24 @@ def _differences(spec: TensorSpec, limit: Limit, got: np.ndarray, wanted: np.nda
 def difference_of(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Differences, element by element: of integers in steps, else relative to the largest wanted value, or to 1.
 
-    Infinite where only one of both is a number.
+    Infinite where only one of both is a number; the largest number of a type counts as infinite.
 
     >>> difference_of(np.float32([4.0, 2.0]), np.float32([4.0, 1.0]))
     array([0.  , 0.25])
     """
-    got, wanted = np.asarray(got), np.asarray(wanted)
+    got, wanted = _unbounded(np.asarray(got)), _unbounded(np.asarray(wanted))
     difference = _absolute(got, wanted)
     if not np.issubdtype(wanted.dtype, np.floating):
         return difference
     numbers = np.abs(wanted[np.isfinite(wanted)].astype(np.float64))
     return difference / numbers.max(initial=1.0)
+
+
+def _unbounded(array: np.ndarray) -> np.ndarray:
+    """TensorFlow Lite ends at a type's largest number where others become infinite."""
+    if not np.issubdtype(array.dtype, np.floating):
+        return array
+    return np.where(np.abs(array) >= np.finfo(array.dtype).max, np.copysign(np.inf, array), array).astype(array.dtype)
 
 
 def _absolute(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
