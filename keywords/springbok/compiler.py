@@ -73,6 +73,10 @@ _FIXED_FLAGS = {
 }
 
 
+# What `iree-compile` does without them too, so that it may be said.
+_DEFAULTS = {"--iree-input-demote-f64-to-f32": "true"}
+
+
 @dataclass(frozen=True)
 class Target:
     """The core that code is made for: RV32IMF, with vectors of ``vlen`` bits (Zve32f) or without any.
@@ -465,7 +469,7 @@ def compiler_flags(
                 f"The flag {flag} is refused: with anything but {name}={WEIGHT_FLAGS[name]} this compiler may make "
                 "modules without the model's weights, and says nothing."
             )
-        if name in _FIXED_FLAGS and value != flags.get(name):
+        if name in _FIXED_FLAGS and value != flags.get(name, _DEFAULTS.get(name)):
             raise CompileError(f"The flag {flag} is refused: {_FIXED_FLAGS[name]}.")
         flags[name] = value
     return tuple(f"{name}={value}" if value else name for name, value in flags.items()), tuple(notes)

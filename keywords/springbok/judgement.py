@@ -74,16 +74,17 @@ class Tolerance:
         return cls(relative=value, steps=value if value.is_integer() else None)
 
     def limit_of(self, spec: TensorSpec) -> Limit:
-        """What the output ``spec`` may differ by. Raises :class:`ModelError` for a share of all of it or more."""
+        """What the output ``spec`` may differ by. Raises :class:`ModelError` for steps where there are none."""
         if spec.scale or spec.step:
             if self.steps is not None or self.relative is None:
                 return Limit("steps", QUANTISED_STEPS if self.steps is None else self.steps)
             return Limit("relative", self.relative * self.factor)
         if np.issubdtype(spec.dtype, np.floating):
-            if self.relative is not None and self.relative >= 1:
+            if self.relative is not None and self.relative >= 1 and self.steps is not None:
                 raise ModelError(
-                    f"The tolerance {self.relative:g} would accept any number for the output '{spec.name}', which has "
-                    "no steps: give a share of its largest number, such as 0.001, or say '2 steps' for the others."
+                    f"The tolerance {self.relative:g} would be {self.relative:.0%} of the largest number of the "
+                    f"output '{spec.name}', which has no steps: give a share, such as 0.001, or say "
+                    f"'{self.relative:g} steps'."
                 )
             default = max(PRECISION[spec.dtype], PRECISION[spec.precision or spec.dtype])
             return Limit("relative", (default if self.relative is None else self.relative) * self.factor)
