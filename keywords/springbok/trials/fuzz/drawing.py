@@ -47,7 +47,7 @@ _REDUCE = {
     "float32": ("mean", "sum", "max", "min"),
     "int8": ("mean", "sum", "max", "min"),
     "uint8": ("mean", "sum", "max"),
-    "int16": ("mean", "sum"),
+    "int16": ("mean",),  # TensorFlow Lite's sum wraps around
     "int32": ("sum", "max", "min"),
 }
 #: How often each kind of node is drawn.
