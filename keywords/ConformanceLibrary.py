@@ -104,7 +104,7 @@ class ConformanceLibrary:
         summary = machine_code.soak(session.current, count, seed, target=_targets()[0])
         logger.info(summary.table())
         if summary.failures:
-            raise AssertionError("\n".join(map(str, summary.failures)))
+            raise AssertionError(plain("\n".join(map(str, summary.failures))))
 
 
 def _targets() -> list[Target]:
