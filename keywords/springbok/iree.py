@@ -110,10 +110,7 @@ def compile_module(
     name = name or source.name
     with temporary_folder() as folder:
         if rewrite is not None:
-            half, rewritten = Path(folder) / "half.mlirbc", Path(folder) / "rewritten.mlirbc"
-            _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
-            rewrite(half, rewritten)
-            source, flags = rewritten, [*flags, f"--compile-from={_BETWEEN}"]
+            source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
         phases = Path(folder) / "phases"
         hal, apart = Path(folder) / "hal.mlirbc", Path(folder) / "apart.mlirbc"
         # Constants can't be left out of the phases: some would be missing in the bytecode too.
@@ -135,14 +132,21 @@ def planned_bytes(
     """`Compilation.transient_bytes` of a module, without making its code; arguments are those of `compile_module`."""
     with temporary_folder() as folder:
         if rewrite is not None:
-            half, rewritten = Path(folder) / "half.mlirbc", Path(folder) / "rewritten.mlirbc"
-            _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
-            rewrite(half, rewritten)
-            source, flags = rewritten, [*flags, f"--compile-from={_BETWEEN}"]
+            source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
         planned = Path(folder) / "planned.mlir"
         looking = ["--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8"]
         _run([source, *flags, "--compile-to=stream", "-o"], planned, looking, name)
         return _transient_bytes(planned.read_text(encoding="utf-8"))
+
+
+def _rewritten(
+    source: Path, flags: Sequence[str], rewrite: Callable[[Path, Path], object], folder: Path, name: str
+) -> tuple[Path, list[str]]:
+    """Does the first half of the compilation and rewrites its result, in ``folder``; source and flags for the rest."""
+    half, rewritten = folder / "half.mlirbc", folder / "rewritten.mlirbc"
+    _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
+    rewrite(half, rewritten)
+    return rewritten, [*flags, f"--compile-from={_BETWEEN}"]
 
 
 # The last phase before the one that makes one allocation of two.

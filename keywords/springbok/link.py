@@ -182,9 +182,7 @@ class Link:
             while True:
                 try:
                     kind, answer = self._receive_frame("STATS", patient_until)
-                except LinkTimeout:
-                    return None
-                except LinkError:  # what is no frame is an earlier dialogue's
+                except LinkError:  # silence, or what is no frame and an earlier dialogue's
                     return None
                 unread -= 1
                 verdict = _tells(kind, answer)

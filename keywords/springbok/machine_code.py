@@ -10,10 +10,8 @@ give the right answer, on a chip that was not reset.
 
 from __future__ import annotations
 
-import argparse
 import re
 import struct
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ import numpy as np
 from springbok import conformance
 from springbok.compiler import Target
 from springbok.errors import BenchError, DeviceError, LinkError
-from springbok.mutation import BASES, still_good, tensors_of
+from springbok.mutation import BASES, run, still_good, tensors_of
 from springbok.session import Session
 from springbok.vmfb import kernels_code
 
@@ -189,29 +187,4 @@ def _try(session: Session, base: conformance.Case, content: bytes) -> tuple[str,
 
 def main(arguments: list[str] | None = None) -> int:
     """``./bench trial machine-code``: 0 when nothing failed."""
-    parser = argparse.ArgumentParser(prog="./bench trial machine-code", description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=1000, help="damaged modules (default: 1000)")
-    parser.add_argument("--seed", type=int, default=1, help="other seeds give other damage (default: 1)")
-    options = parser.parse_args(arguments)
-
-    def progress(case: Case) -> None:
-        if case.failure:
-            sys.stderr.write(f"{case}\n")
-        elif (case.number + 1) % 100 == 0:
-            sys.stderr.write(f"{case.number + 1} of {options.count}\n")
-
-    session = Session()
-    try:
-        session.boot("spike")
-        summary = soak(session, options.count, options.seed, progress)
-    except BenchError as error:
-        sys.stderr.write(f"springbok-bench: {error}\n")
-        return 2
-    finally:
-        session.shut_down()
-    sys.stdout.write(summary.table() + "\n")
-    return int(bool(summary.failures))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run("./bench trial machine-code", __doc__, soak, lambda case: bool(case.failure), arguments)

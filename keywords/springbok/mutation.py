@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -174,6 +175,7 @@ def _try(session: Session, base: conformance.Case, content: bytes) -> tuple[Verd
 
 
 def tensors_of(base: conformance.Case) -> bytes:
+    """The first sample of a case as the device takes it."""
     return b"".join(array[0].tobytes() for array in base.inputs)
 
 
@@ -202,13 +204,24 @@ def still_good(session: Session, base: conformance.Case) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """``python -m springbok.mutation``: 0 when nothing failed."""
-    parser = argparse.ArgumentParser(prog="python -m springbok.mutation", description=__doc__.split("\n")[0])
+    usual = (Verdict.REFUSED, Verdict.ANSWERED)
+    return run("python -m springbok.mutation", __doc__, soak, lambda case: case.verdict not in usual, arguments)
+
+
+def run(
+    program: str, about: str, soak: Callable, is_told: Callable[[Any], bool], arguments: list[str] | None = None
+) -> int:
+    """Runs a soak of modules on a chip of its own, from the command line: 0 when nothing failed.
+
+    ``soak`` is called as `soak` here; cases that ``is_told`` says yes to are printed as they come.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=about.split("\n", maxsplit=1)[0])
     parser.add_argument("--count", type=int, default=1000, help="damaged modules (default: 1000)")
     parser.add_argument("--seed", type=int, default=1, help="other seeds give other damage (default: 1)")
     options = parser.parse_args(arguments)
 
-    def progress(case: Case) -> None:
-        if case.verdict not in (Verdict.REFUSED, Verdict.ANSWERED):
+    def progress(case: Any) -> None:
+        if is_told(case):
             sys.stderr.write(f"{case}\n")
         elif (case.number + 1) % 100 == 0:
             sys.stderr.write(f"{case.number + 1} of {options.count}\n")
