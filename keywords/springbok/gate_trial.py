@@ -262,8 +262,8 @@ _TABLE = "static const uint8_t planted_table[512] = {1, 2, 3};\nstatic volatile 
 
 
 def _one_call_a_dispatch(bench: Bench) -> str:
-    mark = r"(    platform_mark\(MARK_DISPATCH_BEGIN)"
-    return _firmware(bench, "runtime/dispatch.c", mark, r"    planted_call();\n\1", _CALL)
+    run = r"(    int result = \(int\)platform_call_contained\()"
+    return _firmware(bench, "runtime/dispatch.c", run, r"    planted_call();\n\1", _CALL)
 
 
 def _verified_twice(bench: Bench) -> str:

@@ -319,10 +319,14 @@ class Supervisor:
 def make_temporary_folder() -> tuple[str, int]:
     """A new folder for temporary files, and a descriptor whose lock on it says that somebody uses it.
 
-    Without a place for one, or without locks there: an empty name, and -1.
+    Without a place for one, or without locks there: an empty name, and -1. Within such a folder names are short:
+    programs keep sockets among their temporary files, whose paths end at 107 characters.
     """
     place = os.environ.get("TMPDIR") or "/tmp"
-    folder = os.path.join(place, f"{TEMPORARY_PREFIX}{os.getpid():x}-{time.time_ns() & 0xFFFFFFFF:x}")
+    own = f"{os.getpid():x}"
+    if not any(part.startswith(TEMPORARY_PREFIX) for part in place.split("/")):
+        own = f"{TEMPORARY_PREFIX}{own}-{time.time_ns() & 0xFFFFFFFF:x}"
+    folder = os.path.join(place, own)
     try:
         os.mkdir(folder, 0o700)
         lock = os.open(folder, os.O_RDONLY)

@@ -171,11 +171,12 @@ def _strict() -> Iterator[None]:
     """Lets exceptions of transformations pass, which would leave the model as it was."""
     from springbok.optimizer import guard
 
+    before = os.environ.get(guard.STRICT_VARIABLE, "")
     os.environ[guard.STRICT_VARIABLE] = "1"
     try:
         yield
     finally:
-        del os.environ[guard.STRICT_VARIABLE]
+        os.environ[guard.STRICT_VARIABLE] = before
 
 
 class OptimizerError(Exception):
