@@ -8,8 +8,8 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from results_of_keywords import CONVERTERS
-from springbok import archives, compiler, optimizer
-from springbok.disassembler import disassemble
+from springbok.compiler import archives, compiler, optimizer
+from springbok.modules.disassembler import disassemble
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)

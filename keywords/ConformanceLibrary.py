@@ -4,9 +4,10 @@
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
-from springbok import conformance, machine_code, mutation, session
-from springbok.compiler import Target
-from springbok.errors import plain
+from springbok import session
+from springbok.compiler.compiler import Target
+from springbok.support.errors import plain
+from springbok.trials import conformance, machine_code, mutation
 
 
 @library(scope="GLOBAL", auto_keywords=False)

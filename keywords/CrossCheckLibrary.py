@@ -6,10 +6,13 @@ from robot.api.deco import keyword, library
 
 import renode_test
 from results_of_keywords import CONVERTERS
-from springbok import compiler, cross_check, datasets, session
+from springbok import session
+from springbok.compiler import compiler
+from springbok.data import datasets
 from springbok.engines.spike import what_is_missing
-from springbok.errors import plain
-from springbok.evaluation import Evaluation
+from springbok.measuring.evaluation import Evaluation
+from springbok.support.errors import plain
+from springbok.trials import cross_check
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)

@@ -5,8 +5,8 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from springbok import session
-from springbok.errors import LinkError
-from springbok.fault_proxy import Direction, FaultProxy
+from springbok.link.fault_proxy import Direction, FaultProxy
+from springbok.support.errors import LinkError
 
 
 @library(scope="GLOBAL", auto_keywords=False)

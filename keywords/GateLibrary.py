@@ -9,11 +9,13 @@ from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from results_of_keywords import CONVERTERS
-from springbok import baseline, gate, metrics
-from springbok.errors import plain
-from springbok.evaluation import Evaluation
-from springbok.gate import Limit
-from springbok.verdicts import VerdictFile
+from springbok.gate import baseline, gate
+from springbok.gate.gate import Limit
+from springbok.gate.verdicts import VerdictFile
+from springbok.measuring import metrics
+from springbok.measuring.evaluation import Evaluation
+from springbok.support.errors import plain
+from springbok.support.places import BASELINES
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -55,7 +57,7 @@ class GateLibrary:
         | Performance Should Not Regress | ${evaluation} | instructions=0.5% | module_bytes=64 | outputs_sha256=any |
         """
         measured = _snapshot(evaluation)
-        folder = Path(_variable("BASELINES") or baseline.FOLDER)
+        folder = Path(_variable("BASELINES") or BASELINES)
         self._claim(baseline.path_of(folder, measured), evaluation)
         if _variable("UPDATE_BASELINES"):
             changes = baseline.write(folder, measured)

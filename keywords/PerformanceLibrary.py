@@ -9,8 +9,9 @@ from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from results_of_keywords import CONVERTERS
-from springbok import metrics, report, session
-from springbok.evaluation import Evaluation
+from springbok import report, session
+from springbok.measuring import metrics
+from springbok.measuring.evaluation import Evaluation
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -111,7 +112,7 @@ class PerformanceLibrary:
         | ${evaluation}= | Measure Transformations | ${evaluation} |
         | Record Metrics | ${evaluation} |
         """
-        from springbok.optimizer import breakdown
+        from springbok.exploring import breakdown
 
         measured = breakdown.measure(evaluation.model)
         for each in measured:

@@ -10,11 +10,13 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from results_of_keywords import CONVERTERS
-from springbok import compiler, datasets, session
-from springbok.errors import plain
-from springbok.evaluation import Evaluation
-from springbok.judgement import difference_of
-from springbok.progress import progress
+from springbok import session
+from springbok.compiler import compiler
+from springbok.compiler.judgement import difference_of
+from springbok.data import datasets
+from springbok.measuring.evaluation import Evaluation
+from springbok.support.errors import plain
+from springbok.support.progress import progress
 from springbok.tensors import fit, probe_inputs
 
 

@@ -11,10 +11,13 @@ from robot.api.deco import keyword, library
 
 import renode_test
 from results_of_keywords import CONVERTERS
-from springbok import compiler, datasets, renode_files, session
+from springbok import session
+from springbok.compiler import compiler
+from springbok.data import datasets
+from springbok.engines import renode_files
 from springbok.engines.renode import RenodeEngine
-from springbok.errors import plain
-from springbok.evaluation import Evaluation
+from springbok.measuring.evaluation import Evaluation
+from springbok.support.errors import plain
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)

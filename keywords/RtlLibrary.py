@@ -8,10 +8,11 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 import renode_test
-from springbok import metrics, rtl
-from springbok.engines.chip import SPIKE_VERSION
-from springbok.errors import RtlError
-from springbok.files import temporary_folder
+from springbok.chips.chip import SPIKE_VERSION
+from springbok.measuring import metrics
+from springbok.support.errors import RtlError
+from springbok.support.files import temporary_folder
+from springbok.trials import rtl
 
 
 @library(scope="GLOBAL", auto_keywords=False)

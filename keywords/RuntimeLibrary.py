@@ -9,9 +9,9 @@ from robot.api.deco import keyword, library
 
 from results_of_keywords import CONVERTERS
 from springbok import session
-from springbok.compiler import CompiledModel
-from springbok.link import Dialect
-from springbok.progress import progress
+from springbok.compiler.compiler import CompiledModel
+from springbok.link.link import Dialect
+from springbok.support.progress import progress
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)

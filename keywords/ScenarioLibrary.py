@@ -10,8 +10,9 @@ from robot.api.deco import keyword, library
 from CompilerLibrary import CompilerLibrary
 from QualityLibrary import QualityLibrary
 from SimulatorLibrary import SimulatorLibrary
-from springbok import scenario, session
-from springbok.evaluation import Evaluation
+from springbok import session
+from springbok.exploring import scenario
+from springbok.measuring.evaluation import Evaluation
 
 
 @library(scope="GLOBAL", auto_keywords=False)

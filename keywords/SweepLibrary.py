@@ -7,9 +7,10 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 import renode_test
-from springbok import report, sweep
-from springbok.errors import plain
+from springbok import report
+from springbok.exploring import sweep
 from springbok.firmware import build_firmware
+from springbok.support.errors import plain
 
 
 @library(scope="GLOBAL", auto_keywords=False)

@@ -3,9 +3,9 @@
 
 from collections.abc import Callable
 
-from springbok.compiler import CompiledModel
-from springbok.datasets import Dataset
-from springbok.evaluation import Evaluation
+from springbok.compiler.compiler import CompiledModel
+from springbok.data.datasets import Dataset
+from springbok.measuring.evaluation import Evaluation
 
 
 def _made_by(kind: type, what: str) -> Callable[[object], object]:

@@ -14,7 +14,7 @@ import numpy as np
 
 import quantise
 import training
-from springbok.quantise_worker import quantise as quantised
+from springbok.compiler.quantise_worker import quantise as quantised
 
 EVERY = 8
 #: What the weights of dead channels are multiplied with, in turn, and what their shift is.

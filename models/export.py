@@ -14,7 +14,7 @@ import tosa_converter_for_tflite as tosa
 import networks
 import training  # makes springbok importable
 from quantise import quantise
-from springbok import datasets
+from springbok.data import datasets
 
 train, test = datasets.load("watch", "train"), datasets.load("watch", "test")
 training.make_reproducible(1)

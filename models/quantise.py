@@ -11,8 +11,8 @@ import numpy as np
 
 import networks
 import training
-from springbok import datasets
-from springbok.quantise_worker import quantise
+from springbok.compiler.quantise_worker import quantise
+from springbok.data import datasets
 
 DATA = {
     "gestures": "basic_motions",

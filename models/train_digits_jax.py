@@ -17,7 +17,7 @@ import numpy as np
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent / "keywords"))
 
-from springbok import datasets
+from springbok.data import datasets
 
 UNITS = (32, 10)
 

@@ -16,7 +16,7 @@ from torch import nn
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent / "keywords"))
 
-from springbok import datasets
+from springbok.data import datasets
 
 
 class Digits(nn.Module):

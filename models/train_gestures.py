@@ -2,7 +2,7 @@
 """Train models/gestures.h5 on BasicMotions: python models/train_gestures.py"""
 
 import training  # makes springbok importable, so it comes first
-from springbok import datasets
+from springbok.data import datasets
 
 train, test = datasets.basic_motions("train"), datasets.basic_motions("test")
 training.make_reproducible(1)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 import training  # makes springbok importable, so it comes first
-from springbok import datasets
+from springbok.data import datasets
 
 COPIES = 4
 

@@ -3,7 +3,7 @@
 
 import networks
 import training  # makes springbok importable
-from springbok import datasets
+from springbok.data import datasets
 
 train, test = datasets.load("mnist_colour", "train"), datasets.load("mnist_colour", "test")
 training.make_reproducible(1)

@@ -5,7 +5,7 @@ import sys
 
 import networks
 import training  # makes springbok importable
-from springbok import datasets
+from springbok.data import datasets
 
 train, test = datasets.load("watch", "train"), datasets.load("watch", "test")
 for name, epochs in (("gru", 30),):

@@ -20,8 +20,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from springbok.datasets import Dataset
-from springbok.progress import is_watched
+from springbok.data.datasets import Dataset
+from springbok.support.progress import is_watched
 
 FOLDER = Path(__file__).resolve().parent
 NEWER_OPTIONS = ("input_axes", "output_axes", "quantization_config")

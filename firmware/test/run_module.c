@@ -108,7 +108,7 @@ static void print_result(const uint8_t *output, size_t output_bytes) {
     printf("\n");
 }
 
-// The details in hexadecimal, which keywords/springbok/failures.py says in words.
+// The details in hexadecimal, which keywords/springbok/link/failures.py says in words.
 static void print_failure(void) {
     span_t details = status_details();
     printf("FAILED: ");

@@ -13,16 +13,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from springbok import baseline, metrics, process, sweep, trials, verdicts
-from springbok.errors import BenchError
-from springbok.files import build_folder, storage_errors
+from springbok import trials
+from springbok.compiler.optimizer import LEVELS
+from springbok.exploring import sweep
 from springbok.firmware import build_firmware
-from springbok.optimizer import LEVELS
-from springbok.results_folder import Outputs, claimed, held_locks, outputs
+from springbok.gate import baseline, verdicts
+from springbok.measuring import metrics
+from springbok.support import process
+from springbok.support.errors import BenchError
+from springbok.support.files import build_folder, storage_errors
+from springbok.support.places import KEYWORDS, RESULTS, ROOT, SUITES
+from springbok.support.results_folder import Outputs, claimed, held_locks, outputs
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_SUITE = ROOT / "robot" / "gestures.robot"
-RESULTS = ROOT / "results"
+DEFAULT_SUITE = SUITES / "gestures.robot"
 # What an earlier run left of these never passes for this run's.
 OWN_RESULTS = ("metrics.json", "metrics.csv", "report.md", "summary.md", "xunit.xml", verdicts.FILE_NAME)
 ENGINES = ("auto", "spike", "renode", "serial")
@@ -56,7 +59,7 @@ def run(options: argparse.Namespace, robot_options: list[str]) -> int:
     suites = [Path(suite) for suite in options.suites] or [DEFAULT_SUITE]
     for suite in suites:
         if not suite.exists():
-            raise BenchError(f"There is no suite {suite}. The project's own suites are in {ROOT / 'robot'}.")
+            raise BenchError(f"There is no suite {suite}. The project's own suites are in {SUITES}.")
     firmware = build_firmware()
     print(f"Firmware: {firmware.summary()}")
     files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
@@ -117,7 +120,7 @@ def print_updates(results: Path, engine: str, prune: bool) -> int:
 
 def scenario(options: argparse.Namespace, robot_options: list[str]) -> int:
     """``./bench scenario``: run a scenario file of Kenning as the Robot suite that it stands for, or write that."""
-    from springbok import scenario as scenarios
+    from springbok.exploring import scenario as scenarios
 
     read = scenarios.read_scenario(options.file, options.engine, options.port)
     print(read.describe(), flush=True)
@@ -324,8 +327,8 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
     commands = [
         [scripts / "ruff", "check", *(["--fix"] if fix else []), *python],
         [scripts / "ruff", "format", *([] if fix else ["--check"]), *python],
-        [scripts / "robocop", "check", str(ROOT / "robot")],
-        [scripts / "robocop", "format", *([] if fix else ["--check", "--no-overwrite"]), str(ROOT / "robot")],
+        [scripts / "robocop", "check", str(SUITES)],
+        [scripts / "robocop", "format", *([] if fix else ["--check", "--no-overwrite"]), str(SUITES)],
         [scripts / "clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *c_files],
     ]
     return max(_call(list(map(str, command))) for command in commands)
@@ -333,7 +336,7 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
 
 def _test_steps(options: argparse.Namespace, robot_options: list[str]):
     results = build_folder() / "test-results"
-    suites = sorted((ROOT / "robot").glob("*.robot"))
+    suites = sorted(SUITES.glob("*.robot"))
     yield "style (./bench lint)", lambda: _titled("Style", lambda: lint(argparse.Namespace(fix=False), []))
     yield (
         "unit tests (pytest)",
@@ -354,12 +357,12 @@ def _test_steps(options: argparse.Namespace, robot_options: list[str]):
 def _pytest() -> int:
     # Its folders are for looking at what failed: they stay, where temporary files of commands don't.
     environment = {"PYTEST_DEBUG_TEMPROOT": tempfile.gettempdir()}
-    return _call([sys.executable, "-m", "pytest", str(ROOT / "keywords" / "tests")], environment=environment)
+    return _call([sys.executable, "-m", "pytest", str(KEYWORDS / "tests")], environment=environment)
 
 
 def _test_on_renode(suites: list[Path], data: str | None) -> int:
     """Run what needs Renode, and what every engine should run, where Renode is; else say what was left out."""
-    own = sorted((ROOT / "robot" / "renode").glob("*.robot"))
+    own = sorted((SUITES / "renode").glob("*.robot"))
     if renode_test() is None:
         print(
             f"Skipped: {len(own)} suites that need Renode, and {len(suites)} suites a second time on it, because "

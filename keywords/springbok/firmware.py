@@ -28,11 +28,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from springbok.errors import FirmwareError
-from springbok.files import build_folder, storage_errors, write_in_one_step
-from springbok.process import run
+from springbok.support.errors import FirmwareError
+from springbok.support.files import build_folder, storage_errors, write_in_one_step
+from springbok.support.places import FIRMWARE
+from springbok.support.process import run
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("port/*.S", "port/springbok.c", "port/support.c", "service/*.c", "runtime/*.c")
 LINKER_SCRIPT = "port/springbok.ld"
 
@@ -127,7 +127,7 @@ def build_firmware(source: Path | None = None, output: Path | None = None, cache
 
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
-    source = (source or ROOT / "firmware").resolve()
+    source = (source or FIRMWARE).resolve()
     output = (output or build_folder() / "firmware").resolve()
     cache = (cache or build_folder() / "zig-cache").resolve()
     elf, stamp = output / "springbok.elf", output / "springbok.json"
@@ -146,7 +146,7 @@ def build_program(source: Path, elf: Path) -> Path:
 
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
-    root, cache = ROOT / "firmware", build_folder() / "zig-cache"
+    root, cache = FIRMWARE, build_folder() / "zig-cache"
     program = elf.with_suffix(".o")
     _zig(["cc", *COMPILE, "-c", str(source.resolve().relative_to(root)), "-o", str(program.resolve())], root, cache)
     _zig(["ld.lld", *LINK, str(program.resolve()), "-o", str(elf.resolve())], root, cache)

@@ -16,21 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok import accelerometer
-from springbok.cache import Cache
-from springbok.chip_check import check_on_chip
-from springbok.compiler import CompiledModel
-from springbok.datasets import Dataset
+from springbok.chips import accelerometer
+from springbok.compiler.chip_check import check_on_chip
+from springbok.compiler.compiler import CompiledModel
+from springbok.data.datasets import Dataset
 from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine
 from springbok.engines.board import BoardEngine
-from springbok.errors import CompileError, EngineError, LinkError, ModelError
-from springbok.evaluation import Evaluation, Platform, WallClock
 from springbok.firmware import Firmware, build_firmware
-from springbok.link import Link
-from springbok.performance import summarise
-from springbok.protocol import ChipInfo, IoSpec, ModelState
-from springbok.quality import Quality
+from springbok.link.link import Link
+from springbok.link.protocol import ChipInfo, IoSpec, ModelState
+from springbok.measuring.evaluation import Evaluation, Platform, WallClock
+from springbok.measuring.performance import summarise
+from springbok.measuring.quality import Quality
+from springbok.support.cache import Cache
+from springbok.support.errors import CompileError, EngineError, LinkError, ModelError
 from springbok.tensors import fit
 
 BOOT_LIMIT_SECONDS = 10.0
@@ -211,8 +211,8 @@ class Session:
         """Send the compiled model. The device verifies and loads it before it answers.
 
         A model that was checked on this machine is checked on the chip too, the first time: see
-        `springbok.chip_check`. It is loaded anew after that, so that everything is counted as without the check;
-        ``check=False`` leaves it out. Raises :class:`CompileError` when the chip gives wrong answers.
+        `springbok.compiler.chip_check`. It is loaded anew after that, so that everything is counted as without the
+        check; ``check=False`` leaves it out. Raises :class:`CompileError` when the chip gives wrong answers.
         """
         self._send(model, progress)
         if not check or model.probes is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from springbok.errors import ModelError
+from springbok.support.errors import ModelError
 
 
 @dataclass(frozen=True)

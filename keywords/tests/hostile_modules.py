@@ -9,8 +9,8 @@ import struct
 import tempfile
 from pathlib import Path
 
-from springbok import compiler, iree
-from springbok.process import run
+from springbok.compiler import compiler, iree
+from springbok.support.process import run
 
 DOUBLE = """
 func.func @main(%x: tensor<8xf32>) -> tensor<8xf32> {

@@ -3,7 +3,7 @@
 
 import random
 
-from springbok.instruction_mix import by_class, work
+from springbok.measuring.instruction_mix import by_class, work
 
 VECTOR_OPCODES = {"vle32.v": 40, "vfmacc.vf": 90, "vse32.v": 20, "vredsum.vs": 3, "vslidedown.vi": 7, "vsetvli": 11}
 SCALAR_OPCODES = {"addi": 300, "flw": 200, "fmadd.s": 180, "bne": 100, "fsw": 60}

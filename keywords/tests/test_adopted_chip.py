@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from tiny_models import DENSE
 
-from springbok.compiler import Target, compile_model
+from springbok.compiler.compiler import Target, compile_model
 from springbok.engines.spike import SpikeEngine
-from springbok.errors import ModelError
 from springbok.session import Session
+from springbok.support.errors import ModelError
 
 VLEN = 256
 

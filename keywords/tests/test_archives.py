@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from springbok.archives import take_from_archive
-from springbok.errors import ModelError
+from springbok.compiler.archives import take_from_archive
+from springbok.support.errors import ModelError
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

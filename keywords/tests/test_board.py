@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from springbok.engines import create_engine
-from springbok.errors import EngineError, SimulatorNeeded
-from springbok.fault_proxy import Direction, FaultProxy
-from springbok.link import Dialect, Link
-from springbok.link_rig import chip, sample, small_module
-from springbok.protocol import ModelState
+from springbok.link.fault_proxy import Direction, FaultProxy
+from springbok.link.link import Dialect, Link
+from springbok.link.protocol import ModelState
 from springbok.session import Session
+from springbok.support.errors import EngineError, SimulatorNeeded
+from springbok.trials.link_rig import chip, sample, small_module
 
 PORT = "/dev/there-is-no-such-port"
 

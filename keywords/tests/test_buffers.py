@@ -8,11 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from springbok import buffers, iree
-from springbok.buffers import Examined, examine
-from springbok.compiler import Target, compile_and_check, compile_model
-from springbok.errors import CompileError
+from springbok.compiler import buffers, iree
+from springbok.compiler.buffers import Examined, examine
+from springbok.compiler.compiler import Target, compile_and_check, compile_model
 from springbok.session import Session
+from springbok.support.errors import CompileError
 
 WEIGHTS = np.random.default_rng(64).standard_normal((2, 64, 64)).round(3).astype(np.float32)
 

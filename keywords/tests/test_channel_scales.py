@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from springbok import iree, optimizer
-from springbok.compiler import Target
-from springbok.optimizer import dead_channels, proof
-from springbok.optimizer.channel_scales import SHIFTS, Scale, form_of, is_equal
+from springbok.compiler import iree, optimizer
+from springbok.compiler.compiler import Target
+from springbok.compiler.optimizer.channel_scales import SHIFTS, Scale, form_of, is_equal
+from springbok.trials import dead_channels, proof
 
 LIVE = 1_518_500_251
 WORD_LIMIT = 1 << 31

@@ -7,11 +7,11 @@ import pytest
 from iree.compiler import ir
 from onnx import TensorProto, helper, numpy_helper
 
-from springbok.cache import Cache
-from springbok.compiler import compile_model
-from springbok.optimizer import CONSTANTS, TRANSFORMATIONS, channels_last, plan_for
-from springbok.optimizer.channels_last import ChannelsLast
-from springbok.optimizer.equality import HOST, Bench, Variant
+from springbok.compiler.compiler import compile_model
+from springbok.compiler.optimizer import CONSTANTS, TRANSFORMATIONS, channels_last, plan_for
+from springbok.compiler.optimizer.channels_last import ChannelsLast
+from springbok.support.cache import Cache
+from springbok.trials.equality import HOST, Bench, Variant
 
 SAMPLES = 32
 OTHERS = [name for name in TRANSFORMATIONS if name not in (CONSTANTS, "channels-last")]

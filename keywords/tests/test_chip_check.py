@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tiny_models import DENSE
 
-from springbok import chip_check
-from springbok.cache import Cache
-from springbok.chip_check import check_on_chip
-from springbok.compiler import compile_and_check, compile_model
-from springbok.errors import CompileError
+from springbok.compiler import chip_check
+from springbok.compiler.chip_check import check_on_chip
+from springbok.compiler.compiler import compile_and_check, compile_model
 from springbok.session import Session
+from springbok.support.cache import Cache
+from springbok.support.errors import CompileError
 
 CHIP = ("spike", "VLEN 512", "firmware 1.1")
 

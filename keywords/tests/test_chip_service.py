@@ -18,8 +18,9 @@ import pytest
 
 from springbok.engines import create_engine
 from springbok.engines.base import Engine
-from springbok.firmware import ROOT, build_firmware
-from springbok.protocol import ChipInfo, ErrorAnswer, MessageType, ModelState, decode_header, encode_frame
+from springbok.firmware import build_firmware
+from springbok.link.protocol import ChipInfo, ErrorAnswer, MessageType, ModelState, decode_header, encode_frame
+from springbok.support.places import FIRMWARE
 
 I8 = 0x10000008
 INPUT_BYTES, OUTPUT_BYTES = 250, 300
@@ -34,7 +35,7 @@ ANSWER_LIMIT_SECONDS = 300.0  # ends a test that hangs, and decides nothing
 def fake_firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The firmware with test/fake_runtime.c in place of the runtime."""
     sources = tmp_path_factory.mktemp("fake") / "firmware"
-    shutil.copytree(ROOT / "firmware", sources)
+    shutil.copytree(FIRMWARE, sources)
     for path in (sources / "runtime").glob("*.c"):
         if path.name not in ("bytes.c", "status.c"):
             path.unlink()

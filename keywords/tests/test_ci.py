@@ -4,17 +4,18 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 from made_up_runs import make_document, make_model
 
-from springbok import cli, gate, metrics, verdicts
-from springbok.errors import ReportError
+from springbok import cli
+from springbok.gate import gate, verdicts
+from springbok.measuring import metrics
 from springbok.report.summary import read_tests
+from springbok.support.errors import ReportError
+from springbok.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 KITS = ROOT / "docs" / "ci"
 XUNIT = """<?xml version="1.0" encoding="UTF-8"?>
 <testsuite name="Gestures" tests="3" errors="0" failures="1" skipped="1">

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from springbok import cli, mutation, packages, trials
-from springbok.errors import BenchError
-
-ROOT = Path(__file__).resolve().parents[2]
+from springbok import cli, trials
+from springbok.support import packages
+from springbok.support.errors import BenchError
+from springbok.support.places import ROOT
+from springbok.trials import mutation
 
 
 @pytest.fixture

@@ -16,9 +16,17 @@ import numpy as np
 import pytest
 from tiny_models import DENSE, dense
 
-from springbok import compiler, iree, process
-from springbok.compiler import Target, check_fits, compile_and_check, compile_model, compiler_flags, framework_outputs
-from springbok.errors import CompileError, ModelError
+from springbok.compiler import compiler, iree
+from springbok.compiler.compiler import (
+    Target,
+    check_fits,
+    compile_and_check,
+    compile_model,
+    compiler_flags,
+    framework_outputs,
+)
+from springbok.support import process
+from springbok.support.errors import CompileError, ModelError
 from springbok.tensors import TensorSpec, fit, probe_inputs
 
 
@@ -382,7 +390,7 @@ def _ends(pid: int) -> bool:
 MAKE_KERAS_MODELS = """
 import json, pathlib, h5py, keras
 from keras import layers
-from springbok.importers import worker
+from springbok.compiler.importers import worker
 keras.utils.set_random_seed(3)
 motion, context = keras.Input((4, 3), name="motion"), keras.Input((2,), name="context", dtype="int32")
 words = layers.Flatten(name="flat")(layers.Embedding(4, 3, name="words")(context))

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
-from springbok import compiler_runtime, host_check, iree
-from springbok.compiler import Target, compile_and_check, compiler_flags, framework_outputs
-from springbok.errors import CompileError
-from springbok.optimizer import plan_for
+from springbok.compiler import compiler_runtime, host_check, iree
+from springbok.compiler.compiler import Target, compile_and_check, compiler_flags, framework_outputs
+from springbok.compiler.optimizer import plan_for
+from springbok.modules.vmfb import read_vmfb
 from springbok.session import Session
-from springbok.vmfb import read_vmfb
+from springbok.support.errors import CompileError
 
 ELEMENTS = 32
 CHIP_VLEN = 512

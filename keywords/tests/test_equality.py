@@ -6,21 +6,22 @@ import re
 import numpy as np
 import pytest
 
-from springbok.cache import Cache
-from springbok.compiler import compile_model
-from springbok.errors import CompileError
-from springbok.firmware import ROOT
-from springbok.optimizer import DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, equality, requantisation
-from springbok.optimizer.equality import DATA_SETS, HOST, Bench, Row, Variant, equality_inputs, variants_on
-from springbok.optimizer.search import NAMES
+from springbok.compiler.compiler import compile_model
+from springbok.compiler.optimizer import DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, requantisation
+from springbok.exploring.search import NAMES
+from springbok.support.cache import Cache
+from springbok.support.errors import CompileError
+from springbok.support.places import MODELS, SUITES
 from springbok.tensors import TensorSpec
+from springbok.trials import equality
+from springbok.trials.equality import DATA_SETS, HOST, Bench, Row, Variant, equality_inputs, variants_on
 
 SHARE = 32
 INT8 = TensorSpec("x", (1, 6, 4), "int8", scale=0.5, zero_point=-3)
 
 
 def test_no_model_of_the_matrix_is_left_out():
-    suite = (ROOT / "robot" / "models.robot").read_text(encoding="utf-8")
+    suite = (SUITES / "models.robot").read_text(encoding="utf-8")
     cases = suite.partition("*** Test Cases ***")[2].partition("*** Keywords ***")[0]
     assert re.findall(r"^Should .*?\s{4}(\S+)", cases, re.MULTILINE) == list(NAMES)
 
@@ -74,14 +75,14 @@ def bench():
 def test_a_share_on_the_chip(bench, file, place):
     for variant in variants_on(place):
         if variant.name in ("standard", "scalar"):
-            row = bench.compare(ROOT / "models" / file, DATA_SETS.get(file), variant, place)
+            row = bench.compare(MODELS / file, DATA_SETS.get(file), variant, place)
             assert row.is_equal, row.describe()
             assert row.samples == SHARE
 
 
 def test_outputs_are_not_all_the_same(bench):
     """Or equality would show nothing."""
-    stock = compile_model(ROOT / "models" / "gestures_int8.tflite", optimize="none")
+    stock = compile_model(MODELS / "gestures_int8.tflite", optimize="none")
     (outputs,) = bench.on_host(stock, Plan("none"), equality_inputs(stock.inputs, SHARE))
     assert len(np.unique(outputs.reshape(SHARE, -1), axis=0)) > SHARE // 4
 
@@ -91,7 +92,7 @@ def test_a_wrong_transformation_is_found(monkeypatch, tmp_path):
     monkeypatch.setattr(requantisation, "arith", lambda name, *of: real("subi" if name == "addi" else name, *of))
     with Bench(SHARE, Cache(tmp_path)) as bench:
         (standard, *_) = variants_on(HOST)
-        row = bench.compare(ROOT / "models" / "gestures_int8.tflite", "basic_motions", standard, HOST)
+        row = bench.compare(MODELS / "gestures_int8.tflite", "basic_motions", standard, HOST)
     assert row.differ_by >= 1
     assert not row.is_equal
 
@@ -101,6 +102,6 @@ def test_what_does_not_compile_is_said(monkeypatch, tmp_path):
         raise CompileError("no such plan")
 
     with Bench(SHARE, Cache(tmp_path)) as bench:
-        row = bench.compare(ROOT / "models" / "gestures.h5", None, Variant("broken", refuse), "512")
+        row = bench.compare(MODELS / "gestures.h5", None, Variant("broken", refuse), "512")
     assert not row.is_equal
     assert row.describe().endswith("  not compiled: no such plan")

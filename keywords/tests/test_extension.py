@@ -50,12 +50,12 @@ from test_service_host import (
     tensor,
 )
 
-from springbok import protocol
-from springbok.errors import DeviceError, LinkError, LinkTimeout
-from springbok.fault_proxy import Direction, Fault, FaultProxy, Kind, _Way
-from springbok.link import Dialect, Link
-from springbok.process import run
-from springbok.protocol import MAGIC, MessageType, decode_extended_header, encode_extended_frame, extended_payload
+from springbok.link import protocol
+from springbok.link.fault_proxy import Direction, Fault, FaultProxy, Kind, _Way
+from springbok.link.link import Dialect, Link
+from springbok.link.protocol import MAGIC, MessageType, decode_extended_header, encode_extended_frame, extended_payload
+from springbok.support.errors import DeviceError, LinkError, LinkTimeout
+from springbok.support.process import run
 from springbok.tensors import TensorSpec
 
 HELLO = struct.pack("<II", 1, 0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok.failures import FIRMWARE, cause, sentence, sentences
+from springbok.link.failures import FIRMWARE, cause, sentence, sentences
 
 TABLE = (FIRMWARE / "runtime" / "failures.def").read_text()
 ROWS = re.findall(r"^(FAILURE|PHRASE)\((\w+), +(\d+), ", TABLE, re.MULTILINE)

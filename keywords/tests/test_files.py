@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from springbok import cli, metrics, process, verdicts
-from springbok.cache import Cache, digest
-from springbok.files import StorageError, build_folder, storage_error, temporary_folder, write_in_one_step
-from springbok.results_folder import ResultsInUse, claimed, outputs
+from springbok import cli
+from springbok.gate import verdicts
+from springbok.measuring import metrics
+from springbok.support import process
+from springbok.support.cache import Cache, digest
+from springbok.support.files import StorageError, build_folder, storage_error, temporary_folder, write_in_one_step
+from springbok.support.results_folder import ResultsInUse, claimed, outputs
 
 
 @pytest.fixture
@@ -130,8 +133,8 @@ def test_a_read_only_checkout_builds_in_the_users_cache(tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from springbok import files
-from springbok.cache import Cache, digest
+from springbok.support import files
+from springbok.support.cache import Cache, digest
 place = Path(sys.argv[1])
 
 def end(*_):
@@ -181,7 +184,7 @@ def test_what_a_living_process_writes_stays(tmp_path):
 
 HOLDER = """
 import sys
-from springbok.results_folder import claimed
+from springbok.support.results_folder import claimed
 with claimed(sys.argv[1]):
     print("claimed", flush=True)
     sys.stdin.read()

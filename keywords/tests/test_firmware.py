@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from springbok import compiler
 from springbok import firmware as module
-from springbok.errors import FirmwareError
+from springbok.compiler import compiler
 from springbok.firmware import Firmware, build_firmware
-from springbok.protocol import MessageType, ModelState
+from springbok.link.protocol import MessageType, ModelState
+from springbok.support.errors import FirmwareError
+from springbok.support.places import FIRMWARE
 
 IMEM, DMEM = range(0x32000000, 0x32100000), range(0x34000000, 0x35000000)
 CODE_LIMIT_BYTES = 40 * 1024
@@ -31,7 +32,7 @@ def firmware() -> Firmware:
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A copy of the sources in another place, and a folder for what is built from it."""
     place = tmp_path_factory.mktemp("elsewhere")
-    return Path(shutil.copytree(module.ROOT / "firmware", place / "firmware")), place / "out"
+    return Path(shutil.copytree(FIRMWARE, place / "firmware")), place / "out"
 
 
 def sections(elf: bytes) -> dict[str, tuple[int, bytes]]:
@@ -63,7 +64,7 @@ def is_vector(word: int) -> bool:
 
 
 def test_models_have_as_many_tensors_as_the_firmware_takes():
-    header = (module.ROOT / "firmware" / "runtime" / "signature.h").read_text()
+    header = (FIRMWARE / "runtime" / "signature.h").read_text()
     assert f"#define MAX_TENSORS {compiler.MOST_TENSORS}\n" in header
 
 
@@ -145,7 +146,7 @@ def test_damaged_elf_is_built_again(firmware, elsewhere):
 
 
 def test_error_shows_the_compilers_message(tmp_path):
-    sources = Path(shutil.copytree(module.ROOT / "firmware", tmp_path / "firmware"))
+    sources = Path(shutil.copytree(FIRMWARE, tmp_path / "firmware"))
     (sources / "service" / "main.c").write_text("int main(void) { return no_such_name; }\n")
     with pytest.raises(FirmwareError, match=r"service/main.c:1:25: error: use of undeclared identifier 'no_such_name'"):
         build_firmware(sources, tmp_path / "out")
@@ -189,18 +190,18 @@ def defined(path: Path, pattern: str) -> dict[str, int]:
 
 
 def test_messages_are_the_clients():
-    messages = defined(module.ROOT / "firmware/service/messages.def", r"^X\((\w+), +(\d+)\)")
+    messages = defined(FIRMWARE / "service/messages.def", r"^X\((\w+), +(\d+)\)")
     assert messages == {message.name: message.value for message in MessageType}
 
 
 def test_model_states_are_the_clients():
-    text = (module.ROOT / "firmware/service/session.c").read_text()
+    text = (FIRMWARE / "service/session.c").read_text()
     states = re.findall(r"^    STATE_(\w+),", text, re.MULTILINE)
     assert states == [state.name for state in sorted(ModelState)]
 
 
 def test_status_codes_are_unique_and_fit_the_answer():
-    text = (module.ROOT / "firmware/runtime/status.def").read_text()
+    text = (FIRMWARE / "runtime/status.def").read_text()
     rows = re.findall(r'^X\((\w+), +(0x[0-9a-f]{4}), "(.+)"\)$', text, re.MULTILINE)
     assert len(rows) == len(re.findall(r"^X\(", text, re.MULTILINE)) > 20
     assert len({code for _, code, _ in rows}) == len({name for name, _, _ in rows}) == len(rows)

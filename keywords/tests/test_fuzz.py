@@ -9,9 +9,9 @@ import pytest
 from iree.compiler import ir
 from onnx.reference import ReferenceEvaluator
 
-from springbok.optimizer import TRANSFORMATIONS
-from springbok.optimizer.mlir import operations
-from springbok.optimizer.pads import PadsByRows
+from springbok.compiler.optimizer import TRANSFORMATIONS
+from springbok.compiler.optimizer.mlir import operations
+from springbok.compiler.optimizer.pads import PadsByRows
 from springbok.trials import fuzz
 from springbok.trials.fuzz import onnx_writer, stablehlo_writer
 from springbok.trials.fuzz.drawing import draw

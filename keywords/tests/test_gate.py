@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_runs import make_document, make_model
 
-from springbok import baseline, gate, verdicts
-from springbok.gate import Limit
+from springbok.gate import baseline, gate, verdicts
+from springbok.gate.gate import Limit
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bounded share of the gate's trial: three real regressions on Spike, runs without one, and a trial that can fail."""
 
-from springbok import gate_trial
-from springbok.gate_trial import PLANTS, Plant, run_trial
+from springbok.trials import gate_trial
+from springbok.trials.gate_trial import PLANTS, Plant, run_trial
 
 SHARE = ("accuracy down by one sample", "firmware: one call more a dispatch", "VLEN wrong")
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from iree.compiler import ir
 
-from springbok import iree, optimizer
-from springbok.errors import CompileError, CompilerDidNotEnd
-from springbok.optimizer import guard, pads
-from springbok.optimizer.choices import DEFAULT, RECORDED, Choice
-from springbok.optimizer.mlir import operations, where
-from springbok.optimizer.transformation import WHOLE, Change, Visits
+from springbok.compiler import iree, optimizer
+from springbok.compiler.optimizer import guard, pads
+from springbok.compiler.optimizer.choices import DEFAULT, RECORDED, Choice
+from springbok.compiler.optimizer.mlir import operations, where
+from springbok.compiler.optimizer.transformation import WHOLE, Change, Visits
+from springbok.support.errors import CompileError, CompilerDidNotEnd
 
 MODEL = """
 func.func @main(%x: tensor<4xi32>) -> tensor<4xi32> {

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tiny_models import DENSE, dense
 
-from springbok import compiler, host_check, iree
-from springbok.compiler import compile_and_check, compile_model
-from springbok.errors import CompileError, ModelError
-from springbok.host_check import check_on_host, host_flags
+from springbok.compiler import compiler, host_check, iree
+from springbok.compiler.compiler import compile_and_check, compile_model
+from springbok.compiler.host_check import check_on_host, host_flags
+from springbok.support.errors import CompileError, ModelError
 
 INPUTS = np.linspace(-2, 2, 6 * 16, dtype=np.float32).reshape(6, 1, 16)
 

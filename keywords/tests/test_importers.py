@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from springbok import compiler, importers
-from springbok.cache import Cache
-from springbok.errors import CompileError, ModelError
-from springbok.layer_names import ScopedNames, readable
+from springbok.compiler import compiler, importers
+from springbok.modules.layer_names import ScopedNames, readable
+from springbok.support.cache import Cache
+from springbok.support.errors import CompileError, ModelError
 from springbok.tensors import TensorSpec, fit, probe_inputs
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -185,7 +185,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
 
 def test_no_framework_is_imported_where_it_is_not_used(tmp_path):
     program = (
-        "import sys; from springbok import compiler\n"
+        "import sys; from springbok.compiler import compiler\n"
         f"compiler.framework_outputs({str(MODELS / 'digits_jax.mlirbc')!r}, __import__('numpy').zeros((1, 28, 28)))\n"
         "print([name for name in ('tensorflow', 'keras', 'onnx', 'tosa_converter_for_tflite') if name in sys.modules])"
     )

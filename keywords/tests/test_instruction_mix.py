@@ -6,7 +6,7 @@ import random
 import pytest
 
 from springbok.engines.opcodes import UNKNOWN, Kind, opcode_kind, opcode_name
-from springbok.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class, work
+from springbok.measuring.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class, work
 
 VECTOR_MAJORS = (0x57, 0x07, 0x27)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok.errors import ModelError
-from springbok.importers.selection import Selection, SelectionError
-from springbok.judgement import QUANTISED_STEPS, Tolerance, difference_of, judge
+from springbok.compiler.importers.selection import Selection, SelectionError
+from springbok.compiler.judgement import QUANTISED_STEPS, Tolerance, difference_of, judge
+from springbok.support.errors import ModelError
 from springbok.tensors import TensorSpec, fit
 
 FLOAT = TensorSpec("y", (3,), "float32")

@@ -14,10 +14,9 @@ from types import SimpleNamespace
 import pytest
 from serial.urlhandler import protocol_socket
 
-from springbok import link as link_module
-from springbok.errors import DeviceError, LinkError, LinkTimeout
-from springbok.link import Link
-from springbok.protocol import (
+from springbok.link import link as link_module
+from springbok.link.link import Link
+from springbok.link.protocol import (
     HEADER_BYTES,
     ChipInfo,
     DispatchProfile,
@@ -29,6 +28,7 @@ from springbok.protocol import (
     decode_header,
     encode_frame,
 )
+from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
 OK = encode_frame(MessageType.OK)
 INFO = ChipInfo(True, True, "1.0", 512, 32, 1 << 20, 1 << 20, "17.0", 6, ModelState.NONE)

@@ -9,12 +9,11 @@ import serial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from springbok import extension
-from springbok import line as line_module
-from springbok import link as link_module
-from springbok.errors import LinkError
-from springbok.link import Dialect, Link
-from springbok.protocol import (
+from springbok.link import extension
+from springbok.link import line as line_module
+from springbok.link import link as link_module
+from springbok.link.link import Dialect, Link
+from springbok.link.protocol import (
     MAX_PAYLOAD_BYTES,
     IoSpec,
     MessageType,
@@ -23,6 +22,7 @@ from springbok.protocol import (
     encode_extended_frame,
     encode_frame,
 )
+from springbok.support.errors import LinkError
 
 LIMIT = 3.0
 GRACE = 0.5

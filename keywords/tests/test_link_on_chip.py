@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from springbok.errors import DeviceError
-from springbok.link import Dialect, Link
-from springbok.link_rig import chip, sample, small_module
-from springbok.link_soak import soak
+from springbok.link.link import Dialect, Link
+from springbok.support.errors import DeviceError
+from springbok.trials.link_rig import chip, sample, small_module
+from springbok.trials.link_soak import soak
 
 
 @pytest.fixture(scope="module")

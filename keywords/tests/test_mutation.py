@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tiny_models import dense_vmfb
 
-from springbok import conformance, mutation
-from springbok.errors import DeviceError, EngineError, LinkTimeout
-from springbok.mutation import Case, Summary, Verdict, damaged, soak
+from springbok.support.errors import DeviceError, EngineError, LinkTimeout
 from springbok.tensors import TensorSpec
+from springbok.trials import conformance, mutation
+from springbok.trials.mutation import Case, Summary, Verdict, damaged, soak
 
 OUTPUT = np.float32([[1.0, 2.0]])
 

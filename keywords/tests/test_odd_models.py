@@ -15,19 +15,20 @@ import numpy as np
 import pytest
 from tiny_models import DENSE
 
-from springbok import compiler, importers, process
-from springbok.cache import Cache
-from springbok.compiler import compile_and_check
-from springbok.errors import BenchError
-from springbok.importers import frameworks
-from springbok.importers.selection import Selection
+from springbok.compiler import compiler, importers
+from springbok.compiler.compiler import compile_and_check
+from springbok.compiler.importers import frameworks
+from springbok.compiler.importers.selection import Selection
+from springbok.support import process
+from springbok.support.cache import Cache
+from springbok.support.errors import BenchError
 
 TESTS = Path(__file__).parent
 MODELS = Path(__file__).parents[2] / "models"
 
 _SERVER = """
 import sys, traceback
-from springbok.importers import worker
+from springbok.compiler.importers import worker
 sys.stdout, answers = sys.stderr, sys.stdout
 for line in sys.stdin:
     try:
@@ -72,14 +73,14 @@ def one_framework(server, monkeypatch):
     """Jobs of the workers go to the process that has its frameworks already."""
 
     def run(command, *arguments, **options):
-        if "springbok.importers.worker" not in command:
+        if "springbok.compiler.importers.worker" not in command:
             return process.run(command, *arguments, **options)
         server.stdin.write(f"{command[-1]}\n")
         server.stdin.flush()
         return process.Finished(int(server.stdout.readline()), "")
 
     class Processes:
-        """`springbok.process` with another `run`."""
+        """`springbok.support.process` with another `run`."""
 
         def __getattr__(self, name):
             return run if name == "run" else getattr(process, name)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from springbok import compiler, importers
-from springbok.cache import Cache
-from springbok.errors import ModelError
-from springbok.importers import onnx_reference, worker_onnx
-from springbok.importers.onnx_rewriting import Graph
-from springbok.importers.selection import WHOLE_FILE
-from springbok.importers.worker import UnusableError
+from springbok.compiler import compiler, importers
+from springbok.compiler.importers import onnx_reference, worker_onnx
+from springbok.compiler.importers.onnx_rewriting import Graph
+from springbok.compiler.importers.selection import WHOLE_FILE
+from springbok.compiler.importers.worker import UnusableError
+from springbok.support.cache import Cache
+from springbok.support.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from springbok.errors import ModelError
 from springbok.session import Session
+from springbok.support.errors import ModelError
 from springbok.trials import operators
 from springbok.trials.operators import OPERATORS, Case, Result, Verdict
 

@@ -4,13 +4,13 @@
 import numpy as np
 import pytest
 
-from springbok import iree, optimizer
-from springbok.compiler import Target, compile_model
-from springbok.errors import CompileError
-from springbok.firmware import ROOT
-from springbok.host_check import host_flags
-from springbok.optimizer.benchmark import made_up_inputs
-from springbok.vmfb import read_vmfb
+from springbok.compiler import iree, optimizer
+from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.host_check import host_flags
+from springbok.modules.vmfb import read_vmfb
+from springbok.support.errors import CompileError
+from springbok.support.places import MODELS
+from springbok.trials.optimizer_benchmark import made_up_inputs
 
 SAMPLES = 16
 CONSTANTS, *OTHERS = optimizer.TRANSFORMATIONS
@@ -19,7 +19,7 @@ SETS = ((CONSTANTS,), *((CONSTANTS, name) for name in OTHERS), optimizer.TRANSFO
 
 @pytest.fixture(scope="module", params=["gestures_int8.tflite", "ds_cnn_int8.tflite", "gestures.h5"])
 def model(request):
-    return compile_model(ROOT / "models" / request.param, Target.springbok("vector", 512))
+    return compile_model(MODELS / request.param, Target.springbok("vector", 512))
 
 
 def outputs_on_this_machine(model, transformations, folder):
@@ -43,7 +43,7 @@ def test_no_transformation_changes_an_answer(model, tmp_path):
 
 
 def test_an_int8_model_is_requantised_in_32_bits_where_that_is_exact():
-    model = compile_model(ROOT / "models" / "gestures_int8.tflite", Target.springbok("vector", 512))
+    model = compile_model(MODELS / "gestures_int8.tflite", Target.springbok("vector", 512))
     own = [change for change in model.changes if change.transformation == "requantisation"]
     assert sum(change.applied for change in own) >= 3
     assert all(change.detail for change in own)

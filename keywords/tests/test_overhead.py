@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from springbok.overhead import BENCHMARKS, Overhead, main, table
+from springbok.trials.overhead import BENCHMARKS, Overhead, main, table
 
 GOOD = Overhead("magic_wand_f32", 394_638, 7_999, 99_999, 55_000, 25_567, 1_664, 8_000, 50_653, 55_388)
 

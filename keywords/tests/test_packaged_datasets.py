@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from springbok import datasets, packaged_datasets
-from springbok.errors import DatasetError
+from springbok.data import datasets, packaged_datasets
+from springbok.support.errors import DatasetError
 
 
 def test_digits():

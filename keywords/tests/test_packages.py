@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from springbok import packages
+from springbok.support import packages
 
 
 @pytest.fixture

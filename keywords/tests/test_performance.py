@@ -8,14 +8,14 @@ import jsonschema
 import numpy as np
 import pytest
 
-from springbok import metrics
+from springbok.compiler.optimizer import Plan
+from springbok.compiler.optimizer.choices import Candidate, Choice
 from springbok.engines.base import Lanes
-from springbok.errors import EngineError, ReportError
-from springbok.evaluation import Evaluation, WallClock
-from springbok.optimizer import Plan
-from springbok.optimizer.choices import Candidate, Choice
-from springbok.performance import summarise
-from springbok.quality import Quality
+from springbok.measuring import metrics
+from springbok.measuring.evaluation import Evaluation, WallClock
+from springbok.measuring.performance import summarise
+from springbok.measuring.quality import Quality
+from springbok.support.errors import EngineError, ReportError
 from springbok.tensors import TensorSpec
 
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from springbok.probes import CORNERS, probe
+from springbok.compiler.probes import CORNERS, probe
 from springbok.tensors import TensorSpec
 
 LARGE = TensorSpec("x", (1, 200), "float32")

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from springbok import process, supervisor
-from springbok.files import temporary_folder
 from springbok.firmware import build_firmware
-from springbok.supervisor import Allowance, descendants
+from springbok.support import process, supervisor
+from springbok.support.files import temporary_folder
+from springbok.support.places import KEYWORDS
+from springbok.support.supervisor import Allowance, descendants
 
 MARK = "SPRINGBOK_TEST_MARK"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process can leave its tree")
@@ -28,10 +29,10 @@ echo $$ > $1
 wait
 """
 # Runs a worker that runs the tree, as an importer runs iree-compile.
-WORKER = "import sys; from springbok.process import run; run(['sh', '-c', *sys.argv[1:3], sys.argv[3]])"
+WORKER = "import sys; from springbok.support.process import run; run(['sh', '-c', *sys.argv[1:3], sys.argv[3]])"
 OWNER = """
 import signal, sys
-from springbok.process import run
+from springbok.support.process import run
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background has switched off
 run([sys.executable, "-c", *sys.argv[1:]])
 """
@@ -95,12 +96,12 @@ def test_nothing_is_left_when_the_owner_ends(tmp_path, mark, ending):
 @LINUX
 def test_a_socket_has_a_place_however_deep_programs_start_programs(tmp_path):
     """Browsers keep one among their temporary files; its path has 107 characters at most."""
-    program = "import os, sys; from springbok import process\n"
+    program = "import os, sys; from springbok.support import process\n"
     program += "depth = int(sys.argv[1])\n"
     program += "command = [sys.executable, sys.argv[0], str(depth - 1)]\n"
     program += "print(process.run(command).output if depth else os.environ['TMPDIR'])\n"
     (tmp_path / "nested.py").write_text(program)
-    environment = {"TMPDIR": "/tmp", "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {"TMPDIR": "/tmp", "PYTHONPATH": str(KEYWORDS)}
     folder = process.run([sys.executable, tmp_path / "nested.py", "5"], environment=environment).output.strip()
     assert folder.startswith("/tmp/") and folder.count("/") == 2 + 5
     assert len(f"{folder}/org.chromium.Chromium.XXXXXX/SingletonSocket") <= 107
@@ -154,7 +155,7 @@ Should Be Ended
     [Teardown]    Shut Down Springbok
 """
 TREE_LIBRARY = """
-from springbok.process import run
+from springbok.support.process import run
 
 class Tree:
     def __init__(self, folder):
@@ -235,7 +236,7 @@ def test_nothing_is_left_when_a_report_is_killed(tmp_path, mark):
 
 SWEEPING = """
 import os, signal
-from springbok import sweep
+from springbok.exploring import sweep
 
 if __name__ == "__main__":
     with sweep._client(None, 2) as client:
@@ -321,6 +322,6 @@ def test_exit_codes_are_the_programs():
 
 
 def test_a_program_that_runs_others_gives_them_less():
-    program = "from springbok import process; print(process.TIME_LIMIT_SECONDS)"
+    program = "from springbok.support import process; print(process.TIME_LIMIT_SECONDS)"
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     assert process.run([sys.executable, "-c", program], time_limit=100, environment=environment).output == "80.0\n"

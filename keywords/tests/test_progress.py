@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from springbok import progress
+from springbok.support import progress
 
 
 class Terminal(io.StringIO):

@@ -4,16 +4,14 @@
 import re
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok import protocol
-from springbok.errors import LinkError
-from springbok.protocol import (
+from springbok.link import protocol
+from springbok.link.protocol import (
     ChipInfo,
     DispatchProfile,
     ErrorAnswer,
@@ -23,6 +21,8 @@ from springbok.protocol import (
     Profile,
     Statistics,
 )
+from springbok.support.errors import LinkError
+from springbok.support.places import FIRMWARE
 
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
@@ -42,7 +42,7 @@ SCORES = Tensor((1, 4), np.dtype("float32"))
 
 
 def test_message_numbers_are_those_of_the_firmware():
-    listed = Path(__file__).parents[2] / "firmware" / "service" / "messages.def"
+    listed = FIRMWARE / "service" / "messages.def"
     rows = re.findall(r"^X\((\w+),\s*(\d+)\)", listed.read_text(), re.MULTILINE)
     assert {name: int(number) for name, number in rows} == {kind.name: kind.value for kind in MessageType}
 

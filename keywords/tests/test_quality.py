@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from springbok.errors import ModelError
-from springbok.quality import Quality
+from springbok.measuring.quality import Quality
+from springbok.support.errors import ModelError
 
 NAMES = ("rest", "wave")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from springbok import compiler, host_check, importers, iree
-from springbok.cache import Cache
+from springbok.compiler import compiler, host_check, importers, iree
+from springbok.modules.vmfb import read_vmfb
+from springbok.support.cache import Cache
 from springbok.tensors import probe_inputs
-from springbok.vmfb import read_vmfb
 
 MODELS = Path(__file__).parents[2] / "models"
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from iree.compiler import ir
 
-from springbok import iree, optimizer
-from springbok.compiler import Target, compiler_flags
-from springbok.host_check import host_flags
-from springbok.optimizer.mlir import operations
-from springbok.optimizer.register_tiling import RegisterTiling
+from springbok.compiler import iree, optimizer
+from springbok.compiler.compiler import Target, compiler_flags
+from springbok.compiler.host_check import host_flags
+from springbok.compiler.optimizer.mlir import operations
+from springbok.compiler.optimizer.register_tiling import RegisterTiling
 
 TRANSFORMATIONS = ("register-tiling", "pads")
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import serial
 
-from springbok import cross_check, renode_files
-from springbok.engines import create_engine, protocol_renode
+from springbok.chips.chip import MEMORIES
+from springbok.engines import create_engine, protocol_renode, renode_files
 from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
-from springbok.engines.chip import MEMORIES
 from springbok.engines.elf import read_executable
 from springbok.engines.renode import MEMORY_CHUNK_BYTES, RecordedWindows, RenodeEngine
-from springbok.errors import EngineError
-from springbok.evaluation import Evaluation, WallClock
 from springbok.firmware import build_firmware
-from springbok.performance import Performance
-from springbok.quality import Quality
+from springbok.measuring.evaluation import Evaluation, WallClock
+from springbok.measuring.performance import Performance
+from springbok.measuring.quality import Quality
+from springbok.support.errors import EngineError
+from springbok.trials import cross_check
 
 NOP, VSETVLI, VADD, MARK = 0x00000013, 0x0D007557, 0x02840457, 0x00B5407B
 E32_M1 = 0xD0

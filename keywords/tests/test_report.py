@@ -17,10 +17,12 @@ import jsonschema
 import pytest
 from made_up_runs import CLASSES, SAMPLES, make_document, make_model
 
-from springbok import cli, metrics, process, report
-from springbok.derived import RUNTIME, lane_utilisation
+from springbok import cli, report
+from springbok.measuring import metrics
+from springbok.measuring.derived import RUNTIME, lane_utilisation
 from springbok.report import charts, page
 from springbok.report.figures import cards, figures
+from springbok.support import process
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><b>&\"'|`*_"

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from iree.compiler import ir
 
-from springbok import iree, optimizer
-from springbok.optimizer import proof, requantisation
-from springbok.optimizer.proof import Case, NotProved, case, prove, try_all
+from springbok.compiler import iree, optimizer
+from springbok.compiler.optimizer import requantisation
+from springbok.trials import proof
+from springbok.trials.proof import Case, NotProved, case, prove, try_all
 
-# `python -m springbok.optimizer.proof` proves all of them.
+# `./bench trial proof` proves all of them.
 SOME_SHIFTS_OF_CHANNELS = [
     case(2, 3, 5, twice=False),
     case(20, 31, 33, 60, twice=False),

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from made_up_runs import make_document, make_model
 
-from springbok import metrics, process
-from springbok.errors import ModelError, plain
+from springbok.measuring import metrics
+from springbok.support import process
+from springbok.support.errors import ModelError, plain
 
 LIBRARIES = Path(__file__).resolve().parents[1]
 # What the name of a file can be; Robot shows a message that begins so as HTML.
@@ -22,8 +23,9 @@ import json
 from robot.api import logger
 from robot.libraries.BuiltIn import BuiltIn
 import GateLibrary
-from springbok import gate, report
-from springbok.errors import ModelError
+from springbok.gate import gate
+from springbok import report
+from springbok.support.errors import ModelError
 
 HOSTILE = {HOSTILE!r}
 

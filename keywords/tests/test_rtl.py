@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from RtlLibrary import RtlLibrary
-from springbok import metrics, rtl
 from springbok.engines.dot4 import dot4
-from springbok.errors import RtlError, RtlToolNeeded
+from springbok.measuring import metrics
+from springbok.support.errors import RtlError, RtlToolNeeded
+from springbok.trials import rtl
 
 needs_verilator = pytest.mark.skipif(not shutil.which("verilator"), reason="needs Verilator (apt install verilator)")
 needs_renode = pytest.mark.skipif(

@@ -19,11 +19,11 @@ import hostile_modules
 import numpy as np
 import pytest
 
-from springbok import iree
-from springbok.failures import cause, sentence
-from springbok.process import run
+from springbok.compiler import iree
+from springbok.link.failures import cause, sentence
+from springbok.support.places import FIRMWARE
+from springbok.support.process import run
 
-FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 KERNELS_FORMAT = b"embedded-elf-riscv_32"
 # 4 MiB, with a limit on branches and calls, since a damaged loop may have no end.
 BUDGET = ("--budget", "20000")

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from robot import api
 from robot.utils import unescape
 
-from springbok import cli, iree, scenario
-from springbok.datasets import basic_motions, magic_wand
-from springbok.errors import DatasetError, ScenarioError
+from springbok import cli
+from springbok.compiler import iree
+from springbok.data.datasets import basic_motions, magic_wand
+from springbok.exploring import scenario
+from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, SCHEMA_FILE, read_scenario, suite_text, write_suite
 from springbok.report import figures
-from springbok.scenario import GONE_FLAGS, RENAMED_FLAGS, SCHEMA_FILE, read_scenario, suite_text, write_suite
+from springbok.support.errors import DatasetError, ScenarioError
+from springbok.support.places import MODELS
 
 SEED = Path(__file__).parent / "scenarios" / "seed.json"
-MODELS = SEED.parents[3] / "models"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 
 

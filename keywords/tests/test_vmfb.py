@@ -10,9 +10,9 @@ import subprocess
 import pytest
 from tiny_models import dense_vmfb
 
-from springbok.errors import ModelError
+from springbok.modules.vmfb import _tensors, _vector_instructions, read_vmfb
+from springbok.support.errors import ModelError
 from springbok.tensors import TensorSpec
-from springbok.vmfb import _tensors, _vector_instructions, read_vmfb
 
 
 def test_declaration():

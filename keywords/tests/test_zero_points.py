@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from iree.compiler import ir
 
-from springbok import iree, optimizer
-from springbok.compiler import Target, compiler_flags
-from springbok.host_check import host_flags
-from springbok.optimizer.zero_points import ZeroPoints
+from springbok.compiler import iree, optimizer
+from springbok.compiler.compiler import Target, compiler_flags
+from springbok.compiler.host_check import host_flags
+from springbok.compiler.optimizer.zero_points import ZeroPoints
 
 PRODUCT = """
 func.func @main(%x: tensor<{k}xi8>) -> tensor<{n}xi32> {{

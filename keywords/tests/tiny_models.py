@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok import compiler, iree
+from springbok.compiler import compiler, iree
 
 RANDOM = np.random.default_rng(7)
 WEIGHTS = RANDOM.standard_normal((16, 8)).astype(np.float32)

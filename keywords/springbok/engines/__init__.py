@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from springbok.engines.base import Engine
-from springbok.errors import EngineError
+from springbok.support.errors import EngineError
 
 # name: module and class. Modules are imported when asked for: an engine may need a package that another does not.
 ENGINES = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from springbok.errors import EngineError
+from springbok.support.errors import EngineError
 
 
 @dataclass(frozen=True)

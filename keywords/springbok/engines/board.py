@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from springbok.engines.base import Engine
-from springbok.errors import EngineError, SimulatorNeeded
+from springbok.support.errors import EngineError, SimulatorNeeded
 
 
 class BoardEngine(Engine):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from springbok.engines.chip import CAUSES
+from springbok.chips.chip import CAUSES
 from springbok.engines.elf import Executable
 
 HANDLER_BYTES = 256

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from springbok.errors import EngineError
+from springbok.support.errors import EngineError
 
 ET_EXEC, EM_RISCV, PT_LOAD, SHT_SYMTAB = 2, 243, 1, 2
 STT_NOTYPE, STT_FUNC = 0, 2

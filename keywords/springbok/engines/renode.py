@@ -16,14 +16,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from springbok.chips.chip import MEMORIES, VLENS, check_memory
 from springbok.engines.base import Counts, Engine
-from springbok.engines.chip import MEMORIES, VLENS, check_memory
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
 from springbok.engines.windows import Mark, WindowCounter
-from springbok.errors import EngineError
+from springbok.support.errors import EngineError
+from springbok.support.places import PLATFORMS
 
-PLATFORMS = Path(__file__).resolve().parents[3] / "platforms"
 UARTS = ("socket", "virtual")
 MEMORY_CHUNK_BYTES = 0x4000
 UART_READY_SECONDS = 10.0

@@ -20,12 +20,13 @@ import weakref
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from springbok.chips.chip import MEMORIES, SPIKE_VERSION, VLENS, check_memory
 from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts, Lanes, VectorConfiguration
-from springbok.engines.chip import MEMORIES, SPIKE_VERSION, VLENS, check_memory
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
-from springbok.errors import EngineError
-from springbok.supervisor import Allowance
+from springbok.support.errors import EngineError
+from springbok.support.places import KEYWORDS
+from springbok.support.supervisor import Allowance
 
 # Of the simulator's processor time, or of waiting: a loaded computer changes nothing.
 START_LIMIT_SECONDS = 60.0
@@ -242,8 +243,7 @@ class _Machine:
         line = line if isinstance(line, int) else line.fileno()
         options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
         options |= {"counting": counting, "parent": os.getpid(), "sensor": sensor, "protection": protection}
-        package_root = str(Path(__file__).resolve().parents[2])
-        search_path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
+        search_path = os.pathsep.join(filter(None, (str(KEYWORDS), os.environ.get("PYTHONPATH"))))
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "springbok.engines.spike_machine", json.dumps(options)],

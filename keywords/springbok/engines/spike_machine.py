@@ -32,7 +32,7 @@ from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 from riscv.sim import sim_t
 
-from springbok.engines.chip import (
+from springbok.chips.chip import (
     ACCELEROMETER_ADDRESS,
     CLINT_BASE,
     CONTROL_BASE,

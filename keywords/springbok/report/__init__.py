@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports of runs: pages, Markdown, CSV and the HTML for Robot's log, all made from ``metrics.json`` alone.
 
->>> from springbok import metrics, report
+>>> from springbok.measuring import metrics
+>>> from springbok import report
 >>> report.write_reports(metrics.read("results"), "results")            # doctest: +SKIP
 [PosixPath('results/report.html'), PosixPath('results/report.md'), PosixPath('results/metrics.csv')]
 """

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from springbok.derived import RUNTIME, lane_utilisation, ratio, runtime_instructions, tidy, vector_share
-from springbok.instruction_mix import VECTOR_WORK, by_class
+from springbok.measuring.derived import RUNTIME, lane_utilisation, ratio, runtime_instructions, tidy, vector_share
+from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
 from springbok.report import charts
 from springbok.report.figures import TOP, Column, Figure, title_of
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from springbok.derived import (
+from springbok.measuring.derived import (
     RUNTIME,
     SCALAR_BELOW,
     UNKNOWN,
@@ -26,7 +26,7 @@ from springbok.derived import (
     tidy,
     vector_share,
 )
-from springbok.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class
+from springbok.measuring.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class
 from springbok.report import charts
 
 TOP = 10

@@ -22,7 +22,7 @@ _ORDER = ("failed", "improved", "passed")
 
 
 def gate_figures(content: Mapping[str, Any]) -> list[Figure]:
-    """The table of ``gate.json`` (see `springbok.verdicts`), failures first; nothing without verdicts."""
+    """The table of ``gate.json`` (see `springbok.gate.verdicts`), failures first; nothing without verdicts."""
     verdicts = content["verdicts"]
     if not verdicts:
         return []

@@ -13,12 +13,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from springbok.files import write_in_one_step
 from springbok.report import charts
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
 from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figure
+from springbok.support.files import write_in_one_step
 
 CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from springbok.errors import ReportError
+from springbok.support.errors import ReportError
 
 
 @dataclass(frozen=True)

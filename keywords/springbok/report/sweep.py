@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 def sweep_figure(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | None = None) -> Figure:
-    """The table of ``rows`` (see `springbok.sweep`): the Pareto front is marked, and ``chosen`` as the best."""
+    """The table of a sweep's ``rows``: the Pareto front is marked, and ``chosen`` as the best."""
     shown = []
     for row in rows:
         found = row["metrics"] or {}

@@ -15,7 +15,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from springbok.errors import BenchError
+from springbok.support.errors import BenchError
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,36 @@ TRIALS = (
         "springbok.trials.fuzz",
     ),
     Trial(
-        "mutation", "damaged modules over the UART; after each one the good model still answers", "springbok.mutation"
+        "mutation",
+        "damaged modules over the UART; after each one the good model still answers",
+        "springbok.trials.mutation",
     ),
     Trial(
         "machine-code",
         "kernels with damaged instructions; the good model still answers, without a reset",
-        "springbok.machine_code",
+        "springbok.trials.machine_code",
     ),
     Trial(
-        "link-soak", "faults at random on the line; nothing hangs, no wrong answer is accepted", "springbok.link_soak"
+        "link-soak",
+        "faults at random on the line; nothing hangs, no wrong answer is accepted",
+        "springbok.trials.link_soak",
     ),
-    Trial("link-benchmark", "speed of the link, as ratios", "springbok.link_benchmark"),
-    Trial("gate", "planted regressions, each stopped with its cause named", "springbok.gate_trial"),
-    Trial("optimizer", "modules of every level: outputs, instructions, memory", "springbok.optimizer.benchmark"),
-    Trial("equality", "every variant of every model against stock IREE", "springbok.optimizer.equality"),
-    Trial("search", "the flags of each model, chosen by count; --record keeps them", "springbok.optimizer.search"),
-    Trial("proof", "proves the optimizer's arithmetic with an SMT solver", "springbok.optimizer.proof"),
+    Trial("link-benchmark", "speed of the link, as ratios", "springbok.trials.link_benchmark"),
+    Trial("gate", "planted regressions, each stopped with its cause named", "springbok.trials.gate_trial"),
+    Trial("optimizer", "modules of every level: outputs, instructions, memory", "springbok.trials.optimizer_benchmark"),
+    Trial("equality", "every variant of every model against stock IREE", "springbok.trials.equality"),
+    Trial("search", "the flags of each model, chosen by count; --record keeps them", "springbok.exploring.search"),
+    Trial("proof", "proves the optimizer's arithmetic with an SMT solver", "springbok.trials.proof"),
     Trial(
         "dead-channels",
         "what dead channels cost a network; they are exact",
-        "springbok.optimizer.dead_channels",
+        "springbok.trials.dead_channels",
     ),
     Trial("operators", "ONNX's own tests of its operators, on the chip", "springbok.trials.operators"),
-    Trial("overhead", "instructions and memory beside the kernels, beside IREE's C runtime", "springbok.overhead"),
-    Trial("rtl", "an accelerator's RTL against its model", "springbok.rtl"),
+    Trial(
+        "overhead", "instructions and memory beside the kernels, beside IREE's C runtime", "springbok.trials.overhead"
+    ),
+    Trial("rtl", "an accelerator's RTL against its model", "springbok.trials.rtl"),
 )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX's own tests of its operators, run on the chip: ``python -m springbok.trials.operators [OPERATOR…]``.
+"""ONNX's own tests of its operators, run on the chip: ``./bench trial operators [OPERATOR…]``.
 
 The package `onnx` holds a test for each thing that an operator promises: a model of one node, inputs, and the outputs
 by the specification. Those of operators that edge models use are compiled for a chip with VLEN 512, checked on this
@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import Target, compile_and_check
-from springbok.errors import BenchError, CompileError, LinkError, ModelError
+from springbok.compiler.compiler import Target, compile_and_check
 from springbok.session import Session
+from springbok.support.errors import BenchError, CompileError, LinkError, ModelError
 
 TARGET = Target.springbok("vector", 512)
 #: Tests of an operator that are run, unless more are asked for: spread over all of them.
@@ -198,7 +198,7 @@ def table(results: Sequence[Result]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table. 0 when no test is wrong or a crash."""
-    parser = argparse.ArgumentParser(prog="python -m springbok.trials.operators", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="./bench trial operators", description=__doc__.split("\n")[0])
     parser.add_argument("operators", nargs="*", metavar="OPERATOR", help="operators to try (default: all known ones)")
     parser.add_argument("--count", type=int, default=TESTS_PER_OPERATOR, help="tests of each operator, at most")
     parser.add_argument("--test", action="append", default=[], help="only tests of this name; may be repeated")
@@ -222,7 +222,3 @@ def main(arguments: list[str] | None = None) -> int:
         session.shut_down()
     sys.stdout.write(table(results) + "\n")
     return int(any(result.verdict in (Verdict.WRONG, Verdict.CRASH) for result in results))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -28,6 +28,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from springbok.firmware import build_firmware
+from springbok.support.files import build_folder
 from springbok.trials.fuzz.drawing import draw
 from springbok.trials.fuzz.networks import FRONT_ENDS, Network, label
 from springbok.trials.fuzz.pool import LIMIT_SECONDS, Worker
@@ -35,8 +36,7 @@ from springbok.trials.fuzz.shrinking import shrink
 from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS
 from springbok.trials.fuzz.worker import CRASH, HANG, WRONG, Finding, Outcome, write_model
 
-ROOT = Path(__file__).resolve().parents[4]
-DEFAULT_OUTPUT = ROOT / "build" / "fuzz"
+DEFAULT_OUTPUT = build_folder() / "fuzz"
 #: So many networks share the starts of the compiler; with more, the chips' loading of larger modules takes longer.
 TOGETHER = 4
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import flatbuffers
 import numpy as np
 
-from springbok.importers import worker  # noqa: F401 - sets TensorFlow's environment before it is imported
+from springbok.compiler.importers import worker  # noqa: F401 - sets TensorFlow's environment before it is imported
 from springbok.trials.fuzz.networks import Network, Node, channel_axis, shapes
 from springbok.trials.fuzz.weights import constant_of, quantisation, quantised, weights_of
 

@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from springbok import iree, optimizer
-from springbok.compiler import Target, compiler_flags
-from springbok.errors import BenchError, CompileError
-from springbok.host_check import host_flags
+from springbok.compiler import iree, optimizer
+from springbok.compiler.compiler import Target, compiler_flags
+from springbok.compiler.host_check import host_flags
+from springbok.support.errors import BenchError, CompileError
 
 HOST = "host"
 PLACES = (HOST, "128", "512")
@@ -89,7 +89,7 @@ def _compile_stock(models: dict[str, Path], flags: tuple[str, ...], folder: Path
 def _compile(
     models: dict[str, Path], flags: tuple[str, ...], folder: Path, rewrite: Callable[[Path, Path], None] | None = None
 ) -> Path:
-    """Compiles the models to one module, in a new folder; refuses what `springbok.compiler` refuses."""
+    """Compiles the models to one module, in a new folder; refuses what `springbok.compiler.compiler` refuses."""
     folder.mkdir(parents=True)
     source, module = folder / "source.mlirbc", folder / "module.vmfb"
     _join(list(models.items()), source)
@@ -169,7 +169,7 @@ def _compile_rewritten(models: dict[str, Path], flags: tuple[str, ...], rewritin
 @contextmanager
 def _strict() -> Iterator[None]:
     """Lets exceptions of transformations pass, which would leave the model as it was."""
-    from springbok.optimizer import guard
+    from springbok.compiler.optimizer import guard
 
     before = os.environ.get(guard.STRICT_VARIABLE, "")
     os.environ[guard.STRICT_VARIABLE] = "1"
@@ -184,7 +184,7 @@ class OptimizerError(Exception):
 
     def __init__(self, error: Exception) -> None:
         frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if "springbok/optimizer" in frame.filename] or frames
+        own = [frame for frame in frames if "springbok/compiler/optimizer" in frame.filename] or frames
         place = f"{Path(own[-1].filename).name}, {own[-1].name}" if own else "?"
         super().__init__(f"{type(error).__name__} in {place}: {str(error).strip()[:300]}")
 

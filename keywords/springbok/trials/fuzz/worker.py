@@ -22,17 +22,17 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from springbok import iree
-from springbok.errors import BenchError, CompileError, CompilerDidNotEnd, ModelError
-from springbok.importers.selection import Selection, SelectionError
-from springbok.importers.worker import UnusableError
-from springbok.judgement import PRECISION, QUANTISED_STEPS, difference_of
+from springbok.compiler import iree
+from springbok.compiler.importers.selection import Selection, SelectionError
+from springbok.compiler.importers.worker import UnusableError
+from springbok.compiler.judgement import PRECISION, QUANTISED_STEPS, difference_of
+from springbok.modules.vmfb import read_vmfb
 from springbok.session import Session
+from springbok.support.errors import BenchError, CompileError, CompilerDidNotEnd, ModelError
 from springbok.tensors import TensorSpec
 from springbok.trials.fuzz.networks import Network
 from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS, Compiled, OptimizerError, compile_variants
 from springbok.trials.fuzz.weights import random_of
-from springbok.vmfb import read_vmfb
 
 #: How far a variant's floating-point outputs may be from the variant `NONE`'s at the same place.
 VARIANT_TOLERANCE = 1e-5
@@ -202,7 +202,7 @@ def _import(network: Network, folder: Path) -> tuple[np.ndarray, list[np.ndarray
         path.rename(folder / "model.mlir")
         inputs = sample_inputs(network, None)
         return inputs, _reference(network, inputs)
-    model = importlib.import_module(f"springbok.importers.worker_{network.front_end}").load(path, Selection())
+    model = importlib.import_module(f"springbok.compiler.importers.worker_{network.front_end}").load(path, Selection())
     inputs = sample_inputs(network, model.inputs[0])
     model.run([inputs[0]])
     model.write_mlir(folder / "model.mlir")

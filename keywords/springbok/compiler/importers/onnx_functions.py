@@ -1,0 +1,485 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that IREE expands wrongly or not at all, for `springbok.compiler.importers.onnx_rewriting`.
+
+Each rewriting has its reason in a line. Numbers mean what IEEE 754 and C say, infinities and NaN included.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from springbok.compiler.importers import onnx_windows
+from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
+from springbok.compiler.importers.worker import UnusableError
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+#: Integral exponents up to this one are powers by multiplication.
+_MULTIPLIED = 16
+#: From here on, all floating-point numbers are even integers.
+_ALL_EVEN = 2.0**25
+#: Beyond it, 1 is nothing beside a number's square.
+_SQUARES = 1e5
+_TURN = 2 * np.pi
+
+
+def _pow(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE's power is exp(e * log(x)) in effect: NaN for bases that are negative, and for 0^0 and inf^0."""
+    base, exponent = node.input
+    kind = graph.type_of(base)
+    known = graph.constant(exponent)
+    if kind not in _FLOATS:
+        _integer_power(graph, base, exponent, node.output[0])
+    elif known is not None and known.size == 1 and float(known.reshape(())).is_integer():
+        whole = int(known.reshape(()))
+        if 0 < abs(whole) <= _MULTIPLIED and known.ndim <= graph.rank_of(base):
+            _multiplied(graph, base, whole, node.output[0])
+            return
+        _power(graph, base, _as(graph, exponent, kind), kind, node.output[0])
+    else:
+        _power(graph, base, _as(graph, exponent, kind), kind, node.output[0])
+
+
+def _as(graph: Graph, name: str, kind: int) -> str:
+    return name if graph.type_of(name) == kind else graph.cast(name, kind)
+
+
+def _multiplied(graph: Graph, base: str, exponent: int, to: str) -> None:
+    factors, square = [], base
+    for bit in range(abs(exponent).bit_length()):
+        if bit:
+            square = graph.add("Mul", square, square)
+        if abs(exponent) >> bit & 1:
+            factors.append(square)
+    result = factors[0]
+    for factor in factors[1:]:
+        result = graph.add("Mul", result, factor)
+    graph.add("Reciprocal" if exponent < 0 else "Identity", result, to=to)
+
+
+def _power(graph: Graph, base: str, exponent: str, kind: int, to: str) -> None:
+    """The power by its magnitude, where the base's is neither 0 nor infinite, and by its sign."""
+    number = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    zero, one, infinity, nan = (graph.value(np.asarray(each, number)) for each in (0, 1, np.inf, np.nan))
+    size, power = graph.add("Abs", base), graph.apply("Abs", np.abs, exponent)
+    ends = graph.add("Or", graph.add("Equal", size, zero), graph.add("Equal", size, infinity))
+    ends = graph.add("Or", ends, graph.add("Equal", power, infinity))
+    numbers = graph.add("Not", graph.add("Or", graph.add("IsNaN", base), graph.add("IsNaN", exponent)))
+    ends = graph.add("And", ends, numbers)
+    is_one = graph.add("And", graph.add("Equal", size, one), numbers)
+    is_one = graph.add("Or", is_one, graph.add("Or", graph.add("Equal", exponent, zero), graph.add("Equal", base, one)))
+    grows = graph.add("Not", graph.add("Xor", graph.add("Greater", size, one), graph.add("Greater", exponent, zero)))
+    logarithm = graph.add("Log", graph.add("Where", ends, one, size))
+    inner = graph.add("Exp", graph.add("Mul", graph.add("Where", ends, one, exponent), logarithm))
+    magnitude = graph.add("Where", ends, graph.add("Where", grows, infinity, zero), inner)
+    magnitude = graph.add("Where", is_one, one, magnitude)
+
+    # By way of integers: LLVM makes a function of the comparison with a floor, which modules have none of.
+    least_even = graph.value(np.asarray(_ALL_EVEN, number))
+    small = graph.add("Where", graph.add("Less", power, least_even), exponent, zero)
+    whole = graph.add("Equal", _without_fraction(graph, small, kind), small)
+    half = graph.add("Mul", small, graph.value(np.asarray(0.5, number)))
+    odd = graph.add("And", whole, graph.add("Not", graph.add("Equal", _without_fraction(graph, half, kind), half)))
+    below = graph.add("Less", base, zero)
+    negative = graph.add("Or", below, graph.add("Less", graph.add("Reciprocal", base), zero))  # -0 too
+    undefined = graph.add("And", below, graph.add("Not", whole))
+    undefined = graph.add("And", undefined, graph.add("Less", size, infinity))
+    signed = graph.add("Where", graph.add("And", negative, odd), graph.add("Neg", magnitude), magnitude)
+    graph.add("Where", undefined, nan, signed, to=to)
+
+
+def _without_fraction(graph: Graph, name: str, kind: int) -> str:
+    return graph.cast(graph.cast(name, TensorProto.INT32), kind)
+
+
+def _integer_power(graph: Graph, base: str, exponent: str, to: str) -> None:
+    kind = graph.type_of(base)
+    if graph.type_of(exponent) in _FLOATS:
+        real = graph.add("Pow", graph.cast(base, TensorProto.FLOAT), graph.cast(exponent, TensorProto.FLOAT))
+        whole = graph.add("Equal", graph.add("Floor", exponent), exponent)
+        graph.cast(graph.add("Where", whole, graph.add("Round", real), real), kind, to=to)
+        return
+    number = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    known, exponent_type = graph.constant(exponent), onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(exponent))
+    largest = int(np.iinfo(exponent_type).max if known is None else known.max(initial=1))
+    counter = np.int32 if largest < 1 << 31 else np.int64
+    single, two = (graph.value(np.asarray(each, counter)) for each in (1, 2))
+    left = _as(graph, exponent, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(counter)))
+    square, result = base, graph.value(np.asarray(1, number))
+    for bit in range(largest.bit_length()):
+        if bit:
+            square = graph.add("Mul", square, square)
+            left = graph.add("Div", left, two)
+        taken = graph.add("Equal", graph.add("Mod", left, two), single)
+        result = graph.add("Where", taken, graph.add("Mul", result, square), result)
+    graph.add("Identity", result, to=to)
+
+
+def _gelu(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's approximation by tanh differs by 3e-5: it is written out here."""
+    if attributes_of(node).get("approximate", b"none") != b"tanh" or graph.type_of(node.input[0]) != TensorProto.FLOAT:
+        return False
+    (given,) = node.input
+    half, one, cubic, root = (graph.value(np.float32(each)) for each in (0.5, 1, 0.044715, np.sqrt(2 / np.pi)))
+    cube = graph.add("Mul", graph.add("Mul", graph.add("Mul", given, given), given), cubic)
+    inner = graph.add("Tanh", graph.add("Mul", graph.add("Add", given, cube), root))
+    graph.add("Mul", graph.add("Mul", given, half), graph.add("Add", inner, one), to=node.output[0])
+    return None
+
+
+def _argument(reduction: str):
+    def rewriting(graph: Graph, node: onnx.NodeProto) -> bool | None:
+        """IREE's code for x86 takes another element than the first along an axis that is not the last one."""
+        (given,) = node.input
+        shape = graph.shape_of(given)
+        if shape is None or graph.type_of(given) not in (TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT8):
+            return False
+        attributes = attributes_of(node)
+        axis = attributes.get("axis", 0) % max(len(shape), 1)
+        if axis == len(shape) - 1 or not shape:
+            return False
+        last = attributes.get("select_last_index", 0)
+        lengths = [1] * len(shape)
+        lengths[axis] = shape[axis]
+        places = graph.value(np.arange(shape[axis], dtype=np.int32).reshape(lengths))
+        beyond = graph.value(np.int32(-1 if last else shape[axis]))
+        best = _reduced(graph, reduction, given, axis, 1)
+        found = graph.add("Where", graph.add("Equal", given, best), places, beyond)
+        found = _reduced(graph, "ReduceMax" if last else "ReduceMin", found, axis, attributes.get("keepdims", 1))
+        graph.cast(found, TensorProto.INT64, to=node.output[0])
+        return None
+
+    return rewriting
+
+
+def _reduced(graph: Graph, operator: str, name: str, axis: int, keepdims: int) -> str:
+    if graph.version >= 18:
+        return graph.add(operator, name, graph.value(np.array([axis], np.int64)), keepdims=keepdims)
+    return graph.add(operator, name, axes=[axis], keepdims=keepdims)
+
+
+def _slice(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE has no slices with negative steps: their elements are gathered."""
+    given, *others = node.input
+    parameters = [graph.constant(name) if name else None for name in others]
+    shape = graph.shape_of(given)
+    if len(others) < 4 or parameters[3] is None or (parameters[3] > 0).all():
+        return False
+    starts, ends, axes, steps = parameters
+    if shape is None or starts is None or ends is None:
+        raise UnusableError(f"{described(node)} goes backwards between limits that are computed: make them constants")
+    axes = range(len(starts)) if axes is None else axes
+    taken = {
+        int(axis) % len(shape): np.arange(shape[axis])[slice(int(start), int(end), int(step))]
+        for start, end, axis, step in zip(starts, ends, axes, steps, strict=True)
+    }
+    # An end before the first element counts from the end for NumPy, too, unless it is beyond all.
+    _gather(graph, given, taken, node.output[0])
+    return None
+
+
+def _gather(graph: Graph, name: str, taken: dict[int, np.ndarray], to: str) -> None:
+    """Takes these elements along each axis."""
+    last = len(taken) - 1
+    for number, (axis, places) in enumerate(taken.items()):
+        indices = graph.value(np.asarray(places, np.int64))
+        name = graph.add("Gather", name, indices, axis=axis, to=to if number == last else None)
+
+
+def _pad(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's compiler never ends with the mode 'wrap', and lacks some of the others: elements are gathered."""
+    attributes = attributes_of(node)
+    mode = attributes.get("mode", b"constant").decode()
+    given = node.input[0]
+    pads = graph.constant(node.input[1])
+    shape = graph.shape_of(given)
+    if mode == "constant":
+        return False
+    if pads is None or shape is None:
+        raise UnusableError(f"{described(node)} pads by amounts that are computed: make them constants")
+    axes = graph.constant(node.input[3]) if len(node.input) > 3 and node.input[3] else range(len(shape))
+    if axes is None:
+        raise UnusableError(f"{described(node)} pads axes that are computed: make them constants")
+    taken = {}
+    for number, axis in enumerate(axes):
+        before, after = int(pads[number]), int(pads[number + len(pads) // 2])
+        places = np.arange(shape[axis])[max(-before, 0) : shape[axis] - max(-after, 0)]
+        if before > 0 or after > 0 or len(places) != shape[axis]:
+            taken[int(axis) % len(shape)] = np.pad(places, (max(before, 0), max(after, 0)), mode)
+    if not taken:
+        graph.add("Identity", given, to=node.output[0])
+    else:
+        _gather(graph, given, taken, node.output[0])
+    return None
+
+
+def _swish(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE lacks it."""
+    (given,) = node.input
+    inner = graph.add("Mul", given, _number(graph, given)(attributes_of(node).get("alpha", 1.0)))
+    graph.add("Mul", given, graph.add("Sigmoid", inner), to=node.output[0])
+
+
+def _number(graph: Graph, name: str):
+    """Makes constants of the type that a value has."""
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(name))
+    return lambda value: graph.value(np.asarray(value, dtype))
+
+
+def _asinh(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE's loses all digits of negative numbers, and overflows."""
+    (given,) = node.input
+    number = _number(graph, given)
+    size = graph.add("Abs", given)
+    large = graph.add("Greater", size, number(_SQUARES))
+    inner = graph.add("Where", large, number(1), size)
+    root = graph.add("Sqrt", graph.add("Add", graph.add("Mul", inner, inner), number(1)))
+    argument = graph.add("Where", large, size, graph.add("Add", inner, root))
+    logarithm = graph.add("Log", argument)
+    logarithm = graph.add("Add", logarithm, graph.add("Where", large, number(np.log(2)), number(0)))
+    negative = graph.add("Less", given, number(0))
+    graph.add("Where", negative, graph.add("Neg", logarithm), logarithm, to=node.output[0])
+
+
+def _acosh(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE's overflows, and gives infinities below 1."""
+    (given,) = node.input
+    number = _number(graph, given)
+    large = graph.add("Greater", given, number(_SQUARES))
+    inner = graph.add("Where", large, number(1), given)
+    root = graph.add("Sqrt", graph.add("Sub", graph.add("Mul", inner, inner), number(1)))
+    logarithm = graph.add("Log", graph.add("Where", large, given, graph.add("Add", inner, root)))
+    logarithm = graph.add("Add", logarithm, graph.add("Where", large, number(np.log(2)), number(0)))
+    below = graph.add("Less", given, number(1))
+    graph.add("Where", below, number(np.nan), logarithm, to=node.output[0])
+
+
+def _periodic(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's loses digits far from 0: whole turns are subtracted here, in parts whose products are exact."""
+    (given,) = node.input
+    if graph.type_of(given) != TensorProto.FLOAT:
+        return False
+    number = _number(graph, given)
+    turns = graph.add("Round", graph.add("Mul", given, number(1 / _TURN)))
+    rest, left = given, _TURN
+    for bits in (10, 10, 10):
+        part = _leading_bits(left, bits)
+        left -= part
+        rest = graph.add("Sub", rest, graph.add("Mul", turns, number(part)))
+    rest = graph.add("Sub", rest, graph.add("Mul", turns, number(left)))
+    graph.add(node.op_type, rest, to=node.output[0])
+    return None
+
+
+def _leading_bits(value: float, bits: int) -> float:
+    scale = 2.0 ** (bits - 1 - np.floor(np.log2(value)))
+    return float(np.floor(value * scale) / scale)
+
+
+def _mod(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE rounds the quotient, so that a remainder just below the divisor becomes 0: only integers are exact."""
+    if graph.type_of(node.input[0]) in _FLOATS:
+        raise UnusableError(
+            f"{described(node)} takes the remainder of floating-point numbers (fmod=1), which the compiler computes "
+            "from a rounded quotient: wrong by as much as the divisor. Take it on the host, or of integers"
+        )
+    return _widened(graph, node)
+
+
+def _softsign(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE knows it only as version 22 defines it."""
+    (given,) = node.input
+    graph.add("Div", given, graph.add("Add", _number(graph, given)(1), graph.add("Abs", given)), to=node.output[0])
+
+
+def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE multiplies no vector with a stack of matrices: a vector becomes a matrix of one row or one column."""
+    left, right = node.input
+    shapes = graph.shape_of(left), graph.shape_of(right)
+    if None in shapes or 1 not in map(len, shapes) or max(map(len, shapes)) < 3:
+        return False
+    (first, second), squeezed = shapes, []
+    if len(first) == 1:
+        left, squeezed = graph.reshape(left, (1, *first)), [-2]
+    if len(second) == 1:
+        right, squeezed = graph.reshape(right, (*second, 1)), [*squeezed, -1]
+    graph.add("Squeeze", graph.add("MatMul", left, right), graph.value(np.array(squeezed)), to=node.output[0])
+    return None
+
+
+def _recurrent(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE goes through sequences forwards only: others are turned around before and after."""
+    attributes = attributes_of(node)
+    direction = attributes.pop("direction", b"forward")
+    if direction == b"forward":
+        return False
+    shape = graph.shape_of(node.input[0])
+    if shape is None or (len(node.input) > 4 and node.input[4]) or attributes.get("layout", 0):
+        raise UnusableError(f"{described(node)} goes backwards through sequences of several lengths: use one length")
+    outputs = [name for name in node.output if name]
+    if direction == b"reverse":
+        made = _one_way(graph, node, attributes, None, backwards=True)
+        for name in outputs:
+            graph.add("Identity", made[name], to=name)
+        return None
+    ways = [_one_way(graph, node, attributes, number, backwards=bool(number)) for number in (0, 1)]
+    for name in outputs:
+        axis = 1 if name == node.output[0] else 0
+        graph.add("Concat", *(way[name] for way in ways), axis=axis, to=name)
+    return None
+
+
+def _one_way(graph: Graph, node: onnx.NodeProto, attributes: dict, number: int | None, *, backwards: bool) -> dict:
+    """One direction of a recurrent node, of several the one of this ``number``: its outputs by their own names."""
+    given, *others = node.input
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    del made.attribute[:], made.input[:], made.output[:]
+    halves = {name: values for name, values in attributes.items() if name.startswith("activation")}
+    for name, values in attributes.items():
+        if name in halves and number is not None:
+            half = len(values) // 2
+            values = values[number * half :][:half]  # noqa: PLW2901 (its own half)
+        made.attribute.append(onnx.helper.make_attribute(name, values))
+    turned = graph.value(np.arange(graph.shape_of(given)[0])[::-1].copy())
+    place = graph.value(np.array([number or 0]))
+    made.input.append(graph.add("Gather", given, turned, axis=0) if backwards else given)
+    made.input.extend(
+        graph.apply("Gather", lambda array, taken: array[taken], name, place) if name and number is not None else name
+        for name in others
+    )
+    outputs = {}
+    for name in node.output:
+        made.output.append(f"{name}_way_{number or 0}" if name else "")
+        outputs[name] = made.output[-1]
+    graph.keep(made)
+    if backwards and node.output[0]:
+        outputs[node.output[0]] = graph.add("Gather", outputs[node.output[0]], turned, axis=0)
+    return outputs
+
+
+def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE counts wrongly where windows stick out, and in 64 bits: sums are divided by constants here."""
+    (given,) = node.input
+    shape, result = graph.shape_of(given), graph.shape_of(node.output[0])
+    attributes = attributes_of(node)
+    if shape is None or result is None or graph.type_of(given) != TensorProto.FLOAT:
+        return False
+    kernel = attributes["kernel_shape"]
+    window = onnx_windows.window(attributes, shape, (1, 1, *kernel))
+    if not any(window["pads"]) and not attributes.get("ceil_mode") and set(window["dilations"]) == {1}:
+        return False
+    axes = len(kernel)
+    before, after = window["pads"][:axes], window["pads"][axes:]
+    reach = [
+        (length - 1) * stride + (size - 1) * dilation + 1
+        for length, stride, size, dilation in zip(
+            result[2:], window["strides"], kernel, window["dilations"], strict=True
+        )
+    ]
+    ends = [max(reach[axis] - before[axis] - shape[2 + axis], 0) for axis in range(axes)]
+    counted = np.zeros([before[axis] + shape[2 + axis] + max(ends[axis], after[axis]) for axis in range(axes)])
+    inside = attributes.get("count_include_pad", 0)
+    counted[
+        tuple(
+            slice(0, before[axis] + shape[2 + axis] + after[axis])
+            if inside
+            else slice(before[axis], before[axis] + shape[2 + axis])
+            for axis in range(axes)
+        )
+    ] = 1
+    counts = np.ones(result[2:])
+    for place in np.ndindex(*result[2:]):
+        taken = tuple(
+            slice(index * stride, index * stride + (size - 1) * dilation + 1, dilation)
+            for index, stride, size, dilation in zip(place, window["strides"], kernel, window["dilations"], strict=True)
+        )
+        counts[place] = counted[taken].sum()
+    pads = [0, 0, *before, 0, 0, *ends]
+    padded = graph.add("Pad", given, graph.value(np.array(pads, np.int64)))
+    area = float(np.prod(kernel))
+    if set(window["dilations"]) == {1}:
+        means = graph.add("AveragePool", padded, kernel_shape=kernel, strides=window["strides"])
+    else:
+        ones = np.full((shape[1], 1, *kernel), 1 / area, np.float32)
+        options = {"kernel_shape": kernel, "strides": window["strides"], "dilations": window["dilations"]}
+        means = graph.add("Conv", padded, graph.value(ones), group=shape[1], **options)
+    share = graph.value((area / np.maximum(counts, 1)).astype(np.float32))
+    graph.add("Mul", means, share, to=node.output[0])
+    return None
+
+
+def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE converts floating-point numbers to signed integers only: what is beyond them would be lost."""
+    wanted = attributes_of(node)["to"]
+    wider = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
+    wider |= {TensorProto.UINT32: TensorProto.INT64}
+    if graph.type_of(node.input[0]) not in _FLOATS or wanted not in wider:
+        return False
+    graph.cast(graph.cast(node.input[0], wider[wanted]), wanted, to=node.output[0])
+    return None
+
+
+#: What computes with unsigned integers by their values; IREE takes them for signed ones.
+_BY_VALUE = (
+    *("Abs", "ArgMax", "ArgMin", "BitShift", "Clip", "CumSum", "Div", "Greater", "GreaterOrEqual", "Less"),
+    *("LessOrEqual", "Max", "MaxPool", "Min", "Mod", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu"),
+    *("Sign", "TopK"),
+)
+_WIDER = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
+_WIDER |= {TensorProto.UINT32: TensorProto.INT64}
+_NO_VALUES = ("ArgMax", "ArgMin", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+
+
+def _widened(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """Unsigned integers as signed ones that hold their values."""
+    kind = graph.type_of(node.input[0])
+    wide = TensorProto.FLOAT if node.op_type == "MaxPool" else _WIDER.get(kind)
+    if kind not in _WIDER:
+        return False
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    for number, name in enumerate(node.input):
+        if name and graph.type_of(name) == kind:
+            made.input[number] = graph.cast(name, wide)
+    if node.op_type in _NO_VALUES:
+        graph.keep(made)
+        return None
+    made.output[0] = f"{node.output[0]}_wide"
+    graph.keep(made)
+    graph.cast(made.output[0], kind, to=node.output[0])
+    return None
+
+
+def first_of(*rewritings):
+    """The first rewriting that takes the node."""
+
+    def rewriting(graph: Graph, node: onnx.NodeProto) -> bool | None:
+        return None if any(each(graph, node) is not False for each in rewritings) else False
+
+    return rewriting
+
+
+REWRITINGS = dict.fromkeys(_BY_VALUE, _widened) | {
+    "Acosh": _acosh,
+    "ArgMax": first_of(_widened, _argument("ReduceMax")),
+    "ArgMin": first_of(_widened, _argument("ReduceMin")),
+    "Asinh": _asinh,
+    "AveragePool": _average_pool,
+    "Cast": _cast,
+    "Cos": _periodic,
+    "GRU": _recurrent,
+    "Gelu": _gelu,
+    "LSTM": _recurrent,
+    "MatMul": _matmul_of_vectors,
+    "Mod": _mod,
+    "Pad": _pad,
+    "Pow": _pow,
+    "RNN": _recurrent,
+    "Sin": _periodic,
+    "Slice": _slice,
+    "Softsign": _softsign,
+    "Swish": _swish,
+    "Tan": _periodic,
+}

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ONNX models can't be compiled, and why: sentences for `springbok.compiler.importers.worker_onnx`.
+
+What is known beforehand is refused before anything is run. What only IREE finds out is put down to the node that it
+stumbled over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import onnx
+from onnx import TensorProto
+
+from springbok.compiler.importers.onnx_rewriting import attributes_of, described, version_of
+from springbok.compiler.importers.worker import UnusableError
+
+#: Element types of inputs and outputs; the chip computes with no others.
+_TYPES = ("FLOAT", "FLOAT16", "BOOL", "INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")
+
+_RANDOM = "draws random numbers, so that no answer of it can be checked: export the model for inference"
+_TRAINING = "computes with the statistics of what it is given, as in training: export the model for inference"
+_OPEN = "gives as many values as its data decide, but the chip needs fixed shapes: leave it to the program"
+_STRINGS = "works on strings, which the chip has none of: leave it to the program that asks the chip"
+_CHOICE = (
+    "decides at run time what is computed, which IREE compiles only in simple cases: "
+    "export the model with its loops unrolled and its branches decided (onnx-simplifier folds what is constant)"
+)
+_LISTS = "works on lists or optional values, which have no fixed shape: export the model with tensors alone"
+_REFUSED = {
+    **dict.fromkeys(
+        ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), _RANDOM
+    ),
+    **dict.fromkeys(
+        ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer", "ImageDecoder"),
+        _STRINGS,
+    ),
+    **dict.fromkeys(("Compress", "NonMaxSuppression", "NonZero", "Unique"), _OPEN),
+    **dict.fromkeys(
+        (
+            *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase"),
+            *("SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence"),
+            *("Optional", "OptionalGetElement", "OptionalHasElement"),
+        ),
+        _LISTS,
+    ),
+}
+_STUMBLED = {"If": _CHOICE, "Loop": _CHOICE, "Scan": _CHOICE}
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Raises :class:`UnusableError` for what no rewriting could make right."""
+    newest = onnx.defs.onnx_opset_version()
+    if version_of(model) > newest:
+        raise UnusableError(
+            f"it uses version {version_of(model)} of ONNX's operators, but the package onnx {onnx.__version__} knows "
+            f"them up to {newest}: export it with an older one (opset_version={newest})"
+        )
+    for node in model.graph.node:
+        _check_node(node, {function.domain for function in model.functions})
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [info for info in model.graph.input if info.name not in weights]
+    if not inputs:
+        raise UnusableError("it has no inputs: what it gives is always the same, and needs no chip")
+    names = [info.name for info in model.graph.output]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UnusableError(
+            f"its output '{twice[0]}' is listed {names.count(twice[0])} times: list it once, or give the others names "
+            "of their own by operations Identity"
+        )
+    for kind, values in (("input", inputs), ("output", model.graph.output)):
+        for info in values:
+            _check_value(kind, info)
+
+
+def _check_node(node: onnx.NodeProto, own_domains: set[str]) -> None:
+    if node.domain not in ("", "ai.onnx", *own_domains):
+        raise UnusableError(
+            f"{described(node)} is none of ONNX's own operations, but of '{node.domain}': export the model with "
+            "standard operations (quantised by onnxruntime: with quant_format=QDQ, and without its graph optimizations)"
+        )
+    reason = _REFUSED.get(node.op_type)
+    if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
+        attributes = attributes_of(node)
+        reason = _RANDOM if attributes.get("ratio", 0.5) else None
+    if node.op_type == "BatchNormalization" and attributes_of(node).get("training_mode"):
+        reason = _TRAINING
+    if reason:
+        raise UnusableError(f"{described(node)} {reason}")
+
+
+def _check_value(kind: str, info: onnx.ValueInfoProto) -> None:
+    what = info.type.WhichOneof("value")
+    if what is None and kind == "output":
+        return  # its type is inferred
+    if what != "tensor_type":
+        raise UnusableError(
+            f"its {kind} '{info.name}' is no tensor but {(what or 'nothing').partition('_type')[0]}: "
+            "only tensors can be sent to the chip"
+        )
+    name = TensorProto.DataType.Name(info.type.tensor_type.elem_type)
+    if name not in _TYPES:
+        raise UnusableError(
+            f"its {kind} '{info.name}' is of the type {name.lower()}, which can't be sent to the chip: convert it in "
+            f"the model, from or to one of {', '.join(_TYPES).lower()}"
+        )
+
+
+def check_shapes(model: onnx.ModelProto) -> None:
+    """Raises :class:`UnusableError` for an output, of a model with inferred shapes, that has no fixed shape."""
+    values = {info.name: info for info in (*model.graph.value_info, *model.graph.output)}
+    for node in model.graph.node:
+        for name in node.output:
+            info = values.get(name)
+            if info is not None and info.type.HasField("tensor_type") and not _is_fixed(info.type.tensor_type):
+                raise UnusableError(
+                    f"{described(node)} gives '{name}', whose shape depends on what is computed, but the chip needs "
+                    "fixed shapes: make what decides it (a shape, an axis, a size) a constant"
+                )
+
+
+def _is_fixed(tensor) -> bool:
+    return tensor.HasField("shape") and all(dimension.HasField("dim_value") for dimension in tensor.shape.dim)
+
+
+def explain(model: onnx.ModelProto, message: str, compile_again: Callable[[onnx.ModelProto], str]) -> str:
+    """Why IREE can't import ``model``: its ``message``, put down to a node.
+
+    ``compile_again`` gives IREE's message for a model whose nodes have other names.
+    """
+    numbered = onnx.ModelProto()
+    numbered.CopyFrom(model)
+    for number, node in enumerate(numbered.graph.node):
+        node.name = f"node:{number}"
+    found = re.search(r'"node:(\d+)"', compile_again(numbered))
+    if found is None:
+        return f"IREE can't import it: {message}"
+    node = model.graph.node[int(found[1])]
+    reason = _STUMBLED.get(node.op_type)
+    if reason:
+        return f"{described(node)} {reason}"
+    details = ", ".join(f"{name}={value!r}" for name, value in sorted(attributes_of(node).items())) or "no attributes"
+    return (
+        f"{described(node)} is beyond what IREE can import, as it is used here ({details}): "
+        f"write it with other operations, or with other attributes. IREE says: {_short(message)}"
+    )
+
+
+def _short(message: str, length: int = 160) -> str:
+    text = re.sub(r'^loc\("[^"]*"\): ', "", message)
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX models, for `springbok.compiler.importers.worker`: by IREE's importer and the compiler's own first phase.
+
+The answers are those of ONNX's reference implementation, which is written in NumPy.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.inliner
+import onnx.shape_inference
+import onnx.version_converter
+
+from springbok.compiler import iree
+from springbok.compiler.importers import onnx_functions, onnx_limits, onnx_quantised, onnx_reference, onnx_weights
+from springbok.compiler.importers.onnx_rewriting import Graph, version_of
+from springbok.compiler.importers.selection import Selection
+from springbok.compiler.importers.worker import UnusableError, first_line
+from springbok.support import process
+from springbok.support.errors import ModelError
+from springbok.tensors import TensorSpec
+
+#: Models of an older operator set are brought to this one: IREE's importer knows its operations best.
+_OPSET = 17
+REWRITINGS = onnx_functions.REWRITINGS | onnx_quantised.REWRITINGS
+REWRITINGS["MatMul"] = onnx_functions.first_of(
+    *(part.REWRITINGS["MatMul"] for part in (onnx_quantised, onnx_functions))
+)
+
+
+class OnnxModel:
+    """The graph of an ONNX file, with batch 1. NumPy answers NaN as the definition does (see `probes`)."""
+
+    answers_nan = True
+
+    def __init__(self, model: onnx.ModelProto, selection: Selection) -> None:
+        weights = {initializer.name for initializer in model.graph.initializer}
+        given = [value for value in model.graph.input if value.name not in weights]
+        selection.check_names([value.name for value in given])
+        self.inputs = [_spec(value, selection) for value in given]
+        for value, spec in zip(given, self.inputs, strict=True):
+            elem_type = value.type.tensor_type.elem_type
+            value.type.CopyFrom(onnx.helper.make_tensor_type_proto(elem_type, spec.shape))
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")  # it told of the open batch
+        del model.graph.value_info[:]
+        for node in model.graph.node:
+            node.name = _layer(node)  # the importer makes locations of the names
+        try:
+            self._model = prepared(model)
+            self._evaluator = onnx_reference.evaluator(self._model)
+        except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
+            raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
+        self._graph = Graph(self._model)
+        self.inputs = [self._with_scale(spec) for spec in self.inputs]
+
+    def _with_scale(self, spec: TensorSpec) -> TensorSpec:
+        """An input as what quantised operations take it for."""
+        readers = [node for node in self._model.graph.node if spec.name in node.input]
+        found = onnx_quantised.scale_read(self._graph, spec.name, readers)
+        return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
+
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """See :class:`springbok.compiler.importers.worker.Model`."""
+        given = {spec.name: array for spec, array in zip(self.inputs, inputs, strict=True)}
+        try:
+            return [np.asarray(answer) for answer in self._evaluator.run(None, given)]
+        except Exception as error:  # noqa: BLE001 (whatever NumPy or an operator raises)
+            raise UnusableError(
+                f"ONNX's own implementation of its operations fails with it: {first_line(error)}"
+            ) from error
+
+    def write_mlir(self, path: Path) -> None:
+        """See :class:`springbok.compiler.importers.worker.Model`."""
+        model = self._rewritten()
+        message = _import_to(model, path)
+        if message:
+            raise UnusableError(onnx_limits.explain(model, message, lambda other: _import_to(other, path)))
+
+    def _rewritten(self) -> onnx.ModelProto:
+        made = Graph(self._model).rewrite(REWRITINGS)
+        made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+        onnx_limits.check_shapes(made)
+        return made
+
+    def describe_outputs(self, arrays: list[np.ndarray]) -> list[TensorSpec]:
+        """See :class:`springbok.compiler.importers.worker.Model`."""
+        return [
+            self._described(TensorSpec(value.name, array.shape, array.dtype.name))
+            for value, array in zip(self._model.graph.output, arrays, strict=True)
+        ]
+
+    def _described(self, spec: TensorSpec) -> TensorSpec:
+        """An output with its scale, or with the step of what is quantised inside the model."""
+        if np.issubdtype(spec.dtype, np.floating):
+            return replace(spec, step=onnx_quantised.step_of(self._graph, spec.name))
+        found = onnx_quantised.scale_of(self._graph, spec.name)
+        return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
+
+
+def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
+    model = onnx.inliner.inline_local_functions(model)
+    if version_of(model) < _OPSET:
+        model = onnx.version_converter.convert_version(model, _OPSET)
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _import_to(model: onnx.ModelProto, path: Path) -> str:
+    """Writes a model as MLIR in IREE's own dialects; returns why it can't be, or nothing."""
+    from iree.compiler.extras import onnx_importer
+    from iree.compiler.ir import Context
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model.mlir"
+        try:
+            info = onnx_importer.ModelInfo(model)
+            module = info.create_module(context=Context()).operation
+            onnx_importer.NodeImporter.define_function(info.main_graph, module).import_all()
+            module.verify()
+        except Exception as error:  # noqa: BLE001 (whatever its steps raise)
+            return first_line(error)
+        source.write_text(module.get_asm(enable_debug_info=True, assume_verified=True), encoding="utf-8")
+        # Torch's dialect needs a flag that the later compilation would have to know of.
+        command = [iree.tool("iree-compile"), source, "--compile-to=input", "--mlir-print-debuginfo", "-o", path]
+        done = process.run([*command, "--iree-torch-emit-async-entry-points=false"])
+        if done.timed_out:
+            return f"it did not end {process.limit_text()}"
+        if not done.exit_code:
+            return ""
+        errors = [line for line in done.output.splitlines() if "error:" in line] or ["no message"]
+        return " ".join(filter(None, map(str.strip, errors[0].split("error:"))))
+
+
+def _spec(value: onnx.ValueInfoProto, selection: Selection) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = [dimension.dim_value or None for dimension in tensor.shape.dim] if tensor.HasField("shape") else None
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    return TensorSpec(value.name, selection.fixed_shape(value.name, shape), np.dtype(dtype).name)
+
+
+def _layer(node: onnx.NodeProto) -> str:
+    """The module of a PyTorch model that a node is of, where its exporter tells, else the node's name."""
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "")
+    modules = [name for name in re.findall(r"'([^']*)'", scopes)[:-1] if name]  # the last one is the operation
+    return modules[-1] if modules else node.name
+
+
+def load(path: Path, selection: Selection) -> OnnxModel:
+    """Loads an .onnx file, with the weights that lie beside it if it has any."""
+    try:
+        model = onnx_weights.load(path)
+    except ModelError as error:
+        raise UnusableError(str(error).rstrip(".")) from error
+    except Exception as error:  # noqa: BLE001 (protobuf's own)
+        begin = path.read_bytes()[:8]
+        raise UnusableError(
+            f"ONNX can't load it: it is no ONNX file, or not whole (it begins with {begin!r}; {first_line(error)})"
+        ) from error
+    onnx_limits.check(model)
+    try:
+        if not all(info.type.tensor_type.HasField("shape") for info in model.graph.output):
+            model = onnx.shape_inference.infer_shapes(model)  # ONNX itself demands it, exporters leave it away
+        onnx.checker.check_model(model)
+    except Exception as error:  # noqa: BLE001 (each of its checks has errors of its own)
+        raise UnusableError(f"it is no valid ONNX model: {first_line(error)}") from error
+    return OnnxModel(model, selection)

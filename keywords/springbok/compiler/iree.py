@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs IREE's tools: `iree-compile`, and `iree-run-module` for this machine.
+
+Besides the module, a compilation gives what only the compiler knows: from which layers of the model each dispatch
+was made, and whether weights were dropped on the way. Both are read from the intermediate code that the compiler
+writes at the end of each of its phases.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from springbok.compiler import buffers, compiler_runtime
+from springbok.modules.layer_names import readable
+from springbok.modules.vmfb import Vmfb
+from springbok.support import process
+from springbok.support.errors import CompileError, CompilerDidNotEnd
+from springbok.support.files import temporary_folder
+
+COMPILER_PACKAGE = "iree-base-compiler"
+RUNTIME_PACKAGE = "iree-base-runtime"
+PINNED_VERSION = "3.13.0"
+
+_TOOLS = {
+    "iree-compile": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-compile"),
+    "iree-lld": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-lld"),
+    "iree-run-module": (RUNTIME_PACKAGE, "iree/_runtime_libs/iree-run-module"),
+}
+
+
+def compiler_version() -> str:
+    """Version of the installed compiler, such as ``3.13.0``."""
+    return _distribution(COMPILER_PACKAGE).version
+
+
+def runtime_version() -> str:
+    """Version of the installed runtime, which runs modules on this machine."""
+    return _distribution(RUNTIME_PACKAGE).version
+
+
+def _distribution(package: str) -> importlib.metadata.Distribution:
+    try:
+        return importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise CompileError(
+            f"The Python package '{package}' is not installed. "
+            f"Install it with: python -m pip install {package}=={PINNED_VERSION}"
+        ) from None
+
+
+def tool(name: str) -> Path:
+    """Path of the program ``name`` of IREE's Python packages.
+
+    The package's own program, not the script in ``bin/``: that one starts a whole Python before it.
+    """
+    package, place = _TOOLS[name]
+    path = Path(_distribution(package).locate_file(place))
+    if not path.is_file():
+        raise CompileError(
+            f"The Python package '{package}' is installed without its program {name} ({path}). "
+            f"Install it again with: python -m pip install --force-reinstall {package}=={PINNED_VERSION}"
+        )
+    return path
+
+
+@functools.cache
+def compiler_flag_names() -> frozenset[str]:
+    """Names of all flags that `iree-compile` knows, without dashes, hidden ones too."""
+    done = process.run([tool("iree-compile"), "--help-list-hidden"])
+    return frozenset(re.findall(r"^ +--?([\w.-]+)", done.output, re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What `iree-compile` told besides the module.
+
+    ``layers``: name of a dispatch -> names of the layers it was made from, as far as the source names them (MLIR
+    locations). ``dropped_weights_in``: dispatches that are called without their weights. ``shared_buffers``: what
+    could not be proved of the module's buffers, see `springbok.compiler.buffers`. ``transient_bytes``: what the
+    compiler plans for values between dispatches.
+    """
+
+    layers: dict[str, tuple[str, ...]]
+    dropped_weights_in: tuple[str, ...]
+    shared_buffers: tuple[str, ...] = ()
+    transient_bytes: int = 0
+
+
+def compile_module(
+    source: Path,
+    flags: Sequence[str],
+    output: Path,
+    name: str | None = None,
+    rewrite: Callable[[Path, Path], object] | None = None,
+) -> Compilation:
+    """Compiles the MLIR file ``source`` with ``flags`` to the VMFB file ``output``. ``name`` is for errors.
+
+    ``rewrite`` is called between the halves of the compilation, with the file of the first one's result and the file
+    to write; constants are then hoisted and computed in the first half, whatever ``flags`` say.
+
+    Raises :class:`CompileError` with the compiler's first errors and the command when it fails or takes too long.
+    """
+    name = name or source.name
+    with temporary_folder() as folder:
+        if rewrite is not None:
+            source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
+        phases = Path(folder) / "phases"
+        hal, apart = Path(folder) / "hal.mlirbc", Path(folder) / "apart.mlirbc"
+        # Constants can't be left out of the phases: some would be missing in the bytecode too.
+        looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
+        _run([source, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+        if buffers.allocates(_phase(phases, "hal")):
+            buffers.keep_apart(hal, apart)
+            hal = apart
+        _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
+        stream = _phase(phases, "stream")
+        examined = buffers.examine(output.read_bytes(), stream, _phase(phases, "hal"))
+        layers = _layers(_phase(phases, "flow"))
+        return Compilation(layers, examined.without_weights, examined.shared, _transient_bytes(stream))
+
+
+def planned_bytes(
+    source: Path, flags: Sequence[str], name: str, rewrite: Callable[[Path, Path], object] | None = None
+) -> int:
+    """`Compilation.transient_bytes` of a module, without making its code; arguments are those of `compile_module`."""
+    with temporary_folder() as folder:
+        if rewrite is not None:
+            source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
+        planned = Path(folder) / "planned.mlir"
+        looking = ["--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8"]
+        _run([source, *flags, "--compile-to=stream", "-o"], planned, looking, name)
+        return _transient_bytes(planned.read_text(encoding="utf-8"))
+
+
+def _rewritten(
+    source: Path, flags: Sequence[str], rewrite: Callable[[Path, Path], object], folder: Path, name: str
+) -> tuple[Path, list[str]]:
+    """Does the first half of the compilation and rewrites its result, in ``folder``; source and flags for the rest."""
+    half, rewritten = folder / "half.mlirbc", folder / "rewritten.mlirbc"
+    _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
+    rewrite(half, rewritten)
+    return rewritten, [*flags, f"--compile-from={_BETWEEN}"]
+
+
+# The last phase before the one that makes one allocation of two.
+_UNTIL_HAL = ("--compile-to=hal", "--emit-mlir-bytecode")
+
+# Where the compilation is halved: constants are computed, and kernels are not yet formed.
+_BETWEEN = "global-optimization"
+_FIRST_HALF = (
+    f"--compile-to={_BETWEEN}",
+    "--emit-mlir-bytecode",
+    "--iree-opt-const-expr-hoisting=true",
+    "--iree-opt-const-eval=true",
+)
+
+
+def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name: str) -> None:
+    """Runs the compiler; ``looking`` are flags that change nothing, and that errors don't show.
+
+    Kernels that lack functions of the compiler's runtime library are linked with it.
+    """
+    command = [tool("iree-compile"), *_last_of_each(arguments)]
+    done = process.run([*command, output, *looking])
+    if compiler_runtime.undefined_symbols(done.output):
+        library = compiler_runtime.library_for([str(argument) for argument in arguments])
+        with temporary_folder() as folder:
+            linker = compiler_runtime.linker_flag(library, tool("iree-lld"), Path(folder))
+            done = process.run([*command, output, *looking, linker])
+    shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
+    if done.timed_out:
+        raise CompilerDidNotEnd(
+            f"iree-compile did not end with {name} {process.limit_text()}.\nThe command was: {shown}"
+        )
+    if done.exit_code or not output.is_file():
+        missing = compiler_runtime.undefined_symbols(done.output)
+        errors = _missing_functions(missing, looking) if missing else _first_errors(done)
+        raise CompileError(f"iree-compile can't compile {name}: {errors}.\nThe command was: {shown}")
+
+
+def _missing_functions(missing: dict[str, tuple[str, ...]], looking: Sequence[str]) -> str:
+    """Says which functions kernels call that nothing has, with the kernels' layers where ``looking`` dumps phases."""
+    folders = [flag.partition("=")[2] for flag in looking if flag.startswith("--dump-compilation-phases-to=")]
+    layers = _layers(_phase(Path(folders[0]), "flow")) if folders else {}
+    needs = []
+    for symbol, users in missing.items():
+        kernels = [f"{user} ({' + '.join(layers.get(user, ())) or 'its layers have no names'})" for user in users]
+        needs.append(f"'{symbol}', which {', '.join(kernels) or 'a kernel'} calls")
+    return (
+        f"there is no function {'; no function '.join(needs)}. It computes an operation for which neither the core nor "
+        "the compiler's runtime library has code. Use another operation or element type there, such as float32 or "
+        "int32"
+    )
+
+
+def _last_of_each(arguments: Sequence[object]) -> list[object]:
+    """``arguments`` with the last value of each flag: LLVM refuses a flag that is there twice."""
+    last = {str(each).partition("=")[0]: each for each in arguments}
+    return list(last.values())
+
+
+def _phase(folder: Path, name: str) -> str:
+    files = list(folder.glob(f"*.{name}.mlir"))
+    if len(files) != 1:
+        raise CompileError(f"iree-compile {compiler_version()} wrote no intermediate code of its phase '{name}'.")
+    return files[0].read_text(encoding="utf-8")
+
+
+def _first_errors(done: process.Finished, count: int = 3) -> str:
+    """What the compiler could not compile, where it is and what can be done, then its own words."""
+    lines = [line.strip() for line in done.output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line.lower()]
+    words = "; ".join(re.sub(r"^.*?error: ", "", line) for line in errors[:count])
+    place = _place(errors[0]) if errors else ""
+    if done.exit_code < 0 or "Stack dump:" in done.output or "include the crash backtrace" in done.output:
+        said = f"; it had said: {words}" if words else ""
+        return (
+            f"the compiler crashed{f' at {place}' if place else ' without a message'}. Simplify that part of the "
+            f"model, or compile it with optimize=none{said}"
+        )
+    words = words or "; ".join(lines[:count]) or f"it ended with exit code {done.exit_code} without a message"
+    if re.search(r"legaliz|unsupported|not supported|unimplemented", words, re.IGNORECASE):
+        return f"it has no code for {place or 'a part of it'}. Write that with other operations. It says: {words}"
+    return f"it stops at {place}: {words}" if place else words
+
+
+def _place(error: str) -> str:
+    """The operation that an error is about, and its layer or line, as far as the error tells."""
+    operation = re.search(r"operation '([\w.]+)'|'([\w.]+)' op\b|custom op '([\w.]+)'", error)
+    layer = re.search(r'loc\((?:fused\[)?"((?:[^"\\]|\\.)*)"(?!:\d)', error)
+    line = re.match(r".*?\.\w+:(\d+):\d+: error:", error)
+    where = f"the layer '{layer[1]}'" if layer else f"line {line[1]}" if line and line[1] != "0" else ""
+    what = next((f"the operation {name}" for name in (operation.groups() if operation else ()) if name), "")
+    return f"{what} ({where})" if what and where else what or where
+
+
+# What the intermediate code tells. MLIR's locations look like `#loc7 = loc("name")`, `#loc8 = loc(fused[#loc7, …])`.
+
+# Operations that compute nothing: the compiler shares them between layers, so their locations mislead.
+_IDLE = re.compile(r"arith\.constant|tensor\.empty|linalg\.fill|flow\.|tensor\.\w*_shape|func\.|return|\^bb")
+
+
+def _layers(flow: str) -> dict[str, tuple[str, ...]]:
+    """Names of the locations inside each executable of the phase `flow`, in order."""
+    aliases = dict(re.findall(r"^(#loc\d*) = loc\((.*)\)$", flow, re.MULTILINE))
+    found: dict[str, dict[str, None]] = {}
+    for body in re.findall(r"^  flow\.executable .*?^  }", flow, re.MULTILINE | re.DOTALL):
+        names: dict[str, None] = {}
+        for line in body.splitlines():
+            reference = re.search(r" loc\((#loc\d*)\)$", line)
+            if reference and not _IDLE.search(line):
+                names.update(dict.fromkeys(_location_names(reference[1], aliases)))
+        for export in re.findall(r"flow\.executable\.export public @\"?([^\s\"(]+)", body):
+            found[export] = dict(names)
+    # Dispatches that are alike share one executable: its other callers are layers of it too.
+    calls = re.findall(r"flow\.dispatch @\S+?::@\"?(\w+)\"?[\[(].* loc\((#loc\d*)\)$", flow, re.MULTILINE)
+    for export, reference in calls:
+        if export in found:
+            found[export].update(dict.fromkeys(_location_names(reference, aliases)))
+    return {export: tuple(names) for export, names in found.items()}
+
+
+def _transient_bytes(stream: str) -> int:
+    """What the phase `stream` allocates for values between dispatches, of sizes that are known."""
+    sizes = re.findall(r"= stream\.resource\.alloca .*!stream\.resource<transient>\{%c(\d+)(?:_\d+)?\}", stream)
+    return sum(map(int, sizes))
+
+
+def _location_names(location: str, aliases: dict[str, str]) -> list[str]:
+    names, pending, seen = [], [location], set()
+    while pending:
+        part = pending.pop(0)
+        if part in seen:
+            continue
+        seen.add(part)
+        name = re.match(r'"((?:[^"\\]|\\.)*)"(?!:\d)', part)
+        if name:
+            layer = readable(name[1])
+            names += [layer] if layer else []
+        else:
+            pending = [aliases.get(alias, "") for alias in re.findall(r"#loc\d*", part)] + pending
+    return names
+
+
+def run_samples(path: Path, module: Vmfb, inputs: list[np.ndarray], inline: bool) -> list[np.ndarray]:
+    """Runs the VMFB file ``path``, which declares ``module``, once a sample (the first axis of each of ``inputs``).
+
+    Returns one array an output, with the samples as its first axis. Integers are taken with either sign, and have the
+    declared one in the outputs.
+    """
+    inputs = [array.view(spec.dtype) for array, spec in zip(inputs, module.inputs, strict=True)]
+    samples = zip(*inputs, strict=True)
+    answers = [run_module(path, module.entry, list(sample), len(module.outputs), inline) for sample in samples]
+    outputs = [np.stack(arrays) for arrays in zip(*answers, strict=True)]
+    return [array.astype(spec.dtype) for array, spec in zip(outputs, module.outputs, strict=True)]
+
+
+def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int, inline: bool) -> list[np.ndarray]:
+    """Runs the VMFB file ``module``, compiled for this machine, once. ``inline``: of an inline execution model.
+
+    Returns the ``outputs`` arrays it gives. Raises :class:`CompileError` with the tool's message when it fails.
+    """
+    with temporary_folder() as folder:
+        taken = [Path(folder) / f"in{number}.npy" for number in range(len(inputs))]
+        given = [Path(folder) / f"out{number}.npy" for number in range(outputs)]
+        for path, array in zip(taken, inputs, strict=True):
+            np.save(path, array)
+        command = [
+            tool("iree-run-module"),
+            f"--module={module}",
+            f"--function={entry}",
+            *([] if inline else ["--device=local-sync"]),
+            *(f"--input=@{path}" for path in taken),
+            *(f"--output=@{path}" for path in given),
+        ]
+        done = process.run(command)
+        if done.timed_out:
+            raise CompileError(f"{module.name} did not end on this machine {process.limit_text()}.")
+        if done.exit_code:
+            lines = [line.strip() for line in done.output.splitlines() if line.strip()]
+            message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else f"exit code {done.exit_code}"
+            raise CompileError(f"{module.name} fails on this machine: {message}")
+        return [np.load(path) for path in given]
+
+
+def run_in_process(module: Path, entry: str, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Runs the VMFB file ``module``, compiled for this machine and not of an inline execution model, once a sample.
+
+    The runtime's Python bindings know no inline modules, but start no process for each sample. Shapes are as those of
+    `run_samples`.
+    """
+    from iree import runtime
+
+    configuration = runtime.Config("local-sync")
+    context = runtime.SystemContext(config=configuration)
+    loaded = runtime.VmModule.mmap(configuration.vm_instance, str(module))
+    context.add_vm_module(loaded)
+    function = context.modules[loaded.name][entry]
+    answers = [function(*sample) for sample in zip(*inputs, strict=True)]
+    tuples = [answer if isinstance(answer, (tuple, list)) else (answer,) for answer in answers]
+    return [np.stack([each.to_host() for each in arrays]) for arrays in zip(*tuples, strict=True)]

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights with the output channel innermost.
+
+Reason: the vectors of a kernel run along the output's innermost dimension. Weights stored as [out, in] are then
+loaded one by one and put together by slides, some four instructions a multiplication; stored as [in, out] they are
+one load of consecutive bytes.
+
+Precondition: a constant operand of a reduction whose dimensions are single loops, parallel ones first and a reduction
+last, or the weights that only one `linalg.matmul` of one row uses, of floating point; the constant and the operand's
+indexing map are permuted alike, so every element meets the same others.
+"""
+
+from __future__ import annotations
+
+from iree.compiler import ir
+
+from springbok.compiler.optimizer.mlir import (
+    Generic,
+    constant,
+    dimensions,
+    maps_attribute,
+    operations,
+    tensor,
+    uses,
+    where,
+)
+from springbok.compiler.optimizer.products import generalise_row, is_float
+from springbok.compiler.optimizer.transformation import Change, Visits
+
+
+class OutputChannelInnermost:
+    """See the module."""
+
+    name = "weight-layout"
+    vectors_only = True
+
+    def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
+        """See :class:`Transformation`."""
+        changes, visits = [], visits or Visits()
+        for operation in visits.of(operations(module, "linalg.matmul")):
+            if _is_row_by_transposed(operation):
+                generalise_row(operation)
+        for operation in visits.of([each.operation for each in Generic.all(module)]):
+            generic = Generic(operation)
+            if any(generic.reductions):
+                for number in range(len(generic.inputs)):
+                    change = self._permute(generic, number)
+                    changes += [change] if change else []
+        return changes
+
+    def _permute(self, generic: Generic, number: int) -> Change | None:
+        value, maps = generic.operands[number], generic.maps
+        weights, loops = constant(value), dimensions(maps[number])
+        if weights is None or not hasattr(weights, "shape") or len(weights.shape) < 2:
+            return None
+        operation = generic.operation
+        if loops is None:
+            return Change(self.name, where(operation), False, "the weights' dimensions are not single loops")
+        reductions = [generic.reductions[loop] for loop in loops]
+        if not any(reductions) or all(reductions) or not reductions[-1]:
+            return None  # the innermost dimension is parallel already
+        if reductions[0]:
+            return Change(self.name, where(operation), False, "its output channel is not the outermost dimension")
+        order = sorted(range(len(loops)), key=lambda place: not reductions[place])
+        with ir.InsertionPoint(operation), operation.location:
+            operation.operands[number] = tensor(weights.transpose(order), value.type.element_type)
+        maps[number] = ir.AffineMap.get(maps[number].n_dims, 0, [maps[number].results[place] for place in order])
+        operation.attributes["indexing_maps"] = maps_attribute(maps)
+        shapes = " to ".join("x".join(map(str, shape)) for shape in (weights.shape, weights.transpose(order).shape))
+        return Change(self.name, where(operation), True, f"weights from {shapes}")
+
+
+def _is_row_by_transposed(matmul: ir.Operation) -> bool:
+    """Whether one row of floating point is multiplied with constant weights that lie as [out, in], and are its own."""
+    row, weights, _ = matmul.operands
+    if "indexing_maps" not in matmul.attributes or not is_float(matmul) or uses(weights) > 1:
+        return False
+    maps = [dimensions(attribute.value) for attribute in matmul.attributes["indexing_maps"]]
+    return row.type.shape[0] == 1 and constant(weights) is not None and maps == [[0, 2], [1, 2], [0, 1]]

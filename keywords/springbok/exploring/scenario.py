@@ -1,0 +1,626 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenario files of Kenning: read, checked, and mapped to this project's parts.
+
+A scenario names a data set, a model, a compiler with its flags, a runtime and a protocol, each by a Kenning type with
+parameters. ``scenario.schema.json`` lists what is known; docs/scenarios.md says what each becomes. What has no effect
+here, has another name by now or was decided here is said in a note.
+
+Example::
+
+    scenario = read_scenario("magic_wand.json")
+    print(scenario.describe())
+    write_suite(scenario, Path("magic_wand.robot"))
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from springbok.chips.chip import VLENS
+from springbok.compiler import compiler, iree
+from springbok.compiler.importers import FORMATS
+from springbok.support.errors import CompileError, ScenarioError
+from springbok.support.places import MODELS, SUITES
+
+RESOURCE = SUITES / "resources" / "bench.resource"
+SCHEMA_FILE = Path(__file__).with_name("scenario.schema.json")
+BLOCKS = ("dataset", "model_wrapper", "optimizers", "runtime", "protocol", "platform")
+
+#: The order of the classes in the outputs of Kenning's Magic Wand models, `MagicWandDataset.prepare` of
+#: https://github.com/antmicro/kenning/blob/main/kenning/datasets/magic_wand_dataset.py
+KENNING_MAGIC_WAND_CLASSES = ("wing", "ring", "slope", "negative")
+
+#: Flags of `iree-compile` of 2022 and 2023 that have another name by now; iree-llvm-… is translated by the compiler.
+RENAMED_FLAGS = {
+    "--iree-flow-demote-f64-to-f32": "--iree-input-demote-f64-to-f32",
+    "--iree-flow-demote-i64-to-i32": "--iree-input-demote-i64-to-i32",
+    "--iree-flow-enable-data-tiling": "--iree-opt-data-tiling",
+    "--iree-flow-enable-aggressive-fusion": "--iree-dispatch-creation-enable-aggressive-fusion",
+}
+
+#: Flags of those years that are gone, and why they are not missed.
+GONE_FLAGS = {
+    "--iree-mlir-to-vm-bytecode-module": "it is what the compiler always does",
+    "--iree-vm-bytecode-module-optimize": "modules are always optimised",
+    "--iree-mhlo-demote-i64-to-i32": "the importer of this project gives 32-bit types where the model has them",
+    "--iree-flow-enable-fuse-padding-into-linalg-consumer-ops": "the compiler decides it by itself",
+    "--iree-llvmcpu-enable-pad-consumer-fusion": "the compiler decides it by itself",
+    "--riscv-v-fixed-length-vector-lmul-max": "LLVM chooses LMUL by itself",
+}
+
+_FEATURES = "--iree-llvmcpu-target-cpu-features"
+#: What the core has; Zvl is read for itself.
+_EXTENSIONS = ("m", "f", "zicsr", "zve32x", "zve32f")
+# Flag: the values that suit the chip, and why others don't.
+_CHIP = {
+    "--iree-llvmcpu-target-triple": (r"riscv32(-.*)?", "the chip's core is a 32-bit RISC-V"),
+    "--iree-llvmcpu-target-abi": (r"ilp32f?", "the chip has 32-bit registers and no doubles"),
+    "--iree-llvmcpu-link-embedded": (r"true|1|", "the firmware runs kernels that are embedded ELF files"),
+    "--iree-llvmcpu-link-static": (r"false|0", "the firmware runs kernels that are in the module"),
+}
+# What a model_framework calls files that end like this.
+_FRAMEWORKS = {
+    "keras": (".h5", ".keras"),
+    "tensorflow": (".h5", ".keras", ".pb", ""),
+    "tflite": (".tflite",),
+    "onnx": (".onnx",),
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of the scenario: its key, Kenning type and parameters as written, and what it is here."""
+
+    key: str
+    type: str
+    parameters: Mapping[str, Any]
+    meaning: str = ""
+
+    @property
+    def name(self) -> str:
+        """The type without its Python package."""
+        return self.type.rpartition(".")[2]
+
+    @property
+    def definition(self) -> str:
+        """Name of the schema's definition of its parameters."""
+        return "DataSet" if self.type.startswith("springbok.data.datasets.") else self.name
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario in this project's terms.
+
+    ``root`` and ``download`` are where the data set lies or may be downloaded to; ``class_names`` is the order of the
+    model's outputs, None for the data set's own. ``flags`` are those of `iree-compile` beside
+    the ones that every module is compiled with. ``module`` is where the compiled module is to be written, if anywhere.
+    ``engine`` is ``serial`` when a device is at the scenario's port, else what was asked for.
+    """
+
+    file: Path
+    sha256: str
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...]
+    model: Path
+    model_name: str | None
+    dataset: str
+    split: str = "test"
+    root: Path | None = None
+    download: bool = True
+    class_names: tuple[str, ...] | None = None
+    variant: str = "vector"
+    vlen: int = 512
+    flags: tuple[str, ...] = ()
+    module: Path | None = None
+    engine: str = "auto"
+    port: str | None = None
+    baudrate: int = 115200
+    record: dict[str, Any] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        blocks = [
+            {"block": block.key, "type": block.type, "parameters": dict(block.parameters), "meaning": block.meaning}
+            for block in self.blocks
+        ]
+        record = {"file": self.file.name, "sha256": self.sha256, "blocks": blocks, "notes": list(self.notes)}
+        object.__setattr__(self, "record", record)
+
+    def describe(self) -> str:
+        """The blocks and what they are here, then the notes; some lines for a terminal or a log."""
+        width = max(len(block.key) for block in self.blocks)
+        types = max(len(block.name) for block in self.blocks)
+        lines = [f"  {block.key:{width}}  {block.name:{types}}  {block.meaning}" for block in self.blocks]
+        return "\n".join([f"Scenario {self.file}:", *lines, *(f"Note: {note}" for note in self.notes)])
+
+
+# Reading
+
+
+def read_scenario(path: Path | str, engine: str = "auto", port: str | None = None) -> Scenario:
+    """Read the scenario file (JSON; YAML when it is named ``.yml`` or ``.yaml``), check it, and map it.
+
+    With the engine ``auto`` a device that really is at the scenario's port is used; any other engine is taken as it
+    is, and the scenario's port is not looked at. Paths in the file are relative to the working directory, as Kenning
+    takes them, or else to the file's folder.
+
+    Raises ScenarioError that names everything that is unknown or wrong, with what is known.
+    """
+    path = Path(path)
+    content, document = _load(path)
+    problems = _problems(document)
+    if problems:
+        raise _error(path, problems)
+    return _Mapping(path, hashlib.sha256(content).hexdigest(), document, engine, port).scenario()
+
+
+def _load(path: Path) -> tuple[bytes, Any]:
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+        if path.suffix.lower() not in (".yml", ".yaml"):
+            return content, json.loads(text, object_pairs_hook=_unique)
+        import yaml
+
+        try:
+            return content, yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ScenarioError(f"{path} is not YAML: {error}") from error
+    except OSError as error:
+        raise ScenarioError(f"The scenario {path} can't be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ScenarioError(f"{path} is not JSON: {error}.") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    doubled = sorted({key for key in keys if keys.count(key) > 1})
+    if doubled:
+        raise ValueError(f"the key '{doubled[0]}' is there twice in one object")
+    return dict(pairs)
+
+
+def _error(path: Path, problems: Sequence[str]) -> ScenarioError:
+    return ScenarioError(f"The scenario {path} can't be run:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
+# Checking
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+
+
+def _problems(document: Any) -> list[str]:
+    """What the schema has against the document, one sentence each; a block of an unknown type is not looked into."""
+    from jsonschema import Draft202012Validator
+
+    found = [(list(error.absolute_path), error) for error in Draft202012Validator(_schema()).iter_errors(document)]
+    untyped = [
+        path[:-1] if path and path[-1] == "type" else path
+        for path, error in found
+        if path[-1:] == ["type"] or error.validator == "required" and "type" in _missing(error)
+    ]
+    problems = [
+        _explain(path, error)
+        for path, error in found
+        if not any(path[: len(block)] == block and "parameters" in path[len(block) :] for block in untyped)
+        and not (error.validator == "required" and "parameters" in _missing(error) and path in untyped)
+    ]
+    return list(dict.fromkeys(problems))
+
+
+def _missing(error: Any) -> list[str]:
+    return [key for key in error.validator_value if key not in error.instance]
+
+
+def _explain(path: Sequence[str | int], error: Any) -> str:
+    """One sentence on what is wrong, where, and what is known there."""
+    where = ".".join(map(str, path)) or "the file"
+    value, asked = json.dumps(error.instance, default=str), error.validator_value
+    why = f": {error.schema['description']}" if "description" in error.schema else ""
+
+    def unknown_keys() -> str:
+        known = sorted(error.schema["properties"])
+        unknown = [key for key in error.instance if key not in known]
+        return "; ".join(f"{where}: '{key}' is unknown{_nearest(key, known)}" for key in unknown)
+
+    def not_a_choice(*choices: Any) -> str:
+        return f"{where} is {value}, but can only be {' or '.join(map(json.dumps, choices))}{why}"
+
+    sentences = {
+        "additionalProperties": unknown_keys,
+        "const": lambda: not_a_choice(asked),
+        "enum": lambda: not_a_choice(*asked),
+        "maxItems": lambda: f"{where}: there are {len(error.instance)}, but a model is compiled once: keep one of them",
+        "not": lambda: "protocol and runtime_protocol are two spellings of one block: keep one of them",
+        "pattern": lambda: f"{where}: {value} is unknown{_nearest(error.instance, error.schema['examples'])}",
+        "required": lambda: f"{where}: {', '.join(map(repr, _missing(error)))} is missing",
+        "type": lambda: (
+            f"{where} is {value}, but must be of type {' or '.join([asked] if isinstance(asked, str) else asked)}{why}"
+        ),
+    }
+    return sentences.get(error.validator, lambda: f"{where}: {error.message}")()
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    last = {each.rpartition(".")[2].lower(): each for each in reversed(known)}
+    near = [last[each] for each in difflib.get_close_matches(name.rpartition(".")[2].lower(), last, 1)]
+    return (f" (did you mean '{near[0]}'?)" if near else "") + f"; known: {', '.join(known)}"
+
+
+# Mapping
+
+
+class _Mapping:
+    """Maps a document that the schema has passed; collects notes and problems on its way."""
+
+    def __init__(self, path: Path, sha256: str, document: Mapping[str, Any], engine: str, port: str | None) -> None:
+        self.path, self.sha256 = path, sha256
+        self.engine, self.port = engine, port
+        self.given: dict[str, Block] = {}
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+        for key, content in document.items():
+            blocks = content if isinstance(content, list) else [content]
+            for block in blocks:
+                name = key.removeprefix("runtime_") if key == "runtime_protocol" else key
+                self.given[name] = Block(key, block["type"], block.get("parameters", {}))
+                self._note_what_is_ignored(self.given[name])
+
+    def scenario(self) -> Scenario:
+        """Map every block. Raises ScenarioError with all problems."""
+        model, model_meaning = self._model()
+        dataset, dataset_meaning = self._dataset(model)
+        code, code_meaning = self._code(model)
+        chip, chip_meaning = self._chip(code.get("vlen", 512))
+        if self.problems:
+            raise _error(self.path, self.problems)
+        meanings = {
+            "dataset": dataset_meaning,
+            "model_wrapper": model_meaning,
+            "optimizers": code_meaning,
+            "runtime": "the firmware's own runtime of IREE modules, on the chip",
+            "protocol": chip_meaning,
+            "platform": "Springbok",
+        }
+        blocks = tuple(
+            Block(given.key, given.type, given.parameters, meanings[key])
+            for key in BLOCKS
+            if (given := self.given.get(key))
+        )
+        return Scenario(
+            file=self.path,
+            sha256=self.sha256,
+            blocks=blocks,
+            notes=tuple(self.notes),
+            model=model,
+            model_name=self._get("model_wrapper", "model_name"),
+            **dataset,
+            **code,
+            **chip,
+        )
+
+    def _get(self, block: str, parameter: str, default: Any = None) -> Any:
+        """A parameter of a block; null is as good as left out."""
+        value = self.given[block].parameters.get(parameter) if block in self.given else None
+        return default if value is None else value
+
+    def _note_what_is_ignored(self, block: Block) -> None:
+        properties = _schema()["$defs"][block.definition]["properties"]
+        ignored: dict[str, list[str]] = {}
+        for parameter in block.parameters:
+            if "note" in properties[parameter]:
+                ignored.setdefault(properties[parameter]["note"], []).append(parameter)
+        self.notes += [f"{block.key}: {', '.join(names)}: no effect here, {why}." for why, names in ignored.items()]
+
+    def _resolve(self, written: str) -> Path:
+        """Where Kenning would look, the working directory; else beside the scenario."""
+        path = Path(written).expanduser()
+        beside = self.path.parent / path
+        return beside if not path.exists() and beside.exists() else path
+
+    def _model(self) -> tuple[Path, str]:
+        written = self.given["model_wrapper"].parameters["model_path"]
+        own = MODELS / written.rpartition("/")[2]
+        scheme, separator, _ = written.partition("://")
+        own_models = ", ".join(sorted(path.name for path in MODELS.iterdir() if path.suffix in FORMATS))
+        if separator and scheme == "kenning":
+            if not own.is_file():
+                self.problems.append(
+                    f"model_wrapper.model_path: this project has no model {own.name} for {written}. "
+                    f"Its own are {own_models}; for any other give the path of its file"
+                )
+            self.notes.append(f"model_wrapper: {written} stands for this project's own {own.name}, trained here.")
+            return own, f"models/{own.name}, this project's own"
+        if separator:
+            self.problems.append(f"model_wrapper.model_path: {written} is not downloaded: give the path of a file")
+            return own, ""
+        path = self._resolve(written)
+        if not path.exists():
+            advice = (
+                f'write "model_path": "kenning:///models/{own.name}" for this project\'s own model of that name, or '
+            )
+            self.problems.append(
+                f"model_wrapper.model_path: there is no file {written}, neither from the working directory nor from "
+                f"the scenario's folder: {advice if own.is_file() else ''}put your model there"
+            )
+        return path, str(written)
+
+    def _dataset(self, model: Path) -> tuple[dict[str, Any], str]:
+        block = self.given["dataset"]
+        name = block.name if block.definition == "DataSet" else "magic_wand"
+        split = self._get("dataset", "split", "test")
+        root = self._get("dataset", "dataset_root")
+        download = self._get("dataset", "download_dataset", True)
+        meaning = f"data set {name}, {split} split"
+        if root and name != "magic_wand":
+            self.notes.append(f"dataset: dataset_root: no effect here, {name} comes with a Python package.")
+            root = None
+        if root:
+            meaning += f", in {root}" + (" or downloaded to it" if download else "")
+        return {
+            "dataset": name,
+            "split": split,
+            "root": self._resolve(root) if root else None,
+            "download": download,
+            "class_names": self._class_names(model, name == "magic_wand"),
+        }, meaning
+
+    def _class_names(self, model: Path, is_magic_wand: bool) -> tuple[str, ...] | None:
+        """The order of the model's outputs. A wrong one would look like a bad model."""
+        described = model.with_name(f"{model.name}.json")
+        if described.is_file():
+            try:
+                names = json.loads(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")
+            except (OSError, ValueError, LookupError, AttributeError, TypeError):
+                self.problems.append(f"{described} is not a description of the model's inputs and outputs")
+                return None
+            if names:
+                self.notes.append(
+                    f"model_wrapper: the classes are in the order of {described.name}: {', '.join(names)}."
+                )
+                return tuple(names)
+        if not is_magic_wand or not model.is_file() or _is_own(model):
+            return None
+        names = KENNING_MAGIC_WAND_CLASSES
+        self.notes.append(
+            f"model_wrapper: the outputs of {model.name} are taken in Kenning's order, {', '.join(names)}. For another "
+            f'order put {{"output": [{{"class_names": […]}}]}} into {described.name} beside the model.'
+        )
+        return names
+
+    def _code(self, model: Path) -> tuple[dict[str, Any], str]:
+        framework = self._get("optimizers", "model_framework", "any")
+        suffixes = _FRAMEWORKS.get(framework)
+        if suffixes is not None and model.suffix.lower() not in suffixes:
+            self.problems.append(
+                f"optimizers: model_framework is {framework}, but {model.name} is no such file: say any"
+            )
+        if self._get("optimizers", "backend") == "dylib":
+            self.notes.append("optimizers: the backend dylib is called llvm-cpu by now.")
+        module = self._get("optimizers", "compiled_model_path")
+        given = {}
+        for written in self._get("optimizers", "compiler_args", ()):
+            flag = self._flag(written)
+            if flag:
+                given[flag[0]] = (written, flag[1])
+        try:
+            target = self._target(given)
+            default = {flag.partition("=")[0]: flag.partition("=")[2] for flag in compiler.compiler_flags(target)[0]}
+            implied = [written for name, (written, value) in given.items() if default.get(name) == value]
+            flags = tuple(
+                f"{name}={value}" if value else name for name, (_, value) in given.items() if default.get(name) != value
+            )
+            compiler.compiler_flags(target, flags)
+        except CompileError as error:
+            self.problems.append(f"optimizers: {error}".rstrip("."))
+            return {}, ""
+        if implied:
+            self.notes.append(f"optimizers: implied, every module for the chip is compiled so: {', '.join(implied)}.")
+        own = f", {len(flags)} flags of the scenario's own" if flags else ""
+        return {
+            "variant": target.variant,
+            "vlen": target.vlen,
+            "flags": flags,
+            "module": Path(module).expanduser() if module else None,
+        }, f"iree-compile {iree.compiler_version()}, {target.variant} code for VLEN {target.vlen}{own}"
+
+    def _flag(self, written: str) -> tuple[str, str] | None:
+        """The flag by its name of today and its value; None when it is gone or wrong."""
+        name, _, value = compiler.translated(written.strip())[0].partition("=")
+        name = RENAMED_FLAGS.get(name, name)
+        old = f"--{written.strip().lstrip('-').partition('=')[0]}"
+        if name in GONE_FLAGS:
+            self.notes.append(f"optimizers: {written} is gone from the compiler and left out: {GONE_FLAGS[name]}.")
+            return None
+        known = iree.compiler_flag_names()
+        if name.lstrip("-") not in known and name != "-o":
+            near = difflib.get_close_matches(name.lstrip("-"), known, 3)
+            self.problems.append(
+                f"optimizers: iree-compile {iree.compiler_version()} has no flag {name}; "
+                + (f"the nearest are {', '.join('--' + each for each in near)}" if near else "see iree-compile --help")
+            )
+            return None
+        if name not in (old, "-o"):
+            self.notes.append(f"optimizers: {old.lstrip('-')} is called {name.lstrip('-')} by now.")
+        pattern, why = _CHIP.get(name, ("", ""))
+        if pattern and not re.fullmatch(pattern, value):
+            self.problems.append(f"optimizers: {written} does not suit the chip: {why}")
+            return None
+        return name, value
+
+    def _target(self, flags: Mapping[str, tuple[str, str]]) -> compiler.Target:
+        """The core that the features describe. Raises CompileError for a VLEN that the chip can't have."""
+        target = compiler.Target()
+        if _FEATURES in flags:
+            target = self._target_of_features(*flags[_FEATURES])
+        if target.vlen not in VLENS:
+            raise CompileError(f"the chip has no VLEN {target.vlen}; known: {', '.join(map(str, VLENS[1:]))}.")
+        minimum = flags.get("--riscv-v-vector-bits-min", ("", "0"))[1]
+        if not minimum.isdecimal() or int(minimum) > target.vlen:
+            raise CompileError(
+                f"riscv-v-vector-bits-min={minimum} promises more than the chip's VLEN {target.vlen}, and the code "
+                "would silently compute wrong numbers. Say the vector length by +zvl…b alone."
+            )
+        return target
+
+    def _target_of_features(self, written: str, features: str) -> compiler.Target:
+        switched_on = [feature[1:] for feature in features.split(",") if feature.startswith("+")]
+        lengths = [int(found[1]) for feature in switched_on if (found := re.fullmatch(r"zvl(\d+)b", feature))]
+        foreign = [each for each in switched_on if each not in _EXTENSIONS and not re.fullmatch(r"zvl\d+b", each)]
+        if foreign:
+            self.problems.append(
+                f"optimizers: {written} does not suit the chip: its core has no {', '.join(foreign)}. "
+                f"It has {', '.join(_EXTENSIONS)} and zvl…b"
+            )
+        vectors = [each for each in switched_on if each.startswith("zve")]
+        if vectors and not lengths:
+            self.notes.append("optimizers: without +zvl512b LLVM makes no vector code.")
+        elif vectors and "zve32f" not in vectors:
+            self.notes.append(
+                "optimizers: +zve32x has vectors of integers alone, so loops of floating point stay scalar; "
+                "+zve32f adds those."
+            )
+        return compiler.Target(vlen=max(lengths, default=512), vectors=bool(vectors))
+
+    def _chip(self, vlen: int) -> tuple[dict[str, Any], str]:
+        port = self._get("protocol", "port") or self._get("platform", "uart_port")
+        baudrate = self._get("protocol", "baudrate") or self._get("platform", "uart_baudrate", 115200)
+        simulated = self._get("platform", "simulated")
+        chip = {"engine": self.engine, "port": self.port, "baudrate": baudrate}
+        if self.engine != "auto":
+            if self.engine == "serial" and port and not self.port:
+                return {**chip, "port": port}, f"UART at {port}, a board"
+            if port:
+                self.notes.append(f"protocol: the port {port} is not looked at, because the engine was chosen.")
+            return chip, f"UART of the engine {self.engine}"
+        if port and simulated is not True and _is_device(port):
+            self.notes.append(f"protocol: a device is at {port}, so the board there is used. It must run the firmware.")
+            return {**chip, "engine": "serial", "port": port}, f"UART at {port}, a board"
+        if simulated is False:
+            self.problems.append(f"platform.simulated is false, but no device is at {port or 'any port'}")
+        elif port:
+            reason = "the platform is simulated" if simulated else f"no device is at {port}"
+            self.notes.append(f"protocol: {reason}, so the chip is simulated, and its UART has an address of its own.")
+        return chip, f"UART of the simulated chip, VLEN {vlen}"
+
+
+def _is_device(port: str) -> bool:
+    """Whether something can be at the port: a character device (a serial port, a pty), or a URL of pyserial's."""
+    return "://" in port or Path(port).expanduser().is_char_device()
+
+
+def _is_own(model: Path) -> bool:
+    """Whether the file is one of this project's own models, wherever it lies."""
+    digest = hashlib.sha256(model.read_bytes()).digest()
+    return any(hashlib.sha256(path.read_bytes()).digest() == digest for path in MODELS.glob(f"*{model.suffix}"))
+
+
+# A Robot suite of it
+
+
+def write_suite(scenario: Scenario, path: Path, samples: int | None = None) -> Path:
+    """Write the scenario as a Robot suite that runs by itself: ``./bench run SUITE``. Returns the path.
+
+    Paths in it are relative to the suite's folder. ``samples`` limits the data set to the first so many.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(suite_text(scenario, path.parent, samples), encoding="utf-8")
+    except OSError as error:
+        raise ScenarioError(f"The suite {path} can't be written: {error.strerror}.") from error
+    return path
+
+
+def suite_text(scenario: Scenario, folder: Path, samples: int | None = None) -> str:
+    """The scenario as the text of a Robot suite that lies in ``folder``."""
+    board = scenario.engine == "serial" and scenario.port is not None
+    engine, port = ("serial", _cell(scenario.port)) if board else ("${ENGINE}", "${PORT}")
+    boot = [f"engine={engine}", f"vlen={scenario.vlen}", f"port={port}", f"baudrate={scenario.baudrate}"]
+    compile_model = [
+        "${MODEL FILE}",
+        *map(_cell, scenario.flags),
+        f"variant={scenario.variant}",
+        f"vlen={scenario.vlen}",
+        *([f"name={_cell(scenario.model_name)}"] if scenario.model_name else []),
+    ]
+    load_data_set = [_cell(scenario.dataset), f"split={scenario.split}"]
+    if scenario.dataset == "magic_wand":
+        load_data_set.append("data=${DATA}")
+    if scenario.root:
+        load_data_set += [f"root={_path(scenario.root, folder)}", f"download={scenario.download}"]
+    if scenario.class_names:
+        load_data_set.append("class_names=${CLASS NAMES}")
+    evaluate = ["${model}", "${recordings}", *([f"samples={samples}"] if samples is not None else [])]
+    record = json.dumps(scenario.record, indent=0, ensure_ascii=False).split("\n")
+    classes = [_row("@{CLASS NAMES}", *map(_cell, scenario.class_names))] if scenario.class_names else []
+    written = [_row("    Copy File", "${model.vmfb}", _path(scenario.module, folder))] if scenario.module else []
+    lines = [
+        "*** Comments ***",
+        "SPDX-License-Identifier: Apache-2.0",
+        "",
+        "*** Settings ***",
+        _row("Documentation", _cell(f"The scenario {scenario.file.name}, written by ./bench scenario --to-suite.")),
+        "...",
+        *(_row("...", _cell(line)) for block in scenario.blocks for line in [f"- {block.name}: {block.meaning}"]),
+        _row("Library", "OperatingSystem"),
+        _row("Resource", _path(RESOURCE, folder)),
+        _row("Suite Setup", "Boot Springbok", *boot),
+        _row("Suite Teardown", "Stop Chip"),
+        "",
+        "*** Variables ***",
+        _row("${MODEL FILE}", _path(scenario.model, folder)),
+        *classes,
+        "# What the report shows of the scenario",
+        _row("${SCENARIO}", "SEPARATOR=\\n"),
+        *(_row("...", _cell(line)) for line in record),
+        "",
+        "*** Test Cases ***",
+        "Should Run The Scenario",
+        _row("    ${model}=", "Compile Model", *compile_model),
+        *written,
+        _row("    ${recordings}=", "Load Data Set", *load_data_set),
+        _row("    ${evaluation}=", "Evaluate Model", *evaluate, "scenario=${SCENARIO}"),
+        _row("    Record Metrics", "${evaluation}"),
+        _row("    Set Suite Variable", "${EVALUATION}", "${evaluation}"),
+        "",
+        "Should Give The Host's Answers",
+        _row("    Outputs Should Agree With The Host", "${EVALUATION}", "1e-5", "steps=4"),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(*cells: str) -> str:
+    return "    ".join(cells)
+
+
+def _path(path: Path, folder: Path) -> str:
+    return "${CURDIR}/" + _cell(os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/"))
+
+
+def _cell(text: str) -> str:
+    """Text as a cell of Robot data: nothing in it is a variable, a comment, an escape or a separator.
+
+    >>> print(_cell("a  ${b} #c"))
+    a \\ \\${b} \\#c
+    """
+    if not text:
+        return "${EMPTY}"
+    text = re.sub(r"([\\#|]|[$@&%](?=\{))", r"\\\1", text)
+    # Robot takes every kind of white space as a separator, and some of them end a line.
+    text = re.sub(r"[^\S ]|[\x00-\x1f\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = re.sub(r" (?= )", " \\\\", text)
+    return re.sub(r"^ | $", lambda _: "${SPACE}", text)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Baselines: what earlier evaluations came to, one small file each, kept in the repository beside the suites.
+
+``results/baselines/<suite>/<model>-<variant>-<data set>-<engine>-vlen<bits>.json`` holds a snapshot (see
+`springbok.gate.gate`) with its keys sorted and one number a line, so that a change is a diff that people can read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from springbok.gate import gate
+from springbok.support.errors import BenchError
+from springbok.support.files import write_in_one_step
+
+UPDATE = "./bench run SUITE --update-baselines"
+
+
+class BaselineError(BenchError):
+    """A baseline is missing or is not of the form that the gate reads."""
+
+
+class NoBaseline(BaselineError):
+    """There is no baseline of this configuration."""
+
+
+def path_of(folder: Path, measured: gate.Snapshot) -> Path:
+    """Where the baseline of this snapshot's configuration is, or would be.
+
+    >>> subject = {"suite": "gestures", "model": "m", "variant": "vector", "dataset": "d/test", "engine": "spike"}
+    >>> path_of(Path("b"), {"subject": {**subject, "vlen_bits": 512}}).as_posix()
+    'b/gestures/m-vector-d_test-spike-vlen512.json'
+    """
+    subject = measured["subject"]
+    parts = [subject[key] for key in ("model", "variant", "optimize", "dataset", "engine") if subject.get(key)]
+    name = "-".join(_as_file_name(part) for part in [*parts, f"vlen{subject['vlen_bits']}"])
+    return Path(folder) / _as_file_name(subject["suite"]) / f"{name}.json"
+
+
+def read(folder: Path, measured: gate.Snapshot) -> dict[str, Any]:
+    """Read the baseline of this snapshot's configuration. Raises `NoBaseline`, with what there is instead."""
+    path = path_of(folder, measured)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        beside = sorted(each.stem for each in path.parent.glob(f"{_as_file_name(measured['subject']['model'])}-*.json"))
+        instead = f" There are baselines of: {', '.join(beside)}." if beside else ""
+        raise NoBaseline(
+            f"{gate.title(measured)} has no baseline {path.parent.name}/{path.name}.{instead} "
+            f"If this configuration is meant, '{UPDATE}' makes one from what was measured."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BaselineError(f"The baseline {path} can't be read: {error}. '{UPDATE}' makes it anew.") from error
+    if not isinstance(content, dict) or content.get("schema") != gate.SCHEMA_VERSION:
+        raise BaselineError(f"{path} is no baseline of form {gate.SCHEMA_VERSION}. '{UPDATE}' makes it anew.")
+    return content
+
+
+def write(folder: Path, measured: gate.Snapshot) -> list[str]:
+    """Make the snapshot the baseline of its configuration; returns a line for each thing that changed.
+
+    What is other on every machine is left out.
+    """
+    kept = {name for name, metric in gate.METRICS.items() if not metric.is_recorded}
+    metrics = {name: value for name, value in measured["metrics"].items() if name not in kept and value is not None}
+    content = {**measured, "metrics": metrics}
+    path = path_of(folder, measured)
+    changes = ["new"]
+    if path.exists():
+        try:
+            changes = _changes(content, read(folder, measured))
+        except BaselineError as error:
+            changes = [f"the old one was no good: {error}"]
+    write_in_one_step(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    return changes
+
+
+def prune(engine: str, written: Sequence[Path]) -> list[Path]:
+    """Remove the engine's baselines that stand beside the written ones and were not written; returns their paths."""
+    removed = []
+    for suite in {path.parent for path in written}:
+        for path in sorted(set(suite.glob("*.json")) - set(written)):
+            if json.loads(path.read_text(encoding="utf-8-sig"))["subject"]["engine"] == engine:
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+    worse = {verdict.metric: "worse" for verdict in gate.compare(new, old) if verdict.has_failed}
+    better = {verdict.metric: "better" for verdict in gate.compare(new, old) if verdict.outcome == "improved"}
+    lines = []
+    for name in sorted({*new["metrics"], *old["metrics"]}):
+        before, after = old["metrics"].get(name), new["metrics"].get(name)
+        if before != after:
+            kind = {**worse, **better}.get(name, "")
+            lines.append(f"{name}: {_short(before)} -> {_short(after)}{f' ({kind})' if kind else ''}")
+    return lines + gate.causes(new, old)
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"{value[:12]}…" if isinstance(value, str) else f"{value:,}"
+
+
+def _as_file_name(name: object) -> str:
+    return re.sub(r"[^\w.]+", "_", str(name))

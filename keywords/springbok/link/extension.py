@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests in extended frames: sent again until the right answer comes, and never executed twice for it.
+
+Each request has a sequence number, which its answer carries too. A request that is sent again keeps its number: the
+firmware answers it from the last answer when it has executed it already. So everything may be damaged, lost, late or
+doubled, in both directions: what `ExtendedExchange.request` returns is the answer to that request, whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+
+from springbok.link.line import Line
+from springbok.link.protocol import (
+    CHECK_BYTES,
+    EXTENDED_HEADER_BYTES,
+    MAGIC,
+    ErrorAnswer,
+    MessageType,
+    decode_extended_header,
+    encode_extended_frame,
+    extended_payload,
+)
+from springbok.support.errors import DeviceError, LinkError, LinkTimeout
+
+DAMAGE_LIMIT = 50  # a line that damages so many attempts in a row is no use
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.25, 2.0  # seconds until a request without an answer is sent again
+STALL_SECONDS = 0.1  # an answer that stops for so long has lost bytes
+NOISE_SECONDS = 0.03  # what comes without being an answer is over after so long a silence
+
+_LINK_MODULE = 1  # of the firmware's error codes: the frame did not arrive as it was sent
+_DAMAGED = ("LINK_CRC", "LINK_STALL")  # those of a frame whose header arrived
+_READ_BYTES = 4096
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class LinkReport:
+    """What happened on the line since the link was opened.
+
+    requests            that were answered
+    retransmissions     requests sent again, for any of the next four reasons
+    unanswered          times that no answer came in time
+    refused_requests    times that the device said a request arrived damaged
+    damaged_answers     answers that arrived damaged
+    late_answers        whole answers to an earlier request, or a second one, thrown away
+    dropped_bytes       bytes that belonged to no whole frame
+    resumed_uploads     uploads that went on where an earlier one had stopped
+    resynchronisations  of the base protocol, which has no other remedy
+    """
+
+    requests: int = 0
+    retransmissions: int = 0
+    unanswered: int = 0
+    refused_requests: int = 0
+    damaged_answers: int = 0
+    late_answers: int = 0
+    dropped_bytes: int = 0
+    resumed_uploads: int = 0
+    resynchronisations: int = 0
+
+    def __str__(self) -> str:
+        happened = [f"{count} {name.replace('_', ' ')}" for name, count in vars(self).items() if count]
+        return ", ".join(happened) or "nothing was sent"
+
+
+class ExtendedExchange:
+    """One request, one answer, in extended frames.
+
+    What comes of it is counted in ``report``.
+    """
+
+    def __init__(self, line: Line, report: LinkReport) -> None:
+        self._line = line
+        self._report = report
+        self._written = "the first request"  # the latest that was written, for messages
+        # Begins anywhere, so that no answer to an earlier client can be meant for this one.
+        self._sequence = random.randrange(1, 0x10000)
+        self._buffer = bytearray()
+        self._patience: dict[MessageType, float] = {}
+
+    def request(self, message_type: MessageType, payload: bytes, deadline: float) -> bytes:
+        """Send a request and return its answer's payload.
+
+        Raises DeviceError when the device refuses or fails; LinkTimeout when no whole answer came by ``deadline``
+        (of `time.monotonic`); LinkError when the line damages every attempt.
+        """
+        self._sequence = self._sequence % 0xFFFF + 1
+        name = self._written = message_type.name
+        frame = encode_extended_frame(self._sequence, message_type, payload)
+        started = time.monotonic()
+        patience = self._patience.get(message_type, SHORTEST_PATIENCE)
+        self._line.write(name, frame, deadline)
+        attempts = damaged = 0
+        while damaged < DAMAGE_LIMIT:
+            unanswered = self._report.unanswered
+            wait = patience + self._line.seconds_for(len(frame))
+            answer = self._answer(min(deadline, time.monotonic() + wait), deadline)
+            if answer is not None:
+                self._report.requests += 1
+                # A computation that takes long is waited for the next time, before it is asked about again.
+                elapsed = time.monotonic() - started
+                self._patience[message_type] = patience if attempts else max(SHORTEST_PATIENCE, 2 * elapsed)
+                return content(answer, name)
+            if time.monotonic() >= deadline:
+                limit = time.monotonic() - started
+                raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
+            if self._report.unanswered > unanswered:
+                patience = min(LONGEST_PATIENCE, 2 * patience)
+            else:
+                damaged += 1
+            attempts += 1
+            self._report.retransmissions += 1
+            _log.debug("%s is sent again; %s", name, self._report)
+            self._line.write(name, frame, deadline)
+        raise LinkError(
+            f"{name} was sent {attempts} times and not once did both it and its answer arrive whole. "
+            f"On the line: {self._report}. Check the cable and the baud rate."
+        )
+
+    def receive(self, begun_by: float, deadline: float) -> tuple[int, int, bytes] | None:
+        """Return type, sequence number and payload of the next whole frame; None when none comes.
+
+        It must have begun by ``begun_by``, and be whole by ``deadline``.
+        """
+        buffer = self._buffer
+        noise = False
+        while True:
+            self._fill(EXTENDED_HEADER_BYTES, min(begun_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by)
+            place = _magic_place(buffer)
+            noise = noise or place > 0
+            self._drop(place)
+            if len(buffer) < EXTENDED_HEADER_BYTES:
+                if place:
+                    continue
+                damaged = noise or bool(buffer)
+                self._drop(len(buffer))
+                self._count_damage(damaged)
+                return None
+            header = decode_extended_header(bytes(buffer[:EXTENDED_HEADER_BYTES]))
+            if header is None:
+                noise = True
+                self._drop(1)
+                continue
+            size = EXTENDED_HEADER_BYTES + header.rest_bytes
+            self._fill_steadily(size, deadline)
+            payload = extended_payload(header, buffer[EXTENDED_HEADER_BYTES:size]) if len(buffer) >= size else None
+            if payload is None:
+                self._drop(min(size, len(buffer)))
+                self._count_damage(True)
+                return None
+            del buffer[:size]
+            return header.message_type, header.sequence, payload
+
+    def _answer(self, begun_by: float, deadline: float) -> tuple[int, bytes] | None:
+        """Return type and payload of the current request's answer; None when the request must be sent again."""
+        while True:
+            before = self._report.damaged_answers
+            frame = self.receive(begun_by, deadline)
+            if frame is None:
+                self._report.unanswered += self._report.damaged_answers == before
+                return None
+            kind, sequence, payload = frame
+            error = ErrorAnswer.decode(payload) if kind == MessageType.ERROR else None
+            unheard = error is not None and (
+                (sequence == 0 and error.code >> 8 == _LINK_MODULE)
+                or (sequence == self._sequence and error.name in _DAMAGED)
+            )
+            if unheard:
+                self._report.refused_requests += 1
+                return None
+            if sequence == self._sequence and kind in (MessageType.OK, MessageType.ERROR):
+                return kind, payload
+            self._report.late_answers += 1
+
+    def _fill(self, count: int, deadline: float) -> None:
+        """Have ``count`` bytes in the buffer, or fewer at the deadline."""
+        buffer = self._buffer
+        while len(buffer) < count:
+            data = self._line.read(self._written, count - len(buffer), deadline)
+            if not data:
+                return
+            buffer += data
+
+    def _fill_steadily(self, count: int, deadline: float) -> None:
+        """The same for a frame that has begun: a silence ends it too."""
+        while len(self._buffer) < count:
+            before = len(self._buffer)
+            part = min(count, before + _READ_BYTES)
+            steady = time.monotonic() + STALL_SECONDS + self._line.seconds_for(part - before)
+            self._fill(part, min(steady, deadline))
+            if len(self._buffer) == before:
+                return
+
+    def _drop(self, count: int) -> None:
+        del self._buffer[:count]
+        self._report.dropped_bytes += count
+
+    def _count_damage(self, damaged: bool) -> None:
+        self._report.damaged_answers += damaged
+
+
+def content(answer: tuple[int, bytes], request: str) -> bytes:
+    """Return the payload of an OK answer; raise DeviceError for ERROR."""
+    kind, payload = answer
+    if kind == MessageType.ERROR:
+        error = ErrorAnswer.decode(payload)
+        raise DeviceError(error.code, error.name, error.message, request)
+    return payload
+
+
+def _magic_place(buffer: bytearray) -> int:
+    """Return where the magic begins in the buffer, whole or cut off by the buffer's end; its length if nowhere."""
+    place = buffer.find(MAGIC)
+    if place >= 0:
+        return place
+    for length in range(min(CHECK_BYTES - 1, len(buffer)), 0, -1):
+        if buffer.endswith(MAGIC[:length]):
+            return len(buffer) - length
+    return len(buffer)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The serial line that a link talks over: bytes out and in, each call with the moment by which it ends.
+
+line = Line("socket://localhost:3456")
+line.write("INFO", frame, time.monotonic() + 1.0)
+header = line.read("INFO", 6, time.monotonic() + 1.0)
+line.close()
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import serial
+
+from springbok.support.errors import LinkError, LinkTimeout
+
+Progress = Callable[[int, int], None]
+
+_POLL_SECONDS = 0.02
+_CHUNK_BYTES = 1024  # a chunk takes 0.1 s at 115200 baud
+
+
+class Line:
+    """An open port, pseudo-terminal or socket.
+
+    url       port or pyserial URL
+    baudrate  of a real port; simulators ignore it
+    diagnose  gives a text for an error's end, e.g. the simulator's view of the core
+
+    Raises LinkError when the port can't be opened, and from every method when the connection is lost.
+    """
+
+    def __init__(self, url: str, *, baudrate: int = 115200, diagnose: Callable[[], str] = str) -> None:
+        self.url = url
+        self._diagnose = diagnose
+        self._busy_at = 0.0  # when a byte was last read or written
+        options = {} if "://" in url else {"exclusive": True}
+        try:
+            self._port = serial.serial_for_url(url, baudrate=baudrate, timeout=_POLL_SECONDS, **options)
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise LinkError(f"{url} can't be opened: {error}. {_advice(url)}") from error
+        connection = getattr(self._port, "_socket", None)
+        if isinstance(connection, socket.socket):  # else each request waits 40 ms for an acknowledgement (Nagle)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._bounds_writes = not url.startswith("rfc2217:")  # whose every setting is a dialogue of its own
+
+    @property
+    def is_open(self) -> bool:
+        """Whether ``close`` was not called."""
+        return self._port.is_open
+
+    def close(self) -> None:
+        """Close the line. Harmless when it is closed."""
+        self._port.close()
+
+    def seconds_for(self, count: int) -> float:
+        """Return twice the time that so many bytes of 10 bits are on a line of the baud rate."""
+        return 20 * count / self._port.baudrate
+
+    def has_bytes(self, request: str) -> bool:
+        """Tell whether bytes have come that nobody has read."""
+        with self._guard(request):
+            return self._port.in_waiting > 0
+
+    def write(
+        self, request: str, data: bytes, deadline: float, stall: float = math.inf, progress: Progress | None = None
+    ) -> None:
+        """Write all of ``data``.
+
+        Raises LinkTimeout when the other side has not taken it by the deadline, or takes nothing for ``stall`` seconds.
+        """
+        written = 0
+        with self._guard(request):
+            try:
+                while written < len(data):
+                    self._bound_write(min(deadline, time.monotonic() + stall))
+                    written += self._port.write(data[written : written + _CHUNK_BYTES])
+                    self._busy_at = time.monotonic()
+                    if progress:
+                        progress(written, len(data))
+            except serial.SerialTimeoutException as error:
+                raise LinkTimeout(
+                    f"The device stopped taking {request}: {written} of {len(data)} bytes were written, then it took "
+                    f"nothing until the time was over.{self._diagnose()}"
+                ) from error
+
+    def read(self, request: str, count: int, deadline: float) -> bytes:
+        """Return ``count`` bytes, never more, or fewer when the time is over."""
+        data = bytearray()
+        with self._guard(request):
+            while len(data) < count and time.monotonic() < deadline:
+                part = self._port.read(count - len(data))
+                if part:
+                    self._busy_at = time.monotonic()
+                    data += part
+        return bytes(data)
+
+    def drain(self, silence: float, deadline: float) -> int:
+        """Throw away what comes until nothing has been on the line for ``silence`` seconds; return how much it was.
+
+        Silence before the call counts. Raises LinkTimeout when the line is not silent by the deadline.
+        """
+        thrown_away = 0
+        started = time.monotonic()
+        while (now := time.monotonic()) < deadline:
+            silent_at = self._busy_at + silence
+            if now >= silent_at and not self.has_bytes("resynchronisation"):
+                return thrown_away
+            until = min(max(silent_at, now + _POLL_SECONDS), deadline)
+            thrown_away += len(self.read("resynchronisation", _CHUNK_BYTES, until))
+        raise LinkTimeout(
+            f"{self.url} does not fall silent: {thrown_away} bytes came in {time.monotonic() - started:.1f} s "
+            "without a request. Check the baud rate and that the device runs springbok-bench's firmware."
+        )
+
+    def _bound_write(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise serial.SerialTimeoutException
+        if self._bounds_writes:
+            self._port.write_timeout = left
+
+    @contextmanager
+    def _guard(self, request: str) -> Iterator[None]:
+        """Turn what pyserial raises when a connection is lost into a LinkError."""
+        try:
+            yield
+        except (serial.SerialException, OSError) as error:
+            raise LinkError(
+                f"The connection to {self.url} was lost during {request}: {error}. Open the link anew; if the device "
+                f"was restarted, its model must be loaded again.{self._diagnose()}"
+            ) from error
+
+
+def _advice(url: str) -> str:
+    if "://" in url:
+        return "Check the URL, e.g. socket://localhost:3456, and that the simulator runs and listens there."
+    return "Check that the device is plugged in, that you may use it, and that no other program has it open."

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What came of a model on a data set: its answers judged, its inferences measured, and what ran it.
+
+`springbok.session.Session.evaluate` makes one; metrics, gate and reports go on from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from springbok.compiler.compiler import CompiledModel
+from springbok.data.datasets import Dataset
+from springbok.firmware import Firmware
+from springbok.measuring.performance import Performance
+from springbok.measuring.quality import Quality
+
+
+@dataclass(frozen=True)
+class WallClock:
+    """Seconds on this machine's clock: for information, never judged, because every run has others.
+
+    ``upload_seconds`` is sending, verifying and loading the module; a round trip is input,
+    inference, output and the device's profile.
+    """
+
+    upload_seconds: float
+    round_trip_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What ran the model: the engine, the chip's vector length in bits, what carried the UART, and the firmware."""
+
+    engine: str
+    engine_version: str | None
+    vlen_bits: int | None
+    link: str | None
+    firmware: Firmware | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A compiled model, judged and measured on one data set.
+
+    ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
+    docs/metrics.md). ``scenario`` is what a scenario file says of it, see
+    `springbok.exploring.scenario.Scenario.record`. ``breakdown`` is what each of the optimizer's transformations
+    brings, where it was measured: see `springbok.exploring.breakdown`.
+    """
+
+    model: CompiledModel
+    dataset: Dataset
+    quality: Quality
+    performance: Performance
+    wall_clock: WallClock
+    accesses_over_time: dict | None = None
+    platform: Platform | None = None
+    scenario: dict | None = None
+    breakdown: list[dict] | None = None

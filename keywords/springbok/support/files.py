@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files and folders that are written while others read, that a full disk stops, or that only last for a while."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from springbok.support.errors import BenchError
+from springbok.support.packages import cache_folder
+from springbok.support.places import ROOT
+from springbok.support.supervisor import TEMPORARY_PREFIX
+
+_numbers = itertools.count()
+_CAUSES = {
+    errno.ENOSPC: "the disk is full. Free some space, then start again",
+    errno.EDQUOT: "the quota of this user is used up. Free some space, then start again",
+    errno.EFBIG: "the file is larger than this process may write. Raise the limit (ulimit -f), then start again",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "this user has no right to",
+    errno.EPERM: "this user has no right to",
+}
+
+
+_RIGHTS = (errno.EACCES, errno.EPERM)
+
+
+class StorageError(BenchError):
+    """A file can't be written: the disk is full, read-only, or somebody else's."""
+
+
+def storage_error(error: OSError, path: Path | str | None = None, remedy: str = "") -> StorageError:
+    """What the error of an operating system means to who reads it, with the file it came at.
+
+    >>> str(storage_error(OSError(errno.EROFS, "Read-only file system", "/a")))
+    "/a can't be written: the file system is read-only."
+    """
+    where = path or error.filename or "A file"
+    cause = _CAUSES.get(error.errno, error.strerror or str(error))
+    return StorageError(f"{where} can't be written: {cause}.{f' {remedy}' if remedy else ''}")
+
+
+@contextmanager
+def storage_errors(path: Path, remedy: str = "") -> Iterator[None]:
+    """Within the context a disk that is full, read-only or somebody else's is a `StorageError` that names a file.
+
+    What can't be read elsewhere than below ``path`` is none.
+    """
+    try:
+        yield
+    except OSError as error:
+        is_here = Path(os.fsdecode(error.filename or path)).is_relative_to(path)
+        if error.errno not in _CAUSES or (error.errno in _RIGHTS and not is_here):
+            raise
+        raise storage_error(error, error.filename or path, remedy) from error
+
+
+def write_in_one_step(path: Path, content: str | bytes) -> Path:
+    """Write ``content``, text as UTF-8, and the folders above it, so that a reader never sees half of it.
+
+    Returns ``path``. Raises `StorageError`; nothing is left of the file then, and an older one is as it was.
+
+    Example::
+
+        write_in_one_step(results / "metrics.json", json.dumps(document))
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, f".{glob.escape(path.name)}.*")
+        temporary, descriptor = _locked(lambda: _new_file(path))
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            temporary.replace(path)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _new_file(path: Path) -> tuple[Path, int]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}")
+    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+@contextmanager
+def temporary_folder(prefix: str = TEMPORARY_PREFIX, place: Path | None = None) -> Iterator[Path]:
+    """A folder that is removed at the end; also by the next who makes one there, if this process is killed before."""
+    place = Path(place or tempfile.gettempdir())
+    with storage_errors(place):
+        sweep(place, f"{glob.escape(prefix)}*")
+        folder, lock = _locked(lambda: _new_folder(prefix, place))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _new_folder(prefix: str, place: Path) -> tuple[Path, int]:
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    return folder, os.open(folder, os.O_RDONLY)
+
+
+def _locked(make: Callable[[], tuple[Path, int]]) -> tuple[Path, int]:
+    """What ``make`` gives, a path and a descriptor of it, once it is there and locked: who sweeps may come between."""
+    while True:
+        with suppress(FileNotFoundError):
+            path, descriptor = make()
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists():
+                return path, descriptor
+            os.close(descriptor)
+
+
+def sweep(place: Path, pattern: str) -> None:
+    """Remove what processes that are gone have left: who lives holds a lock on what is its own."""
+    for path in place.glob(pattern):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def build_folder(root: Path = ROOT) -> Path:
+    """Where what is built goes: ``build/`` of the checkout; where that can't be written, the user's cache."""
+    place = root / "build"
+    if os.access(place if place.exists() else root, os.W_OK):
+        return place
+    return cache_folder(root) / "build"
