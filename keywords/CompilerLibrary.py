@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that compile models for the chip."""
 
+import functools
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from robot.api.deco import keyword, library
 
 from results_of_keywords import CONVERTERS
 from springbok.compiler import archives, compiler, optimizer
+from springbok.compiler.compiled import CompiledModel, Target
+from springbok.exploring.search import search
 from springbok.modules.disassembler import disassemble
 
 
@@ -36,7 +39,7 @@ class CompilerLibrary:
         tolerance: float | str | None = None,
         shape: object = None,
         signature: str | None = None,
-    ) -> compiler.CompiledModel:
+    ) -> CompiledModel:
         """Compiles a model file for the chip, checks the module on this machine and returns it.
 
         | =Argument= | =Meaning= |
@@ -62,14 +65,14 @@ class CompilerLibrary:
         | ${model}= | Compile Model | segment.tflite | shape=1x96x96x3 | signature=serving_default |
         | ${model}= | Compile Model | dynamic_range.tflite | tolerance=0.02 |
         """
-        target = compiler.Target.springbok(variant=variant, vlen=vlen)
+        target = Target.springbok(variant=variant, vlen=vlen)
         model = compiler.compile_and_check(
             path,
             target=target,
             name=name,
             extra_flags=flags,
             optimize=optimize,
-            search_seconds=budget.total_seconds(),
+            choose=functools.partial(search, budget=budget.total_seconds()),
             tolerance=tolerance,
             shape=shape,
             signature=signature,
@@ -89,7 +92,7 @@ class CompilerLibrary:
         return archives.take_from_archive(Path(archive), patterns)
 
     @keyword(tags=("compiler", "getter"))
-    def disassemble_module(self, model: compiler.CompiledModel) -> str:
+    def disassemble_module(self, model: CompiledModel) -> str:
         """Logs and returns the module as text: its functions with their instructions, imports, exports, constants.
 
         Example:
@@ -101,7 +104,7 @@ class CompilerLibrary:
         return text
 
     @keyword(tags=("compiler", "assertion"))
-    def module_should_contain_vector_instructions(self, model: compiler.CompiledModel) -> None:
+    def module_should_contain_vector_instructions(self, model: CompiledModel) -> None:
         """Fails when the module's kernels hold no vector instruction at all.
 
         Example:
@@ -114,7 +117,7 @@ class CompilerLibrary:
             )
 
     @keyword(tags=("compiler", "assertion"))
-    def module_should_not_contain_vector_instructions(self, model: compiler.CompiledModel) -> None:
+    def module_should_not_contain_vector_instructions(self, model: CompiledModel) -> None:
         """Fails when the module's kernels hold vector instructions.
 
         Example:

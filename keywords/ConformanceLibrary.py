@@ -5,7 +5,7 @@ from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
 from springbok import session
-from springbok.compiler.compiler import Target
+from springbok.compiler.compiled import Target
 from springbok.support.errors import plain
 from springbok.trials import conformance, machine_code, mutation
 

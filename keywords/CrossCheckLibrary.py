@@ -8,6 +8,7 @@ import renode_test
 from results_of_keywords import CONVERTERS
 from springbok import session
 from springbok.compiler import compiler
+from springbok.compiler.compiled import CompiledModel
 from springbok.data import datasets
 from springbok.engines.spike import what_is_missing
 from springbok.measuring.evaluation import Evaluation
@@ -42,7 +43,7 @@ class CrossCheckLibrary:
     @keyword(tags=("cross-check",))
     def evaluate_on_spike(
         self,
-        model: compiler.CompiledModel,
+        model: CompiledModel,
         dataset: datasets.Dataset,
         samples: int | None = None,
         vlen: int | None = None,

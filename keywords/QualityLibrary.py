@@ -12,6 +12,7 @@ from robot.api.deco import keyword, library
 from results_of_keywords import CONVERTERS
 from springbok import session
 from springbok.compiler import compiler
+from springbok.compiler.compiled import CompiledModel
 from springbok.compiler.judgement import difference_of
 from springbok.data import datasets
 from springbok.measuring.evaluation import Evaluation
@@ -62,7 +63,7 @@ class QualityLibrary:
     @keyword(tags=("quality",))
     def evaluate_model(
         self,
-        model: compiler.CompiledModel,
+        model: CompiledModel,
         dataset: datasets.Dataset,
         samples: int | None = None,
         scenario: str | None = None,
@@ -96,7 +97,7 @@ class QualityLibrary:
 
     @keyword(tags=("quality", "assertion"))
     def outputs_should_be_the_frameworks(
-        self, model: compiler.CompiledModel, samples: int = 2, tolerance: float = 1e-5, steps: int = 0
+        self, model: CompiledModel, samples: int = 2, tolerance: float = 1e-5, steps: int = 0
     ) -> None:
         """Loads the model, infers made-up inputs on the device and fails when the framework answers something else.
 
@@ -126,7 +127,7 @@ class QualityLibrary:
 
     @keyword(tags=("quality", "assertion"))
     def answers_should_be_the_frameworks(
-        self, model: compiler.CompiledModel, answers: list, inputs: list, tolerance: float = 1e-5, steps: int = 0
+        self, model: CompiledModel, answers: list, inputs: list, tolerance: float = 1e-5, steps: int = 0
     ) -> None:
         """Fails when the framework answers something else to ``inputs`` than the device did.
 
@@ -148,7 +149,7 @@ class QualityLibrary:
 
 
 def _differences(
-    model: compiler.CompiledModel, outputs: list, expected: list, number: int, tolerance: float, steps: int
+    model: CompiledModel, outputs: list, expected: list, number: int, tolerance: float, steps: int
 ) -> list[np.ndarray]:
     """Differences of each output of sample ``number``, by element; raises AssertionError when one is not allowed."""
     differences = []

@@ -12,7 +12,7 @@ from robot.api.deco import keyword, library
 import renode_test
 from results_of_keywords import CONVERTERS
 from springbok import session
-from springbok.compiler import compiler
+from springbok.compiler.compiled import CompiledModel
 from springbok.data import datasets
 from springbok.engines import renode_files
 from springbok.engines.renode import RenodeEngine
@@ -102,7 +102,7 @@ class RenodeLibrary:
 
     @keyword(tags=("renode", "assertion"))
     def renodes_own_counters_should_agree(
-        self, model: compiler.CompiledModel, dataset: datasets.Dataset, samples: int = 2
+        self, model: CompiledModel, dataset: datasets.Dataset, samples: int = 2
     ) -> None:
         """Fails unless Renode's opcode counters, read at the firmware's marks, count what was counted by blocks.
 
@@ -126,7 +126,7 @@ class RenodeLibrary:
             raise AssertionError(plain("\n".join(comparison.problems())))
 
     @keyword(tags=("renode",))
-    def adopt_chip(self, model: compiler.CompiledModel | None = None, uart: str = "socket") -> None:
+    def adopt_chip(self, model: CompiledModel | None = None, uart: str = "socket") -> None:
         """Goes on with the chip that is in Renode already: one that `Requires` restored from a snapshot, or one that
         the suite made with Renode's own keywords from ``springbok.resc``. ``model`` is what it has loaded, which is
         checked.

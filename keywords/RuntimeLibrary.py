@@ -9,7 +9,7 @@ from robot.api.deco import keyword, library
 
 from results_of_keywords import CONVERTERS
 from springbok import session
-from springbok.compiler.compiler import CompiledModel
+from springbok.compiler.compiled import CompiledModel
 from springbok.link.link import Dialect
 from springbok.support.progress import progress
 

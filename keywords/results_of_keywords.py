@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from springbok.compiler.compiler import CompiledModel
+from springbok.compiler.compiled import CompiledModel
 from springbok.data.datasets import Dataset
 from springbok.measuring.evaluation import Evaluation
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the messages look like on the wire, little endian. keywords/springbok/link/protocol.py describes the same;
-// a test compares sizes, offsets and numbers of both.
+// What the messages look like on the wire, little endian. keywords/springbok/link/protocol.py describes the
+// same; a test compares sizes, offsets and numbers of both.
 #ifndef SPRINGBOK_MESSAGES_H
 #define SPRINGBOK_MESSAGES_H
 

@@ -327,6 +327,7 @@ def lint(options: argparse.Namespace, robot_options: list[str]) -> int:
     commands = [
         [scripts / "ruff", "check", *(["--fix"] if fix else []), *python],
         [scripts / "ruff", "format", *([] if fix else ["--check"]), *python],
+        [scripts / "lint-imports", "--no-logo", "--no-cache", str(ROOT / "pyproject.toml")],
         [scripts / "robocop", "check", str(SUITES)],
         [scripts / "robocop", "format", *([] if fix else ["--check", "--no-overwrite"]), str(SUITES)],
         [scripts / "clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *c_files],

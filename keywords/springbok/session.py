@@ -18,7 +18,7 @@ import numpy as np
 
 from springbok.chips import accelerometer
 from springbok.compiler.chip_check import check_on_chip
-from springbok.compiler.compiler import CompiledModel
+from springbok.compiler.compiled import CompiledModel
 from springbok.data.datasets import Dataset
 from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine

@@ -9,7 +9,9 @@ import struct
 import tempfile
 from pathlib import Path
 
-from springbok.compiler import compiler, iree
+from springbok.compiler import iree
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.support.process import run
 
 DOUBLE = """
@@ -95,7 +97,7 @@ def _model_text() -> str:
 
 
 def _compiled(text: str, *phases: str, vectors: bool = True) -> bytes:
-    flags, _ = compiler.compiler_flags(compiler.Target(vectors=vectors))
+    flags, _ = compiler_flags(Target(vectors=vectors))
     with tempfile.TemporaryDirectory() as folder:
         source, module = Path(folder) / "source.mlir", Path(folder) / "module.vmfb"
         source.write_text(text)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from tiny_models import DENSE
 
-from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model
 from springbok.engines.spike import SpikeEngine
 from springbok.session import Session
 from springbok.support.errors import ModelError

@@ -10,7 +10,8 @@ import pytest
 
 from springbok.compiler import buffers, iree
 from springbok.compiler.buffers import Examined, examine
-from springbok.compiler.compiler import Target, compile_and_check, compile_model
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_and_check, compile_model
 from springbok.session import Session
 from springbok.support.errors import CompileError
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.compiler import iree, optimizer
-from springbok.compiler.compiler import Target
+from springbok.compiler.compiled import Target
 from springbok.compiler.optimizer.channel_scales import SHIFTS, Scale, form_of, is_equal
 from springbok.trials import dead_channels, proof
 

@@ -16,17 +16,13 @@ import numpy as np
 import pytest
 from tiny_models import DENSE, dense
 
-from springbok.compiler import compiler, iree
-from springbok.compiler.compiler import (
-    Target,
-    check_fits,
-    compile_and_check,
-    compile_model,
-    compiler_flags,
-    framework_outputs,
-)
+from springbok.compiler import iree
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import check_fits, compile_and_check, compile_model, framework_outputs
+from springbok.compiler.flags import compiler_flags
 from springbok.support import process
 from springbok.support.errors import CompileError, ModelError
+from springbok.support.places import KEYWORDS
 from springbok.tensors import TensorSpec, fit, probe_inputs
 
 
@@ -423,8 +419,7 @@ for name in ("open.h5", "only.weights.h5", "two.keras"):
 @pytest.fixture(scope="module")
 def keras_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras")
-    keywords = str(Path(compiler.__file__).parents[1])
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": keywords}
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(KEYWORDS)}
     subprocess.run([sys.executable, "-c", MAKE_KERAS_MODELS], cwd=folder, env=environment, check=True, timeout=600)
     return folder
 

@@ -16,7 +16,9 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from springbok.compiler import compiler_runtime, host_check, iree
-from springbok.compiler.compiler import Target, compile_and_check, compiler_flags, framework_outputs
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_and_check, framework_outputs
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.optimizer import plan_for
 from springbok.modules.vmfb import read_vmfb
 from springbok.session import Session

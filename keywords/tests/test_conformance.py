@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from springbok.compiler.compiler import Target
+from springbok.compiler.compiled import Target
 from springbok.support.errors import ModelError
 from springbok.tensors import TensorSpec
 from springbok.trials import conformance

@@ -9,8 +9,8 @@ import pytest
 from iree.compiler import ir
 from onnx.reference import ReferenceEvaluator
 
+from springbok.compiler.mlir import operations
 from springbok.compiler.optimizer import TRANSFORMATIONS
-from springbok.compiler.optimizer.mlir import operations
 from springbok.compiler.optimizer.pads import PadsByRows
 from springbok.trials import fuzz
 from springbok.trials.fuzz import onnx_writer, stablehlo_writer

@@ -7,9 +7,9 @@ import pytest
 from iree.compiler import ir
 
 from springbok.compiler import iree, optimizer
+from springbok.compiler.mlir import operations, where
 from springbok.compiler.optimizer import guard, pads
 from springbok.compiler.optimizer.choices import DEFAULT, RECORDED, Choice
-from springbok.compiler.optimizer.mlir import operations, where
 from springbok.compiler.optimizer.transformation import WHOLE, Change, Visits
 from springbok.support.errors import CompileError, CompilerDidNotEnd
 

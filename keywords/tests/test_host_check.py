@@ -9,6 +9,7 @@ from tiny_models import DENSE, dense
 
 from springbok.compiler import compiler, host_check, iree
 from springbok.compiler.compiler import compile_and_check, compile_model
+from springbok.compiler.flags import WEIGHT_FLAGS
 from springbok.compiler.host_check import check_on_host, host_flags
 from springbok.support.errors import CompileError, ModelError
 
@@ -33,7 +34,7 @@ def model(source, build):
 
 
 def without_weights_flags(flags):
-    return tuple(flag for flag in flags if flag.partition("=")[0] not in compiler.WEIGHT_FLAGS)
+    return tuple(flag for flag in flags if flag.partition("=")[0] not in WEIGHT_FLAGS)
 
 
 def test_a_right_module_passes(model):
@@ -92,7 +93,7 @@ def test_flags_of_the_core_are_left_out(model):
     flags = host_flags((*model.flags, "--iree-llvmcpu-vscale-range=8,8", "--iree-opt-level=O3"))
     assert not any("riscv" in flag or "zve" in flag or "vscale" in flag or "ilp32" in flag for flag in flags)
     assert {"--iree-execution-model=inline-dynamic", "--iree-opt-level=O3"} < set(flags)
-    assert {f"{name}={value}" for name, value in compiler.WEIGHT_FLAGS.items()} < set(flags)
+    assert {f"{name}={value}" for name, value in WEIGHT_FLAGS.items()} < set(flags)
 
 
 def test_inputs_and_outputs_must_fit(model):

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +14,8 @@ from springbok.compiler import compiler, importers
 from springbok.modules.layer_names import ScopedNames, readable
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, ModelError
+from springbok.support.places import KEYWORDS, MODELS
 from springbok.tensors import TensorSpec, fit, probe_inputs
-
-MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +187,7 @@ def test_no_framework_is_imported_where_it_is_not_used(tmp_path):
         f"compiler.framework_outputs({str(MODELS / 'digits_jax.mlirbc')!r}, __import__('numpy').zeros((1, 28, 28)))\n"
         "print([name for name in ('tensorflow', 'keras', 'onnx', 'tosa_converter_for_tflite') if name in sys.modules])"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(compiler.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(KEYWORDS)}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=600
     )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Robot libraries as their users see them: every keyword documented, typed, and with an example."""
 
-from pathlib import Path
-
 import pytest
 from robot.libdocpkg import LibraryDocumentation
 
-LIBRARIES = sorted(Path(__file__).resolve().parents[1].glob("*Library.py"))
+from springbok.support.places import KEYWORDS
+
+LIBRARIES = sorted(KEYWORDS.glob("*Library.py"))
 KEYWORDS = [(path.stem, keyword) for path in LIBRARIES for keyword in LibraryDocumentation(str(path)).keywords]
 
 

@@ -4,12 +4,12 @@
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import h5py
 import pytest
 
-MODELS = Path(__file__).parents[2] / "models"
+from springbok.support.places import MODELS
+
 README = (MODELS / "README.md").read_text(encoding="utf-8")
 LAYERS = "motion rescale conv_1 pool_1 dropout_1 conv_2 pool_2 dropout_2 flatten dense_1 dropout_3 dense_2"
 

@@ -22,9 +22,9 @@ from springbok.compiler.importers.selection import Selection
 from springbok.support import process
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
+from springbok.support.places import KEYWORDS, MODELS
 
 TESTS = Path(__file__).parent
-MODELS = Path(__file__).parents[2] / "models"
 
 _SERVER = """
 import sys, traceback
@@ -61,7 +61,7 @@ def server(tmp_path_factory):
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            cwd=Path(compiler.__file__).parents[1],
+            cwd=KEYWORDS,
         )
         yield served
         served.stdin.close()

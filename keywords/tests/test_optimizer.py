@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from springbok.compiler import iree, optimizer
-from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model
 from springbok.compiler.host_check import host_flags
 from springbok.modules.vmfb import read_vmfb
 from springbok.support.errors import CompileError

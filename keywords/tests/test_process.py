@@ -186,7 +186,7 @@ def test_nothing_is_left_when_a_command_ends(tmp_path, monkeypatch, mark, ending
     results = tmp_path / "results"
     (tmp_path / "Tree.py").write_text(TREE_LIBRARY.format(tree=TREE))
     suite = tmp_path / "ended.robot"
-    suite.write_text(SUITE.format(libraries=Path(__file__).parents[1], folder=tmp_path))
+    suite.write_text(SUITE.format(libraries=KEYWORDS, folder=tmp_path))
     # A shell's job in the background ignores SIGINT, and so would all that it starts.
     program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     program += "from springbok import cli; sys.exit(cli.main())"

@@ -4,17 +4,16 @@
 TensorFlow Lite itself differs from these by a step now and then; robot/models.robot says why and by how much.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from springbok.compiler import compiler, host_check, importers, iree
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.modules.vmfb import read_vmfb
 from springbok.support.cache import Cache
+from springbok.support.places import MODELS
 from springbok.tensors import probe_inputs
-
-MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.mark.parametrize("name", ["gestures", "autoencoder", "gru"])
@@ -23,7 +22,7 @@ def test_int8_model(name, tmp_path):
     path = MODELS / f"{name}_int8.tflite"
     imported = importers.import_model(path, Cache(compiler.DEFAULT_OUTPUT_DIR))
     inputs = probe_inputs(imported.inputs, samples=6)
-    flags, _ = compiler.compiler_flags(compiler.Target())
+    flags, _ = compiler_flags(Target())
     module = tmp_path / "host.vmfb"
     iree.compile_module(imported.mlir, host_check.host_flags(flags), module)
     (answers,) = iree.run_samples(module, read_vmfb(module.read_bytes(), name, with_kernels=False), inputs, inline=True)

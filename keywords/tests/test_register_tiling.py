@@ -8,9 +8,10 @@ import pytest
 from iree.compiler import ir
 
 from springbok.compiler import iree, optimizer
-from springbok.compiler.compiler import Target, compiler_flags
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.host_check import host_flags
-from springbok.compiler.optimizer.mlir import operations
+from springbok.compiler.mlir import operations
 from springbok.compiler.optimizer.register_tiling import RegisterTiling
 
 TRANSFORMATIONS = ("register-tiling", "pads")

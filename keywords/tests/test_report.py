@@ -10,7 +10,6 @@ import sys
 import threading
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote
 
 import jsonschema
@@ -23,6 +22,7 @@ from springbok.measuring.derived import RUNTIME, lane_utilisation
 from springbok.report import charts, page
 from springbok.report.figures import cards, figures
 from springbok.support import process
+from springbok.support.places import KEYWORDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</script><b>&\"'|`*_"
@@ -546,7 +546,7 @@ Should Report
 
 def robot(tool, *arguments, folder):
     command = [sys.executable, "-m", f"robot.{'run' if tool == 'robot' else tool}", "--outputdir", folder, *arguments]
-    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = {"PYTHONPATH": str(KEYWORDS)}
     done = process.run(command, environment=environment)
     assert done.exit_code == 0, done.output
 

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A path where a keyword takes what another keyword returns, which is what people write first."""
 
-from pathlib import Path
-
 import pytest
 from robot.api import TestSuite
 
-KEYWORDS = Path(__file__).resolve().parents[1]
+from springbok.support.places import KEYWORDS
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 import ast
 import os
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -13,8 +12,8 @@ from made_up_runs import make_document, make_model
 from springbok.measuring import metrics
 from springbok.support import process
 from springbok.support.errors import ModelError, plain
+from springbok.support.places import KEYWORDS
 
-LIBRARIES = Path(__file__).resolve().parents[1]
 # What the name of a file can be; Robot shows a message that begins so as HTML.
 HOSTILE = "*HTML*<script>alert(1)<!--<img src=x onerror=alert(2)>"
 
@@ -82,7 +81,7 @@ def test_names_are_no_html_in_robots_log(tmp_path):
     metrics.write(tmp_path / "document.json", hostile_document())
     (tmp_path / "Hostile.py").write_text(LIBRARY)
     suite = tmp_path / f"{HOSTILE}.robot"
-    suite.write_text(SUITE.format(folder=tmp_path, libraries=LIBRARIES, name=HOSTILE))
+    suite.write_text(SUITE.format(folder=tmp_path, libraries=KEYWORDS, name=HOSTILE))
     command = [sys.executable, "-m", "robot", "--outputdir", tmp_path / "results", suite]
     done = process.run(command, cwd=tmp_path, environment={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert "5 tests, 1 passed, 4 failed" in done.output, done.output
@@ -108,7 +107,7 @@ def test_only_the_mark_itself_is_quoted():
 
 def test_every_failure_of_a_keyword_begins_with_words_of_its_own():
     found = []
-    for path in sorted(LIBRARIES.glob("*Library.py")):
+    for path in sorted(KEYWORDS.glob("*Library.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 name = getattr(node.exc.func, "id", "")
@@ -131,6 +130,6 @@ def _has_own_words(text: ast.expr) -> bool:
 @pytest.mark.parametrize("name", ["CrossCheckLibrary", "RenodeLibrary", "PerformanceLibrary"])
 def test_html_is_logged_where_it_is_known_to_be_escaped(name):
     """Whoever logs HTML in another library finds this test, and escapes the names in it."""
-    assert "html=True" in (LIBRARIES / f"{name}.py").read_text()
-    others = {path.stem for path in LIBRARIES.glob("*Library.py") if "html=True" in path.read_text()}
+    assert "html=True" in (KEYWORDS / f"{name}.py").read_text()
+    others = {path.stem for path in KEYWORDS.glob("*Library.py") if "html=True" in path.read_text()}
     assert others == {"CrossCheckLibrary", "RenodeLibrary", "PerformanceLibrary"}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search for flags: what is taken, what is recorded, and that a real search gives the same choice twice."""
 
+import functools
 import json
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok.compiler import optimizer
-from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model
 from springbok.compiler.optimizer import choices
 from springbok.compiler.optimizer.choices import Candidate, Choice
 from springbok.exploring import breakdown, search
@@ -23,6 +25,12 @@ MADE_WITH = {"vlen": 512, "compiler": "3.13.0"}
 KERNELS = {"kernels_sha256": "k"}
 STOCK = Candidate("", 20, 2)
 CHOICE = Choice("fast", choices.SEARCHED, (Candidate("plain", 10, 100), Candidate("fast", 5, 100)), STOCK)
+
+
+def searched(model, budget=search.BUDGET_SECONDS, **options):
+    """The module with the flags that a search chooses."""
+    choose = functools.partial(search.search, budget=budget)
+    return compile_model(model, VECTOR, optimize="search", choose=choose, **options)
 
 
 @pytest.fixture
@@ -136,7 +144,7 @@ def test_the_record_of_this_project_is_of_its_models_and_names_known_flags():
 def test_a_search_counts_every_candidate_once_and_its_choice_is_what_is_compiled(
     small_model, two_sets, tmp_path, monkeypatch
 ):
-    model = compile_model(small_model, VECTOR, optimize="search", output_dir=tmp_path / "build")
+    model = searched(small_model, output_dir=tmp_path / "build")
     choice = model.plan.choice
     assert choice.origin == choices.SEARCHED
     assert [each.flag_set for each in choice.candidates] == list(two_sets)
@@ -148,13 +156,22 @@ def test_a_search_counts_every_candidate_once_and_its_choice_is_what_is_compiled
         raise InterruptedError
 
     monkeypatch.setattr(search, "_measured", measured_anew)
-    assert compile_model(small_model, VECTOR, optimize="search", output_dir=tmp_path / "build").plan.choice == choice
+    assert (
+        compile_model(
+            small_model, VECTOR, optimize="search", choose=search.search, output_dir=tmp_path / "build"
+        ).plan.choice
+        == choice
+    )
     with pytest.raises(InterruptedError):
-        compile_model(small_model, VECTOR, optimize="search", output_dir=tmp_path / "build", use_cache=False)
+        compile_model(
+            small_model, VECTOR, optimize="search", choose=search.search, output_dir=tmp_path / "build", use_cache=False
+        )
 
 
 def test_a_search_that_runs_out_of_time_says_what_was_not_tried_and_is_not_kept(small_model, two_sets, tmp_path):
-    model = compile_model(small_model, VECTOR, optimize="search", search_seconds=0, output_dir=tmp_path)
+    model = compile_model(
+        small_model, VECTOR, optimize="search", choose=functools.partial(search.search, budget=0), output_dir=tmp_path
+    )
     first, *rest = model.plan.choice.candidates
     assert first.instructions
     assert [each.outcome for each in rest] == [choices.NOT_TRIED] * len(rest)

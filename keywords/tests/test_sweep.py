@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from springbok import report
 from springbok.cli import main
 from springbok.exploring import sweep
-
-KEYWORDS = Path(__file__).resolve().parents[1]
+from springbok.support.places import KEYWORDS
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from springbok.chips.chip import VLENS
-from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model
 from springbok.compiler.optimizer import plan_for
 from springbok.session import Session
 from springbok.support.errors import CompileError, DeviceError

@@ -6,7 +6,8 @@ import pytest
 from iree.compiler import ir
 
 from springbok.compiler import iree, optimizer
-from springbok.compiler.compiler import Target, compiler_flags
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.host_check import host_flags
 from springbok.compiler.optimizer.zero_points import ZeroPoints
 

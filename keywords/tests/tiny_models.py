@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import compiler, iree
+from springbok.compiler import iree
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 
 RANDOM = np.random.default_rng(7)
 WEIGHTS = RANDOM.standard_normal((16, 8)).astype(np.float32)
@@ -36,7 +38,7 @@ def dense(x: np.ndarray) -> np.ndarray:
 @functools.cache
 def dense_vmfb(*extra_flags: str, vectors: bool = True) -> bytes:
     """`DENSE` as a VMFB file for the chip."""
-    flags, _ = compiler.compiler_flags(compiler.Target(vectors=vectors), extra_flags)
+    flags, _ = compiler_flags(Target(vectors=vectors), extra_flags)
     with tempfile.TemporaryDirectory() as folder:
         source, module = Path(folder) / "dense.mlir", Path(folder) / "dense.vmfb"
         source.write_text(DENSE)

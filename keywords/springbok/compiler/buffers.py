@@ -49,7 +49,7 @@ def keep_apart(source: Path, output: Path) -> None:
     """
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import operations
+    from springbok.compiler.mlir import operations
 
     with ir.Context(), ir.Location.unknown():
         module = ir.Module.parse(source.read_bytes())

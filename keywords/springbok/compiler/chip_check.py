@@ -21,7 +21,7 @@ from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
 
 if TYPE_CHECKING:
-    from springbok.compiler.compiler import CompiledModel
+    from springbok.compiler.compiled import CompiledModel
 
 #: So many samples are enough: what they show is wrong in every inference, or nearly.
 SAMPLES = 2

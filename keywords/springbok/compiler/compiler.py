@@ -15,18 +15,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from springbok.compiler import buffers, compiler_runtime, host_check, importers, iree, optimizer
+from springbok.compiler.compiled import CompiledModel, Dispatch, Probes, Target
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.importers import ImportedModel
 from springbok.compiler.importers.selection import WHOLE_FILE, Selection, Shape
-from springbok.compiler.judgement import Judgement, Tolerance
+from springbok.compiler.judgement import Tolerance
 from springbok.compiler.optimizer import DEFAULT_LEVEL, Change, Plan, choices
 from springbok.modules.vmfb import Vmfb, read_vmfb
 from springbok.support.cache import Cache, digest
@@ -41,173 +42,11 @@ RECORD_VERSION = 5
 #: Inputs, and outputs, that a model may have: MAX_TENSORS of firmware/runtime/signature.h.
 MOST_TENSORS = 8
 
+#: What chooses the optimizer's flags of a model file for a target by measuring; further arguments are those of
+#: `springbok.exploring.search.search`.
+Choose = Callable[..., choices.Choice]
+
 _log = logging.getLogger(__name__)
-
-#: Without these, IREE 3.12 and 3.13 compile a model without its weights and say nothing: the execution model
-#: inline-dynamic loses constants that were packed or hoisted out of the kernels. With them the weights stay inside.
-WEIGHT_FLAGS = {
-    "--iree-flow-inline-constants-max-byte-length": "100000000",
-    "--iree-opt-const-expr-hoisting": "false",
-}
-
-#: What the firmware's runtime is made for.
-_RUNTIME_FLAGS = {
-    "--iree-execution-model": "inline-dynamic",
-    "--iree-hal-target-backends": "llvm-cpu",
-    "--iree-vm-bytecode-module-strip-source-map": "true",
-    "--iree-vm-emit-polyglot-zip": "false",
-}
-
-# Decided by this module or by the firmware, so nobody else may.
-_FIXED_FLAGS = {
-    "-o": "the module goes to the cache",
-    "--compile-to": "the chip needs a whole module",
-    "--compile-from": "the optimizer halves the compilation",
-    "--output-format": "the chip needs a VMFB file",
-    "--iree-execution-model": "the firmware runs inline-dynamic modules",
-    "--iree-hal-target-backends": "the chip runs kernels of the backend llvm-cpu",
-    "--iree-hal-target-device": "the chip runs kernels of the backend llvm-cpu",
-    "--iree-input-demote-f64-to-f32": "the chip has no doubles, and IREE's own floor of them is empty there",
-    "--iree-llvmcpu-vscale-range": "it follows the target's VLEN",
-    "--dump-compilation-phases-to": "the compiler's phases are read here",
-}
-
-
-# What `iree-compile` does without them too, so that it may be said.
-_DEFAULTS = {"--iree-input-demote-f64-to-f32": "true"}
-
-
-@dataclass(frozen=True)
-class Target:
-    """The core that code is made for: RV32IMF, with vectors of ``vlen`` bits (Zve32f) or without any.
-
-    >>> Target().variant
-    'vector'
-    """
-
-    vlen: int = 512
-    vectors: bool = True
-
-    def __post_init__(self) -> None:
-        if not (32 <= self.vlen <= 65536 and self.vlen & (self.vlen - 1) == 0):
-            raise CompileError(f"VLEN must be a power of two from 32 to 65536 bits, not {self.vlen}.")
-
-    @classmethod
-    def springbok(cls, variant: str = "vector", vlen: int = 512) -> Target:
-        """The Springbok core; ``variant`` is ``vector`` or ``scalar``."""
-        if variant not in ("vector", "scalar"):
-            raise CompileError(f"There is no variant '{variant}' of the code: use 'vector' or 'scalar'.")
-        return cls(vlen=vlen, vectors=variant == "vector")
-
-    @property
-    def variant(self) -> str:
-        """``vector`` or ``scalar``."""
-        return "vector" if self.vectors else "scalar"
-
-    @property
-    def flags(self) -> dict[str, str]:
-        """The flags of `iree-compile` that describe this core.
-
-        LLVM makes vector code only if it is told a VLEN: without ``+zvl…b``, ``+zve32f`` alone has no effect.
-        """
-        features = f"+m,+f,+zvl{self.vlen}b,+zve32x,+zve32f" if self.vectors else "+m,+f"
-        return {
-            "--iree-llvmcpu-target-triple": "riscv32-unknown-unknown-eabi-elf",
-            "--iree-llvmcpu-target-abi": "ilp32f",
-            "--iree-llvmcpu-target-cpu": "generic-rv32",
-            "--iree-llvmcpu-target-cpu-features": features,
-            "--iree-llvmcpu-debug-symbols": "false",
-        }
-
-
-@dataclass(frozen=True)
-class Dispatch:
-    """A kernel of the module: its ordinal, its name, and the layers of the model that it was made from.
-
-    ``layers`` is empty when the model file names none.
-    """
-
-    ordinal: int
-    name: str
-    layers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Probes:
-    """What a module is checked with, and the framework's answers: an array an input or output, samples first."""
-
-    inputs: tuple[np.ndarray, ...]
-    expected: tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True)
-class CompiledModel:
-    """A module for the chip and what is known about it.
-
-    Sizes are in bytes, times in seconds (of the run that did the work). ``kernel_text_bytes`` and
-    ``kernel_rodata_bytes`` are sections of the kernels' ELF; the weights lie in the latter. ``vlen_bits`` is what
-    the kernels were built for, 0 if without vectors. ``plan`` is what the optimizer was to do, and ``changes`` what it
-    did at each place. ``cached`` tells that nothing had to be compiled. ``selection`` is what was
-    compiled of the file. ``remark`` is a sentence about why the module may differ from the framework, if the model is
-    of such a kind; ``tolerance`` is how far it may.
-    """
-
-    name: str
-    variant: str
-    format: str
-    source: Path
-    source_sha256: str
-    mlir: Path
-    vmfb: Path
-    vmfb_bytes: int
-    vmfb_sha256: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    entry: str
-    compiler_version: str
-    flags: tuple[str, ...]
-    notes: tuple[str, ...]
-    dispatches: tuple[Dispatch, ...]
-    kernel_text_bytes: int
-    kernel_rodata_bytes: int
-    vector_instructions: int
-    vlen_bits: int
-    import_seconds: float
-    compile_seconds: float
-    plan: Plan
-    changes: tuple[Change, ...]
-    cached: bool
-    selection: Selection = WHOLE_FILE
-    remark: str = ""
-    tolerance: Tolerance = field(default=Tolerance(), compare=False)
-    host_check: Judgement | None = field(default=None, compare=False)
-    probes: Probes | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def has_vector_instructions(self) -> bool:
-        """Whether the kernels hold any instruction of the vector extension."""
-        return self.vector_instructions > 0
-
-    def layers(self, dispatch: str) -> tuple[str, ...]:
-        """The layers of the model that the kernel named ``dispatch`` was made from."""
-        return next((known.layers for known in self.dispatches if known.name == dispatch), ())
-
-    def describe(self) -> str:
-        """A few lines for a log."""
-        vectors = f"{self.vector_instructions} vector instructions for VLEN {self.vlen_bits}"
-        lines = [
-            f"{self.name} ({self.variant}) from {self.source.name}: {self.vmfb_bytes} bytes, "
-            f"sha256 {self.vmfb_sha256[:16]}…, iree-compile {self.compiler_version}",
-            f"inputs {', '.join(map(str, self.inputs))}; outputs {', '.join(map(str, self.outputs))}",
-            f"kernels: {len(self.dispatches)}, {self.kernel_text_bytes} bytes of code, "
-            f"{self.kernel_rodata_bytes} of constants, {vectors if self.vector_instructions else 'no vectors'}",
-            f"import {self.import_seconds:.1f} s, compilation {self.compile_seconds:.1f} s"
-            + (" (earlier: taken from the cache)" if self.cached else ""),
-            optimizer.describe(self.plan, self.changes),
-            *([f"checked on this machine: {self.host_check.describe()}"] if self.host_check else []),
-            *self.notes,
-        ]
-        return "\n".join(lines)
 
 
 def compile_model(
@@ -218,7 +57,7 @@ def compile_model(
     output_dir: str | Path | None = None,
     extra_flags: Sequence[str] = (),
     optimize: str | Plan = DEFAULT_LEVEL,
-    search_seconds: float | None = None,
+    choose: Choose | None = None,
     use_cache: bool = True,
     shape: Shape | None = None,
     signature: str | None = None,
@@ -226,9 +65,9 @@ def compile_model(
     """Compiles the model file ``path`` for ``target`` (default: Springbok with vectors).
 
     ``extra_flags`` are flags of `iree-compile`, added or in place of the default ones; names of 2023
-    (``--iree-llvm-target-…``) are translated. ``optimize`` is a level of `optimizer.LEVELS`, or a plan; a search ends
-    after ``search_seconds`` (default: `optimizer.search.BUDGET_SECONDS`) with the best of what was tried by then.
-    ``output_dir`` holds the results (default: ``build/models``).
+    (``--iree-llvm-target-…``) are translated. ``optimize`` is a level of `optimizer.LEVELS`, or a plan; at the level
+    ``search``, ``choose`` chooses the flags, as `springbok.exploring.search.search` does. ``output_dir`` holds the
+    results (default: ``build/models``).
     ``name`` is what logs and metrics call it (default: the file's). ``shape`` gives the inputs' shapes where the file
     leaves them open, and ``signature`` says which function of the file is meant: see `importers.selection`.
 
@@ -242,7 +81,7 @@ def compile_model(
         output_dir=output_dir,
         extra_flags=extra_flags,
         optimize=optimize,
-        search_seconds=search_seconds,
+        choose=choose,
         use_cache=use_cache,
         selection=Selection.of(shape, signature),
     )[0]
@@ -256,7 +95,7 @@ def compile_and_check(
     output_dir: str | Path | None = None,
     extra_flags: Sequence[str] = (),
     optimize: str | Plan = DEFAULT_LEVEL,
-    search_seconds: float | None = None,
+    choose: Choose | None = None,
     use_cache: bool = True,
     shape: Shape | None = None,
     signature: str | None = None,
@@ -279,7 +118,7 @@ def compile_and_check(
         output_dir=output_dir,
         extra_flags=extra_flags,
         optimize=optimize,
-        search_seconds=search_seconds,
+        choose=choose,
         use_cache=use_cache,
         selection=Selection.of(shape, signature),
     )
@@ -328,7 +167,7 @@ def _compile(
     output_dir: str | Path | None,
     extra_flags: Sequence[str],
     optimize: str | Plan,
-    search_seconds: float | None,
+    choose: Choose | None,
     use_cache: bool,
     selection: Selection,
 ) -> tuple[CompiledModel, ImportedModel, Cache]:
@@ -347,7 +186,7 @@ def _compile(
             )
     plan = optimize
     if not isinstance(plan, Plan):
-        choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, search_seconds, cache, selection)
+        choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, choose, cache, selection)
         plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen, choice=choice)
     flags, notes = compiler_flags(target, extra_flags, plan)
     notes = (*notes, *_notes_about_answers(imported, path.name))
@@ -407,7 +246,7 @@ def _choice(
     path: Path,
     target: Target,
     extra_flags: Sequence[str],
-    search_seconds: float | None,
+    choose: Choose | None,
     cache: Cache,
     selection: Selection,
 ) -> choices.Choice | None:
@@ -415,14 +254,12 @@ def _choice(
     if level == "none" or not optimizer.has_flags(target.vectors, target.vlen):
         return None
     if level == "search":
-        from springbok.exploring.search import BUDGET_SECONDS, search  # which compiles models itself
-
-        budget = BUDGET_SECONDS if search_seconds is None else search_seconds
-        return search(
+        if choose is None:
+            raise CompileError("The level 'search' needs what measures (the argument choose): use 'standard'.")
+        return choose(
             path,
             target,
             extra_flags=extra_flags,
-            budget=budget,
             output_dir=cache.folder,
             use_cache=cache.use,
             selection=selection,
@@ -439,51 +276,6 @@ def _notes_about_answers(imported: ImportedModel, name: str) -> list[str]:
         for spec, answers in zip(imported.outputs, imported.probe_outputs, strict=True)
         if np.issubdtype(answers.dtype, np.floating) and np.isnan(answers).all()
     ]
-
-
-def compiler_flags(
-    target: Target, extra_flags: Sequence[str] = (), plan: Plan | None = None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The flags for `iree-compile`, ``extra_flags`` applied; and notes about flags that were translated.
-
-    ``plan`` is the optimizer's (default: stock IREE).
-
-    Raises :class:`CompileError` for an extra flag that would drop the weights or that is not the caller's to set, and
-    for a plan that was made for vectors of another length.
-    """
-    if plan and plan.vlen not in (None, target.vlen if target.vectors else 0):
-        raise CompileError(
-            f"The optimizer's plan is for VLEN {plan.vlen}, but the target has "
-            f"{f'VLEN {target.vlen}' if target.vectors else 'no vectors'}: it would silently compute wrong numbers. "
-            "Make the plan for the target (plan_for)."
-        )
-    flags = _RUNTIME_FLAGS | target.flags | WEIGHT_FLAGS | dict(plan.flags if plan else ())
-    notes = []
-    for given in extra_flags:
-        flag, note = translated(given.strip())
-        if note:
-            notes.append(note)
-        name, _, value = flag.partition("=")
-        if name in WEIGHT_FLAGS and value != WEIGHT_FLAGS[name]:
-            raise CompileError(
-                f"The flag {flag} is refused: with anything but {name}={WEIGHT_FLAGS[name]} this compiler may make "
-                "modules without the model's weights, and says nothing."
-            )
-        if name in _FIXED_FLAGS and value != flags.get(name, _DEFAULTS.get(name)):
-            raise CompileError(f"The flag {flag} is refused: {_FIXED_FLAGS[name]}.")
-        flags[name] = value
-    return tuple(f"{name}={value}" if value else name for name, value in flags.items()), tuple(notes)
-
-
-def translated(flag: str) -> tuple[str, str]:
-    """The flag with its dashes and its present name, and a note if that is another one."""
-    # LLVM takes one dash as well as two, and flags are often written down without any.
-    flag = flag.lstrip("-")
-    flag = f"-{flag}" if flag.startswith("o=") else f"--{flag}"
-    # IREE renamed iree-llvm-… to iree-llvmcpu-… in 2023, and MHLO gave way to StableHLO.
-    present = re.sub(r"^--iree-llvm-", "--iree-llvmcpu-", flag)
-    present = re.sub(r"^--iree-input-type=mhlo$", "--iree-input-type=stablehlo", present)
-    return present, "" if present == flag else f"The flag {flag} is called {present} by now: translated."
 
 
 def _compile_for_chip(

@@ -23,7 +23,7 @@ from springbok.support.errors import CompileError
 from springbok.tensors import fit
 
 if TYPE_CHECKING:
-    from springbok.compiler.compiler import CompiledModel
+    from springbok.compiler.compiled import CompiledModel
 
 #: Each sample costs the start of a process, so a few must do.
 SAMPLES = 4

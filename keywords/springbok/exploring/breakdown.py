@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from springbok.compiler import optimizer
-from springbok.compiler.compiler import CompiledModel, Target, compile_model, compiler_flags
+from springbok.compiler.compiled import CompiledModel, Target
+from springbok.compiler.compiler import compile_model
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.optimizer import CONSTANTS
 from springbok.exploring.search import SAMPLES, answers_of
 from springbok.session import Session

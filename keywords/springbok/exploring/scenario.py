@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from springbok.chips.chip import VLENS
-from springbok.compiler import compiler, iree
+from springbok.compiler import iree
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags, translated
 from springbok.compiler.importers import FORMATS
 from springbok.support.errors import CompileError, ScenarioError
 from springbok.support.places import MODELS, SUITES
@@ -417,12 +419,12 @@ class _Mapping:
                 given[flag[0]] = (written, flag[1])
         try:
             target = self._target(given)
-            default = {flag.partition("=")[0]: flag.partition("=")[2] for flag in compiler.compiler_flags(target)[0]}
+            default = {flag.partition("=")[0]: flag.partition("=")[2] for flag in compiler_flags(target)[0]}
             implied = [written for name, (written, value) in given.items() if default.get(name) == value]
             flags = tuple(
                 f"{name}={value}" if value else name for name, (_, value) in given.items() if default.get(name) != value
             )
-            compiler.compiler_flags(target, flags)
+            compiler_flags(target, flags)
         except CompileError as error:
             self.problems.append(f"optimizers: {error}".rstrip("."))
             return {}, ""
@@ -438,7 +440,7 @@ class _Mapping:
 
     def _flag(self, written: str) -> tuple[str, str] | None:
         """The flag by its name of today and its value; None when it is gone or wrong."""
-        name, _, value = compiler.translated(written.strip())[0].partition("=")
+        name, _, value = translated(written.strip())[0].partition("=")
         name = RENAMED_FLAGS.get(name, name)
         old = f"--{written.strip().lstrip('-').partition('=')[0]}"
         if name in GONE_FLAGS:
@@ -460,9 +462,9 @@ class _Mapping:
             return None
         return name, value
 
-    def _target(self, flags: Mapping[str, tuple[str, str]]) -> compiler.Target:
+    def _target(self, flags: Mapping[str, tuple[str, str]]) -> Target:
         """The core that the features describe. Raises CompileError for a VLEN that the chip can't have."""
-        target = compiler.Target()
+        target = Target()
         if _FEATURES in flags:
             target = self._target_of_features(*flags[_FEATURES])
         if target.vlen not in VLENS:
@@ -475,7 +477,7 @@ class _Mapping:
             )
         return target
 
-    def _target_of_features(self, written: str, features: str) -> compiler.Target:
+    def _target_of_features(self, written: str, features: str) -> Target:
         switched_on = [feature[1:] for feature in features.split(",") if feature.startswith("+")]
         lengths = [int(found[1]) for feature in switched_on if (found := re.fullmatch(r"zvl(\d+)b", feature))]
         foreign = [each for each in switched_on if each not in _EXTENSIONS and not re.fullmatch(r"zvl\d+b", each)]
@@ -492,7 +494,7 @@ class _Mapping:
                 "optimizers: +zve32x has vectors of integers alone, so loops of floating point stay scalar; "
                 "+zve32f adds those."
             )
-        return compiler.Target(vlen=max(lengths, default=512), vectors=bool(vectors))
+        return Target(vlen=max(lengths, default=512), vectors=bool(vectors))
 
     def _chip(self, vlen: int) -> tuple[dict[str, Any], str]:
         port = self._get("protocol", "port") or self._get("platform", "uart_port")

@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from springbok.compiler import compiler, importers, iree, optimizer
-from springbok.compiler.compiler import CompiledModel, Target, compile_model
+from springbok.compiler.compiled import CompiledModel, Target
+from springbok.compiler.compiler import compile_model
 from springbok.compiler.importers.selection import WHOLE_FILE, Selection
 from springbok.compiler.judgement import difference_of
 from springbok.compiler.optimizer import choices

@@ -28,10 +28,12 @@ from typing import Any
 import numpy as np
 
 from springbok.chips.chip import VLENS
-from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, Target, compile_model, framework_outputs
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model, framework_outputs
 from springbok.compiler.importers import package_version
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.data import datasets
+from springbok.exploring.search import search
 from springbok.firmware import build_firmware
 from springbok.gate import gate
 from springbok.measuring import metrics
@@ -152,7 +154,12 @@ def measure(configuration: Configuration, content: bytes, firmware_sha256: str) 
         target = Target.springbok(configuration.variant, configuration.vlen)
         name = Path(configuration.model).stem
         compiled = compile_model(
-            model, target, name=name, extra_flags=configuration.flags.split(), optimize=configuration.optimize
+            model,
+            target,
+            name=name,
+            extra_flags=configuration.flags.split(),
+            optimize=configuration.optimize,
+            choose=search,
         )
         host_outputs = framework_outputs(model, dataset.inputs)[0]
         session.boot("spike", vlen=configuration.vlen)

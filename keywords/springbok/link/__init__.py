@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The line to the chip: frames, requests, the client, what a failure means, faults on purpose."""

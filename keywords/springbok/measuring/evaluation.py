@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from springbok.compiler.compiler import CompiledModel
+from springbok.compiler.compiled import CompiledModel
 from springbok.data.datasets import Dataset
 from springbok.firmware import Firmware
 from springbok.measuring.performance import Performance

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Errors, cache, files and folders, other programs, progress: what everybody needs."""

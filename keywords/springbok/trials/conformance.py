@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler.compiler import CompiledModel, Target, compile_model, framework_outputs
+from springbok.compiler.compiled import CompiledModel, Target
+from springbok.compiler.compiler import compile_model, framework_outputs
 from springbok.modules.disassembler import disassemble, opcode_table
 from springbok.session import Session
 from springbok.support.errors import ModelError

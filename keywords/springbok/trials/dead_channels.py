@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from springbok.compiler.compiler import Target, compile_model
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model
 from springbok.compiler.optimizer import Plan, plan_for
 from springbok.exploring.search import MODELS, answer_of, made_up_inputs
 from springbok.session import Session

@@ -28,7 +28,8 @@ import numpy as np
 
 from springbok.chips.chip import VLENS
 from springbok.compiler import iree, optimizer
-from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, CompiledModel, Target, compile_model
+from springbok.compiler.compiled import CompiledModel, Target
+from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
 from springbok.compiler.host_check import host_flags
 from springbok.compiler.judgement import difference_of
 from springbok.compiler.optimizer import CONSTANTS, DEFAULT_FLAG_SET, FLAG_SETS, TRANSFORMATIONS, Plan, plan_for

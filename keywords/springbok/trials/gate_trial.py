@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler.compiler import Target, compile_model, framework_outputs
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model, framework_outputs
 from springbok.compiler.optimizer import DEFAULT_LEVEL, Plan, plan_for
 from springbok.data import datasets
 from springbok.firmware import build_firmware

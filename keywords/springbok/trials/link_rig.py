@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import compiler, iree
+from springbok.compiler import iree
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.engines import create_engine
 from springbok.engines.base import Engine
 from springbok.firmware import build_firmware
@@ -28,7 +30,7 @@ func.func @main(%x: tensor<{ELEMENTS}xf32>) -> tensor<{ELEMENTS}xf32> {{
 
 def small_module() -> bytes:
     """Return the model as a VMFB for the chip: 8 numbers in, twice each and 1 more out."""
-    flags, _ = compiler.compiler_flags(compiler.Target(vectors=True), ())
+    flags, _ = compiler_flags(Target(vectors=True), ())
     with temporary_folder() as folder:
         source, module = Path(folder) / "small.mlir", Path(folder) / "small.vmfb"
         source.write_text(_MLIR)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from springbok.compiler.compiler import Target
+from springbok.compiler.compiled import Target
 from springbok.modules.vmfb import kernels_code
 from springbok.session import Session
 from springbok.support.errors import BenchError, DeviceError, LinkError

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from springbok.compiler.compiler import Target
+from springbok.compiler.compiled import Target
 from springbok.session import Session
 from springbok.support.errors import BenchError, DeviceError, EngineError, LinkError, LinkTimeout
 from springbok.trials import conformance

@@ -26,7 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler.compiler import Target, compile_and_check
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_and_check
 from springbok.session import Session
 from springbok.support.errors import BenchError, CompileError, LinkError, ModelError
 

@@ -20,13 +20,23 @@ from pathlib import Path
 import numpy as np
 
 from springbok.compiler import optimizer
-from springbok.compiler.compiler import CompiledModel, Target, compile_model
+from springbok.compiler.compiled import CompiledModel, Target
+from springbok.compiler.compiler import compile_model
 from springbok.compiler.optimizer import LEVELS
 from springbok.exploring import breakdown
-from springbok.exploring.search import MODELS, NAMES, SAMPLES, answer_of, answers_of, difference, made_up_inputs
+from springbok.exploring.search import (
+    NAMES,
+    SAMPLES,
+    answer_of,
+    answers_of,
+    difference,
+    made_up_inputs,
+    search,
+)
 from springbok.session import Session
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
+from springbok.support.places import MODELS
 
 __all__ = ["compare", "made_up_inputs", "main"]
 
@@ -59,7 +69,7 @@ def compare(session: Session, file: Path, samples: int) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     wanted: list[list[np.ndarray]] = []
     for level in LEVELS:
-        model = compile_model(file, TARGET, optimize=level)
+        model = compile_model(file, TARGET, optimize=level, choose=search)
         same = next((row for row in rows.values() if row.flag_set == model.plan.flag_set), None)
         if same:
             rows[level] = same

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from springbok.compiler.compiler import Target, compile_model, framework_outputs
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model, framework_outputs
 from springbok.measuring.performance import summarise
 from springbok.session import Session
 from springbok.support.errors import BenchError, ModelError

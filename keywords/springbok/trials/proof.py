@@ -34,8 +34,8 @@ import z3
 from iree.compiler import ir
 
 from springbok.compiler import iree
+from springbok.compiler.mlir import Generic, constant, operations, owner
 from springbok.compiler.optimizer.channel_scales import SHIFTS, WORD, Form, Scale
-from springbok.compiler.optimizer.mlir import Generic, constant, operations, owner
 from springbok.compiler.optimizer.ranges import Ranges
 from springbok.compiler.optimizer.requantisation import NarrowRequantisation, narrow, read_rescale, rewrite_channels
 from springbok.support.errors import BenchError

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import (
+from springbok.compiler.mlir import (
     Generic,
     constant,
     dimensions,

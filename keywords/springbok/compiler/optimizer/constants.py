@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import operations
+from springbok.compiler.mlir import operations
 from springbok.compiler.optimizer.transformation import Change, Visits
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import (
+from springbok.compiler.mlir import (
     Generic,
     arith,
     constant,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import operations, where
+from springbok.compiler.mlir import operations, where
 from springbok.compiler.optimizer.transformation import Change, Visits
 from springbok.compiler.optimizer.vector_code import (
     Place,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import arith, generic, owner, users
+from springbok.compiler.mlir import arith, generic, owner, users
 from springbok.compiler.optimizer.vector_code import refilled, reshape
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import Generic, constant, dimensions, is_generic, owner
+from springbok.compiler.mlir import Generic, constant, dimensions, is_generic, owner
 
 Range = tuple[int, int]
 

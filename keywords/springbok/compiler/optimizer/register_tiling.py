@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import (
+from springbok.compiler.mlir import (
     Generic,
     Terms,
     constant,

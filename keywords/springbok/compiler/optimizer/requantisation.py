@@ -32,8 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.channel_scales import SHIFTS, Form, Scale, form_of
-from springbok.compiler.optimizer.mlir import (
+from springbok.compiler.mlir import (
     Generic,
     arith,
     constant,
@@ -48,6 +47,7 @@ from springbok.compiler.optimizer.mlir import (
     uses,
     where,
 )
+from springbok.compiler.optimizer.channel_scales import SHIFTS, Form, Scale, form_of
 from springbok.compiler.optimizer.ranges import Ranges
 from springbok.compiler.optimizer.transformation import Change, Visits
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import described
+from springbok.compiler.mlir import described
 
 #: The place of a transformation that was left out as a whole.
 WHOLE = "the whole model"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import constant, operations, uses
+from springbok.compiler.mlir import constant, operations, uses
 
 #: VLEN in bits when the module does not name it, as on the host.
 _VLEN = 512

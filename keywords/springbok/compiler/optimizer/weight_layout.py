@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import (
+from springbok.compiler.mlir import (
     Generic,
     constant,
     dimensions,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from iree.compiler import ir
 
-from springbok.compiler.optimizer.mlir import arith, number, operations
+from springbok.compiler.mlir import arith, number, operations
 
 
 def widen(module: ir.Module) -> None:

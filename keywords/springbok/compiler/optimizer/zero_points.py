@@ -23,7 +23,7 @@ import numpy as np
 from iree.compiler import ir
 from iree.compiler.passmanager import PassManager
 
-from springbok.compiler.optimizer.mlir import (
+from springbok.compiler.mlir import (
     ELEMENT_TYPES,
     Generic,
     arith,

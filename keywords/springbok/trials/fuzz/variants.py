@@ -22,7 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from springbok.compiler import iree, optimizer
-from springbok.compiler.compiler import Target, compiler_flags
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.host_check import host_flags
 from springbok.support.errors import BenchError, CompileError
 
