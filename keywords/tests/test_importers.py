@@ -12,9 +12,10 @@ import pytest
 
 from springbok.compiler import compiler, importers
 from springbok.modules.layer_names import ScopedNames, readable
+from springbok.support import packages, pins
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, ModelError
-from springbok.support.places import KEYWORDS, MODELS
+from springbok.support.places import KEYWORDS, MODELS, REQUIREMENTS
 from springbok.tensors import TensorSpec, fit, probe_inputs
 
 
@@ -161,14 +162,15 @@ class TestOnnx:
 
 
 @pytest.mark.parametrize(
-    ("file", "package", "command"),
+    ("file", "package", "group"),
     [
-        ("digits.onnx", "onnx", "onnx==1.23.2"),
-        ("gestures_int8.tflite", "tosa-converter-for-tflite", "tosa-converter-for-tflite==2026.2.0"),
-        ("conv1d", "tensorflow-cpu", "tensorflow-cpu==2.21.0"),
+        ("digits.onnx", "onnx", "run"),
+        ("gestures_int8.tflite", "tosa-converter-for-tflite", "frameworks"),
+        ("conv1d", "tensorflow-cpu", "frameworks"),
+        ("digits_jax.mlirbc", "iree-base-compiler", "run"),
     ],
 )
-def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch, file, package, command):
+def test_what_a_format_needs_is_installed_when_it_is_first_needed(tmp_path, monkeypatch, file, package, group):
     real = importlib.metadata.version
 
     def version(name):
@@ -176,9 +178,15 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
             raise importlib.metadata.PackageNotFoundError(name)
         return real(name)
 
+    def bring(lines, place, what, *_):
+        assert [line.partition("==")[0] for line in lines] == [package]
+        raise ImportError(f"no network; {what}")
+
     monkeypatch.setattr(importlib.metadata, "version", version)
-    with pytest.raises(CompileError, match=f"'{package}' is not installed.*pip install --no-deps {command}"):
+    monkeypatch.setattr(packages, "bring", bring)
+    with pytest.raises(CompileError, match=f"{file} can't be compiled: no network; .*for {file}") as raised:
         compiler.compile_model(MODELS / file, output_dir=tmp_path)
+    assert pins.read(REQUIREMENTS.read_text())[group].title in str(raised.value)
 
 
 def test_no_framework_is_imported_where_it_is_not_used(tmp_path):

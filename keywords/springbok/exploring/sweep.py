@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import itertools
 import json
 import multiprocessing
@@ -30,7 +31,6 @@ import numpy as np
 from springbok.chips.chip import VLENS
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model, framework_outputs
-from springbok.compiler.importers import package_version
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.data import datasets
 from springbok.exploring.search import search
@@ -214,7 +214,7 @@ def _model_file(configuration: Configuration, content: bytes) -> Path:
                 reason = (done.output.strip().splitlines() or ["no message"])[-1]
                 raise SweepError(f"{source.name} can't be quantised: {reason}")
 
-    versions = [package_version(package) for package in ("keras", "tensorflow-cpu", "numpy")]
+    versions = [importlib.metadata.version(package) for package in ("keras", "tensorflow-cpu", "numpy")]
     key = digest(_QUANTISER.read_bytes(), content, inputs.dtype.str, inputs.shape, inputs.tobytes(), versions)
     folder, _ = Cache(DEFAULT_OUTPUT_DIR).entry(f"{source.stem}-int8", key, make)
     return folder / f"{source.stem}.tflite"

@@ -1,30 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets these keywords run in a Python that is not the project's own: renode-test brings its own.
+"""The Python packages that this one works with: found where another Python runs the keywords, and brought when needed.
 
-``./bench`` installs all that the project needs into ``.venv``. Where another Python of the same version runs the
-keywords, what it lacks is taken from there; what it has, Robot Framework above all, goes first.
+``./bench`` installs what a command needs into ``.venv``. Where another Python of the same version runs the keywords
+(renode-test brings its own), what it lacks is taken from there; what it has, Robot Framework above all, goes first.
+Packages that only some models or commands need are groups of ``requirements.txt``: see `provide`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import importlib
+import importlib.metadata
 import os
+import shlex
+import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from springbok.support.places import ROOT
+from springbok.support import pins
+from springbok.support.places import IS_CHECKOUT, REQUIREMENTS, ROOT
 
+#: Set in the environment of a process that needs nothing but the standard library and what is in its path.
+ALONE = "SPRINGBOK_ALONE"
 NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
 
 
 def cache_folder(root: Path = ROOT) -> Path:
     """Where things go that a checkout which can't be written can't hold: a folder of the user's cache.
 
-    That is ``$XDG_CACHE_HOME`` or ``~/.cache``. The launcher has the same rule.
+    That is ``$XDG_CACHE_HOME`` or ``~/.cache``. The launcher has the same rule. An installed package has no checkout:
+    everything that it builds or fetches is there.
     """
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "springbok-bench" / hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "springbok-bench"
+    return caches / hashlib.sha256(str(root).encode()).hexdigest()[:12] if IS_CHECKOUT or root != ROOT else caches
 
 
 def make_available(root: Path = ROOT) -> None:
@@ -33,14 +44,12 @@ def make_available(root: Path = ROOT) -> None:
     Robot has a library's folder on the path only while it imports the library. Raises ImportError that says what to do
     when packages are missing and ``.venv`` does not have them for this Python.
     """
+    if os.environ.get(ALONE):
+        return
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     installed = [venv / "lib" / version / "site-packages" for venv in (root / ".venv", cache_folder(root) / ".venv")]
-    for folder in filter(Path.is_dir, (root / "keywords", *installed)):
-        if str(folder) not in sys.path[1:]:  # what Robot puts first, it takes away again
-            sys.path.append(str(folder))
-        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        if str(folder) not in known:
-            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (*known, str(folder))))
+    for folder in filter(Path.is_dir, (root / "keywords", *installed, _brought(root))):
+        _append(folder)
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ImportError(
@@ -48,3 +57,93 @@ def make_available(root: Path = ROOT) -> None:
             f"{root / 'bench'} run once with this Python version, which installs them into .venv, or install them: "
             f"{sys.executable} -m pip install --no-deps -r {root / 'requirements.txt'}"
         )
+
+
+def _append(folder: Path) -> None:
+    if str(folder) not in sys.path[1:]:  # what Robot puts first, it takes away again
+        sys.path.append(str(folder))
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(folder) not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (*known, str(folder))))
+
+
+def _brought(root: Path = ROOT) -> Path:
+    """Where `provide` installs for a Python that is not the project's own; named after version and pins."""
+    pinned = REQUIREMENTS.read_bytes() if REQUIREMENTS.is_file() else b""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}-{hashlib.sha256(pinned).hexdigest()[:8]}"
+    return cache_folder(root) / "packages" / name
+
+
+def _tell(text: str) -> None:
+    """Say it at the terminal, past Robot, which takes what keywords print."""
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(text + "\n")
+        sys.__stderr__.flush()
+
+
+def lacking(name: str) -> tuple[str, ...]:
+    """The packages of the group ``name`` that this Python has not, as pip's requirements."""
+    from packaging.requirements import Requirement
+
+    group = pins.read(REQUIREMENTS.read_text(encoding="utf-8"))[name]
+    lacked = []
+    for line in group.lines:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate():
+            try:
+                importlib.metadata.version(requirement.name)
+            except importlib.metadata.PackageNotFoundError:
+                lacked.append(line)
+    return tuple(lacked)
+
+
+def provide(name: str, because: str, tell: Callable[[str], None] = _tell) -> None:
+    """Installs the group ``name`` of ``requirements.txt`` if this Python lacks it, and says so.
+
+    ``because`` tells what needs it. What is there in another version is left alone. Raises ImportError with pip's last
+    words and what to do.
+
+    >>> provide("base", "every command needs it")
+    """
+    lacked = lacking(name)
+    if not lacked:
+        return
+    group = pins.read(REQUIREMENTS.read_text(encoding="utf-8"))[name]
+    own = Path(sys.prefix).resolve() in ((root / ".venv").resolve() for root in (ROOT, cache_folder()))
+    bring(lacked, None if own else _brought(), f"up to {group.size}: {group.title} ({because})", (), tell)
+    if not own:
+        _append(_brought())
+    importlib.invalidate_caches()
+
+
+def bring(
+    lines: Sequence[str],
+    place: Path | None,
+    what: str,
+    options: Sequence[str] = (),
+    tell: Callable[[str], None] = _tell,
+) -> None:
+    """Installs pip's requirements ``lines`` into the folder ``place``, or this Python's own; at most once.
+
+    ``what`` is for the line that says so, ``options`` are pip's. Raises ImportError as `provide` does.
+    """
+    target = ["--upgrade", "--target", str(place), *options] if place else [*options]
+    stamp = hashlib.sha256("\n".join([*lines, *target]).encode()).hexdigest()[:16]
+    folder = place.parent if place else Path(sys.prefix)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / f".{place.name if place else 'packages'}-{stamp}"
+    with (folder / ".installing.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if place and done.exists() and place.is_dir():
+            return
+        tell(f"Installing {len(lines)} packages once{f' into {place}' if place else ''}, {what} ...")
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--no-input"]
+        command += ["--progress-bar", "off", *target, *lines]
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            last = " ".join((ended.stderr.strip() or ended.stdout.strip()).splitlines()[-2:])
+            raise ImportError(
+                f"pip could not install what is needed: {last} Install it yourself, then start again: "
+                f"{shlex.join(command)}"
+            )
+        done.touch()

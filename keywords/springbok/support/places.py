@@ -1,16 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the project's own files are."""
+"""Where the project's own files are: in a checkout, or beside an installed package.
+
+What a user's run reads and writes is in the user's project, see `project_of`.
+"""
 
 from pathlib import Path
 
-#: The folder that a Python needs in its path to find the package.
-KEYWORDS = Path(__file__).resolve().parents[2]
-ROOT = KEYWORDS.parent
+_PACKAGE = Path(__file__).resolve().parents[1]
+#: The folder that a Python needs in its path to find the package and the Robot libraries.
+KEYWORDS = _PACKAGE.parent
+#: Whether this runs from a checkout, which has the launcher; else from an installed package.
+IS_CHECKOUT = (KEYWORDS.parent / "bench").is_file()
+ROOT = KEYWORDS.parent if IS_CHECKOUT else _PACKAGE / "files"
 
 FIRMWARE = ROOT / "firmware"
 MODELS = ROOT / "models"
 PLATFORMS = ROOT / "platforms"
 SUITES = ROOT / "robot"
+REQUIREMENTS = ROOT / "requirements.txt"
+
+
+def project_of(*suites: Path) -> Path:
+    """The folder that ``results/`` of a run is in: the checkout for suites of its own, else the working folder.
+
+    >>> project_of(Path("/mine/suite.robot")) == Path.cwd()
+    True
+    """
+    own = bool(suites) and all(suite.resolve().is_relative_to(ROOT) for suite in suites)
+    return ROOT if IS_CHECKOUT and own else Path.cwd()
+
+
+def baselines_of(suite: Path) -> Path:
+    """The folder with the baselines of a suite: those of this project for its own suites, else of the user's."""
+    own = suite.resolve().is_relative_to(ROOT)
+    return (ROOT if own else Path.cwd()) / "results" / "baselines"
+
+
+#: Where results and baselines of this project's own suites are.
 RESULTS = ROOT / "results"
 BASELINES = RESULTS / "baselines"
-REQUIREMENTS = ROOT / "requirements.txt"

@@ -12,13 +12,13 @@ Example::
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler.importers import package_version
 from springbok.data import datasets
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import RtlError
@@ -79,7 +79,9 @@ def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, ca
         if done.exit_code != 0:
             raise RtlError(f"There is no int8 layer to take from {model.name}:\n{done.output[-2000:].strip()}")
 
-    key = digest(model.read_bytes(), Path(__file__).read_bytes(), dataset, samples, package_version("tensorflow-cpu"))
+    key = digest(
+        model.read_bytes(), Path(__file__).read_bytes(), dataset, samples, importlib.metadata.version("tensorflow-cpu")
+    )
     folder, _ = Cache(cache or build_folder() / "cache").entry(f"{model.stem}-int8-layer", key, make)
     with np.load(folder / "layer.npz") as parts:
         return Int8Layer(**{name: parts[name] if parts[name].ndim else parts[name].item() for name in parts.files})

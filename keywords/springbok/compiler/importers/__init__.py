@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from packaging.requirements import Requirement
 
 from springbok.compiler.importers.frameworks import FolderImporter, FrameworkImporter, OnnxImporter
 from springbok.compiler.importers.mlir_file import MlirImporter
 from springbok.compiler.importers.selection import WHOLE_FILE, Selection
+from springbok.support import packages
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError, ModelError
-from springbok.support.places import REQUIREMENTS
 from springbok.tensors import TensorSpec, fit
 
 _HERE = Path(__file__).resolve().parent
@@ -58,10 +57,15 @@ class ImportedModel:
 
 
 class Importer(Protocol):
-    """What a format needs. ``packages`` are the Python packages whose versions its results depend on."""
+    """What a format needs.
+
+    ``packages`` are the Python packages whose versions its results depend on; they are in ``group`` of
+    ``requirements.txt``.
+    """
 
     name: str
     packages: tuple[str, ...]
+    group: str
 
     def files(self, model: Path) -> list[Path]:
         """The files that a model consists of, which are all that is read of it: the others may be anywhere.
@@ -161,8 +165,16 @@ def _digest_of(file: Path) -> str:
     return sha.hexdigest()
 
 
+def _provide(importer: Importer, path: Path) -> None:
+    """Installs what the format needs where it is missing. Raises :class:`CompileError` where that fails."""
+    try:
+        packages.provide(importer.group, f"for {path.name}")
+    except ImportError as error:
+        raise CompileError(f"{path} can't be compiled: {error}") from None
+
+
 def _key(data: bytes, importer: Importer) -> str:
-    versions = [package_version(package) for package in (*importer.packages, *_PACKAGES)]
+    versions = [importlib.metadata.version(package) for package in (*importer.packages, *_PACKAGES)]
     return digest(data, importer.name, versions, sys.version_info[:2], _code())
 
 
@@ -178,27 +190,9 @@ def _code() -> str:
     return digest(*(module.read_bytes() for module in modules))
 
 
-def package_version(package: str) -> str:
-    """The version of a package. Raises :class:`CompileError` with the command that installs it where it is missing."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        raise CompileError(
-            f"The Python package '{package}' is not installed. "
-            f"Install it with: python -m pip install --no-deps {_pinned(package)}"
-        ) from None
-
-
-def _pinned(package: str) -> str:
-    """The package with the version that this project is tested with, as pip takes it."""
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines() if REQUIREMENTS.is_file() else []
-    wanted = [Requirement(line) for line in lines if line.startswith(f"{package}==")]
-    fitting = [f"{package}{line.specifier}" for line in wanted if line.marker is None or line.marker.evaluate()]
-    return next(iter(fitting), package)
-
-
 def _import(path: Path, data: bytes, importer: Importer, cache: Cache, selection: Selection) -> tuple[Path, dict]:
     """The folder with the imported model, and what its importer told."""
+    _provide(importer, path)
 
     def make(folder: Path) -> None:
         start = time.monotonic()
@@ -251,7 +245,7 @@ FORMATS: dict[str, Importer] = {
         b"TFL3",
         magic_offset=4,
     ),
-    ".onnx": OnnxImporter("onnx", "onnx", "ONNX", ("onnx", "protobuf", "ml_dtypes", "iree-base-compiler")),
+    ".onnx": OnnxImporter("onnx", "onnx", "ONNX", ("onnx", "protobuf", "ml_dtypes", "iree-base-compiler"), group="run"),
     ".mlir": MlirImporter(),
     ".mlirbc": MlirImporter(),
 }

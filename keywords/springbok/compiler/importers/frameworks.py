@@ -23,7 +23,8 @@ class FrameworkImporter:
     """An :class:`springbok.compiler.importers.Importer` that asks the module ``worker_FRAMEWORK``.
 
     ``title`` is what errors call the framework. A file of the format holds ``magic`` at ``magic_offset``; what it is
-    then, ``kind`` says. A folder (a SavedModel) has no magic.
+    then, ``kind`` says. A folder (a SavedModel) has no magic. ``group`` of ``requirements.txt`` is installed when a
+    model of the format is first imported.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FrameworkImporter:
     kind: str = ""
     magic: bytes = b""
     magic_offset: int = 0
+    group: str = "frameworks"
 
     def files(self, model: Path) -> list[Path]:
         """See :class:`springbok.compiler.importers.Importer`."""

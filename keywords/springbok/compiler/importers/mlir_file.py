@@ -29,6 +29,7 @@ class MlirImporter:
 
     name = "mlir"
     packages = (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE)
+    group = "run"
 
     def files(self, model: Path) -> list[Path]:
         """See :class:`springbok.compiler.importers.Importer`."""
