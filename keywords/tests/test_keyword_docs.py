@@ -4,10 +4,11 @@
 import pytest
 from robot.libdocpkg import LibraryDocumentation
 
-from springbok.support.places import KEYWORDS
+from springbok.report import keyword_page
+from springbok.support.places import KEYWORDS, ROOT
 
 LIBRARIES = sorted(KEYWORDS.glob("*Library.py"))
-KEYWORDS = [(path.stem, keyword) for path in LIBRARIES for keyword in LibraryDocumentation(str(path)).keywords]
+ALL = [(path.stem, keyword) for path in LIBRARIES for keyword in LibraryDocumentation(str(path)).keywords]
 
 
 def test_the_libraries_are_found():
@@ -26,9 +27,22 @@ def test_every_library_is_introduced(library):
     assert len(LibraryDocumentation(str(library)).doc) > 100
 
 
-@pytest.mark.parametrize(("library", "keyword"), KEYWORDS, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize(("library", "keyword"), ALL, ids=lambda value: getattr(value, "name", value))
 def test_every_keyword_has_documentation_an_example_and_types(library, keyword):
     assert "Example" in keyword.doc, f"{library}: {keyword.name} has no example"
     assert keyword.tags, f"{library}: {keyword.name} has no tag"
     untyped = [argument.name for argument in keyword.args if not argument.type]
     assert not untyped, f"{library}: arguments of {keyword.name} without a type: {untyped}"
+
+
+def test_the_list_of_all_keywords_is_up_to_date():
+    listed = (ROOT / "docs" / "keywords.md").read_text(encoding="utf-8")
+    assert listed == keyword_page.as_markdown(), "./bench keywords --markdown docs/keywords.md writes it anew"
+
+
+def test_the_page_has_every_keyword_with_its_documentation(tmp_path):
+    page = keyword_page.write(tmp_path).read_text(encoding="utf-8")
+    for library, keyword in ALL:
+        assert f'id="{library}.{keyword.name}"' in page
+        assert f'href="#{library}.{keyword.name}"' in page
+    assert page.count("<article") == sum(len(library.keywords) for library in keyword_page.libraries())

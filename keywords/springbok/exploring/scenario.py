@@ -31,9 +31,9 @@ from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags, translated
 from springbok.compiler.importers import FORMATS
 from springbok.support.errors import CompileError, ScenarioError
-from springbok.support.places import MODELS, SUITES
+from springbok.support.places import KEYWORDS, MODELS
 
-RESOURCE = SUITES / "resources" / "bench.resource"
+RESOURCE = KEYWORDS / "springbok" / "bench.resource"
 SCHEMA_FILE = Path(__file__).with_name("scenario.schema.json")
 BLOCKS = ("dataset", "model_wrapper", "optimizers", "runtime", "protocol", "platform")
 

@@ -49,10 +49,10 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     """
     folder = Path(folder)
     found = comparison_figures(runs)
-    page = _render("compare.html.j2", runs=runs, figures=_drawn(found))
+    page = render("compare.html.j2", runs=runs, figures=_drawn(found))
     return found[0], [
         write_in_one_step(folder / "compare.html", page),
-        write_in_one_step(folder / "compare.md", _render("compare.md.j2", runs=runs, figures=found)),
+        write_in_one_step(folder / "compare.md", render("compare.md.j2", runs=runs, figures=found)),
         write_in_one_step(folder / "compare.csv", csv_text(runs)),
     ]
 
@@ -68,7 +68,7 @@ def write_summary(
     found = [*first]
     if document and document["models"]:
         found.append(comparison_table(configurations([Run("", document)])))
-    text = _render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml"), figures=found)
+    text = render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml"), figures=found)
     return write_in_one_step(folder / "summary.md", text)
 
 
@@ -77,8 +77,8 @@ def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | 
     folder = Path(folder)
     found = [sweep_figure(rows, chosen)]
     return [
-        write_in_one_step(folder / "sweep.html", _render("figures.html.j2", title="sweep", figures=_drawn(found))),
-        write_in_one_step(folder / "sweep.md", _render("figures.md.j2", title="sweep", figures=found)),
+        write_in_one_step(folder / "sweep.html", render("figures.html.j2", title="sweep", figures=_drawn(found))),
+        write_in_one_step(folder / "sweep.md", render("figures.md.j2", title="sweep", figures=found)),
         write_in_one_step(folder / "sweep.csv", _figure_csv(found[0])),
     ]
 
@@ -100,19 +100,19 @@ def run_page(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] 
     for section in sections:
         count = len(section["figures"])
         section["figures"], rest = rest[:count], rest[count:]
-    return _render("report.html.j2", run=run, overlaid=overlaid, sections=sections)
+    return render("report.html.j2", run=run, overlaid=overlaid, sections=sections)
 
 
 def run_markdown(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
     """The same for a pull request: tables only, the long ones folded."""
     overlaid, sections = _sections(run, baseline)
-    return _render("report.md.j2", run=run, first=first, overlaid=overlaid, sections=sections)
+    return render("report.md.j2", run=run, first=first, overlaid=overlaid, sections=sections)
 
 
 def log_message(document: Mapping, model: Mapping, baseline: Mapping | None = None) -> str:
     """HTML of one configuration for a message in Robot's log: no scripts, styles of its own, safe to merge."""
     section = _section(document, model, baseline)
-    return _render("log.html.j2", section={**section, "figures": _drawn(section["figures"])})
+    return render("log.html.j2", section={**section, "figures": _drawn(section["figures"])})
 
 
 def suite_summary(document: Mapping) -> str:
@@ -198,7 +198,8 @@ def _robot_text(text: str) -> str:
     return " ".join(text.replace("|", "¦").split())
 
 
-def _render(template: str, **values: object) -> str:
+def render(template: str, **values: object) -> str:
+    """The text of a template of `templates/` with these values."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from springbok.support.errors import BenchError
 from springbok.support.packages import cache_folder
-from springbok.support.places import ROOT
+from springbok.support.places import IS_CHECKOUT, ROOT
 from springbok.support.supervisor import TEMPORARY_PREFIX
 
 _numbers = itertools.count()
@@ -141,8 +141,11 @@ def sweep(place: Path, pattern: str) -> None:
 
 
 def build_folder(root: Path = ROOT) -> Path:
-    """Where what is built goes: ``build/`` of the checkout; where that can't be written, the user's cache."""
+    """Where what is built goes: ``build/`` of the checkout; where that can't be written, the user's cache.
+
+    An installed package has no checkout: it builds in the user's cache.
+    """
     place = root / "build"
-    if os.access(place if place.exists() else root, os.W_OK):
+    if (IS_CHECKOUT or root != ROOT) and os.access(place if place.exists() else root, os.W_OK):
         return place
     return cache_folder(root) / "build"
