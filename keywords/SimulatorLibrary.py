@@ -32,7 +32,7 @@ class SimulatorLibrary:
 
     def _start_test(self, data, result) -> None:
         del result
-        if session.current.engine is None or session.current.engine.name != "renode":
+        if session.current.engine is None or not session.current.engine.has_steps_of_renode_test:
             return
         if data.setup.name == "Reset Emulation":
             data.setup.config(name="No Operation")

@@ -22,7 +22,6 @@ from springbok.compiler.compiled import CompiledModel
 from springbok.data.datasets import Dataset
 from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine
-from springbok.engines.board import BoardEngine
 from springbok.firmware import Firmware, build_firmware
 from springbok.link.link import Link
 from springbok.link.protocol import ChipInfo, IoSpec, ModelState
@@ -34,8 +33,6 @@ from springbok.support.errors import CompileError, EngineError, LinkError, Model
 from springbok.tensors import fit
 
 BOOT_LIMIT_SECONDS = 10.0
-# A simulator is as fast as this machine's other work lets it be.
-SIMULATED_ANSWER_SECONDS, SIMULATED_COMPUTE_SECONDS = 60.0, 300.0
 TYPE_BYTES = 2  # of a message, beside its payload
 
 _log = logging.getLogger(__name__)
@@ -68,7 +65,7 @@ class Session:
         self.engine = create_engine(engine, self.firmware.elf, **options)
         try:
             self.engine.start()
-            if isinstance(self.engine, BoardEngine):
+            if not self.engine.is_simulated:
                 self.connect()
                 self.engine.check_vlen(self.chip.vlen_bits)
         except BaseException:
@@ -81,7 +78,7 @@ class Session:
 
         A board restarts its firmware by itself, when it is asked to over the link.
         """
-        if isinstance(self.need_engine(), BoardEngine):
+        if not self.need_engine().is_simulated:
             self.need_link().reset_device()
             self.disconnect()
         else:
@@ -113,11 +110,8 @@ class Session:
         engine = self.engine
         if url is None:
             url = self.need_engine().uart_url
-            if isinstance(engine, BoardEngine):
-                options.setdefault("baudrate", engine.baudrate)
-        if engine is not None and not isinstance(engine, BoardEngine):
-            options.setdefault("timeout", SIMULATED_ANSWER_SECONDS)
-            options.setdefault("compute_timeout", SIMULATED_COMPUTE_SECONDS)
+        if engine is not None:
+            options = engine.link_options | options
         extension = options.pop("extension", True)
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:
@@ -253,7 +247,7 @@ class Session:
         where = engine.name if engine else self.need_link().url
         identity = (where, f"VLEN {chip.vlen_bits}", f"firmware {chip.firmware_version}", chip)
         cache = None
-        if engine is not None and not isinstance(engine, BoardEngine) and self.firmware is not None:
+        if engine is not None and engine.is_simulated and self.firmware is not None:
             identity = (*identity, engine.version, self.firmware.sha256)
             cache = Cache(model.vmfb.parents[1])
         checked = (model.vmfb_sha256, model.tolerance, identity)

@@ -82,6 +82,9 @@ class Counts:
     abandoned_inferences: int = 0
 
 
+SIMULATED_ANSWER_SECONDS, SIMULATED_COMPUTE_SECONDS = 60.0, 300.0
+
+
 class Engine(ABC):
     """A chip that runs the firmware. Use it as a context manager: it is started on entry and closed on exit.
 
@@ -89,6 +92,18 @@ class Engine(ABC):
     """
 
     name: str
+    #: Whether the chip is one that this process made, with the memory, firmware and VLEN that it wants.
+    is_simulated = True
+    #: Whether renode-test's own steps for each test act on it.
+    has_steps_of_renode_test = False
+
+    @property
+    def link_options(self) -> dict[str, object]:
+        """How a link to it differs from `Link`'s defaults: a simulator is as fast as other work here lets it be."""
+        return {"timeout": SIMULATED_ANSWER_SECONDS, "compute_timeout": SIMULATED_COMPUTE_SECONDS}
+
+    def check_vlen(self, vlen_bits: int) -> None:  # noqa: B027 (may do nothing)
+        """Raise SimulatorNeeded when the chip says that its VLEN is not what was asked for, and it can't be made so."""
 
     @property
     @abstractmethod

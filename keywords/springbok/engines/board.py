@@ -22,6 +22,7 @@ class BoardEngine(Engine):
     """
 
     name = "serial"
+    is_simulated = False
 
     def __init__(
         self, firmware: Path, *, port: str | None = None, baudrate: int = 115200, vlen: int = 512, uart: str = ""
@@ -30,8 +31,8 @@ class BoardEngine(Engine):
         if not port:
             raise EngineError("Engine 'serial' needs the port that the board is at, for instance --port /dev/ttyUSB0.")
         self._port = port
-        self.baudrate = baudrate
-        self.vlen = vlen
+        self._baudrate = baudrate
+        self._vlen = vlen
 
     @property
     def version(self) -> str:
@@ -41,6 +42,11 @@ class BoardEngine(Engine):
     def uart_url(self) -> str:
         return self._port
 
+    @property
+    def link_options(self) -> dict[str, object]:
+        """See :class:`Engine`."""
+        return {"baudrate": self._baudrate}
+
     def start(self) -> None:
         """The board runs already."""
 
@@ -49,8 +55,8 @@ class BoardEngine(Engine):
 
     def check_vlen(self, vlen_bits: int) -> None:
         """Compare the chip's own VLEN with what the suite needs."""
-        if vlen_bits != self.vlen:
-            _need_simulator(f"a chip with VLEN {self.vlen}, and the board's has {vlen_bits}")
+        if vlen_bits != self._vlen:
+            _need_simulator(f"a chip with VLEN {self._vlen}, and the board's has {vlen_bits}")
 
     def reset(self) -> NoReturn:
         _need_simulator("a power-on reset")

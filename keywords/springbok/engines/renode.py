@@ -51,6 +51,7 @@ class RenodeEngine(Engine):
     """
 
     name = "renode"
+    has_steps_of_renode_test = True
 
     def __init__(
         self,
