@@ -63,6 +63,7 @@ TRIALS = (
     Trial(
         "overhead", "instructions and memory beside the kernels, beside IREE's C runtime", "springbok.trials.overhead"
     ),
+    Trial("package", "the wheel in a bare environment, and a new repository that runs", "springbok.trials.package"),
     Trial("rtl", "an accelerator's RTL against its model", "springbok.trials.rtl"),
 )
 
