@@ -17,7 +17,8 @@ from robot.utils import unescape
 
 from springbok import cli
 from springbok.compiler import iree
-from springbok.data.datasets import basic_motions, magic_wand
+from springbok.data.packaged.basic_motions import basic_motions
+from springbok.data.packaged.magic_wand import magic_wand
 from springbok.exploring import scenario
 from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, SCHEMA_FILE, read_scenario, suite_text, write_suite
 from springbok.report import figures

@@ -199,7 +199,9 @@ def test_workers_that_lack_this_package_are_named():
         patch.setattr(sys, "path", [entry for entry in sys.path if Path(entry) != KEYWORDS])
         with (
             sweep._client(None, 1) as client,
-            pytest.raises(sweep.SweepError, match=r"worker at tcp://.* can't import springbok\.sweep: No module named"),
+            pytest.raises(
+                sweep.SweepError, match="worker at tcp://.* can't import springbok.exploring.sweep: No module"
+            ),
         ):
             list(sweep._measured(client, [(1,)]))
 

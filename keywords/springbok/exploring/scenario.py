@@ -95,7 +95,7 @@ class Block:
     @property
     def definition(self) -> str:
         """Name of the schema's definition of its parameters."""
-        return "DataSet" if self.type.startswith("springbok.data.datasets.") else self.name
+        return "DataSet" if self.type.startswith("springbok.datasets.") else self.name
 
 
 @dataclass(frozen=True)
