@@ -252,7 +252,7 @@ def _loss(quality: Quality, reference: Quality) -> dict[str, float]:
     if figures[name] is None or expected[name] is None:
         return {"quality_loss": sys.float_info.max}
     loss = expected[name] - figures[name]
-    return {LOSSES.get(name, "quality_loss"): round(loss if QUALITY[name][2] == "higher" else -loss, 9)}
+    return {LOSSES.get(name, "quality_loss"): round(loss if QUALITY[name][2] == "higher" else -loss, 9) + 0.0}
 
 
 # ---- All of them

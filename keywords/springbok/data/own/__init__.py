@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.data.dataset import Dataset
+from springbok.data.dataset import Dataset, check_split
 from springbok.data.own.arrays import read_npy, read_npz
 from springbok.data.own.content import Content, Options
 from springbok.data.own.folders import read_folder
@@ -39,6 +39,7 @@ def load(source: str, options: Options) -> Dataset:
 
     >>> load("motions.npz", Options(label="y", preprocessing=("scale 1/255",)))      # doctest: +SKIP
     """
+    check_split(options.split)
     found = FUNCTION.fullmatch(source)
     content = read_function(Path(found["file"]), found["function"], options) if found else _read(Path(source), options)
     if isinstance(content, Dataset):

@@ -27,7 +27,10 @@ def read_npz(path: Path, options: Options) -> Content:
     Of names such as ``x_train`` and ``x_test`` those of the split are taken.
     """
     options.without(path, "an .npz", "header")
-    arrays = _of_split(_npz_arrays(path), options.split)
+    everything = _npz_arrays(path)
+    arrays = _of_split(path, everything, options.split)
+    if arrays is everything:
+        options.without(path, "arrays that are not named by splits (x_train, x_test)", "split")
     label = _label_name(path, arrays, options)
     labels = arrays.pop(label) if label else None
     arrays = _chosen(path, arrays, options)
@@ -45,7 +48,7 @@ def read_npz(path: Path, options: Options) -> Content:
 
 def read_npy(path: Path, options: Options) -> Content:
     """The one array of an ``.npy``, samples first."""
-    options.without(path, "an .npy", "header", "inputs", "skip")
+    options.without(path, "an .npy", "header", "inputs", "skip", "split")
     if options.label not in (None, NONE):
         raise DatasetError(f"{path} holds one array and no '{options.label}': give the labels as labels=FILE.")
     return Content(inputs=npy_array(path), what=f"array of {path.name}")
@@ -106,11 +109,13 @@ def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
     return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
-def _of_split(arrays: dict[str, np.ndarray], split: str) -> dict[str, np.ndarray]:
+def _of_split(path: Path, arrays: dict[str, np.ndarray], split: str) -> dict[str, np.ndarray]:
     """Only the arrays of a split, without its name, where all are called by splits."""
     split_of = {name: name.rpartition("_")[2] for name in arrays}
     if not set(split_of.values()) <= set(SPLITS):
         return arrays
+    if split not in split_of.values():
+        raise DatasetError(f"{path} holds no arrays of the split '{split}', but {_names(arrays)}.")
     return {name.rpartition("_")[0]: array for name, array in arrays.items() if split_of[name] == split}
 
 

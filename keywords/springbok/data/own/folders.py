@@ -27,7 +27,7 @@ def read_folder(folder: Path, options: Options) -> Content:
     Raises DatasetError that names an empty folder, or files of different kinds. What begins with a point, and what is
     of no kind that is read, is left out and told.
     """
-    options.without(folder, "a folder", "inputs", "skip")
+    options.without(folder, "a folder", "inputs", "skip", "split")
     if options.label not in (None, NONE):
         raise DatasetError(f"{folder}: sub-folders are the classes; label={options.label} is for arrays and tables.")
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path))

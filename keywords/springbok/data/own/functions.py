@@ -33,6 +33,8 @@ def read_function(path: Path, name: str, options: Options) -> Content | Dataset:
     options.without(f"{path}:{name}", "a function", "label", "inputs", "skip", "header")
     function = find(path, name)
     given = {"split": options.split} if _takes(function, "split") else {}
+    if not given:
+        options.without(f"{path}:{name}", "a function without a parameter 'split'", "split")
     with running(path, name):
         found = function(**given)
     if isinstance(found, Dataset):
@@ -43,6 +45,7 @@ def read_function(path: Path, name: str, options: Options) -> Content | Dataset:
         inputs=as_inputs(where, inputs),
         labels=None if labels is None else _as_array(where, "labels", labels),
         what=f"function {name} of {path.name}",
+        advice="A dictionary names the model's inputs; a tuple of arrays is in their order.",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, NUMBER_KINDS, REGRESSION, TASKS
 from springbok.data.own.arrays import npy_array
 from springbok.data.own.content import Content, Options
-from springbok.data.own.tables import labels_of, read_table
+from springbok.data.own.tables import Table, labels_of, read_table
 from springbok.support.errors import DatasetError
 
 #: What a class that is no anomaly is called, if ``normal=`` says nothing else.
@@ -23,7 +23,6 @@ def read_labels(path: Path, content: Content) -> np.ndarray:
     if path.suffix.lower() == ".npy":
         labels, what = npy_array(path), "labels"
     elif path.suffix.lower() == ".csv":
-        # A column of text alone has a header only where it is called so; more columns tell it by their numbers.
         table = read_table(path)
         known = {Path(group).name: number for number, group in enumerate(content.groups)}
         names = [cells[0].strip() for cells in table.rows]
@@ -37,7 +36,7 @@ def read_labels(path: Path, content: Content) -> np.ndarray:
     return labels
 
 
-def _by_file(path: Path, table: object, names: list[str], content: Content) -> np.ndarray:
+def _by_file(path: Path, table: Table, names: list[str], content: Content) -> np.ndarray:
     given = {Path(name).name: row for row, name in enumerate(names)}
     missing = [group for group in content.groups if Path(group).name not in given]
     if missing:

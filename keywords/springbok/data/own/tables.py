@@ -75,6 +75,7 @@ class Table:
 
 def read_csv(path: Path, options: Options) -> Content:
     """A table: a row a sample; the label in a column, the other columns one row of the input's values."""
+    options.without(path, "a table", "split")
     table = read_table(path, options.header, options.label)
     labels_elsewhere = options.labels is not None or options.label == NONE
     label = None if labels_elsewhere else label_column(table, options.label)
