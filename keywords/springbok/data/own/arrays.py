@@ -90,7 +90,7 @@ def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
     formats = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         shape, is_fortran, dtype = formats[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, SyntaxError, TypeError, OverflowError) as error:
+    except Exception as error:  # a header is Python's text, which fails in as many ways
         raise DatasetError(f"{where} is no .npy, or was not copied whole: {error}. Save it anew: np.save().") from error
     if dtype.hasobject:
         raise DatasetError(

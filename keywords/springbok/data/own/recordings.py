@@ -64,9 +64,10 @@ def _read_wav(path: Path) -> tuple[np.ndarray, tuple[int, int, int]]:
             channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
             content = file.readframes(file.getnframes())
             announced = file.getnframes() * channels * width
-    except (wave.Error, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # the library fails on damaged files in many ways
         raise DatasetError(
-            f"{path} is no WAV of uncompressed integers: {error}. Convert it to PCM of 8, 16, 24 or 32 bits."
+            f"{path} is no WAV of uncompressed integers: {str(error) or 'it is damaged'}. Convert it to PCM of 8, 16, "
+            "24 or 32 bits."
         ) from error
     if len(content) != announced or not content:
         raise DatasetError(f"{path} was not copied whole, or is empty: {len(content)} of {announced} bytes are there.")
