@@ -26,7 +26,10 @@ from springbok.support.errors import DatasetError, ModelError
 from springbok.support.places import ROOT
 from springbok.tensors import TensorSpec
 
-IN_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+# A folder is shared by the examples of a test, and how fast they are drawn decides nothing.
+IN_FOLDER = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60, deadline=None
+)
 
 
 @pytest.fixture(autouse=True)
@@ -572,6 +575,7 @@ def test_preprocessing_that_can_not_be_meant_is_refused(step):
 # Types, raw and real values
 
 
+@IN_FOLDER
 @given(numbers.arrays(np.uint8, (3, 4)))
 def test_integers_are_real_values_unless_they_are_raw(values):
     quantised = spec((1, 4), "int8", scale=2.0, zero_point=-128)
@@ -641,6 +645,7 @@ def test_answers_that_are_no_numbers_have_no_figures():
     json.dumps(quality.per_sample(), allow_nan=False)
 
 
+@IN_FOLDER
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30).filter(
         lambda pairs: len({anomaly for _, anomaly in pairs}) == 2
