@@ -4,7 +4,8 @@ SPDX-License-Identifier: Apache-2.0
 
 *** Settings ***
 Documentation     A user's own data: a table with a preprocessing of its own, two inputs from a function with values to
-...               compare with, and inputs that nobody has labelled. The models are a few lines of MLIR; see docs/data.md.
+...               compare with, and inputs that nobody has labelled. The models are a few lines of MLIR. See
+...               docs/data.md.
 
 Resource          resources/bench.resource
 
