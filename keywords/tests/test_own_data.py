@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as numbers
 
 from springbok.data import datasets
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
-from springbok.data.own import content
+from springbok.data.own import content, tables
 from springbok.data.own.content import parse_options
 from springbok.measuring.quality import Anomaly, Classification, Regression, area_under_curve, judged
 from springbok.support.errors import DatasetError, ModelError
@@ -145,6 +145,9 @@ def test_sizes_are_not_believed(monkeypatch):
     refused("bomb.npz", "bomb.npz, unpacked, holds 1,048,", "more than the 1,048,576")
     Path("large.csv").write_text("1,2\n" * (1 << 18 | 1))
     refused("large.csv", "large.csv holds 1,048,580 bytes")
+    monkeypatch.setattr(content, "MOST_BYTES", 1 << 30)
+    monkeypatch.setattr(tables, "MOST_BYTES", 1 << 20)
+    refused("large.csv", "more than the 1,048,576 of the largest table")
 
 
 @IN_FOLDER
@@ -229,6 +232,7 @@ def test_a_table_with_a_header():
         ("a\tb\n5\t0.5\n6\t1.5\n", {}, [[5], [6]], [[0.5], [1.5]]),
         ("a,b\n5,1\n6,2\n", {"task": "regression"}, [[5], [6]], [[1], [2]]),
         ("a,b\n16777217,0\n5,1\n", {}, [[16777217], [5]], [0, 1]),
+        ("a,b\n9223372036854775808,0\n 5 ,1\n", {}, [[2.0**63], [5]], [0, 1]),
     ],
 )
 def test_tables_of_all_kinds(text, options, inputs, labels):

@@ -17,7 +17,8 @@ from springbok.support.errors import DatasetError
 #: Headers of the column of labels, if ``label=`` says no other; without one it is the last column.
 LABEL_COLUMNS = ("label", "labels", "class", "target", "y")
 DELIMITERS = ",;\t|"
-_LARGEST_INTEGER = 1 << 63
+#: A table's text takes many times its size while it is read.
+MOST_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,17 @@ class Table:
         Raises DatasetError that names the first cell that holds none.
         """
         integers = True
-        values = []
+        values: list[np.ndarray] = []
         for row, cells in enumerate(self.rows):
-            try:
-                numbers = [float(cells[column]) for column in columns]
-                fine = all(map(math.isfinite, numbers)) and not any("_" in cells[column] for column in columns)
-            except ValueError:
-                fine = False
-            if not fine:
+            text = [cells[column] for column in columns]
+            numbers = _integers(text) if integers else None
+            integers = numbers is not None
+            if numbers is None:
+                numbers = _floats(text)
+            if numbers is None:
                 column = next(column for column in columns if not _is_number(cells[column]))
                 raise DatasetError(f"{self.where(row, column)}: {_why_not(cells[column])}")
-            integers = integers and all(_is_integer(cells[column]) for column in columns)
             values.append(numbers)
-        if integers:
-            values = [[int(cells[column]) for column in columns] for cells in self.rows]
         return np.array(values, np.int64 if integers else np.float64).reshape(len(self.rows), len(columns))
 
     def column(self, name: str) -> int:
@@ -135,8 +133,14 @@ def read_table(path: Path, header: bool | None = None, label: str | None = None)
     Columns may be separated by commas, semicolons, tabulators or bars. ``label`` is the one column that may hold text
     in a table without a header.
     """
+    content = read_bytes(path)
+    if len(content) > MOST_BYTES:
+        raise DatasetError(
+            f"{path} holds {len(content):,} bytes, more than the {MOST_BYTES:,} of the largest table: save it as .npz, "
+            "or read it in a function of your own, FILE.py:FUNCTION."
+        )
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is no UTF-8 text: byte {error.start} can't be read. Save it as UTF-8.") from error
     if "\0" in text:
@@ -207,9 +211,21 @@ def _is_number(cell: str) -> bool:
     return number is not None and math.isfinite(number)
 
 
-def _is_integer(cell: str) -> bool:
-    digits = cell.strip().removeprefix("-").removeprefix("+")
-    return digits.isascii() and digits.isdigit() and abs(int(digits)) < _LARGEST_INTEGER
+def _integers(text: Sequence[str]) -> np.ndarray | None:
+    """Integers that text stands for; None where one is none, or none of 64 bits."""
+    try:
+        return None if "_" in "".join(text) else np.array([int(cell) for cell in text], np.int64)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _floats(text: Sequence[str]) -> np.ndarray | None:
+    """Finite numbers that text stands for; None where one is none."""
+    try:
+        numbers = np.array([float(cell) for cell in text])
+    except ValueError:
+        return None
+    return numbers if "_" not in "".join(text) and np.isfinite(numbers).all() else None
 
 
 def _why_not(cell: str) -> str:
