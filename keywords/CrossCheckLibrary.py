@@ -9,7 +9,7 @@ from results_of_keywords import CONVERTERS
 from springbok import session
 from springbok.compiler import compiler
 from springbok.compiler.compiled import CompiledModel
-from springbok.data import datasets
+from springbok.data.dataset import Dataset
 from springbok.engines.spike import what_is_missing
 from springbok.measuring.evaluation import Evaluation
 from springbok.support.errors import plain
@@ -44,7 +44,7 @@ class CrossCheckLibrary:
     def evaluate_on_spike(
         self,
         model: CompiledModel,
-        dataset: datasets.Dataset,
+        dataset: Dataset,
         samples: int | None = None,
         vlen: int | None = None,
     ) -> Evaluation:
@@ -57,7 +57,7 @@ class CrossCheckLibrary:
         """
         other = session.Session()
         vlen = session.current.chip.vlen_bits if vlen is None else vlen
-        host_outputs = compiler.framework_outputs(model, dataset.inputs)[0]
+        host_outputs = compiler.framework_outputs(model, dataset.fitted(model.name, model.inputs))
         firmware = session.current.firmware.elf if session.current.firmware else None
         try:
             other.boot("spike", firmware=firmware, vlen=vlen)

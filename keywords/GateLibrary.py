@@ -33,7 +33,7 @@ class GateLibrary:
     """
 
     def __init__(self) -> None:
-        self._recorded: dict[Path, str] = {}
+        self._recorded: dict[Path, tuple[str, str]] = {}
 
     @keyword(tags=("gate", "assertion"))
     def performance_should_not_regress(self, evaluation: Evaluation, missing: str = "fail", **tolerances: str) -> None:
@@ -48,7 +48,8 @@ class GateLibrary:
         | missing     | ``fail`` or ``skip``: what happens when there is no baseline of this configuration |
         | tolerances  | by metric: ``64`` (absolute), ``0.5%``, or ``any`` (not judged); default 0 |
 
-        Metrics: ``accuracy``, ``outputs_sha256``, ``instructions``, ``runtime_instructions``, ``lane_utilisation``,
+        Metrics: ``accuracy``, ``mean_absolute_error``, ``root_mean_square_error``, ``r_squared``, ``auc``,
+        ``outputs_sha256``, ``instructions``, ``runtime_instructions``, ``lane_utilisation``,
         ``scalar_dispatches``, ``load_instructions``, ``memory_peak_bytes``, ``module_bytes``,
         ``firmware_bytes``, ``firmware_bss_bytes``, ``samples``.
 
@@ -74,11 +75,16 @@ class GateLibrary:
 
     def _claim(self, path: Path, evaluation: Evaluation) -> None:
         """Two things that differ may not share a baseline: each would be judged by the other's."""
-        module = evaluation.model.vmfb_sha256
-        if self._recorded.setdefault(path, module) != module:
+        module, data = self._recorded.setdefault(path, (evaluation.model.vmfb_sha256, evaluation.dataset.sha256))
+        if module != evaluation.model.vmfb_sha256:
             raise gate.GateError(
                 f"Two modules of this run would share the baseline {path.name}. "
                 "Give one of them a name of its own: Compile Model    …    name=…"
+            )
+        if data != evaluation.dataset.sha256:
+            raise gate.GateError(
+                f"Two data sets of this run would share the baseline {path.name}. "
+                "Give one of them a name of its own: Load Data Set    …    title=…"
             )
 
     @keyword(tags=("gate", "assertion"))
@@ -212,6 +218,45 @@ class GateLibrary:
         _judge(evaluation, "accuracy", minimum)
 
     @keyword(tags=("gate", "assertion"))
+    def mean_absolute_error_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
+        """Fails when the device's answers are further from the right values than this, on average. For regressions.
+
+        Example:
+        | Mean Absolute Error Should Be At Most | ${evaluation} | 0.25 |
+        """
+        _judge(evaluation, "mean_absolute_error", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def root_mean_square_error_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
+        """Fails when the root of the mean square distance from the right values is more than this. For regressions.
+
+        Example:
+        | Root Mean Square Error Should Be At Most | ${evaluation} | 0.4 |
+        """
+        _judge(evaluation, "root_mean_square_error", maximum)
+
+    @keyword(tags=("gate", "assertion"))
+    def r_squared_should_be_at_least(self, evaluation: Evaluation, minimum: float) -> None:
+        """Fails when R², the share of the values' variance that the device's answers explain, is less. For regressions.
+
+        Example:
+        | R Squared Should Be At Least | ${evaluation} | 0.9 |
+        """
+        _judge(evaluation, "r_squared", minimum)
+
+    @keyword("AUC Should Be At Least", tags=("gate", "assertion"))
+    def auc_should_be_at_least(self, evaluation: Evaluation, minimum: float) -> None:
+        """Fails when anomalies have a higher score than normal samples more rarely than this (0 to 1).
+
+        It is the area under the receiver operating characteristic, of data loaded with ``task=anomaly``. A model that
+        gives one number scores by it, one that reconstructs its input by the mean square of what it misses.
+
+        Example:
+        | AUC Should Be At Least | ${evaluation} | 0.85 |
+        """
+        _judge(evaluation, "auc", minimum)
+
+    @keyword(tags=("gate", "assertion"))
     def accuracy_should_equal_the_hosts(self, evaluation: Evaluation) -> None:
         """Fails when device and host do not give the same share of recordings their label.
 
@@ -219,10 +264,10 @@ class GateLibrary:
         | Accuracy Should Equal The Hosts | ${evaluation} |
         """
         quality = evaluation.quality
-        limit = Limit("accuracy", quality.host_accuracy, "the host's")
-        verdict = gate.judge(_snapshot(evaluation), limit)
+        host = quality.figures(host=True).get("accuracy", 1.0)
+        verdict = gate.judge(_snapshot(evaluation), Limit("accuracy", host, "the host's"))
         _settle([verdict])
-        if quality.accuracy != quality.host_accuracy:
+        if quality.accuracy != host:
             raise AssertionError(plain(f"{verdict.text()} It is higher than the host's:\n{quality.confusion_table()}"))
 
     @keyword(tags=("gate", "assertion"))
@@ -231,18 +276,25 @@ class GateLibrary:
     ) -> None:
         """Fails when any output of any recording differs from the host's by more than ``tolerance``.
 
-        Of a quantised output, the tolerance is ``steps`` of its integers: 0 is the same to the bit.
+        Of a quantised output, the tolerance is ``steps`` of its integers: 0 is the same to the bit. A model's outputs
+        are judged each by itself, when it has several.
 
         Examples:
         | Outputs Should Agree With The Host | ${evaluation} | 1e-5 |
         | Outputs Should Agree With The Host | ${int8 evaluation} | steps=1 |
         """
-        quality, output = evaluation.quality, evaluation.model.outputs[0]
-        if output.is_quantised:
-            tolerance = (steps + 0.5) * output.scale if steps else 0.0
+        quality, specs = evaluation.quality, evaluation.model.outputs
+        measured = _snapshot(evaluation)
+        judged_first = sorted(range(len(specs)), key=lambda number: number != evaluation.output)
+        verdicts = []
+        for number, error in zip(judged_first, quality.errors, strict=False):
+            spec = specs[number]
+            allowed = ((steps + 0.5) * spec.scale if steps else 0.0) if spec.is_quantised else tolerance
+            limit = Limit("max_abs_error", allowed, f"output {spec}" if len(specs) > 1 else "")
+            verdicts.append(gate.judge({**measured, "metrics": {**measured["metrics"], "max_abs_error": error}}, limit))
         sample = quality.worst_sample()
         answers = f"Recording {sample}. Device: {quality.outputs[sample]} Host: {quality.host_outputs[sample]}"
-        _settle([gate.judge(_snapshot(evaluation), Limit("max_abs_error", tolerance))], answers)
+        _settle(verdicts, answers)
 
 
 def _judge(evaluation: Evaluation, metric: str, bound: object) -> None:

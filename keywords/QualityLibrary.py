@@ -15,6 +15,8 @@ from springbok.compiler import compiler
 from springbok.compiler.compiled import CompiledModel
 from springbok.compiler.judgement import difference_of
 from springbok.data import datasets
+from springbok.data.dataset import Dataset
+from springbok.data.own.content import parse_options
 from springbok.measuring.evaluation import Evaluation
 from springbok.support.errors import plain
 from springbok.support.progress import progress
@@ -30,68 +32,112 @@ class QualityLibrary:
     """
 
     @keyword(tags=("quality",))
-    def load_data_set(
+    def load_data_set(  # noqa: PLR0917 - Robot passes most by name
         self,
         name: str,
         split: str = "test",
         data: str | None = None,
         root: str | None = None,
         download: bool = True,
-        class_names: list[str] | None = None,
-    ) -> datasets.Dataset:
-        """Returns a data set: labelled recordings of an accelerometer (and a gyroscope), or images.
+        class_names: list[str] | str | None = None,
+        labels: str | None = None,
+        label: str | None = None,
+        inputs: list[str] | str | None = None,
+        skip: list[str] | str | None = None,
+        header: bool | None = None,
+        task: str | None = None,
+        normal: str | None = None,
+        shape: list[int] | str | None = None,
+        raw: bool = False,
+        preprocessing: list[str] | str | None = None,
+        title: str | None = None,
+        model: CompiledModel | None = None,
+    ) -> Dataset:
+        """Returns a data set: one that is there by name, or your own (docs/data.md).
 
-        | =Argument=  | =Meaning= |
-        | name        | ``basic_motions``, ``magic_wand``, ``watch``, ``mnist`` or ``mnist_colour`` |
-        | split       | ``test`` or ``train`` |
-        | data        | path of the data set's archive or unpacked folder, for ``magic_wand`` |
-        | root        | folder where it is looked for without ``data``, and where it is downloaded to once |
-        | download    | ``False``: what is not there is an error |
-        | class_names | the classes in the order of the model's outputs, where the model has another than the data set |
+        ``name`` is ``basic_motions``, ``magic_wand``, ``watch``, ``mnist`` or ``mnist_colour``; or the path of an
+        ``.npz``, ``.npy`` or ``.csv``, of a folder of images (PNG, JPEG) or recordings (CSV, WAV) with a sub-folder for
+        each class; or a function in a Python file, ``FILE.py:FUNCTION``, which returns inputs, or inputs and labels.
 
-        Example:
+        | =Argument=    | =Meaning= |
+        | split         | ``test`` or ``train`` |
+        | data          | path of the data set's archive or unpacked folder, for ``magic_wand`` |
+        | root          | folder where it is looked for without ``data``, and where it is downloaded to once |
+        | download      | ``False``: what is not there is an error |
+        | class_names   | the classes in the order of the model's outputs |
+        | labels        | file of the labels (``.npy``, ``.csv``), where the data holds none |
+        | label         | column or array of the labels; ``none``: there are none, and only the host is compared with |
+        | inputs, skip  | columns or arrays that are inputs, or that are left out; separated by commas |
+        | header        | whether a table's first line are names; it is looked at by default |
+        | task          | ``classification``, ``regression``, ``anomaly`` or ``equality``; by default as labels are |
+        | normal        | the class that is no anomaly |
+        | shape         | of a sample, such as ``96,96,3``; images are resized to it, recordings cut or padded |
+        | raw           | ``True``: integers are quantised already; else they are real values |
+        | preprocessing | ``scale``, ``scale 1/255``, ``mean/std``, ``FILE.py:FUNCTION``; several separated by ``;`` |
+        | title         | what the data set is called in reports and baselines, by default as its file |
+        | model         | the compiled model, whose input says the shape of images and recordings |
+
+        Examples:
         | ${recordings}= | Load Data Set | magic_wand | data=/data/magic_wand/data.tar.gz |
+        | ${machines}= | Load Data Set | ${CURDIR}/vibration.csv | label=state | preprocessing=scale 1/100 |
+        | ${faces}= | Load Data Set | ${CURDIR}/faces | model=${model} | preprocessing=${CURDIR}/data.py:centre |
         """
-        loaded = datasets.load(name, split, Path(data) if data else None, Path(root) if root else None, download)
-        if class_names:
-            loaded = loaded.with_classes(class_names)
-        logger.info(
-            f"{loaded.name}: {len(loaded.labels)} recordings of {loaded.inputs.shape[1:]}, {loaded.description}"
+        given = {
+            "labels": labels,
+            "label": label,
+            "inputs": inputs,
+            "skip": skip,
+            "header": header,
+            "task": task,
+            "class_names": class_names,
+            "normal": normal,
+            "shape": shape,
+            "raw": raw,
+            "preprocessing": preprocessing,
+            "title": title,
+        }
+        options = parse_options(given, model.inputs if model else None)
+        loaded = datasets.load(
+            name, split, Path(data) if data else None, Path(root) if root else None, download, options=options
         )
+        lines = [f"{loaded.name}: {len(loaded)} samples, {loaded.description}"]
+        lines += [f"preprocessing: {step}" for step in loaded.preprocessing]
+        lines += [f"left out: {remark}" for remark in loaded.skipped]
+        logger.info(plain("\n".join(lines)))
         return loaded
 
     @keyword(tags=("quality",))
     def evaluate_model(
         self,
         model: CompiledModel,
-        dataset: datasets.Dataset,
+        dataset: Dataset,
         samples: int | None = None,
         scenario: str | None = None,
+        output: str = "0",
     ) -> Evaluation:
         """Loads the model, infers the recordings on the device and returns the evaluation.
 
         The framework that made the model answers the same recordings on this machine, for comparison.
         ``samples`` limits the run to the first so many recordings. ``scenario`` is the JSON text that
-        ``./bench scenario --to-suite`` writes: what the report shows of the scenario.
+        ``./bench scenario --to-suite`` writes: what the report shows of the scenario. ``output`` is the output that the
+        labels are for, by its number or name; all outputs are compared with the host's.
 
         Example:
         | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
         """
-        host_outputs = compiler.framework_outputs(model, dataset.inputs[:samples])[0]
+        taken = dataset.first(samples)
+        host_outputs = compiler.framework_outputs(model, taken.fitted(model.name, model.inputs))
         title = f"{model.name} ({model.variant})"
         session.current.load_model(model, progress=progress(f"Sending {title}, bytes"))
         evaluation = session.current.evaluate(
-            dataset, host_outputs, samples=samples, progress=progress(f"Running {title}, samples")
+            dataset, host_outputs, samples=samples, progress=progress(f"Running {title}, samples"), output=output
         )
         if scenario:
             evaluation = replace(evaluation, scenario=json.loads(scenario))
         quality = evaluation.quality
         logger.info(
-            f"{model.name} ({model.variant}) on {quality.samples} recordings of {dataset.name}:\n"
-            f"accuracy {quality.accuracy:.4f} (host {quality.host_accuracy:.4f}), "
-            f"difference of an output from the host's: at most {quality.max_abs_error:.3g}, "
-            f"mean {quality.mean_abs_error:.3g}\n"
-            f"{quality.confusion_table()}"
+            f"{model.name} ({model.variant}) on {quality.samples} recordings of {dataset.name} ({quality.task}):\n"
+            f"{quality.describe()}"
         )
         return evaluation
 

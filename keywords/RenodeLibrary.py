@@ -13,7 +13,7 @@ import renode_test
 from results_of_keywords import CONVERTERS
 from springbok import session
 from springbok.compiler.compiled import CompiledModel
-from springbok.data import datasets
+from springbok.data.dataset import Dataset
 from springbok.engines import renode_files
 from springbok.engines.renode import RenodeEngine
 from springbok.measuring.evaluation import Evaluation
@@ -56,11 +56,12 @@ class RenodeLibrary:
         engine = _renode()
         path = renode_test.suite_folder() / f"accesses-{evaluation.model.name}-{evaluation.model.variant}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
-        recording = evaluation.dataset.inputs[sample : sample + 1]
+        model = evaluation.model
+        inputs = [array[sample] for array in evaluation.dataset.fitted(model.name, model.inputs)]
         # Code that was translated before tells of no access.
         engine.execute_paused(f"machine EnableProfiler @{path}", "sysbus.cpu ClearTranslationCache")
         try:
-            session.current.infer(recording)
+            session.current.infer(*inputs)
         finally:
             engine.execute_paused("sysbus.cpu StopProfilingAccesses")
         accesses = renode_files.accesses_over_time(path.read_bytes(), slices)
@@ -101,9 +102,7 @@ class RenodeLibrary:
         return {kind: str(path) for kind, path in files.items()}
 
     @keyword(tags=("renode", "assertion"))
-    def renodes_own_counters_should_agree(
-        self, model: CompiledModel, dataset: datasets.Dataset, samples: int = 2
-    ) -> None:
+    def renodes_own_counters_should_agree(self, model: CompiledModel, dataset: Dataset, samples: int = 2) -> None:
         """Fails unless Renode's opcode counters, read at the firmware's marks, count what was counted by blocks.
 
         Both are held against the core's instruction counter. Opcodes that Renode has no pattern for are named in the
@@ -117,8 +116,8 @@ class RenodeLibrary:
         engine.opcode_counters()
         shared = session.current
         shared.load_model(model, check=False)
-        for number in range(samples):
-            shared.infer(dataset.inputs[number : number + 1])
+        for sample in zip(*dataset.first(samples).fitted(model.name, model.inputs), strict=True):
+            shared.infer(*sample)
         counts, own = engine.take_counts(), engine.opcode_counters()
         comparison = renode_files.compare_counters(counts, own)
         logger.info(comparison.text())

@@ -49,7 +49,7 @@ class ScenarioLibrary:
         quality = QualityLibrary()
         names = list(read.class_names) if read.class_names else None
         root = str(read.root) if read.root else None
-        loaded = quality.load_data_set(read.dataset, read.split, data, root, read.download, names)
+        loaded = quality.load_data_set(read.dataset, read.split, data, root, read.download, names, **read.data_options)
         model = CompilerLibrary().compile_model(
             str(read.model), *read.flags, variant=read.variant, vlen=read.vlen, name=read.model_name
         )

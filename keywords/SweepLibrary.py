@@ -7,13 +7,15 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 import renode_test
+from results_of_keywords import CONVERTERS
 from springbok import report
+from springbok.data.dataset import Dataset
 from springbok.exploring import sweep
 from springbok.firmware import build_firmware
 from springbok.support.errors import plain
 
 
-@library(scope="GLOBAL", auto_keywords=False)
+@library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class SweepLibrary:
     """Measures configurations: number type, vectors or not, vector length, compiler flags. See ``./bench sweep``.
 
@@ -31,6 +33,7 @@ class SweepLibrary:
         flags: str = "",
         samples: int | None = None,
         scheduler: str | None = None,
+        data: Dataset | None = None,
     ) -> list:
         """Measures every combination on Dask workers; returns a row for each and logs the table.
 
@@ -41,6 +44,7 @@ class SweepLibrary:
         | flags           | sets of flags for iree-compile, separated by ``;`` |
         | samples         | recordings of each, by default all |
         | scheduler       | address of a Dask cluster, by default this machine's cores |
+        | data            | what `Load Data Set` of QualityLibrary returned, by default ``basic_motions`` |
 
         The table is kept in ``sweep.json`` in Robot's output folder (under renode-test in the suite's), and is part of
         the report.
@@ -54,9 +58,10 @@ class SweepLibrary:
             variants=variants.split(","),
             vlens=[int(vlen) for vlen in vlens.split(",")],
             flags=[each.strip() for each in flags.split(";")],
+            dataset=data.name if data else "basic_motions",
             samples=samples,
         )
-        rows = sweep.run_sweep(wanted, renode_test.suite_folder(), scheduler=scheduler)
+        rows = sweep.run_sweep(wanted, renode_test.suite_folder(), own_data=data, scheduler=scheduler)
         logger.info(report.sweep_table(rows))
         return rows
 
@@ -84,6 +89,7 @@ class SweepLibrary:
         vlen: int = 512,
         flags: str = "",
         samples: int | None = None,
+        data: Dataset | None = None,
         **limits: float,
     ) -> None:
         """Measures one configuration and fails when it does not keep a limit (metric=bound). Made for templates.
@@ -92,8 +98,11 @@ class SweepLibrary:
         | [Template] | Configuration Should Keep Limits |
         | gestures.h5 | int8 | vector | 256 | instructions=1400000 | accuracy=0.95 |
         """
-        configuration = sweep.Configuration(str(Path(model).resolve()), type, variant, vlen, flags, samples=samples)
-        row = sweep.measure(configuration, Path(model).read_bytes(), build_firmware().sha256)
+        dataset = data.name if data else "basic_motions"
+        configuration = sweep.Configuration(
+            str(Path(model).resolve()), type, variant, vlen, flags, dataset=dataset, samples=samples
+        )
+        row = sweep.measure(configuration, Path(model).read_bytes(), build_firmware().sha256, data)
         broken = sweep.broken_limits(row, limits)
         if broken:
             raise AssertionError(plain("\n".join(broken)))

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from springbok.compiler.compiled import CompiledModel
-from springbok.data.datasets import Dataset
+from springbok.data.dataset import Dataset
 from springbok.measuring.evaluation import Evaluation
 
 

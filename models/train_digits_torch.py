@@ -17,6 +17,7 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent / "keywords"))
 
 from springbok.data import datasets
+from springbok.data.dataset import Dataset
 
 
 class Digits(nn.Module):
@@ -35,7 +36,7 @@ class Digits(nn.Module):
         return torch.softmax(self.dense(torch.flatten(x, 1)), dim=1)
 
 
-def as_images(dataset: datasets.Dataset) -> torch.Tensor:
+def as_images(dataset: Dataset) -> torch.Tensor:
     """The inputs as PyTorch has them: channels before rows."""
     return torch.from_numpy(np.ascontiguousarray(dataset.inputs.transpose(0, 3, 1, 2)))
 

@@ -4,7 +4,7 @@
 import training  # makes springbok importable, so it comes first
 from springbok.data import datasets
 
-train, test = datasets.basic_motions("train"), datasets.basic_motions("test")
+train, test = datasets.load("basic_motions", "train"), datasets.load("basic_motions", "test")
 training.make_reproducible(1)
 model = training.gesture_network(100, 6, 4, scale=0.1, name="gestures")
 training.fit(model, train.inputs, train.labels, epochs=60, batch=8)

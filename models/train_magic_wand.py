@@ -9,12 +9,13 @@ import sys
 import numpy as np
 
 import training  # makes springbok importable, so it comes first
-from springbok.data import datasets
+from springbok.data.dataset import Dataset
+from springbok.data.packaged.magic_wand import magic_wand
 
 COPIES = 4
 
 
-def reversed_rings(train: datasets.Dataset) -> np.ndarray:
+def reversed_rings(train: Dataset) -> np.ndarray:
     """Return every second ring backwards in time: a ring drawn the other way round is no ring."""
     rings = train.inputs[train.labels == train.class_names.index("ring")]
     return rings[::2, ::-1]
@@ -43,7 +44,7 @@ def _rotation(vector: np.ndarray) -> np.ndarray:
 
 
 archive = sys.argv[1] if len(sys.argv) > 1 else None
-train, test = datasets.magic_wand(archive, "train"), datasets.magic_wand(archive, "test")
+train, test = magic_wand(archive, "train"), magic_wand(archive, "test")
 training.make_reproducible(1)
 generator = np.random.default_rng(1)
 extra = reversed_rings(train)

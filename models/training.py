@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from springbok.data.datasets import Dataset
+from springbok.data.dataset import Dataset
 from springbok.support.progress import is_watched
 
 FOLDER = Path(__file__).resolve().parent

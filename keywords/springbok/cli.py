@@ -19,6 +19,7 @@ from springbok.exploring import sweep
 from springbok.firmware import build_firmware
 from springbok.gate import baseline, verdicts
 from springbok.measuring import metrics
+from springbok.measuring.derived import quality_of, quality_text
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.files import build_folder, storage_errors
@@ -386,13 +387,19 @@ def _row(model: dict) -> tuple[str, ...]:
         model["name"],
         model["variant"],
         str(model["samples"]),
-        f"{model['accuracy']:.2%}",
-        f"{model['host_accuracy']:.2%}",
+        _quality_cell(model, "device"),
+        _quality_cell(model, "host"),
         "not finite" if error is None else f"{error:.1e}",
         f"{model['instructions']['mean']:,.0f}",
         "unknown" if vectors is None else f"{vectors:,.0f}",
         str(len(model["dispatches"])),
     )
+
+
+def _quality_cell(model: dict, owner: str) -> str:
+    """What the task judges, such as ``95.00%`` or ``AUC 0.98``; a dash where there is only the host to compare with."""
+    accuracy = quality_of(model, owner).get("accuracy")
+    return quality_text(model, owner) or "-" if accuracy is None else f"{accuracy:.2%}"
 
 
 def _print_table(rows: list, left: int = 1) -> None:

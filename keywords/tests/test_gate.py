@@ -8,7 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_runs import make_document, make_model
+from made_up_runs import make_document, make_model, make_regression
 
 from springbok.gate import baseline, gate, verdicts
 from springbok.gate.gate import Limit
@@ -304,3 +304,40 @@ def test_a_file_of_another_form_is_refused(tmp_path):
     (tmp_path / verdicts.FILE_NAME).write_text('{"schema": 7, "verdicts": [], "updates": []}')
     with pytest.raises(verdicts.ReportError, match="gate.json is not of form 1"):
         verdicts.read(tmp_path)
+
+
+# Tasks without classes
+
+
+def test_a_larger_error_of_values_is_stopped():
+    before = gate.snapshot(make_document(make_regression(error=0.25)), "wear")
+    worse = gate.snapshot(make_document(make_regression(error=0.5)), "wear")
+    assert set(failed(worse, before)) == {"mean_absolute_error", "root_mean_square_error"}
+    text = failed(worse, before)["mean_absolute_error"].text()
+    assert "mean absolute error: 0.5; at most 0.25 is allowed (the baseline's): +0.25" in text
+    assert failed(before, before) == {}
+
+
+def test_a_limit_that_the_task_does_not_know_is_not_kept_and_says_why():
+    values = gate.snapshot(make_document(make_regression()), "wear")
+    verdict = gate.judge(values, Limit("accuracy", 0.0))
+    assert verdict.has_failed
+    assert "The task of motions/test is regression, which has none" in verdict.text()
+    classes = gate.snapshot(make_document(make_model()), "motions")
+    assert "is classification, which has none" in gate.judge(classes, Limit("auc", 0.0)).text()
+    undefined = {**values, "metrics": {**values["metrics"], "r_squared": None}}
+    assert "It is not defined for the answers" in gate.judge(undefined, Limit("r_squared", 0.0)).text()
+
+
+def test_a_baseline_of_values_is_kept_whole(tmp_path):
+    measured = gate.snapshot(make_document(make_regression()), "wear")
+    baseline.write(tmp_path, measured)
+    kept = baseline.read(tmp_path, measured)
+    assert (kept["metrics"]["mean_absolute_error"], "accuracy" in kept["metrics"]) == (0.25, False)
+    assert kept["mistakes"] == {}
+
+
+def test_other_data_are_told_as_a_cause(document, before):
+    before["made_with"]["dataset_sha256"] = "0" * 64
+    other = changed(document, lambda model, _: model["dataset"].update(sha256="1" * 64))
+    assert gate.causes(other, before) == ["data set: its bytes are others (sha256 000000000000… -> 111111111111…)"]

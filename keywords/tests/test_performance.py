@@ -10,11 +10,12 @@ import pytest
 
 from springbok.compiler.optimizer import Plan
 from springbok.compiler.optimizer.choices import Candidate, Choice
+from springbok.data.dataset import Dataset
 from springbok.engines.base import Lanes
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation, WallClock
 from springbok.measuring.performance import summarise
-from springbok.measuring.quality import Quality
+from springbok.measuring.quality import Classification
 from springbok.support.errors import EngineError, ReportError
 from springbok.tensors import TensorSpec
 
@@ -126,10 +127,10 @@ def document(outputs, engine_counts):
         inputs=(TensorSpec("motion", (1, 4), "float32"),),
         layers=lambda dispatch: ("conv_1", "relu_1") if dispatch == "main_dispatch_0" else (),
     )
-    quality = Quality(np.array(outputs), np.eye(2), np.array([0, 1]), ("rest", "wave"))
+    quality = Classification(np.array(outputs), np.eye(2), np.array([0, 1]), ("rest", "wave"))
     cost = summarise([profile(990, {0: 580, 1: 280})] * 2, engine_counts, 512)
     firmware = SimpleNamespace(sha256="2" * 64, text_bytes=1, rodata_bytes=2, data_bytes=3, bss_bytes=4)
-    dataset = SimpleNamespace(name="d/test", description="d: made up")
+    dataset = Dataset("d/test", np.zeros((2, 4), np.float32), np.array([0, 1]), description="d: made up")
     evaluation = Evaluation(model, dataset, quality, cost, WallClock(0.5, (0.01, 0.02)))
     entry = metrics.model_metrics(evaluation)
     return metrics.document(

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from springbok.measuring.quality import Quality
+from springbok.measuring.quality import Classification
 from springbok.support.errors import ModelError
 
 NAMES = ("rest", "wave")
@@ -10,7 +10,9 @@ NAMES = ("rest", "wave")
 
 def quality(outputs, labels, host=None):
     outputs = np.array(outputs, dtype=np.float32)
-    return Quality(outputs, outputs if host is None else np.array(host, dtype=np.float32), np.array(labels), NAMES)
+    return Classification(
+        outputs, outputs if host is None else np.array(host, dtype=np.float32), np.array(labels), NAMES
+    )
 
 
 def test_accuracy_is_the_share_of_right_answers():

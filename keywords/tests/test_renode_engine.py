@@ -19,7 +19,7 @@ from springbok.engines.renode import MEMORY_CHUNK_BYTES, RecordedWindows, Renode
 from springbok.firmware import build_firmware
 from springbok.measuring.evaluation import Evaluation, WallClock
 from springbok.measuring.performance import Performance
-from springbok.measuring.quality import Quality
+from springbok.measuring.quality import Classification
 from springbok.support.errors import EngineError
 from springbok.trials import cross_check
 
@@ -380,7 +380,7 @@ def evaluation():
         lanes=(60, 64),
     )
     outputs = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
-    quality = Quality(outputs, outputs, np.array([0, 1]), ("a", "b"))
+    quality = Classification(outputs, outputs, np.array([0, 1]), ("a", "b"))
     return Evaluation(None, None, quality, performance, WallClock(0.0, ()))
 
 

@@ -14,12 +14,13 @@ from urllib.parse import unquote
 
 import jsonschema
 import pytest
-from made_up_runs import CLASSES, SAMPLES, make_document, make_model
+from made_up_runs import CLASSES, SAMPLES, make_document, make_model, make_regression
 
 from springbok import cli, report
 from springbok.measuring import metrics
 from springbok.measuring.derived import RUNTIME, lane_utilisation
 from springbok.report import charts, page
+from springbok.report.compare import Run, comparison_table, configurations
 from springbok.report.figures import cards, figures
 from springbok.support import process
 from springbok.support.places import KEYWORDS
@@ -566,3 +567,24 @@ def test_robots_log_shows_the_plots_after_merging(tmp_path):
     assert seen["overlaps"] == []
     assert seen["plots"] >= 2 * 9
     assert seen["empty"] == 0
+
+
+def test_values_are_shown_in_place_of_classes():
+    model = make_regression()
+    document = make_document(model)
+    jsonschema.validate(document, json.loads(metrics.SCHEMA_FILE.read_text()))
+    titles = {card.title: card for card in cards(document, model, make_regression(error=0.5))}
+    assert (titles["Mean absolute error"].value, titles["Mean absolute error"].verdict) == ("0.25", "better")
+    assert "host unknown" in titles["R²"].note
+    keys = [figure.key for figure in figures(model)]
+    assert {"quality", "answers"} <= set(keys) and not {"confusion", "predictions", "mistakes"} & set(keys)
+    table = comparison_table(configurations([Run("r", document)]))
+    assert (table.columns[1].title, table.rows[0]["mean_absolute_error"]) == ("mean absolute error", 0.25)
+
+
+def test_without_labels_nothing_is_said_of_them():
+    model = make_regression()
+    model["quality"] = {"task": "equality", "device": {}, "host": {}}
+    model["per_sample"] = {"instructions": model["per_sample"]["instructions"]}
+    assert [card.title for card in cards(make_document(model), model)][0] == "Instructions an inference"
+    assert not {"quality", "answers", "confusion"} & {figure.key for figure in figures(model)}

@@ -17,7 +17,8 @@ from robot.utils import unescape
 
 from springbok import cli
 from springbok.compiler import iree
-from springbok.data.datasets import basic_motions, magic_wand
+from springbok.data.packaged.basic_motions import basic_motions
+from springbok.data.packaged.magic_wand import magic_wand
 from springbok.exploring import scenario
 from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, SCHEMA_FILE, read_scenario, suite_text, write_suite
 from springbok.report import figures
@@ -449,3 +450,24 @@ def test_the_reports_picture_shows_the_blocks():
     assert steps[3].name == "IREECompiler"
     assert "compiler_args: 7 of them" in steps[3].details
     assert "→ IREE 3" in steps[3].details
+
+
+def test_own_data_are_read_from_beside_the_scenario(write, tmp_path):
+    (tmp_path / "pump.csv").write_text("a,b,state\n1,2,x\n")
+    (tmp_path / "data.py").write_text("def centre(rows):\n    return rows\n")
+    own = {"path": "pump.csv", "label": "state", "shape": [2, 1], "preprocessing": ["data.py:centre", "scale 2"]}
+    path = write(
+        at("dataset", {"type": "springbok.datasets.own", "parameters": own}),
+        at(
+            "model_wrapper",
+            {"type": "springbok.models.Model", "parameters": {"model_path": str(MODELS / "gestures.h5")}},
+        ),
+    )
+    read = read_scenario(path)
+    assert read.dataset == str(tmp_path / "pump.csv")
+    assert read.data_options["preprocessing"] == [f"{tmp_path / 'data.py'}:centre", "scale 2"]
+    text = scenario.suite_text(read, tmp_path)
+    assert "Load Data Set    ${CURDIR}/pump.csv    split=test    label=state    shape=2, 1    " in text
+    assert "preprocessing=${CURDIR}/data.py:centre; scale 2" in text
+    with pytest.raises(ScenarioError, match="'path' is missing"):
+        read_scenario(write(at("dataset", {"type": "springbok.datasets.own", "parameters": {}})))

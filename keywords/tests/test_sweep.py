@@ -8,12 +8,14 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok import report
 from springbok.cli import main
+from springbok.data.dataset import Dataset
 from springbok.exploring import sweep
 from springbok.support.places import KEYWORDS
 
@@ -84,6 +86,43 @@ def test_the_front_has_what_nothing_beats():
     rows[3]["metrics"]["accuracy_loss"] = -0.1
     marked = {each["label"]: each["pareto"] for each in sweep.mark_pareto(rows)}
     assert marked == {"fast": True, "small": True, "worse": False, "exact": True, "broken": False}
+
+
+def test_other_tasks_lose_quality():
+    rows = [row("a", 10, 10), row("b", 10, 10)]
+    for each, loss in zip(rows, (0.5, 0.25), strict=True):
+        del each["metrics"]["accuracy"], each["metrics"]["accuracy_loss"]
+        each["metrics"].update(quality_loss=loss, mean_absolute_error=loss)
+    marked = sweep.mark_pareto(rows)
+    assert [each["pareto"] for each in marked] == [False, True]
+    assert sweep.best(marked, {"mean_absolute_error": 0.4})["label"] == "b"
+    header = report.sweep_table(marked).splitlines()[0]
+    assert "mean absolute error" in header and "accuracy" not in header and "AUC" not in header
+
+
+def test_rows_are_kept_by_what_the_data_hold(model):
+    (wanted, *_) = sweep.configurations([model])
+    data = [Dataset("d", np.full((3, 2), value), np.zeros(3)) for value in (0, 0, 1)]
+    first, same, other = (sweep._key(wanted, b"model", "f", each) for each in data)
+    assert first == same != other
+    assert len(sweep._needed(data[0], wanted)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data", "nowhere.csv"], "nowhere.csv can't be read"),
+        (["--data", "nothing"], "There is no data set 'nothing'"),
+        (["--data-option", "labl=x"], "--data-option 'labl=x' is none: write NAME=VALUE, NAME one of split, labels"),
+        (["--data", "d.csv", "--samples", "9"], "d holds 2 recordings; 9 can't be taken"),
+        (["--data", "d.csv", "--data-option", "label=z"], "has no column 'z'"),
+    ],
+)
+def test_own_data_are_checked_before_the_sweep(capsys, model, tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(tmp_path)
+    Path("d.csv").write_text("a,b\n1,0\n2,1\n")
+    assert main(["sweep", str(model), *options, "--results", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_models_do_not_compete_with_each_other():
@@ -199,7 +238,9 @@ def test_workers_that_lack_this_package_are_named():
         patch.setattr(sys, "path", [entry for entry in sys.path if Path(entry) != KEYWORDS])
         with (
             sweep._client(None, 1) as client,
-            pytest.raises(sweep.SweepError, match=r"worker at tcp://.* can't import springbok\.sweep: No module named"),
+            pytest.raises(
+                sweep.SweepError, match="worker at tcp://.* can't import springbok.exploring.sweep: No module"
+            ),
         ):
             list(sweep._measured(client, [(1,)]))
 

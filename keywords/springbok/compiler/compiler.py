@@ -147,6 +147,12 @@ def framework_outputs(
     return importers.framework_outputs(path, inputs, _cache(output_dir, use_cache), selection)
 
 
+def tensors_of(model: str | Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """What a model file takes, and what it gives."""
+    imported = importers.import_model(Path(model), _cache(None, True))
+    return tuple(imported.inputs), tuple(imported.outputs)
+
+
 def check_fits(compiled: CompiledModel, inputs: np.ndarray | Sequence[np.ndarray]) -> None:
     """Raises :class:`ModelError` with both shapes if ``inputs`` can't be given to the model.
 

@@ -30,6 +30,8 @@ from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags, translated
 from springbok.compiler.importers import FORMATS
+from springbok.data.datasets import NAMES
+from springbok.data.own.functions import FUNCTION
 from springbok.support.errors import CompileError, ScenarioError
 from springbok.support.places import KEYWORDS, MODELS
 
@@ -59,6 +61,8 @@ GONE_FLAGS = {
     "--riscv-v-fixed-length-vector-lmul-max": "LLVM chooses LMUL by itself",
 }
 
+#: The type of a data set of the user's own files.
+OWN_DATA = "springbok.datasets.own"
 _FEATURES = "--iree-llvmcpu-target-cpu-features"
 #: What the core has; Zvl is read for itself.
 _EXTENSIONS = ("m", "f", "zicsr", "zve32x", "zve32f")
@@ -95,14 +99,18 @@ class Block:
     @property
     def definition(self) -> str:
         """Name of the schema's definition of its parameters."""
-        return "DataSet" if self.type.startswith("springbok.data.datasets.") else self.name
+        if self.type == OWN_DATA:
+            return "OwnData"
+        return "DataSet" if self.type.startswith("springbok.datasets.") else self.name
 
 
 @dataclass(frozen=True)
 class Scenario:
     """A scenario in this project's terms.
 
-    ``root`` and ``download`` are where the data set lies or may be downloaded to; ``class_names`` is the order of the
+    ``dataset`` is a name, or where own data are, whose ``data_options`` are how they are read, as
+    `springbok.data.own.content.Options`. ``root`` and ``download`` are where the data set lies or may be downloaded to;
+    ``class_names`` is the order of the
     model's outputs, None for the data set's own. ``flags`` are those of `iree-compile` beside
     the ones that every module is compiled with. ``module`` is where the compiled module is to be written, if anywhere.
     ``engine`` is ``serial`` when a device is at the scenario's port, else what was asked for.
@@ -116,6 +124,7 @@ class Scenario:
     model_name: str | None
     dataset: str
     split: str = "test"
+    data_options: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     download: bool = True
     class_names: tuple[str, ...] | None = None
@@ -363,6 +372,8 @@ class _Mapping:
         block = self.given["dataset"]
         name = block.name if block.definition == "DataSet" else "magic_wand"
         split = self._get("dataset", "split", "test")
+        if block.type == OWN_DATA:
+            return self._own_data(block, split, model)
         root = self._get("dataset", "dataset_root")
         download = self._get("dataset", "download_dataset", True)
         meaning = f"data set {name}, {split} split"
@@ -378,6 +389,29 @@ class _Mapping:
             "download": download,
             "class_names": self._class_names(model, name == "magic_wand"),
         }, meaning
+
+    def _own_data(self, block: Block, split: str, model: Path) -> tuple[dict[str, Any], str]:
+        options = {name: value for name, value in block.parameters.items() if name not in ("path", "split")}
+        if "labels" in options:
+            options["labels"] = str(self._resolve(options["labels"]))
+        if "preprocessing" in options:
+            options["preprocessing"] = [self._resolve_function(step) for step in options["preprocessing"]]
+        source = self._resolve_function(block.parameters["path"])
+        names = options.pop("class_names", None)
+        return {
+            "dataset": source,
+            "split": split,
+            "data_options": options,
+            "class_names": tuple(names) if names else self._class_names(model, False),
+        }, f"own data {block.parameters['path']}"
+
+    def _resolve_function(self, written: str) -> str:
+        """A path, or the file of ``FILE.py:FUNCTION``, where it is found; a step with a name stays as it is."""
+        found = FUNCTION.fullmatch(written)
+        if found:
+            return f"{self._resolve(found['file'])}:{found['function']}"
+        path = self._resolve(written)
+        return str(path) if path.exists() else written
 
     def _class_names(self, model: Path, is_magic_wand: bool) -> tuple[str, ...] | None:
         """The order of the model's outputs. A wrong one would look like a bad model."""
@@ -558,7 +592,9 @@ def suite_text(scenario: Scenario, folder: Path, samples: int | None = None) -> 
         f"vlen={scenario.vlen}",
         *([f"name={_cell(scenario.model_name)}"] if scenario.model_name else []),
     ]
-    load_data_set = [_cell(scenario.dataset), f"split={scenario.split}"]
+    is_own = scenario.dataset not in NAMES
+    load_data_set = [_source(scenario.dataset, folder) if is_own else scenario.dataset, f"split={scenario.split}"]
+    load_data_set += [_option(name, value, folder) for name, value in scenario.data_options.items()]
     if scenario.dataset == "magic_wand":
         load_data_set.append("data=${DATA}")
     if scenario.root:
@@ -611,6 +647,21 @@ def _row(*cells: str) -> str:
 
 def _path(path: Path, folder: Path) -> str:
     return "${CURDIR}/" + _cell(os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/"))
+
+
+def _source(source: str, folder: Path) -> str:
+    """Own data, or a function that prepares them, as seen from the suite; a step with a name as it is."""
+    found = FUNCTION.fullmatch(source)
+    if found:
+        return f"{_path(Path(found['file']), folder)}:{found['function']}"
+    return _path(Path(source), folder) if Path(source).exists() else _cell(source)
+
+
+def _option(name: str, value: Any, folder: Path) -> str:
+    if name in ("labels", "preprocessing"):
+        parts = [value] if name == "labels" else value
+        return f"{name}=" + "; ".join(_source(part, folder) for part in parts)
+    return f"{name}=" + _cell(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _cell(text: str) -> str:

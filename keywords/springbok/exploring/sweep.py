@@ -30,13 +30,17 @@ import numpy as np
 
 from springbok.chips.chip import VLENS
 from springbok.compiler.compiled import Target
-from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model, framework_outputs
+from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model, framework_outputs, tensors_of
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.data import datasets
+from springbok.data.dataset import Dataset
+from springbok.data.own.content import DATA_OPTIONS, parse_options
 from springbok.exploring.search import search
 from springbok.firmware import build_firmware
 from springbok.gate import gate
 from springbok.measuring import metrics
+from springbok.measuring.derived import QUALITY, shown
+from springbok.measuring.quality import Quality, judged
 from springbok.session import Session
 from springbok.support import process
 from springbok.support.cache import Cache, digest
@@ -56,6 +60,7 @@ SCALAR_VLEN = 512  # code without vectors is the same for every length
 CALIBRATION_SAMPLES = 100
 # What the Pareto front is of; each is better when lower.
 OBJECTIVES = ("instructions", "module_bytes", "accuracy_loss")
+LOSSES = {"accuracy": "accuracy_loss"}  # any other figure of a task loses ``quality_loss``
 WORKERS_LIMIT_SECONDS = 60
 _QUANTISER = KEYWORDS / "springbok" / "compiler" / "quantise_worker.py"
 
@@ -133,8 +138,12 @@ def _without_idle_choices(configuration: Configuration) -> Configuration:
 # ---- One configuration, in a worker
 
 
-def measure(configuration: Configuration, content: bytes, firmware_sha256: str) -> dict[str, Any]:
+def measure(
+    configuration: Configuration, content: bytes, firmware_sha256: str, own_data: Dataset | None = None
+) -> dict[str, Any]:
     """Compile and run one configuration; the row of the table. ``content`` is the model file's.
+
+    ``own_data`` are inferred in place of a data set by name: a worker need not have their files.
 
     What can't be compiled or run is a row too, with the reason in ``error``. Raises `SweepError` when this worker's
     firmware is not the one that was asked for.
@@ -148,9 +157,9 @@ def measure(configuration: Configuration, content: bytes, firmware_sha256: str) 
     row = {"label": configuration.label, **asdict(configuration), "model": Path(configuration.model).stem}
     session = Session()
     try:
-        model = _model_file(configuration, content)
-        dataset = datasets.load(configuration.dataset)
-        reference = _accuracy(_source_file(configuration, content), dataset, configuration.samples)
+        dataset = (own_data or datasets.load(configuration.dataset)).first(configuration.samples)
+        model = _model_file(configuration, content, own_data)
+        reference = _reference(_source_file(configuration, content), dataset)
         target = Target.springbok(configuration.variant, configuration.vlen)
         name = Path(configuration.model).stem
         compiled = compile_model(
@@ -161,10 +170,10 @@ def measure(configuration: Configuration, content: bytes, firmware_sha256: str) 
             optimize=configuration.optimize,
             choose=search,
         )
-        host_outputs = framework_outputs(model, dataset.inputs)[0]
+        host_outputs = framework_outputs(model, dataset.fitted(compiled.name, compiled.inputs))
         session.boot("spike", vlen=configuration.vlen)
         session.load_model(compiled)
-        evaluation = session.evaluate(dataset, host_outputs, samples=configuration.samples)
+        evaluation = session.evaluate(dataset, host_outputs)
         measured = gate.snapshot(metrics.evaluation_document(evaluation), "sweep")
     except BenchError as error:
         return {**row, "error": str(error), "metrics": None}
@@ -176,7 +185,7 @@ def measure(configuration: Configuration, content: bytes, firmware_sha256: str) 
         for key, value in measured["metrics"].items()
         if key in gate.METRICS and gate.METRICS[key].is_recorded
     }
-    return {**row, "error": None, "metrics": {**kept, "accuracy_loss": round(reference - kept["accuracy"], 9)}}
+    return {**row, "error": None, "metrics": {**kept, **_loss(evaluation.quality, reference)}}
 
 
 def _source_file(configuration: Configuration, content: bytes) -> Path:
@@ -190,16 +199,20 @@ def _source_file(configuration: Configuration, content: bytes) -> Path:
     return folder / name
 
 
-def _model_file(configuration: Configuration, content: bytes) -> Path:
-    """The model in the number type that is wanted. int8 is made of a Keras model and its training recordings."""
+def _model_file(configuration: Configuration, content: bytes, own_data: Dataset | None = None) -> Path:
+    """The model in the number type that is wanted. int8 is made of a Keras model and its training recordings.
+
+    Own data have no others than those that are inferred.
+    """
     source = _source_file(configuration, content)
     if configuration.type != "int8":
         return source
-    inputs = datasets.load(configuration.dataset, split="train").inputs[:CALIBRATION_SAMPLES]
+    data = own_data or datasets.load(configuration.dataset, split="train")
+    inputs = data.first(min(CALIBRATION_SAMPLES, len(data))).fitted(source.name, tensors_of(source)[0])
 
     def make(folder: Path) -> None:
         with temporary_folder() as given:
-            np.savez(Path(given) / "inputs.npz", inputs=inputs)
+            np.savez(Path(given) / "inputs.npz", *inputs)
             output = folder / f"{source.stem}.tflite"
             command = [
                 sys.executable,
@@ -215,15 +228,31 @@ def _model_file(configuration: Configuration, content: bytes) -> Path:
                 raise SweepError(f"{source.name} can't be quantised: {reason}")
 
     versions = [importlib.metadata.version(package) for package in ("keras", "tensorflow-cpu", "numpy")]
-    key = digest(_QUANTISER.read_bytes(), content, inputs.dtype.str, inputs.shape, inputs.tobytes(), versions)
+    parts = [part for array in inputs for part in (array.dtype.str, array.shape, array.tobytes())]
+    key = digest(_QUANTISER.read_bytes(), content, *parts, versions)
     folder, _ = Cache(DEFAULT_OUTPUT_DIR).entry(f"{source.stem}-int8", key, make)
     return folder / f"{source.stem}.tflite"
 
 
-def _accuracy(model: Path, dataset: datasets.Dataset, samples: int | None) -> float:
+def _reference(model: Path, dataset: Dataset) -> Quality:
     """What the framework reaches with the model as it came: the loss is against this."""
-    outputs = framework_outputs(model, dataset.inputs)[0][:samples]
-    return float((outputs.reshape(len(outputs), -1).argmax(axis=1) == dataset.labels[:samples]).mean())
+    taken, given = tensors_of(model)
+    inputs = dataset.fitted(model.name, taken)
+    outputs = given[0].to_real(framework_outputs(model, inputs)[0]).reshape(len(dataset), -1)
+    return judged(dataset, taken[0].to_real(inputs[0]).reshape(len(dataset), -1), outputs, outputs)
+
+
+def _loss(quality: Quality, reference: Quality) -> dict[str, float]:
+    """How much worse the figure of the task is than the reference's; without a task, how far answers are from the
+    host's. An answer that is no number has lost everything."""
+    figures, expected = quality.figures(), reference.figures()
+    if not figures:
+        return {"quality_loss": min(quality.max_abs_error, sys.float_info.max)}
+    name = next(iter(figures))
+    if figures[name] is None or expected[name] is None:
+        return {"quality_loss": sys.float_info.max}
+    loss = expected[name] - figures[name]
+    return {LOSSES.get(name, "quality_loss"): round(loss if QUALITY[name][2] == "higher" else -loss, 9) + 0.0}
 
 
 # ---- All of them
@@ -233,21 +262,23 @@ def run_sweep(
     wanted: Sequence[Configuration],
     folder: Path,
     *,
+    own_data: Dataset | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     report: Callable[[dict[str, Any], int, int], None] = lambda row, done, total: None,
 ) -> list[dict[str, Any]]:
     """Measure what ``folder`` does not hold yet; returns all rows in the order of ``wanted``, and writes sweep.json.
 
+    ``own_data`` are inferred by all of them, in place of data sets by name; they are sent to the workers.
     ``report`` is called with each new row, how many are done, and of how many. Raises `SweepError`.
     """
     firmware = build_firmware()
     contents = {model: Path(model).read_bytes() for model in {each.model for each in wanted}}
-    keys = {each: _key(each, contents[each.model], firmware.sha256) for each in wanted}
+    keys = {each: _key(each, contents[each.model], firmware.sha256, own_data) for each in wanted}
     rows = _kept_rows(folder)
     left = [each for each in wanted if keys[each] not in rows]
     if left:
-        jobs = [(each, contents[each.model], firmware.sha256) for each in left]
+        jobs = [(each, contents[each.model], firmware.sha256, _needed(own_data, each)) for each in left]
         with _client(scheduler, workers or min(os.cpu_count() or 1, len(left))) as client:
             for number, row in _measured(client, jobs):
                 rows[keys[left[number]]] = row
@@ -259,12 +290,20 @@ def run_sweep(
     return table
 
 
-def _key(configuration: Configuration, content: bytes, firmware_sha256: str) -> str:
+def _needed(own_data: Dataset | None, configuration: Configuration) -> Dataset | None:
+    """What of own data a configuration takes: for inference, and to find the ranges of its values."""
+    if own_data is None or configuration.samples is None:
+        return own_data
+    return own_data.first(min(len(own_data), max(configuration.samples, CALIBRATION_SAMPLES)))
+
+
+def _key(configuration: Configuration, content: bytes, firmware_sha256: str, own_data: Dataset | None = None) -> str:
     """Names what a row was measured of; the code that measures is part of it by its compiler and firmware."""
     from springbok.compiler import iree
 
     named = {**asdict(configuration), "model": Path(configuration.model).name}
-    return digest(SCHEMA_VERSION, sorted(named.items()), content, firmware_sha256, iree.compiler_version())
+    data = [] if own_data is None else [own_data.sha256]
+    return digest(SCHEMA_VERSION, sorted(named.items()), content, firmware_sha256, iree.compiler_version(), *data)
 
 
 def _kept_rows(folder: Path) -> dict[str, dict[str, Any]]:
@@ -389,7 +428,7 @@ def mark_pareto(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
 
     def values(row: Mapping[str, Any]) -> tuple:
-        return tuple(row["metrics"][name] for name in OBJECTIVES)
+        return _objectives(row["metrics"])
 
     def beaten(row: Mapping[str, Any]) -> bool:
         return any(
@@ -408,7 +447,12 @@ def best(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Mapp
     for name in limits:
         _metric(name)
     kept = [row for row in rows if row["metrics"] and not broken_limits(row, limits)]
-    return min(kept, key=lambda row: tuple(row["metrics"][name] for name in OBJECTIVES), default=None)
+    return min(kept, key=lambda row: _objectives(row["metrics"]), default=None)
+
+
+def _objectives(found: Mapping[str, Any]) -> tuple:
+    loss = OBJECTIVES[-1] if OBJECTIVES[-1] in found else "quality_loss"
+    return tuple(found[name] for name in (*OBJECTIVES[:-1], loss))
 
 
 def broken_limits(row: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
@@ -451,7 +495,21 @@ def add_command(commands: argparse._SubParsersAction, results: Path) -> None:
     parser.add_argument(
         "--optimize", type=_list, default=(DEFAULT_LEVEL,), help=f"of {','.join(LEVELS)} (default: {DEFAULT_LEVEL})"
     )
-    parser.add_argument("--dataset", default="basic_motions", help="what is inferred (default: basic_motions)")
+    parser.add_argument(
+        "--data",
+        "--dataset",
+        dest="dataset",
+        default="basic_motions",
+        metavar="DATA",
+        help="what is inferred: a data set's name, a file, a folder, FILE.py:FUNCTION (default: basic_motions)",
+    )
+    parser.add_argument(
+        "--data-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"how own data are read, as Load Data Set takes it: {', '.join(DATA_OPTIONS)}; again for more",
+    )
     parser.add_argument("--samples", type=int, help="recordings of each (default: all)")
     parser.add_argument(
         "--limit", action="append", default=[], metavar="METRIC=VALUE", help="for the best configuration"
@@ -479,6 +537,10 @@ def command(options: argparse.Namespace, robot_options: list[str]) -> int:
         dataset=options.dataset,
         samples=options.samples,
     )
+    own_data = _own_data(options)
+    if own_data is not None:
+        own_data.first(options.samples)  # too many samples are said before the sweep
+        wanted = [replace(each, dataset=own_data.name) for each in wanted]
     folder = Path(options.results)
     show = progress("Sweeping, configurations")
 
@@ -488,7 +550,14 @@ def command(options: argparse.Namespace, robot_options: list[str]) -> int:
 
     with claimed(folder):
         try:
-            rows = run_sweep(wanted, folder, scheduler=options.scheduler, workers=options.workers, report=report)
+            rows = run_sweep(
+                wanted,
+                folder,
+                own_data=own_data,
+                scheduler=options.scheduler,
+                workers=options.workers,
+                report=report,
+            )
         except KeyboardInterrupt:
             _say("\nInterrupted. What was measured is kept: the same command goes on from here.")
             raise
@@ -504,14 +573,35 @@ def command(options: argparse.Namespace, robot_options: list[str]) -> int:
     return int(any(row["error"] for row in rows) or chosen is None)
 
 
+def _own_data(options: argparse.Namespace) -> Dataset | None:
+    """The data set of ``--data``, unless it is one by name, which each worker has."""
+    given = dict(map(_data_option, options.data_option))
+    loaded = datasets.load(options.dataset, given.pop("split", "test"), options=parse_options(given))
+    return None if options.dataset in datasets.NAMES else loaded
+
+
+def _data_option(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or name not in DATA_OPTIONS:
+        raise SweepError(f"--data-option '{text}' is none: write NAME=VALUE, NAME one of {', '.join(DATA_OPTIONS)}.")
+    return name, value
+
+
 def _line(row: Mapping[str, Any]) -> str:
     if row["error"]:
         return f"{row['label']}: failed: {row['error'].splitlines()[0]}"
     found = row["metrics"]
     return (
         f"{row['label']}: {found['instructions']:,.0f} instructions, module {found['module_bytes']:,} bytes, "
-        f"accuracy {found['accuracy']:.2%}"
+        f"{_quality_of(found)}"
     )
+
+
+def _quality_of(found: Mapping[str, Any]) -> str:
+    for name, (title, form, _) in QUALITY.items():
+        if found.get(name) is not None:
+            return f"{title} {found[name]:.2%}" if form == "share" else f"{title} {shown(found[name], form)}"
+    return f"largest error {found['quality_loss']:.2e}" if "quality_loss" in found else "quality unknown"
 
 
 def _say(text: str) -> None:

@@ -19,11 +19,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from springbok.measuring.derived import (
+    CLASSIFICATION,
+    QUALITY,
     RUNTIME,
     SCALAR_BELOW,
     lane_utilisation,
+    quality_of,
     runtime_instructions,
     shown,
+    task_of,
     tidy,
     vector_share,
 )
@@ -122,13 +126,6 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
     the runtime, so that their instructions and opcodes add up to the inference.
     """
     (model,) = document["models"]
-    sample_names = model["class_names"]
-    given = model["per_sample"]
-    mistakes = {
-        str(number): f"{sample_names[device]} for {sample_names[label]}"
-        for number, (label, device) in enumerate(zip(given["label"], given["device"], strict=True))
-        if label != device
-    }
     firmware = document["firmware"]
     optimizer = model["compiler"].get("optimizer") or {}
     return {
@@ -139,6 +136,7 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
             "variant": model["variant"],
             "optimize": optimizer.get("level"),
             "dataset": model["dataset"]["name"],
+            **({"task": task_of(model)} if task_of(model) != CLASSIFICATION else {}),
             "engine": document["engine"],
             "vlen_bits": document["vlen_bits"],
         },
@@ -150,10 +148,23 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
             "model_sha256": model["sha256"],
             "module_sha256": model["vmfb_sha256"],
             "firmware_sha256": firmware["sha256"] if firmware else None,
+            "dataset_sha256": model["dataset"].get("sha256"),
         },
         "metrics": {**_metrics(model), **_firmware_metrics(firmware)},
-        "mistakes": mistakes,
+        "mistakes": _mistakes(model),
         "dispatches": _dispatches(model),
+    }
+
+
+def _mistakes(model: Mapping[str, Any]) -> dict[str, str]:
+    """By number of the sample, which class was given for which; nothing where there are no classes."""
+    names, given = model["class_names"], model["per_sample"]
+    if task_of(model) != CLASSIFICATION:
+        return {}
+    return {
+        str(number): f"{names[device]} for {names[label]}"
+        for number, (label, device) in enumerate(zip(given["label"], given["device"], strict=True))
+        if label != device
     }
 
 
@@ -163,6 +174,7 @@ def _metrics(model: Mapping[str, Any]) -> dict[str, Any]:
         "samples": model["samples"],
         "accuracy": model["accuracy"],
         "host_accuracy": model["host_accuracy"],
+        **(quality_of(model) if task_of(model) != CLASSIFICATION else {}),
         "outputs_sha256": model["outputs_sha256"],
         "max_abs_error": model["max_abs_error"] if model["max_abs_error"] is not None else math.inf,
         "instructions": model["instructions"]["mean"],
@@ -374,6 +386,11 @@ METRICS = {
     for metric in (
         Metric("samples", "samples", "count", EXACTLY, _by_nothing),
         Metric("accuracy", "accuracy", "share", AT_LEAST, _by_mistakes),
+        *(
+            Metric(name, title, form, AT_LEAST if better == "higher" else AT_MOST, _by_nothing)
+            for name, (title, form, better) in QUALITY.items()
+            if name != "accuracy"
+        ),
         Metric("outputs_sha256", "digest of all outputs", "digest", EXACTLY, _by_mistakes),
         Metric(
             "max_abs_error", "largest difference of an output from the host's", "error", AT_MOST, _by_nothing, False
@@ -416,7 +433,7 @@ def _verdict(
     allowed = _ALLOWED[metric.relation].format(metric.shown(limit.bound))
     old = baseline["metrics"].get(metric.name) if baseline else None
     if value is None:  # asked for and not known: nothing that may pass
-        outcome, accounts = "failed", (f"{measured['subject']['engine']} does not tell it.",)
+        outcome, accounts = "failed", (_why_unknown(measured, metric),)
     elif metric.is_worse(value, limit.bound):
         outcome, accounts = "failed", tuple(metric.explain(measured, baseline))
     else:
@@ -432,6 +449,16 @@ def _verdict(
         outcome,
         accounts,
     )
+
+
+def _why_unknown(measured: Snapshot, metric: Metric) -> str:
+    subject = measured["subject"]
+    if metric.name not in QUALITY:
+        return f"{subject['engine']} does not tell it."
+    task = subject.get("task", CLASSIFICATION)
+    if metric.name in measured["metrics"] and metric.name != "accuracy":
+        return f"It is not defined for the answers to {subject['dataset']}."
+    return f"The task of {subject['dataset']} is {task}, which has none: see 'Load Data Set', task=."
 
 
 def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str] | None = None) -> list[Verdict]:
@@ -501,8 +528,9 @@ def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:
     for key, what in (("compiler", "compiler"), ("engine_version", "engine")):
         if new[key] != old[key]:
             lines.append(f"{what}: version {old[key]} -> {new[key]}")
-    for key, what in (("model_sha256", "model file"), ("firmware_sha256", "firmware")):
-        if new[key] != old[key]:
+    files = (("model_sha256", "model file"), ("dataset_sha256", "data set"), ("firmware_sha256", "firmware"))
+    for key, what in files:
+        if key in new and key in old and new[key] != old[key]:
             lines.append(f"{what}: its bytes are others (sha256 {_short(old[key])} -> {_short(new[key])})")
     if new["module_sha256"] != old["module_sha256"] and not lines:
         lines.append("module: compiled to other bytes from the same model file, compiler and flags")
@@ -556,6 +584,8 @@ def _change(metric: Metric, value: Any, reference: Any) -> str:
         return f"{difference * 100:+.2f} points"
     if metric.form == "error":
         return f"{difference:+.2e}"
+    if metric.form == "value":
+        return f"{difference:+.3g}"
     percent = f" ({difference / reference * 100:+.2f} %)" if reference else ""
     unit = " bytes" if metric.form == "bytes" else ""
     return f"{_signed(difference)}{unit}{percent}"

@@ -18,7 +18,41 @@ RUNTIME = "runtime (VM)"
 # A dispatch of a vector build ran scalar when fewer than this share of its instructions are vector work.
 SCALAR_BELOW = 0.01
 
-_FORMATS = {"text": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
+#: What tasks judge, by the names in metrics documents: what people call it, how it is written, and which is better.
+QUALITY = {
+    "accuracy": ("accuracy", "share", "higher"),
+    "mean_absolute_error": ("mean absolute error", "value", "lower"),
+    "root_mean_square_error": ("root mean square error", "value", "lower"),
+    "r_squared": ("R²", "value", "higher"),
+    "auc": ("AUC", "value", "higher"),
+}
+CLASSIFICATION = "classification"  # the task of documents that name none
+
+_FORMATS = {"value": ".5g", "text": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
+
+
+def task_of(model: Mapping[str, Any]) -> str:
+    """What the model's answers were judged for."""
+    return (model.get("quality") or {}).get("task", CLASSIFICATION)
+
+
+def quality_of(model: Mapping[str, Any], owner: str = "device") -> dict[str, float | None]:
+    """The figures of `QUALITY` that the task has, of ``device`` or ``host``.
+
+    >>> quality_of({"accuracy": 0.9, "host_accuracy": 1.0}, "host")
+    {'accuracy': 1.0}
+    """
+    if "quality" in model:
+        return model["quality"][owner]
+    return {"accuracy": model["accuracy" if owner == "device" else "host_accuracy"]}
+
+
+def quality_text(model: Mapping[str, Any], owner: str = "device") -> str:
+    """The first of these figures as people read it, such as ``AUC 0.98``; empty where the task has none."""
+    for name, value in quality_of(model, owner).items():
+        title, form, _ = QUALITY[name]
+        return shown(value, form) if name == "accuracy" else f"{title} {shown(value, form)}"
+    return ""
 
 
 def vector_share(part: Mapping[str, Any]) -> float | None:

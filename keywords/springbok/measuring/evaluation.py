@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from springbok.compiler.compiled import CompiledModel
-from springbok.data.datasets import Dataset
+from springbok.data.dataset import Dataset
 from springbok.firmware import Firmware
 from springbok.measuring.performance import Performance
 from springbok.measuring.quality import Quality
@@ -45,7 +45,8 @@ class Evaluation:
     ``accesses_over_time`` are reads and writes in slices of virtual time, where an engine recorded them (see
     docs/metrics.md). ``scenario`` is what a scenario file says of it, see
     `springbok.exploring.scenario.Scenario.record`. ``breakdown`` is what each of the optimizer's transformations
-    brings, where it was measured: see `springbok.exploring.breakdown`.
+    brings, where it was measured: see `springbok.exploring.breakdown`. ``output`` is the model's output that was
+    judged by the data set's task.
     """
 
     model: CompiledModel
@@ -57,3 +58,4 @@ class Evaluation:
     platform: Platform | None = None
     scenario: dict | None = None
     breakdown: list[dict] | None = None
+    output: int = 0

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from springbok.measuring.derived import CLASSIFICATION
 from springbok.measuring.instruction_mix import by_class
 from springbok.measuring.performance import exact_mean
 from springbok.support.errors import ReportError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulato
     from springbok.compiler.optimizer.choices import Choice
     from springbok.firmware import Firmware
     from springbok.measuring.evaluation import Evaluation
+    from springbok.measuring.quality import Quality
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("metrics.schema.json")
@@ -58,21 +60,17 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
             },
         },
         "inputs": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in model.inputs],
-        "dataset": {"name": evaluation.dataset.name, "description": evaluation.dataset.description},
+        "dataset": _dataset(evaluation),
         **({"scenario": evaluation.scenario} if evaluation.scenario else {}),
         "samples": quality.samples,
-        "accuracy": quality.accuracy,
-        "host_accuracy": quality.host_accuracy,
+        "accuracy": quality.figures().get("accuracy"),
+        "host_accuracy": quality.figures(host=True).get("accuracy"),
+        **_quality(quality),
         "outputs_sha256": quality.outputs_sha256,
         "max_abs_error": quality.max_abs_error if math.isfinite(quality.max_abs_error) else None,
         "class_names": list(quality.class_names),
-        "confusion": quality.confusion,
-        "per_sample": {
-            "label": quality.labels.tolist(),
-            "device": quality.predictions.tolist(),
-            "host": quality.host_outputs.argmax(axis=1).tolist(),
-            "instructions": list(instructions),
-        },
+        "confusion": getattr(quality, "confusion", []),
+        "per_sample": {**quality.per_sample(), "instructions": list(instructions)},
         "load_instructions": performance.load_instructions,
         "instructions": {"min": min(instructions), "mean": mean(instructions), "max": max(instructions)},
         "device_instructions": {"mean": mean(performance.device_instructions)},
@@ -103,6 +101,24 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
             "round_trip_seconds": list(evaluation.wall_clock.round_trip_seconds),
         },
     }
+
+
+def _dataset(evaluation: Evaluation) -> dict[str, Any]:
+    dataset = evaluation.dataset
+    return {
+        "name": dataset.name,
+        "description": dataset.description,
+        "sha256": dataset.sha256,
+        "preprocessing": list(dataset.preprocessing),
+    }
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    """What another task than classification judges; that one's figures have keys of their own."""
+    if quality.task == CLASSIFICATION:
+        return {}
+    figures = {"device": quality.figures(), "host": quality.figures(host=True)}
+    return {"quality": {"task": quality.task, **figures}}
 
 
 def _choice(choice: Choice | None) -> dict[str, Any] | None:

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from springbok.measuring.derived import RUNTIME, lane_utilisation, ratio, runtime_instructions, tidy, vector_share
+from springbok.measuring.derived import (
+    QUALITY,
+    RUNTIME,
+    lane_utilisation,
+    quality_of,
+    ratio,
+    runtime_instructions,
+    tidy,
+    vector_share,
+)
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
 from springbok.report import charts
 from springbok.report.figures import TOP, Column, Figure, title_of
@@ -83,6 +92,7 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
     """A row a configuration, with ratios to the first one of the same model, or of all if each model is alone."""
     groups = _by_model(found)
     alone = all(len(group) == 1 for group in groups.values())
+    judged = {name for each in found for name in quality_of(each.model)}
     rows = []
     for each in found:
         model = each.model
@@ -90,7 +100,7 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
         rows.append(
             {
                 "configuration": each.label,
-                "accuracy": model["accuracy"],
+                **{name: quality_of(model).get(name) for name in QUALITY},
                 "instructions": model["instructions"]["mean"],
                 "ratio": ratio(model["instructions"]["mean"], reference["instructions"]["mean"]),
                 "runtime": runtime_instructions(model),
@@ -109,7 +119,11 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
         "Comparison",
         (
             Column("configuration", "configuration"),
-            Column("accuracy", "accuracy", "share"),
+            *(
+                Column(name, title, form)
+                for name, (title, form, _) in QUALITY.items()
+                if name in judged or (name == "accuracy" and not judged)
+            ),
             Column("instructions", "instructions an inference", "count"),
             Column("ratio", "ratio", "ratio"),
             Column("runtime", "of these in the runtime", "count"),

@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from springbok.measuring.derived import (
+    CLASSIFICATION,
+    QUALITY,
     RUNTIME,
     SCALAR_BELOW,
     UNKNOWN,
     lane_utilisation,
     mean_of,
+    quality_of,
     ratio,
     runtime_instructions,
     shown,
+    task_of,
     tidy,
     vector_share,
 )
@@ -98,7 +102,6 @@ def cards(document: Mapping, model: Mapping, baseline: Mapping | None = None) ->
     """The result cards of a configuration; ``baseline`` is the same configuration in an earlier document."""
     firmware = document.get("firmware")
     code = sum(firmware[f"{part}_bytes"] for part in ("text", "rodata", "data")) if firmware else None
-    host = f"host {shown(model['host_accuracy'], 'share')}, {model['samples']} samples"
     share, lanes = vector_share(model), lane_utilisation(model)
     vectors = shown(mean_of(model["vector_instructions"]), "count")
 
@@ -107,7 +110,7 @@ def cards(document: Mapping, model: Mapping, baseline: Mapping | None = None) ->
         return _change(read(model), old, better, points)
 
     return [
-        Card("Accuracy", shown(model["accuracy"], "share"), host, *change(lambda m: m["accuracy"], "higher", True)),
+        *quality_cards(model, baseline),
         Card(
             "Instructions an inference",
             shown(model["instructions"]["mean"], "count"),
@@ -186,8 +189,12 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
     firmware = document.get("firmware")
     code = f"{shown(firmware['text_bytes'], 'count')} bytes of code" if firmware else "firmware not built here"
     steps = [
-        Step("Data set", dataset["name"], (f"{model['samples']} samples", f"{len(model['class_names'])} classes")),
-        Step("Preprocessing", "model input", (*shapes, dataset["description"].partition(": ")[2])),
+        Step("Data set", dataset["name"], (f"{model['samples']} samples", _judged_by(model))),
+        Step(
+            "Preprocessing",
+            "model input",
+            (*shapes, *dataset.get("preprocessing", ()), dataset["description"].partition(": ")[2]),
+        ),
         Step("Model", model["name"], (model["format"], f"sha256 {model['sha256'][:12]}…")),
         Step("Compiler", f"IREE {model['compiler']['version']}", compilation),
         Step("Target", _flag(flags, "target-cpu") or "RISC-V", tuple(filter(None, target))),
@@ -197,6 +204,11 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
     ]
     blocks = {_BLOCK_STEPS[block["block"]]: block for block in model.get("scenario", {}).get("blocks", [])}
     return [_with_block(step, blocks[step.title]) if step.title in blocks else step for step in steps]
+
+
+def _judged_by(model: Mapping) -> str:
+    task = task_of(model)
+    return f"{len(model['class_names'])} classes" if task == CLASSIFICATION else task
 
 
 _BLOCK_STEPS = {
@@ -237,13 +249,64 @@ def figures(model: Mapping) -> list[Figure]:
         *opcodes(model),
         roofline(model),
         distribution(model),
-        confusion(model),
-        per_class(model),
-        predictions(model),
-        mistakes(model),
+        *(quality_figures(model) if task_of(model) == CLASSIFICATION else own_task_figures(model)),
         memory(model),
         accesses(model),
         round_trips(model),
+    ]
+
+
+def quality_cards(model: Mapping, baseline: Mapping | None) -> list[Card]:
+    """A card for each figure of the task, with what the host reaches."""
+    cards = []
+    for name, value in quality_of(model).items():
+        title, form, better = QUALITY[name]
+        old = quality_of(baseline).get(name) if baseline else None
+        change = _change(value, old, better, form == "share")
+        host = f"host {shown(quality_of(model, 'host')[name], form)}, {model['samples']} samples"
+        cards.append(Card(title[0].upper() + title[1:], shown(value, form), host, *change))
+    return cards
+
+
+def quality_figures(model: Mapping) -> list[Figure]:
+    """What is shown of a classification."""
+    return [confusion(model), per_class(model), predictions(model), mistakes(model)]
+
+
+def own_task_figures(model: Mapping) -> list[Figure]:
+    """What is shown of other tasks: their figures, and each sample's answers if they are numbers; nothing of none."""
+    device, host = quality_of(model), quality_of(model, "host")
+    task = task_of(model)
+    if not device:
+        return []
+    table = Figure(
+        "quality",
+        f"Quality ({task})",
+        (Column("figure", "figure"), Column("device", "device", "value"), Column("host", "host", "value")),
+        tuple({"figure": QUALITY[name][0], "device": device[name], "host": host[name]} for name in device),
+        note="Unknown is what is not defined for these answers." if None in device.values() else "",
+    )
+    samples = model.get("per_sample") or {}
+    answers = list(zip(*(samples.get(key, ()) for key in ("label", "device", "host")), strict=True))
+    if not answers or any(isinstance(value, list) for value in answers[0]):
+        return [table]
+    titles = {"regression": ("right value", "given"), "anomaly": ("anomaly (1)", "score")}[task]
+    return [
+        table,
+        Figure(
+            "answers",
+            "Answers",
+            (
+                Column("sample", "sample", "count"),
+                Column("label", titles[0], "value"),
+                Column("device", f"{titles[1]} by the device", "value"),
+                Column("host", f"{titles[1]} by the host", "value"),
+            ),
+            tuple(
+                {"sample": number, "label": label, "device": device, "host": host}
+                for number, (label, device, host) in enumerate(answers)
+            ),
+        ),
     ]
 
 

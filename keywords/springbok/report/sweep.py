@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from springbok.measuring.derived import QUALITY
 from springbok.report import charts
 from springbok.report.figures import Column, Figure
 
@@ -14,8 +15,9 @@ _COLUMNS = (
     Column("label", "configuration"),
     Column("instructions", "instructions an inference", "count"),
     Column("module_bytes", "module (bytes)", "count"),
-    Column("accuracy", "accuracy", "share"),
+    *(Column(name, title, form) for name, (title, form, _) in QUALITY.items()),
     Column("accuracy_loss", "accuracy loss", "share"),
+    Column("quality_loss", "loss of quality", "error"),
     Column("lane_utilisation", "lane utilisation", "share"),
     Column("memory_peak_bytes", "memory peak (bytes)", "count"),
     Column("error", "failed because"),
@@ -36,12 +38,21 @@ def sweep_figure(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | 
     return Figure(
         "sweep",
         "Sweep",
-        _COLUMNS if any(row["error"] for row in shown) else _COLUMNS[:-1],
+        tuple(column for column in _COLUMNS if not _is_idle(column, shown)),
         tuple(shown),
         charts.bars(measured, "label", "instructions", titles) if measured else None,
         "Pareto: nothing else of the same model has as few instructions, as small a module and as little loss of "
-        "accuracy (against the framework with the model as it came), and less of one.",
+        "accuracy (or another task's figure, against the framework with the model as it came), and less of one.",
     )
+
+
+def _is_idle(column: Column, shown: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column would hold nothing: no errors, or figures of tasks that no row has."""
+    if column.key == "error":
+        return not any(row["error"] for row in shown)
+    is_of_a_task = column.key in QUALITY or column.key.endswith("_loss")
+    is_usual = column.key in ("accuracy", "accuracy_loss") and all(row["quality_loss"] is None for row in shown)
+    return is_of_a_task and not is_usual and all(row[column.key] is None for row in shown)
 
 
 def sweep_table(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | None = None) -> str:
