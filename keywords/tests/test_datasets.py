@@ -23,7 +23,7 @@ import pytest
 
 from springbok.data.dataset import Dataset
 from springbok.data.datasets import load
-from springbok.data.packaged import download, package_files
+from springbok.data.packaged import download
 from springbok.data.packaged.basic_motions import basic_motions
 from springbok.data.packaged.magic_wand import MAGIC_WAND_SHA256, MAGIC_WAND_VARIABLE, magic_wand
 from springbok.support import packages

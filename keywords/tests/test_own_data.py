@@ -8,7 +8,6 @@ import struct
 import wave
 import zipfile
 import zlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
