@@ -13,6 +13,8 @@ from springbok.compiler import archives, compiler, optimizer
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.exploring.search import search
 from springbok.modules.disassembler import disassemble
+from springbok.support.errors import CompileError
+from springbok.support.suggestions import did_you_mean
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -65,6 +67,7 @@ class CompilerLibrary:
         | ${model}= | Compile Model | segment.tflite | shape=1x96x96x3 | signature=serving_default |
         | ${model}= | Compile Model | dynamic_range.tflite | tolerance=0.02 |
         """
+        _check_flags(flags)
         target = Target.springbok(variant=variant, vlen=vlen)
         model = compiler.compile_and_check(
             path,
@@ -125,3 +128,17 @@ class CompilerLibrary:
         """
         if model.has_vector_instructions:
             raise AssertionError(f"The kernels of {model.name} ({model.variant}) hold vector instructions.")
+
+
+#: The arguments of `Compile Model`: one that is misspelt would be taken as a flag.
+_ARGUMENTS = ("variant", "vlen", "name", "optimize", "budget", "tolerance", "shape", "signature")
+
+
+def _check_flags(flags: tuple[str, ...]) -> None:
+    for flag in flags:
+        name, given, _ = flag.partition("=")
+        hint = did_you_mean(name, _ARGUMENTS) if given and not name.startswith("-") else ""
+        if hint:
+            raise CompileError(
+                f"'{flag}' is no argument of Compile Model{hint}. A flag of iree-compile begins with --."
+            )

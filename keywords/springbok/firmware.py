@@ -35,6 +35,7 @@ from springbok.support.process import run
 
 SOURCES = ("port/*.S", "port/springbok.c", "port/support.c", "service/*.c", "runtime/*.c")
 LINKER_SCRIPT = "port/springbok.ld"
+_SYMBOL_TABLE = 2  # the type of a section of an ELF file
 
 TARGET = (
     "-target",
@@ -109,6 +110,12 @@ class Firmware:
             raise FirmwareError(f"{elf} is not a 32-bit little-endian ELF file, or it is damaged.") from None
         parts = {f"{name}_bytes": sizes.get(f".{name}", 0) for name in ("text", "rodata", "data", "bss")}
         return cls(elf=elf, sha256=hashlib.sha256(data).hexdigest(), built=built, **parts)
+
+    @property
+    def arena_bytes(self) -> int:
+        """The chip's memory that is left for a model and all that it needs."""
+        ends = {name: value for name, value in _symbols(self.elf.read_bytes()) if name.startswith("__arena_")}
+        return ends["__arena_end"] - ends["__arena_start"]
 
     def summary(self) -> str:
         """Says in one line what was built: sizes and the beginning of the digest."""
@@ -242,13 +249,32 @@ def _sha256(path: Path) -> str:
 
 def _section_sizes(elf: bytes) -> dict[str, int]:
     """Bytes of each section of a 32-bit little-endian ELF."""
+    headers, names_index = _section_headers(elf)
+    names = headers[names_index][4]
+    return {_text(elf, names + header[0]): header[5] for header in headers}
+
+
+def _symbols(elf: bytes) -> Iterator[tuple[str, int]]:
+    """Name and value of each symbol."""
+    headers, _ = _section_headers(elf)
+    for header in headers:
+        if header[1] == _SYMBOL_TABLE:
+            names = headers[header[6]][4]
+            for start in range(header[4], header[4] + header[5], 16):
+                name, value = struct.unpack_from("<II", elf, start)
+                yield _text(elf, names + name), value
+
+
+def _section_headers(elf: bytes) -> tuple[list[tuple[int, ...]], int]:
     if elf[:6] != b"\x7fELF\x01\x01":
         raise ValueError
     (table,) = struct.unpack_from("<I", elf, 32)
     entry_size, count, names_index = struct.unpack_from("<HHH", elf, 46)
-    headers = [struct.unpack_from("<10I", elf, table + entry_size * i) for i in range(count)]
-    names = headers[names_index][4]
-    return {elf[names + h[0] : elf.index(b"\0", names + h[0])].decode(): h[5] for h in headers}
+    return [struct.unpack_from("<10I", elf, table + entry_size * i) for i in range(count)], names_index
+
+
+def _text(elf: bytes, start: int) -> str:
+    return elf[start : elf.index(b"\0", start)].decode()
 
 
 def main() -> int:

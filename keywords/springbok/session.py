@@ -29,7 +29,7 @@ from springbok.measuring.evaluation import Evaluation, Platform, WallClock
 from springbok.measuring.performance import summarise
 from springbok.measuring.quality import judged
 from springbok.support.cache import Cache
-from springbok.support.errors import CompileError, EngineError, LinkError, ModelError
+from springbok.support.errors import CompileError, DeviceError, EngineError, LinkError, ModelError
 from springbok.tensors import fit
 
 BOOT_LIMIT_SECONDS = 10.0
@@ -232,7 +232,10 @@ class Session:
         else:
             link.unload()  # the device would hold the module against the specification of the last one
         started = time.monotonic()
-        self.send_module(model.vmfb.read_bytes(), progress)
+        try:
+            self.send_module(model.vmfb.read_bytes(), progress)
+        except DeviceError as error:
+            raise _with_remedy(error, model, self._chip) from error
         self._upload_seconds = time.monotonic() - started
         self.model = model
 
@@ -378,6 +381,22 @@ class Session:
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None
+
+
+def _with_remedy(error: DeviceError, model: CompiledModel, chip: ChipInfo | None) -> DeviceError:
+    """The same error; of vectors that the chip does not have, with what to do in this project's words."""
+    if error.name not in ("VLEN", "NO_VECTORS") or chip is None or chip.vlen_bits == model.vlen_bits:
+        return error
+    what, _, _ = error.message.partition(": compile with")
+    if chip.vlen_bits:
+        remedy = f"VLEN {chip.vlen_bits}: compile it for that one (vlen={chip.vlen_bits})"
+    else:
+        remedy = "no vectors: compile it without (variant=scalar)"
+    text = (
+        f"{what}. {model.name} was compiled for VLEN {model.vlen_bits}, and the chip has {remedy}, or boot a chip of "
+        f"the model's VLEN (Boot Springbok    vlen={model.vlen_bits}, or ./bench run --vlen {model.vlen_bits})"
+    )
+    return DeviceError(error.code, error.name, text, error.request)
 
 
 def _payload(model: CompiledModel, inputs: Sequence[object] | Mapping[str, object]) -> bytes:

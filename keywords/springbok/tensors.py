@@ -149,15 +149,23 @@ def _fit_one(model: str, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         converted = np.ascontiguousarray(array.reshape(len(array), *spec.shape), dtype=wanted)
     if np.issubdtype(wanted, np.floating) and np.can_cast(array.dtype, wanted, "same_kind"):
-        fits = np.array_equal(np.isfinite(converted.reshape(array.shape)), np.isfinite(array))
+        lost = np.isfinite(converted.reshape(array.shape)) != np.isfinite(array)
     else:
-        fits = np.array_equal(converted.reshape(array.shape), array)
-    if not fits:
+        lost = converted.reshape(array.shape) != array
+    if lost.any():
         raise ModelError(
-            f"The data does not fit {model}: its input is {spec}, and values of the data ({array.dtype}, "
-            f"{array.min()} to {array.max()}) can't be converted to {spec.dtype} without loss."
+            f"The data does not fit {model}: its input is {spec}, and the data ({array.dtype}, {array.min()} to "
+            f"{array.max()}) holds {array[lost][0]}, which {spec.dtype} can't hold. "
+            f"{_remedy(wanted)}"
         )
     return converted
+
+
+def _remedy(wanted: np.dtype) -> str:
+    if np.issubdtype(wanted, np.floating):
+        return "Scale the data."
+    limits = (0, 1) if wanted == np.bool_ else (np.iinfo(wanted).min, np.iinfo(wanted).max)
+    return f"Give whole numbers from {limits[0]} to {limits[1]}: round or scale the data before."
 
 
 def _without_ones(shape: Sequence[int]) -> list[int]:

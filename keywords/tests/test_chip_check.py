@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from tiny_models import DENSE
 
-from springbok.compiler import chip_check
+from springbok.compiler import chip_check, optimizer
 from springbok.compiler.chip_check import check_on_chip
 from springbok.compiler.compiler import compile_and_check, compile_model
+from springbok.compiler.optimizer import Change
 from springbok.session import Session
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError
@@ -57,6 +58,8 @@ def test_a_difference_is_told_with_its_place(model, tmp_path):
         with pytest.raises(CompileError, match=r"right on this machine, but on the chip \(spike, VLEN 512, firm"):
             check_on_chip(model, CHIP, FakeChip(model, wrong=0.5), Cache(tmp_path))
     with pytest.raises(CompileError, match=r"output 'output0' of sample \d differs by 0\.\d+.* the framework gives"):
+        check_on_chip(model, CHIP, FakeChip(model, wrong=0.5), None)
+    with pytest.raises(CompileError, match=r"Compile it with optimize=none, .* To use it all the same: check=False"):
         check_on_chip(model, CHIP, FakeChip(model, wrong=0.5), None)
     tolerant = replace(model, tolerance=type(model.tolerance).of(0.6))
     assert check_on_chip(tolerant, CHIP, FakeChip(model, wrong=0.5), None)[0].passed
@@ -123,3 +126,14 @@ def test_a_firmware_of_2023_is_not_asked(session, model, caplog):
             assert "not checked on the chip" in caplog.text
     finally:
         session.connect()
+
+
+def test_what_to_do_about_a_wrong_module_names_what_the_optimizer_did_by_layers():
+    changes = [Change("offsets", "conv_1 tensor<8xf32>", True, ""), Change("pads", "conv_1 tensor<8xf32>", True, "")]
+    changes += [Change("pads", "conv_2 tensor<8xf32>", False, "too small"), Change("pads", "pool", True, "")]
+    plan = optimizer.plan_for("standard", vectors=True, vlen=512)
+    assert optimizer.suspicion(plan, changes).endswith("The optimizer changed conv_1 (offsets, pads), pool (pads).")
+    many = [Change("pads", f"layer_{number}", True, "") for number in range(9)]
+    assert "layer_5 (pads) and 3 more layers." in optimizer.suspicion(plan, many)
+    stock = optimizer.plan_for("none", vectors=True, vlen=512)
+    assert "optimize=none)" in optimizer.suspicion(stock, [])

@@ -109,7 +109,9 @@ class TestSelection:
 
     def test_only_the_batch_is_chosen_silently(self):
         assert Selection().fixed_shape("x", [None, 4]) == (1, 4)
-        assert Selection.of("6x4").fixed_shape("x", [None, None, 4]) == (1, 6, 4)
+        assert Selection.of("6x4").fixed_shape("x", [None, 6, 4]) == (1, 6, 4)
+        with pytest.raises(SelectionError, match=r"which is left out is not clear.*shape=x=1x6x4"):
+            Selection.of("6x4").fixed_shape("x", [None, None, 4])
         for shape in ([None, None, 4], [1, None], None):
             with pytest.raises(SelectionError, match="such as shape=x=1x"):
                 Selection().fixed_shape("x", shape)
@@ -133,8 +135,8 @@ class TestFit:
             ({"image": [[1, 2]]}, "'mask' is missing"),
             ({"image": [[1, 2]], "mask": [1], "more": [1]}, "no input is named 'more'"),
             ([[[1, 2]]], r"takes 2 inputs .*but the data has 1"),
-            ([[[1, 256]], [1]], "without loss"),
-            ([[[1, 2]], [2]], "without loss"),
+            ([[[1, 256]], [1]], "can't hold"),
+            ([[[1, 2]], [2]], "can't hold"),
             ([[[1, 2], [3]], [1]], "differ in length"),
             ([[["a", "b"]], [1]], "Give numbers"),
             ([[[1j, 2]], [1]], "Give numbers"),
@@ -149,7 +151,7 @@ class TestFit:
         spec = TensorSpec("x", (1,), "float16")
         assert fit("m", [spec], np.float32([[1.0004]]))[0].dtype == np.float16
         assert np.isinf(fit("m", [spec], np.float32([[np.inf]]))[0])
-        with pytest.raises(ModelError, match="without loss"):
+        with pytest.raises(ModelError, match="can't hold"):
             fit("m", [spec], np.float32([[1e6]]))
 
 

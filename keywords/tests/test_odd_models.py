@@ -95,10 +95,11 @@ def refusal(path: Path, build: Path, **options) -> str:
     text = str(caught.value)
     first = text.splitlines()[0]
     assert path.name in first, text
-    assert first.endswith("."), text
+    assert first.endswith((".", "?")), text
     assert "Traceback" not in text, text
     assert not re.search(r"\b\w+(?:Error|Exception): ", text), text
     assert not list(build.glob(".making-*"))
+    assert ".making-" not in text, text
     return text
 
 
@@ -290,12 +291,20 @@ def test_names_of_files_are_no_matter(tmp_path, monkeypatch):
         ("model.h5", b"PK\x03\x04", "is not an HDF5 file"),
         ("model.keras", b"", "is empty"),
         ("missing.tflite", None, "does not exist"),
+        ("missing", None, "does not exist"),
+        ("folder/missing.h5", None, "There is no folder"),
     ],
 )
 def test_files_that_are_something_else(tmp_path, name, content, said):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert said in refusal(tmp_path / name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model", "modle.mlir"])
+def test_a_file_that_is_missing_may_be_another_one(tmp_path, name):
+    (tmp_path / "model.mlir").write_text(DENSE)
+    assert f"does not exist. Did you mean {tmp_path / 'model.mlir'}?" in refusal(tmp_path / name, tmp_path)
 
 
 @pytest.mark.parametrize("length", [5, 40, 900, 8000])

@@ -31,8 +31,11 @@ def test_a_module_runs_on_chips_of_its_own_vlen_alone():
                 model = compiled(made_for)
                 if made_for != chip:
                     needed = f"VLEN {made_for}, this chip has {chip}" if chip else f"vectors of {made_for} bits"
-                    with pytest.raises(DeviceError, match=f"kernels built (for|with) {needed}"):
+                    with pytest.raises(DeviceError, match=f"kernels built (for|with) {needed}") as refused:
                         session.load_model(model)
+                    has = f"VLEN {chip}: compile it for that one (vlen={chip})" if chip else "no vectors: "
+                    assert f"compiled for VLEN {made_for}, and the chip has {has}" in str(refused.value)
+                    assert "zvl" not in str(refused.value)
                     continue
                 session.load_model(model)
                 inputs = equality_inputs(model.inputs, 2)

@@ -189,6 +189,18 @@ def examine(module: bytes, stream: str, hal: str) -> Examined:
     return Examined(tuple(proof.shared), tuple(proof.without_weights))
 
 
+def allocated_bytes(module: bytes) -> int | None:
+    """Bytes that the VMFB file ``module`` allocates for tensors, all together; None where it does not say how many."""
+    code = disassemble(module)
+    proof = _Proof(code, open_archive(module).rodata(), {})
+    try:
+        proof.run()
+    except _TooIntricateError:
+        return None
+    sizes = list(proof.sizes.values())
+    return None if None in sizes else sum(sizes)
+
+
 def _allocations(code: Disassembly) -> int:
     imported = [name for name, _ in code.imports]
     own, calls = {}, {}
@@ -209,6 +221,7 @@ class _Proof:
         self.imports = [name for name, _ in code.imports]
         self.shared: dict[str, None] = {}
         self.without_weights: dict[str, None] = {}
+        self.sizes: dict[tuple[int, ...], int | None] = {}  # of the allocation at each place
         self.blocks = 0
 
     def run(self) -> None:
@@ -279,6 +292,7 @@ class _Proof:
 
     def _allocate(self, registers: Sequence[int], place: tuple[int, ...], size: int | None, state: State) -> None:
         state.age(place)
+        self.sizes[place] = size
         for register in registers:
             state.set_reference(register, frozenset({Part(Buffer("allocation", place), 0, size)}))
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from springbok.compiler.judgement import Judgement, judge
+from springbok.compiler.optimizer import suspicion
 from springbok.modules.disassembler import disassemble
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
@@ -64,8 +65,9 @@ def check_on_chip(
     if not judgement.passed:
         raise CompileError(
             f"The module compiled from {model.source.name} was right on this machine, but on the chip "
-            f"({', '.join(map(str, chip[:3]))}) it does not compute what the framework does: {judgement.worst}\n"
-            f"The flags were: {' '.join(model.flags)}"
+            f"({', '.join(map(str, chip[:3]))}) it does not compute what the framework does: "
+            f"{' '.join(filter(None, (str(judgement.worst), model.remark)))} {suspicion(model.plan, model.changes)} "
+            f"To use it all the same: check=False (Load Model).\nThe flags were: {' '.join(model.flags)}"
         )
     return judgement, ran
 

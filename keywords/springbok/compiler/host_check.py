@@ -70,6 +70,7 @@ def check_on_host(
         judgement = judge(compiled.outputs, [outputs[name] for name in outputs.files], wanted, tolerance)
     if not judgement.passed:
         reasons = [judgement.explain(), compiled.remark, (folder / "cause.txt").read_text(encoding="utf-8")]
+        reasons.append(optimizer.suspicion(compiled.plan, compiled.changes))
         raise CompileError(
             f"The module compiled from {compiled.source.name} does not compute what the model does: "
             f"{' '.join(filter(None, reasons))}\nThe flags were: {' '.join(flags)}"

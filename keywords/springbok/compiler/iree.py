@@ -12,6 +12,7 @@ import functools
 import importlib.metadata
 import re
 import shlex
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ from springbok.compiler import buffers, compiler_runtime
 from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
+from springbok.support.cache import MAKING
 from springbok.support.errors import CompileError, CompilerDidNotEnd
 from springbok.support.files import temporary_folder
+from springbok.support.supervisor import TEMPORARY_PREFIX
 
 COMPILER_PACKAGE = "iree-base-compiler"
 RUNTIME_PACKAGE = "iree-base-runtime"
@@ -175,7 +178,7 @@ def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name
         with temporary_folder() as folder:
             linker = compiler_runtime.linker_flag(library, tool("iree-lld"), Path(folder))
             done = process.run([*command, output, *looking, linker])
-    shown = shlex.join(["iree-compile", *map(str, command[1:]), output.name])
+    shown = shlex.join(["iree-compile", *(_lasting(str(word), name) for word in command[1:]), output.name])
     if done.timed_out:
         raise CompilerDidNotEnd(
             f"iree-compile did not end with {name} {process.limit_text()}.\nThe command was: {shown}"
@@ -199,6 +202,13 @@ def _missing_functions(missing: dict[str, tuple[str, ...]], looking: Sequence[st
         "the compiler's runtime library has code. Use another operation or element type there, such as float32 or "
         "int32"
     )
+
+
+def _lasting(word: str, name: str) -> str:
+    """A word of a command as people can use it: a file that is gone by then is the model of this ``name``."""
+    path = Path(word)
+    places = (MAKING, TEMPORARY_PREFIX) if path.is_relative_to(tempfile.gettempdir()) else MAKING
+    return name if any(part.startswith(places) for part in path.parts) else word
 
 
 def _last_of_each(arguments: Sequence[object]) -> list[object]:

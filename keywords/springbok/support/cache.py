@@ -18,7 +18,9 @@ from pathlib import Path
 from springbok.support.files import storage_errors, sweep, temporary_folder
 
 _CHECKSUMS = "checksums.json"
-_MAKING, _REPLACED = ".making-", ".replaced-"
+#: How the folder of an entry in the making begins.
+MAKING = ".making-"
+_REPLACED = ".replaced-"
 _REMEDY = "Models that were compiled are kept there; output_dir= names another place."
 
 
@@ -56,7 +58,7 @@ class Cache:
         with storage_errors(self.folder, _REMEDY):
             self.folder.mkdir(parents=True, exist_ok=True)
             sweep(self.folder, f"{_REPLACED}*")
-            with temporary_folder(_MAKING, self.folder) as made:
+            with temporary_folder(MAKING, self.folder) as made:
                 make(made)
                 checksums = {path.name: _checksum(path) for path in made.iterdir()}
                 text = json.dumps({"key": key, "files": checksums}, indent=1)

@@ -10,6 +10,7 @@ that uses them, and only there: see `springbok.compiler.importers.frameworks`.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import importlib.metadata
@@ -146,15 +147,25 @@ def _importer_of(path: Path) -> Importer:
         return SAVED_MODEL
     if path.is_dir():
         raise ModelError(f"The folder {path} is no SavedModel: it holds no saved_model.pb.")
+    if not path.is_file():
+        raise ModelError(f"The model file {path} does not exist. {_beside(path)}".rstrip())
     importer = FORMATS.get(path.suffix.lower())
     if importer is None:
         raise ModelError(
             f"{path} has an unknown format ('{path.suffix}'). Known are: {', '.join(FORMATS)} (Keras, TensorFlow Lite "
             "and ONNX models, and MLIR, such as StableHLO or TOSA), and folders of TensorFlow SavedModels."
         )
-    if not path.is_file():
-        raise ModelError(f"The model file {path} does not exist.")
     return importer
+
+
+def _beside(path: Path) -> str:
+    """What may have been meant: a file of the same name with the ending of a format, or one that is called alike."""
+    if not path.parent.is_dir():
+        return f"There is no folder {path.parent} either."
+    known = [each.name for each in sorted(path.parent.iterdir()) if each.suffix.lower() in FORMATS]
+    same = [name for name in known if Path(name).stem == path.name]
+    near = same or difflib.get_close_matches(path.name, known, 1)
+    return f"Did you mean {path.with_name(near[0])}?" if near else ""
 
 
 def _digest_of(file: Path) -> str:

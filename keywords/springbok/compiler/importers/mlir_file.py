@@ -97,7 +97,10 @@ def _select(model: Path, source: Path, selection: Selection) -> str | None:
         try:
             chosen = selection.choose(list(functions), default="main", kind="functions")
             if selection.shapes:
-                raise SelectionError("an MLIR file's shapes are its own: write the file again with those you want")
+                raise SelectionError(
+                    "an MLIR file's shapes are its own, so shape= can't choose them: write the file again with those "
+                    "you want"
+                )
         except SelectionError as error:
             raise ModelError(f"{model} can't be used: {error}.") from None
         kind = ir.FunctionType(ir.TypeAttr(functions[chosen].attributes["function_type"]).value)
@@ -138,8 +141,9 @@ def _check_types(model: Path, function: str, what: str, types: Sequence[str]) ->
             )
         if "?" in tensor[1]:
             raise ModelError(
-                f"{where}, whose shape is open, but the chip needs fixed shapes. Write the file again with numbers "
-                "in place of '?'."
+                f"{where}, whose shape is open, but the chip needs fixed shapes. shape= can't choose them: an MLIR "
+                "file's operations hold them too. Write the file again with numbers in place of '?', in JAX by "
+                "lowering the function for arguments of fixed shapes."
             )
 
 

@@ -45,8 +45,10 @@ class Selection:
     def fixed_shape(self, name: str, shape: Sequence[int | None] | None) -> tuple[int, ...]:
         """The input's shape without anything open: ``shape`` is the file's, None where it is open (all of it: None).
 
-        A batch (the first length) that is open is 1 unless it is given. Raises :class:`SelectionError` when anything
-        else is open and not given, or when what is given contradicts the file.
+        A batch (the first length) that is open is 1 unless it is given; with nothing else open, it may be left out.
+
+        Raises :class:`SelectionError` when anything else is open and not given, or when what is given contradicts the
+        file.
         """
         given = next((dims for each, dims in self.shapes if each in ("", name)), None)
         known = _shown(shape)
@@ -61,6 +63,13 @@ class Selection:
         if shape is None:
             return given
         if len(given) == len(shape) - 1 and shape[0] is None:
+            if None in shape[1:]:
+                whole = "x".join(map(str, (1, *given)))
+                raise SelectionError(
+                    f"its input '{name}' has the shape {known}, of {len(shape)} lengths, and the shape {list(given)} "
+                    f"that was given has {len(given)}: which is left out is not clear. Give all of them, such as "
+                    f"shape={name}={whole}"
+                )
             given = (1, *given)  # without the batch
         if len(given) != len(shape) or any(dim not in (None, one) for dim, one in zip(shape, given, strict=True)):
             raise SelectionError(

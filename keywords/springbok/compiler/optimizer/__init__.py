@@ -34,6 +34,7 @@ VERSION = 10
 #: What ``optimize`` may be: stock IREE; all transformations, with the flags that are recorded for the model or the
 #: default ones; the same, with flags that are measured if they are not known (see `springbok.exploring.search`).
 LEVELS = ("none", "standard", "search")
+_MOST_PLACES = 6  # of a model that messages name
 DEFAULT_LEVEL = "standard"
 
 #: The transformations, in the order in which they are applied.
@@ -170,6 +171,22 @@ def applied(plan: Plan, changes: Sequence[Change]) -> Plan:
     """The plan without the transformations that were left out as a whole."""
     left = {change.transformation for change in changes if change.place == WHOLE and not change.applied}
     return replace(plan, transformations=tuple(each for each in plan.transformations if each not in left))
+
+
+def suspicion(plan: Plan, changes: Sequence[Change]) -> str:
+    """What somebody can do whose module is wrong: what the optimizer did in it, by layers, and how to do without."""
+    if plan.level == "none":
+        return "It is as stock IREE compiles it (optimize=none): other flags, or another form of the layer, may help."
+    places: dict[str, list[str]] = {}
+    for change in changes:
+        if change.applied:
+            places.setdefault(change.place.partition(" ")[0], []).append(change.transformation)
+    named = [f"{place} ({', '.join(dict.fromkeys(names))})" for place, names in list(places.items())[:_MOST_PLACES]]
+    more = f" and {len(places) - _MOST_PLACES} more layers" if len(places) > _MOST_PLACES else ""
+    did = f" The optimizer changed {', '.join(named)}{more}." if named else ""
+    return (
+        f"Compile it with optimize=none, as stock IREE does it: what is right then is a defect of the optimizer.{did}"
+    )
 
 
 def _is_smaller(
