@@ -15,7 +15,7 @@ from springbok.gate.verdicts import VerdictFile
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation
 from springbok.support.errors import plain
-from springbok.support.places import BASELINES
+from springbok.support.places import baselines_of
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -58,7 +58,7 @@ class GateLibrary:
         | Performance Should Not Regress | ${evaluation} | instructions=0.5% | module_bytes=64 | outputs_sha256=any |
         """
         measured = _snapshot(evaluation)
-        folder = Path(_variable("BASELINES") or BASELINES)
+        folder = Path(_variable("BASELINES") or baselines_of(_suite_file()))
         self._claim(baseline.path_of(folder, measured), evaluation)
         if _variable("UPDATE_BASELINES"):
             changes = baseline.write(folder, measured)
@@ -68,10 +68,13 @@ class GateLibrary:
         try:
             known = baseline.read(folder, measured)
         except baseline.NoBaseline as error:
+            _verdict_file().add_missing(baseline.path_of(folder, measured), gate.title(measured))
             if missing == "skip":
                 raise SkipExecution(str(error)) from error
             raise AssertionError(plain(str(error))) from error
-        _settle(gate.compare(measured, known, tolerances), gate.causes_text(measured, known))
+        verdicts = gate.compare(measured, known, tolerances)
+        _verdict_file().add_comparison(baseline.path_of(folder, measured), verdicts)
+        _tell(verdicts, gate.causes_text(measured, known))
 
     def _claim(self, path: Path, evaluation: Evaluation) -> None:
         """Two things that differ may not share a baseline: each would be judged by the other's."""
@@ -302,16 +305,24 @@ def _judge(evaluation: Evaluation, metric: str, bound: object) -> None:
 
 
 def _settle(verdicts: list[gate.Verdict], details: str = "") -> None:
-    """Keep the verdicts, log them, and fail with all that did not hold, and what else there is to know of it."""
+    """Keep the verdicts on limits, and tell them."""
     _verdict_file().add(verdicts)
+    _tell(verdicts, details)
+
+
+def _tell(verdicts: list[gate.Verdict], details: str = "") -> None:
+    """Log the verdicts, and fail with all that did not hold, and what else there is to know of it."""
     logger.info("\n".join(verdict.text() for verdict in verdicts))
     if any(verdict.has_failed for verdict in verdicts):
         raise AssertionError(plain(gate.failure_text(verdicts, details)))
 
 
 def _snapshot(evaluation: Evaluation) -> dict:
-    source = BuiltIn().get_variable_value("${SUITE SOURCE}") or "suite"
-    return gate.snapshot(metrics.evaluation_document(evaluation), Path(source).stem)
+    return gate.snapshot(metrics.evaluation_document(evaluation), _suite_file().stem)
+
+
+def _suite_file() -> Path:
+    return Path(BuiltIn().get_variable_value("${SUITE SOURCE}") or "suite")
 
 
 def _verdict_file() -> VerdictFile:

@@ -4,6 +4,8 @@
 import copy
 import json
 import math
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -268,27 +270,61 @@ def test_a_broken_baseline_is_named(tmp_path, before, content):
     assert not failed(before, baseline.read(tmp_path, before))
 
 
-def test_what_no_test_measures_any_more_is_removed_for_the_same_engine_only(tmp_path, document, before):
-    other = gate.snapshot({**document, "vlen_bits": 128}, "gestures")
+def test_what_no_test_measures_any_more_is_removed_for_the_same_engine_and_vlen_only(tmp_path, document, before):
+    gone = {**before, "subject": {**before["subject"], "model": "gone"}}
+    narrow = gate.snapshot({**document, "vlen_bits": 128}, "gestures")  # of a run with --vlen 128
     board = gate.snapshot({**document, "engine": "serial"}, "gestures")
-    for each in (before, other, board):
+    for each in (before, gone, narrow, board):
         baseline.write(tmp_path, each)
     removed = baseline.prune("spike", [baseline.path_of(tmp_path, before)])
-    assert removed == [baseline.path_of(tmp_path, other)]
-    assert baseline.path_of(tmp_path, board).exists()
+    assert removed == [baseline.path_of(tmp_path, gone)]
+    assert all(baseline.path_of(tmp_path, each).exists() for each in (before, narrow, board))
+
+
+def test_a_folder_without_baselines_is_no_missing_baseline(tmp_path, before):
+    with pytest.raises(
+        baseline.BaselineError, match=r"no folder .*gone with baselines, so nothing can be compared"
+    ) as error:
+        baseline.read(tmp_path / "gone", before)
+    assert not isinstance(error.value, baseline.NoBaseline)  # which may be skipped
 
 
 # ---- gate.json
 
 
 def test_verdicts_are_kept_in_order_with_their_test(tmp_path, document, before):
-    assert verdicts.summary(tmp_path) == []
     found = gate.compare(changed(document, add_opcode(1, "addi", 5)), before)
-    verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress").add(found)
+    verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress").add_comparison(Path("a.json"), found)
     content = verdicts.read(tmp_path)
     assert [each["metric"] for each in content["verdicts"]] == [each.metric for each in found]
     assert content["verdicts"][0]["test"] == "Should Not Regress"
-    assert "1 not kept" in verdicts.summary(tmp_path)[0]
+    assert verdicts.summary(tmp_path)[0] == (
+        f"Gate:    1 baseline read: {len(found)} numbers compared, 1 worse, 0 better; 0 limits checked"
+    )
+
+
+def test_a_gate_that_compared_nothing_says_so(tmp_path, before):
+    assert verdicts.summary(tmp_path) == ["Gate:    no baseline was read: 0 limits checked, 0 numbers compared"]
+    file = verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress")
+    file.add([gate.judge(before, Limit("module_bytes", bound)) for bound in (1, 10**6, 10**7)])
+    assert verdicts.headline(verdicts.read(tmp_path)) == (
+        "no baseline was read: 3 limits checked, 1 not kept, 0 numbers compared"
+    )
+    file.add_missing(Path("b/m.json"), "m (vector) on spike, VLEN 512")
+    file.add_update(Path("b/n.json"), ["instructions: 1 -> 2 (worse)", "module: 3 -> 4 (worse)"])
+    told, *lines = verdicts.summary(tmp_path)
+    assert told.endswith("0 numbers compared; 1 configuration without a baseline; 1 baseline written, 2 changes")
+    assert lines[-1] == "  no baseline: m (vector) on spike, VLEN 512: b/m.json"
+
+
+def test_files_of_before_tell_what_was_compared(tmp_path, document, before):
+    found = gate.compare(changed(document, add_opcode(1, "addi", 5)), before)
+    limit = gate.judge(before, Limit("module_bytes", 10**6))
+    kept = [{"suite": "s", "test": "t", **asdict(each)} for each in (*found, limit)]
+    (tmp_path / verdicts.FILE_NAME).write_text(json.dumps({"schema": 1, "verdicts": kept, "updates": []}))
+    assert verdicts.headline(verdicts.read(tmp_path)) == (
+        f"1 baseline read: {len(found)} numbers compared, 1 worse, 0 better; 1 limit checked"
+    )
 
 
 def test_what_suites_kept_beside_each_other_becomes_one(tmp_path, before):

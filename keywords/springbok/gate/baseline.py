@@ -44,6 +44,11 @@ def path_of(folder: Path, measured: gate.Snapshot) -> Path:
 def read(folder: Path, measured: gate.Snapshot) -> dict[str, Any]:
     """Read the baseline of this snapshot's configuration. Raises `NoBaseline`, with what there is instead."""
     path = path_of(folder, measured)
+    if not Path(folder).is_dir():
+        raise BaselineError(
+            f"There is no folder {folder} with baselines, so nothing can be compared. '{UPDATE}' makes it from what is "
+            "measured; --baselines FOLDER names another one."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -80,11 +85,20 @@ def write(folder: Path, measured: gate.Snapshot) -> list[str]:
 
 
 def prune(engine: str, written: Sequence[Path]) -> list[Path]:
-    """Remove the engine's baselines that stand beside the written ones and were not written; returns their paths."""
+    """Remove the engine's baselines that stand beside the written ones and were not written; returns their paths.
+
+    Those of vector lengths that the run did not have are another run's.
+    """
+
+    def subject(path: Path) -> Mapping[str, Any]:
+        return json.loads(path.read_text(encoding="utf-8-sig"))["subject"]
+
     removed = []
+    lengths = {subject(path)["vlen_bits"] for path in written}
     for suite in {path.parent for path in written}:
         for path in sorted(set(suite.glob("*.json")) - set(written)):
-            if json.loads(path.read_text(encoding="utf-8-sig"))["subject"]["engine"] == engine:
+            other = subject(path)
+            if other["engine"] == engine and other["vlen_bits"] in lengths:
                 path.unlink()
                 removed.append(path)
     return removed

@@ -32,6 +32,7 @@ from springbok.measuring.derived import (
     vector_share,
 )
 from springbok.support.errors import BenchError
+from springbok.support.suggestions import did_you_mean
 
 SCHEMA_VERSION = 1
 AT_MOST, AT_LEAST, EXACTLY = "at most", "at least", "exactly"
@@ -555,7 +556,7 @@ def failure_text(verdicts: Sequence[Verdict], details: str = "") -> str:
 
 def _metric(name: str) -> Metric:
     if name not in METRICS:
-        raise GateError(f"There is no metric '{name}'. Metrics: {', '.join(METRICS)}.")
+        raise GateError(f"There is no metric '{name}'{did_you_mean(name, METRICS)}. Metrics: {', '.join(METRICS)}.")
     return METRICS[name]
 
 

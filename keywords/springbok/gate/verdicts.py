@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``gate.json``: every verdict of a run and every baseline that it wrote; what reports and CI summaries show of them.
+"""``gate.json``: every verdict of a run, the baselines that it read, missed and wrote; what reports and CI show of it.
 
 A run's keywords write it, one after the other, in Robot's output folder.
 """
@@ -7,7 +7,7 @@ A run's keywords write it, one after the other, in Robot's output folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from springbok.support.files import write_in_one_step
 
 FILE_NAME = "gate.json"
 SCHEMA_VERSION = 1
+_KEYS = ("verdicts", "baselines", "updates")
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,27 @@ class VerdictFile:
     test: str = ""
 
     def add(self, verdicts: Sequence[Verdict]) -> None:
-        """Keep verdicts."""
-        content = read(self.folder)
-        content["verdicts"] += [{"suite": self.suite, "test": self.test, **asdict(verdict)} for verdict in verdicts]
-        _write(self.folder, content)
+        """Keep verdicts on limits."""
+        self._add(verdicts, compared=False)
+
+    def add_comparison(self, path: Path, verdicts: Sequence[Verdict]) -> None:
+        """Keep verdicts on numbers that were compared with the baseline ``path``."""
+        self._add(verdicts, compared=True, baselines=[{"path": str(path), "read": True}])
+
+    def add_missing(self, path: Path, subject: str) -> None:
+        """Keep that ``subject`` has no baseline: there is no ``path``."""
+        self._add([], compared=True, baselines=[{"path": str(path), "read": False, "subject": subject}])
 
     def add_update(self, path: Path, changes: Sequence[str]) -> None:
         """Keep that a baseline was written, with what changed in it."""
         content = read(self.folder)
         content["updates"].append({"suite": self.suite, "path": str(path), "changes": list(changes)})
+        _write(self.folder, content)
+
+    def _add(self, verdicts: Sequence[Verdict], compared: bool, baselines: Sequence[dict[str, Any]] = ()) -> None:
+        content, place = read(self.folder), {"suite": self.suite, "test": self.test}
+        content["verdicts"] += [{**place, "compared": compared, **asdict(verdict)} for verdict in verdicts]
+        content["baselines"] += [{**place, **each} for each in baselines]
         _write(self.folder, content)
 
 
@@ -49,36 +62,72 @@ def gather(folder: Path, since: float) -> None:
     """Put what suites kept in folders of their own below ``folder``, after the time ``since``, into its one file."""
     parts = [read(path.parent) for path in sorted(folder.glob(f"*/{FILE_NAME}")) if path.stat().st_mtime >= since]
     if parts:
-        keys = ("verdicts", "updates")
-        whole = {key: [entry for part in parts for entry in part[key]] for key in keys}
+        whole = {key: [each for part in parts for each in part[key]] for key in _KEYS}
         _write(folder, {"schema": SCHEMA_VERSION, **whole})
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The content of ``folder/gate.json``; without one, no verdicts. Raises `ReportError` for another form."""
+    """The content of ``folder/gate.json``; without one, nothing was judged. Raises `ReportError` for another form."""
     path = Path(folder) / FILE_NAME
     if not path.exists():
-        return {"schema": SCHEMA_VERSION, "verdicts": [], "updates": []}
+        return {"schema": SCHEMA_VERSION, **{key: [] for key in _KEYS}}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] == SCHEMA_VERSION and {"verdicts", "updates"} <= content.keys():
-            return content
+            return _completed(content)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ReportError(f"{path} can't be read: {error}. './bench run' writes it anew.") from error
     raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. './bench run' writes it anew.")
 
 
+def _completed(content: dict[str, Any]) -> dict[str, Any]:
+    """Files of before did not say what was compared with a baseline, but its value is there."""
+    verdicts = [{"compared": bool(each["baseline"]), **each} for each in content["verdicts"]]
+    subjects = dict.fromkeys(each["subject"] for each in verdicts if each["compared"])
+    baselines = [{"path": subject, "read": True} for subject in subjects]
+    return {"baselines": baselines, **content, "verdicts": verdicts}
+
+
+def headline(content: Mapping[str, Any]) -> str:
+    """What the gate did, in numbers: above all whether it compared anything.
+
+    >>> headline({"verdicts": [], "updates": [], "baselines": []})
+    'no baseline was read: 0 limits checked, 0 numbers compared'
+    """
+    compared = [each for each in content["verdicts"] if each["compared"]]
+    limits = [each for each in content["verdicts"] if not each["compared"]]
+    read_ones = {each["path"] for each in content["baselines"] if each["read"]}
+    missing = {each["path"] for each in content["baselines"] if not each["read"]}
+    checked = f"{_number(len(limits), 'limit')} checked"
+    if broken := _count(limits, "failed"):
+        checked += f", {broken} not kept"
+    if read_ones:
+        told = f"{_number(len(read_ones), 'baseline')} read: {_number(len(compared), 'number')} compared"
+        parts = [f"{told}, {_count(compared, 'failed')} worse, {_count(compared, 'improved')} better; {checked}"]
+    else:
+        parts = [f"no baseline was read: {checked}, 0 numbers compared"]
+    parts += [f"{_number(len(missing), 'configuration')} without a baseline"] if missing else []
+    if updates := content["updates"]:
+        changes = sum(len(each["changes"]) for each in updates)
+        parts.append(f"{_number(len(updates), 'baseline')} written, {_number(changes, 'change')}")
+    return "; ".join(parts)
+
+
 def summary(folder: Path) -> list[str]:
-    """A line on what the gate said, and one on each verdict that is not as its baseline; nothing without verdicts."""
-    verdicts = read(folder)["verdicts"]
-    if not verdicts:
-        return []
-    count = {outcome: sum(each["outcome"] == outcome for each in verdicts) for outcome in ("failed", "improved")}
-    lines = [
-        f"Gate:    {len(verdicts)} limits, {count['failed']} not kept, {count['improved']} better than the baseline"
-    ]
-    for each in verdicts:
+    """A line on what the gate did, and one on each verdict that is not as its baseline, and each missing baseline."""
+    content = read(folder)
+    lines = [f"Gate:    {headline(content)}"]
+    for each in content["verdicts"]:
         if each["outcome"] != "passed":
             change = f": {each['change']}" if each["change"] else ""
             lines.append(f"  {each['outcome']}: {each['subject']}: {each['title']}: {each['value']}{change}")
-    return lines
+    missing = {each["path"]: each["subject"] for each in content["baselines"] if not each["read"]}
+    return lines + [f"  no baseline: {subject}: {path}" for path, subject in missing.items()]
+
+
+def _count(verdicts: Sequence[Mapping[str, Any]], outcome: str) -> int:
+    return sum(each["outcome"] == outcome for each in verdicts)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
+from springbok.gate.verdicts import headline
 from springbok.report.figures import Column, Figure
 
 _COLUMNS = (
@@ -21,23 +23,36 @@ _COLUMNS = (
 _ORDER = ("failed", "improved", "passed")
 
 
+_UPDATES = (Column("suite", "suite"), Column("name", "baseline"), Column("change", "change"))
+
+
 def gate_figures(content: Mapping[str, Any]) -> list[Figure]:
-    """The table of ``gate.json`` (see `springbok.gate.verdicts`), failures first; nothing without verdicts."""
-    verdicts = content["verdicts"]
-    if not verdicts:
-        return []
+    """What ``gate.json`` (see `springbok.gate.verdicts`) tells: how much was judged at all, failures first."""
     moved = [
         each
-        for each in verdicts
+        for each in content["verdicts"]
         if each["outcome"] != "passed" or (each["baseline"] and each["change"] not in ("", "unchanged"))
     ]
     rows = sorted(
         ({**each, "accounts": "; ".join(each["accounts"])} for each in moved),
         key=lambda row: _ORDER.index(row["outcome"]),
     )
-    failed = sum(each["outcome"] == "failed" for each in verdicts)
-    improved = sum(each["outcome"] == "improved" for each in verdicts)
-    note = (
-        f"{len(verdicts)} limits, {failed} not kept, {improved} better than the baseline. Other numbers are the same."
-    )
-    return [Figure("gate", "Gate: what changed", _COLUMNS, tuple(rows), note=note)]
+    told = headline(content)
+    missing = sorted({each["subject"] for each in content["baselines"] if not each["read"]})
+    sentences = [f"{told[0].upper()}{told[1:]}."]
+    sentences += [f"Without a baseline: {', '.join(missing)}."] if missing else []
+    sentences += ["Other numbers are the same."] if any(each["compared"] for each in content["verdicts"]) else []
+    figures = [Figure("gate", "Gate: what changed", _COLUMNS, tuple(rows), note=" ".join(sentences))]
+    if content["updates"]:
+        figures.append(_updates(content["updates"]))
+    return figures
+
+
+def _updates(updates: Sequence[Mapping[str, Any]]) -> Figure:
+    rows = [
+        {"suite": update["suite"], "name": PurePath(update["path"]).stem, "change": change}
+        for update in updates
+        for change in update["changes"] or ["unchanged"]
+    ]
+    note = f"{len(updates)} baselines were written. What this run measured is what later ones are compared with."
+    return Figure("updates", "Gate: baselines that were written", _UPDATES, tuple(rows), note=note)
