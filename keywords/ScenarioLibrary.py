@@ -25,13 +25,22 @@ class ScenarioLibrary:
     """
 
     @keyword(tags=("scenario",))
-    def run_scenario(self, path: str, data: str | None = None, samples: int | None = None) -> Evaluation:
+    def run_scenario(
+        self,
+        path: str,
+        data: str | None = None,
+        samples: int | None = None,
+        shape: str | None = None,
+        signature: str | None = None,
+        tolerance: str | None = None,
+    ) -> Evaluation:
         """Compiles the scenario's model, runs its data set on the device and returns the evaluation.
 
         | =Argument= | =Meaning= |
         | path       | the scenario, a JSON or YAML file |
         | data       | archive of its data set, in place of the scenario's own |
         | samples    | how many recordings to infer; by default all |
+        | shape, signature, tolerance | as ``Compile Model`` takes them |
 
         A chip that runs already or a board that is connected is used; else one is booted as the scenario says. What
         was translated, and what of the scenario has no effect here, is logged. Types and parameters that are not known
@@ -51,7 +60,14 @@ class ScenarioLibrary:
         root = str(read.root) if read.root else None
         loaded = quality.load_data_set(read.dataset, read.split, data, root, read.download, names, **read.data_options)
         model = CompilerLibrary().compile_model(
-            str(read.model), *read.flags, variant=read.variant, vlen=read.vlen, name=read.model_name
+            str(read.model),
+            *read.flags,
+            variant=read.variant,
+            vlen=read.vlen,
+            name=read.model_name,
+            shape=shape,
+            signature=signature,
+            tolerance=tolerance,
         )
         if read.module:
             read.module.parent.mkdir(parents=True, exist_ok=True)

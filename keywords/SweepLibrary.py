@@ -9,8 +9,12 @@ from robot.api.deco import keyword, library
 import renode_test
 from results_of_keywords import CONVERTERS
 from springbok import report
+from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.data.dataset import Dataset
-from springbok.exploring import sweep
+from springbok.exploring.configurations import Configuration, check, configurations
+from springbok.exploring.front import best, broken_limits
+from springbok.exploring.measure import measure
+from springbok.exploring.sweep import run_sweep
 from springbok.firmware import build_firmware
 from springbok.support.errors import plain
 
@@ -34,6 +38,10 @@ class SweepLibrary:
         samples: int | None = None,
         scheduler: str | None = None,
         data: Dataset | None = None,
+        optimize: str = DEFAULT_LEVEL,
+        shape: str | None = None,
+        signature: str | None = None,
+        tolerance: str | None = None,
     ) -> list:
         """Measures every combination on Dask workers; returns a row for each and logs the table.
 
@@ -45,6 +53,10 @@ class SweepLibrary:
         | samples         | recordings of each, by default all |
         | scheduler       | address of a Dask cluster, by default this machine's cores |
         | data            | what `Load Data Set` of QualityLibrary returned, by default ``basic_motions`` |
+        | optimize        | of ``none,standard,search`` |
+        | shape, signature, tolerance | as `Compile Model` takes them |
+
+        What would fail in every row (a data set, a shape, a flag) is an error before anything is measured.
 
         The table is kept in ``sweep.json`` in Robot's output folder (under renode-test in the suite's), and is part of
         the report.
@@ -52,16 +64,21 @@ class SweepLibrary:
         Example:
         | ${rows}= | Sweep Configurations | gestures.h5 | vlens=256,512 | flags=;--iree-llvmcpu-loop-unrolling=true |
         """
-        wanted = sweep.configurations(
+        wanted = configurations(
             [Path(model)],
             types=types.split(","),
             variants=variants.split(","),
             vlens=[int(vlen) for vlen in vlens.split(",")],
             flags=[each.strip() for each in flags.split(";")],
+            optimize=optimize.split(","),
             dataset=data.name if data else "basic_motions",
             samples=samples,
+            shape=shape,
+            signature=signature,
+            tolerance=tolerance,
         )
-        rows = sweep.run_sweep(wanted, renode_test.suite_folder(), own_data=data, scheduler=scheduler)
+        check(wanted, data)
+        rows = run_sweep(wanted, renode_test.suite_folder(), own_data=data, scheduler=scheduler)
         logger.info(report.sweep_table(rows))
         return rows
 
@@ -72,7 +89,7 @@ class SweepLibrary:
         Example:
         | Best Configuration Should Be | ${rows} | gestures float32 vector VLEN 512 | accuracy=0.95 |
         """
-        chosen = sweep.best(rows, limits)
+        chosen = best(rows, limits)
         if chosen is None:
             raise AssertionError("No configuration keeps the limits:\n" + "\n".join(_broken(rows, limits)))
         if chosen["label"] != label:
@@ -99,15 +116,15 @@ class SweepLibrary:
         | gestures.h5 | int8 | vector | 256 | instructions=1400000 | accuracy=0.95 |
         """
         dataset = data.name if data else "basic_motions"
-        configuration = sweep.Configuration(
+        configuration = Configuration(
             str(Path(model).resolve()), type, variant, vlen, flags, dataset=dataset, samples=samples
         )
-        row = sweep.measure(configuration, Path(model).read_bytes(), build_firmware().sha256, data)
-        broken = sweep.broken_limits(row, limits)
+        row = measure(configuration, Path(model).read_bytes(), build_firmware().sha256, data)
+        broken = broken_limits(row, limits)
         if broken:
             raise AssertionError(plain("\n".join(broken)))
         logger.info(f"{row['label']}: {row['metrics']}")
 
 
 def _broken(rows: list, limits: dict) -> list:
-    return [sentence for row in rows for sentence in sweep.broken_limits(row, limits)]
+    return [sentence for row in rows for sentence in broken_limits(row, limits)]

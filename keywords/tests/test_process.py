@@ -236,10 +236,10 @@ def test_nothing_is_left_when_a_report_is_killed(tmp_path, mark):
 
 SWEEPING = """
 import os, signal
-from springbok.exploring import sweep
+from springbok.exploring.workers import workers
 
 if __name__ == "__main__":
-    with sweep._client(None, 2) as client:
+    with workers(None, 2) as client:
         client.run(os.getpid)
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -251,6 +251,40 @@ def test_nothing_is_left_when_a_sweep_is_killed(tmp_path, mark):
     program.write_text(SWEEPING)
     assert subprocess.run([sys.executable, program], check=False).returncode == -signal.SIGKILL
     until(lambda: not marked(mark), "a worker of the sweep is left")
+
+
+@LINUX
+@pytest.mark.parametrize("whose", ["group", "command"])
+def test_ctrl_c_ends_every_worker_of_a_sweep_and_what_it_runs(tmp_path, mark, whose):
+    """While the workers wait for programs, as they do for compilers."""
+    program = tmp_path / "sweeping.py"
+    program.write_text(INTERRUPTED.format(folder=str(tmp_path)))
+    with subprocess.Popen([sys.executable, program], stderr=subprocess.PIPE, start_new_session=True) as sweeping:
+        until(lambda: len(list(tmp_path.glob("begun-*"))) == 2, "the workers do not begin")
+        (os.killpg if whose == "group" else os.kill)(sweeping.pid, signal.SIGINT)
+        said = sweeping.stderr.read().decode()
+    assert (sweeping.returncode, said) == (3, "")
+    until(lambda: not marked(mark), "a worker of the sweep is left")
+
+
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+from springbok.exploring.workers import Job, done, workers
+from springbok.support import process
+
+def wait(number):
+    Path({folder!r}, f"begun-{{number}}").touch()
+    process.run(["sh", "-c", "sleep 1000 & sleep 1000"])
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with process.ended_by_signals(), workers(None, 2) as client:
+            list(done(client, [Job(str(number), wait, (number,)) for number in range(2)]))
+    except process.Interrupted:
+        sys.exit(3)
+"""
 
 
 def test_many_processes_share_the_limit():

@@ -25,11 +25,11 @@ def test_long_work_is_shown_and_its_line_is_cleared_at_the_end(clock):
     show = progress.progress("Sending", terminal)
     clock[0] += 2
     show(50, 200)
-    assert terminal.getvalue() == "\r\033[KSending: 50 of 200 (25%)"
+    assert terminal.getvalue() == "\r\033[KSending: 50 of 200 (25%), 25 a second, 6 s left"
     show(60, 200)  # too soon after the last
     clock[0] += 1
     show(200, 200)
-    assert terminal.getvalue().endswith("(25%)\r\033[K")
+    assert terminal.getvalue().endswith("left\r\033[K")
 
 
 def test_short_work_shows_nothing(clock):

@@ -13,10 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 import jsonschema
+import numpy as np
 import pytest
 from made_up_runs import CLASSES, SAMPLES, make_document, make_model, make_regression
 
 from springbok import cli, report
+from springbok.exploring.front import mark_pareto
 from springbok.measuring import metrics
 from springbok.measuring.derived import RUNTIME, lane_utilisation
 from springbok.report import charts, page
@@ -412,7 +414,7 @@ def test_ten_models_in_four_configurations_stay_small(tmp_path):
 def test_reports_are_made_anew_from_old_results(tmp_path, capsys, model):
     metrics.write(tmp_path / "old" / "metrics.json", make_document(model))
     metrics.write(tmp_path / "base.json", make_document(model))
-    assert cli.main(["report", str(tmp_path / "old"), "--baseline", str(tmp_path / "base.json")]) == 0
+    assert cli.main(["report", str(tmp_path / "old"), "--earlier", str(tmp_path / "base.json")]) == 0
     assert capsys.readouterr().out.split() == [
         str(tmp_path / "old" / name) for name in ("report.html", "report.md", "metrics.csv")
     ]
@@ -464,7 +466,9 @@ const look = () => {
   const plots = [...document.querySelectorAll("svg.marks")];
   const empty = plots.filter((plot) => plot.getBoundingClientRect().width < 50).length;
   const overlaps = plots.flatMap(overlapping).slice(0, 50);
-  location = "PLACE?" + encodeURIComponent(JSON.stringify({plots: plots.length, empty, overlaps, problems}));
+  let found = null;
+  SEARCH
+  location = "PLACE?" + encodeURIComponent(JSON.stringify({plots: plots.length, empty, overlaps, problems, found}));
 };
 // Robot's log builds itself after it was loaded, piece by piece, in the loop that this waits in too.
 const settle = (nodes, rounds) => {
@@ -489,7 +493,7 @@ class Seen(BaseHTTPRequestHandler):
         """Silent."""
 
 
-def load(path, folder):
+def load(path, folder, search=""):
     """Load a page in Chromium; return what the probe, put into a copy of the page, saw.
 
     A loaded computer takes its time for that: only a browser that computes for ever, or waits, is given up.
@@ -497,7 +501,8 @@ def load(path, folder):
     with ThreadingHTTPServer(("127.0.0.1", 0), Seen) as server:
         server.seen = queue.SimpleQueue()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        probe = PROBE.replace("PLACE", f"http://127.0.0.1:{server.server_port}/")
+        probe = PROBE.replace("SEARCH", search.replace("const found", "found"))
+        probe = probe.replace("PLACE", f"http://127.0.0.1:{server.server_port}/")
         probed = path.with_name("probed.html")
         probed.write_text(path.read_text().replace("<title>", probe + "<title>", 1))
         command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -523,6 +528,60 @@ def test_pages_load_without_a_script_error_and_no_text_lies_on_another(tmp_path,
     assert seen["overlaps"] == []
     assert seen["empty"] == 0
     assert seen["plots"] >= (20 if name == "report.html" else 5)
+
+
+SEARCH = """
+document.querySelectorAll("table.sb-table th")[4].click();
+const input = document.querySelector("input.sb-filter");
+input.value = "int8 flag_1";
+input.dispatchEvent(new Event("input"));
+const rows = [...document.querySelectorAll("table.sb-table tbody tr")].filter((row) => !row.hidden);
+const points = [...document.querySelectorAll("svg [aria-roledescription=point]")];
+const seen = points.filter((point) => !point.classList.contains("sb-hidden"));
+const found = {
+  rows: rows.map((row) => row.cells[3].textContent),
+  count: input.nextElementSibling.textContent,
+  points: seen.map((point) => point.querySelector("title").textContent.replace(/:.*/, "")),
+  first: rows.map((row) => Number(row.cells[4].dataset.value)),
+};
+input.value = "";
+input.dispatchEvent(new Event("input"));
+found.all = document.querySelectorAll("table.sb-table tbody tr:not([hidden])").length;
+"""
+
+
+def many_rows(count):
+    """Rows of a sweep, every second one of int8; the last one failed."""
+    random = np.random.default_rng(1)
+    rows = []
+    for number, (instructions, size) in enumerate(10 ** random.uniform((4, 4), (6, 5), (count, 2))):
+        found = {"instructions": int(instructions), "module_bytes": int(size), "accuracy_loss": 0.0, "accuracy": 1.0}
+        kind = ("float32", "int8")[number % 2]
+        rows.append({"model": "m", "type": kind, "variant": "vector", "vlen": (128, 512)[number % 3 % 2]})
+        rows[-1] |= {"optimize": "standard", "flags": f"flag_{number}", "label": f"m {kind} flag_{number}"}
+        rows[-1] |= {"error": None, "metrics": found, "equals": None}
+    rows[-1] |= {"error": HOSTILE, "metrics": None}
+    return mark_pareto(rows)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: the pages are not loaded in a browser")
+def test_a_sweep_of_500_rows_is_legible_sorted_and_filtered(tmp_path):
+    rows = many_rows(500)
+    page, *_ = report.write_sweep(rows, None, tmp_path)
+    assert page.stat().st_size < 1_000_000
+    seen = load(page, tmp_path / "profile", SEARCH)
+    assert seen["problems"] == []
+    assert seen["overlaps"] == []
+    assert (seen["plots"], seen["empty"]) == (1, 0)
+    found = seen["found"]
+    wanted = {row["flags"] for row in rows if row["type"] == "int8" and row["flags"].startswith("flag_1")}
+    assert set(found["rows"]) == wanted
+    assert found["count"] == f"{len(wanted)} of 500 rows"
+    assert sorted(found["points"]) == sorted(
+        " ".join((row["type"], str(row["vlen"]), row["flags"])) for row in rows if row["flags"] in wanted
+    )
+    assert found["all"] == 500
+    assert found["first"] == sorted(found["first"], reverse=True)  # after a click on its head
 
 
 ROBOT_LIBRARY = """

@@ -20,7 +20,8 @@ from springbok.compiler import iree
 from springbok.data.packaged.basic_motions import basic_motions
 from springbok.data.packaged.magic_wand import magic_wand
 from springbok.exploring import scenario
-from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, SCHEMA_FILE, read_scenario, suite_text, write_suite
+from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, SCHEMA_FILE, read_scenario
+from springbok.exploring.scenario_suite import suite_text, write_suite
 from springbok.report import figures
 from springbok.support.errors import DatasetError, ScenarioError
 from springbok.support.places import MODELS
@@ -466,7 +467,7 @@ def test_own_data_are_read_from_beside_the_scenario(write, tmp_path):
     read = read_scenario(path)
     assert read.dataset == str(tmp_path / "pump.csv")
     assert read.data_options["preprocessing"] == [f"{tmp_path / 'data.py'}:centre", "scale 2"]
-    text = scenario.suite_text(read, tmp_path)
+    text = suite_text(read, tmp_path)
     assert "Load Data Set    ${CURDIR}/pump.csv    split=test    label=state    shape=2, 1    " in text
     assert "preprocessing=${CURDIR}/data.py:centre; scale 2" in text
     with pytest.raises(ScenarioError, match="'path' is missing"):

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sweeps: which configurations there are, what is kept, what is in front; and a lost worker, with real processes."""
 
+import contextlib
+import csv
 import json
 import multiprocessing
 import os
+import queue
 import signal
+import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +21,15 @@ from hypothesis import strategies as st
 
 from springbok import report
 from springbok.cli import main
+from springbok.cli.sweep import Terminal
 from springbok.data.dataset import Dataset
-from springbok.exploring import sweep
-from springbok.support.places import KEYWORDS
+from springbok.exploring import sweep, workers
+from springbok.exploring.configurations import SweepError, check, configurations
+from springbok.exploring.front import best, broken_limits, mark_pareto
+from springbok.exploring.measure import compile_step
+from springbok.exploring.workers import Job, done
+from springbok.support.errors import BenchError
+from springbok.support.places import KEYWORDS, MODELS
 
 
 @pytest.fixture
@@ -27,17 +39,21 @@ def model(tmp_path):
     return path
 
 
+GESTURES = MODELS / "gestures.h5"
+PARAMETERS = {"type": "float32", "variant": "vector", "vlen": 512, "optimize": "standard", "module_sha256": "0"}
+
+
 def row(label, instructions, size, loss=0.0, model="m", **metrics):
     found = {"instructions": instructions, "module_bytes": size, "accuracy_loss": loss, "accuracy": 1 - loss, **metrics}
-    return {"label": label, "model": model, "error": None, "metrics": found}
+    return {**PARAMETERS, "label": label, "flags": label, "model": model, "error": None, "metrics": found}
 
 
 def failed_row(label):
-    return {"label": label, "model": "m", "error": "iree-compile can't compile it", "metrics": None}
+    return {**row(label, 1, 1), "error": "iree-compile can't compile it", "metrics": None}
 
 
 def test_every_combination_is_there_once(model):
-    wanted = sweep.configurations([model], vlens=(128, 512), flags=("", "--a=1 --b"))
+    wanted = configurations([model], vlens=(128, 512), flags=("", "--a=1 --b"))
     assert len(wanted) == len(set(wanted)) == 2 * (2 * 2 + 2)
     assert {each.vlen for each in wanted if each.variant == "scalar"} == {512}
     assert wanted[-1].label == "m int8 scalar --a=1 --b"
@@ -46,7 +62,7 @@ def test_every_combination_is_there_once(model):
 def test_a_model_that_is_no_keras_model_is_taken_as_it_came(tmp_path):
     path = tmp_path / "m_int8.tflite"
     path.write_bytes(b"model")
-    wanted = sweep.configurations([path], vlens=(512,), optimize=("none", "standard"))
+    wanted = configurations([path], vlens=(512,), optimize=("none", "standard"))
     labels = [each.label for each in wanted]
     assert labels == [
         "m_int8 vector VLEN 512 optimize=none",
@@ -67,8 +83,8 @@ def test_a_model_that_is_no_keras_model_is_taken_as_it_came(tmp_path):
     ],
 )
 def test_what_can_not_be_swept_over_is_refused(model, options, said):
-    with pytest.raises(sweep.SweepError, match=said):
-        sweep.configurations([model], **options)
+    with pytest.raises(SweepError, match=said):
+        configurations([model], **options)
 
 
 def test_a_model_that_is_missing_is_named(capsys, tmp_path):
@@ -84,7 +100,7 @@ def test_a_limit_that_does_not_exist_is_said_before_the_sweep(capsys, model, tmp
 def test_the_front_has_what_nothing_beats():
     rows = [row("fast", 10, 50), row("small", 30, 5), row("worse", 30, 50), row("exact", 40, 60), failed_row("broken")]
     rows[3]["metrics"]["accuracy_loss"] = -0.1
-    marked = {each["label"]: each["pareto"] for each in sweep.mark_pareto(rows)}
+    marked = {each["label"]: each["pareto"] for each in mark_pareto(rows)}
     assert marked == {"fast": True, "small": True, "worse": False, "exact": True, "broken": False}
 
 
@@ -93,15 +109,15 @@ def test_other_tasks_lose_quality():
     for each, loss in zip(rows, (0.5, 0.25), strict=True):
         del each["metrics"]["accuracy"], each["metrics"]["accuracy_loss"]
         each["metrics"].update(quality_loss=loss, mean_absolute_error=loss)
-    marked = sweep.mark_pareto(rows)
+    marked = mark_pareto(rows)
     assert [each["pareto"] for each in marked] == [False, True]
-    assert sweep.best(marked, {"mean_absolute_error": 0.4})["label"] == "b"
+    assert best(marked, {"mean_absolute_error": 0.4})["label"] == "b"
     header = report.sweep_table(marked).splitlines()[0]
     assert "mean absolute error" in header and "accuracy" not in header and "AUC" not in header
 
 
 def test_rows_are_kept_by_what_the_data_hold(model):
-    (wanted, *_) = sweep.configurations([model])
+    (wanted, *_) = configurations([model])
     data = [Dataset("d", np.full((3, 2), value), np.zeros(3)) for value in (0, 0, 1)]
     first, same, other = (sweep._key(wanted, b"model", "f", each) for each in data)
     assert first == same != other
@@ -126,13 +142,13 @@ def test_own_data_are_checked_before_the_sweep(capsys, model, tmp_path, monkeypa
 
 
 def test_models_do_not_compete_with_each_other():
-    rows = sweep.mark_pareto([row("a", 10, 10), row("b", 99, 99, model="other")])
+    rows = mark_pareto([row("a", 10, 10), row("b", 99, 99, model="other")])
     assert [each["pareto"] for each in rows] == [True, True]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=12))
 def test_everything_behind_the_front_is_beaten_by_something_in_front(points):
-    rows = sweep.mark_pareto([row(str(i), *point) for i, point in enumerate(points)])
+    rows = mark_pareto([row(str(i), *point) for i, point in enumerate(points)])
     front = [point for point, each in zip(points, rows, strict=True) if each["pareto"]]
     assert front
     for point, each in zip(points, rows, strict=True):
@@ -142,17 +158,18 @@ def test_everything_behind_the_front_is_beaten_by_something_in_front(points):
 
 def test_the_best_keeps_all_limits():
     rows = [row("fast", 10, 50, 0.2), row("small", 30, 5), row("middle", 20, 20), failed_row("broken")]
-    assert sweep.best(rows, {})["label"] == "fast"
-    assert sweep.best(rows, {"accuracy": 0.9})["label"] == "middle"
-    assert sweep.best(rows, {"accuracy": 0.9, "module_bytes": 10})["label"] == "small"
-    assert sweep.best(rows, {"instructions": 1}) is None
-    assert sweep.broken_limits(rows[0], {"accuracy": 0.9}) == ["fast: accuracy: 80.00 %; at least 90.00 %."]
-    assert "could not be measured: iree-compile" in sweep.broken_limits(rows[3], {})[0]
+    assert best(rows, {})["label"] == "fast"
+    assert best(rows, {"accuracy": 0.9})["label"] == "middle"
+    assert best(rows, {"accuracy": 0.9, "module_bytes": 10})["label"] == "small"
+    assert best(rows, {"instructions": 1}) is None
+    assert broken_limits(rows[0], {"accuracy": 0.9}) == ["fast: accuracy: 80.00 %; at least 90.00 %."]
+    assert "could not be measured: iree-compile" in broken_limits(rows[3], {})[0]
 
 
 def test_the_table_marks_front_best_and_failures(tmp_path):
-    rows = sweep.mark_pareto([row("fast", 10, 50), row("worse", 30, 50), failed_row("broken")])
+    rows = mark_pareto([row("fast", 10, 50), row("worse", 30, 50), failed_row("broken")])
     lines = report.sweep_table(rows, rows[0]).splitlines()
+    assert lines[0].split() == ["flags", "instructions", "an", "inference", "module", "(bytes)"] + lines[0].split()[6:]
     assert lines[1].startswith("best, Pareto") and "fast" in lines[1]
     assert lines[2].startswith(" ") and "worse" in lines[2]
     assert "can't compile it" in lines[3]
@@ -160,44 +177,184 @@ def test_the_table_marks_front_best_and_failures(tmp_path):
         assert "worse" in path.read_text()
 
 
-def test_what_was_measured_is_not_measured_again(monkeypatch, model, tmp_path):
-    wanted = sweep.configurations([model], types=("float32",), vlens=(128, 256, 512))
+def test_a_table_of_many_rows_shows_those_in_front_here_and_all_in_the_files(tmp_path):
+    rows = mark_pareto([row(f"flag_{number}", 1000 + number, 100 - number) for number in range(60)])
+    text = report.sweep_table(rows)
+    assert len(text.splitlines()) == 1 + 40 + 2
+    assert "and 20 more, in sweep.html and sweep.csv" in text
+    _, _, table = report.write_sweep(rows, None, tmp_path)
+    lines = list(csv.DictReader(table.open()))
+    assert [(line["flags"], line["instructions"]) for line in lines] == [
+        (f"flag_{number}", str(1000 + number)) for number in range(60)
+    ]
+
+
+def test_each_model_has_a_table_and_a_plot_of_its_own(tmp_path):
+    rows = mark_pareto([row("a", 10, 10), row("b", 20, 5), row("c", 99, 99, model="other")])
+    figures = report.sweep_figures(rows)
+    assert [(figure.title, len(figure.rows)) for figure in figures] == [("Sweep: m", 2), ("Sweep: other", 1)]
+    assert report.sweep_table(rows).count("module (bytes)") == 2
+
+
+# ---- Before the start
+
+
+@pytest.fixture
+def wanted():
+    return configurations([GESTURES], types=("float32",), vlens=(512,), samples=2, variants=("vector",))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"samples": 0}, "0 can't be taken of them"),
+        ({"samples": 41}, "holds 40 recordings; 41 can't be taken"),
+        ({"dataset": "basic_motion"}, r"no data set 'basic_motion'.* Did you mean 'basic_motions'\?"),
+        ({"dataset": "mnist"}, r"gestures\.h5: its input is .*, but a sample is"),
+        ({"flags": "--iree-llvmcpu-loop-unroling=true"}, r"no flag .*did you mean 'iree-llvmcpu-loop-unrolling'"),
+        ({"flags": "--iree-execution-model=async"}, "the firmware runs inline-dynamic modules"),
+        ({"tolerance": "much"}, "much"),
+        ({"shape": "1x0"}, "can't be understood"),
+    ],
+)
+def test_what_would_fail_in_every_row_is_said_before_the_start(wanted, given, said):
+    with pytest.raises(BenchError, match=said):
+        check([replace(each, **given) for each in wanted])
+
+
+def test_what_is_fine_is_started(wanted):
+    check(wanted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--workers", "0"], "at least 1"),
+        (["--workers", "2", "--scheduler", "tcp://a:1"], "a scheduler has workers of its own"),
+        (["--vlens", "12x"], "'12x' is no list of numbers such as 256,512"),
+        (["--types", "int9"], "There is no type 'int9' to sweep over (did you mean 'int8'?); known: float32, int8."),
+        (["--limit", "accurracy=1"], "There is no metric 'accurracy' to limit (did you mean 'accuracy'?)."),
+    ],
+)
+def test_wrong_arguments_are_said_before_the_start(capsys, tmp_path, arguments, said):
+    assert main(["sweep", *arguments, "--results", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+# ---- What is measured, and what is not
+
+
+class FakeWorkers:
+    """Compiles and runs nothing. A module is named by its flags' first word; after ``most`` runs comes Ctrl-C."""
+
+    def __init__(self, most=None):
+        self.ran, self.compiled, self.most = [], [], most
+
+    def __call__(self, client, jobs, follow):
+        jobs = list(jobs)
+        for job in jobs:
+            configuration = job.arguments[0]
+            if job.function is compile_step:
+                self.compiled.append(configuration)
+                result = {"error": None, "module_sha256": (configuration.flags.split() or [""])[0]}
+                if "broken" in configuration.flags:
+                    result = {"error": "it can't be compiled"}
+            else:
+                if len(self.ran) == self.most:
+                    raise KeyboardInterrupt
+                self.ran.append(configuration)
+                result = {"error": None, "metrics": row("", configuration.vlen, 5)["metrics"]}
+            jobs += follow(job, result)
+            yield job, result
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    def install(most=None):
+        fake = FakeWorkers(most)
+        monkeypatch.setattr(sweep, "done", fake)
+        return fake
+
     monkeypatch.setattr(sweep, "build_firmware", type("F", (), {"sha256": "f" * 64}))
-    measured = []
+    monkeypatch.setattr(sweep, "workers", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(sweep, "listen", lambda *_: None)
+    return install
 
-    def some(client, jobs):
-        for number, (configuration, *_) in enumerate(jobs):
-            if len(measured) == 2 and not client:
-                raise KeyboardInterrupt
-            measured.append(configuration)
-            yield number, {**row(configuration.label, 100 - number, 5), "model": "m"}
 
-    class Client:
-        def __init__(self, *_):
-            pass
+class Told(sweep.Watcher):
+    def __init__(self):
+        self.begun, self.counts = None, []
 
-        def __enter__(self):
-            return len(measured) >= 2
+    def begin(self, kept, total):
+        self.begun = (kept, total)
 
-        def __exit__(self, *_):
-            pass
+    def row(self, row, count, total):
+        self.counts.append((count, total))
 
-    monkeypatch.setattr(sweep, "_measured", some)
-    monkeypatch.setattr(sweep, "_client", Client)
+
+def test_what_was_measured_is_not_measured_again_and_counted(fake, model, tmp_path):
+    wanted = configurations([model], types=("float32",), variants=("vector",), vlens=(128, 256, 512))
+    first, told = fake(most=2), Told()
     with pytest.raises(KeyboardInterrupt):
-        sweep.run_sweep(wanted, tmp_path)
+        sweep.run_sweep(wanted, tmp_path, watcher=told)
+    assert (told.begun, told.counts) == ((0, 3), [(1, 3), (2, 3)])
     with (tmp_path / sweep.ROWS_NAME).open("a") as file:
         file.write('{"key": "cut off')
-    rows = sweep.run_sweep(wanted, tmp_path)
-    assert measured == wanted
+    second, told = fake(), Told()
+    rows = sweep.run_sweep(wanted, tmp_path, watcher=told)
+    assert (told.begun, told.counts) == ((2, 3), [(3, 3)])
+    assert [*first.ran, *second.ran] == wanted
     assert [each["label"] for each in rows] == [each.label for each in wanted]
-    first = (tmp_path / sweep.FILE_NAME).read_bytes()
+    content = (tmp_path / sweep.FILE_NAME).read_bytes()
+    third = fake()
     assert sweep.run_sweep(wanted, tmp_path) == rows
-    assert (tmp_path / sweep.FILE_NAME).read_bytes() == first
-    assert measured == wanted
+    assert (tmp_path / sweep.FILE_NAME).read_bytes() == content
+    assert (third.ran, third.compiled) == ([], [])
     model.write_bytes(b"another model")
     sweep.run_sweep(wanted, tmp_path)
-    assert len(measured) == 2 * len(wanted)
+    assert third.ran == wanted
+
+
+def test_equal_modules_run_once(fake, model, tmp_path):
+    flags = ("--a", "--a --idle", "--b", "--broken")
+    wanted = configurations([model], types=("float32",), variants=("vector",), vlens=(256, 512), flags=flags)
+    workers = fake()
+    rows = sweep.run_sweep(wanted, tmp_path)
+    assert workers.compiled == wanted
+    assert [(each.vlen, each.flags) for each in workers.ran] == [(256, "--a"), (256, "--b"), (512, "--a"), (512, "--b")]
+    assert [bool(each["error"]) for each in rows] == [False, False, False, True] * 2
+    equal = {each["label"]: each["equals"] for each in rows if each["equals"]}
+    assert equal == {
+        f"m float32 vector VLEN {vlen} --a --idle": f"m float32 vector VLEN {vlen} --a" for vlen in (256, 512)
+    }
+    assert rows[1]["metrics"] == rows[0]["metrics"]
+    # One that comes later takes what is there.
+    more = configurations([model], types=("float32",), variants=("vector",), vlens=(256,), flags=("--a", "--a --other"))
+    workers = fake()
+    assert sweep.run_sweep(more, tmp_path)[1]["metrics"] == rows[0]["metrics"]
+    assert (workers.ran, workers.compiled) == ([], more[1:])
+
+
+def test_the_terminal_says_how_fast_it_goes_and_what_is_done_meanwhile(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(sys.modules["springbok.cli.sweep"].time, "monotonic", lambda: now[0])
+    terminal = Terminal(is_terminal=False)
+    terminal.begin(120, 500)
+    assert capsys.readouterr().out == "500 configurations, 120 of 500 kept from before.\n"
+    for label in "abcde":
+        terminal.step(label, "compiling")
+    now[0] = 30.0
+    terminal.refresh()
+    assert capsys.readouterr().out == ""
+    terminal.row(row("a", 10, 5), 121, 500)
+    assert capsys.readouterr().out == "[121/500] a: 10 instructions, module 5 bytes, accuracy 100.00%\n"
+    terminal.step("b", "running, 3 of 40")
+    now[0] = 95.0
+    terminal.refresh()  # nothing was said for a minute
+    assert capsys.readouterr().out == (
+        "121 of 500, 0.632 a minute, 10 h 0 min left; b: running, 3 of 40 (2 min); c: compiling (2 min); "
+        "d: compiling (2 min); 1 more\n"
+    )
 
 
 def test_a_file_of_another_form_is_refused(tmp_path):
@@ -207,8 +364,32 @@ def test_a_file_of_another_form_is_refused(tmp_path):
         sweep.read(tmp_path)
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_its_configuration(tmp_path):
-    first = str(tmp_path / "first")
+# ---- Workers
+
+
+def test_what_a_worker_is_at_is_told():
+    heard = queue.SimpleQueue()
+
+    def job(number):
+        workers.tell(f"job {number}", "working")
+        return number
+
+    with workers.workers(None, 1) as client:
+        workers.listen(client, lambda *told: heard.put(told))
+        assert [result for _, result in done(client, [Job("7", job, (7,))])] == [7]
+        assert heard.get(timeout=60) == ("job 7", "working")
+    workers.tell("job", "outside of a worker nobody listens")
+
+
+def test_jobs_may_follow_from_others():
+    with workers.workers(None, 1) as client:
+        follow = lambda job, result: [Job(f"{job.name}!", str, (result,))] if result == 7 else []  # noqa: E731
+        results = [(job.name, result) for job, result in done(client, [Job("a", int, ("7",))], follow)]
+    assert results == [("a", 7), ("a!", "7")]
+
+
+def killing(first):
+    """A job whose first worker is killed while it is at it."""
 
     def job(number):
         import os
@@ -219,13 +400,59 @@ def test_a_worker_that_is_killed_costs_nothing_but_its_configuration(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return {"number": number, "pid": os.getpid()}
 
-    with sweep._client(None, 2) as client:
-        rows = dict(sweep._measured(client, [(number,) for number in range(6)], job))
-    assert sorted(rows) == list(range(6))
-    assert [rows[number]["number"] for number in range(6)] == list(range(6))
+    return [Job(str(number), job, (number,)) for number in range(6)]
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_its_configuration(tmp_path):
+    with workers.workers(None, 2) as client:
+        rows = {job.name: result for job, result in done(client, killing(str(tmp_path / "first")))}
+    assert {name: found["number"] for name, found in rows.items()} == {str(number): number for number in range(6)}
     for pid in {each["pid"] for each in rows.values()}:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def cluster(folder, count):
+    """A Dask scheduler and workers, started separately, as those of a team are; their address, and the processes."""
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    options["env"] = os.environ | {"PYTHONPATH": str(KEYWORDS)}
+    file = folder / "scheduler.json"
+    python = [sys.executable, "-m"]
+    scheduler = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    scheduler += ["--no-dashboard", "--scheduler-file", file]
+    worker = [*python, "distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", "1", "--no-dashboard"]
+    worker += ["--no-nanny", "--host", "127.0.0.1", "--local-directory", folder]
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(subprocess.Popen(list(map(str, scheduler)), **options))]
+        started += [stack.enter_context(subprocess.Popen(list(map(str, worker)), **options)) for _ in range(count)]
+        try:
+            until(lambda: file.is_file() and file.read_text(), "the scheduler does not start")
+            yield json.loads(file.read_text())["address"], started[1:]
+        finally:
+            for each in started:
+                each.kill()
+
+
+def until(condition, what):
+    for _ in range(600):
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(what)
+
+
+def test_a_clusters_worker_that_is_killed_costs_nothing_but_its_configuration(tmp_path):
+    with cluster(tmp_path, 3) as (address, processes):
+        with workers.workers(address, 1) as client:
+            client.wait_for_workers(3, timeout=60)
+            rows = {job.name: result for job, result in done(client, killing(str(tmp_path / "first")))}
+        killed = [each for each in processes if each.poll() is not None]
+        assert [each.returncode for each in killed] == [-signal.SIGKILL]
+    assert {name: found["number"] for name, found in rows.items()} == {str(number): number for number in range(6)}
+    pids = {each["pid"] for each in rows.values()}
+    assert pids <= {each.pid for each in processes}
+    assert rows["1"]["pid"] != killed[0].pid
 
 
 def test_workers_that_lack_this_package_are_named():
@@ -236,20 +463,16 @@ def test_workers_that_lack_this_package_are_named():
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(sys, "path", [entry for entry in sys.path if Path(entry) != KEYWORDS])
-        with (
-            sweep._client(None, 1) as client,
-            pytest.raises(
-                sweep.SweepError, match="worker at tcp://.* can't import springbok.exploring.sweep: No module"
-            ),
-        ):
-            list(sweep._measured(client, [(1,)]))
+        said = r"worker at tcp://.* can't import springbok\.exploring\.workers: No module named"
+        with workers.workers(None, 1) as client, pytest.raises(SweepError, match=said):
+            list(done(client, [Job("a", str, (1,))]))
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(sweep, "WORKERS_LIMIT_SECONDS", 1)
+    monkeypatch.setattr(workers, "LIMIT_SECONDS", 1)
     with (
-        pytest.raises(sweep.SweepError, match=r"no Dask scheduler with workers at tcp://127\.0\.0\.1:9"),
-        sweep._client("tcp://127.0.0.1:9", 1),
+        pytest.raises(SweepError, match=r"no Dask scheduler with workers at tcp://127\.0\.0\.1:9"),
+        workers.workers("tcp://127.0.0.1:9", 1),
     ):
         pass
 
@@ -257,6 +480,6 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
 def test_workers_start_in_a_daemonic_process_as_those_of_renode_test(monkeypatch):
     options = multiprocessing.current_process()._config
     monkeypatch.setitem(options, "daemon", True)
-    with sweep._client(None, 1) as client:
+    with workers.workers(None, 1) as client:
         assert client.submit(os.getpid).result() != os.getpid()
     assert options["daemon"] is True

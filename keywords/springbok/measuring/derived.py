@@ -28,7 +28,7 @@ QUALITY = {
 }
 CLASSIFICATION = "classification"  # the task of documents that name none
 
-_FORMATS = {"value": ".5g", "text": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
+_FORMATS = {"value": ".5g", "text": "", "number": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
 
 
 def task_of(model: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from springbok.report.page import (
     write_summary,
     write_sweep,
 )
-from springbok.report.sweep import sweep_figure, sweep_table
+from springbok.report.sweep import sweep_figures, sweep_table
 
 __all__ = [
     "Run",
@@ -25,7 +25,7 @@ __all__ = [
     "gate_figures",
     "log_message",
     "suite_summary",
-    "sweep_figure",
+    "sweep_figures",
     "sweep_table",
     "write_comparison",
     "write_reports",

@@ -9,6 +9,7 @@ Marks have the colours of Okabe and Ito, which colour-blind people can tell apar
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import threading
@@ -21,6 +22,8 @@ SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#8C8C8C"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, GREY)
 
 WIDTH = 420
+FRONT_WIDTH, FRONT_HEIGHT = 760, 380
+_LETTER_WIDTH, _LINE_HEIGHT = 6.6, 15  # pixels, at most
 COUNT = ",.2~f"
 
 _VEGA_LITE = "6.4"
@@ -208,6 +211,75 @@ def roofline(rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], 
             },
         ],
     }
+
+
+def front(rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], is_front: str) -> dict:
+    """Points on logarithmic axes, those where ``is_front`` joined by a line; as many of these named as have room.
+
+    ``fields`` are those of the horizontal value, of the vertical one, and of the point's name. Less is better in both.
+    """
+    x, y, name = fields
+    domains = {}
+    for key in (x, y):
+        values = [row[key] for row in rows]
+        margin = max(max(values) / min(values), 1.2) ** 0.08
+        domains[key] = [min(values) / margin, max(values) * margin]
+    given = [{key: row[key] for key in (*fields, is_front)} for row in rows]
+    for row in given:
+        row[_SAYS] = f"{row[name]}: {row[y]:,}"
+    foremost = sorted((row for row in given if row[is_front]), key=lambda row: (row[x], row[y]))
+    behind = [row for row in given if not row[is_front]]
+
+    def axis(key: str, title: str) -> dict:
+        scale = {"type": "log", "domain": domains[key], "nice": False}
+        return {"field": key, "type": "quantitative", "scale": scale, "title": title, "axis": {"format": "~s"}}
+
+    def points(values: list, colour: str, size: int, opacity: float) -> dict:
+        mark = {"type": "point", "filled": True, "size": size, "color": colour, "opacity": opacity}
+        return {"data": {"values": values}, "mark": mark, "encoding": {"description": {"field": _SAYS}}}
+
+    def names(values: list, align: str, distance: int) -> dict:
+        mark = {"type": "text", "align": align, "dx": distance, "baseline": "middle", "aria": False}
+        return {"data": {"values": values}, "mark": mark, "encoding": {"text": {"field": name}}}
+
+    right, left = _room_for_names(foremost, fields, domains)
+    line = {"type": "line", "interpolate": "step-after", "color": BLUE, "opacity": 0.5, "aria": False}
+    return {
+        "width": FRONT_WIDTH,
+        "height": FRONT_HEIGHT,
+        "encoding": {"x": axis(x, titles[0]), "y": axis(y, titles[1])},
+        "layer": [
+            points(behind, GREY, 40, 0.6),
+            {"data": {"values": foremost}, "mark": line},
+            points(foremost, BLUE, 70, 1),
+            names(right, "left", 7),
+            names(left, "right", -7),
+        ],
+    }
+
+
+def _room_for_names(rows: list, fields: tuple[str, str, str], domains: Mapping[str, list]) -> tuple[list, list]:
+    """Of the points ``rows``, which have room for their names on their right, and which of the others on their left."""
+    x, y, name = fields
+
+    def place(row: Mapping, key: str, length: int) -> float:
+        low, high = map(math.log, domains[key])
+        return length * (math.log(row[key]) - low) / (high - low)
+
+    taken: list[tuple[float, float, float]] = []  # left, right, middle
+    sides: tuple[list, list] = ([], [])
+    for row in rows:
+        at, middle = place(row, x, FRONT_WIDTH), FRONT_HEIGHT - place(row, y, FRONT_HEIGHT)
+        wide = _LETTER_WIDTH * len(str(row[name])) + 10
+        for side, box in zip(sides, ((at, at + wide, middle), (at - wide, at, middle)), strict=True):
+            is_free = all(
+                box[1] < begin or box[0] > end or abs(middle - other) > _LINE_HEIGHT for begin, end, other in taken
+            )
+            if is_free and box[0] >= 0 and box[1] <= FRONT_WIDTH:
+                taken.append(box)
+                side.append(row)
+                break
+    return sides
 
 
 def lines(rows: Rows, x: str, y: str, series: str, titles: tuple[str, str]) -> dict:

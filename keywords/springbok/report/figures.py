@@ -42,11 +42,15 @@ KIND_COLOURS = {"vector": charts.BLUE, "scalar": charts.ORANGE, "vset": charts.G
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: the key of its values in the rows, its title with the unit, and how values are written."""
+    """A column of a table: the key of its values in the rows, its title with the unit, and how values are written.
+
+    ``none`` stands where there is no value.
+    """
 
     key: str
     title: str
     form: str = "text"
+    none: str = UNKNOWN
 
     @property
     def is_number(self) -> bool:
@@ -55,12 +59,15 @@ class Column:
 
     def shown(self, row: Mapping[str, Any]) -> str:
         """The row's value in this column as text."""
-        return shown(row[self.key], self.form)
+        return self.none if row[self.key] is None else shown(row[self.key], self.form)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A titled table, with a chart of its rows where ``chart`` holds a specification; ``note`` says what to know."""
+    """A titled table, with a chart of its rows where ``chart`` holds a specification; ``note`` says what to know.
+
+    ``marks`` is the key of what the chart's marks call the rows by, so that a page can show and hide them together.
+    """
 
     key: str
     title: str
@@ -68,11 +75,12 @@ class Figure:
     rows: tuple[Mapping[str, Any], ...]
     chart: dict | None = None
     note: str = ""
+    marks: str = ""
 
 
 @dataclass(frozen=True)
 class Card:
-    """One number worth a first look. ``change`` is against the baseline; ``verdict`` is better, worse or same."""
+    """One number worth a first look. ``change`` is since earlier results; ``verdict`` is better, worse or same."""
 
     title: str
     value: str
@@ -98,19 +106,19 @@ def title_of(model: Mapping[str, Any]) -> str:
 # Cards
 
 
-def cards(document: Mapping, model: Mapping, baseline: Mapping | None = None) -> list[Card]:
-    """The result cards of a configuration; ``baseline`` is the same configuration in an earlier document."""
+def cards(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> list[Card]:
+    """The result cards of a configuration; ``earlier`` is the same configuration in earlier results."""
     firmware = document.get("firmware")
     code = sum(firmware[f"{part}_bytes"] for part in ("text", "rodata", "data")) if firmware else None
     share, lanes = vector_share(model), lane_utilisation(model)
     vectors = shown(mean_of(model["vector_instructions"]), "count")
 
     def change(read, better: str, points: bool = False) -> tuple[str, str]:
-        old = read(baseline) if baseline else None
+        old = read(earlier) if earlier else None
         return _change(read(model), old, better, points)
 
     return [
-        *quality_cards(model, baseline),
+        *quality_cards(model, earlier),
         Card(
             "Instructions an inference",
             shown(model["instructions"]["mean"], "count"),

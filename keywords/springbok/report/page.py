@@ -17,7 +17,7 @@ from springbok.report import charts
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
 from springbok.report.summary import read_tests
-from springbok.report.sweep import sweep_figure
+from springbok.report.sweep import sweep_figures
 from springbok.support.files import write_in_one_step
 
 CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
@@ -27,7 +27,7 @@ GREY_INK = "#808080"
 
 
 def write_reports(
-    document: Mapping, folder: Path | str, baseline: Mapping | None = None, first: Sequence[Figure] = ()
+    document: Mapping, folder: Path | str, earlier: Mapping | None = None, first: Sequence[Figure] = ()
 ) -> list[Path]:
     """Write ``report.html``, ``report.md`` and ``metrics.csv`` of one run into ``folder``; return their paths.
 
@@ -36,8 +36,8 @@ def write_reports(
     folder = Path(folder)
     run = Run(folder.resolve().name, document)
     return [
-        write_in_one_step(folder / "report.html", run_page(run, baseline, first)),
-        write_in_one_step(folder / "report.md", run_markdown(run, baseline, first)),
+        write_in_one_step(folder / "report.html", run_page(run, earlier, first)),
+        write_in_one_step(folder / "report.md", run_markdown(run, earlier, first)),
         write_in_one_step(folder / "metrics.csv", csv_text([run])),
     ]
 
@@ -75,25 +75,30 @@ def write_summary(
 def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | str) -> list[Path]:
     """Write ``sweep.html``, ``sweep.md`` and ``sweep.csv`` into ``folder``; return their paths."""
     folder = Path(folder)
-    found = [sweep_figure(rows, chosen)]
+    found = sweep_figures(rows, chosen)
     return [
         write_in_one_step(folder / "sweep.html", render("figures.html.j2", title="sweep", figures=_drawn(found))),
         write_in_one_step(folder / "sweep.md", render("figures.md.j2", title="sweep", figures=found)),
-        write_in_one_step(folder / "sweep.csv", _figure_csv(found[0])),
+        write_in_one_step(folder / "sweep.csv", _sweep_csv(rows)),
     ]
 
 
-def _figure_csv(figure: Figure) -> str:
+def _sweep_csv(rows: Sequence[Mapping]) -> str:
+    """Every parameter and every metric of every row, in the order of the sweep."""
+    metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"] or ()))
+    parameters = list(dict.fromkeys(name for row in rows for name in row if name != "metrics"))
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
-    writer.writerow([column.title for column in figure.columns])
-    writer.writerows([row[column.key] for column in figure.columns] for row in figure.rows)
+    writer.writerow([*parameters, *metrics])
+    for row in rows:
+        found = row["metrics"] or {}
+        writer.writerow([*(row.get(name) for name in parameters), *(found.get(name) for name in metrics)])
     return target.getvalue()
 
 
-def run_page(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
+def run_page(run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
     """The page of one run: summary first, then each configuration with its figures."""
-    overlaid, sections = _sections(run, baseline)
+    overlaid, sections = _sections(run, earlier)
     overlaid = [*first, *overlaid]
     drawn = _drawn([*overlaid, *(figure for section in sections for figure in section["figures"])])
     overlaid, rest = drawn[: len(overlaid)], drawn[len(overlaid) :]
@@ -103,15 +108,15 @@ def run_page(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] 
     return render("report.html.j2", run=run, overlaid=overlaid, sections=sections)
 
 
-def run_markdown(run: Run, baseline: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
+def run_markdown(run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
     """The same for a pull request: tables only, the long ones folded."""
-    overlaid, sections = _sections(run, baseline)
+    overlaid, sections = _sections(run, earlier)
     return render("report.md.j2", run=run, first=first, overlaid=overlaid, sections=sections)
 
 
-def log_message(document: Mapping, model: Mapping, baseline: Mapping | None = None) -> str:
+def log_message(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> str:
     """HTML of one configuration for a message in Robot's log: no scripts, styles of its own, safe to merge."""
-    section = _section(document, model, baseline)
+    section = _section(document, model, earlier)
     return render("log.html.j2", section={**section, "figures": _drawn(section["figures"])})
 
 
@@ -161,16 +166,16 @@ def _csv_lines(figure: Figure) -> list[tuple]:
     ]
 
 
-def _sections(run: Run, baseline: Mapping | None) -> tuple[list[Figure], list[dict[str, Any]]]:
-    sections = [{**_section(run.document, each.model, baseline), "title": each.label} for each in configurations([run])]
+def _sections(run: Run, earlier: Mapping | None) -> tuple[list[Figure], list[dict[str, Any]]]:
+    sections = [{**_section(run.document, each.model, earlier), "title": each.label} for each in configurations([run])]
     return comparison_figures([run]) if sections else [], sections
 
 
-def _section(document: Mapping, model: Mapping, baseline: Mapping | None) -> dict[str, Any]:
+def _section(document: Mapping, model: Mapping, earlier: Mapping | None) -> dict[str, Any]:
     return {
         "title": title_of(model),
         "model": model,
-        "cards": cards(document, model, find_same(model, baseline)),
+        "cards": cards(document, model, find_same(model, earlier)),
         "scenario": scenario(document, model),
         "figures": figures(model),
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of a sweep, for the terminal, its own page, and the report of a run in the same folder."""
+"""The tables of a sweep, for the terminal, its own page, and the report of a run in the same folder."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from springbok.measuring.derived import QUALITY
 from springbok.report import charts
 from springbok.report.figures import Column, Figure
 
-_COLUMNS = (
-    Column("mark", ""),
-    Column("label", "configuration"),
+_PARAMETERS = (
+    Column("type", "type"),
+    Column("variant", "code"),
+    Column("vlen", "VLEN", "number", none="any"),  # code without vectors
+    Column("optimize", "optimize"),
+    Column("flags", "flags"),
+)
+_METRICS = (
     Column("instructions", "instructions an inference", "count"),
     Column("module_bytes", "module (bytes)", "count"),
     *(Column(name, title, form) for name, (title, form, _) in QUALITY.items()),
@@ -20,47 +25,89 @@ _COLUMNS = (
     Column("quality_loss", "loss of quality", "error"),
     Column("lane_utilisation", "lane utilisation", "share"),
     Column("memory_peak_bytes", "memory peak (bytes)", "count"),
-    Column("error", "failed because"),
 )
+_NOTE = (
+    "Pareto: nothing else of the same model has as few instructions, as small a module and as little loss of accuracy "
+    "(or another task's figure, against the framework with the model as it came), and less of one. The line joins them "
+    "by module and instructions."
+)
+#: Rows of a model that the terminal and Robot's log show; pages have all of them.
+MOST_ROWS = 40
+
+Rows = Sequence[Mapping[str, Any]]
 
 
-def sweep_figure(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | None = None) -> Figure:
-    """The table of a sweep's ``rows``: the Pareto front is marked, and ``chosen`` as the best."""
-    shown = []
-    for row in rows:
-        found = row["metrics"] or {}
-        is_best = chosen is not None and row["label"] == chosen["label"]
-        marks = (["best"] if is_best else []) + (["Pareto"] if row["pareto"] else [])
-        values = {column.key: found.get(column.key) for column in _COLUMNS if column.is_number}
-        shown.append({**values, "mark": ", ".join(marks), "label": row["label"], "error": row["error"] or ""})
+def sweep_figures(rows: Rows, chosen: Mapping[str, Any] | None = None) -> list[Figure]:
+    """A table and a plot for each model of a sweep's ``rows``, the Pareto front first; ``chosen`` is the best."""
+    models = dict.fromkeys(row["model"] for row in rows)
+    return [_figure(model, [row for row in rows if row["model"] == model], chosen, len(models)) for model in models]
+
+
+def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: int) -> Figure:
+    shown = [_shown(row, chosen) for row in rows]
+    shown.sort(key=lambda row: (not row["is_front"], row["instructions"] is None, row["instructions"] or 0))
+    differing = [each for each in _PARAMETERS if len({row[each.key] for row in shown}) > 1]
+    columns = [
+        Column("mark", ""),
+        *(differing or _PARAMETERS[:1]),
+        *(each for each in _METRICS if not _is_idle(each, shown)),
+    ]
+    columns += [each for each in (Column("equals", "same module as"), Column("error", "failed because"))
+                if any(row[each.key] for row in shown)]  # fmt: skip
     measured = [row for row in shown if row["instructions"] is not None]
-    titles = ("configuration", "instructions an inference")
+    for row in shown:
+        row["name"] = (
+            " ".join(each.shown(row) for each in differing if row[each.key] is not None).strip() or row["label"]
+        )
+    failed, equal = len(shown) - len(measured), sum(bool(row["equals"]) for row in shown)
+    counts = [f"{len(shown)} configurations, {sum(row['is_front'] for row in shown)} in front"]
+    counts += [f"{failed} failed"] if failed else []
+    counts += [f"{equal} with the module of another one, which was run once"] if equal else []
+    titles = ("module (bytes)", "instructions an inference")
     return Figure(
-        "sweep",
-        "Sweep",
-        tuple(column for column in _COLUMNS if not _is_idle(column, shown)),
+        "sweep" if models == 1 else f"sweep {model}",
+        "Sweep" if models == 1 else f"Sweep: {model}",
+        tuple(columns),
         tuple(shown),
-        charts.bars(measured, "label", "instructions", titles) if measured else None,
-        "Pareto: nothing else of the same model has as few instructions, as small a module and as little loss of "
-        "accuracy (or another task's figure, against the framework with the model as it came), and less of one.",
+        charts.front(measured, ("module_bytes", "instructions", "name"), titles, "is_front") if measured else None,
+        f"{', '.join(counts)}. {_NOTE}",
+        marks="name",
     )
 
 
-def _is_idle(column: Column, shown: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column would hold nothing: no errors, or figures of tasks that no row has."""
-    if column.key == "error":
-        return not any(row["error"] for row in shown)
+def _is_idle(column: Column, shown: Rows) -> bool:
+    """Whether a column is of tasks that no row has."""
     is_of_a_task = column.key in QUALITY or column.key.endswith("_loss")
     is_usual = column.key in ("accuracy", "accuracy_loss") and all(row["quality_loss"] is None for row in shown)
     return is_of_a_task and not is_usual and all(row[column.key] is None for row in shown)
 
 
-def sweep_table(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | None = None) -> str:
-    """The same as aligned text."""
-    figure = sweep_figure(rows, chosen)
+def _shown(row: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> dict[str, Any]:
+    found = row["metrics"] or {}
+    is_best = chosen is not None and row["label"] == chosen["label"]
+    marks = (["best"] if is_best else []) + (["Pareto"] if row["pareto"] else [])
+    return {
+        "mark": ", ".join(marks),
+        "is_front": row["pareto"],
+        "label": row["label"],
+        **{each.key: row[each.key] for each in _PARAMETERS},
+        "vlen": row["vlen"] if row["variant"] == "vector" else None,
+        **{each.key: found.get(each.key) for each in _METRICS},
+        "equals": row.get("equals") or "",
+        "error": row["error"] or "",
+    }
+
+
+def sweep_table(rows: Rows, chosen: Mapping[str, Any] | None = None) -> str:
+    """The same as aligned text; of many rows those in front."""
+    return "\n\n".join(_table(figure) for figure in sweep_figures(rows, chosen))
+
+
+def _table(figure: Figure) -> str:
+    rows = figure.rows[:MOST_ROWS]
     cells = [
         [column.title for column in figure.columns],
-        *([column.shown(row) for column in figure.columns] for row in figure.rows),
+        *([column.shown(row) for column in figure.columns] for row in rows),
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -70,4 +117,7 @@ def sweep_table(rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any] | N
         )
         for line in cells
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    left = len(figure.rows) - len(rows)
+    lines += [f"and {left} more, in sweep.html and sweep.csv"] if left else []
+    lines += [figure.note.partition(". ")[0] + "."]
+    return "\n".join([*([figure.title] if figure.title != "Sweep" else []), *(line.rstrip() for line in lines)])

@@ -19,6 +19,31 @@ def is_watched(stream: TextIO | None = None) -> bool:
     return stream is not None and stream.isatty() and not os.environ.get("CI")
 
 
+def pace(done: int, seconds: float, left: int) -> str:
+    """How fast ``done`` pieces of work were done in ``seconds``, and how long ``left`` more take; empty before any.
+
+    >>> pace(12, 180.0, 36), pace(100_000, 10.0, 50_000), pace(0, 5.0, 3)
+    ('4 a minute, 9 min left', '10,000 a second, 5 s left', '')
+    """
+    if not done or seconds <= 0:
+        return ""
+    rate, unit = (done / seconds, "second") if done >= seconds else (60 * done / seconds, "minute")
+    shown = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
+    return f"{shown} a {unit}, {duration(left * seconds / done)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(7.4), duration(540), duration(5400)
+    ('7 s', '9 min', '1 h 30 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def progress(title: str, stream: TextIO | None = None) -> Callable[[int, int], None]:
     """Return a function to call with (done, total). In CI, or without a terminal, it does nothing.
 
@@ -37,7 +62,8 @@ def progress(title: str, stream: TextIO | None = None) -> Callable[[int, int], N
         if now - started < _FIRST_AFTER_SECONDS or (now - written < _INTERVAL_SECONDS and not is_last):
             return
         written = now
-        text = f"{title}: {done:,} of {total:,} ({done / total:.0%})" if not is_last else ""
+        parts = [f"{title}: {done:,} of {total:,} ({done / total:.0%})", pace(done, now - started, total - done)]
+        text = ", ".join(filter(None, parts)) if not is_last else ""
         stream.write(f"\r\033[K{text}")  # back to the line's start, and clear it
         stream.flush()
 

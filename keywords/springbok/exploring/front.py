@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges the rows of a sweep: which are in front, which is the best under limits, which limits are not kept.
+
+>>> best(rows, {"accuracy": 0.95})["label"]                                                  # doctest: +SKIP
+'m float32 vector VLEN 512'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from springbok.exploring.configurations import SweepError
+from springbok.gate import gate
+from springbok.support.suggestions import did_you_mean
+
+# What the Pareto front is of; each is better when lower.
+OBJECTIVES = ("instructions", "module_bytes", "accuracy_loss")
+
+
+def mark_pareto(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with ``pareto``: no other row of the same model is as good in all `OBJECTIVES` and better in one.
+
+    Failed rows are never in front.
+    """
+
+    def values(row: Mapping[str, Any]) -> tuple:
+        return _objectives(row["metrics"])
+
+    def beaten(row: Mapping[str, Any]) -> bool:
+        return any(
+            other["metrics"]
+            and other["model"] == row["model"]
+            and values(other) != values(row)
+            and all(one <= own for one, own in zip(values(other), values(row), strict=True))
+            for other in rows
+        )
+
+    return [{**row, "pareto": bool(row["metrics"]) and not beaten(row)} for row in rows]
+
+
+def best(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Mapping[str, Any] | None:
+    """The row with the fewest instructions of those that keep every limit (metric: bound); None when none does."""
+    for name in limits:
+        _metric(name)
+    kept = [row for row in rows if row["metrics"] and not broken_limits(row, limits)]
+    return min(kept, key=lambda row: _objectives(row["metrics"]), default=None)
+
+
+def _objectives(found: Mapping[str, Any]) -> tuple:
+    loss = OBJECTIVES[-1] if OBJECTIVES[-1] in found else "quality_loss"
+    return tuple(found[name] for name in (*OBJECTIVES[:-1], loss))
+
+
+def broken_limits(row: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
+    """A sentence for each limit that a row does not keep; one for a row that could not be measured."""
+    if row["error"]:
+        return [f"{row['label']} could not be measured: {row['error']}"]
+    sentences = []
+    for name, bound in limits.items():
+        metric, value = _metric(name), row["metrics"].get(name)
+        if value is None or metric.is_worse(value, bound):
+            sentences.append(
+                f"{row['label']}: {metric.title}: {metric.shown(value)}; {metric.relation} {metric.shown(bound)}."
+            )
+    return sentences
+
+
+def _metric(name: str) -> gate.Metric:
+    known = {key: metric for key, metric in gate.METRICS.items() if metric.is_recorded and metric.form != "digest"}
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise SweepError(f"There is no metric '{name}' to limit{hint}. Metrics: {', '.join(known)}.")
+    return known[name]
