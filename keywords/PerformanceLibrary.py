@@ -127,7 +127,7 @@ class PerformanceLibrary:
         Under renode-test the file is in a folder of the suite's name, because suites may run in parallel there.
 
         A second evaluation of the same model, variant and data set replaces the first. All that were recorded
-        stand as a table at the top of the log. With a variable ``${BASELINE}``, the path of an earlier
+        stand as a table at the top of the log. With a variable ``${EARLIER}``, the path of an earlier
         ``metrics.json``, the cards show the change.
 
         Example:
@@ -141,6 +141,6 @@ class PerformanceLibrary:
         robot = BuiltIn()
         path = renode_test.suite_folder() / "metrics.json"
         metrics.write(path, metrics.with_rtl_checks(path, document))
-        baseline = robot.get_variable_value("${BASELINE}")
-        logger.info(report.log_message(document, entry, metrics.read(baseline) if baseline else None), html=True)
+        earlier = robot.get_variable_value("${EARLIER}")
+        logger.info(report.log_message(document, entry, metrics.read(earlier) if earlier else None), html=True)
         robot.set_suite_metadata("Performance", report.suite_summary(document), top=True)

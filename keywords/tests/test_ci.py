@@ -9,7 +9,7 @@ import pytest
 import yaml
 from made_up_runs import make_document, make_model
 
-from springbok import cli
+from springbok.cli.report import write_reports, write_summary
 from springbok.gate import gate, verdicts
 from springbok.measuring import metrics
 from springbok.report.summary import read_tests
@@ -34,25 +34,47 @@ def results(tmp_path):
     (tmp_path / "xunit.xml").write_text(XUNIT)
     before = gate.snapshot(document, "gestures")
     slower = gate.snapshot({**document, "firmware": {**document["firmware"], "text_bytes": 10**6}}, "gestures")
-    verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress").add(gate.compare(slower, before))
+    verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress").add_comparison(
+        tmp_path / "baseline.json", gate.compare(slower, before)
+    )
     verdicts.VerdictFile(tmp_path, "Gestures").add([gate.judge(before, gate.Limit("module_bytes", 10**6))])
     return tmp_path
 
 
 def test_the_summary_has_the_failures_the_changes_and_the_comparison(results):
-    text = cli.write_summary(results, results / "xunit.xml").read_text()
+    text = write_summary(results, results / "xunit.xml").read_text()
     assert text.startswith("# springbok-bench: 1 of 3 tests passed, 1 failed, 1 skipped")
     assert "    instructions an inference: 12 <b>\n        ```main_dispatch_1: +4" in text
     rows = [line for line in text.splitlines() if line.startswith("| failed |")]
     assert len(rows) == 1 and "firmware \\(code and constants\\)" in rows[0]
-    assert "limits, 1 not kept, 0 better than the baseline" in text
+    assert re.search(r"1 baseline read: \d+ numbers compared, 1 worse, 0 better; 1 limit checked", text)
     assert "| passed |" not in text
     assert "| gestures \\(vector\\) |" in text
 
 
 def test_a_run_without_metrics_has_a_summary_too(tmp_path):
     (tmp_path / "xunit.xml").write_text(XUNIT)
-    assert "1 failed" in cli.write_summary(tmp_path, tmp_path / "xunit.xml").read_text()
+    assert "1 failed" in write_summary(tmp_path, tmp_path / "xunit.xml").read_text()
+
+
+def test_reports_and_summary_say_when_nothing_was_compared(tmp_path):
+    metrics.write(tmp_path / "metrics.json", make_document(make_model()))
+    (tmp_path / "xunit.xml").write_text(XUNIT)
+    write_reports(tmp_path, tmp_path, None)
+    for text in ((tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()):
+        assert "No baseline was read: 0 limits checked, 0 numbers compared." in text
+    text = write_summary(tmp_path, tmp_path / "xunit.xml").read_text()
+    assert "No baseline was read: 0 limits checked, 0 numbers compared." in text
+
+
+def test_numbers_that_became_the_baseline_are_shown_as_changes(tmp_path):
+    metrics.write(tmp_path / "metrics.json", make_document(make_model()))
+    verdicts.VerdictFile(tmp_path, "Gestures").add_update(tmp_path / "m-vector.json", ["instructions: 1 -> 2 (worse)"])
+    write_reports(tmp_path, tmp_path, None)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert "1 baseline written, 1 change" in text
+        assert "instructions: 1 -" in text
 
 
 def test_a_broken_xunit_file_is_named(tmp_path):
@@ -62,7 +84,7 @@ def test_a_broken_xunit_file_is_named(tmp_path):
 
 
 def test_the_reports_begin_with_what_changed(results):
-    cli.write_reports(results, results, None)
+    write_reports(results, results, None)
     page = (results / "report.html").read_text()
     assert page.index("Gate: what changed") < page.index("Comparison")
     assert "## Gate: what changed" in (results / "report.md").read_text()

@@ -5,15 +5,27 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny_models import DENSE
 
 from springbok import cli, trials
+from springbok.cli import checks, run, running
+from springbok.cli import test as test_command
+from springbok.compiler import importers
+from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
+from springbok.compiler.importers import FORMATS
+from springbok.data import datasets
+from springbok.data.packaged import magic_wand
 from springbok.support import packages
+from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
-from springbok.support.places import ROOT
+from springbok.support.places import MODELS, ROOT, SUITES
 from springbok.trials import mutation
 
 
@@ -121,9 +133,9 @@ def test_renode_that_is_missing_is_an_error_with_advice(capsys, monkeypatch, tmp
 
 def test_what_follows_two_dashes_is_robots(monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "_call", lambda command: seen.append(command) or 0)
-    monkeypatch.setattr(cli, "build_firmware", type("F", (), {"summary": lambda self: ""}))
-    monkeypatch.setattr(cli, "print_summary", lambda results: None)
+    monkeypatch.setattr(running, "call", lambda command: seen.append(command) or 0)
+    monkeypatch.setattr(run, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike", "--", "--test", "Should *"]) == 0
     command = seen[0]
     assert command[command.index("--test") + 1] == "Should *"
@@ -154,16 +166,16 @@ def test_an_unknown_trial_is_an_error_with_the_known_ones(capsys):
 
 
 def test_a_failing_run_fails_the_command(monkeypatch):
-    monkeypatch.setattr(cli, "_call", lambda command: 3)
-    monkeypatch.setattr(cli, "build_firmware", type("F", (), {"summary": lambda self: ""}))
-    monkeypatch.setattr(cli, "print_summary", lambda results: None)
+    monkeypatch.setattr(running, "call", lambda command: 3)
+    monkeypatch.setattr(run, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike"]) == 3
 
 
 def test_metrics_of_an_earlier_run_never_pass_for_this_runs(monkeypatch, tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"models": []}))
-    monkeypatch.setattr(cli, "_call", lambda command: 252)
-    cli.run_robot("spike", [cli.DEFAULT_SUITE], tmp_path, None, [])
+    monkeypatch.setattr(running, "call", lambda command: 252)
+    running.run_robot("spike", [run.DEFAULT_SUITE], tmp_path, None, [])
     assert not (tmp_path / "metrics.json").exists()
 
 
@@ -194,18 +206,18 @@ def renode_root(monkeypatch, tmp_path):
 
 
 def test_auto_is_renode_where_renode_is(renode_root, monkeypatch):
-    assert cli.choose_engine("auto") == "renode"
+    assert running.choose_engine("auto") == "renode"
     monkeypatch.delenv("RENODE_ROOT")
     monkeypatch.setenv("PATH", str(renode_root))
-    assert cli.choose_engine("auto") == "renode"
+    assert running.choose_engine("auto") == "renode"
     monkeypatch.setenv("PATH", "")
-    assert cli.choose_engine("auto") == "spike"
+    assert running.choose_engine("auto") == "spike"
 
 
 def test_a_renode_root_without_renode_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("RENODE_ROOT", str(tmp_path))
     with pytest.raises(BenchError, match="there is no renode-test in it"):
-        cli.choose_engine("auto")
+        running.choose_engine("auto")
 
 
 def test_suites_run_by_renode_test_and_their_metrics_come_together(renode_root, tmp_path):
@@ -218,7 +230,7 @@ def test_suites_run_by_renode_test_and_their_metrics_come_together(renode_root, 
     old = results / "stale" / "metrics.json"
     old.write_text('{"schema": 1, "engine": "renode", "models": [{"name": "stale"}]}')
     os.utime(old, (0, 0))
-    assert cli.run_renode(suites, results, ["-j", "2"]) == 3
+    assert running.run_renode(suites, results, ["-j", "2"]) == 3
     arguments = json.loads((results / "arguments.json").read_text())
     assert arguments[:4] == ["-r", str(results), "-j", "2"]
     names = [model["name"] for model in json.loads((results / "metrics.json").read_text())["models"]]
@@ -228,12 +240,215 @@ def test_suites_run_by_renode_test_and_their_metrics_come_together(renode_root, 
 def test_without_renode_one_line_says_what_was_left_out(monkeypatch, capsys):
     monkeypatch.delenv("RENODE_ROOT", raising=False)
     monkeypatch.setenv("PATH", "")
-    assert cli._test_on_renode([Path("gestures.robot")], None) == 0
+    assert test_command._test_on_renode([Path("gestures.robot")], None) == 0
     assert "suites that need Renode, and 1 suites a second time on it" in capsys.readouterr().out
 
 
-def test_options_for_the_optimizer_reach_the_suites_as_variables():
-    options = cli._parser().parse_args(["run", "--optimize", "none", "--transformations"])
-    variables = cli._suite_variables(options)
-    assert variables == ["--variable", "OPTIMIZE:none", "--variable", "MEASURE_TRANSFORMATIONS:yes"]
-    assert cli._suite_variables(cli._parser().parse_args(["run"])) == []
+def variables_of(*arguments):
+    options = cli.COMMANDS["run"].parse(arguments)
+    return run.suite_variables(options, options.vlen)
+
+
+def test_options_of_a_run_reach_the_suites_as_variables():
+    assert variables_of("--optimize", "none", "--transformations", "--vlen", "256") == [
+        "--variable", "OPTIMIZE:none", "--variable", "MEASURE_TRANSFORMATIONS:yes", "--variable", "VLEN:256"
+    ]  # fmt: skip
+    assert variables_of() == []
+
+
+# ---- Ctrl-C at any moment
+
+PLACES = {
+    "in the launcher": ("bench", "import fcntl\n"),
+    "while Python starts": ("keywords/springbok/cli/__init__.py", "import argparse\n"),
+    "while a command is imported": ("keywords/springbok/cli/data.py", "import argparse\n"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_ctrl_c_is_answered_by_a_sentence_from_the_first_moment_on(tmp_path, place):
+    """In a copy of the project that gets the signal just there."""
+    shutil.copy(ROOT / "bench", tmp_path)
+    shutil.copytree(ROOT / "keywords" / "springbok", tmp_path / "keywords" / "springbok")
+    (tmp_path / "launched.py").write_text(LAUNCHED.format(root=str(ROOT), python=sys.executable))
+    name, line = PLACES[place]
+    text = (tmp_path / name).read_text()
+    interrupt = f"import os, signal; os.kill(os.getpid(), signal.SIGINT)\n{line}"
+    (tmp_path / name).write_text(text.replace(line, interrupt, 1))
+    done = subprocess.run(
+        [sys.executable, "launched.py", "data"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == "\nspringbok-bench: ended by SIGINT.\n"
+    assert done.returncode == 128 + signal.SIGINT
+
+
+# The launcher of the copy, with what it installs already there; a shell's job in the background ignores SIGINT.
+LAUNCHED = """
+import runpy, signal, sys
+from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+Path(".venv/bin").mkdir(parents=True)
+Path(".venv/bin/python").symlink_to({python!r})
+for name in ("requirements.txt", "requirements-test.txt"):
+    Path(name).write_bytes((Path({root!r}) / name).read_bytes())
+launcher = runpy.run_path(str(Path({root!r}) / "bench"))
+launcher["stamp_of"].__globals__["VENV"] = Path(".venv").absolute()
+for group in launcher["pinned"]().values():
+    launcher["stamp_of"](group).touch()
+sys.argv[0] = "bench"
+runpy.run_path("bench", run_name="__main__")
+"""
+
+
+# ---- What does not exist
+
+
+def test_help_names_every_command_without_importing_any(capsys):
+    assert cli.main(["--help"]) == cli.main([]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert listed == [*cli.COMMANDS, *cli.COMMANDS]
+    modules = {
+        path.stem for path in Path(cli.__file__).parent.glob("*.py") if "\ndef add_arguments" in path.read_text()
+    }
+    assert modules == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu"], "There is no command 'rnu' (did you mean 'run'?)."),
+        (["run", "--vlenn", "512"], "./bench run takes no option '--vlenn' (did you mean '--vlen'?)."),
+        (["run", "--engine", "spikes"], "--engine can't be 'spikes' (did you mean 'spike'?): choose from auto, "),
+        (["run", "--vlen", "500"], "./bench run: --vlen can't be '500': choose from 128, 256, 512, 1024."),
+        (["run", "--baseline", "old"], "--earlier RESULT"),
+        (["report", "--result=x"], "./bench report takes no option '--result'"),
+        (["trial", "muttation"], "There is no trial 'muttation' (did you mean 'mutation'?)."),
+        (["data", "mnits"], "There is no data set 'mnits' (did you mean 'mnist'?)"),
+        (["compare"], "./bench compare: the following arguments are required: RESULT."),
+    ],
+)
+def test_what_does_not_exist_is_named_with_the_nearest(capsys, arguments, said):
+    assert cli.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+# ---- What would stop every test is said once, before anything starts
+
+
+@pytest.fixture
+def nothing_starts(monkeypatch):
+    def started(*_):
+        raise AssertionError("it starts")
+
+    for name in ("build_firmware", "run_robot", "run_renode"):
+        monkeypatch.setattr(run, name, started)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "gone.tar.gz"], "There is no archive gone.tar.gz"),
+        (["--earlier", "gone"], "gone"),
+        (
+            ["--baselines", "gone"],
+            "no folder gone with baselines. --update-baselines --baselines gone makes it",
+        ),
+        (["--baselines", __file__, "--update-baselines"], "is a file: name a folder"),
+        (["--port", "/dev/gone"], "--engine serial and --port belong together"),
+        (["--engine", "serial"], "--engine serial and --port belong together"),
+        (["--engine", "serial", "--port", "/dev/gone"], "No board answers at --port /dev/gone, so nothing was run"),
+        (["--engine", "serial", "--port", "socket://127.0.0.1:9"], "No board answers at --port socket://127.0.0.1:9"),
+    ],
+)
+def test_what_would_stop_every_test_is_said_before_anything_starts(nothing_starts, capsys, tmp_path, arguments, said):
+    given = [] if "--engine" in arguments else ["--engine", "spike"]
+    assert cli.main(["run", *given, *arguments, "--results", str(tmp_path / "results")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_board_that_says_nothing_is_no_board(nothing_starts, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "BOOT_LIMIT_SECONDS", 0.3)
+    ours, theirs = os.openpty()
+    try:
+        port = os.ttyname(theirs)
+        assert cli.main(["run", "--engine", "serial", "--port", port, "--results", str(tmp_path)]) == 2
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert f"No board answers at --port {port}, so nothing was run" in capsys.readouterr().err
+
+
+def test_baselines_that_are_being_written_need_no_folder(tmp_path):
+    options = cli.COMMANDS["run"].parse(["--baselines", str(tmp_path / "new"), "--update-baselines"])
+    checks.check_inputs(options, "spike")
+
+
+# ---- What there is
+
+
+def test_the_committed_models_are_listed_with_who_made_them(capsys):
+    known = {path.name for path in MODELS.iterdir() if path.suffix in FORMATS or (path / "saved_model.pb").is_file()}
+    assert cli.main(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {each["file"] for each in listed} == known
+    for each in listed:
+        assert (MODELS / each["made_by"]).is_file()
+        assert each["trained_on"] in (None, *datasets.NAMES)
+        assert each["bytes"] > 0
+    assert cli.main(["models"]) == 0
+    assert "gestures.h5                'motion' float32[1, 100, 6, 1]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["digits_jax.mlirbc", "conv1d_int8.mlirbc"])
+def test_the_list_of_models_tells_their_inputs_and_outputs(name):
+    """Of those whose import starts no framework."""
+    (listed,) = (each for each in json.loads((MODELS / "models.json").read_text()) if each["file"] == name)
+    imported = importers.import_model(MODELS / name, Cache(DEFAULT_OUTPUT_DIR))
+    assert listed["inputs"] == list(map(str, imported.inputs))
+    assert listed["outputs"] == list(map(str, imported.outputs))
+
+
+def test_data_sets_are_listed_with_shapes_classes_and_samples(capsys):
+    assert cli.main(["data", "basic_motions", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["shape"], listed["samples"]) == ([100, 6, 1], {"test": 40, "train": 40})
+    assert cli.main(["data", "basic_motions"]) == 0
+    assert "4: Badminton, Running, Standing, Walking" in capsys.readouterr().out
+
+
+def test_a_data_set_that_is_not_here_is_listed_with_the_reason(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(magic_wand, "CACHE", tmp_path)
+    monkeypatch.delenv(magic_wand.MAGIC_WAND_VARIABLE, raising=False)
+    assert cli.main(["data", "magic_wand"]) == 0
+    out = capsys.readouterr().out
+    assert "magic_wand  not here" in out and f"{tmp_path} holds no Magic Wand recordings" in out
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "dense.mlir"
+    path.write_text(DENSE)
+    return path
+
+
+def test_a_model_is_compiled_without_a_chip(dense, tmp_path, capsys):
+    output = tmp_path / "out" / "dense.vmfb"
+    assert cli.main(["compile", str(dense), "--vlen", "256", "--optimize", "none", "--output", str(output)]) == 0
+    out = capsys.readouterr().out
+    assert "kernel " in out and "Flags:  --iree-execution-model=inline-dynamic" in out and "+zvl256b" in out
+    assert f"Module: {output}" in out
+    assert cli.main(["compile", str(dense), "--vlen", "256", "--optimize", "none", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["module_bytes"], told["vlen_bits"]) == (output.stat().st_size, 256)
+    memory = told["memory"]
+    assert memory["needed_bytes"] == memory["module_bytes"] + memory["input_bytes"] + memory["tensor_bytes"]
+    assert memory["fits"] and 8 << 20 < memory["arena_bytes"] < 16 << 20
+
+
+def test_a_model_that_needs_more_memory_than_the_chip_has_is_said_so(capsys):
+    """No chip is asked: it would refuse it with OUT_OF_MEMORY, see robot/bad_input.robot."""
+    model = SUITES / "resources" / "needs_19_megabytes.mlir"
+    assert cli.main(["compile", str(model), "--optimize", "none"]) == 1
+    assert "it does NOT fit" in capsys.readouterr().out

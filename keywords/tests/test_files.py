@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from springbok import cli
+from springbok.cli import run
 from springbok.gate import verdicts
 from springbok.measuring import metrics
 from springbok.support import process
 from springbok.support.cache import Cache, digest
+from springbok.support.errors import BenchError
 from springbok.support.files import StorageError, build_folder, storage_error, temporary_folder, write_in_one_step
 from springbok.support.results_folder import ResultsInUse, claimed, outputs
 
@@ -110,7 +112,7 @@ def test_a_command_says_in_a_sentence_what_the_disk_lacks(tmp_path, monkeypatch,
     def build():
         raise storage_error(error)
 
-    monkeypatch.setattr(cli, "build_firmware", build)
+    monkeypatch.setattr(run, "build_firmware", build)
     assert cli.main(["run", "--engine", "spike", "--results", str(tmp_path)]) == 2
     assert f"{tmp_path / 'x'} can't be written: the disk is full." in capsys.readouterr().err
 
@@ -231,7 +233,7 @@ def test_a_run_says_where_its_log_is_or_why_there_is_none(tmp_path, monkeypatch,
     suite = tmp_path / "pass.robot"
     suite.write_text(SUITE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(run, "build_firmware", type("F", (), {"summary": lambda self: ""}))
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "log.html").write_text("an earlier run's")
     status = cli.main(["run", str(suite), "--engine", "spike", "--results", "results", "--", *options])
@@ -252,3 +254,15 @@ def test_temporary_files_stay_apart(tmp_path):
     with temporary_folder(place=tmp_path) as one, temporary_folder(place=tmp_path) as other:
         assert one != other
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_where_the_results_should_go_is_named(tmp_path, below):
+    file = tmp_path / "results"
+    file.write_text("mine")
+    with (
+        pytest.raises(BenchError, match=f"The results can't go to .*: {file} is a file. Name a folder"),
+        claimed(file / below),
+    ):
+        pass
+    assert file.read_text() == "mine"

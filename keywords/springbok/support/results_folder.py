@@ -44,6 +44,9 @@ def claimed(folder: Path | str) -> Iterator[None]:
         yield
         return
     path = folder / LOCK_NAME
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise BenchError(f"The results can't go to {folder}: {place} is a file. Name a folder: --results FOLDER.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _lock(path)
@@ -80,8 +83,9 @@ def _lock(path: Path) -> TextIO:
             if os.fstat(file.fileno()).st_ino == path.stat().st_ino:  # else its last holder has just removed it
                 break
         file.close()
-    program = Path(sys.argv[0]).name
-    command = shlex.join(["./bench" if program == "cli.py" else program, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    is_bench = program.name == "__main__.py" and program.parent.name == "cli"
+    command = shlex.join(["./bench" if is_bench else program.name, *sys.argv[1:]])
     since = datetime.now().astimezone().isoformat(" ", "seconds")
     file.truncate(0)
     file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": since}))

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from springbok.support.errors import BenchError
+from springbok.support.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,6 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """Runs a trial with its own options; returns its exit status. Raises :class:`BenchError` for an unknown name."""
     found = [trial for trial in TRIALS if trial.name == name]
     if not found:
-        raise BenchError(f"There is no trial '{name}'. Known are: {', '.join(trial.name for trial in TRIALS)}.")
+        names = [trial.name for trial in TRIALS]
+        raise BenchError(f"There is no trial '{name}'{did_you_mean(name, names)}. Known are: {', '.join(names)}.")
     return importlib.import_module(found[0].module).main(list(arguments))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of ``./bench``, one file each.
+
+To add one, write its module with ``add_arguments(parser)`` and ``run(options)``, which returns an exit status, and its
+line in `COMMANDS`. Only the module of the command that is run is imported: ``--help`` needs none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from springbok.cli.arguments import Parser
+from springbok.support import process
+from springbok.support.errors import BenchError
+from springbok.support.files import storage_errors
+from springbok.support.places import IS_CHECKOUT
+from springbok.support.suggestions import did_you_mean
+
+PROGRAM = "./bench" if IS_CHECKOUT else "springbok-bench"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its name, which is its module's too, what it does in a line, and whether ``--`` begins options of
+    Robot Framework's."""
+
+    name: str
+    line: str
+    takes_robot_options: bool = False
+
+    @property
+    def module(self) -> ModuleType:
+        """The module, imported."""
+        return importlib.import_module(f"{__name__}.{self.name}")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The command's options; what follows ``--`` is in ``robot_options``."""
+        own, robot_options = _split(arguments) if self.takes_robot_options else (list(arguments), [])
+        parser = Parser(prog=f"{PROGRAM} {self.name}", description=f"{self.line[0].upper()}{self.line[1:]}.")
+        self.module.add_arguments(parser)
+        options = parser.parse_args(own)
+        options.robot_options = robot_options
+        return options
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("init", "write a small repository of one's own: suite, model, data, baselines, CI"),
+        Command("run", "run suites (default: robot/gestures.robot); what follows -- goes to Robot", True),
+        Command("scenario", "run a scenario file of Kenning (JSON or YAML)", True),
+        Command("compile", "compile a model and say what it takes: size, kernels, memory; no chip is needed"),
+        Command("models", "list the models that come with this project"),
+        Command("data", "list the data sets"),
+        Command("keywords", "write a page of all keywords, with an index and a search"),
+        Command("report", "write report.html, report.md and metrics.csv from results"),
+        Command("compare", "put several results side by side"),
+        Command("sweep", "measure all combinations of models, types, vector lengths and flags"),
+        Command("test", "run all tests of this project", True),
+        Command("trial", "run a long trial or benchmark; without a name, list them"),
+        Command("lint", "check style and formatting of this project"),
+    )
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status, 0 only when everything passed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        with process.ended_by_signals(), storage_errors(Path.cwd()):
+            # Held back by the launcher until there is somebody to say a sentence.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            if not arguments or arguments[0] in ("-h", "--help"):
+                print(overview())
+                return 0
+            command = find(arguments[0])
+            options = command.parse(arguments[1:])
+            return command.module.run(options)
+    except BenchError as error:
+        print(f"springbok-bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, process.Interrupted) else signal.SIGINT
+        print(f"\nspringbok-bench: ended by {signal.Signals(number).name}.", file=sys.stderr)
+        return 128 + number
+
+
+def entry() -> NoReturn:
+    """The console script ``springbok-bench`` of the installed package."""
+    sys.exit(main())
+
+
+def find(name: str) -> Command:
+    """The command of this name. Raises `BenchError` with the nearest one."""
+    if name not in COMMANDS:
+        raise BenchError(
+            f"There is no command '{name}'{did_you_mean(name, COMMANDS)}. Commands: {', '.join(COMMANDS)}; "
+            f"{PROGRAM} --help says what they do."
+        )
+    return COMMANDS[name]
+
+
+def overview() -> str:
+    """All commands with a line each."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [options]",
+            "",
+            "Tests RISC-V AI silicon: compiles models, runs them on a simulated chip, judges and measures.",
+            "",
+            *(f"  {command.name:{width}}  {command.line}" for command in COMMANDS.values()),
+            "",
+            f"{PROGRAM} COMMAND --help tells a command's options.",
+        ]
+    )
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    arguments = list(arguments)
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]

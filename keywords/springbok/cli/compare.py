@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench compare``: several results side by side, as a page, as Markdown, and as a table here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from springbok import report as reports
+from springbok.cli.arguments import add_results
+from springbok.cli.text import print_table, shown
+from springbok.measuring import metrics
+from springbok.support.results_folder import claimed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("results", nargs="+", metavar="RESULT", help="folders or metrics.json files")
+    add_results(parser, "where compare.html goes", "--output")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the comparison and print its table."""
+    runs = [reports.Run(label, metrics.read(path)) for label, path in _labelled(options.results)]
+    with claimed(options.output):
+        figure, paths = reports.write_comparison(runs, options.output)
+    print_table(
+        [[column.title for column in figure.columns], *([c.shown(row) for c in figure.columns] for row in figure.rows)]
+    )
+    print(f"\n{figure.note}")
+    for path in paths:
+        print(shown(path))
+    return 0
+
+
+def _labelled(results: Sequence[str]) -> list[tuple[str, Path]]:
+    """Name each result by its folder, or by its whole path where folders have the same name."""
+    paths = [Path(each) for each in results]
+    folders = [(path if path.is_dir() else path.parent).resolve() for path in paths]
+    names = [folder.name for folder in folders]
+    return [(name if names.count(name) == 1 else str(path), path) for name, path in zip(names, paths, strict=True)]

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench compile``: compile a model, check it on this machine, and say what it takes. No chip is needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from springbok.cli.arguments import add_optimize, add_vlen
+from springbok.cli.text import print_table, shown
+from springbok.compiler import buffers
+from springbok.compiler.compiled import CompiledModel, Target
+from springbok.compiler.compiler import compile_and_check
+from springbok.compiler.optimizer import DEFAULT_LEVEL
+from springbok.exploring.search import search
+from springbok.firmware import build_firmware
+from springbok.support.files import write_in_one_step
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("model", metavar="MODEL", help="a model file, or the folder of a SavedModel")
+    parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
+    add_vlen(parser, 512, "bits of a vector register of the chip (default: 512)")
+    add_optimize(parser, DEFAULT_LEVEL, f"level of the optimizer (default: {DEFAULT_LEVEL})")
+    parser.add_argument("--flags", default="", metavar="FLAGS", help='for iree-compile, as --flags="--a --b"')
+    parser.add_argument("--shape", help="where the file leaves it open: 1x32x32x3, or image=1x32x32x3,mask=1x32")
+    parser.add_argument("--signature", help="which function of a file that has several")
+    parser.add_argument("--tolerance", help="what outputs may differ by: 0.001 of the largest, or '2 steps'")
+    parser.add_argument("--output", metavar="FILE.vmfb", help="where the module is written")
+    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile, and print what came out; 1 when the chip has too little memory for it."""
+    model = compile_and_check(
+        options.model,
+        Target.springbok(options.variant, options.vlen),
+        extra_flags=options.flags.split(),
+        optimize=options.optimize,
+        choose=search,
+        shape=options.shape,
+        signature=options.signature,
+        tolerance=options.tolerance,
+    )
+    if options.output:
+        write_in_one_step(Path(options.output), model.vmfb.read_bytes())
+    found = describe(model, build_firmware().arena_bytes)
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        print(model.describe())
+        print()
+        print_table(
+            [("kernel", "made from"), *((each["name"], ", ".join(each["layers"])) for each in found["kernels"])], 2
+        )
+        print(f"\nFlags:  {' '.join(model.flags)}")
+        print(f"Memory: {_memory_text(found['memory'])}")
+        print(f"Module: {shown(Path(options.output or model.vmfb))}")
+    return 0 if found["memory"]["fits"] else 1
+
+
+def describe(model: CompiledModel, arena_bytes: int) -> dict[str, Any]:
+    """What a compiled model takes, as numbers and names; ``arena_bytes`` is what the chip has for models."""
+    module = model.vmfb.read_bytes()
+    tensors = buffers.allocated_bytes(module)
+    messages = sum(spec.nbytes for spec in model.inputs)
+    needed = len(module) + messages + (tensors or 0)
+    return {
+        "name": model.name,
+        "format": model.format,
+        "variant": model.variant,
+        "vlen_bits": model.vlen_bits,
+        "inputs": list(map(str, model.inputs)),
+        "outputs": list(map(str, model.outputs)),
+        "module_bytes": model.vmfb_bytes,
+        "module_sha256": model.vmfb_sha256,
+        "kernel_text_bytes": model.kernel_text_bytes,
+        "kernel_rodata_bytes": model.kernel_rodata_bytes,
+        "vector_instructions": model.vector_instructions,
+        "kernels": [{"name": each.name, "layers": list(each.layers)} for each in model.dispatches],
+        "compiler": model.compiler_version,
+        "flags": list(model.flags),
+        "optimizer": {"level": model.plan.level, "flag_set": model.plan.flag_set},
+        "host_check": model.host_check.describe() if model.host_check else None,
+        "notes": list(model.notes),
+        "memory": {
+            "module_bytes": len(module),
+            "input_bytes": messages,
+            "tensor_bytes": tensors,
+            "needed_bytes": needed,
+            "arena_bytes": arena_bytes,
+            "fits": needed <= arena_bytes,
+        },
+    }
+
+
+def _memory_text(memory: dict[str, Any]) -> str:
+    tensors = memory["tensor_bytes"]
+    told = f"tensors {tensors:,}" if tensors is not None else "tensors of sizes that only a run tells"
+    verdict = "it fits" if memory["fits"] else "it does NOT fit"
+    return (
+        f"at least {memory['needed_bytes']:,} bytes (module {memory['module_bytes']:,}, "
+        f"input {memory['input_bytes']:,}, {told}) of the chip's {memory['arena_bytes']:,}: {verdict}"
+    )

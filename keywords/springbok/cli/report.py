@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench report``: make the reports of results anew, beside them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from springbok import report as reports
+from springbok.cli.arguments import results_here
+from springbok.cli.text import shown
+from springbok.exploring import sweep
+from springbok.gate import verdicts
+from springbok.measuring import metrics
+from springbok.support.results_folder import claimed
+
+EARLIER = "earlier results: what changed since them is shown"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "results", nargs="*", metavar="RESULT", default=[str(results_here())], help="folders or metrics.json files"
+    )
+    parser.add_argument("--earlier", metavar="RESULT", help=EARLIER)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the pages of each result."""
+    for results in map(Path, options.results):
+        metrics.read(results)  # what is not there is said before its folder is made
+        folder = results if results.is_dir() else results.parent
+        with claimed(folder):
+            for path in write_reports(results, folder, options.earlier):
+                print(shown(path))
+    return 0
+
+
+def write_reports(results: Path, folder: Path, earlier: str | None) -> list[Path]:
+    """Write report.html, report.md and metrics.csv of results; ``earlier`` are results to show the change since."""
+    home = results if results.is_dir() else results.parent
+    before = metrics.read(earlier) if earlier else None
+    return reports.write_reports(metrics.read(results), folder, before, _first_figures(home))
+
+
+def write_summary(results: Path, xunit: Path) -> Path:
+    """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
+    document = metrics.read(results) if (results / "metrics.json").exists() else None
+    return reports.write_summary(results, document, _first_figures(results), xunit)
+
+
+def _first_figures(folder: Path) -> list:
+    """What the gate and a sweep in this folder have to say."""
+    figures = reports.gate_figures(verdicts.read(folder))
+    if swept := sweep.read(folder):
+        figures += reports.sweep_figures(swept["rows"])
+    return figures

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench run``: run suites on an engine and print what came out."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from springbok.cli import checks
+from springbok.cli.arguments import add_optimize, add_vlen
+from springbok.cli.report import EARLIER, write_reports, write_summary
+from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot
+from springbok.cli.text import print_table, shown
+from springbok.firmware import build_firmware
+from springbok.gate import baseline, verdicts
+from springbok.measuring import metrics
+from springbok.measuring.derived import quality_of, quality_text
+from springbok.support.errors import BenchError
+from springbok.support.places import SUITES, project_of
+from springbok.support.results_folder import Outputs, claimed, outputs
+
+DEFAULT_SUITE = SUITES / "gestures.robot"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="Robot suite files or folders")
+    add_run_options(parser)
+    add_vlen(parser, None, "bits of a vector register of the chip (default: the suite's, 512)")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of whatever runs a suite."""
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
+    parser.add_argument("--port", help="where the board of --engine serial is: /dev/ttyUSB0 or a pyserial URL")
+    parser.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
+    parser.add_argument("--results", metavar="FOLDER", help="where logs and metrics go (default: results)")
+    parser.add_argument("--earlier", metavar="RESULT", help=EARLIER)
+    parser.add_argument(
+        "--baselines", metavar="FOLDER", help="where the gate's baselines are (default: results/baselines)"
+    )
+    parser.add_argument(
+        "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
+    )
+    add_optimize(parser, None, "level of the optimizer (default: the suite's, standard)")
+    parser.add_argument(
+        "--transformations", action="store_true", help="measure what each transformation of the optimizer brings"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the suites; the exit status is Robot's, or 1 when no baseline was written that should have been."""
+    suites = [Path(suite) for suite in options.suites] or [DEFAULT_SUITE]
+    if not options.suites and not DEFAULT_SUITE.exists():
+        raise BenchError("Name the suites to run: files or folders.")
+    for suite in suites:
+        if not suite.exists():
+            own = f" The project's own suites are in {SUITES}." if SUITES.is_dir() else ""
+            raise BenchError(f"There is no suite {suite}.{own}")
+    options.results = options.results or str(project_of(*suites) / "results")
+    return run_suites(options, suites, vlen=options.vlen)
+
+
+def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | None = None) -> int:
+    """Run suites with the options of `add_run_options`. What would stop every test is an error before anything runs."""
+    robot_options = list(options.robot_options)
+    engine = choose_engine(options.engine)
+    whole_suites = not robot_options and not options.optimize  # another level has baselines of its own
+    checks.check_inputs(options, engine)
+    firmware = build_firmware()
+    print(f"Firmware: {firmware.summary()}")
+    files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
+    robot_options = [*suite_variables(options, vlen), *robot_options]
+    with claimed(files.folder):
+        if engine == "renode":
+            status = run_renode(list(suites), files.folder, [*data_variables(options.data), *robot_options])
+        else:
+            status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
+        if (files.folder / "metrics.json").exists():
+            write_reports(files.folder, files.folder, options.earlier)
+        if xunit := files.xunit_there():
+            write_summary(files.folder, xunit)
+        print_summary(files)
+        if options.update_baselines:
+            status = print_updates(files.folder, engine, prune=whole_suites and status == 0) or status
+    return status
+
+
+def _of_renode(options: argparse.Namespace, runner_options: list[str]) -> Outputs:
+    """Where a run by renode-test puts its results: it has no options of Robot's for that."""
+    given = [each for each in runner_options if re.match(r"-r$|--results-dir|--outputdir", each)]
+    if given:
+        raise BenchError(
+            f"{given[0]} behind --: with Renode, the results' place is given as ./bench run --results FOLDER."
+        )
+    return outputs([], Path(options.results))
+
+
+def suite_variables(options: argparse.Namespace, vlen: int | None = None) -> list[str]:
+    """Options of a run that suites read as variables."""
+    given = {
+        "EARLIER": options.earlier and Path(options.earlier).resolve(),
+        "BASELINES": options.baselines and Path(options.baselines).resolve(),
+        "UPDATE_BASELINES": "yes" if options.update_baselines else None,
+        "OPTIMIZE": options.optimize,
+        "MEASURE_TRANSFORMATIONS": "yes" if options.transformations else None,
+        "PORT": options.port,
+        "VLEN": vlen,
+    }
+    return [part for name, value in given.items() if value for part in ("--variable", f"{name}:{value}")]
+
+
+def print_updates(results: Path, engine: str, prune: bool) -> int:
+    """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing."""
+    updates = verdicts.read(results)["updates"]
+    print("\nBaselines:")
+    for update in updates:
+        print(f"  {shown(Path(update['path']))}")
+        for change in update["changes"] or ["unchanged"]:
+            print(f"    {change}")
+    for path in baseline.prune(engine, [Path(update["path"]) for update in updates]) if prune else ():
+        print(f"  {shown(path)}\n    removed: no test measures it any more")
+    if not updates:
+        print("  None was written: no test of this run says 'Performance Should Not Regress'.")
+    return 0 if updates else 1
+
+
+def print_summary(files: Outputs) -> None:
+    """Print the short table of a run from its metrics.json, and where the log is, or why there is none."""
+    results = files.folder
+    file = results / "metrics.json"
+    if file.exists():
+        document = metrics.read(file)
+        header = (
+            "model",
+            "variant",
+            "samples",
+            "accuracy",
+            "host",
+            "max error",
+            "instructions",
+            "vector",
+            "dispatches",
+        )
+        rows = [header, *(_row(model) for model in document["models"])]
+        print()
+        if document["models"]:
+            print_table(rows, left=2)
+            print()
+        for check in document.get("rtl", []):
+            verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
+            print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
+        print(f"Engine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
+        print(f"Metrics: {shown(file)}, metrics.csv")
+        print(f"Report:  {shown(results / 'report.html')}, report.md")
+    for line in verdicts.summary(results):
+        print(line)
+    if log := files.log_there():
+        print(f"Log:     {shown(log)}")
+    for sentence in files.missing():
+        print(f"Missing: {sentence}")
+
+
+def _row(model: dict) -> tuple[str, ...]:
+    vectors = model["vector_instructions"]["mean"]
+    error = model["max_abs_error"]
+    return (
+        model["name"],
+        model["variant"],
+        str(model["samples"]),
+        _quality_cell(model, "device"),
+        _quality_cell(model, "host"),
+        "not finite" if error is None else f"{error:.1e}",
+        f"{model['instructions']['mean']:,.0f}",
+        "unknown" if vectors is None else f"{vectors:,.0f}",
+        str(len(model["dispatches"])),
+    )
+
+
+def _quality_cell(model: dict, owner: str) -> str:
+    """What the task judges, such as ``95.00%`` or ``AUC 0.98``; a dash where there is only the host to compare with."""
+    accuracy = quality_of(model, owner).get("accuracy")
+    return quality_text(model, owner) or "-" if accuracy is None else f"{accuracy:.2%}"

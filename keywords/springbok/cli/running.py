@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs suites, by Robot Framework or by renode-test: what several commands do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from springbok.gate import verdicts
+from springbok.measuring import metrics
+from springbok.support import process
+from springbok.support.errors import BenchError
+from springbok.support.files import storage_errors
+from springbok.support.results_folder import held_locks, outputs
+
+# What an earlier run left of these never passes for this run's.
+OWN_RESULTS = ("metrics.json", "metrics.csv", "report.md", "summary.md", "xunit.xml", verdicts.FILE_NAME)
+ENGINES = ("auto", "spike", "renode", "serial")
+
+
+def choose_engine(name: str) -> str:
+    """Return the engine that ``auto`` stands for here, or the named one; raises BenchError when it is not here."""
+    if name == "auto":
+        return "renode" if renode_test() else "spike"
+    if name == "renode" and not renode_test():
+        raise BenchError("--engine renode needs Renode: put renode-test on PATH or set RENODE_ROOT to its folder.")
+    return name
+
+
+def renode_test() -> Path | None:
+    """Return Renode's test runner: in ``RENODE_ROOT``, else on PATH; None without Renode."""
+    root = os.environ.get("RENODE_ROOT")
+    if root:
+        runner = Path(root) / "renode-test"
+        if not runner.exists():
+            raise BenchError(f"RENODE_ROOT is {root}, but there is no renode-test in it.")
+        return runner
+    found = shutil.which("renode-test")
+    return Path(found) if found else None
+
+
+def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
+    """Run suites by renode-test; the results are where and what Robot's own would be, metrics of all suites together.
+
+    ``options`` are renode-test's.
+    """
+    results = results.resolve()
+    results.mkdir(parents=True, exist_ok=True)
+    for name in (*OWN_RESULTS, "robot_output.xml"):
+        (results / name).unlink(missing_ok=True)
+    files = [file for suite in suites for file in (sorted(suite.rglob("*.robot")) if suite.is_dir() else [suite])]
+    started = time.time()
+    status = call([str(renode_test()), "-r", str(results), *options, *(str(file.resolve()) for file in files)])
+    if (results / "robot_output.xml").exists():
+        rebot = [sys.executable, "-m", "robot.rebot", "--output", "NONE", "--log", "NONE", "--report", "NONE"]
+        call([*rebot, "--xunit", str(results / "xunit.xml"), str(results / "robot_output.xml")], quiet=True)
+    verdicts.gather(results, started)
+    measured = [path for path in sorted(results.glob("*/metrics.json")) if path.stat().st_mtime >= started]
+    if measured:
+        documents = [metrics.read(path) for path in measured]
+        models = [model for document in documents for model in document["models"]]
+        checks = [check for document in documents for check in document.get("rtl", [])]
+        whole = {**documents[0], "models": models, **({"rtl": checks} if checks else {})}
+        metrics.write(results / "metrics.json", whole)
+    return status
+
+
+def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
+    """Run Robot Framework in a process of its own; what an earlier run left never passes for this one's."""
+    files = outputs(robot_options, results)
+    with storage_errors(files.folder, "Give the results another place: --results FOLDER."):
+        files.folder.mkdir(parents=True, exist_ok=True)
+        for path in (*map(files.folder.joinpath, OWN_RESULTS), files.output, files.log, files.xunit):
+            if path is not None:
+                path.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "robot", "--outputdir", str(files.folder), "--xunit", "xunit.xml"]
+    command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
+    command += ["--variable", f"ENGINE:{engine}"]
+    command += data_variables(data)
+    return call([*command, *robot_options, *map(str, suites)])
+
+
+def data_variables(data: str | None) -> list[str]:
+    """Robot's options for the archive of a data set."""
+    return ["--variable", f"DATA:{Path(data).resolve()}"] if data else []
+
+
+def call(command: list[str], quiet: bool = False, environment: dict[str, str] | None = None) -> int:
+    """Run a command in the foreground, with the locks of this process; nothing of it is left, however it ends."""
+    return process.run_in_foreground(command, quiet, environment, pass_fds=held_locks())

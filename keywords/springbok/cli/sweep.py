@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench sweep``: measure all combinations of models, number types, vector lengths and flags."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from springbok import report as reports
+from springbok.cli.arguments import add_results
+from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
+from springbok.data import datasets
+from springbok.data.dataset import Dataset
+from springbok.data.own.content import DATA_OPTIONS, parse_options
+from springbok.exploring.configurations import DEFAULT_VLENS, TYPES, VARIANTS, SweepError, check, configurations
+from springbok.exploring.front import best
+from springbok.exploring.sweep import Watcher, run_sweep
+from springbok.measuring.derived import QUALITY, shown
+from springbok.support.places import MODELS
+from springbok.support.progress import duration, is_watched, pace
+from springbok.support.results_folder import claimed
+
+_REFRESH_SECONDS, _LOG_SECONDS = 1.0, 60.0
+_MOST_STEPS = 3  # of workers that one line shows
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("models", nargs="*", metavar="MODEL", default=[str(MODELS / "gestures.h5")], help="model files")
+    parser.add_argument("--types", type=_list, default=TYPES, help="of float32,int8 (default: both)")
+    parser.add_argument("--variants", type=_list, default=VARIANTS, help="of vector,scalar (default: both)")
+    parser.add_argument("--vlens", type=_numbers, default=DEFAULT_VLENS, help="default: 128,256,512,1024")
+    parser.add_argument(
+        "--flags",
+        action="append",
+        metavar="FLAGS",
+        help='for iree-compile, as --flags="--a --b"; give it again for more',
+    )
+    parser.add_argument(
+        "--optimize", type=_list, default=(DEFAULT_LEVEL,), help=f"of {','.join(LEVELS)} (default: {DEFAULT_LEVEL})"
+    )
+    parser.add_argument("--shape", help="of the inputs, where the files leave them open: 1x32x32x3")
+    parser.add_argument("--signature", help="which function of files that have several")
+    parser.add_argument("--tolerance", help="what outputs may differ by: 0.001 of the largest, or '2 steps'")
+    parser.add_argument(
+        "--data",
+        "--dataset",
+        dest="dataset",
+        default="basic_motions",
+        metavar="DATA",
+        help="what is inferred: a data set's name, a file, a folder, FILE.py:FUNCTION (default: basic_motions)",
+    )
+    parser.add_argument(
+        "--data-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"how own data are read, as Load Data Set takes it: {', '.join(DATA_OPTIONS)}; again for more",
+    )
+    parser.add_argument("--samples", type=int, help="recordings of each (default: all)")
+    parser.add_argument(
+        "--limit", action="append", default=[], metavar="METRIC=VALUE", help="for the best configuration"
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster (default: this machine's cores)")
+    parser.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
+    add_results(parser, "where the table goes")
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when every configuration was measured and, if there are limits, one keeps them."""
+    limits = dict(map(_limit, options.limit))
+    best([], limits)  # a limit that does not exist is said before the sweep, not after it
+    if options.workers is not None and (options.workers < 1 or options.scheduler):
+        raise SweepError(
+            "--workers is a number of processes of this machine, at least 1; a scheduler has workers of its own."
+        )
+    wanted = configurations(
+        [Path(model) for model in options.models],
+        types=options.types,
+        variants=options.variants,
+        vlens=options.vlens,
+        flags=options.flags or [""],
+        optimize=options.optimize,
+        dataset=options.dataset,
+        samples=options.samples,
+        shape=options.shape,
+        signature=options.signature,
+        tolerance=options.tolerance,
+    )
+    own_data = _own_data(options)
+    if own_data is not None:
+        wanted = [replace(each, dataset=own_data.name) for each in wanted]
+    check(wanted, own_data)
+    folder = Path(options.results)
+    with claimed(folder):
+        try:
+            with _shown() as terminal:
+                rows = run_sweep(
+                    wanted,
+                    folder,
+                    own_data=own_data,
+                    scheduler=options.scheduler,
+                    count=options.workers,
+                    watcher=terminal,
+                )
+        except KeyboardInterrupt:
+            print("\nInterrupted. What was measured is kept: the same command goes on from here.", flush=True)
+            raise
+        chosen = best(rows, limits)
+        paths = reports.write_sweep(rows, chosen, folder)
+    print("\n" + reports.sweep_table(rows, chosen))
+    if chosen is not None:
+        print(f"\nBest{' under the limits' if limits else ''}: {chosen['label']}: {_line(chosen).partition(': ')[2]}")
+    else:
+        print("\nNo configuration keeps the limits.")
+    for path in paths:
+        print(path)
+    return int(any(row["error"] for row in rows) or chosen is None)
+
+
+class Terminal(Watcher):
+    """Prints each row, and below them how fast it goes, how long it takes, and what the workers are at.
+
+    Where nobody watches, that is a line a minute.
+    """
+
+    def __init__(self, is_terminal: bool) -> None:
+        self.is_terminal = is_terminal
+        self._lock = threading.Lock()
+        self._kept = self._count = self._total = 0
+        self._steps: dict[str, tuple[str, float]] = {}
+        self._started = self._logged = time.monotonic()
+
+    def begin(self, kept: int, total: int) -> None:
+        self._kept = self._count = kept
+        self._total = total
+        kept_text = f", {kept} of {total} kept from before" if kept else ""
+        self._print(f"{total} configurations{kept_text}.")
+
+    def step(self, label: str, step: str) -> None:
+        with self._lock:
+            _, since = self._steps.get(label, ("", time.monotonic()))
+            self._steps[label] = (step, since)
+
+    def row(self, row: Mapping[str, Any], count: int, total: int) -> None:
+        with self._lock:
+            self._steps.pop(row["label"], None)
+            self._count = count
+        self._print(f"[{count:3}/{total}] {_line(row)}")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show how it stands; on a terminal in place of what was shown before."""
+        now = time.monotonic()
+        if self.is_terminal:
+            sys.stdout.write(f"\r\033[K{self.status(now)[: _columns()]}")
+            sys.stdout.flush()
+        elif now - self._logged >= _LOG_SECONDS:
+            self._print(self.status(now))
+
+    def status(self, now: float) -> str:
+        """Such as ``120 of 500, 4 a minute, 95 min left; m int8 scalar: compiling (12 s)``."""
+        with self._lock:
+            steps = sorted(self._steps.items(), key=lambda item: item[1][1])
+        at = [f"{label}: {step} ({duration(now - since)})" for label, (step, since) in steps[:_MOST_STEPS]]
+        more = [f"{len(steps) - _MOST_STEPS} more"] if len(steps) > _MOST_STEPS else []
+        how = pace(self._count - self._kept, now - self._started, self._total - self._count)
+        return "; ".join([", ".join(filter(None, (f"{self._count} of {self._total}", how))), *at, *more])
+
+    def _print(self, text: str) -> None:
+        self._logged = time.monotonic()
+        sys.stdout.write(f"\r\033[K{text}\n" if self.is_terminal else f"{text}\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def _shown() -> Iterator[Terminal]:
+    """A terminal that is refreshed, also while no row comes."""
+    terminal, ended = Terminal(is_watched(sys.stdout)), threading.Event()
+
+    def refresh() -> None:
+        while not ended.wait(_REFRESH_SECONDS):
+            terminal.refresh()
+
+    thread = threading.Thread(target=refresh, daemon=True)
+    thread.start()
+    try:
+        yield terminal
+    finally:
+        ended.set()
+        thread.join()
+        if terminal.is_terminal:
+            sys.stdout.write("\r\033[K")
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns - 1
+
+
+def _own_data(options: argparse.Namespace) -> Dataset | None:
+    """The data set of ``--data``, unless it is one by name, which each worker has."""
+    given = dict(map(_data_option, options.data_option))
+    loaded = datasets.load(options.dataset, given.pop("split", "test"), options=parse_options(given))
+    return None if options.dataset in datasets.NAMES else loaded
+
+
+def _data_option(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or name not in DATA_OPTIONS:
+        raise SweepError(f"--data-option '{text}' is none: write NAME=VALUE, NAME one of {', '.join(DATA_OPTIONS)}.")
+    return name, value
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    if row["error"]:
+        return f"{row['label']}: failed: {row['error'].splitlines()[0]}"
+    found = row["metrics"]
+    return (
+        f"{row['label']}: {found['instructions']:,.0f} instructions, module {found['module_bytes']:,} bytes, "
+        f"{_quality_of(found)}"
+    )
+
+
+def _quality_of(found: Mapping[str, Any]) -> str:
+    for name, (title, form, _) in QUALITY.items():
+        if found.get(name) is not None:
+            return f"{title} {found[name]:.2%}" if form == "share" else f"{title} {shown(found[name], form)}"
+    return f"largest error {found['quality_loss']:.2e}" if "quality_loss" in found else "quality unknown"
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in _list(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers such as 256,512") from None
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise SweepError(f"The limit '{text}' is none: write METRIC=VALUE, for instance accuracy=0.95.") from None
