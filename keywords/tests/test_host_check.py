@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_models import DENSE, dense
 
-from springbok.compiler import compiler, host_check, iree
+from springbok.compiler import flags, host_check, iree
 from springbok.compiler.compiler import compile_and_check, compile_model
 from springbok.compiler.flags import WEIGHT_FLAGS
 from springbok.compiler.host_check import check_on_host, host_flags
@@ -83,7 +83,7 @@ def test_weights_that_were_dropped_are_found_by_the_compilers_own_code(model, tm
 
 
 def test_a_compilation_that_drops_weights_fails_and_leaves_nothing(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(compiler, "WEIGHT_FLAGS", {})
+    monkeypatch.setattr(flags, "WEIGHT_FLAGS", {})
     with pytest.raises(CompileError, match=r"dropped the weights of dense\.mlir: main_dispatch_0 would run without"):
         compile_and_check(source, output_dir=tmp_path)
     assert not list(tmp_path.glob("dense-vector-*"))
