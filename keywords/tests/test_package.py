@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wheel as its users get it, outside of this checkout: installed, a new repository, and changes that it stops.
+
+What the wheel needs is borrowed from this Python's packages; ``./bench trial package`` installs all of it.
+"""
+
+import re
+import sys
+import zipfile
+
+import pytest
+
+from springbok.support import pins
+from springbok.support.places import KEYWORDS, REQUIREMENTS, ROOT
+from springbok.trials import package
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return package.build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    return package.install(wheel, tmp_path_factory.mktemp("installed"), borrow=True)
+
+
+@pytest.fixture(scope="module")
+def repository(installed, tmp_path_factory):
+    """A new repository whose suites have run once."""
+    place = tmp_path_factory.mktemp("mine")
+    done = installed.run("springbok-bench", "init", "pump", cwd=place)
+    assert done.returncode == 0, done.stdout
+    done = installed.run("springbok-bench", "run", "suites", cwd=place / "pump")
+    assert done.returncode == 0, done.stdout
+    return place / "pump"
+
+
+def test_the_wheel_holds_what_the_package_reads_and_nothing_else(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder in ("firmware", "platforms", "models"):
+        there = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file()}
+        kept = {f"springbok/files/{name}" for name in there if "__pycache__" not in name}
+        assert kept <= names
+    assert {f"{path.name}" for path in KEYWORDS.glob("*Library.py")} <= names
+    assert {"springbok/bench.resource", "springbok/files/requirements.txt"} <= names
+    assert not [name for name in names if "tests/" in name or "__pycache__" in name or name.startswith("build")]
+
+
+def test_the_wheel_needs_the_pins_of_every_run(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        needed = re.findall(r"^Requires-Dist: ([\w.-]+)", archive.read(metadata).decode(), re.MULTILINE)
+    groups = pins.read(REQUIREMENTS.read_text())
+    pinned = {re.match(r"[\w.-]+", line)[0] for name in ("base", "run") for line in groups[name].lines}
+    assert set(needed) == {name.lower().replace("_", "-") for name in pinned}
+
+
+def test_nothing_of_this_checkout_is_used(installed, tmp_path):
+    program = "import springbok, SimulatorLibrary, springbok.support.places as places; print(springbok.__file__)"
+    done = installed.run("python", "-c", f"{program}; print(places.ROOT, places.IS_CHECKOUT)", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert str(ROOT) not in done.stdout
+    assert done.stdout.split()[-1] == "False"
+
+
+def test_a_new_repository_runs_at_once_and_its_results_are_its_own(repository, installed):
+    written = {path.name for path in (repository / "results").iterdir()}
+    assert {"report.html", "log.html", "metrics.json", "xunit.xml", "summary.md"} <= written
+    site = next((installed.folder / "lib").glob("python*")) / "site-packages" / "springbok"
+    assert not (site / "files" / "build").exists()
+    assert not [path for path in site.rglob("results") if "starter" not in path.parts]
+
+
+def test_a_network_that_costs_more_is_stopped_with_its_layer(repository, installed):
+    script = repository / "models" / "make_pump.py"
+    script.write_text(script.read_text().replace("HIDDEN = 16", "HIDDEN = 48"))
+    assert installed.run("python", "models/make_pump.py", cwd=repository).returncode == 0
+    done = installed.run("springbok-bench", "run", "suites", cwd=repository)
+    assert done.returncode == 1, done.stdout
+    assert "Should Not Cost More Than Before" in done.stdout
+    assert re.search(r"pump_dispatch_1_\w+ \(second\): \+\d+ instructions", done.stdout), done.stdout
+
+
+def test_a_suite_anywhere_uses_the_libraries_by_name(installed, tmp_path):
+    (tmp_path / "mine.robot").write_text(
+        "*** Settings ***\n"
+        "Library    CompilerLibrary\n\n"
+        "*** Test Cases ***\n"
+        "Should Have Vectors\n"
+        "    ${model}=    Compile Model    first.mlir\n"
+        "    Module Should Contain Vector Instructions    ${model}\n"
+    )
+    (tmp_path / "first.mlir").write_text(
+        "func.func @main(%x: tensor<64xf32>) -> tensor<64xf32> {\n"
+        "  %y = arith.addf %x, %x : tensor<64xf32>\n"
+        "  return %y : tensor<64xf32>\n"
+        "}\n"
+    )
+    done = installed.run("python", "-m", "robot", "--output", "NONE", "mine.robot", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_this_python_is_the_one_that_is_tried(installed):
+    assert (next((installed.folder / "lib").glob("python*"))).name == f"python3.{sys.version_info.minor}"
