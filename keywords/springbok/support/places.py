@@ -34,8 +34,3 @@ def baselines_of(suite: Path) -> Path:
     """The folder with the baselines of a suite: those of this project for its own suites, else of the user's."""
     own = suite.resolve().is_relative_to(ROOT)
     return (ROOT if own else Path.cwd()) / "results" / "baselines"
-
-
-#: Where results and baselines of this project's own suites are.
-RESULTS = ROOT / "results"
-BASELINES = RESULTS / "baselines"
