@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime
+from springbok.compiler import buffers, compiler_runtime, strided_reads
 from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
@@ -115,19 +115,45 @@ def compile_module(
     with temporary_folder() as folder:
         if rewrite is not None:
             source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
-        phases = Path(folder) / "phases"
         hal, apart = Path(folder) / "hal.mlirbc", Path(folder) / "apart.mlirbc"
-        # Constants can't be left out of the phases: some would be missing in the bytecode too.
-        looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
-        _run([source, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+        flow, phases, flags = _until_hal(source, flags, hal, name)
         if buffers.allocates(_phase(phases, "hal")):
             buffers.keep_apart(hal, apart)
             hal = apart
         _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
         stream = _phase(phases, "stream")
         examined = buffers.examine(output.read_bytes(), stream, _phase(phases, "hal"))
-        layers = _layers(_phase(phases, "flow"))
+        layers = _layers(flow)
         return Compilation(layers, examined.without_weights, examined.shared, _transient_bytes(stream))
+
+
+def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tuple[str, Path, Sequence[str]]:
+    """Compiles to the end of the phase `hal`, into the file ``hal``, and puts right what its kernels read.
+
+    Returns the text of the phase `flow`, the folder of the others, beside ``hal``, and the flags to go on with.
+    """
+    phases, later = hal.parent / "phases", hal.parent / "later-phases"
+    # Constants can't be left out of the phases: some would be missing in the bytecode too.
+    looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
+    refused = None
+    try:
+        _run([source, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+    except CompilerDidNotEnd:
+        raise
+    except CompileError as error:
+        if not list(phases.glob("*.flow.mlir")):
+            raise
+        refused = error
+    flow = _phase(phases, "flow")
+    if not strided_reads.occur(flow):
+        if refused:
+            raise refused
+        return flow, phases, flags
+    rewritten, flags = hal.parent / "flow.mlirbc", [*flags, "--compile-from=flow"]
+    strided_reads.rewrite(flow, rewritten, name)
+    looking[0] = f"--dump-compilation-phases-to={later}"
+    _run([rewritten, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+    return flow, later, flags
 
 
 def planned_bytes(
