@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime, strided_reads
+from springbok.compiler import buffers, compiler_runtime, leftovers, strided_reads
 from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
@@ -137,7 +137,7 @@ def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tupl
     looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
     refused = None
     try:
-        _run([source, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+        _run_source(source, [*flags, *_UNTIL_HAL], hal, looking, name)
     except CompilerDidNotEnd:
         raise
     except CompileError as error:
@@ -165,7 +165,7 @@ def planned_bytes(
             source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
         planned = Path(folder) / "planned.mlir"
         looking = ["--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8"]
-        _run([source, *flags, "--compile-to=stream", "-o"], planned, looking, name)
+        _run_source(source, [*flags, "--compile-to=stream"], planned, looking, name)
         return _transient_bytes(planned.read_text(encoding="utf-8"))
 
 
@@ -174,7 +174,7 @@ def _rewritten(
 ) -> tuple[Path, list[str]]:
     """Does the first half of the compilation and rewrites its result, in ``folder``; source and flags for the rest."""
     half, rewritten = folder / "half.mlirbc", folder / "rewritten.mlirbc"
-    _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
+    _run_source(source, [*flags, *_FIRST_HALF], half, ["--mlir-print-debuginfo"], name)
     rewrite(half, rewritten)
     return rewritten, [*flags, f"--compile-from={_BETWEEN}"]
 
@@ -190,6 +190,22 @@ _FIRST_HALF = (
     "--iree-opt-const-expr-hoisting=true",
     "--iree-opt-const-eval=true",
 )
+
+
+def _run_source(source: Path, flags: Sequence[str], output: Path, looking: Sequence[str], name: str) -> None:
+    """Runs the compiler on a model as it was imported, or without the rows that are in its way: see `leftovers`."""
+    try:
+        _run([source, *flags, "-o"], output, looking, name)
+    except CompileError as error:
+        if not leftovers.are_in_the_way(str(error)) or any(each.startswith("--compile-from=") for each in flags):
+            raise
+        with temporary_folder() as folder:
+            whole, cut = (Path(folder) / f"{each}.mlirbc" for each in ("whole", "cut"))
+            to_input = ["--compile-to=input", "--emit-mlir-bytecode", "-o"]
+            _run([source, *flags, *to_input], whole, ["--mlir-print-debuginfo"], name)
+            if not leftovers.cut_off(whole, cut):
+                raise
+            _run([cut, *flags, "-o"], output, looking, name)
 
 
 def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name: str) -> None:
