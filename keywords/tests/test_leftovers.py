@@ -14,7 +14,8 @@ _CONVOLUTION = """
 func.func @main(%x: tensor<1x{rows}x{columns}x1xi8>) -> tensor<1x{high}x{wide}x1xi32> {{
   %w = stablehlo.constant dense<[[[[7]], [[-93]]], [[[5]], [[11]]]]> : tensor<2x2x1x1xi8>
   %r = stablehlo.convolution(%x, %w) dim_numbers = [b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f],
-    window = {{stride = [3, 3], rhs_dilate = [{dilation}, 1]}} {{batch_group_count = 1 : i64, feature_group_count = 1 : i64}}
+    window = {{stride = [3, 3], rhs_dilate = [{dilation}, 1]}}
+    {{batch_group_count = 1 : i64, feature_group_count = 1 : i64}}
     : (tensor<1x{rows}x{columns}x1xi8>, tensor<2x2x1x1xi8>) -> tensor<1x{high}x{wide}x1xi32>
   return %r : tensor<1x{high}x{wide}x1xi32>
 }}
@@ -25,7 +26,8 @@ func.func @main(%x: tensor<1x{rows}x{columns}x2xf32>) -> tensor<1x{high}x{wide}x
   %e = tensor.empty() : tensor<1x{high}x{wide}x2xf32>
   %i = linalg.fill ins(%low : f32) outs(%e : tensor<1x{high}x{wide}x2xf32>) -> tensor<1x{high}x{wide}x2xf32>
   %window = tensor.empty() : tensor<2x2xf32>
-  %r = linalg.pooling_nhwc_max {{dilations = dense<[{dilation}, 1]> : tensor<2xi64>, strides = dense<3> : tensor<2xi64>}}
+  %r = linalg.pooling_nhwc_max
+    {{dilations = dense<[{dilation}, 1]> : tensor<2xi64>, strides = dense<3> : tensor<2xi64>}}
     ins(%x, %window : tensor<1x{rows}x{columns}x2xf32>, tensor<2x2xf32>)
     outs(%i : tensor<1x{high}x{wide}x2xf32>) -> tensor<1x{high}x{wide}x2xf32>
   return %r : tensor<1x{high}x{wide}x2xf32>
