@@ -17,7 +17,7 @@ from springbok.compiler.importers.onnx_rewriting import Graph
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
 from springbok.support.cache import Cache
-from springbok.support.errors import ModelError
+from springbok.support.errors import CompileError, ModelError
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -357,6 +357,133 @@ class TestFunctions:
         arrays = np.uint8([200, 255, 3, 128, 127, 250]), np.uint8([7, 2, 200, 255, 129, 251])
         equal(model, *arrays)
         assert UINT8 not in {made.attribute[0].i for made in rewritten(model).graph.node[:2] if made.op_type == "Cast"}
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        operator=st.sampled_from(["MaxPool", "AveragePool"]),
+        lengths=st.lists(st.integers(4, 8), min_size=1, max_size=2),
+        kernel=st.integers(1, 3),
+        stride=st.integers(1, 3),
+        dilation=st.integers(1, 2),
+        padding=st.sampled_from(["none", "drawn", "SAME_UPPER", "SAME_LOWER"]),
+        ceil=st.booleans(),
+        opset=st.sampled_from([17, 22]),
+        inside=st.booleans(),
+    )
+    def test_poolings(self, seed, operator, lengths, kernel, stride, dilation, padding, ceil, opset, inside):
+        random, axes = np.random.default_rng(seed), len(lengths)
+        options = {"kernel_shape": [kernel] * axes, "strides": [stride] * axes, "ceil_mode": int(ceil)}
+        if operator == "MaxPool" or opset == 22:
+            options["dilations"] = [dilation] * axes
+        if operator == "AveragePool":
+            options["count_include_pad"] = int(inside)
+        if padding == "drawn":
+            options["pads"] = random.integers(0, kernel, 2 * axes).tolist()
+        elif padding != "none":
+            options |= {"auto_pad": padding, "ceil_mode": 0}
+        model = model_of(
+            [helper.make_node(operator, ["x"], ["y"], **options)],
+            {"x": (FLOAT, [1, 2, *lengths])},
+            {"y": (FLOAT, None)},
+            opset=opset,
+        )
+        given_array = random_array(random, FLOAT, (1, 2, *lengths))
+        (got,) = answers(model, given_array)
+        np.testing.assert_allclose(got, pooled_by_hand(operator, options, given_array), rtol=1e-5, atol=1e-6)
+        equal(model, given_array, relative=1e-6)
+
+    def test_the_places_of_a_pooling(self):
+        nodes = [helper.make_node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2], pads=[1, 0, 0, 1])]
+        for order in (0, 1):
+            nodes[0].attribute.append(helper.make_attribute("storage_order", order))
+            model = model_of(nodes, {"x": (FLOAT, [1, 2, 3, 4])}, {"y": (FLOAT, None), "i": (INT64, None)})
+            nodes[0].attribute.pop()
+            values = np.random.default_rng(order).permutation(24).astype(np.float32).reshape(1, 2, 3, 4)
+            largest, places = answers(model, values)
+            flat = (values.swapaxes(2, 3) if order else values).ravel()
+            np.testing.assert_array_equal(flat[places], largest)
+
+    @pytest.mark.parametrize("operator", ["Div", "Mod"])
+    def test_integers_that_have_no_quotient(self, operator):
+        sizes = {"x": (INT32, [2]), "d": (INT32, [2])}
+        model = model_of([helper.make_node(operator, ["x", "d"], ["y"])], sizes, {"y": (INT32, None)})
+        for wrong in (0, -1):
+            with pytest.raises(ZeroDivisionError):
+                answers(model, np.int32([-(2**31), 3]), np.int32([wrong, 2]))
+        assert (
+            answers(model, np.int32([-7, 7]), np.int32([2, -2]))[0].tolist()
+            == {"Div": [-3, -3], "Mod": [1, -1]}[operator]
+        )
+
+
+def pooled_by_hand(operator, options, given_array):
+    """One element after the other, as the specification says it."""
+    axes, lengths = given_array.ndim - 2, given_array.shape[2:]
+    kernel, strides = options["kernel_shape"], options["strides"]
+    dilations = options.get("dilations", [1] * axes)
+    reach = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
+    pads = list(options.get("pads", [0] * (2 * axes)))
+    counts = []
+    for axis, length in enumerate(lengths):
+        if "auto_pad" in options:
+            count = -(-length // strides[axis])
+            total = max((count - 1) * strides[axis] + reach[axis] - length, 0)
+            halves = [total // 2, total - total // 2]
+            pads[axis], pads[axis + axes] = halves if options["auto_pad"] == "SAME_UPPER" else halves[::-1]
+        else:
+            room = length + pads[axis] + pads[axis + axes] - reach[axis]
+            count = (-(-room // strides[axis]) if options["ceil_mode"] else room // strides[axis]) + 1
+            while (count - 1) * strides[axis] >= length + pads[axis]:
+                count -= 1
+        counts.append(count)
+    result = np.zeros((1, 2, *counts))
+    for place in np.ndindex(*result.shape):
+        seen, padding = [], 0
+        for inner in np.ndindex(*kernel):
+            at = [
+                index * stride + each * dilation - pad
+                for index, stride, each, dilation, pad in zip(place[2:], strides, inner, dilations, pads, strict=False)
+            ]
+            if all(0 <= each < length for each, length in zip(at, lengths, strict=True)):
+                seen.append(given_array[(*place[:2], *at)])
+            elif all(-b <= each < n + a for each, n, b, a in zip(at, lengths, pads, pads[axes:], strict=False)):
+                padding += 1
+        number = len(seen) + (padding if options.get("count_include_pad") else 0)
+        result[place] = max(seen, default=-np.inf) if operator == "MaxPool" else sum(seen) / max(number, 1)
+    return result
+
+
+class TestCompiled:
+    """What IREE makes of it, in one model with many outputs."""
+
+    def test_divisors_that_are_inputs_and_poolings(self, tmp_path):
+        nodes = [
+            helper.make_node("MaxPool", ["x"], ["a"], kernel_shape=[3, 3], pads=[1, 0, 0, 2], strides=[2, 1]),
+            helper.make_node(
+                "MaxPool", ["x"], ["b"], kernel_shape=[3, 3], pads=[1, 0, 2, 1], strides=[2, 3], ceil_mode=1
+            ),
+            helper.make_node(
+                "AveragePool", ["x"], ["c"], kernel_shape=[3, 3], pads=[1, 0, 2, 1], strides=[2, 3], ceil_mode=1
+            ),
+            helper.make_node("Div", ["n", "d"], ["e"]),
+            helper.make_node("Mod", ["n", "d"], ["f"]),
+            helper.make_node("Mod", ["n", "d"], ["g"], fmod=1),
+        ]
+        inputs = {"x": (FLOAT, [1, 1, 7, 8]), "n": (INT32, [9]), "d": (INT32, [9])}
+        outputs = {name: (FLOAT if name in "abc" else INT32, None) for name in "abcefg"}
+        path = tmp_path / "model.onnx"
+        onnx.save(model_of(nodes, inputs, outputs), path)
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        assert model.probes.inputs[2].all()
+        assert [spec.shape[2:] for spec in model.outputs[:3]] == [(3, 8), (4, 3), (4, 3)]
+
+    def test_an_output_that_is_always_the_same_is_refused(self, tmp_path):
+        nodes = [helper.make_node("Shape", ["x"], ["y"])]
+        path = tmp_path / "shape.onnx"
+        onnx.save(model_of(nodes, {"x": (FLOAT, [2, 3])}, {"y": (INT64, None)}), path)
+        with pytest.raises(CompileError, match=r"shape\.onnx has an output that is always the same"):
+            compiler.compile_and_check(path, output_dir=tmp_path / "build")
 
 
 class TestRefusals:

@@ -362,23 +362,17 @@ def _one_way(graph: Graph, node: onnx.NodeProto, attributes: dict, number: int |
 def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE counts wrongly where windows stick out, and in 64 bits: sums are divided by constants here."""
     (given,) = node.input
-    shape, result = graph.shape_of(given), graph.shape_of(node.output[0])
+    shape = graph.shape_of(given)
     attributes = attributes_of(node)
-    if shape is None or result is None or graph.type_of(given) != TensorProto.FLOAT:
+    if shape is None or graph.type_of(given) != TensorProto.FLOAT:
         return False
     kernel = attributes["kernel_shape"]
-    window = onnx_windows.window(attributes, shape, (1, 1, *kernel))
+    window, places, beyond = onnx_windows.pooled(attributes, shape)
     if not any(window["pads"]) and not attributes.get("ceil_mode") and set(window["dilations"]) == {1}:
         return False
     axes = len(kernel)
     before, after = window["pads"][:axes], window["pads"][axes:]
-    reach = [
-        (length - 1) * stride + (size - 1) * dilation + 1
-        for length, stride, size, dilation in zip(
-            result[2:], window["strides"], kernel, window["dilations"], strict=True
-        )
-    ]
-    ends = [max(reach[axis] - before[axis] - shape[2 + axis], 0) for axis in range(axes)]
+    ends = [max(each, 0) for each in beyond]
     counted = np.zeros([before[axis] + shape[2 + axis] + max(ends[axis], after[axis]) for axis in range(axes)])
     inside = attributes.get("count_include_pad", 0)
     counted[
@@ -389,8 +383,8 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
             for axis in range(axes)
         )
     ] = 1
-    counts = np.ones(result[2:])
-    for place in np.ndindex(*result[2:]):
+    counts = np.ones(places)
+    for place in np.ndindex(*places):
         taken = tuple(
             slice(index * stride, index * stride + (size - 1) * dilation + 1, dilation)
             for index, stride, size, dilation in zip(place, window["strides"], kernel, window["dilations"], strict=True)
@@ -407,6 +401,24 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
         means = graph.add("Conv", padded, graph.value(ones), group=shape[1], **options)
     share = graph.value((area / np.maximum(counts, 1)).astype(np.float32))
     graph.add("Mul", means, share, to=node.output[0])
+    return None
+
+
+def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE counts windows that begin in the padding in ceil_mode: paddings up to the last window say what is meant."""
+    attributes = attributes_of(node)
+    shape = graph.shape_of(node.input[0])
+    if not attributes.get("ceil_mode") or shape is None:
+        return _widened(graph, node)
+    window, _, beyond = onnx_windows.pooled(attributes, shape)
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    del made.attribute[:]
+    kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
+    pads = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
+    made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in (kept | {"pads": pads}).items())
+    if _widened(graph, made) is False:
+        graph.keep(made)
     return None
 
 
@@ -473,6 +485,7 @@ REWRITINGS = dict.fromkeys(_BY_VALUE, _widened) | {
     "Gelu": _gelu,
     "LSTM": _recurrent,
     "MatMul": _matmul_of_vectors,
+    "MaxPool": _max_pool,
     "Mod": _mod,
     "Pad": _pad,
     "Pow": _pow,

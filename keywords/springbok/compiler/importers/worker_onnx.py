@@ -19,7 +19,7 @@ import onnx.version_converter
 
 from springbok.compiler import iree
 from springbok.compiler.importers import onnx_functions, onnx_limits, onnx_quantised, onnx_reference, onnx_weights
-from springbok.compiler.importers.onnx_rewriting import Graph, version_of
+from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, version_of
 from springbok.compiler.importers.selection import Selection
 from springbok.compiler.importers.worker import UnusableError, first_line
 from springbok.support import process
@@ -28,6 +28,8 @@ from springbok.tensors import TensorSpec
 
 #: Models of an older operator set are brought to this one: IREE's importer knows its operations best.
 _OPSET = 17
+#: The version since which a pooling with ``ceil_mode`` has no windows that begin in its padding, as PyTorch means it.
+_CEILING_OPSET = 22
 REWRITINGS = onnx_functions.REWRITINGS | onnx_quantised.REWRITINGS
 REWRITINGS["MatMul"] = onnx_functions.first_of(
     *(part.REWRITINGS["MatMul"] for part in (onnx_quantised, onnx_functions))
@@ -47,9 +49,7 @@ class OnnxModel:
         for value, spec in zip(given, self.inputs, strict=True):
             elem_type = value.type.tensor_type.elem_type
             value.type.CopyFrom(onnx.helper.make_tensor_type_proto(elem_type, spec.shape))
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")  # it told of the open batch
-        del model.graph.value_info[:]
+        _forget_shapes(model)  # they told of the open batch
         for node in model.graph.node:
             node.name = _layer(node)  # the importer makes locations of the names
         try:
@@ -107,9 +107,24 @@ class OnnxModel:
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
     model = onnx.inliner.inline_local_functions(model)
-    if version_of(model) < _OPSET:
-        model = onnx.version_converter.convert_version(model, _OPSET)
+    wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
+    if version_of(model) < wanted:
+        model = onnx.version_converter.convert_version(model, wanted)
+        _forget_shapes(model)  # those of the old version, where a pooling rounded up otherwise
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _forget_shapes(model: onnx.ModelProto) -> None:
+    """Drops the shapes of all values but the inputs'."""
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+
+
+def _rounds_up_pads(node: onnx.NodeProto) -> bool:
+    attributes = attributes_of(node)
+    pools = node.op_type in ("AveragePool", "MaxPool")
+    return pools and bool(attributes.get("ceil_mode")) and any(attributes.get("pads", ()))
 
 
 def _import_to(model: onnx.ModelProto, path: Path) -> str:
