@@ -12,6 +12,7 @@ import functools
 import importlib.metadata
 import re
 import shlex
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -377,8 +378,12 @@ def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int,
         if done.timed_out:
             raise CompileError(f"{module.name} did not end on this machine {process.limit_text()}.")
         if done.exit_code:
-            lines = [line.strip() for line in done.output.splitlines() if line.strip()]
-            message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else f"exit code {done.exit_code}"
+            lines = [
+                line.strip() for line in done.output.splitlines() if line.strip() and not line.startswith("EXEC @")
+            ]
+            message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else process.ending(done.exit_code)
+            if done.exit_code == -signal.SIGFPE:
+                message += ", as where an integer is divided by 0"
             raise CompileError(f"{module.name} fails on this machine: {message}")
         return [np.load(path) for path in given]
 

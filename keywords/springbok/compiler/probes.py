@@ -15,11 +15,15 @@ Of the extremes, only such elements count whose answer is a number, or infinite 
 Whether a function overflows on its way to a finite answer, and what becomes of NaN in a minimum or in a conversion
 to integers, is defined nowhere. An answer that the last bit of an input decides, such as the sine of the largest
 number, says nothing. All these elements are given ordinary numbers instead.
+
+Integers hold 0, which some of them may be divided by: that is defined nowhere either, and frameworks refuse it. Where
+one does, the first integer input that it helps holds neither 0 nor -1, or else all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -40,8 +44,7 @@ def probe(specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: 
     ``nan`` tells that the framework's answers to NaN are those of the definition.
     """
     random = np.random.default_rng(1)
-    inputs = probe_inputs(specs)
-    outputs = run(inputs)
+    inputs, outputs = _answered(specs, probe_inputs(specs), run)
     by_element = _is_by_element(inputs, outputs, run, random)
     corners = [_drawn(spec, array[:1], CORNERS, random) for spec, array in zip(specs, inputs, strict=True)]
     answers = run(corners)
@@ -55,6 +58,29 @@ def probe(specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: 
         except Exception:  # noqa: BLE001 (a framework may refuse such numbers: indices of a table, a division by zero)
             return inputs, outputs
     return inputs, outputs
+
+
+def _answered(specs: Sequence[TensorSpec], inputs: Arrays, run: Callable[[Arrays], Arrays]) -> tuple[Arrays, Arrays]:
+    """Inputs that the framework has an answer to, and the answer."""
+    try:
+        return inputs, run(inputs)
+    except Exception as error:  # noqa: BLE001 (whatever a framework says of a division by 0)
+        refused = error
+    integers = [
+        number for number, spec in enumerate(specs) if np.issubdtype(spec.dtype, np.integer) and not spec.is_quantised
+    ]
+    for changed in (*([number] for number in integers), integers[1:] and integers):
+        divisors = [_without_zeros(array) if number in changed else array for number, array in enumerate(inputs)]
+        with suppress(Exception):
+            return divisors, run(divisors)
+    raise refused
+
+
+def _without_zeros(array: np.ndarray) -> np.ndarray:
+    """The integers with small ones in place of 0 and -1."""
+    small = (1 + np.arange(array.size).reshape(array.shape) % 5).astype(array.dtype)
+    undefined = np.isin(array, (0, -1)) if array.dtype.kind == "i" else array == 0
+    return np.where(undefined, small, array)
 
 
 def _put(number: int, inputs: Arrays, sample: Arrays, outputs: Arrays, answer: Arrays) -> None:
