@@ -17,7 +17,7 @@ from springbok.compiler.importers.onnx_rewriting import Graph
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
 from springbok.support.cache import Cache
-from springbok.support.errors import CompileError, ModelError
+from springbok.support.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -469,21 +469,15 @@ class TestCompiled:
             helper.make_node("Div", ["n", "d"], ["e"]),
             helper.make_node("Mod", ["n", "d"], ["f"]),
             helper.make_node("Mod", ["n", "d"], ["g"], fmod=1),
+            helper.make_node("Shape", ["x"], ["h"]),
         ]
         inputs = {"x": (FLOAT, [1, 1, 7, 8]), "n": (INT32, [9]), "d": (INT32, [9])}
-        outputs = {name: (FLOAT if name in "abc" else INT32, None) for name in "abcefg"}
+        outputs = {name: (FLOAT if name in "abc" else INT64 if name == "h" else INT32, None) for name in "abcefgh"}
         path = tmp_path / "model.onnx"
         onnx.save(model_of(nodes, inputs, outputs), path)
         model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
         assert model.probes.inputs[2].all()
         assert [spec.shape[2:] for spec in model.outputs[:3]] == [(3, 8), (4, 3), (4, 3)]
-
-    def test_an_output_that_is_always_the_same_is_refused(self, tmp_path):
-        nodes = [helper.make_node("Shape", ["x"], ["y"])]
-        path = tmp_path / "shape.onnx"
-        onnx.save(model_of(nodes, {"x": (FLOAT, [2, 3])}, {"y": (INT64, None)}), path)
-        with pytest.raises(CompileError, match=r"shape\.onnx has an output that is always the same"):
-            compiler.compile_and_check(path, output_dir=tmp_path / "build")
 
 
 class TestRefusals:

@@ -116,14 +116,14 @@ def compile_module(
     with temporary_folder() as folder:
         if rewrite is not None:
             source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
-        hal, apart = Path(folder) / "hal.mlirbc", Path(folder) / "apart.mlirbc"
+        hal, mended = Path(folder) / "hal.mlirbc", Path(folder) / "mended.mlirbc"
         flow, phases, flags = _until_hal(source, flags, hal, name)
-        if buffers.allocates(_phase(phases, "hal")):
-            buffers.keep_apart(hal, apart)
-            hal = apart
+        stream, last = _phase(phases, "stream"), _phase(phases, "hal")
+        if buffers.need_mending(last):
+            buffers.mend(hal, last, stream, mended)
+            hal = mended
         _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
-        stream = _phase(phases, "stream")
-        examined = buffers.examine(output.read_bytes(), stream, _phase(phases, "hal"))
+        examined = buffers.examine(output.read_bytes(), stream, last)
         layers = _layers(flow)
         return Compilation(layers, examined.without_weights, examined.shared, _transient_bytes(stream))
 
