@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from springbok.compiler import compiler, importers
+from springbok.compiler import compiler, host_check, importers, iree
 from springbok.compiler.importers import onnx_reference, worker_onnx
 from springbok.compiler.importers.onnx_rewriting import Graph
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
+from springbok.compiler.judgement import Limit, Tolerance
+from springbok.modules.vmfb import read_vmfb
+from springbok.session import Session
 from springbok.support.cache import Cache
 from springbok.support.errors import ModelError
 
@@ -290,6 +293,14 @@ class TestFunctions:
         (got,), (wanted,) = (answers(each, np.float32([-1, 0.5, 0, 1])) for each in (rewritten(model), model))
         np.testing.assert_allclose(got, wanted, atol=1e-6)
 
+    def test_unsigned_integers_of_64_bits_inside_the_model_are_refused(self):
+        nodes = [
+            helper.make_node("Cast", ["x"], ["i"], to=TensorProto.UINT64),
+            helper.make_node("Cast", ["i"], ["y"], to=FLOAT),
+        ]
+        with pytest.raises(UnusableError, match="unsigned integers of 64 bits inside the model.*cast to int64"):
+            rewritten(model_of(nodes, {"x": (FLOAT, [4])}, {"y": (FLOAT, None)}))
+
     def test_remainder_of_floats_is_refused(self):
         nodes = [helper.make_node("Mod", ["x", "d"], ["y"], fmod=1)]
         model = model_of(nodes, {"x": (FLOAT, [4])}, {"y": (FLOAT, None)}, {"d": np.float32(0.1)})
@@ -478,6 +489,72 @@ class TestCompiled:
         model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
         assert model.probes.inputs[2].all()
         assert [spec.shape[2:] for spec in model.outputs[:3]] == [(3, 8), (4, 3), (4, 3)]
+
+    def test_integers_of_every_type_from_floats(self, tmp_path):
+        kinds = ("UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "INT64", "UINT64")
+        nodes = [
+            helper.make_node("Cast", ["x"], [kind], name=kind, to=getattr(TensorProto, kind)) for kind in kinds[1:]
+        ]
+        inside = [
+            helper.make_node("Cast", ["x"], ["i"], to=TensorProto.UINT16),
+            helper.make_node("Cast", ["i"], ["f"], to=FLOAT),
+        ]
+        outputs = {kind: (getattr(TensorProto, kind), None) for kind in kinds[1:]} | {"f": (FLOAT, None)}
+        path = tmp_path / "casts.onnx"
+        onnx.save(model_of([*nodes, *inside], {"x": (FLOAT, [20])}, outputs), path)
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        assert {spec.name: spec.dtype for spec in model.outputs}["UINT64"] == "uint64"
+        large = np.float32([[2.0**63, 2.0**64 - 2.0**40, 5.0, *[0.0] * 17]])
+        (answer,) = iree_answers(model, large, "UINT64", tmp_path)
+        assert answer[:3].tolist() == [2**63, 2**64 - 2**40, 5]
+
+    def test_sequences_backwards_and_both_ways_on_the_chip(self, tmp_path):
+        random, nodes, constants = np.random.default_rng(3), [], {}
+        for operator, gates, direction, ways in (("LSTM", 4, "bidirectional", 2), ("GRU", 3, "reverse", 1)):
+            names = [f"{operator}{each}" for each in ("w", "r", "b")]
+            shapes = ((ways, gates * 5, 3), (ways, gates * 5, 5), (ways, 2 * gates * 5))
+            constants |= {name: random_array(random, FLOAT, size) for name, size in zip(names, shapes, strict=True)}
+            outputs = [f"{operator}_all", f"{operator}_last"]
+            options = {"hidden_size": 5, "direction": direction}
+            nodes.append(helper.make_node(operator, ["x", *names], outputs, **options))
+        outputs = {name: (FLOAT, None) for node in nodes for name in node.output}
+        path = tmp_path / "sequences.onnx"
+        onnx.save(model_of(nodes, {"x": (FLOAT, [4, 1, 3])}, outputs, constants), path)
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build")
+        session = Session()
+        try:
+            session.boot("spike", count_opcodes=False)
+            session.load_model(model)  # which compares what the chip answers
+            for sample, expected in zip(model.probes.inputs[0], zip(*model.probes.expected, strict=True), strict=True):
+                for got, wanted in zip(session.infer(sample), expected, strict=True):
+                    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+        finally:
+            session.shut_down()
+
+
+def iree_answers(model, inputs, name, tmp_path):
+    """What the model's code answers on this machine to other inputs, in the output ``name``."""
+    number = [spec.name for spec in model.outputs].index(name)
+    flags = host_check.host_flags(model.flags)
+    iree.compile_module(model.mlir, flags, tmp_path / "host.vmfb")
+    declared = read_vmfb((tmp_path / "host.vmfb").read_bytes(), "host", with_kernels=False)
+    return iree.run_samples(tmp_path / "host.vmfb", declared, [inputs], inline=True)[number].view(np.uint64)
+
+
+def test_what_only_computes_with_integers_is_held_exactly():
+    random = np.random.default_rng(4)
+    nodes = [
+        helper.make_node("MatMulInteger", ["x", "w", "z"], ["a"]),
+        helper.make_node("Add", ["a", "n"], ["b"]),
+        helper.make_node("Gather", ["x", "places"], ["c"], axis=1),
+        helper.make_node("Cast", ["b"], ["d"], to=INT64),
+    ]
+    constants = {"w": random_array(random, INT8, (4, 3)), "z": np.int8(3), "n": np.int32([1, 2, 3]), "places": [1, 0]}
+    outputs = {"a": (INT32, None), "b": (INT32, None), "c": (INT8, None), "d": (INT64, None)}
+    model = worker_onnx.OnnxModel(model_of(nodes, {"x": (INT8, [2, 4])}, outputs, constants), WHOLE_FILE)
+    arrays = model.run([random_array(random, INT8, (2, 4))])
+    for spec in model.describe_outputs(arrays):
+        assert Tolerance().limit_of(spec) == Limit("absolute", 0.0)
 
 
 class TestRefusals:

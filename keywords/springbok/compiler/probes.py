@@ -38,10 +38,13 @@ _STEADY = 1e-2
 Arrays = list[np.ndarray]
 
 
-def probe(specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: bool = False) -> tuple[Arrays, Arrays]:
+def probe(
+    specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: bool = False, integers: bool = False
+) -> tuple[Arrays, Arrays]:
     """The samples for inputs like ``specs``, and what ``run`` answers to them: one array a tensor, samples first.
 
-    ``nan`` tells that the framework's answers to NaN are those of the definition.
+    ``nan`` tells that the framework's answers to NaN are those of the definition, and ``integers`` that the model
+    converts floating-point numbers to integers inside.
     """
     random = np.random.default_rng(1)
     inputs, outputs = _answered(specs, probe_inputs(specs), run)
@@ -53,7 +56,7 @@ def probe(specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: 
     if by_element:
         extremes = [array[_EXTREMES:] for array in inputs]
         try:
-            extremes = _extremes(specs, extremes, run, random, nan=nan)
+            extremes = _extremes(specs, extremes, run, random, nan=nan, integers=integers)
             _put(_EXTREMES, inputs, extremes, outputs, run(extremes))
         except Exception:  # noqa: BLE001 (a framework may refuse such numbers: indices of a table, a division by zero)
             return inputs, outputs
@@ -112,7 +115,11 @@ def _is_by_element(
 
 
 def _extremes(
-    specs: Sequence[TensorSpec], ordinary: Arrays, run: Callable[[Arrays], Arrays], random: np.random.Generator, *, nan
+    specs: Sequence[TensorSpec],
+    ordinary: Arrays,
+    run: Callable[[Arrays], Arrays],
+    random: np.random.Generator,
+    **definition: bool,
 ) -> Arrays:
     """A sample of extremes, with ordinary numbers where the answer to them is not defined."""
     drawn = []
@@ -130,11 +137,11 @@ def _extremes(
             numbers = np.array([limits.min or 1, limits.max, limits.max - 1, 2, 3, 7, 100], dtype)
             drawn.append(random.choice(numbers, array.shape))
     near = [np.nextafter(array, array.dtype.type(0)) if array.dtype.kind == "f" else array for array in drawn]
-    counting = _counts(drawn, run(drawn), run(near), nan=nan)
+    counting = _counts(drawn, run(drawn), run(near), **definition)
     return [np.where(counting, array, usual) for array, usual in zip(drawn, ordinary, strict=True)]
 
 
-def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool) -> np.ndarray:
+def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool, integers: bool) -> np.ndarray:
     """Which elements have an answer that is defined; ``nearby`` are those to inputs that differ in the last bit."""
     counting = np.ones(outputs[0].shape, bool)
     none = ~counting
@@ -147,6 +154,6 @@ def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool) -> np
             counting &= np.isfinite(answer) | (np.isinf(answer) & infinite)
             steady = np.isclose(answer, other, rtol=_STEADY, atol=_STEADY)
             counting &= steady | infinite | with_nan
-        elif answer.dtype.kind in "iu":
+        if integers or answer.dtype.kind in "iu":
             counting &= ~(with_nan | infinite | huge)
     return counting & ~with_nan if not nan else counting

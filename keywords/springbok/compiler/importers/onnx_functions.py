@@ -425,12 +425,40 @@ def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
 def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE converts floating-point numbers to signed integers only: what is beyond them would be lost."""
     wanted = attributes_of(node)["to"]
-    wider = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
-    wider |= {TensorProto.UINT32: TensorProto.INT64}
-    if graph.type_of(node.input[0]) not in _FLOATS or wanted not in wider:
+    (given,) = node.input
+    if wanted == TensorProto.UINT64:
+        return _cast_to_uint64(graph, node)
+    wider = _WIDER | {TensorProto.INT16: TensorProto.INT32}
+    if graph.type_of(given) not in _FLOATS or wanted not in wider:
         return False
-    graph.cast(graph.cast(node.input[0], wider[wanted]), wanted, to=node.output[0])
+    wide = graph.cast(given, wider[wanted])
+    if wanted in (TensorProto.UINT16, TensorProto.UINT32):  # inside the model they stay wide, so they wrap around here
+        dtype, bits = (onnx.helper.tensor_dtype_to_np_dtype(kind) for kind in (wider[wanted], wanted))
+        wide = graph.add("Mod", wide, graph.value(np.asarray(1 << 8 * bits.itemsize, dtype)))
+    graph.cast(wide, wanted, to=node.output[0])
     return None
+
+
+def _cast_to_uint64(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE has only signed integers of 64 bits: their bits are right in an output, and nowhere else."""
+    (given,) = node.input
+    kind, to = graph.type_of(given), node.output[0]
+    if not graph.is_only_output(to):
+        raise UnusableError(
+            f"{described(node)} makes unsigned integers of 64 bits inside the model, which the compiler takes for "
+            "signed ones: cast to int64"
+        )
+    if kind not in _FLOATS:
+        wide = graph.cast(graph.cast(given, _WIDER.get(kind, kind)), TensorProto.INT64)
+        graph.give_bits(graph.add("Identity", wide, to=to), TensorProto.INT64)
+        return
+    number = _number(graph, given)
+    half = number(2.0**63) if kind != TensorProto.FLOAT16 else number(np.inf)  # beyond all that it holds
+    large = graph.add("Not", graph.add("Less", given, half))
+    rest = graph.cast(graph.add("Where", large, graph.add("Sub", given, half), given), TensorProto.INT64)
+    first_bit = graph.value(np.int64(-(2**63)))
+    bits = graph.add("Where", large, graph.add("Add", rest, first_bit), rest, to=to)
+    graph.give_bits(bits, TensorProto.INT64)
 
 
 #: What computes with unsigned integers by their values; IREE takes them for signed ones.

@@ -58,6 +58,7 @@ class OnnxModel:
         except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
             raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
         self._graph = Graph(self._model)
+        self.makes_integers = any(map(self._makes_integers, self._model.graph.node))
         self.inputs = [self._with_scale(spec) for spec in self.inputs]
 
     def _with_scale(self, spec: TensorSpec) -> TensorSpec:
@@ -65,6 +66,16 @@ class OnnxModel:
         readers = [node for node in self._model.graph.node if spec.name in node.input]
         found = onnx_quantised.scale_read(self._graph, spec.name, readers)
         return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
+
+    def _makes_integers(self, node: onnx.NodeProto) -> bool:
+        """Whether it converts floating-point numbers, of which some have no integer that is defined."""
+        if node.op_type not in ("Cast", "CastLike"):
+            return False
+        types = [self._graph.type_of(name) for name in (node.input[0], node.output[0])]
+        if not all(types):
+            return False
+        given, made = (onnx.helper.tensor_dtype_to_np_dtype(each).kind for each in types)
+        return given == "f" and made in "iu"
 
     def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """See :class:`springbok.compiler.importers.worker.Model`."""

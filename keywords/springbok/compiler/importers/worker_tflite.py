@@ -65,6 +65,7 @@ class TfliteModel:
         self._shapes_given = bool(selection.shapes)
         self._fix_shapes(selection)
         self.remark = self._dynamic_range()
+        self.makes_integers = any(map(self._makes_integers, self._graph.operators))
         kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
         try:
             self._interpreter = tf.lite.Interpreter(
@@ -114,6 +115,13 @@ class TfliteModel:
             _element_type(f"output '{self._name(index)}'", self._graph.tensors[index].type)
         for tensor in self._graph.tensors:
             tensor.shapeSignature = None  # an open batch; the shape beside it has a 1 there
+
+    def _makes_integers(self, operator: schema.OperatorT) -> bool:
+        """Whether it converts floating-point numbers, of which some have no integer that is defined."""
+        if self._operator(operator) != "CAST":
+            return False
+        given, made = (_TYPES[self._graph.tensors[each].type] for each in (operator.inputs[0], operator.outputs[0]))
+        return given.startswith("FLOAT") and made.startswith(("INT", "UINT"))
 
     def _dynamic_range(self) -> str:
         """What is to be said of layers whose weights are quantised and whose activations are not."""
