@@ -7,7 +7,7 @@ from iree.compiler import ir
 
 from springbok.compiler import leftovers
 from springbok.compiler.compiler import compile_and_check
-from springbok.compiler.optimizer.mlir import operations
+from springbok.compiler.mlir import operations
 from springbok.support.errors import CompileError
 
 _CONVOLUTION = """

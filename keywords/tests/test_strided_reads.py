@@ -11,7 +11,7 @@ from iree.compiler import ir
 
 from springbok.compiler import strided_reads
 from springbok.compiler.compiler import compile_and_check
-from springbok.compiler.optimizer.mlir import operations, owner
+from springbok.compiler.mlir import operations, owner
 from springbok.session import Session
 from springbok.support.errors import CompileError
 

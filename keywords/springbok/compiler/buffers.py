@@ -87,7 +87,7 @@ def _lost(hal: str) -> set[str]:
 
 def _stored_constants(planned: ir.Module, names: set[str]) -> dict[str, ir.Operation]:
     """The constants that the phase `stream` stores to the globals ``names``, as far as they are known there."""
-    from springbok.compiler.optimizer.mlir import operations
+    from springbok.compiler.mlir import operations
 
     found = {}
     for store in operations(planned, "util.global.store"):
@@ -102,7 +102,7 @@ def _constant_behind(value: ir.Value, seen: set[int]) -> ir.Operation | None:
     """The constant that a resource of the phase `stream` is mapped to, on one of the ways to it."""
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import constant, owner
+    from springbok.compiler.mlir import constant, owner
 
     source = owner(value)
     if source is None:

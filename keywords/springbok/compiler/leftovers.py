@@ -31,7 +31,7 @@ def cut_off(source: Path, output: Path) -> bool:
     from iree.compiler import ir
     from iree.compiler.dialects import linalg
 
-    from springbok.compiler.optimizer.mlir import operations
+    from springbok.compiler.mlir import operations
 
     with ir.Context(), ir.Location.unknown():
         module = ir.Module.parse(source.read_bytes())
@@ -50,7 +50,7 @@ def _needed(operation: ir.Operation, maps: list[ir.AffineMap]) -> dict[int, list
     """The shapes that are enough for operands, by their numbers, where rows of them are in the way."""
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import sum_of_loops
+    from springbok.compiler.mlir import sum_of_loops
 
     extents, windows = {}, []
     for number, (value, map_) in enumerate(zip(operation.operands, maps, strict=True)):

@@ -55,7 +55,7 @@ def rewrite(flow: str, output: Path, name: str) -> None:
     """
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import operations
+    from springbok.compiler.mlir import operations
 
     with ir.Context(), ir.Location.unknown():
         module = ir.Module.parse(flow)
@@ -68,7 +68,7 @@ def rewrite(flow: str, output: Path, name: str) -> None:
 def _put_right(extract: ir.Operation, name: str) -> None:
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import owner
+    from springbok.compiler.mlir import owner
 
     read, strided = extract.operands[0], False
     way = []
@@ -126,7 +126,7 @@ def _of_part(part: ir.Operation, indices: Sequence[ir.Value]) -> list[ir.Value]:
     """The indices of the whole for those of a part of it."""
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import arith, number
+    from springbok.compiler.mlir import arith, number
 
     index = ir.IndexType.get()
     segments = list(ir.DenseI32ArrayAttr(part.attributes["operandSegmentSizes"]))
@@ -160,7 +160,7 @@ def _of_reshape(reshape: ir.Operation, indices: Sequence[ir.Value]) -> list[ir.V
     """The indices of what is reshaped for those of the result."""
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import arith, number
+    from springbok.compiler.mlir import arith, number
 
     index = ir.IndexType.get()
     groups = [[axis.value for axis in group] for group in reshape.attributes["reassociation"]]

@@ -22,7 +22,7 @@ def corrected(mlir: bytes, constants: Sequence[np.ndarray]) -> bytes:
     """The module ``mlir`` as text, with every one of ``constants``, which are of the model, as it is there."""
     from iree.compiler import ir
 
-    from springbok.compiler.optimizer.mlir import constant, operations, tensor
+    from springbok.compiler.mlir import constant, operations, tensor
 
     right = {_without_signs(array).tobytes(): array for array in constants}
     with ir.Context():
