@@ -4,6 +4,7 @@
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -44,22 +45,28 @@ def source(tmp_path_factory):
     return path
 
 
+@contextmanager
+def booted(**options):
+    session = Session()
+    try:
+        session.boot("spike", count_opcodes=False, **options)
+        yield session
+    finally:
+        session.shut_down()
+
+
 @pytest.fixture
 def as_iree_does(monkeypatch):
-    monkeypatch.setattr(buffers, "keep_apart", shutil.copyfile)
+    monkeypatch.setattr(buffers, "mend", lambda source, _hal, _stream, output: shutil.copyfile(source, output))
 
 
 @pytest.mark.parametrize("level", ["none", "standard"])
 def test_two_buffers_of_one_size_stay_two_and_the_chip_is_right(source, tmp_path, level):
     model = compile_and_check(source, Target(vlen=128), output_dir=tmp_path, optimize=level)
     x = np.linspace(-3, 3, 64, dtype=np.float32).reshape(1, 64)
-    session = Session()
-    try:
-        session.boot("spike", vlen=128, count_opcodes=False)
+    with booted(vlen=128) as session:
         session.load_model(model)
         np.testing.assert_allclose(session.infer(x)[0], two_layers(x), rtol=1e-4, atol=1e-3)
-    finally:
-        session.shut_down()
 
 
 def test_a_module_whose_buffers_became_one_is_refused(source, tmp_path, as_iree_does):
@@ -71,6 +78,40 @@ def test_a_module_whose_buffers_became_one_is_refused(source, tmp_path, as_iree_
         str(refusal.value),
     )
     assert not list(tmp_path.glob("two_layers-vector-*"))
+
+
+CONSTANTS = """
+func.func @main(%x: tensor<1x4xf32>) -> (tensor<1x4xf32>, tensor<2x3xi32>, tensor<1x4xf32>) {
+  %a = stablehlo.constant dense<[[1.0, -2.0, 3.0, 4.5]]> : tensor<1x4xf32>
+  %b = stablehlo.constant dense<[[1, 2, 3], [-4, 5, 6]]> : tensor<2x3xi32>
+  %y = stablehlo.add %x, %a : tensor<1x4xf32>
+  return %a, %b, %y : tensor<1x4xf32>, tensor<2x3xi32>, tensor<1x4xf32>
+}
+"""
+
+
+@pytest.fixture
+def constants(tmp_path):
+    path = tmp_path / "constants.mlir"
+    path.write_text(CONSTANTS)
+    return path
+
+
+def test_outputs_that_are_constants_are_right_on_the_chip(constants, tmp_path):
+    model = compile_and_check(constants, output_dir=tmp_path, optimize="none")
+    with booted() as session:
+        session.load_model(model)
+        for _ in range(2):
+            first, second, third = session.infer(np.float32([[1, 2, 3, 4]]))
+            assert first.tolist() == [[1, -2, 3, 4.5]]
+            assert second.tolist() == [[1, 2, 3], [-4, 5, 6]]
+            assert third.tolist() == [[2, 0, 6, 8.5]]
+
+
+def test_constants_that_the_compiler_loses_do_not_run(constants, tmp_path, monkeypatch):
+    monkeypatch.setattr(buffers, "_lost", lambda _hal: set())
+    with pytest.raises(CompileError, match=r"constants\.mlir does not run.* null"):
+        compile_and_check(constants, output_dir=tmp_path, optimize="none")
 
 
 # Programs of the VM, with what the stream phase would have said of their dispatches.

@@ -6,6 +6,7 @@ One process of the framework serves all of them (a start takes seconds); everyth
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from springbok.support import process
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
 from springbok.support.places import KEYWORDS, MODELS
+from springbok.trials.fuzz import tflite_writer
+from springbok.trials.fuzz.networks import Network
 
 TESTS = Path(__file__).parent
 
@@ -167,6 +170,22 @@ def test_the_second_signature_is_another_function(odd, build):
     model = compile_and_check(odd / "two_signatures.tflite", output_dir=build, signature="two")
     (answer,) = compiler.framework_outputs(model, np.float32([[[1, 2, 3, 4]]]), output_dir=build)
     assert answer.tolist() == [[[3, 6, 9, 12]]]
+
+
+BIASED = {"kind": "dense", "inputs": [0], "options": {"channels": 16, "bias": True, "activation": None}}
+
+
+def test_biases_of_16_bit_layers_keep_their_signs(build, tmp_path):
+    described = {"front_end": "tflite", "dtype": "int16", "layout": "nhwc", "shape": [1, 3, 1, 8], "seed": 1620559761}
+    network = Network.from_json(json.dumps(described | {"nodes": [BIASED], "number": 12}))
+    path = tmp_path / "biased.tflite"
+    path.write_bytes(tflite_writer.write(network))
+    model = compile_and_check(path, output_dir=build)
+    assert (model.host_check.worst.limit.unit, model.host_check.steps <= 1) == ("steps", True)
+    answers = model.probes.expected[0].astype(int)
+    assert answers.min() < 0 < answers.max()
+    text = model.mlir.read_text(encoding="utf-8")
+    assert re.search(r"dense<\[.*-\d+.*\]> : tensor<16xi64>", text)
 
 
 def test_dynamic_range_is_refused_by_its_name_unless_it_is_allowed(odd, build):

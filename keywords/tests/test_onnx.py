@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from springbok.compiler import compiler, importers
+from springbok.compiler import compiler, host_check, importers, iree
 from springbok.compiler.importers import onnx_reference, worker_onnx
 from springbok.compiler.importers.onnx_rewriting import Graph
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
+from springbok.compiler.judgement import Limit, Tolerance
+from springbok.modules.vmfb import read_vmfb
+from springbok.session import Session
 from springbok.support.cache import Cache
 from springbok.support.errors import ModelError
 
@@ -290,6 +293,14 @@ class TestFunctions:
         (got,), (wanted,) = (answers(each, np.float32([-1, 0.5, 0, 1])) for each in (rewritten(model), model))
         np.testing.assert_allclose(got, wanted, atol=1e-6)
 
+    def test_unsigned_integers_of_64_bits_inside_the_model_are_refused(self):
+        nodes = [
+            helper.make_node("Cast", ["x"], ["i"], to=TensorProto.UINT64),
+            helper.make_node("Cast", ["i"], ["y"], to=FLOAT),
+        ]
+        with pytest.raises(UnusableError, match="unsigned integers of 64 bits inside the model.*cast to int64"):
+            rewritten(model_of(nodes, {"x": (FLOAT, [4])}, {"y": (FLOAT, None)}))
+
     def test_remainder_of_floats_is_refused(self):
         nodes = [helper.make_node("Mod", ["x", "d"], ["y"], fmod=1)]
         model = model_of(nodes, {"x": (FLOAT, [4])}, {"y": (FLOAT, None)}, {"d": np.float32(0.1)})
@@ -357,6 +368,193 @@ class TestFunctions:
         arrays = np.uint8([200, 255, 3, 128, 127, 250]), np.uint8([7, 2, 200, 255, 129, 251])
         equal(model, *arrays)
         assert UINT8 not in {made.attribute[0].i for made in rewritten(model).graph.node[:2] if made.op_type == "Cast"}
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        operator=st.sampled_from(["MaxPool", "AveragePool"]),
+        lengths=st.lists(st.integers(4, 8), min_size=1, max_size=2),
+        kernel=st.integers(1, 3),
+        stride=st.integers(1, 3),
+        dilation=st.integers(1, 2),
+        padding=st.sampled_from(["none", "drawn", "SAME_UPPER", "SAME_LOWER"]),
+        ceil=st.booleans(),
+        opset=st.sampled_from([17, 22]),
+        inside=st.booleans(),
+    )
+    def test_poolings(self, seed, operator, lengths, kernel, stride, dilation, padding, ceil, opset, inside):
+        random, axes = np.random.default_rng(seed), len(lengths)
+        options = {"kernel_shape": [kernel] * axes, "strides": [stride] * axes, "ceil_mode": int(ceil)}
+        if operator == "MaxPool" or opset == 22:
+            options["dilations"] = [dilation] * axes
+        if operator == "AveragePool":
+            options["count_include_pad"] = int(inside)
+        if padding == "drawn":
+            options["pads"] = random.integers(0, kernel, 2 * axes).tolist()
+        elif padding != "none":
+            options |= {"auto_pad": padding, "ceil_mode": 0}
+        model = model_of(
+            [helper.make_node(operator, ["x"], ["y"], **options)],
+            {"x": (FLOAT, [1, 2, *lengths])},
+            {"y": (FLOAT, None)},
+            opset=opset,
+        )
+        given_array = random_array(random, FLOAT, (1, 2, *lengths))
+        (got,) = answers(model, given_array)
+        np.testing.assert_allclose(got, pooled_by_hand(operator, options, given_array), rtol=1e-5, atol=1e-6)
+        equal(model, given_array, relative=1e-6)
+
+    def test_the_places_of_a_pooling(self):
+        nodes = [helper.make_node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2], pads=[1, 0, 0, 1])]
+        for order in (0, 1):
+            nodes[0].attribute.append(helper.make_attribute("storage_order", order))
+            model = model_of(nodes, {"x": (FLOAT, [1, 2, 3, 4])}, {"y": (FLOAT, None), "i": (INT64, None)})
+            nodes[0].attribute.pop()
+            values = np.random.default_rng(order).permutation(24).astype(np.float32).reshape(1, 2, 3, 4)
+            largest, places = answers(model, values)
+            flat = (values.swapaxes(2, 3) if order else values).ravel()
+            np.testing.assert_array_equal(flat[places], largest)
+
+    @pytest.mark.parametrize("operator", ["Div", "Mod"])
+    def test_integers_that_have_no_quotient(self, operator):
+        sizes = {"x": (INT32, [2]), "d": (INT32, [2])}
+        model = model_of([helper.make_node(operator, ["x", "d"], ["y"])], sizes, {"y": (INT32, None)})
+        for wrong in (0, -1):
+            with pytest.raises(ZeroDivisionError):
+                answers(model, np.int32([-(2**31), 3]), np.int32([wrong, 2]))
+        assert (
+            answers(model, np.int32([-7, 7]), np.int32([2, -2]))[0].tolist()
+            == {"Div": [-3, -3], "Mod": [1, -1]}[operator]
+        )
+
+
+def pooled_by_hand(operator, options, given_array):
+    """One element after the other, as the specification says it."""
+    axes, lengths = given_array.ndim - 2, given_array.shape[2:]
+    kernel, strides = options["kernel_shape"], options["strides"]
+    dilations = options.get("dilations", [1] * axes)
+    reach = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
+    pads = list(options.get("pads", [0] * (2 * axes)))
+    counts = []
+    for axis, length in enumerate(lengths):
+        if "auto_pad" in options:
+            count = -(-length // strides[axis])
+            total = max((count - 1) * strides[axis] + reach[axis] - length, 0)
+            halves = [total // 2, total - total // 2]
+            pads[axis], pads[axis + axes] = halves if options["auto_pad"] == "SAME_UPPER" else halves[::-1]
+        else:
+            room = length + pads[axis] + pads[axis + axes] - reach[axis]
+            count = (-(-room // strides[axis]) if options["ceil_mode"] else room // strides[axis]) + 1
+            while (count - 1) * strides[axis] >= length + pads[axis]:
+                count -= 1
+        counts.append(count)
+    result = np.zeros((1, 2, *counts))
+    for place in np.ndindex(*result.shape):
+        seen, padding = [], 0
+        for inner in np.ndindex(*kernel):
+            at = [
+                index * stride + each * dilation - pad
+                for index, stride, each, dilation, pad in zip(place[2:], strides, inner, dilations, pads, strict=False)
+            ]
+            if all(0 <= each < length for each, length in zip(at, lengths, strict=True)):
+                seen.append(given_array[(*place[:2], *at)])
+            elif all(-b <= each < n + a for each, n, b, a in zip(at, lengths, pads, pads[axes:], strict=False)):
+                padding += 1
+        number = len(seen) + (padding if options.get("count_include_pad") else 0)
+        result[place] = max(seen, default=-np.inf) if operator == "MaxPool" else sum(seen) / max(number, 1)
+    return result
+
+
+class TestCompiled:
+    """What IREE makes of it, in one model with many outputs."""
+
+    def test_divisors_that_are_inputs_and_poolings(self, tmp_path):
+        nodes = [
+            helper.make_node("MaxPool", ["x"], ["a"], kernel_shape=[3, 3], pads=[1, 0, 0, 2], strides=[2, 1]),
+            helper.make_node(
+                "MaxPool", ["x"], ["b"], kernel_shape=[3, 3], pads=[1, 0, 2, 1], strides=[2, 3], ceil_mode=1
+            ),
+            helper.make_node(
+                "AveragePool", ["x"], ["c"], kernel_shape=[3, 3], pads=[1, 0, 2, 1], strides=[2, 3], ceil_mode=1
+            ),
+            helper.make_node("Div", ["n", "d"], ["e"]),
+            helper.make_node("Mod", ["n", "d"], ["f"]),
+            helper.make_node("Mod", ["n", "d"], ["g"], fmod=1),
+            helper.make_node("Shape", ["x"], ["h"]),
+        ]
+        inputs = {"x": (FLOAT, [1, 1, 7, 8]), "n": (INT32, [9]), "d": (INT32, [9])}
+        outputs = {name: (FLOAT if name in "abc" else INT64 if name == "h" else INT32, None) for name in "abcefgh"}
+        path = tmp_path / "model.onnx"
+        onnx.save(model_of(nodes, inputs, outputs), path)
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        assert model.probes.inputs[2].all()
+        assert [spec.shape[2:] for spec in model.outputs[:3]] == [(3, 8), (4, 3), (4, 3)]
+
+    def test_integers_of_every_type_from_floats(self, tmp_path):
+        kinds = ("UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "INT64", "UINT64")
+        nodes = [
+            helper.make_node("Cast", ["x"], [kind], name=kind, to=getattr(TensorProto, kind)) for kind in kinds[1:]
+        ]
+        inside = [
+            helper.make_node("Cast", ["x"], ["i"], to=TensorProto.UINT16),
+            helper.make_node("Cast", ["i"], ["f"], to=FLOAT),
+        ]
+        outputs = {kind: (getattr(TensorProto, kind), None) for kind in kinds[1:]} | {"f": (FLOAT, None)}
+        path = tmp_path / "casts.onnx"
+        onnx.save(model_of([*nodes, *inside], {"x": (FLOAT, [20])}, outputs), path)
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        assert {spec.name: spec.dtype for spec in model.outputs}["UINT64"] == "uint64"
+        large = np.float32([[2.0**63, 2.0**64 - 2.0**40, 5.0, *[0.0] * 17]])
+        (answer,) = iree_answers(model, large, "UINT64", tmp_path)
+        assert answer[:3].tolist() == [2**63, 2**64 - 2**40, 5]
+
+    def test_sequences_backwards_and_both_ways_on_the_chip(self, tmp_path):
+        random, nodes, constants = np.random.default_rng(3), [], {}
+        for operator, gates, direction, ways in (("LSTM", 4, "bidirectional", 2), ("GRU", 3, "reverse", 1)):
+            names = [f"{operator}{each}" for each in ("w", "r", "b")]
+            shapes = ((ways, gates * 5, 3), (ways, gates * 5, 5), (ways, 2 * gates * 5))
+            constants |= {name: random_array(random, FLOAT, size) for name, size in zip(names, shapes, strict=True)}
+            outputs = [f"{operator}_all", f"{operator}_last"]
+            options = {"hidden_size": 5, "direction": direction}
+            nodes.append(helper.make_node(operator, ["x", *names], outputs, **options))
+        outputs = {name: (FLOAT, None) for node in nodes for name in node.output}
+        path = tmp_path / "sequences.onnx"
+        onnx.save(model_of(nodes, {"x": (FLOAT, [4, 1, 3])}, outputs, constants), path)
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build")
+        session = Session()
+        try:
+            session.boot("spike", count_opcodes=False)
+            session.load_model(model)  # which compares what the chip answers
+            for sample, expected in zip(model.probes.inputs[0], zip(*model.probes.expected, strict=True), strict=True):
+                for got, wanted in zip(session.infer(sample), expected, strict=True):
+                    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+        finally:
+            session.shut_down()
+
+
+def iree_answers(model, inputs, name, tmp_path):
+    """What the model's code answers on this machine to other inputs, in the output ``name``."""
+    number = [spec.name for spec in model.outputs].index(name)
+    flags = host_check.host_flags(model.flags)
+    iree.compile_module(model.mlir, flags, tmp_path / "host.vmfb")
+    declared = read_vmfb((tmp_path / "host.vmfb").read_bytes(), "host", with_kernels=False)
+    return iree.run_samples(tmp_path / "host.vmfb", declared, [inputs], inline=True)[number].view(np.uint64)
+
+
+def test_what_only_computes_with_integers_is_held_exactly():
+    random = np.random.default_rng(4)
+    nodes = [
+        helper.make_node("MatMulInteger", ["x", "w", "z"], ["a"]),
+        helper.make_node("Add", ["a", "n"], ["b"]),
+        helper.make_node("Gather", ["x", "places"], ["c"], axis=1),
+        helper.make_node("Cast", ["b"], ["d"], to=INT64),
+    ]
+    constants = {"w": random_array(random, INT8, (4, 3)), "z": np.int8(3), "n": np.int32([1, 2, 3]), "places": [1, 0]}
+    outputs = {"a": (INT32, None), "b": (INT32, None), "c": (INT8, None), "d": (INT64, None)}
+    model = worker_onnx.OnnxModel(model_of(nodes, {"x": (INT8, [2, 4])}, outputs, constants), WHOLE_FILE)
+    arrays = model.run([random_array(random, INT8, (2, 4))])
+    for spec in model.describe_outputs(arrays):
+        assert Tolerance().limit_of(spec) == Limit("absolute", 0.0)
 
 
 class TestRefusals:

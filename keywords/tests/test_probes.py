@@ -69,3 +69,34 @@ def test_the_samples_are_always_the_same_and_within_their_limits():
     first, second = (probe([spec], of(np.exp))[0][0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert (first.min(), first.max()) == (-1, 0.5)
+
+
+def refusing_zeros(function):
+    def run(arrays):
+        with np.errstate(all="raise"):
+            return [np.asarray(function(*arrays))]
+
+    return run
+
+
+def test_an_integer_input_that_something_is_divided_by_holds_no_zero():
+    spec = TensorSpec("x", (1, 64), "int32")
+    (number, divisor, place), _ = probe([spec] * 3, refusing_zeros(lambda x, d, i: x // d + np.arange(2)[i]))
+    assert not {0, -1} & set(divisor[:3].ravel())
+    assert 0 in number
+    assert set(place[:3].ravel()) == {0, 1}
+
+
+def test_several_inputs_may_be_divisors():
+    bytes_ = TensorSpec("x", (1, 300), "uint8")
+    (one, other), _ = probe([bytes_] * 2, refusing_zeros(lambda x, d: 200 // x + 200 // d))
+    assert one.all()
+    assert other.all()
+
+
+def test_what_the_framework_says_is_told_where_nothing_helps():
+    def fails(arrays):
+        raise ValueError("it has no answer")
+
+    with pytest.raises(ValueError, match="it has no answer"):
+        probe([TensorSpec("x", (1, 4), "int32")], fails)

@@ -3,15 +3,18 @@
 
 IREE 3.13 declares the import ``hal_inline.buffer.allocate`` free of side effects, so `cse`, the clean-up at the end of
 its VM phase, makes one allocation of two with equal operands: a kernel may then read and write one buffer.
-`keep_apart` hides the operands from it; they are there again, unchanged, in the module.
+`mend` hides the operands from it; they are there again, unchanged, in the module.
+
+Between the phases `stream` and `hal`, the inline-dynamic model erases the stores of constants that are no part of a
+kernel: outputs that are always the same, and constants of dispatches that the compiler made late. `mend` puts each
+constant where its global is loaded; it gets into the module's read-only data.
 
 `examine` does not trust that. It follows every reference through the module's bytecode (allocations, views,
 globals, lists, branches, calls) and holds the bindings of each dispatch against what the compiler declared in its
 stream phase, where every tensor still has a resource of its own: what is written there may share a buffer only with
 what shared its resource.
 
-A dispatch that gets no buffer at all is found as well: the inline-dynamic model may erase the store of the packed
-weights, and what needs them then loads nothing.
+A dispatch that gets no buffer at all is found as well: weights that are packed when the module is loaded are lost.
 
 Example::
 
@@ -22,28 +25,33 @@ Example::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from springbok.modules.disassembler import IMPORT, REF, Disassembly, Function, Instruction, disassemble
 from springbok.modules.references import FOLLOWED, NOTHING, Buffer, Part, State, Value, forget_results, targets
 from springbok.modules.vmfb import open_archive
 
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
 #: Counts up when other modules are made, so that no older cache entry is taken.
-VERSION = 1
+VERSION = 2
 
 _ALLOCATE, _DISPATCH = "hal_inline.buffer.allocate", "hal_loader.executable.dispatch"
 
 
-def allocates(hal: str) -> bool:
-    """Whether the text of the phase `hal` holds an allocation that could become one with another."""
-    return f"{_ALLOCATE} " in hal
+def need_mending(hal: str) -> bool:
+    """Whether the text of the phase `hal` holds allocations that could become one, or lacks constants."""
+    return f"{_ALLOCATE} " in hal or bool(_lost(hal))
 
 
-def keep_apart(source: Path, output: Path) -> None:
-    """Rewrites the file ``source`` of MLIR bytecode, of the phase `hal`, so that no two allocations become one.
+def mend(source: Path, hal: str, stream: str, output: Path) -> None:
+    """Rewrites the file ``source`` of MLIR bytecode, of the phase `hal`: no two allocations become one, and constants
+    are where they are used. ``hal`` and ``stream`` are the texts of these phases.
 
     The size of each allocation goes through a barrier, which the compiler drops after its last clean-up.
     """
@@ -51,6 +59,7 @@ def keep_apart(source: Path, output: Path) -> None:
 
     from springbok.compiler.mlir import operations
 
+    lost = _lost(hal)
     with ir.Context(), ir.Location.unknown():
         module = ir.Module.parse(source.read_bytes())
         for allocation in operations(module, _ALLOCATE):
@@ -59,8 +68,71 @@ def keep_apart(source: Path, output: Path) -> None:
                 "util.optimization_barrier", [size.type], [size], ip=ir.InsertionPoint(allocation)
             )
             allocation.operands[1] = barrier.result
+        planned = ir.Module.parse(stream) if lost else None
+        constants = _stored_constants(planned, lost) if lost else {}
+        for load in operations(module, "util.global.load") if constants else ():
+            constant = constants.get(load.attributes["global"].value)
+            if constant is not None:
+                with ir.InsertionPoint(load):
+                    load.results[0].replace_all_uses_with(constant.clone().results[0])
         with output.open("wb") as file:
             module.operation.write_bytecode(file)
+
+
+def _lost(hal: str) -> set[str]:
+    """Globals for constants, in the text of the phase `hal`, that nothing is stored to."""
+    wanted = set(re.findall(r'^  util\.global private @"?([\w$.-]+)"? : !util\.buffer', hal, re.MULTILINE))
+    return wanted - set(re.findall(r'util\.global\.store \S+, @"?([\w$.-]+)"? : ', hal))
+
+
+def _stored_constants(planned: ir.Module, names: set[str]) -> dict[str, ir.Operation]:
+    """The constants that the phase `stream` stores to the globals ``names``, as far as they are known there."""
+    from springbok.compiler.mlir import operations
+
+    found = {}
+    for store in operations(planned, "util.global.store"):
+        name = store.attributes["global"].value
+        constant = _constant_behind(store.operands[0], set()) if name in names else None
+        if constant is not None:
+            found[name] = constant
+    return found
+
+
+def _constant_behind(value: ir.Value, seen: set[int]) -> ir.Operation | None:
+    """The constant that a resource of the phase `stream` is mapped to, on one of the ways to it."""
+    from iree.compiler import ir
+
+    from springbok.compiler.mlir import constant, owner
+
+    source = owner(value)
+    if source is None:
+        if hash(value) in seen:
+            return None
+        ways = (_constant_behind(each, {*seen, hash(value)}) for each in _given(ir.BlockArgument(value)))
+        return next((way for way in ways if way is not None), None)
+    if source.name == "util.buffer.constant":
+        return source
+    if source.name == "stream.timepoint.await":
+        waiting = [each for each in source.operands if str(each.type).startswith("!stream.resource")]
+        return _constant_behind(waiting[list(source.results).index(value)], seen)
+    if source.name == "stream.resource.try_map":
+        mapped, offset = source.operands[:2]
+        return _constant_behind(mapped, seen) if constant(offset) == 0 else None
+    return None
+
+
+def _given(argument: ir.BlockArgument) -> Iterator[ir.Value]:
+    """What branches give an argument of a block."""
+    block = argument.owner
+    for other in block.region.blocks:
+        branch = list(other.operations)[-1].operation
+        first = [0]
+        if branch.name == "cf.cond_br":
+            condition, true, _ = branch.attributes["operandSegmentSizes"]
+            first = [condition, condition + true]
+        for number, successor in enumerate(branch.successors):
+            if successor == block:
+                yield branch.operands[first[number] + argument.arg_number]
 
 
 # What the compiler declared

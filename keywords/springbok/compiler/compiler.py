@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime, host_check, importers, iree, optimizer
+from springbok.compiler import buffers, compiler_runtime, host_check, importers, iree, optimizer, strided_reads
 from springbok.compiler.compiled import CompiledModel, Dispatch, Probes, Target
 from springbok.compiler.flags import compiler_flags
 from springbok.compiler.importers import ImportedModel
@@ -202,7 +202,14 @@ def _compile(
         record = _compile_for_chip(imported, flags, plan, target, folder / "model.vmfb", path.name)
         (folder / "model.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
-    versions = (optimizer.VERSION, version, buffers.VERSION, compiler_runtime.version(), RECORD_VERSION)
+    versions = (
+        optimizer.VERSION,
+        version,
+        buffers.VERSION,
+        strided_reads.VERSION,
+        compiler_runtime.version(),
+        RECORD_VERSION,
+    )
     parts = (imported.inputs, imported.outputs, flags, plan.transformations, plan.holds_memory, target, versions)
     key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{name}-{target.variant}", key, make)

@@ -12,6 +12,7 @@ import functools
 import importlib.metadata
 import re
 import shlex
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime
+from springbok.compiler import buffers, compiler_runtime, leftovers, strided_reads
 from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
@@ -115,19 +116,45 @@ def compile_module(
     with temporary_folder() as folder:
         if rewrite is not None:
             source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
-        phases = Path(folder) / "phases"
-        hal, apart = Path(folder) / "hal.mlirbc", Path(folder) / "apart.mlirbc"
-        # Constants can't be left out of the phases: some would be missing in the bytecode too.
-        looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
-        _run([source, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
-        if buffers.allocates(_phase(phases, "hal")):
-            buffers.keep_apart(hal, apart)
-            hal = apart
+        hal, mended = Path(folder) / "hal.mlirbc", Path(folder) / "mended.mlirbc"
+        flow, phases, flags = _until_hal(source, flags, hal, name)
+        stream, last = _phase(phases, "stream"), _phase(phases, "hal")
+        if buffers.need_mending(last):
+            buffers.mend(hal, last, stream, mended)
+            hal = mended
         _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
-        stream = _phase(phases, "stream")
-        examined = buffers.examine(output.read_bytes(), stream, _phase(phases, "hal"))
-        layers = _layers(_phase(phases, "flow"))
+        examined = buffers.examine(output.read_bytes(), stream, last)
+        layers = _layers(flow)
         return Compilation(layers, examined.without_weights, examined.shared, _transient_bytes(stream))
+
+
+def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tuple[str, Path, Sequence[str]]:
+    """Compiles to the end of the phase `hal`, into the file ``hal``, and puts right what its kernels read.
+
+    Returns the text of the phase `flow`, the folder of the others, beside ``hal``, and the flags to go on with.
+    """
+    phases, later = hal.parent / "phases", hal.parent / "later-phases"
+    # Constants can't be left out of the phases: some would be missing in the bytecode too.
+    looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
+    refused = None
+    try:
+        _run_source(source, [*flags, *_UNTIL_HAL], hal, looking, name)
+    except CompilerDidNotEnd:
+        raise
+    except CompileError as error:
+        if not list(phases.glob("*.flow.mlir")):
+            raise
+        refused = error
+    flow = _phase(phases, "flow")
+    if not strided_reads.occur(flow):
+        if refused:
+            raise refused
+        return flow, phases, flags
+    rewritten, flags = hal.parent / "flow.mlirbc", [*flags, "--compile-from=flow"]
+    strided_reads.rewrite(flow, rewritten, name)
+    looking[0] = f"--dump-compilation-phases-to={later}"
+    _run([rewritten, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+    return flow, later, flags
 
 
 def planned_bytes(
@@ -139,7 +166,7 @@ def planned_bytes(
             source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
         planned = Path(folder) / "planned.mlir"
         looking = ["--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8"]
-        _run([source, *flags, "--compile-to=stream", "-o"], planned, looking, name)
+        _run_source(source, [*flags, "--compile-to=stream"], planned, looking, name)
         return _transient_bytes(planned.read_text(encoding="utf-8"))
 
 
@@ -148,7 +175,7 @@ def _rewritten(
 ) -> tuple[Path, list[str]]:
     """Does the first half of the compilation and rewrites its result, in ``folder``; source and flags for the rest."""
     half, rewritten = folder / "half.mlirbc", folder / "rewritten.mlirbc"
-    _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
+    _run_source(source, [*flags, *_FIRST_HALF], half, ["--mlir-print-debuginfo"], name)
     rewrite(half, rewritten)
     return rewritten, [*flags, f"--compile-from={_BETWEEN}"]
 
@@ -164,6 +191,22 @@ _FIRST_HALF = (
     "--iree-opt-const-expr-hoisting=true",
     "--iree-opt-const-eval=true",
 )
+
+
+def _run_source(source: Path, flags: Sequence[str], output: Path, looking: Sequence[str], name: str) -> None:
+    """Runs the compiler on a model as it was imported, or without the rows that are in its way: see `leftovers`."""
+    try:
+        _run([source, *flags, "-o"], output, looking, name)
+    except CompileError as error:
+        if not leftovers.are_in_the_way(str(error)) or any(each.startswith("--compile-from=") for each in flags):
+            raise
+        with temporary_folder() as folder:
+            whole, cut = (Path(folder) / f"{each}.mlirbc" for each in ("whole", "cut"))
+            to_input = ["--compile-to=input", "--emit-mlir-bytecode", "-o"]
+            _run([source, *flags, *to_input], whole, ["--mlir-print-debuginfo"], name)
+            if not leftovers.cut_off(whole, cut):
+                raise
+            _run([cut, *flags, "-o"], output, looking, name)
 
 
 def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name: str) -> None:
@@ -335,8 +378,12 @@ def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int,
         if done.timed_out:
             raise CompileError(f"{module.name} did not end on this machine {process.limit_text()}.")
         if done.exit_code:
-            lines = [line.strip() for line in done.output.splitlines() if line.strip()]
-            message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else f"exit code {done.exit_code}"
+            lines = [
+                line.strip() for line in done.output.splitlines() if line.strip() and not line.startswith("EXEC @")
+            ]
+            message = re.sub(r"^.*?\.[ch]+:\d+: ", "", lines[0]) if lines else process.ending(done.exit_code)
+            if done.exit_code == -signal.SIGFPE:
+                message += ", as where an integer is divided by 0"
             raise CompileError(f"{module.name} fails on this machine: {message}")
         return [np.load(path) for path in given]
 

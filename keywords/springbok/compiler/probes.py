@@ -15,11 +15,15 @@ Of the extremes, only such elements count whose answer is a number, or infinite 
 Whether a function overflows on its way to a finite answer, and what becomes of NaN in a minimum or in a conversion
 to integers, is defined nowhere. An answer that the last bit of an input decides, such as the sine of the largest
 number, says nothing. All these elements are given ordinary numbers instead.
+
+Integers hold 0, which some of them may be divided by: that is defined nowhere either, and frameworks refuse it. Where
+one does, the first integer input that it helps holds neither 0 nor -1, or else all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -34,14 +38,16 @@ _STEADY = 1e-2
 Arrays = list[np.ndarray]
 
 
-def probe(specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: bool = False) -> tuple[Arrays, Arrays]:
+def probe(
+    specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: bool = False, integers: bool = False
+) -> tuple[Arrays, Arrays]:
     """The samples for inputs like ``specs``, and what ``run`` answers to them: one array a tensor, samples first.
 
-    ``nan`` tells that the framework's answers to NaN are those of the definition.
+    ``nan`` tells that the framework's answers to NaN are those of the definition, and ``integers`` that the model
+    converts floating-point numbers to integers inside.
     """
     random = np.random.default_rng(1)
-    inputs = probe_inputs(specs)
-    outputs = run(inputs)
+    inputs, outputs = _answered(specs, probe_inputs(specs), run)
     by_element = _is_by_element(inputs, outputs, run, random)
     corners = [_drawn(spec, array[:1], CORNERS, random) for spec, array in zip(specs, inputs, strict=True)]
     answers = run(corners)
@@ -50,11 +56,34 @@ def probe(specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: 
     if by_element:
         extremes = [array[_EXTREMES:] for array in inputs]
         try:
-            extremes = _extremes(specs, extremes, run, random, nan=nan)
+            extremes = _extremes(specs, extremes, run, random, nan=nan, integers=integers)
             _put(_EXTREMES, inputs, extremes, outputs, run(extremes))
         except Exception:  # noqa: BLE001 (a framework may refuse such numbers: indices of a table, a division by zero)
             return inputs, outputs
     return inputs, outputs
+
+
+def _answered(specs: Sequence[TensorSpec], inputs: Arrays, run: Callable[[Arrays], Arrays]) -> tuple[Arrays, Arrays]:
+    """Inputs that the framework has an answer to, and the answer."""
+    try:
+        return inputs, run(inputs)
+    except Exception as error:  # noqa: BLE001 (whatever a framework says of a division by 0)
+        refused = error
+    integers = [
+        number for number, spec in enumerate(specs) if np.issubdtype(spec.dtype, np.integer) and not spec.is_quantised
+    ]
+    for changed in (*([number] for number in integers), integers[1:] and integers):
+        divisors = [_without_zeros(array) if number in changed else array for number, array in enumerate(inputs)]
+        with suppress(Exception):
+            return divisors, run(divisors)
+    raise refused
+
+
+def _without_zeros(array: np.ndarray) -> np.ndarray:
+    """The integers with small ones in place of 0 and -1."""
+    small = (1 + np.arange(array.size).reshape(array.shape) % 5).astype(array.dtype)
+    undefined = np.isin(array, (0, -1)) if array.dtype.kind == "i" else array == 0
+    return np.where(undefined, small, array)
 
 
 def _put(number: int, inputs: Arrays, sample: Arrays, outputs: Arrays, answer: Arrays) -> None:
@@ -86,7 +115,11 @@ def _is_by_element(
 
 
 def _extremes(
-    specs: Sequence[TensorSpec], ordinary: Arrays, run: Callable[[Arrays], Arrays], random: np.random.Generator, *, nan
+    specs: Sequence[TensorSpec],
+    ordinary: Arrays,
+    run: Callable[[Arrays], Arrays],
+    random: np.random.Generator,
+    **definition: bool,
 ) -> Arrays:
     """A sample of extremes, with ordinary numbers where the answer to them is not defined."""
     drawn = []
@@ -104,11 +137,11 @@ def _extremes(
             numbers = np.array([limits.min or 1, limits.max, limits.max - 1, 2, 3, 7, 100], dtype)
             drawn.append(random.choice(numbers, array.shape))
     near = [np.nextafter(array, array.dtype.type(0)) if array.dtype.kind == "f" else array for array in drawn]
-    counting = _counts(drawn, run(drawn), run(near), nan=nan)
+    counting = _counts(drawn, run(drawn), run(near), **definition)
     return [np.where(counting, array, usual) for array, usual in zip(drawn, ordinary, strict=True)]
 
 
-def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool) -> np.ndarray:
+def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool, integers: bool) -> np.ndarray:
     """Which elements have an answer that is defined; ``nearby`` are those to inputs that differ in the last bit."""
     counting = np.ones(outputs[0].shape, bool)
     none = ~counting
@@ -121,6 +154,6 @@ def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool) -> np
             counting &= np.isfinite(answer) | (np.isinf(answer) & infinite)
             steady = np.isclose(answer, other, rtol=_STEADY, atol=_STEADY)
             counting &= steady | infinite | with_nan
-        elif answer.dtype.kind in "iu":
+        if integers or answer.dtype.kind in "iu":
             counting &= ~(with_nan | infinite | huge)
     return counting & ~with_nan if not nan else counting

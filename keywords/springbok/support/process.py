@@ -131,6 +131,20 @@ def _handling_endings(handler: Callable[[int, object], None]) -> Iterator[None]:
             signal.signal(number, old)
 
 
+def ending(exit_code: int) -> str:
+    """How a process ended, for people.
+
+    >>> ending(2), ending(-11)
+    ('exit code 2', 'signal SIGSEGV')
+    """
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"signal {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"signal {-exit_code}"
+
+
 def limit_text() -> str:
     """How errors speak of the limit of `run`: ``within 300 s of processor time (…)``."""
     return f"within {TIME_LIMIT_SECONDS:g} s of processor time (SPRINGBOK_TIME_LIMIT sets another limit)"

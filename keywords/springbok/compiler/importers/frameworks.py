@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +66,9 @@ class FrameworkImporter:
         if not answer.is_file():
             last = done.output.strip().splitlines()[-1:] or ["no message"]
             raise ModelError(
-                f"{model} can't be used: {self.title} crashed with it ({_ending(done.exit_code)}), and said last: "
-                f"{last[0].rstrip('.')}. Check whether the file is whole, and whether {self.title} itself can run it."
+                f"{model} can't be used: {self.title} crashed with it ({process.ending(done.exit_code)}), and said "
+                f"last: {last[0].rstrip('.')}. Check whether the file is whole, and whether {self.title} itself "
+                "can run it."
             )
         told = json.loads(answer.read_text(encoding="utf-8"))
         if "error" in told:
@@ -112,13 +112,3 @@ class OnnxImporter(FrameworkImporter):
         except ModuleNotFoundError:  # without the package nothing will be imported
             return [model]
         return [model, *onnx_weights.files(model, data)]
-
-
-def _ending(exit_code: int) -> str:
-    """How a process ended, for people."""
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    try:
-        return f"signal {signal.Signals(-exit_code).name}"
-    except ValueError:
-        return f"signal {-exit_code}"

@@ -362,23 +362,17 @@ def _one_way(graph: Graph, node: onnx.NodeProto, attributes: dict, number: int |
 def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE counts wrongly where windows stick out, and in 64 bits: sums are divided by constants here."""
     (given,) = node.input
-    shape, result = graph.shape_of(given), graph.shape_of(node.output[0])
+    shape = graph.shape_of(given)
     attributes = attributes_of(node)
-    if shape is None or result is None or graph.type_of(given) != TensorProto.FLOAT:
+    if shape is None or graph.type_of(given) != TensorProto.FLOAT:
         return False
     kernel = attributes["kernel_shape"]
-    window = onnx_windows.window(attributes, shape, (1, 1, *kernel))
+    window, places, beyond = onnx_windows.pooled(attributes, shape)
     if not any(window["pads"]) and not attributes.get("ceil_mode") and set(window["dilations"]) == {1}:
         return False
     axes = len(kernel)
     before, after = window["pads"][:axes], window["pads"][axes:]
-    reach = [
-        (length - 1) * stride + (size - 1) * dilation + 1
-        for length, stride, size, dilation in zip(
-            result[2:], window["strides"], kernel, window["dilations"], strict=True
-        )
-    ]
-    ends = [max(reach[axis] - before[axis] - shape[2 + axis], 0) for axis in range(axes)]
+    ends = [max(each, 0) for each in beyond]
     counted = np.zeros([before[axis] + shape[2 + axis] + max(ends[axis], after[axis]) for axis in range(axes)])
     inside = attributes.get("count_include_pad", 0)
     counted[
@@ -389,8 +383,8 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
             for axis in range(axes)
         )
     ] = 1
-    counts = np.ones(result[2:])
-    for place in np.ndindex(*result[2:]):
+    counts = np.ones(places)
+    for place in np.ndindex(*places):
         taken = tuple(
             slice(index * stride, index * stride + (size - 1) * dilation + 1, dilation)
             for index, stride, size, dilation in zip(place, window["strides"], kernel, window["dilations"], strict=True)
@@ -410,15 +404,61 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE counts windows that begin in the padding in ceil_mode: paddings up to the last window say what is meant."""
+    attributes = attributes_of(node)
+    shape = graph.shape_of(node.input[0])
+    if not attributes.get("ceil_mode") or shape is None:
+        return _widened(graph, node)
+    window, _, beyond = onnx_windows.pooled(attributes, shape)
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    del made.attribute[:]
+    kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
+    pads = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
+    made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in (kept | {"pads": pads}).items())
+    if _widened(graph, made) is False:
+        graph.keep(made)
+    return None
+
+
 def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE converts floating-point numbers to signed integers only: what is beyond them would be lost."""
     wanted = attributes_of(node)["to"]
-    wider = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
-    wider |= {TensorProto.UINT32: TensorProto.INT64}
-    if graph.type_of(node.input[0]) not in _FLOATS or wanted not in wider:
+    (given,) = node.input
+    if wanted == TensorProto.UINT64:
+        return _cast_to_uint64(graph, node)
+    wider = _WIDER | {TensorProto.INT16: TensorProto.INT32}
+    if graph.type_of(given) not in _FLOATS or wanted not in wider:
         return False
-    graph.cast(graph.cast(node.input[0], wider[wanted]), wanted, to=node.output[0])
+    wide = graph.cast(given, wider[wanted])
+    if wanted in (TensorProto.UINT16, TensorProto.UINT32):  # inside the model they stay wide, so they wrap around here
+        dtype, bits = (onnx.helper.tensor_dtype_to_np_dtype(kind) for kind in (wider[wanted], wanted))
+        wide = graph.add("Mod", wide, graph.value(np.asarray(1 << 8 * bits.itemsize, dtype)))
+    graph.cast(wide, wanted, to=node.output[0])
     return None
+
+
+def _cast_to_uint64(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE has only signed integers of 64 bits: their bits are right in an output, and nowhere else."""
+    (given,) = node.input
+    kind, to = graph.type_of(given), node.output[0]
+    if not graph.is_only_output(to):
+        raise UnusableError(
+            f"{described(node)} makes unsigned integers of 64 bits inside the model, which the compiler takes for "
+            "signed ones: cast to int64"
+        )
+    if kind not in _FLOATS:
+        wide = graph.cast(graph.cast(given, _WIDER.get(kind, kind)), TensorProto.INT64)
+        graph.give_bits(graph.add("Identity", wide, to=to), TensorProto.INT64)
+        return
+    number = _number(graph, given)
+    half = number(2.0**63) if kind != TensorProto.FLOAT16 else number(np.inf)  # beyond all that it holds
+    large = graph.add("Not", graph.add("Less", given, half))
+    rest = graph.cast(graph.add("Where", large, graph.add("Sub", given, half), given), TensorProto.INT64)
+    first_bit = graph.value(np.int64(-(2**63)))
+    bits = graph.add("Where", large, graph.add("Add", rest, first_bit), rest, to=to)
+    graph.give_bits(bits, TensorProto.INT64)
 
 
 #: What computes with unsigned integers by their values; IREE takes them for signed ones.
@@ -473,6 +513,7 @@ REWRITINGS = dict.fromkeys(_BY_VALUE, _widened) | {
     "Gelu": _gelu,
     "LSTM": _recurrent,
     "MatMul": _matmul_of_vectors,
+    "MaxPool": _max_pool,
     "Mod": _mod,
     "Pad": _pad,
     "Pow": _pow,

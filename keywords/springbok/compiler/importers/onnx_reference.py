@@ -13,7 +13,11 @@ from onnx.reference.op_run import OpRun
 from onnx.reference.ops._quant_utils import reshape_input
 from onnx.reference.ops.op_conv import _conv_implementation
 from onnx.reference.ops.op_dequantize_linear import DequantizeLinear_25
+from onnx.reference.ops.op_div import Div as ReferenceDiv
+from onnx.reference.ops.op_mod import Mod as ReferenceMod
 from onnx.reference.ops.op_quantize_linear import QuantizeLinear_25
+
+from springbok.compiler.importers import onnx_windows
 
 
 class QuantizeLinear(QuantizeLinear_25):
@@ -72,6 +76,94 @@ class QLinearMatMul(OpRun):
         return (_requantised(sums, left_scale * right_scale / scale, zero),)
 
 
+class Div(ReferenceDiv):
+    """The reference answers 0 where integers are divided by 0: nothing that could be checked."""
+
+    op_domain = ""
+
+    def _run(self, left, right):
+        _check_divisors(left, right)
+        return super()._run(left, right)
+
+
+class Mod(ReferenceMod):
+    """As `Div`."""
+
+    op_domain = ""
+
+    def _run(self, left, right, fmod=None):
+        _check_divisors(left, right)
+        return super()._run(left, right, fmod=fmod)
+
+
+def _check_divisors(left: np.ndarray, right: np.ndarray) -> None:
+    if right.dtype.kind not in "iu":
+        return
+    if not right.all():
+        raise ZeroDivisionError("it divides an integer by 0, which has no answer")
+    if right.dtype.kind == "i" and ((right == -1) & (left == np.iinfo(left.dtype).min)).any():
+        raise ZeroDivisionError(f"it divides the smallest integer of {left.dtype} by -1, which has no answer")
+
+
+class MaxPool(OpRun):
+    """The reference mixes up paddings that differ from side to side, and auto_pad with strides."""
+
+    op_domain = ""
+
+    def _run(self, given, storage_order=0, **attributes):
+        floating = np.issubdtype(given.dtype, np.floating)
+        lowest = -np.inf if floating else np.iinfo(given.dtype).min
+        windows = _windows(given, lowest, attributes)
+        largest = windows.max(-1)
+        if len(self.onnx_node.output) < 2:
+            return (largest,)
+        length = int(np.prod(given.shape[2:]))
+        order = "F" if storage_order else "C"
+        places = np.arange(length).reshape(given.shape[2:], order=order)
+        places = places + length * np.arange(given.shape[0] * given.shape[1]).reshape(
+            *given.shape[:2], *[1] * places.ndim
+        )
+        chosen = windows.argmax(-1)[..., np.newaxis]
+        return largest, np.take_along_axis(_windows(places, -1, attributes), chosen, -1)[..., 0]
+
+
+class AveragePool(OpRun):
+    """As `MaxPool`; in the reference, windows that stick out after the padding count what is not there."""
+
+    op_domain = ""
+
+    def _run(self, given, count_include_pad=0, **attributes):
+        inside = np.ones((1, 1, *given.shape[2:]), given.dtype)
+        counts = _windows(inside, 0, attributes, padding=1 if count_include_pad else 0)
+        return ((_windows(given, 0, attributes).sum(-1) / np.maximum(counts.sum(-1), 1)).astype(given.dtype),)
+
+
+def _windows(given: np.ndarray, fill: float, attributes: dict, padding: float | None = None) -> np.ndarray:
+    """What each window of a pooling sees: its elements as a last axis. ``fill`` is what lies outside.
+
+    ``padding`` is what lies in the paddings, where that differs from what lies beyond them.
+    """
+    told = {name: value for name, value in attributes.items() if value is not None}
+    told["auto_pad"] = str(told.get("auto_pad", "NOTSET")).encode()
+    found, counts, beyond = onnx_windows.pooled(told, given.shape)
+    axes = len(counts)
+    before, after = found["pads"][:axes], found["pads"][axes:]
+    none = [(0, 0), (0, 0)]
+    inner = [*none, *zip(before, after, strict=True)]
+    outer = [*none, *((0, max(end - pad, 0)) for end, pad in zip(beyond, after, strict=True))]
+    padded = np.pad(given, inner, constant_values=fill if padding is None else padding)
+    padded = np.pad(padded, outer, constant_values=fill)
+    reach = [
+        (size - 1) * dilation + 1 for size, dilation in zip(found["kernel_shape"], found["dilations"], strict=True)
+    ]
+    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, tuple(range(2, 2 + axes)))
+    starts = (
+        slice(0, (count - 1) * stride + 1, stride) for count, stride in zip(counts, found["strides"], strict=True)
+    )
+    seen = seen[(slice(None), slice(None), *starts, *(slice(None, None, dilation) for dilation in found["dilations"]))]
+    return seen.reshape(*seen.shape[: 2 + axes], -1)
+
+
 def _sums(given, given_zero, weights, weight_zero, attributes) -> np.ndarray:
     wide, filters = given.astype(np.int32), weights.astype(np.int32)
     if given_zero is not None:
@@ -91,5 +183,5 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """The reference implementation of a model. Raises what ONNX raises for operators that it does not have."""
-    own = [QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul]
+    own = [QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MaxPool, AveragePool, Div, Mod]
     return ReferenceEvaluator(model, new_ops=own)

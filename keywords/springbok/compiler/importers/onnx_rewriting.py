@@ -152,6 +152,14 @@ class Graph:
         self._types[made] = to_type
         return made
 
+    def is_only_output(self, name: str) -> bool:
+        """Whether a value is an output of the model, and nothing in it reads it."""
+        return name in self._outputs and not any(name in _read_by(node) for node in self._model.graph.node)
+
+    def give_bits(self, name: str, elem_type: int) -> None:
+        """Says that a value is made as ``elem_type``, whose bits are those of its own type."""
+        self._types[name] = elem_type
+
     def reshape(self, name: str, shape: Sequence[int], to: str | None = None) -> str:
         """The value in another shape; constants are reshaped now."""
         array = self.constant(name)

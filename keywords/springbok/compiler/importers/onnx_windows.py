@@ -29,3 +29,29 @@ def window(attributes: dict, shape: Sequence[int], kernel: Sequence[int]) -> dic
         pads = (0,) * (2 * axes)
     found = {"strides": strides, "dilations": dilations, "pads": pads, "kernel_shape": tuple(kernel[2:])}
     return found | {"group": attributes.get("group", 1)}
+
+
+def pooled(attributes: dict, shape: Sequence[int]) -> tuple[dict[str, object], list[int], list[int]]:
+    """The `window` of a pooling of ``shape``, its places along each axis, and how far the last one sticks out there.
+
+    Places that would begin in the padding at the end are none. Sticking out is counted from the end of what is given,
+    and may be negative.
+
+    >>> pooled({"kernel_shape": (2,), "strides": (2,), "ceil_mode": 1}, (1, 1, 5))[1:]
+    ([3], [1])
+    """
+    kernel = attributes["kernel_shape"]
+    found = window(attributes, shape, (1, 1, *kernel))
+    axes = len(kernel)
+    counts, beyond = [], []
+    for axis, length in enumerate(shape[2:]):
+        before, after = found["pads"][axis], found["pads"][axes + axis]
+        stride = found["strides"][axis]
+        reach = (kernel[axis] - 1) * found["dilations"][axis] + 1
+        room = before + length + after - reach
+        count = (-(-room // stride) if attributes.get("ceil_mode") else room // stride) + 1
+        if attributes.get("ceil_mode") and (count - 1) * stride >= before + length:
+            count -= 1
+        counts.append(count)
+        beyond.append((count - 1) * stride + reach - before - length)
+    return found, counts, beyond

@@ -49,7 +49,8 @@ class UnusableError(Exception):
 class Model(Protocol):
     """A loaded model. A module ``worker_FRAMEWORK`` has a function ``load(path, selection)`` that gives one.
 
-    A model of a kind that differs from its framework on the chip has a ``remark`` about it.
+    A model of a kind that differs from its framework on the chip has a ``remark`` about it; ``answers_nan`` and
+    ``makes_integers`` say what `probes` asks for.
     """
 
     inputs: list[TensorSpec]
@@ -92,7 +93,8 @@ def main(job_file: str) -> int:
 def _import(model: Model, folder: Path) -> dict:
     if not model.inputs:
         raise UnusableError("it has no inputs: a model for the chip takes at least one tensor")
-    probes, outputs = probe(model.inputs, lambda arrays: _run(model, arrays), nan=getattr(model, "answers_nan", False))
+    definition = {"nan": getattr(model, "answers_nan", False), "integers": getattr(model, "makes_integers", False)}
+    probes, outputs = probe(model.inputs, lambda arrays: _run(model, arrays), **definition)
     model.write_mlir(folder / "model.mlir")
     np.savez(folder / "probe_inputs.npz", *probes)
     np.savez(folder / "probe_outputs.npz", *outputs)

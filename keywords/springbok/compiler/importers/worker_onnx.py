@@ -19,7 +19,7 @@ import onnx.version_converter
 
 from springbok.compiler import iree
 from springbok.compiler.importers import onnx_functions, onnx_limits, onnx_quantised, onnx_reference, onnx_weights
-from springbok.compiler.importers.onnx_rewriting import Graph, version_of
+from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, version_of
 from springbok.compiler.importers.selection import Selection
 from springbok.compiler.importers.worker import UnusableError, first_line
 from springbok.support import process
@@ -28,6 +28,8 @@ from springbok.tensors import TensorSpec
 
 #: Models of an older operator set are brought to this one: IREE's importer knows its operations best.
 _OPSET = 17
+#: The version since which a pooling with ``ceil_mode`` has no windows that begin in its padding, as PyTorch means it.
+_CEILING_OPSET = 22
 REWRITINGS = onnx_functions.REWRITINGS | onnx_quantised.REWRITINGS
 REWRITINGS["MatMul"] = onnx_functions.first_of(
     *(part.REWRITINGS["MatMul"] for part in (onnx_quantised, onnx_functions))
@@ -47,9 +49,7 @@ class OnnxModel:
         for value, spec in zip(given, self.inputs, strict=True):
             elem_type = value.type.tensor_type.elem_type
             value.type.CopyFrom(onnx.helper.make_tensor_type_proto(elem_type, spec.shape))
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")  # it told of the open batch
-        del model.graph.value_info[:]
+        _forget_shapes(model)  # they told of the open batch
         for node in model.graph.node:
             node.name = _layer(node)  # the importer makes locations of the names
         try:
@@ -58,6 +58,7 @@ class OnnxModel:
         except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
             raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
         self._graph = Graph(self._model)
+        self.makes_integers = any(map(self._makes_integers, self._model.graph.node))
         self.inputs = [self._with_scale(spec) for spec in self.inputs]
 
     def _with_scale(self, spec: TensorSpec) -> TensorSpec:
@@ -65,6 +66,16 @@ class OnnxModel:
         readers = [node for node in self._model.graph.node if spec.name in node.input]
         found = onnx_quantised.scale_read(self._graph, spec.name, readers)
         return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
+
+    def _makes_integers(self, node: onnx.NodeProto) -> bool:
+        """Whether it converts floating-point numbers, of which some have no integer that is defined."""
+        if node.op_type not in ("Cast", "CastLike"):
+            return False
+        types = [self._graph.type_of(name) for name in (node.input[0], node.output[0])]
+        if not all(types):
+            return False
+        given, made = (onnx.helper.tensor_dtype_to_np_dtype(each).kind for each in types)
+        return given == "f" and made in "iu"
 
     def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """See :class:`springbok.compiler.importers.worker.Model`."""
@@ -107,9 +118,24 @@ class OnnxModel:
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
     model = onnx.inliner.inline_local_functions(model)
-    if version_of(model) < _OPSET:
-        model = onnx.version_converter.convert_version(model, _OPSET)
+    wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
+    if version_of(model) < wanted:
+        model = onnx.version_converter.convert_version(model, wanted)
+        _forget_shapes(model)  # those of the old version, where a pooling rounded up otherwise
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _forget_shapes(model: onnx.ModelProto) -> None:
+    """Drops the shapes of all values but the inputs'."""
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+
+
+def _rounds_up_pads(node: onnx.NodeProto) -> bool:
+    attributes = attributes_of(node)
+    pools = node.op_type in ("AveragePool", "MaxPool")
+    return pools and bool(attributes.get("ceil_mode")) and any(attributes.get("pads", ()))
 
 
 def _import_to(model: onnx.ModelProto, path: Path) -> str:

@@ -14,9 +14,12 @@ from pathlib import Path
 import flatbuffers
 import numpy as np
 
+from springbok.compiler import iree
+from springbok.compiler.importers import signed_constants
 from springbok.compiler.importers.selection import Selection
 from springbok.compiler.importers.worker import UnusableError, check_element_type, first_line
 from springbok.modules.layer_names import ScopedNames
+from springbok.support import process
 from springbok.tensors import TensorSpec
 
 import tensorflow as tf  # isort: skip (after the worker, which sets what TensorFlow reads when it is imported)
@@ -62,6 +65,7 @@ class TfliteModel:
         self._shapes_given = bool(selection.shapes)
         self._fix_shapes(selection)
         self.remark = self._dynamic_range()
+        self.makes_integers = any(map(self._makes_integers, self._graph.operators))
         kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
         try:
             self._interpreter = tf.lite.Interpreter(
@@ -111,6 +115,13 @@ class TfliteModel:
             _element_type(f"output '{self._name(index)}'", self._graph.tensors[index].type)
         for tensor in self._graph.tensors:
             tensor.shapeSignature = None  # an open batch; the shape beside it has a 1 there
+
+    def _makes_integers(self, operator: schema.OperatorT) -> bool:
+        """Whether it converts floating-point numbers, of which some have no integer that is defined."""
+        if self._operator(operator) != "CAST":
+            return False
+        given, made = (_TYPES[self._graph.tensors[each].type] for each in (operator.inputs[0], operator.outputs[0]))
+        return given.startswith("FLOAT") and made.startswith(("INT", "UINT"))
 
     def _dynamic_range(self) -> str:
         """What is to be said of layers whose weights are quantised and whose activations are not."""
@@ -231,6 +242,28 @@ class TfliteModel:
                 text = Path(folder) / "model.mlir"
                 tosa.tflite_flatbuffer_to_tosa_mlir(str(source), str(text), tosa.TosaConverterOutputFormat.Text)
                 self._refuse_unconverted(text.read_text(encoding="utf-8"))
+        self._mend_biases(path)
+
+    def _mend_biases(self, path: Path) -> None:
+        """Gives biases of 16-bit layers their signs back: the compiler's first phase makes their 48 bits 64 without.
+
+        The model is then written as that phase leaves it.
+        """
+        biases = [self._constant(tensor) for tensor in self._graph.tensors if tensor.type == schema.TensorType.INT64]
+        biases = [bias for bias in biases if bias is not None and (bias < 0).any()]
+        if not biases:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            lowered = Path(folder) / "model.mlir"
+            command = [iree.tool("iree-compile"), path, "--compile-to=input", "--mlir-print-debuginfo", "-o", lowered]
+            done = process.run(command)
+            if done.exit_code or not lowered.is_file():
+                return  # the compilation says what the compiler has to say
+            path.write_bytes(signed_constants.corrected(lowered.read_bytes(), biases))
+
+    def _constant(self, tensor: schema.TensorT) -> np.ndarray | None:
+        data = self._model.buffers[tensor.buffer].data
+        return None if data is None else np.frombuffer(bytes(data), np.int64)
 
     def _refuse_unconverted(self, text: str) -> None:
         """Refuses operations that the converter has left as they were."""
