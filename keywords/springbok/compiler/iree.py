@@ -148,9 +148,17 @@ def _rewritten(
 ) -> tuple[Path, list[str]]:
     """Does the first half of the compilation and rewrites its result, in ``folder``; source and flags for the rest."""
     half, rewritten = folder / "half.mlirbc", folder / "rewritten.mlirbc"
-    _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
+    first_half(source, flags, half, name)
     rewrite(half, rewritten)
-    return rewritten, [*flags, f"--compile-from={_BETWEEN}"]
+    return rewritten, [*flags, SECOND_HALF]
+
+
+def first_half(source: Path, flags: Sequence[str], half: Path, name: str) -> None:
+    """Compiles ``source`` as far as it is rewritten, to the file ``half``; constants are hoisted and computed.
+
+    With `SECOND_HALF` among its flags `compile_module` goes on from there.
+    """
+    _run([source, *flags, *_FIRST_HALF, "-o"], half, ["--mlir-print-debuginfo"], name)
 
 
 # The last phase before the one that makes one allocation of two.
@@ -158,6 +166,7 @@ _UNTIL_HAL = ("--compile-to=hal", "--emit-mlir-bytecode")
 
 # Where the compilation is halved: constants are computed, and kernels are not yet formed.
 _BETWEEN = "global-optimization"
+SECOND_HALF = f"--compile-from={_BETWEEN}"
 _FIRST_HALF = (
     f"--compile-to={_BETWEEN}",
     "--emit-mlir-bytecode",

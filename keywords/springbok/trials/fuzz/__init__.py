@@ -122,8 +122,7 @@ def fuzz(
 
     finished = count(1)
 
-    def try_some(some: Sequence[int]) -> list[Outcome]:
-        networks = [draw(seed, number, front_ends) for number in some]
+    def try_some(networks: Sequence[Network]) -> list[Outcome]:
         outcomes = with_worker(lambda worker: worker.try_networks(networks, variants, places))
         for outcome in outcomes:
             for finding in outcome.findings[:1]:
@@ -135,8 +134,9 @@ def fuzz(
 
     pool = ThreadPoolExecutor(jobs)
     try:
-        batches = [numbers[first : first + together] for first in range(0, len(numbers), together)]
-        summary.outcomes = [outcome for outcomes in pool.map(try_some, batches) for outcome in outcomes]
+        batches = _batches([draw(seed, number, front_ends) for number in numbers], together)
+        outcomes = [outcome for outcomes in pool.map(try_some, batches) for outcome in outcomes]
+        summary.outcomes = sorted(outcomes, key=lambda outcome: outcome.network.number)
         summary.seconds = time.monotonic() - started
         summary.processor_seconds = sum(worker.seconds for worker in all_workers)
         kinds: dict[tuple, tuple[Outcome, Finding]] = {}
@@ -157,6 +157,18 @@ def fuzz(
             worker.close(gently=False)
         pool.shutdown()
     return summary
+
+
+def _batches(networks: Sequence[Network], together: int) -> list[list[Network]]:
+    """At most ``together`` networks each, of one front end: IREE compiles no mixture of input dialects."""
+    batches, open_ones = [], {}
+    for network in networks:
+        batch = open_ones.get(network.front_end)
+        if batch is None or len(batch) == together:
+            batch = open_ones[network.front_end] = []
+            batches.append(batch)
+        batch.append(network)
+    return batches
 
 
 def _leading(outcome: Outcome) -> list[Finding]:
