@@ -32,6 +32,9 @@ COMPILER_PACKAGE = "iree-base-compiler"
 RUNTIME_PACKAGE = "iree-base-runtime"
 PINNED_VERSION = "3.13.0"
 
+#: A flag that may be there more than once; with ``-`` before its name the plugin is left out.
+PLUGIN = "--iree-plugin="
+
 _TOOLS = {
     "iree-compile": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-compile"),
     "iree-lld": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-lld"),
@@ -221,8 +224,8 @@ def _lasting(word: str, name: str) -> str:
 
 
 def _last_of_each(arguments: Sequence[object]) -> list[object]:
-    """``arguments`` with the last value of each flag: LLVM refuses a flag that is there twice."""
-    last = {str(each).partition("=")[0]: each for each in arguments}
+    """``arguments`` with the last value of each flag: LLVM refuses most flags that are there twice."""
+    last = {str(each) if str(each).startswith(PLUGIN) else str(each).partition("=")[0]: each for each in arguments}
     return list(last.values())
 
 

@@ -36,6 +36,12 @@ NONE, ALL = "none", "all"
 VARIANTS = (NONE, *optimizer.TRANSFORMATIONS, ALL)
 _HOST_VLEN = 512
 
+# The compiler is faster without what it does not need here, and makes the same of a module.
+_UNUSED = ("hal_target_cuda", "hal_target_metal_spirv", "hal_target_rocm", "hal_target_vulkan_spirv", "input_torch")
+_UNUSED_AFTER_INPUT = ("input_stablehlo", "input_tosa")
+_FASTER = ("--mlir-disable-threading", *(f"{iree.PLUGIN}-{name}" for name in _UNUSED))
+_SECOND_HALF = (iree.SECOND_HALF, *(f"{iree.PLUGIN}-{name}" for name in _UNUSED_AFTER_INPUT))
+
 
 @dataclass
 class Compiled:
@@ -76,8 +82,7 @@ def compile_variants(
             made[name].errors[variant] = error
         flags = _flags(place)
         if parts:
-            flags_of_rest = (*flags, iree.SECOND_HALF)
-            _compile(parts, flags_of_rest, folder / f"rewritten-{place}", made, _device(flags))
+            _compile(parts, (*flags, *_SECOND_HALF), folder / f"rewritten-{place}", made, _device(flags))
         yield place, made
 
 
@@ -89,9 +94,10 @@ def _flags(place: str, optimized: bool = True) -> tuple[str, ...]:
     target = Target(vlen=_HOST_VLEN if place == HOST else int(place))
     flags, _ = compiler_flags(target, (), _plan(target.vlen) if optimized else None)
     if place != HOST:
-        return flags
+        return (*flags, *_FASTER)
+    flags = (*host_flags(flags), *_FASTER)
     # The runtime's Python bindings know no inline modules.
-    return tuple(flag for flag in host_flags(flags) if not flag.startswith("--iree-execution-model="))
+    return tuple(flag for flag in flags if not flag.startswith("--iree-execution-model="))
 
 
 def _transformations(variant: str) -> tuple[str, ...]:
