@@ -37,8 +37,8 @@ from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS
 from springbok.trials.fuzz.worker import CRASH, HANG, WRONG, Finding, Outcome, write_model
 
 DEFAULT_OUTPUT = build_folder() / "fuzz"
-#: So many networks share the starts of the compiler; with more, the chips' loading of larger modules takes longer.
-TOGETHER = 4
+#: So many networks share the starts of the compiler.
+TOGETHER = 12
 
 
 @dataclass

@@ -20,7 +20,7 @@ import os
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from springbok.compiler import iree, optimizer
@@ -36,10 +36,15 @@ NONE, ALL = "none", "all"
 VARIANTS = (NONE, *optimizer.TRANSFORMATIONS, ALL)
 _HOST_VLEN = 512
 
+# So many networks are in one module for a chip, which loads the whole of it for each function.
+_TOGETHER_ON_CHIP = 4
+
 # The compiler is faster without what it does not need here, and makes the same of a module.
 _UNUSED = ("hal_target_cuda", "hal_target_metal_spirv", "hal_target_rocm", "hal_target_vulkan_spirv", "input_torch")
 _UNUSED_AFTER_INPUT = ("input_stablehlo", "input_tosa")
 _FASTER = ("--mlir-disable-threading", *(f"{iree.PLUGIN}-{name}" for name in _UNUSED))
+# What it makes of a module for this machine is verified after every pass, and up to its kernels that for chips is equal.
+_FASTER_FOR_CHIP = (*_FASTER, "--verify=false")
 _SECOND_HALF = (iree.SECOND_HALF, *(f"{iree.PLUGIN}-{name}" for name in _UNUSED_AFTER_INPUT))
 
 
@@ -71,19 +76,28 @@ def compile_variants(
     stock = [_Part(name, (NONE,), name, mlir) for name, mlir in models.items()]
     wanted = {each: _transformations(each) for each in variants if each != NONE}
     halves, failed = _first_halves(stock, folder / "halves") if wanted else ({}, {})
-    rewritten = functools.cache(lambda for_host: _rewrite(halves, wanted, for_host, folder))
+    rewritten, errors = _rewrite(halves, wanted, folder)
     for place in places:
         made = {name: Compiled(errors=dict.fromkeys(wanted, error)) for name, error in failed.items()}
         made |= {name: Compiled() for name in models if name not in failed}
         if NONE in variants:
-            _compile(stock, _flags(place, optimized=False), folder / f"none-{place}", made)
-        parts, errors = rewritten(place == HOST)
+            for number, some in enumerate(_modules(stock, place)):
+                _compile(some, _flags(place, optimized=False), folder / f"none-{place}-{number}", made)
         for (name, variant), error in errors.items():
             made[name].errors[variant] = error
+        parts = _for_host(rewritten) if place == HOST else rewritten
         flags = _flags(place)
-        if parts:
-            _compile(parts, (*flags, *_SECOND_HALF), folder / f"rewritten-{place}", made, _device(flags))
+        for number, some in enumerate(_modules(parts, place)):
+            _compile(some, (*flags, *_SECOND_HALF), folder / f"rewritten-{place}-{number}", made, _device(flags))
         yield place, made
+
+
+def _modules(parts: Sequence[_Part], place: str) -> list[list[_Part]]:
+    """The parts that are compiled together for a place."""
+    names = list(dict.fromkeys(part.network for part in parts))
+    size = len(names) if place == HOST else _TOGETHER_ON_CHIP
+    groups = [names[first : first + size] for first in range(0, len(names), size or 1)]
+    return [[part for part in parts if part.network in group] for group in groups]
 
 
 def _plan(vlen: int) -> optimizer.Plan:
@@ -94,7 +108,7 @@ def _flags(place: str, optimized: bool = True) -> tuple[str, ...]:
     target = Target(vlen=_HOST_VLEN if place == HOST else int(place))
     flags, _ = compiler_flags(target, (), _plan(target.vlen) if optimized else None)
     if place != HOST:
-        return (*flags, *_FASTER)
+        return (*flags, *_FASTER_FOR_CHIP)
     flags = (*host_flags(flags), *_FASTER)
     # The runtime's Python bindings know no inline modules.
     return tuple(flag for flag in flags if not flag.startswith("--iree-execution-model="))
@@ -135,25 +149,34 @@ def _first_halves(parts: Sequence[_Part], folder: Path) -> tuple[dict[str, Path]
 
 
 def _rewrite(
-    halves: dict[str, Path], wanted: dict[str, tuple[str, ...]], for_host: bool, folder: Path
+    halves: dict[str, Path], wanted: dict[str, tuple[str, ...]], folder: Path
 ) -> tuple[list[_Part], dict[tuple[str, str], Exception]]:
     """What each network becomes by the transformations of each variant, equal ones once; errors by both."""
     parts, errors = [], {}
     for name, half in halves.items():
         distinct: dict[str, list[str]] = {}
         for variant, names in wanted.items():
-            output = folder / f"{name}-{variant}-{for_host}.mlirbc"
+            output = folder / f"{name}-{variant}.mlirbc"
             try:
                 with _strict():
-                    optimizer.rewrite(half, output, names, for_host=for_host)
+                    optimizer.rewrite(half, output, names)
             except Exception as error:  # noqa: BLE001 (whatever it is, it is what the trial looks for)
                 errors[name, variant] = OptimizerError(error)
                 continue
             distinct.setdefault(hashlib.sha256(output.read_bytes()).hexdigest(), []).append(variant)
         for number, alike in enumerate(distinct.values()):
-            path = folder / f"{name}-{alike[0]}-{for_host}.mlirbc"
-            parts.append(_Part(name, tuple(alike), f"{name}_{number}", path))
+            parts.append(_Part(name, tuple(alike), f"{name}_{number}", folder / f"{name}-{alike[0]}.mlirbc"))
     return parts, errors
+
+
+def _for_host(parts: Sequence[_Part]) -> list[_Part]:
+    """The same parts as this machine's check gets them."""
+    found = []
+    for part in parts:
+        path = part.path.with_suffix(f".{HOST}.mlirbc")
+        optimizer.rewrite(part.path, path, (), for_host=True)
+        found.append(replace(part, path=path))
+    return found
 
 
 def _compile(
