@@ -9,6 +9,9 @@ import pytest
 from iree.compiler import ir
 from onnx.reference import ReferenceEvaluator
 
+from springbok.compiler import optimizer
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.mlir import operations
 from springbok.compiler.optimizer import TRANSFORMATIONS
 from springbok.compiler.optimizer.pads import PadsByRows
@@ -18,7 +21,7 @@ from springbok.trials.fuzz.drawing import draw
 from springbok.trials.fuzz.networks import KINDS, TYPES, Network, Node, UnfitError, label, shapes
 from springbok.trials.fuzz.pool import Worker
 from springbok.trials.fuzz.shrinking import candidates, shrink, size
-from springbok.trials.fuzz.variants import ALL, HOST, NONE, VARIANTS
+from springbok.trials.fuzz.variants import ALL, HOST, NONE, VARIANTS, compile_variants
 from springbok.trials.fuzz.worker import CRASH, EXCEPTION, HANG, WRONG, Bench, Finding, Outcome, _judge, sample_inputs
 
 SEED = 11
@@ -192,6 +195,42 @@ def test_a_wrong_transformation_is_found_and_shrunk(monkeypatch, tmp_path):
     assert (folder / "network.mlir").is_file()
     assert Network.from_json((folder / "network.json").read_text()).to_json() == smallest.to_json()
     assert "wrong answer: pads at host: output of layer 1" in (folder / "README").read_text()
+
+
+def test_what_is_compiled_for_a_chip_is_what_users_get(tmp_path):
+    network = replace(IMAGE, nodes=(CONV,))
+    (tmp_path / "model.mlir").write_text(stablehlo_writer.write(network))
+    models = {"main": tmp_path / "model.mlir"}
+    ((place, made),) = compile_variants(models, ("512",), (ALL,), tmp_path / "made")
+    module, entry = made["main"].modules[ALL]
+    assert (place, entry) == ("512", "main")
+
+    plan = optimizer.plan_for(optimizer.DEFAULT_LEVEL, vectors=True, vlen=512)
+    flags, _ = compiler_flags(Target(vlen=512), (), plan)
+    optimizer.compile_module(models["main"], flags, plan, tmp_path / "module.vmfb")
+    wanted = (tmp_path / "module.vmfb").read_bytes()
+    assert module.read_bytes() == wanted.replace(b"model_linked", b"__linked\0\0\0\0")  # named after the model's file
+
+
+def test_a_network_that_does_not_compile_leaves_the_others(tmp_path):
+    models = {name: tmp_path / f"{name}.mlir" for name in ("n0", "n1", "n2")}
+    for path in models.values():
+        path.write_text(stablehlo_writer.write(replace(IMAGE, shape=(1, 2), nodes=(Node("softmax", (0,), {}),))))
+    models["n1"].write_text(models["n1"].read_text().replace("exponential", "no_such_operation"))
+    ((_, made),) = compile_variants(models, (HOST,), (NONE, ALL), tmp_path / "made")
+    assert {name: sorted(each.modules) for name, each in made.items()} == {
+        "n0": [ALL, NONE],
+        "n1": [],
+        "n2": [ALL, NONE],
+    }
+    assert sorted(made["n1"].errors) == [ALL, NONE]
+
+
+def test_networks_that_are_compiled_together_are_of_one_front_end(drawn):
+    batches = fuzz._batches(drawn, 12)
+    assert sorted(network.number for batch in batches for network in batch) == list(range(len(drawn)))
+    assert all(len({network.front_end for network in batch}) == 1 for batch in batches)
+    assert sorted(map(len, batches))[3:] == [12] * (len(batches) - 3)
 
 
 def test_an_exception_in_a_transformation_is_a_finding(monkeypatch):

@@ -43,7 +43,7 @@ _TOGETHER_ON_CHIP = 4
 _UNUSED = ("hal_target_cuda", "hal_target_metal_spirv", "hal_target_rocm", "hal_target_vulkan_spirv", "input_torch")
 _UNUSED_AFTER_INPUT = ("input_stablehlo", "input_tosa")
 _FASTER = ("--mlir-disable-threading", *(f"{iree.PLUGIN}-{name}" for name in _UNUSED))
-# What it makes of a module for this machine is verified after every pass, and up to its kernels that for chips is equal.
+# Code is verified after every pass where it is for this machine; up to the kernels it is the same for chips.
 _FASTER_FOR_CHIP = (*_FASTER, "--verify=false")
 _SECOND_HALF = (iree.SECOND_HALF, *(f"{iree.PLUGIN}-{name}" for name in _UNUSED_AFTER_INPUT))
 
@@ -165,7 +165,8 @@ def _rewrite(
                 continue
             distinct.setdefault(hashlib.sha256(output.read_bytes()).hexdigest(), []).append(variant)
         for number, alike in enumerate(distinct.values()):
-            parts.append(_Part(name, tuple(alike), f"{name}_{number}", folder / f"{name}-{alike[0]}.mlirbc"))
+            function = f"{name}_{number}" if number else name
+            parts.append(_Part(name, tuple(alike), function, folder / f"{name}-{alike[0]}.mlirbc"))
     return parts, errors
 
 
