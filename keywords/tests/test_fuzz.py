@@ -2,6 +2,8 @@
 """The differential fuzzer: what it draws, how it judges and shrinks, and a share of its runs."""
 
 import os
+import tempfile
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -139,13 +141,14 @@ def test_a_variant_that_is_as_wrong_as_stock_iree_is_not_blamed():
 # ---- Workers
 
 
-def crash(connection) -> None:
+def crash(connection, folder) -> None:
     connection.recv()
     connection.send(("stage", "none at 128"))
     os._exit(3)
 
 
-def spin(connection) -> None:
+def spin(connection, folder) -> None:
+    (folder / "left").touch()
     connection.recv()
     while True:
         pass
@@ -163,6 +166,19 @@ def test_a_hang_ends_at_the_limit_of_processor_time():
     with Worker(limit=0.3, target=spin) as worker:
         (finding,) = worker.try_network(IMAGE).findings
     assert finding.kind == HANG
+
+
+def test_an_ended_worker_leaves_nothing_and_starts_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = Worker(target=spin)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(worker.try_networks, [IMAGE, IMAGE])
+        while not list(tmp_path.glob("*/left")):
+            assert not waiting.done()
+        worker.end(gently=False)
+        with pytest.raises(CancelledError):
+            waiting.result()
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- Whole runs

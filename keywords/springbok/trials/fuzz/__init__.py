@@ -154,7 +154,7 @@ def fuzz(
         # After an interrupt, what runs is ended first: nobody waits for its networks.
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in all_workers:
-            worker.close(gently=False)
+            worker.end(gently=False)
         pool.shutdown()
     return summary
 

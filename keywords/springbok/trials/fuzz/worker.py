@@ -340,8 +340,9 @@ def _end_with(owner: int) -> None:
     os._exit(1)
 
 
-def serve(connection) -> None:
-    """The process: networks in, outcomes out, until the other end is closed."""
+def serve(connection, folder: Path) -> None:
+    """The process: networks in, outcomes out, until the other end is closed. Temporary files go to ``folder``."""
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     # What the compiler and the frameworks print is no concern of the trial's output.
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
