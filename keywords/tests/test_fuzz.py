@@ -2,6 +2,8 @@
 """The differential fuzzer: what it draws, how it judges and shrinks, and a share of its runs."""
 
 import os
+import tempfile
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,9 @@ import pytest
 from iree.compiler import ir
 from onnx.reference import ReferenceEvaluator
 
+from springbok.compiler import optimizer
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
 from springbok.compiler.mlir import operations
 from springbok.compiler.optimizer import TRANSFORMATIONS
 from springbok.compiler.optimizer.pads import PadsByRows
@@ -18,7 +23,7 @@ from springbok.trials.fuzz.drawing import draw
 from springbok.trials.fuzz.networks import KINDS, TYPES, Network, Node, UnfitError, label, shapes
 from springbok.trials.fuzz.pool import Worker
 from springbok.trials.fuzz.shrinking import candidates, shrink, size
-from springbok.trials.fuzz.variants import ALL, HOST, NONE, VARIANTS
+from springbok.trials.fuzz.variants import ALL, HOST, NONE, VARIANTS, compile_variants
 from springbok.trials.fuzz.worker import CRASH, EXCEPTION, HANG, WRONG, Bench, Finding, Outcome, _judge, sample_inputs
 
 SEED = 11
@@ -65,7 +70,7 @@ def test_models_are_valid_and_have_the_shapes_that_were_reckoned_with(drawn):
         else:
             onnx_writer.write(network)  # which is checked there
         reference = ReferenceEvaluator(onnx_writer.write(network, for_reference=True))
-        (sample, *_) = sample_inputs(network, None)[4:]
+        sample = sample_inputs(network, None)[2]
         with np.errstate(all="ignore"):
             answers = reference.run(None, {"x": sample.astype(np.float64) if network.dtype == "int32" else sample})
         known = shapes(network)
@@ -136,13 +141,14 @@ def test_a_variant_that_is_as_wrong_as_stock_iree_is_not_blamed():
 # ---- Workers
 
 
-def crash(connection) -> None:
+def crash(connection, folder) -> None:
     connection.recv()
     connection.send(("stage", "none at 128"))
     os._exit(3)
 
 
-def spin(connection) -> None:
+def spin(connection, folder) -> None:
+    (folder / "left").touch()
     connection.recv()
     while True:
         pass
@@ -160,6 +166,19 @@ def test_a_hang_ends_at_the_limit_of_processor_time():
     with Worker(limit=0.3, target=spin) as worker:
         (finding,) = worker.try_network(IMAGE).findings
     assert finding.kind == HANG
+
+
+def test_an_ended_worker_leaves_nothing_and_starts_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = Worker(target=spin)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(worker.try_networks, [IMAGE, IMAGE])
+        while not list(tmp_path.glob("*/left")):
+            assert not waiting.done()
+        worker.end(gently=False)
+        with pytest.raises(CancelledError):
+            waiting.result()
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- Whole runs
@@ -192,6 +211,42 @@ def test_a_wrong_transformation_is_found_and_shrunk(monkeypatch, tmp_path):
     assert (folder / "network.mlir").is_file()
     assert Network.from_json((folder / "network.json").read_text()).to_json() == smallest.to_json()
     assert "wrong answer: pads at host: output of layer 1" in (folder / "README").read_text()
+
+
+def test_what_is_compiled_for_a_chip_is_what_users_get(tmp_path):
+    network = replace(IMAGE, nodes=(CONV,))
+    (tmp_path / "model.mlir").write_text(stablehlo_writer.write(network))
+    models = {"main": tmp_path / "model.mlir"}
+    ((place, made),) = compile_variants(models, ("512",), (ALL,), tmp_path / "made")
+    module, entry = made["main"].modules[ALL]
+    assert (place, entry) == ("512", "main")
+
+    plan = optimizer.plan_for(optimizer.DEFAULT_LEVEL, vectors=True, vlen=512)
+    flags, _ = compiler_flags(Target(vlen=512), (), plan)
+    optimizer.compile_module(models["main"], flags, plan, tmp_path / "module.vmfb")
+    wanted = (tmp_path / "module.vmfb").read_bytes()
+    assert module.read_bytes() == wanted.replace(b"model_linked", b"__linked\0\0\0\0")  # named after the model's file
+
+
+def test_a_network_that_does_not_compile_leaves_the_others(tmp_path):
+    models = {name: tmp_path / f"{name}.mlir" for name in ("n0", "n1", "n2")}
+    for path in models.values():
+        path.write_text(stablehlo_writer.write(replace(IMAGE, shape=(1, 2), nodes=(Node("softmax", (0,), {}),))))
+    models["n1"].write_text(models["n1"].read_text().replace("exponential", "no_such_operation"))
+    ((_, made),) = compile_variants(models, (HOST,), (NONE, ALL), tmp_path / "made")
+    assert {name: sorted(each.modules) for name, each in made.items()} == {
+        "n0": [ALL, NONE],
+        "n1": [],
+        "n2": [ALL, NONE],
+    }
+    assert sorted(made["n1"].errors) == [ALL, NONE]
+
+
+def test_networks_that_are_compiled_together_are_of_one_front_end(drawn):
+    batches = fuzz._batches(drawn, 12)
+    assert sorted(network.number for batch in batches for network in batch) == list(range(len(drawn)))
+    assert all(len({network.front_end for network in batch}) == 1 for batch in batches)
+    assert sorted(map(len, batches))[3:] == [12] * (len(batches) - 3)
 
 
 def test_an_exception_in_a_transformation_is_a_finding(monkeypatch):

@@ -33,6 +33,9 @@ COMPILER_PACKAGE = "iree-base-compiler"
 RUNTIME_PACKAGE = "iree-base-runtime"
 PINNED_VERSION = "3.13.0"
 
+#: A flag that may be there more than once; with ``-`` before its name the plugin is left out.
+PLUGIN = "--iree-plugin="
+
 _TOOLS = {
     "iree-compile": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-compile"),
     "iree-lld": (COMPILER_PACKAGE, "iree/compiler/_mlir_libs/iree-lld"),
@@ -175,9 +178,17 @@ def _rewritten(
 ) -> tuple[Path, list[str]]:
     """Does the first half of the compilation and rewrites its result, in ``folder``; source and flags for the rest."""
     half, rewritten = folder / "half.mlirbc", folder / "rewritten.mlirbc"
-    _run_source(source, [*flags, *_FIRST_HALF], half, ["--mlir-print-debuginfo"], name)
+    first_half(source, flags, half, name)
     rewrite(half, rewritten)
-    return rewritten, [*flags, f"--compile-from={_BETWEEN}"]
+    return rewritten, [*flags, SECOND_HALF]
+
+
+def first_half(source: Path, flags: Sequence[str], half: Path, name: str) -> None:
+    """Compiles ``source`` as far as it is rewritten, to the file ``half``; constants are hoisted and computed.
+
+    With `SECOND_HALF` among its flags `compile_module` goes on from there.
+    """
+    _run_source(source, [*flags, *_FIRST_HALF], half, ["--mlir-print-debuginfo"], name)
 
 
 # The last phase before the one that makes one allocation of two.
@@ -185,6 +196,7 @@ _UNTIL_HAL = ("--compile-to=hal", "--emit-mlir-bytecode")
 
 # Where the compilation is halved: constants are computed, and kernels are not yet formed.
 _BETWEEN = "global-optimization"
+SECOND_HALF = f"--compile-from={_BETWEEN}"
 _FIRST_HALF = (
     f"--compile-to={_BETWEEN}",
     "--emit-mlir-bytecode",
@@ -255,8 +267,8 @@ def _lasting(word: str, name: str) -> str:
 
 
 def _last_of_each(arguments: Sequence[object]) -> list[object]:
-    """``arguments`` with the last value of each flag: LLVM refuses a flag that is there twice."""
-    last = {str(each).partition("=")[0]: each for each in arguments}
+    """``arguments`` with the last value of each flag: LLVM refuses most flags that are there twice."""
+    last = {str(each) if str(each).startswith(PLUGIN) else str(each).partition("=")[0]: each for each in arguments}
     return list(last.values())
 
 

@@ -37,8 +37,8 @@ from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS
 from springbok.trials.fuzz.worker import CRASH, HANG, WRONG, Finding, Outcome, write_model
 
 DEFAULT_OUTPUT = build_folder() / "fuzz"
-#: So many networks share the starts of the compiler; with more, the chips' loading of larger modules takes longer.
-TOGETHER = 4
+#: So many networks share the starts of the compiler.
+TOGETHER = 12
 
 
 @dataclass
@@ -122,8 +122,7 @@ def fuzz(
 
     finished = count(1)
 
-    def try_some(some: Sequence[int]) -> list[Outcome]:
-        networks = [draw(seed, number, front_ends) for number in some]
+    def try_some(networks: Sequence[Network]) -> list[Outcome]:
         outcomes = with_worker(lambda worker: worker.try_networks(networks, variants, places))
         for outcome in outcomes:
             for finding in outcome.findings[:1]:
@@ -135,8 +134,9 @@ def fuzz(
 
     pool = ThreadPoolExecutor(jobs)
     try:
-        batches = [numbers[first : first + together] for first in range(0, len(numbers), together)]
-        summary.outcomes = [outcome for outcomes in pool.map(try_some, batches) for outcome in outcomes]
+        batches = _batches([draw(seed, number, front_ends) for number in numbers], together)
+        outcomes = [outcome for outcomes in pool.map(try_some, batches) for outcome in outcomes]
+        summary.outcomes = sorted(outcomes, key=lambda outcome: outcome.network.number)
         summary.seconds = time.monotonic() - started
         summary.processor_seconds = sum(worker.seconds for worker in all_workers)
         kinds: dict[tuple, tuple[Outcome, Finding]] = {}
@@ -154,9 +154,21 @@ def fuzz(
         # After an interrupt, what runs is ended first: nobody waits for its networks.
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in all_workers:
-            worker.close(gently=False)
+            worker.end(gently=False)
         pool.shutdown()
     return summary
+
+
+def _batches(networks: Sequence[Network], together: int) -> list[list[Network]]:
+    """At most ``together`` networks each, of one front end: IREE compiles no mixture of input dialects."""
+    batches, open_ones = [], {}
+    for network in networks:
+        batch = open_ones.get(network.front_end)
+        if batch is None or len(batch) == together:
+            batch = open_ones[network.front_end] = []
+            batches.append(batch)
+        batch.append(network)
+    return batches
 
 
 def _leading(outcome: Outcome) -> list[Finding]:

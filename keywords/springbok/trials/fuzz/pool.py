@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers of the fuzzer: a process each, bounded by the processor time that one network may take."""
+"""Workers of the fuzzer: a process each, bounded by the processor time that one network may take.
+
+A worker's temporary files lie in a folder that is this process's own, so that they go with it, however it ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 
 import psutil
 
+from springbok.support.files import temporary_folder
 from springbok.trials.fuzz.networks import Network
 from springbok.trials.fuzz.variants import PLACES, VARIANTS
 from springbok.trials.fuzz.worker import CRASH, HANG, Finding, Outcome, serve
@@ -30,6 +35,8 @@ class Worker:
         self._target = target
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection = None
+        self._folder = contextlib.ExitStack()
+        self._ended = False
         #: Processor time of all that was tried, chips included.
         self.seconds = 0.0
 
@@ -37,7 +44,7 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.end()
 
     def try_network(
         self, network: Network, variants: Sequence[str] = VARIANTS, places: Sequence[str] = PLACES
@@ -71,22 +78,30 @@ class Worker:
                         return content
                     stage = content
                 elif _seconds_of(self._process.pid) - started > limit:
-                    self.close(gently=False)
+                    self._close(gently=False)
                     return Finding(HANG, *_where(stage), f"it takes more than {limit:g} s of processor time")
         except (EOFError, OSError):
             code = self._process.exitcode if self._process and self._process.join(10) is None else None
-            self.close(gently=False)
+            self._close(gently=False)
             return Finding(CRASH, *_where(stage), f"the process ended with exit code {code}")
 
     def _start(self) -> None:
+        if self._ended:
+            raise CancelledError
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
-        self._process = context.Process(target=self._target, args=(other,), daemon=False)
+        folder = self._folder.enter_context(temporary_folder())
+        self._process = context.Process(target=self._target, args=(other, folder), daemon=False)
         self._process.start()
         other.close()
 
-    def close(self, gently: bool = True) -> None:
-        """Ends the process and all that it has started."""
+    def end(self, gently: bool = True) -> None:
+        """Ends the process for good; who waits for its networks gets a CancelledError."""
+        self._ended = True
+        self._close(gently)
+
+    def _close(self, gently: bool = True) -> None:
+        """Ends the process and all that it has started; the next network gets another one."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -99,6 +114,7 @@ class Worker:
                 each.kill()
         process.kill()
         process.join()
+        self._folder.close()
 
 
 def _where(stage: str) -> tuple[str, str]:

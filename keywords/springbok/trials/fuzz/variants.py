@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles networks in every way that they are compared in, for one place, with few starts of the compiler.
+"""Compiles networks in every way that they are compared in, with few starts of the compiler.
 
 Variants: ``none`` is stock IREE; ``constants`` is the optimizer's first transformation, which the others need; each
 other one is applied with it alone; ``all`` is what users get.
 
 Most of a small network's compilation is the same whatever it holds, so several networks are functions of one module:
-it is compiled once for ``none`` and once for all other variants. Between the halves of that compilation the optimizer
-gets every network by itself, as it does for users, once a variant; what differs becomes functions of one module again.
-Where networks can't be compiled together, each is compiled alone, and then each variant, so that an error is that of
-its network and variant. A transformation that fails is an error here, though for users it leaves the model as it was.
+it is compiled once a place for ``none`` and once for all other variants. The first half of the latter is the same for
+all places but for the device that it names, so it is done once. Between the halves the optimizer gets every network by
+itself, as it does for users, once a variant; what differs becomes functions of one module again. What can't be
+compiled together is compiled in two parts, and these again, so that an error is that of one network and variant. A
+transformation that fails is an error here, though for users it leaves the model as it was.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,12 +28,24 @@ from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
 from springbok.compiler.host_check import host_flags
 from springbok.support.errors import BenchError, CompileError
+from springbok.support.files import temporary_folder
 
 HOST = "host"
 PLACES = (HOST, "128", "512")
 NONE, ALL = "none", "all"
 VARIANTS = (NONE, *optimizer.TRANSFORMATIONS, ALL)
 _HOST_VLEN = 512
+
+# So many networks are in one module for a chip, which loads the whole of it for each function.
+_TOGETHER_ON_CHIP = 4
+
+# The compiler is faster without what it does not need here, and makes the same of a module.
+_UNUSED = ("hal_target_cuda", "hal_target_metal_spirv", "hal_target_rocm", "hal_target_vulkan_spirv", "input_torch")
+_UNUSED_AFTER_INPUT = ("input_stablehlo", "input_tosa")
+_FASTER = ("--mlir-disable-threading", *(f"{iree.PLUGIN}-{name}" for name in _UNUSED))
+# Code is verified after every pass where it is for this machine; up to the kernels it is the same for chips.
+_FASTER_FOR_CHIP = (*_FASTER, "--verify=false")
+_SECOND_HALF = (iree.SECOND_HALF, *(f"{iree.PLUGIN}-{name}" for name in _UNUSED_AFTER_INPUT))
 
 
 @dataclass
@@ -42,129 +56,165 @@ class Compiled:
     errors: dict[str, Exception] = field(default_factory=dict)
 
 
-def compile_variants(models: dict[str, Path], place: str, variants: Sequence[str], folder: Path) -> dict[str, Compiled]:
-    """Compiles imported models for ``place`` in these ``variants``, to files in ``folder``.
+@dataclass(frozen=True)
+class _Part:
+    """A function of a module: the network and the variants that it is, its name there, and its file of MLIR."""
 
-    ``models`` has the MLIR file of each network by a name that is a symbol, and so has the result.
+    network: str
+    variants: tuple[str, ...]
+    function: str
+    path: Path
+
+
+def compile_variants(
+    models: dict[str, Path], places: Sequence[str], variants: Sequence[str], folder: Path
+) -> Iterator[tuple[str, dict[str, Compiled]]]:
+    """Compiles imported models in these ``variants``, to files in ``folder``, for one place after the other.
+
+    ``models`` has the MLIR file of each network by a name that is a symbol, and so has what is yielded with a place.
     """
+    stock = [_Part(name, (NONE,), name, mlir) for name, mlir in models.items()]
+    wanted = {each: _transformations(each) for each in variants if each != NONE}
+    halves, failed = _first_halves(stock, folder / "halves") if wanted else ({}, {})
+    rewritten, errors = _rewrite(halves, wanted, folder)
+    for place in places:
+        made = {name: Compiled(errors=dict.fromkeys(wanted, error)) for name, error in failed.items()}
+        made |= {name: Compiled() for name in models if name not in failed}
+        if NONE in variants:
+            for number, some in enumerate(_modules(stock, place)):
+                _compile(some, _flags(place, optimized=False), folder / f"none-{place}-{number}", made)
+        for (name, variant), error in errors.items():
+            made[name].errors[variant] = error
+        parts = _for_host(rewritten) if place == HOST else rewritten
+        flags = _flags(place)
+        for number, some in enumerate(_modules(parts, place)):
+            _compile(some, (*flags, *_SECOND_HALF), folder / f"rewritten-{place}-{number}", made, _device(flags))
+        yield place, made
+
+
+def _modules(parts: Sequence[_Part], place: str) -> list[list[_Part]]:
+    """The parts that are compiled together for a place."""
+    names = list(dict.fromkeys(part.network for part in parts))
+    size = len(names) if place == HOST else _TOGETHER_ON_CHIP
+    groups = [names[first : first + size] for first in range(0, len(names), size or 1)]
+    return [[part for part in parts if part.network in group] for group in groups]
+
+
+def _plan(vlen: int) -> optimizer.Plan:
+    return optimizer.plan_for(optimizer.DEFAULT_LEVEL, vectors=True, vlen=vlen)
+
+
+def _flags(place: str, optimized: bool = True) -> tuple[str, ...]:
     target = Target(vlen=_HOST_VLEN if place == HOST else int(place))
-    plan = optimizer.plan_for(optimizer.DEFAULT_LEVEL, vectors=True, vlen=target.vlen)
-    made = {name: Compiled() for name in models}
-    if NONE in variants:
-        _compile_stock(models, _flags(target, None, place), folder / f"none-{place}", made)
-    wanted = {each: _transformations(each, plan) for each in variants if each != NONE}
-    if wanted:
-        rewriting = _Rewriting(wanted, folder / f"rewritten-{place}", place == HOST, made)
-        _compile_rewritten(models, _flags(target, plan, place), rewriting)
-    return made
-
-
-def _flags(target: Target, plan: optimizer.Plan | None, place: str) -> tuple[str, ...]:
-    flags, _ = compiler_flags(target, (), plan)
+    flags, _ = compiler_flags(target, (), _plan(target.vlen) if optimized else None)
     if place != HOST:
-        return flags
+        return (*flags, *_FASTER_FOR_CHIP)
+    flags = (*host_flags(flags), *_FASTER)
     # The runtime's Python bindings know no inline modules.
-    return tuple(flag for flag in host_flags(flags) if not flag.startswith("--iree-execution-model="))
+    return tuple(flag for flag in flags if not flag.startswith("--iree-execution-model="))
 
 
-def _transformations(variant: str, plan: optimizer.Plan) -> tuple[str, ...]:
-    if variant == ALL:
-        return plan.transformations
-    return tuple(name for name in plan.transformations if name in (optimizer.CONSTANTS, variant))
+def _transformations(variant: str) -> tuple[str, ...]:
+    every = _plan(_HOST_VLEN).transformations
+    return every if variant == ALL else tuple(name for name in every if name in (optimizer.CONSTANTS, variant))
 
 
-def _compile_stock(models: dict[str, Path], flags: tuple[str, ...], folder: Path, made: dict[str, Compiled]) -> None:
+# ---- The halves of a compilation
+
+
+def _first_halves(parts: Sequence[_Part], folder: Path) -> tuple[dict[str, Path], dict[str, Exception]]:
+    """The first half's result for each network, in a file of its own, or the error."""
+    folder.mkdir(parents=True)
+    whole = folder / "whole.mlirbc"
+
+    def work() -> dict[str, Path]:
+        _join(parts, folder / "source.mlirbc")
+        iree.first_half(folder / "source.mlirbc", _flags(HOST), whole, "the network")
+        halves = {part.network: folder / f"{part.network}.mlirbc" for part in parts}
+        for name, path in halves.items():
+            _extract(whole, name, path)
+        return halves
+
     try:
-        module = _compile(models, flags, folder)
+        return work(), {}
     except BenchError as error:
-        if len(models) == 1:
-            made[next(iter(models))].errors[NONE] = error
-            return
-        for name, mlir in models.items():
-            _compile_stock({name: mlir}, flags, folder / name, made)
-        return
-    for name in models:
-        made[name].modules[NONE] = (module, name)
+        if len(parts) == 1:
+            return {}, {parts[0].network: error}
+    halves, failed = {}, {}
+    for number, some in enumerate(_two(parts)):
+        more, errors = _first_halves(some, folder / str(number))
+        halves |= more
+        failed |= errors
+    return halves, failed
+
+
+def _rewrite(
+    halves: dict[str, Path], wanted: dict[str, tuple[str, ...]], folder: Path
+) -> tuple[list[_Part], dict[tuple[str, str], Exception]]:
+    """What each network becomes by the transformations of each variant, equal ones once; errors by both."""
+    parts, errors = [], {}
+    for name, half in halves.items():
+        distinct: dict[str, list[str]] = {}
+        for variant, names in wanted.items():
+            output = folder / f"{name}-{variant}.mlirbc"
+            try:
+                with _strict():
+                    optimizer.rewrite(half, output, names)
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is what the trial looks for)
+                errors[name, variant] = OptimizerError(error)
+                continue
+            distinct.setdefault(hashlib.sha256(output.read_bytes()).hexdigest(), []).append(variant)
+        for number, alike in enumerate(distinct.values()):
+            function = f"{name}_{number}" if number else name
+            parts.append(_Part(name, tuple(alike), function, folder / f"{name}-{alike[0]}.mlirbc"))
+    return parts, errors
+
+
+def _for_host(parts: Sequence[_Part]) -> list[_Part]:
+    """The same parts as this machine's check gets them."""
+    found = []
+    for part in parts:
+        path = part.path.with_suffix(f".{HOST}.mlirbc")
+        optimizer.rewrite(part.path, path, (), for_host=True)
+        found.append(replace(part, path=path))
+    return found
 
 
 def _compile(
-    models: dict[str, Path], flags: tuple[str, ...], folder: Path, rewrite: Callable[[Path, Path], None] | None = None
-) -> Path:
-    """Compiles the models to one module, in a new folder; refuses what `springbok.compiler.compiler` refuses."""
+    parts: Sequence[_Part],
+    flags: tuple[str, ...],
+    folder: Path,
+    made: dict[str, Compiled],
+    device: str | None = None,
+) -> None:
+    """Compiles the parts to one module in a new folder, for ``device`` in place of theirs; in two where that fails."""
     folder.mkdir(parents=True)
-    source, module = folder / "source.mlirbc", folder / "module.vmfb"
-    _join(list(models.items()), source)
-    compilation = iree.compile_module(source, flags, module, "the network", rewrite)
+    module = folder / "module.vmfb"
+    try:
+        _join(parts, folder / "source.mlirbc", device)
+        compilation = iree.compile_module(folder / "source.mlirbc", flags, module, "the network")
+        _refuse_what_users_are_refused(compilation)
+    except BenchError as error:
+        if len(parts) > 1:
+            for number, some in enumerate(_two(parts)):
+                _compile(some, flags, folder / str(number), made, device)
+        else:
+            (part,) = parts
+            made[part.network].errors.update(dict.fromkeys(part.variants, error))
+        return
+    for part in parts:
+        made[part.network].modules.update(dict.fromkeys(part.variants, (module, part.function)))
+
+
+def _two(parts: Sequence[_Part]) -> tuple[Sequence[_Part], Sequence[_Part]]:
+    return parts[: len(parts) // 2], parts[len(parts) // 2 :]
+
+
+def _refuse_what_users_are_refused(compilation: iree.Compilation) -> None:
     if compilation.dropped_weights_in:
         raise CompileError(f"The compiler dropped the weights of {', '.join(compilation.dropped_weights_in)}.")
     if compilation.shared_buffers:
         raise CompileError(f"Its buffers can't be proved right: {'; '.join(compilation.shared_buffers)}.")
-    return module
-
-
-@dataclass(frozen=True)
-class _Rewriting:
-    """What happens between the halves: the transformations of each variant, and where the results go."""
-
-    wanted: dict[str, tuple[str, ...]]
-    folder: Path
-    for_host: bool
-    made: dict[str, Compiled]
-
-    def alone(self) -> list[_Rewriting]:
-        """The same, a variant each."""
-        return [
-            replace(self, wanted={variant: names}, folder=self.folder / variant)
-            for variant, names in self.wanted.items()
-        ]
-
-    def rewrite(self, name: str, half: Path, folder: Path) -> dict[str, tuple[str, Path]]:
-        """The function that each variant of a network became, and its file; equal ones are one function."""
-        distinct: dict[str, tuple[str, Path]] = {}
-        found = {}
-        for variant, names in self.wanted.items():
-            output = folder / f"{name}-{variant}.mlirbc"
-            try:
-                with _strict():
-                    optimizer.rewrite(half, output, names, for_host=self.for_host)
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is what the trial looks for)
-                self.made[name].errors[variant] = OptimizerError(error)
-                continue
-            digest = hashlib.sha256(output.read_bytes()).hexdigest()
-            found[variant] = distinct.setdefault(digest, (f"{name}_{len(distinct)}", output))
-        return found
-
-
-def _compile_rewritten(models: dict[str, Path], flags: tuple[str, ...], rewriting: _Rewriting) -> None:
-    functions: dict[str, dict[str, tuple[str, Path]]] = {}
-    folder = rewriting.folder if len(models) > 1 else rewriting.folder / next(iter(models))
-
-    def between(half: Path, rewritten: Path) -> None:
-        for name in models:
-            alone = folder / f"{name}.mlirbc"
-            _extract(half, name, alone)
-            functions[name] = rewriting.rewrite(name, alone, folder)
-        parts = dict(part for found in functions.values() for part in found.values())
-        if not parts:
-            raise CompileError("No variant is left to be compiled.")
-        _join(list(parts.items()), rewritten)
-
-    try:
-        module = _compile(models, flags, folder, between)
-    except BenchError as error:
-        if len(models) > 1:
-            for name, mlir in models.items():
-                _compile_rewritten({name: mlir}, flags, rewriting)
-        elif functions and len(rewriting.wanted) > 1:
-            for each in rewriting.alone():
-                _compile_rewritten(models, flags, each)
-        else:  # a variant alone, or the first half, which is the same for all
-            for variant in rewriting.wanted:
-                rewriting.made[next(iter(models))].errors.setdefault(variant, error)
-        return
-    for name, found in functions.items():
-        for variant, (function, _) in found.items():
-            rewriting.made[name].modules[variant] = (module, function)
 
 
 @contextmanager
@@ -193,15 +243,17 @@ class OptimizerError(Exception):
 # ---- Modules of several functions
 
 
-def _join(parts: list[tuple[str, Path]], output: Path) -> None:
-    """Writes one module with the public function of each file under its new name."""
+def _join(parts: Sequence[_Part], output: Path, device: str | None = None) -> None:
+    """Writes one module with the public function of each part under its name there, for ``device`` if it is given."""
     from iree.compiler import ir
 
     with ir.Context():
-        modules = [_read(path) for _, path in parts]
-        for number, ((name, _), module) in enumerate(zip(parts, modules, strict=True)):
-            _rename(module, name, is_first=number == 0)
+        modules = [_read(part.path) for part in parts]
+        for number, (part, module) in enumerate(zip(parts, modules, strict=True)):
+            _rename(module, part.function, is_first=number == 0)
         whole = modules[0]
+        if device is not None:
+            _device_global(whole).attributes["initial_value"] = ir.Attribute.parse(device)
         for module in modules[1:]:
             for operation in list(module.body.operations):
                 operation.detach_from_parent()
@@ -209,6 +261,22 @@ def _join(parts: list[tuple[str, Path]], output: Path) -> None:
         whole.operation.verify()
         with output.open("wb") as file:
             whole.operation.write_bytecode(file)
+
+
+@functools.cache
+def _device(flags: tuple[str, ...]) -> str:
+    """The device that the first half of a compilation with these flags names, as MLIR's text."""
+    from iree.compiler import ir
+
+    with temporary_folder() as folder, ir.Context():
+        source, half = Path(folder) / "empty.mlir", Path(folder) / "half.mlirbc"
+        source.write_text("func.func @main(%x: tensor<1xf32>) -> tensor<1xf32> { return %x : tensor<1xf32> }\n")
+        iree.first_half(source, flags, half, source.name)
+        return str(_device_global(_read(half)).attributes["initial_value"])
+
+
+def _device_global(module):
+    return next(operation for operation in module.body.operations if _is_device(operation))
 
 
 def _extract(source: Path, name: str, output: Path) -> None:
@@ -241,6 +309,10 @@ def _is_public_function(operation) -> bool:
     return operation.operation.name in ("func.func", "util.func") and not hidden
 
 
+def _is_device(operation) -> bool:
+    return operation.operation.name == "util.global" and "hal.device" in str(operation.attributes["type"])
+
+
 def _symbol(operation) -> str:
     return operation.attributes["sym_name"].value
 
@@ -256,7 +328,7 @@ def _rename(module, name: str, is_first: bool) -> None:
     for operation in list(module.body.operations):
         if "sym_name" not in operation.attributes:
             continue
-        if operation.operation.name == "util.global" and "device" in str(operation.attributes["type"]):
+        if _is_device(operation):
             if not is_first:
                 operation.erase()
             continue

@@ -37,6 +37,8 @@ from springbok.trials.fuzz.weights import random_of
 #: How far a variant's floating-point outputs may be from the variant `NONE`'s at the same place.
 VARIANT_TOLERANCE = 1e-5
 SAMPLES = 6
+#: So many of them run on the chips: all lowest, all highest, and one at random.
+CHIP_SAMPLES = 3
 #: Functions that TOSA and TensorFlow Lite look up in tables of their own, in steps of 16 bits.
 _TABLE_STEPS = 64
 #: Seconds that an inference of so small a network may take on the simulated chip.
@@ -141,10 +143,11 @@ class Bench:
             for name, each in tried.items():
                 if each.take(Path(folder) / name):
                     models[name] = Path(folder) / name / "model.mlir"
-            for place in places if models else ():
-                self._stage(f"compilation for {place}")
-                for name, compiled in compile_variants(models, place, variants, Path(folder)).items():
+            self._stage("compilation")
+            for place, made in compile_variants(models, places, variants, Path(folder)) if models else ():
+                for name, compiled in made.items():
                     self._run_variants(tried[name], compiled, place)
+                self._stage("compilation")
         for name in models:
             _judge(tried[name].outcome, tried[name].answers, tried[name].expected)
         return [each.outcome for each in tried.values()]
@@ -191,7 +194,7 @@ class Bench:
             session.boot("spike", vlen=vlen, count_opcodes=False, sensor=False)
         session.load_model(model, check=False)
         signless = inputs.view(declared.inputs[0].dtype)
-        answers = [session.infer(sample, raw=True, timeout=_CHIP_SECONDS) for sample in signless]
+        answers = [session.infer(sample, raw=True, timeout=_CHIP_SECONDS) for sample in signless[:CHIP_SAMPLES]]
         return [np.stack(arrays) for arrays in zip(*answers, strict=True)]
 
 
@@ -248,7 +251,7 @@ def _reference(network: Network, inputs: np.ndarray) -> list[np.ndarray]:
 
 
 def sample_inputs(network: Network, spec: TensorSpec | None) -> np.ndarray:
-    """`SAMPLES` inputs, extremes first: all lowest, all highest, both in turn, a single one, then at random."""
+    """`SAMPLES` inputs: all lowest, all highest, at random; the extremes in turn, a single one, a narrow range."""
     dtype = {"int32": np.int8}.get(network.dtype, np.dtype(network.dtype))
     floating = np.issubdtype(dtype, np.floating)
     low, high = (-32.0, 32.0) if floating else (np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -261,9 +264,9 @@ def sample_inputs(network: Network, spec: TensorSpec | None) -> np.ndarray:
     samples = [
         np.full(shape, low),
         np.full(shape, high),
+        normal,
         np.where(places % 2 == 0, high, low),
         np.where(places == places.size // 2, high, middle),
-        normal,
         narrow if floating else np.clip(np.rint(narrow), low, high),
     ]
     return np.stack(samples[:SAMPLES]).astype(dtype)
@@ -317,7 +320,7 @@ def _difference(network: Network, got: list[np.ndarray], wanted: list[np.ndarray
     """What differs by more than ``allowed``, or nothing."""
     for number, have, want in zip(network.outputs, got, wanted, strict=True):
         signed = have.view(want.dtype) if have.dtype.itemsize == want.dtype.itemsize else have
-        for sample, (one, other) in enumerate(zip(signed, want, strict=True)):
+        for sample, (one, other) in enumerate(zip(signed, want, strict=False)):  # chips run fewer samples
             distance = difference_of(one, other)
             if distance.max(initial=0) > allowed:
                 at = np.unravel_index(int(distance.argmax()), distance.shape)
@@ -337,8 +340,9 @@ def _end_with(owner: int) -> None:
     os._exit(1)
 
 
-def serve(connection) -> None:
-    """The process: networks in, outcomes out, until the other end is closed."""
+def serve(connection, folder: Path) -> None:
+    """The process: networks in, outcomes out, until the other end is closed. Temporary files go to ``folder``."""
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     # What the compiler and the frameworks print is no concern of the trial's output.
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
