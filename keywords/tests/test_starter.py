@@ -10,6 +10,7 @@ import yaml
 
 from springbok import starter
 from springbok.support.errors import BenchError
+from springbok.support.places import ROOT
 
 
 @pytest.fixture
@@ -51,6 +52,15 @@ def test_its_readme_lists_what_is_there(repository):
     named = set(re.findall(r"`([\w/]+\.\w+)`", (repository / "README.md").read_text()))
     written_by_a_run = {"report.html", "log.html", "metrics.json", "xunit.xml", "summary.md"}
     assert {name for name in named if not (repository / name).exists()} == written_by_a_run
+
+
+def test_the_projects_readme_shows_its_suite_and_its_ci(repository):
+    readme = (ROOT / "README.md").read_text()
+    suite = (repository / "suites" / "pump.robot").read_text()
+    assert f"```robotframework\n{suite}```" in readme
+    workflow = (repository / ".github" / "workflows" / "bench.yml").read_text()
+    for step in re.findall(r"^- run: .*", readme, re.MULTILINE):
+        assert step in workflow
 
 
 def test_its_model_and_data_are_what_its_script_makes(repository, monkeypatch):
