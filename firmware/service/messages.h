@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the messages look like on the wire, little endian. keywords/springbok/link/protocol.py describes the
+// What the messages look like on the wire, little endian. keywords/springbok/link/layouts.py describes the
 // same; a test compares sizes, offsets and numbers of both.
 #ifndef SPRINGBOK_MESSAGES_H
 #define SPRINGBOK_MESSAGES_H

@@ -23,8 +23,9 @@ from springbok.data.dataset import Dataset
 from springbok.engines import create_engine
 from springbok.engines.base import Counts, Engine
 from springbok.firmware import Firmware, build_firmware
+from springbok.link.io_spec import IoSpec
 from springbok.link.link import Link
-from springbok.link.protocol import ChipInfo, IoSpec, ModelState
+from springbok.link.messages import ChipInfo, ModelState
 from springbok.measuring.evaluation import Evaluation, Platform, WallClock
 from springbok.measuring.performance import summarise
 from springbok.measuring.quality import judged

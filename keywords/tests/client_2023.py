@@ -8,7 +8,7 @@ import socket
 import struct
 from urllib.parse import urlsplit
 
-from springbok.link.protocol import ErrorAnswer
+from springbok.link.messages import ErrorAnswer
 
 OK, ERROR, DATA, MODEL, PROCESS, OUTPUT, STATS, IOSPEC = range(8)
 SIZES = {"f32": 4, "i8": 1, "u8": 1, "i32": 4}

@@ -10,7 +10,7 @@ import pytest
 from springbok.engines import create_engine
 from springbok.link.fault_proxy import Direction, FaultProxy
 from springbok.link.link import Dialect, Link
-from springbok.link.protocol import ModelState
+from springbok.link.messages import ModelState
 from springbok.session import Session
 from springbok.support.errors import EngineError, SimulatorNeeded
 from springbok.trials.link_rig import chip, sample, small_module

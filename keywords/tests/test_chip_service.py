@@ -19,7 +19,8 @@ import pytest
 from springbok.engines import create_engine
 from springbok.engines.base import Engine
 from springbok.firmware import build_firmware
-from springbok.link.protocol import ChipInfo, ErrorAnswer, MessageType, ModelState, decode_header, encode_frame
+from springbok.link.frames import MessageType, decode_header, encode_frame
+from springbok.link.messages import ChipInfo, ErrorAnswer, ModelState
 from springbok.support.places import FIRMWARE
 
 I8 = 0x10000008

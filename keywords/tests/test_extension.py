@@ -50,10 +50,10 @@ from test_service_host import (
     tensor,
 )
 
-from springbok.link import protocol
+from springbok.link import layouts, messages
 from springbok.link.fault_proxy import Direction, Fault, FaultProxy, Kind, _Way
+from springbok.link.frames import MAGIC, MessageType, decode_extended_header, encode_extended_frame, extended_payload
 from springbok.link.link import Dialect, Link
-from springbok.link.protocol import MAGIC, MessageType, decode_extended_header, encode_extended_frame, extended_payload
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 from springbok.support.process import run
 from springbok.tensors import TensorSpec
@@ -91,20 +91,20 @@ def extended(service_program):  # noqa: F811
 # ---- One description of the messages
 
 STRUCTS = {
-    "base_header_t": protocol.HEADER,
-    "extended_header_t": protocol.EXTENDED_HEADER,
-    "io_spec_t": protocol.IO_SPEC,
-    "statistics_t": protocol.STATISTICS,
-    "chip_info_t": protocol.CHIP_INFO,
-    "hello_request_t": protocol.HELLO_REQUEST,
-    "hello_limits_t": protocol.HELLO_LIMITS,
-    "sense_request_t": protocol.SENSE_REQUEST,
-    "upload_request_t": protocol.UPLOAD_REQUEST,
-    "upload_answer_t": protocol.UPLOAD_ANSWER,
-    "signature_header_t": protocol.SIGNATURE_HEADER,
-    "tensor_description_t": protocol.TENSOR_DESCRIPTION,
-    "profile_header_t": protocol.PROFILE_HEADER,
-    "profile_record_t": protocol.PROFILE_RECORD,
+    "base_header_t": layouts.HEADER,
+    "extended_header_t": layouts.EXTENDED_HEADER,
+    "io_spec_t": layouts.IO_SPEC,
+    "statistics_t": layouts.STATISTICS,
+    "chip_info_t": layouts.CHIP_INFO,
+    "hello_request_t": layouts.HELLO_REQUEST,
+    "hello_limits_t": layouts.HELLO_LIMITS,
+    "sense_request_t": layouts.SENSE_REQUEST,
+    "upload_request_t": layouts.UPLOAD_REQUEST,
+    "upload_answer_t": layouts.UPLOAD_ANSWER,
+    "signature_header_t": layouts.SIGNATURE_HEADER,
+    "tensor_description_t": layouts.TENSOR_DESCRIPTION,
+    "profile_header_t": layouts.PROFILE_HEADER,
+    "profile_record_t": layouts.PROFILE_RECORD,
 }
 
 
@@ -142,7 +142,7 @@ def test_c_and_python_agree_on_every_field(tmp_path):
         assert {field: places[name, field] for field in declared[name]} == layout(python), name
         assert places[name, "-"] == (0, python.sizeof())
     assert places["magic", "-"][1] == int.from_bytes(MAGIC, "little")
-    assert places["version", "-"][1] == protocol.PROTOCOL_VERSION
+    assert places["version", "-"][1] == messages.PROTOCOL_VERSION
 
 
 @given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.binary(max_size=300))
@@ -173,7 +173,7 @@ def test_no_base_frame_begins_like_an_extended_one(size, kind):
 
 def test_hello_tells_chip_and_limits(extended):
     ((sequence, answer),) = extended(ask(1, MessageType.HELLO, HELLO))
-    info, limits = protocol.decode_hello(answer.payload)
+    info, limits = messages.decode_hello(answer.payload)
     assert (sequence, info.arena_bytes, info.firmware_version) == (1, ARENA_BYTES, "1.1")
     assert (limits.input_capacity, limits.output_capacity, limits.time_limit_ms) == (1 << 20, 1 << 18, 600_000)
 
@@ -181,7 +181,7 @@ def test_hello_tells_chip_and_limits(extended):
 def test_one_round_trip_an_inference(extended):
     answers = extended(LOADED, ask(3, MessageType.INFER, SMALL_INPUT), ask(4, MessageType.MEASURE, SMALL_INPUT))
     assert answers[2] == (3, Answer(OK, SMALL_OUTPUT))
-    profile, output = protocol.decode_measured(answers[3][1].payload)
+    profile, output = messages.decode_measured(answers[3][1].payload)
     assert (output, profile.inferences, [d.ordinal for d in profile.dispatches]) == (SMALL_OUTPUT, 2, [0, 2])
 
 
@@ -199,7 +199,7 @@ def test_batch_of_the_wrong_size_is_refused(extended, size):
 
 def test_signature_is_the_modules_own(extended):
     *_, (_, answer) = extended(LOADED, ask(3, MessageType.SIGNATURE))
-    signature = protocol.Signature.decode(answer.payload)
+    signature = messages.Signature.decode(answer.payload)
     assert [(t.dtype, t.shape, t.nbytes) for t in signature.inputs] == [("float32", (1, 2, 3), 24)]
     assert [(t.dtype, t.shape, t.nbytes) for t in signature.outputs] == [("float32", (1, 2), 8)]
 
@@ -208,7 +208,7 @@ def test_repeated_request_is_answered_again_and_not_executed_again(extended):
     infer = ask(3, MessageType.MEASURE, SMALL_INPUT)
     answers = extended(LOADED, infer, infer, infer, ask(4, MessageType.PROFILE))
     assert answers[2] == answers[3] == answers[4]
-    assert protocol.Profile.decode(answers[5][1].payload).inferences == 1
+    assert messages.Profile.decode(answers[5][1].payload).inferences == 1
 
 
 def test_repeated_error_is_the_same_error(extended):
@@ -326,7 +326,7 @@ UNIT = 0.5
 
 
 def sense(number: int, samples: int, wait: float = 0.1, *quantisation: float) -> bytes:
-    return ask(number, MessageType.SENSE, protocol.encode_sense(samples, wait, UNIT, *quantisation))
+    return ask(number, MessageType.SENSE, messages.encode_sense(samples, wait, UNIT, *quantisation))
 
 
 def window_of(samples: int, element_type: int = F32) -> bytes:
@@ -598,7 +598,7 @@ def test_negotiation_finds_the_extension(link):
 
 def test_reset_begins_anew(link):
     link.reset_device()
-    assert link.negotiate().model_state == protocol.ModelState.NONE
+    assert link.negotiate().model_state == messages.ModelState.NONE
 
 
 class Firmware2023(client_2023.client_2023):

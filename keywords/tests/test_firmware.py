@@ -15,7 +15,8 @@ import pytest
 from springbok import firmware as module
 from springbok.compiler import compiler
 from springbok.firmware import Firmware, build_firmware
-from springbok.link.protocol import MessageType, ModelState
+from springbok.link.frames import MessageType
+from springbok.link.messages import ModelState
 from springbok.support.errors import FirmwareError
 from springbok.support.places import FIRMWARE
 

@@ -4,6 +4,7 @@
 import os
 import pty
 import re
+import select
 import socket
 import struct
 import threading
@@ -15,19 +16,10 @@ import pytest
 from serial.urlhandler import protocol_socket
 
 from springbok.link import link as link_module
+from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
+from springbok.link.io_spec import IoSpec
 from springbok.link.link import Link
-from springbok.link.protocol import (
-    HEADER_BYTES,
-    ChipInfo,
-    DispatchProfile,
-    IoSpec,
-    MessageType,
-    ModelState,
-    Profile,
-    Statistics,
-    decode_header,
-    encode_frame,
-)
+from springbok.link.messages import ChipInfo, DispatchProfile, ModelState, Profile, Statistics
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
 OK = encode_frame(MessageType.OK)
@@ -54,8 +46,8 @@ class FakeDevice:
         self.script = list(script)
         self.requests = []
 
-    def serve(self, read, write):
-        self.read, self.write = read, write
+    def serve(self, source, read, write):
+        self.source, self.read, self.write = source, read, write
         while header := self.read_exactly(read, HEADER_BYTES):
             message_type, size = decode_header(header)
             self.requests.append((MessageType(message_type), self.read_exactly(read, size)))
@@ -71,6 +63,10 @@ class FakeDevice:
         while len(data) < count and (piece := read(count - len(data))):
             data += piece
         return data
+
+    def wait_for_the_next(self):
+        """Until the client has sent more: it has given up what it asked for before."""
+        assert select.select([self.source], [], [], PATIENT)[0]
 
     @property
     def kinds(self):
@@ -102,7 +98,7 @@ class OverSocket(Over):
 
     def connect(self):
         self.connection, _ = self.server.accept()
-        return self.connection.recv, self.connection.sendall
+        return self.connection, self.connection.recv, self.connection.sendall
 
     def hang_up(self):
         if self.connection:
@@ -121,7 +117,7 @@ class OverTerminal(Over):
         self.url = os.ttyname(self.slave)
 
     def connect(self):
-        return lambda count: os.read(self.master, count), lambda data: os.write(self.master, data)
+        return self.master, lambda count: os.read(self.master, count), lambda data: os.write(self.master, data)
 
     def hang_up(self):
         pass
@@ -329,7 +325,7 @@ def test_device_that_takes_no_bytes_does_not_hang_the_host(line):
 
 def test_late_answer_is_not_taken_for_the_answer_to_the_next_request(line):
     def late(device):
-        time.sleep(4 * BRIEF)
+        device.wait_for_the_next()
         device.write(OK)
 
     device, link = line(None, OK, late)
@@ -351,7 +347,7 @@ def test_request_that_a_cut_frame_swallows_is_repeated(line):
 
 def test_device_that_boots_while_it_is_asked_is_in_step_afterwards(line):
     def boot(device):
-        time.sleep(2 * BRIEF)
+        device.wait_for_the_next()
         device.write(encode_frame(MessageType.OK, INFO.encode()))
 
     _, link = line(boot)
@@ -360,6 +356,20 @@ def test_device_that_boots_while_it_is_asked_is_in_step_afterwards(line):
     assert link.chip_info() == INFO
     link.send_io_spec(SPEC)
     assert link.statistics() == STATISTICS
+
+
+def test_answers_to_info_that_come_later_still_are_thrown_away(line):
+    def late(device):
+        device.wait_for_the_next()
+        device.write(encode_frame(MessageType.OK, INFO.encode()))
+
+    device, link = line(late, late)  # each answer comes when the next request is there
+    with pytest.raises(LinkTimeout):
+        link.chip_info(timeout=BRIEF)
+    assert link.chip_info() == INFO
+    assert link.statistics() == STATISTICS
+    link.send_io_spec(SPEC)
+    assert device.kinds == ["INFO", "INFO", "STATS", "IOSPEC"]
 
 
 # The device answers nonsense

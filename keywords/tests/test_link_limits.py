@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from springbok.link import extension
 from springbok.link import line as line_module
 from springbok.link import link as link_module
-from springbok.link.link import Dialect, Link
-from springbok.link.protocol import (
+from springbok.link.frames import (
     MAX_PAYLOAD_BYTES,
-    IoSpec,
     MessageType,
-    Signature,
     decode_extended_header,
     encode_extended_frame,
     encode_frame,
 )
+from springbok.link.io_spec import IoSpec
+from springbok.link.link import Dialect, Link
+from springbok.link.messages import Signature
 from springbok.support.errors import LinkError
 
 LIMIT = 3.0

@@ -10,17 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok.link import protocol
-from springbok.link.protocol import (
-    ChipInfo,
-    DispatchProfile,
-    ErrorAnswer,
-    IoSpec,
-    MessageType,
-    ModelState,
-    Profile,
-    Statistics,
-)
+from springbok.link import frames
+from springbok.link.frames import MessageType
+from springbok.link.io_spec import IoSpec
+from springbok.link.messages import ChipInfo, DispatchProfile, ErrorAnswer, ModelState, Profile, Statistics
 from springbok.support.errors import LinkError
 from springbok.support.places import FIRMWARE
 
@@ -51,36 +44,36 @@ def test_message_numbers_are_those_of_the_firmware():
 
 
 def test_frame_is_size_type_payload():
-    assert protocol.encode_frame(MessageType.DATA, b"\xaa\xbb\xcc").hex(" ") == "05 00 00 00 02 00 aa bb cc"
+    assert frames.encode_frame(MessageType.DATA, b"\xaa\xbb\xcc").hex(" ") == "05 00 00 00 02 00 aa bb cc"
 
 
 @given(st.integers(0, 2**16 - 1), st.binary(max_size=300))
 def test_frame_round_trip(message_type, payload):
-    frame = protocol.encode_frame(message_type, payload)
-    assert protocol.decode_header(frame[: protocol.HEADER_BYTES]) == (message_type, len(payload))
-    assert frame[protocol.HEADER_BYTES :] == payload
+    frame = frames.encode_frame(message_type, payload)
+    assert frames.decode_header(frame[: frames.HEADER_BYTES]) == (message_type, len(payload))
+    assert frame[frames.HEADER_BYTES :] == payload
 
 
 @pytest.mark.parametrize("size", [0, 1, (16 << 20) + 3, 2**32 - 1])
 def test_header_with_an_impossible_size_is_refused(size):
     with pytest.raises(LinkError, match=f"message size {size}; it must lie in 2..16777218"):
-        protocol.decode_header(struct.pack("<IH", size, 0))
+        frames.decode_header(struct.pack("<IH", size, 0))
 
 
 @pytest.mark.parametrize("size", [2, (16 << 20) + 2])
 def test_header_with_an_extreme_size_is_read(size):
-    assert protocol.decode_header(struct.pack("<IH", size, 1)) == (1, size - 2)
+    assert frames.decode_header(struct.pack("<IH", size, 1)) == (1, size - 2)
 
 
 @pytest.mark.parametrize("count", [0, 5, 7])
 def test_header_of_another_length_is_refused(count):
     with pytest.raises(LinkError, match=f"has 6 bytes, but {count} came"):
-        protocol.decode_header(bytes(count))
+        frames.decode_header(bytes(count))
 
 
 def test_payload_that_the_firmware_takes_for_noise_is_not_sent():
     with pytest.raises(LinkError, match="at most 16777216 bytes, this one 16777217"):
-        protocol.encode_header(MessageType.MODEL, (16 << 20) + 1)
+        frames.encode_header(MessageType.MODEL, (16 << 20) + 1)
 
 
 # IOSPEC

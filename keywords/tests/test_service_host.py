@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import dense_vmfb
 
-from springbok.link.protocol import ErrorAnswer
+from springbok.link.messages import ErrorAnswer
 from springbok.support.places import FIRMWARE
 from springbok.support.process import run
 

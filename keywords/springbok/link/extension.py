@@ -13,17 +13,17 @@ import random
 import time
 from dataclasses import dataclass
 
-from springbok.link.line import Line
-from springbok.link.protocol import (
+from springbok.link.frames import (
     CHECK_BYTES,
     EXTENDED_HEADER_BYTES,
     MAGIC,
-    ErrorAnswer,
     MessageType,
     decode_extended_header,
     encode_extended_frame,
     extended_payload,
 )
+from springbok.link.line import Line
+from springbok.link.messages import ErrorAnswer
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
 DAMAGE_LIMIT = 50  # a line that damages so many attempts in a row is no use

@@ -30,22 +30,19 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from springbok.link.extension import ExtendedExchange, LinkReport, content
+from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
+from springbok.link.io_spec import IoSpec
 from springbok.link.line import Line, Progress
-from springbok.link.protocol import (
-    HEADER_BYTES,
+from springbok.link.messages import (
     ChipInfo,
     ErrorAnswer,
-    IoSpec,
     Limits,
-    MessageType,
     Profile,
     Signature,
     Statistics,
-    decode_header,
     decode_hello,
     decode_measured,
     decode_offset,
-    encode_frame,
     encode_hello,
     encode_sense,
     encode_upload,
@@ -113,6 +110,7 @@ class Link:
         self._in_step = True
         self._frame_cut = False  # a request was not written to its end
         self._speaks_info = False
+        self._unanswered_infos = 0  # of those asked to find the step again, and of the one before
         self._input_bytes: int | None = None  # of the loaded model, once a batch has asked for it
 
     def __enter__(self) -> Link:
@@ -196,7 +194,9 @@ class Link:
     def chip_info(self, timeout: float | None = None) -> ChipInfo:
         """Ask what the firmware and the chip are. A firmware of 2023 does not know this request."""
         if self._in_step or self.dialect is Dialect.EXTENDED:
+            self._unanswered_infos += 1
             info = self._ask(MessageType.INFO, ChipInfo.decode, timeout=timeout)
+            self._unanswered_infos -= 1
         else:
             deadline = time.monotonic() + self._limit(timeout)
             self._drain(deadline)
@@ -437,6 +437,7 @@ class Link:
         self._in_step = False
         info, unread = None, 0
         while info is None:
+            self._unanswered_infos += 1
             self._write("INFO", encode_frame(MessageType.INFO), deadline)
             message_type, payload = self._receive_frame("INFO", deadline)
             unread += 1
@@ -444,6 +445,7 @@ class Link:
                 with suppress(LinkError):
                     info = ChipInfo.decode(payload)
                     unread -= 1
+                    self._unanswered_infos -= 1
         self._settle(unread, deadline)
         self._speaks_info = self._in_step = True
         return info
@@ -472,6 +474,8 @@ class Link:
 
     def _receive_answer(self, request: str, deadline: float) -> bytes:
         message_type, payload = self._receive_frame(request, deadline)
+        while request != "INFO" and self._is_late_info(message_type, payload):
+            message_type, payload = self._receive_frame(request, deadline)
         if message_type not in (MessageType.OK, MessageType.ERROR):
             raise LinkError(
                 f"The device answered {request} with message type {message_type}, which is neither OK nor ERROR. "
@@ -480,6 +484,18 @@ class Link:
         self._in_step = True
         self.report.requests += 1
         return content((message_type, payload), request)
+
+    def _is_late_info(self, message_type: int, payload: bytes) -> bool:
+        """Whether this answers an INFO that nobody waits for any more: a chip that was busy gives an answer to each."""
+        if not self._unanswered_infos or message_type != MessageType.OK:
+            return False
+        try:
+            ChipInfo.decode(payload)
+        except LinkError:
+            return False
+        self._unanswered_infos -= 1
+        self.report.dropped_bytes += HEADER_BYTES + len(payload)
+        return True
 
     def _receive_frame(self, request: str, deadline: float) -> tuple[int, bytes]:
         started = time.monotonic()

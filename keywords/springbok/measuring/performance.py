@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from springbok.engines.base import Counts, Lanes
-from springbok.link.protocol import Profile
+from springbok.link.messages import Profile
 from springbok.measuring.instruction_mix import work
 from springbok.support.errors import EngineError
 

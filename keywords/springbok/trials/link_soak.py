@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from springbok.link.extension import LinkReport
 from springbok.link.fault_proxy import Direction, FaultProxy
+from springbok.link.frames import MessageType, encode_extended_frame, encode_frame
 from springbok.link.link import Link
-from springbok.link.protocol import MessageType, encode_extended_frame, encode_frame
 from springbok.support.errors import BenchError, DeviceError, LinkError
 from springbok.trials.link_rig import ELEMENTS, chip, sample, small_module
 
