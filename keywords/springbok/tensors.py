@@ -172,11 +172,15 @@ def _without_ones(shape: Sequence[int]) -> list[int]:
     return [length for length in shape if length != 1]
 
 
+_NEAR_ZERO = 64
+
+
 def probe_inputs(specs: Sequence[TensorSpec], samples: int = 4) -> list[np.ndarray]:
     """Made-up samples for inputs like ``specs``, always the same.
 
-    Normally distributed floating-point numbers within the limits, some samples ten times as large; all values of
-    8-bit integers; 0 and 1 of other integers, which may be indices.
+    Normally distributed floating-point numbers within the limits, some samples ten times as large; all values of 8-bit
+    integers, and of larger ones that stand for real values, some samples near their zero; 0 and 1 of other integers,
+    which may be indices.
     """
     random = np.random.default_rng(0)
     probes = []
@@ -189,6 +193,10 @@ def probe_inputs(specs: Sequence[TensorSpec], samples: int = 4) -> list[np.ndarr
         elif dtype.itemsize == 1 and dtype != np.bool_:
             limits = np.iinfo(dtype)
             values = random.integers(limits.min, limits.max, shape, endpoint=True)
+        elif spec.is_quantised:
+            limits = np.iinfo(dtype)
+            near = np.where(np.arange(samples) % 2, 1, _NEAR_ZERO).reshape(-1, *[1] * len(spec.shape))
+            values = random.integers(limits.min, limits.max, shape, endpoint=True) // near
         else:
             values = random.integers(0, 2, shape)
         probes.append(values.astype(dtype))

@@ -280,6 +280,12 @@ class TestFit:
         np.testing.assert_array_equal(first, second)
         assert len(np.unique(first)) > 1
 
+    def test_probes_of_quantised_integers_hold_all_of_their_range(self):
+        (probes,) = probe_inputs([TensorSpec("x", (1, 500), "int16", scale=0.001, zero_point=0)])
+        assert probes.min() < -32000
+        assert probes.max() > 32000
+        assert np.abs(probes[0].astype(int)).max() <= 512  # a table has another entry each 128
+
 
 class TestErrors:
     def test_missing_file(self, tmp_path):

@@ -188,6 +188,18 @@ def test_biases_of_16_bit_layers_keep_their_signs(build, tmp_path):
     assert re.search(r"dense<\[.*-\d+.*\]> : tensor<16xi64>", text)
 
 
+@pytest.mark.parametrize("seed", [1, 2])  # other scales
+def test_softmax_of_16_bits_takes_differences_of_any_size(build, tmp_path, seed):
+    nodes = [{"kind": "softmax", "inputs": [0], "options": {}}]
+    described = {"front_end": "tflite", "dtype": "int16", "layout": "nhwc", "shape": [1, 7, 17], "seed": seed}
+    path = tmp_path / "softmax.tflite"
+    path.write_bytes(tflite_writer.write(Network.from_json(json.dumps(described | {"nodes": nodes, "number": 0}))))
+    model = compile_and_check(path, output_dir=build)
+    assert model.host_check.worst.difference == 0
+    spread = np.ptp(model.probes.inputs[0].astype(int)) * model.inputs[0].scale
+    assert spread > 12  # the exponential's table ends at -10
+
+
 def test_dynamic_range_is_refused_by_its_name_unless_it_is_allowed(odd, build):
     path = odd / "dynamic_range.tflite"
     text = refusal(path, build)

@@ -15,7 +15,7 @@ import flatbuffers
 import numpy as np
 
 from springbok.compiler import iree
-from springbok.compiler.importers import signed_constants
+from springbok.compiler.importers import saturated_tables, signed_constants
 from springbok.compiler.importers.selection import Selection
 from springbok.compiler.importers.worker import UnusableError, check_element_type, first_line
 from springbok.modules.layer_names import ScopedNames
@@ -242,7 +242,16 @@ class TfliteModel:
                 text = Path(folder) / "model.mlir"
                 tosa.tflite_flatbuffer_to_tosa_mlir(str(source), str(text), tosa.TosaConverterOutputFormat.Text)
                 self._refuse_unconverted(text.read_text(encoding="utf-8"))
+        if self._has_softmax_of_16_bits():
+            path.write_bytes(saturated_tables.corrected(path.read_bytes()))
         self._mend_biases(path)
+
+    def _has_softmax_of_16_bits(self) -> bool:
+        return any(
+            self._operator(operator) == "SOFTMAX"
+            and self._graph.tensors[operator.inputs[0]].type == schema.TensorType.INT16
+            for operator in self._graph.operators
+        )
 
     def _mend_biases(self, path: Path) -> None:
         """Gives biases of 16-bit layers their signs back: the compiler's first phase makes their 48 bits 64 without.

@@ -43,8 +43,6 @@ _TOGETHER_ON_CHIP = 4
 _UNUSED = ("hal_target_cuda", "hal_target_metal_spirv", "hal_target_rocm", "hal_target_vulkan_spirv", "input_torch")
 _UNUSED_AFTER_INPUT = ("input_stablehlo", "input_tosa")
 _FASTER = ("--mlir-disable-threading", *(f"{iree.PLUGIN}-{name}" for name in _UNUSED))
-# Code is verified after every pass where it is for this machine; up to the kernels it is the same for chips.
-_FASTER_FOR_CHIP = (*_FASTER, "--verify=false")
 _SECOND_HALF = (iree.SECOND_HALF, *(f"{iree.PLUGIN}-{name}" for name in _UNUSED_AFTER_INPUT))
 
 
@@ -108,7 +106,7 @@ def _flags(place: str, optimized: bool = True) -> tuple[str, ...]:
     target = Target(vlen=_HOST_VLEN if place == HOST else int(place))
     flags, _ = compiler_flags(target, (), _plan(target.vlen) if optimized else None)
     if place != HOST:
-        return (*flags, *_FASTER_FOR_CHIP)
+        return (*flags, *_FASTER)
     flags = (*host_flags(flags), *_FASTER)
     # The runtime's Python bindings know no inline modules.
     return tuple(flag for flag in flags if not flag.startswith("--iree-execution-model="))

@@ -100,7 +100,8 @@ def quantisation(network: Network) -> list[tuple[float, int]]:
     """Scale and zero point of every tensor of a quantised network, the input's first."""
     known = shapes(network)
     random = random_of(network, 0, 1)
-    found = [(float(random.choice([0.02, 0.05, 0.5])), _zero_point(network, random))]
+    scale = float(random.choice([0.02, 0.05, 0.5])) / (256 if network.dtype == "int16" else 1)  # values are as large
+    found = [(scale, _zero_point(network, random))]
     for number, node in enumerate(network.nodes):
         random = random_of(network, number + 1, 1)
         scale, zero_point = _result(network, number, node, found, known, random)

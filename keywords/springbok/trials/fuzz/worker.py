@@ -32,7 +32,7 @@ from springbok.support.errors import BenchError, CompileError, CompilerDidNotEnd
 from springbok.tensors import TensorSpec
 from springbok.trials.fuzz.networks import Network
 from springbok.trials.fuzz.variants import HOST, NONE, PLACES, VARIANTS, Compiled, OptimizerError, compile_variants
-from springbok.trials.fuzz.weights import random_of
+from springbok.trials.fuzz.weights import quantisation, random_of
 
 #: How far a variant's floating-point outputs may be from the variant `NONE`'s at the same place.
 VARIANT_TOLERANCE = 1e-5
@@ -40,7 +40,7 @@ SAMPLES = 6
 #: So many of them run on the chips: all lowest, all highest, and one at random.
 CHIP_SAMPLES = 3
 #: Functions that TOSA and TensorFlow Lite look up in tables of their own, in steps of 16 bits.
-_TABLE_STEPS = 64
+_TABLE_STEPS, _TABLE_INTERVAL = 64, 128
 #: Seconds that an inference of so small a network may take on the simulated chip.
 _CHIP_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
@@ -310,9 +310,13 @@ def _judge(outcome: Outcome, answers: dict[tuple[str, str], list[np.ndarray]], e
 
 def _near_framework(network: Network) -> float:
     """How far stock IREE may be from the framework."""
-    tables = {node.get("function", node.kind) for node in network.nodes} & {"softmax", "sigmoid", "tanh"}
-    if network.dtype == "int16" and tables:
-        return _TABLE_STEPS
+    if network.dtype == "int16":
+        scales = quantisation(network)
+        tables = [node for node in network.nodes if node.get("function", node.kind) in ("softmax", "sigmoid", "tanh")]
+        if tables:
+            # An entry each 128 steps of the input, and straight lines between them: curvatures are at most 1.
+            apart = max(_TABLE_INTERVAL * scales[node.inputs[0]][0] for node in tables)
+            return _TABLE_STEPS + 2**15 * apart**2 / 8
     return {"float32": PRECISION["float32"], "int32": 0}.get(network.dtype, QUANTISED_STEPS)
 
 
