@@ -57,6 +57,7 @@ class GateLibrary:
         | Performance Should Not Regress | ${evaluation} |
         | Performance Should Not Regress | ${evaluation} | instructions=0.5% | module_bytes=64 | outputs_sha256=any |
         """
+        gate.check_tolerances(tolerances)
         measured = _snapshot(evaluation)
         folder = Path(_variable("BASELINES") or baselines_of(_suite_file()))
         self._claim(baseline.path_of(folder, measured), evaluation)

@@ -31,6 +31,7 @@ from springbok.measuring.performance import summarise
 from springbok.measuring.quality import judged
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, DeviceError, EngineError, LinkError, ModelError
+from springbok.support.places import PROGRAM
 from springbok.tensors import fit
 
 BOOT_LIMIT_SECONDS = 10.0
@@ -395,7 +396,7 @@ def _with_remedy(error: DeviceError, model: CompiledModel, chip: ChipInfo | None
         remedy = "no vectors: compile it without (variant=scalar)"
     text = (
         f"{what}. {model.name} was compiled for VLEN {model.vlen_bits}, and the chip has {remedy}, or boot a chip of "
-        f"the model's VLEN (Boot Springbok    vlen={model.vlen_bits}, or ./bench run --vlen {model.vlen_bits})"
+        f"the model's VLEN (Boot Springbok    vlen={model.vlen_bits}, or {PROGRAM} run --vlen {model.vlen_bits})"
     )
     return DeviceError(error.code, error.name, text, error.request)
 

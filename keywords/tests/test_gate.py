@@ -4,6 +4,7 @@
 import copy
 import json
 import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -377,3 +378,32 @@ def test_other_data_are_told_as_a_cause(document, before):
     before["made_with"]["dataset_sha256"] = "0" * 64
     other = changed(document, lambda model, _: model["dataset"].update(sha256="1" * 64))
     assert gate.causes(other, before) == ["data set: its bytes are others (sha256 000000000000… -> 111111111111…)"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "bound", "words"),
+    [
+        ("accuracy", 95, "The limit 95 of 'accuracy' is no share, which is from 0 to 1: for 95 % write 0.95"),
+        ("accuracy", -0.1, "is no share, which is from 0 to 1"),
+        ("max_abs_error", -1.0, "can't be kept by anything"),
+        ("instructions", -5, "can't be kept by anything"),
+        ("max_abs_error", math.nan, "can't be kept by anything"),
+    ],
+)
+def test_a_limit_that_nothing_or_everything_keeps_is_refused(before, metric, bound, words):
+    with pytest.raises(gate.GateError, match=re.escape(words)):
+        gate.judge(before, gate.Limit(metric, bound))
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "words"),
+    [
+        ({"instrctions": "1%"}, "did you mean 'instructions'"),
+        ({"instructions": "a bit"}, "The tolerance 'a bit' of instructions is none"),
+        ({"max_abs_error": "1"}, "Baselines hold no max_abs_error"),
+        ({"outputs_sha256": "5"}, "can only be 0 or any"),
+    ],
+)
+def test_tolerances_are_checked_before_anything_else(tolerances, words):
+    with pytest.raises(gate.GateError, match=re.escape(words)):
+        gate.check_tolerances(tolerances)

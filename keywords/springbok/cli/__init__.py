@@ -21,20 +21,19 @@ from springbok.cli.arguments import Parser
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
-from springbok.support.places import IS_CHECKOUT
+from springbok.support.places import IS_CHECKOUT, PROGRAM
 from springbok.support.suggestions import did_you_mean
-
-PROGRAM = "./bench" if IS_CHECKOUT else "springbok-bench"
 
 
 @dataclass(frozen=True)
 class Command:
     """A command: its name, which is its module's too, what it does in a line, and whether ``--`` begins options of
-    Robot Framework's."""
+    Robot Framework's, and whether it is for this project's own checkout."""
 
     name: str
     line: str
     takes_robot_options: bool = False
+    needs_checkout: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -55,7 +54,7 @@ COMMANDS = {
     command.name: command
     for command in (
         Command("init", "write a small repository of one's own: suite, model, data, baselines, CI"),
-        Command("run", "run suites (default: robot/gestures.robot); what follows -- goes to Robot", True),
+        Command("run", "run suites; what follows -- goes to Robot", True),
         Command("scenario", "run a scenario file of Kenning (JSON or YAML)", True),
         Command("compile", "compile a model and say what it takes: size, kernels, memory; no chip is needed"),
         Command("models", "list the models that come with this project"),
@@ -64,10 +63,11 @@ COMMANDS = {
         Command("report", "write report.html, report.md and metrics.csv from results"),
         Command("compare", "put several results side by side"),
         Command("sweep", "measure all combinations of models, types, vector lengths and flags"),
-        Command("test", "run all tests of this project", True),
-        Command("trial", "run a long trial or benchmark; without a name, list them"),
-        Command("lint", "check style and formatting of this project"),
+        Command("test", "run all tests of this project", True, needs_checkout=True),
+        Command("trial", "run a long trial or benchmark; without a name, list them", needs_checkout=True),
+        Command("lint", "check style and formatting of this project", needs_checkout=True),
     )
+    if IS_CHECKOUT or not command.needs_checkout
 }
 
 

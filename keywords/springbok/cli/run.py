@@ -18,15 +18,18 @@ from springbok.gate import baseline, verdicts
 from springbok.measuring import metrics
 from springbok.measuring.derived import quality_of, quality_text
 from springbok.support.errors import BenchError
-from springbok.support.places import SUITES, project_of
+from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
 from springbok.support.results_folder import Outputs, claimed, outputs
 
-DEFAULT_SUITE = SUITES / "gestures.robot"
+#: Of this project, or of the user's, as ``init`` writes it.
+DEFAULT_SUITE = SUITES / "gestures.robot" if IS_CHECKOUT else Path("suites")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help="Robot suite files or folders")
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help=f"Robot suite files or folders (default: {shown(DEFAULT_SUITE)})"
+    )
     add_run_options(parser)
     add_vlen(parser, None, "bits of a vector register of the chip (default: the suite's, 512)")
 
@@ -54,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the suites; the exit status is Robot's, or 1 when no baseline was written that should have been."""
     suites = [Path(suite) for suite in options.suites] or [DEFAULT_SUITE]
     if not options.suites and not DEFAULT_SUITE.exists():
-        raise BenchError("Name the suites to run: files or folders.")
+        raise BenchError(f"Name the suites to run, files or folders: there is no {shown(DEFAULT_SUITE)} here.")
     for suite in suites:
         if not suite.exists():
             own = f" The project's own suites are in {SUITES}." if SUITES.is_dir() else ""
@@ -84,7 +87,8 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
             write_summary(files.folder, xunit)
         print_summary(files)
         if options.update_baselines:
-            status = print_updates(files.folder, engine, prune=whole_suites and status == 0) or status
+            passed = status == 0
+            status = print_updates(files.folder, engine, prune=whole_suites and passed, passed=passed) or status
     return status
 
 
@@ -93,7 +97,7 @@ def _of_renode(options: argparse.Namespace, runner_options: list[str]) -> Output
     given = [each for each in runner_options if re.match(r"-r$|--results-dir|--outputdir", each)]
     if given:
         raise BenchError(
-            f"{given[0]} behind --: with Renode, the results' place is given as ./bench run --results FOLDER."
+            f"{given[0]} behind --: with Renode, the results' place is given as {PROGRAM} run --results FOLDER."
         )
     return outputs([], Path(options.results))
 
@@ -112,10 +116,12 @@ def suite_variables(options: argparse.Namespace, vlen: int | None = None) -> lis
     return [part for name, value in given.items() if value for part in ("--variable", f"{name}:{value}")]
 
 
-def print_updates(results: Path, engine: str, prune: bool) -> int:
+def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:
     """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing."""
     updates = verdicts.read(results)["updates"]
     print("\nBaselines:")
+    if updates and not passed:
+        print("  Not all tests of this run passed: look at them before you commit what was written.")
     for update in updates:
         print(f"  {shown(Path(update['path']))}")
         for change in update["changes"] or ["unchanged"]:
@@ -145,6 +151,9 @@ def print_summary(files: Outputs) -> None:
             "dispatches",
         )
         rows = [header, *(_row(model) for model in document["models"])]
+        datasets = [model["dataset"]["name"] for model in document["models"]]
+        if len(set(datasets)) > 1:
+            rows = [(*row, name) for row, name in zip(rows, ("data", *datasets), strict=True)]
         print()
         if document["models"]:
             print_table(rows, left=2)

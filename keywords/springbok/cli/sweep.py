@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
                     watcher=terminal,
                 )
         except KeyboardInterrupt:
-            print("\nInterrupted. What was measured is kept: the same command goes on from here.", flush=True)
+            print("\nInterrupted. The same command goes on from the rows that are whole.", flush=True)
             raise
         chosen = best(rows, limits)
         paths = reports.write_sweep(rows, chosen, folder)

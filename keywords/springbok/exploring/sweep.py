@@ -31,6 +31,7 @@ from springbok.measuring import metrics
 from springbok.support.cache import digest
 from springbok.support.errors import ReportError
 from springbok.support.files import storage_errors
+from springbok.support.places import PROGRAM
 
 SCHEMA_VERSION = 1
 #: Counts up when rows hold something else, so that none that was kept before is taken.
@@ -186,7 +187,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise ReportError(f"{path} is not JSON: {error}. './bench sweep' writes it anew.") from error
+        raise ReportError(f"{path} is not JSON: {error}. '{PROGRAM} sweep' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
-        raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. './bench sweep' writes it anew.")
+        raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} sweep' writes it anew.")
     return content

@@ -16,8 +16,9 @@ from typing import Any
 from springbok.gate import gate
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
+from springbok.support.places import PROGRAM
 
-UPDATE = "./bench run SUITE --update-baselines"
+UPDATE = f"{PROGRAM} run SUITE --update-baselines"
 
 
 class BaselineError(BenchError):

@@ -419,9 +419,24 @@ _ALLOWED = {AT_MOST: "at most {} is allowed", AT_LEAST: "at least {} is asked fo
 
 
 def judge(measured: Snapshot, limit: Limit, baseline: Snapshot | None = None) -> Verdict:
-    """Judge one limit. With a ``baseline`` the change and what accounts for it are told too."""
+    """Judge one limit. With a ``baseline`` the change and what accounts for it are told too.
+
+    Raises GateError for a limit that everything or nothing keeps.
+    """
     metric = _metric(limit.metric)
+    if not baseline:
+        _check_bound(metric, limit.bound)
     return _verdict(measured, metric, limit, measured["metrics"].get(metric.name), baseline)
+
+
+def _check_bound(metric: Metric, bound: Any) -> None:
+    if isinstance(bound, bool) or not isinstance(bound, int | float):
+        return
+    if metric.form == "share" and not 0 <= bound <= 1:
+        share = f": for {bound:g} % write {bound / 100:g}" if 1 < bound <= 100 else ""
+        raise GateError(f"The limit {bound:g} of '{metric.title}' is no share, which is from 0 to 1{share}.")
+    if metric.relation == AT_MOST and not bound >= 0:
+        raise GateError(f"The limit {bound:g} of '{metric.title}' can't be kept by anything: it is at least 0.")
 
 
 def _verdict(
@@ -469,9 +484,7 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     one a metric must not get worse at all.
     """
     tolerances = dict(tolerances or {})
-    for name in tolerances:
-        if not _metric(name).is_recorded:
-            raise GateError(f"Baselines hold no {name}: it is not the same in every run and on every machine.")
+    check_tolerances(tolerances)
     verdicts = []
     for metric in METRICS.values():
         old = baseline["metrics"].get(metric.name)
@@ -490,6 +503,16 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
             verdict = replace(verdict, outcome="improved", accounts=tuple(metric.explain(measured, baseline)))
         verdicts.append(verdict)
     return verdicts
+
+
+def check_tolerances(tolerances: Mapping[str, str]) -> None:
+    """Raises GateError for a tolerance of what baselines don't hold, and for one that is none."""
+    for name, tolerance in tolerances.items():
+        metric = _metric(name)
+        if not metric.is_recorded:
+            raise GateError(f"Baselines hold no {name}: it is not the same in every run and on every machine.")
+        if tolerance != ANY:
+            _margin(metric, tolerance, 1)
 
 
 def judge_dispatches(measured: Snapshot, pattern: str, minimum: float = SCALAR_BELOW) -> list[Verdict]:

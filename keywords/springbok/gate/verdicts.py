@@ -15,6 +15,7 @@ from typing import Any
 from springbok.gate.gate import Verdict
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
+from springbok.support.places import PROGRAM
 
 FILE_NAME = "gate.json"
 SCHEMA_VERSION = 1
@@ -76,8 +77,8 @@ def read(folder: Path) -> dict[str, Any]:
         if content["schema"] == SCHEMA_VERSION and {"verdicts", "updates"} <= content.keys():
             return _completed(content)
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ReportError(f"{path} can't be read: {error}. './bench run' writes it anew.") from error
-    raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. './bench run' writes it anew.")
+        raise ReportError(f"{path} can't be read: {error}. '{PROGRAM} run' writes it anew.") from error
+    raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} run' writes it anew.")
 
 
 def _completed(content: dict[str, Any]) -> dict[str, Any]:

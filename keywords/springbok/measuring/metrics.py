@@ -18,6 +18,7 @@ from springbok.measuring.instruction_mix import by_class
 from springbok.measuring.performance import exact_mean
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
+from springbok.support.places import PROGRAM
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
     from springbok.compiler.optimizer import Change
@@ -202,7 +203,7 @@ def read(path: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ReportError(
-            f"There are no metrics in {path}: {error.strerror}: {file}. './bench run' writes them."
+            f"There are no metrics in {path}: {error.strerror}: {file}. '{PROGRAM} run' writes them."
         ) from error
     except ValueError as error:
         raise ReportError(f"{file} is not JSON: {error}. Give the metrics.json of a run, or its folder.") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from springbok.support.errors import ReportError
+from springbok.support.places import PROGRAM
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def read_tests(path: Path) -> Tests:
     try:
         cases = ElementTree.parse(path).getroot().findall(".//testcase")
     except (OSError, ElementTree.ParseError) as error:
-        raise ReportError(f"{path} can't be read: {error}. './bench run' writes it.") from error
+        raise ReportError(f"{path} can't be read: {error}. '{PROGRAM} run' writes it.") from error
     failures = [
         (f"{case.get('classname')}: {case.get('name')}", failure.get("message") or failure.text or "")
         for case in cases

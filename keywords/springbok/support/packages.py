@@ -116,6 +116,10 @@ def provide(name: str, because: str, tell: Callable[[str], None] = _tell) -> Non
     importlib.invalidate_caches()
 
 
+def _counted(lines: Sequence[str]) -> str:
+    return "a package" if len(lines) == 1 else f"{len(lines)} packages"
+
+
 def bring(
     lines: Sequence[str],
     place: Path | None,
@@ -136,7 +140,7 @@ def bring(
         fcntl.flock(lock, fcntl.LOCK_EX)
         if place and done.exists() and place.is_dir():
             return
-        tell(f"Installing {len(lines)} packages once{f' into {place}' if place else ''}, {what} ...")
+        tell(f"Installing {_counted(lines)} once{f' into {place}' if place else ''}, {what} ...")
         command = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--no-input"]
         command += ["--progress-bar", "off", *target, *lines]
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

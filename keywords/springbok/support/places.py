@@ -13,6 +13,9 @@ KEYWORDS = _PACKAGE.parent
 IS_CHECKOUT = (KEYWORDS.parent / "bench").is_file()
 ROOT = KEYWORDS.parent if IS_CHECKOUT else _PACKAGE / "files"
 
+#: How its users call the program.
+PROGRAM = "./bench" if IS_CHECKOUT else "springbok-bench"
+
 FIRMWARE = ROOT / "firmware"
 MODELS = ROOT / "models"
 PLATFORMS = ROOT / "platforms"

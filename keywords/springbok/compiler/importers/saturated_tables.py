@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the differences of a 16-bit softmax within the table of its exponential.
 
-TensorFlow Lite cuts the difference to the largest element off where the exponential is 0. Its converter writes a cast to
-16 bits, which in TOSA and in IREE drops the upper bits: an element far below the largest one counts as one near it.
+TensorFlow Lite cuts the difference to the largest element off where the exponential is 0. Its converter writes a cast
+to 16 bits, which in TOSA and in IREE drops the upper bits: an element far below the largest one counts as one near it.
 
 Example::
 

@@ -53,7 +53,8 @@ def read_images(files: Sequence[Path], options: Options) -> Content:
         what=f"images ({_MODES[channels]})",
         steps=tuple(steps),
         is_shaped=True,
-        advice="Images are resized where the size is known: Load Data Set    model=${model}, or shape=HEIGHT,WIDTH.",
+        advice="Images take the size and the order of channels that model=${model} has, or that shape= says: "
+        "HEIGHT,WIDTH,CHANNELS, or CHANNELS,HEIGHT,WIDTH as PyTorch has them.",
     )
 
 
