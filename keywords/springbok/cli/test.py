@@ -16,6 +16,8 @@ from springbok.support.files import build_folder
 from springbok.support.places import KEYWORDS, SUITES
 from springbok.support.results_folder import claimed
 
+MOST_PROCESSES = 4
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -45,7 +47,10 @@ def _steps(data: str | None, robot_options: list[str]) -> Iterator[tuple[str, Ca
 def _pytest() -> int:
     # Its folders are for looking at what failed: they stay, where temporary files of commands don't.
     environment = {"PYTEST_DEBUG_TEMPROOT": tempfile.gettempdir()}
-    return call([sys.executable, "-m", "pytest", str(KEYWORDS / "tests")], environment=environment)
+    # A file's tests share what they have compiled; each process may hold TensorFlow, so there are not many.
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    command = [sys.executable, "-m", "pytest", str(KEYWORDS / "tests"), "-n", str(processes), "--dist", "loadfile"]
+    return call(command, environment=environment)
 
 
 def _test_on_renode(suites: list[Path], data: str | None) -> int:
