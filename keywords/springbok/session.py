@@ -237,7 +237,10 @@ class Session:
         try:
             self.send_module(model.vmfb.read_bytes(), progress)
         except DeviceError as error:
-            raise _with_remedy(error, model, self._chip) from error
+            remedied = _with_remedy(error, model, self._chip)
+            if remedied is None:
+                raise
+            raise remedied from error
         self._upload_seconds = time.monotonic() - started
         self.model = model
 
@@ -385,10 +388,10 @@ class Session:
         return self.engine.take_counts() if self.engine is not None else None
 
 
-def _with_remedy(error: DeviceError, model: CompiledModel, chip: ChipInfo | None) -> DeviceError:
-    """The same error; of vectors that the chip does not have, with what to do in this project's words."""
+def _with_remedy(error: DeviceError, model: CompiledModel, chip: ChipInfo | None) -> DeviceError | None:
+    """An error about vectors that the chip does not have, with what to do in this project's words; None of others."""
     if error.name not in ("VLEN", "NO_VECTORS") or chip is None or chip.vlen_bits == model.vlen_bits:
-        return error
+        return None
     what, _, _ = error.message.partition(": compile with")
     if chip.vlen_bits:
         remedy = f"VLEN {chip.vlen_bits}: compile it for that one (vlen={chip.vlen_bits})"
