@@ -324,7 +324,7 @@ def make_temporary_folder() -> tuple[str, int]:
     """
     place = os.environ.get("TMPDIR") or "/tmp"
     own = f"{os.getpid():x}"
-    if not any(part.startswith(TEMPORARY_PREFIX) for part in place.split("/")):
+    if not _is_one(place):
         own = f"{TEMPORARY_PREFIX}{own}-{time.time_ns() & 0xFFFFFFFF:x}"
     folder = os.path.join(place, own)
     try:
@@ -335,6 +335,14 @@ def make_temporary_folder() -> tuple[str, int]:
     except OSError:
         return "", -1
     return folder, lock
+
+
+def _is_one(place: str) -> bool:
+    """Whether `make_temporary_folder` made ``place``: what is in it goes with the outermost of its kind."""
+    above, name = os.path.split(place.rstrip("/"))
+    while name and not name.strip("0123456789abcdef"):
+        above, name = os.path.split(above)
+    return name.startswith(TEMPORARY_PREFIX)
 
 
 def _prctl(option: int, value: int) -> None:
