@@ -9,6 +9,8 @@ from robot.api import logger
 from robot.api.deco import keyword, library
 
 from results_of_keywords import CONVERTERS
+from springbok import session
+from springbok.chips.chip import load
 from springbok.compiler import archives, compiler, optimizer
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.exploring.search import search
@@ -19,7 +21,7 @@ from springbok.support.suggestions import did_you_mean
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
 class CompilerLibrary:
-    """Compiles models with IREE to VMFB modules for Springbok, and checks what came out.
+    """Compiles models with IREE to VMFB modules for a chip, and checks what came out.
 
     Each module is also compiled with the same flags for this machine and run here on a few samples; a module
     that does not compute what the model computes never reaches the chip.
@@ -34,13 +36,14 @@ class CompilerLibrary:
         path: str,
         *flags: str,
         variant: str = "vector",
-        vlen: int = 512,
+        vlen: int | None = None,
         name: str | None = None,
         optimize: str = optimizer.DEFAULT_LEVEL,
         budget: timedelta = timedelta(minutes=10),
         tolerance: float | str | None = None,
         shape: object = None,
         signature: str | None = None,
+        platform: str | None = None,
     ) -> CompiledModel:
         """Compiles a model file for the chip, checks the module on this machine and returns it.
 
@@ -48,13 +51,14 @@ class CompilerLibrary:
         | path       | ``.h5``, ``.keras``, ``.tflite``, ``.onnx``, ``.mlir``, ``.mlirbc``, or a SavedModel's folder |
         | flags      | more flags for ``iree-compile`` |
         | variant    | ``vector`` or ``scalar`` |
-        | vlen       | bits of a vector register of the chip; vector code runs on chips of this VLEN only |
+        | vlen       | bits of a vector register, by default the chip's; vector code runs on chips of this VLEN only |
         | name       | name in logs and metrics; by default the file's |
         | optimize   | ``standard``; ``search`` to count on Spike which flags are best; ``none`` for stock IREE |
         | budget     | time for a search; what is not tried by then is named in the log and in the report |
         | tolerance  | what outputs may differ by from the framework's: ``0.001`` of the largest, or ``2 steps`` |
         | shape      | where the file leaves it open: ``1x32x32x3``, of several inputs ``image=1x32x32x3,mask=1x32`` |
         | signature  | which function of a file that has several |
+        | platform   | a chip by its name or its description's path; by default the one that runs, or the run's |
 
         The optimizer's flags are those recorded for the model in ``models/choices.json``, or default ones. With
         ``search`` they are measured, once for a model, VLEN and compiler.
@@ -68,7 +72,8 @@ class CompilerLibrary:
         | ${model}= | Compile Model | dynamic_range.tflite | tolerance=0.02 |
         """
         _check_flags(flags)
-        target = Target.springbok(variant=variant, vlen=vlen)
+        chip = load(platform) if platform else session.current.description
+        target = Target.of(variant, vlen, chip)
         model = compiler.compile_and_check(
             path,
             target=target,

@@ -11,7 +11,7 @@ from springbok import session
 
 @library(scope="GLOBAL", auto_keywords=False)
 class SimulatorLibrary:
-    """Boots Springbok, a RISC-V chip with vectors, in a simulator and looks into it.
+    """Boots a chip, Springbok or one of your own, in a simulator and looks into it.
 
     The chip runs this project's firmware, which is built when it is stale. Its UART is reached at the URL that
     `Get Uart Url` returns; the keywords of RuntimeLibrary use it by themselves.
@@ -40,23 +40,25 @@ class SimulatorLibrary:
             data.teardown.config(name="Run Keyword If Test Failed", args=["Keep Failed State"])
 
     @keyword(tags=("chip",))
-    def boot_springbok(
+    def boot_chip(
         self,
+        platform: str | None = None,
         engine: str = "auto",
-        vlen: int = 512,
+        vlen: int | None = None,
         uart: str = "socket",
         firmware: str | None = None,
         port: str | None = None,
         baudrate: int = 115200,
         sensor: bool = True,
     ) -> str:
-        """Starts the simulator with the firmware, releases the core from reset and returns the UART's URL.
+        """Starts a chip with the firmware, releases the core from reset and returns the UART's URL.
 
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
+        | platform   | a chip by its name, or the path of its description; by default the run's: ``--platform`` or Springbok |
         | engine     | ``renode`` (under renode-test), ``spike``, ``serial`` (a board); ``auto``: Renode or Spike |
-        | vlen       | bits of a vector register: 128, 256, 512 or 1024; 0 is a chip without vectors |
+        | vlen       | bits of a vector register, one of the chip's; 0 is a chip without vectors; by default as it is built |
         | uart       | ``socket`` (TCP on this machine), ``pty`` (Spike), ``virtual`` (Renode: in virtual time) |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
@@ -65,17 +67,40 @@ class SimulatorLibrary:
 
         What needs a simulator is skipped on a board.
 
-        Example:
-        | Boot Springbok | vlen=256 | # a narrower chip |
+        Examples:
+        | Boot Chip | coralnpu_soc            |
+        | Boot Chip | ${CURDIR}/my_chip.toml  | vlen=256 |
         """
         if engine == "auto":
             engine = "renode" if renode_test.results_folder() else "spike"
         options = {"port": port, "baudrate": baudrate} if engine == "serial" else {"sensor": sensor}
         if engine == "renode" and renode_test.results_folder():
             options |= {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
-        running = session.current.boot(engine, firmware=firmware, vlen=vlen, uart=uart, **options)
-        logger.info(f"{running.name} {running.version}: Springbok with VLEN {vlen}, UART at {running.uart_url}")
+        booting = session.current
+        running = booting.boot(engine, firmware=firmware, platform=platform, vlen=vlen, uart=uart, **options)
+        chip = booting.description
+        shown = chip.vlen if vlen is None else vlen
+        logger.info(f"{running.name} {running.version}: {chip.title} with VLEN {shown}, UART at {running.uart_url}")
         return running.uart_url
+
+    @keyword(tags=("chip",))
+    def boot_springbok(
+        self,
+        engine: str = "auto",
+        vlen: int | None = None,
+        uart: str = "socket",
+        firmware: str | None = None,
+        port: str | None = None,
+        baudrate: int = 115200,
+        sensor: bool = True,
+        platform: str | None = None,
+    ) -> str:
+        """Does what `Boot Chip` does, with ``platform`` last: Springbok, unless the run is given another chip.
+
+        Example:
+        | Boot Springbok | vlen=256 | # a narrower chip |
+        """
+        return self.boot_chip(platform, engine, vlen, uart, firmware, port, baudrate, sensor)
 
     @keyword(tags=("chip",))
     def reset_chip(self) -> None:

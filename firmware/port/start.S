@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reset, traps and attempts of the Springbok port.
+// Reset, traps and attempts of the port.
 //
 // A trap ends in one of four ways:
 //   - a kernel's call has ended (contained_exit): contained_call returns;
@@ -9,6 +9,8 @@
 //
 // mscratch is 0 while the core is in machine mode, and the stack pointer to come back to while it runs a kernel in
 // user mode. The previous mode in mstatus is user mode whenever no trap is being dealt with: each mret leaves it so.
+
+#include "chip.h"
 
 #define MSTATUS_FS_VS 0x2200 // both units "initial": on
 #define MSTATUS_MPP 0x1800
@@ -242,8 +244,8 @@ contained_exit:
     li      a0, MARK_DISPATCH_BEGIN
     mv      a1, a2
     call    platform_mark
-    rdinstret s8
-    rdcycle s9
+    csrr    s8, CHIP_INSTRUCTIONS
+    csrr    s9, CHIP_CYCLES
     li      a0, 0
     li      s7, 0 // z
 1:  bgeu    s7, s5, 5f
@@ -260,8 +262,8 @@ contained_exit:
     jalr    s6
     addi    s11, s11, 1
     beqz    a0, 3b
-5:  rdcycle t0
-    rdinstret t1
+5:  csrr    t0, CHIP_CYCLES
+    csrr    t1, CHIP_INSTRUCTIONS
     sub     t0, t0, s9
     sub     t1, t1, s8
     sw      t0, RUN_CYCLES(s0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "executable.h"
 
+#include "chip.h"
 #include "platform.h"
 
 // ELF32, as in the System V ABI and the RISC-V ELF psABI. Little endian, as the chip and every host of it.
@@ -163,8 +164,7 @@ static uint32_t vector_length(span_t name) {
 // Only extensions that the chip has, and exactly its vector length, because code for a shorter or longer one
 // may compute nonsense without a trap. The attributes' one text that begins like this is the list of them.
 static void check_arch(span_t list) {
-    static const char *const known[] = {"zve32f", "zve32x", "rv32i", "m",
-                                        "f",      "zicsr",  "zmmul", "zifencei"}; // vectors first
+    static const char *const known[] = {CHIP_EXTENSIONS}; // vectors first
     uint32_t vlen = platform_vlen_bits(), built_for = 0;
     bool vectors = false;
     while (list.length >= 4 && memcmp(list.data, "rv32", 4) != 0) {
@@ -180,7 +180,7 @@ static void check_arch(span_t list) {
         while (i < sizeof known / sizeof *known && !span_equals(name, known[i]))
             i++;
         if (i == sizeof known / sizeof *known) FAIL_QUOTING(name, KERNELS_EXTENSION);
-        vectors |= i < 2;
+        vectors |= i < CHIP_VECTOR_EXTENSIONS;
     }
     if (!vectors || built_for == vlen) return;
     if (vlen == 0) FAIL(KERNELS_VECTOR, built_for);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the portable code asks of the chip. firmware/port/springbok.c answers on the chip,
+// What the portable code asks of the chip. firmware/port/chip.c answers on the chip,
 // firmware/port/host.c on a computer. Nothing else in the firmware touches registers.
 #ifndef SPRINGBOK_PLATFORM_H
 #define SPRINGBOK_PLATFORM_H
@@ -30,16 +30,21 @@ uint64_t platform_instructions(void);
 uint64_t platform_cycles(void);
 
 #ifdef __riscv
+#include "chip.h"
+
+#define CHIP_TEXT(name) CHIP_TEXT_OF(name)
+#define CHIP_TEXT_OF(name) #name
+
 // The lower halves of the same counters, for differences below 2^32, read in place, also in contained calls.
 static inline uint32_t platform_instructions_low(void) {
     uint32_t value;
-    __asm__ volatile("csrr %0, instret" : "=r"(value));
+    __asm__ volatile("csrr %0, " CHIP_TEXT(CHIP_INSTRUCTIONS) : "=r"(value));
     return value;
 }
 
 static inline uint32_t platform_cycles_low(void) {
     uint32_t value;
-    __asm__ volatile("csrr %0, cycle" : "=r"(value));
+    __asm__ volatile("csrr %0, " CHIP_TEXT(CHIP_CYCLES) : "=r"(value));
     return value;
 }
 #endif

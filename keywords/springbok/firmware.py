@@ -28,25 +28,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from springbok import devices
+from springbok.chips import sources
+from springbok.chips.chip import Chip, load
 from springbok.support.errors import FirmwareError
 from springbok.support.files import build_folder, storage_errors, write_in_one_step
 from springbok.support.places import FIRMWARE
 from springbok.support.process import run
 
-SOURCES = ("port/*.S", "port/springbok.c", "port/support.c", "service/*.c", "runtime/*.c")
-LINKER_SCRIPT = "port/springbok.ld"
+SOURCES = ("port/*.S", "port/chip.c", "port/support.c", "service/*.c", "runtime/*.c")
 _SYMBOL_TABLE = 2  # the type of a section of an ELF file
 
-TARGET = (
-    "-target",
-    "riscv32-freestanding-none",
-    # No vectors here: the firmware must boot on a chip without them. start.S asks for them where it may use them.
-    # relax: the linker shortens calls.
-    "-mcpu=generic_rv32+m+f+zicsr+zifencei+relax",
-    "-mabi=ilp32f",
-)
+# No vectors here: the firmware must boot on a chip without them. start.S asks for them where it may use them. relax: the
+# linker shortens calls.
+FEATURES = ("m", "a", "f", "d", "zicsr", "zifencei", "zba", "zbb", "zbs")
+
 COMPILE = (
-    *TARGET,
     "-std=gnu11",
     "-O2",
     "-ffreestanding",
@@ -67,12 +64,13 @@ COMPILE = (
 # Code that no inference spends its time in is kept small. It is linked as a whole (lto), so that equal pieces of code
 # become one wherever they stand, and functions keep registers with port/save_restore.S, which a call in the place of a
 # return would prevent.
-SMALL = ("-Oz", TARGET[2] + "+save_restore", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
+SMALL = ("-Oz", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
+SMALL_FEATURES = "+save_restore"
 FAST = ("-DFOR_SPEED",)
 FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch"))
 # The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
 LINK = (
-    *("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp", "-T", LINKER_SCRIPT),
+    *("-static", "--gc-sections", "-O2", "--icf=all", "--relax-gp"),
     *("--lto-O2", "-mllvm", "-enable-machine-outliner=always", "-mllvm", "-inline-threshold=-50"),
     *("-mllvm", "-enable-shrink-wrap=false", "-mllvm", "-tail-merge-size=1", "-mllvm", "-split-spill-mode=size"),
     *("-mllvm", "-disable-lsr"),  # a pointer for each index into a structure takes more code than it saves time
@@ -126,38 +124,63 @@ class Firmware:
         )
 
 
-def build_firmware(source: Path | None = None, output: Path | None = None, cache: Path | None = None) -> Firmware:
-    """Builds ``output/springbok.elf`` from the C sources in ``source``, if it is not there already.
+def build_firmware(
+    source: Path | None = None, output: Path | None = None, cache: Path | None = None, chip: Chip | None = None
+) -> Firmware:
+    """Builds ``output/<chip>.elf`` from the C sources in ``source``, if it is not there already.
 
-    ``source`` is ``firmware/`` of this project, ``output`` is ``build/firmware/`` and ``cache`` (the compiler's
-    own) is ``build/zig-cache/`` unless given. Several processes may call this at the same time.
+    ``source`` is ``firmware/`` of this project, ``output`` is ``build/firmware/``, ``cache`` (the compiler's own) is
+    ``build/zig-cache/`` and ``chip`` is Springbok unless given. Several processes may call this at the same time.
 
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
+    chip = chip or load()
     source = (source or FIRMWARE).resolve()
     output = (output or build_folder() / "firmware").resolve()
     cache = (cache or build_folder() / "zig-cache").resolve()
-    elf, stamp = output / "springbok.elf", output / "springbok.json"
+    elf, stamp = output / f"{chip.name}.elf", output / f"{chip.name}.json"
     with storage_errors(output), _lock(output / ".lock"):
-        key = _key(source)
+        key = _key(source, chip)
         if not _is_current(elf, stamp, key):
             stamp.unlink(missing_ok=True)
-            _compile(source, elf, cache)
+            _compile(source, elf, cache, chip)
             write_in_one_step(stamp, json.dumps({"key": key, "sha256": _sha256(elf)}))
             return Firmware.from_elf(elf, built=True)
         return Firmware.from_elf(elf)
 
 
-def build_program(source: Path, elf: Path) -> Path:
+def build_program(source: Path, elf: Path, chip: Chip | None = None) -> Path:
     """Compiles one C file of ``firmware/``, which brings its own ``_start``, to a program for the chip; returns it.
 
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
-    root, cache = FIRMWARE, build_folder() / "zig-cache"
-    program = elf.with_suffix(".o")
-    _zig(["cc", *COMPILE, "-c", str(source.resolve().relative_to(root)), "-o", str(program.resolve())], root, cache)
-    _zig(["ld.lld", *LINK, str(program.resolve()), "-o", str(elf.resolve())], root, cache)
+    chip, root, cache = chip or load(), FIRMWARE, build_folder() / "zig-cache"
+    elf, program = elf.resolve(), elf.with_suffix(".o").resolve()
+    made = write_sources(chip, elf.with_suffix(""))
+    command = ["cc", *_target(chip), *COMPILE, f"-I{made}"]
+    _zig([*command, "-c", str(source.resolve().relative_to(root)), "-o", str(program)], root, cache)
+    _zig(["ld.lld", *LINK, "-T", str(made / "chip.ld"), str(program), "-o", str(elf)], root, cache)
     return elf
+
+
+def write_sources(chip: Chip, folder: Path) -> Path:
+    """Writes ``chip.h`` and ``chip.ld`` of a chip into a folder, which it returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_in_one_step(folder / "chip.h", sources.header(chip))
+    write_in_one_step(folder / "chip.ld", sources.linker_script(chip))
+    return folder
+
+
+def _target(chip: Chip, more: str = "") -> list[str]:
+    """The compiler's options for the chip's core."""
+    features = "".join(f"+{each}" for each in chip.extensions if each in FEATURES)
+    cpu = f"-mcpu=generic_rv{chip.xlen}{features}+relax{more}"
+    return ["-target", f"riscv{chip.xlen}-freestanding-none", cpu, f"-mabi={chip.abi}"]
+
+
+def _drivers(chip: Chip) -> list[Path]:
+    drivers = (devices.find(device.kind).driver for device in chip.devices)
+    return [driver for driver in drivers if driver.is_file()]
 
 
 def _compiler_version() -> str:
@@ -170,9 +193,12 @@ def _compiler_version() -> str:
         ) from None
 
 
-def _key(source: Path) -> str:
+def _key(source: Path, chip: Chip) -> str:
     """Digest of all that decides the ELF's bytes."""
-    digest = hashlib.sha256(repr((_compiler_version(), COMPILE, SMALL, FAST, FAST_SOURCES, LINK, SOURCES)).encode())
+    flags = (_compiler_version(), _target(chip), COMPILE, SMALL, SMALL_FEATURES, FAST, FAST_SOURCES, LINK, SOURCES)
+    digest = hashlib.sha256(repr((flags, sources.header(chip), sources.linker_script(chip))).encode())
+    for driver in _drivers(chip):
+        digest.update(driver.read_bytes())
     for folder in ("port", "runtime", "service"):
         for path in sorted((source / folder).rglob("*")):
             if path.is_file():
@@ -189,23 +215,28 @@ def _is_current(elf: Path, stamp: Path, key: str) -> bool:
         return False
 
 
-def _compile(source: Path, elf: Path, cache: Path) -> None:
-    sources = [path.relative_to(source) for pattern in SOURCES for path in sorted(source.glob(pattern))]
-    if not any(path.suffix == ".c" for path in sources):
+def _compile(source: Path, elf: Path, cache: Path, chip: Chip) -> None:
+    files = {path.relative_to(source): path for pattern in SOURCES for path in sorted(source.glob(pattern))}
+    if not any(path.suffix == ".c" for path in files):
         raise FirmwareError(f"There are no firmware sources in {source}.")
-    objects_dir = elf.parent / "objects"
+    drivers = _drivers(chip)
+    made = write_sources(chip, elf.with_suffix(""))
+    objects_dir = made / "objects"
     objects_dir.mkdir(exist_ok=True)
-    objects = [objects_dir / ("_".join(path.parts) + ".o") for path in sources]
+    jobs = [(str(path), objects_dir / ("_".join(path.parts) + ".o")) for path in files]
+    jobs += [(str(path), objects_dir / f"devices_{path.parent.name}.o") for path in drivers]
 
-    def compile_one(job: tuple[Path, Path]) -> None:
-        own = FAST if job[0].suffix == ".S" or job[0].as_posix() in FAST_SOURCES else SMALL
-        _zig(["cc", *COMPILE, *own, "-c", str(job[0]), "-o", str(job[1])], source, cache)
+    def compile_one(job: tuple[str, Path]) -> None:
+        fast = job[0].endswith(".S") or job[0] in FAST_SOURCES
+        own = [*_target(chip), *FAST] if fast else [*_target(chip, SMALL_FEATURES), *SMALL]
+        _zig(["cc", *COMPILE, *own, "-Iport", f"-I{made}", "-c", job[0], "-o", str(job[1])], source, cache)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        list(pool.map(compile_one, zip(sources, objects, strict=True)))
+        list(pool.map(compile_one, jobs))
     linked = elf.with_suffix(".new")
     try:
-        _zig(["ld.lld", *LINK, *map(str, objects), "-o", str(linked)], source, cache)
+        objects = [str(target) for _, target in jobs]
+        _zig(["ld.lld", *LINK, "-T", str(made / "chip.ld"), *objects, "-o", str(linked)], source, cache)
         linked.replace(elf)
     finally:
         linked.unlink(missing_ok=True)

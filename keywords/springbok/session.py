@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from springbok.chips import accelerometer
+from springbok.chips.chip import Chip, load
 from springbok.compiler.chip_check import check_on_chip
 from springbok.compiler.compiled import CompiledModel
 from springbok.data.dataset import Dataset
@@ -51,6 +52,7 @@ class Session:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
+        self.description: Chip | None = None  # of the chip that runs
         self.firmware: Firmware | None = None
         self.link: Link | None = None
         self.model: CompiledModel | None = None
@@ -60,11 +62,23 @@ class Session:
 
     # The chip
 
-    def boot(self, engine: str = "spike", *, firmware: Path | None = None, **options: object) -> Engine:
-        """Start the engine with the firmware (built if it is stale) and release the core from reset."""
+    def boot(
+        self,
+        engine: str = "spike",
+        *,
+        firmware: Path | None = None,
+        platform: str | Path | None = None,
+        **options: object,
+    ) -> Engine:
+        """Start the engine with the firmware (built if it is stale) and release the core from reset.
+
+        ``platform`` is the name of a chip or the path of its description, by default the run's.
+        """
         self.shut_down()
-        self.firmware = build_firmware() if firmware is None else Firmware.from_elf(Path(firmware))
-        self.engine = create_engine(engine, self.firmware.elf, **options)
+        description = load(platform)
+        self.firmware = build_firmware(chip=description) if firmware is None else Firmware.from_elf(Path(firmware))
+        self.engine = create_engine(engine, self.firmware.elf, chip=description, **options)
+        self.description = description
         try:
             self.engine.start()
             if not self.engine.is_simulated:
@@ -90,7 +104,7 @@ class Session:
     def shut_down(self) -> None:
         """Close the link and end the engine; nothing is left behind. Harmless when nothing runs."""
         self.disconnect()
-        engine, self.engine = self.engine, None
+        engine, self.engine, self.description = self.engine, None, None
         if engine is not None:
             engine.close()
 
@@ -155,7 +169,8 @@ class Session:
         """What runs the models now."""
         engine = self.engine
         name, version = (engine.name, engine.version) if engine else ("serial", None)
-        return Platform(name, version, self.chip.vlen_bits, self.link_kind, self.firmware)
+        chip = self.description or load()
+        return Platform(name, version, self.chip.vlen_bits, self.link_kind, self.firmware, chip.name)
 
     @property
     def chip(self) -> ChipInfo:

@@ -147,7 +147,7 @@ def test_scales_that_differ_are_told_apart(change):
 
 
 def test_dead_channels_of_a_trained_network_cost_little_and_change_no_answer():
-    row = dead_channels.compare("gestures", Target.springbok("vector", 512), samples=32)
+    row = dead_channels.compare("gestures", Target.of("vector", 512), samples=32)
     assert row.is_good, row.describe()
 
 

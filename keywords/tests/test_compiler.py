@@ -52,7 +52,7 @@ class TestFlags:
         assert notes == ()
 
     def test_scalar_target(self):
-        flags, _ = compiler_flags(Target.springbok("scalar"))
+        flags, _ = compiler_flags(Target.of("scalar"))
         assert "--iree-llvmcpu-target-cpu-features=+m,+f" in flags
 
     @pytest.mark.parametrize("extra", [[], ["--iree-opt-level=O3"], ["--iree-opt-const-expr-hoisting=false"]])
@@ -102,7 +102,7 @@ class TestFlags:
 
     def test_unknown_variant(self):
         with pytest.raises(CompileError, match="'vector' or 'scalar'"):
-            Target.springbok("simd")
+            Target.of("simd")
 
 
 class TestCompiledModel:
@@ -125,7 +125,7 @@ class TestCompiledModel:
         assert model.layers(model.dispatches[0].name) == ("first", "second")
 
     def test_scalar_code_has_no_vectors(self, source, build):
-        model = compile_model(source, Target.springbok("scalar"), output_dir=build)
+        model = compile_model(source, Target.of("scalar"), output_dir=build)
         assert not model.has_vector_instructions
         assert model.vlen_bits == 0
         assert "no vectors" in model.describe()

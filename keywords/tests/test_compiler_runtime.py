@@ -191,7 +191,7 @@ def module(operations, element, variant, level):
         + "\n".join(lines)
         + f"\nreturn {', '.join(name for name, _ in results)} : {types}\n}}\n"
     )
-    target = Target.springbok(variant, CHIP_VLEN)
+    target = Target.of(variant, CHIP_VLEN)
     flags, _ = compiler_flags(target, (), plan_for(level, vectors=target.vectors, vlen=CHIP_VLEN))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "operations.mlir"
@@ -337,7 +337,7 @@ MODELS = {
 def test_models_whose_code_needs_the_library_run(chip, tmp_path, name):
     path = tmp_path / f"{name}.onnx"
     path.write_bytes(MODELS[name].SerializeToString())
-    model = compile_and_check(path, Target.springbok("vector", CHIP_VLEN), output_dir=tmp_path)
+    model = compile_and_check(path, Target.of("vector", CHIP_VLEN), output_dir=tmp_path)
     chip.load_model(model)
     (spec,) = model.inputs
     random = np.random.default_rng(3)
@@ -357,7 +357,7 @@ def test_this_machines_code_gets_the_library_too(tmp_path):
         "  %z = stablehlo.convert %y : (tensor<4xbf16>) -> tensor<4xf32>\n  return %z : tensor<4xf32>\n}\n"
     )
     numbers = np.int64([257, 258, -(2**40) - 2**32, 3])  # halfway between two, to be rounded to even
-    iree.compile_module(source, host_check.host_flags(compiler_flags(Target.springbok("scalar"))[0]), output)
+    iree.compile_module(source, host_check.host_flags(compiler_flags(Target.of("scalar"))[0]), output)
     (answer,) = iree.run_module(output, "main", [numbers], 1, inline=True)
     np.testing.assert_array_equal(answer, numbers.astype(np.float32).astype(BFLOAT16).astype(np.float32))
 
@@ -387,7 +387,7 @@ def test_what_no_library_has_is_refused_with_symbol_kernel_and_layer(tmp_path, m
         '  %y = stablehlo.convert %x : (tensor<4xi64>) -> tensor<4xf32> loc("to_float")\n'
         "  return %y : tensor<4xf32>\n}\n"
     )
-    flags, _ = compiler_flags(Target.springbok("scalar"))
+    flags, _ = compiler_flags(Target.of("scalar"))
     with pytest.raises(CompileError) as refusal:
         iree.compile_module(source, flags, tmp_path / "convert.vmfb")
     text = str(refusal.value)

@@ -20,7 +20,7 @@ SETS = ((CONSTANTS,), *((CONSTANTS, name) for name in OTHERS), optimizer.TRANSFO
 
 @pytest.fixture(scope="module", params=["gestures_int8.tflite", "ds_cnn_int8.tflite", "gestures.h5"])
 def model(request):
-    return compile_model(MODELS / request.param, Target.springbok("vector", 512))
+    return compile_model(MODELS / request.param, Target.of("vector", 512))
 
 
 def outputs_on_this_machine(model, transformations, folder):
@@ -44,7 +44,7 @@ def test_no_transformation_changes_an_answer(model, tmp_path):
 
 
 def test_an_int8_model_is_requantised_in_32_bits_where_that_is_exact():
-    model = compile_model(MODELS / "gestures_int8.tflite", Target.springbok("vector", 512))
+    model = compile_model(MODELS / "gestures_int8.tflite", Target.of("vector", 512))
     own = [change for change in model.changes if change.transformation == "requantisation"]
     assert sum(change.applied for change in own) >= 3
     assert all(change.detail for change in own)

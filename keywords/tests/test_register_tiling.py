@@ -99,7 +99,7 @@ def answers(text, x, transformations, folder):
     source, rewritten, module = folder / "half.mlir", folder / "rewritten.mlirbc", folder / "module.vmfb"
     source.write_text(text)
     changes = optimizer.rewrite(source, rewritten, transformations, for_host=True)
-    flags = host_flags(compiler_flags(Target.springbok("vector", 512))[0])
+    flags = host_flags(compiler_flags(Target.of("vector", 512))[0])
     iree._run([rewritten if transformations else source, *flags, "-o"], module, [], "test")
     return iree.run_module(module, "main", [x], 1, inline=True)[0], changes
 

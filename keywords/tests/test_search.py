@@ -19,7 +19,7 @@ from springbok.exploring import breakdown, search
 from springbok.support.errors import CompileError
 from springbok.support.places import MODELS
 
-VECTOR = Target.springbok("vector", 512)
+VECTOR = Target.of("vector", 512)
 KNOWN = ("plain", "fast")
 MADE_WITH = {"vlen": 512, "compiler": "3.13.0"}
 KERNELS = {"kernels_sha256": "k"}

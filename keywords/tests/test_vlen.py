@@ -18,7 +18,7 @@ MODEL = MODELS / "ds_cnn_int8.tflite"  # its channels are more than the lanes of
 
 
 def compiled(vlen, level="standard"):
-    return compile_model(MODEL, Target.springbok("vector", vlen), optimize=level)
+    return compile_model(MODEL, Target.of("vector", vlen), optimize=level)
 
 
 def test_a_module_runs_on_chips_of_its_own_vlen_alone():
@@ -65,6 +65,6 @@ def test_a_plan_for_another_vlen_is_refused(vlen):
     for other in WITH_VECTORS:
         if other != vlen:
             with pytest.raises(CompileError, match=f"plan is for VLEN {vlen}, but the target has VLEN {other}"):
-                compile_model(MODEL, Target.springbok("vector", other), optimize=plan)
+                compile_model(MODEL, Target.of("vector", other), optimize=plan)
     with pytest.raises(CompileError, match=f"plan is for VLEN {vlen}, but the target has no vectors"):
-        compile_model(MODEL, Target.springbok("scalar"), optimize=plan)
+        compile_model(MODEL, Target.of("scalar"), optimize=plan)

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Springbok's memory map and clocks, as the simulated chip has them."""
+"""A chip as everything here knows it: core, memories, devices, own instructions. It is read from a description.
+
+>>> chip = load("springbok")
+>>> chip.isa(512)
+'rv32imf_zicsr_zicntr_zifencei_zve32f_zvl512b'
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
 from springbok.support.errors import EngineError
 
-IMEM_BASE, IMEM_BYTES = 0x32000000, 0x100000
-DMEM_BASE, DMEM_BYTES = 0x34000000, 0x1000000
-CSR_RAM_BASE, CSR_RAM_BYTES = 0x38000000, 0x1000
-MEMORIES = ((IMEM_BASE, IMEM_BYTES), (DMEM_BASE, DMEM_BYTES), (CSR_RAM_BASE, CSR_RAM_BYTES))
-
-UART_BASE, CONTROL_BASE, CLINT_BASE = 0x40000000, 0x47000000, 0x02000000
-I2C_BASE, ACCELEROMETER_ADDRESS = 0x40010000, 0x1D
-
-# Entries of physical memory protection, where the chip has it.
-PMP_REGIONS = 16
-
-MTIME_HZ = 24_000_000
-# How fast the chip's own clock passes while the core executes: Renode's default of 100 MIPS.
-INSTRUCTIONS_PER_SECOND = 100_000_000
+DEFAULT = "springbok"
+#: The environment variable that names another chip for a whole run, as `--platform` does.
+VARIABLE = "SPRINGBOK_PLATFORM"
 
 # Of a trap, by mcause; the RISC-V privileged specification names them.
 CAUSES = {
@@ -34,14 +35,218 @@ CAUSES = {
     11: "environment call",
 }
 
-VLENS = (0, 128, 256, 512, 1024)
-
 # The simulator's package, exactly: a few offsets into its objects hold for this build alone.
 SPIKE_VERSION = "0.0.5.dev20"
 
+#: What a memory may hold: the firmware's code; its data and stack; models and all that they need.
+CONTENTS = ("code", "data", "models")
+_VECTOR = re.compile(r"v|zve\d+[xfd]")
 
-def check_memory(address: int, count: int) -> None:
-    """Raise EngineError unless the chip has memory at all of these addresses."""
-    if not any(base <= address and count >= 0 and address + count <= base + size for base, size in MEMORIES):
-        where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in MEMORIES)
-        raise EngineError(f"The chip has no memory at 0x{address:x}, {count} bytes. Memories: {where}.")
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory. ``access`` is what the core may do there: of ``r``, ``w``, ``x``; ``holds`` is of `CONTENTS`."""
+
+    name: str
+    base: int
+    bytes: int
+    access: str
+    holds: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """One past the last address."""
+        return self.base + self.bytes
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device on the bus. ``kind`` is a folder of `springbok.devices`, or of the user's by its path."""
+
+    name: str
+    kind: str
+    base: int
+    settings: dict[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Register:
+    """A control and status register of the chip's own: it reads as ``value`` or as ``counter``, or it traps."""
+
+    name: str
+    address: int
+    value: int = 0
+    counter: str = ""
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction beside the standard's, which a word is if ``word & mask == match``.
+
+    ``does`` is what a simulator makes of it: ``mark`` (event in rs1, value in rs2), ``print``, ``counter``, ``host``,
+    ``finish`` (code in rs1), ``halt``, ``nothing``; or ``model`` is a function (rs1, rs2, rd) -> rd, as
+    ``module:function`` or ``file.py:function``. A ``privileged`` one is illegal in user mode.
+    """
+
+    name: str
+    match: int
+    mask: int
+    does: str = ""
+    model: str = ""
+    privileged: bool = False
+
+    def is_(self, word: int) -> bool:
+        """Whether a word is this instruction."""
+        return word & self.mask == self.match
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A known defect: executed instructions that show it. What is not given matches everything.
+
+    ``opcodes`` is a regular expression, ``vl``, ``sew`` and ``lmul`` are lists, ``lmul`` as in assembly (``m1``).
+    """
+
+    name: str
+    text: str
+    opcodes: str
+    report: str = ""
+    vl: tuple[int, ...] = ()
+    sew: tuple[int, ...] = ()
+    lmul: tuple[str, ...] = ()
+
+    def shows_in(self, opcode: str, vl: int, sew: int, lmul: str) -> bool:
+        """Whether an executed instruction is one of those."""
+        if not re.fullmatch(self.opcodes, opcode):
+            return False
+        given = ((self.vl, vl), (self.sew, sew), (self.lmul, lmul))
+        return all(not wanted or value in wanted for wanted, value in given)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A chip. ``vlen`` is the bits of a vector register that it is built with, one of ``vlens``; 0 is no vector unit.
+
+    ``base_isa`` is its ISA string without ``zvl…b``. ``start`` is the address of the first instruction. With
+    ``user_mode`` and ``pmp_entries`` kernels are contained. ``misaligned`` tells that scalar accesses need not be
+    aligned. ``source`` is the file that this was read from.
+    """
+
+    name: str
+    title: str
+    base_isa: str
+    abi: str
+    vlen: int
+    vlens: tuple[int, ...]
+    start: int
+    instructions_per_second: int
+    memories: tuple[Memory, ...]
+    devices: tuple[Device, ...]
+    user_mode: bool = False
+    pmp_entries: int = 0
+    misaligned: bool = False
+    registers: tuple[Register, ...] = ()
+    instructions: tuple[Instruction, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    source: Path | None = None
+
+    # The core
+
+    @property
+    def xlen(self) -> int:
+        """Bits of an integer register."""
+        return 64 if self.base_isa.startswith("rv64") else 32
+
+    @cached_property
+    def extensions(self) -> tuple[str, ...]:
+        """Extensions of the ISA string, as they stand there: ``i``, ``m``, ``f``, ``zicsr`` …"""
+        letters, *rest = self.base_isa[4:].split("_")
+        if letters.startswith("g"):
+            letters, rest = "imafd" + letters[1:], ["zicsr", "zifencei", *rest]
+        single = re.match(r"[a-y]*", letters)[0]
+        return (*single, *([letters[len(single) :]] if letters[len(single) :] else []), *rest)
+
+    @property
+    def vector_extension(self) -> str | None:
+        """``v`` or ``zve…``; None for a core that never has vectors."""
+        return next((each for each in self.extensions if _VECTOR.fullmatch(each)), None)
+
+    def isa(self, vlen: int | None = None) -> str:
+        """The ISA string of a core with vector registers of ``vlen`` bits (0: without them; default: as built)."""
+        vlen = self.vlen if vlen is None else vlen
+        scalar = [each for each in self.extensions if not _VECTOR.fullmatch(each)]
+        letters = "".join(each for each in scalar if len(each) == 1)
+        vectors = [self.vector_extension, f"zvl{vlen}b"] if vlen else []
+        if vlen and self.vector_extension == "v":
+            letters, vectors = letters + "v", vectors[1:]
+        return "_".join([f"rv{self.xlen}{letters}", *(each for each in scalar if len(each) > 1), *vectors])
+
+    def has(self, extension: str) -> bool:
+        """Whether the core has an extension."""
+        return extension in self.extensions
+
+    def check_vlen(self, vlen: int) -> None:
+        """Raise EngineError for vector registers that the chip can't be built with."""
+        if vlen not in (0, *self.vlens):
+            known = ", ".join(map(str, (0, *self.vlens)))
+            raise EngineError(f"VLEN {vlen} is not available: choose one of {known}.")
+
+    # Memories, devices, instructions
+
+    def holding(self, content: str) -> Memory:
+        """The memory for ``code``, ``data`` or ``models``."""
+        return next(memory for memory in self.memories if content in memory.holds)
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """(base, bytes) of each memory."""
+        return tuple((memory.base, memory.bytes) for memory in self.memories)
+
+    def check_memory(self, address: int, count: int) -> None:
+        """Raise EngineError unless the chip has memory at all of these addresses."""
+        if not any(base <= address and count >= 0 and address + count <= base + size for base, size in self.ranges):
+            where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in self.ranges)
+            raise EngineError(f"The chip has no memory at 0x{address:x}, {count} bytes. Memories: {where}.")
+
+    @property
+    def contains(self) -> bool:
+        """Whether its means suffice to let kernels write to nothing but their buffers."""
+        return self.user_mode and self.pmp_entries >= 8 and self.holding("models") is self.holding("data")
+
+    def doing(self, what: str) -> Instruction | None:
+        """The instruction that does that in simulators, such as ``mark``; None if there is none."""
+        return next((each for each in self.instructions if each.does == what), None)
+
+    # Between processes
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for another process."""
+        return {**asdict(self), "source": str(self.source) if self.source else None}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Chip:
+        """What `as_json` gave.
+
+        >>> Chip.from_json(load("springbok").as_json()) == load("springbok")
+        True
+        """
+        lists = {"memories": Memory, "devices": Device, "registers": Register, "instructions": Instruction}
+        made: dict[str, Any] = {name: tuple(kind(**each) for each in content[name]) for name, kind in lists.items()}
+        made["memories"] = tuple(Memory(**{**each, "holds": tuple(each["holds"])}) for each in content["memories"])
+        made["defects"] = tuple(
+            Defect(**{**each, **{name: tuple(each[name]) for name in ("vl", "sew", "lmul")}})
+            for each in content["defects"]
+        )
+        made["source"] = Path(content["source"]) if content["source"] else None
+        return cls(**{**content, "vlens": tuple(content["vlens"]), **made})
+
+
+def load(chip: str | Path | None = None) -> Chip:
+    """The chip of a name (a file of ``platforms/``) or of a description's path; by default that of the run.
+
+    Raises ChipError, see `springbok.chips.description`.
+    """
+    from springbok.chips.description import read
+
+    return read(chip or os.environ.get(VARIABLE) or DEFAULT)

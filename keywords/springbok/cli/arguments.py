@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, ROOT
 from springbok.support.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from springbok.chips.chip import Chip
 
 # What people may still write, and what it is now.
 _OTHER_NAMES = {
@@ -62,9 +66,23 @@ def results_here() -> Path:
 
 def add_vlen(parser: argparse.ArgumentParser, default: int | None, text: str) -> None:
     """Add ``--vlen N``."""
-    from springbok.chips.chip import VLENS
+    parser.add_argument("--vlen", type=int, metavar="BITS", default=default, help=text)
 
-    parser.add_argument("--vlen", type=int, choices=[vlen for vlen in VLENS if vlen], default=default, help=text)
+
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    """Add ``--platform CHIP``."""
+    text = "the chip: a name of platforms/, or a description of your own, FILE.toml (default: springbok)"
+    parser.add_argument("--platform", metavar="CHIP", help=text)
+
+
+def use_platform(options: argparse.Namespace) -> Chip:
+    """The chip of ``--platform``, from now on that of this process and of all that it starts."""
+    from springbok.chips.chip import VARIABLE, load
+
+    chip = load(options.platform)
+    if options.platform:
+        os.environ[VARIABLE] = str(Path(options.platform).resolve()) if chip.name != options.platform else chip.name
+    return chip
 
 
 def add_optimize(parser: argparse.ArgumentParser, default: str | None, text: str) -> None:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from springbok.cli.arguments import add_optimize, add_vlen
+from springbok.cli.arguments import add_optimize, add_platform, add_vlen, use_platform
 from springbok.cli.text import print_table, shown
 from springbok.compiler import buffers
 from springbok.compiler.compiled import CompiledModel, Target
@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("model", metavar="MODEL", help="a model file, or the folder of a SavedModel")
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
-    add_vlen(parser, 512, "bits of a vector register of the chip (default: 512)")
+    add_platform(parser)
+    add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
     add_optimize(parser, DEFAULT_LEVEL, f"level of the optimizer (default: {DEFAULT_LEVEL})")
     parser.add_argument("--flags", default="", metavar="FLAGS", help='for iree-compile, as --flags="--a --b"')
     parser.add_argument("--shape", help="where the file leaves it open: 1x32x32x3, or image=1x32x32x3,mask=1x32")
@@ -35,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compile, and print what came out; 1 when the chip has too little memory for it."""
+    chip = use_platform(options)
     model = compile_and_check(
         options.model,
-        Target.springbok(options.variant, options.vlen),
+        Target.of(options.variant, options.vlen, chip),
         extra_flags=options.flags.split(),
         optimize=options.optimize,
         choose=search,
@@ -47,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.output:
         write_in_one_step(Path(options.output), model.vmfb.read_bytes())
-    found = describe(model, build_firmware().arena_bytes)
+    found = describe(model, build_firmware(chip=chip).arena_bytes)
     if options.json:
         print(json.dumps(found, indent=1))
     else:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from springbok.cli import checks
-from springbok.cli.arguments import add_optimize, add_vlen
+from springbok.chips.chip import DEFAULT
+from springbok.cli.arguments import add_optimize, add_platform, add_vlen, use_platform
 from springbok.cli.report import EARLIER, write_reports, write_summary
 from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot
 from springbok.cli.text import print_table, shown
@@ -31,11 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "suites", nargs="*", metavar="SUITE", help=f"Robot suite files or folders (default: {shown(DEFAULT_SUITE)})"
     )
     add_run_options(parser)
-    add_vlen(parser, None, "bits of a vector register of the chip (default: the suite's, 512)")
+    add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of whatever runs a suite."""
+    add_platform(parser)
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
     parser.add_argument("--port", help="where the board of --engine serial is: /dev/ttyUSB0 or a pyserial URL")
     parser.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
@@ -72,7 +74,11 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     engine = choose_engine(options.engine)
     whole_suites = not robot_options and not options.optimize  # another level has baselines of its own
     checks.check_inputs(options, engine)
-    firmware = build_firmware()
+    chip = use_platform(options)
+    if vlen is None and chip.name != DEFAULT:
+        vlen = chip.vlen
+    chip.check_vlen(chip.vlen if vlen is None else vlen)
+    firmware = build_firmware(chip=chip)
     print(f"Firmware: {firmware.summary()}")
     files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
     robot_options = [*suite_variables(options, vlen), *robot_options]
@@ -113,7 +119,7 @@ def suite_variables(options: argparse.Namespace, vlen: int | None = None) -> lis
         "PORT": options.port,
         "VLEN": vlen,
     }
-    return [part for name, value in given.items() if value for part in ("--variable", f"{name}:{value}")]
+    return [part for name, value in given.items() if value or value == 0 for part in ("--variable", f"{name}:{value}")]
 
 
 def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from springbok.chips.chip import Chip, load
 from springbok.compiler import optimizer
 from springbok.compiler.importers.selection import WHOLE_FILE, Selection
 from springbok.compiler.judgement import Judgement, Tolerance
@@ -16,9 +17,15 @@ from springbok.support.errors import CompileError
 from springbok.tensors import TensorSpec
 
 
+#: Extensions that LLVM makes use of in kernels, as far as the runtime loads them: no compressed code.
+FEATURES = ("m", "a", "f", "d", "zba", "zbb", "zbs")
+VECTOR_FEATURES = {"zve32f": ("zve32x", "zve32f")}
+LEAST_VLEN = 128  # for kernels without vectors it says nothing
+
+
 @dataclass(frozen=True)
 class Target:
-    """The core that code is made for: RV32IMF, with vectors of ``vlen`` bits (Zve32f) or without any.
+    """The core that code is made for: a chip's, with vectors of ``vlen`` bits or without any.
 
     >>> Target().variant
     'vector'
@@ -26,17 +33,24 @@ class Target:
 
     vlen: int = 512
     vectors: bool = True
+    chip: Chip = field(default_factory=load, repr=False)
 
     def __post_init__(self) -> None:
+        if self.vectors and self.chip.vector_extension is None:
+            raise CompileError(f"{self.chip.title} has no vectors: compile for it without (variant=scalar).")
         if not (32 <= self.vlen <= 65536 and self.vlen & (self.vlen - 1) == 0):
             raise CompileError(f"VLEN must be a power of two from 32 to 65536 bits, not {self.vlen}.")
 
     @classmethod
-    def springbok(cls, variant: str = "vector", vlen: int = 512) -> Target:
-        """The Springbok core; ``variant`` is ``vector`` or ``scalar``."""
+    def of(cls, variant: str = "vector", vlen: int | None = None, chip: Chip | None = None) -> Target:
+        """A chip's core (by default the run's) as it is built, or with vectors of ``vlen`` bits.
+
+        ``variant`` is ``vector`` or ``scalar``.
+        """
         if variant not in ("vector", "scalar"):
             raise CompileError(f"There is no variant '{variant}' of the code: use 'vector' or 'scalar'.")
-        return cls(vlen=vlen, vectors=variant == "vector")
+        chip = chip or load()
+        return cls(vlen=vlen or chip.vlen or LEAST_VLEN, vectors=variant == "vector", chip=chip)
 
     @property
     def variant(self) -> str:
@@ -49,12 +63,15 @@ class Target:
 
         LLVM makes vector code only if it is told a VLEN: without ``+zvl…b``, ``+zve32f`` alone has no effect.
         """
-        features = f"+m,+f,+zvl{self.vlen}b,+zve32x,+zve32f" if self.vectors else "+m,+f"
+        chip = self.chip
+        features = [each for each in chip.extensions if each in FEATURES]
+        if self.vectors:
+            features += [f"zvl{self.vlen}b", *VECTOR_FEATURES.get(chip.vector_extension, (chip.vector_extension,))]
         return {
-            "--iree-llvmcpu-target-triple": "riscv32-unknown-unknown-eabi-elf",
-            "--iree-llvmcpu-target-abi": "ilp32f",
-            "--iree-llvmcpu-target-cpu": "generic-rv32",
-            "--iree-llvmcpu-target-cpu-features": features,
+            "--iree-llvmcpu-target-triple": f"riscv{chip.xlen}-unknown-unknown-eabi-elf",
+            "--iree-llvmcpu-target-abi": chip.abi,
+            "--iree-llvmcpu-target-cpu": f"generic-rv{chip.xlen}",
+            "--iree-llvmcpu-target-cpu-features": ",".join(f"+{each}" for each in features),
             "--iree-llvmcpu-debug-symbols": "false",
         }
 

@@ -3,7 +3,7 @@
 
 Example::
 
-    model = compile_and_check("gestures.h5", target=Target.springbok("vector"))
+    model = compile_and_check("gestures.h5", target=Target.of("vector"))
     print(model.describe())
     expected = framework_outputs(model, inputs)
 

@@ -42,13 +42,17 @@ class Lanes:
 
 @dataclass(frozen=True)
 class DispatchCounts:
-    """One dispatch of the model, by its export ordinal: sums over all calls in all inferences counted."""
+    """One dispatch of the model, by its export ordinal: sums over all calls in all inferences counted.
+
+    ``defects`` are executions of instructions that show a known defect of the chip, by its name.
+    """
 
     calls: int
     instructions: int
     vector_instructions: int
     opcodes: dict[str, int]
     lanes: Lanes = Lanes()
+    defects: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

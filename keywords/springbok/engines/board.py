@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NoReturn
 
+from springbok.chips.chip import Chip, load
 from springbok.engines.base import Engine
 from springbok.support.errors import EngineError, SimulatorNeeded
 
@@ -25,9 +26,17 @@ class BoardEngine(Engine):
     is_simulated = False
 
     def __init__(
-        self, firmware: Path, *, port: str | None = None, baudrate: int = 115200, vlen: int = 512, uart: str = ""
+        self,
+        firmware: Path,
+        *,
+        port: str | None = None,
+        baudrate: int = 115200,
+        chip: Chip | None = None,
+        vlen: int | None = None,
+        uart: str = "",
     ) -> None:
         del firmware, uart
+        vlen = (chip or load()).vlen if vlen is None else vlen
         if not port:
             raise EngineError("Engine 'serial' needs the port that the board is at, for instance --port /dev/ttyUSB0.")
         self._port = port

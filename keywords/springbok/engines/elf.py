@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from springbok.chips.chip import Chip
 from springbok.support.errors import EngineError
 
 ET_EXEC, EM_RISCV, PT_LOAD, SHT_SYMTAB = 2, 243, 1, 2
@@ -36,8 +36,8 @@ class Executable:
         return f"0x{address:x} ({name}+0x{address - base:x})"
 
 
-def read_executable(path: Path, memories: Sequence[tuple[int, int]]) -> Executable:
-    """Read a 32-bit little-endian RISC-V executable whose segments lie in ``memories``, (base, size) pairs.
+def read_executable(path: Path, chip: Chip) -> Executable:
+    """Read a 32-bit little-endian RISC-V executable whose segments lie in the chip's memories.
 
     Raises EngineError when the file is missing, is something else, or does not fit the chip's memories.
     """
@@ -63,8 +63,8 @@ def read_executable(path: Path, memories: Sequence[tuple[int, int]]) -> Executab
     except (struct.error, IndexError, ValueError) as error:
         raise EngineError(f"{path} is a damaged ELF file ({error}). Build it again.") from error
     for address, content in segments:
-        if not any(base <= address and address + len(content) <= base + size for base, size in memories):
-            where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in memories)
+        if not any(base <= address and address + len(content) <= base + size for base, size in chip.ranges):
+            where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in chip.ranges)
             raise EngineError(
                 f"{path} has a segment of {len(content)} bytes at 0x{address:x}, where the chip has no memory. "
                 f"Memories: {where}. Link it with the chip's linker script."

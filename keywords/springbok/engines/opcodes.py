@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and kinds of instruction words: RV32IMF, Zicsr, the vector extension (RVV 1.0) and the chip's custom-3.
+"""Names and kinds of instruction words: RV32IMF, Zicsr, the vector extension (RVV 1.0), and a chip's own.
 
 Names are the instructions' own (``addi``, ``jalr``), never an assembler's pseudo-instructions (``li``, ``ret``).
 Source: the RISC-V Unprivileged ISA, version 20240411, and the instruction table of "V" 1.0.
@@ -7,7 +7,10 @@ Source: the RISC-V Unprivileged ISA, version 20240411, and the instruction table
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+
+from springbok.chips.chip import Instruction
 
 
 class Kind(IntEnum):
@@ -20,36 +23,38 @@ class Kind(IntEnum):
 
 UNKNOWN = "unknown"
 MARK_NAME = "mark"
-DOT4_NAME = "dot4"  # the accelerator's: int8 dot product of four lanes, accumulated
 
-OP_V, LOAD_FP, STORE_FP, SYSTEM, CUSTOM_3 = 0x57, 0x07, 0x27, 0x73, 0x7B
-CUSTOM_3_NAMES = {0: "simprint", 1: "xcount", 2: "hostreq", 3: "finish", 4: MARK_NAME, 5: DOT4_NAME}
+OP_V, LOAD_FP, STORE_FP, SYSTEM = 0x57, 0x07, 0x27, 0x73
 VECTOR_WIDTHS = {0: 8, 5: 16, 6: 32, 7: 64}
 
 
-def opcode_kind(word: int) -> Kind:
-    """Return what the instruction counts as.
+def opcode_kind(word: int, own: Sequence[Instruction] = ()) -> Kind:
+    """Return what the instruction counts as. ``own`` are the chip's instructions beside the standard's.
 
     >>> opcode_kind(0x02010057).name, opcode_kind(0x0d05f057).name  # vadd.vv, vsetvli
     ('VECTOR', 'OTHER')
     """
+    found = _find(word, own)
+    if found is not None:
+        return Kind.MARK if found.does == "mark" else Kind.OTHER
     major, funct3 = word & 0x7F, word >> 12 & 7
     if major == OP_V:
         return Kind.OTHER if funct3 == 7 else Kind.VECTOR
     if major in (LOAD_FP, STORE_FP):
         return Kind.VECTOR if funct3 in VECTOR_WIDTHS else Kind.OTHER
-    if major == CUSTOM_3 and funct3 == 4:
-        return Kind.MARK
     return Kind.OTHER
 
 
-def opcode_name(word: int) -> str:
-    """Return the instruction's name, ``unknown`` for a word that is none. Reserved encodings of a known instruction
+def opcode_name(word: int, own: Sequence[Instruction] = ()) -> str:
+    """Return the instruction's name, ``unknown`` for a word that is none. ``own`` is as in `opcode_kind`. Reserved encodings of a known instruction
     may get its name: they trap, so nothing ever counts them.
 
     >>> opcode_name(0x00000013), opcode_name(0x02010057)
     ('addi', 'vadd.vv')
     """
+    found = _find(word, own)
+    if found is not None:
+        return MARK_NAME if found.does == "mark" else found.name
     major, funct3 = word & 0x7F, word >> 12 & 7
     if major == OP_V:
         return _vector_configuration(word) if funct3 == 7 else _vector_arithmetic(word)
@@ -65,6 +70,10 @@ def opcode_name(word: int) -> str:
     if isinstance(entry, dict):
         entry = entry.get(word >> 25, UNKNOWN)
     return entry
+
+
+def _find(word: int, own: Sequence[Instruction]) -> Instruction | None:
+    return next((each for each in own if each.is_(word)), None)
 
 
 # ---- Scalar: by major opcode, then funct3, then funct7, as far as the instruction needs it.
@@ -99,7 +108,6 @@ _SCALAR: dict[int, str | dict] = {
     0x47: "fmsub.s",
     0x4B: "fnmsub.s",
     0x4F: "fnmadd.s",
-    CUSTOM_3: CUSTOM_3_NAMES,
 }
 
 _SYSTEM = {0x00000073: "ecall", 0x00100073: "ebreak", 0x30200073: "mret", 0x10500073: "wfi"}

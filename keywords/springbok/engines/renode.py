@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from springbok.chips.chip import MEMORIES, VLENS, check_memory
+from springbok.chips.chip import Chip, load
 from springbok.engines.base import Counts, Engine
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
@@ -59,7 +59,8 @@ class RenodeEngine(Engine):
         *,
         keyword: Keyword | None = None,
         quiet_keyword: Keyword | None = None,
-        vlen: int = 512,
+        chip: Chip | None = None,
+        vlen: int | None = None,
         uart: str = "socket",
         count_opcodes: bool = True,
         own_counters: bool = True,
@@ -70,13 +71,15 @@ class RenodeEngine(Engine):
                 "Engine 'renode' works where renode-test runs the suite: renode-test robot/gestures.robot, or "
                 "./bench run --engine renode."
             )
-        if vlen not in VLENS:
-            raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
+        chip = chip or load()
+        vlen = chip.vlen if vlen is None else vlen
+        chip.check_vlen(vlen)
         if uart not in UARTS:
             raise EngineError(f"There is no UART connection '{uart}': choose one of {', '.join(UARTS)}.")
         self._firmware = Path(firmware)
         self._keyword = keyword
         self._quiet_keyword = quiet_keyword or keyword
+        self._chip = chip
         self._vlen = vlen
         self._uart = uart
         self._counting = count_opcodes
@@ -126,7 +129,7 @@ class RenodeEngine(Engine):
     def start(self) -> None:
         if self._folder is not None:
             raise EngineError("The chip runs already. Use reset to restart it.")
-        self._executable = read_executable(self._firmware, MEMORIES)
+        self._executable = read_executable(self._firmware, self._chip)
         self._folder = tempfile.TemporaryDirectory(prefix="springbok-renode-")
         try:
             self._build()
@@ -202,7 +205,7 @@ class RenodeEngine(Engine):
             self.execute("start")
 
     def read_memory(self, address: int, count: int) -> bytes:
-        check_memory(address, count)
+        self._chip.check_memory(address, count)
         end = address + count
         return b"".join(
             bytes.fromhex(
@@ -212,7 +215,7 @@ class RenodeEngine(Engine):
         )
 
     def write_memory(self, address: int, content: bytes) -> None:
-        check_memory(address, len(content))
+        self._chip.check_memory(address, len(content))
         for offset in range(0, len(content), MEMORY_CHUNK_BYTES):
             chunk = content[offset : offset + MEMORY_CHUNK_BYTES].hex()
             self.execute(f'sysbus.cpu WriteHexAsBytes {address + offset} "{chunk}"', quiet=True)
@@ -281,7 +284,7 @@ class RenodeEngine(Engine):
         peripherals = self.execute("peripherals")
         self._sensor = not peripherals or ACCELEROMETER.rpartition(".")[2] in peripherals
         if self._firmware.is_file():
-            executable = read_executable(self._firmware, MEMORIES)
+            executable = read_executable(self._firmware, self._chip)
             holds = (self.read_memory(at, len(content)) == content for at, content in executable.segments)
             self._executable = executable if all(holds) else None
 

@@ -12,7 +12,7 @@ import select
 import socket
 from collections.abc import Callable
 
-from springbok.engines.devices import Pl011
+from springbok.devices.interface import Uart
 
 CHUNK_BYTES = 4096
 GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -21,7 +21,7 @@ GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 class SocketLine:
     """A listening socket on which one client at a time is served; a second one is turned away."""
 
-    def __init__(self, listener: socket.socket, uart: Pl011, warn: Callable[[str], None]) -> None:
+    def __init__(self, listener: socket.socket, uart: Uart, warn: Callable[[str], None]) -> None:
         self._listener = listener
         self._client: socket.socket | None = None
         self._uart = uart
@@ -76,7 +76,7 @@ class SocketLine:
 
     def _receive(self, gone: bool) -> None:
         """Take what the client sent; all of it when the client has closed its side."""
-        while (gone or len(self._uart.received) < Pl011.BUFFER_BYTES) and (gone or self._uart.receiving):
+        while (gone or len(self._uart.received) < Uart.BUFFER_BYTES) and (gone or self._uart.receiving):
             try:
                 received = self._client.recv(CHUNK_BYTES)
             except BlockingIOError:
@@ -99,7 +99,7 @@ class SocketLine:
 class PtyLine:
     """The master side of a pseudo-terminal; a client opens the other side by its path."""
 
-    def __init__(self, master: int, uart: Pl011) -> None:
+    def __init__(self, master: int, uart: Uart) -> None:
         self._master = master
         self._uart = uart
         self._connected = False
@@ -128,7 +128,7 @@ class PtyLine:
             ready = {self._master: events}
         events = ready.get(self._master, 0)
         try:
-            if events & select.POLLIN and uart.receiving and len(uart.received) < Pl011.BUFFER_BYTES:
+            if events & select.POLLIN and uart.receiving and len(uart.received) < Uart.BUFFER_BYTES:
                 uart.received.extend(os.read(self._master, CHUNK_BYTES))
             elif events & GONE:
                 self._connected = False
@@ -140,8 +140,8 @@ class PtyLine:
             self._connected = False
 
 
-def _wanted_events(uart: Pl011) -> int:
-    events = select.POLLIN if uart.receiving and len(uart.received) < Pl011.BUFFER_BYTES else 0
+def _wanted_events(uart: Uart) -> int:
+    events = select.POLLIN if uart.receiving and len(uart.received) < Uart.BUFFER_BYTES else 0
     return events | (select.POLLOUT if uart.to_send else 0)
 
 

@@ -17,7 +17,7 @@ import tty
 import weakref
 from pathlib import Path
 
-from springbok.chips.chip import MEMORIES, SPIKE_VERSION, VLENS, check_memory
+from springbok.chips.chip import SPIKE_VERSION, Chip, load
 from springbok.engines import spike_python
 from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.core_state import describe
@@ -37,9 +37,9 @@ STATE_SAMPLES = 4
 
 
 class SpikeEngine(Engine):
-    """Springbok on Spike: rv32imf with vectors, at most one firmware, its UART on a TCP socket or a pty.
+    """A chip on Spike, with one firmware, its UART on a TCP socket or a pty.
 
-    ``vlen`` is the bits of a vector register (128, 256, 512, 1024), 0 is a core without vectors. ``uart`` is
+    ``chip`` is Springbok unless given, ``vlen`` the bits of a vector register, 0 is a core without vectors. ``uart`` is
     ``socket`` (on 127.0.0.1, a free port) or ``pty``. Without ``count_opcodes`` the core runs at full speed inside
     inferences too and `take_counts` returns None. Without ``sensor`` there is no accelerometer on its I2C bus,
     without ``protection`` neither user mode nor physical memory protection.
@@ -59,17 +59,20 @@ class SpikeEngine(Engine):
         self,
         firmware: Path,
         *,
-        vlen: int = 512,
+        chip: Chip | None = None,
+        vlen: int | None = None,
         uart: str = "socket",
         count_opcodes: bool = True,
         sensor: bool = True,
         protection: bool = True,
     ) -> None:
-        if vlen not in VLENS:
-            raise EngineError(f"VLEN {vlen} is not available: choose one of {', '.join(map(str, VLENS))}.")
+        chip = chip or load()
+        vlen = chip.vlen if vlen is None else vlen
+        chip.check_vlen(vlen)
         if uart not in UARTS:
             raise EngineError(f"There is no UART connection '{uart}': choose one of {', '.join(UARTS)}.")
         self._firmware = Path(firmware)
+        self._chip = chip
         self._vlen = vlen
         self._uart = uart
         self._counting = count_opcodes
@@ -95,7 +98,7 @@ class SpikeEngine(Engine):
         if self._machine is not None:
             raise EngineError("The chip runs already. Use reset to restart it.")
         spike_python.interpreter()
-        self._executable = read_executable(self._firmware, MEMORIES)
+        self._executable = read_executable(self._firmware, self._chip)
         try:
             self._open_line()
             self._power_on()
@@ -131,7 +134,7 @@ class SpikeEngine(Engine):
 
         Raises EngineError for an address where the chip has no memory.
         """
-        check_memory(address, count)
+        self._chip.check_memory(address, count)
         chunks = (
             self._request("read", address=start, count=min(MEMORY_CHUNK_BYTES, address + count - start))
             for start in range(address, address + count, MEMORY_CHUNK_BYTES)
@@ -143,7 +146,7 @@ class SpikeEngine(Engine):
 
         Raises EngineError for an address where the chip has no memory.
         """
-        check_memory(address, len(content))
+        self._chip.check_memory(address, len(content))
         for offset in range(0, len(content), MEMORY_CHUNK_BYTES):
             chunk = base64.b64encode(content[offset : offset + MEMORY_CHUNK_BYTES]).decode()
             self._request("write", address=address + offset, content=chunk)
@@ -170,7 +173,8 @@ class SpikeEngine(Engine):
                 "lanes": Lanes(*answer["lanes"]),
                 "configurations": tuple(VectorConfiguration(*values) for values in answer["configurations"]),
                 "dispatches": {
-                    ordinal: DispatchCounts(*values, Lanes(*lanes)) for ordinal, *values, lanes in answer["dispatches"]
+                    ordinal: DispatchCounts(**{**counts, "lanes": Lanes(*counts["lanes"])})
+                    for ordinal, counts in answer["dispatches"]
                 },
             }
         )
@@ -205,7 +209,9 @@ class SpikeEngine(Engine):
             self._url = f"socket://127.0.0.1:{self._line.getsockname()[1]}"
 
     def _power_on(self) -> None:
-        self._machine = _Machine(self._line, self._uart, self._vlen, self._counting, self._sensor, self._protection)
+        self._machine = _Machine(
+            self._line, self._uart, self._chip, self._vlen, self._counting, self._sensor, self._protection
+        )
         self._machine.wait_until_built()
         for address, content in self._executable.segments:
             self.write_memory(address, content)
@@ -229,7 +235,14 @@ class _Machine:
     """The process that simulates the chip, and the dialogue with it."""
 
     def __init__(
-        self, line: socket.socket | int, uart: str, vlen: int, counting: bool, sensor: bool, protection: bool
+        self,
+        line: socket.socket | int,
+        uart: str,
+        chip: Chip,
+        vlen: int,
+        counting: bool,
+        sensor: bool,
+        protection: bool,
     ) -> None:
         self._lock = threading.Lock()
         self._received = b""
@@ -238,7 +251,7 @@ class _Machine:
         self._output = os.memfd_create("spike-output")
         self._channel, control = socket.socketpair()
         line = line if isinstance(line, int) else line.fileno()
-        options = {"control": control.fileno(), "line": line, "uart": uart, "vlen": vlen}
+        options = {"control": control.fileno(), "line": line, "uart": uart, "chip": chip.as_json(), "vlen": vlen}
         options |= {"counting": counting, "parent": os.getpid(), "sensor": sensor, "protection": protection}
         python = spike_python.interpreter()
         try:

@@ -28,32 +28,21 @@ from contextlib import contextmanager
 import riscv
 from riscv import dev, isa
 from riscv.cfg import cfg_t, mem_cfg_t
-from riscv.csrs import csr_t
+from riscv.csrs import const_csr_t, csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 from riscv.sim import sim_t
 
-from springbok.chips.chip import (
-    ACCELEROMETER_ADDRESS,
-    CLINT_BASE,
-    CONTROL_BASE,
-    I2C_BASE,
-    IMEM_BASE,
-    INSTRUCTIONS_PER_SECOND,
-    MEMORIES,
-    MTIME_HZ,
-    PMP_REGIONS,
-    SPIKE_VERSION,
-    UART_BASE,
-)
-from springbok.engines.devices import CONTROL, Clint, ControlBlock, Interrupt, Pl011, Warnings
+from springbok import devices
+from springbok.chips.chip import SPIKE_VERSION, Chip, Instruction, Register
+from springbok.chips.description import function_of
+from springbok.devices.interface import Model, Surroundings, Warnings
+from springbok.devices.springbok_control.model import CONTROL, ControlBlock, Interrupt
 from springbok.engines.devicetree import chip_devicetree
-from springbok.engines.dot4 import DOT4_MASK, DOT4_MATCH, dot4
-from springbok.engines.opcodes import CUSTOM_3, CUSTOM_3_NAMES, DOT4_NAME, SYSTEM
-from springbok.engines.sensors import Adxl345, OpenCoresI2c
+from springbok.engines.opcodes import SYSTEM
 from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.windows import Mark, WindowCounter
 
-EXTENSION = "springbok"
+EXTENSION = "bench"
 
 # Spike's turn of a core between two ticks (sim_t::INTERLEAVE).
 TURN_INSTRUCTIONS = 5000
@@ -86,6 +75,10 @@ ILLEGAL_INSTRUCTION = 2
 MINSTRET, MINSTRETH, MCYCLE, MCYCLEH = 0xB02, 0xB82, 0xB00, 0xB80
 MIP_MSIP, MIP_MTIP = 1 << 3, 1 << 7
 WFI = 0x10500073
+CSR_FUNCT3 = (1, 2, 3, 5, 6, 7)
+
+# Spike's own timer is not used; its device tree names a frequency all the same.
+TIMEBASE_HZ = 24_000_000
 
 # Match, mask and Spike's own function: vsetvli, vsetivli, vsetvl.
 VECTOR_CONFIGURATION_INSTRUCTIONS = (
@@ -97,6 +90,8 @@ VECTOR_CONFIGURATION_INSTRUCTIONS = (
 # What an instruction's function returns instead of the next PC to be called again with minstret up to date
 # (PC_SERIALIZE_BEFORE in Spike's decode_macros.h).
 SERIALIZE_BEFORE = 3
+# What of the instructions here returns it.
+SERIALIZED = ("counter", "host", "finish", "mark")
 
 # Offsets in processor_t, for exactly SPIKE_VERSION.
 OFFSET_MMU, OFFSET_MIP, OFFSET_SERIALIZED, OFFSET_PC_HISTOGRAM = 160, 1280, 4040, 7728
@@ -154,7 +149,7 @@ class PcHistogram:
 
 
 class _CounterCsr(csr_t):
-    """0x7C0 and 0x7C1: the low half of another counter, read-only."""
+    """A register of the chip's own: the low half of another counter, read-only."""
 
     def __init__(self, core: processor_t, address: int, counter: int) -> None:
         super().__init__(core, address)
@@ -172,24 +167,33 @@ class SpikeMachine:
     """Core, memories and devices, and the requests that come from the parent."""
 
     def __init__(
-        self, control: socket.socket, vlen: int, counting: bool, parent: int, sensor: bool, protection: bool
+        self, control: socket.socket, chip: Chip, vlen: int, counting: bool, parent: int, sensor: bool, protection: bool
     ) -> None:
         self._channel = control
         self._channel.setblocking(False)
         self._received = b""
         self._request: dict | None = None
         self._parent = parent
+        self._chip = chip
         self._vlen = vlen
-        self._protection = protection
+        self._protection = protection and chip.user_mode and chip.pmp_entries > 0
+        self._own = {instruction.name: instruction for instruction in chip.instructions}
 
         self.warnings = Warnings()
         self._prints: list[str] = []
         self._operands: list[tuple[int, int, int]] = []
-        self.uart = Pl011(self.warnings, self._sleep_while_polling)
-        self._control_block = ControlBlock(self.warnings, self._start_core)
-        self._clint = Clint(self.warnings, self._ticks, self._update_interrupts)
-        self._accelerometer = Adxl345(self.warnings, self._sleep_while_polling)
-        self._i2c = OpenCoresI2c(self.warnings, {ACCELEROMETER_ADDRESS: self._accelerometer} if sensor else {})
+        surroundings = Surroundings(
+            self.warnings, self._sleep_while_polling, self._ticks, self._update_interrupts, self._start_core, sensor
+        )
+        self._devices = [
+            (device, devices.find(device.kind).create(surroundings, device.settings)) for device in chip.devices
+        ]
+        served = {devices.find(device.kind).serves: model for device, model in self._devices}
+        self.uart = served["uart"]
+        self._clint = served.get("timer")
+        self._i2c = served.get("i2c")
+        # A chip without a control block is started and stopped by a host all the same.
+        self._control_block = served.get("control") or ControlBlock(self.warnings, self._start_core)
         self._line: SocketLine | PtyLine | None = None
 
         self._paused = False
@@ -207,37 +211,31 @@ class SpikeMachine:
 
         self._build()
         self._histogram = PcHistogram(self._core, self._library) if counting else None
-        self._windows = WindowCounter(self._histogram, self._word_at, _times_counted, vlen) if counting else None
+        self._windows = (
+            WindowCounter(self._histogram, self._word_at, self._times_counted, vlen, chip) if counting else None
+        )
 
     def _build(self) -> None:
-        isa_string = "rv32imf_zicsr_zicntr"
-        if self._vlen:
-            isa_string += f"_zve32f_zvl{self._vlen}b"
+        chip, isa_string = self._chip, f"{self._chip.isa(self._vlen)}_x{EXTENSION}"
         isa.register(EXTENSION)(self._extension())
-        isa_string += f"_x{EXTENSION}"
         # Spike reads the device tree from a file: one in memory leaves nothing behind.
         tree = os.memfd_create("devicetree")
-        os.write(tree, chip_devicetree(isa_string, MEMORIES, MTIME_HZ, PMP_REGIONS * self._protection))
-        devices = []
-        for name, device, base in (
-            ("uart", self.uart, UART_BASE),
-            ("control", self._control_block, CONTROL_BASE),
-            ("clint", self._clint, CLINT_BASE),
-            ("i2c", self._i2c, I2C_BASE),
-        ):
-            _register_device(f"springbok_{name}", device, self.tick if name == "uart" else None)
-            devices.append((f"springbok_{name}", (f"{base:x}",)))
+        os.write(tree, chip_devicetree(isa_string, chip.ranges, TIMEBASE_HZ, chip.pmp_entries * self._protection))
+        plugins = []
+        for device, model in self._devices:
+            _register_device(f"{EXTENSION}_{device.name}", model, self.tick if model is self.uart else None)
+            plugins.append((f"{EXTENSION}_{device.name}", (f"{device.base:x}",)))
         # Spike keeps pointers to its configuration only: it has to live as long as the simulator.
         self._configuration = cfg_t(
             isa=isa_string,
             priv="mu" if self._protection else "m",
-            mem_layout=[mem_cfg_t(*memory) for memory in MEMORIES],
-            start_pc=IMEM_BASE,
+            mem_layout=[mem_cfg_t(*memory) for memory in chip.ranges],
+            start_pc=chip.start,
         )
         self._simulator = sim_t(
             cfg=self._configuration,
             halted=False,
-            plugin_device_factories=devices,
+            plugin_device_factories=plugins,
             args=["none"],
             dtb_file=f"/proc/self/fd/{tree}",
         )
@@ -274,22 +272,12 @@ class SpikeMachine:
 
         class Extension(isa.ISA):
             def get_instructions(self, core):
-                privileged = machine._privileged
-                functions = (
-                    privileged(machine._simprint),
-                    machine._xcount,
-                    privileged(machine._hostreq),
-                    privileged(machine._finish),
-                    machine._mark,
-                )
-                custom = [
-                    _instruction(0x7B | funct3 << 12, 0x707F, function) for funct3, function in enumerate(functions)
-                ]
-                custom.append(_instruction(DOT4_MATCH, DOT4_MASK, machine._dot4))
+                custom = [machine._own_instruction(each) for each in machine._chip.instructions]
+                custom += [_absent(register, funct3) for register in machine._absent() for funct3 in CSR_FUNCT3]
                 return custom + (machine._vector_configuration_instructions() if machine._follows_vectors else [])
 
             def get_csrs(self, core):
-                self.csrs = [_CounterCsr(core, 0x7C0, MINSTRET), _CounterCsr(core, 0x7C1, MCYCLE)]
+                self.csrs = [_own_register(core, each) for each in machine._chip.registers if not each.absent]
                 return self.csrs
 
             def get_disasms(self, core):
@@ -299,6 +287,18 @@ class SpikeMachine:
                 pass
 
         return Extension
+
+    def _own_instruction(self, instruction: Instruction) -> insn_desc_t:
+        if instruction.model:
+            function = functools.partial(self._modelled, function_of(instruction.model))
+        else:
+            function = getattr(self, f"_do_{instruction.does}_instruction")
+        if instruction.privileged:
+            function = self._privileged(function)
+        return _instruction(instruction.match, instruction.mask, function)
+
+    def _absent(self) -> list[Register]:
+        return [register for register in self._chip.registers if register.absent]
 
     def _privileged(self, function: Callable[[processor_t, object, int], int]) -> Callable:
         """An instruction that is illegal in user mode."""
@@ -316,7 +316,7 @@ class SpikeMachine:
         self._serialized.value = False
         return current
 
-    def _simprint(self, core: processor_t, insn, pc: int) -> int:
+    def _do_print_instruction(self, core: processor_t, insn, pc: int) -> int:
         text = self._text_at(core.state.XPR[insn.rs1] & 0xFFFFFFFF)
         number = core.state.XPR[insn.rs2] & 0xFFFFFFFF
         level = PRINT_LEVELS[insn.rd] if insn.rd < len(PRINT_LEVELS) else f"level {insn.rd}"
@@ -324,7 +324,7 @@ class SpikeMachine:
             self._prints.append(f"{level}: {text} {number} (0x{number:x})")
         return pc + 4
 
-    def _xcount(self, core: processor_t, insn, pc: int) -> int:
+    def _do_counter_instruction(self, core: processor_t, insn, pc: int) -> int:
         if not self._counters_are_current():
             return SERIALIZE_BEFORE
         if insn.rs1 > 1:
@@ -333,7 +333,7 @@ class SpikeMachine:
         core.state.XPR.write(insn.rd, _sign_extended(value))
         return pc + 4
 
-    def _hostreq(self, core: processor_t, insn, pc: int) -> int:
+    def _do_host_instruction(self, core: processor_t, insn, pc: int) -> int:
         if not self._counters_are_current():
             return SERIALIZE_BEFORE
         self._host_request = True
@@ -341,7 +341,7 @@ class SpikeMachine:
         self._wait_while_halted()
         return pc + 4
 
-    def _finish(self, core: processor_t, insn, pc: int) -> int:
+    def _do_finish_instruction(self, core: processor_t, insn, pc: int) -> int:
         if not self._counters_are_current():
             return SERIALIZE_BEFORE
         self._exit_code = core.state.XPR[insn.rs1] & 0xFFFFFFFF
@@ -350,12 +350,23 @@ class SpikeMachine:
         self._wait_while_halted()
         return pc + 4
 
-    def _dot4(self, core: processor_t, insn, pc: int) -> int:
+    def _do_halt_instruction(self, core: processor_t, insn, pc: int) -> int:
+        del core, insn
+        self._exit_code = 0
+        self._control_block.hold_in_reset()
+        self._wait_while_halted()
+        return pc + 4
+
+    def _do_nothing_instruction(self, core: processor_t, insn, pc: int) -> int:
+        del core, insn
+        return pc + 4
+
+    def _modelled(self, model: Callable[[int, int, int], int], core: processor_t, insn, pc: int) -> int:
         registers = core.state.XPR
         operands = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF, registers[insn.rd] & 0xFFFFFFFF
         if len(self._operands) < OPERANDS_LIMIT:
             self._operands.append(operands)
-        registers.write(insn.rd, _sign_extended(dot4(*operands)))
+        registers.write(insn.rd, _sign_extended(model(*operands)))
         return pc + 4
 
     def _vector_configuration_instructions(self) -> list[insn_desc_t]:
@@ -386,7 +397,7 @@ class SpikeMachine:
         self._set_privilege(self._core_address, MACHINE_MODE, False)
         return core.get_csr(CSRS["mtvec"]) & ~3
 
-    def _mark(self, core: processor_t, insn, pc: int) -> int:
+    def _do_mark_instruction(self, core: processor_t, insn, pc: int) -> int:
         if self._windows is None:
             return pc + 4
         event = core.state.XPR[insn.rs1] & 0xFFFFFFFF
@@ -440,20 +451,22 @@ class SpikeMachine:
 
     def _sleep_a_slice(self) -> None:
         start = time.monotonic_ns()
-        left = (self._clint.compare - self._clint.time) / MTIME_HZ
+        left = self._clint.seconds_left() if self._clint else 0
         if self._serve(min(self._sleep, left) if left > 0 else self._sleep):
             self._sleep = SHORTEST_SLEEP
         else:
             self._sleep = min(2 * self._sleep, LONGEST_SLEEP)
         self._slept_ns += time.monotonic_ns() - start
 
-    def _ticks(self) -> int:
+    def _ticks(self, frequency_hz: int) -> int:
         """The chip's time: what the core executed at its nominal speed, and the time that it slept."""
-        executed = self._instructions * MTIME_HZ // INSTRUCTIONS_PER_SECOND
-        return executed + self._slept_ns * MTIME_HZ // 1_000_000_000
+        executed = self._instructions * frequency_hz // self._chip.instructions_per_second
+        return executed + self._slept_ns * frequency_hz // 1_000_000_000
 
     def _update_interrupts(self) -> None:
         clint = self._clint
+        if clint is None:
+            return
         level = (MIP_MSIP if clint.software_interrupt else 0) | (MIP_MTIP if clint.timer_interrupt() else 0)
         if level != self._mip_level:
             self._mip_level = level
@@ -461,7 +474,7 @@ class SpikeMachine:
 
     def _start_core(self, start: int | None) -> None:
         if start is not None:
-            self._core.state.pc = IMEM_BASE + start
+            self._core.state.pc = self._chip.start + start
 
     # ---- The outside: UART line and requests
 
@@ -529,7 +542,7 @@ class SpikeMachine:
         self._paused = self._host_request = False
 
     def _do_feed(self, samples: list[tuple[int, int, int]]) -> None:
-        self._accelerometer.feed(samples)
+        self._i2c.accelerometer.feed(samples)
 
     @contextmanager
     def _machine_mode(self) -> Iterator[None]:
@@ -585,7 +598,7 @@ class SpikeMachine:
             "lanes": list(vars(counts.lanes).values()),
             "configurations": [list(vars(configuration).values()) for configuration in counts.configurations],
             "dispatches": [
-                [ordinal, *list(vars(dispatch).values())[:-1], list(vars(dispatch.lanes).values())]
+                [ordinal, {**vars(dispatch), "lanes": list(vars(dispatch.lanes).values())}]
                 for ordinal, dispatch in counts.dispatches.items()
             ],
         }
@@ -621,14 +634,28 @@ class SpikeMachine:
         return (self._core.get_csr(low + 0x80) & 0xFFFFFFFF) << 32 | self._core.get_csr(low) & 0xFFFFFFFF
 
     def _word_at(self, address: int) -> int:
-        if address & 3 or not _in_memory(address, 4):
+        if address & 3 or not self._in_memory(address, 4):
             return 0
         with self._machine_mode():
             return self._core.mmu.load_reserved_32(address) & 0xFFFFFFFF
 
+    def _in_memory(self, address: int, count: int) -> bool:
+        return any(base <= address and address + count <= base + size for base, size in self._chip.ranges)
+
+    def _times_counted(self, word: int) -> int:
+        """How often Spike counts one execution of this word.
+
+        It executes an instruction that accesses a CSR twice, the first time only to bring minstret up to date, and so
+        do the functions here that return SERIALIZE_BEFORE.
+        """
+        if word & 0x7F == SYSTEM and word >> 12 & 7:
+            return 2
+        own = next((each for each in self._chip.instructions if each.is_(word)), None)
+        return 2 if own is not None and own.does in SERIALIZED else 1
+
     def _text_at(self, address: int) -> str:
         content = bytearray()
-        while len(content) < PRINT_BYTES and _in_memory(address, 1):
+        while len(content) < PRINT_BYTES and self._in_memory(address, 1):
             byte = self._word_at(address & ~3) >> 8 * (address & 3) & 0xFF
             if byte == 0:
                 break
@@ -646,26 +673,24 @@ def _sign_extended(value: int) -> int:
     return (value ^ 0x80000000) - 0x80000000 & (1 << 64) - 1
 
 
-def _in_memory(address: int, count: int) -> bool:
-    return any(base <= address and address + count <= base + size for base, size in MEMORIES)
+def _absent(register: Register, funct3: int) -> insn_desc_t:
+    """An access to a register that the chip does not have."""
+    match, mask = register.address << 20 | funct3 << 12 | SYSTEM, 0xFFF0707F
+    return insn_desc_t(match, mask, *(illegal_instruction,) * 8)
 
 
-def _times_counted(word: int) -> int:
-    """How often Spike counts one execution of this word.
-
-    It executes an instruction that accesses a CSR twice, the first time only to bring minstret up to date, and so do
-    the functions of custom-3 here that return SERIALIZE_BEFORE.
-    """
-    major, funct3 = word & 0x7F, word >> 12 & 7
-    accesses_csr = major == SYSTEM and funct3 != 0
-    return 2 if accesses_csr or (major == CUSTOM_3 and CUSTOM_3_NAMES.get(funct3) not in ("simprint", DOT4_NAME)) else 1
+def _own_register(core: processor_t, register: Register) -> csr_t:
+    if register.counter:
+        return _CounterCsr(core, register.address, {"instructions": MINSTRET, "cycles": MCYCLE}[register.counter])
+    return const_csr_t(core, register.address, register.value)
 
 
-def _register_device(
-    name: str, device: Pl011 | ControlBlock | Clint | OpenCoresI2c, on_tick: Callable[[], None] | None
-) -> None:
-    """Put a device of 32-bit registers on Spike's bus. Narrow accesses reach the bytes of a register."""
+def _register_device(name: str, device: Model, on_tick: Callable[[], None] | None) -> None:
+    """Put a device on Spike's bus: of 32-bit registers, where narrow accesses reach their bytes, or of bytes."""
     read, write = device.read, device.write
+    if getattr(device, "ACCESS_BYTES", 4) == 1:
+        _register_bytes(name, device, on_tick)
+        return
     small_words = [value.to_bytes(4, "little") for value in range(256)]
 
     @dev.register(name, size=device.SIZE)
@@ -678,6 +703,21 @@ def _register_device(
 
         def store(self, offset: int, content: bytes) -> None:
             write(offset & ~3, int.from_bytes(content, "little") << 8 * (offset & 3))
+
+        def tick(self, _: int) -> None:
+            if on_tick is not None:
+                on_tick()
+
+
+def _register_bytes(name: str, device: Model, on_tick: Callable[[], None] | None) -> None:
+    @dev.register(name, size=device.SIZE)
+    class Bridge(dev.MMIO):
+        def load(self, offset: int, length: int) -> bytes:
+            return bytes(device.read(offset + number) for number in range(length))
+
+        def store(self, offset: int, content: bytes) -> None:
+            for number, value in enumerate(content):
+                device.write(offset + number, value)
 
         def tick(self, _: int) -> None:
             if on_tick is not None:
@@ -700,13 +740,12 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
 
 
 def main() -> None:
-    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "vlen": bits, "counting": bool, "parent": pid,
-    "sensor": bool, "protection": bool}``"""
+    """``{"control": fd, "line": fd, "uart": "socket" or "pty", "chip": description, "vlen": bits, "counting": bool,
+    "parent": pid, "sensor": bool, "protection": bool}``"""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=options["control"])
-    machine = SpikeMachine(
-        control, **{name: options[name] for name in ("vlen", "counting", "parent", "sensor", "protection")}
-    )
+    names = ("vlen", "counting", "parent", "sensor", "protection")
+    machine = SpikeMachine(control, Chip.from_json(options["chip"]), **{name: options[name] for name in names})
     if options["uart"] == "pty":
         line = PtyLine(options["line"], machine.uart)
     else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from springbok.chips.chip import Chip, load
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.lanes import lanes, vector_type
 from springbok.engines.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
@@ -52,6 +53,7 @@ class _Tally:
     used: Counter[str] = field(default_factory=Counter)
     there: Counter[str] = field(default_factory=Counter)
     configurations: Counter[tuple[int, int]] = field(default_factory=Counter)
+    defects: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: _Tally) -> None:
         self.vector_instructions += other.vector_instructions
@@ -60,6 +62,7 @@ class _Tally:
         self.used += other.used
         self.there += other.there
         self.configurations += other.configurations
+        self.defects += other.defects
 
     @property
     def lanes(self) -> Lanes:
@@ -78,15 +81,22 @@ class WindowCounter:
 
     ``word_at(pc)`` gives the instruction word in memory. Words are remembered until a model is loaded, because a
     load puts new code where old code was. ``counted(word)`` is how often the histogram counts one execution of it.
-    ``vlen`` is the chip's, in bits. The histogram is kept apart by place and by vector configuration (vl and vtype):
+    ``vlen`` is the chip's, in bits, and ``chip`` (Springbok unless given) knows its own instructions and defects. The histogram is kept apart by place and by vector configuration (vl and vtype):
     so each instruction is known together with the vl, SEW and LMUL that it met.
     """
 
     OUTSIDE_DISPATCHES = "outside"
 
     def __init__(
-        self, histogram: Histogram, word_at: Callable[[int], int], counted: Callable[[int], int], vlen: int = 0
+        self,
+        histogram: Histogram,
+        word_at: Callable[[int], int],
+        counted: Callable[[int], int],
+        vlen: int = 0,
+        chip: Chip | None = None,
     ) -> None:
+        chip = chip or load()
+        self._own, self._defects = chip.instructions, chip.defects
         self._histogram = histogram
         self._word_at = word_at
         self._counted = counted
@@ -183,6 +193,7 @@ class WindowCounter:
                     dispatch.tally.vector_instructions,
                     dict(sorted(dispatch.tally.opcodes.items())),
                     dispatch.tally.lanes,
+                    dict(sorted(dispatch.tally.defects.items())),
                 )
                 for ordinal, dispatch in sorted(self._dispatches.items())
             },
@@ -257,7 +268,7 @@ class WindowCounter:
         for configuration, pc, seen in self._drain(place):
             if pc not in decoded:
                 word = self._word_at(pc)
-                decoded[pc] = (opcode_name(word), opcode_kind(word), self._counted(word))
+                decoded[pc] = (opcode_name(word, self._own), opcode_kind(word, self._own), self._counted(word))
             name, kind, counted = decoded[pc]
             if kind is Kind.MARK:
                 continue
@@ -269,6 +280,17 @@ class WindowCounter:
                 tally.used[name] += count * used
                 tally.there[name] += count * there
                 tally.configurations[configuration] += count
+            if self._defects:
+                self._look_for_defects(tally, name, configuration, count)
             if begin <= pc < end:
                 tally.kernel_instructions += count
         return tally
+
+    def _look_for_defects(self, tally: _Tally, name: str, configuration: tuple[int, int], count: int) -> None:
+        """Add executions that show one of the chip's known defects."""
+        vl, vtype = configuration
+        if vtype >> 8:  # no valid configuration
+            return
+        for defect in self._defects:
+            if defect.shows_in(name, vl, *vector_type(vtype)):
+                tally.defects[defect.name] += count

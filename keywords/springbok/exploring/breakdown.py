@@ -41,7 +41,7 @@ def measure(
     for each. `constants` is a part of the others, and has no entry of its own. What can't be compiled or run without a
     transformation has an ``error``.
     """
-    target = Target.springbok(model.variant, model.vlen_bits or 512)  # code without vectors is the same for each VLEN
+    target = Target.of(model.variant, model.vlen_bits or 512)  # code without vectors is the same for each VLEN
     own = compiler_flags(target, (), model.plan)[0]
     extra = [flag for flag in model.flags if flag not in own]
     names = [name for name in model.plan.transformations if name != CONSTANTS]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from springbok.chips.chip import VLENS
+from springbok.chips.chip import load
 from springbok.compiler import importers, iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
@@ -29,7 +29,7 @@ from springbok.support.suggestions import did_you_mean
 TYPES, VARIANTS = ("float32", "int8"), ("vector", "scalar")
 AS_IT_CAME = "as it came"  # the type of a model that is no Keras model: it is not quantised here
 KERAS_SUFFIXES = (".h5", ".keras")
-DEFAULT_VLENS = tuple(vlen for vlen in VLENS if vlen)
+DEFAULT_VLENS = load().vlens
 SCALAR_VLEN = 512  # code without vectors is the same for every length
 
 
@@ -132,7 +132,7 @@ def check(wanted: Sequence[Configuration], own_data: Dataset | None = None) -> N
     for tolerance in {each.tolerance for each in wanted}:
         Tolerance.of(tolerance)
     for variant, vlen, flags in {(each.variant, each.vlen, each.flags) for each in wanted}:
-        _check_flags(Target.springbok(variant, vlen), flags.split())
+        _check_flags(Target.of(variant, vlen), flags.split())
     for model, selection, dataset in {(each.model, each.selection, each.dataset) for each in wanted}:
         imported = importers.import_model(model, Cache(DEFAULT_OUTPUT_DIR), selection)
         data[dataset].first(1).fitted(Path(model).name, imported.inputs)

@@ -136,7 +136,7 @@ def _compiled(configuration: Configuration, content: bytes, own_data: Dataset | 
     quantised = configuration.type == "int8"  # which is another file, with one signature of its own
     return model, compile_and_check(
         model,
-        Target.springbok(configuration.variant, configuration.vlen),
+        Target.of(configuration.variant, configuration.vlen),
         name=Path(configuration.model).stem,
         extra_flags=configuration.flags.split(),
         optimize=configuration.optimize,

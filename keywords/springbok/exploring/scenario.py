@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from springbok.chips.chip import VLENS
+from springbok.chips.chip import load
 from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags, translated
@@ -497,8 +497,8 @@ class _Mapping:
         target = Target()
         if _FEATURES in flags:
             target = self._target_of_features(*flags[_FEATURES])
-        if target.vlen not in VLENS:
-            raise CompileError(f"the chip has no VLEN {target.vlen}; known: {', '.join(map(str, VLENS[1:]))}.")
+        if target.vlen not in load().vlens:
+            raise CompileError(f"the chip has no VLEN {target.vlen}; known: {', '.join(map(str, load().vlens))}.")
         minimum = flags.get("--riscv-v-vector-bits-min", ("", "0"))[1]
         if not minimum.isdecimal() or int(minimum) > target.vlen:
             raise CompileError(

@@ -208,7 +208,7 @@ def table(choice: Choice) -> str:
 
 def _record(choice: Choice, file: Path, vlen: int) -> None:
     plan = optimizer.plan_for("standard", vectors=True, vlen=vlen, choice=choice)
-    model = compile_model(file, Target.springbok("vector", vlen), optimize=plan)
+    model = compile_model(file, Target.of("vector", vlen), optimize=plan)
     choices.record(
         choice,
         name=file.name,
@@ -232,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write("    {:20} {:>14} {:>11}\n".format("flags", "instructions", "memory"))
     try:
         for file, vlen in ((file, vlen) for file in files for vlen in options.vlen):
-            choice = search(file, Target.springbok("vector", vlen), budget=options.budget)
+            choice = search(file, Target.of("vector", vlen), budget=options.budget)
             sys.stdout.write(f"{file.name}, VLEN {vlen}: '{choice.flag_set}', {choice.describe()}\n{table(choice)}\n")
             sys.stdout.flush()
             if choice.origin == choices.INCOMPLETE:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Baselines: what earlier evaluations came to, one small file each, kept in the repository beside the suites.
 
-``results/baselines/<suite>/<model>-<variant>-<data set>-<engine>-vlen<bits>.json`` holds a snapshot (see
-`springbok.gate.gate`) with its keys sorted and one number a line, so that a change is a diff that people can read.
+``results/baselines/<suite>/<model>-<variant>-<data set>-<engine>-<chip>-vlen<bits>.json`` holds a snapshot (see
+`springbok.gate.gate`; Springbok itself is not named) with its keys sorted and one number a line, so that a change is a diff that people can read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def path_of(folder: Path, measured: gate.Snapshot) -> Path:
     'b/gestures/m-vector-d_test-spike-vlen512.json'
     """
     subject = measured["subject"]
-    parts = [subject[key] for key in ("model", "variant", "optimize", "dataset", "engine") if subject.get(key)]
+    parts = [subject[key] for key in ("model", "variant", "optimize", "dataset", "engine", "chip") if subject.get(key)]
     name = "-".join(_as_file_name(part) for part in [*parts, f"vlen{subject['vlen_bits']}"])
     return Path(folder) / _as_file_name(subject["suite"]) / f"{name}.json"
 
@@ -95,11 +95,11 @@ def prune(engine: str, written: Sequence[Path]) -> list[Path]:
         return json.loads(path.read_text(encoding="utf-8-sig"))["subject"]
 
     removed = []
-    lengths = {subject(path)["vlen_bits"] for path in written}
+    lengths = {(subject(path).get("chip"), subject(path)["vlen_bits"]) for path in written}
     for suite in {path.parent for path in written}:
         for path in sorted(set(suite.glob("*.json")) - set(written)):
             other = subject(path)
-            if other["engine"] == engine and other["vlen_bits"] in lengths:
+            if other["engine"] == engine and (other.get("chip"), other["vlen_bits"]) in lengths:
                 path.unlink()
                 removed.append(path)
     return removed

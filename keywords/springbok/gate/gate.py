@@ -32,6 +32,7 @@ from springbok.measuring.derived import (
     vector_share,
 )
 from springbok.support.errors import BenchError
+from springbok.chips.chip import DEFAULT
 from springbok.support.suggestions import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -139,6 +140,7 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
             "dataset": model["dataset"]["name"],
             **({"task": task_of(model)} if task_of(model) != CLASSIFICATION else {}),
             "engine": document["engine"],
+            **({"chip": document["chip"]} if document.get("chip", DEFAULT) != DEFAULT else {}),
             "vlen_bits": document["vlen_bits"],
         },
         "made_with": {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from springbok.chips.chip import DEFAULT
 from springbok.compiler.compiled import CompiledModel
 from springbok.data.dataset import Dataset
 from springbok.firmware import Firmware
@@ -29,13 +30,14 @@ class WallClock:
 
 @dataclass(frozen=True)
 class Platform:
-    """What ran the model: the engine, the chip's vector length in bits, what carried the UART, and the firmware."""
+    """What ran the model: the engine, the chip, its vector length in bits, what carried the UART, and the firmware."""
 
     engine: str
     engine_version: str | None
     vlen_bits: int | None
     link: str | None
     firmware: Firmware | None
+    chip: str = DEFAULT
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import CLASSIFICATION
 from springbok.measuring.instruction_mix import by_class
 from springbok.measuring.performance import exact_mean
@@ -163,12 +164,14 @@ def document(
     link: str | None,
     firmware: Firmware | None,
     models: Sequence[dict],
+    chip: str = DEFAULT,
 ) -> dict[str, Any]:
-    """Return the whole document. ``vlen_bits`` is what the chip says of itself; 0 is a chip without vectors."""
+    """Return the whole document. ``chip`` is the name of the chip's description. ``vlen_bits`` is what the chip says of itself; 0 is a chip without vectors."""
     return {
         "schema": SCHEMA_VERSION,
         "engine": engine,
         "engine_version": engine_version,
+        "chip": chip,
         "vlen_bits": vlen_bits,
         "link": link,
         "firmware": firmware_metrics(firmware) if firmware else None,

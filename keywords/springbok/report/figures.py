@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import (
     CLASSIFICATION,
     QUALITY,
@@ -208,7 +209,11 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
         Step("Target", _flag(flags, "target-cpu") or "RISC-V", tuple(filter(None, target))),
         Step("Runtime", "springbok-bench", (code, f"module {shown(model['vmfb_bytes'], 'count')} bytes")),
         Step("Link", "UART", (f"over {document['link']}" if document.get("link") else "carrier unknown",)),
-        Step("Engine", document["engine"], (document["engine_version"] or "", f"VLEN {document['vlen_bits']} bits")),
+        Step(
+            "Engine",
+            document["engine"],
+            (document["engine_version"] or "", document.get("chip", DEFAULT), f"VLEN {document['vlen_bits']} bits"),
+        ),
     ]
     blocks = {_BLOCK_STEPS[block["block"]]: block for block in model.get("scenario", {}).get("blocks", [])}
     return [_with_block(step, blocks[step.title]) if step.title in blocks else step for step in steps]

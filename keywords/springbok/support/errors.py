@@ -34,6 +34,10 @@ class FirmwareError(BenchError):
     """The firmware could not be built, or its ELF is not what the chip needs."""
 
 
+class ChipError(BenchError):
+    """The description of a chip is missing, malformed, or describes no chip that can work."""
+
+
 class EngineError(BenchError):
     """The simulator could not be started, stopped answering, or its core is in a fault."""
 

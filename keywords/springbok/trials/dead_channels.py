@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(f"{'network':20} {'instructions':>12} {'with dead':>12} {'more':>8} {'differ':>6}\n")
     try:
         for name in options.names:
-            row = compare(name, Target.springbok("vector", options.vlen))
+            row = compare(name, Target.of("vector", options.vlen))
             good &= row.is_good
             sys.stdout.write(f"{row.describe()}\n")
             sys.stdout.flush()

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.chips.chip import VLENS
+from springbok.chips.chip import load
 from springbok.compiler import iree, optimizer
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
@@ -57,7 +57,7 @@ DATA_SETS = {
 }
 SAMPLES = 256
 HOST = "host"
-PLACES = (HOST, *(str(vlen) for vlen in VLENS if vlen))
+PLACES = (HOST, *(str(vlen) for vlen in load().vlens if vlen))
 #: Inputs on which the chip's stock module is compared with this machine's.
 STOCK_SAMPLES = 8
 #: What code without vectors runs on: its length makes no difference.

@@ -79,7 +79,7 @@ class Bench:
         if fresh or self._running != chip:
             self.session.boot("spike", vlen=configuration.vlen, firmware=configuration.firmware)
             self._running = chip
-        target = Target.springbok(configuration.variant, configuration.vlen)
+        target = Target.of(configuration.variant, configuration.vlen)
         model = compile_model(
             configuration.model,
             target,

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from springbok.chips.chip import load
 from springbok.compiler.compiled import Target
 from springbok.session import Session
 from springbok.support.errors import BenchError, DeviceError, EngineError, LinkError, LinkTimeout
@@ -33,7 +34,7 @@ BASES = ("gru_f32", "mlp_i8", "collatz", "vm_lists", "internal_calls")
 LIMIT_SECONDS = 60.0
 #: Of the chip's own time, for a request's computation: a damaged kernel may never end.
 TIME_LIMIT_SECONDS = 0.02
-_DATA_MEMORY = 0x34000000  # kernels are loaded into it; the firmware's own code lies below
+_DATA_MEMORY = load().holding("data").base  # kernels are loaded into it; the firmware's own code lies below
 
 
 class Verdict(Enum):

@@ -31,7 +31,7 @@ from springbok.compiler.compiler import compile_and_check
 from springbok.session import Session
 from springbok.support.errors import BenchError, CompileError, LinkError, ModelError
 
-TARGET = Target.springbok("vector", 512)
+TARGET = Target.of("vector", 512)
 #: Tests of an operator that are run, unless more are asked for: spread over all of them.
 TESTS_PER_OPERATOR = 2
 

@@ -40,7 +40,7 @@ from springbok.support.places import MODELS
 
 __all__ = ["compare", "made_up_inputs", "main"]
 
-TARGET = Target.springbok("vector", 512)
+TARGET = Target.of("vector", 512)
 TIME_LIMIT_RATIO = 3.0
 
 

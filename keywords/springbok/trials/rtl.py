@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.chips.chip import DMEM_BASE
+from springbok.chips.chip import load
 from springbok.engines.base import Counts, Engine
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_program
@@ -55,6 +55,7 @@ CHIP_LIMIT_SECONDS = 300.0  # a layer takes milliseconds
 COMPILE = ("-std=gnu++17", "-O1", "-fPIC", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w")
 TASK = struct.Struct("<6I")  # struct task of dense_i8.c
 IDLE, COMPUTE = 0, 1
+DMEM_BASE = load().holding("data").base
 INPUT_AT, SUMS_AT, WEIGHTS_AT = DMEM_BASE + 0x1000, DMEM_BASE + 0x4000, DMEM_BASE + 0x8000
 
 

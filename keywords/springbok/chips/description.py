@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the description of a chip: a TOML file, ``platforms/<chip>.toml`` or a user's own.
+
+What may stand in it says ``chip.schema.json``; `docs/chips.md` explains it. Every error names the file and the line.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from springbok import devices
+from springbok.chips.chip import CONTENTS, Chip, Defect, Device, Instruction, Memory, Register
+from springbok.devices.interface import Surroundings
+from springbok.support.suggestions import did_you_mean
+from springbok.support.errors import ChipError
+from springbok.support.places import PLATFORMS
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+SCHEMA = Path(__file__).with_name("chip.schema.json")
+_LISTS = {"memory": "memories", "device": "devices", "register": "registers", "instruction": "instructions"}
+
+
+def names() -> list[str]:
+    """The chips of this project.
+
+    >>> "springbok" in names()
+    True
+    """
+    return sorted(path.stem for path in PLATFORMS.glob("*.toml"))
+
+
+def read(chip: str | Path) -> Chip:
+    """The chip of a name or of a description's path.
+
+    Raises ChipError, which says what is wrong, in which line, and what to do.
+    """
+    text = str(chip)
+    if "/" not in text and not text.endswith(".toml"):
+        if text not in names():
+            raise ChipError(
+                f"There is no chip '{text}'{did_you_mean(text, names())}. Chips: {', '.join(names())}; one of your own "
+                "is named by its file, such as my_chip.toml."
+            )
+        return _read(PLATFORMS / f"{text}.toml", (PLATFORMS / f"{text}.toml").stat().st_mtime_ns)
+    path = Path(chip).expanduser().resolve()
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise ChipError(f"Can't read the chip's description {path}: {error.strerror}.") from error
+    return _read(path, changed)
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, changed: int) -> Chip:
+    del changed
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise ChipError(f"Can't read the chip's description {path}: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise ChipError(f"{path} is not text in UTF-8: a chip's description is a TOML file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ChipError(f"{path} is no TOML file: {error}.") from None
+    return _Reading(path, text, content).chip()
+
+
+class _Reading:
+    """One file."""
+
+    def __init__(self, path: Path, text: str, content: dict[str, Any]) -> None:
+        self._path = path
+        self._lines = text.splitlines()
+        self._content = content
+
+    def chip(self) -> Chip:
+        schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+        problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(self._content))
+        if problem is not None:
+            raise self._error(list(problem.absolute_path), _sentence(problem))
+        core = self._content["core"]
+        memories = tuple(
+            Memory(each["name"], each["base"], each["bytes"], each["access"], tuple(each.get("holds", ())))
+            for each in self._content["memory"]
+        )
+        self._check_memories(memories)
+        chip_devices = tuple(self._device(number, each) for number, each in enumerate(self._content["device"]))
+        chip = Chip(
+            name=self._path.stem,
+            title=self._content["title"],
+            base_isa=core["isa"],
+            abi=core["abi"],
+            vlen=core.get("vlen", 0),
+            vlens=tuple(core.get("vlens", [core["vlen"]] if core.get("vlen") else [])),
+            start=core.get("start", next(memory.base for memory in memories if "code" in memory.holds)),
+            instructions_per_second=core.get("instructions_per_second", 100_000_000),
+            memories=memories,
+            devices=chip_devices,
+            user_mode=core.get("user_mode", False),
+            pmp_entries=core.get("pmp_entries", 0),
+            misaligned=core.get("misaligned", False),
+            registers=tuple(Register(**each) for each in self._content.get("register", ())),
+            instructions=tuple(
+                self._instruction(number, each) for number, each in enumerate(self._content.get("instruction", ()))
+            ),
+            defects=tuple(
+                Defect(**{name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
+                for each in self._content.get("defect", ())
+            ),
+            source=self._path,
+        )
+        self._check_core(chip)
+        self._check_places(chip)
+        return chip
+
+    def _check_core(self, chip: Chip) -> None:
+        if chip.vlens and chip.vector_extension is None:
+            raise self._error(
+                ["core", "isa"], f"'{chip.base_isa}' has no vectors: add zve32f or leave vlen and vlens out"
+            )
+        if chip.vector_extension and not chip.vlens:
+            raise self._error(["core", "isa"], f"'{chip.vector_extension}' needs vlen, the bits of a vector register")
+        if chip.vlen and chip.vlen not in chip.vlens:
+            raise self._error(["core", "vlen"], f"vlen {chip.vlen} is not one of vlens {list(chip.vlens)}")
+        wanted = ("lp64" if chip.xlen == 64 else "ilp32") + ("d" if chip.has("d") else "f" if chip.has("f") else "")
+        if chip.abi not in (wanted, wanted.rstrip("df")):
+            raise self._error(["core", "abi"], f"abi '{chip.abi}' does not suit {chip.base_isa}: use '{wanted}'")
+        for number, defect in enumerate(chip.defects):
+            try:
+                re.compile(defect.opcodes)
+            except re.error as error:
+                raise self._error(["defect", number, "opcodes"], f"'{defect.opcodes}': {error}") from None
+
+    def _check_memories(self, memories: tuple[Memory, ...]) -> None:
+        for content in CONTENTS:
+            holding = [memory.name for memory in memories if content in memory.holds]
+            if len(holding) != 1:
+                found = f"{' and '.join(holding)} do" if holding else "none does"
+                raise self._error(
+                    ["memory", 0], f"exactly one memory holds '{content}' (holds = [\"{content}\"]): {found}"
+                )
+        needs = {"code": "rx", "data": "rw", "models": "rwx"}
+        for number, memory in enumerate(memories):
+            for content in memory.holds:
+                missing = set(needs[content]) - set(memory.access)
+                if missing:
+                    raise self._error(
+                        ["memory", number, "access"],
+                        f"{memory.name} holds {content}, which needs access '{needs[content]}', not '{memory.access}'",
+                    )
+
+    def _check_places(self, chip: Chip) -> None:
+        """Nothing overlaps, names differ, what the firmware needs is there."""
+        places = [
+            ("memory", number, memory.name, memory.base, memory.bytes) for number, memory in enumerate(chip.memories)
+        ]
+        for number, device in enumerate(chip.devices):
+            kind = devices.find(device.kind, self._path.parent)
+            size = kind.create(Surroundings(warn=lambda text: None), device.settings).SIZE
+            places.append(("device", number, device.name, device.base, size))
+        for index, (kind, number, name, base, size) in enumerate(places):
+            for _, _, other, begin, length in places[:index]:
+                if name == other:
+                    raise self._error([kind, number, "name"], f"there are two things called '{name}'")
+                if base < begin + length and begin < base + size:
+                    raise self._error(
+                        [kind, number, "base"],
+                        f"{name} (0x{base:x} to 0x{base + size - 1:x}) overlaps {other} "
+                        f"(0x{begin:x} to 0x{begin + length - 1:x})",
+                    )
+        served = [devices.find(device.kind, self._path.parent).serves for device in chip.devices]
+        for service in devices.SERVICES:
+            if served.count(service) > 1:
+                raise self._error(
+                    ["device", 0], f"there are {served.count(service)} devices of the service '{service}'"
+                )
+        if "uart" not in served:
+            raise self._error(["device", 0], "the chip has no UART, over which models come: add one")
+        if not any(memory.base <= chip.start < memory.end and "x" in memory.access for memory in chip.memories):
+            raise self._error(["core", "start"], f"start 0x{chip.start:x} is in no memory that the core executes from")
+
+    def _device(self, number: int, given: dict[str, Any]) -> Device:
+        settings = {name: value for name, value in given.items() if name not in ("name", "kind", "base")}
+        try:
+            kind = devices.find(given["kind"], self._path.parent)
+        except (LookupError, ImportError, SyntaxError) as error:
+            raise self._error(["device", number, "kind"], f"{given['name']}: {error}") from None
+        for name, value in settings.items():
+            if name not in kind.settings:
+                known = ", ".join(kind.settings) or "none"
+                raise self._error(
+                    ["device", number, name],
+                    f"{given['name']}: {kind.name} has no setting '{name}'{did_you_mean(name, kind.settings)}. "
+                    f"Settings: {known}",
+                )
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise self._error(["device", number, name], f"{given['name']}: {name} is a whole number, not {value!r}")
+        name = given["kind"]
+        return Device(given["name"], str(kind.folder) if "/" in name else name, given["base"], settings)
+
+    def _instruction(self, number: int, given: dict[str, Any]) -> Instruction:
+        instruction = Instruction(**given)
+        where = ["instruction", number]
+        if instruction.match & ~instruction.mask:
+            raise self._error([*where, "match"], f"{instruction.name}: match has bits that its mask leaves out")
+        if bool(instruction.does) == bool(instruction.model):
+            raise self._error(where, f"{instruction.name}: give either does or model")
+        if instruction.model:
+            file, colon, function = instruction.model.rpartition(":")
+            if not colon:
+                raise self._error([*where, "model"], f"{instruction.name}: a model is file.py:function")
+            if file.endswith(".py"):
+                path = (self._path.parent / file).resolve()
+                if not path.is_file():
+                    raise self._error([*where, "model"], f"{instruction.name}: there is no {path}")
+                return Instruction(**{**given, "model": f"{path}:{function}"})
+        return instruction
+
+    def _error(self, place: list[str | int], text: str) -> ChipError:
+        return ChipError(f"{self._path}, line {self._line(place)}: {text}.")
+
+    def _line(self, place: list[str | int]) -> int:
+        """Of what a path of keys leads to, or of the nearest before."""
+        table = str(place[0]) if place else ""
+        wanted = place[1] if len(place) > 1 and isinstance(place[1], int) else 0
+        key = next((str(each) for each in place[1:] if isinstance(each, str)), "")
+        found = begin = 1
+        count = -1
+        for number, line in enumerate(self._lines, start=1):
+            heading = re.match(r"\s*\[+\s*([\w-]+)\s*\]+", line)
+            if heading:
+                count += heading[1] == table
+                if heading[1] == table and count == wanted:
+                    found = begin = number
+                elif begin > 1:
+                    break
+            elif (begin > 1 or not place[1:]) and re.match(rf"\s*{re.escape(key or table)}\s*=", line):
+                return number
+        return found
+
+
+def _sentence(problem: jsonschema.ValidationError) -> str:
+    where = ".".join(str(each) for each in problem.absolute_path) or "the file"
+    if problem.validator == "additionalProperties":
+        known = sorted(problem.schema.get("properties", {}))
+        unknown = sorted(set(problem.instance) - set(known))
+        return f"unknown key '{unknown[0]}'{did_you_mean(unknown[0], known)}. Known here: {', '.join(known)}"
+    if problem.validator == "required":
+        missing = [each for each in problem.validator_value if each not in problem.instance]
+        return f"{where} needs '{missing[0]}'"
+    return f"{where}: {problem.message}"
+
+
+def function_of(model: str) -> Any:
+    """The function that an instruction's ``model`` names.
+
+    >>> function_of("springbok.engines.dot4:dot4").__name__                                      # doctest: +SKIP
+    'dot4'
+    """
+    file, _, name = model.rpartition(":")
+    if file.endswith(".py"):
+        specification = importlib.util.spec_from_file_location(f"springbok_instruction_{Path(file).stem}", file)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+    else:
+        module = importlib.import_module(file)
+    return getattr(module, name)
