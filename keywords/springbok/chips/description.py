@@ -18,9 +18,9 @@ import jsonschema
 from springbok import devices
 from springbok.chips.chip import CONTENTS, Chip, Defect, Device, Instruction, Memory, Register
 from springbok.devices.interface import Surroundings
-from springbok.support.suggestions import did_you_mean
 from springbok.support.errors import ChipError
 from springbok.support.places import PLATFORMS
+from springbok.support.suggestions import did_you_mean
 
 try:
     import tomllib

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from springbok.cli import checks
 from springbok.chips.chip import DEFAULT
+from springbok.cli import checks
 from springbok.cli.arguments import add_optimize, add_platform, add_vlen, use_platform
 from springbok.cli.report import EARLIER, write_reports, write_summary
 from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot

@@ -16,7 +16,6 @@ from springbok.compiler.optimizer import Change, Plan
 from springbok.support.errors import CompileError
 from springbok.tensors import TensorSpec
 
-
 #: Extensions that LLVM makes use of in kernels, as far as the runtime loads them: no compressed code.
 FEATURES = ("m", "a", "f", "d", "zba", "zbb", "zbs")
 VECTOR_FEATURES = {"zve32f": ("zve32x", "zve32f")}

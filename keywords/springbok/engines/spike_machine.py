@@ -28,7 +28,7 @@ from contextlib import contextmanager
 import riscv
 from riscv import dev, isa
 from riscv.cfg import cfg_t, mem_cfg_t
-from riscv.csrs import const_csr_t, csr_t
+from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 from riscv.sim import sim_t
 
@@ -75,6 +75,8 @@ ILLEGAL_INSTRUCTION = 2
 MINSTRET, MINSTRETH, MCYCLE, MCYCLEH = 0xB02, 0xB82, 0xB00, 0xB80
 MIP_MSIP, MIP_MTIP = 1 << 3, 1 << 7
 WFI = 0x10500073
+PMPCFG, PMPADDR, PMP_TOR, PMP_LOCKED = 0x3A0, 0x3B0, 1 << 3, 1 << 7
+MSECCFG, MSECCFG_RLB = 0x747, 1 << 2
 CSR_FUNCT3 = (1, 2, 3, 5, 6, 7)
 
 # Spike's own timer is not used; its device tree names a frequency all the same.
@@ -163,6 +165,20 @@ class _CounterCsr(csr_t):
         return False
 
 
+class _ConstantCsr(csr_t):
+    """A register of the chip's own that reads as one value."""
+
+    def __init__(self, core: processor_t, register: Register) -> None:
+        super().__init__(core, register.address)
+        self._value = register.value
+
+    def read(self) -> int:
+        return self._value
+
+    def unlogged_write(self, value: int) -> bool:
+        return False
+
+
 class SpikeMachine:
     """Core, memories and devices, and the requests that come from the parent."""
 
@@ -177,7 +193,7 @@ class SpikeMachine:
         self._chip = chip
         self._vlen = vlen
         self._protection = protection and chip.user_mode and chip.pmp_entries > 0
-        self._own = {instruction.name: instruction for instruction in chip.instructions}
+        self._limited = [memory for memory in chip.memories if set(memory.access) != set("rwx")]
 
         self.warnings = Warnings()
         self._prints: list[str] = []
@@ -217,10 +233,17 @@ class SpikeMachine:
 
     def _build(self) -> None:
         chip, isa_string = self._chip, f"{self._chip.isa(self._vlen)}_x{EXTENSION}"
+        if self._limited:
+            isa_string += "_smepmp"
         isa.register(EXTENSION)(self._extension())
         # Spike reads the device tree from a file: one in memory leaves nothing behind.
         tree = os.memfd_create("devicetree")
-        os.write(tree, chip_devicetree(isa_string, chip.ranges, TIMEBASE_HZ, chip.pmp_entries * self._protection))
+        os.write(
+            tree,
+            chip_devicetree(
+                isa_string, chip.ranges, TIMEBASE_HZ, 16 if self._limited else chip.pmp_entries * self._protection
+            ),
+        )
         plugins = []
         for device, model in self._devices:
             _register_device(f"{EXTENSION}_{device.name}", model, self.tick if model is self.uart else None)
@@ -258,6 +281,23 @@ class SpikeMachine:
         self._set_privilege.restype = None
         self._mmu = ctypes.c_void_p.from_address(address + OFFSET_MMU)
 
+    def _keep_rights(self, keep: bool) -> None:
+        """Let the core do in each memory what it may: locked entries of memory protection hold in machine mode too.
+
+        A chip with entries of its own has them for itself: its memories allow everything.
+        """
+        if not self._limited:
+            return
+        configuration = 0
+        self._core.put_csr(MSECCFG, MSECCFG_RLB)  # what is locked can be changed again, by this simulator alone
+        for number, memory in enumerate(self._limited):
+            rights = sum(bit for letter, bit in (("r", 1), ("w", 2), ("x", 4)) if letter in memory.access)
+            self._core.put_csr(PMPADDR + 2 * number, memory.base >> 2)
+            self._core.put_csr(PMPADDR + 2 * number + 1, memory.end >> 2)
+            configuration |= (PMP_LOCKED | PMP_TOR | rights) << 16 * number + 8
+        for word in range(4):
+            self._core.put_csr(PMPCFG + word, configuration >> 32 * word & 0xFFFFFFFF if keep else 0)
+
     def run(self, line: SocketLine | PtyLine) -> None:
         """Wait for the start, then run the core until the parent is gone. Does not return in good order."""
         self._line = line
@@ -273,7 +313,11 @@ class SpikeMachine:
         class Extension(isa.ISA):
             def get_instructions(self, core):
                 custom = [machine._own_instruction(each) for each in machine._chip.instructions]
-                custom += [_absent(register, funct3) for register in machine._absent() for funct3 in CSR_FUNCT3]
+                custom += [
+                    _instruction(address << 20 | funct3 << 12 | SYSTEM, 0xFFF0707F, machine._do_illegal_instruction)
+                    for address in machine._absent()
+                    for funct3 in CSR_FUNCT3
+                ]
                 return custom + (machine._vector_configuration_instructions() if machine._follows_vectors else [])
 
             def get_csrs(self, core):
@@ -297,8 +341,14 @@ class SpikeMachine:
             function = self._privileged(function)
         return _instruction(instruction.match, instruction.mask, function)
 
-    def _absent(self) -> list[Register]:
-        return [register for register in self._chip.registers if register.absent]
+    def _absent(self) -> list[int]:
+        """Addresses of registers that Spike has and the chip has not."""
+        own = range(PMPCFG, PMPADDR + 16) if self._limited else ()
+        return [
+            *(register.address for register in self._chip.registers if register.absent),
+            *own,
+            *(MSECCFG,) * bool(own),
+        ]
 
     def _privileged(self, function: Callable[[processor_t, object, int], int]) -> Callable:
         """An instruction that is illegal in user mode."""
@@ -356,6 +406,10 @@ class SpikeMachine:
         self._control_block.hold_in_reset()
         self._wait_while_halted()
         return pc + 4
+
+    def _do_illegal_instruction(self, core: processor_t, insn, pc: int) -> int:
+        """An access to a register that the chip does not have."""
+        return self._trap_illegal(core, core.get_csr(CSRS["mstatus"]), _word(insn), pc)
 
     def _do_nothing_instruction(self, core: processor_t, insn, pc: int) -> int:
         del core, insn
@@ -533,6 +587,7 @@ class SpikeMachine:
         self._reply({"number": 0, "result": None})
 
     def _do_boot(self) -> None:
+        self._keep_rights(True)
         self._control_block.write(CONTROL, 0)
 
     def _do_pause(self) -> None:
@@ -673,16 +728,10 @@ def _sign_extended(value: int) -> int:
     return (value ^ 0x80000000) - 0x80000000 & (1 << 64) - 1
 
 
-def _absent(register: Register, funct3: int) -> insn_desc_t:
-    """An access to a register that the chip does not have."""
-    match, mask = register.address << 20 | funct3 << 12 | SYSTEM, 0xFFF0707F
-    return insn_desc_t(match, mask, *(illegal_instruction,) * 8)
-
-
 def _own_register(core: processor_t, register: Register) -> csr_t:
     if register.counter:
         return _CounterCsr(core, register.address, {"instructions": MINSTRET, "cycles": MCYCLE}[register.counter])
-    return const_csr_t(core, register.address, register.value)
+    return _ConstantCsr(core, register)
 
 
 def _register_device(name: str, device: Model, on_tick: Callable[[], None] | None) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import (
     CLASSIFICATION,
     QUALITY,
@@ -32,7 +33,6 @@ from springbok.measuring.derived import (
     vector_share,
 )
 from springbok.support.errors import BenchError
-from springbok.chips.chip import DEFAULT
 from springbok.support.suggestions import did_you_mean
 
 SCHEMA_VERSION = 1
