@@ -6,7 +6,7 @@
 
 #define MIE_TIMER (1u << 7)
 #define MSTATUS_MIE (1u << 3)
-#define CAUSE_TIMER 0x80000007u
+#define CAUSE_TIMER ((uintptr_t)1 << (CHIP_XLEN - 1) | 7u)
 
 #define TICKS_PER_MS (CHIP_TIMER_FREQUENCY_HZ / 1000)
 
@@ -19,11 +19,11 @@ extern uint32_t __stack_bottom[], __stack_top[];
 
 // start.S
 extern volatile uint32_t trap_skip;
-extern volatile uint32_t trap_record[3];
-extern volatile uint32_t contained_stack;
+extern volatile uintptr_t trap_record[3];
+extern volatile uintptr_t contained_stack;
 _Noreturn void _start(void);
 #define TRAPPED UINT32_MAX
-_Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval);
+_Noreturn void trap_fatal(uintptr_t mcause, uintptr_t mepc, uintptr_t mtval);
 void vector_copy(void *destination, const void *source, size_t count);
 void vector_fill(void *destination, uint8_t value, size_t count);
 void vector_configure(void);
@@ -37,10 +37,16 @@ static uint64_t time_limit; // of a guarded call, in ticks
 
 #define READ_CSR(csr)                                                                                        \
     ({                                                                                                       \
-        uint32_t value_;                                                                                     \
+        uintptr_t value_;                                                                                    \
         __asm__ volatile("csrr %0, " csr : "=r"(value_));                                                    \
         value_;                                                                                              \
     })
+
+#if CHIP_XLEN == 64
+#define READ_WIDE_CSR(csr) READ_CSR(csr)
+#else
+#define READ_WIDE_CSR(csr) READ_COUNTER(READ_CSR(csr "h"), READ_CSR(csr))
+#endif
 
 // ---- Boot
 
@@ -85,6 +91,9 @@ static void probe_marks(void) {
 #define PMP_TOR (1u << 3)   // from the entry before to this one
 #define PMP_NAPOT (3u << 3) // a power of two
 #define PMP_WHOLE(base, bytes) ((base) >> 2 | ((bytes) / 8 - 1))
+#define PMP_ENTRIES_0_TO_3 ((PMP_TOR | PMP_READ | PMP_WRITE) * 0x01000100u)
+#define PMP_ENTRIES_4_TO_7                                                                                   \
+    ((PMP_TOR | PMP_READ | PMP_WRITE) << 8 | (PMP_NAPOT | PMP_READ | PMP_EXECUTE) * 0x01010000u)
 #define COUNTERS 5u // cycle and instret
 #define CAUSE_STORE_FAULT 7u
 
@@ -93,14 +102,14 @@ static void probe_marks(void) {
 // Where the registers are missing, writing to them would trap.
 void platform_set_writable(uint8_t *begin, uint8_t *end) {
     if (!contains) return;
-    WRITE_CSR("pmpaddr2", (uint32_t)begin >> 2);
-    WRITE_CSR("pmpaddr3", (uint32_t)end >> 2);
+    WRITE_CSR("pmpaddr2", (uintptr_t)begin >> 2);
+    WRITE_CSR("pmpaddr3", (uintptr_t)end >> 2);
 }
 
 void platform_set_input(uint8_t *begin, uint8_t *end) {
     if (!contains) return;
-    WRITE_CSR("pmpaddr4", (uint32_t)begin >> 2);
-    WRITE_CSR("pmpaddr5", ((uint32_t)end + 3) >> 2);
+    WRITE_CSR("pmpaddr4", (uintptr_t)begin >> 2);
+    WRITE_CSR("pmpaddr5", ((uintptr_t)end + 3) >> 2);
 }
 
 // Contained: reads what kernels' calls read, then does what no kernel may. `contains` is not false by
@@ -122,18 +131,21 @@ static void probe_containment(void) {
     WRITE_CSR("scounteren", COUNTERS); // where there is a supervisor mode
     board_probe_begin();
     WRITE_CSR("mcounteren", COUNTERS);
-    WRITE_CSR("pmpaddr0", (uint32_t)__stack_bottom >> 2);
+    WRITE_CSR("pmpaddr0", (uintptr_t)__stack_bottom >> 2);
     WRITE_CSR("pmpaddr6", PMP_WHOLE(CHIP_DATA_BASE, CHIP_DATA_BYTES));
     WRITE_CSR("pmpaddr7", PMP_WHOLE(CHIP_CODE_BASE, CHIP_CODE_BYTES));
-    WRITE_CSR("pmpcfg0", (PMP_TOR | PMP_READ | PMP_WRITE) * 0x01000100u);
-    WRITE_CSR("pmpcfg1",
-              (PMP_TOR | PMP_READ | PMP_WRITE) << 8 | (PMP_NAPOT | PMP_READ | PMP_EXECUTE) * 0x01010000u);
+#if CHIP_XLEN == 64
+    WRITE_CSR("pmpcfg0", (uint64_t)PMP_ENTRIES_4_TO_7 << 32 | PMP_ENTRIES_0_TO_3);
+#else
+    WRITE_CSR("pmpcfg0", PMP_ENTRIES_0_TO_3);
+    WRITE_CSR("pmpcfg1", PMP_ENTRIES_4_TO_7);
+#endif
     if (!board_probe_end()) return;
     contained_stack = 1; // none yet
     contains = true;
     status_t status = platform_attempt(try_to_overstep, NULL);
     contains =
-        status == TRAPPED && trap_record[0] == CAUSE_STORE_FAULT && trap_record[2] == (uint32_t)&contains;
+        status == TRAPPED && trap_record[0] == CAUSE_STORE_FAULT && trap_record[2] == (uintptr_t)&contains;
     if (!contains) contained_stack = 0;
 }
 
@@ -163,11 +175,11 @@ uint64_t platform_time_us(void) {
 }
 
 uint64_t platform_instructions(void) {
-    return READ_COUNTER(READ_CSR("minstreth"), READ_CSR("minstret"));
+    return READ_WIDE_CSR("minstret");
 }
 
 uint64_t platform_cycles(void) {
-    return READ_COUNTER(READ_CSR("mcycleh"), READ_CSR("mcycle"));
+    return READ_WIDE_CSR("mcycle");
 }
 
 void platform_mark(uint32_t event, uint32_t value) {
@@ -237,9 +249,12 @@ status_t platform_guarded_call(attempt_fn fn, void *argument) {
     status_t status = platform_attempt(fn, argument);
     __asm__ volatile("csrc mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
     if (status == TRAPPED && trap_record[0] == CAUSE_TIMER)
-        return status_report(REASON(TIME_LIMIT, (uint32_t)(time_limit / TICKS_PER_MS), trap_record[1]));
+        return status_report(REASON(TIME_LIMIT, (uint32_t)(time_limit / TICKS_PER_MS),
+                                    (uint32_t)trap_record[1]));
     if (stack_overflowed()) return status_report(REASON(STACK_OVERFLOW, board_stack_bytes()));
-    if (status == TRAPPED) return status_report(REASON(TRAP, trap_record[0], trap_record[1], trap_record[2]));
+    if (status == TRAPPED)
+        return status_report(REASON(TRAP, (uint32_t)trap_record[0], (uint32_t)trap_record[1],
+                                    (uint32_t)trap_record[2]));
     return status;
 }
 
@@ -250,11 +265,11 @@ _Noreturn void board_restart(void) {
 
 // Called by start.S on a trap outside any guarded call: says so, tells the host and stops the core. Where the
 // simulator's instructions or the control block are missing, start.S skips what traps here.
-_Noreturn void trap_fatal(uint32_t mcause, uint32_t mepc, uint32_t mtval) {
-    CHIP_PRINT("firmware trapped, mcause", mcause);
-    CHIP_PRINT("mepc", mepc);
-    CHIP_PRINT("mtval", mtval);
-    control_report_trap(mcause);
+_Noreturn void trap_fatal(uintptr_t mcause, uintptr_t mepc, uintptr_t mtval) {
+    CHIP_PRINT("firmware trapped, mcause", (uint32_t)mcause);
+    CHIP_PRINT("mepc", (uint32_t)mepc);
+    CHIP_PRINT("mtval", (uint32_t)mtval);
+    control_report_trap((uint32_t)mcause);
     CHIP_FINISH(FINISH_TRAPPED);
     for (;;)
         __asm__ volatile("wfi");

@@ -18,6 +18,80 @@ __riscv_\action\()_\n:
     .endm
 
     .section .text.save_restore, "ax"
+#if __riscv_xlen == 64
+    entries save, 12, 12
+    addi    sp, sp, -112
+    li      t1, 0
+    sd      s11, 8(sp)
+    j       1f
+    entries save, 10, 11
+    addi    sp, sp, -112
+    li      t1, 16
+1:  sd      s10, 16(sp)
+    sd      s9, 24(sp)
+    j       2f
+    entries save, 8, 9
+    addi    sp, sp, -112
+    li      t1, 32
+2:  sd      s8, 32(sp)
+    sd      s7, 40(sp)
+    j       3f
+    entries save, 6, 7
+    addi    sp, sp, -112
+    li      t1, 48
+3:  sd      s6, 48(sp)
+    sd      s5, 56(sp)
+    j       4f
+    entries save, 4, 5
+    addi    sp, sp, -112
+    li      t1, 64
+4:  sd      s4, 64(sp)
+    sd      s3, 72(sp)
+    j       5f
+    entries save, 2, 3
+    addi    sp, sp, -112
+    li      t1, 80
+5:  sd      s2, 80(sp)
+    sd      s1, 88(sp)
+    sd      s0, 96(sp)
+    sd      ra, 104(sp)
+    add     sp, sp, t1
+    jr      t0
+    entries save, 0, 1
+    addi    sp, sp, -16
+    sd      s0, 0(sp)
+    sd      ra, 8(sp)
+    jr      t0
+
+    entries restore, 12, 12
+    ld      s11, 8(sp)
+    addi    sp, sp, 16
+    entries restore, 10, 11
+    ld      s10, 0(sp)
+    ld      s9, 8(sp)
+    addi    sp, sp, 16
+    entries restore, 8, 9
+    ld      s8, 0(sp)
+    ld      s7, 8(sp)
+    addi    sp, sp, 16
+    entries restore, 6, 7
+    ld      s6, 0(sp)
+    ld      s5, 8(sp)
+    addi    sp, sp, 16
+    entries restore, 4, 5
+    ld      s4, 0(sp)
+    ld      s3, 8(sp)
+    addi    sp, sp, 16
+    entries restore, 2, 3
+    ld      s2, 0(sp)
+    ld      s1, 8(sp)
+    addi    sp, sp, 16
+    entries restore, 0, 1
+    ld      s0, 0(sp)
+    ld      ra, 8(sp)
+    addi    sp, sp, 16
+    ret
+#else
     entries save, 12, 12
     addi    sp, sp, -64
     li      t1, 0
@@ -80,3 +154,4 @@ __riscv_\action\()_\n:
     lw      ra, 12(sp)
     addi    sp, sp, 16
     ret
+#endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reset, traps and attempts of the port.
+// Reset, traps and attempts, on a core of 32 or 64 bits.
 //
 // A trap ends in one of four ways:
 //   - a kernel's call has ended (contained_exit): contained_call returns;
@@ -16,27 +16,62 @@
 #define MSTATUS_MPP 0x1800
 #define MSTATUS_MIE 8
 
+// A register's width, in memory: of a core of 32 or 64 bits, with floating-point registers of 32 or 64 bits or none.
+#define REG (__riscv_xlen / 8)
+#if __riscv_xlen == 64
+#define REG_S sd
+#define REG_L ld
+#define COUNT_L lwu // a count of 32 bits without a sign
+#else
+#define REG_S sw
+#define REG_L lw
+#define COUNT_L lw
+#endif
+#ifndef __riscv_flen
+#define FREG 0
+#elif __riscv_flen == 64
+#define FREG 8
+#define FREG_S fsd
+#define FREG_L fld
+#else
+#define FREG 4
+#define FREG_S fsw
+#define FREG_L flw
+#endif
+
 // Layout of an attempt's frame on the stack, 16-byte aligned.
+#if __riscv_xlen == 64
+#define FRAME_BYTES 208
+#elif FREG == 8
+#define FRAME_BYTES 160
+#else
 #define FRAME_BYTES 128
+#endif
 #define FRAME_RA 0
-#define FRAME_S 4
-#define FRAME_FS 52
-#define FRAME_PREVIOUS 100
+#define FRAME_S REG
+#define FRAME_FS (13 * REG)
+#define FRAME_PREVIOUS (FRAME_FS + 12 * FREG)
 
 // Structures of library.h and dispatch.c, and events of platform.h.
+#if __riscv_xlen == 64
+#define LIBRARY_LOCAL_MEMORY 48
+#define EXPORT_FUNCTION 48
+#define RUN_INSTRUCTIONS 32
+#else
 #define LIBRARY_LOCAL_MEMORY 28
+#define EXPORT_FUNCTION 36
+#define RUN_INSTRUCTIONS 24
+#endif
+#define RUN_CYCLES (RUN_INSTRUCTIONS + 4)
+#define RUN_RETURN (RUN_INSTRUCTIONS + 8)
 #define STATE_COUNT_X 12
 #define STATE_COUNT_Y 16
 #define STATE_COUNT_Z 20
-#define EXPORT_FUNCTION 36
 #define WORKGROUP_X 0
 #define WORKGROUP_Y 4
 #define WORKGROUP_Z 8
 #define WORKGROUP_PROCESSOR 12
 #define WORKGROUP_LOCAL_MEMORY 16
-#define RUN_INSTRUCTIONS 24
-#define RUN_CYCLES 28
-#define RUN_RETURN 32
 #define MARK_DISPATCH_BEGIN 3
 #define MARK_DISPATCH_END 4
 
@@ -45,7 +80,7 @@
 // Layout of a contained call's frame: room for results, of which its function may write to all below the return
 // address.
 #define CONTAINED_BYTES 64
-#define CONTAINED_RA 60
+#define CONTAINED_RA (CONTAINED_BYTES - REG)
 
     .option norvc
     .option norelax // gp may be anything when a trap comes
@@ -61,9 +96,17 @@
     .macro saved_registers op, fop
     \op     ra, FRAME_RA(sp)
     .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-    \op     s\n, FRAME_S + 4 * \n(sp)
-    \fop    fs\n, FRAME_FS + 4 * \n(sp)
+    \op     s\n, FRAME_S + REG * \n(sp)
+#ifdef __riscv_flen
+    \fop    fs\n, FRAME_FS + FREG * \n(sp)
+#endif
     .endr
+    .endm
+
+    .macro clear_float_status
+#ifdef __riscv_flen
+    csrw    fcsr, zero
+#endif
     .endm
 
     function _start, .text.start
@@ -77,7 +120,7 @@
     csrc    mstatus, t0
     li      t0, MSTATUS_FS_VS
     csrs    mstatus, t0
-    csrw    fcsr, zero
+    clear_float_status
 
     la      t0, __bss_start
     la      t1, __bss_end
@@ -103,19 +146,19 @@ end_attempt:
     csrc    mstatus, t0
     li      t0, MSTATUS_FS_VS
     csrs    mstatus, t0
-    csrw    fcsr, zero
+    clear_float_status
     la      t0, trap_record
     csrr    a0, mcause
     csrr    a1, mepc
     csrr    a2, mtval
-    sw      a0, 0(t0)
-    sw      a1, 4(t0)
-    sw      a2, 8(t0)
+    REG_S   a0, 0(t0)
+    REG_S   a1, REG(t0)
+    REG_S   a2, 2 * REG(t0)
     la      t0, attempt_frame
-    lw      sp, 0(t0)
+    REG_L   sp, 0(t0)
     beqz    sp, 3f
     li      a0, TRAPPED
-4:  lw      t1, FRAME_PREVIOUS(sp)
+4:  REG_L   t1, FRAME_PREVIOUS(sp)
     beqz    t1, leave_attempt
     mv      sp, t1
     j       4b
@@ -135,7 +178,7 @@ trap_entry:
     csrr    t0, mcause
     bgez    t0, 1f
     la      t0, attempt_frame
-    lw      t0, 0(t0)
+    REG_L   t0, 0(t0)
     bnez    t0, end_attempt
     csrw    mie, zero // the alarm rang just before or after the call that it was set for
     csrrw   t0, mscratch, zero
@@ -152,7 +195,7 @@ trap_entry:
 from_user: // its registers are of no use any more
     la      gp, __global_pointer$
     csrw    mscratch, zero
-    csrw    fcsr, zero
+    clear_float_status
     csrr    t0, mepc
     la      t1, contained_exit
     bne     t0, t1, end_attempt
@@ -171,7 +214,7 @@ skip_entry:
     // _Noreturn void platform_abandon(status_t status)
     function platform_abandon, .text.platform_attempt
     la      t0, attempt_frame
-    lw      sp, 0(t0)
+    REG_L   sp, 0(t0)
     j       leave_attempt
 
     // status_t platform_attempt(void (*fn)(void *), void *argument): STATUS_OK, a failure, or TRAPPED.
@@ -179,20 +222,20 @@ skip_entry:
     .type   platform_attempt, @function
 platform_attempt:
     addi    sp, sp, -FRAME_BYTES
-    saved_registers sw, fsw
+    saved_registers REG_S, FREG_S
     la      t0, attempt_frame
-    lw      t1, 0(t0)
-    sw      t1, FRAME_PREVIOUS(sp)
-    sw      sp, 0(t0)
+    REG_L   t1, 0(t0)
+    REG_S   t1, FRAME_PREVIOUS(sp)
+    REG_S   sp, 0(t0)
     mv      t2, a0
     mv      a0, a1
     jalr    t2
     li      a0, 0
 leave_attempt:
-    lw      t1, FRAME_PREVIOUS(sp)
+    REG_L   t1, FRAME_PREVIOUS(sp)
     la      t0, attempt_frame
-    sw      t1, 0(t0)
-    saved_registers lw, flw
+    REG_S   t1, 0(t0)
+    saved_registers REG_L, FREG_L
     addi    sp, sp, FRAME_BYTES
     ret
 
@@ -203,13 +246,13 @@ leave_attempt:
     .option relax
     function contained_call, .text.contained_call
     addi    sp, sp, -CONTAINED_BYTES
-    sw      ra, CONTAINED_RA(sp)
+    REG_S   ra, CONTAINED_RA(sp)
     mv      a3, sp
-    lw      t1, contained_stack
+    REG_L   t1, contained_stack
     beqz    t1, 2f
     addi    t2, sp, CONTAINED_RA
     beq     t1, t2, 1f
-    sw      t2, contained_stack, t1 // the stack's end moves to where this call's begins
+    REG_S   t2, contained_stack, t1 // the stack's end moves to where this call's begins
     srli    t2, t2, 2
     csrw    pmpaddr1, t2
 1:  csrw    mepc, t0
@@ -219,7 +262,7 @@ leave_attempt:
 2:  jalr    t0
 contained_return:
     mv      a1, sp
-    lw      ra, CONTAINED_RA(sp)
+    REG_L   ra, CONTAINED_RA(sp)
     addi    sp, sp, CONTAINED_BYTES
     ret
 contained_exit:
@@ -227,20 +270,20 @@ contained_exit:
 
     // int contained_run(const library_t *library, const export_t *entry, uint32_t number, run_t *run), dispatch.c
     function contained_run, .text.contained_run
-    lw      t0, LIBRARY_LOCAL_MEMORY(a0)
-    lw      t1, LIBRARY_LOCAL_MEMORY + 4(a0)
+    REG_L   t0, LIBRARY_LOCAL_MEMORY(a0)
+    lw      t1, LIBRARY_LOCAL_MEMORY + REG(a0)
     sw      zero, WORKGROUP_Z(a3)
     sw      zero, WORKGROUP_PROCESSOR(a3)
-    sw      t0, WORKGROUP_LOCAL_MEMORY(a3)
-    sw      t1, WORKGROUP_LOCAL_MEMORY + 4(a3)
-    sw      ra, RUN_RETURN(a3)
+    REG_S   t0, WORKGROUP_LOCAL_MEMORY(a3)
+    sw      t1, WORKGROUP_LOCAL_MEMORY + REG(a3)
+    REG_S   ra, RUN_RETURN(a3)
     mv      s0, a3
     mv      s1, a1
     mv      s2, a2
-    lw      s3, STATE_COUNT_X(a1)
-    lw      s4, STATE_COUNT_Y(a1)
+    COUNT_L s3, STATE_COUNT_X(a1)
+    COUNT_L s4, STATE_COUNT_Y(a1)
     lhu     s5, STATE_COUNT_Z(a1)
-    lw      s6, EXPORT_FUNCTION(a1)
+    REG_L   s6, EXPORT_FUNCTION(a1)
     li      a0, MARK_DISPATCH_BEGIN
     mv      a1, a2
     call    platform_mark
@@ -273,7 +316,7 @@ contained_exit:
     mv      a1, s2
     call    platform_mark
     mv      a0, s1
-    lw      ra, RUN_RETURN(s0)
+    REG_L   ra, RUN_RETURN(s0)
     ret
 6:  addi    s10, s10, 1
     j       2b
@@ -324,15 +367,15 @@ contained_exit:
 1:  ret
 
     .bss
-    .balign 4
+    .balign REG
     .globl  trap_skip
 trap_skip: // not 0: skip the instructions that trap
-    .zero   4
+    .zero   REG
     .globl  contained_stack
 contained_stack: // end of the stack that kernels may write to, as pmpaddr1 has it; 0: they are not contained
-    .zero   4
+    .zero   REG
 attempt_frame: // of the innermost attempt; 0 outside
-    .zero   4
+    .zero   REG
     .globl  trap_record
 trap_record: // mcause, mepc, mtval of the last trap that was not skipped
-    .zero   12
+    .zero   3 * REG

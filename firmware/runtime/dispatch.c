@@ -17,8 +17,13 @@ typedef struct {
     uint32_t local_memory_bytes;
 } workgroup_state_t;
 
-_Static_assert(sizeof(dispatch_state_t) == 36, "dispatch state of ABI 0.6");
-_Static_assert(sizeof(workgroup_state_t) == 24, "workgroup state of ABI 0.6");
+#if CHIP_XLEN == 64
+enum { DISPATCH_BYTES = 48, WORKGROUP_BYTES = 32, AT_LOCAL_MEMORY = 48, AT_FUNCTION = 48 };
+#else
+enum { DISPATCH_BYTES = 36, WORKGROUP_BYTES = 24, AT_LOCAL_MEMORY = 28, AT_FUNCTION = 36 };
+#endif
+_Static_assert(sizeof(dispatch_state_t) == DISPATCH_BYTES, "dispatch state of ABI 0.6");
+_Static_assert(sizeof(workgroup_state_t) == WORKGROUP_BYTES, "workgroup state of ABI 0.6");
 
 // What a contained run leaves. Kernels can write to it, so its numbers are for reports only.
 typedef struct {
@@ -28,7 +33,8 @@ typedef struct {
 } run_t;
 
 _Static_assert(sizeof(run_t) <= PLATFORM_ROOM_BYTES, "results of a contained call");
-_Static_assert(offsetof(library_t, local_memory) == 28 && offsetof(export_t, function) == 36,
+_Static_assert(offsetof(library_t, local_memory) == AT_LOCAL_MEMORY &&
+                   offsetof(export_t, function) == AT_FUNCTION,
                "as contained_run has them");
 
 // Contained: runs all workgroups between the marks of dispatch `number`, up to the first that reports an

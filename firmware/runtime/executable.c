@@ -1,28 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "executable.h"
 
-#include "chip.h"
 #include "platform.h"
 
-// ELF32, as in the System V ABI and the RISC-V ELF psABI. Little endian, as the chip and every host of it.
+// ELF of the core's class, as in the System V ABI and the RISC-V ELF psABI. Little endian, as the chip and every
+// host of it.
 typedef struct {
     uint8_t identity[16];
     uint16_t type, machine;
-    uint32_t version, entry, segments, sections, flags;
+    uint32_t version;
+    word_t entry, segments, sections;
+    uint32_t flags;
     uint16_t header_bytes, segment_bytes, segment_count, section_bytes, section_count, section_names;
 } elf_header_t;
+
+#if CHIP_XLEN == 64
+
+typedef struct {
+    uint32_t type, flags;
+    uint64_t offset, address, physical_address, file_bytes, memory_bytes, alignment;
+} segment_t;
+
+typedef struct {
+    uint32_t name;
+    uint8_t info, other;
+    uint16_t section;
+    uint64_t value, bytes;
+} symbol_t;
+
+_Static_assert(sizeof(elf_header_t) == 64 && sizeof(segment_t) == 56 && sizeof(symbol_t) == 24, "ELF64");
+
+#else
 
 typedef struct {
     uint32_t type, offset, address, physical_address, file_bytes, memory_bytes, flags, alignment;
 } segment_t;
-
-typedef struct {
-    uint32_t tag, value;
-} dynamic_entry_t;
-
-typedef struct {
-    uint32_t offset, info, addend;
-} relocation_t;
 
 typedef struct {
     uint32_t name, value, bytes;
@@ -30,24 +42,43 @@ typedef struct {
     uint16_t section;
 } symbol_t;
 
-_Static_assert(sizeof(elf_header_t) == 52 && sizeof(symbol_t) == 16, "ELF32");
+_Static_assert(sizeof(elf_header_t) == 52 && sizeof(segment_t) == 32 && sizeof(symbol_t) == 16, "ELF32");
+
+#endif
+
+typedef struct {
+    word_t tag, value;
+} dynamic_entry_t;
+
+typedef struct {
+    word_t offset, info, addend;
+} relocation_t;
 
 enum {
     TYPE_DYNAMIC = 3,
     MACHINE_RISCV = 243,
     FLAG_COMPRESSED = 1,
     FLAG_FLOAT_ABI = 6,
-    FLOAT_ABI_SINGLE = 2,
     FLAG_E_REGISTERS = 8,
+    FLAGS_CHECKED = (KERNEL_CODE_ALIGNMENT == 2 ? 0 : FLAG_COMPRESSED) | FLAG_FLOAT_ABI | FLAG_E_REGISTERS,
     SEGMENT_LOAD = 1,
     SEGMENT_DYNAMIC = 2,
     SEGMENT_TLS = 7,
     SEGMENT_RISCV_ATTRIBUTES = 0x70000003,
     SEGMENT_EXECUTABLE = 1,
     RELOCATION_RELATIVE = 3,
+    CLASS = CHIP_XLEN / 32,
     PAGE_BYTES = 4096,
     MAX_LOADS = 8,
 };
+
+#if CHIP_XLEN == 64
+#define FAIL_CLASS(bytes) FAIL(ELF64_MAGIC, bytes)
+#define FAIL_FLAGS(flags) FAIL(ELF64_FLAGS, flags)
+#else
+#define FAIL_CLASS(bytes) FAIL(ELF_MAGIC, bytes)
+#define FAIL_FLAGS(flags) FAIL(ELF_FLAGS, flags)
+#endif
 
 // Tags of the dynamic section.
 enum { HASH = 4, STRINGS = 5, SYMBOLS = 6, RELA = 7, RELA_BYTES = 8, STRING_BYTES = 10, TAGS = 11 };
@@ -56,43 +87,43 @@ typedef struct {
     span_t file;
     segment_t loads[MAX_LOADS]; // in ascending order, none over another
     uint32_t load_count;
-    uint32_t dynamic; // range of the dynamic section in the image
-    uint32_t dynamic_bytes;
+    word_t dynamic; // range of the dynamic section in the image
+    word_t dynamic_bytes;
     span_t attributes;
 } elf_t;
 
-static NOINLINE bool inside(uint32_t offset, uint32_t bytes, uint32_t limit) {
+static NOINLINE bool inside(word_t offset, word_t bytes, word_t limit) {
     return offset <= limit && bytes <= limit - offset;
 }
 
 static void read_header(span_t file, elf_header_t *header) {
-    static const uint8_t magic[7] = {0x7f, 'E', 'L', 'F', 1 /* 32 bits */, 1 /* little endian */, 1};
+    static const uint8_t magic[7] = {0x7f, 'E', 'L', 'F', CLASS, 1 /* little endian */, 1};
     if (file.length < sizeof *header || memcmp(file.data, magic, sizeof magic) != 0)
-        FAIL(ELF_MAGIC, file.length);
+        FAIL_CLASS(file.length);
     memcpy(header, file.data, sizeof *header);
     if (header->type != TYPE_DYNAMIC || header->machine != MACHINE_RISCV)
         FAIL(ELF_TYPE, header->type, header->machine);
-    if ((header->flags & (FLAG_COMPRESSED | FLAG_FLOAT_ABI | FLAG_E_REGISTERS)) != FLOAT_ABI_SINGLE)
-        FAIL(ELF_FLAGS, header->flags);
+    if ((header->flags & FLAGS_CHECKED) != CHIP_FLOAT_ABI) FAIL_FLAGS(header->flags);
     if (header->segment_bytes != sizeof(segment_t) ||
         !inside(header->segments, header->segment_count * (uint32_t)sizeof(segment_t), file.length))
-        FAIL(SEGMENT_TABLE, header->segment_count, header->segments, file.length);
+        FAIL(SEGMENT_TABLE, header->segment_count, (uint32_t)header->segments, file.length);
 }
 
 // Adds a segment to the image's extent. Segments ascend and do not overlap, so none can overwrite another.
 static void add_load(elf_t *elf, const segment_t *segment, uint32_t index, image_t *image) {
-    uint32_t end;
+    word_t end;
     if (segment->file_bytes > segment->memory_bytes || segment->address < image->size ||
         __builtin_add_overflow(segment->address, segment->memory_bytes, &end) || end > INT32_MAX ||
         elf->load_count == MAX_LOADS)
-        FAIL(SEGMENT_ORDER, index, segment->file_bytes, segment->memory_bytes, segment->address, image->size);
+        FAIL(SEGMENT_ORDER, index, (uint32_t)segment->file_bytes, (uint32_t)segment->memory_bytes,
+             (uint32_t)segment->address, image->size);
     if (segment->alignment > PAGE_BYTES || (segment->alignment & (segment->alignment - 1)) != 0)
-        FAIL(SEGMENT_ALIGNMENT, index, segment->alignment);
+        FAIL(SEGMENT_ALIGNMENT, index, (uint32_t)segment->alignment);
     if ((segment->flags & SEGMENT_EXECUTABLE) != 0) {
-        if (image->code_end == 0) image->code_begin = segment->address;
-        image->code_end = end;
+        if (image->code_end == 0) image->code_begin = (uint32_t)segment->address;
+        image->code_end = (uint32_t)end;
     }
-    image->size = end;
+    image->size = (uint32_t)end;
     elf->loads[elf->load_count++] = *segment;
 }
 
@@ -105,7 +136,7 @@ static void measure(elf_t *elf, image_t *image) {
     for (uint32_t i = 0; i < header.segment_count; i++) {
         memcpy(&segment, elf->file.data + header.segments + i * sizeof segment, sizeof segment);
         if (!inside(segment.offset, segment.file_bytes, elf->file.length))
-            FAIL(SEGMENT_FILE, i, segment.file_bytes, segment.offset, elf->file.length);
+            FAIL(SEGMENT_FILE, i, (uint32_t)segment.file_bytes, (uint32_t)segment.offset, elf->file.length);
         if (segment.type == SEGMENT_LOAD) add_load(elf, &segment, i, image);
         if (segment.type == SEGMENT_TLS) FAIL(SEGMENT_TLS, i);
         if (segment.type == SEGMENT_DYNAMIC) {
@@ -113,12 +144,12 @@ static void measure(elf_t *elf, image_t *image) {
             elf->dynamic_bytes = segment.memory_bytes;
         }
         if (segment.type == SEGMENT_RISCV_ATTRIBUTES)
-            elf->attributes = (span_t){.data = elf->file.data + segment.offset, .length = segment.file_bytes};
+            elf->attributes = (span_t){.data = elf->file.data + segment.offset, .length = (uint32_t)segment.file_bytes};
     }
     if (image->code_end == 0) FAIL(SEGMENT_CODE);
-    if (elf->dynamic_bytes == 0 || elf->dynamic % 4 != 0 ||
+    if (elf->dynamic_bytes == 0 || elf->dynamic % sizeof(word_t) != 0 ||
         !inside(elf->dynamic, elf->dynamic_bytes, image->size))
-        FAIL(DYNAMIC_SECTION, elf->dynamic_bytes, elf->dynamic, image->size);
+        FAIL(DYNAMIC_SECTION, (uint32_t)elf->dynamic_bytes, (uint32_t)elf->dynamic, image->size);
 }
 
 // ---- The instructions that the kernels may use, from the RISC-V attributes
@@ -167,7 +198,7 @@ static void check_arch(span_t list) {
     static const char *const known[] = {CHIP_EXTENSIONS}; // vectors first
     uint32_t vlen = platform_vlen_bits(), built_for = 0;
     bool vectors = false;
-    while (list.length >= 4 && memcmp(list.data, "rv32", 4) != 0) {
+    while (list.length >= 4 && memcmp(list.data, KERNEL_BASE, 4) != 0) {
         list.data++;
         list.length--;
     }
@@ -208,50 +239,52 @@ static void place(const elf_t *elf, const image_t *image, bool in_place) {
         uint8_t *to = image->data + segment->address;
         const uint8_t *from = elf->file.data + segment->offset;
         if (in_place)
-            move_up(to, from, segment->file_bytes);
+            move_up(to, from, (uint32_t)segment->file_bytes);
         else
             platform_copy(to, from, segment->file_bytes);
-        uint32_t filled = segment->address + segment->file_bytes;
+        uint32_t filled = (uint32_t)(segment->address + segment->file_bytes);
         platform_fill(image->data + filled, 0, end - filled);
-        end = segment->address;
+        end = (uint32_t)segment->address;
     }
     if (!in_place) platform_fill(image->data, 0, end);
 }
 
-static void read_dynamic(const elf_t *elf, const image_t *image, uint32_t *values) {
+static void read_dynamic(const elf_t *elf, const image_t *image, word_t *values) {
     const dynamic_entry_t *entry = (const dynamic_entry_t *)(const void *)(image->data + elf->dynamic);
     // Needed, init, REL, PLT, init_array, and RELR, which is 36.
     const uint32_t unsupported = 1u << 1 | 1u << 12 | 1u << 17 | 1u << 23 | 1u << 25;
     for (uint32_t i = 0; i < elf->dynamic_bytes / sizeof *entry && entry->tag != 0; i++, entry++) {
         if (entry->tag == 36 || (entry->tag < 32 && (unsupported >> entry->tag & 1) != 0))
-            FAIL(DYNAMIC_TAG, entry->tag);
+            FAIL(DYNAMIC_TAG, (uint32_t)entry->tag);
         if (entry->tag < TAGS) values[entry->tag] = entry->value;
     }
 }
 
-static void relocate(const image_t *image, const uint32_t *dynamic) {
-    if (dynamic[RELA] % 4 != 0 || !inside(dynamic[RELA], dynamic[RELA_BYTES], image->size))
-        FAIL(RELOCATION_TABLE, dynamic[RELA_BYTES], dynamic[RELA], image->size);
+static void relocate(const image_t *image, const word_t *dynamic) {
+    if (dynamic[RELA] % sizeof(word_t) != 0 || !inside(dynamic[RELA], dynamic[RELA_BYTES], image->size))
+        FAIL(RELOCATION_TABLE, (uint32_t)dynamic[RELA_BYTES], (uint32_t)dynamic[RELA], image->size);
     const relocation_t *relocation = (const relocation_t *)(const void *)(image->data + dynamic[RELA]);
     for (uint32_t i = 0; i < dynamic[RELA_BYTES] / sizeof *relocation; i++, relocation++) {
-        if (relocation->info != RELOCATION_RELATIVE) FAIL(RELOCATION_TYPE, i, relocation->info & 0xff);
-        uint32_t offset = relocation->offset;
-        if (offset % 4 != 0 || offset > image->size - 4 || relocation->addend > image->size)
-            FAIL(RELOCATION_RANGE, i, relocation->addend, offset, image->size);
-        *(uint32_t *)(void *)(image->data + offset) = image->address + relocation->addend;
+        if (relocation->info != RELOCATION_RELATIVE)
+            FAIL(RELOCATION_TYPE, i, (uint32_t)relocation->info & 0xff);
+        word_t offset = relocation->offset;
+        if (offset % sizeof(word_t) != 0 || offset > image->size - sizeof(word_t) ||
+            relocation->addend > image->size)
+            FAIL(RELOCATION_RANGE, i, (uint32_t)relocation->addend, (uint32_t)offset, image->size);
+        *(word_t *)(void *)(image->data + offset) = image->address + relocation->addend;
     }
 }
 
 // Address of the one function that the kernels export. Undefined symbols are refused.
-static uint32_t find_query(const image_t *image, const uint32_t *dynamic) {
+static word_t find_query(const image_t *image, const word_t *dynamic) {
     static const char name[] = "iree_hal_executable_library_query";
     uint32_t count = 0;
     if (dynamic[HASH] % 4 == 0 && inside(dynamic[HASH], 8, image->size))
         count = ((const uint32_t *)(const void *)(image->data + dynamic[HASH]))[1];
-    if (dynamic[SYMBOLS] % 4 != 0 || dynamic[SYMBOLS] > image->size ||
+    if (dynamic[SYMBOLS] % sizeof(word_t) != 0 || dynamic[SYMBOLS] > image->size ||
         count > (image->size - dynamic[SYMBOLS]) / sizeof(symbol_t) ||
         !inside(dynamic[STRINGS], dynamic[STRING_BYTES], image->size))
-        FAIL(SYMBOL_TABLE, count, dynamic[STRING_BYTES]);
+        FAIL(SYMBOL_TABLE, count, (uint32_t)dynamic[STRING_BYTES]);
     const symbol_t *symbol = (const symbol_t *)(const void *)(image->data + dynamic[SYMBOLS]);
     for (uint32_t i = 1; i < count; i++) {
         symbol++;
@@ -259,25 +292,27 @@ static uint32_t find_query(const image_t *image, const uint32_t *dynamic) {
         if (!inside(symbol->name, sizeof name, dynamic[STRING_BYTES]) ||
             memcmp(image->data + dynamic[STRINGS] + symbol->name, name, sizeof name) != 0)
             continue;
-        if (symbol->value % 4 != 0 || symbol->value < image->code_begin || symbol->value >= image->code_end)
-            FAIL(QUERY_ADDRESS, symbol->value);
+        if (symbol->value % KERNEL_CODE_ALIGNMENT != 0 || symbol->value < image->code_begin ||
+            symbol->value >= image->code_end)
+            FAIL(QUERY_ADDRESS, (uint32_t)symbol->value);
         return image->address + symbol->value;
     }
     FAIL(QUERY_MISSING);
 }
 
 // Returns the address of the library's query function.
-static uint32_t link(const elf_t *elf, const image_t *image) {
-    uint32_t dynamic[TAGS] = {0};
+static word_t link(const elf_t *elf, const image_t *image) {
+    word_t dynamic[TAGS] = {0};
     read_dynamic(elf, image, dynamic);
     relocate(image, dynamic);
-    uint32_t query = find_query(image, dynamic);
+    word_t query = find_query(image, dynamic);
     platform_code_barrier();
     return query;
 }
 
-static void read_library(memory_t *memory, library_t *library, uint32_t query) {
-    uint32_t address = library_query(&library->image, query), pages = 0;
+static void read_library(memory_t *memory, library_t *library, word_t query) {
+    word_t address = library_query(&library->image, query);
+    uint32_t pages = 0;
     library_open(library, address);
     library->exports =
         memory_allocate_zeroed(memory, library->export_count * sizeof(export_t), PHRASE_EXPORTS);

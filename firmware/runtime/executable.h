@@ -8,8 +8,6 @@
 #include "object.h"
 #include "status.h"
 
-#define EXECUTABLE_FORMAT "embedded-elf-riscv_32"
-
 typedef struct executable {
     object_t object;
     struct executable *next;

@@ -117,6 +117,12 @@ static void buffer_view_buffer(call_t *call) {
 
 // ---- hal_loader
 
+#if CHIP_XLEN == 64
+#define FAIL_FORMAT() FAIL(KERNELS64_FORMAT)
+#else
+#define FAIL_FORMAT() FAIL(KERNELS_FORMAT)
+#endif
+
 static void executable_query_support(call_t *call) {
     set_i32(call, 0, span_equals(get_text(call, 0), EXECUTABLE_FORMAT));
 }
@@ -167,7 +173,7 @@ static void executable_load_import(call_t *call) {
     hal_t *hal = call->hal;
     buffer_t *data = get_buffer(call, 1);
     const object_t *constants = call->refs[call->operands[2] & REGISTER_INDEX];
-    if (!span_equals(get_text(call, 0), EXECUTABLE_FORMAT)) FAIL(KERNELS_FORMAT);
+    if (!span_equals(get_text(call, 0), EXECUTABLE_FORMAT)) FAIL_FORMAT();
     if (hal->initialized) FAIL(EXECUTABLE_LATE);
     if (constants != NULL) FAIL(EXECUTABLE_CONSTANTS);
     // Behind the flatbuffer, where no bytecode is. Only once: other constants may share its bytes.

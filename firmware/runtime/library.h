@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IREE's executable library ABI, version 0.6 for 32-bit targets (iree_hal_executable_library_v0_t), in a
-// loaded image. All of its structures are read as 32-bit words at checked addresses, so that a 64-bit host
-// reads them as well. Only two things need the chip: asking the image for its library, and running a kernel.
+// IREE's executable library ABI, version 0.6 (iree_hal_executable_library_v0_t), in a loaded image. Pointers in
+// its structures are read as words of the core's width at checked addresses, so that any host reads them as well. Only two things need the chip: asking the image for its library, and running a kernel.
 // On a host the library is found by its looks, and a stand-in runs instead of the kernel.
 #ifndef SPRINGBOK_LIBRARY_H
 #define SPRINGBOK_LIBRARY_H
@@ -9,6 +8,7 @@
 #include <stdint.h>
 
 #include "bytes.h"
+#include "core.h"
 #include "status.h"
 
 #define LIBRARY_VERSION 6
@@ -19,7 +19,7 @@
 typedef struct {
     uint8_t *data;
     uint32_t size;
-    uint32_t address;
+    word_t address;
     uint32_t code_begin; // executable range, relative to the image
     uint32_t code_end;
 } image_t;
@@ -47,7 +47,7 @@ typedef struct {
 
 typedef struct {
     dispatch_state_t state; // of the next dispatch; sizes and the counts of operands never change
-    uint32_t function;      // address
+    word_t function;        // address
     uint32_t local_memory_pages;
     const char *name;
 } export_t;
@@ -73,15 +73,15 @@ typedef struct {
 extern library_environment_t library_environment;
 
 // The address at which the kernels see an image that lies at `data`.
-uint32_t library_address(const uint8_t *data);
+word_t library_address(const uint8_t *data);
 
 // Address of the library's structure, from the image's query function at `query`.
-uint32_t library_query(const image_t *image, uint32_t query);
+word_t library_query(const image_t *image, word_t query);
 
 // Checks the structure at `address` and sets export_count.
-void library_open(library_t *library, uint32_t address);
+void library_open(library_t *library, word_t address);
 
 // Reads and checks its exports into exports[0, export_count).
-void library_read(library_t *library, uint32_t address);
+void library_read(library_t *library, word_t address);
 
 #endif

@@ -37,15 +37,15 @@ uint64_t platform_cycles(void);
 
 // The lower halves of the same counters, for differences below 2^32, read in place, also in contained calls.
 static inline uint32_t platform_instructions_low(void) {
-    uint32_t value;
+    uintptr_t value;
     __asm__ volatile("csrr %0, " CHIP_TEXT(CHIP_INSTRUCTIONS) : "=r"(value));
-    return value;
+    return (uint32_t)value;
 }
 
 static inline uint32_t platform_cycles_low(void) {
-    uint32_t value;
+    uintptr_t value;
     __asm__ volatile("csrr %0, " CHIP_TEXT(CHIP_CYCLES) : "=r"(value));
-    return value;
+    return (uint32_t)value;
 }
 #endif
 
@@ -71,12 +71,21 @@ void platform_set_writable(uint8_t *begin, uint8_t *end);
 void platform_set_input(uint8_t *begin, uint8_t *end);
 
 #ifdef __riscv
+// That no called function keeps; kernels keep no others either.
+#ifdef __riscv_flen
+#define FLOAT_REGISTERS                                                                                      \
+    "ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "ft8", "ft9", "ft10", "ft11", "fa0", "fa1",      \
+        "fa2", "fa3", "fa4", "fa5", "fa6", "fa7",
+#else
+#define FLOAT_REGISTERS
+#endif
+
 // Calls function(first, second, third, room) for code that came with a model: where the chip has means for
 // it, without the right to write anywhere but the above, nor to reach devices, and without changing what the
 // caller has in registers. What it does else is a trap. `room` are PLATFORM_ROOM_BYTES on its stack, for
 // results; *room_after is their address, for a look right after the call. Returns what the function returns.
-#define PLATFORM_ROOM_BYTES 60
-static inline uint32_t platform_call_contained(uintptr_t function, uintptr_t first, uintptr_t second,
+#define PLATFORM_ROOM_BYTES (64 - __riscv_xlen / 8)
+static inline uintptr_t platform_call_contained(uintptr_t function, uintptr_t first, uintptr_t second,
                                                uintptr_t third, const void **room_after) {
     register uintptr_t t0 __asm__("t0") = function;
     register uintptr_t a0 __asm__("a0") = first;
@@ -86,9 +95,7 @@ static inline uint32_t platform_call_contained(uintptr_t function, uintptr_t fir
                      : "+r"(t0), "+r"(a0), "+r"(a1), "+r"(a2)
                      :
                      : "ra", "t1", "t2", "t3", "t4", "t5", "t6", "a3", "a4", "a5", "a6", "a7", "s0", "s1",
-                       "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "ft0", "ft1", "ft2",
-                       "ft3", "ft4", "ft5", "ft6", "ft7", "ft8", "ft9", "ft10", "ft11", "fa0", "fa1", "fa2",
-                       "fa3", "fa4", "fa5", "fa6", "fa7", "memory");
+                       "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", FLOAT_REGISTERS "memory");
     if (room_after != NULL) *room_after = (const void *)a1;
     return a0;
 }

@@ -60,7 +60,8 @@ static void find_kernels(runtime_t *runtime) {
     runtime_profile_t *profile = &runtime->profile;
     for (const executable_t *e = runtime->hal.executables; e != NULL; e = e->next) {
         const image_t *image = &e->library.image;
-        uint32_t begin = image->address + image->code_begin, end = image->address + image->code_end;
+        uint32_t begin = (uint32_t)image->address + image->code_begin;
+        uint32_t end = (uint32_t)image->address + image->code_end;
         if (profile->kernels_end == 0 || begin < profile->kernels_begin) profile->kernels_begin = begin;
         if (end > profile->kernels_end) profile->kernels_end = end;
     }

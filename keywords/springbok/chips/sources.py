@@ -9,6 +9,8 @@ from springbok.chips.chip import Chip, Instruction
 _NOTE = "Generated from the chip's description; changes are lost."
 # What extensions in a module's attributes the core has, although its ISA string does not say so.
 _IMPLIED = {"m": ("zmmul",), "zve32f": ("zve32x",), "v": ("zve32x", "zve32f", "zve64x", "zve64f", "zve64d")}
+# Floating-point registers that arguments go in, by the ABI's last letter, as ELF flags have them.
+_FLOAT_ABIS = {"2": 0, "4": 0, "f": 2, "d": 4}
 STACK_BYTES, LARGEST_SHARE = 0x20000, 8  # a stack is at most an eighth of its memory
 
 
@@ -26,6 +28,7 @@ def header(chip: Chip) -> str:
         "",
         f"#define CHIP_XLEN {chip.xlen}",
         *(f"#define CHIP_HAS_{each.upper()} 1" for each in chip.extensions if len(each) == 1),
+        f"#define CHIP_FLOAT_ABI {_FLOAT_ABIS[chip.abi[-1]]} // of a module's ELF flags",
         f"#define CHIP_CONTAINS {int(chip.contains)}",
         "// Extensions that a module's code may use; those of vectors first.",
         f"#define CHIP_EXTENSIONS {', '.join(_text(each) for each in vectors + scalars)}",
