@@ -21,7 +21,7 @@ static inline uint32_t bits_of(float value) {
 // from zero; EVEN: to the nearest, halves to the even neighbour.
 typedef enum { ROUND_EVEN = 0, ROUND_DOWN = 2, ROUND_UP = 3, ROUND_AWAY = 4 } rounding_t;
 
-#ifdef __riscv
+#ifdef __riscv_flen
 
 static inline int32_t float_in_mode(float a, rounding_t mode) {
     int32_t whole;

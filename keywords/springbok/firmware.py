@@ -31,6 +31,7 @@ from pathlib import Path
 from springbok import devices
 from springbok.chips import sources
 from springbok.chips.chip import Chip, load
+from springbok.compiler import compiler_runtime
 from springbok.support.errors import FirmwareError
 from springbok.support.files import build_folder, storage_errors, write_in_one_step
 from springbok.support.places import FIRMWARE
@@ -236,6 +237,9 @@ def _compile(source: Path, elf: Path, cache: Path, chip: Chip) -> None:
     linked = elf.with_suffix(".new")
     try:
         objects = [str(target) for _, target in jobs]
+        if not chip.has("f"):
+            library = compiler_runtime.library_for_core(chip.xlen, chip.extensions)
+            objects += ["--start-lib", str(library / "compiler_rt.o"), "--end-lib"]
         _zig(["ld.lld", *LINK, "-T", str(made / "chip.ld"), *objects, "-o", str(linked)], source, cache)
         linked.replace(elf)
     finally:

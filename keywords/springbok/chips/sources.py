@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from springbok import devices
 from springbok.chips.chip import Chip, Instruction
 
@@ -80,21 +82,24 @@ def linker_script(chip: Chip) -> str:
         if apart
         else "    __arena_start = ALIGN(__bss_end, 64);\n    __arena_end = __stack_bottom;"
     )
-    return (
-        _SCRIPT.replace("@NOTE@", _NOTE)
-        .replace("@MEMORIES@", memories)
-        .replace("@STACK@", f"{stack:#x}")
-        .replace("@ARENA@", arena)
-        .replace("@ARCH@", "riscv")
-    )
+    values = {
+        "NOTE": _NOTE,
+        "MEMORIES": memories,
+        "STACK": f"{stack:#x}",
+        "ARENA": arena,
+        "DATA": "CODE" if chip.holding("data") is chip.holding("code") else "DATA",
+    }
+    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], _SCRIPT)
 
 
 def _places(chip: Chip) -> list[tuple[str, str, int, int]]:
     """Content, access, first address and bytes of what the linker may fill."""
     code, data, models = (chip.holding(each) for each in ("code", "data", "models"))
     begin = chip.start if code.base <= chip.start < code.end else code.base
-    places = [("code", "rx", begin, code.end - begin), ("data", "rw", data.base, data.bytes)]
-    return [*places, ("models", "rwx", models.base, models.bytes)] if models is not data else places
+    places = [("code", "rwx" if data is code else "rx", begin, code.end - begin)]
+    if data is not code:
+        places.append(("data", "rw", data.base, data.bytes))
+    return places if models is data else [*places, ("models", "rwx", models.base, models.bytes)]
 
 
 def _closure(chip: Chip, vectors: bool) -> list[str]:
@@ -136,7 +141,7 @@ _SCRIPT = """\
  *
  * There is no initialised writable data, so that a reset alone brings the firmware back to its first state.
  */
-OUTPUT_ARCH(@ARCH@)
+OUTPUT_ARCH(riscv)
 ENTRY(_start)
 
 MEMORY
@@ -163,8 +168,8 @@ SECTIONS
         __global_pointer$ = . + 0x800;
         *(.rodata.opcode_encodings) *runtime_interpreter.c.o(.rodata .rodata.*)
         *(.rodata .rodata.* .srodata .srodata.*)
-    } > DATA :data
-    .data : ALIGN(16) { *(.data .data.* .sdata .sdata.*) } > DATA :data
+    } > @DATA@ :data
+    .data : ALIGN(16) { *(.data .data.* .sdata .sdata.*) } > @DATA@ :data
     .bss (NOLOAD) : ALIGN(64)
     {
         __bss_start = .;
@@ -173,9 +178,9 @@ SECTIONS
         *(.bss.* COMMON)
         . = ALIGN(4);
         __bss_end = .;
-    } > DATA :data
+    } > @DATA@ :data
 
-    __stack_top = ORIGIN(DATA) + LENGTH(DATA);
+    __stack_top = ORIGIN(@DATA@) + LENGTH(@DATA@);
     __stack_bottom = __stack_top - __stack_size;
 @ARENA@
 

@@ -45,8 +45,8 @@ _C_OPTIONS = (
     "-Wall",
     "-Werror",
 )
-_CHIP = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+f")
-_TRIPLE_FLAG = "--iree-llvmcpu-target-triple="
+_TRIPLE_FLAG, _FEATURES_FLAG = "--iree-llvmcpu-target-triple=", "--iree-llvmcpu-target-cpu-features="
+_FEATURES = ("m", "a", "f", "d")
 
 
 def version() -> str:
@@ -85,11 +85,24 @@ def library_for(flags: Sequence[str]) -> Path:
             f"The model needs functions of the compiler's runtime library, and the Python package '{_PACKAGE}', which "
             "has them, is not installed here. Run ./bench once, or: pip install -r requirements.txt"
         )
-    for_chip = any(flag.startswith(_TRIPLE_FLAG) and "riscv32" in flag for flag in flags)
-    target = _CHIP if for_chip else ("-target", f"{platform.machine()}-freestanding-none")
+    values = {name: flag[len(name) :] for flag in flags for name in (_TRIPLE_FLAG, _FEATURES_FLAG) if flag.startswith(name)}
+    chip = re.match(r"riscv(32|64)", values.get(_TRIPLE_FLAG, ""))
+    if chip is None:
+        return _library("host", ("-target", f"{platform.machine()}-freestanding-none"))
+    features = values.get(_FEATURES_FLAG, "").replace("+", "").split(",")
+    return library_for_core(int(chip[1]), features)
+
+
+def library_for_core(xlen: int, extensions: Sequence[str]) -> Path:
+    """As `library_for`, for a RISC-V core of ``xlen`` bits and the extensions of its ISA string."""
+    features = "".join(f"+{each}" for each in _FEATURES if each in extensions)
+    return _library("chip", ("-target", f"riscv{xlen}-freestanding-none", f"-mcpu=generic_rv{xlen}{features}"))
+
+
+def _library(name: str, target: tuple[str, ...]) -> Path:
     key = digest(version(), target, _ZIG_OPTIONS, _C_OPTIONS, OWN_SOURCE.read_bytes())
     cache = Cache(build_folder() / "compiler-runtime")
-    folder, _ = cache.entry("chip" if for_chip else "host", key, lambda folder: _make(folder, target))
+    folder, _ = cache.entry(name, key, lambda folder: _make(folder, target))
     return folder
 
 
