@@ -32,6 +32,7 @@ from springbok import devices
 from springbok.chips import sources
 from springbok.chips.chip import Chip, load
 from springbok.compiler import compiler_runtime
+from springbok.support.elf import ElfLayout, Unpack, layout_of
 from springbok.support.errors import FirmwareError
 from springbok.support.files import build_folder, storage_errors, write_in_one_step
 from springbok.support.places import FIRMWARE
@@ -98,7 +99,7 @@ class Firmware:
 
     @classmethod
     def from_elf(cls, elf: Path, built: bool = False) -> Firmware:
-        """Describes a firmware that is already built. Raises :class:`FirmwareError` if it is not a 32-bit ELF."""
+        """Describes a firmware that is already built. Raises :class:`FirmwareError` if it is no little-endian ELF."""
         try:
             data = elf.read_bytes()
         except OSError as error:
@@ -106,7 +107,7 @@ class Firmware:
         try:
             sizes = _section_sizes(data)
         except (struct.error, ValueError, IndexError):
-            raise FirmwareError(f"{elf} is not a 32-bit little-endian ELF file, or it is damaged.") from None
+            raise FirmwareError(f"{elf} is not a little-endian ELF file, or it is damaged.") from None
         parts = {f"{name}_bytes": sizes.get(f".{name}", 0) for name in ("text", "rodata", "data", "bss")}
         return cls(elf=elf, sha256=hashlib.sha256(data).hexdigest(), built=built, **parts)
 
@@ -176,7 +177,8 @@ def _target(chip: Chip, more: str = "") -> list[str]:
     """The compiler's options for the chip's core."""
     features = "".join(f"+{each}" for each in chip.extensions if each in FEATURES)
     cpu = f"-mcpu=generic_rv{chip.xlen}{features}+relax{more}"
-    return ["-target", f"riscv{chip.xlen}-freestanding-none", cpu, f"-mabi={chip.abi}"]
+    anywhere = ["-mcmodel=medany"] if chip.xlen == 64 else []  # not only within 2 GiB of 0
+    return ["-target", f"riscv{chip.xlen}-freestanding-none", cpu, f"-mabi={chip.abi}", *anywhere]
 
 
 def _drivers(chip: Chip) -> list[Path]:
@@ -283,29 +285,27 @@ def _sha256(path: Path) -> str:
 
 
 def _section_sizes(elf: bytes) -> dict[str, int]:
-    """Bytes of each section of a 32-bit little-endian ELF."""
-    headers, names_index = _section_headers(elf)
-    names = headers[names_index][4]
-    return {_text(elf, names + header[0]): header[5] for header in headers}
+    """Bytes of each section of a little-endian ELF."""
+    layout, unpack = _layout(elf)
+    sections, names = layout.sections(unpack)
+    return {_text(elf, sections[names].offset + section.name): section.size for section in sections}
 
 
 def _symbols(elf: bytes) -> Iterator[tuple[str, int]]:
     """Name and value of each symbol."""
-    headers, _ = _section_headers(elf)
-    for header in headers:
-        if header[1] == _SYMBOL_TABLE:
-            names = headers[header[6]][4]
-            for start in range(header[4], header[4] + header[5], 16):
-                name, value = struct.unpack_from("<II", elf, start)
-                yield _text(elf, names + name), value
+    layout, unpack = _layout(elf)
+    sections, _ = layout.sections(unpack)
+    for table in sections:
+        if table.kind == _SYMBOL_TABLE:
+            for symbol in layout.symbols(unpack, table):
+                yield _text(elf, sections[table.link].offset + symbol.name), symbol.value
 
 
-def _section_headers(elf: bytes) -> tuple[list[tuple[int, ...]], int]:
-    if elf[:6] != b"\x7fELF\x01\x01":
+def _layout(elf: bytes) -> tuple[ElfLayout, Unpack]:
+    layout = layout_of(elf)
+    if layout is None:
         raise ValueError
-    (table,) = struct.unpack_from("<I", elf, 32)
-    entry_size, count, names_index = struct.unpack_from("<HHH", elf, 46)
-    return [struct.unpack_from("<10I", elf, table + entry_size * i) for i in range(count)], names_index
+    return layout, lambda fields, at: struct.unpack_from("<" + fields, elf, at)
 
 
 def _text(elf: bytes, start: int) -> str:

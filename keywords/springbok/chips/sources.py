@@ -10,7 +10,10 @@ from springbok.chips.chip import Chip, Instruction
 
 _NOTE = "Generated from the chip's description; changes are lost."
 # What extensions in a module's attributes the core has, although its ISA string does not say so.
-_IMPLIED = {"m": ("zmmul",), "zve32f": ("zve32x",), "v": ("zve32x", "zve32f", "zve64x", "zve64f", "zve64d")}
+_IMPLIED = {
+    **{"m": ("zmmul",), "a": ("zaamo", "zalrsc"), "c": ("zca", "zcd"), "zve32f": ("zve32x",)},
+    "v": ("zve32x", "zve32f", "zve64x", "zve64f", "zve64d"),
+}
 # Floating-point registers that arguments go in, by the ABI's last letter, as ELF flags have them.
 _FLOAT_ABIS = {"2": 0, "4": 0, "f": 2, "d": 4}
 STACK_BYTES, LARGEST_SHARE = 0x20000, 8  # a stack is at most an eighth of its memory

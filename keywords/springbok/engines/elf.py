@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from springbok.chips.chip import Chip
+from springbok.support.elf import ElfLayout, Unpack, layout_of
 from springbok.support.errors import EngineError
 
 ET_EXEC, EM_RISCV, PT_LOAD, SHT_SYMTAB = 2, 243, 1, 2
@@ -37,7 +38,7 @@ class Executable:
 
 
 def read_executable(path: Path, chip: Chip) -> Executable:
-    """Read a 32-bit little-endian RISC-V executable whose segments lie in the chip's memories.
+    """Read a little-endian RISC-V executable of the core's width whose segments lie in the chip's memories.
 
     Raises EngineError when the file is missing, is something else, or does not fit the chip's memories.
     """
@@ -50,16 +51,18 @@ def read_executable(path: Path, chip: Chip) -> Executable:
     if image[:4] != b"\x7fELF" or len(image) < 52:
         raise EngineError(f"{path} is not an ELF file. The chip needs the firmware as an ELF executable.")
     kind, machine = struct.unpack_from("<HH", image, 16)
-    if image[4] != 1 or image[5] != 1 or machine != EM_RISCV or kind != ET_EXEC:
+    layout = layout_of(image)
+    if layout is None or layout.bits != chip.xlen or machine != EM_RISCV or kind != ET_EXEC:
         bits = {1: "32-bit", 2: "64-bit"}.get(image[4], "unknown class")
         order = {1: "little endian", 2: "big endian"}.get(image[5], "unknown byte order")
         raise EngineError(
             f"{path} does not fit the chip: it is {bits}, {order}, ELF machine {machine}, type {kind}; needed is a "
-            f"32-bit little-endian RISC-V executable (machine {EM_RISCV}, type {ET_EXEC}). Build it for riscv32."
+            f"{chip.xlen}-bit little-endian RISC-V executable (machine {EM_RISCV}, type {ET_EXEC}). "
+            f"Build it for riscv{chip.xlen}."
         )
     try:
-        segments = tuple(_segments(image))
-        symbols = tuple(sorted(_function_symbols(image)))
+        segments = tuple(_segments(image, layout))
+        symbols = tuple(sorted(_function_symbols(image, layout)))
     except (struct.error, IndexError, ValueError) as error:
         raise EngineError(f"{path} is a damaged ELF file ({error}). Build it again.") from error
     for address, content in segments:
@@ -74,34 +77,28 @@ def read_executable(path: Path, chip: Chip) -> Executable:
     return Executable(segments, symbols)
 
 
-def _segments(image: bytes):
-    offset, size, count = _header_table(image, 28, 42)
-    for index in range(count):
-        kind, start, _, address, file_bytes, *_ = struct.unpack_from("<8I", image, offset + index * size)
-        if kind == PT_LOAD and file_bytes:
-            content = image[start : start + file_bytes]
-            if len(content) != file_bytes:
+def _segments(image: bytes, layout: ElfLayout):
+    for segment in layout.segments(_unpack(image)):
+        if segment.kind == PT_LOAD and segment.file_bytes:
+            content = image[segment.offset : segment.offset + segment.file_bytes]
+            if len(content) != segment.file_bytes:
                 raise IndexError("a segment lies beyond the end of the file")
-            yield address, content
+            yield segment.address, content
 
 
-def _function_symbols(image: bytes):
-    offset, size, count = _header_table(image, 32, 46)
-    sections = [struct.unpack_from("<10I", image, offset + index * size) for index in range(count)]
-    for section in sections:
-        if section[1] != SHT_SYMTAB:
+def _function_symbols(image: bytes, layout: ElfLayout):
+    sections, _ = layout.sections(_unpack(image))
+    for table in sections:
+        if table.kind != SHT_SYMTAB:
             continue
-        start, length, strings = section[4], section[5], sections[section[6]]
-        for entry in range(start, start + length, 16):
-            name, value, _, info, _, section_index = struct.unpack_from("<IIIBBH", image, entry)
-            if info & 15 in (STT_NOTYPE, STT_FUNC) and name and 0 < section_index < 0xFF00:
-                begin = strings[4] + name
+        strings = sections[table.link].offset
+        for symbol in layout.symbols(_unpack(image), table):
+            if symbol.info & 15 in (STT_NOTYPE, STT_FUNC) and symbol.name and 0 < symbol.section < 0xFF00:
+                begin = strings + symbol.name
                 text = image[begin : image.index(b"\0", begin)].decode(errors="replace")
                 if not text.startswith(("$", ".L")):
-                    yield value, text
+                    yield symbol.value, text
 
 
-def _header_table(image: bytes, offset_at: int, sizes_at: int) -> tuple[int, int, int]:
-    (offset,) = struct.unpack_from("<I", image, offset_at)
-    size, count = struct.unpack_from("<HH", image, sizes_at)
-    return offset, size, count
+def _unpack(image: bytes) -> Unpack:
+    return lambda fields, at: struct.unpack_from("<" + fields, image, at)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and kinds of instruction words: RV32IMF, Zicsr, the vector extension (RVV 1.0), and a chip's own.
+"""Names and kinds of instruction words: RV32 and RV64 IMAFD, Zicsr, the vector extension (RVV 1.0), and a chip's own.
 
 Names are the instructions' own (``addi``, ``jalr``), never an assembler's pseudo-instructions (``li``, ``ret``).
 Source: the RISC-V Unprivileged ISA, version 20240411, and the instruction table of "V" 1.0.
@@ -64,6 +64,10 @@ def opcode_name(word: int, own: Sequence[Instruction] = ()) -> str:
         return _SYSTEM.get(word, UNKNOWN)
     if major == 0x53:
         return _float_arithmetic(word)
+    if major in _FUSED:
+        return _ending(_FUSED[major], _FORMATS.get(word >> 25 & 3))
+    if major == 0x2F:
+        return _ending(_ATOMIC.get(word >> 27), _ATOMIC_WIDTHS.get(funct3))
     entry = _SCALAR.get(major, UNKNOWN)
     if isinstance(entry, dict):
         entry = entry.get(funct3, UNKNOWN)
@@ -84,12 +88,14 @@ _SCALAR: dict[int, str | dict] = {
     0x6F: "jal",
     0x67: {0: "jalr"},
     0x63: {0: "beq", 1: "bne", 4: "blt", 5: "bge", 6: "bltu", 7: "bgeu"},
-    0x03: {0: "lb", 1: "lh", 2: "lw", 4: "lbu", 5: "lhu"},
-    0x23: {0: "sb", 1: "sh", 2: "sw"},
+    0x03: {0: "lb", 1: "lh", 2: "lw", 3: "ld", 4: "lbu", 5: "lhu", 6: "lwu"},
+    0x23: {0: "sb", 1: "sh", 2: "sw", 3: "sd"},
     0x13: {
         **{0: "addi", 2: "slti", 3: "sltiu", 4: "xori", 6: "ori", 7: "andi"},
-        **{1: {0x00: "slli"}, 5: {0x00: "srli", 0x20: "srai"}},
+        # On a core of 64 bits the lowest bit of funct7 belongs to the shift.
+        **{1: {0x00: "slli", 0x01: "slli"}, 5: {0x00: "srli", 0x01: "srli", 0x20: "srai", 0x21: "srai"}},
     },
+    0x1B: {0: "addiw", 1: {0x00: "slliw"}, 5: {0x00: "srliw", 0x20: "sraiw"}},
     0x33: {
         0: {0x00: "add", 0x20: "sub", 0x01: "mul"},
         1: {0x00: "sll", 0x01: "mulh"},
@@ -100,42 +106,69 @@ _SCALAR: dict[int, str | dict] = {
         6: {0x00: "or", 0x01: "rem"},
         7: {0x00: "and", 0x01: "remu"},
     },
+    0x3B: {
+        0: {0x00: "addw", 0x20: "subw", 0x01: "mulw"},
+        1: {0x00: "sllw"},
+        4: {0x01: "divw"},
+        5: {0x00: "srlw", 0x20: "sraw", 0x01: "divuw"},
+        6: {0x01: "remw"},
+        7: {0x01: "remuw"},
+    },
     0x0F: {0: "fence", 1: "fence.i"},
     SYSTEM: {1: "csrrw", 2: "csrrs", 3: "csrrc", 5: "csrrwi", 6: "csrrsi", 7: "csrrci"},
-    LOAD_FP: {2: "flw"},
-    STORE_FP: {2: "fsw"},
-    0x43: "fmadd.s",
-    0x47: "fmsub.s",
-    0x4B: "fnmsub.s",
-    0x4F: "fnmadd.s",
+    LOAD_FP: {2: "flw", 3: "fld"},
+    STORE_FP: {2: "fsw", 3: "fsd"},
 }
+
+# Fused multiply-add, by major opcode; bits 25 and 26 are the format.
+_FUSED = {0x43: "fmadd", 0x47: "fmsub", 0x4B: "fnmsub", 0x4F: "fnmadd"}
+_FORMATS = {0: "s", 1: "d"}
+
+# Atomic memory operations, by the upper five bits; funct3 is the width.
+_ATOMIC = {
+    **{0x02: "lr", 0x03: "sc", 0x01: "amoswap", 0x00: "amoadd", 0x04: "amoxor", 0x0C: "amoand", 0x08: "amoor"},
+    **{0x10: "amomin", 0x14: "amomax", 0x18: "amominu", 0x1C: "amomaxu"},
+}
+_ATOMIC_WIDTHS = {2: "w", 3: "d"}
 
 _SYSTEM = {0x00000073: "ecall", 0x00100073: "ebreak", 0x30200073: "mret", 0x10500073: "wfi"}
 
-# funct7: a name, or names by funct3 (the rounding mode's place) or by rs2.
-_FLOAT = {0x00: "fadd.s", 0x04: "fsub.s", 0x08: "fmul.s", 0x0C: "fdiv.s"}
+# By funct7 without its two bits of the format, which is the name's ending: a name, or names by funct3 (the rounding
+# mode's place) or by rs2.
+_FLOAT = {0x00: "fadd", 0x04: "fsub", 0x08: "fmul", 0x0C: "fdiv"}
 _FLOAT_BY_FUNCT3 = {
-    0x10: {0: "fsgnj.s", 1: "fsgnjn.s", 2: "fsgnjx.s"},
-    0x14: {0: "fmin.s", 1: "fmax.s"},
-    0x50: {0: "fle.s", 1: "flt.s", 2: "feq.s"},
+    0x10: {0: "fsgnj", 1: "fsgnjn", 2: "fsgnjx"},
+    0x14: {0: "fmin", 1: "fmax"},
+    0x50: {0: "fle", 1: "flt", 2: "feq"},
 }
-_FLOAT_BY_RS2 = {
-    0x2C: {0: "fsqrt.s"},
-    0x60: {0: "fcvt.w.s", 1: "fcvt.wu.s"},
-    0x68: {0: "fcvt.s.w", 1: "fcvt.s.wu"},
-}
-_FLOAT_BY_BOTH = {(0x70, 0, 0): "fmv.x.w", (0x70, 1, 0): "fclass.s", (0x78, 0, 0): "fmv.w.x"}
+_INTEGERS = {0: "w", 1: "wu", 2: "l", 3: "lu"}
+# Moves between registers: of a single-precision number as a word.
+_MOVED = {"s": "w", "d": "d"}
 
 
-def _float_arithmetic(word: int) -> str:
-    funct7, funct3, rs2 = word >> 25, word >> 12 & 7, word >> 20 & 31
+def _float_arithmetic(word: int) -> str:  # noqa: PLR0911
+    funct7, funct3, rs2 = word >> 25 & ~3, word >> 12 & 7, word >> 20 & 31
+    form = _FORMATS.get(word >> 25 & 3)
+    if form is None:
+        return UNKNOWN
     if funct7 in _FLOAT:
-        return _FLOAT[funct7]
+        return f"{_FLOAT[funct7]}.{form}"
     if funct7 in _FLOAT_BY_FUNCT3:
-        return _FLOAT_BY_FUNCT3[funct7].get(funct3, UNKNOWN)
-    if funct7 in _FLOAT_BY_RS2:
-        return _FLOAT_BY_RS2[funct7].get(rs2, UNKNOWN)
-    return _FLOAT_BY_BOTH.get((funct7, funct3, rs2), UNKNOWN)
+        return _ending(_FLOAT_BY_FUNCT3[funct7].get(funct3), form)
+    if funct7 == 0x2C and rs2 == 0:
+        return f"fsqrt.{form}"
+    if funct7 == 0x20 and (form, rs2) in (("s", 1), ("d", 0)):
+        return f"fcvt.{form}.{_FORMATS[rs2]}"
+    if funct7 == 0x60 and rs2 in _INTEGERS:
+        return f"fcvt.{_INTEGERS[rs2]}.{form}"
+    if funct7 == 0x68 and rs2 in _INTEGERS:
+        return f"fcvt.{form}.{_INTEGERS[rs2]}"
+    moves = {(0x70, 0): f"fmv.x.{_MOVED[form]}", (0x70, 1): f"fclass.{form}", (0x78, 0): f"fmv.{_MOVED[form]}.x"}
+    return moves.get((funct7, funct3), UNKNOWN) if rs2 == 0 else UNKNOWN
+
+
+def _ending(name: str | None, form: str | None) -> str:
+    return UNKNOWN if name is None or form is None else f"{name}.{form}"
 
 
 # ---- Vector configuration, loads and stores

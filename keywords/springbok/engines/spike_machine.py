@@ -84,9 +84,9 @@ TIMEBASE_HZ = 24_000_000
 
 # Match, mask and Spike's own function: vsetvli, vsetivli, vsetvl.
 VECTOR_CONFIGURATION_INSTRUCTIONS = (
-    (0x00007057, 0x8000707F, "_Z18fast_rv32i_vsetvliP11processor_t6insn_tm"),
-    (0xC0007057, 0xC000707F, "_Z19fast_rv32i_vsetivliP11processor_t6insn_tm"),
-    (0x80007057, 0xFE00707F, "_Z17fast_rv32i_vsetvlP11processor_t6insn_tm"),
+    (0x00007057, 0x8000707F, "_Z18fast_rv{xlen}i_vsetvliP11processor_t6insn_tm"),
+    (0xC0007057, 0xC000707F, "_Z19fast_rv{xlen}i_vsetivliP11processor_t6insn_tm"),
+    (0x80007057, 0xFE00707F, "_Z17fast_rv{xlen}i_vsetvlP11processor_t6insn_tm"),
 )
 
 # What an instruction's function returns instead of the next PC to be called again with minstret up to date
@@ -110,8 +110,9 @@ class PcHistogram:
     _WORDS = 7
     _ONE_FLOAT = 0x3F800000
 
-    def __init__(self, core: processor_t, library: ctypes.CDLL) -> None:
+    def __init__(self, core: processor_t, library: ctypes.CDLL, xlen: int) -> None:
         self._core = processor_t.addressof(core)
+        self._mask = (1 << xlen) - 1
         self._header = (ctypes.c_uint64 * self._WORDS).from_address(self._core + OFFSET_PC_HISTOGRAM)
         # Buckets (the one inside the header), their number, first node, size, load factor, next resize, the bucket.
         self._empty = (ctypes.addressof(self._header) + 48, 1, 0, 0, self._ONE_FLOAT, 0, 0)
@@ -146,7 +147,7 @@ class PcHistogram:
             count = words[index + 2]
             if count:
                 words[index + 2] = 0
-                yield words[index + 1] & 0xFFFFFFFF, count
+                yield words[index + 1] & self._mask, count
             node = words[index]
 
 
@@ -191,6 +192,7 @@ class SpikeMachine:
         self._request: dict | None = None
         self._parent = parent
         self._chip = chip
+        self._mask = (1 << chip.xlen) - 1
         self._vlen = vlen
         self._protection = protection and chip.user_mode and chip.pmp_entries > 0
         self._limited = [memory for memory in chip.memories if set(memory.access) != set("rwx")]
@@ -226,7 +228,7 @@ class SpikeMachine:
         self._follows_vectors = counting and vlen > 0
 
         self._build()
-        self._histogram = PcHistogram(self._core, self._library) if counting else None
+        self._histogram = PcHistogram(self._core, self._library, chip.xlen) if counting else None
         self._windows = (
             WindowCounter(self._histogram, self._word_at, self._times_counted, vlen, chip) if counting else None
         )
@@ -266,7 +268,10 @@ class SpikeMachine:
         address = processor_t.addressof(self._core)
         self._library = ctypes.CDLL(str(riscv._utils.find_spike_library()))
         self._core_address = address
-        self._configure = {symbol: getattr(self._library, symbol) for *_, symbol in VECTOR_CONFIGURATION_INSTRUCTIONS}
+        self._configure = {
+            symbol: getattr(self._library, symbol.format(xlen=chip.xlen))
+            for *_, symbol in VECTOR_CONFIGURATION_INSTRUCTIONS
+        }
         for function in self._configure.values():
             function.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64]
             function.restype = ctypes.c_uint64
@@ -367,7 +372,7 @@ class SpikeMachine:
         return current
 
     def _do_print_instruction(self, core: processor_t, insn, pc: int) -> int:
-        text = self._text_at(core.state.XPR[insn.rs1] & 0xFFFFFFFF)
+        text = self._text_at(core.state.XPR[insn.rs1] & self._mask)
         number = core.state.XPR[insn.rs2] & 0xFFFFFFFF
         level = PRINT_LEVELS[insn.rd] if insn.rd < len(PRINT_LEVELS) else f"level {insn.rd}"
         if len(self._prints) < PRINT_LIMIT:
@@ -379,8 +384,8 @@ class SpikeMachine:
             return SERIALIZE_BEFORE
         if insn.rs1 > 1:
             self.warnings(f"custom-3: xcount of unknown counter {insn.rs1}")
-        value = core.get_csr(MCYCLE if insn.rs1 == 1 else MINSTRET) & 0xFFFFFFFF
-        core.state.XPR.write(insn.rd, _sign_extended(value))
+        value = core.get_csr(MCYCLE if insn.rs1 == 1 else MINSTRET) & self._mask
+        core.state.XPR.write(insn.rd, _sign_extended(value, self._chip.xlen))
         return pc + 4
 
     def _do_host_instruction(self, core: processor_t, insn, pc: int) -> int:
@@ -417,10 +422,10 @@ class SpikeMachine:
 
     def _modelled(self, model: Callable[[int, int, int], int], core: processor_t, insn, pc: int) -> int:
         registers = core.state.XPR
-        operands = registers[insn.rs1] & 0xFFFFFFFF, registers[insn.rs2] & 0xFFFFFFFF, registers[insn.rd] & 0xFFFFFFFF
+        operands = tuple(registers[number] & self._mask for number in (insn.rs1, insn.rs2, insn.rd))
         if len(self._operands) < OPERANDS_LIMIT:
             self._operands.append(operands)
-        registers.write(insn.rd, _sign_extended(model(*operands)))
+        registers.write(insn.rd, _sign_extended(model(*operands), self._chip.xlen))
         return pc + 4
 
     def _vector_configuration_instructions(self) -> list[insn_desc_t]:
@@ -435,9 +440,9 @@ class SpikeMachine:
         if not status & MSTATUS_VS:
             return self._trap_illegal(core, status, word, pc)
         following = self._configure[symbol](self._core_address, word, pc)
-        self._windows.configure(
-            core.get_csr(VECTOR_CSRS["vl"]) & 0xFFFFFFFF, core.get_csr(VECTOR_CSRS["vtype"]) & 0xFFFFFFFF
-        )
+        vtype = core.get_csr(VECTOR_CSRS["vtype"]) & self._mask
+        illegal = vtype >> (self._chip.xlen - 1) << 31  # the register's top bit, as a core of 32 bits has it
+        self._windows.configure(core.get_csr(VECTOR_CSRS["vl"]) & 0xFFFFFFFF, vtype & 0xFF | illegal)
         return following
 
     def _trap_illegal(self, core: processor_t, status: int, word: int, pc: int) -> int:
@@ -446,7 +451,7 @@ class SpikeMachine:
         previous = core.state.prv << 11
         core.put_csr(CSRS["mstatus"], status & ~(MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP) | interrupts | previous)
         core.put_csr(CSRS["mcause"], ILLEGAL_INSTRUCTION)
-        core.put_csr(CSRS["mepc"], pc & 0xFFFFFFFF)
+        core.put_csr(CSRS["mepc"], pc & self._mask)
         core.put_csr(CSRS["mtval"], word)
         self._set_privilege(self._core_address, MACHINE_MODE, False)
         return core.get_csr(CSRS["mtvec"]) & ~3
@@ -483,7 +488,7 @@ class SpikeMachine:
 
     @property
     def _waits_for_interrupt(self) -> bool:
-        return self._word_at((self._core.state.pc - 4) & 0xFFFFFFFF) == WFI
+        return self._word_at((self._core.state.pc - 4) & self._mask) == WFI
 
     @property
     def _halted(self) -> bool:
@@ -637,10 +642,10 @@ class SpikeMachine:
 
     def _do_registers(self) -> dict[str, int]:
         state = self._core.state
-        registers = {"pc": state.pc & 0xFFFFFFFF}
-        registers.update((f"x{number}", state.XPR[number] & 0xFFFFFFFF) for number in range(32))
+        registers = {"pc": state.pc & self._mask}
+        registers.update((f"x{number}", state.XPR[number] & self._mask) for number in range(32))
         csrs = {**CSRS, **(VECTOR_CSRS if self._vlen else {})}
-        registers.update((name, self._core.get_csr(address) & 0xFFFFFFFF) for name, address in csrs.items())
+        registers.update((name, self._core.get_csr(address) & self._mask) for name, address in csrs.items())
         return registers
 
     def _do_counts(self) -> dict | None:
@@ -686,6 +691,8 @@ class SpikeMachine:
     # ---- Core and memory
 
     def _counter(self, low: int) -> int:
+        if self._chip.xlen == 64:
+            return self._core.get_csr(low)
         return (self._core.get_csr(low + 0x80) & 0xFFFFFFFF) << 32 | self._core.get_csr(low) & 0xFFFFFFFF
 
     def _word_at(self, address: int) -> int:
@@ -723,9 +730,10 @@ def _word(insn) -> int:
     return int.from_bytes(insn.bits, "little")
 
 
-def _sign_extended(value: int) -> int:
-    """32 bits as Spike keeps them in its registers of 64."""
-    return (value ^ 0x80000000) - 0x80000000 & (1 << 64) - 1
+def _sign_extended(value: int, xlen: int) -> int:
+    """A register as Spike keeps it, in 64 bits."""
+    sign = 1 << (xlen - 1)
+    return (value ^ sign) - sign & (1 << 64) - 1
 
 
 def _own_register(core: processor_t, register: Register) -> csr_t:
@@ -784,7 +792,7 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
             os._exit(1)
 
     # Functions for rv32i, rv64i, rv32e, rv64e; and the same again for Spike's logging loop.
-    functions = (guarded, illegal_instruction, illegal_instruction, illegal_instruction)
+    functions = (guarded, guarded, illegal_instruction, illegal_instruction)
     return insn_desc_t(match, mask, *functions, *functions)
 
 

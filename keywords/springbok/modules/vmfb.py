@@ -22,6 +22,7 @@ import struct
 from dataclasses import dataclass
 from functools import cached_property
 
+from springbok.support.elf import Section, layout_of
 from springbok.support.errors import ModelError
 from springbok.tensors import TensorSpec
 
@@ -317,45 +318,36 @@ def _tensors(text: str, declaration: str) -> tuple[TensorSpec, ...]:
 # The kernels
 
 
-@dataclass(frozen=True)
-class _Section:
-    name: str
-    kind: int
-    flags: int
-    address: int
-    offset: int
-    size: int
-
-
 _SHT_RELA, _SHT_NOBITS, _SHT_RISCV_ATTRIBUTES = 4, 8, 0x70000003
 _SHF_ALLOC, _SHF_EXECINSTR = 2, 4
 _EM_RISCV, _R_RISCV_RELATIVE = 243, 3
 
 
 class _Elf:
-    """A 32-bit RISC-V shared object as `iree-compile` links it."""
+    """A RISC-V shared object as `iree-compile` links it, for a core of 32 or 64 bits."""
 
     def __init__(self, data: bytes) -> None:
         self.file = CheckedBytes(data, "the kernels' ELF")
-        if self.file.slice(4, 2) != b"\x01\x01" or self.file.unpack("H", 18)[0] != _EM_RISCV:
-            raise BrokenFileError("its kernels are not 32-bit little-endian RISC-V code")
-        (table,) = self.file.unpack("I", 32)
-        size, count, names = self.file.unpack("HHH", 46)
-        headers = [self.file.unpack("10I", table + number * size) for number in range(count)]
-        if names >= count:
+        layout = layout_of(data)
+        if layout is None or self.file.unpack("H", 18)[0] != _EM_RISCV:
+            raise BrokenFileError("its kernels are not 32- or 64-bit little-endian RISC-V code")
+        self.layout = layout
+        headers, names = layout.sections(self.file.unpack)
+        if names >= len(headers):
             raise BrokenFileError("the kernels' ELF has no table of section names")
-        strings = CheckedBytes(self.file.slice(headers[names][4], headers[names][5]), "the table of section names")
-        self.sections = [_Section(strings.text(header[0]), *header[1:6]) for header in headers]
-        for section in self.sections:
+        held = self.file.slice(headers[names].offset, headers[names].size)
+        strings = CheckedBytes(held, "the table of section names")
+        self.sections = [(strings.text(section.name), section) for section in headers]
+        for _, section in self.sections:
             if section.kind != _SHT_NOBITS:
                 self.content(section)
 
-    def content(self, section: _Section) -> bytes:
+    def content(self, section: Section) -> bytes:
         return self.file.slice(section.offset, section.size)
 
     @property
-    def code(self) -> list[_Section]:
-        return [section for section in self.sections if section.flags & _SHF_EXECINSTR]
+    def code(self) -> list[Section]:
+        return [section for _, section in self.sections if section.flags & _SHF_EXECINSTR]
 
     def kernels(self) -> Kernels:
         text = self.code
@@ -365,7 +357,7 @@ class _Elf:
             sha256=hashlib.sha256(self.file.data).hexdigest(),
             elf_bytes=len(self.file.data),
             text_bytes=sum(section.size for section in text),
-            rodata_bytes=sum(section.size for section in self.sections if section.name.startswith(".rodata")),
+            rodata_bytes=sum(section.size for name, section in self.sections if name.startswith(".rodata")),
             architecture=architecture,
             vlen_bits=max(lengths, default=0),
             vector_instructions=sum(_vector_instructions(self.content(section)) for section in text),
@@ -374,9 +366,9 @@ class _Elf:
 
     def architecture(self) -> str:
         """The ISA string, such as ``rv32i2p1_m2p0_…``, of the RISC-V attributes; empty when there are none."""
-        for section in self.sections:
+        for _, section in self.sections:
             if section.kind == _SHT_RISCV_ATTRIBUTES:
-                match = re.search(rb"\x05(rv32[0-9a-z_]+)\0", self.content(section))
+                match = re.search(rb"\x05(rv%d[0-9a-z_]+)\0" % self.layout.bits, self.content(section))
                 return match[1].decode() if match else ""
         return ""
 
@@ -384,19 +376,19 @@ class _Elf:
     def pointers(self) -> dict[int, int]:
         """Address of each pointer in the image -> what it points at, from the relocations."""
         found = {}
-        for section in self.sections:
+        for _, section in self.sections:
             if section.kind == _SHT_RELA:
-                for at in range(0, section.size - 11, 12):
-                    where, info, addend = struct.unpack_from("<IIi", self.content(section), at)
-                    if info & 0xFF == _R_RISCV_RELATIVE:
-                        found[where] = addend
+                for relocation in self.layout.relocations(self.file.unpack, section):
+                    if relocation.kind == _R_RISCV_RELATIVE:
+                        found[relocation.address] = relocation.addend
         return found
 
     def exports(self) -> tuple[str, ...]:
         """Names of the kernels, in the order of their ordinals.
 
         They hang on ``iree_hal_executable_library_v0_t``, to which no symbol points: it is the one place with a
-        pointer to a header of the right version and, at 12, a count with pointers to as many functions and names.
+        pointer to a header of the right version and, three words on, a count with pointers to as many functions and
+        names.
         """
         libraries = [
             names for place, header in self.pointers.items() if (names := self._library(place, header)) is not None
@@ -409,26 +401,27 @@ class _Elf:
         return libraries[0]
 
     def _library(self, place: int, header: int) -> tuple[str, ...] | None:
-        if self._word(header) != LIBRARY_VERSION or header + 4 not in self.pointers:
+        word = self.layout.word
+        if self._number(header) != LIBRARY_VERSION or header + word not in self.pointers:
             return None
-        functions, names = self.pointers.get(place + 16), self.pointers.get(place + 32)
-        count = self._word(place + 12)
+        functions, names = self.pointers.get(place + 4 * word), self.pointers.get(place + 8 * word)
+        count = self._number(place + 3 * word)
         if functions is None or names is None or not 0 < (count or 0) <= len(self.pointers):
             return None
-        if any(functions + 4 * number not in self.pointers for number in range(count)):
+        if any(functions + word * number not in self.pointers for number in range(count)):
             return None
-        addresses = [self.pointers.get(names + 4 * number) for number in range(count)]
+        addresses = [self.pointers.get(names + word * number) for number in range(count)]
         return None if None in addresses else tuple(self._string(address) for address in addresses)
 
     def _place(self, address: int) -> int | None:
         """Offset in the file of what is loaded at ``address``."""
-        for section in self.sections:
+        for _, section in self.sections:
             held = section.flags & _SHF_ALLOC and section.kind != _SHT_NOBITS
             if held and section.address <= address < section.address + section.size:
                 return section.offset + address - section.address
         return None
 
-    def _word(self, address: int) -> int | None:
+    def _number(self, address: int) -> int | None:
         place = self._place(address)
         return None if place is None else self.file.u32(place)
 

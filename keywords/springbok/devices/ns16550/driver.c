@@ -16,11 +16,11 @@ enum { DATA, DIVISOR_LOW = 0, INTERRUPT_ENABLE, DIVISOR_HIGH = 1, FIFO_CONTROL, 
 _Static_assert(DIVISOR > 0 && DIVISOR <= 0xFFFF, "the UART's clock and its baud rate");
 
 static uint32_t get(uint32_t number) {
-    return *(volatile uint8_t *)(CHIP_UART_BASE + number * CHIP_UART_STRIDE);
+    return *(volatile uint8_t *)(uintptr_t)(CHIP_UART_BASE + number * CHIP_UART_STRIDE);
 }
 
 static void set(uint32_t number, uint32_t value) {
-    *(volatile uint8_t *)(CHIP_UART_BASE + number * CHIP_UART_STRIDE) = (uint8_t)value;
+    *(volatile uint8_t *)(uintptr_t)(CHIP_UART_BASE + number * CHIP_UART_STRIDE) = (uint8_t)value;
 }
 
 void uart_open(void) {

@@ -23,11 +23,11 @@ enum {
 #define I2C_POLLS 100000u // a byte takes 25 us
 
 static uint32_t i2c_get(uint32_t offset) {
-    return *(volatile uint8_t *)(CHIP_I2C_BASE + offset);
+    return *(volatile uint8_t *)(uintptr_t)(CHIP_I2C_BASE + offset);
 }
 
 static void i2c_set(uint32_t offset, uint32_t value) {
-    *(volatile uint8_t *)(CHIP_I2C_BASE + offset) = (uint8_t)value;
+    *(volatile uint8_t *)(uintptr_t)(CHIP_I2C_BASE + offset) = (uint8_t)value;
 }
 
 bool board_i2c_open(void) {
