@@ -3,29 +3,18 @@ from __future__ import annotations
 
 import pytest
 
-from springbok.engines.devices import (
+from springbok.devices.clint.model import Clint
+from springbok.devices.interface import Warnings
+from springbok.devices.pl011.model import CR, DR, FBRD, FR, IBRD, IFLS, IMSC, LCR_H, MIS, RIS, Pl011, UartFlag
+from springbok.devices.springbok_control.model import (
     CONTROL,
-    CR,
-    DR,
     ERROR_STATUS,
-    FBRD,
-    FR,
-    IBRD,
-    IFLS,
-    IMSC,
     INIT_STATUS,
     INTR_ENABLE,
     INTR_STATE,
     INTR_TEST,
-    LCR_H,
-    MIS,
-    RIS,
-    Clint,
     ControlBlock,
     Interrupt,
-    Pl011,
-    UartFlag,
-    Warnings,
 )
 
 ON, EIGHT_BITS = 0x301, 0x70

@@ -177,7 +177,7 @@ def test_firmware_built_elsewhere(firmware, tmp_path):
 @pytest.mark.parametrize("cut", [0, 5, 40, 60, -1000])
 def test_damaged_elf_is_refused(firmware, tmp_path, cut):
     (tmp_path / "cut.elf").write_bytes(firmware.elf.read_bytes()[:cut])
-    with pytest.raises(FirmwareError, match="cut.elf is not a 32-bit little-endian ELF file, or it is damaged"):
+    with pytest.raises(FirmwareError, match="cut.elf is not a little-endian ELF file, or it is damaged"):
         Firmware.from_elf(tmp_path / "cut.elf")
 
 

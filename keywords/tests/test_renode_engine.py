@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import serial
 
-from springbok.chips.chip import MEMORIES
+from springbok.chips.chip import load
 from springbok.engines import create_engine, protocol_renode, renode_files
 from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
 from springbok.engines.elf import read_executable
@@ -288,7 +288,7 @@ def test_an_adopted_chip_may_have_no_sensor(firmware):
 
 
 def test_an_adopted_chips_firmware_is_known_by_its_memory(firmware):
-    segments = read_executable(firmware, MEMORIES).segments
+    segments = read_executable(firmware, load()).segments
     memory = {
         f"sysbus.cpu ReadBytesAsHex {at + start} {len(part)}": part.hex()
         for at, content in segments

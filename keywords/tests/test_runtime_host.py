@@ -19,7 +19,9 @@ import hostile_modules
 import numpy as np
 import pytest
 
+from springbok.chips.chip import load
 from springbok.compiler import iree
+from springbok.firmware import write_sources
 from springbok.link.failures import cause, sentence
 from springbok.support.places import FIRMWARE
 from springbok.support.process import run
@@ -106,6 +108,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runtime, built for this machine; with sanitizers where its own compiler is there."""
     path = tmp_path_factory.mktemp("runtime") / "run_module"
     flags = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Iruntime"]
+    flags.append(f"-I{write_sources(load(), path.parent)}")
     sources = [*sorted((FIRMWARE / "runtime").glob("*.c")), "port/host.c", "test/run_module.c"]
     if compiler := shutil.which("cc"):
         command = [compiler, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

@@ -11,31 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok.chips import accelerometer
-from springbok.chips.chip import ACCELEROMETER_ADDRESS, I2C_BASE
-from springbok.engines.devices import Warnings
-from springbok.engines.renode import PLATFORMS
-from springbok.engines.sensors import (
-    FIFO,
-    FIFO_STATUS,
-    FORMAT,
+from springbok.chips.chip import load
+from springbok.devices.interface import Warnings
+from springbok.devices.opencores_i2c.adxl345 import FIFO, FIFO_STATUS, FORMAT, IDENTITY, POWER, Adxl345
+from springbok.devices.opencores_i2c.model import (
     I2C_COMMAND,
     I2C_CONTROL,
     I2C_DATA,
     I2C_ENABLE,
-    IDENTITY,
-    POWER,
     PRESCALE_HIGH,
     PRESCALE_LOW,
-    Adxl345,
     I2cCommand,
     I2cStatus,
     OpenCoresI2c,
 )
+from springbok.engines.renode import PLATFORMS
 from springbok.support.errors import ModelError
 from springbok.support.places import FIRMWARE
 
 START, STOP, READ, WRITE, LAST = I2cCommand.START, I2cCommand.STOP, I2cCommand.READ, I2cCommand.WRITE, I2cCommand.LAST
-ADDRESS = ACCELEROMETER_ADDRESS
+I2C = next(device for device in load("springbok").devices if device.kind == "opencores_i2c")
+ADDRESS = I2C.settings["accelerometer"]
 
 
 class Bus:
@@ -244,9 +240,7 @@ def test_what_is_no_motion_is_refused(samples, message):
 
 def test_bus_and_sensor_are_at_the_same_addresses_in_engines_platform_and_firmware():
     platform = (PLATFORMS / "springbok.repl").read_text()
-    assert int(re.search(r"^i2c0: .* sysbus (\w+)", platform, re.MULTILINE)[1], 0) == I2C_BASE
+    assert int(re.search(r"^i2c0: .* sysbus (\w+)", platform, re.MULTILINE)[1], 0) == I2C.base
     assert int(re.search(r"^accelerometer: .* i2c0 (\w+)", platform, re.MULTILINE)[1], 0) == ADDRESS
-    port = (FIRMWARE / "port/springbok.c").read_text()
-    assert int(re.search(r"I2C_BASE (\w+)u", port)[1], 0) == I2C_BASE
     driver = (FIRMWARE / "service/sensor.c").read_text()
     assert int(re.search(r"ADXL345 (0x\w+?)u", driver)[1], 0) == ADDRESS

@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import dense_vmfb
 
+from springbok.chips.chip import load
+from springbok.firmware import write_sources
 from springbok.link.messages import ErrorAnswer
 from springbok.support.places import FIRMWARE
 from springbok.support.process import run
@@ -118,6 +120,7 @@ def iospec(**changes) -> bytes:
 def build(program: Path, sources: Iterable[str | Path]) -> Path:
     """Compiles for this machine, with sanitizers where the machine's own compiler is there."""
     flags = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
+    flags.append(f"-I{write_sources(load(), program.parent)}")
     if compiler := shutil.which("cc"):
         command = [compiler, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chip's devices by kind: a folder each, with its model for simulators, the firmware's driver, and its Renode name.
+"""A chip's devices by kind: a folder each, with the model for simulators, the firmware's driver, the entry for Renode.
 
 A folder holds
 

@@ -77,6 +77,7 @@ class Uart:
 
     BUFFER_BYTES = 0x10000
     POLLS_BEFORE_IDLE = 16
+    FULL = ""  # what tells the core that there is no room
 
     def __init__(self, warn: Warn, on_polling: Callable[[], None] = lambda: None) -> None:
         self._warn = warn
@@ -105,6 +106,6 @@ class Uart:
     def _give_byte(self, value: int) -> None:
         self.polls = 0
         if len(self.to_send) >= self.BUFFER_BYTES:
-            self._warn("UART: byte lost, it was written while the transmit FIFO was full")
+            self._warn(f"UART: byte lost, it was written while the transmit FIFO was full ({self.FULL})")
             return
         self.to_send.append(value & 0xFF)

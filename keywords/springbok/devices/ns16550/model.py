@@ -25,6 +25,7 @@ class Ns16550(Uart):
 
     NAME = "UART"
     FIFO = 16
+    FULL = "LSR.THRE"
 
     def __init__(self, warn: Warn, on_polling: Callable[[], None] = lambda: None, stride: int = 4) -> None:
         super().__init__(warn, on_polling)

@@ -36,6 +36,7 @@ class Pl011(Uart):
     NAME = "UART"
     SIZE = 0x1000
     FIFO = 16
+    FULL = "FR.TXFF"
     _IDENTIFICATION = {0xFE0 + 4 * i: byte for i, byte in enumerate((0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1))}
     _RESET = {RSR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
     _MASKS = {IBRD: 0xFFFF, FBRD: 0x3F, LCR_H: 0xFF, CR: 0xFFFF, IFLS: 0x3F, IMSC: 0x7FF, DMACR: 0x7}
