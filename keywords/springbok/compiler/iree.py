@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime, leftovers, strided_reads
+from springbok.compiler import buffers, compiler_runtime, leftovers, narrow_stores, strided_reads
 from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
@@ -132,7 +132,7 @@ def compile_module(
 
 
 def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tuple[str, Path, Sequence[str]]:
-    """Compiles to the end of the phase `hal`, into the file ``hal``, and puts right what its kernels read.
+    """Compiles to the end of the phase `hal`, into the file ``hal``, and puts right what its kernels read and write.
 
     Returns the text of the phase `flow`, the folder of the others, beside ``hal``, and the flags to go on with.
     """
@@ -149,7 +149,7 @@ def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tupl
             raise
         refused = error
     flow = _phase(phases, "flow")
-    if not strided_reads.occur(flow):
+    if not strided_reads.occur(flow) and not narrow_stores.occur(flow):
         if refused:
             raise refused
         return flow, phases, flags

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from springbok.compiler import narrow_stores
 from springbok.support.errors import CompileError
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def occur(flow: str) -> bool:
 
 
 def rewrite(flow: str, output: Path, name: str) -> None:
-    """Writes the phase `flow`, given as text, to the file ``output`` as MLIR bytecode, with these reads put right.
+    """Writes the phase `flow`, given as text, to the file ``output`` as MLIR bytecode, with these reads put right, and
+    with the stores of `narrow_stores`.
 
     Raises :class:`CompileError` where that can't be done; ``name`` is what it calls the model.
     """
@@ -61,6 +63,7 @@ def rewrite(flow: str, output: Path, name: str) -> None:
         module = ir.Module.parse(flow)
         for extract in operations(module, "tensor.extract"):
             _put_right(extract, name)
+        narrow_stores.put_right(module)
         with output.open("wb") as file:
             module.operation.write_bytecode(file)
 
