@@ -56,6 +56,11 @@ def test_other_stores_are_left_as_they_are(part, whole, sizes):
     assert not narrow_stores.occur(flow(part, whole, sizes))
 
 
+def test_a_refused_module_gets_all_axes():
+    assert narrow_stores.occur(flow("2x6x6", "1x2x6x12", [1, 2, 6, 6]), every=True)
+    assert not narrow_stores.occur(flow("1x17x1x2", "1x17x3x6", [1, 17, 1, 2]), every=True)
+
+
 def test_a_part_of_an_open_shape_is_left_as_it_is():
     assert not narrow_stores.occur(flow("?x2", "?x3x6", "[%n, 1, 2]", offsets=[0, 0, 0]).replace("[1, 1, 1, 1, 1]", ""))
 

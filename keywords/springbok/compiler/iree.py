@@ -149,14 +149,19 @@ def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tupl
             raise
         refused = error
     flow = _phase(phases, "flow")
-    if not strided_reads.occur(flow) and not narrow_stores.occur(flow):
+    if not strided_reads.occur(flow) and not narrow_stores.occur(flow, every=refused is not None):
         if refused:
             raise refused
         return flow, phases, flags
     rewritten, flags = hal.parent / "flow.mlirbc", [*flags, "--compile-from=flow"]
-    strided_reads.rewrite(flow, rewritten, name)
+    strided_reads.rewrite(flow, rewritten, name, every_store=refused is not None)
     looking[0] = f"--dump-compilation-phases-to={later}"
-    _run([rewritten, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+    try:
+        _run([rewritten, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+    except CompilerDidNotEnd:
+        raise
+    except CompileError as error:
+        raise refused or error from None
     return flow, later, flags
 
 

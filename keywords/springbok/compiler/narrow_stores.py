@@ -3,10 +3,11 @@
 
 Where the compiler reshapes what a kernel computes, IREE 3.13 reshapes the tensor that it writes to alike
 (`iree-codegen-propagate-reshapes-by-expansion`), and for an axis that the part does not have it takes the length of
-another one: the kernel writes beside its place, and beyond the buffer.
+another one: the kernel writes beside its place, and beyond the buffer, or the compiler stops there.
 
 The phase `flow` still has both shapes: there such parts get the axes that they lack. All other kernels stay what they
 are.
+Where the compiler has refused the module, all parts that lack axes get them.
 
 Example::
 
@@ -33,16 +34,16 @@ _STORES = re.compile(
 )
 
 
-def occur(flow: str) -> bool:
-    """Whether the text of the phase `flow` holds such stores."""
+def occur(flow: str, every: bool = False) -> bool:
+    """Whether the text of the phase `flow` holds such stores; ``every`` counts all whose part lacks axes."""
     for sizes, part, whole in _STORES.findall(flow):
         lengths = [int(each) if each.isdigit() else _OPEN for each in re.split(", ", sizes)] if sizes else []
-        if _is_mistaken(lengths, _shape(part), _shape(whole)):
+        if _is_mistaken(lengths, _shape(part), _shape(whole), every):
             return True
     return False
 
 
-def put_right(module: ir.Module) -> None:
+def put_right(module: ir.Module, every: bool = False) -> None:
     """Gives the parts that such stores write the axes that they lack, each of length 1."""
     from iree.compiler import ir
 
@@ -54,7 +55,7 @@ def put_right(module: ir.Module) -> None:
             ir.Type.parse(re.fullmatch(r"\S+<\w+:(tensor<.*>)>", str(store.operands[1].type))[1])
         )
         sizes = list(ir.DenseI64ArrayAttr(store.attributes["static_sizes"]))
-        if not _is_mistaken(sizes, list(part.shape), list(whole.shape)):
+        if not _is_mistaken(sizes, list(part.shape), list(whole.shape), every):
             continue
         with ir.InsertionPoint(store), store.location:
             attributes = {
@@ -70,10 +71,12 @@ def _shape(text: str) -> list[int]:
     return [int(each) if each.isdigit() else _OPEN for each in text.split("x") if each]
 
 
-def _is_mistaken(sizes: Sequence[int], part: Sequence[int], whole: Sequence[int]) -> bool:
+def _is_mistaken(sizes: Sequence[int], part: Sequence[int], whole: Sequence[int], every: bool) -> bool:
     """Whether the compiler would take another axis's length for one that the part lacks; all lengths are known."""
     if _OPEN in (*sizes, *part) or len(part) == len(sizes):
         return False
+    if every:
+        return True
     lacking = _lacking(sizes, part)
     kept_before = [number - sum(lacking[:number]) for number in range(len(sizes))]
     return any(

@@ -65,7 +65,7 @@ class TfliteModel:
         model.subgraphs, model.signatureDefs = [self._graph], None
         self._shapes_given = bool(selection.shapes)
         self._fix_shapes(selection)
-        self.remark = self._dynamic_range()
+        self.remark = self._dynamic_range() or self._quantised_sum()
         self.makes_integers = any(map(self._makes_integers, self._graph.operators))
         kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
         try:
@@ -138,6 +138,19 @@ class TfliteModel:
                     "TensorFlow Lite rounds such activations to 8 bits whenever it runs, and the module does not, so "
                     "they differ. Convert the model with a representative data set (integers throughout) or without "
                     "quantisation, or allow the difference, for example tolerance=0.02."
+                )
+        return ""
+
+    def _quantised_sum(self) -> str:
+        """What is to be said of sums over quantised tensors, which frameworks agree on only now and then."""
+        for operator in self._graph.operators:
+            tensor = self._graph.tensors[operator.inputs[0]] if len(operator.inputs) else None
+            if self._operator(operator) == "SUM" and self._has_scale(tensor):
+                return (
+                    f"The model sums a quantised tensor: SUM ('{self._layer(operator)}') of "
+                    f"{_TYPES[tensor.type].lower()}. TensorFlow Lite's kernels and its converter to TOSA compute such "
+                    "sums in different ways, and often give different numbers. Use MEAN, or a convolution whose "
+                    "weights are 1, or leave that layer in float32."
                 )
         return ""
 
