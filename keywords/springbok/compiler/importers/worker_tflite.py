@@ -145,7 +145,7 @@ class TfliteModel:
         """What is to be said of sums over quantised tensors, which frameworks agree on only now and then."""
         for operator in self._graph.operators:
             tensor = self._graph.tensors[operator.inputs[0]] if len(operator.inputs) else None
-            if self._operator(operator) == "SUM" and self._has_scale(tensor):
+            if self._operator(operator) == "SUM" and tensor is not None and self._has_scale(tensor):
                 return (
                     f"The model sums a quantised tensor: SUM ('{self._layer(operator)}') of "
                     f"{_TYPES[tensor.type].lower()}. TensorFlow Lite's kernels and its converter to TOSA compute such "
