@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that say no, and why: limits on what an evaluation came to."""
 
+import math
 from pathlib import Path
 
 from robot.api import SkipExecution, logger
@@ -144,13 +145,15 @@ class GateLibrary:
         _settle([gate.judge(measured, limit, other) if verdict.has_failed else verdict])
 
     @keyword(tags=("gate", "assertion"))
-    def vector_utilization_should_be_at_least(self, evaluation: Evaluation, minimum: float) -> None:
-        """Fails when the executed vector instructions use a smaller share (0 to 1) of the lanes that there were.
+    def vector_utilization_should_be_at_least(self, evaluation: Evaluation, minimum: float | str) -> None:
+        """Fails when the executed vector instructions use a smaller share of the lanes that there were.
+
+        The share is from 0 to 1, or as ``60%``.
 
         Example:
         | Vector Utilization Should Be At Least | ${evaluation} | 0.6 |
         """
-        _judge(evaluation, "lane_utilisation", minimum)
+        _judge(evaluation, "lane_utilisation", _share(minimum))
 
     @keyword(tags=("gate", "assertion"))
     def dispatch_should_be_vectorized(self, evaluation: Evaluation, dispatch: str, minimum: float = 0.01) -> None:
@@ -213,13 +216,13 @@ class GateLibrary:
         _judge(evaluation, "outputs_sha256", sha256)
 
     @keyword(tags=("gate", "assertion"))
-    def accuracy_should_be_at_least(self, evaluation: Evaluation, minimum: float) -> None:
-        """Fails when the device gives fewer than this share (0 to 1) of the recordings their label.
+    def accuracy_should_be_at_least(self, evaluation: Evaluation, minimum: float | str) -> None:
+        """Fails when the device gives fewer than this share (0 to 1, or as ``90%``) of the recordings their label.
 
         Example:
         | Accuracy Should Be At Least | ${evaluation} | 0.9 |
         """
-        _judge(evaluation, "accuracy", minimum)
+        _judge(evaluation, "accuracy", _share(minimum))
 
     @keyword(tags=("gate", "assertion"))
     def mean_absolute_error_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
@@ -299,6 +302,18 @@ class GateLibrary:
         sample = quality.worst_sample()
         answers = f"Recording {sample}. Device: {quality.outputs[sample]} Host: {quality.host_outputs[sample]}"
         _settle(verdicts, answers)
+
+
+def _share(given: float | str) -> float:
+    """A share from 0 to 1 as people write it: ``0.9``, or ``90%``. Raises GateError for what is none."""
+    text = str(given).strip()
+    try:
+        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= 1:
+        raise gate.GateError(f"'{given}' is no share: write a number from 0 to 1, or per cent, such as 0.9 or 90%.")
+    return found
 
 
 def _judge(evaluation: Evaluation, metric: str, bound: object) -> None:

@@ -15,7 +15,8 @@ import pytest
 from tiny_models import DENSE
 
 from springbok import cli, trials
-from springbok.cli import checks, run, running
+from springbok.cli import checks, run, running, team
+from springbok.cli import compile as compile_command
 from springbok.cli import test as test_command
 from springbok.compiler import importers
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
@@ -452,3 +453,32 @@ def test_a_model_that_needs_more_memory_than_the_chip_has_is_said_so(capsys):
     model = SUITES / "resources" / "needs_19_megabytes.mlir"
     assert cli.main(["compile", str(model), "--optimize", "none"]) == 1
     assert "it does NOT fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [("", "is a folder: name a file in it, such as "), ("none/m.vmfb", "there is no folder ")]
+)
+def test_a_place_that_is_none_is_said_before_anything_is_compiled(tmp_path, capsys, monkeypatch, output, said):
+    monkeypatch.setattr(compile_command, "compile_and_check", lambda *_, **__: pytest.fail("it was compiled"))
+    assert cli.main(["compile", "m.onnx", "--output", str(tmp_path / output)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_result_is_nothing_to_compare(capsys):
+    assert cli.main(["compare", "results"]) == 2
+    assert "There is nothing to compare results with: name two results or more." in capsys.readouterr().err
+
+
+def test_suites_beside_each_other_have_one_log(tmp_path, capfd):
+    suite = "*** Test Cases ***\nShould {}\n    Should Be Equal    {}    1\n"
+    (tmp_path / "good.robot").write_text(suite.format("Pass", 1))
+    (tmp_path / "bad.robot").write_text(suite.format("Fail", 2))
+    (tmp_path / "none.robot").write_text("*** Settings ***\n")
+    suites = [tmp_path / f"{name}.robot" for name in ("good", "bad", "none")]
+    assert team.run(tmp_path / "results", 2, [], suites) == 1
+    said = capfd.readouterr().out
+    assert "Should Pass" in said and "2 != 1" in said
+    assert "none.robot ended without results" in said
+    assert {"output.xml", "xunit.xml", "log.html"} <= {path.name for path in (tmp_path / "results").iterdir()}
+    assert team.run(tmp_path / "results", 2, [], suites[2:]) == 1

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tiny_models import DENSE, dense
 
-from springbok.compiler import iree
+from springbok.compiler import iree, optimizer
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import check_fits, compile_and_check, compile_model, framework_outputs
 from springbok.compiler.flags import compiler_flags
@@ -475,3 +475,28 @@ class TestKeras:
         path.write_bytes((keras_models / "keras2.h5").read_bytes()[:2000])
         with pytest.raises(ModelError, match=r"cut\.h5 can't be used: Keras can't load it"):
             compile_model(path, output_dir=build)
+
+
+def test_the_first_half_is_done_once_for_all_cores_and_makes_the_same_modules(tmp_path):
+    source, module = tmp_path / "dense.mlir", tmp_path / "module.vmfb"
+    source.write_text(DENSE)
+    iree._shared_half.cache_clear()
+    for target in (Target(vectors=False), Target(vlen=128), Target(vlen=512)):
+        plan = optimizer.plan_for("standard", vectors=target.vectors, vlen=target.vlen)
+        flags, _ = compiler_flags(target, (), plan)
+        shared, own = tmp_path / "shared.mlirbc", tmp_path / "own.mlirbc"
+        iree.first_half(source, flags, shared, "dense")
+        iree._run_source(source, [*flags, *iree._FIRST_HALF], own, iree._LOCATIONS, "dense")
+        modules = []
+        for half in (shared, own):
+            iree.compile_module(half, [*flags, iree.SECOND_HALF], module)
+            modules.append(module.read_bytes())
+        assert modules[0] == modules[1]
+    assert iree._shared_half.cache_info().misses == 1
+
+
+def test_an_error_of_the_first_half_tells_all_flags(tmp_path):
+    source = tmp_path / "broken.mlir"
+    source.write_text("func.func @main(")
+    with pytest.raises(CompileError, match=r"(?s)iree-compile can't compile broken: .*zvl512b"):
+        iree.first_half(source, compiler_flags(Target())[0], tmp_path / "half.mlirbc", "broken")

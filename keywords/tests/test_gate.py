@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 
+import GateLibrary
 from springbok.gate import baseline, gate, verdicts
 from springbok.gate.gate import Limit
 
@@ -407,3 +408,14 @@ def test_a_limit_that_nothing_or_everything_keeps_is_refused(before, metric, bou
 def test_tolerances_are_checked_before_anything_else(tolerances, words):
     with pytest.raises(gate.GateError, match=re.escape(words)):
         gate.check_tolerances(tolerances)
+
+
+@pytest.mark.parametrize(("given", "found"), [("90%", 0.9), (" 12.5 % ", 0.125), (0.5, 0.5), ("1", 1.0), ("100%", 1)])
+def test_a_share_is_a_number_or_per_cent(given, found):
+    assert GateLibrary._share(given) == found
+
+
+@pytest.mark.parametrize("given", ["50x", "150%", 50, -0.1, "", "nan", "%"])
+def test_what_is_no_share_is_refused_in_words(given):
+    with pytest.raises(gate.GateError, match="is no share: write a number from 0 to 1, or per cent"):
+        GateLibrary._share(given)

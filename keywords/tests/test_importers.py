@@ -134,6 +134,13 @@ class TestTensorFlow:
         with pytest.raises(ModelError, match=reason):
             compiler.compile_model(made / name, output_dir=build)
 
+    @pytest.mark.own_framework
+    def test_a_process_of_its_own_imports_and_is_ended(self, tmp_path):
+        path = tmp_path / "cut.tflite"
+        path.write_bytes((MODELS / "gestures_int8.tflite").read_bytes()[:900])
+        with pytest.raises(ModelError, match=r"cut\.tflite"):
+            compiler.compile_model(path, output_dir=tmp_path)
+
     @pytest.mark.parametrize("length", [12, 900, 8000])
     def test_a_truncated_tflite_file(self, tmp_path, length):
         path = tmp_path / "cut.tflite"

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model files of odd kinds: each compiles to the right thing, or is refused by a sentence that says what to do.
-
-One process of the framework serves all of them (a start takes seconds); everything else is as for anybody.
-"""
+"""Model files of odd kinds: each compiles to the right thing, or is refused by a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -18,28 +15,14 @@ from tiny_models import DENSE
 
 from springbok.compiler import compiler, importers
 from springbok.compiler.compiler import compile_and_check
-from springbok.compiler.importers import frameworks
 from springbok.compiler.importers.selection import Selection
-from springbok.support import process
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
-from springbok.support.places import KEYWORDS, MODELS
+from springbok.support.places import MODELS
 from springbok.trials.fuzz import tflite_writer
 from springbok.trials.fuzz.networks import Network
 
 TESTS = Path(__file__).parent
-
-_SERVER = """
-import sys, traceback
-from springbok.compiler.importers import worker
-sys.stdout, answers = sys.stderr, sys.stdout
-for line in sys.stdin:
-    try:
-        print(worker.main(line.strip()), file=answers, flush=True)
-    except BaseException:
-        traceback.print_exc()
-        print(1, file=answers, flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -52,43 +35,6 @@ def odd(tmp_path_factory):
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     return tmp_path_factory.mktemp("build")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as errors:
-        served = subprocess.Popen(
-            [sys.executable, "-c", _SERVER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            cwd=KEYWORDS,
-        )
-        yield served
-        served.stdin.close()
-        served.wait(60)
-
-
-@pytest.fixture(autouse=True)
-def one_framework(server, monkeypatch):
-    """Jobs of the workers go to the process that has its frameworks already."""
-
-    def run(command, *arguments, **options):
-        if "springbok.compiler.importers.worker" not in command:
-            return process.run(command, *arguments, **options)
-        server.stdin.write(f"{command[-1]}\n")
-        server.stdin.flush()
-        return process.Finished(int(server.stdout.readline()), "")
-
-    class Processes:
-        """`springbok.support.process` with another `run`."""
-
-        def __getattr__(self, name):
-            return run if name == "run" else getattr(process, name)
-
-    monkeypatch.setattr(frameworks, "process", Processes())
 
 
 def refusal(path: Path, build: Path, **options) -> str:

@@ -9,6 +9,7 @@ import wave
 import zipfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numbers
 
+from springbok.cli import sweep as sweep_command
 from springbok.data import datasets
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
 from springbok.data.own import content, tables
@@ -182,7 +184,11 @@ def test_damaged_files_are_data_or_a_sentence(damage, kind):
         ({"x": np.zeros((2, 2)), "labels": [0, -1]}, {}, ["sample 1 has -1"]),
         ({"x": np.zeros((2, 2)), "labels": [0, 7]}, {"class_names": "a,b"}, ["lie in 0..1 (a, b)", "sample 1 has 7"]),
         ({"x": np.zeros((2, 2)), "labels": ["a", "c"]}, {"class_names": "a,b"}, ["sample 1 is labelled 'c'"]),
-        ({"x": np.zeros((2, 2)), "labels": [0, 1]}, {"task": "clasification"}, ["no task 'clasification'"]),
+        (
+            {"x": np.zeros((2, 2)), "labels": [0, 1]},
+            {"task": "clasification"},
+            ["no task 'clasification' (did you mean"],
+        ),
         ({"x": np.zeros((2, 2))}, {"task": "regression"}, ["no labels, which the task regression needs"]),
         ({"x": np.zeros((2, 2)), "labels": ["a", "b"]}, {"task": "regression"}, ["labels are numbers", "'a'"]),
         ({"x": np.zeros((2, 2)), "labels": ["a", "b"]}, {"task": "anomaly"}, ["no anomaly", "normal=CLASS"]),
@@ -270,6 +276,7 @@ def test_any_numbers_come_back_from_a_table(rows, header):
         ("a;b;c\n1;0,5;0\n", {}, ["'0,5' is no number. Write decimal points"]),
         ("a,b,c\n1,1_0,0\n", {}, ["'1_0' is no number"]),
         ("a,b,c\n1,2,0\n", {"label": "d"}, ["no column 'd'; its columns are 'a', 'b', 'c'"]),
+        ("speed,load,state\n1,2,0\n", {"label": "stat"}, ["no column 'stat' (did you mean 'state'?)"]),
         ("1,2,0\n3,4,1\n", {"label": "7"}, ["no column '7'; its columns are 0 to 2"]),
         ("a,a,c\n1,2,0\n", {"skip": "a"}, ["several columns named 'a'"]),
         ("a\n0\n1\n", {}, ["no column for the inputs"]),
@@ -754,3 +761,19 @@ def make_the_files_of_the_documentation():
         png(Path(f"faces/{kind}/1.png"), np.zeros((96, 96), np.uint8))
     for kind in ("normal", "broken"):
         sound(Path(f"sounds/{kind}/1.wav"), np.zeros(16000, np.int16), rate=16000)
+
+
+def test_a_sweep_asks_for_images_of_the_size_that_its_models_take(monkeypatch):
+    pytest.importorskip("PIL")
+    for number, kind in enumerate(("cat", "dog")):
+        png(Path(f"faces/{kind}/a.png"), np.full((4, 6), number))
+    takes = {"small": [spec((1, 2, 3, 1))], "same": [spec((1, 2, 3, 1))], "other": [spec((1, 4, 6, 1))]}
+    monkeypatch.setattr(sweep_command, "tensors_of", lambda model: (tuple(takes[model]), ()))
+
+    def shape(models, *options):
+        given = SimpleNamespace(models=models, dataset="faces", data_option=options)
+        return sweep_command._own_data(given).inputs.shape[1:]
+
+    assert shape(["small", "same"]) == (2, 3, 1)
+    assert shape(["small"], "shape=1,1,1") == (1, 1, 1)
+    assert shape(["small", "other"]) == (4, 6, 1), "as they are, where the models differ"

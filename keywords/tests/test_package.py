@@ -4,15 +4,20 @@
 What the wheel needs is borrowed from this Python's packages; ``./bench trial package`` installs all of it.
 """
 
+import json
 import re
+import shutil
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from springbok.support import pins
 from springbok.support.places import KEYWORDS, REQUIREMENTS, ROOT
 from springbok.trials import package
+
+SAMPLE = Path(__file__).parent / "sample_repository"
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +85,41 @@ def test_a_network_that_costs_more_is_stopped_with_its_layer(repository, install
     assert done.returncode == 1, done.stdout
     assert "Should Not Cost More Than Before" in done.stdout
     assert re.search(r"pump_dispatch_1_\w+ \(second\): \+\d+ instructions", done.stdout), done.stdout
+
+
+@pytest.fixture(scope="module")
+def sample(installed, tmp_path_factory):
+    """The repository of a team with a model through ONNX, two inputs, a table and baselines of its own; run once."""
+    place = tmp_path_factory.mktemp("sample") / "mixer"
+    shutil.copytree(SAMPLE, place)
+    done = installed.run("python", "models/make_mixer.py", cwd=place)
+    assert done.returncode == 0, done.stdout
+    done = installed.run("springbok-bench", "run", "suites", "--update-baselines", cwd=place)
+    assert done.returncode == 0, done.stdout
+    return place
+
+
+def test_a_repository_with_a_model_through_onnx_has_baselines_of_its_own(sample, installed):
+    (written,) = (sample / "results" / "baselines").rglob("*.json")
+    measured = json.loads((sample / "results" / "metrics.json").read_text())
+    assert measured["vlen_bits"] == 256
+    (model,) = measured["models"]
+    assert model["samples"] == 24
+    assert model["dataset"]["preprocessing"][0].startswith("mixer.py:inputs (sha256 ")
+    assert any("/features/0/Conv" in each["layer"] for each in model["dispatches"])
+    before = written.read_bytes()
+    done = installed.run("springbok-bench", "run", "suites", cwd=sample)
+    assert done.returncode == 0, done.stdout
+    assert written.read_bytes() == before
+
+
+def test_a_slower_model_of_that_repository_is_stopped_with_its_layer(sample, installed):
+    script = sample / "models" / "make_mixer.py"
+    script.write_text(script.read_text().replace("CHANNELS = 8", "CHANNELS = 24"))
+    assert installed.run("python", "models/make_mixer.py", cwd=sample).returncode == 0
+    done = installed.run("springbok-bench", "run", "suites", cwd=sample)
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"\(.*/features/0/Conv.*\): \+[\d,]+ instructions", done.stdout), done.stdout
 
 
 def test_a_suite_anywhere_uses_the_libraries_by_name(installed, tmp_path):

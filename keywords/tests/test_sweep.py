@@ -129,7 +129,10 @@ def test_rows_are_kept_by_what_the_data_hold(model):
     [
         (["--data", "nowhere.csv"], "nowhere.csv can't be read"),
         (["--data", "nothing"], "There is no data set 'nothing'"),
-        (["--data-option", "labl=x"], "--data-option 'labl=x' is none: write NAME=VALUE, NAME one of split, labels"),
+        (
+            ["--data-option", "labl=x"],
+            "--data-option 'labl=x' is none (did you mean 'label'?): write NAME=VALUE, NAME one of split",
+        ),
         (["--data", "d.csv", "--samples", "9"], "d holds 2 recordings; 9 can't be taken"),
         (["--data", "d.csv", "--data-option", "label=z"], "has no column 'z'"),
     ],

@@ -11,6 +11,8 @@ from springbok import report as reports
 from springbok.cli.arguments import add_results
 from springbok.cli.text import print_table, shown
 from springbok.measuring import metrics
+from springbok.support.errors import ReportError
+from springbok.support.places import PROGRAM
 from springbok.support.results_folder import claimed
 
 
@@ -22,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the comparison and print its table."""
+    if len(options.results) == 1:
+        raise ReportError(
+            f"There is nothing to compare {options.results[0]} with: name two results or more. "
+            f"'{PROGRAM} report {options.results[0]}' shows one."
+        )
     runs = [reports.Run(label, metrics.read(path)) for label, path in _labelled(options.results)]
     with claimed(options.output):
         figure, paths = reports.write_comparison(runs, options.output)

@@ -16,6 +16,7 @@ from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.exploring.search import search
 from springbok.firmware import build_firmware
+from springbok.support.errors import CompileError
 from springbok.support.files import write_in_one_step
 
 
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile, and print what came out; 1 when the chip has too little memory for it."""
     chip = use_platform(options)
+    if options.output:
+        _check_output(Path(options.output))
     model = compile_and_check(
         options.model,
         Target.of(options.variant, options.vlen, chip),
@@ -62,6 +65,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"Memory: {_memory_text(found['memory'])}")
         print(f"Module: {shown(Path(options.output or model.vmfb))}")
     return 0 if found["memory"]["fits"] else 1
+
+
+def _check_output(output: Path) -> None:
+    """Raise :class:`CompileError` before a long compilation whose module has no place."""
+    if output.is_dir():
+        raise CompileError(f"--output {output} is a folder: name a file in it, such as {output / 'model.vmfb'}.")
+    if not output.parent.is_dir():
+        raise CompileError(f"--output {output}: there is no folder {output.parent}. Make it, or name another one.")
 
 
 def describe(model: CompiledModel, arena_bytes: int) -> dict[str, Any]:

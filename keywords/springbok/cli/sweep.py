@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from springbok import report as reports
 from springbok.cli.arguments import add_results
+from springbok.compiler.compiler import tensors_of
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.data import datasets
 from springbok.data.dataset import Dataset
@@ -27,6 +28,8 @@ from springbok.measuring.derived import QUALITY, shown
 from springbok.support.places import MODELS
 from springbok.support.progress import duration, is_watched, pace
 from springbok.support.results_folder import claimed
+from springbok.support.suggestions import did_you_mean
+from springbok.tensors import TensorSpec
 
 _REFRESH_SECONDS, _LOG_SECONDS = 1.0, 60.0
 _MOST_STEPS = 3  # of workers that one line shows
@@ -208,14 +211,24 @@ def _columns() -> int:
 def _own_data(options: argparse.Namespace) -> Dataset | None:
     """The data set of ``--data``, unless it is one by name, which each worker has."""
     given = dict(map(_data_option, options.data_option))
-    loaded = datasets.load(options.dataset, given.pop("split", "test"), options=parse_options(given))
+    inputs = _inputs_of(options.models) if Path(options.dataset).is_dir() and "shape" not in given else None
+    loaded = datasets.load(options.dataset, given.pop("split", "test"), options=parse_options(given, inputs))
     return None if options.dataset in datasets.NAMES else loaded
+
+
+def _inputs_of(models: Sequence[str]) -> tuple[TensorSpec, ...] | None:
+    """What all the models take: the size of images and the length of recordings. None where they differ."""
+    inputs = [tensors_of(model)[0] for model in models]
+    shapes = {tuple(spec.shape for spec in each) for each in inputs}
+    return inputs[0] if len(shapes) == 1 else None
 
 
 def _data_option(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or name not in DATA_OPTIONS:
-        raise SweepError(f"--data-option '{text}' is none: write NAME=VALUE, NAME one of {', '.join(DATA_OPTIONS)}.")
+        near = did_you_mean(name, DATA_OPTIONS)
+        known = ", ".join(DATA_OPTIONS)
+        raise SweepError(f"--data-option '{text}' is none{near}: write NAME=VALUE, NAME one of {known}.")
     return name, value
 
 

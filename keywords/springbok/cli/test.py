@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from springbok.cli.lint import lint
-from springbok.cli.running import call, data_variables, renode_test, run_renode, run_robot
+from springbok.cli.running import call, data_variables, renode_test, run_renode
 from springbok.support.files import build_folder
 from springbok.support.places import KEYWORDS, SUITES
 from springbok.support.results_folder import claimed
 
 MOST_PROCESSES = 4
+#: Suites that are begun first, so that none is left at the end.
+LONGEST = ("models", "sensor", "sweep", "link", "gestures")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,7 @@ def _steps(data: str | None, robot_options: list[str]) -> Iterator[tuple[str, Ca
     yield "unit tests (pytest)", lambda: _titled("Python and C tests", _pytest)
     yield (
         "suites (Robot on Spike)",
-        lambda: _titled("Robot suites on Spike", lambda: run_robot("spike", suites, results, data, robot_options)),
+        lambda: _titled("Robot suites on Spike", lambda: _robot(suites, results, data, robot_options)),
     )
     yield "suites (renode-test)", lambda: _titled("Robot suites on Renode", lambda: _test_on_renode(suites, data))
 
@@ -47,10 +49,24 @@ def _steps(data: str | None, robot_options: list[str]) -> Iterator[tuple[str, Ca
 def _pytest() -> int:
     # Its folders are for looking at what failed: they stay, where temporary files of commands don't.
     environment = {"PYTEST_DEBUG_TEMPROOT": tempfile.gettempdir()}
-    # A file's tests share what they have compiled; each process may hold TensorFlow, so there are not many.
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
-    command = [sys.executable, "-m", "pytest", str(KEYWORDS / "tests"), "-n", str(processes), "--dist", "loadfile"]
-    return call(command, environment=environment)
+    # A file's tests share what they have compiled; the longest files begin first (conftest.py).
+    team = ["-n", str(_processes()), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return call([sys.executable, "-m", "pytest", str(KEYWORDS / "tests"), *team], environment=environment)
+
+
+def _robot(suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
+    """Run the suites, some at once, on Spike."""
+    longest_first = sorted(
+        suites, key=lambda suite: LONGEST.index(suite.stem) if suite.stem in LONGEST else len(LONGEST)
+    )
+    options = ["--variable", "ENGINE:spike", *data_variables(data), *robot_options]
+    team = [sys.executable, "-m", "springbok.cli.team", str(results), str(_processes())]
+    return call([*team, *options, "--", *map(str, longest_first)])
+
+
+def _processes() -> int:
+    """How many run beside each other: each may hold TensorFlow, so they are not many."""
+    return min(os.cpu_count() or 1, MOST_PROCESSES)
 
 
 def _test_on_renode(suites: list[Path], data: str | None) -> int:

@@ -22,7 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime, host_check, importers, iree, optimizer, strided_reads
+from springbok.compiler import (
+    buffers,
+    compiler_runtime,
+    host_check,
+    importers,
+    iree,
+    narrow_stores,
+    optimizer,
+    strided_reads,
+)
 from springbok.compiler.compiled import CompiledModel, Dispatch, Probes, Target
 from springbok.compiler.flags import compiler_flags
 from springbok.compiler.importers import ImportedModel
@@ -207,6 +216,7 @@ def _compile(
         version,
         buffers.VERSION,
         strided_reads.VERSION,
+        narrow_stores.VERSION,
         compiler_runtime.version(),
         RECORD_VERSION,
     )

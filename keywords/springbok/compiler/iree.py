@@ -14,13 +14,14 @@ import re
 import shlex
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime, leftovers, strided_reads
+from springbok.compiler import buffers, compiler_runtime, leftovers, narrow_stores, strided_reads
 from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
@@ -132,7 +133,7 @@ def compile_module(
 
 
 def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tuple[str, Path, Sequence[str]]:
-    """Compiles to the end of the phase `hal`, into the file ``hal``, and puts right what its kernels read.
+    """Compiles to the end of the phase `hal`, into the file ``hal``, and puts right what its kernels read and write.
 
     Returns the text of the phase `flow`, the folder of the others, beside ``hal``, and the flags to go on with.
     """
@@ -149,14 +150,19 @@ def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tupl
             raise
         refused = error
     flow = _phase(phases, "flow")
-    if not strided_reads.occur(flow):
+    if not strided_reads.occur(flow) and not narrow_stores.occur(flow, every=refused is not None):
         if refused:
             raise refused
         return flow, phases, flags
     rewritten, flags = hal.parent / "flow.mlirbc", [*flags, "--compile-from=flow"]
-    strided_reads.rewrite(flow, rewritten, name)
+    strided_reads.rewrite(flow, rewritten, name, every_store=refused is not None)
     looking[0] = f"--dump-compilation-phases-to={later}"
-    _run([rewritten, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+    try:
+        _run([rewritten, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
+    except CompilerDidNotEnd:
+        raise
+    except CompileError as error:
+        raise refused or error from None
     return flow, later, flags
 
 
@@ -186,9 +192,49 @@ def _rewritten(
 def first_half(source: Path, flags: Sequence[str], half: Path, name: str) -> None:
     """Compiles ``source`` as far as it is rewritten, to the file ``half``; constants are hoisted and computed.
 
-    With `SECOND_HALF` among its flags `compile_module` goes on from there.
+    With `SECOND_HALF` among its flags `compile_module` goes on from there. Computing constants takes the longest of a
+    small model's compilation, and is the same for all cores and kinds of code: it is done once a process, and the
+    device is put in.
     """
-    _run_source(source, [*flags, *_FIRST_HALF], half, ["--mlir-print-debuginfo"], name)
+    from springbok.compiler import mlir
+
+    of_code = tuple(flag for flag in flags if _of_code(flag))
+    others = tuple(flag for flag in flags if not _of_code(flag))
+    try:
+        with _ONE_HALF:  # those that are compiled at once have the same one
+            shared = _shared_half(source.read_bytes(), source.suffix, others)
+        half.write_bytes(mlir.with_device(shared, device(of_code)))
+    except CompilerDidNotEnd:
+        raise
+    except (CompileError, mlir.UnreadableError):
+        _run_source(source, [*flags, *_FIRST_HALF], half, _LOCATIONS, name)
+
+
+@functools.lru_cache(maxsize=8)
+def _shared_half(content: bytes, suffix: str, flags: tuple[str, ...]) -> bytes:
+    """The first half of a model for this machine: what differs for a chip is its device alone."""
+    with temporary_folder() as folder:
+        source, half = (folder / f"source{suffix}"), folder / "half.mlirbc"
+        source.write_bytes(content)
+        _run_source(source, [*flags, "--iree-llvmcpu-target-cpu=generic", *_FIRST_HALF], half, _LOCATIONS, "the model")
+        return half.read_bytes()
+
+
+@functools.lru_cache
+def device(flags: tuple[str, ...]) -> str:
+    """The device that the first half of a compilation with these flags names, as MLIR's text."""
+    from springbok.compiler import mlir
+
+    with temporary_folder() as folder:
+        source, half = folder / "empty.mlir", folder / "half.mlirbc"
+        source.write_text("func.func @main(%x: tensor<1xf32>) -> tensor<1xf32> { return %x : tensor<1xf32> }\n")
+        _run([source, _BACKEND, *flags, *_FIRST_HALF, "-o"], half, [], source.name)
+        return mlir.device(half.read_bytes())
+
+
+def _of_code(flag: str) -> bool:
+    """Whether a flag is about the core or the code of kernels, which are made later."""
+    return bool(re.match(r"--(iree-llvmcpu-|scalable-vectorization|unroll-)", flag))
 
 
 # The last phase before the one that makes one allocation of two.
@@ -203,6 +249,9 @@ _FIRST_HALF = (
     "--iree-opt-const-expr-hoisting=true",
     "--iree-opt-const-eval=true",
 )
+_ONE_HALF = threading.Lock()
+_LOCATIONS = ("--mlir-print-debuginfo",)
+_BACKEND = "--iree-hal-target-backends=llvm-cpu"
 
 
 def _run_source(source: Path, flags: Sequence[str], output: Path, looking: Sequence[str], name: str) -> None:

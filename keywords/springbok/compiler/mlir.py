@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -270,3 +271,46 @@ def described(location: ir.Location, kind: ir.Type | str) -> str:
     names = re.findall(r'loc\("([^"]+)"(?!:\d)|"([^"]+)"\(', str(location))
     shown = next((first or second for first, second in names), "")
     return f"{shown} {kind}".strip()
+
+
+class UnreadableError(Exception):
+    """The bindings can't read what the compiler has written."""
+
+
+def device(half: bytes) -> str:
+    """The device that a compilation's first half, in MLIR bytecode, names; as MLIR's text."""
+    with ir.Context():
+        return str(device_global(_read(half)).attributes["initial_value"])
+
+
+def with_device(half: bytes, device: str) -> bytes:
+    """The first half with another device in place of its own: all else of it is the same for all of them."""
+    with ir.Context():
+        module = _read(half)
+        named = device_global(module)
+        if str(named.attributes["initial_value"]) == device:
+            return half
+        named.attributes["initial_value"] = ir.Attribute.parse(device)
+        written = io.BytesIO()
+        module.operation.write_bytecode(written)
+        return written.getvalue()
+
+
+def device_global(module: ir.Module) -> ir.Operation:
+    """Where the module names its device."""
+    for operation in module.body.operations:
+        if is_device(operation):
+            return operation
+    raise UnreadableError("The module names no device.")
+
+
+def is_device(operation: ir.Operation) -> bool:
+    """Whether the operation names a device."""
+    return operation.operation.name == "util.global" and "hal.device" in str(operation.attributes["type"])
+
+
+def _read(content: bytes) -> ir.Module:
+    try:
+        return ir.Module.parse(content)
+    except ir.MLIRError as error:
+        raise UnreadableError(str(error)) from None

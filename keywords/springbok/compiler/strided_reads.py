@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from springbok.compiler import narrow_stores
 from springbok.support.errors import CompileError
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def occur(flow: str) -> bool:
     return False
 
 
-def rewrite(flow: str, output: Path, name: str) -> None:
-    """Writes the phase `flow`, given as text, to the file ``output`` as MLIR bytecode, with these reads put right.
+def rewrite(flow: str, output: Path, name: str, every_store: bool = False) -> None:
+    """Writes the phase `flow`, given as text, to the file ``output`` as MLIR bytecode, with these reads put right, and
+    with the stores of `narrow_stores`, or ``every_store`` there.
 
     Raises :class:`CompileError` where that can't be done; ``name`` is what it calls the model.
     """
@@ -61,6 +63,7 @@ def rewrite(flow: str, output: Path, name: str) -> None:
         module = ir.Module.parse(flow)
         for extract in operations(module, "tensor.extract"):
             _put_right(extract, name)
+        narrow_stores.put_right(module, every_store)
         with output.open("wb") as file:
             module.operation.write_bytecode(file)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import pkgutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,18 +54,32 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
             raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
         return
     with temporary_folder() as scratch, _children_allowed():
-        cluster = LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # a free port, without a warning that the usual one is in use
-            memory_limit=0,
-            local_directory=str(scratch),
-            silence_logs="CRITICAL",
-        )
+        with _ctrl_c_later():
+            cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # a free port, without a warning that the usual one is in use
+                memory_limit=0,
+                local_directory=str(scratch),
+                silence_logs="CRITICAL",
+            )
         with cluster, Client(cluster) as client:
             yield client
+
+
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Within the context Ctrl-C waits; processes and threads that are started there never get it.
+
+    A terminal gives it to all processes: workers would each write a traceback, where this one ends them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

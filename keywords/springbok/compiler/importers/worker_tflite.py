@@ -15,7 +15,7 @@ import flatbuffers
 import numpy as np
 
 from springbok.compiler import iree
-from springbok.compiler.importers import saturated_tables, signed_constants
+from springbok.compiler.importers import saturated_tables, signed_constants, wide_sums
 from springbok.compiler.importers.selection import Selection
 from springbok.compiler.importers.worker import UnusableError, check_element_type, first_line
 from springbok.modules.layer_names import ScopedNames
@@ -52,6 +52,7 @@ _STEADY = frozenset(
     }
 )
 _SUMS = {"ADD", "SUB"}
+_WITH_SUMS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 
 
 class TfliteModel:
@@ -64,7 +65,7 @@ class TfliteModel:
         model.subgraphs, model.signatureDefs = [self._graph], None
         self._shapes_given = bool(selection.shapes)
         self._fix_shapes(selection)
-        self.remark = self._dynamic_range()
+        self.remark = self._dynamic_range() or self._quantised_sum()
         self.makes_integers = any(map(self._makes_integers, self._graph.operators))
         kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
         try:
@@ -137,6 +138,19 @@ class TfliteModel:
                     "TensorFlow Lite rounds such activations to 8 bits whenever it runs, and the module does not, so "
                     "they differ. Convert the model with a representative data set (integers throughout) or without "
                     "quantisation, or allow the difference, for example tolerance=0.02."
+                )
+        return ""
+
+    def _quantised_sum(self) -> str:
+        """What is to be said of sums over quantised tensors, which frameworks agree on only now and then."""
+        for operator in self._graph.operators:
+            tensor = self._graph.tensors[operator.inputs[0]] if len(operator.inputs) else None
+            if self._operator(operator) == "SUM" and tensor is not None and self._has_scale(tensor):
+                return (
+                    f"The model sums a quantised tensor: SUM ('{self._layer(operator)}') of "
+                    f"{_TYPES[tensor.type].lower()}. TensorFlow Lite's kernels and its converter to TOSA compute such "
+                    "sums in different ways, and often give different numbers. Use MEAN, or a convolution whose "
+                    "weights are 1, or leave that layer in float32."
                 )
         return ""
 
@@ -244,7 +258,8 @@ class TfliteModel:
                 self._refuse_unconverted(text.read_text(encoding="utf-8"))
         if self._has_softmax_of_16_bits():
             path.write_bytes(saturated_tables.corrected(path.read_bytes()))
-        self._mend_biases(path)
+        if self._has_sums_of_48_bits():
+            self._mend_sums(path)
 
     def _has_softmax_of_16_bits(self) -> bool:
         return any(
@@ -253,22 +268,32 @@ class TfliteModel:
             for operator in self._graph.operators
         )
 
-    def _mend_biases(self, path: Path) -> None:
-        """Gives biases of 16-bit layers their signs back: the compiler's first phase makes their 48 bits 64 without.
+    def _has_sums_of_48_bits(self) -> bool:
+        return any(
+            self._operator(operator) in _WITH_SUMS
+            and any(self._graph.tensors[each].type == schema.TensorType.INT16 for each in operator.inputs if each >= 0)
+            for operator in self._graph.operators
+        )
 
-        The model is then written as that phase leaves it.
+    def _mend_sums(self, path: Path) -> None:
+        """Puts right what the compiler's first phase does wrongly to layers with 16-bit activations.
+
+        It makes 64 bits of their biases' 48 without the signs, and refuses what it makes of some layers. Such a model
+        is then written as that phase leaves it, or would.
         """
         biases = [self._constant(tensor) for tensor in self._graph.tensors if tensor.type == schema.TensorType.INT64]
         biases = [bias for bias in biases if bias is not None and (bias < 0).any()]
-        if not biases:
-            return
         with tempfile.TemporaryDirectory() as folder:
-            lowered = Path(folder) / "model.mlir"
-            command = [iree.tool("iree-compile"), path, "--compile-to=input", "--mlir-print-debuginfo", "-o", lowered]
+            written = Path(folder) / "model.mlir"
+            command = [iree.tool("iree-compile"), path, "--compile-to=input", "--mlir-print-debuginfo", "-o", written]
             done = process.run(command)
-            if done.exit_code or not lowered.is_file():
-                return  # the compilation says what the compiler has to say
-            path.write_bytes(signed_constants.corrected(lowered.read_bytes(), biases))
+            content = written.read_bytes() if not done.exit_code and written.is_file() else None
+            refused = content is None and wide_sums.are_refused(done.output)
+        if refused:
+            content = wide_sums.lowered(path)
+        if content is None or not (biases or refused):
+            return  # the compilation says what the compiler has to say
+        path.write_bytes(signed_constants.corrected(content, biases))
 
     def _constant(self, tensor: schema.TensorT) -> np.ndarray | None:
         data = self._model.buffers[tensor.buffer].data

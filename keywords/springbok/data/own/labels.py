@@ -12,6 +12,7 @@ from springbok.data.own.arrays import npy_array
 from springbok.data.own.content import Content, Options
 from springbok.data.own.tables import Table, labels_of, read_table
 from springbok.support.errors import DatasetError
+from springbok.support.suggestions import did_you_mean
 
 #: What a class that is no anomaly is called, if ``normal=`` says nothing else.
 NORMAL_NAMES = ("normal", "ok", "good", "0", "false", "negative", "healthy")
@@ -49,7 +50,7 @@ def understood(source: str, content: Content, options: Options) -> tuple[str, np
     """Task, labels and class names of a source. Raises DatasetError where labels and task do not go together."""
     labels, task = content.labels, options.task
     if task is not None and task not in TASKS:
-        raise DatasetError(f"There is no task '{task}': choose one of {', '.join(TASKS)}.")
+        raise DatasetError(f"There is no task '{task}'{did_you_mean(task, TASKS)}: choose one of {', '.join(TASKS)}.")
     if options.normal and task != ANOMALY:
         raise DatasetError(f"{source}: normal= is for task=anomaly, and the task is {task or 'not given'}.")
     if task == EQUALITY:

@@ -13,6 +13,7 @@ import numpy as np
 
 from springbok.data.own.content import NONE, Content, Options, read_bytes
 from springbok.support.errors import DatasetError
+from springbok.support.suggestions import did_you_mean
 
 #: Headers of the column of labels, if ``label=`` says no other; without one it is the last column.
 LABEL_COLUMNS = ("label", "labels", "class", "target", "y")
@@ -67,7 +68,8 @@ class Table:
             number = count
         if not -count <= number < count:
             known = ", ".join(f"'{each}'" for each in self.names) if self.names else f"0 to {count - 1}, without names"
-            raise DatasetError(f"{self.path} has no column '{name}'; its columns are {known}.")
+            near = did_you_mean(name, self.names or ())
+            raise DatasetError(f"{self.path} has no column '{name}'{near}; its columns are {known}.")
         return number % count
 
 

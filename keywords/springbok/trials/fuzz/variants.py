@@ -14,7 +14,6 @@ transformation that fails is an error here, though for users it leaves the model
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import traceback
@@ -28,7 +27,6 @@ from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
 from springbok.compiler.host_check import host_flags
 from springbok.support.errors import BenchError, CompileError
-from springbok.support.files import temporary_folder
 
 HOST = "host"
 PLACES = (HOST, "128", "512")
@@ -86,7 +84,7 @@ def compile_variants(
         parts = _for_host(rewritten) if place == HOST else rewritten
         flags = _flags(place)
         for number, some in enumerate(_modules(parts, place)):
-            _compile(some, (*flags, *_SECOND_HALF), folder / f"rewritten-{place}-{number}", made, _device(flags))
+            _compile(some, (*flags, *_SECOND_HALF), folder / f"rewritten-{place}-{number}", made, iree.device(flags))
         yield place, made
 
 
@@ -245,13 +243,15 @@ def _join(parts: Sequence[_Part], output: Path, device: str | None = None) -> No
     """Writes one module with the public function of each part under its name there, for ``device`` if it is given."""
     from iree.compiler import ir
 
+    from springbok.compiler import mlir
+
     with ir.Context():
         modules = [_read(part.path) for part in parts]
         for number, (part, module) in enumerate(zip(parts, modules, strict=True)):
             _rename(module, part.function, is_first=number == 0)
         whole = modules[0]
         if device is not None:
-            _device_global(whole).attributes["initial_value"] = ir.Attribute.parse(device)
+            mlir.device_global(whole).attributes["initial_value"] = ir.Attribute.parse(device)
         for module in modules[1:]:
             for operation in list(module.body.operations):
                 operation.detach_from_parent()
@@ -259,22 +259,6 @@ def _join(parts: Sequence[_Part], output: Path, device: str | None = None) -> No
         whole.operation.verify()
         with output.open("wb") as file:
             whole.operation.write_bytecode(file)
-
-
-@functools.cache
-def _device(flags: tuple[str, ...]) -> str:
-    """The device that the first half of a compilation with these flags names, as MLIR's text."""
-    from iree.compiler import ir
-
-    with temporary_folder() as folder, ir.Context():
-        source, half = Path(folder) / "empty.mlir", Path(folder) / "half.mlirbc"
-        source.write_text("func.func @main(%x: tensor<1xf32>) -> tensor<1xf32> { return %x : tensor<1xf32> }\n")
-        iree.first_half(source, flags, half, source.name)
-        return str(_device_global(_read(half)).attributes["initial_value"])
-
-
-def _device_global(module):
-    return next(operation for operation in module.body.operations if _is_device(operation))
 
 
 def _extract(source: Path, name: str, output: Path) -> None:
@@ -307,10 +291,6 @@ def _is_public_function(operation) -> bool:
     return operation.operation.name in ("func.func", "util.func") and not hidden
 
 
-def _is_device(operation) -> bool:
-    return operation.operation.name == "util.global" and "hal.device" in str(operation.attributes["type"])
-
-
 def _symbol(operation) -> str:
     return operation.attributes["sym_name"].value
 
@@ -322,11 +302,13 @@ def _rename(module, name: str, is_first: bool) -> None:
     """
     from iree.compiler import ir
 
+    from springbok.compiler import mlir
+
     symbols = {}
     for operation in list(module.body.operations):
         if "sym_name" not in operation.attributes:
             continue
-        if _is_device(operation):
+        if mlir.is_device(operation):
             if not is_first:
                 operation.erase()
             continue
