@@ -56,9 +56,9 @@ class SimulatorLibrary:
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
-        | platform   | a chip by its name, or the path of its description; by default the run's: ``--platform`` or Springbok |
+        | platform   | a chip's name, or the path of its description; by default the run's: ``--platform`` or Springbok |
         | engine     | ``renode`` (under renode-test), ``spike``, ``serial`` (a board); ``auto``: Renode or Spike |
-        | vlen       | bits of a vector register, one of the chip's; 0 is a chip without vectors; by default as it is built |
+        | vlen       | bits of a vector register; 0 is a chip without vectors; by default as the chip is built |
         | uart       | ``socket`` (TCP on this machine), ``pty`` (Spike), ``virtual`` (Renode: in virtual time) |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |

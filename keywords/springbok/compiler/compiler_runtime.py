@@ -85,7 +85,9 @@ def library_for(flags: Sequence[str]) -> Path:
             f"The model needs functions of the compiler's runtime library, and the Python package '{_PACKAGE}', which "
             "has them, is not installed here. Run ./bench once, or: pip install -r requirements.txt"
         )
-    values = {name: flag[len(name) :] for flag in flags for name in (_TRIPLE_FLAG, _FEATURES_FLAG) if flag.startswith(name)}
+    values = {
+        name: flag[len(name) :] for flag in flags for name in (_TRIPLE_FLAG, _FEATURES_FLAG) if flag.startswith(name)
+    }
     chip = re.match(r"riscv(32|64)", values.get(_TRIPLE_FLAG, ""))
     if chip is None:
         return _library("host", ("-target", f"{platform.machine()}-freestanding-none"))
