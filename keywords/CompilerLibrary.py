@@ -10,7 +10,7 @@ from robot.api.deco import keyword, library
 
 from results_of_keywords import CONVERTERS
 from springbok import session
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler import archives, compiler, optimizer
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.exploring.search import search

@@ -56,7 +56,7 @@ class SimulatorLibrary:
         A chip that runs already is stopped first.
 
         | =Argument= | =Meaning= |
-        | platform   | a chip's name, or the path of its description; by default the run's: ``--platform`` or Springbok |
+        | platform   | a chip's name, or the path of its description; by default ``--platform``, or Springbok |
         | engine     | ``renode`` (under renode-test), ``spike``, ``serial`` (a board); ``auto``: Renode or Spike |
         | vlen       | bits of a vector register; 0 is a chip without vectors; by default as the chip is built |
         | uart       | ``socket`` (TCP on this machine), ``pty`` (Spike), ``virtual`` (Renode: in virtual time) |

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chip: counters, traps, vector unit, containment and the simulator's instructions. What differs from chip to chip
-// is in chip.h, which is generated from the chip's description; devices have drivers of their own. Works on a chip
-// without vectors and without the mark instruction too: both are probed at boot.
+// The chip: counters, traps, vector unit, containment and the simulator's instructions. What differs from
+// chip to chip is in chip.h, which is generated from the chip's description; devices have drivers of their
+// own. Works on a chip without vectors and without the mark instruction too: both are probed at boot.
 #include "devices.h"
 
 #define MIE_TIMER (1u << 7)
@@ -249,12 +249,12 @@ status_t platform_guarded_call(attempt_fn fn, void *argument) {
     status_t status = platform_attempt(fn, argument);
     __asm__ volatile("csrc mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
     if (status == TRAPPED && trap_record[0] == CAUSE_TIMER)
-        return status_report(REASON(TIME_LIMIT, (uint32_t)(time_limit / TICKS_PER_MS),
-                                    (uint32_t)trap_record[1]));
+        return status_report(
+            REASON(TIME_LIMIT, (uint32_t)(time_limit / TICKS_PER_MS), (uint32_t)trap_record[1]));
     if (stack_overflowed()) return status_report(REASON(STACK_OVERFLOW, board_stack_bytes()));
     if (status == TRAPPED)
-        return status_report(REASON(TRAP, (uint32_t)trap_record[0], (uint32_t)trap_record[1],
-                                    (uint32_t)trap_record[2]));
+        return status_report(
+            REASON(TRAP, (uint32_t)trap_record[0], (uint32_t)trap_record[1], (uint32_t)trap_record[2]));
     return status;
 }
 

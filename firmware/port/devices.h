@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the drivers in keywords/springbok/devices offer to chip.c, and what they need. A chip has one driver a service;
-// addresses and settings are in chip.h, which is generated from the chip's description.
+// What the drivers in keywords/springbok/devices offer to chip.c, and what they need. A chip has one driver a
+// service; addresses and settings are in chip.h, which is generated from the chip's description.
 #ifndef SPRINGBOK_DEVICES_H
 #define SPRINGBOK_DEVICES_H
 

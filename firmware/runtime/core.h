@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The core that kernels are compiled for, by the chip's description: on a computer, of the chip that it plays. What
-// differs between cores of 32 and 64 bits in the kernels' file and tables follows from here.
+// The core that kernels are compiled for, by the chip's description: on a computer, of the chip that it
+// plays. What differs between cores of 32 and 64 bits in the kernels' file and tables follows from here.
 #ifndef SPRINGBOK_CORE_H
 #define SPRINGBOK_CORE_H
 

@@ -3,8 +3,8 @@
 
 #include "platform.h"
 
-// ELF of the core's class, as in the System V ABI and the RISC-V ELF psABI. Little endian, as the chip and every
-// host of it.
+// ELF of the core's class, as in the System V ABI and the RISC-V ELF psABI. Little endian, as the chip and
+// every host of it.
 typedef struct {
     uint8_t identity[16];
     uint16_t type, machine;
@@ -98,8 +98,7 @@ static NOINLINE bool inside(word_t offset, word_t bytes, word_t limit) {
 
 static void read_header(span_t file, elf_header_t *header) {
     static const uint8_t magic[7] = {0x7f, 'E', 'L', 'F', CLASS, 1 /* little endian */, 1};
-    if (file.length < sizeof *header || memcmp(file.data, magic, sizeof magic) != 0)
-        FAIL_CLASS(file.length);
+    if (file.length < sizeof *header || memcmp(file.data, magic, sizeof magic) != 0) FAIL_CLASS(file.length);
     memcpy(header, file.data, sizeof *header);
     if (header->type != TYPE_DYNAMIC || header->machine != MACHINE_RISCV)
         FAIL(ELF_TYPE, header->type, header->machine);
@@ -144,7 +143,8 @@ static void measure(elf_t *elf, image_t *image) {
             elf->dynamic_bytes = segment.memory_bytes;
         }
         if (segment.type == SEGMENT_RISCV_ATTRIBUTES)
-            elf->attributes = (span_t){.data = elf->file.data + segment.offset, .length = (uint32_t)segment.file_bytes};
+            elf->attributes =
+                (span_t){.data = elf->file.data + segment.offset, .length = (uint32_t)segment.file_bytes};
     }
     if (image->code_end == 0) FAIL(SEGMENT_CODE);
     if (elf->dynamic_bytes == 0 || elf->dynamic % sizeof(word_t) != 0 ||

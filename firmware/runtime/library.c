@@ -3,8 +3,8 @@
 
 #include "platform.h"
 
-// The structures as the kernels have them: addresses are theirs, and as wide as theirs on any host. On a core of 64
-// bits each is aligned, on a host of 64 bits that plays one too.
+// The structures as the kernels have them: addresses are theirs, and as wide as theirs on any host. On a core
+// of 64 bits each is aligned, on a host of 64 bits that plays one too.
 typedef struct {
     word_t header;
     uint32_t import_count;
@@ -45,7 +45,8 @@ _Static_assert(sizeof(library_structure_t) == STRUCTURE_BYTES && sizeof(library_
 // `count` structures of `bytes` each at an address that the kernels use; NULL if they are not all inside.
 static const void *at(const image_t *image, word_t address, uint32_t count, uint32_t bytes) {
     word_t offset = address - image->address;
-    if (address % sizeof(word_t) != 0 || offset > image->size || count > (image->size - offset) / bytes) return NULL;
+    if (address % sizeof(word_t) != 0 || offset > image->size || count > (image->size - offset) / bytes)
+        return NULL;
     return image->data + offset;
 }
 

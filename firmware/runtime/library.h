@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// IREE's executable library ABI, version 0.6 (iree_hal_executable_library_v0_t), in a loaded image. Pointers in
-// its structures are read as words of the core's width at checked addresses, so that any host reads them as well. Only two things need the chip: asking the image for its library, and running a kernel.
-// On a host the library is found by its looks, and a stand-in runs instead of the kernel.
+// IREE's executable library ABI, version 0.6 (iree_hal_executable_library_v0_t), in a loaded image. Pointers
+// in its structures are read as words of the core's width at checked addresses, so that any host reads them
+// as well. Only two things need the chip: asking the image for its library, and running a kernel. On a host
+// the library is found by its looks, and a stand-in runs instead of the kernel.
 #ifndef SPRINGBOK_LIBRARY_H
 #define SPRINGBOK_LIBRARY_H
 

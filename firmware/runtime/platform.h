@@ -86,7 +86,7 @@ void platform_set_input(uint8_t *begin, uint8_t *end);
 // results; *room_after is their address, for a look right after the call. Returns what the function returns.
 #define PLATFORM_ROOM_BYTES (64 - __riscv_xlen / 8)
 static inline uintptr_t platform_call_contained(uintptr_t function, uintptr_t first, uintptr_t second,
-                                               uintptr_t third, const void **room_after) {
+                                                uintptr_t third, const void **room_after) {
     register uintptr_t t0 __asm__("t0") = function;
     register uintptr_t a0 __asm__("a0") = first;
     register uintptr_t a1 __asm__("a1") = second;
@@ -95,7 +95,8 @@ static inline uintptr_t platform_call_contained(uintptr_t function, uintptr_t fi
                      : "+r"(t0), "+r"(a0), "+r"(a1), "+r"(a2)
                      :
                      : "ra", "t1", "t2", "t3", "t4", "t5", "t6", "a3", "a4", "a5", "a6", "a7", "s0", "s1",
-                       "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", FLOAT_REGISTERS "memory");
+                       "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
+                       FLOAT_REGISTERS "memory");
     if (room_after != NULL) *room_after = (const void *)a1;
     return a0;
 }

@@ -30,7 +30,8 @@ from pathlib import Path
 
 from springbok import devices
 from springbok.chips import sources
-from springbok.chips.chip import Chip, load
+from springbok.chips.chip import Chip
+from springbok.chips.description import load
 from springbok.compiler import compiler_runtime
 from springbok.support.elf import ElfLayout, Unpack, layout_of
 from springbok.support.errors import FirmwareError
@@ -41,8 +42,7 @@ from springbok.support.process import run
 SOURCES = ("port/*.S", "port/chip.c", "port/support.c", "service/*.c", "runtime/*.c")
 _SYMBOL_TABLE = 2  # the type of a section of an ELF file
 
-# No vectors here: the firmware must boot on a chip without them. start.S asks for them where it may use them. relax: the
-# linker shortens calls.
+# No vectors here: the firmware must boot on a chip without them. start.S asks for them where it may use them.
 FEATURES = ("m", "a", "f", "d", "zicsr", "zifencei", "zba", "zbb", "zbs")
 
 COMPILE = (

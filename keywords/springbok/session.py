@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from springbok.chips import accelerometer
-from springbok.chips.chip import Chip, load
+from springbok.chips.chip import Chip
+from springbok.chips.description import load
 from springbok.compiler.chip_check import check_on_chip
 from springbok.compiler.compiled import CompiledModel
 from springbok.data.dataset import Dataset

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.engines.opcodes import UNKNOWN, Kind, opcode_kind, opcode_name
 
 # Words as clang 22 assembles them.

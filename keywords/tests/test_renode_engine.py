@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import serial
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.engines import create_engine, protocol_renode, renode_files
 from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
 from springbok.engines.elf import read_executable

@@ -19,7 +19,7 @@ import hostile_modules
 import numpy as np
 import pytest
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler import iree
 from springbok.firmware import write_sources
 from springbok.link.failures import cause, sentence

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok.chips import accelerometer
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.devices.interface import Warnings
 from springbok.devices.opencores_i2c.adxl345 import FIFO, FIFO_STATUS, FORMAT, IDENTITY, POWER, Adxl345
 from springbok.devices.opencores_i2c.model import (

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import dense_vmfb
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.firmware import write_sources
 from springbok.link.messages import ErrorAnswer
 from springbok.support.places import FIRMWARE

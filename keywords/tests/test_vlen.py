@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_model
 from springbok.compiler.optimizer import plan_for

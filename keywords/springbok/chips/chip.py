@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,8 +17,6 @@ from typing import Any
 from springbok.support.errors import EngineError
 
 DEFAULT = "springbok"
-#: The environment variable that names another chip for a whole run, as `--platform` does.
-VARIABLE = "SPRINGBOK_PLATFORM"
 
 # Of a trap, by mcause; the RISC-V privileged specification names them.
 CAUSES = {
@@ -240,13 +237,3 @@ class Chip:
         )
         made["source"] = Path(content["source"]) if content["source"] else None
         return cls(**{**content, "vlens": tuple(content["vlens"]), **made})
-
-
-def load(chip: str | Path | None = None) -> Chip:
-    """The chip of a name (a file of ``platforms/``) or of a description's path; by default that of the run.
-
-    Raises ChipError, see `springbok.chips.description`.
-    """
-    from springbok.chips.description import read
-
-    return read(chip or os.environ.get(VARIABLE) or DEFAULT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import jsonschema
 
 from springbok import devices
-from springbok.chips.chip import CONTENTS, Chip, Defect, Device, Instruction, Memory, Register
+from springbok.chips.chip import CONTENTS, DEFAULT, Chip, Defect, Device, Instruction, Memory, Register
 from springbok.devices.interface import Surroundings
 from springbok.support.errors import ChipError
 from springbok.support.places import PLATFORMS
@@ -31,6 +32,21 @@ SCHEMA = Path(__file__).with_name("chip.schema.json")
 _LISTS = {"memory": "memories", "device": "devices", "register": "registers", "instruction": "instructions"}
 
 
+#: The environment variable that names another chip for a whole run, as ``--platform`` does.
+VARIABLE = "SPRINGBOK_PLATFORM"
+
+
+def load(chip: str | Path | None = None) -> Chip:
+    """The chip of a name (a file of ``platforms/``) or of a description's path; by default that of the run.
+
+    Raises ChipError, which says what is wrong, in which line, and what to do.
+
+    >>> load("springbok").isa(512)
+    'rv32imf_zicsr_zicntr_zifencei_zve32f_zvl512b'
+    """
+    return _find(chip or os.environ.get(VARIABLE) or DEFAULT)
+
+
 def names() -> list[str]:
     """The chips of this project.
 
@@ -40,11 +56,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in PLATFORMS.glob("*.toml"))
 
 
-def read(chip: str | Path) -> Chip:
-    """The chip of a name or of a description's path.
-
-    Raises ChipError, which says what is wrong, in which line, and what to do.
-    """
+def _find(chip: str | Path) -> Chip:
     text = str(chip)
     if "/" not in text and not text.endswith(".toml"):
         if text not in names():

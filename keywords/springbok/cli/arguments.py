@@ -77,7 +77,7 @@ def add_platform(parser: argparse.ArgumentParser) -> None:
 
 def use_platform(options: argparse.Namespace) -> Chip:
     """The chip of ``--platform``, from now on that of this process and of all that it starts."""
-    from springbok.chips.chip import VARIABLE, load
+    from springbok.chips.description import VARIABLE, load
 
     chip = load(options.platform)
     if options.platform:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.chips.chip import Chip, load
+from springbok.chips.chip import Chip
+from springbok.chips.description import load
 from springbok.compiler import optimizer
 from springbok.compiler.importers.selection import WHOLE_FILE, Selection
 from springbok.compiler.judgement import Judgement, Tolerance

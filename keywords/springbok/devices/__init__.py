@@ -3,8 +3,8 @@
 
 A folder holds
 
-model.py     ``SERVES`` (uart, timer, control or i2c: what the firmware uses it as), ``SETTINGS`` (what a description may
-             set, with defaults), ``create(surroundings, settings)``, which makes the model
+model.py     ``SERVES`` (uart, timer, control or i2c: what the firmware uses it as), ``SETTINGS`` (what a description
+             may set, with defaults), ``create(surroundings, settings)``, which makes the model
 driver.c     the functions of ``firmware/port/devices.h`` for what it serves
 renode.repl  its entry in a Renode platform, with ``$name``, ``$base`` and the settings
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NoReturn
 
-from springbok.chips.chip import Chip, load
+from springbok.chips.chip import Chip
+from springbok.chips.description import load
 from springbok.engines.base import Engine
 from springbok.support.errors import EngineError, SimulatorNeeded
 

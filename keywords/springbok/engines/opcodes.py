@@ -46,8 +46,9 @@ def opcode_kind(word: int, own: Sequence[Instruction] = ()) -> Kind:
 
 
 def opcode_name(word: int, own: Sequence[Instruction] = ()) -> str:
-    """Return the instruction's name, ``unknown`` for a word that is none. ``own`` is as in `opcode_kind`. Reserved encodings of a known instruction
-    may get its name: they trap, so nothing ever counts them.
+    """Return the instruction's name, ``unknown`` for a word that is none. ``own`` is as in `opcode_kind`.
+
+    Reserved encodings of a known instruction may get its name: they trap, so nothing ever counts them.
 
     >>> opcode_name(0x00000013), opcode_name(0x02010057)
     ('addi', 'vadd.vv')
@@ -55,6 +56,10 @@ def opcode_name(word: int, own: Sequence[Instruction] = ()) -> str:
     found = _find(word, own)
     if found is not None:
         return MARK_NAME if found.does == "mark" else found.name
+    return _standard_name(word)
+
+
+def _standard_name(word: int) -> str:
     major, funct3 = word & 0x7F, word >> 12 & 7
     if major == OP_V:
         return _vector_configuration(word) if funct3 == 7 else _vector_arithmetic(word)

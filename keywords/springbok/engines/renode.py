@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from springbok.chips.chip import Chip, load
+from springbok.chips.chip import Chip
+from springbok.chips.description import load
 from springbok.engines.base import Counts, Engine
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable

@@ -17,7 +17,8 @@ import tty
 import weakref
 from pathlib import Path
 
-from springbok.chips.chip import SPIKE_VERSION, Chip, load
+from springbok.chips.chip import SPIKE_VERSION, Chip
+from springbok.chips.description import load
 from springbok.engines import spike_python
 from springbok.engines.base import Counts, DispatchCounts, Engine, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.core_state import describe

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
-from springbok.chips.chip import Chip, load
+from springbok.chips.chip import Chip
+from springbok.chips.description import load
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.lanes import lanes, vector_type
 from springbok.engines.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
@@ -81,8 +82,9 @@ class WindowCounter:
 
     ``word_at(pc)`` gives the instruction word in memory. Words are remembered until a model is loaded, because a
     load puts new code where old code was. ``counted(word)`` is how often the histogram counts one execution of it.
-    ``vlen`` is the chip's, in bits, and ``chip`` (Springbok unless given) knows its own instructions and defects. The histogram is kept apart by place and by vector configuration (vl and vtype):
-    so each instruction is known together with the vl, SEW and LMUL that it met.
+    ``vlen`` is the chip's, in bits, and ``chip`` (the run's unless given) knows its own instructions and defects. The
+    histogram is kept apart by place and by vector configuration (vl and vtype): so each instruction is known together
+    with the vl, SEW and LMUL that it met.
     """
 
     OUTSIDE_DISPATCHES = "outside"

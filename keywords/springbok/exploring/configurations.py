@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler import importers, iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags, translated

@@ -166,7 +166,10 @@ def document(
     models: Sequence[dict],
     chip: str = DEFAULT,
 ) -> dict[str, Any]:
-    """Return the whole document. ``chip`` is the name of the chip's description. ``vlen_bits`` is what the chip says of itself; 0 is a chip without vectors."""
+    """Return the whole document.
+
+    ``chip`` is the name of the chip's description. ``vlen_bits`` is what the chip says of itself; 0 is a chip without vectors.
+    """
     return {
         "schema": SCHEMA_VERSION,
         "engine": engine,

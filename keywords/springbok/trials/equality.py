@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler import iree, optimizer
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model

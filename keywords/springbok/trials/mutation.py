@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler.compiled import Target
 from springbok.session import Session
 from springbok.support.errors import BenchError, DeviceError, EngineError, LinkError, LinkTimeout

@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.engines.base import Counts, Engine
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_program

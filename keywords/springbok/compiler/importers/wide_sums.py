@@ -34,7 +34,7 @@ def are_refused(errors: str) -> bool:
 
 
 def lowered(path: Path) -> bytes | None:
-    """The module of the file ``path`` as text, as far as the compiler's first phase would bring it; None if it can't."""
+    """The module of the file ``path`` as text, as the compiler's first phase would leave it; None if it can't."""
     from iree.compiler import ir, passmanager
 
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,8 @@
 enum { MTIMECMP_LOW = 0x4000, MTIMECMP_HIGH = 0x4004, MTIME_LOW = 0xBFF8, MTIME_HIGH = 0xBFFC };
 
 uint64_t timer_ticks(void) {
-    return READ_COUNTER(register_read(CHIP_TIMER_BASE + MTIME_HIGH), register_read(CHIP_TIMER_BASE + MTIME_LOW));
+    return READ_COUNTER(register_read(CHIP_TIMER_BASE + MTIME_HIGH),
+                        register_read(CHIP_TIMER_BASE + MTIME_LOW));
 }
 
 void timer_set_alarm(uint64_t ticks) {

@@ -2,7 +2,15 @@
 // National Semiconductor's 16550 UART. Its registers are bytes, CHIP_UART_STRIDE apart.
 #include "devices.h"
 
-enum { DATA, DIVISOR_LOW = 0, INTERRUPT_ENABLE, DIVISOR_HIGH = 1, FIFO_CONTROL, LINE_CONTROL, LINE_STATUS = 5 };
+enum {
+    DATA,
+    DIVISOR_LOW = 0,
+    INTERRUPT_ENABLE,
+    DIVISOR_HIGH = 1,
+    FIFO_CONTROL,
+    LINE_CONTROL,
+    LINE_STATUS = 5
+};
 
 #define LINE_STATUS_READY (1u << 0)
 #define LINE_STATUS_THR_EMPTY (1u << 5)

@@ -53,12 +53,13 @@ class Ns16550(Uart):
             return self._divisor >> 8 * register & 0xFF
         if register == DATA:
             return self._read_data()
-        if register == FIFO_CONTROL:  # reads as the interrupt identification: none is pending
-            return 0xC1 if self._fifo_control & FIFO_ENABLE else 0x01
-        if register == MODEM_STATUS:
-            return 0xB0  # clear to send, data set ready, carrier: the line is always there
-        if register in self._registers:
-            return self._registers[register]
+        constant = {
+            FIFO_CONTROL: 0xC1 if self._fifo_control & FIFO_ENABLE else 0x01,  # which interrupt: none is pending
+            MODEM_STATUS: 0xB0,  # clear to send, data set ready, carrier: the line is always there
+        }
+        known = {**self._registers, **constant}
+        if register in known:
+            return known[register]
         self._warn(f"UART: read of unknown register 0x{offset:x}")
         return 0
 
