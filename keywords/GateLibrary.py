@@ -113,6 +113,19 @@ class GateLibrary:
         _judge(evaluation, "instructions", maximum)
 
     @keyword(tags=("gate", "assertion"))
+    def no_known_defect_should_be_executed(self, evaluation: Evaluation) -> None:
+        """Fails when a dispatch executed instructions that show a known defect of the chip; names its layer.
+
+        Known defects stand in the chip's description: opcode, vl, SEW and LMUL.
+
+        Example:
+        | No Known Defect Should Be Executed | ${evaluation} |
+        """
+        found = evaluation.defects()
+        if found:
+            raise AssertionError(f"{evaluation.model.name}: {'; '.join(found)}.")
+
+    @keyword(tags=("gate", "assertion"))
     def runtime_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
         """Fails when the runtime, outside of all dispatches, executes more instructions an inference than this.
 

@@ -134,6 +134,8 @@ class QualityLibrary:
         )
         if scenario:
             evaluation = replace(evaluation, scenario=json.loads(scenario))
+        for defect in evaluation.defects():
+            logger.warn(plain(f"{title}: {defect}."))
         quality = evaluation.quality
         logger.info(
             f"{model.name} ({model.variant}) on {quality.samples} recordings of {dataset.name} ({quality.task}):\n"

@@ -4,6 +4,7 @@
 #include "../runtime/platform.h"
 #include "../runtime/runtime.h"
 #include "board.h"
+#include "chip.h"
 #include "crc32.h"
 #include "frame.h"
 #include "iospec.h"
@@ -11,8 +12,8 @@
 
 #define ALIGNMENT 64u
 // Parts at the end of the arena; the rest is for the model and the runtime.
-#define INPUT_CAPACITY (1024u * 1024u)
-#define OUTPUT_CAPACITY (256u * 1024u)
+#define INPUT_CAPACITY CHIP_INPUT_BYTES
+#define OUTPUT_CAPACITY CHIP_OUTPUT_BYTES
 // A model that loops for ever must not keep the chip: real ones take some thousand operations.
 #define OPERATION_BUDGET 10000000u
 // The same for its kernels.

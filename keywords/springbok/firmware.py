@@ -117,6 +117,12 @@ class Firmware:
         ends = {name: value for name, value in _symbols(self.elf.read_bytes()) if name.startswith("__arena_")}
         return ends["__arena_end"] - ends["__arena_start"]
 
+    @property
+    def stack_bytes(self) -> int:
+        """What the linker keeps for the stack."""
+        ends = dict(_symbols(self.elf.read_bytes()))
+        return ends["__stack_top"] - ends["__stack_bottom"]
+
     def summary(self) -> str:
         """Says in one line what was built: sizes and the beginning of the digest."""
         return (

@@ -16,7 +16,14 @@ _IMPLIED = {
 }
 # Floating-point registers that arguments go in, by the ABI's last letter, as ELF flags have them.
 _FLOAT_ABIS = {"2": 0, "4": 0, "f": 2, "d": 4}
+MOST_INPUT_BYTES, MOST_OUTPUT_BYTES = 0x100000, 0x40000
 STACK_BYTES, LARGEST_SHARE = 0x20000, 8  # a stack is at most an eighth of its memory
+
+
+def message_rooms(chip: Chip) -> tuple[int, int]:
+    """Bytes that the firmware keeps in the models' memory for inputs, and for outputs."""
+    room = chip.holding("models").bytes
+    return min(MOST_INPUT_BYTES, room // 16), min(MOST_OUTPUT_BYTES, room // 64)
 
 
 def header(chip: Chip) -> str:
@@ -25,6 +32,7 @@ def header(chip: Chip) -> str:
     vectors = [name for name in _closure(chip, vectors=True)]
     scalars = [name for name in _closure(chip, vectors=False)]
     user = chip.has("zicntr")
+    inputs, outputs = message_rooms(chip)
     lines = [
         "// SPDX-License-Identifier: Apache-2.0",
         f"// {chip.title}. {_NOTE}",
@@ -46,6 +54,8 @@ def header(chip: Chip) -> str:
         f"#define CHIP_CODE_BYTES {code.bytes:#x}u",
         f"#define CHIP_DATA_BASE {data.base:#x}u",
         f"#define CHIP_DATA_BYTES {data.bytes:#x}u",
+        f"#define CHIP_INPUT_BYTES {inputs:#x}u",
+        f"#define CHIP_OUTPUT_BYTES {outputs:#x}u",
     ]
     served = set()
     for device in chip.devices:

@@ -57,6 +57,7 @@ COMMANDS = {
         Command("run", "run suites; what follows -- goes to Robot", True),
         Command("scenario", "run a scenario file of Kenning (JSON or YAML)", True),
         Command("compile", "compile a model and say what it takes: size, kernels, memory; no chip is needed"),
+        Command("fit", "tell whether models fit a chip, by memory; no chip is needed"),
         Command("models", "list the models that come with this project"),
         Command("data", "list the data sets"),
         Command("keywords", "write a page of all keywords, with an index and a search"),

@@ -59,7 +59,7 @@ def opcode_name(word: int, own: Sequence[Instruction] = ()) -> str:
     return _standard_name(word)
 
 
-def _standard_name(word: int) -> str:
+def _standard_name(word: int) -> str:  # noqa: PLR0911 (a kind of instruction each)
     major, funct3 = word & 0x7F, word >> 12 & 7
     if major == OP_V:
         return _vector_configuration(word) if funct3 == 7 else _vector_arithmetic(word)

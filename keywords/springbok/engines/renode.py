@@ -18,6 +18,8 @@ from pathlib import Path
 
 from springbok.chips.chip import Chip
 from springbok.chips.description import load
+from springbok.devices.pl011.model import CR
+from springbok.devices.springbok_control.model import CONTROL, INTR_STATE
 from springbok.engines.base import Counts, Engine
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
@@ -187,9 +189,9 @@ class RenodeEngine(Engine):
         for memory in ("imem", "dmem", "csr_ram"):
             self.execute(f"sysbus.{memory} ZeroAll")
         self.execute("machine Reset")  # Renode runs the script's macro `reset` after it; a snapshot has lost it
-        if int(self.execute("sysbus ReadDoubleWord 0x4700000C"), 0):
+        if int(self.execute(f"sysbus ReadDoubleWord {self._register('control', CONTROL)}"), 0):
             self.execute(f"sysbus LoadELF @{self._firmware.resolve()}")
-            self.execute("sysbus WriteDoubleWord 0x4700000C 0")
+            self.execute(f"sysbus WriteDoubleWord {self._register('control', CONTROL)} 0")
         self._windows = RecordedWindows(self._vlen) if self._counting else None
         self._run()
 
@@ -322,7 +324,13 @@ class RenodeEngine(Engine):
             time.sleep(0.02)
 
     def _is_uart_ready(self) -> bool:
-        return int(self.execute("sysbus ReadDoubleWord 0x40000030"), 0) & _UART_ENABLED == _UART_ENABLED
+        return (
+            int(self.execute(f"sysbus ReadDoubleWord {self._register('uart0', CR)}"), 0) & _UART_ENABLED
+            == _UART_ENABLED
+        )
+
+    def _register(self, device: str, offset: int) -> str:
+        return f"0x{next(each.base for each in self._chip.devices if each.name == device) + offset:X}"
 
     def _need_machine(self) -> None:
         if self._folder is None:
@@ -336,8 +344,8 @@ class RenodeEngine(Engine):
         path.unlink()
 
     def _state(self) -> dict:
-        control = int(self.execute("sysbus ReadDoubleWord 0x4700000C"), 0)
-        faults = int(self.execute("sysbus ReadDoubleWord 0x47000000"), 0) & 0xC
+        control = int(self.execute(f"sysbus ReadDoubleWord {self._register('control', CONTROL)}"), 0)
+        faults = int(self.execute(f"sysbus ReadDoubleWord {self._register('control', INTR_STATE)}"), 0) & 0xC
         exit_code = self.execute("sysbus.cpu ExitCode")
         return {
             "registers": self.registers(),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Baselines: what earlier evaluations came to, one small file each, kept in the repository beside the suites.
 
-``results/baselines/<suite>/<model>-<variant>-<data set>-<engine>-<chip>-vlen<bits>.json``, where Springbok itself is not
-named, holds a snapshot (see `springbok.gate.gate`) with its keys sorted and one number a line, so that a change is a diff
-that people can read.
+``results/baselines/<suite>/<model>-<variant>-<data set>-<engine>-<chip>-vlen<bits>.json`` (Springbok itself is not
+named) holds a snapshot (see `springbok.gate.gate`) with its keys sorted and one number a line, so that a change is a
+diff that people can read.
 """
 
 from __future__ import annotations

@@ -61,3 +61,12 @@ class Evaluation:
     scenario: dict | None = None
     breakdown: list[dict] | None = None
     output: int = 0
+
+    def defects(self) -> list[str]:
+        """A sentence for each known defect of the chip that a dispatch ran into."""
+        return [
+            f"{' + '.join(self.model.layers(dispatch.name)) or dispatch.name} executes {count:,.0f} instructions an "
+            f"inference that show the chip's known defect '{name}'"
+            for dispatch in self.performance.dispatches
+            for name, count in dispatch.defects.items()
+        ]

@@ -90,6 +90,7 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
                 "vector_instructions": dispatch.vector_instructions,
                 "lanes": _lanes(dispatch.lanes),
                 "work": dispatch.work,
+                **({"defects": dispatch.defects} if dispatch.defects else {}),
                 "opcode_classes": by_class(dispatch.opcodes),
                 "opcodes": dispatch.opcodes,
             }
@@ -168,7 +169,8 @@ def document(
 ) -> dict[str, Any]:
     """Return the whole document.
 
-    ``chip`` is the name of the chip's description. ``vlen_bits`` is what the chip says of itself; 0 is a chip without vectors.
+    ``chip`` is the name of the chip's description. ``vlen_bits`` is what the chip says of itself; 0 is a chip without
+    vectors.
     """
     return {
         "schema": SCHEMA_VERSION,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from springbok.engines.base import Counts, Lanes
 from springbok.link.messages import Profile
@@ -28,7 +28,8 @@ class DispatchCost:
 
     ``vector_instructions`` is None where the engine can't tell. ``lanes`` are the vector lanes that its vector
     instructions used and the lanes that were there (``vl`` and ``VLMAX`` of each execution, added up); ``work`` is
-    what it computed and moved (see `instruction_mix.work`).
+    what it computed and moved (see `instruction_mix.work`). ``defects`` are executions of instructions that
+    show a known defect of the chip, by its name.
     """
 
     ordinal: int
@@ -39,6 +40,7 @@ class DispatchCost:
     opcodes: dict[str, float] | None
     lanes: tuple[float, float] | None = None
     work: dict[str, float] | None = None
+    defects: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def _engine_dispatches(profiles: Sequence[Profile], counts: Counts, vlen_bits: i
             _per_inference(dispatch.opcodes, count),
             _mean_lanes(dispatch.lanes, count),
             work(_per_inference(dispatch.opcodes, count), _per_inference(dispatch.lanes.used, count), vlen_bits),
+            _per_inference(dispatch.defects, count),
         )
         for ordinal, dispatch in sorted(counts.dispatches.items())
     )

