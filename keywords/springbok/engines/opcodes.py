@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and kinds of instruction words: RV32 and RV64 IMAFD, Zicsr, the vector extension (RVV 1.0), and a chip's own.
+"""Names and kinds of instruction words: RV32 and RV64 with M, A, F, D and Zicsr, vectors (RVV 1.0), and a chip's own.
 
 Names are the instructions' own (``addi``, ``jalr``), never an assembler's pseudo-instructions (``li``, ``ret``).
 Source: the RISC-V Unprivileged ISA, version 20240411, and the instruction table of "V" 1.0.
