@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cores of 64 bits: the loader of their kernels under the sanitizers, what Python reads of them, and the chip itself."""
+"""Cores of 64 bits: the loader of their kernels under the sanitizers, what Python reads of them, the chip."""
 
 from __future__ import annotations
 
