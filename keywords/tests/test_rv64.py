@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from springbok.chips.chip import load
+from springbok.chips.description import load
 from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
