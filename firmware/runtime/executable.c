@@ -74,10 +74,13 @@ enum {
 
 #if CHIP_XLEN == 64
 #define FAIL_CLASS(bytes) FAIL(ELF64_MAGIC, bytes)
-#define FAIL_FLAGS(flags) FAIL(ELF64_FLAGS, flags)
 #else
 #define FAIL_CLASS(bytes) FAIL(ELF_MAGIC, bytes)
+#endif
+#if CHIP_XLEN == 32 && CHIP_FLOAT_ABI == 2 && KERNEL_CODE_ALIGNMENT == 4
 #define FAIL_FLAGS(flags) FAIL(ELF_FLAGS, flags)
+#else
+#define FAIL_FLAGS(flags) FAIL_QUOTING(span_of(CHIP_ABI), ELF_ABI, flags)
 #endif
 
 // Tags of the dynamic section.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and kinds of instruction words: RV32 and RV64 IMAFD, Zicsr, the vector extension (RVV 1.0), and a chip's own.
+"""Names and kinds of instruction words: RV32 and RV64 with M, A, F, D and Zicsr, vectors (RVV 1.0), and a chip's own.
 
 Names are the instructions' own (``addi``, ``jalr``), never an assembler's pseudo-instructions (``li``, ``ret``).
 Source: the RISC-V Unprivileged ISA, version 20240411, and the instruction table of "V" 1.0.
@@ -67,12 +67,8 @@ def _standard_name(word: int) -> str:  # noqa: PLR0911 (a kind of instruction ea
         return _vector_memory(word)
     if major == SYSTEM and funct3 == 0:
         return _SYSTEM.get(word, UNKNOWN)
-    if major == 0x53:
-        return _float_arithmetic(word)
-    if major in _FUSED:
-        return _ending(_FUSED[major], _FORMATS.get(word >> 25 & 3))
-    if major == 0x2F:
-        return _ending(_ATOMIC.get(word >> 27), _ATOMIC_WIDTHS.get(funct3))
+    if major in _DECODERS:
+        return _DECODERS[major](word)
     entry = _SCALAR.get(major, UNKNOWN)
     if isinstance(entry, dict):
         entry = entry.get(funct3, UNKNOWN)
@@ -172,8 +168,19 @@ def _float_arithmetic(word: int) -> str:  # noqa: PLR0911
     return moves.get((funct7, funct3), UNKNOWN) if rs2 == 0 else UNKNOWN
 
 
+def _fused(word: int) -> str:
+    return _ending(_FUSED[word & 0x7F], _FORMATS.get(word >> 25 & 3))
+
+
+def _atomic(word: int) -> str:
+    return _ending(_ATOMIC.get(word >> 27), _ATOMIC_WIDTHS.get(word >> 12 & 7))
+
+
 def _ending(name: str | None, form: str | None) -> str:
     return UNKNOWN if name is None or form is None else f"{name}.{form}"
+
+
+_DECODERS = {0x53: _float_arithmetic, 0x2F: _atomic, **dict.fromkeys(_FUSED, _fused)}
 
 
 # ---- Vector configuration, loads and stores
