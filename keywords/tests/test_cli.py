@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_models import DENSE
@@ -135,7 +136,7 @@ def test_renode_that_is_missing_is_an_error_with_advice(capsys, monkeypatch, tmp
 def test_what_follows_two_dashes_is_robots(monkeypatch):
     seen = []
     monkeypatch.setattr(running, "call", lambda command: seen.append(command) or 0)
-    monkeypatch.setattr(run, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
     monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike", "--", "--test", "Should *"]) == 0
     command = seen[0]
@@ -168,7 +169,7 @@ def test_an_unknown_trial_is_an_error_with_the_known_ones(capsys):
 
 def test_a_failing_run_fails_the_command(monkeypatch):
     monkeypatch.setattr(running, "call", lambda command: 3)
-    monkeypatch.setattr(run, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
     monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike"]) == 3
 
@@ -321,7 +322,7 @@ def test_help_names_every_command_without_importing_any(capsys):
         (["rnu"], "There is no command 'rnu' (did you mean 'run'?)."),
         (["run", "--vlenn", "512"], "./bench run takes no option '--vlenn' (did you mean '--vlen'?)."),
         (["run", "--engine", "spikes"], "--engine can't be 'spikes' (did you mean 'spike'?): choose from auto, "),
-        (["run", "--vlen", "500"], "./bench run: --vlen can't be '500': choose from 128, 256, 512, 1024."),
+        (["run", "--vlen", "500"], "VLEN 500 is not available: choose one of 0, 128, 256, 512, 1024."),
         (["run", "--baseline", "old"], "--earlier RESULT"),
         (["report", "--result=x"], "./bench report takes no option '--result'"),
         (["trial", "muttation"], "There is no trial 'muttation' (did you mean 'mutation'?)."),
@@ -435,7 +436,7 @@ def dense(tmp_path_factory):
 
 
 def test_a_model_is_compiled_without_a_chip(dense, tmp_path, capsys):
-    output = tmp_path / "out" / "dense.vmfb"
+    output = tmp_path / "dense.vmfb"
     assert cli.main(["compile", str(dense), "--vlen", "256", "--optimize", "none", "--output", str(output)]) == 0
     out = capsys.readouterr().out
     assert "kernel " in out and "Flags:  --iree-execution-model=inline-dynamic" in out and "+zvl256b" in out

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_what_can_not_be_read_is_not_said_to_be_unwritable(tmp_path):
 def test_a_command_says_in_a_sentence_what_the_disk_lacks(tmp_path, monkeypatch, capsys):
     error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
 
-    def build():
+    def build(chip):
         raise storage_error(error)
 
     monkeypatch.setattr(run, "build_firmware", build)
@@ -233,7 +234,7 @@ def test_a_run_says_where_its_log_is_or_why_there_is_none(tmp_path, monkeypatch,
     suite = tmp_path / "pass.robot"
     suite.write_text(SUITE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "build_firmware", type("F", (), {"summary": lambda self: ""}))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "log.html").write_text("an earlier run's")
     status = cli.main(["run", str(suite), "--engine", "spike", "--results", "results", "--", *options])

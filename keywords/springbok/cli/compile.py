@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile, and print what came out; 1 when the chip has too little memory for it."""
     chip = use_platform(options)
+    chip.check_vlen(options.vlen or chip.vlen)
     if options.output:
         _check_output(Path(options.output))
     model = compile_and_check(

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile the models and print where their bytes lie; 1 when one does not fit."""
     chip = use_platform(options)
+    chip.check_vlen(options.vlen or chip.vlen)
     firmware = build_firmware(chip=chip)
     variant = options.variant or ("vector" if chip.vector_extension else "scalar")
     target, found = Target.of(variant, options.vlen, chip), []
