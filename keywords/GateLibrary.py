@@ -123,7 +123,7 @@ class GateLibrary:
         """
         found = evaluation.defects()
         if found:
-            raise AssertionError(f"{evaluation.model.name}: {'; '.join(found)}.")
+            raise AssertionError(f"Known defects of the chip show in {evaluation.model.name}: {'; '.join(found)}.")
 
     @keyword(tags=("gate", "assertion"))
     def runtime_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:

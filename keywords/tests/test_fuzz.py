@@ -225,7 +225,7 @@ def test_what_is_compiled_for_a_chip_is_what_users_get(tmp_path):
     flags, _ = compiler_flags(Target(vlen=512), (), plan)
     optimizer.compile_module(models["main"], flags, plan, tmp_path / "module.vmfb")
     wanted = (tmp_path / "module.vmfb").read_bytes()
-    assert module.read_bytes() == wanted.replace(b"model_linked", b"__linked\0\0\0\0")  # named after the model's file
+    assert module.read_bytes() == wanted.replace(b"source_linked", b"__linked\0\0\0\0\0")  # named after the file
 
 
 def test_a_network_that_does_not_compile_leaves_the_others(tmp_path):

@@ -51,6 +51,7 @@ def counts(*inferences):
                 vector_instructions=total * share // 20,
                 opcodes={"addi": total * share // 20, "vadd.vv": total * share // 20},
                 lanes=Lanes({"vadd.vv": total * share // 5}, {"vadd.vv": total * share // 2}),
+                defects={},
             )
             for ordinal, share in ((0, 6), (1, 3))
         },

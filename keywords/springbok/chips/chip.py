@@ -126,8 +126,8 @@ class Chip:
     """A chip. ``vlen`` is the bits of a vector register that it is built with, one of ``vlens``; 0 is no vector unit.
 
     ``base_isa`` is its ISA string without ``zvl…b``. ``start`` is the address of the first instruction. With
-    ``user_mode`` and ``pmp_entries`` kernels are contained. ``misaligned`` tells that scalar accesses need not be
-    aligned. ``source`` is the file that this was read from.
+    ``user_mode`` and ``pmp_entries`` kernels are contained. ``source`` is the file that this was
+    read from.
     """
 
     name: str
@@ -142,7 +142,6 @@ class Chip:
     devices: tuple[Device, ...]
     user_mode: bool = False
     pmp_entries: int = 0
-    misaligned: bool = False
     registers: tuple[Register, ...] = ()
     instructions: tuple[Instruction, ...] = ()
     defects: tuple[Defect, ...] = ()

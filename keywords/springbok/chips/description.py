@@ -121,7 +121,6 @@ class _Reading:
             devices=chip_devices,
             user_mode=core.get("user_mode", False),
             pmp_entries=core.get("pmp_entries", 0),
-            misaligned=core.get("misaligned", False),
             registers=tuple(Register(**each) for each in self._content.get("register", ())),
             instructions=tuple(
                 self._instruction(number, each) for number, each in enumerate(self._content.get("instruction", ()))
