@@ -324,6 +324,21 @@ def test_coral_npu_does_what_the_rtl_does(tmp_path):
 
 
 @needs_spike
+def test_a_host_writes_where_the_core_may_not(tmp_path):
+    chip = load(CORAL)
+    place = chip.holding("code").base + 0x8000
+    program = attempt(chip, Program(chip.start).li(A2, place).sw(A2, A2))
+    path = program.label("stop").j("stop").write_elf(tmp_path / "program.elf")
+    with SpikeEngine(path, chip=chip, count_opcodes=False) as engine:
+        engine.write_memory(place, b"host")
+        while engine.registers()["pc"] != program.address("stop"):
+            time.sleep(0.002)
+        engine.write_memory(place + 4, b"bus!")
+        assert engine.registers()[f"x{A0}"] == 7
+        assert engine.read_memory(place, 8) == b"hostbus!"
+
+
+@needs_spike
 def test_a_custom_instruction_of_the_user_is_executed(tmp_path, mine):
     chip = load(mine)
     p = Program(chip.start).li(A0, 5).li(A1, 7).li(A2, 100).word(0x0000000B | A2 << 7 | A0 << 15 | A1 << 20)

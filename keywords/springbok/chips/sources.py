@@ -29,8 +29,7 @@ def message_rooms(chip: Chip) -> tuple[int, int]:
 def header(chip: Chip) -> str:
     """``chip.h``: addresses, settings, extensions and instructions."""
     code, data = chip.holding("code"), chip.holding("data")
-    vectors = [name for name in _closure(chip, vectors=True)]
-    scalars = [name for name in _closure(chip, vectors=False)]
+    vectors, scalars = _closure(chip, vectors=True), _closure(chip, vectors=False)
     user = chip.has("zicntr")
     inputs, outputs = message_rooms(chip)
     lines = [

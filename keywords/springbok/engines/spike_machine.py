@@ -203,10 +203,12 @@ class SpikeMachine:
         surroundings = Surroundings(
             self.warnings, self._sleep_while_polling, self._ticks, self._update_interrupts, self._start_core, sensor
         )
+        kinds = [devices.find(device.kind) for device in chip.devices]
         self._devices = [
-            (device, devices.find(device.kind).create(surroundings, device.settings)) for device in chip.devices
+            (device, kind.create(surroundings, device.settings))
+            for device, kind in zip(chip.devices, kinds, strict=True)
         ]
-        served = {devices.find(device.kind).serves: model for device, model in self._devices}
+        served = {kind.serves: model for kind, (_, model) in zip(kinds, self._devices, strict=True)}
         self.uart = served["uart"]
         self._clint = served.get("timer")
         self._i2c = served.get("i2c")
@@ -214,6 +216,7 @@ class SpikeMachine:
         self._control_block = served.get("control") or ControlBlock(self.warnings, self._start_core)
         self._line: SocketLine | PtyLine | None = None
 
+        self._released = False
         self._paused = False
         self._host_request = False
         self._exit_code: int | None = None
@@ -592,6 +595,7 @@ class SpikeMachine:
         self._reply({"number": 0, "result": None})
 
     def _do_boot(self) -> None:
+        self._released = True
         self._keep_rights(True)
         self._control_block.write(CONTROL, 0)
 
@@ -629,12 +633,14 @@ class SpikeMachine:
         tail = base64.b64decode(self._do_read(end, -end % 8))
         data = head + data + tail
         mmu = self._core.mmu
+        self._keep_rights(False)  # a host writes over the bus, also where the core may not
         with self._machine_mode():
             for offset in range(0, len(data), 8):
                 word = int.from_bytes(data[offset : offset + 8], "little")
                 # The bindings store only what was reserved; most of a program's data is 0 already.
                 if mmu.load_reserved_64(start + offset) & (1 << 64) - 1 != word:
                     mmu.store_conditional_64(start + offset, word)
+        self._keep_rights(self._released)
         self._library._ZN5mmu_t12flush_icacheEv(self._mmu)
 
     def _do_counters(self) -> dict[str, int]:
