@@ -11,7 +11,7 @@ from springbok.support.errors import LinkError
 
 @library(scope="GLOBAL", auto_keywords=False)
 class FaultLibrary:
-    """Puts a bad cable between the host and the device: it flips, loses, doubles and delays bytes.
+    """Puts a bad cable between the host and the device: it flips, loses, doubles, swaps, echoes and delays bytes.
 
     Faults are armed and strike the bytes that come next in a direction: ``device`` (requests) or ``host`` (answers).
     ``after`` lets so many bytes pass first. Which bits flip depends on the seed alone.
@@ -87,6 +87,51 @@ class FaultLibrary:
         | Duplicate | 1 | direction=host |
         """
         self._need_proxy().duplicate(count, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def reorder(self, count: int = 1, direction: str = "device", after: int = 0) -> None:
+        """Lets the next ``count`` bytes come behind as many that follow them; 1 swaps two bytes.
+
+        Example:
+        | Reorder | 16 | after=100 |
+        """
+        self._need_proxy().reorder(count, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def noise(self, count: int = 1, direction: str = "device", after: int = 0) -> None:
+        """Makes anything of the next ``count`` bytes: a burst of noise.
+
+        Example:
+        | Noise | 40 | direction=host |
+        """
+        self._need_proxy().noise(count, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def stick_bit(self, bit: int, level: int, count: int, direction: str = "device", after: int = 0) -> None:
+        """Holds one bit, 0 to 7, of each of the next ``count`` bytes at 0 or 1.
+
+        Example:
+        | Stick Bit | 5 | 1 | count=200 |
+        """
+        self._need_proxy().stick(count, Direction(direction), after, bit=bit, level=level)
+
+    @keyword(tags=("faults",))
+    def misread(self, count: int = 1, direction: str = "device", after: int = 0) -> None:
+        """Makes none, one or two wrong bytes of each of the next ``count``, as a wrong baud rate does.
+
+        Example:
+        | Misread | 100 | direction=host |
+        """
+        self._need_proxy().misread(count, Direction(direction), after)
+
+    @keyword(tags=("faults",))
+    def echo(self, count: int = 1, direction: str = "device", after: int = 0) -> None:
+        """Sends the next ``count`` bytes back to where they come from, too.
+
+        Example:
+        | Echo | 500 |
+        """
+        self._need_proxy().echo(count, Direction(direction), after)
 
     @keyword(tags=("faults",))
     def stall(self, seconds: float, direction: str = "device", after: int = 0) -> None:

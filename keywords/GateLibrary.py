@@ -10,11 +10,14 @@ from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from results_of_keywords import CONVERTERS
-from springbok.gate import baseline, gate
+from springbok.chips.description import load
+from springbok.compiler.compiled import CompiledModel
+from springbok.gate import baseline, gate, snapshots
 from springbok.gate.gate import Limit
 from springbok.gate.verdicts import VerdictFile
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation
+from springbok.measuring.fit import fit
 from springbok.support.errors import plain
 from springbok.support.places import baselines_of
 
@@ -51,8 +54,11 @@ class GateLibrary:
 
         Metrics: ``accuracy``, ``mean_absolute_error``, ``root_mean_square_error``, ``r_squared``, ``auc``,
         ``outputs_sha256``, ``instructions``, ``runtime_instructions``, ``lane_utilisation``,
-        ``scalar_dispatches``, ``load_instructions``, ``memory_peak_bytes``, ``module_bytes``,
-        ``firmware_bytes``, ``firmware_bss_bytes``, ``samples``.
+        ``scalar_dispatches``, ``stack_accesses``, ``whole_register_moves``, ``load_instructions``,
+        ``memory_peak_bytes``, ``module_bytes``,
+        ``firmware_bytes``, ``firmware_bss_bytes``, ``samples``; ``cycles`` where a core's RTL counts them, and
+        ``estimated_cycles`` where the chip was booted with a ``timing``: those are compared only where the baseline's
+        were estimated by the same description in the same version; else the report says that they were not.
 
         Examples:
         | Performance Should Not Regress | ${evaluation} |
@@ -70,7 +76,7 @@ class GateLibrary:
         try:
             known = baseline.read(folder, measured)
         except baseline.NoBaseline as error:
-            _verdict_file().add_missing(baseline.path_of(folder, measured), gate.title(measured))
+            _verdict_file().add_missing(baseline.path_of(folder, measured), snapshots.title(measured))
             if missing == "skip":
                 raise SkipExecution(str(error)) from error
             raise AssertionError(plain(str(error))) from error
@@ -96,7 +102,8 @@ class GateLibrary:
     def metric_should_keep_its_limit(self, evaluation: Evaluation, metric: str, limit: str) -> None:
         """Fails when the metric is worse than ``limit``: above it, or below where higher is better.
 
-        For every metric of `Performance Should Not Regress`, ``max_abs_error`` and ``stack_peak_bytes``.
+        For every metric of `Performance Should Not Regress`, ``max_abs_error``, ``stack_peak_bytes`` and
+        ``vset_per_vector``.
 
         Example:
         | Metric Should Keep Its Limit | ${evaluation} | runtime_instructions | 8000 |
@@ -113,6 +120,21 @@ class GateLibrary:
         _judge(evaluation, "instructions", maximum)
 
     @keyword(tags=("gate", "assertion"))
+    def estimated_cycles_should_be_at_most(
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
+    ) -> None:
+        """Fails when an inference takes more estimated cycles than this, and says what they go to.
+
+        The chip must be booted with a ``timing``. With ``dispatch`` (as in `Dispatch Should Be Vectorized`) the limit
+        is for each dispatch that matches.
+
+        Examples:
+        | Estimated Cycles Should Be At Most | ${evaluation} | 50000 |
+        | Estimated Cycles Should Be At Most | ${evaluation} | 30000 | conv_1 |
+        """
+        _judge_code(evaluation, gate.ESTIMATED, maximum, dispatch)
+
+    @keyword(tags=("gate", "assertion"))
     def no_known_defect_should_be_executed(self, evaluation: Evaluation) -> None:
         """Fails when a dispatch executed instructions that show a known defect of the chip; names its layer.
 
@@ -124,6 +146,35 @@ class GateLibrary:
         found = evaluation.defects()
         if found:
             raise AssertionError(f"Known defects of the chip show in {evaluation.model.name}: {'; '.join(found)}.")
+
+    @keyword(tags=("gate", "assertion"))
+    def model_should_fit(self, model: CompiledModel, platform: str | None = None) -> None:
+        """Fails when a chip has too little memory for the model, beside the runtime; says by memory what lacks.
+
+        No chip is run. ``platform`` is a chip's name or the path of its description, by default that of the run.
+
+        Examples:
+        | ${model}= | Compile Model | m.tflite |
+        | Model Should Fit | ${model} |
+        | Model Should Fit | ${model} | coralnpu_highmem |
+        """
+        found = fit(model, load(platform))
+        if not found.fits:
+            raise AssertionError(plain(found.describe()))
+        logger.info(found.describe())
+
+    @keyword(tags=("gate",))
+    def skip_unless_model_fits(self, model: CompiledModel, platform: str | None = None) -> None:
+        """Skips the rest of the test where a chip has too little memory for the model, and says by memory what lacks.
+
+        For suites that run on several chips; `Model Should Fit` fails instead.
+
+        Example:
+        | Skip Unless Model Fits | ${model} |
+        """
+        found = fit(model, load(platform))
+        if not found.fits:
+            raise SkipExecution(plain(found.describe()))
 
     @keyword(tags=("gate", "assertion"))
     def runtime_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
@@ -152,7 +203,7 @@ class GateLibrary:
         """
         other = _snapshot(reference)
         bound = other["metrics"]["instructions"] - 1
-        limit = Limit("instructions", bound, f"fewer than {gate.title(other)}")
+        limit = Limit("instructions", bound, f"fewer than {snapshots.title(other)}")
         measured = _snapshot(evaluation)
         verdict = gate.judge(measured, limit)
         _settle([gate.judge(measured, limit, other) if verdict.has_failed else verdict])
@@ -180,6 +231,48 @@ class GateLibrary:
         | Dispatch Should Be Vectorized | ${evaluation} | *vecmat* | 0.2 |
         """
         _settle(gate.judge_dispatches(_snapshot(evaluation), dispatch, minimum))
+
+    @keyword(tags=("gate", "assertion"))
+    def stack_traffic_should_be_at_most(
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
+    ) -> None:
+        """Fails when kernels load from their stack and store to it more often than this: registers that are spilled.
+
+        ``maximum`` is for an inference; with ``dispatch`` (as in `Dispatch Should Be Vectorized`) for each dispatch
+        that matches.
+
+        Examples:
+        | Stack Traffic Should Be At Most | ${evaluation} | 2000 |
+        | Stack Traffic Should Be At Most | ${evaluation} | 0 | conv_1 |
+        """
+        _judge_code(evaluation, "stack_accesses", maximum, dispatch)
+
+    @keyword(tags=("gate", "assertion"))
+    def vset_per_vector_instruction_should_be_at_most(
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
+    ) -> None:
+        """Fails when more than so many ``vset*`` are executed for each vector instruction.
+
+        ``dispatch`` is as in `Stack Traffic Should Be At Most`.
+
+        Examples:
+        | Vset Per Vector Instruction Should Be At Most | ${evaluation} | 0.25 |
+        | Vset Per Vector Instruction Should Be At Most | ${evaluation} | 0.1 | *vecmat* |
+        """
+        _judge_code(evaluation, "vset_per_vector", maximum, dispatch)
+
+    @keyword(tags=("gate", "assertion"))
+    def whole_register_moves_should_be_at_most(
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
+    ) -> None:
+        """Fails when more whole vector registers are copied (``vmv1r.v`` to ``vmv8r.v``) in an inference than this.
+
+        ``dispatch`` is as in `Stack Traffic Should Be At Most`.
+
+        Example:
+        | Whole Register Moves Should Be At Most | ${evaluation} | 100 |
+        """
+        _judge_code(evaluation, "whole_register_moves", maximum, dispatch)
 
     @keyword(tags=("gate", "assertion"))
     def memory_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
@@ -333,6 +426,13 @@ def _judge(evaluation: Evaluation, metric: str, bound: object) -> None:
     _settle([gate.judge(_snapshot(evaluation), Limit(metric, bound))])
 
 
+def _judge_code(evaluation: Evaluation, metric: str, bound: float, dispatch: str | None) -> None:
+    if dispatch is None:
+        _judge(evaluation, metric, bound)
+    else:
+        _settle(gate.judge_dispatches(_snapshot(evaluation), dispatch, bound, metric))
+
+
 def _settle(verdicts: list[gate.Verdict], details: str = "") -> None:
     """Keep the verdicts on limits, and tell them."""
     _verdict_file().add(verdicts)
@@ -347,7 +447,7 @@ def _tell(verdicts: list[gate.Verdict], details: str = "") -> None:
 
 
 def _snapshot(evaluation: Evaluation) -> dict:
-    return gate.snapshot(metrics.evaluation_document(evaluation), _suite_file().stem)
+    return snapshots.snapshot(metrics.evaluation_document(evaluation), _suite_file().stem)
 
 
 def _suite_file() -> Path:

@@ -8,6 +8,7 @@ from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
+from history_listener import HistoryListener
 from results_of_keywords import CONVERTERS
 from springbok import report, session
 from springbok.measuring import metrics
@@ -27,6 +28,7 @@ class PerformanceLibrary:
 
     def __init__(self) -> None:
         self._models: dict[tuple[str, str, str], dict] = {}
+        self.ROBOT_LIBRARY_LISTENER = HistoryListener()
 
     @keyword(tags=("performance", "getter"))
     def get_instructions_per_inference(self, evaluation: Evaluation) -> float:
@@ -36,6 +38,21 @@ class PerformanceLibrary:
         | ${count}= | Get Instructions Per Inference | ${evaluation} |
         """
         return metrics.mean(evaluation.performance.instructions)
+
+    @keyword(tags=("performance", "getter"))
+    def get_estimated_cycles_per_inference(self, evaluation: Evaluation) -> float:
+        """Returns the estimated cycles of one inference, for a chip that was booted with a ``timing``.
+
+        They are an estimate by a description of the core's pipeline, and no measurement.
+
+        Example:
+        | Boot Springbok | timing=chip |
+        | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
+        | ${cycles}= | Get Estimated Cycles Per Inference | ${evaluation} |
+        """
+        if evaluation.estimate is None:
+            raise AssertionError("No cycles were estimated: boot the chip with timing=, or run with --timing.")
+        return evaluation.estimate.whole()["estimated_cycles"]
 
     @keyword(tags=("performance", "getter"))
     def get_opcode_counts(self, evaluation: Evaluation) -> dict:

@@ -55,9 +55,10 @@ class QualityLibrary:
     ) -> Dataset:
         """Returns a data set: one that is there by name, or your own (docs/data.md).
 
-        ``name`` is ``basic_motions``, ``magic_wand``, ``watch``, ``mnist`` or ``mnist_colour``; or the path of an
-        ``.npz``, ``.npy`` or ``.csv``, of a folder of images (PNG, JPEG) or recordings (CSV, WAV) with a sub-folder for
-        each class; or a function in a Python file, ``FILE.py:FUNCTION``, which returns inputs, or inputs and labels.
+        ``name`` is ``basic_motions``, ``magic_wand``, ``watch``, ``mnist``, ``mnist_colour`` or ``wake_word``; or the
+        path of an ``.npz``, ``.npy`` or ``.csv``, of a folder of images (PNG, JPEG) or recordings (CSV, WAV) with a
+        sub-folder for each class; or a function in a Python file, ``FILE.py:FUNCTION``, which returns inputs, or inputs
+        and labels.
 
         | =Argument=    | =Meaning= |
         | split         | ``test`` or ``train`` |

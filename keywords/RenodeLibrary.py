@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
+from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from results_of_keywords import CONVERTERS
@@ -33,12 +34,15 @@ class RenodeLibrary:
 
     @keyword(tags=("renode",))
     def need_renode(self) -> None:
-        """Skips the test, or in a suite setup the suite, where no renode-test runs it; else connects to Renode.
+        """Skips the test, or in a suite setup the suite, where it does not run on Renode; else connects to Renode.
+
+        That is under renode-test, or with plain ``robot`` where Renode is installed and ``ENGINE`` is ``renode``.
 
         Example:
         | Need Renode |
         """
-        if renode_test.results_folder() is None:
+        chosen = BuiltIn().get_variable_value("${ENGINE}") == "renode" and renode_test.is_there()
+        if renode_test.results_folder() is None and not chosen:
             raise SkipExecution("This needs Renode: run the suite with renode-test.")
         renode_test.run_keyword("Reset Emulation")
 
@@ -93,7 +97,7 @@ class RenodeLibrary:
             finally:
                 engine.execute_paused("sysbus.cpu DisableProfiler")
         engine.take_counts()
-        results = renode_test.results_folder()
+        results = renode_test.results_folder() or folder
         links = ", ".join(
             f'<a href="{escape(os.path.relpath(path, results))}">{escape(path.name)}</a> ({path.stat().st_size:,} B)'
             for path in files.values()

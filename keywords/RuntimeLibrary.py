@@ -28,7 +28,12 @@ class RuntimeLibrary:
 
     @keyword(tags=("runtime",))
     def connect_runtime(
-        self, url: str | None = None, baudrate: int = 115200, timeout: float | None = None, extension: bool = True
+        self,
+        url: str | None = None,
+        baudrate: int = 115200,
+        timeout: float | None = None,
+        extension: bool = True,
+        take_over: bool = False,
     ) -> None:
         """Opens the link, waits until the firmware answers and finds out what it speaks.
 
@@ -37,12 +42,13 @@ class RuntimeLibrary:
         | baudrate   | of a real serial line |
         | timeout    | seconds that the device may take to answer a request; by default 10, of a simulator 60 |
         | extension  | ``False`` stays with the base protocol even if the firmware speaks more |
+        | take_over  | ``True`` ends another host's dialogue with the device; else it fails while there is one |
 
         Example:
         | Connect Runtime | socket://127.0.0.1:3456 |
         """
         limit = {} if timeout is None else {"timeout": timeout}
-        link = session.current.connect(url, baudrate=baudrate, extension=extension, **limit)
+        link = session.current.connect(url, baudrate=baudrate, extension=extension, take_over=take_over, **limit)
         logger.info(f"Protocol: {link.dialect.value}")
         if link.dialect is not Dialect.BASE:
             logger.info(f"Firmware: {asdict(session.current.chip)}")

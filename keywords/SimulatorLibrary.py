@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that start, stop and look into the simulated chip."""
 
+from pathlib import Path
+
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from springbok import session
+from springbok.support.errors import EngineError
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -50,6 +53,10 @@ class SimulatorLibrary:
         port: str | None = None,
         baudrate: int = 115200,
         sensor: bool = True,
+        core: str | None = None,
+        lockstep: bool | None = None,
+        seed: int | None = None,
+        timing: str | None = None,
     ) -> str:
         """Starts a chip with the firmware, releases the core from reset and returns the UART's URL.
 
@@ -57,27 +64,47 @@ class SimulatorLibrary:
 
         | =Argument= | =Meaning= |
         | platform   | a chip's name, or the path of its description; by default ``--platform``, or Springbok |
-        | engine     | ``renode`` (under renode-test), ``spike``, ``serial`` (a board); ``auto``: Renode or Spike |
+        | engine     | ``renode`` (under renode-test), ``spike``, ``rtl``, ``serial``; ``auto``: Renode or Spike |
         | vlen       | bits of a vector register; 0 is a chip without vectors; by default as the chip is built |
         | uart       | ``socket`` (TCP on this machine), ``pty`` (Spike), ``virtual`` (Renode: in virtual time) |
         | firmware   | path of another ELF file; by default the project's own firmware, built when it is stale |
         | port       | of a board: ``/dev/ttyUSB0`` or any URL that pyserial knows |
         | baudrate   | of a board's port |
         | sensor     | ``False`` leaves the chip's accelerometer out (simulators) |
+        | core       | of the engine ``rtl``: the folder of the core; its ``chip.toml`` is the chip |
+        | lockstep   | ``rtl``: ``False`` does not hold each instruction against Spike |
+        | seed       | ``rtl``: try the core with stalls and interrupts by it |
+        | timing     | estimates cycles too (``spike``, ``rtl``): a name of ``platforms/timing/``, a file, or ``chip`` |
 
-        What needs a simulator is skipped on a board.
+        ``timing`` is by default the run's: ``--timing``, or a variable ``${TIMING}``. ``chip`` is what the chip's own
+        description names.
+
+        With Renode, ``platform`` may also be a ``.repl`` of your own, which extends ours (``using``) or stands in its
+        place. What needs a simulator is skipped on a board.
 
         Examples:
         | Boot Chip | coralnpu_soc            |
         | Boot Chip | ${CURDIR}/my_chip.toml  | vlen=256 |
+        | Boot Chip | engine=rtl | core=${CURDIR}/my_core | seed=1 |
+        | Boot Chip | coralnpu_soc            | timing=chip |
         """
         if engine == "auto":
             engine = "renode" if renode_test.results_folder() else "spike"
         options = {"port": port, "baudrate": baudrate} if engine == "serial" else {"sensor": sensor}
-        if engine == "renode" and renode_test.results_folder():
+        if platform is not None and str(platform).endswith(".repl"):
+            if engine != "renode":
+                raise EngineError(f"{platform} is a platform of Renode's, and this chip runs on {engine}.")
+            options["repl"], platform = Path(platform), None
+        if engine == "rtl":
+            options |= {"core": core, "lockstep": lockstep, "seed": seed}
+            platform = platform or (str(Path(core) / "chip.toml") if core else None)
+        if engine == "renode" and renode_test.is_there():
             options |= {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
         booting = session.current
-        running = booting.boot(engine, firmware=firmware, platform=platform, vlen=vlen, uart=uart, **options)
+        timing = timing or BuiltIn().get_variable_value("${TIMING}")
+        running = booting.boot(
+            engine, firmware=firmware, platform=platform, timing=timing, vlen=vlen, uart=uart, **options
+        )
         chip = booting.description
         shown = chip.vlen if vlen is None else vlen
         logger.info(f"{running.name} {running.version}: {chip.title} with VLEN {shown}, UART at {running.uart_url}")
@@ -94,13 +121,14 @@ class SimulatorLibrary:
         baudrate: int = 115200,
         sensor: bool = True,
         platform: str | None = None,
+        timing: str | None = None,
     ) -> str:
         """Does what `Boot Chip` does, with ``platform`` last: Springbok, unless the run is given another chip.
 
         Example:
         | Boot Springbok | vlen=256 | # a narrower chip |
         """
-        return self.boot_chip(platform, engine, vlen, uart, firmware, port, baudrate, sensor)
+        return self.boot_chip(platform, engine, vlen, uart, firmware, port, baudrate, sensor, timing=timing)
 
     @keyword(tags=("chip",))
     def reset_chip(self) -> None:

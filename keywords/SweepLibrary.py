@@ -9,13 +9,15 @@ from robot.api.deco import keyword, library
 import renode_test
 from results_of_keywords import CONVERTERS
 from springbok import report
+from springbok.chips.description import load
 from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.data.dataset import Dataset
 from springbok.exploring.configurations import Configuration, check, configurations
 from springbok.exploring.front import best, broken_limits
-from springbok.exploring.measure import measure
+from springbok.exploring.measure import Objective, measure
 from springbok.exploring.sweep import run_sweep
 from springbok.firmware import build_firmware
+from springbok.session import usable_timing
 from springbok.support.errors import plain
 
 
@@ -42,6 +44,8 @@ class SweepLibrary:
         shape: str | None = None,
         signature: str | None = None,
         tolerance: str | None = None,
+        objective: str = "instructions",
+        timing: str | None = None,
     ) -> list:
         """Measures every combination on Dask workers; returns a row for each and logs the table.
 
@@ -55,6 +59,8 @@ class SweepLibrary:
         | data            | what `Load Data Set` of QualityLibrary returned, by default ``basic_motions`` |
         | optimize        | of ``none,standard,search`` |
         | shape, signature, tolerance | as `Compile Model` takes them |
+        | objective       | ``instructions`` or ``cycles``: what the front is of, and what ``search`` seeks |
+        | timing          | estimates cycles of each, as in `Boot Chip` of SimulatorLibrary |
 
         What would fail in every row (a data set, a shape, a flag) is an error before anything is measured.
 
@@ -78,18 +84,23 @@ class SweepLibrary:
             tolerance=tolerance,
         )
         check(wanted, data)
-        rows = run_sweep(wanted, renode_test.suite_folder(), own_data=data, scheduler=scheduler)
-        logger.info(report.sweep_table(rows))
+        sought = Objective(objective, usable_timing(timing, load(), "spike") if timing else None)
+        rows = run_sweep(wanted, renode_test.suite_folder(), own_data=data, objective=sought, scheduler=scheduler)
+        logger.info(report.sweep_table(rows, objective=objective))
         return rows
 
     @keyword(tags=("sweep", "assertion"))
-    def best_configuration_should_be(self, rows: list, label: str, **limits: float) -> None:
+    def best_configuration_should_be(
+        self, rows: list, label: str, objective: str = "instructions", **limits: float
+    ) -> None:
         """Fails unless ``label`` names the row with the fewest instructions of those that keep the limits.
+
+        With ``objective=cycles`` it is the row with the fewest estimated cycles.
 
         Example:
         | Best Configuration Should Be | ${rows} | gestures float32 vector VLEN 512 | accuracy=0.95 |
         """
-        chosen = best(rows, limits)
+        chosen = best(rows, limits, objective)
         if chosen is None:
             raise AssertionError("No configuration keeps the limits:\n" + "\n".join(_broken(rows, limits)))
         if chosen["label"] != label:

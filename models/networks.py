@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The networks that have no training script of their own, one function each: from the input to the output tensor.
 
-They have the shapes of MLPerf Tiny's keyword spotting (DS-CNN), image classification (ResNet-8), anomaly detection
-(autoencoder) and visual wake words (MobileNet, a quarter of the filters); and of two small networks for motions.
+They have the shapes of MLPerf Tiny's keyword spotting (DS-CNN), image classification (ResNet-8, and the larger one of
+v1.4), anomaly detection (autoencoder), visual wake words (MobileNet, a quarter of the filters) and streaming wake word
+(DS-CNN in one dimension); and of two small networks for motions.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ def ds_cnn(image):
     return layers.Dense(12, activation="softmax", name="dense")(x)
 
 
-def resnet8(image):
+def resnet8(image, first=16):
     """Image classification: 32x32 pixels in three colours, from 0 to 255, to 10 classes."""
     x = layers.Rescaling(1 / 255, name="rescale")(image)
-    x = _normalised(layers.Conv2D(16, 3, padding="same", name="conv")(x), "conv")
-    for number, (filters, stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+    x = _normalised(layers.Conv2D(first, 3, padding="same", name="conv")(x), "conv")
+    for number, (filters, stride) in enumerate(((first, 1), (2 * first, 2), (4 * first, 2)), start=1):
         name = f"block_{number}"
         y = layers.Conv2D(filters, 3, strides=stride, padding="same", name=f"{name}_conv_1")(x)
         y = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv_2")(_normalised(y, f"{name}_conv_1"))
@@ -47,6 +48,21 @@ def resnet8(image):
         x = layers.Activation("relu", name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
     x = layers.Flatten(name="flatten")(layers.AveragePooling2D(8, name="pool")(x))
     return layers.Dense(10, activation="softmax", name="dense")(x)
+
+
+def resnet8_large(image):
+    """The same with 40, 80 and 160 channels."""
+    return resnet8(image, first=40)
+
+
+def wake_word(features):
+    """Streaming wake word: 30 frames of 40 log-mel energies to the word, silence and others."""
+    x = features
+    for number, (kernel, filters) in enumerate(((3, 128), (5, 128), (10, 128), (15, 32)), start=1):
+        x = layers.DepthwiseConv2D((kernel, 1), use_bias=False, name=f"depthwise_{number}")(x)
+        x = layers.Conv2D(filters, 1, use_bias=False, name=f"pointwise_{number}")(x)
+        x = _normalised(x, f"pointwise_{number}")
+    return layers.Dense(3, activation="softmax", name="dense")(layers.Flatten(name="flatten")(x))
 
 
 def autoencoder(x):
@@ -86,8 +102,10 @@ def conv1d(series):
 NETWORKS: dict[str, tuple[tuple[int, ...], Callable]] = {
     "ds_cnn": ((49, 10, 1), ds_cnn),
     "resnet8": ((32, 32, 3), resnet8),
+    "resnet8_large": ((32, 32, 3), resnet8_large),
     "autoencoder": ((640,), autoencoder),
     "mobilenet_vww": ((96, 96, 3), mobilenet_vww),
+    "wake_word": ((30, 1, 40), wake_word),
     "gru": ((128, 6), gru),
     "conv1d": ((128, 6), conv1d),
 }

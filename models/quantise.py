@@ -22,6 +22,8 @@ DATA = {
     "ds_cnn": None,
     "autoencoder": None,
     "mobilenet_vww": None,
+    "resnet8_large": None,
+    "wake_word": "wake_word",
 }
 SAMPLES = 100
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What Springbok has beside a standard RISC-V core, for Renode 1.15.3 and newer: the core's custom instructions, CSRs
-// and counting between the firmware's marks, the control block, and the outer end of the UART's line.
+// What Springbok has beside a standard RISC-V core, for Renode 1.15.3, 1.16.1 and master of August 2026: the core's
+// custom instructions, CSRs and counting between the firmware's marks, the control block, and the outer end of the
+// UART's line.
 //
 // Compiled by Renode itself (`include @Springbok.cs`), by Mono's compiler or by Roslyn: C# 7 at most.
 using System;
@@ -11,6 +12,8 @@ using System.IO;
 using System.Linq;
 using System.Net;
 using System.Net.Sockets;
+using System.Reflection;
+using System.Reflection.Emit;
 using System.Text;
 using System.Threading;
 using Antmicro.Migrant;
@@ -91,7 +94,7 @@ namespace Antmicro.Renode.Peripherals.CPU
                 SetHookAtBlockEnd(value ? (Action<ulong, uint>)BlockEnded : null);
                 if(value && SupportsInstructionSet(InstructionSet.V))
                 {
-                    EnablePostOpcodeExecutionHooks(1);
+                    EnableHooks();
                     AddPostOpcodeExecutionHook(VectorConfigurationMask, VectorConfigurationMask, VectorConfigured);
                 }
             }
@@ -191,6 +194,13 @@ namespace Antmicro.Renode.Peripherals.CPU
 
         // A guess by what else 1.16 changed, until the first block that is counted tells.
         private bool countsAhead = typeof(BaseRiscV).GetMethod("AddPostOpcodeExecutionHook").GetParameters()[2].ParameterType == typeof(Action<ulong>);
+
+        // Its argument is a number, and since August 2026 a truth value.
+        private void EnableHooks()
+        {
+            var enable = GetType().GetMethod("EnablePostOpcodeExecutionHooks");
+            enable.Invoke(this, new[] { Convert.ChangeType(1, enable.GetParameters()[0].ParameterType) });
+        }
 
         private void SimPrint(ulong opcode)
         {
@@ -514,15 +524,15 @@ namespace Antmicro.Renode.Peripherals.Miscellaneous
             core.HostRequested += () => Stop(HostRequest, 0);
             core.Finished += () => Stop(FinishRequest, Freeze | HoldInReset);
             IRQ = new GPIO();
-            Logger.AddBackend(SpringbokWarnings.Instance, "springbok-warnings", true);
-            SpringbokWarnings.Instance.Clear();
+            Logger.AddBackend(SpringbokWarnings.Backend, "springbok-warnings", true);
+            SpringbokWarnings.Clear();
             Reset();
         }
 
         // What the chip's devices and its bus complained about, a line each.
         public string Warnings
         {
-            get { return SpringbokWarnings.Instance.ToString(); }
+            get { return SpringbokWarnings.Lines; }
         }
 
         public void Reset()
@@ -841,9 +851,9 @@ namespace Antmicro.Renode.Peripherals.I2C
 namespace Antmicro.Renode.Logging
 {
     // Warnings and errors of Renode's log; one that repeats is counted, not repeated.
-    public class SpringbokWarnings : LoggerBackend
+    public static class SpringbokWarnings
     {
-        public override void Log(LogEntry entry)
+        public static void Take(LogEntry entry)
         {
             if(entry.Type != LogLevel.Warning && entry.Type != LogLevel.Error)
             {
@@ -861,15 +871,18 @@ namespace Antmicro.Renode.Logging
             }
         }
 
-        public override string ToString()
+        public static string Lines
         {
-            lock(counts)
+            get
             {
-                return string.Join("\n", counts.Select(line => line.Value == 1 ? line.Key : line.Key + " (" + line.Value + " times)"));
+                lock(counts)
+                {
+                    return string.Join("\n", counts.Select(line => line.Value == 1 ? line.Key : line.Key + " (" + line.Value + " times)"));
+                }
             }
         }
 
-        public void Clear()
+        public static void Clear()
         {
             lock(counts)
             {
@@ -877,9 +890,30 @@ namespace Antmicro.Renode.Logging
             }
         }
 
-        public static readonly SpringbokWarnings Instance = new SpringbokWarnings();
+        public static LoggerBackend Backend
+        {
+            get { return backend ?? (backend = MakeBackend()); }
+        }
 
-        private readonly Dictionary<string, int> counts = new Dictionary<string, int>();
+        // A backend's one method takes an entry, and since August 2026 a kind of time too: no source has both forms, so
+        // its class is made here, with whatever the method takes.
+        private static LoggerBackend MakeBackend()
+        {
+            var name = new AssemblyName("SpringbokLog");
+            var module = AssemblyBuilder.DefineDynamicAssembly(name, AssemblyBuilderAccess.Run).DefineDynamicModule(name.Name);
+            var type = module.DefineType("SpringbokBackend", TypeAttributes.Public, typeof(LoggerBackend));
+            var log = typeof(LoggerBackend).GetMethods().Single(method => method.Name == "Log" && method.IsAbstract);
+            var operands = log.GetParameters().Select(parameter => parameter.ParameterType).ToArray();
+            var made = type.DefineMethod("Log", MethodAttributes.Public | MethodAttributes.Virtual, typeof(void), operands);
+            var code = made.GetILGenerator();
+            code.Emit(OpCodes.Ldarg_1);
+            code.Emit(OpCodes.Call, typeof(SpringbokWarnings).GetMethod("Take"));
+            code.Emit(OpCodes.Ret);
+            return (LoggerBackend)Activator.CreateInstance(type.CreateType());
+        }
+
+        private static LoggerBackend backend;
+        private static readonly Dictionary<string, int> counts = new Dictionary<string, int>();
 
         private const int Limit = 100;
     }

@@ -5,6 +5,11 @@
 #include "devices.h"
 
 #define MIE_TIMER (1u << 7)
+#ifdef CHIP_SOFTWARE_INTERRUPTS
+#define MIE_OF_CALL (MIE_TIMER | 1u << 3) // the handler in start.S answers them
+#else
+#define MIE_OF_CALL MIE_TIMER
+#endif
 #define MSTATUS_MIE (1u << 3)
 #define CAUSE_TIMER ((uintptr_t)1 << (CHIP_XLEN - 1) | 7u)
 
@@ -226,6 +231,23 @@ uint8_t *platform_arena(size_t *bytes) {
     return __arena_start;
 }
 
+#if CHIP_KERNELS_APART
+extern uint8_t __kernels_start[], __kernels_end[];
+
+uint8_t *platform_kernels(size_t *bytes) {
+    *bytes = (size_t)(__kernels_end - __kernels_start);
+    return __kernels_start;
+}
+
+void platform_place_code(uint8_t *destination, const uint8_t *source, size_t count) {
+#if CHIP_HOST_PLACES_CODE
+    host_places_code((uintptr_t)destination, source, count);
+#else
+    platform_copy(destination, source, count);
+#endif
+}
+#endif
+
 // ---- Traps
 
 // The lowest part of the stack is a fence: nothing may have written there. It is mended for the next call.
@@ -244,7 +266,7 @@ void board_set_time_limit(uint32_t milliseconds) {
 
 status_t platform_guarded_call(attempt_fn fn, void *argument) {
     timer_set_alarm(timer_ticks() + time_limit);
-    __asm__ volatile("csrs mie, %0" ::"r"(MIE_TIMER));
+    __asm__ volatile("csrs mie, %0" ::"r"(MIE_OF_CALL));
     __asm__ volatile("csrs mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");
     status_t status = platform_attempt(fn, argument);
     __asm__ volatile("csrc mstatus, %0" ::"r"(MSTATUS_MIE) : "memory");

@@ -38,6 +38,8 @@ bool board_probe_end(void);
 // uart: these, board_uart_read() and platform_uart_write().
 void uart_open(void);
 void uart_drain(void); // waits until the last byte is on the line
+// Of one that PLACES_CODE: has the host copy it, and waits.
+void host_places_code(uintptr_t destination, const uint8_t *source, size_t count);
 
 // timer: ticks of CHIP_TIMER_FREQUENCY_HZ, and the timer's interrupt from a moment on.
 uint64_t timer_ticks(void);

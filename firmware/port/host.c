@@ -71,6 +71,16 @@ WEAK uint8_t *platform_arena(size_t *bytes) {
     return arena;
 }
 
+WEAK uint8_t *platform_kernels(size_t *bytes) {
+    _Alignas(64) static uint8_t kernels[ARENA_BYTES];
+    *bytes = sizeof kernels;
+    return kernels;
+}
+
+WEAK void platform_place_code(uint8_t *destination, const uint8_t *source, size_t count) {
+    memcpy(destination, source, count);
+}
+
 static jmp_buf *innermost;
 
 WEAK status_t platform_attempt(attempt_fn fn, void *argument) {

@@ -77,6 +77,12 @@
 
 #define TRAPPED -1 // what no failure is
 
+// What mtvec is set to.
+#ifndef CHIP_VECTORED
+#define trap_vectors trap_entry
+#define skip_vectors skip_entry
+#endif
+
 // Layout of a contained call's frame: room for results, of which its function may write to all below the return
 // address.
 #define CONTAINED_BYTES 64
@@ -112,7 +118,7 @@
     function _start, .text.start
     la      gp, __global_pointer$
     la      sp, __stack_top
-    la      t0, trap_entry
+    la      t0, trap_vectors
     csrw    mtvec, t0
     csrw    mie, zero
     csrw    mscratch, zero
@@ -164,7 +170,7 @@ end_attempt:
     j       4b
 
     // From here on every trap is skipped: the report must not trap for ever.
-3:  la      t0, skip_entry
+3:  la      t0, skip_vectors
     csrw    mtvec, t0
     la      sp, __stack_top
     tail    trap_fatal
@@ -177,6 +183,16 @@ trap_entry:
     csrrw   sp, mscratch, t0
     csrr    t0, mcause
     bgez    t0, 1f
+#ifdef CHIP_SOFTWARE_INTERRUPTS
+    andi    t0, t0, 4 // the timer's is 7, this one 3
+    bnez    t0, 5f
+    li      t0, CHIP_TIMER_BASE
+    sw      zero, 0(t0) // msip
+    lw      zero, 0(t0) // it is cleared when this has come back
+    csrrw   t0, mscratch, zero
+    mret
+5:
+#endif
     la      t0, attempt_frame
     REG_L   t0, 0(t0)
     bnez    t0, end_attempt
@@ -365,6 +381,18 @@ contained_exit:
     bgez    t0, 1f
     li      a0, 32
 1:  ret
+
+#ifdef CHIP_VECTORED
+    .section .vectors, "ax"
+    .balign 256
+trap_vectors: // exceptions, then interrupts by their number
+    .rept   16
+    j       trap_entry
+    .endr
+    .balign 256
+skip_vectors: // no interrupt comes then
+    j       skip_entry
+#endif
 
     .bss
     .balign REG

@@ -33,6 +33,7 @@ void interpreter_initialize(interpreter_t *interpreter, module_t *module, hal_t 
 static void set_frame(interpreter_t *interpreter, frame_t *frame) {
     interpreter->frame = frame;
     if (frame == NULL) return;
+    interpreter->call.function = frame->function;
     interpreter->call.i32 = frame->i32;
     interpreter->call.refs = frame->refs;
 }
@@ -43,6 +44,8 @@ void push_frame(interpreter_t *interpreter, const function_t *function) {
     size_t bytes = frame_bytes(function);
     if ((size_t)(interpreter->stack_end - base) < bytes)
         FAIL(FRAME_STACK, (uint32_t)bytes, (uint32_t)(interpreter->stack_end - interpreter->stack));
+    recording_t *recording = &interpreter->hal->recording;
+    if (is_recorded(recording)) recording_enter(recording, function, base + bytes);
     frame_t *frame = (frame_t *)base;
     *frame = (frame_t){.caller = caller, .function = function};
     frame->refs = (object_t **)(frame + 1);

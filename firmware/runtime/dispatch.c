@@ -3,6 +3,7 @@
 // spends the runtime's time on: it is compiled for speed.
 #include "hal.h"
 #include "platform.h"
+#include "transfers.h"
 
 // library_dispatch() runs all workgroups of entry->state between the marks of dispatch `number`, and adds the
 // instructions and cycles to `profile`; each must be below 2^32. Fails when a workgroup reports an error.
@@ -59,7 +60,8 @@ INLINE void library_dispatch(const library_t *library, const export_t *entry, ui
 // Reads every byte of every binding and constant, and fills the last binding with what follows from them.
 static void library_dispatch(const library_t *library, const export_t *entry, uint32_t number,
                              dispatch_profile_t *profile) {
-    (void)library, (void)number, (void)profile;
+    (void)library, (void)profile;
+    platform_mark(MARK_DISPATCH_BEGIN, number);
     const dispatch_state_t *state = &entry->state;
     uint32_t hash = 2166136261u;
     for (const char *c = entry->name; *c != 0; c++)
@@ -79,6 +81,45 @@ static void library_dispatch(const library_t *library, const export_t *entry, ui
 
 #endif
 
+// ---- Playing
+
+INLINE void play_dispatch(hal_t *hal, const dispatch_step_t *step) {
+    export_t *entry = step->entry;
+    dispatch_state_t *state = &entry->state;
+    dispatch_profile_t *profile = &hal->dispatches[step->number];
+    dispatch_operands_t operands = step_operands(step);
+    state->workgroup_count_x = step->x;
+    state->workgroup_count_y = step->y;
+    state->workgroup_count_z = (uint16_t)step->z;
+    state->constants = operands.constants;
+    state->bindings = operands.bindings;
+    state->binding_lengths = operands.lengths;
+    profile->workgroups += step->x * step->y * step->z;
+    profile->calls++;
+    hal->recording.running = step;
+    library_dispatch(step->library, entry, step->number, profile);
+}
+
+static void play_fill(const fill_step_t *fill) {
+    memory_reopen(fill->data, fill->count * fill->element_bytes);
+    fill_elements(fill->data, fill->count, fill->element_bytes, fill->value);
+}
+
+static void play_copy(const copy_step_t *copy) {
+    copy_bytes(copy->target, copy->source, copy->bytes);
+}
+
+void hal_play(hal_t *hal, const step_t *step) {
+    for (; step != NULL; step = step->next) {
+        if (step->kind == STEP_DISPATCH)
+            play_dispatch(hal, (const dispatch_step_t *)step);
+        else if (step->kind == STEP_FILL)
+            play_fill((const fill_step_t *)step);
+        else
+            play_copy((const copy_step_t *)step);
+    }
+}
+
 // ---- The imports that every dispatch calls
 
 void executable_lookup_function(call_t *call) {
@@ -92,8 +133,6 @@ void executable_lookup_function(call_t *call) {
     set_i64(call, 0, name->ordinal);
 }
 
-// Operands of a dispatch: executable, function, workgroups x, y, z, constants, then three a binding.
-enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
 enum { SEGMENT_CONSTANTS = 5, SEGMENT_BINDINGS = 6 };
 
 static _Noreturn void constant_as_result(const export_t *entry) {
@@ -102,17 +141,16 @@ static _Noreturn void constant_as_result(const export_t *entry) {
 
 // Sets constants and bindings. Returns whether a binding's reference is moved. The module does not tell which
 // bindings a kernel writes to, but the compiler puts results last.
-INLINE bool set_operands(const call_t *call, const export_t *entry) {
-    const dispatch_state_t *state = &entry->state;
+INLINE bool set_operands(const call_t *call, const dispatch_step_t *step) {
+    const dispatch_state_t *state = &step->entry->state;
     const uint32_t *i32 = call->i32;
     object_t *const *refs = call->refs;
     const uint16_t *operand = call->operands + DISPATCH_CONSTANTS;
-    uint32_t *constant = call->hal->constants, registers = 0;
-    uint8_t **binding = call->hal->bindings;
-    size_t *binding_length = call->hal->binding_lengths;
+    dispatch_operands_t operands = step_operands(step);
+    uint32_t registers = 0;
     const buffer_t *buffer = NULL;
     for (const uint16_t *end = operand + state->constant_count; operand < end; operand++)
-        *constant++ = i32[*operand];
+        *operands.constants++ = i32[*operand];
     for (const uint16_t *end = operand + 3 * state->binding_count; operand < end; operand += 3) {
         registers |= operand[0];
         const object_t *object = refs[operand[0] & REGISTER_INDEX];
@@ -123,10 +161,10 @@ INLINE bool set_operands(const call_t *call, const export_t *entry) {
             length[0] > buffer->length - offset[0])
             buffer_out_of_range(buffer, offset[0] | (uint64_t)offset[1] << 32,
                                 length[0] | (uint64_t)length[1] << 32);
-        *binding++ = buffer->data + offset[0];
-        *binding_length++ = length[0];
+        *operands.bindings++ = buffer->data + offset[0];
+        *operands.lengths++ = length[0];
     }
-    if (buffer != NULL && buffer->read_only == CONSTANT_BYTES) constant_as_result(entry);
+    if (buffer != NULL && buffer->read_only == CONSTANT_BYTES) constant_as_result(step->entry);
     return (registers & REGISTER_MOVE) != 0;
 }
 
@@ -159,32 +197,33 @@ INLINE uint32_t find_export(const call_t *call, const library_t *library) {
     return function[0];
 }
 
-// Returns how many there are.
-INLINE uint32_t set_workgroups(const call_t *call, dispatch_state_t *state) {
-    hal_t *hal = call->hal;
-    uint32_t x = get_i32(call, DISPATCH_WORKGROUPS), y = get_i32(call, DISPATCH_WORKGROUPS + 1),
-             z = get_i32(call, DISPATCH_WORKGROUPS + 2), total;
-    if (z > UINT16_MAX || __builtin_mul_overflow(x, y, &total) || __builtin_mul_overflow(total, z, &total))
-        FAIL(DISPATCH_WORKGROUPS, x, y, z);
+// Holds the count of workgroups against the invocation's budget.
+INLINE void spend_workgroups(hal_t *hal, const dispatch_step_t *step) {
+    uint32_t total, z = step->z;
+    if (z > UINT16_MAX || !count_workgroups(step, &total)) FAIL(DISPATCH_WORKGROUPS, step->x, step->y, z);
     if (total > hal->workgroup_budget) FAIL(WORKGROUP_BUDGET, total, hal->workgroup_budget);
     hal->workgroup_budget -= total;
-    state->workgroup_count_x = x;
-    state->workgroup_count_y = y;
-    state->workgroup_count_z = (uint16_t)z;
-    return total;
 }
 
+// A dispatch that is interpreted is played as well, as a list of one step.
 void executable_dispatch(call_t *call) {
+    hal_t *hal = call->hal;
     const executable_t *executable = (executable_t *)get_object(call, 0, OBJECT_EXECUTABLE);
     const library_t *library = &executable->library;
-    uint32_t ordinal = find_export(call, library), number = executable->first_ordinal + ordinal;
-    export_t *entry = &library->exports[ordinal];
-    bool moved = set_operands(call, entry);
-    if (!call->hal->rehearsing) {
-        dispatch_profile_t *profile = &call->hal->dispatches[number];
-        profile->workgroups += set_workgroups(call, &entry->state);
-        profile->calls++;
-        library_dispatch(library, entry, number, profile);
+    uint32_t ordinal = find_export(call, library);
+    dispatch_step_t *step = &hal->called.step;
+    step->library = library;
+    step->entry = &library->exports[ordinal];
+    step->number = executable->first_ordinal + ordinal;
+    step->x = get_i32(call, DISPATCH_WORKGROUPS);
+    step->y = get_i32(call, DISPATCH_WORKGROUPS + 1);
+    step->z = get_i32(call, DISPATCH_WORKGROUPS + 2);
+    bool moved = set_operands(call, step);
+    if (!hal->rehearsing) {
+        spend_workgroups(hal, step);
+        hal_play(hal, &step->step);
+    } else if (is_recorded(&hal->recording)) {
+        recording_dispatch(&hal->recording, call);
     }
     if (moved) release_bindings(call);
 }

@@ -337,6 +337,31 @@ static bool claim_in_place(memory_t *memory, const elf_t *elf, const image_t *im
     return memory_take_front(memory, elf->file.data + image->size);
 }
 
+#if CHIP_KERNELS_APART
+
+// Where the image will lie for good: in the kernels' own memory, behind those of this module so far.
+static uint8_t *find_home(memory_t *memory, const image_t *image) {
+    size_t capacity, taken = memory->kernel_bytes;
+    uint8_t *kernels = platform_kernels(&capacity);
+    uint32_t room = (uint32_t)(capacity - taken);
+    if (image->size > room) FAIL(MEMORY, PHRASE_IMAGE, image->size, room, (uint32_t)capacity, room);
+    memory->kernel_bytes += ((size_t)image->size + MEMORY_ALIGNMENT - 1) & ~(size_t)(MEMORY_ALIGNMENT - 1);
+    if (memory->kernel_bytes > capacity) memory->kernel_bytes = capacity;
+    return kernels + taken;
+}
+
+// Brings the linked image home from where it was made, and gives that up.
+static void move_home(memory_t *memory, executable_t *executable, uint8_t *home) {
+    image_t *image = &executable->library.image;
+    platform_place_code(home, image->data, image->size);
+    platform_code_barrier();
+    memory_free(memory, executable->block);
+    executable->block = NULL;
+    image->data = home;
+}
+
+#endif
+
 static void load(memory_t *memory, buffer_t *file, bool in_place, executable_t *executable) {
     elf_t elf = {.file = {.data = file->data, .length = file->length}};
     image_t *image = &executable->library.image;
@@ -348,9 +373,18 @@ static void load(memory_t *memory, buffer_t *file, bool in_place, executable_t *
     else
         executable->block = memory_allocate(memory, image->size, PHRASE_IMAGE);
     image->data = in_place ? file->data : executable->block;
+#if CHIP_KERNELS_APART
+    uint8_t *home = find_home(memory, image);
+    image->address = library_address(home);
+#else
     image->address = library_address(image->data);
+#endif
     place(&elf, image, in_place);
-    read_library(memory, &executable->library, link(&elf, image));
+    word_t query = link(&elf, image);
+#if CHIP_KERNELS_APART
+    move_home(memory, executable, home);
+#endif
+    read_library(memory, &executable->library, query);
 }
 
 executable_t *executable_load(memory_t *memory, buffer_t *file, bool in_place) {

@@ -70,6 +70,14 @@ static inline uint32_t float_to_unsigned(float a) {
 
 #endif
 
+// To the nearest step of an int8 tensor, halves away from zero; what lies outside becomes its first or last.
+HOT int8_t float_quantised(float value, float scale, int32_t zero_point) {
+    int32_t zero = (int8_t)zero_point, steps = float_to_signed(value / scale);
+    if (steps < INT8_MIN - zero) steps = INT8_MIN - zero;
+    if (steps > INT8_MAX - zero) steps = INT8_MAX - zero;
+    return (int8_t)(steps + zero);
+}
+
 // From 2^23 on every float is an integer; NaN and infinity come back as they are.
 static inline float float_rounded(float a, rounding_t mode) {
     return __builtin_fabsf(a) < 8388608.0f ? __builtin_copysignf((float)float_in_mode(a, mode), a) : a;

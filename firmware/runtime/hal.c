@@ -3,6 +3,7 @@
 
 #include "opcodes.h"
 #include "platform.h"
+#include "transfers.h"
 
 // The only encoding of tensors that the compiler emits for this chip: dense, row-major.
 #define ENCODING_DENSE 1
@@ -17,8 +18,11 @@ static NOINLINE view_t *get_view(const call_t *call, uint32_t operand) {
     return (view_t *)get_object(call, operand, OBJECT_VIEW);
 }
 
+// What follows from it is the same every time only if it is a constant.
 static span_t get_text(const call_t *call, uint32_t operand) {
     const buffer_t *buffer = get_buffer(call, operand);
+    recording_t *recording = &call->hal->recording;
+    if (is_recorded(recording) && buffer->read_only != CONSTANT_BYTES) recording_give_up(recording);
     return (span_t){.data = buffer->data, .length = buffer->length};
 }
 
@@ -27,6 +31,22 @@ static void set_i32(call_t *call, uint32_t result, uint32_t value) {
 }
 
 // ---- hal_inline: buffers
+
+buffer_t *hal_allocate(hal_t *hal, uint64_t length, uint64_t alignment) {
+    buffer_t *buffer = buffer_create(hal->memory, length, alignment);
+    if (is_recorded(&hal->recording)) recording_fill(&hal->recording, buffer->data, buffer->length, 1, 0);
+    return buffer;
+}
+
+void hal_fill(hal_t *hal, uint8_t *data, uint32_t count, uint32_t size, uint64_t value) {
+    fill_elements(data, count, size, value);
+    if (is_recorded(&hal->recording)) recording_fill(&hal->recording, data, count, size, value);
+}
+
+void hal_copy(hal_t *hal, uint8_t *target, const buffer_t *from, uint8_t *source, uint32_t bytes) {
+    copy_bytes(target, source, bytes);
+    if (is_recorded(&hal->recording)) recording_copy(&hal->recording, target, from, source, bytes);
+}
 
 // A buffer and its storage are one object, so both results are the same.
 static void return_both(call_t *call, buffer_t *buffer) {
@@ -40,14 +60,15 @@ static void return_shared(call_t *call, buffer_t *buffer) {
 }
 
 static void buffer_allocate(call_t *call) {
-    return_both(call, buffer_create(call->hal->memory, get_i64(call, 1), get_i32(call, 0)));
+    return_both(call, hal_allocate(call->hal, get_i64(call, 1), get_i32(call, 0)));
 }
 
 static void buffer_allocate_initialized(call_t *call) {
     uint64_t length = get_i64(call, 3);
-    const uint8_t *data = buffer_range(get_buffer(call, 1), get_i64(call, 2), length);
-    buffer_t *buffer = buffer_create(call->hal->memory, length, get_i32(call, 0));
-    platform_copy(buffer->data, data, buffer->length);
+    const buffer_t *source = get_buffer(call, 1);
+    uint8_t *data = buffer_range(source, get_i64(call, 2), length);
+    buffer_t *buffer = hal_allocate(call->hal, length, get_i32(call, 0));
+    hal_copy(call->hal, buffer->data, source, data, buffer->length);
     return_both(call, buffer);
 }
 
@@ -143,25 +164,18 @@ static void extend_profile(hal_t *hal, executable_t *executable) {
     hal->dispatch_count = count;
 }
 
-// Operands of every dispatch are in the same place.
-static void connect_operands(hal_t *hal, library_t *library) {
-    for (uint32_t i = 0; i < library->export_count; i++) {
-        dispatch_state_t *state = &library->exports[i].state;
-        state->constants = hal->constants;
-        state->bindings = hal->bindings;
-        state->binding_lengths = hal->binding_lengths;
-    }
-}
-
 // Constants that are names of the executable's functions learn their ordinals now, so that no inference
 // searches.
 static void resolve_names(module_t *module, const executable_t *executable) {
     for (uint32_t k = 0; k < executable->library.export_count; k++) {
         const char *text = executable->library.exports[k].name;
         uint32_t length = text_length(text);
+        if (length == 0) continue;
         for (uint32_t i = 0; i < module->rodata_count; i++) {
             buffer_t *name = &module->rodata[i];
-            if (name->resolved != NULL || name->length != length || memcmp(name->data, text, length) != 0)
+            // Most names of equal length differ at their ends alone.
+            if (name->length != length || name->data[length - 1] != text[length - 1] ||
+                name->resolved != NULL || memcmp(name->data, text, length) != 0)
                 continue;
             name->resolved = &executable->object;
             name->ordinal = (uint16_t)k;
@@ -188,7 +202,6 @@ static void executable_load_import(call_t *call) {
         end = &(*end)->next;
     *end = executable;
     extend_profile(hal, executable);
-    connect_operands(hal, &executable->library);
     resolve_names(hal->module, executable);
     executable->object.references++;
     call->references[0] = &executable->object;
@@ -241,6 +254,7 @@ int hal_module_version(span_t name) {
 
 void hal_initialize(hal_t *hal, memory_t *memory, module_t *module) {
     *hal = (hal_t){.memory = memory, .module = module, .workgroup_budget = UINT32_MAX};
+    hal->called.step.step.kind = STEP_DISPATCH;
 }
 
 void hal_reset_profile(hal_t *hal) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions that an inline-dynamic module imports: modules hal_inline (buffers and buffer views) and
-// hal_loader (executables and their dispatch).
+// hal_loader (executables and their dispatch), and playing an inference that was recorded.
 #ifndef SPRINGBOK_HAL_H
 #define SPRINGBOK_HAL_H
 
@@ -9,6 +9,7 @@
 #include "module.h"
 #include "object.h"
 #include "opcodes.h"
+#include "recording.h"
 
 typedef struct {
     memory_t *memory;
@@ -20,16 +21,21 @@ typedef struct {
     bool rehearsing;           // dispatches run no kernel, and what would change what lasts fails
     bool initialized;          // no more executables may be loaded: what is told of them lasts until unload
     bool arena_follows_image;  // see runtime_t
-    // Operands of the dispatch that runs.
-    uint32_t constants[LIBRARY_MAX_CONSTANTS];
-    uint8_t *bindings[LIBRARY_MAX_BINDINGS];
-    size_t binding_lengths[LIBRARY_MAX_BINDINGS];
+    recording_t recording;
+    struct {
+        dispatch_step_t step;
+        uint8_t *bindings[LIBRARY_MAX_BINDINGS]; // room for all operands
+        size_t lengths[LIBRARY_MAX_BINDINGS];
+        uint32_t constants[LIBRARY_MAX_CONSTANTS];
+    } called; // the dispatch that is called by the interpreter
 } hal_t;
 
 // A call of an import. Operands were verified against the import's convention; the registers they name are
 // read with the functions below. Results: scalars with set_i32/set_i64, references in `references`, owned.
-typedef struct {
+typedef struct call {
     hal_t *hal;
+    const function_t *function; // that makes the call
+    const uint8_t *at;          // the instruction that runs
     uint32_t *i32;
     object_t **refs;
     const uint16_t *operands;
@@ -78,6 +84,9 @@ INLINE void set_i64(call_t *call, uint32_t result, uint64_t value) {
     pair[1] = (uint32_t)(value >> 32);
 }
 
+// Operands of a dispatch: executable, function, workgroups x, y, z, constants, then three a binding.
+enum { DISPATCH_FUNCTION = 1, DISPATCH_WORKGROUPS = 2, DISPATCH_CONSTANTS = 5 };
+
 // Imports of hal_loader. Those that every dispatch calls are in dispatch.c; executable_resolve() does the
 // look-up of a name that is not known yet.
 void executable_lookup_function(call_t *call);
@@ -91,6 +100,15 @@ const import_t *hal_find_import(span_t name);
 int hal_module_version(span_t name);
 
 void hal_initialize(hal_t *hal, memory_t *memory, module_t *module);
+
+// What the module does to buffers, recorded if it is rehearsed: a new one; a fill, as fill_elements() does
+// it; a copy of `source`, which lies in `from`.
+buffer_t *hal_allocate(hal_t *hal, uint64_t length, uint64_t alignment);
+void hal_fill(hal_t *hal, uint8_t *data, uint32_t count, uint32_t size, uint64_t value);
+void hal_copy(hal_t *hal, uint8_t *target, const buffer_t *from, uint8_t *source, uint32_t bytes);
+
+// Plays the list that begins with `step`.
+void hal_play(hal_t *hal, const step_t *step);
 
 // Forgets what the last inference counted.
 void hal_reset_profile(hal_t *hal);

@@ -31,33 +31,6 @@ static uint64_t load_element(const uint8_t *data, uint32_t size) {
     return value;
 }
 
-static void store_element(uint8_t *data, uint32_t size, uint64_t value) {
-    for (; size > 0; size--, value >>= 8)
-        *data++ = (uint8_t)value;
-}
-
-static void fill_elements(uint8_t *data, uint32_t count, uint32_t size, uint64_t value) {
-    if (size == 1 || value == 0) {
-        platform_fill(data, (uint8_t)value, count * size);
-        return;
-    }
-    for (; count > 0; count--, data += size)
-        store_element(data, size, value);
-}
-
-// Copies forwards or backwards when both ranges lie in one buffer.
-static void copy_bytes(uint8_t *target, const uint8_t *source, size_t count) {
-    if (target + count <= source || source + count <= target) {
-        platform_copy(target, source, count);
-    } else if (target < source) {
-        for (size_t k = 0; k < count; k++)
-            target[k] = source[k];
-    } else {
-        while (count-- > 0)
-            target[count] = source[count];
-    }
-}
-
 // ---- Lists
 
 static void list_put(memory_t *memory, value_t *value, uint32_t type, uint64_t bits, object_t *reference) {
@@ -150,6 +123,8 @@ static void run_buffer(interpreter_t *interpreter, uint32_t opcode, operands_t *
     object_t **refs = interpreter->frame->refs;
     const uint64_t *value = operands->value;
     uint32_t shift = element_shift(opcode), first = (uint32_t)value[0];
+    const buffer_t *from = (const buffer_t *)refs[first & REGISTER_INDEX];
+    hal_t *hal = interpreter->hal;
     uint8_t *data, *source;
     buffer_t *buffer;
     switch (opcode_encoding(opcode)) {
@@ -163,20 +138,18 @@ static void run_buffer(interpreter_t *interpreter, uint32_t opcode, operands_t *
     case ENCODING_BUFFER_STORE_I32:
     case ENCODING_BUFFER_STORE_I64:
         data = elements(refs, first, &value[1], 1, shift, true);
-        store_element(data, 1u << shift, value[2]);
+        hal_fill(hal, data, 1, 1u << shift, value[2]);
         break;
     case ENCODING_BUFFER_FILL_I32:
     case ENCODING_BUFFER_FILL_I64:
         data = elements(refs, first, &value[1], value[2], shift, true);
-        fill_elements(data, (uint32_t)value[2], 1u << shift, value[3]);
+        hal_fill(hal, data, (uint32_t)value[2], 1u << shift, value[3]);
         break;
-    case ENCODING_BUFFER_ALLOC:
-        operands->reference = &buffer_create(interpreter->memory, value[0], value[1])->object;
-        break;
+    case ENCODING_BUFFER_ALLOC: operands->reference = &hal_allocate(hal, value[0], value[1])->object; break;
     case ENCODING_BUFFER_CLONE:
         source = elements(refs, first, &value[1], value[2], 0, false);
-        buffer = buffer_create(interpreter->memory, value[2], value[3]);
-        platform_copy(buffer->data, source, buffer->length);
+        buffer = hal_allocate(hal, value[2], value[3]);
+        hal_copy(hal, buffer->data, from, source, buffer->length);
         operands->reference = &buffer->object;
         break;
     case ENCODING_BUFFER_LENGTH:
@@ -186,7 +159,7 @@ static void run_buffer(interpreter_t *interpreter, uint32_t opcode, operands_t *
         source = elements(refs, first, &value[1], value[4], 0, false);
         data = elements(refs, (uint32_t)value[2], &value[3], value[4], 0, opcode == OP_BUFFER_COPY);
         if (opcode == OP_BUFFER_COPY)
-            copy_bytes(data, source, (size_t)value[4]);
+            hal_copy(hal, data, from, source, (uint32_t)value[4]);
         else
             operands->result = memcmp(source, data, (size_t)value[4]) == 0;
         break;
@@ -308,7 +281,8 @@ const uint8_t *run_decoded(interpreter_t *interpreter, uint32_t opcode, const ui
     switch (encoding_families[encoding]) {
     case FAMILY_GLOBAL: run_global(interpreter, opcode, &operands); break;
     case FAMILY_LIST: run_list(interpreter, opcode, &operands); break;
-    case FAMILY_BUFFER: run_buffer(interpreter, opcode, &operands); break;
+    case FAMILY_BUFFER:
+    case FAMILY_READING: run_buffer(interpreter, opcode, &operands); break;
     case FAMILY_REFERENCE: run_reference(interpreter, opcode, &operands); break;
     case FAMILY_FLOAT: operands.result = arithmetic_f32(opcode, value[0], value[1], value[2]); break;
     default: operands.result = arithmetic_integer(opcode, value[0], value[1], value[2]); break;

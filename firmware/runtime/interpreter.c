@@ -54,7 +54,7 @@ static void run(interpreter_t *interpreter, const uint8_t *p, object_t **outputs
     object_t **refs = interpreter->frame->refs, *object;
     bool is_import;
     for (;;) {
-        interpreter->at = p;
+        interpreter->call.at = p;
         opcode = *p++;
         switch (opcode_encoding(opcode)) {
         case ENCODING_NONE: continue; // BLOCK
@@ -178,7 +178,7 @@ status_t interpreter_invoke(interpreter_t *interpreter, uint32_t ordinal, uint32
     if (interpreter->frame != NULL) {
         const function_t *function = interpreter->frame->function;
         status_append(REASON(AT_BYTE, (uint32_t)(function - module->functions),
-                             (uint32_t)(interpreter->at - function->code)));
+                             (uint32_t)(interpreter->call.at - function->code)));
     }
     object_release(interpreter->memory, interpreter->call.unfinished);
     interpreter->call.unfinished = NULL;

@@ -15,10 +15,9 @@ typedef struct {
     hal_t *hal;
     uint8_t *stack; // frames of the functions that are running
     uint8_t *stack_end;
-    frame_t *frame;    // the innermost; NULL when nothing runs
-    uint32_t budget;   // branches and calls of functions that the invocation may still take
-    const uint8_t *at; // the instruction that runs
-    call_t call;       // that is being made; its registers are the innermost frame's
+    frame_t *frame;  // the innermost; NULL when nothing runs
+    uint32_t budget; // branches and calls of functions that the invocation may still take
+    call_t call;     // that is being made; its function and registers are the innermost frame's
 } interpreter_t;
 
 // Allocates a stack for frames that suits the module.

@@ -6,12 +6,6 @@
 #include "bytes.h"
 #include "platform.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-
 // Under the address sanitizer the arena is one object, so the heap itself marks what may be touched.
 #ifdef __SANITIZE_ADDRESS__
 void __asan_poison_memory_region(void const volatile *address, size_t bytes);
@@ -245,3 +239,9 @@ void memory_displace(memory_t *memory, memory_tensor_t *tensor) {
     memory->statistics.live -= tensor->bytes;
     POISON(tensor->data, tensor->bytes);
 }
+
+#ifdef __SANITIZE_ADDRESS__
+void memory_reopen(void *address, size_t bytes) {
+    UNPOISON(address, bytes);
+}
+#endif

@@ -10,7 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chip.h"
 #include "status.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 
 #define MEMORY_ALIGNMENT 64
 
@@ -38,6 +45,9 @@ typedef struct {
     memory_block_t *end;       // the block after the last one: always in use, of size 0
     memory_tensor_t low, high; // the ends of the tensors' memory, as neighbours of the outer ones
     memory_statistics_t statistics;
+#if CHIP_KERNELS_APART
+    size_t kernel_bytes; // taken of the kernels' own memory
+#endif
 } memory_t;
 
 // Where a tensor may be, before it is there.
@@ -67,6 +77,15 @@ void memory_free(memory_t *memory, void *payload);
 memory_room_t memory_find_room(memory_t *memory, size_t bytes, size_t alignment);
 void memory_place(memory_t *memory, memory_tensor_t *tensor, const memory_room_t *room);
 void memory_displace(memory_t *memory, memory_tensor_t *tensor);
+
+// Tells the address sanitizer, where there is one, that a recording has a tensor there again.
+#ifdef __SANITIZE_ADDRESS__
+void memory_reopen(void *address, size_t bytes);
+#else
+static inline void memory_reopen(const void *address, size_t bytes) {
+    (void)address, (void)bytes;
+}
+#endif
 
 // Gives up the arena before `end`, for ever; false if something is allocated there, or there were tensors.
 bool memory_take_front(memory_t *memory, const uint8_t *end);

@@ -23,6 +23,7 @@ typedef struct {
     uint16_t block_count;
     uint16_t i32_count; // registers
     uint16_t ref_count;
+    bool reads_bytes; // one of its instructions takes a number out of a buffer; set by the verifier
     span_t arguments;
     span_t results;
     span_t declaration; // "sync func @main(%input0: tensor<…>) -> (…)"; empty if the compiler left none

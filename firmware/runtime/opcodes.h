@@ -51,12 +51,12 @@
     ENCODING(LIST_GET_I32, LIST, "riI") ENCODING(LIST_SET_I32, LIST, "rii")                                   \
     ENCODING(LIST_GET_I64, LIST, "riL") ENCODING(LIST_SET_I64, LIST, "ril")                                   \
     ENCODING(LIST_GET_REF, LIST, "ritR") ENCODING(LIST_SET_REF, LIST, "rim")                                  \
-    ENCODING(BUFFER_LOAD_I32, BUFFER, "rlI") ENCODING(BUFFER_LOAD_I64, BUFFER, "rlL")                         \
+    ENCODING(BUFFER_LOAD_I32, READING, "rlI") ENCODING(BUFFER_LOAD_I64, READING, "rlL")                         \
     ENCODING(BUFFER_STORE_I32, BUFFER, "rli") ENCODING(BUFFER_STORE_I64, BUFFER, "rll")                       \
     ENCODING(BUFFER_FILL_I32, BUFFER, "rlli") ENCODING(BUFFER_FILL_I64, BUFFER, "rlll")                       \
     ENCODING(BUFFER_ALLOC, BUFFER, "liR") ENCODING(BUFFER_CLONE, BUFFER, "rlliR")                             \
     ENCODING(BUFFER_LENGTH, BUFFER, "rL") ENCODING(BUFFER_COPY, BUFFER, "rlrll")                              \
-    ENCODING(BUFFER_COMPARE, BUFFER, "rlrllI")
+    ENCODING(BUFFER_COMPARE, READING, "rlrllI")
 // clang-format on
 
 typedef enum {
@@ -67,6 +67,7 @@ typedef enum {
     FAMILY_GLOBAL,
     FAMILY_LIST,
     FAMILY_BUFFER,
+    FAMILY_READING, // of buffers too: what makes a number of their bytes
 } family_t;
 
 typedef enum {

@@ -105,6 +105,11 @@ static inline uintptr_t platform_call_contained(uintptr_t function, uintptr_t fi
 // The memory between .bss and the stack, 64-byte aligned.
 uint8_t *platform_arena(size_t *bytes);
 
+// Of a chip that keeps kernels apart from the arena: their memory, 64-byte aligned, and a copy to there. The
+// core may read it and execute from it, not write to it otherwise.
+uint8_t *platform_kernels(size_t *bytes);
+void platform_place_code(uint8_t *destination, const uint8_t *source, size_t count);
+
 // Runs fn(argument). A failure in it (status.h) ends it, whatever calls are between; then its status comes
 // back, and the stack is as it was before. Attempts may be inside others.
 typedef void (*attempt_fn)(void *argument);

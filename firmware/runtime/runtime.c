@@ -75,24 +75,66 @@ static bool is_certain(status_t status) {
            status == FAILURE_DISPATCH_READ_ONLY;
 }
 
+static bool is_declared(const object_t *object, const tensor_t *tensor) {
+    const view_t *view = (const view_t *)object;
+    if (object == NULL || object->type != OBJECT_VIEW || view->element_type != tensor->element_type ||
+        view->rank != tensor->rank || view->buffer->length < tensor->bytes)
+        return false;
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        if (view->dims[i] != tensor->dims[i]) return false;
+    return true;
+}
+
+// How many outputs are as declared, up to the first that is not.
+static uint32_t count_declared(const signature_t *signature, object_t *const *results) {
+    uint32_t count = 0;
+    while (count < signature->output_count && is_declared(results[count], &signature->outputs[count]))
+        count++;
+    return count;
+}
+
+// Completes the recording of a rehearsal that has come to its end: inferences may play it if the outputs are
+// as declared.
+static void close_recording(runtime_t *runtime, object_t *const *results, const memory_statistics_t *before) {
+    recording_t *recording = &runtime->hal.recording;
+    uint32_t count = runtime->signature.output_count;
+    if (count_declared(&runtime->signature, results) < count) return;
+    for (uint32_t i = 0; i < count; i++)
+        recording_output(recording, i, ((const view_t *)results[i])->buffer);
+    recording->operations = REHEARSAL_BUDGET - runtime->interpreter.budget;
+    recording->memory_peak = runtime->memory.statistics.peak;
+    recording->memory_allocated = runtime->memory.statistics.allocated - before->allocated;
+    recording->whole = recording->open; // nothing has spoken against it, up to here
+}
+
 // Runs the entry function once without its kernels, to find out whether all that it allocates fits and what
-// its dispatches are given. Its inputs are bytes of the image. Where the function goes may depend on what the
-// kernels compute, so other failures don't count; neither does one that has too many branches, or changes
-// what lasts. Leaves the memory as it was.
+// its dispatches are given, and records it. Its inputs are bytes of the image. Where the function goes may
+// depend on what the kernels compute, so other failures don't count; neither does one that has too many
+// branches, or changes what lasts. Leaves the memory as it was.
 static void rehearse(runtime_t *runtime, const uint8_t *image, size_t length) {
+    interpreter_t *interpreter = &runtime->interpreter;
+    recording_t *recording = &runtime->hal.recording;
     object_t *arguments[MAX_TENSORS], *results[MAX_TENSORS] = {NULL};
     memory_statistics_t statistics = runtime->memory.statistics;
+    bool together = runtime->signature.input_bytes <= length; // else they are all at its beginning
+    uint32_t offset = 0;
     for (uint32_t i = 0; i < runtime->signature.input_count; i++) {
         buffer_t *buffer = runtime->inputs[i]->buffer;
-        if (buffer->data == NULL && buffer->length <= length) buffer->data = (uint8_t *)image;
+        if (buffer->data == NULL && buffer->length <= length)
+            buffer->data = (uint8_t *)image + (together ? offset : 0);
         if (buffer->data == NULL) return; // no bytes to run with
         buffer->read_only = INPUT_BYTES;
         arguments[i] = &runtime->inputs[i]->object;
+        offset += buffer->length;
     }
+    if (PLAYS_RECORDINGS && together)
+        recording_open(recording, interpreter->stack, interpreter->stack_end, image,
+                       runtime->signature.input_bytes);
     runtime->hal.rehearsing = true;
-    status_t status =
-        interpreter_invoke(&runtime->interpreter, runtime->entry, REHEARSAL_BUDGET, arguments, results);
+    status_t status = interpreter_invoke(interpreter, runtime->entry, REHEARSAL_BUDGET, arguments, results);
     runtime->hal.rehearsing = false;
+    if (is_recorded(recording) && status == STATUS_OK) close_recording(runtime, results, &statistics);
+    recording->open = false;
     for (uint32_t i = 0; i < runtime->signature.output_count; i++)
         object_release(&runtime->memory, results[i]);
     runtime->memory.statistics = statistics;
@@ -168,25 +210,25 @@ static void set_inputs(runtime_t *runtime, const uint8_t *input) {
     }
 }
 
-static bool is_declared(const object_t *object, const tensor_t *tensor) {
-    const view_t *view = (const view_t *)object;
-    if (object == NULL || object->type != OBJECT_VIEW || view->element_type != tensor->element_type ||
-        view->rank != tensor->rank || view->buffer->length < tensor->bytes)
-        return false;
-    for (uint32_t i = 0; i < tensor->rank; i++)
-        if (view->dims[i] != tensor->dims[i]) return false;
-    return true;
+// Copies outputs out. Returns how many there are.
+static uint32_t copy_outputs(const signature_t *signature, uint8_t *const *addresses, uint32_t count,
+                             uint8_t *output) {
+    for (uint32_t i = 0; i < count; i++) {
+        platform_copy(output, addresses[i], signature->outputs[i].bytes);
+        output += signature->outputs[i].bytes;
+    }
+    return count;
 }
 
 // Copies the outputs out and releases them. Returns how many were as declared, up to the first that was not.
 static uint32_t take_outputs(runtime_t *runtime, object_t *const *results, uint8_t *output) {
-    uint32_t count = runtime->signature.output_count, taken = 0;
-    for (; taken < count && is_declared(results[taken], &runtime->signature.outputs[taken]); taken++) {
-        uint32_t bytes = runtime->signature.outputs[taken].bytes;
-        platform_copy(output, ((const view_t *)results[taken])->buffer->data, bytes);
-        output += bytes;
-    }
-    for (uint32_t i = 0; i < count; i++)
+    const signature_t *signature = &runtime->signature;
+    uint8_t *addresses[MAX_TENSORS];
+    uint32_t taken = count_declared(signature, results);
+    for (uint32_t i = 0; i < taken; i++)
+        addresses[i] = ((const view_t *)results[i])->buffer->data;
+    copy_outputs(signature, addresses, taken, output);
+    for (uint32_t i = 0; i < signature->output_count; i++)
         object_release(&runtime->memory, results[i]);
     return taken;
 }
@@ -215,20 +257,53 @@ static void check_sizes(const runtime_t *runtime, const uint8_t *input, size_t i
         FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, signature->output_bytes);
 }
 
-static void infer(runtime_t *runtime, const uint8_t *input, object_t **results) {
+// Whether the inference can be played with what the caller allows.
+static bool may_play(const runtime_t *runtime) {
+    const recording_t *recording = &runtime->hal.recording;
+    uint32_t budget = runtime->operation_budget != 0 ? runtime->operation_budget : UINT32_MAX;
+    return PLAYS_RECORDINGS && recording->whole && recording->operations < budget &&
+           recording->workgroups <= budget;
+}
+
+static void play_list(void *hal) {
+    hal_play(hal, ((hal_t *)hal)->recording.first);
+}
+
+static status_t play(hal_t *hal, uint8_t *inputs) {
+    for (const input_use_t *use = hal->recording.uses; use != NULL; use = use->next)
+        *use->address = inputs + use->offset;
+    status_t status = platform_attempt(play_list, hal);
+    const dispatch_step_t *step = hal->recording.running;
+    if (status != STATUS_OK) status_append(REASON(AT_BYTE, step->function, step->at));
+    return status;
+}
+
+static status_t interpret(runtime_t *runtime, object_t **results) {
     object_t *arguments[MAX_TENSORS];
+    recording_give_up(&runtime->hal.recording); // frames will lie where its list is
+    for (uint32_t i = 0; i < runtime->signature.input_count; i++)
+        arguments[i] = &runtime->inputs[i]->object;
+    return interpreter_invoke(&runtime->interpreter, runtime->entry, runtime->operation_budget, arguments,
+                              results);
+}
+
+// Tells the memory that an inference took which is played.
+static void count_memory(memory_statistics_t *statistics, const recording_t *recording) {
+    statistics->allocated += recording->memory_allocated;
+    if (statistics->peak < recording->memory_peak) statistics->peak = recording->memory_peak;
+}
+
+static void infer(runtime_t *runtime, const uint8_t *input, object_t **results, bool playing) {
     runtime_profile_t *profile = &runtime->profile;
     hal_reset_profile(&runtime->hal);
     platform_mark(MARK_INFERENCE_BEGIN, 0);
     uint64_t instructions = platform_instructions(), cycles = platform_cycles();
     set_inputs(runtime, input);
-    for (uint32_t i = 0; i < runtime->signature.input_count; i++)
-        arguments[i] = &runtime->inputs[i]->object;
-    status_t status = interpreter_invoke(&runtime->interpreter, runtime->entry, runtime->operation_budget,
-                                         arguments, results);
+    status_t status = playing ? play(&runtime->hal, (uint8_t *)input) : interpret(runtime, results);
     profile->inference_cycles = platform_cycles() - cycles;
     profile->inference_instructions = platform_instructions() - instructions;
     platform_mark(MARK_INFERENCE_END, 0);
+    if (playing) count_memory(&runtime->memory.statistics, &runtime->hal.recording);
     if (status == STATUS_OK) return;
     uint32_t kept = drop_if_input_is_kept(runtime);
     if (kept != NO_INDEX) status_append(REASON(INPUT_KEPT, kept));
@@ -239,8 +314,13 @@ size_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_byt
                       size_t output_capacity) {
     object_t *results[MAX_TENSORS] = {NULL};
     check_sizes(runtime, input, input_bytes, output_capacity);
-    infer(runtime, input, results);
-    uint32_t taken = take_outputs(runtime, results, output), kept = drop_if_input_is_kept(runtime);
+    bool playing = may_play(runtime);
+    infer(runtime, input, results, playing);
+    const signature_t *signature = &runtime->signature;
+    uint8_t *const *recorded = runtime->hal.recording.outputs;
+    uint32_t taken = playing ? copy_outputs(signature, recorded, signature->output_count, output)
+                             : take_outputs(runtime, results, output);
+    uint32_t kept = drop_if_input_is_kept(runtime);
     if (kept != NO_INDEX) FAIL(INPUT_RETAINED, kept);
     if (taken < runtime->signature.output_count) FAIL(OUTPUT_UNDECLARED, taken);
     runtime->profile.inferences++;

@@ -10,11 +10,11 @@ static const struct {
     uint8_t class;
     uint8_t bits;
 } element_classes[] = {
-    {"i", 0x10, 8 | 16 | 32 | 64},
-    {"si", 0x11, 8 | 16 | 32 | 64},
-    {"ui", 0x12, 8 | 16 | 32 | 64},
-    {"f", 0x21, 16 | 32},
-    {"bf", 0x22, 16},
+    {"i", CLASS_INTEGER, 8 | 16 | 32 | 64},
+    {"si", CLASS_SIGNED, 8 | 16 | 32 | 64},
+    {"ui", CLASS_UNSIGNED, 8 | 16 | 32 | 64},
+    {"f", CLASS_FLOAT, 16 | 32},
+    {"bf", CLASS_BFLOAT, 16},
 };
 
 typedef struct {

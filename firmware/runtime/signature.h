@@ -13,6 +13,14 @@
 // IREE's code of an element type: class << 24 | bits.
 #define ELEMENT_BOOL 0x13000008u
 #define ELEMENT_F32 0x21000020u
+enum {
+    CLASS_INTEGER = 0x10, // of either sign
+    CLASS_SIGNED = 0x11,
+    CLASS_UNSIGNED = 0x12,
+    CLASS_BOOL = 0x13,
+    CLASS_FLOAT = 0x21,
+    CLASS_BFLOAT = 0x22
+};
 
 typedef struct {
     uint32_t element_type;
@@ -29,6 +37,10 @@ typedef struct {
     uint32_t input_bytes; // of all inputs together
     uint32_t output_bytes;
 } signature_t;
+
+HOT bool is_i8(uint32_t element_type) {
+    return element_type == (CLASS_INTEGER << 24 | 8) || element_type == (CLASS_SIGNED << 24 | 8);
+}
 
 static inline uint32_t element_bytes(uint32_t element_type) {
     return ((element_type & 0xff) + 7) / 8;

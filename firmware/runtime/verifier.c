@@ -228,17 +228,23 @@ static void check_call(verifier_t *v) {
     check_values(v, &v->results, (const char *)callee->results.data, callee->results.length, PHRASE_RESULTS);
 }
 
-static void check_instruction(verifier_t *v) {
-    encoding_t encoding = v->opcode < OPCODE_COUNT ? opcode_encoding(v->opcode) : ENCODING_REFUSED;
-    if (encoding == ENCODING_REFUSED) FAIL(OPCODE, v->opcode);
-    for (const char *field = encoding_fields[encoding]; *field != 0; field++)
-        check_field(v, *field);
+static void check_control(verifier_t *v) {
     if (v->opcode == OP_CALL || v->opcode == OP_CALL_VARIADIC) check_call(v);
     if (v->opcode == OP_RETURN)
         check_values(v, &v->operands, (const char *)v->function->results.data, v->function->results.length,
                      PHRASE_RETURNED);
     if (v->opcode == OP_IMPORT_RESOLVED)
         check_ordinal(v->callee & ~FUNCTION_IMPORT, v->module->import_count, PHRASE_IMPORT);
+}
+
+static void check_instruction(verifier_t *v) {
+    encoding_t encoding = v->opcode < OPCODE_COUNT ? opcode_encoding(v->opcode) : ENCODING_REFUSED;
+    if (encoding == ENCODING_REFUSED) FAIL(OPCODE, v->opcode);
+    for (const char *field = encoding_fields[encoding]; *field != 0; field++)
+        check_field(v, *field);
+    if (encoding_families[encoding] == FAMILY_CONTROL) check_control(v);
+    if (encoding_families[encoding] == FAMILY_READING)
+        v->module->functions[v->function_index].reads_bytes = true;
 }
 
 static bool is_terminator(uint32_t opcode) {

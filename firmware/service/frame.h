@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frames of the link. The base has a header of 6 bytes and a payload; the extension a header with its own
-// check, a payload and a CRC-32 (messages.h).
+// check, a payload and a CRC-32; Kenning's protocol of 2026 messages with a checksum (messages.h); MLPerf
+// Tiny's runner lines of text that end with a '%'. Their first five bytes tell them apart.
 //
 // The receiver is fed with bytes and with silence, and never loses step for ever:
 //   - a refused frame of a believable size is read to its end and thrown away, then reported;
@@ -26,15 +27,20 @@
 
 #include "../runtime/status.h"
 #include "messages.h"
+#include "requests.h"
 
 #define FRAME_BELIEVABLE_BYTES (16u << 20) // a larger payload is noise
 #define FRAME_STALL_US 1000000u            // silence within a base frame that ends it
 #define FRAME_EXTENDED_STALL_US 100000u    // the same of an extended one, which is simply sent again
 #define FRAME_FLUSH_US 50000u              // silence that ends noise
+#define FRAME_TEXT_STALL_US 3000000u // silence within a command in text that ends it; people type slowly
+#define FRAME_TEXT_BYTES 80u         // of a command, as the runner's own firmware takes
+
+typedef enum { FRAME_BASE, FRAME_EXTENDED, FRAME_KENNING, FRAME_TEXT } frame_kind_t;
 
 typedef enum {
     FRAME_PENDING, // nothing to do yet
-    FRAME_REQUEST, // a whole frame: receiver->type, ->payload, ->payload_bytes
+    FRAME_REQUEST, // a whole frame: receiver->type, ->payload, ->payload_bytes; a command has no type
     FRAME_REFUSED, // receiver->status and status_details() say why
 } frame_event_t;
 
@@ -47,13 +53,14 @@ typedef status_t (*frame_accept_fn)(frame_receiver_t *receiver, uint8_t **payloa
 struct frame_receiver {
     frame_accept_fn accept;
     enum { FRAME_IN_HEADER, FRAME_IN_PAYLOAD, FRAME_IN_CHECK, FRAME_DISCARDING, FRAME_HUNTING } state;
-    bool client_extended; // set by the owner: the client speaks the extension, so a refused base frame is
-                          // noise
-    bool extended;        // the frame at hand, or the last one, is an extended one
+    frame_kind_t client; // set by the owner: what the client speaks; whatever does not fit that is noise
+    bool without_checks; // set by the owner: Kenning's client leaves its checksums 0
+    frame_kind_t kind;   // of the frame at hand, or the last one
     union {
-        uint8_t bytes[sizeof(extended_header_t)];
+        uint8_t bytes[SERVES_MLPERF ? FRAME_TEXT_BYTES : sizeof(extended_header_t)];
         base_header_t base;
         extended_header_t extended;
+        kenning_header_t kenning;
     } header;
     uint32_t received; // bytes of the part that is being read
     uint16_t type;
@@ -62,6 +69,9 @@ struct frame_receiver {
     uint32_t payload_bytes;
     uint32_t crc;
     uint32_t check;
+    uint32_t identity;       // set by the owner: of the dialogue in extended frames
+    uint32_t ended_identity; // set by the owner: of the one before
+    uint32_t seed;           // of the extended frame at hand: the identity that it was made with
     uint8_t discarded[64];
     status_t status;
     bool silent;           // no byte since silent_since
@@ -78,6 +88,9 @@ frame_event_t frame_advance(frame_receiver_t *receiver, uint32_t count);
 
 // Tells that the line has no byte at the moment. Silence is counted from the first such call after a byte.
 frame_event_t frame_silence(frame_receiver_t *receiver, uint64_t now_us);
+
+// The checksum of Kenning's messages goes on from `value`.
+uint32_t frame_exclusive_or(uint32_t value, const uint8_t *bytes, uint32_t count);
 
 // True between frames, when silence means nothing and needs no clock.
 bool frame_at_rest(const frame_receiver_t *receiver);

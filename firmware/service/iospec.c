@@ -3,18 +3,15 @@
 
 #include "../runtime/bytes.h"
 
-// Numerical class of IREE's element types, bits 31 to 24; the low byte is the width in bits.
-enum { ELEMENT_INTEGER = 0x10, ELEMENT_SIGNED = 0x11, ELEMENT_UNSIGNED = 0x12, ELEMENT_FLOAT = 0x21 };
-
 static const struct {
     char name[4];
-    uint8_t kind; // a signless integer of the model agrees with both signs
+    uint8_t class;
     uint8_t bytes;
 } dtypes[] = {
-    {"i8", ELEMENT_SIGNED, 1},    {"u8", ELEMENT_UNSIGNED, 1},  {"i16", ELEMENT_SIGNED, 2},
-    {"u16", ELEMENT_UNSIGNED, 2}, {"i32", ELEMENT_SIGNED, 4},   {"u32", ELEMENT_UNSIGNED, 4},
-    {"i64", ELEMENT_SIGNED, 8},   {"u64", ELEMENT_UNSIGNED, 8}, {"f16", ELEMENT_FLOAT, 2},
-    {"f32", ELEMENT_FLOAT, 4},    {"f64", ELEMENT_FLOAT, 8},
+    {"i8", CLASS_SIGNED, 1},    {"u8", CLASS_UNSIGNED, 1},  {"i16", CLASS_SIGNED, 2},
+    {"u16", CLASS_UNSIGNED, 2}, {"i32", CLASS_SIGNED, 4},   {"u32", CLASS_UNSIGNED, 4},
+    {"i64", CLASS_SIGNED, 8},   {"u64", CLASS_UNSIGNED, 8}, {"f16", CLASS_FLOAT, 2},
+    {"f32", CLASS_FLOAT, 4},    {"f64", CLASS_FLOAT, 8},
 };
 #define DTYPE_COUNT (sizeof dtypes / sizeof dtypes[0])
 
@@ -38,18 +35,18 @@ static span_t dtype_text(const io_spec_t *spec) {
     return bounded_text(spec->dtype, sizeof spec->dtype);
 }
 
-static void check_range(uint32_t value, uint32_t most, phrase_t field, uint32_t index) {
+void iospec_check_range(uint32_t value, uint32_t most, phrase_t field, uint32_t index) {
     if (value < 1 || value > most) FAIL(SPEC_RANGE, field, index, value, most);
 }
 
-static void check_text(const char *text, phrase_t field) {
+void iospec_check_text(const char *text, phrase_t field) {
     if (bounded_text(text, IOSPEC_NAME_BYTES).length == IOSPEC_NAME_BYTES) FAIL(SPEC_TEXT, field);
 }
 
 static void check_input(const io_spec_t *spec, uint32_t i, uint32_t element_bytes) {
     uint32_t rank = spec->num_input_dim[i],
              product = element_bytes; // in bytes, so that those do not overflow
-    check_range(rank, IOSPEC_INPUT_DIMS, PHRASE_NUM_INPUT_DIM, i);
+    iospec_check_range(rank, IOSPEC_INPUT_DIMS, PHRASE_NUM_INPUT_DIM, i);
     if (spec->input_size_bytes[i] != element_bytes)
         FAIL_QUOTING(dtype_text(spec), INPUT_ELEMENT, i, spec->input_size_bytes[i], element_bytes);
     for (uint32_t d = 0; d < rank; d++) {
@@ -62,30 +59,29 @@ static void check_input(const io_spec_t *spec, uint32_t i, uint32_t element_byte
 
 static void check_outputs(const io_spec_t *spec) {
     uint32_t bytes = spec->output_size_bytes;
-    check_range(spec->num_output, IOSPEC_OUTPUTS, PHRASE_NUM_OUTPUT, NO_INDEX);
-    if (bytes == 0 || bytes > 8 || (bytes & (bytes - 1)) != 0) FAIL(OUTPUT_ELEMENT, bytes);
+    iospec_check_range(spec->num_output, IOSPEC_OUTPUTS, PHRASE_NUM_OUTPUT, NO_INDEX);
+    if (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) FAIL(OUTPUT_ELEMENT, bytes);
     for (uint32_t i = 0; i < spec->num_output; i++)
-        check_range(spec->output_length[i], UINT32_MAX / bytes, PHRASE_OUTPUT_LENGTH, i);
+        iospec_check_range(spec->output_length[i], UINT32_MAX / bytes, PHRASE_OUTPUT_LENGTH, i);
 }
 
 void iospec_check(const io_spec_t *spec) {
     uint32_t dtype = find_dtype(spec);
-    check_range(spec->num_input, IOSPEC_INPUTS, PHRASE_NUM_INPUT, NO_INDEX);
+    iospec_check_range(spec->num_input, IOSPEC_INPUTS, PHRASE_NUM_INPUT, NO_INDEX);
     if (dtype == DTYPE_COUNT) FAIL_QUOTING(dtype_text(spec), DTYPE);
-    check_text(spec->entry_func, PHRASE_ENTRY_FUNC);
-    check_text(spec->model_name, PHRASE_MODEL_NAME);
+    iospec_check_text(spec->entry_func, PHRASE_ENTRY_FUNC);
+    iospec_check_text(spec->model_name, PHRASE_MODEL_NAME);
     for (uint32_t i = 0; i < spec->num_input; i++)
         check_input(spec, i, dtypes[dtype].bytes);
     check_outputs(spec);
 }
 
-static bool type_agrees(uint32_t dtype, uint32_t element_type) {
-    uint32_t kind = element_type >> 24;
-    return (element_type & 0xff) == dtypes[dtype].bytes * 8u &&
-           (kind == dtypes[dtype].kind || (kind == ELEMENT_INTEGER && dtypes[dtype].kind != ELEMENT_FLOAT));
+bool iospec_type_agrees(uint32_t said_class, uint32_t said_bits, uint32_t element_type) {
+    uint32_t class = element_type >> 24;
+    bool any_sign = class == CLASS_INTEGER && (said_class == CLASS_SIGNED || said_class == CLASS_UNSIGNED);
+    return (element_type & 0xff) == said_bits && (class == said_class || any_sign);
 }
 
-// Drops leading dimensions of 1.
 static const uint32_t *squeeze(const uint32_t *dims, uint32_t *rank) {
     while (*rank > 0 && *dims == 1) {
         dims++;
@@ -94,20 +90,30 @@ static const uint32_t *squeeze(const uint32_t *dims, uint32_t *rank) {
     return dims;
 }
 
-static void compare_input(const io_spec_t *spec, uint32_t i, const tensor_t *tensor) {
-    if (!type_agrees(find_dtype(spec), tensor->element_type))
-        FAIL_QUOTING(dtype_text(spec), SAID_TYPE, i, tensor->element_type);
-    uint32_t said_rank = spec->num_input_dim[i], rank = tensor->rank;
-    const uint32_t *said = squeeze(spec->input_shape[i], &said_rank);
+void iospec_compare_shape(phrase_t side, uint32_t index, const uint32_t *said, uint32_t said_rank,
+                          const tensor_t *tensor) {
+    uint32_t rank = tensor->rank;
     const uint32_t *dims = squeeze(tensor->dims, &rank);
-    if (said_rank != rank) FAIL(SAID_RANK, i, said_rank, rank);
+    said = squeeze(said, &said_rank);
+    if (said_rank != rank) FAIL(SAID_RANK, side, index, said_rank, rank);
     for (; rank > 0; rank--, said++, dims++)
-        if (*said != *dims) FAIL(SAID_DIMENSION, i, rank - 1, *said, *dims);
+        if (*said != *dims) FAIL(SAID_DIMENSION, side, index, rank - 1, *said, *dims);
+}
+
+void iospec_compare_counts(uint32_t inputs, uint32_t outputs, const signature_t *signature) {
+    if (inputs != signature->input_count || outputs != signature->output_count)
+        FAIL(SAID_COUNTS, inputs, outputs, signature->input_count, signature->output_count);
+}
+
+static void compare_input(const io_spec_t *spec, uint32_t i, const tensor_t *tensor) {
+    uint32_t dtype = find_dtype(spec);
+    if (!iospec_type_agrees(dtypes[dtype].class, dtypes[dtype].bytes * 8u, tensor->element_type))
+        FAIL_QUOTING(dtype_text(spec), SAID_TYPE, i, tensor->element_type);
+    iospec_compare_shape(PHRASE_INPUT, i, spec->input_shape[i], spec->num_input_dim[i], tensor);
 }
 
 void iospec_compare(const io_spec_t *spec, const signature_t *signature) {
-    if (spec->num_input != signature->input_count || spec->num_output != signature->output_count)
-        FAIL(SAID_COUNTS, spec->num_input, spec->num_output, signature->input_count, signature->output_count);
+    iospec_compare_counts(spec->num_input, spec->num_output, signature);
     for (uint32_t i = 0; i < signature->input_count; i++)
         compare_input(spec, i, &signature->inputs[i]);
     for (uint32_t i = 0; i < signature->output_count; i++) {

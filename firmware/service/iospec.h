@@ -15,4 +15,15 @@ void iospec_check(const io_spec_t *spec);
 // elements and their size, since the specification has no type of their own for them.
 void iospec_compare(const io_spec_t *spec, const signature_t *signature);
 
+// The parts of these that every kind of specification shares. The checks refuse a value that is 0 or above
+// the most, and a text without an end; the comparisons what differs, leading dimensions of 1 apart.
+void iospec_check_range(uint32_t value, uint32_t most, phrase_t field, uint32_t index);
+void iospec_check_text(const char *text, phrase_t field);
+void iospec_compare_counts(uint32_t inputs, uint32_t outputs, const signature_t *signature);
+void iospec_compare_shape(phrase_t side, uint32_t index, const uint32_t *said, uint32_t said_rank,
+                          const tensor_t *tensor);
+
+// Whether the specification's class and width are those of the element type.
+bool iospec_type_agrees(uint32_t said_class, uint32_t said_bits, uint32_t element_type);
+
 #endif

@@ -18,9 +18,6 @@ enum {
 };
 #define FIFO_STATUS_ENTRIES 0x3Fu
 
-#define ELEMENT_SIGNED 0x01000000u // beside a signless type
-#define ELEMENT_I8 0x10000008u
-
 static struct {
     int16_t ring[SENSOR_WINDOW][SENSOR_AXES];
     uint32_t taken; // samples: where the next one goes, modulo the ring
@@ -59,20 +56,12 @@ static void take(uint32_t count, uint32_t wait_ms) {
     }
 }
 
-// To the nearest step, halves away from zero; what lies outside becomes the first or the last one.
-static int8_t quantise(float value, const sense_request_t *request) {
-    int32_t zero = (int8_t)request->zero_point, steps = float_to_signed(value / request->scale);
-    if (steps < INT8_MIN - zero) steps = INT8_MIN - zero;
-    if (steps > INT8_MAX - zero) steps = INT8_MAX - zero;
-    return (int8_t)(steps + zero);
-}
-
 void sensor_sense(const sense_request_t *request, const signature_t *signature, uint8_t *input) {
     uint32_t type = signature->inputs[0].element_type, total = signature->input_bytes;
     uint32_t bytes = type == ELEMENT_F32 ? sizeof(float) : 1;
     uint32_t window = total / (bytes * SENSOR_AXES);
-    if (signature->input_count != 1 || (type != ELEMENT_F32 && (type & ~ELEMENT_SIGNED) != ELEMENT_I8) ||
-        window > SENSOR_WINDOW || window * bytes * SENSOR_AXES != total)
+    if (signature->input_count != 1 || (type != ELEMENT_F32 && !is_i8(type)) || window > SENSOR_WINDOW ||
+        window * bytes * SENSOR_AXES != total)
         FAIL(SENSOR_INPUT, signature->input_count, total, type, SENSOR_WINDOW);
     if (!sensor.ready) set_up();
     take(request->samples, request->wait_ms);
@@ -83,7 +72,7 @@ void sensor_sense(const sense_request_t *request, const signature_t *signature, 
             if (type == ELEMENT_F32)
                 *(float *)input = value;
             else
-                *(int8_t *)input = quantise(value, request);
+                *(int8_t *)input = float_quantised(value, request->scale, request->zero_point);
         }
     }
 }

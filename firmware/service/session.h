@@ -12,7 +12,9 @@
 #ifndef SPRINGBOK_SESSION_H
 #define SPRINGBOK_SESSION_H
 
-#define FIRMWARE_VERSION 0x00010001u // major << 16 | minor
+#include <stdbool.h>
+
+#define FIRMWARE_VERSION 0x00010002u // major << 16 | minor
 
 // Takes the whole arena of the platform. No model is loaded afterwards.
 void session_init(void);
@@ -20,5 +22,9 @@ void session_init(void);
 // Takes what the serial port has: one byte, or the time of its silence. Answers a request when it is
 // complete.
 void session_poll(void);
+
+// For the other protocols: whether another host's dialogue in extended frames is going on; the end of it.
+bool session_has_host(void);
+void session_end_dialogue(void);
 
 #endif

@@ -43,6 +43,7 @@ void runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *ar
     memset(arena, 0xA5, arena_bytes); // whatever the service keeps there would be lost
     signature.input_count = at[-2];
     signature.output_count = at[-1];
+    if (signature.input_count > MAX_TENSORS || signature.output_count > MAX_TENSORS) FAIL(IDENTIFIER);
     for (uint32_t i = 0; at != NULL && i < signature.input_count; i++)
         at = read_tensor(at, end, &signature.inputs[i]);
     for (uint32_t i = 0; at != NULL && i < signature.output_count; i++)
@@ -99,7 +100,7 @@ size_t runtime_invoke(runtime_t *runtime, const uint8_t *input, size_t input_byt
         FAIL(OUTPUT_ROOM, (uint32_t)output_capacity, signature.output_bytes);
     misbehave(input[0]);
     for (size_t i = 0; i < signature.output_bytes; i++)
-        output[i] = (uint8_t)(input[i % input_bytes] + 1);
+        output[i] = (uint8_t)((input_bytes != 0 ? input[i % input_bytes] : 0) + 1);
     if (input[0] == 0xC0) { // u8 0xC0, u8 from, u8 to, u8 count, ...: a copy within a filled output
         platform_fill(output, 0x5A, signature.output_bytes);
         platform_copy(output + input[2], input + input[1], input[3]);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feeds the service with damaged dialogues, under the sanitizers: fuzz_link [rounds] [seed].
 //
-// Frames of both kinds are made at random, mostly right, then cut, flipped, doubled and run together, in
-// pieces of any size and with silences between. After each round HELLO in a whole frame must be answered: the
-// service is in step again. Exit status 1 when it is not.
+// Frames of all kinds and dialogues are made at random, mostly right, then cut, flipped, doubled and run
+// together, in pieces of any size and with silences between. After each round HELLO in a whole frame that
+// ends whatever dialogue there is must be answered: the service is in step again. Exit status 1 when it is
+// not.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ static uint8_t answers[1u << 20];
 static size_t answer_bytes;
 static uint64_t now_us;
 static uint64_t random_state;
+static uint32_t identities[3]; // of none, and of the latest dialogues
 
 static uint32_t choose(uint32_t count) {
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
@@ -68,13 +70,56 @@ static void put(const void *bytes, uint32_t count) {
     line_end += count;
 }
 
-static void put_extended(uint16_t type, const void *payload, uint32_t bytes) {
+static void put_extended_of(uint32_t identity, uint16_t type, const void *payload, uint32_t bytes) {
     extended_header_t header = {EXTENDED_MAGIC, (uint16_t)choose(4), type, bytes, 0};
-    header.check = crc32(0, &header, offsetof(extended_header_t, check));
+    header.check = crc32(identity, &header, offsetof(extended_header_t, check));
     uint32_t crc = crc32(header.check, payload, bytes);
     put(&header, sizeof header);
     put(payload, bytes);
     if (bytes != 0) put(&crc, sizeof crc);
+}
+
+static void put_extended(uint16_t type, const void *payload, uint32_t bytes) {
+    put_extended_of(identities[choose(3)], type, payload, bytes);
+}
+
+static void put_hello(uint32_t flags) {
+    hello_request_t hello = {PROTOCOL_VERSION, choose(100), choose(1000), flags};
+    put_extended_of(0, MESSAGE_HELLO, &hello, choose(4) != 0 ? (uint32_t)sizeof hello : HELLO_SHORT_BYTES);
+    identities[1] = identities[2];
+    identities[2] = hello.identity;
+}
+
+static void put_kenning(uint8_t type, const uint8_t *payload, uint32_t bytes) {
+    for (uint32_t at = 0; at == 0 || at < bytes;) {
+        uint32_t part = bytes - at < 124 ? bytes - at : 124;
+        kenning_header_t header = {.type = type, .payload_bytes = part};
+        header.flow = choose(16) != 0 ? KENNING_REQUEST : KENNING_TRANSMISSION;
+        header.flags =
+            (uint16_t)(choose(4) | (at == 0 ? KENNING_FIRST : 0) | (at + part == bytes ? KENNING_LAST : 0) |
+                       (part != 0 ? KENNING_HAS_PAYLOAD : 0));
+        uint32_t check = choose(16) != 0 ? KENNING_CHECKSUM : 0;
+        for (uint32_t i = 0; i < sizeof header; i++)
+            check ^= ((const uint8_t *)&header)[i];
+        for (uint32_t i = 0; i < part; i++)
+            check ^= payload[at + i];
+        header.checksum = (uint8_t)check;
+        put(&header, sizeof header);
+        put(payload + at, part);
+        at += part != 0 ? part : 1;
+    }
+}
+
+// What MLPerf Tiny's runner says: one command a call, so that a dialogue comes about over several.
+static void put_command(void) {
+    static const char *const commands[] = {"name%",           "profile%",
+                                           "db load 24%",     "db 00112233445566778899aabb%",
+                                           "db 00112233445%", "db load 999999999%",
+                                           "infer 3 1%",      "infer 0%",
+                                           "results%",        "start%",
+                                           "stop%",           "print_detections%"};
+    const char *command = commands[choose(sizeof commands / sizeof *commands)];
+    put(command, (uint32_t)strlen(command));
 }
 
 static void put_base(uint16_t type, const void *payload, uint32_t bytes) {
@@ -93,7 +138,7 @@ static void put_message(void) {
         noise[i] = (uint8_t)choose(224); // above: what makes the stand-in misbehave
     upload_request_t upload = {sizeof model - 1, crc32(0, model, sizeof model - 1)};
     uint32_t random_bytes = choose(sizeof noise);
-    switch (choose(10)) {
+    switch (choose(15)) {
     case 0: put_extended(MESSAGE_UPLOAD, &upload, sizeof upload); break;
     case 1: put_extended(MESSAGE_CHUNK, model, sizeof model - 1); break;
     case 2: put_extended(MESSAGE_MODEL, model, sizeof model - 1); break;
@@ -104,6 +149,11 @@ static void put_message(void) {
     case 7: put_extended((uint16_t)choose(MESSAGE_RESET), noise, choose(2) ? 0 : random_bytes); break;
     case 8: put(noise, random_bytes); break;
     case 9: put_base(MESSAGE_IOSPEC, noise, sizeof(io_spec_t)); break;
+    case 10: put_hello(choose(4)); break;
+    case 11: put_kenning(KENNING_PING, noise, 0); break;
+    case 12: put_kenning(KENNING_MODEL, model, sizeof model - 1); break;
+    case 13: put_kenning((uint8_t)choose(KENNING_COUNT + 2), noise, choose(2) ? 0 : random_bytes); break;
+    case 14: put_command(); break;
     }
 }
 
@@ -126,17 +176,20 @@ static void play(void) {
     line_next = line_end = 0;
 }
 
+// Asked twice: after a request with the same header and another content, the first is to come again.
 static bool answers_hello(void) {
-    hello_request_t hello = {PROTOCOL_VERSION, 0};
-    extended_header_t answer;
-    for (uint32_t i = 0; i < 2 * FRAME_STALL_US / STEP_US; i++)
-        session_poll();
-    answer_bytes = 0;
-    put_extended(MESSAGE_HELLO, &hello, sizeof hello);
-    play();
-    memcpy(&answer, answers, sizeof answer);
-    return answer_bytes > sizeof answer && answer.magic == EXTENDED_MAGIC &&
-           answer.message_type == MESSAGE_OK;
+    hello_request_t hello = {PROTOCOL_VERSION, 0, 0, HELLO_TAKES_OVER};
+    for (uint32_t attempt = 0; attempt < 2; attempt++) {
+        extended_header_t answer = {0};
+        for (uint32_t i = 0; i < 2 * FRAME_STALL_US / STEP_US; i++)
+            session_poll();
+        answer_bytes = 0;
+        put_extended_of(0, MESSAGE_HELLO, &hello, sizeof hello);
+        play();
+        memcpy(&answer, answers, answer_bytes < sizeof answer ? 0 : sizeof answer);
+        if (answer.magic == EXTENDED_MAGIC && answer.message_type == MESSAGE_OK) return true;
+    }
+    return false;
 }
 
 int main(int argc, char **argv) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry of libFuzzer for everything that a module goes through: archive, verifier, kernels' file, an
-// inference. A stand-in runs instead of the kernels. docs/testing.md has the commands.
+// inference, both ways if it can be played. A stand-in runs instead of the kernels. docs/testing.md has the
+// commands.
 //
 // The first byte chooses between the two ways in which kernels are placed; the module follows it.
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform.h"
-#include "runtime.h"
+#include "both_ways.h"
 
 #define ARENA_BYTES (1u << 20)
 #define OPERATIONS 2000 // branches and calls of an invocation: a damaged loop may have no end
@@ -24,8 +24,8 @@ static uint8_t *allocate(size_t bytes) {
 
 typedef struct {
     runtime_t *runtime;
-    uint8_t *image, *arena, *input, *output;
-    size_t length, input_bytes, output_bytes;
+    uint8_t *image, *arena;
+    size_t length;
 } job_t;
 
 static void load(void *argument) {
@@ -33,20 +33,16 @@ static void load(void *argument) {
     runtime_load(job->runtime, job->image, job->length, job->arena, ARENA_BYTES, NULL);
 }
 
-static void invoke(void *argument) {
-    const job_t *job = argument;
-    runtime_invoke(job->runtime, job->input, job->input_bytes, job->output, job->output_bytes);
-}
-
-static void infer(job_t *job) {
-    job->input_bytes = runtime_signature(job->runtime)->input_bytes;
-    job->output_bytes = runtime_signature(job->runtime)->output_bytes;
-    if (job->input_bytes > ARENA_BYTES || job->output_bytes > ARENA_BYTES) return;
-    job->input = allocate(job->input_bytes);
-    job->output = allocate(job->output_bytes);
-    platform_guarded_call(invoke, job);
-    free(job->input);
-    free(job->output);
+static void infer(runtime_t *runtime) {
+    const signature_t *signature = runtime_signature(runtime);
+    inference_t job = {
+        .runtime = runtime, .input_bytes = signature->input_bytes, .output_bytes = signature->output_bytes};
+    if (job.input_bytes > ARENA_BYTES || job.output_bytes > ARENA_BYTES) return;
+    job.input = allocate(job.input_bytes);
+    job.output = allocate(job.output_bytes);
+    run_both_ways(&job);
+    free(job.input);
+    free(job.output);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -60,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     runtime.operation_budget = OPERATIONS;
     runtime.arena_follows_image = in_place;
     job_t job = {.runtime = &runtime, .image = image, .arena = arena, .length = length};
-    if (platform_guarded_call(load, &job) == STATUS_OK) infer(&job);
+    if (platform_guarded_call(load, &job) == STATUS_OK) infer(&runtime);
     runtime_unload(&runtime);
     if (!in_place) free(arena);
     free(image);

@@ -4,7 +4,8 @@
 //   host_service             bytes of stdin are the line, time is real
 //   host_service --script    stdin is a script of records, time passes only where the script says so:
 //                            'B' u32 count, bytes: the line brings these; 'S' u32 microseconds: silence;
-//                            'A' u32 count, i16 x, y, z each: an accelerometer is there and has these samples
+//                            'A' u32 count, i16 x, y, z each: an accelerometer has these samples;
+//                            'M' u32 mark: stdout brings these 4 bytes behind what was answered before
 //
 // What the chip has besides is port/host.c's.
 #include <poll.h>
@@ -77,6 +78,8 @@ static int read_script(uint8_t *byte) {
             script_silence_us = value;
         else if (kind == 'A')
             read_motion(value);
+        else if (kind == 'M')
+            fwrite(&value, 1, sizeof value, stdout);
         else
             abort();
     }

@@ -2,21 +2,25 @@
 // Loads a module with the runtime on a computer, where a stand-in runs instead of the kernels, and prints
 // what happened: the driver of keywords/tests/test_runtime_host.py.
 //
-//   run_module [--arena BYTES] [--entry NAME] [--runs N] [--budget N] [--in-place 1] MODULE [INPUT]
+//   run_module [--arena BYTES] [--entry NAME] [--runs N] [--budget N] [--in-place 1] [--interpret 1]
+//   [--fail-at N]
+//              MODULE [INPUT...]
 //   run_module [--arena BYTES] [--budget N] [--in-place 1] --mutate SEED COUNT FIRST END MODULE
 //
-// INPUT is a file with all inputs one after the other; without one the module is only loaded. Prints one
-// line: "OK", the memory's numbers and the outputs in hexadecimal, or "FAILED" and the failure's details.
-// Exit code 0 or 1.
+// INPUT is a file with all inputs one after the other; without one the module is only loaded. Several are run
+// one after the other, each --runs times, and all their outputs printed. Prints one line: "OK", the memory's
+// numbers, whether inferences were played, what the last one dispatched, and the outputs in hexadecimal, or
+// "FAILED" and the failure's details. Exit code 0 or 1.
+// --interpret plays nothing. --fail-at lets a dispatch fail, counted over all inferences; those after it go
+// on.
 // --mutate loads, and runs with zeros, COUNT copies of the module, in each of which one random bit of the
-// bytes [FIRST, END) is flipped; prints how many were refused and how many ran. Truncations: --truncate STEP
-// MODULE.
+// bytes [FIRST, END) is flipped, both ways if it can be played; prints how many were refused and how many
+// ran. Truncations: --truncate STEP MODULE.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform.h"
-#include "runtime.h"
+#include "both_ways.h"
 
 static struct {
     size_t arena_bytes;
@@ -24,6 +28,8 @@ static struct {
     uint32_t runs;
     uint32_t budget;
     bool in_place;
+    bool interpret;
+    uint32_t fail_at;
     uint8_t *arena;
 } options = {.arena_bytes = 4 << 20, .runs = 1};
 
@@ -84,28 +90,33 @@ static status_t load(uint8_t *image, size_t length) {
     load_t job = {image, options.in_place ? image + rounded(length) : options.arena, length};
     runtime.operation_budget = options.budget;
     runtime.arena_follows_image = options.in_place;
-    return platform_guarded_call(call_load, &job);
+    status_t status = platform_guarded_call(call_load, &job);
+    if (status == STATUS_OK && options.interpret) runtime.hal.recording.whole = false;
+    return status;
 }
 
-typedef struct {
-    uint8_t *input, *output;
-    size_t input_bytes, output_bytes;
-} inference_t;
-
-static void call_invoke(void *argument) {
-    const inference_t *job = argument;
-    runtime_invoke(&runtime, job->input, job->input_bytes, job->output, job->output_bytes);
+// A dispatch is about to run.
+void platform_mark(uint32_t event, uint32_t value) {
+    static uint32_t dispatches;
+    if (event == MARK_DISPATCH_BEGIN && ++dispatches == options.fail_at)
+        FAIL_QUOTING(span_of("the kernel"), KERNEL_RESULT, 7, value, 0, 0);
 }
 
-static void print_result(const uint8_t *output, size_t output_bytes) {
+static void print_result(void) {
     const signature_t *signature = runtime_signature(&runtime);
     const memory_statistics_t *memory = runtime_memory(&runtime);
-    printf("OK inputs=%u outputs=%u live=%zu live_after_load=%zu peak=%zu capacity=%zu output=",
-           signature->input_count, signature->output_count, memory->live, memory->live_after_load,
-           memory->peak, memory->capacity);
-    for (size_t i = 0; i < output_bytes; i++)
-        printf("%02x", output[i]);
-    printf("\n");
+    const runtime_profile_t *profile = runtime_profile(&runtime);
+    uint32_t calls = 0, workgroups = 0;
+    for (uint32_t i = 0; i < profile->dispatch_count; i++) {
+        calls += profile->dispatches[i].calls;
+        workgroups += profile->dispatches[i].workgroups;
+    }
+    printf(
+        "OK inputs=%u outputs=%u live=%zu live_after_load=%zu peak=%zu capacity=%zu allocated=%u played=%d "
+        "calls=%u workgroups=%u inferences=%u output=",
+        signature->input_count, signature->output_count, memory->live, memory->live_after_load, memory->peak,
+        memory->capacity, memory->allocated, runtime.hal.recording.whole, calls, workgroups,
+        profile->inferences);
 }
 
 // The details in hexadecimal, which keywords/springbok/link/failures.py says in words.
@@ -117,28 +128,44 @@ static void print_failure(void) {
     printf("\n");
 }
 
-static status_t invoke(const char *input_path) {
-    inference_t job = {.output_bytes = runtime_signature(&runtime)->output_bytes};
+// Runs an input, and puts its outputs to `output`.
+static status_t invoke(const char *input_path, uint8_t *output) {
+    inference_t job = {.runtime = &runtime, .output_bytes = runtime_signature(&runtime)->output_bytes};
     uint8_t *file = read_file(input_path, &job.input_bytes);
     job.input = exact_copy(file, job.input_bytes);
     job.output = exact_copy(NULL, job.output_bytes);
     status_t status = STATUS_OK;
     for (uint32_t i = 0; i < options.runs && status == STATUS_OK; i++)
         status = platform_guarded_call(call_invoke, &job);
-    if (status == STATUS_OK) print_result(job.output, job.output_bytes);
+    memcpy(output, job.output, job.output_bytes);
     free(file);
     free(job.input);
     free(job.output);
     return status;
 }
 
-static int run_once(const char *module_path, const char *input_path) {
+static status_t run_inputs(char **inputs, uint32_t count) {
+    size_t bytes = runtime_signature(&runtime)->output_bytes;
+    uint8_t *outputs = exact_copy(NULL, count * bytes);
+    status_t status = STATUS_OK;
+    for (uint32_t i = 0; i < count && (status == STATUS_OK || options.fail_at != 0); i++)
+        status = invoke(inputs[i], outputs + i * bytes);
+    if (status == STATUS_OK) print_result();
+    for (size_t i = 0; status == STATUS_OK && i < count * bytes; i++)
+        printf("%02x", outputs[i]);
+    free(outputs);
+    return status;
+}
+
+static int run_once(const char *module_path, char **inputs, uint32_t count) {
     size_t length;
     uint8_t *file = read_file(module_path, &length), *image = new_image(file, length);
     status_t status = load(image, length);
-    if (status == STATUS_OK && input_path == NULL) print_result(NULL, 0);
-    if (status == STATUS_OK && input_path != NULL) status = invoke(input_path);
-    if (status != STATUS_OK) print_failure();
+    if (status == STATUS_OK) status = run_inputs(inputs, count);
+    if (status == STATUS_OK)
+        printf("\n");
+    else
+        print_failure();
     runtime_unload(&runtime);
     free(image);
     free(file);
@@ -156,10 +183,12 @@ static void try_module(const uint8_t *bytes, size_t length, tally_t *tally) {
         tally->refused++;
     } else {
         const signature_t *signature = runtime_signature(&runtime);
-        inference_t job = {.input_bytes = signature->input_bytes, .output_bytes = signature->output_bytes};
+        inference_t job = {.runtime = &runtime,
+                           .input_bytes = signature->input_bytes,
+                           .output_bytes = signature->output_bytes};
         job.input = exact_copy(NULL, job.input_bytes);
         job.output = exact_copy(NULL, job.output_bytes);
-        if (platform_guarded_call(call_invoke, &job) == STATUS_OK)
+        if (run_both_ways(&job) == STATUS_OK)
             tally->ran++;
         else
             tally->failed++;
@@ -217,6 +246,10 @@ int main(int argc, char **argv) {
             options.budget = (uint32_t)strtoul(argument[1], NULL, 10);
         else if (strcmp(*argument, "--in-place") == 0)
             options.in_place = strtoul(argument[1], NULL, 10) != 0;
+        else if (strcmp(*argument, "--interpret") == 0)
+            options.interpret = strtoul(argument[1], NULL, 10) != 0;
+        else if (strcmp(*argument, "--fail-at") == 0)
+            options.fail_at = (uint32_t)strtoul(argument[1], NULL, 10);
         else
             break;
     }
@@ -225,8 +258,8 @@ int main(int argc, char **argv) {
         result = mutate(argument + 1);
     else if (rest == 3 && strcmp(*argument, "--truncate") == 0)
         result = truncate_module(argument + 1);
-    else if ((rest == 1 || rest == 2) && **argument != '-')
-        result = run_once(argument[0], rest == 2 ? argument[1] : NULL);
+    else if (rest >= 1 && **argument != '-')
+        result = run_once(argument[0], argument + 1, (uint32_t)rest - 1);
     else
         fprintf(stderr, "usage: run_module [options] MODULE [INPUT]; see the head of run_module.c\n");
     free(options.arena);

@@ -19,6 +19,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import struct
 import sys
 import time
@@ -36,7 +37,7 @@ from springbok.compiler import compiler_runtime
 from springbok.support.elf import ElfLayout, Unpack, layout_of
 from springbok.support.errors import FirmwareError
 from springbok.support.files import build_folder, storage_errors, write_in_one_step
-from springbok.support.places import FIRMWARE
+from springbok.support.places import FIRMWARE, PROGRAM
 from springbok.support.process import run
 
 SOURCES = ("port/*.S", "port/chip.c", "port/support.c", "service/*.c", "runtime/*.c")
@@ -67,7 +68,9 @@ COMPILE = (
 # become one wherever they stand, and functions keep registers with port/save_restore.S, which a call in the place of a
 # return would prevent.
 SMALL = ("-Oz", "-fno-optimize-sibling-calls", "-fno-jump-tables", "-flto")
-SMALL_FEATURES = "+save_restore"
+# What a function leaves alone (enable-ipra) is found out before equal pieces become one, whose calls return by t0, and
+# without the routines that save registers, which change t1: so neither register may hold anything across a call.
+SMALL_FEATURES = "+save_restore+reserve_x5+reserve_x6"
 FAST = ("-DFOR_SPEED",)
 FAST_SOURCES = tuple(f"runtime/{name}.c" for name in ("interpreter", "dispatch"))
 # The linker itself: the compiler's driver has no way to ask for icf, and for addresses relative to gp.
@@ -81,8 +84,21 @@ LINK = (
     "--discard-locals",  # the assembler's own ten thousand labels: a simulator would load them for seconds
 )
 
+# What a build may leave out, by name: the macro that says so in C. All of it is in the default build.
+OPTIONS = {
+    "extension": "SERVES_EXTENSION",
+    "kenning": "SERVES_KENNING",
+    "mlperf": "SERVES_MLPERF",
+    "recording": "PLAYS_RECORDINGS",
+}
+ALL_OPTIONS = frozenset(OPTIONS)
+
 COMPILER_TIMEOUT_S = 300
 LOCK_TIMEOUT_S = 3600  # the other build ends at its own limits, and its lock with it
+
+
+class FirmwareTooLarge(FirmwareError):
+    """The firmware does not fit the chip's memories."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +134,11 @@ class Firmware:
         return ends["__arena_end"] - ends["__arena_start"]
 
     @property
+    def arena_begin(self) -> int:
+        """Where a model's image lies in the chip's memory."""
+        return dict(_symbols(self.elf.read_bytes()))["__arena_start"]
+
+    @property
     def stack_bytes(self) -> int:
         """What the linker keeps for the stack."""
         ends = dict(_symbols(self.elf.read_bytes()))
@@ -133,12 +154,17 @@ class Firmware:
 
 
 def build_firmware(
-    source: Path | None = None, output: Path | None = None, cache: Path | None = None, chip: Chip | None = None
+    source: Path | None = None,
+    output: Path | None = None,
+    cache: Path | None = None,
+    chip: Chip | None = None,
+    options: frozenset[str] = ALL_OPTIONS,
 ) -> Firmware:
     """Builds ``output/<chip>.elf`` from the C sources in ``source``, if it is not there already.
 
     ``source`` is ``firmware/`` of this project, ``output`` is ``build/firmware/``, ``cache`` (the compiler's own) is
-    ``build/zig-cache/`` and ``chip`` is Springbok unless given. Several processes may call this at the same time.
+    ``build/zig-cache/`` and ``chip`` is Springbok unless given; ``options`` are those of ``OPTIONS`` that it has.
+    Several processes may call this at the same time.
 
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
@@ -148,17 +174,23 @@ def build_firmware(
     cache = (cache or build_folder() / "zig-cache").resolve()
     elf, stamp = output / f"{chip.name}.elf", output / f"{chip.name}.json"
     with storage_errors(output), _lock(output / ".lock"):
-        key = _key(source, chip)
+        key = _key(source, chip, options)
+        if too_large := _known_as_too_large(stamp, key):
+            raise FirmwareTooLarge(too_large)
         if not _is_current(elf, stamp, key):
             stamp.unlink(missing_ok=True)
-            _compile(source, elf, cache, chip)
+            try:
+                _compile(source, elf, cache, chip, options)
+            except FirmwareTooLarge as error:
+                write_in_one_step(stamp, json.dumps({"key": key, "too_large": str(error)}))
+                raise
             write_in_one_step(stamp, json.dumps({"key": key, "sha256": _sha256(elf)}))
             return Firmware.from_elf(elf, built=True)
         return Firmware.from_elf(elf)
 
 
 def build_program(source: Path, elf: Path, chip: Chip | None = None) -> Path:
-    """Compiles one C file of ``firmware/``, which brings its own ``_start``, to a program for the chip; returns it.
+    """Compiles one C file, which brings its own ``_start``, to a program for the chip; returns it.
 
     Raises :class:`FirmwareError` with the compiler's message if it does not build.
     """
@@ -166,7 +198,7 @@ def build_program(source: Path, elf: Path, chip: Chip | None = None) -> Path:
     elf, program = elf.resolve(), elf.with_suffix(".o").resolve()
     made = write_sources(chip, elf.with_suffix(""))
     command = ["cc", *_target(chip), *COMPILE, f"-I{made}"]
-    _zig([*command, "-c", str(source.resolve().relative_to(root)), "-o", str(program)], root, cache)
+    _zig([*command, "-c", os.path.relpath(source.resolve(), root), "-o", str(program)], root, cache)
     _zig(["ld.lld", *LINK, "-T", str(made / "chip.ld"), str(program), "-o", str(elf)], root, cache)
     return elf
 
@@ -202,10 +234,15 @@ def _compiler_version() -> str:
         ) from None
 
 
-def _key(source: Path, chip: Chip) -> str:
+def _left_out(options: frozenset[str]) -> list[str]:
+    return [f"-D{macro}=0" for name, macro in OPTIONS.items() if name not in options]
+
+
+def _key(source: Path, chip: Chip, options: frozenset[str]) -> str:
     """Digest of all that decides the ELF's bytes."""
     flags = (_compiler_version(), _target(chip), COMPILE, SMALL, SMALL_FEATURES, FAST, FAST_SOURCES, LINK, SOURCES)
-    digest = hashlib.sha256(repr((flags, sources.header(chip), sources.linker_script(chip))).encode())
+    built = (flags, _left_out(options), sources.header(chip), sources.linker_script(chip))
+    digest = hashlib.sha256(repr(built).encode())
     for driver in _drivers(chip):
         digest.update(driver.read_bytes())
     for folder in ("port", "runtime", "service"):
@@ -224,7 +261,16 @@ def _is_current(elf: Path, stamp: Path, key: str) -> bool:
         return False
 
 
-def _compile(source: Path, elf: Path, cache: Path, chip: Chip) -> None:
+def _known_as_too_large(stamp: Path, key: str) -> str:
+    """What the last build of this firmware said that does not fit its chip; empty if it does, or is another one."""
+    try:
+        known = json.loads(stamp.read_text())
+        return known["too_large"] if known["key"] == key else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _compile(source: Path, elf: Path, cache: Path, chip: Chip, options: frozenset[str]) -> None:
     files = {path.relative_to(source): path for pattern in SOURCES for path in sorted(source.glob(pattern))}
     if not any(path.suffix == ".c" for path in files):
         raise FirmwareError(f"There are no firmware sources in {source}.")
@@ -238,6 +284,7 @@ def _compile(source: Path, elf: Path, cache: Path, chip: Chip) -> None:
     def compile_one(job: tuple[str, Path]) -> None:
         fast = job[0].endswith(".S") or job[0] in FAST_SOURCES
         own = [*_target(chip), *FAST] if fast else [*_target(chip, SMALL_FEATURES), *SMALL]
+        own += _left_out(options)
         _zig(["cc", *COMPILE, *own, "-Iport", f"-I{made}", "-c", job[0], "-o", str(job[1])], source, cache)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
@@ -250,8 +297,25 @@ def _compile(source: Path, elf: Path, cache: Path, chip: Chip) -> None:
             objects += ["--start-lib", str(library / "compiler_rt.o"), "--end-lib"]
         _zig(["ld.lld", *LINK, "-T", str(made / "chip.ld"), *objects, "-o", str(linked)], source, cache)
         linked.replace(elf)
+    except FirmwareTooLarge as error:
+        raise FirmwareTooLarge(_what_lacks(chip, str(error))) from None
     finally:
         linked.unlink(missing_ok=True)
+
+
+def _what_lacks(chip: Chip, said: str) -> str:
+    """A sentence by memory, of what the linker said."""
+    found = re.findall(r"will not fit in region '(\w+)': overflowed by (\d+)", said)
+    most = {region: max(int(count) for name, count in found if name == region) for region, _ in found}
+    lacks = [
+        f"{memory.name} ({region.lower()}) lacks {count:,} of {memory.bytes:,} bytes"
+        for region, count in most.items()
+        for memory in [chip.holding(region.lower())]
+    ]
+    return (
+        f"The runtime does not fit {chip.title}: {'; '.join(lacks) or 'there is too little data memory'}. "
+        f"{PROGRAM} fit --platform {chip.name} says what takes how much."
+    )
 
 
 def _zig(arguments: list[str], source: Path, cache: Path) -> None:
@@ -266,6 +330,8 @@ def _zig(arguments: list[str], source: Path, cache: Path) -> None:
     if done.timed_out:
         raise FirmwareError(f"The compiler did not end within {COMPILER_TIMEOUT_S} s: zig {' '.join(arguments)}")
     if done.exit_code != 0:
+        if "will not fit in region" in done.output or "too little data memory" in done.output:
+            raise FirmwareTooLarge(done.output.strip())
         raise FirmwareError(f"The firmware does not build:\n{done.output.strip()}")
 
 
@@ -318,10 +384,21 @@ def _text(elf: bytes, start: int) -> str:
     return elf[start : elf.index(b"\0", start)].decode()
 
 
+def sizes_by_option() -> dict[str, Firmware]:
+    """Builds the firmware with everything, with each of its options alone, and with none; by what is in it."""
+    builds = {"the base alone": frozenset(), "everything": ALL_OPTIONS}
+    builds |= {f"the base and {name}": frozenset({name}) for name in OPTIONS}
+    return {
+        name: build_firmware(output=build_folder() / "firmware" / f"options-{number}", options=options)
+        for number, (name, options) in enumerate(builds.items())
+    }
+
+
 def main() -> int:
-    """Builds the firmware and prints its sizes."""
+    """Builds the firmware and prints its sizes, then those of its options."""
     try:
         firmware = build_firmware()
+        builds = sizes_by_option()
     except FirmwareError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -329,6 +406,7 @@ def main() -> int:
     lines = [f"{firmware.elf} ({'built' if firmware.built else 'up to date'})", f"sha256 {firmware.sha256}"]
     lines += [f"{name:7}{size:8} bytes" for name, size in sizes.items()]
     lines += [f"{'code':7}{firmware.text_bytes + firmware.rodata_bytes:8} bytes (text + rodata)"]
+    lines += [f"{build.text_bytes + build.rodata_bytes:15} bytes with {name}" for name, build in builds.items()]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -22,19 +22,24 @@ from springbok.chips.description import load
 from springbok.compiler.chip_check import check_on_chip
 from springbok.compiler.compiled import CompiledModel
 from springbok.data.dataset import Dataset
-from springbok.engines import create_engine
+from springbok.engines import COUNT_SITES, WATCH_ADDRESSES, create_engine
 from springbok.engines.base import Counts, Engine
 from springbok.firmware import Firmware, build_firmware
 from springbok.link.io_spec import IoSpec
 from springbok.link.link import Link
 from springbok.link.messages import ChipInfo, ModelState
+from springbok.measuring.cycles import EstimatedCycles, estimated_cycles
 from springbok.measuring.evaluation import Evaluation, Platform, WallClock
+from springbok.measuring.fit import Fit
+from springbok.measuring.fit import fit as measure_fit
 from springbok.measuring.performance import summarise
 from springbok.measuring.quality import judged
+from springbok.modules.lifetimes import tensor_memory
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, DeviceError, EngineError, LinkError, ModelError
 from springbok.support.places import PROGRAM
 from springbok.tensors import fit
+from springbok.timing.description import Timing, timing_of
 
 BOOT_LIMIT_SECONDS = 10.0
 TYPE_BYTES = 2  # of a message, beside its payload
@@ -57,6 +62,7 @@ class Session:
         self.firmware: Firmware | None = None
         self.link: Link | None = None
         self.model: CompiledModel | None = None
+        self.timing: Timing | None = None  # by which cycles are estimated
         self._chip: ChipInfo | None = None
         self._upload_seconds = 0.0
         self._checked: set[tuple] = set()  # modules, and the chips on which their answers were right
@@ -69,14 +75,19 @@ class Session:
         *,
         firmware: Path | None = None,
         platform: str | Path | None = None,
+        timing: str | Path | Timing | None = None,
         **options: object,
     ) -> Engine:
         """Start the engine with the firmware (built if it is stale) and release the core from reset.
 
-        ``platform`` is the name of a chip or the path of its description, by default the run's.
+        ``platform`` is the name of a chip or the path of its description, by default the run's. With ``timing``, as
+        `springbok.timing.description.timing_of` takes it, evaluations have estimated cycles too.
         """
         self.shut_down()
         description = load(platform)
+        if timing is not None:
+            self.timing = usable_timing(timing, description, engine)
+            options |= {"count_sites": True, **({"watched": self.timing.watched} if self.timing.regions else {})}
         self.firmware = build_firmware(chip=description) if firmware is None else Firmware.from_elf(Path(firmware))
         self.engine = create_engine(engine, self.firmware.elf, chip=description, **options)
         self.description = description
@@ -105,7 +116,7 @@ class Session:
     def shut_down(self) -> None:
         """Close the link and end the engine; nothing is left behind. Harmless when nothing runs."""
         self.disconnect()
-        engine, self.engine, self.description = self.engine, None, None
+        engine, self.engine, self.description, self.timing = self.engine, None, None, None
         if engine is not None:
             engine.close()
 
@@ -120,8 +131,8 @@ class Session:
     def connect(self, url: str | None = None, **options: object) -> Link:
         """Open the link: to ``url``, or to the running engine's UART. Waits until the firmware answers.
 
-        ``extension=False`` stays with the base protocol; other options are those of `Link`, whose time limits are
-        longer for a simulator.
+        ``extension=False`` stays with the base protocol, ``take_over=True`` ends another host's dialogue; other options
+        are those of `Link`, whose time limits are longer for a simulator.
         """
         self.disconnect()
         engine = self.engine
@@ -129,10 +140,10 @@ class Session:
             url = self.need_engine().uart_url
         if engine is not None:
             options = engine.link_options | options
-        extension = options.pop("extension", True)
+        negotiation = {name: options.pop(name) for name in ("extension", "take_over") if name in options}
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:
-            self._chip = link.negotiate(timeout=max(BOOT_LIMIT_SECONDS, link.timeout), extension=extension)
+            self._chip = link.negotiate(timeout=max(BOOT_LIMIT_SECONDS, link.timeout), **negotiation)
         except BaseException:
             link.close()
             raise
@@ -259,6 +270,10 @@ class Session:
             raise remedied from error
         self._upload_seconds = time.monotonic() - started
         self.model = model
+        if self.engine is not None:
+            self.engine.know_dispatches(
+                {each.ordinal: " + ".join(each.layers) or each.name for each in model.dispatches}
+            )
 
     def _check_on_chip(self, model: CompiledModel) -> bool:
         """Check the loaded model unless it was before; returns whether it ran."""
@@ -292,7 +307,8 @@ class Session:
                 f"The module has {len(content)} bytes, but the chip takes messages of at most "
                 f"{chip.max_message_size} bytes: make the model smaller, or use a chip with more memory."
             )
-        link.load_model(content, progress=progress)
+        place = self.engine.place_image if self.engine is not None else None
+        link.load_model(content, progress=progress, place=place)
 
     def need_model(self) -> CompiledModel:
         """Return the loaded model, or say how to load one."""
@@ -317,7 +333,7 @@ class Session:
         model = self.need_model()
         if inputs and named:
             raise ModelError(f"Give the inputs of {model.name} either in their order or by their names, not both.")
-        payload = _payload(model, named or inputs)
+        payload = self._known_to_engine(_payload(model, named or inputs))
         answer = self.need_link().infer(payload, **({} if timeout is None else {"timeout": timeout}))
         outputs = _split_outputs(model, answer)
         return outputs if raw else _real(model, outputs)
@@ -380,13 +396,15 @@ class Session:
         answers, profiles, round_trips = [], [], []
         for number in range(len(taken)):
             started = time.monotonic()
-            answer, profile = self.need_link().measure(_payload(model, [array[number] for array in inputs]))
+            payload = self._known_to_engine(_payload(model, [array[number] for array in inputs]))
+            answer, profile = self.need_link().measure(payload)
             round_trips.append(time.monotonic() - started)
             answers.append(_real(model, _split_outputs(model, answer)))
             profiles.append(profile)
             if progress:
                 progress(number + 1, len(taken))
-        performance = summarise(profiles, self._take_counts(), self.chip.vlen_bits)
+        counts = self._take_counts()
+        performance = summarise(profiles, counts, self.chip.vlen_bits)
         host_outputs = [host_outputs] if isinstance(host_outputs, np.ndarray) else host_outputs
         pairs = [
             (np.stack(device).reshape(len(taken), -1), spec.to_real(host[: len(taken)]).reshape(len(taken), -1))
@@ -397,11 +415,56 @@ class Session:
         quality = judged(taken, first_input, device, host, pairs)
         wall_clock = WallClock(self._upload_seconds, tuple(round_trips))
         return Evaluation(
-            model, dataset, quality, performance, wall_clock, platform=self.platform, output=judged_output
+            model,
+            dataset,
+            quality,
+            performance,
+            wall_clock,
+            platform=self.platform,
+            output=judged_output,
+            fit=self._fit(model),
+            tensor_memory=tensor_memory(model.vmfb.read_bytes(), model.entry),
+            estimate=self._estimate(counts),
         )
+
+    def _known_to_engine(self, payload: bytes) -> bytes:
+        if self.engine is not None:
+            self.engine.know_inputs(payload)
+        return payload
+
+    def _fit(self, model: CompiledModel) -> Fit | None:
+        """What the model takes of the memories of the chip that was booted."""
+        if self.description is None or self.firmware is None:
+            return None
+        return measure_fit(model, self.description, self.firmware)
+
+    def _estimate(self, counts: Counts | None) -> EstimatedCycles | None:
+        """Nothing where the chip was booted without a timing."""
+        if self.timing is None or counts is None:
+            return None
+        return estimated_cycles(counts, self.timing, self.chip.vlen_bits)
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None
+
+
+def usable_timing(given: str | Path | Timing, chip: Chip, engine: str) -> Timing:
+    """The timing, as `springbok.timing.description.timing_of` takes it, for an engine of this name.
+
+    Raises EngineError where the engine tells nothing to estimate from, TimingError for a timing that can't be used.
+    """
+    if engine not in COUNT_SITES:
+        raise EngineError(
+            f"Cycles are estimated from executions by address, which the engine '{engine}' does not tell: use "
+            f"{' or '.join(COUNT_SITES)}, or leave the timing out."
+        )
+    timing = timing_of(given, chip)
+    if timing.regions and engine not in WATCH_ADDRESSES:
+        raise EngineError(
+            f"The timing {timing.name} has regions, and which memory a program reaches is not told by the engine "
+            f"'{engine}': use {' or '.join(WATCH_ADDRESSES)}."
+        )
+    return timing
 
 
 def _with_remedy(error: DeviceError, model: CompiledModel, chip: ChipInfo | None) -> DeviceError | None:

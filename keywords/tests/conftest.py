@@ -2,15 +2,33 @@
 """What all tests share."""
 
 import os
+import signal
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # A defect of the optimizer is an error here; for users it is a line in the compile report.
 os.environ.setdefault("SPRINGBOK_STRICT_OPTIMIZER", "1")
+# Runs of tests are no history.
+os.environ["SPRINGBOK_HISTORY"] = "none"
+
+# No limit by the wall clock decides an outcome, Hypothesis' own neither: a loaded computer draws inputs slowly.
+settings.register_profile("bench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bench")
+
+# A shell's job in the background ignores SIGINT and nohup's ignores SIGHUP, and so would every program that a test
+# starts and ends; a handler of Python's is not inherited.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # Files that take the longest are begun first, so that none is left at the end when their tests are shared out.
-LONGEST = ("channels_last", "optimizer", "odd_models", "importers", "vlen", "rtl", "compiler", "search", "equality")
+LONGEST = (
+    *("optimizer", "channels_last", "importers", "package", "compiler_runtime", "search", "odd_models", "compiler"),
+    *("rtl", "chips", "equality", "vlen", "core_command", "process", "link_on_chip", "firmware", "history"),
+)
 
 
 def pytest_collection_modifyitems(items):

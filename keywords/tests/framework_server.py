@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ class FrameworkServer:
     def __init__(self) -> None:
         self._served: subprocess.Popen | None = None
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._folder = tempfile.TemporaryDirectory()  # for what frameworks leave
 
     def run(self, command, *arguments, **options) -> process.Finished:
         """In place of `process.run` for the workers' jobs; all else is run by that."""
@@ -59,10 +61,12 @@ class FrameworkServer:
             self._served.stdin.close()
             self._served.wait(60)
         self._log.close()
+        self._folder.cleanup()
 
     def _start(self) -> subprocess.Popen:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._log}
-        return subprocess.Popen([sys.executable, "-c", _SERVER], text=True, cwd=KEYWORDS, **pipes)
+        environment = os.environ | {"TMPDIR": self._folder.name}
+        return subprocess.Popen([sys.executable, "-c", _SERVER], text=True, cwd=KEYWORDS, env=environment, **pipes)
 
     def _said_since(self, start: int) -> str:
         self._log.seek(start)

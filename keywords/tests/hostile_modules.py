@@ -78,6 +78,21 @@ def keeps_its_input(then: str = "fail") -> bytes:
     return _compiled(text, "--compile-from=vm")
 
 
+@functools.cache
+def name_in_a_buffer() -> bytes:
+    """The name of the kernel is looked up where anybody could have written another one."""
+    text = _text()
+    lookup = re.search(r"vm\.call @hal_loader\.executable\.lookup\.function\((%\w+), (%\w+)\)", text)
+    start = text.rindex("\n", 0, lookup.start()) + 1
+    copy = f"""%from = vm.const.i64.zero
+    %name_bytes = vm.buffer.length {lookup[2]} : !vm.buffer -> i64
+    %one = vm.const.i32 1
+    %name = vm.buffer.clone {lookup[2]}, %from, %name_bytes, %one : !vm.buffer -> !vm.buffer
+    """
+    text = text[:start] + copy + text[start:].replace(f"({lookup[1]}, {lookup[2]})", f"({lookup[1]}, %name)", 1)
+    return _compiled(text, "--compile-from=vm")
+
+
 def _before_return(lines: str, declaration: str = "") -> str:
     text = _text(declaration)
     end = text.index("vm.return %ref_1")

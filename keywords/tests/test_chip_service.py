@@ -158,7 +158,7 @@ def test_large_upload(client):
     ("content", "name"),
     [
         (struct.pack("<IH", 0, 3), "LINK_SIZE"),
-        (b"Is this a shell?\r\n", "LINK_SIZE"),
+        (b"Is this a shell?\r\n", "LINK_STALL"),
         (encode_frame(MessageType.MODEL, MODEL)[:-1], "LINK_STALL"),
         (encode_frame(99, b"abc"), "LINK_TYPE"),
     ],

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from chip_programs import A0, A1, A2, T0, T1, Program
 from hypothesis import given
@@ -16,12 +17,13 @@ from hypothesis import strategies as st
 
 from springbok.chips.chip import Chip, Defect
 from springbok.chips.description import load, names
-from springbok.chips.sources import header, linker_script
+from springbok.chips.sources import TENSOR_ALIGNMENT, header, linker_script, message_rooms
 from springbok.compiler import compiler
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_and_check
 from springbok.data import datasets
 from springbok.devices.interface import Warnings
+from springbok.devices.mailbox import model as mailbox
 from springbok.devices.ns16550.model import Ns16550
 from springbok.devices.opentitan_uart.model import CTRL, FIFO_STATUS, RDATA, STATUS, WDATA, OpenTitanUart, Status
 from springbok.engines.spike import SpikeEngine
@@ -72,6 +74,14 @@ match = 0x0000_000B
 mask = 0xFE00_707F
 model = "mac.py:mac"
 """
+APART = """
+[[memory]]
+name = "fast"
+base = 0x9000_0000
+bytes = 0x1_0000
+access = "rwx"
+holds = ["kernels"]
+"""
 MAC = "def mac(rs1, rs2, rd):\n    return rd + rs1 * rs2 & 0xFFFFFFFF\n"
 
 
@@ -93,6 +103,44 @@ def test_every_chip_of_the_project_is_read_and_crosses_to_other_processes(name):
     assert Chip.from_json(chip.as_json()) == chip
 
 
+def test_a_chip_is_like_another_but_for_what_it_says(tmp_path, mine):
+    path = tmp_path / "wider.toml"
+    path.write_text('title = "Wider"\nlike = "./mine.toml"\n\n[core]\nvlen = 512\n')
+    chip, other = load(path), load(mine)
+    assert (chip.vlens, chip.title, chip.name) == ((512,), "Wider", "wider")
+    assert replace(chip, vlen=256, vlens=(256,), title=other.title, name=other.name, source=other.source) == other
+    further = tmp_path / "deeper" / "further.toml"
+    further.parent.mkdir()
+    further.write_text('title = "Further"\nlike = "../wider.toml"\n')
+    assert load(further).instructions == other.instructions  # with the paths of where they were written
+
+
+def _with_memories(access: str, count: int) -> str:
+    table = '[[memory]]\nname = "m{}"\nbase = {:#x}\nbytes = 4096\naccess = "{}"\n'
+    return MINE + "".join(table.format(number, 0x9000_0000 + number * 0x1000, access) for number in range(count))
+
+
+def test_more_memories_with_limits_than_can_be_watched_are_refused(mine):
+    mine.write_text(_with_memories("rw", 9))
+    with pytest.raises(ChipError, match="more than 8 memories lack some access, which is as many as a simulator can"):
+        load(mine)
+    for access, count in (("rw", 8), ("rwx", 20)):
+        mine.write_text(_with_memories(access, count))
+        load(mine)
+
+
+def test_kernels_that_nobody_can_write_are_refused(mine):
+    apart = '[[memory]]\nname = "flash"\nbase = 0x9000_0000\nbytes = 0x1_0000\naccess = "rx"\nholds = ["kernels"]\n'
+    mine.write_text(MINE + apart)
+    with pytest.raises(ChipError, match=r"flash holds kernels, which the core can't write there: add w .*mailbox"):
+        load(mine)
+    mine.write_text(MINE + apart.replace('"rx"', '"rwx"'))
+    chip = load(mine)
+    assert chip.has_kernels_apart
+    assert "KERNELS (rwx) : ORIGIN = 0x90000000" in linker_script(chip)
+    assert "#define CHIP_HOST_PLACES_CODE 0" in header(chip)
+
+
 def test_a_users_chip_is_read_by_its_path(mine):
     chip = load(mine)
     assert (chip.name, chip.vlens, chip.xlen) == ("mine", (256,), 32)
@@ -110,7 +158,7 @@ def test_a_users_chip_is_read_by_its_path(mine):
         ('abi = "ilp32"', 'abi = "ilp32f"', 5, "abi 'ilp32f' does not suit rv32im.*: use 'ilp32'"),
         ("_zve32x", "", 4, "has no vectors: add zve32f or leave vlen and vlens out"),
         ("vlen = 256\n", "", 4, "'zve32x' needs vlen"),
-        ('kind = "ns16550"', 'kind = "ns16450"', 17, r"there is no kind 'ns16450'; there are clint, ns16550"),
+        ('kind = "ns16550"', 'kind = "ns16450"', 17, r"there is no kind 'ns16450'; there are clint, mailbox, ns16550"),
         ("stride = 1", "strides = 1", 19, r"ns16550 has no setting 'strides' \(did you mean 'stride'\?\)"),
         ("stride = 1", 'stride = "one"', 19, "stride is a whole number, not 'one'"),
         ("base = 0x6000_0000", "base = 0x8000_0000", 18, "uart .* overlaps ram"),
@@ -121,6 +169,15 @@ def test_a_users_chip_is_read_by_its_path(mine):
         ('model = "mac.py:mac"', 'model = "max.py:mac"', 37, "mac: there is no .*max.py"),
         ('model = "mac.py:mac"\n', "", 33, "mac: give either does or model"),
         ("0x40_0000", "0x40_0001", 11, "4194305 is not a multiple of 4096"),
+        (
+            "base = 0x8000_0000",
+            "base = 0xFFFF_F000",
+            10,
+            "ram ends at 0x1003ff000; memories and devices lie below 4 GiB",
+        ),
+        ("base = 0x6000_0000", "base = 0x1_0000_0000", 18, "uart ends at 0x100001000; .* below 4 GiB"),
+        ('title = "A', 'like = "springbog"\ntitle = "A', 1, r"there is no chip 'springbog' \(did you mean 'springbok'"),
+        ('title = "A', 'like = "./mine.toml"\ntitle = "A', 1, "like: mine.toml is a circle"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(mine, old, new, line, message):
@@ -142,7 +199,9 @@ def test_files_that_are_no_descriptions(tmp_path, content, message):
 
 
 def test_unknown_chips_are_named_with_those_that_there_are(tmp_path):
-    with pytest.raises(ChipError, match=r"no chip 'springbog' \(did you mean 'springbok'\?\). Chips: coralnpu_soc"):
+    with pytest.raises(
+        ChipError, match=r"no chip 'springbog' \(did you mean 'springbok'\?\). Chips: coralnpu, coralnpu_highmem"
+    ):
         load("springbog")
     with pytest.raises(ChipError, match="Can't read the chip's description .*none.toml: No such file"):
         load(tmp_path / "none.toml")
@@ -235,6 +294,45 @@ def test_opentitan_uart_is_as_strict_as_the_real_one():
     assert "unknown" in warnings.lines()[-1]
 
 
+def test_a_mailbox_carries_bytes_both_ways_and_has_code_placed():
+    warnings, copies = Warnings(), []
+    box = mailbox.Mailbox(warnings, copy=lambda *copy: copies.append(copy))
+
+    def word(offset: int) -> int:
+        return int.from_bytes(box.load(offset, 4), "little")
+
+    def put(offset: int, value: int) -> None:
+        box.store(offset, value.to_bytes(4, "little"))
+
+    assert not box.receiving
+    put(mailbox.STATE, mailbox.READY)
+    assert box.receiving
+    sent = bytes(number % 251 for number in range(3000))
+    box.received.extend(sent)
+    taken, tail = bytearray(), 0
+    while len(taken) < len(sent):  # the ring holds no more than it has room for
+        head = word(mailbox.TO_CHIP_HEAD)
+        assert 0 < head - tail <= mailbox.RING
+        for place in range(tail, head):
+            taken += box.load(mailbox.TO_CHIP + place % mailbox.RING, 1)
+        tail = head
+        put(mailbox.TO_CHIP_TAIL, tail)
+    assert taken == sent
+    for place in range(mailbox.RING):
+        box.store(mailbox.TO_HOST + place, sent[place : place + 1])
+    put(mailbox.TO_HOST_HEAD, mailbox.RING)
+    assert (box.to_send, word(mailbox.TO_HOST_TAIL)) == (sent[: mailbox.RING], mailbox.RING)
+    for offset, value in ((mailbox.SOURCE, 16), (mailbox.DESTINATION, 32), (mailbox.BYTES, 8), (mailbox.ASKED, 1)):
+        assert word(mailbox.DONE) == 0
+        put(offset, value)
+    assert (copies, word(mailbox.DONE)) == ([(16, 32, 8)], 1)
+    assert warnings.lines() == []
+    put(mailbox.TO_CHIP_HEAD, 1)
+    put(mailbox.TO_HOST_HEAD, 3 * mailbox.RING)
+    assert "the core wrote 0x4, which is the host's" in warnings.lines()[0]
+    assert "some were lost" in warnings.lines()[1]
+
+
 @pytest.mark.parametrize("stride", [1, 4])
 def test_ns16550_is_as_strict_as_the_real_one(stride):
     warnings = Warnings()
@@ -315,10 +413,14 @@ def test_coral_npu_does_what_the_rtl_does(tmp_path):
     p.csrr(A1, 0xF11).li(T0, 0x80000000).sw(T1, T0).lw(A2, T0)
     registers = ended(p, tmp_path, chip)
     assert [registers[f"x{each}"] for each in (A0, A1, A2)] == [0x12345678, 0x426, 0x12345678]
+    misaligned = Program(chip.start).li(T0, data).li(T1, 0x12345678).sw(T1, T0, 5).lw(A0, T0, 5).lw(A1, T0, 6)
+    registers = ended(misaligned, tmp_path, chip)
+    assert [registers[f"x{each}"] for each in (A0, A1)] == [0x12345678, 0x123456]
     with SpikeEngine(
         Program(chip.start).word(0x08000073).label("on").j("on").write_elf(tmp_path / "p.elf"), chip=chip
     ) as engine:
         while "finished" not in engine.diagnose():
+            engine.registers()  # fails if the simulator has ended
             time.sleep(0.002)
         assert "finished with code 0" in engine.diagnose()
 
@@ -346,17 +448,25 @@ def test_a_custom_instruction_of_the_user_is_executed(tmp_path, mine):
 
 
 @needs_spike
-@pytest.mark.parametrize("chip", ["mine", "coralnpu_soc", "rv64gcv"])
+@pytest.mark.parametrize("chip", ["mine", "apart", "coralnpu_soc", "coralnpu_highmem", "rv64gcv"])
 def test_chips_give_the_frameworks_answers(mine, chip):
-    """The chip checks the module's probes itself, against the framework."""
-    chip = load(mine if chip == "mine" else chip)
+    """For the inputs that the module is checked with. ``apart`` keeps kernels in another memory."""
+    if chip == "apart":
+        mine.write_text(MINE + APART)
+    chip = load(mine if chip in ("mine", "apart") else chip)
     model = compile_and_check(MODELS / "gestures_int8.tflite", Target.of(chip=chip))
     session = Session()
     try:
         session.boot("spike", platform=chip.source)
-        session.load_model(model)
+        session.load_model(model, check=False)
         assert session.chip.vlen_bits == chip.vlen
-        assert session.engine.take_counts().inferences != ()
+        (samples,), (expected,) = model.probes.inputs, model.probes.expected
+        for sample, wanted in zip(samples, expected, strict=True):
+            np.testing.assert_array_equal(session.infer(sample, raw=True)[0], wanted)
+        assert len(session.engine.take_counts().inferences) == len(model.probes.inputs[0])
+        kernels, profile = chip.holding("kernels"), session.need_link().profile()
+        assert kernels.base <= profile.kernels_begin < profile.kernels_end <= kernels.end
+        assert session.engine.console() == []
     finally:
         session.shut_down()
 
@@ -387,3 +497,13 @@ def test_the_smallest_description_builds(mine):
     firmware = build_firmware(chip=load(mine))
     assert firmware.elf.name == "mine.elf"
     assert 0 < firmware.stack_bytes <= firmware.arena_bytes
+
+
+@pytest.mark.parametrize("size", [0x400000, 0x400010, 0x12345, 4100, 1000])
+def test_rooms_for_tensors_end_where_tensors_may(size):
+    """Else a model's input, aligned, would be larger than its room."""
+    chip = load("springbok")
+    memories = tuple(replace(each, bytes=size) if "models" in each.holds else each for each in chip.memories)
+    for room, share in zip(message_rooms(replace(chip, memories=memories)), (16, 64), strict=True):
+        assert room % TENSOR_ALIGNMENT == 0
+        assert size // share - TENSOR_ALIGNMENT < room <= size // share

@@ -10,7 +10,7 @@ import yaml
 from made_up_runs import make_document, make_model
 
 from springbok.cli.report import write_reports, write_summary
-from springbok.gate import gate, verdicts
+from springbok.gate import gate, snapshots, verdicts
 from springbok.measuring import metrics
 from springbok.report.summary import read_tests
 from springbok.support.errors import ReportError
@@ -32,8 +32,8 @@ def results(tmp_path):
     document = make_document(make_model())
     metrics.write(tmp_path / "metrics.json", document)
     (tmp_path / "xunit.xml").write_text(XUNIT)
-    before = gate.snapshot(document, "gestures")
-    slower = gate.snapshot({**document, "firmware": {**document["firmware"], "text_bytes": 10**6}}, "gestures")
+    before = snapshots.snapshot(document, "gestures")
+    slower = snapshots.snapshot({**document, "firmware": {**document["firmware"], "text_bytes": 10**6}}, "gestures")
     verdicts.VerdictFile(tmp_path, "Gestures", "Should Not Regress").add_comparison(
         tmp_path / "baseline.json", gate.compare(slower, before)
     )
@@ -86,7 +86,7 @@ def test_a_broken_xunit_file_is_named(tmp_path):
 def test_the_reports_begin_with_what_changed(results):
     write_reports(results, results, None)
     page = (results / "report.html").read_text()
-    assert page.index("Gate: what changed") < page.index("Comparison")
+    assert page.index("✗ Failed") < page.index("Gate: what changed") < page.index("Instructions by dispatch")
     assert "## Gate: what changed" in (results / "report.md").read_text()
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,10 +25,10 @@ from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
 from springbok.compiler.importers import FORMATS
 from springbok.data import datasets
 from springbok.data.packaged import magic_wand
-from springbok.support import packages
+from springbok.support import packages, process
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
-from springbok.support.places import MODELS, ROOT, SUITES
+from springbok.support.places import KEYWORDS, MODELS, ROOT, SUITES
 from springbok.trials import mutation
 
 
@@ -313,7 +314,7 @@ def test_help_names_every_command_without_importing_any(capsys):
     modules = {
         path.stem for path in Path(cli.__file__).parent.glob("*.py") if "\ndef add_arguments" in path.read_text()
     }
-    assert modules == set(cli.COMMANDS)
+    assert modules == {name.replace("-", "_") for name in cli.COMMANDS}
 
 
 @pytest.mark.parametrize(
@@ -469,6 +470,29 @@ def test_a_place_that_is_none_is_said_before_anything_is_compiled(tmp_path, caps
 def test_one_result_is_nothing_to_compare(capsys):
     assert cli.main(["compare", "results"]) == 2
     assert "There is nothing to compare results with: name two results or more." in capsys.readouterr().err
+
+
+def test_what_runs_beside_is_shown_to_its_end_and_ends_with_its_owner(tmp_path, capsys):
+    program = "import time; print('before', flush=True); time.sleep(1); print('after'); raise SystemExit(3)"
+    with test_command.Beside([sys.executable, "-c", program], tmp_path / "console.txt") as beside:
+        assert capsys.readouterr().out == ""
+        assert beside.show_to_its_end() == 3
+    assert capsys.readouterr().out == "before\nafter\n"
+    waits = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    written = tmp_path / "another.txt"
+    with test_command.Beside([sys.executable, "-c", waits], written):
+        while not written.read_text():
+            time.sleep(0.05)
+    assert not Path(f"/proc/{written.read_text().strip()}").exists()
+
+
+def test_a_run_loads_nothing_that_only_a_history_needs():
+    program = (
+        "import sys, springbok.cli.run, GateLibrary, PerformanceLibrary\n"
+        "print([name for name in ('sqlalchemy', 'alembic', 'tensorflow') if name in sys.modules])"
+    )
+    done = process.run([sys.executable, "-c", program], cwd=KEYWORDS)
+    assert done.output == "[]\n"
 
 
 def test_suites_beside_each_other_have_one_log(tmp_path, capfd):

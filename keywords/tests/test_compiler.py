@@ -209,7 +209,7 @@ class TestCache:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join()
         assert {one.vmfb_sha256 for one in found} == {model.vmfb_sha256}
         assert len(found) == 3
         assert not list((tmp_path / "build").glob(".*"))
@@ -477,7 +477,7 @@ class TestKeras:
             compile_model(path, output_dir=build)
 
 
-def test_the_first_half_is_done_once_for_all_cores_and_makes_the_same_modules(tmp_path):
+def test_the_first_half_is_done_once_for_all_cores_and_makes_the_same_modules(tmp_path, monkeypatch):
     source, module = tmp_path / "dense.mlir", tmp_path / "module.vmfb"
     source.write_text(DENSE)
     iree._shared_half.cache_clear()
@@ -493,6 +493,11 @@ def test_the_first_half_is_done_once_for_all_cores_and_makes_the_same_modules(tm
             modules.append(module.read_bytes())
         assert modules[0] == modules[1]
     assert iree._shared_half.cache_info().misses == 1
+    made = shared.read_bytes()
+    iree._shared_half.cache_clear()  # as in another process
+    monkeypatch.setattr(iree, "_halve", lambda *_: pytest.fail("it was done again"))
+    iree.first_half(source, flags, shared, "dense")
+    assert shared.read_bytes() == made
 
 
 def test_an_error_of_the_first_half_tells_all_flags(tmp_path):

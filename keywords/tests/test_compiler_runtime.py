@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
+from springbok.chips.description import load
 from springbok.compiler import compiler_runtime, host_check, iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_and_check, framework_outputs
@@ -23,6 +25,7 @@ from springbok.compiler.optimizer import plan_for
 from springbok.modules.vmfb import read_vmfb
 from springbok.session import Session
 from springbok.support.errors import CompileError
+from springbok.support.places import MODELS as FILES
 
 ELEMENTS = 32
 CHIP_VLEN = 512
@@ -167,7 +170,7 @@ FLOATS = {
 }
 
 
-def module(operations, element, variant, level):
+def module(operations, element, variant, level, chip=None):
     """A VMFB file with two inputs, and an output for each type: what all ``operations`` give that have it."""
     operand = f"tensor<{ELEMENTS}x{element}>"
     lines = []
@@ -191,7 +194,7 @@ def module(operations, element, variant, level):
         + "\n".join(lines)
         + f"\nreturn {', '.join(name for name, _ in results)} : {types}\n}}\n"
     )
-    target = Target.of(variant, CHIP_VLEN)
+    target = Target.of(variant, CHIP_VLEN, chip)
     flags, _ = compiler_flags(target, (), plan_for(level, vectors=target.vectors, vlen=CHIP_VLEN))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "operations.mlir"
@@ -371,7 +374,8 @@ def test_a_module_that_needs_nothing_stays_as_it_was(tmp_path, monkeypatch):
 
 
 def test_only_what_is_called_gets_into_the_module():
-    content = module({("divide", "i64"): INTEGERS["divide", "i64"]}, "i64", "scalar", "none")
+    narrow = load("springbok")  # a core of 64 bits has instructions for it
+    content = module({("divide", "i64"): INTEGERS["divide", "i64"]}, "i64", "scalar", "none", narrow)
     (kernels,) = read_vmfb(content, "divide").kernels
     assert 500 < kernels.text_bytes < 3000
     assert kernels.exports == ("main_dispatch_0_elementwise_32_i64",)
@@ -387,7 +391,7 @@ def test_what_no_library_has_is_refused_with_symbol_kernel_and_layer(tmp_path, m
         '  %y = stablehlo.convert %x : (tensor<4xi64>) -> tensor<4xf32> loc("to_float")\n'
         "  return %y : tensor<4xf32>\n}\n"
     )
-    flags, _ = compiler_flags(Target.of("scalar"))
+    flags, _ = compiler_flags(Target.of("scalar", chip=load("springbok")))
     with pytest.raises(CompileError) as refusal:
         iree.compile_module(source, flags, tmp_path / "convert.vmfb")
     text = str(refusal.value)
@@ -416,3 +420,88 @@ def test_the_linkers_words_are_read():
     )
     assert compiler_runtime.undefined_symbols(text) == {"__floatdisf": ("first", "second"), "log10f": ()}
     assert compiler_runtime.undefined_symbols("error: something else") == {}
+
+
+LIMITS = ("fmaximumf", "fminimumf", "fmaximum_numf", "fminimum_numf")
+ROUNDINGS = ("roundevenf", "rintf", "nearbyintf")
+
+
+@pytest.fixture(scope="module")
+def limits(tmp_path_factory):
+    """`limits.c` as a library of this machine."""
+    source = next(each for each in compiler_runtime.OWN_SOURCES if each.name == "limits.c")
+    library = tmp_path_factory.mktemp("limits") / "limits.so"
+    compiler_runtime._zig("cc", "-shared", "-fPIC", "-O1", source, "-o", library, cwd=library.parent)
+    loaded = ctypes.CDLL(str(library))
+    for name in (*LIMITS, *ROUNDINGS):
+        function = getattr(loaded, name)
+        function.restype = ctypes.c_float
+        function.argtypes = [ctypes.c_float] * (2 if name in LIMITS else 1)
+    return loaded
+
+
+SPECIAL = [
+    0.0,
+    -0.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    0.49999997,
+    8388607.5,
+    8388608.0,
+    2.0**31,
+    1e-45,
+    np.inf,
+    -np.inf,
+    np.nan,
+]
+NUMBERS = st.one_of(st.sampled_from(SPECIAL), st.floats(width=32))
+
+
+def same(found: float, wanted: float) -> bool:
+    return bool(np.isnan(found) and np.isnan(wanted)) or np.float32(found).tobytes() == np.float32(wanted).tobytes()
+
+
+@given(NUMBERS, NUMBERS)
+def test_limits_and_roundings_are_those_of_the_standard(limits, left, right):
+    largest, smallest = (max, min) if left != right else (_of_zeros(max), _of_zeros(min))
+    either = np.isnan(left) or np.isnan(right)
+    number = right if np.isnan(left) else left
+    for name, pick, of_numbers in zip(LIMITS, (largest, smallest) * 2, (False, False, True, True), strict=True):
+        wanted = (number if of_numbers else np.nan) if either else pick(left, right)
+        assert same(getattr(limits, name)(left, right), wanted), name
+    for name in ROUNDINGS:
+        assert same(getattr(limits, name)(left), np.rint(np.float32(left))), name
+
+
+def _of_zeros(pick):
+    """Of two equal numbers: -0 lies below 0."""
+    return lambda *numbers: pick(numbers, key=lambda number: np.copysign(1, number))
+
+
+NO_FLOATS = """\
+title = "No floating point"
+like = "springbok"
+
+[core]
+isa = "rv32im_zicsr_zicntr_zifencei_zve32x"
+abi = "ilp32"
+"""
+
+
+def test_a_core_without_floats_runs_a_model_of_them(tmp_path):
+    (tmp_path / "none.toml").write_text(NO_FLOATS)
+    core = load(tmp_path / "none.toml")
+    model = compile_and_check(FILES / "conformance" / "reductions_f32.mlir", Target.of("scalar", chip=core))
+    session = Session()
+    try:
+        session.boot("spike", platform=core.source)
+        session.load_model(model, check=False)
+        sample = [array[0] for array in model.probes.inputs]
+        for answer, wanted in zip(session.infer(*sample), model.probes.expected, strict=True):
+            np.testing.assert_allclose(answer, wanted[0], rtol=1e-5, atol=1e-5)
+        assert not [name for name in session.engine.take_counts().opcodes if name.startswith(("fadd", "fmul", "vf"))]
+    finally:
+        session.shut_down()

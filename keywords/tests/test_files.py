@@ -8,8 +8,10 @@ import resource
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -18,10 +20,18 @@ from springbok import cli
 from springbok.cli import run
 from springbok.gate import verdicts
 from springbok.measuring import metrics
-from springbok.support import process
+from springbok.support import cache, process
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import BenchError
-from springbok.support.files import StorageError, build_folder, storage_error, temporary_folder, write_in_one_step
+from springbok.support.files import (
+    StorageError,
+    build_folder,
+    storage_error,
+    temporary_folder,
+    wait_for_others,
+    write_in_one_step,
+)
+from springbok.support.places import KEYWORDS
 from springbok.support.results_folder import ResultsInUse, claimed, outputs
 
 
@@ -50,6 +60,59 @@ def failing(monkeypatch, number):
         patched.setattr(Path, "replace", fail)
         patched.setattr(Path, "rename", fail)
         yield
+
+
+# ---- What several need at once
+
+
+def test_who_needs_what_another_is_making_waits_for_it(tmp_path, monkeypatch):
+    begun, looked, made = Event(), Event(), []
+
+    def make(folder):
+        made.append(folder)
+        begun.set()
+        assert looked.wait(60)
+        (folder / "made.txt").write_text("once")
+
+    def look(*place):
+        if begun.is_set():
+            looked.set()
+        wait_for_others(*place)
+
+    monkeypatch.setattr(cache, "wait_for_others", look)
+    key = digest("the same")
+    with ThreadPoolExecutor(2) as team:
+        first = team.submit(Cache(tmp_path).entry, "name", key, make)
+        assert begun.wait(60)
+        second = team.submit(Cache(tmp_path).entry, "name", key, make)
+        (folder, was_there), (same, was_there_then) = first.result(), second.result()
+    assert folder == same
+    assert (was_there, was_there_then, len(made)) == (False, True, 1)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_the_oldest_entries_go(tmp_path):
+    entries = [Cache(tmp_path).entry("name", digest(number), lambda _: None)[0] for number in range(5)]
+    for age, entry in enumerate(reversed(entries)):
+        os.utime(entry, (0, 1000 - age))
+    Cache(tmp_path).keep_newest(2)
+    assert set(tmp_path.iterdir()) == set(entries[3:])
+    Cache(tmp_path).keep_newest(2)
+    assert set(tmp_path.iterdir()) == set(entries[3:])
+
+
+def test_nobody_waits_for_who_was_killed(tmp_path):
+    key = digest("the same")
+    program = "import sys, time; from pathlib import Path; from springbok.support.cache import Cache\n"
+    program += "def make(folder):\n    print(folder, flush=True); time.sleep(600)\n"
+    program += "Cache(Path(sys.argv[1])).entry('name', sys.argv[2], make)"
+    command = [sys.executable, "-c", program, str(tmp_path), key]
+    with subprocess.Popen(command, cwd=KEYWORDS, stdout=subprocess.PIPE) as maker:
+        assert maker.stdout.readline()
+        maker.kill()
+    folder, was_there = Cache(tmp_path).entry("name", key, lambda folder: (folder / "made.txt").write_text("again"))
+    assert not was_there
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 # ---- Full and forbidden disks

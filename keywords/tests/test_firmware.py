@@ -18,10 +18,10 @@ from springbok.firmware import Firmware, build_firmware
 from springbok.link.frames import MessageType
 from springbok.link.messages import ModelState
 from springbok.support.errors import FirmwareError
-from springbok.support.places import FIRMWARE
+from springbok.support.places import FIRMWARE, ROOT
 
 IMEM, DMEM = range(0x32000000, 0x32100000), range(0x34000000, 0x35000000)
-CODE_LIMIT_BYTES = 40 * 1024
+SMALLEST_CODE_LIMIT_BYTES, CODE_LIMIT_BYTES = 40 * 1024, 52 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,17 @@ def test_models_have_as_many_tensors_as_the_firmware_takes():
 def test_sizes(firmware):
     assert firmware.elf.is_file()
     assert 0 < firmware.text_bytes + firmware.rodata_bytes <= CODE_LIMIT_BYTES
+    documented = (ROOT / "docs" / "protocol.md").read_text()
+    assert f"| everything (the default) | {firmware.text_bytes + firmware.rodata_bytes:,} |" in documented
     assert firmware.data_bytes == 0, "a reset would not bring initialised data back"
     assert 0 < firmware.bss_bytes <= 16 * 1024
+
+
+def test_smallest_build(tmp_path):
+    smallest = build_firmware(output=tmp_path, options=frozenset())
+    assert 0 < smallest.text_bytes + smallest.rodata_bytes <= SMALLEST_CODE_LIMIT_BYTES
+    documented = (ROOT / "docs" / "protocol.md").read_text()
+    assert f"| the base alone | {smallest.text_bytes + smallest.rodata_bytes:,} |" in documented
 
 
 def test_second_call_builds_nothing(firmware):
@@ -196,7 +205,7 @@ def test_messages_are_the_clients():
 
 
 def test_model_states_are_the_clients():
-    text = (FIRMWARE / "service/session.c").read_text()
+    text = (FIRMWARE / "service/requests.c").read_text()
     states = re.findall(r"^    STATE_(\w+),", text, re.MULTILINE)
     assert states == [state.name for state in sorted(ModelState)]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 
 import GateLibrary
-from springbok.gate import baseline, gate, verdicts
+from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
 
 
@@ -25,14 +25,14 @@ def document():
 
 @pytest.fixture
 def before(document):
-    return gate.snapshot(document, "gestures")
+    return snapshots.snapshot(document, "gestures")
 
 
 def changed(document, change):
     """The snapshot of a copy of the document whose model (or the document itself) was changed."""
     content = copy.deepcopy(document)
     change(content["models"][0], content)
-    return gate.snapshot(content, "gestures")
+    return snapshots.snapshot(content, "gestures")
 
 
 def add_opcode(place, name, count):
@@ -63,8 +63,8 @@ def test_the_same_run_passes_without_a_word(before):
 def test_a_slower_dispatch_is_named_with_its_opcodes(document, before):
     verdict = failed(changed(document, add_opcode(1, "addi", 500)), before)["instructions"]
     assert verdict.change.startswith("+500 (+")
-    assert verdict.accounts[0].startswith("main_dispatch_1_")
-    assert "(conv_1): +500 instructions" in verdict.accounts[0]
+    assert verdict.accounts[0].startswith("1 conv_1: conv_")
+    assert ": +500 instructions" in verdict.accounts[0]
     assert "addi +500" in verdict.accounts[0]
     assert len(verdict.accounts) == 1
 
@@ -83,7 +83,56 @@ def test_a_dispatch_that_lost_its_vectors_is_named_though_it_is_no_slower(docume
 
     found = failed(changed(document, scalarise), before)
     assert set(found) == {"scalar_dispatches"}
-    assert found["scalar_dispatches"].accounts[0].startswith("main_dispatch_0_")
+    assert found["scalar_dispatches"].accounts[0].startswith("0 conv_0: conv_")
+
+
+def spill(number, loads, stores):
+    """Every dispatch has a stack, that of one a larger one."""
+
+    def change(model, _):
+        for place, dispatch in enumerate(model["dispatches"]):
+            more = place == number
+            dispatch["stack"] = {"loads": 10 + loads * more, "stores": 10 + stores * more}
+
+    return change
+
+
+def test_spilled_registers_are_named_by_dispatch(document):
+    before, measured = (changed(document, spill(1, *spilled)) for spilled in ((0, 0), (30, 12)))
+    verdict = failed(measured, before)["stack_accesses"]
+    assert (verdict.value, verdict.baseline) == ("122", "80")
+    assert verdict.accounts[0].startswith("1 conv_1: ")
+    assert ": +42 loads and stores of its stack (20 -> 62) in " in verdict.accounts[0]
+    assert len(verdict.accounts) == 1
+    assert failed(before, measured) == {}
+
+
+def test_moves_of_whole_registers_are_named_by_dispatch(document, before):
+    verdict = failed(changed(document, add_opcode(2, "vmv4r.v", 7)), before)["whole_register_moves"]
+    assert ": +7 moves of whole registers (0 -> 7) in " in verdict.accounts[0]
+
+
+def test_baselines_from_before_stacks_were_counted_are_still_kept(document, before):
+    assert "stack_accesses" not in before["metrics"]
+    assert failed(changed(document, spill(1, 30, 12)), before) == {}
+
+
+def test_code_quality_is_judged_by_dispatch(document):
+    measured = changed(document, spill(1, 30, 12))
+    kept, lost = (gate.judge_dispatches(measured, "conv_1", bound, "stack_accesses")[0] for bound in (62, 61))
+    assert (kept.outcome, lost.outcome) == ("passed", "failed")
+    assert lost.title.startswith("loads and stores of the kernels' stacks of 1 conv_1: ")
+    (scalar,) = gate.judge_dispatches(measured, "conv_3", 0, "vset_per_vector")
+    assert scalar.outcome == "passed"  # without vectors nothing is configured
+    part = measured["dispatches"][next(name for name in measured["dispatches"] if name.startswith("main_dispatch_0"))]
+    part["opcodes"] = {**part["opcodes"], "vsetvli": part["vector_instructions"] // 2}
+    (ratio,) = gate.judge_dispatches(measured, "conv_0", 0.4, "vset_per_vector")
+    assert (ratio.outcome, ratio.value[:3]) == ("failed", "0.5")
+
+
+def test_an_engine_that_tells_nothing_of_the_stack_keeps_no_limit(before):
+    verdict = gate.judge(before, Limit("stack_accesses", 100))
+    assert verdict.has_failed and "does not tell it" in verdict.text()
 
 
 def test_a_wrong_answer_is_named_by_its_sample(document, before):
@@ -171,7 +220,7 @@ def test_tolerances_are_absolute_or_per_cent(document, before, tolerance, count,
 @given(count=st.integers(-(10**6), 10**6), margin=st.integers(0, 10**6))
 def test_exactly_what_exceeds_the_tolerance_fails(count, margin):
     content = make_document(make_model())
-    reference = gate.snapshot(content)
+    reference = snapshots.snapshot(content)
     measured = {**reference, "metrics": {**reference["metrics"], "module_bytes": 2 * 10**6 + count}}
     reference = {**reference, "metrics": {**reference["metrics"], "module_bytes": 2 * 10**6}}
     assert ("module_bytes" in failed(measured, reference, {"module_bytes": str(margin)})) == (count > margin)
@@ -217,13 +266,13 @@ def test_outputs_that_are_no_numbers_are_infinitely_wrong(document):
 
 def test_a_dispatch_is_found_by_name_kernel_or_layer(before):
     name = next(iter(before["dispatches"]))
-    for pattern in (name, name.split("_", 3)[3], "conv_0", "*_0_conv*"):
+    for pattern in (name, name.split("_", 3)[3], "conv_0", "*_0_conv*", "0 conv_0*"):
         (verdict,) = gate.judge_dispatches(before, pattern)
         assert not verdict.has_failed
     (verdict,) = gate.judge_dispatches(before, "conv_3")
     assert verdict.has_failed
-    assert "vector share of main_dispatch_3" in verdict.text()
-    with pytest.raises(gate.GateError, match="matches 'pool'. It has:\n    main_dispatch_0"):
+    assert "vector share of 3 conv_3" in verdict.text()
+    with pytest.raises(gate.GateError, match="matches 'pool'. It has:\n    0 conv_0"):
         gate.judge_dispatches(before, "pool")
 
 
@@ -256,7 +305,7 @@ def test_an_update_says_what_changed(tmp_path, document, before):
 
 def test_a_missing_baseline_names_those_that_are_there_and_the_command(tmp_path, document, before):
     baseline.write(tmp_path, before)
-    narrow = gate.snapshot({**document, "vlen_bits": 256}, "gestures")
+    narrow = snapshots.snapshot({**document, "vlen_bits": 256}, "gestures")
     with pytest.raises(baseline.NoBaseline, match=r"VLEN 256 has no baseline.*spike-vlen512.*--update-baselines"):
         baseline.read(tmp_path, narrow)
 
@@ -274,8 +323,8 @@ def test_a_broken_baseline_is_named(tmp_path, before, content):
 
 def test_what_no_test_measures_any_more_is_removed_for_the_same_engine_and_vlen_only(tmp_path, document, before):
     gone = {**before, "subject": {**before["subject"], "model": "gone"}}
-    narrow = gate.snapshot({**document, "vlen_bits": 128}, "gestures")  # of a run with --vlen 128
-    board = gate.snapshot({**document, "engine": "serial"}, "gestures")
+    narrow = snapshots.snapshot({**document, "vlen_bits": 128}, "gestures")  # of a run with --vlen 128
+    board = snapshots.snapshot({**document, "engine": "serial"}, "gestures")
     for each in (before, gone, narrow, board):
         baseline.write(tmp_path, each)
     removed = baseline.prune("spike", [baseline.path_of(tmp_path, before)])
@@ -348,8 +397,8 @@ def test_a_file_of_another_form_is_refused(tmp_path):
 
 
 def test_a_larger_error_of_values_is_stopped():
-    before = gate.snapshot(make_document(make_regression(error=0.25)), "wear")
-    worse = gate.snapshot(make_document(make_regression(error=0.5)), "wear")
+    before = snapshots.snapshot(make_document(make_regression(error=0.25)), "wear")
+    worse = snapshots.snapshot(make_document(make_regression(error=0.5)), "wear")
     assert set(failed(worse, before)) == {"mean_absolute_error", "root_mean_square_error"}
     text = failed(worse, before)["mean_absolute_error"].text()
     assert "mean absolute error: 0.5; at most 0.25 is allowed (the baseline's): +0.25" in text
@@ -357,18 +406,18 @@ def test_a_larger_error_of_values_is_stopped():
 
 
 def test_a_limit_that_the_task_does_not_know_is_not_kept_and_says_why():
-    values = gate.snapshot(make_document(make_regression()), "wear")
+    values = snapshots.snapshot(make_document(make_regression()), "wear")
     verdict = gate.judge(values, Limit("accuracy", 0.0))
     assert verdict.has_failed
     assert "The task of motions/test is regression, which has none" in verdict.text()
-    classes = gate.snapshot(make_document(make_model()), "motions")
+    classes = snapshots.snapshot(make_document(make_model()), "motions")
     assert "is classification, which has none" in gate.judge(classes, Limit("auc", 0.0)).text()
     undefined = {**values, "metrics": {**values["metrics"], "r_squared": None}}
     assert "It is not defined for the answers" in gate.judge(undefined, Limit("r_squared", 0.0)).text()
 
 
 def test_a_baseline_of_values_is_kept_whole(tmp_path):
-    measured = gate.snapshot(make_document(make_regression()), "wear")
+    measured = snapshots.snapshot(make_document(make_regression()), "wear")
     baseline.write(tmp_path, measured)
     kept = baseline.read(tmp_path, measured)
     assert (kept["metrics"]["mean_absolute_error"], "accuracy" in kept["metrics"]) == (0.25, False)

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from serial.urlhandler import protocol_socket
 
-from springbok.link import link as link_module
+from springbok.link import base as base_module
 from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
 from springbok.link.io_spec import IoSpec
 from springbok.link.link import Link
@@ -157,9 +157,9 @@ def opened(place):
 
 @pytest.fixture(autouse=True)
 def short_silences(monkeypatch):
-    monkeypatch.setattr(link_module, "_SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(link_module, "_STALL_SECONDS", 0.2)
-    monkeypatch.setattr(link_module, "_DRAIN_SECONDS", 0.5)
+    monkeypatch.setattr(base_module, "_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(base_module, "_STALL_SECONDS", 0.2)
+    monkeypatch.setattr(base_module, "_DRAIN_SECONDS", 0.5)
     # pyserial sleeps 0.3 s whenever it closes a socket
     monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda _: None))
 

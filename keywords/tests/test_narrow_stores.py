@@ -4,7 +4,7 @@
 import pytest
 from iree.compiler import ir
 
-from springbok.compiler import narrow_stores, strided_reads
+from springbok.compiler import kernel_repairs, narrow_stores
 from springbok.compiler.mlir import operations, owner
 from springbok.trials.fuzz.networks import Network, Node
 from springbok.trials.fuzz.worker import Bench
@@ -35,7 +35,7 @@ def flow(part, whole, sizes, offsets=None):
 def test_the_part_gets_the_axes_that_it_lacks(tmp_path, part, whole, sizes, groups):
     text = flow(part, whole, sizes)
     assert narrow_stores.occur(text)
-    strided_reads.rewrite(text, tmp_path / "flow.mlirbc", "the model")
+    kernel_repairs.rewrite(text, tmp_path / "flow.mlirbc", "the model")
     with ir.Context():
         module = ir.Module.parse((tmp_path / "flow.mlirbc").read_bytes())
         (store,) = operations(module, _STORE)

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.compiler import compiler, host_check, importers, iree
-from springbok.compiler.importers import onnx_reference, worker_onnx
-from springbok.compiler.importers.onnx_rewriting import Graph
+from springbok.compiler.importers import worker_onnx
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
 from springbok.compiler.judgement import Limit, Tolerance
@@ -23,53 +22,20 @@ from springbok.support.cache import Cache
 from springbok.support.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-
-FLOAT, INT8, UINT8, INT32, INT64 = (getattr(TensorProto, name) for name in ("FLOAT", "INT8", "UINT8", "INT32", "INT64"))
-
-
-def model_of(nodes, inputs, outputs, constants=(), opset=17, **options):
-    """A model: ``inputs`` and ``outputs`` are tables of names to types and shapes, ``constants`` of names to values."""
-    values = [[helper.make_tensor_value_info(name, *how) for name, how in each.items()] for each in (inputs, outputs)]
-    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in dict(constants).items()]
-    graph = helper.make_graph(nodes, "graph", *values, weights)
-    options = {"opset_imports": [helper.make_opsetid("", opset)], "ir_version": 10} | options
-    return helper.make_model(graph, **options)
-
-
-def rewritten(model):
-    """The model as the importer gives it to IREE."""
-    return Graph(worker_onnx.prepared(model)).rewrite(worker_onnx.REWRITINGS)
-
-
-def answers(model, *arrays):
-    """ONNX's own answers."""
-    with np.errstate(all="ignore"):
-        return onnx_reference.evaluator(model).run(
-            None, dict(zip([info.name for info in model.graph.input], arrays, strict=True))
-        )
-
-
-def operators(model):
-    return {node.op_type for node in model.graph.node}
-
-
-def equal(model, *arrays, steps=0, relative=0.0):
-    """Checks that the rewritten model answers as the model does; integers may differ by ``steps``."""
-    for got, wanted in zip(answers(rewritten(model), *arrays), answers(model, *arrays), strict=True):
-        assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
-        difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
-        allowed = steps + relative * np.abs(wanted[np.isfinite(wanted)].astype(np.float64)).max(initial=0)
-        same = (got == wanted) | ((got != got) & (wanted != wanted))  # noqa: PLR0124 (NaN)
-        assert (same | (difference <= allowed)).all()
-
-
-def random_array(random, elem_type, shape):
-    dtype = helper.tensor_dtype_to_np_dtype(elem_type)
-    if dtype.kind == "f":
-        return (random.standard_normal(shape) * 3).astype(dtype)
-    limits = np.iinfo(dtype)
-    return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+from onnx import TensorProto, helper  # noqa: E402
+from onnx_models import (  # noqa: E402
+    FLOAT,
+    INT8,
+    INT32,
+    INT64,
+    UINT8,
+    answers,
+    equal,
+    model_of,
+    operators,
+    random_array,
+    rewritten,
+)
 
 
 class TestQuantised:
@@ -619,15 +585,15 @@ class TestRefusals:
         assert "it has no inputs" in self.refusal(model, tmp_path)
 
     def test_what_only_the_compiler_finds_is_put_down_to_its_node(self, tmp_path):
-        scales = {"s": np.float32([1, 1, 0.5, 0.5])}
+        places = {"i": np.int64([[[[0, 2], [8, 10]]]])}
         nodes = [
             helper.make_node("Relu", ["x"], ["r"]),
-            helper.make_node("Resize", ["r", "", "s"], ["y"], name="small", mode="cubic", antialias=1),
+            helper.make_node("MaxUnpool", ["r", "i"], ["y"], name="large", kernel_shape=[2, 2], strides=[2, 2]),
         ]
-        model = model_of(nodes, {"x": (FLOAT, [1, 1, 4, 4])}, {"y": (FLOAT, None)}, scales, 18)
+        model = model_of(nodes, {"x": (FLOAT, [1, 1, 2, 2])}, {"y": (FLOAT, None)}, places, 11)
         text = self.refusal(model, tmp_path)
-        assert "its operation Resize ('small') is beyond what IREE can import" in text
-        assert "antialias=1" in text
+        assert "its operation MaxUnpool ('large') is beyond what IREE can import" in text
+        assert "strides=[2, 2]" in text
 
 
 def with_weights_beside(path, values, location="weights.bin"):

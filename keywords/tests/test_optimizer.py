@@ -68,6 +68,19 @@ def test_an_int8_model_is_requantised_in_32_bits_where_that_is_exact():
     assert all(change.detail for change in own)
 
 
+def test_code_without_vectors_has_sets_of_flags_of_its_own():
+    assert optimizer.plan_for("standard", vectors=False, vlen=512).flags == ()
+    plan = optimizer.plan_for("standard", vectors=False, vlen=512, flag_set="scalar unrolled")
+    assert (plan.flags, plan.vlen) == ((("--iree-llvmcpu-loop-unrolling", "true"),), None)
+
+
+def test_the_reference_without_vectors_has_the_flags_that_were_counted_for_it():
+    model = compile_model(MODELS / "gestures.h5", Target.of("scalar"))
+    choice = model.plan.choice
+    assert (choice.flag_set, choice.origin) == ("scalar unrolled", "recorded")
+    assert min(each.instructions for each in choice.candidates) == choice.candidates[1].instructions
+
+
 def test_switches_and_levels():
     plan = optimizer.plan_for("standard", vectors=True, vlen=256)
     assert dict(plan.flags)["--iree-llvmcpu-vscale-range"] == "4,4"

@@ -2,11 +2,14 @@
 """Running in a Python that is not the project's own."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from springbok.support import packages
+from springbok.support.places import KEYWORDS
 
 
 @pytest.fixture
@@ -46,3 +49,91 @@ def test_what_is_nowhere_is_an_error_that_says_what_to_do(tmp_path, monkeypatch)
     monkeypatch.setattr(packages, "NEEDED", ("no_such_package",))
     with pytest.raises(ImportError, match=r"misses the Python packages no_such_package .*bench run once"):
         packages.make_available(tmp_path)
+
+
+@pytest.fixture
+def pip(monkeypatch):
+    """What pip does in place of installing: a function of the folder it is to install into."""
+    given = {"does": lambda target: (target / "a_package").mkdir(parents=True), "targets": []}
+
+    def run(command, **_):
+        target = Path(command[command.index("--target") + 1])
+        given["targets"].append(target)
+        given["does"](target)
+        return subprocess.CompletedProcess(command, given.get("code", 0), "", "no space left")
+
+    monkeypatch.setattr(packages.subprocess, "run", run)
+    return given
+
+
+def test_a_new_folder_appears_in_one_step(pip, tmp_path):
+    place = tmp_path / "versions" / "3.99.0"
+
+    def fill(target):
+        (target / "a_package").mkdir(parents=True)
+        assert not place.exists()
+
+    pip["does"] = fill
+    packages.bring(["a==1"], place, "1 MB", tell=str)
+    packages.bring(["a==1"], place, "1 MB", tell=str)
+    assert len(pip["targets"]) == 1
+    assert [path.name for path in place.iterdir()] == ["a_package"]
+    pip["does"] = lambda target: (target / "another").mkdir()
+    packages.bring(["b==1"], place, "1 MB", tell=str)  # joins what is there
+    assert pip["targets"][1] == place
+
+
+def test_what_fails_or_is_killed_leaves_no_folder(pip, tmp_path):
+    place = tmp_path / "3.99.0"
+
+    def killed(target):
+        (target / "half").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    pip["does"] = killed
+    with pytest.raises(KeyboardInterrupt):
+        packages.bring(["a==1"], place, "1 MB", tell=str)
+    assert not place.exists()
+    pip |= {"does": lambda target: (target / "a_package").mkdir(parents=True), "code": 1}
+    with pytest.raises(ImportError, match=f"no space left Install it yourself, .*--target {place} "):
+        packages.bring(["a==1"], place, "1 MB", tell=str)
+    assert not place.exists()
+    pip["code"] = 0
+    packages.bring(["a==1"], place, "1 MB", tell=str)
+    assert [path.name for path in place.iterdir()] == ["a_package"]
+
+
+def test_a_place_that_can_not_be_written_is_a_sentence(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ImportError, match=f"{file}.* can't be written: "):
+        packages.bring(["a==1"], file / "3.99.0", "1 MB", tell=str)
+
+
+SUITE = """\
+*** Settings ***
+Resource       {resource}
+Suite Setup    Start Bench
+
+
+*** Test Cases ***
+First
+    Log    never
+"""
+WITHOUT_PACKAGES = """\
+import importlib.util, sys
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in ("numpy", "serial") else real(name, *rest)
+from robot import run_cli
+run_cli(sys.argv[1:])
+"""
+
+
+def test_missing_packages_are_one_sentence_at_the_first_keyword(tmp_path):
+    suite = tmp_path / "suite.robot"
+    suite.write_text(SUITE.format(resource=KEYWORDS / "springbok" / "bench.resource"))
+    command = [sys.executable, "-c", WITHOUT_PACKAGES, "--output", "NONE", "--log", "NONE", "--report", "NONE"]
+    done = subprocess.run([*command, str(suite)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Suite setup failed:\nspringbok-bench misses the Python packages numpy, serial" in done.stdout
+    assert "No keyword with name" not in done.stdout

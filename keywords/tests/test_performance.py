@@ -11,7 +11,7 @@ import pytest
 from springbok.compiler.optimizer import Plan
 from springbok.compiler.optimizer.choices import Candidate, Choice
 from springbok.data.dataset import Dataset
-from springbok.engines.base import Lanes
+from springbok.engines.base import Call, InferenceCounts, Lanes
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation, WallClock
 from springbok.measuring.performance import summarise
@@ -38,10 +38,9 @@ def counts(*inferences):
     """Two dispatches: number 0 takes 60 % of an inference, number 1 takes 30 %, the runtime 10 %."""
     total = sum(inferences)
     return SimpleNamespace(
-        inferences=[
-            SimpleNamespace(instructions=count, vector_instructions=count // 2, kernel_instructions=count * 9 // 10)
-            for count in inferences
-        ],
+        calls=(Call(0, 1, 60), Call(1, 61, 30)),
+        runtime_functions={"main": 10},
+        inferences=[InferenceCounts(count, count * 9 // 10, count // 2) for count in inferences],
         opcodes={"addi": total // 2, "vadd.vv": total // 2},
         lanes=Lanes({"vadd.vv": total * 4}, {"vadd.vv": total * 8}),
         dispatches={
@@ -52,6 +51,8 @@ def counts(*inferences):
                 opcodes={"addi": total * share // 20, "vadd.vv": total * share // 20},
                 lanes=Lanes({"vadd.vv": total * share // 5}, {"vadd.vv": total * share // 2}),
                 defects={},
+                cycles=None,
+                stack=(total * share // 100, total * share // 50),
             )
             for ordinal, share in ((0, 6), (1, 3))
         },

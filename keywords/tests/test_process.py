@@ -214,12 +214,17 @@ import os, signal
 from springbok.report import charts
 
 def end(text):
-    os.kill(os.getppid(), signal.SIGKILL)
+    # Not getppid(): the second worker may have got another parent by now, such as the process that runs this test.
+    try:
+        os.kill(int(os.environ["TO_END"]), signal.SIGKILL)
+    except ProcessLookupError:
+        pass
     import time
     time.sleep(0.2)
     return text
 
 if __name__ == "__main__":
+    os.environ["TO_END"] = str(os.getpid())
     charts.os.cpu_count = lambda: 2
     charts._svg = end
     charts.render([{"number": number} for number in range(200)])
@@ -265,6 +270,29 @@ def test_ctrl_c_ends_every_worker_of_a_sweep_and_what_it_runs(tmp_path, mark, wh
         said = sweeping.stderr.read().decode()
     assert (sweeping.returncode, said) == (3, "")
     until(lambda: not marked(mark), "a worker of the sweep is left")
+
+
+BLOCKED = """
+import os, signal
+from springbok.exploring.workers import workers
+
+def blocked():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return bool(int(status["SigBlk"], 16) >> signal.SIGINT - 1 & 1)
+
+if __name__ == "__main__":
+    with workers(None, 2) as client:
+        print(list(client.run(blocked).values()))
+"""
+
+
+@LINUX
+def test_workers_of_a_sweep_never_get_ctrl_c(tmp_path):
+    program = tmp_path / "sweeping.py"
+    program.write_text(BLOCKED)
+    assert (
+        subprocess.run([sys.executable, program], check=True, capture_output=True, text=True).stdout == "[True, True]\n"
+    )
 
 
 INTERRUPTED = """

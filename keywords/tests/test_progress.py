@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import io
+import threading
 
 import pytest
 
@@ -49,3 +50,34 @@ def test_nothing_is_written_where_nobody_watches(clock, monkeypatch, where):
     clock[0] += 2
     show(1, 2)
     assert stream.getvalue() == ""
+
+
+def test_work_of_unknown_length_shows_its_time_and_clears_its_line(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(progress, "_FIRST_AFTER_SECONDS", 0)
+    monkeypatch.setattr(progress, "_INTERVAL_SECONDS", 0.001)
+    terminal, shown = Terminal(), threading.Event()
+    monkeypatch.setattr(terminal, "flush", shown.set)
+    with progress.working("Compiling", terminal):
+        assert shown.wait(60)
+    assert terminal.getvalue().startswith("\r\033[KCompiling: 0 s")
+    assert terminal.getvalue().endswith("\r\033[K")
+
+
+def test_work_that_fails_or_is_not_watched_leaves_no_line_and_no_thread():
+    threads, terminal = threading.active_count(), io.StringIO()
+    with pytest.raises(ValueError, match="why"), progress.working("Compiling", terminal):
+        raise ValueError("why")
+    with pytest.raises(ValueError, match="why"), progress.working("Compiling", Terminal()):
+        raise ValueError("why")
+    assert terminal.getvalue() == ""
+    assert threading.active_count() == threads
+
+
+def test_items_are_counted_as_they_are_done(clock):
+    terminal = Terminal()
+    for _ in progress.counted("Compiling, models", "abc", terminal):
+        clock[0] += 2
+    text = terminal.getvalue()
+    assert text.startswith("\r\033[KCompiling, models: 1 of 3 (33%), 30 a minute, 4 s left")
+    assert text.endswith("\r\033[K")

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok.link import frames
+from springbok.link import frames, layouts
 from springbok.link.frames import MessageType
 from springbok.link.io_spec import IoSpec
 from springbok.link.messages import ChipInfo, DispatchProfile, ErrorAnswer, ModelState, Profile, Statistics
 from springbok.support.errors import LinkError
-from springbok.support.places import FIRMWARE
+from springbok.support.places import FIRMWARE, ROOT
 
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
@@ -38,6 +38,35 @@ def test_message_numbers_are_those_of_the_firmware():
     listed = FIRMWARE / "service" / "messages.def"
     rows = re.findall(r"^X\((\w+),\s*(\d+)\)", listed.read_text(), re.MULTILINE)
     assert {name: int(number) for name, number in rows} == {kind.name: kind.value for kind in MessageType}
+
+
+def test_documented_table_of_messages_is_the_firmwares():
+    """One row a message of all three protocols, its numbers, and the sizes of what it carries."""
+    listed = (FIRMWARE / "service" / "messages.def").read_text()
+    types = dict(re.findall(r"^X\((\w+),\s*(\d+)\)", listed, re.MULTILINE))
+    kenning = dict(re.findall(r"^K\((\w+),\s*(\d+),", listed, re.MULTILINE))
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    table = text[text.index("| message | type | 2026 |") : text.index("Every request may be answered")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:] if line]
+    assert [row[0] for row in rows] == [*types, *(name for name in kenning if name not in types)]
+    assert {row[0]: row[1] for row in rows if row[1] != "–"} == types
+    assert {row[0]: row[2] for row in rows if row[2] != "–"} == kenning
+    carried = {
+        "STATS": [layouts.STATISTICS],
+        "IOSPEC": [layouts.IO_SPEC, layouts.KENNING_SPEC],
+        "INFO": [layouts.CHIP_INFO],
+        "PROFILE": [layouts.PROFILE_HEADER, layouts.PROFILE_RECORD],
+        "HELLO": [layouts.HELLO_REQUEST_SHORT, layouts.HELLO_REQUEST, layouts.CHIP_INFO, layouts.HELLO_LIMITS],
+        "SIGNATURE": [layouts.SIGNATURE_HEADER, layouts.TENSOR_DESCRIPTION],
+        "UPLOAD": [layouts.UPLOAD_REQUEST, layouts.UPLOAD_ANSWER],
+        "CHUNK": [layouts.UPLOAD_ANSWER],
+        "SENSE": [layouts.SENSE_REQUEST],
+        "BENCHMARK": [layouts.BENCHMARK_REQUEST],
+    }
+    for name, *_, request, answer in rows:
+        cells = re.sub("2026:|CRC-32|HELLO's 40", "", f"{request} {answer}")
+        sizes = [int(number) for number in re.findall(r"\d+", cells)]
+        assert sizes == [each.sizeof() for each in carried.get(name, [])], name
 
 
 # Frames

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +15,10 @@ import numpy as np
 import pytest
 import serial
 
-from springbok.chips.description import load
-from springbok.engines import create_engine, protocol_renode, renode_files
+from springbok import cli
+from springbok.chips.description import VARIABLE, load
+from springbok.cli.running import _without_robot
+from springbok.engines import create_engine, protocol_renode, renode_files, renode_platform, renode_server
 from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
 from springbok.engines.elf import read_executable
 from springbok.engines.renode import MEMORY_CHUNK_BYTES, RecordedWindows, RenodeEngine
@@ -21,6 +27,7 @@ from springbok.measuring.evaluation import Evaluation, WallClock
 from springbok.measuring.performance import Performance
 from springbok.measuring.quality import Classification
 from springbok.support.errors import EngineError
+from springbok.support.places import KEYWORDS, PLATFORMS
 from springbok.trials import cross_check
 
 NOP, VSETVLI, VADD, MARK = 0x00000013, 0x0D007557, 0x02840457, 0x00B5407B
@@ -210,7 +217,7 @@ def test_a_start_that_fails_leaves_nothing(firmware):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "renode-test robot/gestures.robot"),
+        ({}, "needs Renode: put renode on PATH or set RENODE_ROOT"),
         ({"keyword": print, "vlen": 100}, "VLEN 100"),
         ({"keyword": print, "uart": "pigeon"}, "pigeon"),
     ],
@@ -412,3 +419,180 @@ def test_one_bit_of_an_output_is_a_problem(evaluation):
     other = replace(evaluation, quality=replace(evaluation.quality, outputs=outputs))
     (problem,) = cross_check.compare(other, evaluation, ("renode", "spike")).problems()
     assert "1 of 2 samples have other output bytes on renode than on spike: 1." in problem
+
+
+# ---- Platforms from descriptions
+
+
+def entries(text: str) -> dict[str, dict[str, str]]:
+    """Of a platform: its entries by name, with class, place and properties; numbers by their values."""
+    found: dict[str, dict[str, str]] = {}
+    for line in text.splitlines():
+        if line.startswith("//") or not line.strip():
+            continue
+        if not line.startswith(" "):
+            name, _, what = line.partition(":")
+            found[name] = {"": what.strip()}
+        else:
+            key, _, value = line.strip().partition(":")
+            found[list(found)[-1]][key] = value.strip()
+    number = re.compile(r"\b(?:0x[0-9A-Fa-f]+|\d+)\b")
+    return {
+        name: {key: number.sub(lambda each: str(int(each[0], 0)), value) for key, value in entry.items()}
+        for name, entry in found.items()
+    }
+
+
+def test_springboks_platform_is_what_its_description_says():
+    written = (PLATFORMS / "springbok.repl").read_text(encoding="utf-8")
+    assert entries(renode_platform.repl(load("springbok"))) == entries(written)
+    assert 'cpuType: "rv32imf_zicsr_zifencei"' in renode_platform.repl(load("springbok"), 0)
+    assert "VectorRegisterLength: 128" in renode_platform.repl(load("springbok"), 128)
+
+
+def test_another_chip_needs_no_class_of_ours():
+    chip = load("coralnpu_soc")
+    found = entries(renode_platform.repl(chip))
+    assert found["cpu"][""] == "CPU.RiscV32 @ sysbus"
+    assert found["cpu"]["cpuType"] == '"rv32imfv_zicsr_zifencei_zbb"'
+    assert (found["cpu"]["VectorRegisterLength"], found["cpu"]["VectorElementMaxWidth"]) == ("128", "32")
+    assert found["uart1"][""] == f"UART.OpenTitan_UART @ sysbus {0x40010000}"
+    assert found["ddr"] == {"": f"Memory.MappedMemory @ sysbus {0x80000000}", "size": str(128 << 20)}
+    script = renode_platform.resc(chip, "$ORIGIN/chip.repl")
+    assert "Springbok.cs" not in script
+    assert (
+        'InstallCustomInstructionHandlerFromString "00001000000000000000000001110011" "cpu.IsHalted = True"' in script
+    )
+    assert 'cpu RegisterCSRHandlerFromString 0xf11 "if request.IsRead: request.Value = 0x426"' in script
+    assert "    cpu PC 0x1000\n" in script
+    wide = entries(renode_platform.repl(load("rv64gcv")))
+    assert wide["cpu"][""] == "CPU.RiscV64 @ sysbus"
+    assert (wide["cpu"]["cpuType"], wide["cpu"]["VectorElementMaxWidth"]) == ('"rv64imafdcv_zicsr_zifencei"', "64")
+    assert wide["uart0"]["wideRegisters"] == "true"
+
+
+def test_springboks_script_starts_it_by_its_control_block():
+    script = renode_platform.resc(load("springbok"), "$ORIGIN/springbok.repl")
+    assert "    sysbus WriteDoubleWord 0x4700000c 0\n" in script
+    assert "CustomInstruction" not in script
+
+
+def test_what_renode_has_no_model_of_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "springbok")  # which the command changes
+    with pytest.raises(
+        EngineError, match=r"no model of mailbox \(mailbox\) of Coral NPU highmem: there is no renode.repl"
+    ):
+        renode_platform.repl(load("coralnpu_highmem"))
+    assert cli.main(["platform", str(tmp_path / "soc"), "--platform", "coralnpu_soc"]) == 0
+    assert sorted(path.name for path in (tmp_path / "soc").iterdir()) == [
+        f"coralnpu_soc.{suffix}" for suffix in ("h", "ld", "repl", "resc")
+    ]
+    assert cli.main(["platform", str(tmp_path / "core"), "--platform", "coralnpu_highmem"]) == 1
+    assert "Renode has no model of mailbox" in capsys.readouterr().out
+    assert (tmp_path / "core" / "coralnpu_highmem.ld").is_file()
+
+
+def test_a_chip_without_springboks_core_is_refused(firmware, renode):
+    with pytest.raises(EngineError, match="Coral NPU SoC runs on Spike. .*platform FOLDER --platform coralnpu_soc"):
+        RenodeEngine(firmware, keyword=renode, chip=load("coralnpu_soc"))
+
+
+def test_a_users_platform_is_taken_as_it_is(firmware, renode, tmp_path):
+    with pytest.raises(EngineError, match="There is no Renode platform"):
+        RenodeEngine(firmware, keyword=renode, repl=tmp_path / "own.repl")
+    (tmp_path / "own.repl").write_text('using "./springbok.repl"\n')
+    with RenodeEngine(firmware, keyword=renode, repl=tmp_path / "own.repl"):
+        assert f"$platform=@{tmp_path / 'own.repl'}" in renode.commands
+        assert not [each for each in renode.commands if "VectorRegisterLength" in each]
+    with RenodeEngine(firmware, keyword=renode, repl=tmp_path / "own.repl", vlen=256):
+        assert "sysbus.cpu VectorRegisterLength 256" in renode.commands
+
+
+def test_renodes_python_keeps_its_own_robot(tmp_path):
+    (tmp_path / "site" / "robot").mkdir(parents=True)
+    kept = _without_robot(f"{tmp_path / 'mine'}::{tmp_path / 'site'}:{tmp_path}")
+    assert kept == f"{tmp_path / 'mine'}:{tmp_path}"
+
+
+# ---- Renode's Robot server, started from here
+
+STAND_IN = """\
+#!{python}
+import sys
+from xmlrpc.server import SimpleXMLRPCServer
+
+port = int(sys.argv[sys.argv.index("--robot-server-port") + 1])
+if "{fails}":
+    sys.exit("no display")
+
+
+class Keywords:
+    def get_keyword_names(self):
+        return ["ExecuteCommand", "ResetEmulation"]
+
+    def run_keyword(self, name, arguments):
+        if arguments == ["bad"]:
+            return {{"status": "FAIL", "error": "There was an error executing command 'bad'"}}
+        return {{"status": "PASS", "return": name + " " + " ".join(arguments)}}
+
+
+server = SimpleXMLRPCServer(("127.0.0.1", port), logRequests=False)
+server.register_instance(Keywords())
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    def install(fails: str = "") -> Path:
+        program = tmp_path / "renode"
+        program.write_text(STAND_IN.format(python=sys.executable, fails=fails))
+        program.chmod(0o755)
+        monkeypatch.setenv("RENODE_ROOT", str(tmp_path))
+        return program
+
+    return install
+
+
+def test_renodes_server_is_started_asked_and_ended(stand_in):
+    program = stand_in()
+    assert renode_server.find_renode() == program
+    with renode_server.RenodeServer(program) as renode:
+        assert renode.names == ["ExecuteCommand", "ResetEmulation"]
+        assert renode.keyword("Execute Command", "version") == "ExecuteCommand version"
+        with pytest.raises(EngineError, match="error executing command 'bad'"):
+            renode.keyword("Execute Command", "bad")
+        port = renode._proxy._ServerProxy__host
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", int(port.partition(":")[2])), 1):
+        pass
+
+
+def test_a_renode_that_does_not_start_says_why(stand_in):
+    with pytest.raises(EngineError, match="did not start its Robot server: .* Its last words: no display"):
+        renode_server.RenodeServer(stand_in("yes"))
+
+
+SUITE = """\
+*** Settings ***
+Library    RenodeKeywords
+
+
+*** Test Cases ***
+Should Be Renodes Own
+    ${answer}=    Execute Command    version
+    Should Be Equal    ${answer}    ExecuteCommand version
+    Run Keyword And Expect Error    *executing command 'bad'    Execute Command    bad
+"""
+
+
+def test_plain_robot_has_renodes_keywords(stand_in, tmp_path):
+    stand_in()
+    (tmp_path / "suite.robot").write_text(SUITE)
+    options = ["--pythonpath", str(KEYWORDS), "--output", "NONE", "--log", "NONE", "--report", "NONE"]
+    done = subprocess.run(
+        [sys.executable, "-m", "robot", *options, str(tmp_path / "suite.robot")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -3,31 +3,24 @@
 
 import csv
 import json
-import queue
+import re
 import shutil
-import subprocess
-import sys
-import threading
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
 
 import jsonschema
-import numpy as np
 import pytest
 from made_up_runs import CLASSES, SAMPLES, make_document, make_model, make_regression
 
 from springbok import cli, report
-from springbok.exploring.front import mark_pareto
 from springbok.measuring import metrics
-from springbok.measuring.derived import RUNTIME, lane_utilisation
+from springbok.measuring.derived import RUNTIME, dispatch_label, lane_utilisation
 from springbok.report import charts, page
+from springbok.report.cards import cards
 from springbok.report.compare import Run, comparison_table, configurations
-from springbok.report.figures import cards, figures
-from springbok.support import process
-from springbok.support.places import KEYWORDS
+from springbok.report.figures import figures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+REPORTS = ("report.html", "report.md", "metrics.csv", "timeline.trace.json", "timeline.speedscope.json")
 HOSTILE = "</script><b>&\"'|`*_"
 
 
@@ -43,17 +36,19 @@ def board_model():
 
 
 class Page(HTMLParser):
-    """The figures of a page: rows of each table (numbers as they are in metrics.json), and what marks say."""
+    """The figures of a page: rows of each table (numbers as in metrics.json), and what marks say or will say."""
 
     def __init__(self, text):
         super().__init__()
         self.tables, self.marks, self.titles, self.tags, self.text = {}, {}, {}, [], []
-        self._figure, self._in_text_cell = None, False
+        self._figure, self._in_text_cell, self._script = None, False, ""
+        self.charts = {}
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
         self.tags.append(tag)
+        self._script = attributes.get("type", "text/javascript") if tag == "script" else ""
         if tag == "section":
             self._figure = attributes["data-figure"]
             self.tables[self._figure], self.marks[self._figure], self.titles[self._figure] = [], {}, []
@@ -75,9 +70,26 @@ class Page(HTMLParser):
             self._in_text_cell = False
 
     def handle_data(self, data):
+        if self._script:
+            if self._script == "application/json" and "data" in data:
+                self._chart(json.loads(data))
+            return
         self.text.append(data)
         if self._in_text_cell:
             self.tables[self._figure][-1][-1] += data
+
+    def _chart(self, specification):
+        self.charts[self._figure] = specification
+        for part in (specification, *specification.get("layer", ()), *specification.get("vconcat", ())):
+            for row in part.get("data", {}).get("values", ()):
+                name, _, value = row.get("says", "").rpartition(": ")
+                if re.fullmatch(r"-?[\d,.]+", value):
+                    self.marks[self._figure][name] = float(value.replace(",", ""))
+            self.titles[self._figure] += [
+                f"titled {axis['title']}"
+                for axis in map(part.get("encoding", {}).get, "xy")
+                if axis and axis.get("title")
+            ]
 
 
 def columns_of(table, *places):
@@ -121,18 +133,18 @@ def csv_values(lines, figure, metric):
 
 
 def test_dispatches_and_the_runtimes_share_are_the_inference(model, shown):
-    table = columns_of(shown.tables["dispatches"], 3)
+    table = columns_of(shown.tables["dispatches"], 2)
     assert table[RUNTIME] == (1000,)
     assert sum(count for (count,) in table.values()) == model["instructions"]["mean"]
     assert sum(shown.marks["dispatches"].values()) == model["instructions"]["mean"]
 
 
 def test_plot_table_csv_and_json_of_the_dispatches_agree(model, shown, lines):
-    table = columns_of(shown.tables["dispatches"], 3, 5)
+    table = columns_of(shown.tables["dispatches"], 2, 4)
     counted = csv_values(lines, "dispatches", "instructions an inference")
     vectors = csv_values(lines, "dispatches", "vector instructions")
     for dispatch in model["dispatches"]:
-        name = dispatch["name"]
+        name = dispatch_label(dispatch)
         expected = (dispatch["instructions"], dispatch["vector_instructions"])
         assert table[name] == (counted[name], vectors[name]) == expected
         bars = [value for label, value in shown.marks["dispatches"].items() if f"{dispatch['layer']}:" in label]
@@ -176,7 +188,8 @@ def test_memory_and_samples_agree(model, shown, lines):
 def test_the_markdown_has_the_tables_numbers(model, written):
     text = (written / "report.md").read_text()
     for dispatch in model["dispatches"]:
-        row = next(line for line in text.splitlines() if line.startswith(f"| main\\_dispatch\\_{dispatch['name'][14]}"))
+        name = dispatch_label(dispatch).replace("_", "\\_")
+        row = next(line for line in text.splitlines() if line.startswith(f"| {name}"))
         assert f"| {dispatch['instructions']:,} |" in row
 
 
@@ -201,7 +214,7 @@ def test_vset_is_no_vector_work(model):
 
 def test_a_dispatch_that_ran_scalar_in_a_vector_build_is_named(model):
     (figure,) = (figure for figure in figures(model) if figure.key == "scalar_dispatches")
-    assert [row["layer"] for row in figure.rows] == ["conv_3"]
+    assert [row["dispatch"] for row in figure.rows] == [dispatch_label(model["dispatches"][3])]
     (figure,) = (figure for figure in figures(make_model(variant="scalar")) if figure.key == "scalar_dispatches")
     assert (figure.rows, figure.note) == ((), "This build has no vectors.")
 
@@ -224,7 +237,7 @@ def test_a_board_that_counts_no_opcodes_gives_a_report_without_inventions():
     text = page.run_page(report.Run("board", make_document(board_model(), engine="serial")))
     shown = Page(text)
     assert sum(shown.marks["dispatches"].values()) == board_model()["instructions"]["mean"]
-    assert not shown.marks["top_opcodes"]
+    assert "top_opcodes" not in shown.tables
     assert "the engine does not count opcodes" in text
 
 
@@ -365,7 +378,8 @@ def test_the_log_message_needs_no_script_and_no_network(model):
 
 
 def test_the_suites_summary_is_a_table_and_an_image(model):
-    table, image = report.suite_summary(make_document({**model, "name": "a|b"})).split("\n\n")
+    other = make_model(variant="scalar")
+    table, image = report.suite_summary(make_document({**model, "name": "a|b"}, other)).split("\n\n")
     assert all(line.startswith("| ") and line.endswith(" |") for line in table.splitlines())
     assert "| a¦b (vector) |" in table
     assert image.startswith("[data:image/svg+xml;base64,")
@@ -390,7 +404,7 @@ def test_names_are_never_markup(tmp_path):
     pages += [compared[0].read_text(), report.log_message(document, document["models"][0])]
     for text in pages:
         assert "</script><b>" not in text
-        assert Page(text).tags.count("script") <= 1
+        assert not any(HOSTILE in script for script in re.findall("<script.*?</script>", text, re.DOTALL))
     shown = Page(pages[0])
     assert HOSTILE in "".join(shown.text)
     for text in ((tmp_path / "report.md").read_text(), compared[1].read_text()):
@@ -400,12 +414,11 @@ def test_names_are_never_markup(tmp_path):
 
 
 def test_ten_models_in_four_configurations_stay_small(tmp_path):
-    """Equal charts are drawn once, so equal models are quick to report and as large as different ones."""
     variants = {"vector": 1, "scalar": 2, "vector-128": 3, "hand-written": 4}
     models = [make_model(f"model_{i}", variant, seed) for i in range(10) for variant, seed in variants.items()]
     written = report.write_reports(make_document(*models), tmp_path)
     assert all(path.stat().st_size < 10_000_000 for path in written)
-    assert written[0].read_text().count("<svg") >= len(models) * 9
+    assert written[0].read_text().count('class="sb-plot"') >= len(models) * 9
 
 
 # The commands
@@ -415,9 +428,7 @@ def test_reports_are_made_anew_from_old_results(tmp_path, capsys, model):
     metrics.write(tmp_path / "old" / "metrics.json", make_document(model))
     metrics.write(tmp_path / "base.json", make_document(model))
     assert cli.main(["report", str(tmp_path / "old"), "--earlier", str(tmp_path / "base.json")]) == 0
-    assert capsys.readouterr().out.split() == [
-        str(tmp_path / "old" / name) for name in ("report.html", "report.md", "metrics.csv")
-    ]
+    assert capsys.readouterr().out.split() == [str(tmp_path / "old" / name) for name in REPORTS]
     assert "unchanged" in (tmp_path / "old" / "report.html").read_text()
 
 
@@ -435,197 +446,6 @@ def test_runs_are_compared_on_the_terminal_too(tmp_path, capsys, model):
 def test_a_folder_without_results_is_an_error_that_names_it(tmp_path, capsys):
     assert cli.main(["report", str(tmp_path / "nothing")]) == 2
     assert "nothing" in capsys.readouterr().err
-
-
-# In a browser
-
-PROBE = """<script>
-window.problems = [];
-window.addEventListener("error", (event) => problems.push(String(event.message)));
-window.addEventListener("securitypolicyviolation", (event) => problems.push(event.violatedDirective));
-// Texts of a plot that lie on each other, or outside of it; of slanted texts only the boxes around them are known.
-const overlapping = (plot) => {
-  const texts = [...plot.querySelectorAll("text")].filter(
-    (text) => text.textContent.trim() && !(text.getAttribute("transform") || "").includes("rotate(320)"));
-  const boxes = texts.map((text) => text.getBoundingClientRect());
-  const around = plot.getBoundingClientRect();
-  const found = [];
-  boxes.forEach((a, i) => {
-    if (a.left < around.left - 4 || a.right > around.right + 4) found.push(`outside: ${texts[i].textContent}`);
-    boxes.slice(i + 1).forEach((b, j) => {
-      const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-      const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (width > 1 && height > 3) found.push(`${texts[i].textContent} on ${texts[i + 1 + j].textContent}`);
-    });
-  });
-  return found;
-};
-const look = () => {
-  for (const header of document.querySelectorAll("table.sb-table th")) header.click();
-  for (const button of document.querySelectorAll("button")) button.click();
-  const plots = [...document.querySelectorAll("svg.marks")];
-  const empty = plots.filter((plot) => plot.getBoundingClientRect().width < 50).length;
-  const overlaps = plots.flatMap(overlapping).slice(0, 50);
-  let found = null;
-  SEARCH
-  location = "PLACE?" + encodeURIComponent(JSON.stringify({plots: plots.length, empty, overlaps, problems, found}));
-};
-// Robot's log builds itself after it was loaded, piece by piece, in the loop that this waits in too.
-const settle = (nodes, rounds) => {
-  const now = document.querySelectorAll("*").length;
-  const left = now === nodes && document.querySelector("svg.marks") ? rounds - 1 : 20;
-  setTimeout(left ? () => settle(now, left) : look, 25);
-};
-window.addEventListener("load", () => settle(0, 20));
-</script>"""
-
-
-class Seen(BaseHTTPRequestHandler):
-    """Takes what a probe saw: it goes to a page here, which the report's security policy allows."""
-
-    def do_GET(self):
-        if self.path.startswith("/?"):
-            self.server.seen.put(json.loads(unquote(self.path[2:])))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_):
-        """Silent."""
-
-
-def load(path, folder, search=""):
-    """Load a page in Chromium; return what the probe, put into a copy of the page, saw.
-
-    A loaded computer takes its time for that: only a browser that computes for ever, or waits, is given up.
-    """
-    with ThreadingHTTPServer(("127.0.0.1", 0), Seen) as server:
-        server.seen = queue.SimpleQueue()
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        probe = PROBE.replace("SEARCH", search.replace("const found", "found"))
-        probe = probe.replace("PLACE", f"http://127.0.0.1:{server.server_port}/")
-        probed = path.with_name("probed.html")
-        probed.write_text(path.read_text().replace("<title>", probe + "<title>", 1))
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-        command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        command += [f"--user-data-dir={folder}", probed.as_uri()]
-        silence = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with process.Supervised(command, "apart", 120, start_new_session=True, **silence) as browser:
-            threading.Thread(target=lambda: server.seen.put(browser.wait()), daemon=True).start()
-            seen = server.seen.get()
-        server.shutdown()
-    assert isinstance(seen, dict), f"the browser ended: {seen}"
-    return seen
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: the pages are not loaded in a browser")
-@pytest.mark.parametrize("name", ["report.html", "compare.html"])
-def test_pages_load_without_a_script_error_and_no_text_lies_on_another(tmp_path, name):
-    document = hostile_document()
-    report.write_reports(document, tmp_path)
-    report.write_comparison([report.Run("a", document)], tmp_path)
-    seen = load(tmp_path / name, tmp_path / "profile")
-    assert seen["problems"] == []
-    assert seen["overlaps"] == []
-    assert seen["empty"] == 0
-    assert seen["plots"] >= (20 if name == "report.html" else 5)
-
-
-SEARCH = """
-document.querySelectorAll("table.sb-table th")[4].click();
-const input = document.querySelector("input.sb-filter");
-input.value = "int8 flag_1";
-input.dispatchEvent(new Event("input"));
-const rows = [...document.querySelectorAll("table.sb-table tbody tr")].filter((row) => !row.hidden);
-const points = [...document.querySelectorAll("svg [aria-roledescription=point]")];
-const seen = points.filter((point) => !point.classList.contains("sb-hidden"));
-const found = {
-  rows: rows.map((row) => row.cells[3].textContent),
-  count: input.nextElementSibling.textContent,
-  points: seen.map((point) => point.querySelector("title").textContent.replace(/:.*/, "")),
-  first: rows.map((row) => Number(row.cells[4].dataset.value)),
-};
-input.value = "";
-input.dispatchEvent(new Event("input"));
-found.all = document.querySelectorAll("table.sb-table tbody tr:not([hidden])").length;
-"""
-
-
-def many_rows(count):
-    """Rows of a sweep, every second one of int8; the last one failed."""
-    random = np.random.default_rng(1)
-    rows = []
-    for number, (instructions, size) in enumerate(10 ** random.uniform((4, 4), (6, 5), (count, 2))):
-        found = {"instructions": int(instructions), "module_bytes": int(size), "accuracy_loss": 0.0, "accuracy": 1.0}
-        kind = ("float32", "int8")[number % 2]
-        rows.append({"model": "m", "type": kind, "variant": "vector", "vlen": (128, 512)[number % 3 % 2]})
-        rows[-1] |= {"optimize": "standard", "flags": f"flag_{number}", "label": f"m {kind} flag_{number}"}
-        rows[-1] |= {"error": None, "metrics": found, "equals": None}
-    rows[-1] |= {"error": HOSTILE, "metrics": None}
-    return mark_pareto(rows)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: the pages are not loaded in a browser")
-def test_a_sweep_of_500_rows_is_legible_sorted_and_filtered(tmp_path):
-    rows = many_rows(500)
-    page, *_ = report.write_sweep(rows, None, tmp_path)
-    assert page.stat().st_size < 1_000_000
-    seen = load(page, tmp_path / "profile", SEARCH)
-    assert seen["problems"] == []
-    assert seen["overlaps"] == []
-    assert (seen["plots"], seen["empty"]) == (1, 0)
-    found = seen["found"]
-    wanted = {row["flags"] for row in rows if row["type"] == "int8" and row["flags"].startswith("flag_1")}
-    assert set(found["rows"]) == wanted
-    assert found["count"] == f"{len(wanted)} of 500 rows"
-    assert sorted(found["points"]) == sorted(
-        " ".join((row["type"], str(row["vlen"]), row["flags"])) for row in rows if row["flags"] in wanted
-    )
-    assert found["all"] == 500
-    assert found["first"] == sorted(found["first"], reverse=True)  # after a click on its head
-
-
-ROBOT_LIBRARY = """
-import json
-from robot.api import logger
-from robot.libraries.BuiltIn import BuiltIn
-from springbok import report
-
-def log_a_report(path):
-    document = json.load(open(path))
-    logger.info(report.log_message(document, document["models"][0]), html=True)
-    BuiltIn().set_suite_metadata("Performance", report.suite_summary(document), top=True)
-"""
-ROBOT_SUITE = """*** Settings ***
-Library    {library}
-
-*** Test Cases ***
-Should Report
-    Log A Report    {document}
-"""
-
-
-def robot(tool, *arguments, folder):
-    command = [sys.executable, "-m", f"robot.{'run' if tool == 'robot' else tool}", "--outputdir", folder, *arguments]
-    environment = {"PYTHONPATH": str(KEYWORDS)}
-    done = process.run(command, environment=environment)
-    assert done.exit_code == 0, done.output
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: the log is not loaded in a browser")
-def test_robots_log_shows_the_plots_after_merging(tmp_path):
-    metrics.write(tmp_path / "metrics.json", hostile_document())
-    (tmp_path / "Reporter.py").write_text(ROBOT_LIBRARY)
-    suite = ROBOT_SUITE.format(library=tmp_path / "Reporter.py", document=tmp_path / "metrics.json")
-    (tmp_path / "one.robot").write_text(suite)
-    robot("robot", "--log", "none", "--report", "none", tmp_path / "one.robot", folder=tmp_path)
-    expand = ("--expandkeywords", "name:Reporter.Log A Report", "--output", "merged.xml", "--report", "none")
-    output = tmp_path / "output.xml"
-    robot("rebot", *expand, "--name", "Merged", output, output, folder=tmp_path)
-    seen = load(tmp_path / "log.html", tmp_path / "profile")
-    assert seen["problems"] == []
-    assert seen["overlaps"] == []
-    assert seen["plots"] >= 2 * 9
-    assert seen["empty"] == 0
 
 
 def test_values_are_shown_in_place_of_classes():
@@ -647,3 +467,48 @@ def test_without_labels_nothing_is_said_of_them():
     model["per_sample"] = {"instructions": model["per_sample"]["instructions"]}
     assert [card.title for card in cards(make_document(model), model)][0] == "Instructions an inference"
     assert not {"quality", "answers", "confusion"} & {figure.key for figure in figures(model)}
+
+
+def without(*names):
+    """A change that takes keys away."""
+    return lambda document: [document["models"][0].pop(name) for name in names]
+
+
+def with_value(name, value):
+    return lambda document: document["models"][0].update({name: value})
+
+
+BROKEN = {
+    "nothing of dispatches": without("dispatches"),
+    "no memory": without("memory_peak_bytes"),
+    "a word for a share": with_value("accuracy", "high"),
+    "a list for a mapping": with_value("instructions", [1, 2]),
+    "a call of nothing": with_value(
+        "timeline", {"instructions": 5, "calls": {"dispatch": [99], "begin": [0], "instructions": [5]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+def test_results_that_are_not_whole_are_said_and_not_a_crash(change, tmp_path, capsys):
+    document = make_document(make_model())
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "metrics.json").write_text(json.dumps(document))
+    change(document)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "metrics.json").write_text(json.dumps(document))
+    broken, whole = str(tmp_path / "broken"), str(tmp_path / "whole")
+    assert cli.main(["report", broken]) == 2
+    told = capsys.readouterr().err
+    assert "not whole: models/0" in told or "'dispatches' is a required property" in told or "required" in told
+    for command in (["report", whole, "--earlier", broken], ["compare", whole, broken, "--output", str(tmp_path)]):
+        assert cli.main(command) in (0, 2)
+        assert "Traceback" not in capsys.readouterr().err
+    assert cli.main(["matrix", broken, "--output", str(tmp_path / "matrix")]) in (0, 2)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 1}', '{"schema": 1, "models": [NaN]}'])
+def test_what_are_no_results_is_said(text, tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text(text)
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"springbok-bench: {tmp_path / 'metrics.json'} is not ")

@@ -22,7 +22,7 @@ import json
 from robot.api import logger
 from robot.libraries.BuiltIn import BuiltIn
 import GateLibrary
-from springbok.gate import gate
+from springbok.gate import gate, snapshots
 from springbok import report
 from springbok.support.errors import ModelError
 
@@ -38,7 +38,7 @@ def log_a_report():
     BuiltIn().set_suite_metadata("Performance", report.suite_summary(content), top=True)
 
 def break_a_limit(metric, bound):
-    measured = gate.snapshot(document(), HOSTILE)
+    measured = snapshots.snapshot(document(), HOSTILE)
     GateLibrary._settle([gate.judge(measured, gate.Limit(metric, float(bound)))], HOSTILE)
 
 def raise_an_error(text):

@@ -20,9 +20,10 @@ from springbok.compiler import iree
 from springbok.data.packaged.basic_motions import basic_motions
 from springbok.data.packaged.magic_wand import magic_wand
 from springbok.exploring import scenario
-from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, SCHEMA_FILE, read_scenario
+from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, read_scenario
+from springbok.exploring.scenario_problems import SCHEMA_FILE
 from springbok.exploring.scenario_suite import suite_text, write_suite
-from springbok.report import figures
+from springbok.report import scenario as picture
 from springbok.support.errors import DatasetError, ScenarioError
 from springbok.support.places import MODELS
 
@@ -132,6 +133,28 @@ def test_yaml_is_read_too(tmp_path):
     path.write_text("dataset: [")
     with pytest.raises(ScenarioError, match=r"scenario\.yml is not YAML"):
         read_scenario(path)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("bomb.yml", f"{BOMB}model_wrapper: *i\n", "too large"),
+        ("itself.yml", "model_wrapper: &a {parameters: *a}\n", "too large"),
+        ("deep.json", '{"model_wrapper": ' + "[" * 99 + "]" * 99 + "}", "too large"),
+        ("deeper.json", "[" * 100_000 + "]" * 100_000, "is not JSON"),
+        ("alias.yml", "a: &a 1\nb: *a\n", "'a', 'b' are unknown"),
+    ],
+)
+def test_a_document_without_an_end_is_refused_at_once(name, text, told, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ScenarioError) as refusal:
+        read_scenario(tmp_path / name)
+    assert told in str(refusal.value) or "unknown" in str(refusal.value)
 
 
 def test_without_an_optimizer_and_a_protocol_the_defaults_serve(write):
@@ -442,8 +465,8 @@ def test_the_reports_picture_shows_the_blocks():
         "name": "m", "variant": "vector", "format": "keras", "sha256": "0" * 64, "samples": 4, "class_names": ["a"],
         "compiler": {"version": "3", "flags": []}, "vmfb_bytes": 1, "dataset": {"name": "d", "description": "d: x"},
     }  # fmt: skip
-    plain = [step.title for step in figures.scenario(document, model)]
-    steps = figures.scenario(document, model | {"scenario": read_scenario(SEED).record})
+    plain = [step.title for step in picture.scenario(document, model)]
+    steps = picture.scenario(document, model | {"scenario": read_scenario(SEED).record})
     assert [step.title for step in steps] == [
         "dataset", "Preprocessing", "model_wrapper", "optimizers", "Target", "runtime", "runtime_protocol", "Engine",
     ]  # fmt: skip

@@ -121,6 +121,21 @@ def test_what_was_recorded_of_other_kernels_keeps_its_flags_and_says_so(tmp_path
     assert CHOICE.checked("another") == CHOICE, "what was searched for was counted today"
 
 
+def test_fewest_cycles_win_where_they_were_estimated():
+    found = [Candidate("a", 10, 100, "", 90), Candidate("b", 12, 100, "", 60), Candidate("c", 11, 100, "", 70)]
+    assert choices.best(found, Candidate("", 20, 200, "", 200), "a")[0].flag_set == "b"
+    assert found[0].as_json()["estimated_cycles"] == 90
+    assert "estimated_cycles" not in STOCK.as_json()
+    chosen = Choice("b", choices.SEARCHED, tuple(found), Candidate("", 20, 200, "", 200))
+    assert search.table(chosen).splitlines()[2] == "  * b                                12         100             60"
+
+
+def test_what_is_chosen_by_cycles_is_not_recorded(capsys):
+    with pytest.raises(SystemExit):
+        search.main(["--record", "--timing", "chip"])
+    assert "--record keeps what is chosen by instructions" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"schema": 9}', '{"schema": 2, "choices": [{"model": "m"}]}'])
 def test_a_broken_record_is_refused_with_its_path(tmp_path, content):
     file = tmp_path / "choices.json"

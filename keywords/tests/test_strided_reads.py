@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from iree.compiler import ir
 
-from springbok.compiler import strided_reads
+from springbok.compiler import kernel_repairs, strided_reads
 from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.mlir import operations, owner
 from springbok.session import Session
@@ -96,7 +96,7 @@ def ways(draw):
 
 
 def rewritten(text, tmp_path):
-    strided_reads.rewrite(text, tmp_path / "flow.mlirbc", "the model")
+    kernel_repairs.rewrite(text, tmp_path / "flow.mlirbc", "the model")
     return ir.Module.parse((tmp_path / "flow.mlirbc").read_bytes())
 
 

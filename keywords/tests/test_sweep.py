@@ -26,10 +26,11 @@ from springbok.data.dataset import Dataset
 from springbok.exploring import sweep, workers
 from springbok.exploring.configurations import SweepError, check, configurations
 from springbok.exploring.front import best, broken_limits, mark_pareto
-from springbok.exploring.measure import compile_step
+from springbok.exploring.measure import Objective, compile_step
 from springbok.exploring.workers import Job, done
 from springbok.support.errors import BenchError
 from springbok.support.places import KEYWORDS, MODELS
+from springbok.timing.description import load as load_timing
 
 
 @pytest.fixture
@@ -116,6 +117,36 @@ def test_other_tasks_lose_quality():
     assert "mean absolute error" in header and "accuracy" not in header and "AUC" not in header
 
 
+def test_fewest_cycles_need_not_be_fewest_instructions():
+    rows = [row("wide", 10, 50, estimated_cycles=90), row("narrow", 12, 50, estimated_cycles=60)]
+    assert [best(rows, {}, objective)["label"] for objective in ("instructions", "cycles")] == ["wide", "narrow"]
+    assert [each["pareto"] for each in mark_pareto(rows, "cycles")] == [False, True]
+    table = report.sweep_table(mark_pareto(rows, "cycles"), rows[1], "cycles")
+    assert "estimated cycles" in table.splitlines()[0]
+    assert "best, Pareto" in table.splitlines()[1]
+    assert best(rows, {"estimated_cycles": 70})["label"] == "narrow"
+    assert "estimated cycles" not in report.sweep_table(mark_pareto([row("a", 10, 50)]))
+
+
+def test_rows_with_cycles_are_others_and_those_without_are_as_before(model):
+    (wanted, *_) = configurations([model])
+    timing = load_timing("springbok_assumed")
+    keys = [sweep._key(wanted, b"model", "f", None, each) for each in (Objective(), Objective(timing=timing))]
+    assert keys[0] == sweep._key(wanted, b"model", "f") != keys[1]
+    assert Objective("cycles", timing).searched_by is timing
+    assert Objective("instructions", timing).searched_by is None
+    for asked, said in ((("cycles",), "give --timing"), (("energy", timing), "no objective 'energy'")):
+        with pytest.raises(SweepError, match=said):
+            Objective(*asked)
+
+
+def test_a_sweep_for_cycles_needs_a_timing(capsys, model, tmp_path):
+    assert main(["sweep", str(model), "--objective", "cycles", "--results", str(tmp_path)]) == 2
+    assert "give --timing" in capsys.readouterr().err
+    assert main(["sweep", str(model), "--timing", "ibx", "--results", str(tmp_path)]) == 2
+    assert "no timing 'ibx' (did you mean 'ibex'?)" in capsys.readouterr().err
+
+
 def test_rows_are_kept_by_what_the_data_hold(model):
     (wanted, *_) = configurations([model])
     data = [Dataset("d", np.full((3, 2), value), np.zeros(3)) for value in (0, 0, 1)]
@@ -172,7 +203,7 @@ def test_the_best_keeps_all_limits():
 def test_the_table_marks_front_best_and_failures(tmp_path):
     rows = mark_pareto([row("fast", 10, 50), row("worse", 30, 50), failed_row("broken")])
     lines = report.sweep_table(rows, rows[0]).splitlines()
-    assert lines[0].split() == ["flags", "instructions", "an", "inference", "module", "(bytes)"] + lines[0].split()[6:]
+    assert lines[0].split()[:7] == ["front", "flags", "instructions", "an", "inference", "module", "(bytes)"]
     assert lines[1].startswith("best, Pareto") and "fast" in lines[1]
     assert lines[2].startswith(" ") and "worse" in lines[2]
     assert "can't compile it" in lines[3]

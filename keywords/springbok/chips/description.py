@@ -7,9 +7,11 @@ What may stand in it says ``chip.schema.json``; `docs/chips.md` explains it. Eve
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import jsonschema
 
 from springbok import devices
-from springbok.chips.chip import CONTENTS, DEFAULT, Chip, Defect, Device, Instruction, Memory, Register
+from springbok.chips.chip import CONTENTS, DEFAULT, KERNELS, Chip, Defect, Device, Instruction, Memory, Register
 from springbok.devices.interface import Surroundings
 from springbok.support.errors import ChipError
 from springbok.support.places import PLATFORMS
@@ -29,9 +31,11 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 SCHEMA = Path(__file__).with_name("chip.schema.json")
-_LISTS = {"memory": "memories", "device": "devices", "register": "registers", "instruction": "instructions"}
 
-
+#: Addresses that a module's numbers and the link's records can hold.
+_ADDRESSES = 1 << 32
+#: Memories whose rights a simulator holds the core to: each takes two of its 16 entries of memory protection.
+_MOST_LIMITED = 8
 #: The environment variable that names another chip for a whole run, as ``--platform`` does.
 VARIABLE = "SPRINGBOK_PLATFORM"
 
@@ -76,6 +80,11 @@ def _find(chip: str | Path) -> Chip:
 @lru_cache(maxsize=32)
 def _read(path: Path, changed: int) -> Chip:
     del changed
+    return _Reading(*_content(path)).chip()
+
+
+def _content(path: Path) -> tuple[Path, str, dict[str, Any]]:
+    """A file: its path, its text, and what stands in it."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text)
@@ -85,7 +94,7 @@ def _read(path: Path, changed: int) -> Chip:
         raise ChipError(f"{path} is not text in UTF-8: a chip's description is a TOML file.") from None
     except tomllib.TOMLDecodeError as error:
         raise ChipError(f"{path} is no TOML file: {error}.") from None
-    return _Reading(path, text, content).chip()
+    return path, text, content
 
 
 class _Reading:
@@ -97,6 +106,7 @@ class _Reading:
         self._content = content
 
     def chip(self) -> Chip:
+        self._content = self._complete(self._content)
         schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
         problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(self._content))
         if problem is not None:
@@ -109,7 +119,7 @@ class _Reading:
         self._check_memories(memories)
         chip_devices = tuple(self._device(number, each) for number, each in enumerate(self._content["device"]))
         chip = Chip(
-            name=self._path.stem,
+            name=self._path.parent.name if self._path.name == "chip.toml" else self._path.stem,
             title=self._content["title"],
             base_isa=core["isa"],
             abi=core["abi"],
@@ -121,6 +131,8 @@ class _Reading:
             devices=chip_devices,
             user_mode=core.get("user_mode", False),
             pmp_entries=core.get("pmp_entries", 0),
+            vectored=core.get("vectored", False),
+            software_interrupts=core.get("software_interrupts", False),
             registers=tuple(Register(**each) for each in self._content.get("register", ())),
             instructions=tuple(
                 self._instruction(number, each) for number, each in enumerate(self._content.get("instruction", ()))
@@ -129,11 +141,39 @@ class _Reading:
                 Defect(**{name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
                 for each in self._content.get("defect", ())
             ),
+            timing=self._timing(core.get("timing", "")),
             source=self._path,
         )
         self._check_core(chip)
         self._check_places(chip)
         return chip
+
+    def _timing(self, written: str) -> str:
+        """A file is told relative to the description."""
+        return str(self._path.parent / written) if written.endswith(".toml") else written
+
+    def _complete(self, content: dict[str, Any], heirs: tuple[Path, ...] = ()) -> dict[str, Any]:
+        """With what stands in the description that this one is ``like``: its tables, and keys of its core."""
+        if not isinstance(other := content.get("like"), str):
+            return content
+        own = other if "/" in other or other.endswith(".toml") else str(PLATFORMS / f"{other}.toml")
+        path = (self._path.parent / own).resolve()
+        if not path.is_file():
+            raise self._error(["like"], f"like: there is no chip '{other}'{did_you_mean(other, names())}")
+        if path in (*heirs, self._path):
+            raise self._error(["like"], f"like: {' is like '.join(each.name for each in (*heirs, path))} is a circle")
+        parent = _Reading(*_content(path))
+        given = parent._complete(parent._content, (*heirs, self._path))
+        for table, keys in (("instruction", ("model", "kernels")), ("device", ("kind",))):
+            tables = given.get(table, ())
+            for each, key in itertools.product(tables if isinstance(tables, list) else (), keys):
+                if re.match(r"\.|.*\.py:", str(each.get(key, ""))):  # a path is relative to its own file
+                    each[key] = str(path.parent / each[key])
+        inherited = given.get("core", {})
+        if isinstance(inherited, dict) and str(inherited.get("timing", "")).endswith(".toml"):
+            inherited["timing"] = str(path.parent / inherited["timing"])
+        core = content.get("core", {})
+        return {**given, **content, "core": {**given.get("core", {}), **core} if isinstance(core, dict) else core}
 
     def _check_core(self, chip: Chip) -> None:
         if chip.vlens and chip.vector_extension is None:
@@ -147,6 +187,8 @@ class _Reading:
         wanted = ("lp64" if chip.xlen == 64 else "ilp32") + ("d" if chip.has("d") else "f" if chip.has("f") else "")
         if chip.abi not in (wanted, wanted.rstrip("df")):
             raise self._error(["core", "abi"], f"abi '{chip.abi}' does not suit {chip.base_isa}: use '{wanted}'")
+        if chip.software_interrupts and chip.user_mode and chip.pmp_entries:
+            raise self._error(["core", "software_interrupts"], "software interrupts end kernels that are contained")
         for number, defect in enumerate(chip.defects):
             try:
                 re.compile(defect.opcodes)
@@ -161,8 +203,18 @@ class _Reading:
                 raise self._error(
                     ["memory", 0], f"exactly one memory holds '{content}' (holds = [\"{content}\"]): {found}"
                 )
-        needs = {"code": "rx", "data": "rw", "models": "rwx"}
+        kernels = [memory for memory in memories if KERNELS in memory.holds]
+        if len(kernels) > 1:
+            raise self._error(["memory", 0], f"at most one memory holds '{KERNELS}': {kernels[1].name} does too")
+        needs = {"code": "rx", "data": "rw", "models": "rw" if kernels else "rwx", KERNELS: "rx"}
+        if sum(set(memory.access) != set("rwx") for memory in memories) > _MOST_LIMITED:
+            raise self._error(
+                ["memory", 0],
+                f"more than {_MOST_LIMITED} memories lack some access, which is as many as a simulator can watch over: "
+                'describe what lies side by side as one memory, or leave others at access = "rwx"',
+            )
         for number, memory in enumerate(memories):
+            self._check_address("memory", number, memory.name, memory.base, memory.bytes)
             for content in memory.holds:
                 missing = set(needs[content]) - set(memory.access)
                 if missing:
@@ -179,6 +231,7 @@ class _Reading:
         for number, device in enumerate(chip.devices):
             kind = devices.find(device.kind, self._path.parent)
             size = kind.create(Surroundings(warn=lambda text: None), device.settings).SIZE
+            self._check_address("device", number, device.name, device.base, size)
             places.append(("device", number, device.name, device.base, size))
         for index, (kind, number, name, base, size) in enumerate(places):
             for _, _, other, begin, length in places[:index]:
@@ -197,9 +250,23 @@ class _Reading:
                     ["device", 0], f"there are {served.count(service)} devices of the service '{service}'"
                 )
         if "uart" not in served:
-            raise self._error(["device", 0], "the chip has no UART, over which models come: add one")
+            raise self._error(["device", 0], "the chip has no UART, over which models come: add one, or a mailbox")
+        kernels = chip.holding(KERNELS)
+        if "w" not in kernels.access and not any(devices.find(each.kind).places_code for each in chip.devices):
+            raise self._error(
+                ["memory", chip.memories.index(kernels), "access"],
+                f"{kernels.name} holds kernels, which the core can't write there: add w to its access, or a device "
+                'through which the host does it (kind = "mailbox")',
+            )
         if not any(memory.base <= chip.start < memory.end and "x" in memory.access for memory in chip.memories):
             raise self._error(["core", "start"], f"start 0x{chip.start:x} is in no memory that the core executes from")
+
+    def _check_address(self, kind: str, number: int, name: str, base: int, size: int) -> None:
+        if base + size > _ADDRESSES:
+            raise self._error(
+                [kind, number, "base"],
+                f"{name} ends at 0x{base + size:x}; memories and devices lie below 4 GiB (0x{_ADDRESSES:x})",
+            )
 
     def _device(self, number: int, given: dict[str, Any]) -> Device:
         settings = {name: value for name, value in given.items() if name not in ("name", "kind", "base")}
@@ -227,16 +294,20 @@ class _Reading:
             raise self._error([*where, "match"], f"{instruction.name}: match has bits that its mask leaves out")
         if bool(instruction.does) == bool(instruction.model):
             raise self._error(where, f"{instruction.name}: give either does or model")
-        if instruction.model:
-            file, colon, function = instruction.model.rpartition(":")
-            if not colon:
-                raise self._error([*where, "model"], f"{instruction.name}: a model is file.py:function")
-            if file.endswith(".py"):
-                path = (self._path.parent / file).resolve()
-                if not path.is_file():
-                    raise self._error([*where, "model"], f"{instruction.name}: there is no {path}")
-                return Instruction(**{**given, "model": f"{path}:{function}"})
-        return instruction
+        functions = {key: self._function(where, key, instruction) for key in ("model", "kernels") if key in given}
+        return replace(instruction, **functions)
+
+    def _function(self, where: list[str | int], key: str, instruction: Instruction) -> str:
+        """A function of a file, by the file's whole path."""
+        file, colon, function = getattr(instruction, key).rpartition(":")
+        if not colon:
+            raise self._error([*where, key], f"{instruction.name}: {key} is file.py:function")
+        if not file.endswith(".py"):
+            return f"{file}:{function}"
+        path = (self._path.parent / file).resolve()
+        if not path.is_file():
+            raise self._error([*where, key], f"{instruction.name}: there is no {path}")
+        return f"{path}:{function}"
 
     def _error(self, place: list[str | int], text: str) -> ChipError:
         return ChipError(f"{self._path}, line {self._line(place)}: {text}.")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from springbok import devices
-from springbok.chips.chip import Chip, Instruction
+from springbok.chips.chip import KERNELS, Chip, Instruction
 
 _NOTE = "Generated from the chip's description; changes are lost."
 # What extensions in a module's attributes the core has, although its ISA string does not say so.
@@ -17,13 +17,21 @@ _IMPLIED = {
 # Floating-point registers that arguments go in, by the ABI's last letter, as ELF flags have them.
 _FLOAT_ABIS = {"2": 0, "4": 0, "f": 2, "d": 4}
 MOST_INPUT_BYTES, MOST_OUTPUT_BYTES = 0x100000, 0x40000
+TENSOR_ALIGNMENT = 64  # what the firmware aligns tensors to: rooms for them are multiples of it
 STACK_BYTES, LARGEST_SHARE = 0x20000, 8  # a stack is at most an eighth of its memory
 
 
 def message_rooms(chip: Chip) -> tuple[int, int]:
     """Bytes that the firmware keeps in the models' memory for inputs, and for outputs."""
     room = chip.holding("models").bytes
-    return min(MOST_INPUT_BYTES, room // 16), min(MOST_OUTPUT_BYTES, room // 64)
+    rooms = min(MOST_INPUT_BYTES, room // 16), min(MOST_OUTPUT_BYTES, room // 64)
+    inputs, outputs = (each // TENSOR_ALIGNMENT * TENSOR_ALIGNMENT for each in rooms)
+    return inputs, outputs
+
+
+def stack_bytes(chip: Chip) -> int:
+    """Bytes that the linker keeps for the stack."""
+    return min(STACK_BYTES, chip.holding("data").bytes // LARGEST_SHARE)
 
 
 def header(chip: Chip) -> str:
@@ -43,6 +51,10 @@ def header(chip: Chip) -> str:
         f"#define CHIP_ABI {_text(chip.abi)}",
         f"#define CHIP_FLOAT_ABI {_FLOAT_ABIS[chip.abi[-1]]} // of a module's ELF flags",
         f"#define CHIP_CONTAINS {int(chip.contains)}",
+        *(["#define CHIP_VECTORED 1"] if chip.vectored else []),
+        *(["#define CHIP_SOFTWARE_INTERRUPTS 1"] if chip.software_interrupts else []),
+        f"#define CHIP_KERNELS_APART {int(chip.has_kernels_apart)} // from the models' data",
+        f"#define CHIP_HOST_PLACES_CODE {int('w' not in chip.holding(KERNELS).access)} // the core can't",
         "// Extensions that a module's code may use; those of vectors first.",
         f"#define CHIP_EXTENSIONS {', '.join(_text(each) for each in vectors + scalars)}",
         f"#define CHIP_VECTOR_EXTENSIONS {len(vectors)}",
@@ -88,18 +100,24 @@ def linker_script(chip: Chip) -> str:
         f"    {content.upper()} ({access}) : ORIGIN = {begin:#x}, LENGTH = {size:#x}"
         for content, access, begin, size in _places(chip)
     )
-    stack = min(STACK_BYTES, chip.holding("data").bytes // LARGEST_SHARE)
     apart = chip.holding("models") is not chip.holding("data")
     arena = (
         "    __arena_start = ORIGIN(MODELS);\n    __arena_end = ORIGIN(MODELS) + LENGTH(MODELS);"
         if apart
         else "    __arena_start = ALIGN(__bss_end, 64);\n    __arena_end = __stack_bottom;"
     )
+    if chip.has_kernels_apart:
+        kernels = "CODE" if chip.holding(KERNELS) is chip.holding("code") else "KERNELS"
+        begin = "ADDR(.text) + SIZEOF(.text)" if kernels == "CODE" else "ORIGIN(KERNELS)"
+        arena += f"\n    __kernels_start = ALIGN({begin}, 64);"
+        arena += f"\n    __kernels_end = ORIGIN({kernels}) + LENGTH({kernels});"
     values = {
         "NOTE": _NOTE,
         "MEMORIES": memories,
-        "STACK": f"{stack:#x}",
+        "STACK": f"{stack_bytes(chip):#x}",
         "ARENA": arena,
+        # Apart, for code begins where the core does, which may be at a smaller alignment.
+        "VECTORS": "    .vectors : ALIGN(256) { KEEP(*(.vectors)) } > CODE :text" if chip.vectored else "",
         "DATA": "CODE" if chip.holding("data") is chip.holding("code") else "DATA",
     }
     return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], _SCRIPT)
@@ -112,7 +130,12 @@ def _places(chip: Chip) -> list[tuple[str, str, int, int]]:
     places = [("code", "rwx" if data is code else "rx", begin, code.end - begin)]
     if data is not code:
         places.append(("data", "rw", data.base, data.bytes))
-    return places if models is data else [*places, ("models", "rwx", models.base, models.bytes)]
+    apart = {"models": models, KERNELS: chip.holding(KERNELS)}
+    return places + [
+        (content, "rwx", memory.base, memory.bytes)
+        for content, memory in apart.items()
+        if memory not in (code, data) and (content == "models" or memory is not models)
+    ]
 
 
 def _closure(chip: Chip, vectors: bool) -> list[str]:
@@ -174,6 +197,7 @@ __stack_size = @STACK@;
 SECTIONS
 {
     .text : ALIGN(64) { KEEP(*(.text.start)) *(.text .text.*) } > CODE :text
+@VECTORS@
     /* gp reaches 2 KiB each way, where an address takes one instruction instead of two: the interpreter's tables come
      * first in its reach, for its speed, then as much else as has room. */
     .rodata : ALIGN(64)

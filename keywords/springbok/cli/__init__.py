@@ -27,8 +27,8 @@ from springbok.support.suggestions import did_you_mean
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its name, which is its module's too, what it does in a line, and whether ``--`` begins options of
-    Robot Framework's, and whether it is for this project's own checkout."""
+    """A command: its name, which is its module's too (with ``_`` for ``-``), what it does in a line, whether ``--``
+    begins options of Robot Framework's, and whether it is for this project's own checkout."""
 
     name: str
     line: str
@@ -38,7 +38,7 @@ class Command:
     @property
     def module(self) -> ModuleType:
         """The module, imported."""
-        return importlib.import_module(f"{__name__}.{self.name}")
+        return importlib.import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The command's options; what follows ``--`` is in ``robot_options``."""
@@ -56,14 +56,27 @@ COMMANDS = {
         Command("init", "write a small repository of one's own: suite, model, data, baselines, CI"),
         Command("run", "run suites; what follows -- goes to Robot", True),
         Command("scenario", "run a scenario file of Kenning (JSON or YAML)", True),
+        Command("studio", "draw, change, run and save scenarios in a browser of this computer"),
+        Command("pipeline-manager", "scenarios in Antmicro's Pipeline Manager: its files, and what its buttons do"),
         Command("compile", "compile a model and say what it takes: size, kernels, memory; no chip is needed"),
+        Command("cycles", "estimate the cycles of an inference by kernel, and where they go"),
+        Command("calibrate", "fit a description of a pipeline to the cycles of a core's RTL"),
+        Command("measure", "count a bare-metal program that marks windows, and estimate its cycles"),
+        Command("core", "a core's RTL for --engine rtl: begin, check, try with random programs, repeat kept ones"),
+        Command("platform", "write a chip's Renode platform, C header and linker script"),
+        Command("mlperf", "MLPerf Tiny: its models' cost and quality beside the targets, or a chip for its own runner"),
         Command("fit", "tell whether models fit a chip, by memory; no chip is needed"),
         Command("models", "list the models that come with this project"),
         Command("data", "list the data sets"),
         Command("keywords", "write a page of all keywords, with an index and a search"),
         Command("report", "write report.html, report.md and metrics.csv from results"),
         Command("compare", "put several results side by side"),
+        Command("matrix", "write models by chips and vector lengths as static files, with badges"),
+        Command("history", "list the runs that were, the steps of their numbers, and make old reports again"),
+        Command("bisect", "find the commit of a step by running suites at commits; what follows -- goes to run", True),
         Command("sweep", "measure all combinations of models, types, vector lengths and flags"),
+        Command("compilers", "compile models with several versions of the compiler, and say what changed between them"),
+        Command("phases", "say which flag, phase and pass makes the difference between two modules of a model"),
         Command("test", "run all tests of this project", True, needs_checkout=True),
         Command("trial", "run a long trial or benchmark; without a name, list them", needs_checkout=True),
         Command("lint", "check style and formatting of this project", needs_checkout=True),

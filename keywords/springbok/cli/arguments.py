@@ -75,6 +75,18 @@ def add_platform(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--platform", metavar="CHIP", help=text)
 
 
+def add_timing(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add ``--timing TIMING``."""
+    own = "the chip's own" if default else "no estimate of cycles"
+    parser.add_argument(
+        "--timing",
+        metavar="TIMING",
+        default=default,
+        help="the core's pipeline: a name of platforms/timing/, FILE.toml of your own, or chip for the one that the "
+        f"chip's description names (default: {own})",
+    )
+
+
 def use_platform(options: argparse.Namespace) -> Chip:
     """The chip of ``--platform``, from now on that of this process and of all that it starts."""
     from springbok.chips.description import VARIABLE, load
@@ -83,6 +95,51 @@ def use_platform(options: argparse.Namespace) -> Chip:
     if options.platform:
         os.environ[VARIABLE] = str(Path(options.platform).resolve()) if chip.name != options.platform else chip.name
     return chip
+
+
+def add_core(parser: argparse.ArgumentParser) -> None:
+    """Add what ``--engine rtl`` takes."""
+    parser.add_argument(
+        "--core", metavar="FOLDER", help="the core of --engine rtl: wrapper, file list, core.toml, chip.toml"
+    )
+    parser.add_argument("--no-lockstep", action="store_true", help="do not hold the core's instructions against Spike")
+    parser.add_argument("--seed", type=int, metavar="N", help="try the core with stalls and interrupts by this seed")
+
+
+def use_core(options: argparse.Namespace, engine: str) -> None:
+    """Set the core of ``--core`` for this process and all that it starts, and its chip unless another one is named."""
+    given = [name for name, value in (("--core", options.core), ("--seed", options.seed)) if value is not None]
+    if engine != "rtl":
+        if given or options.no_lockstep:
+            raise BenchError(f"{(given or ['--no-lockstep'])[0]} is for --engine rtl.")
+        return
+    from springbok.rtl import build
+    from springbok.rtl.core import load
+    from springbok.rtl.engine import CORE_VARIABLE, LOCKSTEP_VARIABLE, SEED_VARIABLE
+    from springbok.support.errors import RtlToolNeeded
+
+    if options.core is None:
+        raise BenchError("--engine rtl needs the core: --core FOLDER. 'core init' writes one to fill in.")
+    core = load(options.core)
+    missing = build.what_is_missing()
+    if missing:
+        raise RtlToolNeeded(missing)
+    build.build(core, print)
+    os.environ[CORE_VARIABLE] = str(core.folder)
+    os.environ[LOCKSTEP_VARIABLE] = "no" if options.no_lockstep else "yes"
+    if options.seed is not None:
+        os.environ[SEED_VARIABLE] = str(options.seed)
+    options.platform = options.platform or str(core.chip_file)
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Add ``--history STORE``."""
+    parser.add_argument(
+        "--history",
+        metavar="STORE",
+        help="the history: a file, postgresql://user@host/database, or none (default: SPRINGBOK_HISTORY, or "
+        "history.db beside the results)",
+    )
 
 
 def add_optimize(parser: argparse.ArgumentParser, default: str | None, text: str) -> None:

@@ -13,6 +13,7 @@ from springbok.cli.text import print_table, shown
 from springbok.measuring import metrics
 from springbok.support.errors import ReportError
 from springbok.support.places import PROGRAM
+from springbok.support.progress import working
 from springbok.support.results_folder import claimed
 
 
@@ -30,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
             f"'{PROGRAM} report {options.results[0]}' shows one."
         )
     runs = [reports.Run(label, metrics.read(path)) for label, path in _labelled(options.results)]
-    with claimed(options.output):
+    told = metrics.telling_of([(run.label, run.document) for run in runs])
+    with claimed(options.output), working("Comparing the results"), told:
         figure, paths = reports.write_comparison(runs, options.output)
     print_table(
         [[column.title for column in figure.columns], *([c.shown(row) for c in figure.columns] for row in figure.rows)]

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from springbok.chips.chip import Chip
 from springbok.cli.arguments import add_optimize, add_platform, add_vlen, use_platform
 from springbok.cli.text import print_table, shown
 from springbok.compiler import buffers
@@ -15,9 +16,10 @@ from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.exploring.search import search
-from springbok.firmware import build_firmware
+from springbok.firmware import FirmwareTooLarge, build_firmware
 from springbok.support.errors import CompileError
 from springbok.support.files import write_in_one_step
+from springbok.support.progress import working
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,19 +43,20 @@ def run(options: argparse.Namespace) -> int:
     chip.check_vlen(options.vlen or chip.vlen)
     if options.output:
         _check_output(Path(options.output))
-    model = compile_and_check(
-        options.model,
-        Target.of(options.variant, options.vlen, chip),
-        extra_flags=options.flags.split(),
-        optimize=options.optimize,
-        choose=search,
-        shape=options.shape,
-        signature=options.signature,
-        tolerance=options.tolerance,
-    )
+    with working(f"Compiling {Path(options.model).name}"):
+        model = compile_and_check(
+            options.model,
+            Target.of(options.variant, options.vlen, chip),
+            extra_flags=options.flags.split(),
+            optimize=options.optimize,
+            choose=search,
+            shape=options.shape,
+            signature=options.signature,
+            tolerance=options.tolerance,
+        )
     if options.output:
         write_in_one_step(Path(options.output), model.vmfb.read_bytes())
-    found = describe(model, build_firmware(chip=chip).arena_bytes)
+    found = describe(model, _for_models(chip))
     if options.json:
         print(json.dumps(found, indent=1))
     else:
@@ -66,6 +69,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"Memory: {_memory_text(found['memory'])}")
         print(f"Module: {shown(Path(options.output or model.vmfb))}")
     return 0 if found["memory"]["fits"] else 1
+
+
+def _for_models(chip: Chip) -> int:
+    """Bytes that the chip has for models."""
+    try:
+        return build_firmware(chip=chip).arena_bytes
+    except FirmwareTooLarge:
+        return 0
 
 
 def _check_output(output: Path) -> None:

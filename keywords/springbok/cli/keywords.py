@@ -10,6 +10,7 @@ from springbok.cli.arguments import add_results
 from springbok.cli.text import shown
 from springbok.report import keyword_page
 from springbok.support.files import write_in_one_step
+from springbok.support.progress import working
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page, or the list."""
-    if options.markdown:
-        path = write_in_one_step(Path(options.markdown), keyword_page.as_markdown())
-    else:
-        path = keyword_page.write(Path(options.output))
+    with working("Reading the keywords"):
+        if options.markdown:
+            path = write_in_one_step(Path(options.markdown), keyword_page.as_markdown())
+        else:
+            path = keyword_page.write(Path(options.output))
     print(shown(path))
     return 0

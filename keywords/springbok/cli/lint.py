@@ -26,7 +26,7 @@ def lint(fix: bool = False) -> int:
     python = [str(ROOT / name) for name in ("bench", "keywords", "models")]
     c_files = sorted(
         str(path)
-        for folder in ("firmware", "platforms")
+        for folder in ("firmware", "platforms", "keywords")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".c", ".h", ".cpp")
     )

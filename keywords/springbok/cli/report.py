@@ -12,6 +12,7 @@ from springbok.cli.text import shown
 from springbok.exploring import sweep
 from springbok.gate import verdicts
 from springbok.measuring import metrics
+from springbok.support.progress import working
 from springbok.support.results_folder import claimed
 
 EARLIER = "earlier results: what changed since them is shown"
@@ -31,27 +32,36 @@ def run(options: argparse.Namespace) -> int:
         metrics.read(results)  # what is not there is said before its folder is made
         folder = results if results.is_dir() else results.parent
         with claimed(folder):
-            for path in write_reports(results, folder, options.earlier):
+            with working(f"Making the reports of {folder}"):
+                paths = write_reports(results, folder, options.earlier)
+            for path in paths:
                 print(shown(path))
     return 0
 
 
-def write_reports(results: Path, folder: Path, earlier: str | None) -> list[Path]:
-    """Write report.html, report.md and metrics.csv of results; ``earlier`` are results to show the change since."""
+def write_reports(results: Path, folder: Path, earlier: str | None, xunit: Path | None = None) -> list[Path]:
+    """Write report.html, report.md and metrics.csv of results; ``earlier`` are results to show the change since.
+
+    ``xunit`` is where the tests are told, ``xunit.xml`` beside the results unless it is given.
+    """
     home = results if results.is_dir() else results.parent
     before = metrics.read(earlier) if earlier else None
-    return reports.write_reports(metrics.read(results), folder, before, _first_figures(home))
+    document = metrics.read(results)
+    leading = reports.read_lead(home, document, xunit)
+    with metrics.telling_of([(results, document), *([(earlier, before)] if before else [])]):
+        return reports.write_reports(document, folder, before, _first_figures(home), leading)
 
 
 def write_summary(results: Path, xunit: Path) -> Path:
     """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
     document = metrics.read(results) if (results / "metrics.json").exists() else None
-    return reports.write_summary(results, document, _first_figures(results), xunit)
+    with metrics.telling_of([(results, document)] if document else []):
+        return reports.write_summary(results, document, _first_figures(results), xunit)
 
 
 def _first_figures(folder: Path) -> list:
     """What the gate and a sweep in this folder have to say."""
     figures = reports.gate_figures(verdicts.read(folder))
     if swept := sweep.read(folder):
-        figures += reports.sweep_figures(swept["rows"])
+        figures += reports.sweep_figures(swept["rows"], objective=swept.get("objective", "instructions"))
     return figures

@@ -10,16 +10,29 @@ from pathlib import Path
 
 from springbok.chips.chip import DEFAULT
 from springbok.cli import checks
-from springbok.cli.arguments import add_optimize, add_platform, add_vlen, use_platform
+from springbok.cli.arguments import (
+    add_core,
+    add_history,
+    add_optimize,
+    add_platform,
+    add_timing,
+    add_vlen,
+    use_core,
+    use_platform,
+)
+from springbok.cli.keeping import keep_run, record_run
 from springbok.cli.report import EARLIER, write_reports, write_summary
 from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot
 from springbok.cli.text import print_table, shown
 from springbok.firmware import build_firmware
 from springbok.gate import baseline, verdicts
+from springbok.history import keeping, record
 from springbok.measuring import metrics
-from springbok.measuring.derived import quality_of, quality_text
+from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text
+from springbok.session import usable_timing
 from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
+from springbok.support.progress import working
 from springbok.support.results_folder import Outputs, claimed, outputs
 
 #: Of this project, or of the user's, as ``init`` writes it.
@@ -39,6 +52,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of whatever runs a suite."""
     add_platform(parser)
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
+    add_core(parser)
+    add_timing(parser, None)
     parser.add_argument("--port", help="where the board of --engine serial is: /dev/ttyUSB0 or a pyserial URL")
     parser.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
     parser.add_argument("--results", metavar="FOLDER", help="where logs and metrics go (default: results)")
@@ -49,6 +64,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--update-baselines", action="store_true", help="make what is measured the baselines, and say what changed"
     )
+    add_history(parser)
     add_optimize(parser, None, "level of the optimizer (default: the suite's, standard)")
     parser.add_argument(
         "--transformations", action="store_true", help="measure what each transformation of the optimizer brings"
@@ -74,24 +90,34 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     engine = choose_engine(options.engine)
     whole_suites = not robot_options and not options.optimize  # another level has baselines of its own
     checks.check_inputs(options, engine)
+    use_core(options, engine)
     chip = use_platform(options)
     if vlen is None and chip.name != DEFAULT:
         vlen = chip.vlen
     chip.check_vlen(chip.vlen if vlen is None else vlen)
-    firmware = build_firmware(chip=chip)
+    if options.timing is not None:
+        usable_timing(options.timing, chip, engine)
+    with working("Building the firmware"):
+        firmware = build_firmware(chip=chip)
     print(f"Firmware: {firmware.summary()}")
     files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
     robot_options = [*suite_variables(options, vlen), *robot_options]
+    history, started = keeping.place_for(files.folder, options.history), record.now()
     with claimed(files.folder):
-        if engine == "renode":
-            status = run_renode(list(suites), files.folder, [*data_variables(options.data), *robot_options])
-        else:
-            status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
+        with keeping.by_whoever_started():
+            if engine == "renode":
+                status = run_renode(list(suites), files.folder, [*data_variables(options.data), *robot_options])
+            else:
+                status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
+        xunit = files.xunit_there()
+        run = record_run(files.folder, started, suites, status == 0, xunit)
         if (files.folder / "metrics.json").exists():
-            write_reports(files.folder, files.folder, options.earlier)
-        if xunit := files.xunit_there():
+            with working("Making the reports"):
+                write_reports(files.folder, files.folder, options.earlier, xunit)
+        if xunit:
             write_summary(files.folder, xunit)
         print_summary(files)
+        keep_run(run, files.folder, history)
         if options.update_baselines:
             passed = status == 0
             status = print_updates(files.folder, engine, prune=whole_suites and passed, passed=passed) or status
@@ -116,10 +142,16 @@ def suite_variables(options: argparse.Namespace, vlen: int | None = None) -> lis
         "UPDATE_BASELINES": "yes" if options.update_baselines else None,
         "OPTIMIZE": options.optimize,
         "MEASURE_TRANSFORMATIONS": "yes" if options.transformations else None,
+        "TIMING": _named_timing(options.timing),
         "PORT": options.port,
         "VLEN": vlen,
     }
     return [part for name, value in given.items() if value or value == 0 for part in ("--variable", f"{name}:{value}")]
+
+
+def _named_timing(given: str | None) -> str | Path | None:
+    """A file of one's own is told by where it is, for suites that run elsewhere."""
+    return Path(given).resolve() if given and given.endswith(".toml") else given
 
 
 def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:
@@ -157,6 +189,10 @@ def print_summary(files: Outputs) -> None:
             "dispatches",
         )
         rows = [header, *(_row(model) for model in document["models"])]
+        if any("estimate" in model for model in document["models"]):
+            estimates = (estimated_cycles_of(model) for model in document["models"])
+            cells = ("estimated cycles", *("none" if each is None else f"{each:,.0f}" for each in estimates))
+            rows = [(*row, cell) for row, cell in zip(rows, cells, strict=True)]
         datasets = [model["dataset"]["name"] for model in document["models"]]
         if len(set(datasets)) > 1:
             rows = [(*row, name) for row, name in zip(rows, ("data", *datasets), strict=True)]
@@ -168,6 +204,9 @@ def print_summary(files: Outputs) -> None:
             verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
             print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
         print(f"Engine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
+        timings = {each["name"]: each["standing"] for each in _timings(document)}
+        for name, standing in timings.items():
+            print(f"Cycles:  estimated by {name} ({standing})")
         print(f"Metrics: {shown(file)}, metrics.csv")
         print(f"Report:  {shown(results / 'report.html')}, report.md")
     for line in verdicts.summary(results):
@@ -176,6 +215,10 @@ def print_summary(files: Outputs) -> None:
         print(f"Log:     {shown(log)}")
     for sentence in files.missing():
         print(f"Missing: {sentence}")
+
+
+def _timings(document: dict) -> list[dict]:
+    return [model["estimate"]["timing"] for model in document["models"] if "estimate" in model]
 
 
 def _row(model: dict) -> tuple[str, ...]:

@@ -11,14 +11,24 @@ from pathlib import Path
 
 from springbok.gate import verdicts
 from springbok.measuring import metrics
-from springbok.support import process
+from springbok.support import process, run_record
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
 from springbok.support.results_folder import held_locks, outputs
 
 # What an earlier run left of these never passes for this run's.
-OWN_RESULTS = ("metrics.json", "metrics.csv", "report.md", "summary.md", "xunit.xml", verdicts.FILE_NAME)
-ENGINES = ("auto", "spike", "renode", "serial")
+OWN_RESULTS = (
+    "metrics.json",
+    "metrics.csv",
+    "report.md",
+    "summary.md",
+    "xunit.xml",
+    "timeline.trace.json",
+    "timeline.speedscope.json",
+    run_record.FILE_NAME,
+    verdicts.FILE_NAME,
+)
+ENGINES = ("auto", "spike", "renode", "serial", "rtl")
 
 
 def choose_engine(name: str) -> str:
@@ -53,7 +63,8 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
         (results / name).unlink(missing_ok=True)
     files = [file for suite in suites for file in (sorted(suite.rglob("*.robot")) if suite.is_dir() else [suite])]
     started = time.time()
-    status = call([str(renode_test()), "-r", str(results), *options, *(str(file.resolve()) for file in files)])
+    command = [str(renode_test()), "-r", str(results), *options, *(str(file.resolve()) for file in files)]
+    status = call(command, environment={"PYTHONPATH": _without_robot(os.environ.get("PYTHONPATH", ""))})
     if (results / "robot_output.xml").exists():
         rebot = [sys.executable, "-m", "robot.rebot", "--output", "NONE", "--log", "NONE", "--report", "NONE"]
         call([*rebot, "--xunit", str(results / "xunit.xml"), str(results / "robot_output.xml")], quiet=True)
@@ -66,6 +77,12 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
         whole = {**documents[0], "models": models, **({"rtl": checks} if checks else {})}
         metrics.write(results / "metrics.json", whole)
     return status
+
+
+def _without_robot(path: str) -> str:
+    """``PYTHONPATH`` without folders that have a Robot Framework of their own: Renode's Python keeps Renode's Robot."""
+    folders = filter(None, path.split(os.pathsep))
+    return os.pathsep.join(each for each in folders if not (Path(each) / "robot").is_dir())
 
 
 def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:

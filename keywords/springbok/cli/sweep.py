@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from springbok import report as reports
-from springbok.cli.arguments import add_results
+from springbok.cli.arguments import add_platform, add_results, add_timing, use_platform
 from springbok.compiler.compiler import tensors_of
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.data import datasets
 from springbok.data.dataset import Dataset
 from springbok.data.own.content import DATA_OPTIONS, parse_options
-from springbok.exploring.configurations import DEFAULT_VLENS, TYPES, VARIANTS, SweepError, check, configurations
-from springbok.exploring.front import best
+from springbok.exploring import front
+from springbok.exploring.configurations import TYPES, VARIANTS, SweepError, check, configurations
+from springbok.exploring.measure import Objective
 from springbok.exploring.sweep import Watcher, run_sweep
 from springbok.measuring.derived import QUALITY, shown
+from springbok.session import usable_timing
 from springbok.support.places import MODELS
 from springbok.support.progress import duration, is_watched, pace
 from springbok.support.results_folder import claimed
@@ -40,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", default=[str(MODELS / "gestures.h5")], help="model files")
     parser.add_argument("--types", type=_list, default=TYPES, help="of float32,int8 (default: both)")
     parser.add_argument("--variants", type=_list, default=VARIANTS, help="of vector,scalar (default: both)")
-    parser.add_argument("--vlens", type=_numbers, default=DEFAULT_VLENS, help="default: 128,256,512,1024")
+    add_platform(parser)
+    parser.add_argument("--vlens", type=_numbers, help="default: all of the chip, such as 128,256,512,1024")
     parser.add_argument(
         "--flags",
         action="append",
@@ -68,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help=f"how own data are read, as Load Data Set takes it: {', '.join(DATA_OPTIONS)}; again for more",
     )
+    parser.add_argument(
+        "--objective",
+        choices=tuple(front.SOUGHT),
+        default=front.INSTRUCTIONS,
+        help="what the best has the least of, and what --optimize search seeks (default: instructions)",
+    )
+    add_timing(parser, None)
     parser.add_argument("--samples", type=int, help="recordings of each (default: all)")
     parser.add_argument(
         "--limit", action="append", default=[], metavar="METRIC=VALUE", help="for the best configuration"
@@ -79,8 +89,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0 when every configuration was measured and, if there are limits, one keeps them."""
+    chip = use_platform(options)
+    timing = usable_timing(options.timing, chip, "spike") if options.timing else None
+    objective = Objective(options.objective, timing)
     limits = dict(map(_limit, options.limit))
-    best([], limits)  # a limit that does not exist is said before the sweep, not after it
+    front.best([], limits)  # a limit that does not exist is said before the sweep, not after it
     if options.workers is not None and (options.workers < 1 or options.scheduler):
         raise SweepError(
             "--workers is a number of processes of this machine, at least 1; a scheduler has workers of its own."
@@ -105,11 +118,12 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.results)
     with claimed(folder):
         try:
-            with _shown() as terminal:
+            with shown_while() as terminal:
                 rows = run_sweep(
                     wanted,
                     folder,
                     own_data=own_data,
+                    objective=objective,
                     scheduler=options.scheduler,
                     count=options.workers,
                     watcher=terminal,
@@ -117,9 +131,11 @@ def run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("\nInterrupted. The same command goes on from the rows that are whole.", flush=True)
             raise
-        chosen = best(rows, limits)
-        paths = reports.write_sweep(rows, chosen, folder)
-    print("\n" + reports.sweep_table(rows, chosen))
+        chosen = front.best(rows, limits, objective.name)
+        paths = reports.write_sweep(rows, chosen, folder, objective.name)
+    print("\n" + reports.sweep_table(rows, chosen, objective.name))
+    if timing:
+        print(f"Cycles estimated by {timing.name}: {timing.title} ({timing.standing})")
     if chosen is not None:
         print(f"\nBest{' under the limits' if limits else ''}: {chosen['label']}: {_line(chosen).partition(': ')[2]}")
     else:
@@ -135,6 +151,8 @@ class Terminal(Watcher):
     Where nobody watches, that is a line a minute.
     """
 
+    NOUN = "configurations"
+
     def __init__(self, is_terminal: bool) -> None:
         self.is_terminal = is_terminal
         self._lock = threading.Lock()
@@ -146,7 +164,7 @@ class Terminal(Watcher):
         self._kept = self._count = kept
         self._total = total
         kept_text = f", {kept} of {total} kept from before" if kept else ""
-        self._print(f"{total} configurations{kept_text}.")
+        self._print(f"{total} {self.NOUN}{kept_text}.")
 
     def step(self, label: str, step: str) -> None:
         with self._lock:
@@ -157,8 +175,12 @@ class Terminal(Watcher):
         with self._lock:
             self._steps.pop(row["label"], None)
             self._count = count
-        self._print(f"[{count:3}/{total}] {_line(row)}")
+        self._print(f"[{count:3}/{total}] {self.describe(row)}")
         self.refresh()
+
+    def describe(self, row: Mapping[str, Any]) -> str:
+        """The row in a line."""
+        return _line(row)
 
     def refresh(self) -> None:
         """Show how it stands; on a terminal in place of what was shown before."""
@@ -185,9 +207,9 @@ class Terminal(Watcher):
 
 
 @contextmanager
-def _shown() -> Iterator[Terminal]:
+def shown_while(kind: type[Terminal] = Terminal) -> Iterator[Terminal]:
     """A terminal that is refreshed, also while no row comes."""
-    terminal, ended = Terminal(is_watched(sys.stdout)), threading.Event()
+    terminal, ended = kind(is_watched(sys.stdout)), threading.Event()
 
     def refresh() -> None:
         while not ended.wait(_REFRESH_SECONDS):
@@ -236,8 +258,9 @@ def _line(row: Mapping[str, Any]) -> str:
     if row["error"]:
         return f"{row['label']}: failed: {row['error'].splitlines()[0]}"
     found = row["metrics"]
+    cycles = f"{found['estimated_cycles']:,.0f} estimated cycles, " if "estimated_cycles" in found else ""
     return (
-        f"{row['label']}: {found['instructions']:,.0f} instructions, module {found['module_bytes']:,} bytes, "
+        f"{row['label']}: {found['instructions']:,.0f} instructions, {cycles}module {found['module_bytes']:,} bytes, "
         f"{_quality_of(found)}"
     )
 

@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``./bench test``: style, Python and C tests, then the Robot suites on Spike. All run; any failure counts."""
+"""``./bench test``: style, Python and C tests, and beside them the Robot suites on Spike. All run; any failure counts.
+
+Each kind waits now and then, for a chip or for a time limit: where both run, the processors always have work.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from springbok.cli.lint import lint
 from springbok.cli.running import call, data_variables, renode_test, run_renode
+from springbok.history.keeping import by_whoever_started
+from springbok.support import process
 from springbok.support.files import build_folder
 from springbok.support.places import KEYWORDS, SUITES
-from springbok.support.results_folder import claimed
+from springbok.support.results_folder import claimed, held_locks
 
 MOST_PROCESSES = 4
+MOST_SUITES = 2
 #: Suites that are begun first, so that none is left at the end.
 LONGEST = ("models", "sensor", "sweep", "link", "gestures")
+_LOOK_SECONDS = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,21 +37,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run every step."""
-    with claimed(build_folder() / "test-results"), claimed(build_folder() / "test-results-renode"):
-        failed = [name for name, step in _steps(options.data, options.robot_options) if step() != 0]
+    results, on_renode = (build_folder() / name for name in ("test-results", "test-results-renode"))
+    suites = sorted(SUITES.glob("*.robot"))
+    with claimed(results), claimed(on_renode), by_whoever_started():
+        command = _team(suites, results, options.data, options.robot_options)
+        with Beside(command, results / "console.txt") as team:
+            failed = [name for name, step in _steps(suites, options.data, team) if step() != 0]
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything passed.")
     return 1 if failed else 0
 
 
-def _steps(data: str | None, robot_options: list[str]) -> Iterator[tuple[str, Callable[[], int]]]:
-    results = build_folder() / "test-results"
-    suites = sorted(SUITES.glob("*.robot"))
+class Beside:
+    """A program that runs beside others of this process; what it writes waits in the file ``written``.
+
+    Leaving the context ends it.
+    """
+
+    def __init__(self, command: list[str], written: Path) -> None:
+        self._written = written
+        with written.open("wb") as file:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT}
+            self._program = process.Supervised(command, "foreground", pass_fds=held_locks(), **streams)
+
+    def __enter__(self) -> Beside:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._program.__exit__(*error)
+
+    def show_to_its_end(self) -> int:
+        """Show what it wrote, and what it still writes; its exit code."""
+        with process.ended_by_signals(), self._written.open(encoding="utf-8", errors="replace") as written:
+            has_ended = False
+            while not has_ended:
+                has_ended = self._program.has_ended
+                sys.stdout.write(written.read())
+                sys.stdout.flush()
+                if not has_ended:
+                    time.sleep(_LOOK_SECONDS)
+            return self._program.wait()[0]
+
+
+def _steps(suites: list[Path], data: str | None, team: Beside) -> Iterator[tuple[str, Callable[[], int]]]:
     yield "style (./bench lint)", lambda: _titled("Style", lint)
     yield "unit tests (pytest)", lambda: _titled("Python and C tests", _pytest)
-    yield (
-        "suites (Robot on Spike)",
-        lambda: _titled("Robot suites on Spike", lambda: _robot(suites, results, data, robot_options)),
-    )
+    yield "suites (Robot on Spike)", lambda: _titled("Robot suites on Spike", team.show_to_its_end)
     yield "suites (renode-test)", lambda: _titled("Robot suites on Renode", lambda: _test_on_renode(suites, data))
 
 
@@ -54,14 +93,14 @@ def _pytest() -> int:
     return call([sys.executable, "-m", "pytest", str(KEYWORDS / "tests"), *team], environment=environment)
 
 
-def _robot(suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> int:
-    """Run the suites, some at once, on Spike."""
+def _team(suites: list[Path], results: Path, data: str | None, robot_options: list[str]) -> list[str]:
+    """The command that runs the suites, some at once, on Spike."""
     longest_first = sorted(
         suites, key=lambda suite: LONGEST.index(suite.stem) if suite.stem in LONGEST else len(LONGEST)
     )
     options = ["--variable", "ENGINE:spike", *data_variables(data), *robot_options]
-    team = [sys.executable, "-m", "springbok.cli.team", str(results), str(_processes())]
-    return call([*team, *options, "--", *map(str, longest_first)])
+    team = [sys.executable, "-m", "springbok.cli.team", str(results), str(min(_processes(), MOST_SUITES))]
+    return [*team, *options, "--", *map(str, longest_first)]
 
 
 def _processes() -> int:

@@ -57,7 +57,7 @@ def mend(source: Path, hal: str, stream: str, output: Path) -> None:
     """
     from iree.compiler import ir
 
-    from springbok.compiler.mlir import operations
+    from springbok.compiler.mlir import operations, write
 
     lost = _lost(hal)
     with ir.Context(), ir.Location.unknown():
@@ -75,8 +75,7 @@ def mend(source: Path, hal: str, stream: str, output: Path) -> None:
             if constant is not None:
                 with ir.InsertionPoint(load):
                     load.results[0].replace_all_uses_with(constant.clone().results[0])
-        with output.open("wb") as file:
-            module.operation.write_bytecode(file)
+        write(module, output)
 
 
 def _lost(hal: str) -> set[str]:

@@ -105,7 +105,7 @@ class CompiledModel:
     the kernels were built for, 0 if without vectors. ``plan`` is what the optimizer was to do, and ``changes`` what it
     did at each place. ``cached`` tells that nothing had to be compiled. ``selection`` is what was
     compiled of the file. ``remark`` is a sentence about why the module may differ from the framework, if the model is
-    of such a kind; ``tolerance`` is how far it may.
+    of such a kind; ``tolerance`` is how far it may. ``judged_by`` says who answered in the framework's place.
     """
 
     name: str
@@ -135,6 +135,7 @@ class CompiledModel:
     cached: bool
     selection: Selection = WHOLE_FILE
     remark: str = ""
+    judged_by: str = ""
     tolerance: Tolerance = field(default=Tolerance(), compare=False)
     host_check: Judgement | None = field(default=None, compare=False)
     probes: Probes | None = field(default=None, compare=False, repr=False)
@@ -150,6 +151,7 @@ class CompiledModel:
 
     def describe(self) -> str:
         """A few lines for a log."""
+        judge = f", as judged by {self.judged_by}" if self.judged_by else ""
         vectors = f"{self.vector_instructions} vector instructions for VLEN {self.vlen_bits}"
         lines = [
             f"{self.name} ({self.variant}) from {self.source.name}: {self.vmfb_bytes} bytes, "
@@ -160,7 +162,7 @@ class CompiledModel:
             f"import {self.import_seconds:.1f} s, compilation {self.compile_seconds:.1f} s"
             + (" (earlier: taken from the cache)" if self.cached else ""),
             optimizer.describe(self.plan, self.changes),
-            *([f"checked on this machine: {self.host_check.describe()}"] if self.host_check else []),
+            *([f"checked on this machine: {self.host_check.describe()}{judge}"] if self.host_check else []),
             *self.notes,
         ]
         return "\n".join(lines)

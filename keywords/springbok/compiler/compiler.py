@@ -22,15 +22,17 @@ from pathlib import Path
 
 import numpy as np
 
+from springbok.chips.chip import DEFAULT
+from springbok.chips.description import load
 from springbok.compiler import (
     buffers,
     compiler_runtime,
     host_check,
     importers,
     iree,
-    narrow_stores,
+    kernel_repairs,
     optimizer,
-    strided_reads,
+    proving,
 )
 from springbok.compiler.compiled import CompiledModel, Dispatch, Probes, Target
 from springbok.compiler.flags import compiler_flags
@@ -70,6 +72,7 @@ def compile_model(
     use_cache: bool = True,
     shape: Shape | None = None,
     signature: str | None = None,
+    imported: ImportedModel | None = None,
 ) -> CompiledModel:
     """Compiles the model file ``path`` for ``target`` (default: Springbok with vectors).
 
@@ -79,6 +82,7 @@ def compile_model(
     results (default: ``build/models``).
     ``name`` is what logs and metrics call it (default: the file's). ``shape`` gives the inputs' shapes where the file
     leaves them open, and ``signature`` says which function of the file is meant: see `importers.selection`.
+    ``imported`` is the model as it was imported before, by another version of the compiler for instance.
 
     Raises :class:`ModelError` when the file can't be used, and :class:`CompileError` when it can't be compiled, when
     weights were dropped, or when the code does not suit the target.
@@ -93,6 +97,7 @@ def compile_model(
         choose=choose,
         use_cache=use_cache,
         selection=Selection.of(shape, signature),
+        imported=imported,
     )[0]
 
 
@@ -185,6 +190,7 @@ def _compile(
     choose: Choose | None,
     use_cache: bool,
     selection: Selection,
+    imported: ImportedModel | None = None,
 ) -> tuple[CompiledModel, ImportedModel, Cache]:
     path = Path(path)
     if not isinstance(optimize, Plan) and optimize not in optimizer.LEVELS:
@@ -192,7 +198,7 @@ def _compile(
     version = iree.compiler_version()
     cache = _cache(output_dir, use_cache)
     compiler_flags(target, extra_flags)  # refuses flags before the model is imported
-    imported = importers.import_model(path, cache, selection)
+    imported = imported or importers.import_model(path, cache, selection)
     for kind, tensors in (("inputs", imported.inputs), ("outputs", imported.outputs)):
         if len(tensors) > MOST_TENSORS:
             raise CompileError(
@@ -203,8 +209,10 @@ def _compile(
     if not isinstance(plan, Plan):
         choice = _choice(optimize, imported.source_sha256, path, target, extra_flags, choose, cache, selection)
         plan = optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen, choice=choice)
+    plan = plan.with_own(target.chip)
+    plan, reasons = proving.for_version(plan, version, target, imported, cache, path.name)
     flags, notes = compiler_flags(target, extra_flags, plan)
-    notes = (*notes, *_notes_about_answers(imported, path.name))
+    notes = (*notes, *filter(None, [imported.note]), *_notes_about_answers(imported, path.name), *reasons)
     name = name or path.stem
 
     def make(folder: Path) -> None:
@@ -215,12 +223,13 @@ def _compile(
         optimizer.VERSION,
         version,
         buffers.VERSION,
-        strided_reads.VERSION,
-        narrow_stores.VERSION,
+        kernel_repairs.VERSION,
         compiler_runtime.version(),
         RECORD_VERSION,
     )
     parts = (imported.inputs, imported.outputs, flags, plan.transformations, plan.holds_memory, target, versions)
+    if plan.own:
+        parts = (*parts, plan.own, *(_file_of(each.kernels) for each in plan.own))
     key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -254,6 +263,7 @@ def _compile(
         ),
         import_seconds=imported.seconds,
         remark=imported.remark,
+        judged_by=imported.judged_by,
         plan=plan,
         changes=changes,
         cached=cached,
@@ -261,6 +271,12 @@ def _compile(
         **record,
     )
     return model, imported, cache
+
+
+def _file_of(function: str) -> bytes:
+    """The source of ``file.py:function``."""
+    path = Path(function.rpartition(":")[0])
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _choice(
@@ -287,9 +303,15 @@ def _choice(
             use_cache=cache.use,
             selection=selection,
         )
-    return choices.recorded(
-        source_sha256, vlen=target.vlen, known=tuple(optimizer.FLAG_SETS), compiler=iree.compiler_version()
+    found = choices.recorded(
+        source_sha256,
+        vlen=target.vlen if target.vectors else choices.NO_VECTORS,
+        known=tuple(optimizer.flag_sets(target.vectors)),
+        compiler=iree.compiler_version(),
     )
+    if not target.vectors and (found.origin == choices.DEFAULT or target.chip.name != DEFAULT):
+        return None  # as stock IREE has it
+    return found if target.chip.name == DEFAULT else found.borrowed(load(DEFAULT).title)
 
 
 def _notes_about_answers(imported: ImportedModel, name: str) -> list[str]:

@@ -4,7 +4,7 @@
 A core of 32 bits without double precision divides integers of 64 bits, or turns them into floats, by functions such
 as ``__divdi3`` and ``__floatdisf``. IREE links kernels against nothing, so a kernel that calls one does not link. Here
 they come from the runtime library of the C compiler that builds the firmware too (``ziglang``), and what that lacks
-from `OWN_SOURCE`. Only what a kernel calls gets into its module.
+from `OWN_SOURCES`. Only what a kernel calls gets into its module.
 
 Example::
 
@@ -28,7 +28,7 @@ from springbok.support.files import ROOT, build_folder
 from springbok.support.process import run
 
 #: What the compiler's own library lacks.
-OWN_SOURCE = ROOT / "firmware" / "kernels" / "bfloat16.c"
+OWN_SOURCES = tuple(sorted((ROOT / "firmware" / "kernels").glob("*.c")))
 TIME_LIMIT_SECONDS = 300
 
 _PACKAGE = "ziglang"
@@ -102,7 +102,7 @@ def library_for_core(xlen: int, extensions: Sequence[str]) -> Path:
 
 
 def _library(name: str, target: tuple[str, ...]) -> Path:
-    key = digest(version(), target, _ZIG_OPTIONS, _C_OPTIONS, OWN_SOURCE.read_bytes())
+    key = digest(version(), target, _ZIG_OPTIONS, _C_OPTIONS, *(source.read_bytes() for source in OWN_SOURCES))
     cache = Cache(build_folder() / "compiler-runtime")
     folder, _ = cache.entry(name, key, lambda folder: _make(folder, target))
     return folder
@@ -112,7 +112,8 @@ def _make(folder: Path, target: tuple[str, ...]) -> None:
     whole = importlib.metadata.distribution(_PACKAGE).locate_file("ziglang/lib/compiler_rt.zig")
     output = folder / "compiler_rt.o"
     _zig("build-obj", whole, *target, *_ZIG_OPTIONS, "--name", output.stem, f"-femit-bin={output}", cwd=folder)
-    _zig("cc", "-c", OWN_SOURCE, *target, *_C_OPTIONS, "-o", folder / "own.o", cwd=folder)
+    for source in OWN_SOURCES:
+        _zig("cc", "-c", source, *target, *_C_OPTIONS, "-o", folder / f"{source.stem}.o", cwd=folder)
 
 
 def _zig(*arguments: object, cwd: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from springbok.compiler import finishing
 from springbok.compiler.compiled import Target
 from springbok.compiler.optimizer import Plan
 from springbok.support.errors import CompileError
@@ -75,7 +76,8 @@ def compiler_flags(
         if name in _FIXED_FLAGS and value != flags.get(name, _DEFAULTS.get(name)):
             raise CompileError(f"The flag {flag} is refused: {_FIXED_FLAGS[name]}.")
         flags[name] = value
-    return tuple(f"{name}={value}" if value else name for name, value in flags.items()), tuple(notes)
+    written = tuple(f"{name}={value}" if value else name for name, value in flags.items())
+    return finishing.with_names(written) if finishing.finisher() else written, tuple(notes)
 
 
 def translated(flag: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from springbok.compiler import buffers, iree, optimizer, strided_reads
+from springbok.compiler import buffers, iree, kernel_repairs, optimizer
 from springbok.compiler.judgement import Judgement, Tolerance, judge
 from springbok.modules.vmfb import read_vmfb
 from springbok.support.cache import Cache, digest
@@ -62,7 +62,7 @@ def check_on_host(
         (folder / "cause.txt").write_text(cause, encoding="utf-8")
 
     arrays = [part for array in given for part in (array.dtype.str, array.shape, array.tobytes())]
-    plan = (compiled.plan.transformations, optimizer.VERSION, buffers.VERSION, strided_reads.VERSION)
+    plan = (compiled.plan.transformations, optimizer.VERSION, buffers.VERSION, kernel_repairs.VERSION)
     versions = (compiled.compiler_version, iree.runtime_version())
     key = digest(compiled.mlir.read_bytes(), flags, plan, versions, *arrays)
     folder, _ = cache.entry(f"{compiled.source.stem}-check", key, make)

@@ -15,19 +15,21 @@ import shlex
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from springbok.compiler import buffers, compiler_runtime, leftovers, narrow_stores, strided_reads
+from springbok.compiler import buffers, compiler_runtime, constant_terms, finishing, kernel_repairs, leftovers
 from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
-from springbok.support.cache import MAKING
+from springbok.support.cache import MAKING, Cache, digest
 from springbok.support.errors import CompileError, CompilerDidNotEnd
-from springbok.support.files import temporary_folder
+from springbok.support.files import build_folder, temporary_folder
 from springbok.support.supervisor import TEMPORARY_PREFIX
 
 COMPILER_PACKAGE = "iree-base-compiler"
@@ -79,6 +81,11 @@ def tool(name: str) -> Path:
     return path
 
 
+def tool_of(folder: Path) -> Path:
+    """`iree-compile` of a version that is in ``folder``."""
+    return folder / _TOOLS["iree-compile"][1]
+
+
 @functools.cache
 def compiler_flag_names() -> frozenset[str]:
     """Names of all flags that `iree-compile` knows, without dashes, hidden ones too."""
@@ -126,10 +133,49 @@ def compile_module(
         if buffers.need_mending(last):
             buffers.mend(hal, last, stream, mended)
             hal = mended
-        _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
+        _finish(hal, flags, output, name)
         examined = buffers.examine(output.read_bytes(), stream, last)
         layers = _layers(flow)
         return Compilation(layers, examined.without_weights, examined.shared, _transient_bytes(stream))
+
+
+def _finish(hal: Path, flags: Sequence[str], output: Path, name: str) -> None:
+    """Makes the module of the phase `hal`: by this compiler, or by the pinned one where that is said to finish."""
+    finisher = finishing.finisher()
+    if finisher is None:
+        _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
+        return
+    readable = hal.with_suffix(".for-another.mlir")
+    readable.write_text(finishing.for_another(hal.read_bytes()), encoding="utf-8")
+    _run([readable, *flags, "--compile-from=hal", "-o"], output, [], name, finisher)
+
+
+@contextmanager
+def tiles_told() -> Iterator[dict[str, tuple[str, ...]]]:
+    """Within the context, what is compiled puts here by which tile sizes each kernel is made: name -> what is set."""
+    told: dict[str, tuple[str, ...]] = {}
+    token = _TILES.set(told)
+    try:
+        yield told
+    finally:
+        _TILES.reset(token)
+
+
+_TILES: ContextVar[dict[str, tuple[str, ...]] | None] = ContextVar("tiles", default=None)
+_TILING_PASS = "iree-llvmcpu-select-lowering-strategy"
+
+
+def _tiles(folder: Path) -> dict[str, tuple[str, ...]]:
+    """By function, the strategy and the tile sizes of its operations, as the compiler chose them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in sorted(folder.rglob("*.mlir")):
+        text = file.read_text(encoding="utf-8", errors="replace")
+        for body in re.split(r"(?=^ *func\.func )", text, flags=re.MULTILINE)[1:]:
+            name = re.match(r" *func\.func (?:\w+ )?@\"?([^\s\"(]+)", body)
+            sizes = re.findall(r"(?:translation_info|lowering_config) = #[\w.]+<((?:[^<>]|<[^<>]*>)*)>", body)
+            if name and sizes:
+                found[name[1]] = tuple(dict.fromkeys(sizes))
+    return found
 
 
 def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tuple[str, Path, Sequence[str]]:
@@ -140,6 +186,9 @@ def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tupl
     phases, later = hal.parent / "phases", hal.parent / "later-phases"
     # Constants can't be left out of the phases: some would be missing in the bytecode too.
     looking = [f"--dump-compilation-phases-to={phases}", "--mlir-print-debuginfo"]
+    told, tiles = _TILES.get(), hal.parent / "tiles"
+    if told is not None:
+        looking += [f"--mlir-print-ir-after={_TILING_PASS}", f"--mlir-print-ir-tree-dir={tiles}"]
     refused = None
     try:
         _run_source(source, [*flags, *_UNTIL_HAL], hal, looking, name)
@@ -150,13 +199,16 @@ def _until_hal(source: Path, flags: Sequence[str], hal: Path, name: str) -> tupl
             raise
         refused = error
     flow = _phase(phases, "flow")
-    if not strided_reads.occur(flow) and not narrow_stores.occur(flow, every=refused is not None):
+    if told is not None:
+        told |= _tiles(tiles)
+    if not kernel_repairs.occur(flow, every_store=refused is not None):
         if refused:
             raise refused
         return flow, phases, flags
-    rewritten, flags = hal.parent / "flow.mlirbc", [*flags, "--compile-from=flow"]
-    strided_reads.rewrite(flow, rewritten, name, every_store=refused is not None)
-    looking[0] = f"--dump-compilation-phases-to={later}"
+    rewritten = hal.parent / "flow.mlirbc"
+    if not kernel_repairs.rewrite(flow, rewritten, name, every_store=refused is not None) and not refused:
+        return flow, phases, flags
+    looking[0], flags = f"--dump-compilation-phases-to={later}", [*flags, "--compile-from=flow"]
     try:
         _run([rewritten, *flags, *_UNTIL_HAL, "-o"], hal, looking, name)
     except CompilerDidNotEnd:
@@ -174,8 +226,7 @@ def planned_bytes(
         if rewrite is not None:
             source, flags = _rewritten(source, flags, rewrite, Path(folder), name)
         planned = Path(folder) / "planned.mlir"
-        looking = ["--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8"]
-        _run_source(source, [*flags, "--compile-to=stream"], planned, looking, name)
+        _run_source(source, [*flags, "--compile-to=stream"], planned, _SHORT_CONSTANTS, name)
         return _transient_bytes(planned.read_text(encoding="utf-8"))
 
 
@@ -193,8 +244,8 @@ def first_half(source: Path, flags: Sequence[str], half: Path, name: str) -> Non
     """Compiles ``source`` as far as it is rewritten, to the file ``half``; constants are hoisted and computed.
 
     With `SECOND_HALF` among its flags `compile_module` goes on from there. Computing constants takes the longest of a
-    small model's compilation, and is the same for all cores and kinds of code: it is done once a process, and the
-    device is put in.
+    small model's compilation, and is the same for all cores and kinds of code: it is done once, kept for other
+    processes, and the device is put in.
     """
     from springbok.compiler import mlir
 
@@ -207,17 +258,36 @@ def first_half(source: Path, flags: Sequence[str], half: Path, name: str) -> Non
     except CompilerDidNotEnd:
         raise
     except (CompileError, mlir.UnreadableError):
-        _run_source(source, [*flags, *_FIRST_HALF], half, _LOCATIONS, name)
+        _halve(source, flags, half, name)
+
+
+def _halve(source: Path, flags: Sequence[str], half: Path, name: str) -> None:
+    """Does the first half; what it computes while compiling is put right before that, where it must be."""
+    computed = _run_source(source, [*flags, *_FIRST_HALF], half, (*_LOCATIONS, *_TELL_WHAT_IS_COMPUTED), name)
+    if not constant_terms.occur(computed):
+        return
+    with temporary_folder() as folder:
+        uncomputed, mended = (Path(folder) / f"{each}.mlirbc" for each in ("uncomputed", "mended"))
+        _run_source(source, [*flags, *_FIRST_HALF, "--iree-opt-const-eval=false"], uncomputed, _LOCATIONS, name)
+        kernel_repairs.rewrite_terms(uncomputed, mended, name)
+        _run([mended, *flags, "--compile-from=preprocessing", *_FIRST_HALF, "-o"], half, _LOCATIONS, name)
 
 
 @functools.lru_cache(maxsize=8)
 def _shared_half(content: bytes, suffix: str, flags: tuple[str, ...]) -> bytes:
     """The first half of a model for this machine: what differs for a chip is its device alone."""
-    with temporary_folder() as folder:
-        source, half = (folder / f"source{suffix}"), folder / "half.mlirbc"
-        source.write_bytes(content)
-        _run_source(source, [*flags, "--iree-llvmcpu-target-cpu=generic", *_FIRST_HALF], half, _LOCATIONS, "the model")
-        return half.read_bytes()
+
+    def make(folder: Path) -> None:
+        with temporary_folder() as temporary:
+            source = temporary / f"source{suffix}"
+            source.write_bytes(content)
+            _halve(source, [*flags, "--iree-llvmcpu-target-cpu=generic"], folder / "half.mlirbc", "the model")
+
+    halves = Cache(build_folder() / "first-halves")
+    key = digest(content, suffix, flags, compiler_version(), kernel_repairs.VERSION, _HALF_VERSION)
+    half = (halves.entry("half", key, make)[0] / "half.mlirbc").read_bytes()
+    halves.keep_newest(_MOST_HALVES)
+    return half
 
 
 @functools.lru_cache
@@ -250,14 +320,19 @@ _FIRST_HALF = (
     "--iree-opt-const-eval=true",
 )
 _ONE_HALF = threading.Lock()
+#: Counts up when `_halve` does something else, so that nothing older is taken.
+_HALF_VERSION = 1
+_MOST_HALVES = 256
 _LOCATIONS = ("--mlir-print-debuginfo",)
+_SHORT_CONSTANTS = ("--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8")
+_TELL_WHAT_IS_COMPUTED = ("--iree-consteval-jit-debug", *_SHORT_CONSTANTS)
 _BACKEND = "--iree-hal-target-backends=llvm-cpu"
 
 
-def _run_source(source: Path, flags: Sequence[str], output: Path, looking: Sequence[str], name: str) -> None:
+def _run_source(source: Path, flags: Sequence[str], output: Path, looking: Sequence[str], name: str) -> str:
     """Runs the compiler on a model as it was imported, or without the rows that are in its way: see `leftovers`."""
     try:
-        _run([source, *flags, "-o"], output, looking, name)
+        return _run([source, *flags, "-o"], output, looking, name)
     except CompileError as error:
         if not leftovers.are_in_the_way(str(error)) or any(each.startswith("--compile-from=") for each in flags):
             raise
@@ -267,15 +342,17 @@ def _run_source(source: Path, flags: Sequence[str], output: Path, looking: Seque
             _run([source, *flags, *to_input], whole, ["--mlir-print-debuginfo"], name)
             if not leftovers.cut_off(whole, cut):
                 raise
-            _run([cut, *flags, "-o"], output, looking, name)
+            return _run([cut, *flags, "-o"], output, looking, name)
 
 
-def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name: str) -> None:
-    """Runs the compiler; ``looking`` are flags that change nothing, and that errors don't show.
+def _run(
+    arguments: Sequence[object], output: Path, looking: Sequence[str], name: str, compiler: Path | None = None
+) -> str:
+    """Runs the compiler, and returns what it said; ``looking`` are flags that change nothing, and errors don't show.
 
     Kernels that lack functions of the compiler's runtime library are linked with it.
     """
-    command = [tool("iree-compile"), *_last_of_each(arguments)]
+    command = [compiler or tool("iree-compile"), *_last_of_each(arguments)]
     done = process.run([*command, output, *looking])
     if compiler_runtime.undefined_symbols(done.output):
         library = compiler_runtime.library_for([str(argument) for argument in arguments])
@@ -291,6 +368,7 @@ def _run(arguments: Sequence[object], output: Path, looking: Sequence[str], name
         missing = compiler_runtime.undefined_symbols(done.output)
         errors = _missing_functions(missing, looking) if missing else _first_errors(done)
         raise CompileError(f"iree-compile can't compile {name}: {errors}.\nThe command was: {shown}")
+    return done.output
 
 
 def _missing_functions(missing: dict[str, tuple[str, ...]], looking: Sequence[str]) -> str:
@@ -428,7 +506,7 @@ def run_module(module: Path, entry: str, inputs: list[np.ndarray], outputs: int,
         for path, array in zip(taken, inputs, strict=True):
             np.save(path, array)
         command = [
-            tool("iree-run-module"),
+            (finishing.runtime() if inline else None) or tool("iree-run-module"),
             f"--module={module}",
             f"--function={entry}",
             *([] if inline else ["--device=local-sync"]),

@@ -31,7 +31,7 @@ def cut_off(source: Path, output: Path) -> bool:
     from iree.compiler import ir
     from iree.compiler.dialects import linalg
 
-    from springbok.compiler.mlir import operations
+    from springbok.compiler.mlir import operations, write
 
     with ir.Context(), ir.Location.unknown():
         module = ir.Module.parse(source.read_bytes())
@@ -41,8 +41,7 @@ def cut_off(source: Path, output: Path) -> bool:
             for number, kept in _needed(operation, [each.value for each in maps]).items() if maps else ():
                 operation.operands[number] = _beginning(operation, operation.operands[number], kept)
                 found = True
-        with output.open("wb") as file:
-            module.operation.write_bytecode(file)
+        write(module, output)
     return found
 
 

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from iree.compiler import ir
@@ -302,6 +303,12 @@ def device_global(module: ir.Module) -> ir.Operation:
         if is_device(operation):
             return operation
     raise UnreadableError("The module names no device.")
+
+
+def write(module: ir.Module, output: Path) -> None:
+    """Writes the module to a file, as MLIR bytecode."""
+    with output.open("wb") as file:
+        module.operation.write_bytecode(file)
 
 
 def is_device(operation: ir.Operation) -> bool:

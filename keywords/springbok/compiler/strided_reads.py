@@ -11,17 +11,15 @@ where their shape says. All other kernels stay what they are.
 Example::
 
     if occur(flow_phase):
-        rewrite(flow_phase, output)         # and go on with --compile-from=flow
+        put_right(module, "the model")      # the phase `flow` as a module
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from springbok.compiler import narrow_stores
 from springbok.support.errors import CompileError
 
 if TYPE_CHECKING:
@@ -49,23 +47,15 @@ def occur(flow: str) -> bool:
     return False
 
 
-def rewrite(flow: str, output: Path, name: str, every_store: bool = False) -> None:
-    """Writes the phase `flow`, given as text, to the file ``output`` as MLIR bytecode, with these reads put right, and
-    with the stores of `narrow_stores`, or ``every_store`` there.
+def put_right(module: ir.Module, name: str) -> None:
+    """Lets such reads read the whole tensor.
 
     Raises :class:`CompileError` where that can't be done; ``name`` is what it calls the model.
     """
-    from iree.compiler import ir
-
     from springbok.compiler.mlir import operations
 
-    with ir.Context(), ir.Location.unknown():
-        module = ir.Module.parse(flow)
-        for extract in operations(module, "tensor.extract"):
-            _put_right(extract, name)
-        narrow_stores.put_right(module, every_store)
-        with output.open("wb") as file:
-            module.operation.write_bytecode(file)
+    for extract in operations(module, "tensor.extract"):
+        _put_right(extract, name)
 
 
 def _put_right(extract: ir.Operation, name: str) -> None:

@@ -7,6 +7,7 @@ model.py     ``SERVES`` (uart, timer, control or i2c: what the firmware uses it 
              may set, with defaults), ``create(surroundings, settings)``, which makes the model
 driver.c     the functions of ``firmware/port/devices.h`` for what it serves
 renode.repl  its entry in a Renode platform, with ``$name``, ``$base`` and the settings
+model.cpp    if there is one, what ``model.py`` does in C++ (see ``model.h``), for a simulator that has a compiler
 
 A chip's description names a folder of this package, or one of the user's own by its path, such as ``./my_uart``.
 """
@@ -44,6 +45,11 @@ class Kind:
         return self.model.SETTINGS
 
     @property
+    def places_code(self) -> bool:
+        """Whether the host writes code through it where the core can't: its driver has ``host_places_code``."""
+        return getattr(self.model, "PLACES_CODE", False)
+
+    @property
     def driver(self) -> Path:
         """The firmware's C source for it; a device that the firmware does not drive has none."""
         return self.folder / "driver.c"
@@ -57,7 +63,7 @@ def names() -> list[str]:
     """The kinds of this package.
 
     >>> names()
-    ['clint', 'ns16550', 'opencores_i2c', 'opentitan_uart', 'pl011', 'springbok_control']
+    ['clint', 'mailbox', 'ns16550', 'opencores_i2c', 'opentitan_uart', 'pl011', 'springbok_control']
     """
     return sorted(path.parent.name for path in _HERE.glob("*/model.py"))
 

@@ -2,7 +2,8 @@
 """What a device's model is to a simulator, and a simulator to it. Plain Python without a simulator.
 
 A model has ``SIZE`` (bytes of its registers on the bus), ``read(offset) -> int`` and ``write(offset, value)`` for its
-32-bit registers. What a real device or Renode's model would refuse is refused here too, with a warning, so that
+32-bit registers; or, where it is memory, ``load(offset, count) -> bytes`` and ``store(offset, content)``. What a real
+device or Renode's model would refuse is refused here too, with a warning, so that
 firmware which works here works there.
 """
 
@@ -46,6 +47,7 @@ class Surroundings:
     sleep until something does. ``now(hz)`` is the chip's time in ticks of that frequency. ``on_interrupts`` is called
     when the lines of the CLINT may have changed, ``on_start`` with the offset in the memory that the core starts from
     (None: where it stopped) when something lets the core go or holds it. Without ``sensor`` the I2C bus is empty.
+    ``copy(source, destination, count)`` copies as a host does over the bus, also to where the core may not write.
     """
 
     warn: Warn
@@ -54,6 +56,7 @@ class Surroundings:
     on_interrupts: Callable[[], None] = lambda: None
     on_start: Callable[[int | None], None] = lambda start: None
     sensor: bool = True
+    copy: Callable[[int, int, int], None] | None = None
 
 
 class Model(Protocol):
@@ -90,6 +93,27 @@ class Uart:
     def receiving(self) -> bool:
         """Whether the receiver is on; while it is off, bytes wait on the line."""
         raise NotImplementedError
+
+    # The line's side
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the core has not taken yet."""
+        return len(self.received)
+
+    def receive(self, content: bytes) -> None:
+        """Take bytes from the line."""
+        self.received.extend(content)
+
+    def sending(self) -> bytes | bytearray:
+        """What the core has sent and the line has not taken yet."""
+        return self.to_send
+
+    def sent(self, count: int) -> None:
+        """The line took the first ``count`` of them."""
+        del self.to_send[:count]
+
+    # The core's side
 
     def _polled(self) -> None:
         self.polls += 1

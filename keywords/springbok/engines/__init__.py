@@ -18,8 +18,14 @@ from springbok.support.errors import EngineError
 ENGINES = {
     "spike": ("springbok.engines.spike", "SpikeEngine"),
     "renode": ("springbok.engines.renode", "RenodeEngine"),
+    "rtl": ("springbok.rtl.engine", "RtlEngine"),
     "serial": ("springbok.engines.board", "BoardEngine"),
 }
+
+#: Those that tell `Counts.sites`.
+COUNT_SITES = ("spike", "rtl")
+#: Those that tell `Site.region` of the addresses in their option ``watched``.
+WATCH_ADDRESSES = ("spike",)
 
 
 def create_engine(name: str, firmware_elf: Path, **options: object) -> Engine:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from springbok.support.errors import EngineError
 
@@ -14,12 +16,14 @@ class InferenceCounts:
     """One inference: the instructions between its two marks, the marks themselves left out.
 
     ``kernel_instructions`` were executed in the loaded model's own code; ``vector_instructions`` are all vector
-    instructions except ``vset*``, which configures the unit and computes nothing.
+    instructions except ``vset*``, which configures the unit and computes nothing. ``cycles`` are None from an engine
+    that has no core's own to count.
     """
 
     instructions: int
     kernel_instructions: int
     vector_instructions: int
+    cycles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Lanes:
 class DispatchCounts:
     """One dispatch of the model, by its export ordinal: sums over all calls in all inferences counted.
 
-    ``defects`` are executions of instructions that show a known defect of the chip, by its name.
+    ``defects`` are executions of instructions that show a known defect of the chip, by its name. ``cycles`` is as in
+    `InferenceCounts`. ``stack`` are loads and stores of the kernel's own stack, None where the engine can't tell.
     """
 
     calls: int
@@ -53,6 +58,36 @@ class DispatchCounts:
     opcodes: dict[str, int]
     lanes: Lanes = Lanes()
     defects: dict[str, int] = field(default_factory=dict)
+    cycles: int | None = None
+    stack: tuple[int, int] | None = None
+
+
+class Site(NamedTuple):
+    """Executions of the instruction ``word`` at ``pc`` under one vector configuration (vl and vtype).
+
+    ``region`` is what they reached of the addresses that the engine was asked to watch, counted from 1; 0 is none.
+    """
+
+    pc: int
+    word: int
+    vl: int
+    vtype: int
+    executions: int
+    region: int = 0
+
+
+class Call(NamedTuple):
+    """One call of a dispatch: where in its inference it began, and how long it was.
+
+    ``begin`` and ``instructions`` are executed instructions, both counted from the inference's first mark on;
+    ``cycle_begin`` and ``cycles`` are as in `InferenceCounts`.
+    """
+
+    dispatch: int
+    begin: int
+    instructions: int
+    cycle_begin: int | None = None
+    cycles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +100,10 @@ class VectorConfiguration:
     instructions: int
 
 
+#: What is in no dispatch, among `Counts.sites`.
+RUNTIME_SITES = -1
+
+
 @dataclass(frozen=True)
 class Counts:
     """What an engine counted at the firmware's marks since it was last asked.
@@ -73,7 +112,10 @@ class Counts:
     ``load_instructions`` is the latest model load, None when none ended. ``unattributed_instructions`` is the
     instructions of the inferences minus the sum of ``opcodes``: not 0 only where the simulator's own two counts
     disagree. ``abandoned_inferences`` began and never ended, because the core trapped in them; they are counted
-    nowhere else.
+    nowhere else. ``sites`` are by dispatch, `RUNTIME_SITES` for what is in none, and only from an engine that was asked
+    for them. ``calls`` are those of the last inference in their order; none are kept of one that has too many.
+    ``runtime`` is what the first inference executed outside of its dispatches, by PC, and ``runtime_functions`` by name
+    of function, both from engines that tell.
     """
 
     inferences: tuple[InferenceCounts, ...] = ()
@@ -84,6 +126,47 @@ class Counts:
     load_instructions: int | None = None
     unattributed_instructions: int = 0
     abandoned_inferences: int = 0
+    sites: dict[int, tuple[Site, ...]] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
+    runtime: dict[int, int] = field(default_factory=dict)
+    runtime_functions: dict[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for another process."""
+        return {
+            **vars(self),
+            "inferences": [list(vars(inference).values()) for inference in self.inferences],
+            "lanes": list(vars(self.lanes).values()),
+            "configurations": [list(vars(configuration).values()) for configuration in self.configurations],
+            "dispatches": [
+                [ordinal, {**vars(dispatch), "lanes": list(vars(dispatch.lanes).values())}]
+                for ordinal, dispatch in self.dispatches.items()
+            ],
+            "sites": list(self.sites.items()),
+            "calls": [list(call) for call in self.calls],
+            "runtime": list(self.runtime.items()),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Counts:
+        """What `as_json` made."""
+        return cls(
+            **{
+                **content,
+                "inferences": tuple(InferenceCounts(*inference) for inference in content["inferences"]),
+                "lanes": Lanes(*content["lanes"]),
+                "configurations": tuple(VectorConfiguration(*values) for values in content["configurations"]),
+                "dispatches": {ordinal: _dispatch(counts) for ordinal, counts in content["dispatches"]},
+                "sites": {ordinal: tuple(Site(*site) for site in sites) for ordinal, sites in content["sites"]},
+                "calls": tuple(Call(*call) for call in content["calls"]),
+                "runtime": dict(content["runtime"]),
+            }
+        )
+
+
+def _dispatch(counts: Mapping[str, Any]) -> DispatchCounts:
+    stack = counts["stack"] and tuple(counts["stack"])
+    return DispatchCounts(**{**counts, "lanes": Lanes(*counts["lanes"]), "stack": stack})
 
 
 SIMULATED_ANSWER_SECONDS, SIMULATED_COMPUTE_SECONDS = 60.0, 300.0
@@ -150,6 +233,15 @@ class Engine(ABC):
     def write_memory(self, address: int, content: bytes) -> None:
         """Write bytes into the chip's memory from ``address`` on."""
 
+    def place_image(self, image: bytes, request: bytes, uploaded: int) -> bool:  # noqa: B027 (may do nothing)
+        """Put the rest of a module's image into memory, past the UART, where the firmware awaits it.
+
+        ``request`` is the payload by which the upload was begun, ``uploaded`` is how many bytes the device has.
+        Returns whether it did; the device checks the image's checksum as always.
+        """
+        del image, request, uploaded
+        return False
+
     @abstractmethod
     def feed_accelerometer(self, samples: list[tuple[int, int, int]]) -> None:
         """Add motion to what the accelerometer will measure: x, y, z of each sample in 1/1024 g, 16 bits each."""
@@ -172,6 +264,12 @@ class Engine(ABC):
 
         None from an engine that does not count.
         """
+
+    def know_inputs(self, content: bytes) -> None:  # noqa: B027 (may do nothing)
+        """Remember what the model is given now, for messages."""
+
+    def know_dispatches(self, names: Mapping[int, str]) -> None:  # noqa: B027 (may do nothing)
+        """Remember the loaded model's dispatches by ordinal, for messages."""
 
     @abstractmethod
     def diagnose(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,18 @@ class Executable:
             return f"0x{address:x}"
         base, name = self.symbols[index]
         return f"0x{address:x} ({name}+0x{address - base:x})"
+
+    def by_function(self, counts: Mapping[int, int]) -> dict[str, int]:
+        """Add up what was counted by address, for each function: the largest first.
+
+        >>> Executable((), ((0x100, "main"),)).by_function({0x100: 2, 0x104: 3, 0x10: 1})
+        {'main': 5, 'no function': 1}
+        """
+        found: Counter[str] = Counter()
+        for address, count in counts.items():
+            index = bisect_right(self.symbols, (address, "\U0010ffff")) - 1
+            found[self.symbols[index][1] if index >= 0 else "no function"] += count
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def read_executable(path: Path, chip: Chip) -> Executable:

@@ -433,3 +433,15 @@ def _with_suffix(entry: str | None, letter: str) -> str:
     if letter not in letters:
         return UNKNOWN
     return f"{name}.v{letter}"
+
+
+def branch_offset(word: int) -> int:
+    """How many bytes further a branch goes; less than 0 is backward."""
+    offset = (word >> 7 & 1) << 11 | (word >> 25 & 0x3F) << 5 | (word >> 8 & 0xF) << 1
+    return offset - (word >> 31 << 12)
+
+
+def jump_offset(word: int) -> int:
+    """How many bytes further ``jal`` goes."""
+    offset = (word >> 12 & 0xFF) << 12 | (word >> 20 & 1) << 11 | (word >> 21 & 0x3FF) << 1
+    return offset - (word >> 31 << 20)

@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +23,10 @@ from springbok.devices.springbok_control.model import CONTROL, INTR_STATE
 from springbok.engines.base import Counts, Engine
 from springbok.engines.core_state import describe
 from springbok.engines.elf import Executable, read_executable
-from springbok.engines.windows import Mark, WindowCounter
+from springbok.engines.renode_platform import has_springboks_core
+from springbok.engines.windows import Configuration, Instruction, KernelCode, Mark, Part, Place, WindowCounter
 from springbok.support.errors import EngineError
-from springbok.support.places import PLATFORMS
+from springbok.support.places import PLATFORMS, PROGRAM
 
 UARTS = ("socket", "virtual")
 MEMORY_CHUNK_BYTES = 0x4000
@@ -51,6 +52,8 @@ class RenodeEngine(Engine):
     ``vlen`` is the bits of a vector register that the chip is made with, 0 is a chip without vectors; what is counted
     follows the chip's own word (`believe`). Without ``sensor`` its I2C bus is empty. ``count_opcodes`` counts between
     marks; ``own_counters`` reads Renode's opcode counters at the marks too, as a second count (`opcode_counters`).
+    ``repl`` is a platform of the user's own, which extends ours or stands in its place, with VLEN as it says unless
+    ``vlen`` is given.
     """
 
     name = "renode"
@@ -68,15 +71,24 @@ class RenodeEngine(Engine):
         count_opcodes: bool = True,
         own_counters: bool = True,
         sensor: bool = True,
+        repl: Path | None = None,
     ) -> None:
         if keyword is None:
             raise EngineError(
-                "Engine 'renode' works where renode-test runs the suite: renode-test robot/gestures.robot, or "
-                "./bench run --engine renode."
+                "Engine 'renode' needs Renode: put renode on PATH or set RENODE_ROOT to its folder. Suites run by "
+                "renode-test, ./bench run --engine renode, or plain robot with engine=renode."
             )
         chip = chip or load()
+        self._sets_vlen = repl is None or vlen is not None
         vlen = chip.vlen if vlen is None else vlen
         chip.check_vlen(vlen)
+        if repl is None and not has_springboks_core(chip):
+            raise EngineError(
+                f"Engine 'renode' runs chips with Springbok's core; {chip.title} runs on Spike. {PROGRAM} platform "
+                f"FOLDER --platform {chip.name} writes its platform and script for a Renode of your own."
+            )
+        if repl is not None and not repl.is_file():
+            raise EngineError(f"There is no Renode platform {repl}.")
         if uart not in UARTS:
             raise EngineError(f"There is no UART connection '{uart}': choose one of {', '.join(UARTS)}.")
         self._firmware = Path(firmware)
@@ -88,6 +100,7 @@ class RenodeEngine(Engine):
         self._counting = count_opcodes
         self._own_counters = own_counters
         self._sensor = sensor
+        self._repl = repl
         self._executable: Executable | None = None
         self._folder: tempfile.TemporaryDirectory | None = None
         self._url: str | None = None
@@ -186,8 +199,8 @@ class RenodeEngine(Engine):
             self._run()
             return
         self.execute("pause")
-        for memory in ("imem", "dmem", "csr_ram"):
-            self.execute(f"sysbus.{memory} ZeroAll")
+        for memory in self._chip.memories:
+            self.execute(f"sysbus.{memory.name} ZeroAll")
         self.execute("machine Reset")  # Renode runs the script's macro `reset` after it; a snapshot has lost it
         if int(self.execute(f"sysbus ReadDoubleWord {self._register('control', CONTROL)}"), 0):
             self.execute(f"sysbus LoadELF @{self._firmware.resolve()}")
@@ -269,11 +282,11 @@ class RenodeEngine(Engine):
 
     def _build(self) -> None:
         self._keyword("Reset Emulation")
-        platform = "springbok.repl" if self._vlen else "springbok_scalar.repl"
+        platform = self._repl or PLATFORMS / ("springbok.repl" if self._vlen else "springbok_scalar.repl")
         self.execute(f"$bin=@{self._firmware.resolve()}")
-        self.execute(f"$platform=@{PLATFORMS / platform}")
+        self.execute(f"$platform=@{platform.resolve()}")
         self.execute(f"include @{PLATFORMS / 'springbok.resc'}")
-        if self._vlen:
+        if self._vlen and self._sets_vlen:
             self.execute(f"sysbus.cpu VectorRegisterLength {self._vlen}")
         if not self._sensor:
             self.execute(f"machine UnregisterFromParent {ACCELEROMETER}")
@@ -371,9 +384,8 @@ class RecordedWindows:
     """
 
     def __init__(self, vlen: int) -> None:
-        self._words: dict[int, int] = {}
         self._histogram = _RecordedHistogram()
-        self._windows = WindowCounter(self._histogram, self._word_at, lambda word: 1, vlen)
+        self._windows = WindowCounter(self._histogram, vlen, read=self._histogram.read)
         self._opcode_counters: Counter[str] = Counter()
         self._opened: tuple[int, int] | None = None
         self._counter_difference = 0
@@ -390,10 +402,10 @@ class RecordedWindows:
                 where, vl, vtype = values
                 ordinal = WindowCounter.OUTSIDE_DISPATCHES if where == "outside" else int(where)
                 place = (ordinal, (int(vl), int(vtype)))
-                self._windows.expect(*place)
             elif kind == "word":
                 address, *words = map(int, values)
-                self._words.update((address + 4 * number, word) for number, word in enumerate(words))
+                self._histogram.words.update((address + 4 * number, word) for number, word in enumerate(words))
+                self._windows.forget_kernels_code()
             elif kind == "opcode":
                 self._opcode_counters[values[0]] += int(values[1])
             elif kind == "mark":
@@ -424,23 +436,36 @@ class RecordedWindows:
         counts, self._opcode_counters = self._opcode_counters, Counter()
         return dict(counts)
 
-    def _word_at(self, address: int) -> int:
-        return self._words.get(address, 0)
-
 
 class _RecordedHistogram:
     """The histogram that `WindowCounter` asks, filled from a recording instead of by a running core."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple, Counter[int]] = {}
+        self.words: dict[int, int] = {}
+        self._counts: dict[Place, dict[Configuration, Counter[int]]] = {}
 
-    def select(self, key: object) -> None:
+    def select(self, place: Place | None) -> None:
         """Nothing to do: the recording says where each block belongs."""
 
-    def add(self, key: tuple, address: int, length: int, executions: int) -> None:
-        counts = self._counts.setdefault(key, Counter())
+    def add(self, where: tuple[Place, Configuration], address: int, length: int, executions: int) -> None:
+        place, configuration = where
+        counts = self._counts.setdefault(place, {}).setdefault(configuration, Counter())
         for number in range(length):
             counts[address + 4 * number] += executions
 
-    def drain(self, key: tuple) -> Iterable[tuple[int, int]]:
-        return list(self._counts.pop(key, {}).items())
+    def drain(
+        self, place: Place, kernels: KernelCode, name: Callable[[int, Part], Instruction]
+    ) -> Iterator[tuple[Configuration, Instruction, int]]:
+        for configuration, counts in self._counts.pop(place, {}).items():
+            for address, executions in counts.items():
+                yield configuration, name(self.words.get(address, 0), kernels.part(address)), executions
+
+    def read(self, address: int, count: int) -> bytes:
+        """Memory as far as it was executed, 0 elsewhere."""
+        return b"".join(self.words.get(each, 0).to_bytes(4, "little") for each in range(address, address + count, 4))
+
+    def forget_code(self) -> None:
+        """Nothing to do: the recording has the words of what was executed."""
+
+    def clear(self) -> None:
+        self._counts.clear()

@@ -33,6 +33,15 @@ class SocketLine:
         """Whether a client's bytes wait because the UART's receiver is off."""
         return not self._uart.receiving and self._client is not None and _readable(self._client.fileno())
 
+    def end(self) -> None:
+        """Let the client go, and whoever comes from now on: nobody is served any more."""
+        if self._client is not None:
+            self._client.shutdown(socket.SHUT_RDWR)
+            self._disconnect()
+        self._accept()
+        if self._client is not None:
+            self._disconnect()
+
     def interests(self) -> dict[int, int]:
         """What to poll for: file descriptor and events."""
         wanted = {self._listener.fileno(): select.POLLIN}
@@ -44,12 +53,11 @@ class SocketLine:
         """Move bytes. ``ready`` is what poll said; the client goes before a new one is accepted."""
         if self._client is not None:
             events = ready.get(self._client.fileno(), 0)
-            if self._uart.to_send:
-                self._send()
+            self._send()
             if self._client is not None and events & (select.POLLIN | select.POLLRDHUP | GONE):
                 self._receive(gone=bool(events & (select.POLLRDHUP | GONE)))
         else:
-            self._uart.to_send.clear()
+            _lose(self._uart)
         if ready.get(self._listener.fileno(), 0):
             self._accept()
 
@@ -67,8 +75,11 @@ class SocketLine:
         self._client = connection
 
     def _send(self) -> None:
+        content = self._uart.sending()
+        if not content:
+            return
         try:
-            del self._uart.to_send[: self._client.send(self._uart.to_send)]
+            self._uart.sent(self._client.send(content))
         except BlockingIOError:
             pass
         except OSError:
@@ -76,7 +87,7 @@ class SocketLine:
 
     def _receive(self, gone: bool) -> None:
         """Take what the client sent; all of it when the client has closed its side."""
-        while (gone or len(self._uart.received) < Uart.BUFFER_BYTES) and (gone or self._uart.receiving):
+        while (gone or self._uart.waiting < Uart.BUFFER_BYTES) and (gone or self._uart.receiving):
             try:
                 received = self._client.recv(CHUNK_BYTES)
             except BlockingIOError:
@@ -86,14 +97,14 @@ class SocketLine:
             if not received:
                 self._disconnect()
                 return
-            self._uart.received.extend(received)
+            self._uart.receive(received)
             if not gone:
                 return
 
     def _disconnect(self) -> None:
         self._client.close()
         self._client = None
-        self._uart.to_send.clear()
+        _lose(self._uart)
 
 
 class PtyLine:
@@ -110,6 +121,10 @@ class PtyLine:
         """Whether a client's bytes wait because the UART's receiver is off."""
         return not self._uart.receiving and _readable(self._master)
 
+    def end(self) -> None:
+        """Nobody is served any more."""
+        self._connected = False
+
     def interests(self) -> dict[int, int]:
         """What to poll for. A pty without a client is always "ready", so it is left out and looked at in `serve`."""
         return {self._master: _wanted_events(self._uart)} if self._connected else {}
@@ -123,17 +138,18 @@ class PtyLine:
             events = dict(poller.poll(0)).get(self._master, 0)
             self._connected = not events & GONE
             if not self._connected and not events & select.POLLIN:
-                uart.to_send.clear()
+                _lose(uart)
                 return
             ready = {self._master: events}
         events = ready.get(self._master, 0)
         try:
-            if events & select.POLLIN and uart.receiving and len(uart.received) < Uart.BUFFER_BYTES:
-                uart.received.extend(os.read(self._master, CHUNK_BYTES))
+            if events & select.POLLIN and uart.receiving and uart.waiting < Uart.BUFFER_BYTES:
+                uart.receive(os.read(self._master, CHUNK_BYTES))
             elif events & GONE:
                 self._connected = False
-            if uart.to_send and self._connected:
-                del uart.to_send[: os.write(self._master, uart.to_send)]
+            content = uart.sending()
+            if content and self._connected:
+                uart.sent(os.write(self._master, content))
         except BlockingIOError:
             pass
         except OSError:
@@ -141,8 +157,12 @@ class PtyLine:
 
 
 def _wanted_events(uart: Uart) -> int:
-    events = select.POLLIN if uart.receiving and len(uart.received) < Uart.BUFFER_BYTES else 0
-    return events | (select.POLLOUT if uart.to_send else 0)
+    events = select.POLLIN if uart.receiving and uart.waiting < Uart.BUFFER_BYTES else 0
+    return events | (select.POLLOUT if uart.sending() else 0)
+
+
+def _lose(uart: Uart) -> None:
+    uart.sent(len(uart.sending()))
 
 
 def _readable(descriptor: int) -> bool:

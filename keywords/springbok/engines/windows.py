@@ -12,13 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from springbok.chips.chip import Chip
 from springbok.chips.description import load
-from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
+from springbok.engines.base import (
+    RUNTIME_SITES,
+    Call,
+    Counts,
+    DispatchCounts,
+    InferenceCounts,
+    Lanes,
+    Site,
+    VectorConfiguration,
+)
 from springbok.engines.lanes import lanes, vector_type
 from springbok.engines.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
+from springbok.engines.stack_accesses import NONE, stack_accesses
 
 
 class Mark(IntEnum):
@@ -34,14 +44,67 @@ class Mark(IntEnum):
     KERNELS_END = 8
 
 
+Place = Hashable
+#: vl and vtype.
+Configuration = tuple[int, int]
+
+
+class Part(IntEnum):
+    """Whose an instruction is: the runtime's, or a kernel's; of those that reach the kernel's stack, which do."""
+
+    RUNTIME = 0
+    KERNELS = 1
+    STACK_LOAD = 2
+    STACK_STORE = 3
+
+
+class KernelCode(NamedTuple):
+    """Where the loaded kernels lie, ``begin`` up to ``end``; ``stack`` is `stack_accesses` of them, if it is known."""
+
+    begin: int = 0
+    end: int = 0
+    stack: bytes = b""
+
+    def part(self, pc: int) -> Part:
+        """Whose instruction is at ``pc``."""
+        if not self.begin <= pc < self.end:
+            return Part.RUNTIME
+        number = (pc - self.begin) >> 2
+        access = self.stack[number] if number < len(self.stack) else NONE
+        return Part(Part.KERNELS + access)
+
+
+class Instruction(NamedTuple):
+    """What is at a PC, as far as counts tell instructions apart."""
+
+    name: str
+    kind: Kind
+    part: Part
+
+
 class Histogram(Protocol):
-    """Executions by PC, kept apart by key."""
+    """Executions by PC, kept apart by place and by the vector configuration that the core had."""
 
-    def select(self, key: Hashable | None) -> None:
-        """Count for ``key`` from now on; None counts nothing."""
+    def select(self, place: Place | None) -> None:
+        """Count for ``place`` from now on; None counts nothing."""
 
-    def drain(self, key: Hashable) -> Iterable[tuple[int, int]]:
-        """Return (PC, executions) of ``key`` and forget them."""
+    def drain(
+        self, place: Place, kernels: KernelCode, name: Callable[[int, Part], Instruction]
+    ) -> Iterable[tuple[Configuration, Instruction, int]]:
+        """Return (configuration, instruction, executions) of ``place``, which is not selected, and forget them.
+
+        ``name`` makes an instruction of a word and of the part that ``kernels`` says its PC belongs to. Executions of
+        equal instructions may come as one number.
+        """
+
+    def sites(self, place: Place) -> Iterable[Site]:
+        """Return what was counted in ``place``, which is not selected, an instruction each, and keep it."""
+
+    def forget_code(self) -> None:
+        """There may be another word at each PC from here on; no place is selected."""
+
+    def clear(self) -> None:
+        """Forget all counts; no place is selected."""
 
 
 @dataclass
@@ -53,8 +116,9 @@ class _Tally:
     opcodes: Counter[str] = field(default_factory=Counter)
     used: Counter[str] = field(default_factory=Counter)
     there: Counter[str] = field(default_factory=Counter)
-    configurations: Counter[tuple[int, int]] = field(default_factory=Counter)
+    configurations: Counter[Configuration] = field(default_factory=Counter)
     defects: Counter[str] = field(default_factory=Counter)
+    stack: Counter[Part] = field(default_factory=Counter)
 
     def add(self, other: _Tally) -> None:
         self.vector_instructions += other.vector_instructions
@@ -64,6 +128,7 @@ class _Tally:
         self.there += other.there
         self.configurations += other.configurations
         self.defects += other.defects
+        self.stack += other.stack
 
     @property
     def lanes(self) -> Lanes:
@@ -74,53 +139,59 @@ class _Tally:
 class _Dispatch:
     calls: int = 0
     instructions: int = 0
+    cycles: int = 0
     tally: _Tally = field(default_factory=_Tally)
 
 
 class WindowCounter:
     """Turns marks and a histogram into `Counts`.
 
-    ``word_at(pc)`` gives the instruction word in memory. Words are remembered until a model is loaded, because a
-    load puts new code where old code was. ``counted(word)`` is how often the histogram counts one execution of it.
     ``vlen`` is the chip's, in bits, and ``chip`` (the run's unless given) knows its own instructions and defects. The
     histogram is kept apart by place and by vector configuration (vl and vtype): so each instruction is known together
-    with the vl, SEW and LMUL that it met.
+    with the vl, SEW and LMUL that it met. ``keeps_sites`` keeps `Counts.sites` too, and ``keeps_runtime``
+    `Counts.runtime`. ``read(address, count)`` is the chip's memory: without it nothing is known of kernels' stacks.
     """
 
     OUTSIDE_DISPATCHES = "outside"
+    MOST_NAMES = 1 << 18  # that are kept over loads
+    MOST_CALLS = 10_000  # of an inference that are kept one by one
 
     def __init__(
         self,
         histogram: Histogram,
-        word_at: Callable[[int], int],
-        counted: Callable[[int], int],
         vlen: int = 0,
         chip: Chip | None = None,
+        keeps_sites: bool = False,
+        keeps_runtime: bool = False,
+        read: Callable[[int, int], bytes] | None = None,
     ) -> None:
         chip = chip or load()
+        self._keeps_sites, self._keeps_runtime = keeps_sites, keeps_runtime
         self._own, self._defects = chip.instructions, chip.defects
         self._histogram = histogram
-        self._word_at = word_at
-        self._counted = counted
         self._vlen = vlen
-        self._configuration = (0, 0)
-        self._place: Hashable | None = None
-        self._keys: dict[Hashable, set[tuple[int, int]]] = {}
-        self._decoded: dict[int, tuple[str, Kind, int]] = {}
-        self._kernels = [0, 0]
+        self._named: dict[tuple[int, Part], Instruction] = {}
+        self._read = read
+        self._kernels = KernelCode()
         self._inference_start: int | None = None
         self._dispatch: int | None = None
         self._dispatch_start = 0
+        self._cycles = self._inference_cycles = self._dispatch_cycles = 0
         self._load_start: int | None = None
         self._marks = 0
         self._open: dict[int, _Dispatch] = {}
+        self._calls: list[Call] = []
         self._clear()
 
     def believe(self, vlen: int, kernels: tuple[int, int] | None = None) -> None:
         """Take the chip's word for its VLEN in bits, and for the addresses of a model that was loaded unseen."""
         self._vlen = vlen
         if kernels is not None:
-            self._kernels = list(kernels)
+            self._kernels = KernelCode(*kernels)
+
+    def forget_kernels_code(self) -> None:
+        """There is more to read of the kernels' code than there was."""
+        self._kernels = self._kernels._replace(stack=b"")
 
     @property
     def place(self) -> str:
@@ -131,37 +202,24 @@ class WindowCounter:
             return "in inference"
         return "while loading a model" if self._load_start is not None else ""
 
-    def configure(self, vl: int, vtype: int) -> None:
-        """Note that the core has a new vector configuration from here on."""
-        self._configuration = (vl, vtype)
-        if self._place is not None:
-            self._select(self._place)
+    def mark(self, event: int, value: int, instructions: int, cycles: int = 0) -> None:
+        """Handle one mark; ``instructions`` is how many the core has executed before it, ``cycles`` when it was.
 
-    def expect(self, place: Hashable, configuration: tuple[int, int]) -> None:
-        """Note that the histogram holds executions of this place and configuration, without the core being there."""
-        self._keys.setdefault(place, set()).add(configuration)
-
-    def _select(self, place: Hashable | None) -> None:
-        self._place = place
-        if place is None:
-            self._histogram.select(None)
-            return
-        self.expect(place, self._configuration)
-        self._histogram.select((place, self._configuration))
-
-    def mark(self, event: int, value: int, instructions: int) -> None:
-        """Handle one mark; ``instructions`` is how many the core has executed before it."""
+        Cycles are counted where the engine knows them: a window's are those between its two marks.
+        """
+        self._cycles = cycles
         if event == Mark.INFERENCE_BEGIN:
             self._abandon()
             self._load_start = None  # a load that failed has no end
-            self._inference_start = instructions
-            self._select(self.OUTSIDE_DISPATCHES)
+            self._inference_start, self._inference_cycles = instructions, cycles
+            self._histogram.select(self.OUTSIDE_DISPATCHES)
             return
         if event in (Mark.LOAD_BEGIN, Mark.LOAD_END):
             self._load(event, instructions)
             return
         if event in (Mark.KERNELS_BEGIN, Mark.KERNELS_END):
-            self._kernels[event - Mark.KERNELS_BEGIN] = value
+            begin, end, _ = self._kernels
+            self._kernels = KernelCode(*((value, end) if event == Mark.KERNELS_BEGIN else (begin, value)))
         if self._inference_start is None:
             return
         if event == Mark.INFERENCE_END:
@@ -169,14 +227,24 @@ class WindowCounter:
             return
         self._marks += 1
         if event == Mark.DISPATCH_BEGIN:
-            self._dispatch, self._dispatch_start = value, instructions
-            self._select(value)
+            self._dispatch, self._dispatch_start, self._dispatch_cycles = value, instructions, cycles
+            self._histogram.select(value)
         elif event == Mark.DISPATCH_END and self._dispatch is not None:
             dispatch = self._open.setdefault(self._dispatch, _Dispatch())
             dispatch.calls += 1
             dispatch.instructions += instructions - self._dispatch_start - 1
+            dispatch.cycles += cycles - self._dispatch_cycles
+            self._keep_call(instructions, cycles)
             self._dispatch = None
-            self._select(self.OUTSIDE_DISPATCHES)
+            self._histogram.select(self.OUTSIDE_DISPATCHES)
+
+    def _keep_call(self, instructions: int, cycles: int) -> None:
+        """Keep the call of a dispatch that ends now; one more than the most, to tell that there were too many."""
+        if len(self._calls) > self.MOST_CALLS:
+            return
+        begin, length = self._dispatch_start - self._inference_start, instructions - self._dispatch_start - 1
+        times = (self._dispatch_cycles - self._inference_cycles, cycles - self._dispatch_cycles) if cycles else ()
+        self._calls.append(Call(self._dispatch, begin, length, *times))
 
     def take(self) -> Counts:
         """Return what was counted in inferences that have ended, and start from zero."""
@@ -196,12 +264,22 @@ class WindowCounter:
                     dict(sorted(dispatch.tally.opcodes.items())),
                     dispatch.tally.lanes,
                     dict(sorted(dispatch.tally.defects.items())),
+                    dispatch.cycles or None,
+                    self._stack_of(dispatch.tally),
                 )
                 for ordinal, dispatch in sorted(self._dispatches.items())
             },
             load_instructions=self._load_instructions,
             unattributed_instructions=self._unattributed,
             abandoned_inferences=self._abandoned,
+            sites={
+                ordinal: tuple(
+                    Site(*place, executions, region) for (*place, region), executions in sorted(sites.items())
+                )
+                for ordinal, sites in sorted(self._sites.items())
+            },
+            calls=self._last_calls,
+            runtime=dict(sorted(self._runtime.items())),
         )
         self._clear()
         return counts
@@ -213,12 +291,17 @@ class WindowCounter:
         self._load_instructions: int | None = None
         self._unattributed = 0
         self._abandoned = 0
+        self._last_calls: tuple[Call, ...] = ()
+        self._runtime: Counter[int] = Counter()
+        self._sites: dict[int, Counter[tuple[int, int, int, int, int]]] = {}
 
     def _load(self, event: int, instructions: int) -> None:
         self._abandon()
-        self._decoded.clear()
+        self._histogram.forget_code()
+        if len(self._named) > self.MOST_NAMES:
+            self._named.clear()
         if event == Mark.LOAD_BEGIN:
-            self._kernels = [0, 0]
+            self._kernels = KernelCode()
             self._load_start = instructions
         elif self._load_start is not None:
             self._load_instructions = instructions - self._load_start - 1
@@ -230,19 +313,19 @@ class WindowCounter:
             return
         self._abandoned += 1
         self._close_inference()
-        for place in list(self._keys):
-            for _ in self._drain(place):
-                pass
+        self._histogram.clear()
 
     def _close_inference(self) -> None:
-        self._select(None)
+        self._histogram.select(None)
         self._inference_start = self._dispatch = None
-        self._marks, self._open = 0, {}
+        self._marks, self._open, self._calls = 0, {}, []
 
     def _end_inference(self, instructions: int) -> None:
         executed = instructions - self._inference_start - 1
         marks, dispatches = self._marks, self._open
+        self._last_calls = tuple(self._calls) if len(self._calls) <= self.MOST_CALLS else ()
         self._close_inference()
+        self._read_kernels()
         inference = self._tally(self.OUTSIDE_DISPATCHES)
         inference.opcodes[MARK_NAME] += marks
         for ordinal, dispatch in dispatches.items():
@@ -251,30 +334,41 @@ class WindowCounter:
             total = self._dispatches.setdefault(ordinal, _Dispatch())
             total.calls += dispatch.calls
             total.instructions += dispatch.instructions
+            total.cycles += dispatch.cycles
             total.tally.add(dispatch.tally)
-        self._inferences.append(InferenceCounts(executed, inference.kernel_instructions, inference.vector_instructions))
+        cycles = self._cycles - self._inference_cycles
+        self._inferences.append(
+            InferenceCounts(executed, inference.kernel_instructions, inference.vector_instructions, cycles or None)
+        )
+        self._histogram.clear()  # a dispatch that has not ended belongs to no other inference
         self._total.add(inference)  # drops names that were not executed
         self._unattributed += executed - sum(inference.opcodes.values())
 
-    def _drain(self, place: Hashable) -> Iterable[tuple[tuple[int, int], int, int]]:
-        """Yield (configuration, PC, executions) of one place and forget them."""
-        for configuration in self._keys.pop(place, ()):
-            for pc, seen in self._histogram.drain((place, configuration)):
-                yield configuration, pc, seen
+    def _read_kernels(self) -> None:
+        """Find the accesses of the stack in the kernels' code, once a load."""
+        begin, end, stack = self._kernels
+        if self._read is not None and begin < end and not stack:
+            self._kernels = KernelCode(begin, end, stack_accesses(self._read(begin, end - begin)))
 
-    def _tally(self, place: Hashable) -> _Tally:
+    def _stack_of(self, tally: _Tally) -> tuple[int, int] | None:
+        return None if self._read is None else (tally.stack[Part.STACK_LOAD], tally.stack[Part.STACK_STORE])
+
+    def _tally(self, place: Place) -> _Tally:
         """What was executed in one place; marks are left out."""
+        if self._keeps_sites:
+            sites = self._sites.setdefault(RUNTIME_SITES if place == self.OUTSIDE_DISPATCHES else place, Counter())
+            for site in self._histogram.sites(place):
+                if self._name(site.word, Part.RUNTIME).kind is not Kind.MARK:
+                    sites[(*site[:4], site.region)] += site.executions
+        if self._keeps_runtime and place == self.OUTSIDE_DISPATCHES and not self._inferences:
+            for site in self._histogram.sites(place):
+                if self._name(site.word, Part.RUNTIME).kind is not Kind.MARK:
+                    self._runtime[site.pc] += site.executions
         tally = _Tally()
-        begin, end = self._kernels
-        decoded = self._decoded
-        for configuration, pc, seen in self._drain(place):
-            if pc not in decoded:
-                word = self._word_at(pc)
-                decoded[pc] = (opcode_name(word, self._own), opcode_kind(word, self._own), self._counted(word))
-            name, kind, counted = decoded[pc]
+        drained = self._histogram.drain(place, self._kernels, self._name)
+        for configuration, (name, kind, part), count in drained:
             if kind is Kind.MARK:
                 continue
-            count = seen // counted
             tally.opcodes[name] += count
             if kind is Kind.VECTOR:
                 used, there = lanes(name, *configuration, self._vlen)
@@ -284,11 +378,19 @@ class WindowCounter:
                 tally.configurations[configuration] += count
             if self._defects:
                 self._look_for_defects(tally, name, configuration, count)
-            if begin <= pc < end:
+            if part is not Part.RUNTIME:
                 tally.kernel_instructions += count
+                tally.stack[part] += count
         return tally
 
-    def _look_for_defects(self, tally: _Tally, name: str, configuration: tuple[int, int], count: int) -> None:
+    def _name(self, word: int, part: Part) -> Instruction:
+        key = (word, part)
+        if key not in self._named:
+            own = self._own
+            self._named[key] = Instruction(opcode_name(word, own), opcode_kind(word, own), part)
+        return self._named[key]
+
+    def _look_for_defects(self, tally: _Tally, name: str, configuration: Configuration, count: int) -> None:
         """Add executions that show one of the chip's known defects."""
         vl, vtype = configuration
         if vtype >> 8:  # no valid configuration

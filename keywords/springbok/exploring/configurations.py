@@ -29,8 +29,7 @@ from springbok.support.suggestions import did_you_mean
 TYPES, VARIANTS = ("float32", "int8"), ("vector", "scalar")
 AS_IT_CAME = "as it came"  # the type of a model that is no Keras model: it is not quantised here
 KERAS_SUFFIXES = (".h5", ".keras")
-DEFAULT_VLENS = load().vlens
-SCALAR_VLEN = 512  # code without vectors is the same for every length
+SCALAR_VLEN = 512  # code without vectors is the same for every length; a chip that has it is made with this one
 
 
 class SweepError(BenchError):
@@ -75,7 +74,7 @@ def configurations(
     *,
     types: Sequence[str] = TYPES,
     variants: Sequence[str] = VARIANTS,
-    vlens: Sequence[int] = DEFAULT_VLENS,
+    vlens: Sequence[int] | None = None,
     flags: Sequence[str] = ("",),
     optimize: Sequence[str] = (DEFAULT_LEVEL,),
     dataset: str = "basic_motions",
@@ -85,11 +84,15 @@ def configurations(
     tolerance: str | None = None,
 ) -> list[Configuration]:
     """Every combination, in order; scalar code once for all vector lengths, and models that are no Keras models in one
-    type. Raises `SweepError` for what is unknown."""
+    type. ``vlens`` are all of the run's chip unless given. Raises `SweepError` for what is unknown."""
+    known_vlens = load().vlens or (0,)
+    vlens = known_vlens if vlens is None else vlens
+    if 0 in vlens:
+        variants = [each for each in variants if each != "vector"]
     for what, given, known in (
         ("type", types, TYPES),
         ("variant", variants, VARIANTS),
-        ("VLEN", vlens, DEFAULT_VLENS),
+        ("VLEN", vlens, known_vlens),
         ("optimisation level", optimize, tuple(LEVELS)),
     ):
         for each in given:
@@ -114,7 +117,8 @@ def configurations(
 def _without_idle_choices(configuration: Configuration) -> Configuration:
     """The same configuration, with what makes no difference to it at one value."""
     if configuration.variant == "scalar":
-        configuration = replace(configuration, vlen=SCALAR_VLEN)
+        chip = load()
+        configuration = replace(configuration, vlen=SCALAR_VLEN if SCALAR_VLEN in chip.vlens else chip.vlen)
     if Path(configuration.model).suffix not in KERAS_SUFFIXES:
         configuration = replace(configuration, type=AS_IT_CAME)
     return configuration

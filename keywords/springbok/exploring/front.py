@@ -14,18 +14,22 @@ from springbok.exploring.configurations import SweepError
 from springbok.gate import gate
 from springbok.support.suggestions import did_you_mean
 
-# What the Pareto front is of; each is better when lower.
-OBJECTIVES = ("instructions", "module_bytes", "accuracy_loss")
+# What the Pareto front is of, beside what a sweep is for; each is better when lower.
+OBJECTIVES = ("module_bytes", "accuracy_loss")
+#: What a sweep can be for, by how people call it: the metric that is to be least.
+SOUGHT = {"instructions": "instructions", "cycles": "estimated_cycles"}
+INSTRUCTIONS = "instructions"
 
 
-def mark_pareto(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with ``pareto``: no other row of the same model is as good in all `OBJECTIVES` and better in one.
+def mark_pareto(rows: Sequence[Mapping[str, Any]], objective: str = INSTRUCTIONS) -> list[dict[str, Any]]:
+    """The rows with ``pareto``: no other row of the same model is as good in ``objective`` (a key of `SOUGHT`) and all
+    `OBJECTIVES`, and better in one.
 
     Failed rows are never in front.
     """
 
     def values(row: Mapping[str, Any]) -> tuple:
-        return _objectives(row["metrics"])
+        return _objectives(row["metrics"], objective)
 
     def beaten(row: Mapping[str, Any]) -> bool:
         return any(
@@ -39,17 +43,19 @@ def mark_pareto(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "pareto": bool(row["metrics"]) and not beaten(row)} for row in rows]
 
 
-def best(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Mapping[str, Any] | None:
-    """The row with the fewest instructions of those that keep every limit (metric: bound); None when none does."""
+def best(
+    rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], objective: str = INSTRUCTIONS
+) -> Mapping[str, Any] | None:
+    """The row with the least ``objective`` of those that keep every limit (metric: bound); None when none does."""
     for name in limits:
         _metric(name)
     kept = [row for row in rows if row["metrics"] and not broken_limits(row, limits)]
-    return min(kept, key=lambda row: _objectives(row["metrics"]), default=None)
+    return min(kept, key=lambda row: _objectives(row["metrics"], objective), default=None)
 
 
-def _objectives(found: Mapping[str, Any]) -> tuple:
+def _objectives(found: Mapping[str, Any], objective: str) -> tuple:
     loss = OBJECTIVES[-1] if OBJECTIVES[-1] in found else "quality_loss"
-    return tuple(found[name] for name in (*OBJECTIVES[:-1], loss))
+    return tuple(found[name] for name in (SOUGHT[objective], *OBJECTIVES[:-1], loss))
 
 
 def broken_limits(row: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:

@@ -10,7 +10,8 @@ import importlib.metadata
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_and_check
 from springbok.data import datasets
 from springbok.data.dataset import Dataset
+from springbok.exploring import front
 from springbok.exploring.configurations import Configuration, SweepError
 from springbok.exploring.search import search
 from springbok.exploring.workers import tell
 from springbok.firmware import build_firmware
-from springbok.gate import gate
+from springbok.gate import gate, snapshots
 from springbok.measuring import metrics
 from springbok.measuring.derived import QUALITY
 from springbok.measuring.quality import Quality, judged
@@ -35,6 +37,7 @@ from springbok.support.cache import Cache, digest
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
 from springbok.support.places import KEYWORDS
+from springbok.timing.description import Timing
 
 CALIBRATION_SAMPLES = 100
 LOSSES = {"accuracy": "accuracy_loss"}  # any other figure of a task loses ``quality_loss``
@@ -42,17 +45,45 @@ _QUANTISER = KEYWORDS / "springbok" / "compiler" / "quantise_worker.py"
 _TELL_SECONDS = 1.0  # between two times that a worker says how far it is
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What a sweep seeks the least of, a key of `springbok.exploring.front.SOUGHT`; with ``timing`` every row has
+    estimated cycles, whatever is sought."""
+
+    name: str = front.INSTRUCTIONS
+    timing: Timing | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in front.SOUGHT:
+            raise SweepError(f"There is no objective '{self.name}': choose one of {', '.join(front.SOUGHT)}.")
+        if self.name != front.INSTRUCTIONS and self.timing is None:
+            raise SweepError("Cycles are estimated by a description of the core's pipeline: give --timing.")
+
+    @property
+    def searched_by(self) -> Timing | None:
+        """What a search of flags estimates by; None where it is for instructions."""
+        return None if self.name == front.INSTRUCTIONS else self.timing
+
+
+INSTRUCTIONS = Objective()
+
+
 def measure(
-    configuration: Configuration, content: bytes, firmware_sha256: str, own_data: Dataset | None = None
+    configuration: Configuration,
+    content: bytes,
+    firmware_sha256: str,
+    own_data: Dataset | None = None,
+    objective: Objective = INSTRUCTIONS,
 ) -> dict[str, Any]:
     """Compile and run one configuration; the row of the table. ``content`` is the model file's.
 
-    ``own_data`` are inferred in place of a data set by name: a worker need not have their files.
+    ``own_data`` are inferred in place of a data set by name: a worker need not have their files. ``objective`` tells
+    whether cycles are estimated, and whether a search of flags is for them.
 
     What can't be compiled or run is a row too, with the reason in ``error``. Raises `SweepError` when this worker's
     firmware is not the one that was asked for.
     """
-    given = (configuration, content, firmware_sha256, own_data)
+    given = (configuration, content, firmware_sha256, own_data, objective)
     compiled = compile_step(*given)
     ran = compiled if compiled["error"] else run_step(*given)
     return row_of(configuration, compiled, ran)
@@ -66,35 +97,43 @@ def row_of(configuration: Configuration, compiled: dict[str, Any], ran: dict[str
 
 
 def compile_step(
-    configuration: Configuration, content: bytes, firmware_sha256: str, own_data: Dataset | None = None
+    configuration: Configuration,
+    content: bytes,
+    firmware_sha256: str,
+    own_data: Dataset | None = None,
+    objective: Objective = INSTRUCTIONS,
 ) -> dict[str, Any]:
     """Compile a configuration and check it on this machine: the ``module_sha256``, or the reason in ``error``."""
     _check_firmware(firmware_sha256)
     tell(configuration.label, "compiling")
     try:
-        return {"error": None, "module_sha256": _compiled(configuration, content, own_data)[1].vmfb_sha256}
+        return {"error": None, "module_sha256": _compiled(configuration, content, own_data, objective)[1].vmfb_sha256}
     except BenchError as error:
         return {"error": str(error)}
 
 
 def run_step(
-    configuration: Configuration, content: bytes, firmware_sha256: str, own_data: Dataset | None = None
+    configuration: Configuration,
+    content: bytes,
+    firmware_sha256: str,
+    own_data: Dataset | None = None,
+    objective: Objective = INSTRUCTIONS,
 ) -> dict[str, Any]:
     """Run a configuration, compiled as `compile_step` did it: its ``metrics``, or the reason in ``error``."""
     _check_firmware(firmware_sha256)
     session = Session()
     try:
-        model, compiled = _compiled(configuration, content, own_data)
+        model, compiled = _compiled(configuration, content, own_data, objective)
         dataset = (own_data or datasets.load(configuration.dataset)).first(configuration.samples)
         reference = _reference(configuration, content, dataset)
         inputs = dataset.fitted(compiled.name, compiled.inputs)
         host_outputs = importers.framework_outputs(model, inputs, Cache(DEFAULT_OUTPUT_DIR), compiled.selection)
         tell(configuration.label, "starting the chip")
-        session.boot("spike", vlen=configuration.vlen)
+        session.boot("spike", vlen=configuration.vlen, timing=objective.timing)
         session.load_model(compiled)
         show = _telling(configuration.label)
         evaluation = session.evaluate(dataset, host_outputs, progress=show)
-        measured = gate.snapshot(metrics.evaluation_document(evaluation), "sweep")
+        measured = snapshots.snapshot(metrics.evaluation_document(evaluation), "sweep")
     except BenchError as error:
         return {"error": str(error)}
     finally:
@@ -130,7 +169,9 @@ def _telling(label: str) -> Callable[[int, int], None]:
     return show
 
 
-def _compiled(configuration: Configuration, content: bytes, own_data: Dataset | None) -> tuple[Path, CompiledModel]:
+def _compiled(
+    configuration: Configuration, content: bytes, own_data: Dataset | None, objective: Objective
+) -> tuple[Path, CompiledModel]:
     """The model's file in the number type that is wanted, and what it is compiled to."""
     model = _model_file(configuration, content, own_data)
     quantised = configuration.type == "int8"  # which is another file, with one signature of its own
@@ -140,7 +181,7 @@ def _compiled(configuration: Configuration, content: bytes, own_data: Dataset | 
         name=Path(configuration.model).stem,
         extra_flags=configuration.flags.split(),
         optimize=configuration.optimize,
-        choose=search,
+        choose=partial(search, timing=objective.searched_by),
         shape=configuration.shape,
         signature=None if quantised else configuration.signature,
         tolerance=configuration.tolerance,

@@ -17,22 +17,25 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from springbok.chips.chip import Chip
 from springbok.chips.description import load
 from springbok.compiler import iree
-from springbok.compiler.compiled import Target
+from springbok.compiler.compiled import FEATURES, LEAST_VLEN, VECTOR_FEATURES, Target
 from springbok.compiler.flags import compiler_flags, translated
 from springbok.compiler.importers import FORMATS
 from springbok.data.own.functions import FUNCTION
+from springbok.exploring.scenario_problems import Problem, problems, schema
 from springbok.support.errors import CompileError, ScenarioError
 from springbok.support.places import MODELS
 
-SCHEMA_FILE = Path(__file__).with_name("scenario.schema.json")
+YAML_SUFFIXES = (".yml", ".yaml")
+#: Of a scenario's document; real ones have some hundred values, six deep.
+_MOST_VALUES, _MOST_DEPTH = 100_000, 60
 BLOCKS = ("dataset", "model_wrapper", "optimizers", "runtime", "protocol", "platform")
 
 #: The order of the classes in the outputs of Kenning's Magic Wand models, `MagicWandDataset.prepare` of
@@ -60,12 +63,8 @@ GONE_FLAGS = {
 #: The type of a data set of the user's own files.
 OWN_DATA = "springbok.datasets.own"
 _FEATURES = "--iree-llvmcpu-target-cpu-features"
-#: What the core has; Zvl is read for itself.
-_EXTENSIONS = ("m", "f", "zicsr", "zve32x", "zve32f")
-# Flag: the values that suit the chip, and why others don't.
-_CHIP = {
-    "--iree-llvmcpu-target-triple": (r"riscv32(-.*)?", "the chip's core is a 32-bit RISC-V"),
-    "--iree-llvmcpu-target-abi": (r"ilp32f?", "the chip has 32-bit registers and no doubles"),
+# Flag: the values that suit every chip, and why others don't.
+_LINKED = {
     "--iree-llvmcpu-link-embedded": (r"true|1|", "the firmware runs kernels that are embedded ELF files"),
     "--iree-llvmcpu-link-static": (r"false|0", "the firmware runs kernels that are in the module"),
 }
@@ -76,6 +75,27 @@ _FRAMEWORKS = {
     "tflite": (".tflite",),
     "onnx": (".onnx",),
 }
+
+
+def _suiting(chip: Chip) -> dict[str, tuple[str, str]]:
+    """Flag: the values that suit a chip, and why others don't. The ABI is the chip's own, or one without floats, whose
+    place the chip's takes."""
+    integers = chip.abi.rstrip("fd")
+    floats = "" if chip.has("d") else " and no doubles" if chip.has("f") else " and no floating point"
+    return {
+        "--iree-llvmcpu-target-triple": (rf"riscv{chip.xlen}(-.*)?", f"the chip's core is a {chip.xlen}-bit RISC-V"),
+        "--iree-llvmcpu-target-abi": (
+            f"{integers}|{chip.abi}",
+            f"the chip has {chip.xlen}-bit registers{floats}",
+        ),
+        **_LINKED,
+    }
+
+
+def _extensions(chip: Chip) -> list[str]:
+    """What kernels may use of the core; Zvl is read for itself."""
+    vectors = VECTOR_FEATURES.get(chip.vector_extension, (chip.vector_extension,)) if chip.vector_extension else ()
+    return [*(each for each in chip.extensions if each in (*FEATURES, "zicsr")), *vectors]
 
 
 @dataclass(frozen=True)
@@ -162,29 +182,62 @@ def read_scenario(path: Path | str, engine: str = "auto", port: str | None = Non
     Raises ScenarioError that names everything that is unknown or wrong, with what is known.
     """
     path = Path(path)
-    content, document = _load(path)
-    problems = _problems(document)
-    if problems:
-        raise _error(path, problems)
-    return _Mapping(path, hashlib.sha256(content).hexdigest(), document, engine, port).scenario()
+    content = read_content(path)
+    return map_document(parse(content, path), path, hashlib.sha256(content).hexdigest(), engine, port)
 
 
-def _load(path: Path) -> tuple[bytes, Any]:
+def map_document(
+    document: Any, path: Path, sha256: str = "", engine: str = "auto", port: str | None = None
+) -> Scenario:
+    """The scenario that a document is, as it stands or would stand in the file ``path``.
+
+    Raises ScenarioError as `read_scenario`, with the `Problem`s that it names.
+    """
+    found = problems(document)
+    if found:
+        raise _error(path, found)
+    return _Mapping(path, sha256, document, engine, port).scenario()
+
+
+def read_content(path: Path) -> bytes:
+    """What is in the file. Raises ScenarioError that says why it can't be read."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
+    except OSError as error:
+        raise ScenarioError(f"The scenario {path} can't be read: {error.strerror}.") from error
+
+
+def parse(content: bytes, path: Path) -> Any:
+    """The document that is in a file: YAML when the file is named so, else JSON. Raises ScenarioError."""
+    try:
         text = content.decode("utf-8-sig")
-        if path.suffix.lower() not in (".yml", ".yaml"):
-            return content, json.loads(text, object_pairs_hook=_unique)
+        if path.suffix.lower() not in YAML_SUFFIXES:
+            return _bounded(json.loads(text, object_pairs_hook=_unique), path)
         import yaml
 
         try:
-            return content, yaml.safe_load(text)
+            return _bounded(yaml.safe_load(text), path)
         except yaml.YAMLError as error:
             raise ScenarioError(f"{path} is not YAML: {error}") from error
-    except OSError as error:
-        raise ScenarioError(f"The scenario {path} can't be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise ScenarioError(f"{path} is not JSON: {error}.") from error
+
+
+def _bounded(document: Any, path: Path) -> Any:
+    """The document, if it is small enough to be looked through: aliases of YAML can make it endless."""
+    left, seen = [(document, 0)], 0
+    while left:
+        value, depth = left.pop()
+        seen += 1
+        if seen > _MOST_VALUES or depth > _MOST_DEPTH:
+            raise ScenarioError(
+                f"The scenario {path} is too large: it holds more than {_MOST_VALUES:,} values, or values in values "
+                f"more than {_MOST_DEPTH} deep. Aliases (*name) that refer to each other can make it so."
+            )
+        if isinstance(value, dict | list):
+            parts = value.values() if isinstance(value, dict) else value
+            left += [(part, depth + 1) for part in parts]
+    return document
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -195,75 +248,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _error(path: Path, problems: Sequence[str]) -> ScenarioError:
-    return ScenarioError(f"The scenario {path} can't be run:\n" + "\n".join(f"- {problem}" for problem in problems))
-
-
-# Checking
-
-
-@cache
-def _schema() -> dict[str, Any]:
-    return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-
-
-def _problems(document: Any) -> list[str]:
-    """What the schema has against the document, one sentence each; a block of an unknown type is not looked into."""
-    from jsonschema import Draft202012Validator
-
-    found = [(list(error.absolute_path), error) for error in Draft202012Validator(_schema()).iter_errors(document)]
-    untyped = [
-        path[:-1] if path and path[-1] == "type" else path
-        for path, error in found
-        if path[-1:] == ["type"] or error.validator == "required" and "type" in _missing(error)
-    ]
-    problems = [
-        _explain(path, error)
-        for path, error in found
-        if not any(path[: len(block)] == block and "parameters" in path[len(block) :] for block in untyped)
-        and not (error.validator == "required" and "parameters" in _missing(error) and path in untyped)
-    ]
-    return list(dict.fromkeys(problems))
-
-
-def _missing(error: Any) -> list[str]:
-    return [key for key in error.validator_value if key not in error.instance]
-
-
-def _explain(path: Sequence[str | int], error: Any) -> str:
-    """One sentence on what is wrong, where, and what is known there."""
-    where = ".".join(map(str, path)) or "the file"
-    value, asked = json.dumps(error.instance, default=str), error.validator_value
-    why = f": {error.schema['description']}" if "description" in error.schema else ""
-
-    def unknown_keys() -> str:
-        known = sorted(error.schema["properties"])
-        unknown = [key for key in error.instance if key not in known]
-        return "; ".join(f"{where}: '{key}' is unknown{_nearest(key, known)}" for key in unknown)
-
-    def not_a_choice(*choices: Any) -> str:
-        return f"{where} is {value}, but can only be {' or '.join(map(json.dumps, choices))}{why}"
-
-    sentences = {
-        "additionalProperties": unknown_keys,
-        "const": lambda: not_a_choice(asked),
-        "enum": lambda: not_a_choice(*asked),
-        "maxItems": lambda: f"{where}: there are {len(error.instance)}, but a model is compiled once: keep one of them",
-        "not": lambda: "protocol and runtime_protocol are two spellings of one block: keep one of them",
-        "pattern": lambda: f"{where}: {value} is unknown{_nearest(error.instance, error.schema['examples'])}",
-        "required": lambda: f"{where}: {', '.join(map(repr, _missing(error)))} is missing",
-        "type": lambda: (
-            f"{where} is {value}, but must be of type {' or '.join([asked] if isinstance(asked, str) else asked)}{why}"
-        ),
-    }
-    return sentences.get(error.validator, lambda: f"{where}: {error.message}")()
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    last = {each.rpartition(".")[2].lower(): each for each in reversed(known)}
-    near = [last[each] for each in difflib.get_close_matches(name.rpartition(".")[2].lower(), last, 1)]
-    return (f" (did you mean '{near[0]}'?)" if near else "") + f"; known: {', '.join(known)}"
+def _error(path: Path, found: Sequence[Problem]) -> ScenarioError:
+    sentences = "\n".join(f"- {problem.sentence}" for problem in found)
+    return ScenarioError(f"The scenario {path} can't be run:\n{sentences}", found)
 
 
 # Mapping
@@ -277,7 +264,7 @@ class _Mapping:
         self.engine, self.port = engine, port
         self.given: dict[str, Block] = {}
         self.notes: list[str] = []
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         for key, content in document.items():
             blocks = content if isinstance(content, list) else [content]
             for block in blocks:
@@ -318,13 +305,16 @@ class _Mapping:
             **chip,
         )
 
+    def _problem(self, block: str, parameter: str, sentence: str) -> None:
+        self.problems.append(Problem(sentence, block, parameter))
+
     def _get(self, block: str, parameter: str, default: Any = None) -> Any:
         """A parameter of a block; null is as good as left out."""
         value = self.given[block].parameters.get(parameter) if block in self.given else None
         return default if value is None else value
 
     def _note_what_is_ignored(self, block: Block) -> None:
-        properties = _schema()["$defs"][block.definition]["properties"]
+        properties = schema()["$defs"][block.definition]["properties"]
         ignored: dict[str, list[str]] = {}
         for parameter in block.parameters:
             if "note" in properties[parameter]:
@@ -344,23 +334,28 @@ class _Mapping:
         own_models = ", ".join(sorted(path.name for path in MODELS.iterdir() if path.suffix in FORMATS))
         if separator and scheme == "kenning":
             if not own.is_file():
-                self.problems.append(
+                self._problem(
+                    "model_wrapper",
+                    "model_path",
                     f"model_wrapper.model_path: this project has no model {own.name} for {written}. "
-                    f"Its own are {own_models}; for any other give the path of its file"
+                    f"Its own are {own_models}; for any other give the path of its file",
                 )
             self.notes.append(f"model_wrapper: {written} stands for this project's own {own.name}, trained here.")
             return own, f"models/{own.name}, this project's own"
         if separator:
-            self.problems.append(f"model_wrapper.model_path: {written} is not downloaded: give the path of a file")
+            sentence = f"model_wrapper.model_path: {written} is not downloaded: give the path of a file"
+            self._problem("model_wrapper", "model_path", sentence)
             return own, ""
         path = self._resolve(written)
         if not path.exists():
             advice = (
                 f'write "model_path": "kenning:///models/{own.name}" for this project\'s own model of that name, or '
             )
-            self.problems.append(
+            self._problem(
+                "model_wrapper",
+                "model_path",
                 f"model_wrapper.model_path: there is no file {written}, neither from the working directory nor from "
-                f"the scenario's folder: {advice if own.is_file() else ''}put your model there"
+                f"the scenario's folder: {advice if own.is_file() else ''}put your model there",
             )
         return path, str(written)
 
@@ -416,7 +411,8 @@ class _Mapping:
             try:
                 names = json.loads(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")
             except (OSError, ValueError, LookupError, AttributeError, TypeError):
-                self.problems.append(f"{described} is not a description of the model's inputs and outputs")
+                sentence = f"{described} is not a description of the model's inputs and outputs"
+                self._problem("model_wrapper", "model_path", sentence)
                 return None
             if names:
                 self.notes.append(
@@ -436,9 +432,8 @@ class _Mapping:
         framework = self._get("optimizers", "model_framework", "any")
         suffixes = _FRAMEWORKS.get(framework)
         if suffixes is not None and model.suffix.lower() not in suffixes:
-            self.problems.append(
-                f"optimizers: model_framework is {framework}, but {model.name} is no such file: say any"
-            )
+            sentence = f"optimizers: model_framework is {framework}, but {model.name} is no such file: say any"
+            self._problem("optimizers", "model_framework", sentence)
         if self._get("optimizers", "backend") == "dylib":
             self.notes.append("optimizers: the backend dylib is called llvm-cpu by now.")
         module = self._get("optimizers", "compiled_model_path")
@@ -456,7 +451,7 @@ class _Mapping:
             )
             compiler_flags(target, flags)
         except CompileError as error:
-            self.problems.append(f"optimizers: {error}".rstrip("."))
+            self._problem("optimizers", "compiler_args", f"optimizers: {error}".rstrip("."))
             return {}, ""
         if implied:
             self.notes.append(f"optimizers: implied, every module for the chip is compiled so: {', '.join(implied)}.")
@@ -479,25 +474,27 @@ class _Mapping:
         known = iree.compiler_flag_names()
         if name.lstrip("-") not in known and name != "-o":
             near = difflib.get_close_matches(name.lstrip("-"), known, 3)
-            self.problems.append(
+            self._problem(
+                "optimizers",
+                "compiler_args",
                 f"optimizers: iree-compile {iree.compiler_version()} has no flag {name}; "
-                + (f"the nearest are {', '.join('--' + each for each in near)}" if near else "see iree-compile --help")
+                + (f"the nearest are {', '.join('--' + each for each in near)}" if near else "see iree-compile --help"),
             )
             return None
         if name not in (old, "-o"):
             self.notes.append(f"optimizers: {old.lstrip('-')} is called {name.lstrip('-')} by now.")
-        pattern, why = _CHIP.get(name, ("", ""))
+        pattern, why = _suiting(load()).get(name, ("", ""))
         if pattern and not re.fullmatch(pattern, value):
-            self.problems.append(f"optimizers: {written} does not suit the chip: {why}")
+            self._problem("optimizers", "compiler_args", f"optimizers: {written} does not suit the chip: {why}")
             return None
         return name, value
 
     def _target(self, flags: Mapping[str, tuple[str, str]]) -> Target:
         """The core that the features describe. Raises CompileError for a VLEN that the chip can't have."""
-        target = Target()
+        target = Target.of()
         if _FEATURES in flags:
             target = self._target_of_features(*flags[_FEATURES])
-        if target.vlen not in load().vlens:
+        if load().vlens and target.vlen not in load().vlens:
             raise CompileError(f"the chip has no VLEN {target.vlen}; known: {', '.join(map(str, load().vlens))}.")
         minimum = flags.get("--riscv-v-vector-bits-min", ("", "0"))[1]
         if not minimum.isdecimal() or int(minimum) > target.vlen:
@@ -510,11 +507,14 @@ class _Mapping:
     def _target_of_features(self, written: str, features: str) -> Target:
         switched_on = [feature[1:] for feature in features.split(",") if feature.startswith("+")]
         lengths = [int(found[1]) for feature in switched_on if (found := re.fullmatch(r"zvl(\d+)b", feature))]
-        foreign = [each for each in switched_on if each not in _EXTENSIONS and not re.fullmatch(r"zvl\d+b", each)]
+        known = _extensions(load())
+        foreign = [each for each in switched_on if each not in known and not re.fullmatch(r"zvl\d+b", each)]
         if foreign:
-            self.problems.append(
+            self._problem(
+                "optimizers",
+                "compiler_args",
                 f"optimizers: {written} does not suit the chip: its core has no {', '.join(foreign)}. "
-                f"It has {', '.join(_EXTENSIONS)} and zvl…b"
+                f"It has {', '.join(known)} and zvl…b",
             )
         vectors = [each for each in switched_on if each.startswith("zve")]
         if vectors and not lengths:
@@ -524,7 +524,7 @@ class _Mapping:
                 "optimizers: +zve32x has vectors of integers alone, so loops of floating point stay scalar; "
                 "+zve32f adds those."
             )
-        return Target(vlen=max(lengths, default=512), vectors=bool(vectors))
+        return Target(vlen=max(lengths, default=load().vlen or LEAST_VLEN), vectors=bool(vectors))
 
     def _chip(self, vlen: int) -> tuple[dict[str, Any], str]:
         port = self._get("protocol", "port") or self._get("platform", "uart_port")
@@ -541,7 +541,8 @@ class _Mapping:
             self.notes.append(f"protocol: a device is at {port}, so the board there is used. It must run the firmware.")
             return {**chip, "engine": "serial", "port": port}, f"UART at {port}, a board"
         if simulated is False:
-            self.problems.append(f"platform.simulated is false, but no device is at {port or 'any port'}")
+            sentence = f"platform.simulated is false, but no device is at {port or 'any port'}"
+            self._problem("platform", "simulated", sentence)
         elif port:
             reason = "the platform is simulated" if simulated else f"no device is at {port}"
             self.notes.append(f"protocol: {reason}, so the chip is simulated, and its UART has an address of its own.")

@@ -6,6 +6,7 @@ with each of `FLAG_SETS` and run on Spike. Its outputs must equal those of stock
 point within 1e-6, on inputs of which the first are the extremes; it must not need more memory than stock IREE or the
 set `DEFAULT_FLAG_SET`. Of what is left, the fewest instructions of one warm inference win, runtime included. Inputs and
 order are always the same, and the simulator is exact, so a search that was not cut short gives the same choice always.
+With ``--timing`` the fewest cycles win in place of instructions, by that description of the core's pipeline.
 
 ``--record`` writes the choices to ``models/choices.json``, from which the level ``standard`` takes them.
 """
@@ -19,11 +20,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from springbok.chips.chip import DEFAULT
+from springbok.chips.description import load
 from springbok.compiler import compiler, importers, iree, optimizer
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_model
@@ -32,12 +35,14 @@ from springbok.compiler.judgement import difference_of
 from springbok.compiler.optimizer import choices
 from springbok.compiler.optimizer.choices import Candidate, Choice
 from springbok.firmware import build_firmware
+from springbok.measuring.cycles import estimated_cycles
 from springbok.modules.vmfb import read_vmfb
 from springbok.session import Session
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import BenchError
 from springbok.support.places import MODELS
 from springbok.tensors import TensorSpec, probe_inputs
+from springbok.timing.description import Timing, timing_of
 
 #: The models of robot/models.robot: those that are measured when none is named.
 NAMES = (
@@ -70,39 +75,41 @@ def search(
     output_dir: str | Path | None = None,
     use_cache: bool = True,
     selection: Selection = WHOLE_FILE,
+    timing: Timing | None = None,
 ) -> Choice:
     """The best set of flags for the model file ``path`` on ``target``, measured, or from an earlier search.
 
     After ``budget`` seconds no other candidate is begun: those that are left are named in the choice, which is not
     kept. At least the default is measured. Raises :class:`CompileError` when stock IREE can't compile the model, or no
-    candidate can be taken. Without ``use_cache`` the candidates are counted anew; neither the import of the model nor
-    their modules are made again.
+    candidate can be taken. With ``timing`` the fewest estimated cycles win, in place of instructions. Without
+    ``use_cache`` the candidates are counted anew; neither the import of the model nor their modules are made again.
     """
     cache = Cache(Path(output_dir) if output_dir is not None else compiler.DEFAULT_OUTPUT_DIR, use_cache)
     imported = importers.import_model(path, Cache(cache.folder), selection)
 
     def make(folder: Path) -> None:
-        stock, *found = _measured(Path(path), target, extra_flags, budget, output_dir, selection)
+        stock, *found = _measured(Path(path), target, extra_flags, budget, output_dir, selection, timing)
         if any(each.outcome == choices.NOT_TRIED for each in found):
             raise _OutOfTime(stock, found)
-        content = [asdict(each) for each in (stock, *found)]
+        content = [each.as_json() for each in (stock, *found)]
         (folder / "counts.json").write_text(json.dumps(content), encoding="utf-8")
 
-    parts = (target, tuple(extra_flags), tuple(optimizer.FLAG_SETS.items()), optimizer.VERSION, SAMPLES)
-    key = digest(imported.mlir.read_bytes(), *parts, iree.compiler_version(), build_firmware().sha256)
+    parts = (target, tuple(extra_flags), tuple(optimizer.flag_sets(target.vectors).items()), optimizer.VERSION, SAMPLES)
+    parts += (timing.sha256,) if timing else ()
+    key = digest(imported.mlir.read_bytes(), *parts, iree.compiler_version(), build_firmware(chip=target.chip).sha256)
     try:
         folder, _ = cache.entry(f"{Path(path).stem}-search", key, make)
     except _OutOfTime as cut_short:
         left = [each.flag_set for each in cut_short.found if each.outcome == choices.NOT_TRIED]
         note = f"the budget of {budget:g} s ran out before {', '.join(left)}"
-        return _choice(cut_short.stock, cut_short.found, choices.INCOMPLETE, note)
+        return _choice(target, cut_short.stock, cut_short.found, choices.INCOMPLETE, note)
     content = json.loads((folder / "counts.json").read_text(encoding="utf-8"))
     stock, *found = (Candidate(**each) for each in content)
-    return _choice(stock, found, choices.SEARCHED)
+    return _choice(target, stock, found, choices.SEARCHED)
 
 
-def _choice(stock: Candidate, found: Sequence[Candidate], origin: str, note: str = "") -> Choice:
-    winner, judged = choices.best(found, stock, optimizer.DEFAULT_FLAG_SET)
+def _choice(target: Target, stock: Candidate, found: Sequence[Candidate], origin: str, note: str = "") -> Choice:
+    winner, judged = choices.best(found, stock, next(iter(optimizer.flag_sets(target.vectors))))
     return Choice(winner.flag_set, origin, judged, stock, note)
 
 
@@ -147,8 +154,9 @@ def _measured(
     budget: float,
     output_dir: str | Path | None,
     selection: Selection,
+    timing: Timing | None = None,
 ) -> Iterator[Candidate]:
-    """Stock IREE, and every candidate in the order of `FLAG_SETS`; while one runs, others are compiled."""
+    """Stock IREE, and every candidate in the order of its flag sets; while one runs, others are compiled."""
     limit = time.monotonic() + budget
     options = {"extra_flags": extra_flags, "output_dir": output_dir}
     options |= {"shape": dict(selection.shapes), "signature": selection.signature}
@@ -161,8 +169,9 @@ def _measured(
     session = Session()
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
-        session.boot("spike", vlen=target.vlen, count_opcodes=False)
-        waiting = {name: pool.submit(compiled, name) for name in optimizer.FLAG_SETS}
+        platform = target.chip.source
+        session.boot("spike", platform=platform, vlen=target.vlen, timing=timing, count_opcodes=timing is not None)
+        waiting = {name: pool.submit(compiled, name) for name in optimizer.flag_sets(target.vectors)}
         wanted = answers_of(session, stock, SAMPLES)
         yield _cost(session, "", "")
         for number, (name, model) in enumerate(waiting.items()):
@@ -190,7 +199,18 @@ def _candidate(
 def _cost(session: Session, name: str, outcome: str) -> Candidate:
     profile = session.need_link().profile()
     memory = profile.memory_peak_bytes + profile.stack_peak_bytes
-    return Candidate(name, profile.inference_instructions, memory, outcome)
+    return Candidate(name, profile.inference_instructions, memory, outcome, _cycles(session))
+
+
+def _cycles(session: Session) -> int | None:
+    """Estimated for one more inference of the last sample, if the session has a timing."""
+    if session.timing is None:
+        return None
+    inputs = made_up_inputs(session.need_model().inputs, SAMPLES)
+    session.need_engine().take_counts()
+    answer_of(session, inputs, SAMPLES - 1)
+    counts = session.need_engine().take_counts()
+    return estimated_cycles(counts, session.timing, session.chip.vlen_bits).whole()["estimated_cycles"]
 
 
 # ---- The command
@@ -200,20 +220,22 @@ def table(choice: Choice) -> str:
     """The candidates as lines of text, the chosen one marked."""
     lines = []
     for each in (replace(choice.stock, flag_set="(stock IREE)"), *choice.candidates):
-        counts = (f"{value:,}" if value is not None else "-" for value in (each.instructions, each.memory_bytes))
+        counts = [f"{value:,}" if value is not None else "-" for value in (each.instructions, each.memory_bytes)]
+        counts += [f"{each.estimated_cycles:,}"] if each.estimated_cycles is not None else []
         mark = "*" if each.flag_set == choice.flag_set else " "
-        lines.append("  {} {:20} {:>14} {:>11}  {}".format(mark, each.flag_set, *counts, each.outcome).rstrip())
+        cells = " ".join(f"{cell:>{width}}" for cell, width in zip(counts, (14, 11, 14), strict=False))
+        lines.append(f"  {mark} {each.flag_set:20} {cells}  {each.outcome}".rstrip())
     return "\n".join(lines)
 
 
-def _record(choice: Choice, file: Path, vlen: int) -> None:
-    plan = optimizer.plan_for("standard", vectors=True, vlen=vlen, choice=choice)
-    model = compile_model(file, Target.of("vector", vlen), optimize=plan)
+def _record(choice: Choice, file: Path, target: Target) -> None:
+    plan = optimizer.plan_for("standard", vectors=target.vectors, vlen=target.vlen, choice=choice)
+    model = compile_model(file, target, optimize=plan)
     choices.record(
         choice,
         name=file.name,
         source_sha256=model.source_sha256,
-        vlen=vlen,
+        vlen=target.vlen if target.vectors else choices.NO_VECTORS,
         compiler=model.compiler_version,
         kernels_sha256=read_vmfb(model.vmfb.read_bytes(), file.name).kernels_sha256,
     )
@@ -223,22 +245,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Search for each model and VLEN and print its candidates; 1 when a search was cut short."""
     parser = argparse.ArgumentParser(prog="./bench trial search", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"model files (default: {len(NAMES)} of models/)")
-    parser.add_argument("--vlen", type=int, nargs="+", default=[512], metavar="N", help="bits (default: 512)")
+    parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
+    parser.add_argument("--vlen", type=int, nargs="+", metavar="N", help="bits (default: as the chip is built)")
+    parser.add_argument("--platform", metavar="CHIP", help=f"name or file of the chip (default: {DEFAULT})")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS", help="for each search")
+    parser.add_argument("--timing", metavar="TIMING", help="choose by cycles, estimated by this timing (or chip)")
     parser.add_argument("--record", action="store_true", help=f"write the choices to models/{choices.FILE.name}")
     options = parser.parse_args(arguments)
     files = [Path(model) for model in options.models] or [MODELS / name for name in NAMES]
     whole = True
-    sys.stdout.write("    {:20} {:>14} {:>11}\n".format("flags", "instructions", "memory"))
+    if options.record and options.platform not in (None, DEFAULT):
+        parser.error(f"--record keeps what is counted on {DEFAULT} alone: leave --platform out")
+    if options.record and options.timing:
+        parser.error("--record keeps what is chosen by instructions: leave --timing out")
+    cycles = f" {'cycles':>14}" if options.timing else ""
+    sys.stdout.write("    {:20} {:>14} {:>11}{}\n".format("flags", "instructions", "memory", cycles))
     try:
-        for file, vlen in ((file, vlen) for file in files for vlen in options.vlen):
-            choice = search(file, Target.of("vector", vlen), budget=options.budget)
-            sys.stdout.write(f"{file.name}, VLEN {vlen}: '{choice.flag_set}', {choice.describe()}\n{table(choice)}\n")
+        chip = load(options.platform)
+        timing = timing_of(options.timing, chip) if options.timing else None
+        if timing:
+            sys.stdout.write(f"cycles estimated by {timing.name}: {timing.title} ({timing.standing})\n")
+        for file, vlen in ((file, vlen) for file in files for vlen in options.vlen or [chip.vlen]):
+            target = Target.of(options.variant, vlen, chip)
+            choice = search(file, target, budget=options.budget, timing=timing)
+            what = f"VLEN {vlen}" if target.vectors else "no vectors"
+            sys.stdout.write(f"{file.name}, {what}: '{choice.flag_set}', {choice.describe()}\n{table(choice)}\n")
             sys.stdout.flush()
             if choice.origin == choices.INCOMPLETE:
                 whole = False
             elif options.record:
-                _record(choice, file, vlen)
+                _record(choice, file, target)
     except BenchError as error:
         sys.stderr.write(f"optimizer search: {error}\n")
         return 2

@@ -12,7 +12,6 @@ configuration it was at. Modules that are equal run once.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -22,15 +21,15 @@ from typing import Any
 
 from springbok.compiler import iree
 from springbok.data.dataset import Dataset
+from springbok.exploring import kept_rows
 from springbok.exploring.configurations import Configuration
 from springbok.exploring.front import mark_pareto
-from springbok.exploring.measure import CALIBRATION_SAMPLES, compile_step, row_of, run_step
+from springbok.exploring.measure import CALIBRATION_SAMPLES, INSTRUCTIONS, Objective, compile_step, row_of, run_step
 from springbok.exploring.workers import Job, done, listen, workers
 from springbok.firmware import build_firmware
 from springbok.measuring import metrics
 from springbok.support.cache import digest
 from springbok.support.errors import ReportError
-from springbok.support.files import storage_errors
 from springbok.support.places import PROGRAM
 
 SCHEMA_VERSION = 1
@@ -57,25 +56,29 @@ def run_sweep(
     folder: Path,
     *,
     own_data: Dataset | None = None,
+    objective: Objective = INSTRUCTIONS,
     scheduler: str | None = None,
     count: int | None = None,
     watcher: Watcher | None = None,
 ) -> list[dict[str, Any]]:
     """Measure what ``folder`` does not hold yet; returns all rows in the order of ``wanted``, and writes sweep.json.
 
-    ``own_data`` are inferred by all of them, in place of data sets by name; they are sent to the workers.
+    ``own_data`` are inferred by all of them, in place of data sets by name; they are sent to the workers. ``objective``
+    is what the Pareto front is of, beside size and loss.
     ``scheduler`` is the address of a team's; without one, ``count`` processes of this machine work. Raises
     `SweepError`.
     """
     watcher = watcher or Watcher()
     firmware = build_firmware()
     contents = {model: Path(model).read_bytes() for model in {each.model for each in wanted}}
-    keys = {each: _key(each, contents[each.model], firmware.sha256, own_data) for each in wanted}
-    rows = {key: row for key, row in _kept_rows(folder).items() if key in keys.values()}
+    keys = {each: _key(each, contents[each.model], firmware.sha256, own_data, objective) for each in wanted}
+    rows = {key: row for key, row in kept_rows.read(folder / ROWS_NAME).items() if key in keys.values()}
     left = [each for each in wanted if keys[each] not in rows]
     watcher.begin(len(wanted) - len(left), len(wanted))
     if left:
-        arguments = {each: (each, contents[each.model], firmware.sha256, _needed(own_data, each)) for each in left}
+        arguments = {
+            each: (each, contents[each.model], firmware.sha256, _needed(own_data, each), objective) for each in left
+        }
         known = {
             _equality(each, contents[each.model], rows[keys[each]]["module_sha256"]): rows[keys[each]]
             for each in wanted
@@ -85,10 +88,12 @@ def run_sweep(
             listen(client, watcher.step)
             for configuration, row in _measured(client, arguments, known):
                 rows[keys[configuration]] = row
-                _keep_row(folder, keys[configuration], row)
+                kept_rows.add(folder / ROWS_NAME, keys[configuration], row)
                 watcher.row(row, sum(keys[each] in rows for each in wanted), len(wanted))
-    table = mark_pareto(_mark_equal([rows[keys[each]] for each in wanted]))
+    table = mark_pareto(_mark_equal([rows[keys[each]] for each in wanted]), objective.name)
     content = {"schema": SCHEMA_VERSION, "firmware_sha256": firmware.sha256, "rows": table}
+    if objective.timing:
+        content |= {"objective": objective.name, "timing": objective.timing.as_json()}
     metrics.write(folder / FILE_NAME, content)
     return table
 
@@ -150,33 +155,18 @@ def _needed(own_data: Dataset | None, configuration: Configuration) -> Dataset |
     return own_data.first(min(len(own_data), max(configuration.samples, CALIBRATION_SAMPLES)))
 
 
-def _key(configuration: Configuration, content: bytes, firmware_sha256: str, own_data: Dataset | None = None) -> str:
+def _key(
+    configuration: Configuration,
+    content: bytes,
+    firmware_sha256: str,
+    own_data: Dataset | None = None,
+    objective: Objective = INSTRUCTIONS,
+) -> str:
     """Names what a row was measured of; the code that measures is part of it by its compiler and firmware."""
     named = {**asdict(configuration), "model": Path(configuration.model).name}
     data = [] if own_data is None else [own_data.sha256]
+    data += [objective.name, objective.timing.sha256] if objective.timing else []
     return digest(ROWS_VERSION, sorted(named.items()), content, firmware_sha256, iree.compiler_version(), *data)
-
-
-def _kept_rows(folder: Path) -> dict[str, dict[str, Any]]:
-    """Rows of earlier sweeps in this folder. A last line that was cut off by an interruption does not count."""
-    rows = {}
-    with contextlib.suppress(FileNotFoundError):
-        for line in (folder / ROWS_NAME).read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                kept = json.loads(line)
-                rows[kept["key"]] = kept["row"]
-    return rows
-
-
-def _keep_row(folder: Path, key: str, row: Mapping[str, Any]) -> None:
-    if row["error"] is not None:  # it is tried again: the reason may have been the machine's
-        return
-    path = folder / ROWS_NAME
-    with storage_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        ragged = path.exists() and not path.read_bytes().endswith(b"\n")
-        with path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if ragged else "") + json.dumps({"key": key, "row": row}) + "\n")
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import pkgutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 from springbok.exploring.configurations import SweepError
@@ -75,6 +76,7 @@ def _ctrl_c_later() -> Iterator[None]:
 
     A terminal gives it to all processes: workers would each write a traceback, where this one ends them.
     """
+    resource_tracker.ensure_running()  # its start lets the signal through again, whatever was set before
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

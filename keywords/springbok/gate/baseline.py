@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from springbok.gate import gate
+from springbok.gate import gate, snapshots
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
@@ -30,7 +30,7 @@ class NoBaseline(BaselineError):
     """There is no baseline of this configuration."""
 
 
-def path_of(folder: Path, measured: gate.Snapshot) -> Path:
+def path_of(folder: Path, measured: snapshots.Snapshot) -> Path:
     """Where the baseline of this snapshot's configuration is, or would be.
 
     >>> subject = {"suite": "gestures", "model": "m", "variant": "vector", "dataset": "d/test", "engine": "spike"}
@@ -43,7 +43,7 @@ def path_of(folder: Path, measured: gate.Snapshot) -> Path:
     return Path(folder) / _as_file_name(subject["suite"]) / f"{name}.json"
 
 
-def read(folder: Path, measured: gate.Snapshot) -> dict[str, Any]:
+def read(folder: Path, measured: snapshots.Snapshot) -> dict[str, Any]:
     """Read the baseline of this snapshot's configuration. Raises `NoBaseline`, with what there is instead."""
     path = path_of(folder, measured)
     if not Path(folder).is_dir():
@@ -57,17 +57,17 @@ def read(folder: Path, measured: gate.Snapshot) -> dict[str, Any]:
         beside = sorted(each.stem for each in path.parent.glob(f"{_as_file_name(measured['subject']['model'])}-*.json"))
         instead = f" There are baselines of: {', '.join(beside)}." if beside else ""
         raise NoBaseline(
-            f"{gate.title(measured)} has no baseline {path.parent.name}/{path.name}.{instead} "
+            f"{snapshots.title(measured)} has no baseline {path.parent.name}/{path.name}.{instead} "
             f"If this configuration is meant, '{UPDATE}' makes one from what was measured."
         ) from None
     except (OSError, ValueError) as error:
         raise BaselineError(f"The baseline {path} can't be read: {error}. '{UPDATE}' makes it anew.") from error
-    if not isinstance(content, dict) or content.get("schema") != gate.SCHEMA_VERSION:
-        raise BaselineError(f"{path} is no baseline of form {gate.SCHEMA_VERSION}. '{UPDATE}' makes it anew.")
+    if not isinstance(content, dict) or content.get("schema") != snapshots.SCHEMA_VERSION:
+        raise BaselineError(f"{path} is no baseline of form {snapshots.SCHEMA_VERSION}. '{UPDATE}' makes it anew.")
     return content
 
 
-def write(folder: Path, measured: gate.Snapshot) -> list[str]:
+def write(folder: Path, measured: snapshots.Snapshot) -> list[str]:
     """Make the snapshot the baseline of its configuration; returns a line for each thing that changed.
 
     What is other on every machine is left out.

@@ -4,7 +4,7 @@
 A `Snapshot` is what an evaluation came to, exact numbers only. A limit on one of its metrics is judged to a
 `Verdict`; a whole snapshot is compared with an earlier one, the baseline. Wall time is in neither.
 
->>> measured = snapshot(metrics.evaluation_document(evaluation), suite="gestures")   # doctest: +SKIP
+>>> measured = snapshots.snapshot(metrics.evaluation_document(evaluation), suite="gestures")   # doctest: +SKIP
 >>> judge(measured, Limit("instructions", AT_MOST, 800_000)).text()                  # doctest: +SKIP
 'gestures (vector) on spike, VLEN 512: instructions an inference: 807,742; at most 800,000 is allowed. …'
 """
@@ -18,34 +18,47 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from springbok.chips.chip import DEFAULT
+from springbok.gate.accounts import (
+    ROUNDING,
+    by_cycles,
+    by_estimated_cycles,
+    by_instructions,
+    by_lanes,
+    by_mistakes,
+    by_moves,
+    by_nothing,
+    by_runtime,
+    by_scalar_dispatches,
+    by_sizes,
+    by_stack,
+    by_vset,
+    kernel,
+    named,
+    opcodes,
+    paired,
+    signed,
+)
+from springbok.gate.snapshots import Snapshot, title
 from springbok.measuring.derived import (
     CLASSIFICATION,
     QUALITY,
     RUNTIME,
     SCALAR_BELOW,
-    lane_utilisation,
-    quality_of,
-    runtime_instructions,
     shown,
-    task_of,
+    stack_accesses,
     tidy,
     vector_share,
+    vset_per_vector,
+    whole_register_moves,
 )
 from springbok.support.errors import BenchError
 from springbok.support.suggestions import did_you_mean
 
-SCHEMA_VERSION = 1
 AT_MOST, AT_LEAST, EXACTLY = "at most", "at least", "exactly"
 ANY = "any"
-
-# How much of the explanation a message holds.
-MOST_DISPATCHES, MOST_OPCODES, MOST_SAMPLES = 4, 4, 8
-# Shares are stored with this many digits; a difference below them is rounding.
-SHARE_DIGITS = 9
-_ROUNDING = 1e-9
-
-Snapshot = Mapping[str, Any]
+#: The metric that can be compared only with what the same description of the pipeline came to.
+ESTIMATED = "estimated_cycles"
+NOT_COMPARED = "not compared"
 
 
 class GateError(BenchError):
@@ -56,7 +69,8 @@ class GateError(BenchError):
 class Metric:
     """A number that can be judged. ``relation`` is how it must stand to its limit; ``form`` is how it is written.
 
-    ``is_recorded`` says whether baselines hold it: only what is the same in every run and on every machine is.
+    ``is_recorded`` says whether baselines hold it: only what is the same in every run and on every machine is, and not
+    what gets worse as the vectors beside it get fewer.
     ``explain`` gives the lines that account for the value, or for its change since a baseline.
     """
 
@@ -80,7 +94,7 @@ class Metric:
         if self.relation == EXACTLY:
             return value != reference
         difference = value - reference if self.relation == AT_MOST else reference - value
-        return difference > _ROUNDING * max(1.0, abs(reference))
+        return difference > ROUNDING * max(1.0, abs(reference))
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,9 @@ class Limit:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one limit. ``outcome`` is ``failed``, ``passed`` or ``improved`` (better than the baseline)."""
+    """What became of one limit. ``outcome`` is ``failed``, ``passed``, ``improved`` (better than the baseline), or
+    ``not compared`` (with a baseline that was estimated otherwise: ``change`` says how).
+    """
 
     subject: str
     metric: str
@@ -118,299 +134,37 @@ class Verdict:
         return "\n".join([line, *(f"    {account}" for account in self.accounts)])
 
 
-# ---- What was measured
-
-
-def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
-    """What the only model of ``document`` (see `metrics.evaluation_document`) came to, as a baseline records it.
-
-    ``made_with`` is not judged: it names what may have caused a change. Dispatches are by name, and one of them is
-    the runtime, so that their instructions and opcodes add up to the inference.
-    """
-    (model,) = document["models"]
-    firmware = document["firmware"]
-    optimizer = model["compiler"].get("optimizer") or {}
-    return {
-        "schema": SCHEMA_VERSION,
-        "subject": {
-            "suite": suite,
-            "model": model["name"],
-            "variant": model["variant"],
-            "optimize": optimizer.get("level"),
-            "dataset": model["dataset"]["name"],
-            **({"task": task_of(model)} if task_of(model) != CLASSIFICATION else {}),
-            "engine": document["engine"],
-            **({"chip": document["chip"]} if document.get("chip", DEFAULT) != DEFAULT else {}),
-            "vlen_bits": document["vlen_bits"],
-        },
-        "made_with": {
-            "compiler": model["compiler"]["version"],
-            "flags": sorted(model["compiler"]["flags"]),
-            "transformations": {each["name"]: each["applied"] for each in optimizer.get("transformations", ())},
-            "engine_version": document["engine_version"],
-            "model_sha256": model["sha256"],
-            "module_sha256": model["vmfb_sha256"],
-            "firmware_sha256": firmware["sha256"] if firmware else None,
-            "dataset_sha256": model["dataset"].get("sha256"),
-        },
-        "metrics": {**_metrics(model), **_firmware_metrics(firmware)},
-        "mistakes": _mistakes(model),
-        "dispatches": _dispatches(model),
-    }
-
-
-def _mistakes(model: Mapping[str, Any]) -> dict[str, str]:
-    """By number of the sample, which class was given for which; nothing where there are no classes."""
-    names, given = model["class_names"], model["per_sample"]
-    if task_of(model) != CLASSIFICATION:
-        return {}
-    return {
-        str(number): f"{names[device]} for {names[label]}"
-        for number, (label, device) in enumerate(zip(given["label"], given["device"], strict=True))
-        if label != device
-    }
-
-
-def _metrics(model: Mapping[str, Any]) -> dict[str, Any]:
-    counts_vectors = model["vector_instructions"]["mean"] is not None
-    return {
-        "samples": model["samples"],
-        "accuracy": model["accuracy"],
-        "host_accuracy": model["host_accuracy"],
-        **(quality_of(model) if task_of(model) != CLASSIFICATION else {}),
-        "outputs_sha256": model["outputs_sha256"],
-        "max_abs_error": model["max_abs_error"] if model["max_abs_error"] is not None else math.inf,
-        "instructions": model["instructions"]["mean"],
-        "runtime_instructions": runtime_instructions(model),
-        "vector_instructions": model["vector_instructions"]["mean"],
-        "lane_utilisation": _rounded(lane_utilisation(model)),
-        "scalar_dispatches": sum(map(_is_scalar, model["dispatches"])) if counts_vectors else None,
-        "load_instructions": model["load_instructions"],
-        "memory_peak_bytes": model["memory_peak_bytes"],
-        "stack_peak_bytes": model["stack_peak_bytes"],
-        "module_bytes": model["vmfb_bytes"],
-        "kernel_text_bytes": model["kernel_text_bytes"],
-        "kernel_rodata_bytes": model["kernel_rodata_bytes"],
-    }
-
-
-def _firmware_metrics(firmware: Mapping[str, Any] | None) -> dict[str, Any]:
-    parts = ("text", "rodata", "data", "bss")
-    sizes = {f"firmware_{part}_bytes": firmware[f"{part}_bytes"] if firmware else None for part in parts}
-    whole = sum(firmware[f"{part}_bytes"] for part in parts[:3]) if firmware else None
-    return {"firmware_bytes": whole, **sizes}
-
-
-def _dispatches(model: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    kept = ("layer", "calls", "instructions", "vector_instructions", "lanes", "opcodes")
-    found = {each["name"]: {key: each[key] for key in kept} for each in model["dispatches"]}
-    opcodes, vectors = model["opcodes"], model["vector_instructions"]["mean"]
-    if opcodes is not None:
-        inside = [each["opcodes"] or {} for each in model["dispatches"]]
-        rest = {name: tidy(count - math.fsum(each.get(name, 0) for each in inside)) for name, count in opcodes.items()}
-        opcodes = {name: count for name, count in rest.items() if count}
-    if vectors is not None:
-        vectors = tidy(vectors - math.fsum(each["vector_instructions"] for each in model["dispatches"]))
-    own = {"instructions": runtime_instructions(model), "vector_instructions": vectors, "opcodes": opcodes}
-    found[RUNTIME] = {"layer": None, "calls": 1, "lanes": None, **own}
-    return found
-
-
-def _is_scalar(dispatch: Mapping[str, Any]) -> bool:
-    return (vector_share(dispatch) or 0) < SCALAR_BELOW
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, SHARE_DIGITS)
-
-
-def title(measured: Snapshot) -> str:
-    """``gestures (vector) on spike, VLEN 512``"""
-    subject = measured["subject"]
-    return f"{subject['model']} ({subject['variant']}) on {subject['engine']}, VLEN {subject['vlen_bits']}"
-
-
-# ---- What accounts for a value or its change
-
-
-def _by_instructions(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    return _accounts(measured, baseline, "instructions", lambda part: part["instructions"])
-
-
-def _by_runtime(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    return _accounts(
-        measured, baseline, "instructions", lambda part: part["instructions"], lambda name: name == RUNTIME
-    )
-
-
-def _by_vectors(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    return _accounts(measured, baseline, "vector instructions", lambda part: part["vector_instructions"] or 0)
-
-
-def _by_lanes(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    """Dispatches by how much each pulls the utilisation below what it was (or below all lanes, without a baseline)."""
-    known = baseline["metrics"]["lane_utilisation"] if baseline else None
-    reference = 1.0 if known is None else known
-
-    def shortfall(part: Mapping | None) -> float:
-        lanes = part["lanes"] if part else None
-        return reference * lanes["available"] - lanes["active"] if lanes else 0
-
-    def used(part: Mapping | None) -> str:
-        lanes = part["lanes"] if part else None
-        return f"{shown(lanes['active'], 'count')} of {shown(lanes['available'], 'count')}" if lanes else "none"
-
-    rows = sorted((shortfall(old) - shortfall(new), name, new, old) for name, new, old in _paired(measured, baseline))
-    return [
-        f"{_named(name, new or old)}: {f'{used(old)} -> ' if baseline else ''}{used(new)} lanes used"
-        for change, name, new, old in rows[:MOST_DISPATCHES]
-        if change < -_ROUNDING
-    ]
-
-
-def _accounts(
-    measured: Snapshot,
-    baseline: Snapshot | None,
-    unit: str,
-    amount: Callable[[Mapping], float],
-    chosen: Callable[[str], bool] = lambda name: True,
-) -> list[str]:
-    """The dispatches that hold most of a value, or most of its change, with their opcodes."""
-    pairs = [
-        (name, new, old) for name, new, old in _paired(measured, baseline) if chosen(name) and (new or old) is not None
-    ]
-    rows = []
-    for name, new, old in pairs:
-        value = amount(new) if new else 0
-        before = amount(old) if old else 0
-        rows.append((tidy(value - before) if baseline else value, name, new, old, before, value))
-    rows = sorted((row for row in rows if row[0]), key=lambda row: -abs(row[0]))
-    lines = []
-    for change, name, new, old, before, value in rows[:MOST_DISPATCHES]:
-        where = _named(name, new or old)
-        if not baseline:
-            lines.append(f"{where}: {shown(value, 'count')} {unit}{_opcodes(new['opcodes'])}")
-            continue
-        kind = " (new)" if old is None else " (gone)" if new is None else ""
-        counts = f"{shown(before, 'count')} -> {shown(value, 'count')}"
-        difference = _opcode_change((new or {}).get("opcodes"), (old or {}).get("opcodes"))
-        lines.append(f"{where}{kind}: {_signed(change)} {unit} ({counts}){difference}")
-    rest = rows[MOST_DISPATCHES:]
-    if rest:
-        total = tidy(math.fsum(row[0] for row in rest))
-        lines.append(f"{len(rest)} more: {_signed(total) if baseline else shown(total, 'count')}")
-    return lines
-
-
-def _paired(measured: Snapshot, baseline: Snapshot | None) -> list[tuple[str, Mapping | None, Mapping | None]]:
-    """Dispatches of two snapshots: by name; where names changed, by what of them is the kernel's own, or by layer."""
-    new, old = dict(measured["dispatches"]), dict(baseline["dispatches"]) if baseline else {}
-    pairs = [(name, new.pop(name), old.pop(name)) for name in list(new) if name in old]
-    for same in (
-        lambda name, other: _kernel(name) == _kernel(other),
-        lambda name, other: measured["dispatches"][name]["layer"] == baseline["dispatches"][other]["layer"],
-    ):
-        for name in list(new):
-            found = next((other for other in old if same(name, other)), None)
-            if found is not None:
-                pairs.append((name, new.pop(name), old.pop(found)))
-    return [*pairs, *((name, part, None) for name, part in new.items()), *((name, None, old[name]) for name in old)]
-
-
-def _kernel(name: str) -> str:
-    return re.sub(r"^.*?_dispatch_\d+_", "", name)
-
-
-def _named(name: str, part: Mapping) -> str:
-    return f"{name} ({part['layer']})" if part["layer"] else name
-
-
-def _opcodes(opcodes: Mapping[str, float] | None) -> str:
-    most = sorted((opcodes or {}).items(), key=lambda item: (-item[1], item[0]))[:MOST_OPCODES]
-    return ", of these " + ", ".join(f"{name} {shown(count, 'count')}" for name, count in most) if most else ""
-
-
-def _opcode_change(new: Mapping[str, float] | None, old: Mapping[str, float] | None) -> str:
-    new, old = new or {}, old or {}
-    changes = {name: tidy(new.get(name, 0) - old.get(name, 0)) for name in {*new, *old}}
-    most = sorted((item for item in changes.items() if item[1]), key=lambda item: (-abs(item[1]), item[0]))
-    text = ", ".join(f"{name} {_signed(count)}" for name, count in most[:MOST_OPCODES])
-    return f": {text}" if text else ""
-
-
-def _by_scalar_dispatches(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    lines = []
-    for name, new, old in _paired(measured, baseline):
-        if name == RUNTIME or new is None or not _is_scalar(new) or (old is not None and _is_scalar(old)):
-            continue
-        before = f"{shown(vector_share(old), 'share')} -> " if old else ""
-        share = f"{before}{shown(vector_share(new), 'share')} of its instructions are vector work"
-        change = _opcode_change(new["opcodes"], old["opcodes"]) if old else _opcodes(new["opcodes"])
-        lines.append(f"{_named(name, new)}: {share}{change}")
-    return lines
-
-
-def _by_sizes(*parts: tuple[str, str]) -> Callable[[Snapshot, Snapshot | None], list[str]]:
-    """Accounts for a size by metrics that are parts of it: ``(metric, what it is)``."""
-
-    def explain(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-        lines = []
-        for name, what in parts:
-            new = measured["metrics"].get(name)
-            old = baseline["metrics"].get(name) if baseline else None
-            if new is None or (baseline and new == old):
-                continue
-            change = f": {_signed(new - old)}" if old is not None else ""
-            was = f"{shown(old, 'count')} -> " if old is not None else ""
-            lines.append(f"{what}{change} ({was}{shown(new, 'count')} bytes)")
-        return lines
-
-    return explain
-
-
-def _by_mistakes(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    known = baseline["mistakes"] if baseline else {}
-    new = {number: text for number, text in measured["mistakes"].items() if known.get(number) != text}
-    word = "now answered" if baseline else "answered"
-    lines = [f"sample {number} is {word} {text}" for number, text in list(new.items())[:MOST_SAMPLES]]
-    return lines + ([f"{len(new) - MOST_SAMPLES} more"] if len(new) > MOST_SAMPLES else [])
-
-
-def _by_nothing(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
-    del measured, baseline
-    return []
-
-
 _MODULE_PARTS = (("kernel_text_bytes", "code of the kernels"), ("kernel_rodata_bytes", "constants of the kernels"))
 _FIRMWARE_PARTS = tuple((f"firmware_{part}_bytes", f".{part}") for part in ("text", "rodata", "data"))
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("samples", "samples", "count", EXACTLY, _by_nothing),
-        Metric("accuracy", "accuracy", "share", AT_LEAST, _by_mistakes),
+        Metric("samples", "samples", "count", EXACTLY, by_nothing),
+        Metric("accuracy", "accuracy", "share", AT_LEAST, by_mistakes),
         *(
-            Metric(name, title, form, AT_LEAST if better == "higher" else AT_MOST, _by_nothing)
+            Metric(name, title, form, AT_LEAST if better == "higher" else AT_MOST, by_nothing)
             for name, (title, form, better) in QUALITY.items()
             if name != "accuracy"
         ),
-        Metric("outputs_sha256", "digest of all outputs", "digest", EXACTLY, _by_mistakes),
-        Metric(
-            "max_abs_error", "largest difference of an output from the host's", "error", AT_MOST, _by_nothing, False
-        ),
-        Metric("instructions", "instructions an inference", "count", AT_MOST, _by_instructions),
-        Metric("runtime_instructions", "instructions of the runtime an inference", "count", AT_MOST, _by_runtime),
-        Metric("lane_utilisation", "lane utilisation", "share", AT_LEAST, _by_lanes),
-        Metric("scalar_dispatches", "dispatches that run scalar", "count", AT_MOST, _by_scalar_dispatches),
-        Metric("load_instructions", "instructions of loading the module", "count", AT_MOST, _by_nothing),
-        Metric(
-            "memory_peak_bytes", "memory peak", "bytes", AT_MOST, _by_sizes(("module_bytes", "of these the module"))
-        ),
+        Metric("outputs_sha256", "digest of all outputs", "digest", EXACTLY, by_mistakes),
+        Metric("max_abs_error", "largest difference of an output from the host's", "error", AT_MOST, by_nothing, False),
+        Metric("instructions", "instructions an inference", "count", AT_MOST, by_instructions),
+        Metric("cycles", "cycles an inference", "count", AT_MOST, by_cycles),
+        Metric(ESTIMATED, "estimated cycles an inference", "count", AT_MOST, by_estimated_cycles),
+        Metric("runtime_instructions", "instructions of the runtime an inference", "count", AT_MOST, by_runtime),
+        Metric("lane_utilisation", "lane utilisation", "share", AT_LEAST, by_lanes),
+        Metric("scalar_dispatches", "dispatches that run scalar", "count", AT_MOST, by_scalar_dispatches),
+        Metric("stack_accesses", "loads and stores of the kernels' stacks", "count", AT_MOST, by_stack),
+        Metric("vset_per_vector", "vset* for each vector instruction", "ratio", AT_MOST, by_vset, False),
+        Metric("whole_register_moves", "moves of whole vector registers", "count", AT_MOST, by_moves),
+        Metric("load_instructions", "instructions of loading the module", "count", AT_MOST, by_nothing),
+        Metric("memory_peak_bytes", "memory peak", "bytes", AT_MOST, by_sizes(("module_bytes", "of these the module"))),
         # The stack's mark is of all since the chip's start: it depends on what ran before.
-        Metric("stack_peak_bytes", "stack peak", "bytes", AT_MOST, _by_nothing, False),
-        Metric("module_bytes", "module", "bytes", AT_MOST, _by_sizes(*_MODULE_PARTS)),
-        Metric("firmware_bytes", "firmware (code and constants)", "bytes", AT_MOST, _by_sizes(*_FIRMWARE_PARTS)),
-        Metric("firmware_bss_bytes", "firmware's bss", "bytes", AT_MOST, _by_nothing),
+        Metric("stack_peak_bytes", "stack peak", "bytes", AT_MOST, by_nothing, False),
+        Metric("module_bytes", "module", "bytes", AT_MOST, by_sizes(*_MODULE_PARTS)),
+        Metric("firmware_bytes", "firmware (code and constants)", "bytes", AT_MOST, by_sizes(*_FIRMWARE_PARTS)),
+        Metric("firmware_bss_bytes", "firmware's bss", "bytes", AT_MOST, by_nothing),
     )
 }
 
@@ -471,6 +225,8 @@ def _verdict(
 
 def _why_unknown(measured: Snapshot, metric: Metric) -> str:
     subject = measured["subject"]
+    if metric.name == ESTIMATED:
+        return "None were estimated: boot the chip with timing=, or run with --timing."
     if metric.name not in QUALITY:
         return f"{subject['engine']} does not tell it."
     task = subject.get("task", CLASSIFICATION)
@@ -493,6 +249,9 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
         tolerance = tolerances.get(metric.name, "0")
         if not metric.is_recorded or tolerance == ANY or old is None:
             continue
+        if metric.name == ESTIMATED and (other := _estimated_otherwise(measured, baseline)):
+            verdicts.append(_not_compared(measured, metric, old, other))
+            continue
         margin = _margin(metric, tolerance, old)
         bound = old + (margin if metric.relation == AT_MOST else -margin) if margin else old
         origin = f"baseline {metric.shown(old)}, tolerance {tolerance}" if margin else "the baseline's"
@@ -507,35 +266,74 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     return verdicts
 
 
+def _estimated_otherwise(measured: Snapshot, baseline: Snapshot) -> str:
+    """Why estimated cycles can't be compared; empty where both were estimated alike."""
+    new, old = (each["made_with"].get("timing") for each in (measured, baseline))
+    if new is None:
+        return f"this run estimated none: --timing {old['name']}"
+    if new == old:
+        return ""
+    if new["name"] == old["name"]:
+        return f"{new['name']} is another version than the baseline's ({_short(old['sha256'])})"
+    return f"the baseline was estimated by {old['name']}, and this run by {new['name']}"
+
+
+def _not_compared(measured: Snapshot, metric: Metric, old: Any, why: str) -> Verdict:
+    value = metric.shown(measured["metrics"].get(metric.name))
+    return Verdict(
+        title(measured), metric.name, metric.title, value, NOT_COMPARED, metric.shown(old), why, NOT_COMPARED
+    )
+
+
 def check_tolerances(tolerances: Mapping[str, str]) -> None:
     """Raises GateError for a tolerance of what baselines don't hold, and for one that is none."""
     for name, tolerance in tolerances.items():
         metric = _metric(name)
         if not metric.is_recorded:
-            raise GateError(f"Baselines hold no {name}: it is not the same in every run and on every machine.")
+            raise GateError(
+                f"Baselines hold no {name}: it follows from what they hold, or is not the same in every run and on "
+                "every machine."
+            )
         if tolerance != ANY:
             _margin(metric, tolerance, 1)
 
 
-def judge_dispatches(measured: Snapshot, pattern: str, minimum: float = SCALAR_BELOW) -> list[Verdict]:
-    """Judge the share of vector work in the dispatches whose name, kernel or layer matches ``pattern`` (a glob)."""
+#: What each dispatch can be judged by, beside the whole inference.
+DISPATCH_METRICS: dict[str, tuple[Metric, Callable[[Mapping], float | None]]] = {
+    "vector_share": (Metric("vector_share", "vector share", "share", AT_LEAST, by_nothing), vector_share),
+    "stack_accesses": (METRICS["stack_accesses"], stack_accesses),
+    "vset_per_vector": (METRICS["vset_per_vector"], vset_per_vector),
+    ESTIMATED: (replace(METRICS[ESTIMATED], title="estimated cycles"), lambda part: part.get(ESTIMATED)),
+    "whole_register_moves": (METRICS["whole_register_moves"], whole_register_moves),
+}
+
+
+def judge_dispatches(
+    measured: Snapshot, pattern: str, bound: float = SCALAR_BELOW, metric: str = "vector_share"
+) -> list[Verdict]:
+    """Judge one of `DISPATCH_METRICS` in the dispatches whose name, kernel or layer matches ``pattern`` (a glob)."""
+    known, measure = DISPATCH_METRICS[metric]
+    _check_bound(known, bound)
     found = [
         (name, part)
         for name, part in measured["dispatches"].items()
         if name != RUNTIME
-        and any(fnmatch.fnmatchcase(each, pattern) for each in (name, _kernel(name), part["layer"] or ""))
+        and any(
+            fnmatch.fnmatchcase(each, pattern) for each in (name, kernel(name), part["layer"] or "", named(name, part))
+        )
     ]
     if not found:
-        known = "\n".join(f"    {name} ({part['layer']})" for name, part in measured["dispatches"].items())
+        known = "\n".join(f"    {named(name, part)}" for name, part in measured["dispatches"].items())
         raise GateError(f"No dispatch of {title(measured)} matches '{pattern}'. It has:\n{known}")
     verdicts = []
     for name, part in found:
-        share = vector_share(part)
-        where = f"vector share of {_named(name, part)}"
-        metric = Metric("vector_share", where, "share", AT_LEAST, _by_nothing)
-        verdict = _verdict(measured, metric, Limit(metric.name, minimum), share)
-        if verdict.has_failed and share is not None:
-            text = f"{shown(part['instructions'], 'count')} instructions{_opcodes(part['opcodes'])}"
+        value = measure(part)
+        if value is None and metric != ESTIMATED and part["vector_instructions"] == 0:
+            value = 0  # a dispatch without vectors configures none
+        judged = replace(known, title=f"{known.title} of {named(name, part)}", explain=by_nothing)
+        verdict = _verdict(measured, judged, Limit(metric, bound), value)
+        if verdict.has_failed and value is not None:
+            text = f"{shown(part['instructions'], 'count')} instructions{opcodes(part['opcodes'])}"
             verdict = replace(verdict, accounts=(text,))
         verdicts.append(verdict)
     return verdicts
@@ -560,9 +358,12 @@ def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:
             lines.append(f"{what}: its bytes are others (sha256 {_short(old[key])} -> {_short(new[key])})")
     if new["module_sha256"] != old["module_sha256"] and not lines:
         lines.append("module: compiled to other bytes from the same model file, compiler and flags")
-    pairs = _paired(measured, baseline)
-    lines += [f"dispatch new: {_named(name, part)}" for name, part, old in pairs if old is None]
-    return lines + [f"dispatch gone: {_named(name, part)}" for name, now, part in pairs if now is None]
+    if "timing" in new and "timing" in old and new["timing"] != old["timing"]:
+        versions = (f"{each['name']} ({_short(each['sha256'])})" for each in (old["timing"], new["timing"]))
+        lines.append(f"timing: {' -> '.join(versions)}")
+    pairs = paired(measured, baseline)
+    lines += [f"dispatch new: {named(name, part)}" for name, part, old in pairs if old is None]
+    return lines + [f"dispatch gone: {named(name, part)}" for name, now, part in pairs if now is None]
 
 
 def causes_text(measured: Snapshot, baseline: Snapshot) -> str:
@@ -614,11 +415,7 @@ def _change(metric: Metric, value: Any, reference: Any) -> str:
         return f"{difference:+.3g}"
     percent = f" ({difference / reference * 100:+.2f} %)" if reference else ""
     unit = " bytes" if metric.form == "bytes" else ""
-    return f"{_signed(difference)}{unit}{percent}"
-
-
-def _signed(number: float) -> str:
-    return ("+" if number > 0 else "-" if number < 0 else "") + shown(abs(number), "count")
+    return f"{signed(difference)}{unit}{percent}"
 
 
 def _short(digest: str | None) -> str:

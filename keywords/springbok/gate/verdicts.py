@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from springbok.gate.gate import Verdict
+from springbok.gate.gate import NOT_COMPARED, Verdict
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
@@ -95,7 +95,7 @@ def headline(content: Mapping[str, Any]) -> str:
     >>> headline({"verdicts": [], "updates": [], "baselines": []})
     'no baseline was read: 0 limits checked, 0 numbers compared'
     """
-    compared = [each for each in content["verdicts"] if each["compared"]]
+    compared = [each for each in content["verdicts"] if each["compared"] and each["outcome"] != NOT_COMPARED]
     limits = [each for each in content["verdicts"] if not each["compared"]]
     read_ones = {each["path"] for each in content["baselines"] if each["read"]}
     missing = {each["path"] for each in content["baselines"] if not each["read"]}

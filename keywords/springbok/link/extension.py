@@ -4,6 +4,9 @@
 Each request has a sequence number, which its answer carries too. A request that is sent again keeps its number: the
 firmware answers it from the last answer when it has executed it already. So everything may be damaged, lost, late or
 doubled, in both directions: what `ExtendedExchange.request` returns is the answer to that request, whole.
+
+HELLO gives the dialogue an identity, from which all later CRCs go on, so that no frame of another dialogue, an earlier
+one or another host's, is taken for one of this.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ from springbok.link.frames import (
     CHECK_BYTES,
     EXTENDED_HEADER_BYTES,
     MAGIC,
+    ExtendedHeader,
     MessageType,
     decode_extended_header,
     encode_extended_frame,
     extended_payload,
 )
 from springbok.link.line import Line
-from springbok.link.messages import ErrorAnswer
+from springbok.link.messages import ErrorAnswer, encode_hello
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
 DAMAGE_LIMIT = 50  # a line that damages so many attempts in a row is no use
@@ -34,6 +38,7 @@ NOISE_SECONDS = 0.03  # what comes without being an answer is over after so long
 _LINK_MODULE = 1  # of the firmware's error codes: the frame did not arrive as it was sent
 _DAMAGED = ("LINK_CRC", "LINK_STALL")  # those of a frame whose header arrived
 _READ_BYTES = 4096
+_FORGOTTEN_LIMIT = 3  # so often the device says that it knows no dialogue: it is no late answer
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +79,7 @@ class ExtendedExchange:
     What comes of it is counted in ``report``.
     """
 
-    def __init__(self, line: Line, report: LinkReport) -> None:
+    def __init__(self, line: Line, report: LinkReport, patience: float | None = None) -> None:
         self._line = line
         self._report = report
         self._written = "the first request"  # the latest that was written, for messages
@@ -82,6 +87,23 @@ class ExtendedExchange:
         self._sequence = random.randrange(1, 0x10000)
         self._buffer = bytearray()
         self._patience: dict[MessageType, float] = {}
+        self._shortest = SHORTEST_PATIENCE if patience is None else patience
+        self._longest = max(LONGEST_PATIENCE, self._shortest)
+        self._identity = 0  # of the dialogue; 0 before there is one, and with a firmware that tells none apart
+        self._forgotten = 0  # times that the device knew no dialogue, since the latest request began
+
+    def begin(self, hello: bytes, identity: int, deadline: float) -> bytes:
+        """Begin a dialogue: send HELLO with its payload, return its answer's. From then on the identity counts."""
+        self._identity = 0
+        answer = self.request(MessageType.HELLO, hello, deadline)
+        self._identity = identity
+        return answer
+
+    def end(self, deadline: float) -> None:
+        """End the dialogue, so that another host may begin one at once. Harmless when there is none."""
+        if self._identity:
+            self.request(MessageType.HELLO, encode_hello(identity=0), deadline)
+            self._identity = 0
 
     def request(self, message_type: MessageType, payload: bytes, deadline: float) -> bytes:
         """Send a request and return its answer's payload.
@@ -91,9 +113,10 @@ class ExtendedExchange:
         """
         self._sequence = self._sequence % 0xFFFF + 1
         name = self._written = message_type.name
-        frame = encode_extended_frame(self._sequence, message_type, payload)
+        frame = encode_extended_frame(self._sequence, message_type, payload, self._identity)
+        self._forgotten = 0
         started = time.monotonic()
-        patience = self._patience.get(message_type, SHORTEST_PATIENCE)
+        patience = self._patience.get(message_type, self._shortest)
         self._line.write(name, frame, deadline)
         attempts = damaged = 0
         while damaged < DAMAGE_LIMIT:
@@ -104,13 +127,18 @@ class ExtendedExchange:
                 self._report.requests += 1
                 # A computation that takes long is waited for the next time, before it is asked about again.
                 elapsed = time.monotonic() - started
-                self._patience[message_type] = patience if attempts else max(SHORTEST_PATIENCE, 2 * elapsed)
+                self._patience[message_type] = patience if attempts else max(self._shortest, 2 * elapsed)
                 return content(answer, name)
+            if self._forgotten >= _FORGOTTEN_LIMIT:
+                raise LinkError(
+                    f"The device knows nothing of this dialogue, to which {name} belongs: it was restarted, or another "
+                    "host has used it since. Negotiate again, in Robot with Connect Runtime, and load the model."
+                )
             if time.monotonic() >= deadline:
                 limit = time.monotonic() - started
                 raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
             if self._report.unanswered > unanswered:
-                patience = min(LONGEST_PATIENCE, 2 * patience)
+                patience = min(self._longest, 2 * patience)
             else:
                 damaged += 1
             attempts += 1
@@ -119,7 +147,7 @@ class ExtendedExchange:
             self._line.write(name, frame, deadline)
         raise LinkError(
             f"{name} was sent {attempts} times and not once did both it and its answer arrive whole. "
-            f"On the line: {self._report}. Check the cable and the baud rate."
+            f"On the line: {self._report}. Check the cable, the baud rate and that no other host uses the device."
         )
 
     def receive(self, begun_by: float, deadline: float) -> tuple[int, int, bytes] | None:
@@ -141,7 +169,7 @@ class ExtendedExchange:
                 self._drop(len(buffer))
                 self._count_damage(damaged)
                 return None
-            header = decode_extended_header(bytes(buffer[:EXTENDED_HEADER_BYTES]))
+            header = self._decode_header(bytes(buffer[:EXTENDED_HEADER_BYTES]))
             if header is None:
                 noise = True
                 self._drop(1)
@@ -155,6 +183,16 @@ class ExtendedExchange:
                 return None
             del buffer[:size]
             return header.message_type, header.sequence, payload
+
+    def _decode_header(self, data: bytes) -> ExtendedHeader | None:
+        header = decode_extended_header(data, self._identity)
+        if header is not None or not self._identity:
+            return header
+        header = decode_extended_header(data)
+        if header is None or (header.message_type, header.sequence) != (MessageType.ERROR, 0):
+            return None
+        self._forgotten += 1
+        return header
 
     def _answer(self, begun_by: float, deadline: float) -> tuple[int, bytes] | None:
         """Return type and payload of the current request's answer; None when the request must be sent again."""

@@ -26,6 +26,7 @@ _MOST_WORDS = 7
 _NO_INDEX = 0xFFFFFFFF
 _ROW = r'^{}\((\w+),\s*(\w+),\s*(?:\w+,\s*)?"((?:[^"\\]|\\.)*)"\)'
 _UNKNOWN = (0, "UNKNOWN")
+_WRITTEN = r' (?:failure (\d+(?: \d+)*)|"([ -~]*?)")'
 _OBJECTS = {1: "buffer", 2: "buffer view", 3: "executable", 4: "list"}
 _STATES = {
     0: "NONE, expected IOSPEC or MODEL",
@@ -68,6 +69,27 @@ def sentence(details: bytes) -> str | None:
             texts.append(_printable(content))
         parts.append(_say(failure, struct.unpack(f"<{len(words) // 4}I", words), texts))
     return "".join(parts)
+
+
+def details_of(text: str) -> bytes | None:
+    """The records of a failure that a protocol in words has written out; None when the text is none of these.
+
+    >>> details_of("springbok: failure 153 4 0").hex()
+    '99020400000000000000'
+    """
+    if not re.fullmatch(rf"springbok:({_WRITTEN})+", text):
+        return None
+    try:
+        return b"".join(_record(numbers, quoted) for numbers, quoted in re.findall(_WRITTEN, text))
+    except (struct.error, ValueError):
+        return None
+
+
+def _record(numbers: str, quoted: str) -> bytes:
+    if not numbers:
+        return bytes([_TEXT, len(quoted)]) + quoted.encode("ascii")
+    failure, *words = (int(number) for number in numbers.split())
+    return struct.pack(f"<BB{len(words)}I", failure, len(words), *words)
 
 
 def _say(failure: int, words: tuple[int, ...], texts: list[str]) -> str:

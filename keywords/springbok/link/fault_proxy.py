@@ -9,6 +9,9 @@
 
 A fault is armed for a direction and strikes the bytes that come there next, ``after`` so many that pass unharmed.
 Which bit flips depends on the seed alone. Armed faults wait for their bytes in the order of their arming.
+
+A ``shared`` cable has room for several clients at once, as a line has to which two hosts are connected: the device gets
+what any of them says, and each hears all of its answers.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
@@ -30,6 +34,7 @@ from springbok.support.errors import LinkError
 _CHUNK_BYTES = 65536
 _POLL_SECONDS = 0.5
 _CONNECT_SECONDS = 10.0
+_RECENT_PIECES = 64
 
 
 class Direction(Enum):
@@ -47,17 +52,27 @@ class Kind(Enum):
     DUPLICATE = "duplicate"
     INSERT = "insert"
     STALL = "stall"
+    NOISE = "noise"
+    STICK = "stick"
+    MISREAD = "misread"
+    REORDER = "reorder"
+    ECHO = "echo"
 
 
 @dataclass
 class Fault:
-    """One fault that waits for its bytes: ``after`` bytes pass, then ``count`` are struck (a stall strikes none)."""
+    """One fault that waits for its bytes: ``after`` bytes pass, then ``count`` are struck (a stall strikes none).
+
+    A reordering takes twice as many; the first half is ``content`` until the second has come.
+    """
 
     kind: Kind
     count: int = 1
     after: int = 0
     seconds: float = 0.0
     content: bytes = b""
+    bit: int = 0  # that is stuck
+    level: int = 0  # at which it is stuck
 
 
 class _Way:
@@ -66,6 +81,8 @@ class _Way:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.held = bytearray()
+        self.echo = bytearray()  # for the side that it came from
+        self.recent: deque[bytes] = deque(maxlen=_RECENT_PIECES)
         self.stalled_until = 0.0
         self.injected = 0
         self.passed = 0
@@ -88,15 +105,40 @@ class _Way:
                     self.held += data
                     return bytes(out)
                 continue
+            if fault.kind is Kind.REORDER:
+                size = 2 * fault.count
+                data = fault.content + data
+                fault.content, data = data[:size], data[size:]
+                if len(fault.content) == size:
+                    out += fault.content[fault.count :] + fault.content[: fault.count]
+                    self._finish()
+                continue
             struck, data = data[: fault.count], data[fault.count :]
             fault.count -= len(struck)
-            if fault.kind is Kind.CORRUPT:
-                out += bytes(byte ^ 1 << choose.randrange(8) for byte in struck)
-            elif fault.kind is Kind.DUPLICATE:
-                out += bytes(byte for byte in struck for _ in range(2))
+            out += self._harmed(fault, struck, choose)
             if not fault.count:
                 self._finish()
         return bytes(out) + data
+
+    def _harmed(self, fault: Fault, struck: bytes, choose: random.Random) -> bytes:
+        mask = 1 << fault.bit
+        harms = {
+            Kind.CORRUPT: lambda byte: bytes([byte ^ 1 << choose.randrange(8)]),
+            Kind.DROP: lambda _: b"",
+            Kind.DUPLICATE: lambda byte: bytes([byte, byte]),
+            Kind.NOISE: lambda _: choose.randbytes(1),
+            Kind.STICK: lambda byte: bytes([byte | mask if fault.level else byte & ~mask]),
+            Kind.MISREAD: lambda _: choose.randbytes(choose.randrange(3)),
+            Kind.ECHO: lambda byte: bytes([byte]),
+        }
+        if fault.kind is Kind.ECHO:
+            self.echo += struck
+        return b"".join(map(harms[fault.kind], struck))
+
+    def disarm(self) -> None:
+        """Forget the faults that wait; what one of them keeps goes its way."""
+        self.held[:0] = b"".join(fault.content for fault in self.faults if fault.kind is Kind.REORDER)
+        self.faults.clear()
 
     def _finish(self) -> None:
         self.faults.pop(0)
@@ -109,18 +151,20 @@ class FaultProxy:
     upstream  ``socket://host:port`` or the path of a port or pty
     seed      decides which bits flip
     baudrate  of a real port
+    shared    several clients at once; else the next one takes the place of the last
 
-    One client at a time; it may come and go. Raises LinkError when the device can't be reached.
+    Clients may come and go. Raises LinkError when the device can't be reached.
     """
 
-    def __init__(self, upstream: str, seed: int = 0, baudrate: int = 115200) -> None:
+    def __init__(self, upstream: str, seed: int = 0, baudrate: int = 115200, *, shared: bool = False) -> None:
         self._random = random.Random(seed)
         self._upstream = upstream
         self._baudrate = baudrate
         self._ways = {direction: _Way() for direction in Direction}
         self._lock = threading.Lock()
         self._device = self._open_device()
-        self._client: socket.socket | None = None
+        self._shared = shared
+        self._clients: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=4)
         self._wake_reader, self._wake_writer = os.pipe()
         self._cut = False
@@ -159,6 +203,31 @@ class FaultProxy:
         """Put bytes before the next one: noise, or a frame that nobody sent."""
         self._arm(direction, Fault(Kind.INSERT, after=after, content=content))
 
+    def noise(self, count: int, direction: Direction, after: int = 0) -> None:
+        """Make anything of the next ``count`` bytes: a burst of noise."""
+        self._arm(direction, Fault(Kind.NOISE, count, after))
+
+    def stick(self, count: int, direction: Direction, after: int = 0, *, bit: int = 0, level: int = 0) -> None:
+        """Hold one bit of each of the next ``count`` bytes at a level."""
+        self._arm(direction, Fault(Kind.STICK, count, after, bit=bit, level=level))
+
+    def misread(self, count: int, direction: Direction, after: int = 0) -> None:
+        """Make none, one or two wrong bytes of each of the next ``count``, as a wrong baud rate does."""
+        self._arm(direction, Fault(Kind.MISREAD, count, after))
+
+    def reorder(self, count: int, direction: Direction, after: int = 0) -> None:
+        """Let the next ``count`` bytes come behind as many that follow them; 1 swaps two bytes."""
+        self._arm(direction, Fault(Kind.REORDER, count, after))
+
+    def echo(self, count: int, direction: Direction, after: int = 0) -> None:
+        """Send the next ``count`` bytes back to where they come from, too."""
+        self._arm(direction, Fault(Kind.ECHO, count, after))
+
+    def recent(self, direction: Direction) -> list[bytes]:
+        """What was sent in a direction last, before any fault, in the pieces in which it came; the newest last."""
+        with self._lock:
+            return list(self._ways[direction].recent)
+
     def stall(self, seconds: float, direction: Direction, after: int = 0) -> None:
         """Hold the next byte and all behind it back for a while."""
         self._arm(direction, Fault(Kind.STALL, after=after, seconds=seconds))
@@ -172,7 +241,8 @@ class FaultProxy:
         """Forget all faults that still wait."""
         with self._lock:
             for way in self._ways.values():
-                way.faults.clear()
+                way.disarm()
+        self._wake()
 
     def close(self) -> None:
         """End the cable; nothing is left behind. Harmless when it is closed."""
@@ -181,9 +251,8 @@ class FaultProxy:
         self._closing = True
         self._wake()
         self._thread.join(5)
-        for end in (self._client, self._listener, self._device):
-            if end is not None:
-                end.close()
+        for end in (*self._clients, self._listener, self._device):
+            end.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
@@ -218,26 +287,30 @@ class FaultProxy:
 
     def _run(self) -> None:
         while not self._closing:
-            readers = [self._wake_reader, self._listener, self._device]
-            if self._client is not None:
-                readers.append(self._client)
+            readers = [self._wake_reader, self._listener, self._device, *self._clients]
             ready = select.select(readers, [], [], self._time_to_wait())[0]
             if self._wake_reader in ready:
                 os.read(self._wake_reader, 4096)
             if self._cut:
                 self._cut = False
-                self._hang_up()
+                self._hang_up(*self._clients)
                 continue
             if self._device in ready and not self._pass_on(self._device, Direction.TO_HOST):
                 return  # the device is gone: so is the cable
-            if self._client in ready and not self._pass_on(self._client, Direction.TO_DEVICE):
-                self._hang_up()
+            for client in [each for each in self._clients if each in ready]:
+                if client in self._clients and not self._pass_on(client, Direction.TO_DEVICE):
+                    self._hang_up(client)
             if self._listener in ready:
-                self._hang_up()
-                self._client = self._listener.accept()[0]
-                self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._client.settimeout(_CONNECT_SECONDS)
+                self._accept()
             self._release()
+
+    def _accept(self) -> None:
+        if not self._shared:
+            self._hang_up(*self._clients)
+        client = self._listener.accept()[0]
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.settimeout(_CONNECT_SECONDS)
+        self._clients.append(client)
 
     def _time_to_wait(self) -> float:
         ends = [way.stalled_until for way in self._ways.values() if way.held]
@@ -249,6 +322,9 @@ class FaultProxy:
         except OSError:
             data = b""
         way = self._ways[direction]
+        if data:
+            with self._lock:
+                way.recent.append(data)
         if way.held:
             way.held += data
         else:
@@ -259,26 +335,32 @@ class FaultProxy:
         way = self._ways[direction]
         with self._lock:
             data = way.strike(data, self._random)
+            echo, way.echo = bytes(way.echo), bytearray()
         way.passed += len(data)
-        target = self._device if direction is Direction.TO_DEVICE else self._client
-        if target is None or not data:
-            return  # like a cable: what nobody takes is lost
-        try:
-            if isinstance(target, socket.socket):
-                target.sendall(data)
-            else:
-                target.write(data)
-        except OSError:  # pyserial's errors are OSErrors too
-            if target is self._client:
-                self._hang_up()
+        self._write(data, direction)
+        self._write(echo, Direction.TO_HOST if direction is Direction.TO_DEVICE else Direction.TO_DEVICE)
+
+    def _write(self, data: bytes, direction: Direction) -> None:
+        """Like a cable: what nobody takes is lost."""
+        targets = [self._device] if direction is Direction.TO_DEVICE else list(self._clients)
+        for target in targets if data else ():
+            try:
+                if isinstance(target, socket.socket):
+                    target.sendall(data)
+                else:
+                    target.write(data)
+            except OSError:  # pyserial's errors are OSErrors too
+                if target is not self._device:
+                    self._hang_up(target)
 
     def _release(self) -> None:
         for direction, way in self._ways.items():
             if way.held and time.monotonic() >= way.stalled_until:
-                data, way.held = bytes(way.held), bytearray()
+                with self._lock:
+                    data, way.held = bytes(way.held), bytearray()
                 self._deliver(data, direction)
 
-    def _hang_up(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+    def _hang_up(self, *clients: socket.socket) -> None:
+        for client in clients:
+            self._clients.remove(client)
+            client.close()

@@ -51,6 +51,7 @@ class MessageType(IntEnum):
     ABORT = 18
     RESET = 19
     SENSE = 20
+    BENCHMARK = 21
 
 
 # Base frames
@@ -92,7 +93,10 @@ def decode_header(header: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class ExtendedHeader:
-    """The header of an extended frame; ``check`` is also what its payload's CRC-32 goes on from."""
+    """The header of an extended frame; ``check`` is also what its payload's CRC-32 goes on from.
+
+    The CRC-32 of the header itself goes on from the dialogue's identity, so that a frame of another dialogue is none.
+    """
 
     sequence: int
     message_type: int
@@ -105,8 +109,8 @@ class ExtendedHeader:
         return self.payload_bytes + CHECK_BYTES if self.payload_bytes else 0
 
 
-def encode_extended_frame(sequence: int, message_type: int, payload: bytes = b"") -> bytes:
-    """Return one whole extended frame.
+def encode_extended_frame(sequence: int, message_type: int, payload: bytes = b"", identity: int = 0) -> bytes:
+    """Return one whole extended frame of the dialogue with this identity; 0: of none.
 
     >>> encode_extended_frame(7, MessageType.LOAD).hex(" ")
     '5b ff fe fd 07 00 0f 00 00 00 00 00 ec 88 a8 be'
@@ -114,15 +118,15 @@ def encode_extended_frame(sequence: int, message_type: int, payload: bytes = b""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise LinkError(f"A message carries at most {MAX_PAYLOAD_BYTES} bytes, this one {len(payload)}.")
     start = MAGIC + struct.pack("<HHI", sequence, message_type, len(payload))
-    check = zlib.crc32(start)
+    check = zlib.crc32(start, identity)
     frame = start + check.to_bytes(4, "little") + payload
     return frame + zlib.crc32(payload, check).to_bytes(4, "little") if payload else frame
 
 
-def decode_extended_header(header: bytes) -> ExtendedHeader | None:
-    """Read the 16 bytes; None when they are damaged."""
+def decode_extended_header(header: bytes, identity: int = 0) -> ExtendedHeader | None:
+    """Read the 16 bytes; None when they are damaged, or of another dialogue."""
     magic, sequence, message_type, payload_bytes, check = struct.unpack("<4sHHII", header)
-    if magic != MAGIC or zlib.crc32(header[:-CHECK_BYTES]) != check or payload_bytes > MAX_PAYLOAD_BYTES:
+    if magic != MAGIC or zlib.crc32(header[:-CHECK_BYTES], identity) != check or payload_bytes > MAX_PAYLOAD_BYTES:
         return None
     return ExtendedHeader(sequence, message_type, payload_bytes, check)
 

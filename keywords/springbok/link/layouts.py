@@ -61,7 +61,7 @@ CHIP_INFO = c.Struct(
     "bytecode_version" / c.Int32ul,  # major << 16 | minor
     "library_version" / c.Int32ul,
     "model_state" / c.Int32ul,
-    "reserved" / c.Default(c.Int32ul, 0),
+    "models_loaded" / c.Int32ul,  # since power-on
 )
 
 PROFILE_HEADER = c.Struct(
@@ -89,7 +89,32 @@ PROFILE_RECORD = c.Struct(
     "name" / c.Bytes(96),  # truncated by the firmware, perhaps within a character
 )
 
-HELLO_REQUEST = c.Struct("protocol_version" / c.Int32ul, "time_limit_ms" / c.Int32ul)
+KENNING_HEADER = c.Struct(
+    "type" / c.Int8ul,
+    "type_above" / c.Int8ul[3],
+    "flow" / c.Int8ul,
+    "checksum" / c.Int8ul,
+    "flags" / c.Int16ul,
+    "payload_bytes" / c.Int32ul,
+)
+
+KENNING_TYPE = c.Struct("code" / c.Int8ul, "bits" / c.Int8ul)
+
+KENNING_SPEC = c.Struct(
+    "num_input" / c.Int32ul,
+    "num_input_dim" / c.Int32ul[INPUTS],
+    "input_shape" / c.Int32ul[INPUTS * DIMENSIONS],
+    "input_type" / KENNING_TYPE[INPUTS],
+    "num_output" / c.Int32ul,
+    "num_output_dim" / c.Int32ul[OUTPUTS],
+    "output_shape" / c.Int32ul[OUTPUTS * DIMENSIONS],
+    "output_type" / KENNING_TYPE[OUTPUTS],
+    "entry_func" / _text(NAME_BYTES),
+    "model_name" / _text(NAME_BYTES),
+)
+
+HELLO_REQUEST_SHORT = c.Struct("protocol_version" / c.Int32ul, "time_limit_ms" / c.Int32ul)
+HELLO_REQUEST = c.Struct(*HELLO_REQUEST_SHORT.subcons, "identity" / c.Int32ul, "flags" / c.Int32ul)
 
 # Behind CHIP_INFO in the answer to HELLO
 HELLO_LIMITS = c.Struct(
@@ -110,6 +135,19 @@ SENSE_REQUEST = c.Struct(
     "unit" / c.Float32l,
     "scale" / c.Float32l,
     "zero_point" / c.Int32sl,
+)
+
+BENCHMARK_REQUEST = c.Struct(
+    "model" / _text(NAME_BYTES),
+    "input" / c.Int32ul,
+    "results" / c.Int32ul,
+    "input_scale" / c.Float32l,
+    "input_zero_point" / c.Int32sl,
+    "output_scale" / c.Float32l,
+    "output_zero_point" / c.Int32sl,
+    "frame_bytes" / c.Int32ul,  # of a stream; 0: none
+    "frame_us" / c.Int32ul,
+    "threshold" / c.Int32sl,
 )
 
 SIGNATURE_HEADER = c.Struct("input_count" / c.Int32ul, "output_count" / c.Int32ul)

@@ -25,6 +25,14 @@ _POLL_SECONDS = 0.02
 _CHUNK_BYTES = 1024  # a chunk takes 0.1 s at 115200 baud
 
 
+class LineBusy(LinkTimeout):
+    """The line did not fall silent. ``heard`` are the last bytes that came."""
+
+    def __init__(self, message: str, heard: bytes) -> None:
+        self.heard = heard
+        super().__init__(message)
+
+
 class Line:
     """An open port, pseudo-terminal or socket.
 
@@ -103,19 +111,21 @@ class Line:
     def drain(self, silence: float, deadline: float) -> int:
         """Throw away what comes until nothing has been on the line for ``silence`` seconds; return how much it was.
 
-        Silence before the call counts. Raises LinkTimeout when the line is not silent by the deadline.
+        Silence before the call counts. Raises LineBusy when the line is not silent by the deadline.
         """
-        thrown_away = 0
+        thrown_away, heard = 0, b""
         started = time.monotonic()
         while (now := time.monotonic()) < deadline:
             silent_at = self._busy_at + silence
             if now >= silent_at and not self.has_bytes("resynchronisation"):
                 return thrown_away
             until = min(max(silent_at, now + _POLL_SECONDS), deadline)
-            thrown_away += len(self.read("resynchronisation", _CHUNK_BYTES, until))
-        raise LinkTimeout(
+            data = self.read("resynchronisation", _CHUNK_BYTES, until)
+            thrown_away, heard = thrown_away + len(data), (heard + data)[-_CHUNK_BYTES:]
+        raise LineBusy(
             f"{self.url} does not fall silent: {thrown_away} bytes came in {time.monotonic() - started:.1f} s "
-            "without a request. Check the baud rate and that the device runs springbok-bench's firmware."
+            "without a request. Check the baud rate and that the device runs springbok-bench's firmware.",
+            heard,
         )
 
     def _bound_write(self, deadline: float) -> None:

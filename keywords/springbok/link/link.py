@@ -9,12 +9,8 @@ The line may be a port (``/dev/ttyUSB0``), a pseudo-terminal, or a socket (``soc
         output = link.infer(recording.tobytes())
 
 `Link.negotiate` finds out what the firmware speaks. With the extension, requests go in extended frames (see
-`springbok.link.extension`): whatever the line does, they are repeated until the right answer is there, and the rest of
-this does not matter.
-
-The base protocol has no sequence numbers, so a late answer looks like the answer to the next request. After anything
-irregular the link is therefore *out of step*: before the next request it waits for silence and, when the firmware
-is known to understand INFO, asks until the answer is one that only INFO has.
+`springbok.link.extension`): whatever the line does, they are repeated until the right answer is there. Without it they
+go in base frames (see `springbok.link.base`).
 
 A limit is a limit: whatever comes over the line, a call ends by then. Only what the line itself needs for the bytes
 that the caller knows of, those of the request and of an answer of known size, comes on top.
@@ -23,19 +19,22 @@ that the caller knows of, those of the request and of an answer of known size, c
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Any, TypeVar
 
+from springbok.link.base import BaseExchange
 from springbok.link.extension import ExtendedExchange, LinkReport, content
-from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
+from springbok.link.frames import HEADER_BYTES, MessageType, encode_frame
 from springbok.link.io_spec import IoSpec
 from springbok.link.line import Line, Progress
 from springbok.link.messages import (
+    SESSION_OTHER,
+    Benchmark,
     ChipInfo,
-    ErrorAnswer,
     Limits,
     Profile,
     Signature,
@@ -47,21 +46,19 @@ from springbok.link.messages import (
     encode_sense,
     encode_upload,
 )
-from springbok.support.errors import LinkError, LinkTimeout
+from springbok.support.errors import DeviceError, LinkError, LinkTimeout, OtherHost
 
 Decoded = TypeVar("Decoded")
 
 COMPUTE_SECONDS = 60.0  # default time limit of what the device computes for: loading a model, an inference
 
-_SILENCE_SECONDS = 0.2
-_STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
-_DRAIN_SECONDS = 5.0  # within a request's limit
 _FAREWELL_SECONDS = 0.3
-_FIRST_PATIENCE, _PATIENCE = 0.25, 1.0  # seconds that a greeting is waited for
+_OTHER_HOST_SECONDS = 5.0  # a killed host is forgotten after one second of the device's time
+_OTHER_HOST_PAUSE = 0.2
 
 UPLOAD_CHUNK_BYTES = 8192
+PLACED_AFTER_BYTES = 60  # of an image that is put into memory: by them its place is recognised
 UPLOAD_ATTEMPTS = 3
-_EXTENDED_SINCE = (1, 1)  # version of the firmware
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +79,7 @@ class Link:
     baudrate  of a real port; simulators ignore it
     timeout   seconds for a request and its answer
     compute_timeout  seconds for what the device computes for: loading a model, an inference
+    patience  seconds until a request without an answer is sent again: much, on a line that loses nothing
     diagnose  asked for a text when the device falls silent, e.g. the simulator's view of the core
 
     Every method raises LinkError when the port can't be opened, the connection is lost, or an answer is
@@ -96,6 +94,7 @@ class Link:
         baudrate: int = 115200,
         timeout: float = 10.0,
         compute_timeout: float = COMPUTE_SECONDS,
+        patience: float | None = None,
         diagnose: Callable[[], str] | None = None,
     ) -> None:
         self.url = url
@@ -106,11 +105,8 @@ class Link:
         self.limits: Limits | None = None  # with the extension
         self.report = LinkReport()
         self._line = Line(url, baudrate=baudrate, diagnose=self._diagnosis)
-        self._extended = ExtendedExchange(self._line, self.report)
-        self._in_step = True
-        self._frame_cut = False  # a request was not written to its end
-        self._speaks_info = False
-        self._unanswered_infos = 0  # of those asked to find the step again, and of the one before
+        self._extended = ExtendedExchange(self._line, self.report, patience)
+        self._base = BaseExchange(self._line, self.report, self._diagnosis)
         self._input_bytes: int | None = None  # of the loaded model, once a batch has asked for it
 
     def __enter__(self) -> Link:
@@ -124,100 +120,120 @@ class Link:
         if self.dialect is Dialect.EXTENDED and self._line.is_open:
             deadline = time.monotonic() + _FAREWELL_SECONDS
             with suppress(LinkError):
-                self._line.write("INFO", encode_frame(MessageType.INFO), deadline)
-                self._receive_frame("INFO", deadline)
+                self._extended.end(deadline)
+                self._base.write("INFO", encode_frame(MessageType.INFO), deadline)
+                self._base.receive_answer("INFO", deadline)
         self._line.close()
 
     # Requests
 
     def negotiate(
-        self, timeout: float | None = None, *, extension: bool = True, time_limit: float | None = None
+        self,
+        timeout: float | None = None,
+        *,
+        extension: bool = True,
+        time_limit: float | None = None,
+        take_over: bool = False,
     ) -> ChipInfo | None:
         """Find out what the firmware speaks and use it from now on; ``dialect`` tells. Returns what it says of itself.
 
         A firmware of 2023 says nothing: None. Without ``extension`` the base protocol is used in any case.
         ``timeout`` is for all of it. ``time_limit`` is for one request's computation on the device, seconds, as long as
-        this dialogue lasts; only the extension can tell it.
+        this dialogue lasts; only the extension can tell it. ``take_over`` ends another host's dialogue, who is told so
+        at its next request; without it OtherHost is raised when one is going on.
         """
         deadline = time.monotonic() + self._limit(timeout)
-        self.dialect, self._in_step = Dialect.UNKNOWN, False
-        if not self._explains_errors(deadline):
+        if self.dialect is Dialect.EXTENDED:
+            with suppress(LinkError):
+                self._extended.end(min(deadline, time.monotonic() + _FAREWELL_SECONDS))
+        patient_until = min(deadline, time.monotonic() + _OTHER_HOST_SECONDS)
+        other: OtherHost | None = None
+        while True:
+            self.dialect, self._base.in_step = Dialect.UNKNOWN, False
+            try:
+                if other is not None and take_over:
+                    return self._take_over(extension, time_limit, deadline)
+                return self._begin(extension, time_limit, deadline)
+            except OtherHost as error:
+                other = error
+            except LinkTimeout as error:
+                if other is None:
+                    raise
+                raise self._tell_of(other) from error
+            if not take_over:
+                if time.monotonic() >= patient_until:
+                    raise self._tell_of(other) from other
+                time.sleep(min(_OTHER_HOST_PAUSE, max(0.0, deadline - time.monotonic())))
+
+    def _tell_of(self, other: OtherHost) -> OtherHost:
+        return OtherHost(
+            f"Another host is at work with the device at {self.url}: {other} Wait until it has ended, or end its "
+            "dialogue on purpose: take_over=True, in Robot Connect Runtime    take_over=True."
+        )
+
+    def _begin(self, extension: bool, time_limit: float | None, deadline: float) -> ChipInfo | None:
+        if not self._base.explains_errors(deadline):
             self.dialect = Dialect.BASE
             return None
         self.dialect = Dialect.INFO
-        info = self._probe(deadline)
-        if extension and tuple(map(int, info.firmware_version.split("."))) >= _EXTENDED_SINCE:
-            self.dialect = Dialect.EXTENDED
-            info, self.limits = self._ask(MessageType.HELLO, decode_hello, encode_hello(time_limit), until=deadline)
+        info = self._base.probe(deadline)
+        if extension and info.serves_extension:
+            identity = _new_identity() if info.tells_dialogues_apart else None
+            return self._say_hello(encode_hello(time_limit, identity), identity or 0, deadline)
         return info
 
-    def _explains_errors(self, deadline: float) -> bool:
-        """Tell this project's firmware from one of 2023, which would crash on a message type that it doesn't know.
+    def _say_hello(self, hello: bytes, identity: int, deadline: float) -> ChipInfo:
+        try:
+            info, self.limits = decode_hello(self._extended.begin(hello, identity, deadline))
+        except DeviceError as error:
+            if error.name == SESSION_OTHER:
+                raise OtherHost(f"{error.message}.") from error
+            raise
+        self.dialect = Dialect.EXTENDED
+        return info
 
-        It is asked for statistics, rightly and wrongly, until it refuses: with a reason, or without in 2023. An earlier
-        client may have left a frame half sent, which the firmware gives up in the pause before the next attempt, and
-        answers that nobody has taken.
-        """
-        patience, pause = _FIRST_PATIENCE, _SILENCE_SECONDS
-        while True:
-            if self._line.has_bytes("STATS"):
-                self._line.drain(_SILENCE_SECONDS, deadline)
-            explains = self._greet(min(deadline, time.monotonic() + patience), deadline)
-            if explains is not None:
-                return explains
-            if time.monotonic() >= deadline:
-                raise LinkTimeout(f"No whole answer to STATS came in time.{self._diagnosis()}")
-            self.report.resynchronisations += 1
-            self._line.drain(pause, deadline)
-            patience, pause = _PATIENCE, _STALL_SECONDS
-
-    def _greet(self, patient_until: float, deadline: float) -> bool | None:
-        """Ask once; None when no answer was the one that tells."""
-        unread = 0
-        for payload in (b"", b"\0"):
-            self._line.write("STATS", encode_frame(MessageType.STATS, payload), deadline)
-            unread += 1
-            while True:
-                try:
-                    kind, answer = self._receive_frame("STATS", patient_until)
-                except LinkError:  # silence, or what is no frame and an earlier dialogue's
-                    return None
-                unread -= 1
-                verdict = _tells(kind, answer)
-                if verdict is not None:
-                    self._settle(unread, deadline)
-                    return verdict
-                if not payload:
-                    break
-        return None
+    def _take_over(self, extension: bool, time_limit: float | None, deadline: float) -> ChipInfo | None:
+        """Only a firmware that tells dialogues apart says that there is another, so it knows how to end it."""
+        identity = _new_identity()
+        info = self._say_hello(encode_hello(time_limit, identity, take_over=True), identity, deadline)
+        if extension:
+            return info
+        self._extended.end(deadline)
+        return self._begin(extension, time_limit, deadline)
 
     def chip_info(self, timeout: float | None = None) -> ChipInfo:
         """Ask what the firmware and the chip are. A firmware of 2023 does not know this request."""
-        if self._in_step or self.dialect is Dialect.EXTENDED:
-            self._unanswered_infos += 1
+        if self._base.in_step or self.dialect is Dialect.EXTENDED:
             info = self._ask(MessageType.INFO, ChipInfo.decode, timeout=timeout)
-            self._unanswered_infos -= 1
         else:
             deadline = time.monotonic() + self._limit(timeout)
-            self._drain(deadline)
-            info = self._probe(deadline)
-        self._speaks_info = True
+            self._base.drain(deadline)
+            info = self._base.probe(deadline)
+        self._base.speaks_info = True
         return info
 
     def send_io_spec(self, spec: IoSpec) -> None:
         """Tell what the next model takes and gives. Optional; the device compares it with the model."""
         self._ask(MessageType.IOSPEC, _nothing, spec.encode())
 
-    def load_model(self, vmfb: bytes, progress: Progress | None = None, *, timeout: float | None = None) -> None:
+    def load_model(
+        self,
+        vmfb: bytes,
+        progress: Progress | None = None,
+        *,
+        timeout: float | None = None,
+        place: Callable[[bytes, bytes, int], bool] | None = None,
+    ) -> None:
         """Send a compiled model; the device verifies and loads it before it answers.
 
         ``progress`` is called with (bytes sent, bytes in all); with the extension, these are bytes that the device
         has received whole, and an upload that was interrupted goes on where it stopped, on another link too.
-        ``timeout`` starts when all is sent; an upload has the link's own for each piece of it.
+        ``timeout`` starts when all is sent; an upload has the link's own for each piece of it. ``place`` may put the
+        image where it belongs by itself, past the line: see `springbok.engines.base.Engine.place_image`.
         """
         self._input_bytes = None
         if self.dialect is Dialect.EXTENDED:
-            self._upload(vmfb, progress)
+            self._upload(vmfb, progress, place)
             self._ask(MessageType.LOAD, _nothing, timeout=self._compute_limit(timeout))
         else:
             self._ask(MessageType.MODEL, _nothing, vmfb, timeout=self._compute_limit(timeout), progress=progress)
@@ -249,21 +265,22 @@ class Link:
                 self.infer(data, timeout=max(0.0, until - time.monotonic()), answer_bytes=answer_bytes)
                 for data in inputs
             ]
-        expected = self._size_of_input()
+        limit = self._compute_limit(timeout)
+        sent = self._line.seconds_for(sum(map(len, inputs)) + answer_bytes * len(inputs))
+        until = time.monotonic() + limit + sent
+        expected = self._size_of_input(until)
         for number, data in enumerate(inputs):
             if len(data) != expected:
                 raise LinkError(f"Input {number} of the batch has {len(data)} bytes, but the model takes {expected}.")
-        limit = self._compute_limit(timeout)
-        answer = self.request(
-            MessageType.INFER, b"".join(inputs), timeout=limit, answer_bytes=answer_bytes * len(inputs)
-        )
+        answer = self.request(MessageType.INFER, b"".join(inputs), timeout=limit + sent, until=until)
         size = len(answer) // len(inputs)
         return [answer[at * size : (at + 1) * size] for at in range(len(inputs))]
 
-    def _size_of_input(self) -> int:
+    def _size_of_input(self, until: float) -> int:
         """Bytes of all inputs of the loaded model, as the device says; asked once a model."""
         if self._input_bytes is None:
-            self._input_bytes = sum(tensor.nbytes for tensor in self.signature().inputs)
+            signature = self._ask(MessageType.SIGNATURE, Signature.decode, until=until)
+            self._input_bytes = sum(tensor.nbytes for tensor in signature.inputs)
         return self._input_bytes
 
     def measure(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> tuple[bytes, Profile]:
@@ -274,7 +291,10 @@ class Link:
                 MessageType.MEASURE, decode_measured, data, timeout=limit, answer_bytes=answer_bytes
             )
             return output, profile
-        return self.infer(data, timeout=timeout, answer_bytes=answer_bytes), self.profile()
+        self._need_info("PROFILE")
+        until = time.monotonic() + limit + self._line.seconds_for(len(data) + answer_bytes)
+        output = self.infer(data, timeout=limit, answer_bytes=answer_bytes)
+        return output, self._ask(MessageType.PROFILE, Profile.decode, until=until)
 
     def sense(
         self,
@@ -294,6 +314,11 @@ class Link:
         self._need_extension("SENSE")
         limit = self._limit(timeout) + wait
         return self.request(MessageType.SENSE, encode_sense(samples, wait, unit, scale, zero_point), timeout=limit)
+
+    def introduce(self, benchmark: Benchmark) -> None:
+        """Tell the device what MLPerf Tiny's runner is to know of the loaded model, which may talk to it next."""
+        self._need_extension("BENCHMARK")
+        self._ask(MessageType.BENCHMARK, _nothing, benchmark.encode())
 
     def signature(self) -> Signature:
         """Ask what the loaded module itself declares: type and shape of each input and output."""
@@ -345,12 +370,7 @@ class Link:
         deadline = deadline if until is None else min(deadline, until)
         if self.dialect is Dialect.EXTENDED:
             return self._request_extended(message_type, payload, deadline)
-        frame = encode_frame(message_type, payload)
-        if not self._in_step or self._line.has_bytes(message_type.name):
-            self._resynchronise(deadline)
-        self._in_step = False  # until the answer is whole
-        self._write(message_type.name, frame, deadline, progress)
-        answer = self._receive_answer(message_type.name, deadline)
+        answer = self._base.request(message_type, payload, deadline, self.timeout, progress)
         _log.debug(
             "%s (%d bytes): OK (%d bytes) after %.3f s",
             message_type.name,
@@ -366,10 +386,17 @@ class Link:
         except LinkTimeout as error:
             raise LinkTimeout(f"{error}{self._diagnosis()}") from error
 
-    def _upload(self, image: bytes, progress: Progress | None) -> None:
+    def _upload(
+        self, image: bytes, progress: Progress | None, place: Callable[[bytes, bytes, int], bool] | None
+    ) -> None:
         """Bring an image to the device piece by piece; the device says how much of it is there."""
+        request = encode_upload(image)
         for _ in range(UPLOAD_ATTEMPTS):
-            offset = self._ask(MessageType.UPLOAD, decode_offset, encode_upload(image))
+            offset = self._ask(MessageType.UPLOAD, decode_offset, request)
+            if place and offset == 0 and len(image) > PLACED_AFTER_BYTES:
+                offset = self._ask(MessageType.CHUNK, decode_offset, image[:PLACED_AFTER_BYTES])
+                if offset == PLACED_AFTER_BYTES and place(image, request, offset):
+                    return
             self.report.resumed_uploads += offset > 0
             if progress:
                 progress(offset, len(image))
@@ -399,8 +426,9 @@ class Link:
 
     def send_raw(self, data: bytes) -> None:
         """Write bytes as they are, a frame or not. The next request finds the step again by itself."""
-        self._in_step = False
-        self._write("raw bytes", data, time.monotonic() + self.timeout + self._line.seconds_for(len(data)))
+        self._base.in_step = False
+        deadline = time.monotonic() + self.timeout + self._line.seconds_for(len(data))
+        self._base.write("raw bytes", data, deadline, self.timeout)
 
     def receive_answer(self, timeout: float | None = None) -> bytes:
         """Wait for an answer that no ``request`` waits for, and return its payload."""
@@ -410,52 +438,17 @@ class Link:
             if frame is None:
                 raise LinkTimeout(f"No whole answer to raw bytes came. On the line: {self.report}.{self._diagnosis()}")
             return content((frame[0], frame[2]), "raw bytes")
-        return self._receive_answer("raw bytes", deadline)
-
-    # The step
+        return self._base.receive_answer("raw bytes", deadline)
 
     def resynchronise(self, timeout: float | None = None) -> None:
         """Throw away what comes until the line is silent; then, if possible, ask until the answers are in step."""
-        self._resynchronise(time.monotonic() + self._limit(timeout))
+        deadline = time.monotonic() + self._limit(timeout)
+        if self.dialect is Dialect.EXTENDED:
+            self._base.drain(deadline)
+        else:
+            self._base.resynchronise(deadline)
 
-    def _resynchronise(self, deadline: float) -> None:
-        self.report.resynchronisations += 1
-        self._drain(deadline)
-        if self._speaks_info and self.dialect is not Dialect.EXTENDED:
-            self._probe(deadline)
-
-    def _drain(self, deadline: float) -> None:
-        silence = _STALL_SECONDS if self._frame_cut else _SILENCE_SECONDS
-        thrown_away = self._line.drain(silence, min(deadline, time.monotonic() + _DRAIN_SECONDS))
-        self._frame_cut = False
-        self.report.dropped_bytes += thrown_away
-        if thrown_away:
-            _log.debug("threw %d bytes away to find the step again", thrown_away)
-
-    def _probe(self, deadline: float) -> ChipInfo:
-        """Ask INFO until its own answer comes; answers to anything else are late, or tell that INFO was not heard."""
-        self._in_step = False
-        info, unread = None, 0
-        while info is None:
-            self._unanswered_infos += 1
-            self._write("INFO", encode_frame(MessageType.INFO), deadline)
-            message_type, payload = self._receive_frame("INFO", deadline)
-            unread += 1
-            if message_type == MessageType.OK:
-                with suppress(LinkError):
-                    info = ChipInfo.decode(payload)
-                    unread -= 1
-                    self._unanswered_infos -= 1
-        self._settle(unread, deadline)
-        self._speaks_info = self._in_step = True
-        return info
-
-    def _settle(self, unread: int, deadline: float) -> None:
-        """Throw away the answers to what was asked more often than it was answered."""
-        if unread or self._line.has_bytes("resynchronisation"):
-            self._drain(deadline)
-
-    # Bytes
+    # Inside
 
     def _ask(
         self, message_type: MessageType, decode: Callable[[bytes], Decoded], *payload: bytes, **options: Any
@@ -464,64 +457,14 @@ class Link:
         try:
             return decode(answer)
         except LinkError as error:
-            self._in_step = False
+            self._base.in_step = False
             raise LinkError(f"The answer to {message_type.name} is malformed: {error}") from error
-
-    def _write(self, request: str, data: bytes, deadline: float, progress: Progress | None = None) -> None:
-        self._frame_cut = True
-        self._line.write(request, data, deadline, self.timeout, progress)
-        self._frame_cut = False
-
-    def _receive_answer(self, request: str, deadline: float) -> bytes:
-        message_type, payload = self._receive_frame(request, deadline)
-        while request != "INFO" and self._is_late_info(message_type, payload):
-            message_type, payload = self._receive_frame(request, deadline)
-        if message_type not in (MessageType.OK, MessageType.ERROR):
-            raise LinkError(
-                f"The device answered {request} with message type {message_type}, which is neither OK nor ERROR. "
-                "Check that it runs springbok-bench's firmware."
-            )
-        self._in_step = True
-        self.report.requests += 1
-        return content((message_type, payload), request)
-
-    def _is_late_info(self, message_type: int, payload: bytes) -> bool:
-        """Whether this answers an INFO that nobody waits for any more: a chip that was busy gives an answer to each."""
-        if not self._unanswered_infos or message_type != MessageType.OK:
-            return False
-        try:
-            ChipInfo.decode(payload)
-        except LinkError:
-            return False
-        self._unanswered_infos -= 1
-        self.report.dropped_bytes += HEADER_BYTES + len(payload)
-        return True
-
-    def _receive_frame(self, request: str, deadline: float) -> tuple[int, bytes]:
-        started = time.monotonic()
-        header = self._line.read(request, HEADER_BYTES, deadline)
-        if len(header) < HEADER_BYTES:
-            raise self._silence(request, started, f"{len(header)} of the {HEADER_BYTES} bytes of an answer's header")
-        try:
-            message_type, payload_bytes = decode_header(header)
-        except LinkError as error:
-            raise LinkError(f"The answer to {request} is malformed: {error}") from error
-        payload = self._line.read(request, payload_bytes, deadline)
-        if len(payload) < payload_bytes:
-            raise self._silence(
-                request, started, f"the header and {len(payload)} of {payload_bytes} payload bytes of an answer"
-            )
-        return message_type, payload
 
     def _limit(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout
 
     def _compute_limit(self, timeout: float | None) -> float:
         return self.compute_timeout if timeout is None else timeout
-
-    def _silence(self, request: str, started: float, came: str) -> LinkTimeout:
-        waited = time.monotonic() - started
-        return LinkTimeout(f"No whole answer to {request} within {waited:.1f} s: {came} came.{self._diagnosis()}")
 
     def _diagnosis(self) -> str:
         if self._diagnose is None:
@@ -532,19 +475,11 @@ class Link:
             return f"\nThe diagnosis failed too: {error}"
 
 
+def _new_identity() -> int:
+    """Of a dialogue. No seed of ``random`` has a say in it: two hosts of one trial are two."""
+    return 1 + secrets.randbelow(0xFFFFFFFF)
+
+
 def _nothing(answer: bytes) -> None:
     if answer:
         raise LinkError(f"it should be empty but carries {len(answer)} bytes: it may belong to an earlier request.")
-
-
-def _tells(message_type: int, answer: bytes) -> bool | None:
-    """Whether an answer shows a firmware that gives reasons for a refusal, or one that doesn't; None: it shows neither.
-
-    >>> _tells(MessageType.ERROR, b"")
-    False
-    """
-    if message_type != MessageType.ERROR:
-        return None
-    if not answer:
-        return False
-    return True if ErrorAnswer.decode(answer).code else None

@@ -9,9 +9,11 @@ from enum import IntEnum
 
 from springbok.link import failures
 from springbok.link.layouts import (
+    BENCHMARK_REQUEST,
     CHIP_INFO,
     HELLO_LIMITS,
     HELLO_REQUEST,
+    HELLO_REQUEST_SHORT,
     PROFILE_HEADER,
     PROFILE_RECORD,
     SENSE_REQUEST,
@@ -26,6 +28,8 @@ from springbok.link.layouts import (
 from springbok.support.errors import LinkError
 
 PROTOCOL_VERSION = 1
+SESSION_OTHER = "SESSION_OTHER"  # the name of an error: another host is at work
+TAKES_OVER = 1  # a flag of HELLO
 
 
 class ModelState(IntEnum):
@@ -70,6 +74,9 @@ class ChipInfo:
     max_message_size      largest frame it takes (type and payload), bytes
     arena_bytes           room for a model and all that it needs
     contains_kernels      kernels can write to nothing but their stack and the model's tensors
+    serves_extension, serves_kenning  extended frames, and Kenning's protocol of 2026
+    serves_mlperf         the dialogue of MLPerf Tiny's runner
+    models_loaded         since power-on; 0 of a firmware that does not count them
     """
 
     has_vectors: bool
@@ -83,6 +90,10 @@ class ChipInfo:
     library_version: int
     model_state: ModelState
     contains_kernels: bool = False
+    serves_extension: bool = False
+    serves_kenning: bool = False
+    serves_mlperf: bool = False
+    models_loaded: int = 0
 
     VERSION = 1
 
@@ -111,7 +122,17 @@ class ChipInfo:
             library_version=fields.library_version,
             model_state=model_state,
             contains_kernels=bool(fields.flags & 4),
+            # 1.1 has no flag for it, and no build without it
+            serves_extension=bool(fields.flags & 8) or fields.firmware_version == _version_number("1.1"),
+            serves_kenning=bool(fields.flags & 16),
+            serves_mlperf=bool(fields.flags & 32),
+            models_loaded=fields.models_loaded,
         )
+
+    @property
+    def tells_dialogues_apart(self) -> bool:
+        """Whether HELLO may have an identity."""
+        return self.serves_extension and _version_number(self.firmware_version) >= _version_number("1.2")
 
     def encode(self) -> bytes:
         """Return the 40 bytes."""
@@ -119,7 +140,12 @@ class ChipInfo:
             {
                 **vars(self),
                 "struct_version": self.VERSION,
-                "flags": self.has_vectors | self.marks_work << 1 | self.contains_kernels << 2,
+                "flags": self.has_vectors
+                | self.marks_work << 1
+                | self.contains_kernels << 2
+                | self.serves_extension << 3
+                | self.serves_kenning << 4
+                | self.serves_mlperf << 5,
                 "firmware_version": _version_number(self.firmware_version),
                 "bytecode_version": _version_number(self.bytecode_version),
             }
@@ -163,10 +189,18 @@ def decode_hello(payload: bytes) -> tuple[ChipInfo, Limits]:
     return ChipInfo.decode(payload[:size]), Limits.decode(payload[size:])
 
 
-def encode_hello(time_limit: float | None = None) -> bytes:
-    """Return the payload of HELLO. ``time_limit``: seconds for one request's computation; None: the firmware's own."""
+def encode_hello(time_limit: float | None = None, identity: int | None = None, *, take_over: bool = False) -> bytes:
+    """Return the payload of HELLO.
+
+    time_limit  seconds for one request's computation; None: the firmware's own
+    identity    of the dialogue, not 0, which is that of none; None for a firmware before 1.2
+    take_over   ends another host's dialogue
+    """
     milliseconds = 0 if time_limit is None else max(1, min(round(time_limit * 1000), 0xFFFFFFFF))
-    return HELLO_REQUEST.build({"protocol_version": PROTOCOL_VERSION, "time_limit_ms": milliseconds})
+    fields = {"protocol_version": PROTOCOL_VERSION, "time_limit_ms": milliseconds}
+    if identity is None:
+        return HELLO_REQUEST_SHORT.build(fields)
+    return HELLO_REQUEST.build({**fields, "identity": identity, "flags": TAKES_OVER if take_over else 0})
 
 
 def encode_upload(image: bytes) -> bytes:
@@ -183,6 +217,48 @@ def encode_sense(samples: int, wait: float, unit: float, scale: float = 1.0, zer
     milliseconds = max(0, min(round(wait * 1000), 0xFFFFFFFF))
     fields = {"samples": samples, "wait_ms": milliseconds, "unit": unit, "scale": scale, "zero_point": zero_point}
     return SENSE_REQUEST.build(fields)
+
+
+class BenchmarkInput(IntEnum):
+    """How the bytes that MLPerf Tiny's runner sends become the model's input."""
+
+    AS_IT_IS = 0
+    UNSIGNED = 1  # 0 to 255, for an int8 input that begins at -128
+    FLOAT = 2  # float32, quantised for an int8 input
+
+
+class BenchmarkResults(IntEnum):
+    """What the runner is given of an inference."""
+
+    VALUES = 0
+    ERROR = 1  # the mean of the squares of what the output differs from the input
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What MLPerf Tiny's runner is to know of the loaded model: payload of BENCHMARK (56 bytes).
+
+    model         its name there, such as ``kws01``, at most 19 characters
+    input_scale, input_zero_point, output_scale, output_zero_point  of int8 tensors
+    frame_bytes   of a stream: so many of the input's bytes are new for each inference; 0: no stream
+    frame_us      what a frame lasts
+    threshold     of the first output's value as it is: above it something was detected
+    """
+
+    model: str
+    input: BenchmarkInput = BenchmarkInput.AS_IT_IS
+    results: BenchmarkResults = BenchmarkResults.VALUES
+    input_scale: float = 1.0
+    input_zero_point: int = 0
+    output_scale: float = 1.0
+    output_zero_point: int = 0
+    frame_bytes: int = 0
+    frame_us: int = 0
+    threshold: int = 0
+
+    def encode(self) -> bytes:
+        """Return the 56 bytes."""
+        return BENCHMARK_REQUEST.build(vars(self))
 
 
 def decode_offset(payload: bytes) -> int:

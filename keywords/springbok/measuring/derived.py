@@ -10,6 +10,7 @@ A part is a model of the document or one of its dispatches; see docs/metrics.md.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ QUALITY = {
     "r_squared": ("R²", "value", "higher"),
     "auc": ("AUC", "value", "higher"),
 }
+_WHOLE_MOVE = re.compile(r"vmv[1248]r\.v")
 CLASSIFICATION = "classification"  # the task of documents that name none
 
 _FORMATS = {"value": ".5g", "text": "", "number": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
@@ -67,6 +69,53 @@ def lane_utilisation(part: Mapping[str, Any]) -> float | None:
     return ratio(lanes["active"], lanes["available"]) if lanes else None
 
 
+def stack_accesses(part: Mapping[str, Any]) -> float | None:
+    """Loads and stores of the kernels' own stacks, of a dispatch or a model; None where the engine doesn't tell.
+
+    >>> stack_accesses({"stack": {"loads": 3, "stores": 2}})
+    5
+    """
+    if "dispatches" in part:
+        each = [stack_accesses(dispatch) for dispatch in part["dispatches"]]
+        return None if None in each else tidy(math.fsum(each))
+    return tidy(part["stack"]["loads"] + part["stack"]["stores"]) if part.get("stack") else None
+
+
+def vset_per_vector(part: Mapping[str, Any]) -> float | None:
+    """Executions of ``vset*`` for each vector instruction, of a dispatch or a model; None where there is none."""
+    opcodes, vectors = part["opcodes"], mean_of(part["vector_instructions"])
+    if opcodes is None or vectors is None:
+        return None
+    return ratio(math.fsum(count for name, count in opcodes.items() if name.startswith("vset")), vectors)
+
+
+def whole_register_moves(part: Mapping[str, Any]) -> float | None:
+    """Executions of ``vmv1r.v`` to ``vmv8r.v``: copies of a register that compute nothing.
+
+    >>> whole_register_moves({"opcodes": {"vmv2r.v": 4, "vmv.v.i": 7}})
+    4
+    """
+    if part["opcodes"] is None:
+        return None
+    return tidy(math.fsum(count for name, count in part["opcodes"].items() if _WHOLE_MOVE.fullmatch(name)))
+
+
+def cycles_of(model: Mapping[str, Any]) -> float | None:
+    """Cycles of an inference, where the engine has the core's RTL."""
+    return mean_of(model.get("cycles"))
+
+
+def estimated_cycles_of(part: Mapping[str, Any]) -> float | None:
+    """Estimated cycles of a model or a dispatch, where cycles were estimated; never those that a core counted."""
+    return (part.get("estimate") or {}).get("estimated_cycles")
+
+
+def runtime_cycles(model: Mapping[str, Any]) -> float | None:
+    """Cycles of an inference outside of all dispatches; None where there are none."""
+    cycles = cycles_of(model)
+    return None if cycles is None else tidy(cycles - math.fsum(each.get("cycles", 0) for each in model["dispatches"]))
+
+
 def runtime_instructions(model: Mapping[str, Any]) -> float:
     """What an inference spends outside of all dispatches: the VM and its runtime."""
     return tidy(model["instructions"]["mean"] - math.fsum(entry["instructions"] for entry in model["dispatches"]))
@@ -77,9 +126,23 @@ def mean_of(value: Any) -> float | None:
     return value["mean"] if isinstance(value, Mapping) else value
 
 
-def ratio(part: float, whole: float) -> float | None:
-    """``part / whole``, None when there is no whole."""
-    return part / whole if whole else None
+def dispatch_label(entry: Mapping[str, Any]) -> str:
+    """What a dispatch is called wherever people read of it: its number, its layer, and what of its name is its own.
+
+    >>> dispatch_label({"name": "main_dispatch_5_vecmat_16x352_f32", "layer": "dense_1"})
+    '5 dense_1: vecmat_16x352_f32'
+    >>> dispatch_label({"name": "main_dispatch_1", "layer": "conv_1"})
+    '1 conv_1'
+    """
+    found = re.fullmatch(r".*?_dispatch_(\d+)_?(.*)", entry["name"])
+    number, name = (found[1], found[2]) if found else ("", entry["name"])
+    what = ": ".join(filter(None, (entry["layer"], name)))
+    return " ".join(filter(None, (number, what)))
+
+
+def ratio(part: float | None, whole: float) -> float | None:
+    """``part / whole``, None when there is no whole, or the part is not known."""
+    return part / whole if whole and part is not None else None
 
 
 def tidy(value: float) -> float:

@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from springbok.chips.chip import DEFAULT
 from springbok.compiler.compiled import CompiledModel
 from springbok.data.dataset import Dataset
 from springbok.firmware import Firmware
+from springbok.measuring.cycles import EstimatedCycles
+from springbok.measuring.fit import Fit
 from springbok.measuring.performance import Performance
 from springbok.measuring.quality import Quality
+from springbok.modules.lifetimes import Held
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,9 @@ class Evaluation:
     docs/metrics.md). ``scenario`` is what a scenario file says of it, see
     `springbok.exploring.scenario.Scenario.record`. ``breakdown`` is what each of the optimizer's transformations
     brings, where it was measured: see `springbok.exploring.breakdown`. ``output`` is the model's output that was
-    judged by the data set's task.
+    judged by the data set's task. ``fit`` is what the model takes of the chip's memories, where the chip is known.
+    ``tensor_memory`` is what it holds for tensors while each dispatch runs, where its module tells.
+    ``estimate`` are cycles, where the chip was booted with a description of its pipeline.
     """
 
     model: CompiledModel
@@ -61,6 +67,9 @@ class Evaluation:
     scenario: dict | None = None
     breakdown: list[dict] | None = None
     output: int = 0
+    fit: Fit | None = None
+    tensor_memory: Sequence[Held] | None = None
+    estimate: EstimatedCycles | None = None
 
     def defects(self) -> list[str]:
         """A sentence for each known defect of the chip that a dispatch ran into."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,15 @@ if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulato
     from springbok.compiler.optimizer import Change
     from springbok.compiler.optimizer.choices import Choice
     from springbok.firmware import Firmware
+    from springbok.measuring.cycles import EstimatedCycles
     from springbok.measuring.evaluation import Evaluation
+    from springbok.measuring.performance import Performance
     from springbok.measuring.quality import Quality
+    from springbok.modules.lifetimes import Held
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("metrics.schema.json")
+_LONGEST_MESSAGE = 200
 
 # Documents that this process wrote, by path: what a file held before is another run's.
 _written: dict[Path, dict[str, Any]] = {}
@@ -38,7 +43,7 @@ _written: dict[Path, dict[str, Any]] = {}
 def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
     """Return the entry of ``models`` for one compiled model, judged and measured on one data set."""
     model, quality, performance = evaluation.model, evaluation.quality, evaluation.performance
-    instructions = performance.instructions
+    instructions, estimate = performance.instructions, evaluation.estimate
     return {
         "name": model.name,
         "variant": model.variant,
@@ -75,27 +80,35 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "per_sample": {**quality.per_sample(), "instructions": list(instructions)},
         "load_instructions": performance.load_instructions,
         "instructions": {"min": min(instructions), "mean": mean(instructions), "max": max(instructions)},
+        **({"cycles": {"mean": mean(performance.cycles)}} if performance.cycles else {}),
+        **({"estimate": estimate.whole()} if estimate else {}),
         "device_instructions": {"mean": mean(performance.device_instructions)},
         "vector_instructions": {"mean": mean(performance.vector_instructions)},
         "outside_kernels": {"mean": mean(performance.outside_kernels)},
         "lanes": _lanes(performance.lanes),
         "memory_peak_bytes": performance.memory_peak_bytes,
         "stack_peak_bytes": performance.stack_peak_bytes,
+        **({"fit": evaluation.fit.as_json()} if evaluation.fit else {}),
         "dispatches": [
             {
                 "name": dispatch.name,
                 "layer": " + ".join(model.layers(dispatch.name)) or None,
                 "calls": dispatch.calls,
                 "instructions": dispatch.instructions,
+                **({"cycles": dispatch.cycles} if dispatch.cycles is not None else {}),
+                **_estimate(estimate, dispatch.ordinal),
                 "vector_instructions": dispatch.vector_instructions,
                 "lanes": _lanes(dispatch.lanes),
                 "work": dispatch.work,
                 **({"defects": dispatch.defects} if dispatch.defects else {}),
+                **({"stack": _stack(dispatch.stack)} if dispatch.stack else {}),
                 "opcode_classes": by_class(dispatch.opcodes),
                 "opcodes": dispatch.opcodes,
             }
             for dispatch in performance.dispatches
         ],
+        **_timeline(performance, evaluation.tensor_memory),
+        **({"runtime_functions": performance.runtime_functions} if performance.runtime_functions else {}),
         "opcode_classes": by_class(performance.opcodes),
         "opcodes": performance.opcodes,
         "accesses_over_time": evaluation.accesses_over_time,
@@ -104,6 +117,32 @@ def model_metrics(evaluation: Evaluation) -> dict[str, Any]:
             "round_trip_seconds": list(evaluation.wall_clock.round_trip_seconds),
         },
     }
+
+
+def _estimate(estimate: EstimatedCycles | None, ordinal: int) -> dict[str, Any]:
+    found = estimate and estimate.of_dispatch(ordinal)
+    return {"estimate": found} if found else {}
+
+
+def _timeline(performance: Performance, held: Sequence[Held] | None) -> dict[str, Any]:
+    """The last inference, call by call; nothing where the engine doesn't tell. ``held`` is what the module says."""
+    calls = performance.calls
+    if not calls:
+        return {}
+    places = {dispatch.ordinal: place for place, dispatch in enumerate(performance.dispatches)}
+    whole = {"instructions": performance.instructions[-1]}
+    columns = {
+        "dispatch": [places[call.dispatch] for call in calls],
+        "begin": [call.begin for call in calls],
+        "instructions": [call.instructions for call in calls],
+    }
+    names = [performance.dispatches[place].name for place in columns["dispatch"]]
+    if held and len(held) == len(names) and all(map(str.startswith, (each.kernel for each in held), names)):
+        columns["tensor_bytes"] = [each.tensor_bytes for each in held]
+    if performance.cycles and calls[0].cycles is not None:
+        whole["cycles"] = performance.cycles[-1]
+        columns |= {"cycle_begin": [each.cycle_begin for each in calls], "cycles": [each.cycles for each in calls]}
+    return {"timeline": {**whole, "calls": columns}}
 
 
 def _dataset(evaluation: Evaluation) -> dict[str, Any]:
@@ -139,6 +178,10 @@ def _places(transformation: str, changes: Sequence[Change]) -> dict[str, int]:
 
 def _lanes(lanes: tuple[float, float] | None) -> dict[str, float] | None:
     return {"active": lanes[0], "available": lanes[1]} if lanes else None
+
+
+def _stack(stack: tuple[float, float]) -> dict[str, float]:
+    return {"loads": stack[0], "stores": stack[1]}
 
 
 def firmware_metrics(firmware: Firmware) -> dict[str, Any]:
@@ -208,7 +251,7 @@ def read(path: Path) -> dict[str, Any]:
     path = Path(path)
     file = path / "metrics.json" if path.is_dir() else path
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_number)
     except OSError as error:
         raise ReportError(
             f"There are no metrics in {path}: {error.strerror}: {file}. '{PROGRAM} run' writes them."
@@ -221,6 +264,45 @@ def read(path: Path) -> dict[str, Any]:
             f"{file} is not the metrics of a run: schema {SCHEMA_VERSION} is wanted, but {found} is there."
         )
     return content
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+@contextmanager
+def telling_of(documents: Sequence[tuple[object, Mapping[str, Any]]]) -> Iterator[None]:
+    """While something is made of (where it is from, document): what does not have the form is said as a ReportError.
+
+    Documents of before, which lack what came since, are taken as they are: only what can't be shown is looked into.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        for place, content in documents:
+            if problem := problem_of(content):
+                raise ReportError(
+                    f"The metrics of {place} are not whole: {problem}. A much older version wrote them, or something "
+                    "changed them: measure again."
+                ) from error
+        raise
+
+
+def problem_of(content: Mapping[str, Any]) -> str:
+    """What a document has that its schema does not allow, or lacks that it asks for; empty where there is nothing."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+    found = [each for each in validator.iter_errors(content) if each.validator != "additionalProperties"]
+    worst = jsonschema.exceptions.best_match(found)
+    if worst is not None:
+        place = "/".join(map(str, worst.absolute_path)) or "the document"
+        return f"{place}: {worst.message[:_LONGEST_MESSAGE]}"
+    for number, model in enumerate(content["models"]):
+        places = model.get("timeline", {"calls": {"dispatch": ()}})["calls"]["dispatch"]
+        if any(place >= len(model["dispatches"]) for place in places):
+            return f"models/{number}/timeline: it calls a dispatch that is not there"
+    return ""
 
 
 def mean(values: Sequence[int] | None) -> float | None:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from springbok.engines.base import Counts, Lanes
+from springbok.engines.base import Call, Counts, Lanes
 from springbok.link.messages import Profile
 from springbok.measuring.instruction_mix import work
 from springbok.support.errors import EngineError
@@ -29,7 +29,8 @@ class DispatchCost:
     ``vector_instructions`` is None where the engine can't tell. ``lanes`` are the vector lanes that its vector
     instructions used and the lanes that were there (``vl`` and ``VLMAX`` of each execution, added up); ``work`` is
     what it computed and moved (see `instruction_mix.work`). ``defects`` are executions of instructions that
-    show a known defect of the chip, by its name.
+    show a known defect of the chip, by its name. ``cycles`` are the core's own, from an engine that has its RTL.
+    ``stack`` are loads and stores of the kernel's own stack.
     """
 
     ordinal: int
@@ -41,6 +42,8 @@ class DispatchCost:
     lanes: tuple[float, float] | None = None
     work: dict[str, float] | None = None
     defects: dict[str, float] = field(default_factory=dict)
+    cycles: float | None = None
+    stack: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Performance:
     ``instructions[i]`` is what inference i executed between its two marks: no boot, no upload, no UART.
     ``vector_instructions`` leaves out ``vset*``, which configures the vector unit and computes nothing.
     ``kernel_instructions`` were executed in the model's own code; the rest of ``instructions`` is the runtime's.
+    ``calls`` of dispatches are the last inference's, in their order; ``runtime_functions`` is what the first one
+    executed outside of them, by function of the firmware.
     """
 
     instructions: tuple[int, ...]
@@ -62,6 +67,9 @@ class Performance:
     memory_peak_bytes: int
     stack_peak_bytes: int
     lanes: tuple[float, float] | None = None
+    cycles: tuple[int, ...] | None = None
+    calls: tuple[Call, ...] = ()
+    runtime_functions: dict[str, int] = field(default_factory=dict)
 
     @property
     def outside_kernels(self) -> tuple[int, ...] | None:
@@ -133,7 +141,14 @@ def summarise(profiles: Sequence[Profile], counts: Counts | None, vlen_bits: int
         memory_peak_bytes=last.memory_peak_bytes,
         stack_peak_bytes=last.stack_peak_bytes,
         lanes=_mean_lanes(counts.lanes, len(profiles)),
+        cycles=_known(tuple(inference.cycles for inference in counts.inferences)),
+        calls=counts.calls,
+        runtime_functions=counts.runtime_functions,
     )
+
+
+def _known(values: tuple[int | None, ...]) -> tuple[int, ...] | None:
+    return None if None in values else values
 
 
 def _device_dispatches(profiles: Sequence[Profile]) -> tuple[DispatchCost, ...]:
@@ -171,6 +186,8 @@ def _engine_dispatches(profiles: Sequence[Profile], counts: Counts, vlen_bits: i
             _mean_lanes(dispatch.lanes, count),
             work(_per_inference(dispatch.opcodes, count), _per_inference(dispatch.lanes.used, count), vlen_bits),
             _per_inference(dispatch.defects, count),
+            None if dispatch.cycles is None else exact_mean(dispatch.cycles, count),
+            None if dispatch.stack is None else tuple(exact_mean(each, count) for each in dispatch.stack),
         )
         for ordinal, dispatch in sorted(counts.dispatches.items())
     )

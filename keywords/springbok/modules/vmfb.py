@@ -63,6 +63,7 @@ class Kernels:
 
     sha256: str
     elf_bytes: int
+    image_bytes: int
     text_bytes: int
     rodata_bytes: int
     architecture: str
@@ -122,6 +123,14 @@ def kernels_code(data: bytes) -> range:
         return range(start + text[0].offset, start + text[-1].offset + text[-1].size)
     except (BrokenFileError, ValueError, IndexError):
         raise ModelError("The VMFB holds no machine code of kernels that can be read.") from None
+
+
+def kernel_names(elf: bytes) -> tuple[str, ...]:
+    """Names of the kernels of an ELF for the chip, in the order of their ordinals. Raises :class:`ModelError`."""
+    try:
+        return _Elf(elf).exports()
+    except BrokenFileError as error:
+        raise ModelError(f"The kernels' names can't be read: {error}.") from None
 
 
 class BrokenFileError(Exception):
@@ -320,7 +329,7 @@ def _tensors(text: str, declaration: str) -> tuple[TensorSpec, ...]:
 
 _SHT_RELA, _SHT_NOBITS, _SHT_RISCV_ATTRIBUTES = 4, 8, 0x70000003
 _SHF_ALLOC, _SHF_EXECINSTR = 2, 4
-_EM_RISCV, _R_RISCV_RELATIVE = 243, 3
+_EM_RISCV, _R_RISCV_RELATIVE, _PT_LOAD = 243, 3, 1
 
 
 class _Elf:
@@ -356,6 +365,7 @@ class _Elf:
         return Kernels(
             sha256=hashlib.sha256(self.file.data).hexdigest(),
             elf_bytes=len(self.file.data),
+            image_bytes=self.image_bytes(),
             text_bytes=sum(section.size for section in text),
             rodata_bytes=sum(section.size for name, section in self.sections if name.startswith(".rodata")),
             architecture=architecture,
@@ -363,6 +373,11 @@ class _Elf:
             vector_instructions=sum(_vector_instructions(self.content(section)) for section in text),
             exports=self.exports(),
         )
+
+    def image_bytes(self) -> int:
+        """What the loaded segments take, without what is zero at their end."""
+        loaded = (segment for segment in self.layout.segments(self.file.unpack) if segment.kind == _PT_LOAD)
+        return max((segment.address + segment.file_bytes for segment in loaded), default=0)
 
     def architecture(self) -> str:
         """The ISA string, such as ``rv32i2p1_m2p0_…``, of the RISC-V attributes; empty when there are none."""

@@ -8,11 +8,15 @@
 """
 
 from springbok.report.compare import Run, comparison_table
+from springbok.report.compilers import compilers_figures, compilers_table
 from springbok.report.gate import gate_figures
+from springbok.report.lead import read_lead
+from springbok.report.matrix import write_matrix
 from springbok.report.page import (
     log_message,
     suite_summary,
     write_comparison,
+    write_compilers,
     write_reports,
     write_summary,
     write_sweep,
@@ -22,12 +26,17 @@ from springbok.report.sweep import sweep_figures, sweep_table
 __all__ = [
     "Run",
     "comparison_table",
+    "compilers_figures",
+    "compilers_table",
     "gate_figures",
     "log_message",
+    "read_lead",
     "suite_summary",
     "sweep_figures",
     "sweep_table",
     "write_comparison",
+    "write_compilers",
+    "write_matrix",
     "write_reports",
     "write_summary",
     "write_sweep",

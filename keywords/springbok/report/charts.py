@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Charts as inline SVG: Vega-Lite specifications, rendered by vl-convert without a browser or a network.
+"""Charts as Vega-Lite specifications: drawn to SVG without a browser or a network, or by a page that is looked at.
 
 Text and axes take the colour of the page around them (``currentColor``), so one chart serves light and dark pages.
 Marks have the colours of Okabe and Ito, which colour-blind people can tell apart. Each mark carries its numbers as
-``aria-label``: for screen readers, and for tests.
+``aria-label``: for screen readers, for who points at it, and for tests.
+
+A chart that would show nothing is None: of fewer than two bars, or of bars that are all empty. ``usermeta`` of a
+specification tells a page what can be done with the chart (see ``templates/charts.js``): the fields of its
+``category``, ``value`` and ``series``, and whether it starts ``logarithmic``.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from springbok.measuring.derived import tidy
+
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#8C8C8C"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, GREY)
@@ -26,7 +32,8 @@ FRONT_WIDTH, FRONT_HEIGHT = 760, 380
 _LETTER_WIDTH, _LINE_HEIGHT = 6.6, 15  # pixels, at most
 COUNT = ",.2~f"
 
-_VEGA_LITE = "6.4"
+#: Version of the specifications.
+VEGA_LITE = "6.4"
 _INK = {"labelColor": "currentColor", "titleColor": "currentColor"}
 _CONFIG = {
     "background": None,
@@ -51,7 +58,14 @@ _CONFIG = {
     # Above the axis and level: beside it, long labels and a title of other fonts than measured would overlap.
     "axisY": {"titleAngle": 0, "titleAlign": "right", "titleAnchor": "end", "titleX": -6, "titleY": -12},
     "axisYQuantitative": {"titleAlign": "left"},
-    "legend": {**_INK, "orient": "top", "labelFontSize": 11, "labelLimit": 0, "columns": 4},
+    "legend": {
+        **_INK,
+        "orient": "top",
+        "labelFontSize": 11,
+        "labelLimit": 0,
+        "columns": 4,
+        "layout": {"bottom": {"direction": "vertical", "anchor": "start"}},
+    },
     "text": {"color": "currentColor", "fontSize": 11},
 }
 # Below this, starting processes costs more than it saves.
@@ -62,6 +76,12 @@ _SHORT = "length(datum.label) > 56 ? slice(datum.label, 0, 55) + '…' : datum.l
 
 # The field that holds what a mark says of itself.
 _SAYS = "says"
+
+# Of counts: 0 has no unit.
+_COUNTS = {"labelExpr": "datum.value === 0 ? '0' : format(datum.value, '~s')"}
+
+#: The largest over the smallest bar from which the small ones can't be read on a linear axis.
+SPREAD = 20
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -75,14 +95,18 @@ def bars(
     series: str | None = None,
     colours: Mapping[str, str] | None = None,
     grouped: bool = False,
-) -> dict:
+    compares: bool = False,
+) -> dict | None:
     """Horizontal bars, in the order of the rows, with their values beside them.
 
     ``series`` colours the bars and stacks them, or sets them side by side when ``grouped``; a stacked bar shows
-    its sum. ``titles`` are the category's and the value's.
+    its sum. ``titles`` are the category's and the value's. Bars that are compared with each other start on a
+    logarithmic axis where the small ones could not be seen beside the large ones.
     """
+    if not _shows_something(rows, value):
+        return None
     y = {"field": category, "type": "nominal", "sort": None, "title": titles[0], "axis": {"labelExpr": _SHORT}}
-    x = {"field": value, "type": "quantitative", "title": titles[1], "axis": {"format": "~s"}}
+    x = {"field": value, "type": "quantitative", "title": titles[1], "axis": _COUNTS}
     bar: dict = {"mark": {"type": "bar", "color": BLUE}, "encoding": {"description": {"field": _SAYS}}}
     text = {
         "mark": {"type": "text", "align": "left", "dx": 4, "aria": False},
@@ -94,13 +118,22 @@ def bars(
         shades = {name: (colours or {}).get(name, SERIES[i % len(SERIES)]) for i, name in enumerate(used)}
         scale = {"domain": list(shades), "range": list(shades.values())}
         bar["encoding"]["color"] = {"field": series, "type": "nominal", "scale": scale, "title": None}
+        if len(shades) == 1:  # it would say what the title does
+            bar["encoding"]["color"]["legend"] = None
         if grouped:
             offset = {"field": series, "type": "nominal", "sort": list(shades)}
             bar["encoding"]["yOffset"] = text["encoding"]["yOffset"] = offset
             height = {"step": 14, "for": "offset"}
         elif len({row[category] for row in rows}) < len(rows):  # stacked: one label, at the end of the bar
             text["transform"] = [{"aggregate": [{"op": "sum", "field": value, "as": value}], "groupby": [category]}]
+    is_stacked = bool(series) and not grouped
     return {
+        "usermeta": {
+            "category": category,
+            "value": value,
+            "series": series,
+            "logarithmic": compares and not is_stacked and _spread(rows, value) >= SPREAD,
+        },
         "data": _data(rows, value, category, *([series] if series else [])),
         "width": WIDTH,
         "height": height,
@@ -109,11 +142,47 @@ def bars(
     }
 
 
-def columns(rows: Rows, category: str, value: str, titles: tuple[str, str]) -> dict:
-    """Upright bars, one a row in the order of the rows: a distribution."""
+def differences(rows: Rows, category: str, value: str, kind: str, titles: tuple[str, str], colours: Mapping) -> dict:
+    """Bars to the left and the right of 0, in the colour of their ``kind``."""
+    scale = {"domain": list(colours), "range": list(colours.values())}
     return {
+        "usermeta": {"category": category, "value": value, "series": kind, "logarithmic": None},
+        "data": _data(rows, value, category, kind),
+        "width": WIDTH,
+        "height": {"step": 18},
+        "mark": "bar",
+        "encoding": {
+            "description": {"field": _SAYS},
+            "y": {
+                "field": category,
+                "type": "nominal",
+                "sort": None,
+                "title": titles[0],
+                "axis": {"labelExpr": _SHORT},
+            },
+            "x": {"field": value, "type": "quantitative", "title": titles[1], "axis": _COUNTS},
+            "color": {"field": kind, "type": "nominal", "scale": scale, "title": None},
+        },
+    }
+
+
+def _shows_something(rows: Rows, value: str) -> bool:
+    return len(rows) > 1 and any(row[value] for row in rows)
+
+
+def _spread(rows: Rows, value: str) -> float:
+    values = [row[value] for row in rows if row[value] > 0]
+    return max(values) / min(values) if values else 1
+
+
+def columns(rows: Rows, category: str, value: str, titles: tuple[str, str]) -> dict | None:
+    """Upright bars, one a row in the order of the rows: a distribution."""
+    if not _shows_something(rows, value):
+        return None
+    return {
+        "usermeta": {"category": category, "value": value, "series": None, "logarithmic": None},
         "data": _data(rows, value, category),
-        "width": {"step": 36} if len(rows) > 1 else 80,
+        "width": {"step": 36},
         "height": 160,
         "mark": {"type": "bar", "color": BLUE},
         "encoding": {
@@ -125,13 +194,15 @@ def columns(rows: Rows, category: str, value: str, titles: tuple[str, str]) -> d
                 "title": titles[0],
                 "axis": {"labelAngle": -40},
             },
-            "y": {"field": value, "type": "quantitative", "title": titles[1], "axis": {"format": "~s"}},
+            "y": {"field": value, "type": "quantitative", "title": titles[1], "axis": _COUNTS},
         },
     }
 
 
-def matrix(rows: Rows, row: str, column: str, value: str, titles: tuple[str, str]) -> dict:
+def matrix(rows: Rows, row: str, column: str, value: str, titles: tuple[str, str]) -> dict | None:
     """A matrix of counts; the deeper the colour, the higher the count, and the count stands in its cell."""
+    if not _shows_something(rows, value):
+        return None
     highest = max((entry[value] for entry in rows), default=0) or 1
     y = {"field": row, "type": "nominal", "sort": None, "title": titles[0], "axis": {"labelExpr": _SHORT}}
     x = {
@@ -141,14 +212,9 @@ def matrix(rows: Rows, row: str, column: str, value: str, titles: tuple[str, str
         "title": titles[1],
         "axis": {"labelAngle": -40, "orient": "top", "labelExpr": _SHORT},
     }
-    opacity = {"field": value, "type": "quantitative", "scale": {"domain": [0, highest], "range": [0.06, 1]}}
-    number = {
-        "text": {"field": value, "type": "quantitative"},
-        "color": {
-            "condition": {"test": f"datum['{value}'] > {highest * 0.8}", "value": "white"},
-            "value": "currentColor",
-        },
-    }
+    # The deepest is one that the page's text can be read on, in light and dark.
+    opacity = {"field": value, "type": "quantitative", "scale": {"domain": [0, highest], "range": [0.06, 0.6]}}
+    number = {"text": {"field": value, "type": "quantitative"}, "color": {"value": "currentColor"}}
     return {
         "data": _data(rows, value, row, column),
         "width": {"step": 44},
@@ -164,40 +230,52 @@ def matrix(rows: Rows, row: str, column: str, value: str, titles: tuple[str, str
     }
 
 
-def roofline(rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], roof: tuple[float, float]) -> dict:
-    """Points under a roof: its slope is bytes an instruction, its flat top operations an instruction.
+def roofline(
+    rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], roofs: Mapping[str, tuple[float, float]]
+) -> dict:
+    """Points under roofs, by name: a slope is bytes an instruction, a flat top operations an instruction.
 
     ``fields`` are those of operations a byte, of operations an instruction, and of the point's name.
     """
     x, y, name = fields
-    slope, top = roof
-    lowest = min([row[x] for row in rows] + [top / slope]) / 2
-    highest = max([row[x] for row in rows] + [top / slope]) * 4
-    line = [{x: lowest, y: slope * lowest}, {x: top / slope, y: top}, {x: highest, y: top}]
-    axis_x = {
-        "field": x,
-        "type": "quantitative",
-        "scale": {"type": "log"},
-        "title": titles[0],
-        "axis": {"format": "~g", "grid": False},
-    }
-    axis_y = {
-        "field": y,
-        "type": "quantitative",
-        "scale": {"type": "log"},
-        "title": titles[1],
-        "axis": {"format": "~g", "grid": False},
-    }
+    ridges = [top / slope for slope, top in roofs.values()]
+    lowest = min([row[x] for row in rows] + ridges) / 2
+    highest = max([row[x] for row in rows] + ridges) * 4
+    line = [
+        {x: at, y: slope * min(at, top / slope), "roof": roof}
+        for roof, (slope, top) in roofs.items()
+        for at in (lowest, top / slope, highest)
+    ]
+    points = [{**row, _SAYS: f"{row[name]}: {row[y]:.3g} at {row[x]:.3g} {titles[0]}"} for row in rows]
+    scale = {"type": "log"}
+    axis = {"format": "~g", "grid": False}
     return {
+        "usermeta": {"category": name, "value": None, "series": None, "logarithmic": None},
         "width": WIDTH,
         "height": 260,
-        "encoding": {"x": axis_x, "y": axis_y},
+        "encoding": {
+            "x": {"field": x, "type": "quantitative", "scale": scale, "title": f"{titles[0]} (log)", "axis": axis},
+            "y": {"field": y, "type": "quantitative", "scale": scale, "title": f"{titles[1]} (log)", "axis": axis},
+        },
         "layer": [
-            {"data": {"values": line}, "mark": {"type": "line", "color": GREY, "strokeWidth": 2, "aria": False}},
             {
-                "data": {"values": list(rows)},
+                "data": {"values": line},
+                "mark": {"type": "line", "color": GREY, "strokeWidth": 2, "aria": False},
+                "encoding": {
+                    "strokeDash": {
+                        "field": "roof",
+                        "type": "nominal",
+                        "sort": None,
+                        "title": None,
+                        "legend": {"orient": "bottom", "columns": 1, "symbolStrokeColor": GREY},
+                    }
+                },
+            },
+            {
+                "data": {"values": points},
                 "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
                 "encoding": {
+                    "description": {"field": _SAYS},
                     "color": {
                         "field": name,
                         "type": "nominal",
@@ -245,6 +323,7 @@ def front(rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], is_
     right, left = _room_for_names(foremost, fields, domains)
     line = {"type": "line", "interpolate": "step-after", "color": BLUE, "opacity": 0.5, "aria": False}
     return {
+        "usermeta": {"category": name, "value": None, "series": None, "logarithmic": None},
         "width": FRONT_WIDTH,
         "height": FRONT_HEIGHT,
         "encoding": {"x": axis(x, titles[0]), "y": axis(y, titles[1])},
@@ -285,13 +364,14 @@ def _room_for_names(rows: list, fields: tuple[str, str, str], domains: Mapping[s
 def lines(rows: Rows, x: str, y: str, series: str, titles: tuple[str, str]) -> dict:
     """Lines over time, one a series."""
     return {
+        "usermeta": {"category": None, "value": y, "series": series, "logarithmic": None},
         "data": {"values": list(rows)},
         "width": WIDTH,
         "height": 200,
         "mark": {"type": "line", "interpolate": "step-before"},
         "encoding": {
             "x": {"field": x, "type": "quantitative", "title": titles[0]},
-            "y": {"field": y, "type": "quantitative", "title": titles[1], "axis": {"format": "~s"}},
+            "y": {"field": y, "type": "quantitative", "title": titles[1], "axis": _COUNTS},
             "color": {
                 "field": series,
                 "type": "nominal",
@@ -304,6 +384,97 @@ def lines(rows: Rows, x: str, y: str, series: str, titles: tuple[str, str]) -> d
     }
 
 
+#: Lanes of a timeline, from above.
+LANES = ("layer", "dispatch")
+KINDS = {"layer": GREY, "vector": BLUE, "scalar": ORANGE, "instructions": BLUE}
+_ON_BLUE = f"indexof({[kind for kind, colour in KINDS.items() if colour == BLUE]}, datum.kind) >= 0"
+
+
+def timeline(lanes: Mapping[str, Rows], name: str, memory: Rows = ()) -> dict:
+    """Bars from ``begin`` to ``end``, by their ``lane``, in the colour of their ``kind``; a picture for each axis.
+
+    ``lanes`` are the bars by the title of the axis; ``name`` is the field of a bar's whole name, and those with room
+    have a short one in ``name`` too. ``memory`` are spans of the first axis with the ``bytes`` that are in use then.
+    """
+    pictures = [_timeline(rows, unit, name) for unit, rows in lanes.items()]
+    pictures += [_memory(memory, next(iter(lanes)))] if memory else []
+    meta = {"category": name, "value": None, "series": None, "logarithmic": None}
+    return {"usermeta": meta, "vconcat": pictures, "spacing": 14}
+
+
+def _timeline(rows: Rows, unit: str, name: str) -> dict:
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    scale = {"domain": list(kinds), "range": [KINDS.get(kind, PURPLE) for kind in kinds]}
+    says = [
+        {**row, _SAYS: f"{row[name]}, from {row['begin']:,}, {row['share']:.1%}: {tidy(row['end'] - row['begin']):,}"}
+        for row in rows
+    ]
+    end = max((row["end"] for row in rows), default=1)
+    axis = {
+        "field": "begin",
+        "type": "quantitative",
+        "title": f"{unit} of the inference",
+        "axis": _COUNTS,
+        "scale": {"domain": [0, end], "nice": False},
+    }
+    lane = {"field": "lane", "type": "nominal", "sort": list(LANES), "title": None}
+
+    def edge(field: str) -> str:
+        return f"scale('{unit}_x', datum.{field})"
+
+    return {
+        "name": unit,
+        "data": {"values": says},
+        "width": FRONT_WIDTH,
+        "height": {"step": 34},
+        "layer": [
+            {
+                "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.5, "height": 28},
+                "encoding": {
+                    "description": {"field": _SAYS},
+                    "x": axis,
+                    "x2": {"field": "end"},
+                    "color": {"field": "kind", "type": "nominal", "sort": None, "title": None, "scale": scale},
+                },
+            },
+            {
+                "mark": {"type": "text", "aria": False, "limit": {"expr": f"{edge('end')} - {edge('begin')} - 6"}},
+                "encoding": {
+                    "x": {"field": "middle", "type": "quantitative"},
+                    "text": {"field": "name"},
+                    "color": {"condition": {"test": _ON_BLUE, "value": "white"}, "value": "black"},
+                },
+            },
+        ],
+        "encoding": {"y": lane},
+    }
+
+
+def _memory(rows: Rows, unit: str) -> dict:
+    said = [{**row, _SAYS: f"from {row['begin']:,}: {row['bytes']:,} bytes for tensors"} for row in rows]
+    scale = {"domain": [0, max(row["end"] for row in rows)], "nice": False}
+    title = f"{unit} of the inference"
+    return {
+        "name": "memory",
+        "data": {"values": said},
+        "width": FRONT_WIDTH,
+        "height": 70,
+        "layer": [
+            {
+                "mark": {"type": "rect", "color": GREEN, "opacity": 0.7},
+                "encoding": {
+                    "description": {"field": _SAYS},
+                    "x": {"field": "begin", "type": "quantitative", "title": title, "axis": _COUNTS, "scale": scale},
+                    "x2": {"field": "end"},
+                    "y": {"field": "bytes", "type": "quantitative", "title": "bytes for tensors", "axis": _COUNTS},
+                    "y2": {"datum": 0},
+                },
+            }
+        ],
+        "encoding": {},
+    }
+
+
 def _data(rows: Rows, value: str, *names: str) -> dict:
     """The fields that a chart shows, and each mark's sentence: ``conv_1, vector: 4,240``."""
     values = []
@@ -313,9 +484,28 @@ def _data(rows: Rows, value: str, *names: str) -> dict:
     return {"values": values}
 
 
+def height(specification: Mapping[str, Any]) -> int:
+    """Pixels that the chart takes about, with its axes and its legend."""
+    frame = 70
+    if "vconcat" in specification:
+        return sum(height(each) for each in specification["vconcat"])
+    size = specification["height"]
+    if not isinstance(size, Mapping):
+        return size + frame
+    field = specification.get("encoding", {}).get("y", {}).get("field")
+    names = {row[field] for row in specification["data"]["values"]} if field else ()
+    per = len(specification["data"]["values"]) if size.get("for") == "offset" else len(names)
+    return size["step"] * per + frame
+
+
+def with_config(specification: dict) -> dict:
+    """The specification with the looks that all charts share."""
+    return {**specification, "config": _CONFIG}
+
+
 def render(specifications: Sequence[dict]) -> list[str]:
     """Return each specification's SVG. Many are shared among processes: this is most of a report's time."""
-    texts = [json.dumps({**specification, "config": _CONFIG}) for specification in specifications]
+    texts = [json.dumps(with_config(specification)) for specification in specifications]
     distinct = list(dict.fromkeys(texts))
     workers = min(os.cpu_count() or 1, 4)
     if len(distinct) < _CHARTS_FOR_A_POOL or workers == 1:
@@ -340,4 +530,4 @@ def _end_with_parent() -> None:
 def _svg(specification: str) -> str:
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(specification, vl_version=_VEGA_LITE, allowed_base_urls=[])
+    return vl_convert.vegalite_to_svg(specification, vl_version=VEGA_LITE, allowed_base_urls=[])

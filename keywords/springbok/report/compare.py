@@ -10,6 +10,7 @@ from typing import Any
 from springbok.measuring.derived import (
     QUALITY,
     RUNTIME,
+    estimated_cycles_of,
     lane_utilisation,
     quality_of,
     ratio,
@@ -19,7 +20,9 @@ from springbok.measuring.derived import (
 )
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
 from springbok.report import charts
-from springbok.report.figures import TOP, Column, Figure, title_of
+from springbok.report.changes import changes_figure
+from springbok.report.costs import TOP
+from springbok.report.figure import Column, Figure, title_of
 
 CLASS_COLOURS = dict(
     zip(
@@ -78,14 +81,36 @@ def _level(model: Mapping[str, Any]) -> str:
     return f"optimize={level}" if level else ""
 
 
-def comparison_figures(runs: Sequence[Run]) -> list[Figure]:
-    """The table with ratios, instructions, vector classes and memory overlaid; then each model's layers and opcodes."""
+def comparison_figures(runs: Sequence[Run], changes: bool = False) -> list[Figure]:
+    """The table with ratios, instructions, vector classes and memory overlaid; then each model's layers and opcodes.
+
+    With ``changes``, what changed by layer from a configuration to others of the same model comes before these.
+    """
     found = configurations(runs)
-    figures = [comparison_table(found), _vector_classes(found), _memory(found)]
-    for name, group in _by_model(found).items():
-        if 1 < len(group) <= len(charts.SERIES):
-            figures += [_layers(name, group), _top_opcodes(name, group)]
+    overlaid = {name: group for name, group in _by_model(found).items() if 1 < len(group) <= len(charts.SERIES)}
+    figures = [comparison_table(found)]
+    if changes:
+        figures += [
+            changes_figure((first.label, other.label), first.model, other.model)
+            for group in overlaid.values()
+            for first, other in _pairs(group)
+        ]
+    if len(found) > 1:
+        figures += [_vector_classes(found), _memory(found)]
+    for name, group in overlaid.items():
+        figures += [_layers(name, group), _top_opcodes(name, group)]
     return figures
+
+
+def _pairs(group: Sequence[Configuration]) -> list[tuple[Configuration, Configuration]]:
+    """What is compared by layer: the first of each variant with its others; variants where each is there once."""
+    variants = {each.model["variant"] for each in group}
+    if len(variants) == len(group):
+        return [(group[0], each) for each in group[1:]]
+    first: dict[str, Configuration] = {}
+    for each in group:
+        first.setdefault(each.model["variant"], each)
+    return [(first[each.model["variant"]], each) for each in group if each is not first[each.model["variant"]]]
 
 
 def comparison_table(found: Sequence[Configuration]) -> Figure:
@@ -103,6 +128,7 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
                 **{name: quality_of(model).get(name) for name in QUALITY},
                 "instructions": model["instructions"]["mean"],
                 "ratio": ratio(model["instructions"]["mean"], reference["instructions"]["mean"]),
+                "estimated": estimated_cycles_of(model),
                 "runtime": runtime_instructions(model),
                 "vector_share": vector_share(model),
                 "lanes": lane_utilisation(model),
@@ -125,19 +151,31 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
                 if name in judged or (name == "accuracy" and not judged)
             ),
             Column("instructions", "instructions an inference", "count"),
-            Column("ratio", "ratio", "ratio"),
+            Column("ratio", "ratio of instructions", "ratio"),
+            *(
+                (Column("estimated", _estimated_by(found), "count"),)
+                if any("estimate" in e.model for e in found)
+                else ()
+            ),
             Column("runtime", "of these in the runtime", "count"),
             Column("vector_share", "vector share", "share"),
             Column("lanes", "lane utilisation", "share"),
             Column("memory", "memory peak (bytes)", "count"),
-            Column("memory_ratio", "ratio", "ratio"),
+            Column("memory_ratio", "ratio of memory", "ratio"),
             Column("module", "module (bytes)", "count"),
             Column("error", "largest error", "error"),
         ),
         tuple(rows),
-        charts.bars(rows, "configuration", "instructions", titles) if rows else None,
+        charts.bars(rows, "configuration", "instructions", titles, compares=True),
         f"Ratios are to {reference}.",
+        is_wide=True,
     )
+
+
+def _estimated_by(found: Sequence[Configuration]) -> str:
+    """The title of estimated cycles, with the descriptions that they are by."""
+    names = dict.fromkeys(each.model["estimate"]["timing"]["name"] for each in found if "estimate" in each.model)
+    return f"estimated cycles (by {', '.join(names)})"
 
 
 def _by_model(found: Sequence[Configuration]) -> dict[str, list[Configuration]]:
@@ -169,7 +207,7 @@ def _vector_classes(found: Sequence[Configuration]) -> Figure:
             *(Column(name, name.replace("_", " "), "count") for name in VECTOR_WORK),
         ),
         rows,
-        chart if bars else None,
+        chart if len({row["configuration"] for row in bars}) > 1 else None,
         "vset* is no vector work and left out.",
     )
 
@@ -193,7 +231,7 @@ def _memory(found: Sequence[Configuration]) -> Figure:
             *(Column(key, f"{title} (bytes)", "count") for key, title, _ in parts),
         ),
         rows,
-        charts.bars(bars, "configuration", "bytes", titles, series="part", grouped=True) if bars else None,
+        charts.bars(bars, "configuration", "bytes", titles, series="part", grouped=True) if len(rows) > 1 else None,
     )
 
 
@@ -236,12 +274,12 @@ def _overlaid(
     for number, each in enumerate(group):
         columns.append(Column(f"count {number}", f"{each.label}, {unit}", "count"))
         if number:
-            columns.append(Column(f"ratio {number}", "ratio", "ratio"))
+            columns.append(Column(f"ratio {number}", f"{each.label}, ratio", "ratio"))
     bars = [
         {what: row[what], "configuration": each.label, "count": row[f"count {number}"]}
         for row in rows
         for number, each in enumerate(group)
         if row[f"count {number}"] is not None
     ]
-    chart = charts.bars(bars, what, "count", (what, unit), series="configuration", grouped=True) if bars else None
+    chart = charts.bars(bars, what, "count", (what, unit), series="configuration", grouped=True, compares=True)
     return Figure(what, title, tuple(columns), tuple(rows), chart, f"Ratios are to {group[0].label}.")

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from springbok.gate.gate import NOT_COMPARED
 from springbok.gate.verdicts import headline
-from springbok.report.figures import Column, Figure
+from springbok.report.figure import Column, Figure
 
 _COLUMNS = (
     Column("outcome", "verdict"),
@@ -20,7 +21,7 @@ _COLUMNS = (
     Column("change", "change"),
     Column("accounts", "accounted for by"),
 )
-_ORDER = ("failed", "improved", "passed")
+_ORDER = ("failed", NOT_COMPARED, "improved", "passed")
 
 
 _UPDATES = (Column("suite", "suite"), Column("name", "baseline"), Column("change", "change"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,33 +14,53 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from springbok.report import charts
+from springbok.report import charts, interactive, timeline
+from springbok.report.cards import cards, find_same
+from springbok.report.changes import changes_figure
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
-from springbok.report.figures import Figure, cards, figures, find_same, scenario, title_of
+from springbok.report.compilers import compilers_figures
+from springbok.report.figure import Figure, title_of
+from springbok.report.figures import figures
+from springbok.report.lead import Lead, lead
+from springbok.report.scenario import scenario
 from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figures
 from springbok.support.files import write_in_one_step
 
 CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
 
+_COMPILERS_CSV = ("model", "optimize", "variant", "vlen", "version", "error", "metrics")
+
 # Readable on white and on the dark page of Robot's log: an image does not know which one it is on.
 GREY_INK = "#808080"
 
 
 def write_reports(
-    document: Mapping, folder: Path | str, earlier: Mapping | None = None, first: Sequence[Figure] = ()
+    document: Mapping,
+    folder: Path | str,
+    earlier: Mapping | None = None,
+    first: Sequence[Figure] = (),
+    leading: Lead | None = None,
 ) -> list[Path]:
-    """Write ``report.html``, ``report.md`` and ``metrics.csv`` of one run into ``folder``; return their paths.
+    """Write the reports of one run into ``folder``: a page, Markdown, CSV, the timelines; return their paths.
 
-    The figures ``first`` stand before those of the document.
+    ``leading`` is what they lead with. The figures ``first`` stand before those of the document.
     """
     folder = Path(folder)
     run = Run(folder.resolve().name, document)
     return [
-        write_in_one_step(folder / "report.html", run_page(run, earlier, first)),
-        write_in_one_step(folder / "report.md", run_markdown(run, earlier, first)),
+        write_in_one_step(folder / "report.html", run_page(run, earlier, first, leading)),
+        write_in_one_step(folder / "report.md", run_markdown(run, earlier, first, leading)),
         write_in_one_step(folder / "metrics.csv", csv_text([run])),
+        *write_timelines(run, folder),
     ]
+
+
+def write_timelines(run: Run, folder: Path) -> list[Path]:
+    """Write the timelines of a run's inferences for Perfetto and for speedscope; nothing of a run without any."""
+    models = [(each.label, each.model) for each in configurations([run]) if each.model["dispatches"]]
+    files = {"timeline.trace.json": timeline.trace, "timeline.speedscope.json": timeline.speedscope}
+    return [write_in_one_step(folder / name, json.dumps(make(models)) + "\n") for name, make in files.items() if models]
 
 
 def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, list[Path]]:
@@ -48,8 +69,8 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     Returns the table with the ratios, and the paths.
     """
     folder = Path(folder)
-    found = comparison_figures(runs)
-    page = render("compare.html.j2", runs=runs, figures=_drawn(found))
+    found = comparison_figures(runs, changes=True)
+    page = _page("compare.html.j2", runs=runs, figures=_for_page(found))
     return found[0], [
         write_in_one_step(folder / "compare.html", page),
         write_in_one_step(folder / "compare.md", render("compare.md.j2", runs=runs, figures=found)),
@@ -72,15 +93,34 @@ def write_summary(
     return write_in_one_step(folder / "summary.md", text)
 
 
-def write_sweep(rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | str) -> list[Path]:
+def write_sweep(
+    rows: Sequence[Mapping], chosen: Mapping | None, folder: Path | str, objective: str = "instructions"
+) -> list[Path]:
     """Write ``sweep.html``, ``sweep.md`` and ``sweep.csv`` into ``folder``; return their paths."""
     folder = Path(folder)
-    found = sweep_figures(rows, chosen)
+    found = sweep_figures(rows, chosen, objective)
     return [
-        write_in_one_step(folder / "sweep.html", render("figures.html.j2", title="sweep", figures=_drawn(found))),
+        write_in_one_step(folder / "sweep.html", _page("figures.html.j2", title="sweep", figures=_for_page(found))),
         write_in_one_step(folder / "sweep.md", render("figures.md.j2", title="sweep", figures=found)),
         write_in_one_step(folder / "sweep.csv", _sweep_csv(rows)),
     ]
+
+
+def write_compilers(rows: Sequence[Mapping], folder: Path | str) -> list[Path]:
+    """Write ``compilers.html``, ``compilers.md`` and ``compilers.csv`` into ``folder``; return their paths."""
+    folder = Path(folder)
+    found = compilers_figures(rows)
+    flat = [{name: row[name] for name in _COMPILERS_CSV} | {"error": _first_line(row["error"])} for row in rows]
+    page = render("figures.html.j2", title="compilers", figures=_drawn(found))
+    return [
+        write_in_one_step(folder / "compilers.html", page),
+        write_in_one_step(folder / "compilers.md", render("figures.md.j2", title="compilers", figures=found)),
+        write_in_one_step(folder / "compilers.csv", _sweep_csv(flat)),
+    ]
+
+
+def _first_line(text: str | None) -> str | None:
+    return text and text.partition("\n")[0]
 
 
 def _sweep_csv(rows: Sequence[Mapping]) -> str:
@@ -96,28 +136,38 @@ def _sweep_csv(rows: Sequence[Mapping]) -> str:
     return target.getvalue()
 
 
-def run_page(run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
-    """The page of one run: summary first, then each configuration with its figures."""
+def run_page(
+    run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = (), leading: Lead | None = None
+) -> str:
+    """The page of one run: the lead, the configurations side by side, then each with its figures."""
     overlaid, sections = _sections(run, earlier)
-    overlaid = [*first, *overlaid]
-    drawn = _drawn([*overlaid, *(figure for section in sections for figure in section["figures"])])
-    overlaid, rest = drawn[: len(overlaid)], drawn[len(overlaid) :]
     for section in sections:
-        count = len(section["figures"])
-        section["figures"], rest = rest[:count], rest[count:]
-    return render("report.html.j2", run=run, overlaid=overlaid, sections=sections)
+        section["figures"], section["nothing"] = _with_something(section["figures"])
+        section["figures"] = _for_page(section["figures"])
+    return _page(
+        "report.html.j2",
+        run=run,
+        lead=leading or lead(run.document),
+        first=_for_page(first),
+        overlaid=_for_page(overlaid),
+        sections=sections,
+    )
 
 
-def run_markdown(run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = ()) -> str:
+def run_markdown(
+    run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = (), leading: Lead | None = None
+) -> str:
     """The same for a pull request: tables only, the long ones folded."""
     overlaid, sections = _sections(run, earlier)
-    return render("report.md.j2", run=run, first=first, overlaid=overlaid, sections=sections)
+    top = leading or lead(run.document)
+    return render("report.md.j2", run=run, lead=top, first=first, overlaid=overlaid, sections=sections)
 
 
 def log_message(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> str:
     """HTML of one configuration for a message in Robot's log: no scripts, styles of its own, safe to merge."""
     section = _section(document, model, earlier)
-    return render("log.html.j2", section={**section, "figures": _drawn(section["figures"])})
+    found, nothing = _with_something(section["figures"])
+    return render("log.html.j2", section={**section, "figures": _drawn(found), "nothing": nothing})
 
 
 def suite_summary(document: Mapping) -> str:
@@ -129,9 +179,11 @@ def suite_summary(document: Mapping) -> str:
     chosen = [column for column in figure.columns if column.key not in ("runtime", "memory_ratio")]
     lines = [[f"*{column.title}*" for column in chosen]]
     lines += [[_robot_text(column.shown(row)) for column in chosen] for row in figure.rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if figure.chart is None:
+        return table
     (drawing,) = charts.render([figure.chart])
     image = base64.b64encode(drawing.replace("currentColor", GREY_INK).encode()).decode()
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{table}\n\n[data:image/svg+xml;base64,{image}|Instructions an inference, by configuration]"
 
 
@@ -151,7 +203,7 @@ def csv_text(runs: Sequence[Run]) -> str:
                 (model.get("dataset") or {}).get("name"),
             )
             summary = comparison_table(configurations([Run(run.label, {**run.document, "models": [model]})]))
-            for figure in (summary, *figures(model)):
+            for figure in (summary, *figures(model, run.document["vlen_bits"])):
                 writer.writerows((*place, *line) for line in _csv_lines(figure))
     return target.getvalue()
 
@@ -168,23 +220,62 @@ def _csv_lines(figure: Figure) -> list[tuple]:
 
 def _sections(run: Run, earlier: Mapping | None) -> tuple[list[Figure], list[dict[str, Any]]]:
     sections = [{**_section(run.document, each.model, earlier), "title": each.label} for each in configurations([run])]
-    return comparison_figures([run]) if sections else [], sections
+    return comparison_figures([run]) if len(sections) > 1 else [], sections
 
 
 def _section(document: Mapping, model: Mapping, earlier: Mapping | None) -> dict[str, Any]:
+    before = find_same(model, earlier)
+    changed = [changes_figure(("the earlier results", "these"), before, model)] if before else []
     return {
         "title": title_of(model),
         "model": model,
-        "cards": cards(document, model, find_same(model, earlier)),
+        "cards": cards(document, model, before),
         "scenario": scenario(document, model),
-        "figures": figures(model),
+        "figures": [*changed, *figures(model, document["vlen_bits"])],
     }
+
+
+def _with_something(found: Sequence[Figure]) -> tuple[list[Figure], list[Figure]]:
+    """Figures that show something, and those of which there is only a note to read."""
+    return [each for each in found if each.rows], [each for each in found if not each.rows]
+
+
+def _page(template: str, *, figures: Sequence[Mapping] = (), **values: Any) -> str:
+    """A page that draws its charts itself, if it has any."""
+    shown = [*figures, *values.get("first", ()), *values.get("overlaid", ())]
+    shown += [figure for section in values.get("sections", ()) for figure in section["figures"]]
+    scripts = interactive.bundle() if any(figure["specification"] for figure in shown) else ""
+    return render(template, figures=figures, vega=scripts, config=charts.with_config({})["config"], **values)
+
+
+def _for_page(found: Sequence[Figure]) -> list[dict[str, Any]]:
+    """Figures whose charts the page draws; those whose marks and rows belong together are drawn here."""
+    drawn = iter(_drawn([figure for figure in found if figure.marks]))
+    return [
+        {**next(drawn), "specification": ""}
+        if figure.marks
+        else {
+            **vars(figure),
+            "height": figure.height,
+            "chart": None,
+            "specification": Markup(_script_text(figure.chart)) if figure.chart else "",
+        }
+        for figure in found
+    ]
+
+
+def _script_text(specification: Mapping[str, Any]) -> str:
+    """JSON that no name in it can end, inside of a script element."""
+    return json.dumps(specification, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _drawn(found: Sequence[Figure]) -> list[dict[str, Any]]:
     """Figures with their charts' SVG in place of the specification."""
     drawings = iter(charts.render([figure.chart for figure in found if figure.chart]))
-    return [{**vars(figure), "chart": Markup(next(drawings)) if figure.chart else None} for figure in found]
+    return [
+        {**vars(figure), "chart": Markup(next(drawings)) if figure.chart else None, "specification": ""}
+        for figure in found
+    ]
 
 
 def _markdown(text: object) -> str:

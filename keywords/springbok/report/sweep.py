@@ -8,7 +8,7 @@ from typing import Any
 
 from springbok.measuring.derived import QUALITY
 from springbok.report import charts
-from springbok.report.figures import Column, Figure
+from springbok.report.figure import Column, Figure
 
 _PARAMETERS = (
     Column("type", "type"),
@@ -19,6 +19,7 @@ _PARAMETERS = (
 )
 _METRICS = (
     Column("instructions", "instructions an inference", "count"),
+    Column("estimated_cycles", "estimated cycles", "count"),
     Column("module_bytes", "module (bytes)", "count"),
     *(Column(name, title, form) for name, (title, form, _) in QUALITY.items()),
     Column("accuracy_loss", "accuracy loss", "share"),
@@ -27,28 +28,36 @@ _METRICS = (
     Column("memory_peak_bytes", "memory peak (bytes)", "count"),
 )
 _NOTE = (
-    "Pareto: nothing else of the same model has as few instructions, as small a module and as little loss of accuracy "
+    "Pareto: nothing else of the same model has as few {}, as small a module and as little loss of accuracy "
     "(or another task's figure, against the framework with the model as it came), and less of one. The line joins them "
-    "by module and instructions."
+    "by module and {}."
 )
+_SOUGHT = {"instructions": ("instructions", "instructions"), "cycles": ("estimated_cycles", "estimated cycles")}
 #: Rows of a model that the terminal and Robot's log show; pages have all of them.
 MOST_ROWS = 40
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def sweep_figures(rows: Rows, chosen: Mapping[str, Any] | None = None) -> list[Figure]:
-    """A table and a plot for each model of a sweep's ``rows``, the Pareto front first; ``chosen`` is the best."""
+def sweep_figures(rows: Rows, chosen: Mapping[str, Any] | None = None, objective: str = "instructions") -> list[Figure]:
+    """A table and a plot for each model of a sweep's ``rows``, the Pareto front first; ``chosen`` is the best.
+
+    ``objective`` is the metric that the sweep seeks the least of: `instructions` or `cycles`.
+    """
     models = dict.fromkeys(row["model"] for row in rows)
-    return [_figure(model, [row for row in rows if row["model"] == model], chosen, len(models)) for model in models]
+    return [
+        _figure(model, [row for row in rows if row["model"] == model], chosen, len(models), objective)
+        for model in models
+    ]
 
 
-def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: int) -> Figure:
+def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: int, objective: str) -> Figure:
+    sought, what = _SOUGHT[objective]
     shown = [_shown(row, chosen) for row in rows]
-    shown.sort(key=lambda row: (not row["is_front"], row["instructions"] is None, row["instructions"] or 0))
+    shown.sort(key=lambda row: (not row["is_front"], row[sought] is None, row[sought] or 0))
     differing = [each for each in _PARAMETERS if len({row[each.key] for row in shown}) > 1]
     columns = [
-        Column("mark", ""),
+        Column("mark", "front"),
         *(differing or _PARAMETERS[:1]),
         *(each for each in _METRICS if not _is_idle(each, shown)),
     ]
@@ -63,21 +72,21 @@ def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: in
     counts = [f"{len(shown)} configurations, {sum(row['is_front'] for row in shown)} in front"]
     counts += [f"{failed} failed"] if failed else []
     counts += [f"{equal} with the module of another one, which was run once"] if equal else []
-    titles = ("module (bytes)", "instructions an inference")
+    titles = ("module (bytes)", f"{what} an inference")
     return Figure(
         "sweep" if models == 1 else f"sweep {model}",
         "Sweep" if models == 1 else f"Sweep: {model}",
         tuple(columns),
         tuple(shown),
-        charts.front(measured, ("module_bytes", "instructions", "name"), titles, "is_front") if measured else None,
-        f"{', '.join(counts)}. {_NOTE}",
+        charts.front(measured, ("module_bytes", sought, "name"), titles, "is_front") if measured else None,
+        f"{', '.join(counts)}. {_NOTE.format(what, what)}",
         marks="name",
     )
 
 
 def _is_idle(column: Column, shown: Rows) -> bool:
-    """Whether a column is of tasks that no row has."""
-    is_of_a_task = column.key in QUALITY or column.key.endswith("_loss")
+    """Whether a column is of tasks, or of estimates, that no row has."""
+    is_of_a_task = column.key in QUALITY or column.key.endswith("_loss") or column.key == "estimated_cycles"
     is_usual = column.key in ("accuracy", "accuracy_loss") and all(row["quality_loss"] is None for row in shown)
     return is_of_a_task and not is_usual and all(row[column.key] is None for row in shown)
 
@@ -98,9 +107,9 @@ def _shown(row: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> dict[str
     }
 
 
-def sweep_table(rows: Rows, chosen: Mapping[str, Any] | None = None) -> str:
+def sweep_table(rows: Rows, chosen: Mapping[str, Any] | None = None, objective: str = "instructions") -> str:
     """The same as aligned text; of many rows those in front."""
-    return "\n\n".join(_table(figure) for figure in sweep_figures(rows, chosen))
+    return "\n\n".join(_table(figure) for figure in sweep_figures(rows, chosen, objective))
 
 
 def _table(figure: Figure) -> str:

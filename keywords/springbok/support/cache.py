@@ -2,8 +2,9 @@
 """A cache of folders: what was made from the same things once is not made again.
 
 An entry is a folder whose name ends in a digest of everything that it was made from. It appears in one step
-(a rename), so runs beside each other never see half of one; its files' checksums are kept in it, so an entry that
-somebody changed or broke is made anew. What a run that was killed had begun, the next one clears away.
+(a rename), so runs beside each other never see half of one; who needs what another one is making waits for that. Its
+files' checksums are kept in it, so an entry that somebody changed or broke is made anew. What a run that was killed had
+begun, the next one clears away.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from springbok.support.files import storage_errors, sweep, temporary_folder
+from springbok.support.files import storage_errors, sweep, temporary_folder, wait_for_others
 
 _CHECKSUMS = "checksums.json"
 #: How the folder of an entry in the making begins.
@@ -57,8 +58,14 @@ class Cache:
             return final, True
         with storage_errors(self.folder, _REMEDY):
             self.folder.mkdir(parents=True, exist_ok=True)
-            sweep(self.folder, f"{_REPLACED}*")
-            with temporary_folder(MAKING, self.folder) as made:
+            for left in (_REPLACED, MAKING):
+                sweep(self.folder, f"{left}*")
+            own = f"{MAKING}{key[:16]}-"
+            if self.use:
+                wait_for_others(self.folder, f"{own}*")
+                if _is_whole(final, key):
+                    return final, True
+            with temporary_folder(own, self.folder) as made:
                 make(made)
                 checksums = {path.name: _checksum(path) for path in made.iterdir()}
                 text = json.dumps({"key": key, "files": checksums}, indent=1)
@@ -66,6 +73,17 @@ class Cache:
                 made.chmod(0o755)
                 self._publish(made, final, key)
         return final, False
+
+    def keep_newest(self, count: int) -> None:
+        """Remove the entries that were made first, until there are no more than ``count``."""
+        with storage_errors(self.folder, _REMEDY):
+            made = {}
+            for entry in self.folder.glob("[!.]*"):
+                with suppress(FileNotFoundError):  # another process removes them too
+                    made[entry] = entry.stat().st_mtime_ns
+            for entry in sorted(made, key=made.get)[:-count]:
+                with temporary_folder(_REPLACED, self.folder) as old, suppress(FileNotFoundError):
+                    entry.rename(old)
 
     def _publish(self, made: Path, final: Path, key: str) -> None:
         # Another run may publish the same entry at any moment: both made the same, so either may stay.

@@ -6,6 +6,10 @@ person reads in Robot's log. ``ROBOT_SUPPRESS_NAME`` makes Robot Framework show 
 the class name before it.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 _HTML = "*HTML*"
 
 
@@ -69,7 +73,11 @@ class ReportError(BenchError):
 
 
 class ScenarioError(BenchError):
-    """A scenario file is missing, broken, or asks for what is not known."""
+    """A scenario file is missing, broken, or asks for what is not known: its ``problems``, where they can be told."""
+
+    def __init__(self, message: str, problems: Iterable[object] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class RtlError(BenchError):
@@ -82,12 +90,22 @@ class RtlToolNeeded(RtlError):
     ROBOT_SKIP_EXECUTION = True
 
 
+class CoreNeeded(RtlError):
+    """A Python package that brings a core's RTL is not installed here. Robot Framework skips the test."""
+
+    ROBOT_SKIP_EXECUTION = True
+
+
 class LinkError(BenchError):
     """The dialogue with the device failed: the port, the framing, or the order of the messages."""
 
 
 class LinkTimeout(LinkError):
     """The device did not answer within the time limit."""
+
+
+class OtherHost(LinkError):
+    """Another host's dialogue with the device is going on."""
 
 
 class DeviceError(LinkError):

@@ -119,7 +119,7 @@ def _locked(make: Callable[[], tuple[Path, int]]) -> tuple[Path, int]:
         with suppress(FileNotFoundError):
             path, descriptor = make()
             with suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # who looks at it or sweeps has it for a moment
             if path.exists():
                 return path, descriptor
             os.close(descriptor)
@@ -136,6 +136,17 @@ def sweep(place: Path, pattern: str) -> None:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def wait_for_others(place: Path, pattern: str) -> None:
+    """Wait until nobody holds a lock on what matches ``pattern`` in ``place``. A lock goes with its holder."""
+    for path in place.glob(pattern):
+        with suppress(OSError):  # it is gone, or nothing is locked there
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
             finally:
                 os.close(descriptor)
 

@@ -13,7 +13,9 @@ import hashlib
 import importlib
 import importlib.metadata
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -97,6 +99,20 @@ def lacking(name: str) -> tuple[str, ...]:
     return tuple(lacked)
 
 
+def version(package: str) -> str:
+    """The version of a package that this Python has, or the pinned one that it would get.
+
+    Raises PackageNotFoundError for a package that is neither there nor pinned.
+    """
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        pinned = re.search(rf"^{re.escape(package)}==([\w.]+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+        if pinned is None:
+            raise
+        return pinned[1]
+
+
 def provide(name: str, because: str, tell: Callable[[str], None] = _tell) -> None:
     """Installs the group ``name`` of ``requirements.txt`` if this Python lacks it, and says so.
 
@@ -126,28 +142,46 @@ def bring(
     what: str,
     options: Sequence[str] = (),
     tell: Callable[[str], None] = _tell,
+    shows_progress: bool = False,
 ) -> None:
     """Installs pip's requirements ``lines`` into the folder ``place``, or this Python's own; at most once.
 
-    ``what`` is for the line that says so, ``options`` are pip's. Raises ImportError as `provide` does.
+    ``what`` is for the line that says so, ``options`` are pip's, whose own progress can be shown. A folder that was not
+    there appears in one step, whole. Raises ImportError as `provide` does.
     """
-    target = ["--upgrade", "--target", str(place), *options] if place else [*options]
-    stamp = hashlib.sha256("\n".join([*lines, *target]).encode()).hexdigest()[:16]
+
+    def command(target: Path | None) -> list[str]:
+        pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--no-input"]
+        pip += ["--progress-bar", "on" if shows_progress else "off"]
+        return [*pip, *(["--upgrade", "--target", str(target)] if target else []), *options, *lines]
+
+    stamp = hashlib.sha256("\n".join([*lines, str(place), *options]).encode()).hexdigest()[:16]
     folder = place.parent if place else Path(sys.prefix)
-    folder.mkdir(parents=True, exist_ok=True)
     done = folder / f".{place.name if place else 'packages'}-{stamp}"
-    with (folder / ".installing.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if place and done.exists() and place.is_dir():
-            return
-        tell(f"Installing {_counted(lines)} once{f' into {place}' if place else ''}, {what} ...")
-        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--no-input"]
-        command += ["--progress-bar", "off", *target, *lines]
-        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            last = " ".join((ended.stderr.strip() or ended.stdout.strip()).splitlines()[-2:])
-            raise ImportError(
-                f"pip could not install what is needed: {last} Install it yourself, then start again: "
-                f"{shlex.join(command)}"
-            )
-        done.touch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".installing.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if place and done.exists() and place.is_dir():
+                return
+            tell(f"Installing {_counted(lines)} once{f' into {place}' if place else ''}, {what} ...")
+            making = place.with_name(f".making-{place.name}") if place and not place.exists() else None
+            if making:
+                shutil.rmtree(making, ignore_errors=True)  # of one who was killed
+            _run_pip(command(making or place), command(place), shows_progress)
+            if making:
+                making.rename(place)
+            done.touch()
+    except OSError as error:
+        raise ImportError(f"{error.filename or folder} can't be written: {error.strerror}.") from error
+
+
+def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool) -> None:
+    """Raises ImportError with pip's last words, and the command as it is ``told`` to people."""
+    said = {"stdout": None if shows_progress else subprocess.PIPE, "stderr": subprocess.PIPE}
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, text=True, check=False, **said)
+    if ended.returncode:
+        last = " ".join((ended.stderr.strip() or (ended.stdout or "").strip()).splitlines()[-2:])
+        raise ImportError(
+            f"pip could not install what is needed: {last} Install it yourself, then start again: {shlex.join(told)}"
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 from springbok.support import supervisor
@@ -150,6 +152,19 @@ def limit_text() -> str:
     return f"within {TIME_LIMIT_SECONDS:g} s of processor time (SPRINGBOK_TIME_LIMIT sets another limit)"
 
 
+def _supervisor() -> str:
+    """The supervisor's file: as Python has compiled it, where that is kept and is of this source."""
+    source, compiled = Path(supervisor.__file__), Path(supervisor.__spec__.cached or "")
+    with suppress(OSError):
+        status = source.stat()
+        times = (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+        head = MAGIC_NUMBER + struct.pack("<3I", 0, *times)
+        with compiled.open("rb") as file:
+            if file.read(len(head)) == head:
+                return str(compiled)
+    return str(source)
+
+
 class Supervised:
     """A program that runs below a supervisor. Leaving the context ends it, and waits until nothing is left of it.
 
@@ -165,7 +180,7 @@ class Supervised:
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", supervisor.__file__, *arguments, *words], pass_fds=kept, **options
+                    [sys.executable, "-I", "-S", _supervisor(), *arguments, *words], pass_fds=kept, **options
                 )
         except BaseException:
             self._channel.close()
@@ -179,6 +194,11 @@ class Supervised:
             self._channel.shutdown(socket.SHUT_RDWR)  # which closing alone is not, while another thread waits
         self._channel.close()
         self._process.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self._process.poll() is not None
 
     def send_signal(self, number: int) -> None:
         """Give the program a signal, unless it came to the whole process group, and little time to end."""

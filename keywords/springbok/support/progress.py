@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO, TypeVar
+
+T = TypeVar("T")
 
 _INTERVAL_SECONDS = 0.2
 _FIRST_AFTER_SECONDS = 1.0  # shorter work needs no progress
@@ -68,3 +72,49 @@ def progress(title: str, stream: TextIO | None = None) -> Callable[[int, int], N
         stream.flush()
 
     return show
+
+
+def counted(title: str, items: Sequence[T], stream: TextIO | None = None) -> Iterator[T]:
+    """The items one after the other, with progress of how many of them are done.
+
+    >>> [item for item in counted("Compiling, models", ["a", "b"])]
+    ['a', 'b']
+    """
+    show = progress(title, stream)
+    for number, item in enumerate(items):
+        yield item
+        show(number + 1, len(items))
+
+
+@contextmanager
+def working(title: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Within the context, a terminal shows what is done and for how long: of work whose end can't be foreseen.
+
+    >>> with working("Compiling gestures.h5"):
+    ...     pass
+    """
+    stream = stream or sys.__stderr__
+    if not is_watched(stream):
+        yield
+        return
+    ended, started = threading.Event(), time.monotonic()
+
+    def show() -> None:
+        is_shown = False
+        while not ended.wait(_INTERVAL_SECONDS):
+            seconds = time.monotonic() - started
+            if seconds >= _FIRST_AFTER_SECONDS:
+                is_shown = True
+                stream.write(f"\r\033[K{title}: {duration(seconds)}")
+                stream.flush()
+        if is_shown:
+            stream.write("\r\033[K")
+            stream.flush()
+
+    shower = threading.Thread(target=show, daemon=True)
+    shower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        shower.join()

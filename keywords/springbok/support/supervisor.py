@@ -24,14 +24,13 @@ Only the standard library, and little of it: this is started thousands of times,
 
 from __future__ import annotations
 
+import _signal as signal  # without the enumerations around it, which are a third of a start
 import fcntl
 import os
 import resource
 import select
-import signal
 import sys
 import time
-from contextlib import suppress
 
 GRACE_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -48,6 +47,19 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 #: What the folders of temporary files are called; who uses one holds a lock on it.
 TEMPORARY_PREFIX = "springbok-bench-"
+
+
+class _Suppressed:
+    """`contextlib.suppress`, without all that its module imports."""
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, self._kinds)
 
 
 class Allowance:
@@ -121,7 +133,7 @@ def _processes() -> dict[int, tuple[int, float, str]]:
     found = {}
     for name in os.listdir(_PROC):
         if name.isdigit():
-            with suppress(OSError, ValueError):
+            with _Suppressed(OSError, ValueError):
                 state, parent, times = _stat(f"{_PROC}/{name}/stat")
                 found[int(name)] = (parent, sum(times) / ticks, state)
     return found
@@ -152,7 +164,7 @@ def _is_active(pid: int, state: str) -> bool:
     if state in "RDU":
         return True
     folder = f"{_PROC}/{pid}/task"
-    with suppress(OSError, ValueError):
+    with _Suppressed(OSError, ValueError):
         return any(_stat(f"{folder}/{thread}/stat")[0] in "RD" for thread in os.listdir(folder))
     return False
 
@@ -195,7 +207,7 @@ class Supervisor:
         while not self._reap():
             ready = dict(poller.poll(1000 * min(_POLL_SECONDS, looks)))
             if self._awake in ready:
-                with suppress(BlockingIOError):
+                with _Suppressed(BlockingIOError):
                     os.read(self._awake, 4096)
             if os.getppid() != self._parent or (self._channel in ready and not self._hear()):
                 break
@@ -245,7 +257,7 @@ class Supervisor:
             if signal.getsignal(number) == self._note or number == signal.SIGPIPE:
                 signal.signal(number, signal.SIG_DFL)
         if self._limit:  # what no supervisor stops stops itself
-            with suppress(OSError, ValueError):
+            with _Suppressed(OSError, ValueError):
                 seconds = int(self._limit) + 60
                 hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
                 resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
@@ -266,14 +278,14 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)  # one for the group is on its way to this process too
         for number in heard:
             if self._is_apart or time.monotonic() - self._received.get(number, -_SAME_SECONDS) >= _SAME_SECONDS:
-                with suppress(ProcessLookupError):
+                with _Suppressed(ProcessLookupError):
                     os.kill(self._pid, number)
             self._note(number, None)
         return bool(heard)
 
     def _reap(self) -> bool:
         """Wait for every child that has ended; whether the command has."""
-        with suppress(ChildProcessError):
+        with _Suppressed(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
@@ -287,12 +299,12 @@ class Supervisor:
         began = time.monotonic()
         while self._has_children() and time.monotonic() - began < _BURY_SECONDS:
             for pid in descendants(os.getpid()):
-                with suppress(ProcessLookupError, PermissionError):
+                with _Suppressed(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.002)
             self._reap()
         if self._is_apart and sys.platform != "linux":  # what has lost its parent is no descendant there
-            with suppress(ProcessLookupError, PermissionError):
+            with _Suppressed(ProcessLookupError, PermissionError):
                 os.killpg(self._pid, signal.SIGKILL)
         self._remove_folder()
 
@@ -358,7 +370,7 @@ def main() -> None:
         told = Supervisor(int(parent), int(channel), float(limit), kind == "apart", command).run()
     except OSError as error:
         told = f"error {error.errno}"
-    with suppress(OSError):
+    with _Suppressed(OSError):
         os.write(int(channel), f"{told}\n".encode())
 
 

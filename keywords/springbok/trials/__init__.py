@@ -50,10 +50,19 @@ TRIALS = (
         "springbok.trials.link_soak",
     ),
     Trial("link-benchmark", "speed of the link, as ratios", "springbok.trials.link_benchmark"),
+    Trial("counting", "what counting costs the simulator, as a ratio", "springbok.trials.counting"),
     Trial("gate", "planted regressions, each stopped with its cause named", "springbok.trials.gate_trial"),
     Trial("optimizer", "modules of every level: outputs, instructions, memory", "springbok.trials.optimizer_benchmark"),
     Trial("equality", "every variant of every model against stock IREE", "springbok.trials.equality"),
+    Trial(
+        "chips", "every model on every chip: fit, memory, instructions; --record keeps them", "springbok.trials.chips"
+    ),
     Trial("search", "the flags of each model, chosen by count; --record keeps them", "springbok.exploring.search"),
+    Trial(
+        "newest",
+        "the main job and all models on the registry's newest compiler, and what breaks there",
+        "springbok.trials.newest",
+    ),
     Trial("proof", "proves the optimizer's arithmetic with an SMT solver", "springbok.trials.proof"),
     Trial(
         "dead-channels",
@@ -66,6 +75,7 @@ TRIALS = (
     ),
     Trial("package", "the wheel in a bare environment, and a new repository that runs", "springbok.trials.package"),
     Trial("rtl", "an accelerator's RTL against its model", "springbok.trials.rtl"),
+    Trial("rtl-bugs", "bugs planted in a core, each found with layer and instruction", "springbok.trials.rtl_bugs"),
 )
 
 

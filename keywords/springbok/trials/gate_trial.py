@@ -27,7 +27,7 @@ from springbok.compiler.compiler import compile_model, framework_outputs
 from springbok.compiler.optimizer import DEFAULT_LEVEL, Plan, plan_for
 from springbok.data import datasets
 from springbok.firmware import build_firmware
-from springbok.gate import baseline, gate
+from springbok.gate import baseline, gate, snapshots
 from springbok.measuring import metrics
 from springbok.session import Session
 from springbok.support.errors import BenchError, RtlError, RtlToolNeeded
@@ -73,7 +73,7 @@ class Bench:
         self.session = Session()
         self._running: tuple | None = None
 
-    def measure(self, configuration: Configuration, *, fresh: bool = False) -> gate.Snapshot:
+    def measure(self, configuration: Configuration, *, fresh: bool = False) -> snapshots.Snapshot:
         """Compile, boot unless such a chip runs already (or ``fresh``), infer, and return what it came to."""
         chip = (configuration.vlen, configuration.firmware)
         if fresh or self._running != chip:
@@ -91,7 +91,7 @@ class Bench:
         quantised = configuration.model == QUANTISED_MODEL
         host_outputs = framework_outputs(QUANTISED_MODEL, self.dataset.inputs)[0] if quantised else self.host_outputs
         evaluation = self.session.evaluate(self.dataset, host_outputs, samples=self.samples)
-        return gate.snapshot(metrics.evaluation_document(evaluation), "gate_trial")
+        return snapshots.snapshot(metrics.evaluation_document(evaluation), "gate_trial")
 
     def record(self, configuration: Configuration) -> None:
         """Make what is measured the baseline."""

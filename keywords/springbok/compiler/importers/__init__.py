@@ -24,8 +24,9 @@ from typing import Protocol
 
 import numpy as np
 
+from springbok.compiler import kernel_repairs
 from springbok.compiler.importers.frameworks import FolderImporter, FrameworkImporter, OnnxImporter
-from springbok.compiler.importers.mlir_file import MlirImporter
+from springbok.compiler.importers.mlir_file import XLA, MlirImporter
 from springbok.compiler.importers.selection import WHOLE_FILE, Selection
 from springbok.support import packages
 from springbok.support.cache import Cache, digest
@@ -43,7 +44,8 @@ class ImportedModel:
 
     ``probe_inputs`` and ``probe_outputs`` are made-up samples and what the framework answers to them: one array an
     input or output, with the samples as its first axis. ``seconds`` is what the import took. ``remark`` is a sentence
-    about why a module may differ from the framework, for a kind of model that does.
+    about why a module may differ from the framework, for a kind of model that does; ``judged_by`` says who answers
+    where that is not the framework that the format comes from, and ``note`` what should be put right about it.
     """
 
     format: str
@@ -55,6 +57,8 @@ class ImportedModel:
     probe_outputs: list[np.ndarray]
     seconds: float
     remark: str = ""
+    judged_by: str = ""
+    note: str = ""
 
 
 class Importer(Protocol):
@@ -88,7 +92,7 @@ def import_model(path: str | Path, cache: Cache, selection: Selection = WHOLE_FI
     """
     path = Path(path)
     data, importer = _open(path)
-    folder, answer = _import(path, data, importer, cache, selection)
+    folder, answer, importer, note = _import(path, data, importer, cache, selection)
     return ImportedModel(
         format=importer.name,
         source_sha256=hashlib.sha256(data).hexdigest(),
@@ -99,6 +103,8 @@ def import_model(path: str | Path, cache: Cache, selection: Selection = WHOLE_FI
         probe_outputs=_load(folder / "probe_outputs.npz"),
         seconds=answer["seconds"],
         remark=answer.get("remark", ""),
+        judged_by=answer.get("judged_by", ""),
+        note=note,
     )
 
 
@@ -111,19 +117,27 @@ def framework_outputs(
     axis. Returns one array an output, of the shape (samples, \\*shape of the output). ``selection`` tells what of the
     file answers.
 
-    An MLIR file has no framework: IREE's ordinary execution model, on this machine, answers for it.
+    An MLIR file has no framework: XLA answers for StableHLO, and for other dialects IREE's ordinary execution model on
+    this machine.
     """
     path = Path(path)
     data, importer = _open(path)
-    folder, answer = _import(path, data, importer, cache, selection)
+    folder, answer, importer, _ = _import(path, data, importer, cache, selection)
     arrays = fit(path.name, _as_specs(answer["inputs"]), inputs)
-
-    def make(made: Path) -> None:
-        np.savez(made / "outputs.npz", *importer.run(path, folder, arrays, selection))
-
     parts = [part for array in arrays for part in (array.dtype.str, array.shape, array.tobytes())]
-    entry, _ = cache.entry(f"{path.stem}-outputs", digest(_key(data, importer), selection, *parts), make)
-    return _load(entry / "outputs.npz")
+
+    def outputs(importer: Importer) -> list[np.ndarray]:
+        def make(made: Path) -> None:
+            _provide_judge(importer, path)
+            np.savez(made / "outputs.npz", *importer.run(path, folder, arrays, selection))
+
+        entry, _ = cache.entry(f"{path.stem}-outputs", digest(_key(data, importer), selection, *parts), make)
+        return _load(entry / "outputs.npz")
+
+    try:
+        return outputs(importer)
+    except _NoJudgeError:
+        return outputs(MLIR)
 
 
 def _open(path: Path) -> tuple[bytes, Importer]:
@@ -138,6 +152,8 @@ def _open(path: Path) -> tuple[bytes, Importer]:
     data = path.read_bytes()
     if not data:
         raise ModelError(f"The model file {path} is empty.")
+    if importer is MLIR and any(dialect in data.replace(b"\0", b"") for dialect in (b"stablehlo", b"chlo", b"vhlo")):
+        importer = STABLEHLO  # text of 16 bits a letter too
     beside = [f"\0{file.relative_to(path.parent)}\0{_digest_of(file)}".encode() for file in files if file != path]
     return data + b"".join(beside), importer
 
@@ -184,9 +200,24 @@ def _provide(importer: Importer, path: Path) -> None:
         raise CompileError(f"{path} can't be compiled: {error}") from None
 
 
+class _NoJudgeError(Exception):
+    """What answers for a model can't be had; the text says why."""
+
+
+def _provide_judge(importer: Importer, path: Path) -> None:
+    """Installs what answers for the model, if that is not what imports it."""
+    if importer is not STABLEHLO:
+        return
+    try:
+        packages.provide(XLA.group, f"for the right answers of {path.name}")
+        importlib.metadata.version(*XLA.packages)
+    except ImportError as error:
+        raise _NoJudgeError(str(error)) from None
+
+
 def _key(data: bytes, importer: Importer) -> str:
-    versions = [importlib.metadata.version(package) for package in (*importer.packages, *_PACKAGES)]
-    return digest(data, importer.name, versions, sys.version_info[:2], _code())
+    versions = [packages.version(package) for package in (*importer.packages, *_PACKAGES)]
+    return digest(data, importer.name, versions, sys.version_info[:2], _code(), kernel_repairs.VERSION)
 
 
 @functools.cache
@@ -201,21 +232,31 @@ def _code() -> str:
     return digest(*(module.read_bytes() for module in modules))
 
 
-def _import(path: Path, data: bytes, importer: Importer, cache: Cache, selection: Selection) -> tuple[Path, dict]:
-    """The folder with the imported model, and what its importer told."""
+def _import(
+    path: Path, data: bytes, importer: Importer, cache: Cache, selection: Selection
+) -> tuple[Path, dict, Importer, str]:
+    """The folder with the imported model, what its importer told, that importer, and a note about it."""
     _provide(importer, path)
 
-    def make(folder: Path) -> None:
-        start = time.monotonic()
-        answer = importer.import_model(path, folder, selection)
-        if _open(path)[0] != data:
-            raise ModelError(f"The model {path} was changed while it was imported: compile it again.")
-        _check_tensors(path, answer)
-        answer["seconds"] = round(time.monotonic() - start, 3)
-        (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    def imported(importer: Importer) -> tuple[Path, dict]:
+        def make(folder: Path) -> None:
+            _provide_judge(importer, path)
+            start = time.monotonic()
+            answer = importer.import_model(path, folder, selection)
+            if _open(path)[0] != data:
+                raise ModelError(f"The model {path} was changed while it was imported: compile it again.")
+            _check_tensors(path, answer)
+            answer["seconds"] = round(time.monotonic() - start, 3)
+            (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 
-    folder, _ = cache.entry(f"{path.stem}-import", digest(_key(data, importer), selection), make)
-    return folder, json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+        folder, _ = cache.entry(f"{path.stem}-import", digest(_key(data, importer), selection), make)
+        return folder, json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+
+    try:
+        return *imported(importer), importer, ""
+    except _NoJudgeError as error:
+        note = f"{path.name} is judged by IREE itself, as XLA can't be had here: {error}"
+        return *imported(MLIR), MLIR, note
 
 
 def _check_tensors(path: Path, answer: dict) -> None:
@@ -244,6 +285,10 @@ def _keras(kind: str, magic: bytes) -> FrameworkImporter:
     return FrameworkImporter("keras", "keras", "Keras", ("keras", "tensorflow-cpu"), kind, magic)
 
 
+MLIR = MlirImporter()
+#: The same for files that hold StableHLO.
+STABLEHLO = MlirImporter(XLA)
+
 FORMATS: dict[str, Importer] = {
     ".h5": _keras("an HDF5 file", b"\x89HDF\r\n\x1a\n"),
     ".keras": _keras("a Keras archive", b"PK\x03\x04"),
@@ -257,7 +302,7 @@ FORMATS: dict[str, Importer] = {
         magic_offset=4,
     ),
     ".onnx": OnnxImporter("onnx", "onnx", "ONNX", ("onnx", "protobuf", "ml_dtypes", "iree-base-compiler"), group="run"),
-    ".mlir": MlirImporter(),
-    ".mlirbc": MlirImporter(),
+    ".mlir": MLIR,
+    ".mlirbc": MLIR,
 }
 SAVED_MODEL = FolderImporter("saved_model", "saved_model", "TensorFlow", ("tensorflow-cpu",))

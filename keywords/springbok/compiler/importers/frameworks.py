@@ -41,18 +41,22 @@ class FrameworkImporter:
 
     def import_model(self, model: Path, folder: Path, selection: Selection) -> dict:
         """See :class:`springbok.compiler.importers.Importer`."""
-        return self._work("import", model, folder, selection)
+        return self.work("import", model, folder, selection)
 
     def run(self, model: Path, folder: Path, inputs: list[np.ndarray], selection: Selection) -> list[np.ndarray]:
         """See :class:`springbok.compiler.importers.Importer`."""
         del folder
         with temporary_folder() as temporary:
             np.savez(Path(temporary) / "inputs.npz", *inputs)
-            self._work("run", model, Path(temporary), selection)
+            self.work("run", model, Path(temporary), selection)
             with np.load(Path(temporary) / "outputs.npz") as arrays:
                 return [arrays[name] for name in arrays.files]
 
-    def _work(self, what: str, model: Path, folder: Path, selection: Selection) -> dict:
+    def work(self, what: str, model: Path, folder: Path, selection: Selection) -> dict:
+        """Lets the worker do ``import`` or ``run``, with and in ``folder``; returns its answer.
+
+        Raises :class:`ModelError` with what the framework says when it can't.
+        """
         self._check_magic(model)
         job, answer = folder / "job.json", folder / "answer.json"
         described = {"do": what, "framework": self.framework, "model": str(model.absolute()), "folder": str(folder)}

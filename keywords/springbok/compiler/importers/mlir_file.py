@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MLIR files, as text or bytecode, in any dialect that `iree-compile` takes (StableHLO, TOSA, linalg, …).
 
-Their framework is IREE itself, with its ordinary execution model on this machine.
+StableHLO is answered by XLA. The framework of all others, and of StableHLO where XLA can't be had, is IREE itself with
+its ordinary execution model on this machine: what it takes for something else than the model means can't be seen then.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from springbok.compiler import iree
-from springbok.compiler.importers.selection import Selection, SelectionError
+from springbok.compiler.importers.frameworks import FrameworkImporter
+from springbok.compiler.importers.selection import WHOLE_FILE, Selection, SelectionError
 from springbok.compiler.probes import probe
 from springbok.modules.vmfb import ELEMENT_TYPES, Vmfb, read_vmfb
 from springbok.support.errors import CompileError, ModelError
@@ -24,12 +26,22 @@ _FLAGS = ("--iree-hal-target-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=gene
 _BYTECODE = b"ML\xefR"
 
 
+XLA = FrameworkImporter("stablehlo", "xla", "XLA", ("jaxlib",), group="xla")
+
+
+@dataclass(frozen=True)
 class MlirImporter:
-    """See :class:`springbok.compiler.importers.Importer`."""
+    """See :class:`springbok.compiler.importers.Importer`. ``judge`` answers for models that it knows."""
+
+    judge: FrameworkImporter | None = None
 
     name = "mlir"
-    packages = (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE)
     group = "run"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """See :class:`springbok.compiler.importers.Importer`."""
+        return (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE, *(self.judge.packages if self.judge else ()))
 
     def files(self, model: Path) -> list[Path]:
         """See :class:`springbok.compiler.importers.Importer`."""
@@ -39,23 +51,45 @@ class MlirImporter:
         """See :class:`springbok.compiler.importers.Importer`."""
         source, reference = folder / "model.mlir", folder / "reference.vmfb"
         source.write_bytes(_without_mark(model))
-        problem = _select(model, source, selection)
+        selected = _select(model, source, selection)
         try:
             iree.compile_module(source, _FLAGS, reference, model.name)
         except CompileError as error:
-            raise ModelError(problem) if problem else error from None
+            raise ModelError(selected.problem) if selected.problem else error from None
         module = self._declared(model, reference)
+        answer, reason = None, "XLA answers for StableHLO alone"
+        if self.judge is not None and selected.asked is not None:
+            answer, reason = self._ask(selected, module, folder)
+        if answer is not None:
+            return answer | {"judged_by": self.judge.title}
         probes, outputs = probe(module.inputs, lambda arrays: iree.run_samples(reference, module, arrays, inline=False))
         np.savez(folder / "probe_inputs.npz", *probes)
         np.savez(folder / "probe_outputs.npz", *outputs)
         return {
             "inputs": [asdict(spec) for spec in module.inputs],
             "outputs": [asdict(spec) for spec in module.outputs],
+            "judged_by": f"IREE itself: {reason}",
+            "remark": f"The answers that it is held against are IREE's own ({reason}).",
         }
+
+    def _ask(self, selected: Selected, module: Vmfb, folder: Path) -> tuple[dict | None, str]:
+        """XLA's answer to the job of importing, or None and why there is none."""
+        from springbok.compiler.importers import stablehlo_reference
+
+        asked = stablehlo_reference.describe(folder, *selected.asked, module, selected.types)
+        try:
+            return self.judge.work("import", asked, folder, WHOLE_FILE), ""
+        except ModelError as error:
+            for file in folder.glob("stablehlo*"):
+                file.unlink()
+            said = re.sub(r"^.*?XLA", "XLA", str(error), count=1, flags=re.DOTALL)
+            return None, said.partition(". Check whether")[0].partition("\n")[0].rstrip(".")
 
     def run(self, model: Path, folder: Path, inputs: list[np.ndarray], selection: Selection) -> list[np.ndarray]:
         """See :class:`springbok.compiler.importers.Importer`."""
         del selection  # what was imported is what was selected
+        if self.judge is not None and (folder / "stablehlo.mlir").is_file():
+            return self.judge.run(folder / "stablehlo.mlir", folder, inputs, WHOLE_FILE)
         reference = folder / "reference.vmfb"
         return iree.run_samples(reference, self._declared(model, reference), inputs, inline=False)
 
@@ -74,23 +108,49 @@ def _without_mark(model: Path) -> bytes:
             raise ModelError(
                 f"{model} can't be used: it begins as UTF-16 text and is none. Save it as UTF-8."
             ) from None
+    if not content.startswith(_BYTECODE) and not _is_text(content, strict=model.suffix.lower() == ".mlirbc"):
+        raise ModelError(
+            f"{model} can't be used: it begins with {content[:8]!r} and is neither MLIR's bytecode, which begins with "
+            f"{_BYTECODE!r}, nor text. Check whether it is another file, or was damaged on its way."
+        )
     return content.removeprefix(codecs.BOM_UTF8)
 
 
-def _select(model: Path, source: Path, selection: Selection) -> str | None:
-    """Leaves one public function in the file ``source``, whose inputs and outputs the chip can take.
+def _is_text(content: bytes, *, strict: bool) -> bool:
+    """Whether it may be text, whose comments may be in any encoding unless that is to be held ``strict``."""
+    try:
+        return "\0" not in content.decode(errors="strict" if strict else "replace")
+    except UnicodeDecodeError:
+        return False
 
-    Raises :class:`ModelError` when that can't be done. What IREE's own parser does not know is left to the compiler:
-    a sentence about it, for the case that the compiler does not either.
+
+@dataclass(frozen=True)
+class Selected:
+    """What was selected of a file: what XLA is asked (see `stablehlo_reference.texts`), if it knows all of it, and the
+    element types of the inputs. ``problem`` is a sentence about what IREE's own parser does not know, for the case that
+    the compiler does not either."""
+
+    asked: tuple[str, str | None] | None = None
+    types: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def _select(model: Path, source: Path, selection: Selection) -> Selected:
+    """Leaves one public function in the file ``source``, whose inputs and outputs the chip can take, and puts right
+    there what IREE computes otherwise than the model means.
+
+    Raises :class:`ModelError` when that can't be done. What IREE's own parser does not know is left to the compiler.
     """
     from iree.compiler import ir
+
+    from springbok.compiler.importers import mlir_rewriting, stablehlo_reference
 
     content = source.read_bytes()
     with ir.Context():
         try:
             module = ir.Module.parse(content)
         except ir.MLIRError as error:
-            return _unknown(model, content, str(error))
+            return Selected(problem=_unknown(model, content, str(error)))
         functions = {name: function for function in module.body.operations if (name := _public_name(function))}
         if not functions:
             raise ModelError(f"{model} can't be used: it has no public function with a body. Write one, such as @main.")
@@ -109,9 +169,10 @@ def _select(model: Path, source: Path, selection: Selection) -> str | None:
         others = [function for name, function in functions.items() if name != chosen]
         for function in others:
             function.attributes["sym_visibility"] = ir.StringAttr.get("private")
-        if others:
+        asked = stablehlo_reference.texts(module, chosen) if stablehlo_reference.knows(module) else None
+        if mlir_rewriting.put_right(module) or others:
             source.write_text(module.operation.get_asm(enable_debug_info=True), encoding="utf-8")
-    return None
+    return Selected(asked, tuple(str(each.element_type) for each in map(ir.RankedTensorType, kind.inputs)))
 
 
 def _public_name(function) -> str | None:

@@ -11,10 +11,10 @@ import onnx
 from onnx import TensorProto
 
 from springbok.compiler.importers import onnx_windows
-from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
+from springbok.compiler.importers.onnx_integers import widened
+from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 #: Integral exponents up to this one are powers by multiplication.
 _MULTIPLIED = 16
 #: From here on, all floating-point numbers are even integers.
@@ -29,7 +29,7 @@ def _pow(graph: Graph, node: onnx.NodeProto) -> None:
     base, exponent = node.input
     kind = graph.type_of(base)
     known = graph.constant(exponent)
-    if kind not in _FLOATS:
+    if kind not in FLOATS:
         _integer_power(graph, base, exponent, node.output[0])
     elif known is not None and known.size == 1 and float(known.reshape(())).is_integer():
         whole = int(known.reshape(()))
@@ -95,7 +95,7 @@ def _without_fraction(graph: Graph, name: str, kind: int) -> str:
 
 def _integer_power(graph: Graph, base: str, exponent: str, to: str) -> None:
     kind = graph.type_of(base)
-    if graph.type_of(exponent) in _FLOATS:
+    if graph.type_of(exponent) in FLOATS:
         real = graph.add("Pow", graph.cast(base, TensorProto.FLOAT), graph.cast(exponent, TensorProto.FLOAT))
         whole = graph.add("Equal", graph.add("Floor", exponent), exponent)
         graph.cast(graph.add("Where", whole, graph.add("Round", real), real), kind, to=to)
@@ -159,78 +159,17 @@ def _reduced(graph: Graph, operator: str, name: str, axis: int, keepdims: int) -
     return graph.add(operator, name, axes=[axis], keepdims=keepdims)
 
 
-def _slice(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE has no slices with negative steps: their elements are gathered."""
-    given, *others = node.input
-    parameters = [graph.constant(name) if name else None for name in others]
-    shape = graph.shape_of(given)
-    if len(others) < 4 or parameters[3] is None or (parameters[3] > 0).all():
-        return False
-    starts, ends, axes, steps = parameters
-    if shape is None or starts is None or ends is None:
-        raise UnusableError(f"{described(node)} goes backwards between limits that are computed: make them constants")
-    axes = range(len(starts)) if axes is None else axes
-    taken = {
-        int(axis) % len(shape): np.arange(shape[axis])[slice(int(start), int(end), int(step))]
-        for start, end, axis, step in zip(starts, ends, axes, steps, strict=True)
-    }
-    # An end before the first element counts from the end for NumPy, too, unless it is beyond all.
-    _gather(graph, given, taken, node.output[0])
-    return None
-
-
-def _gather(graph: Graph, name: str, taken: dict[int, np.ndarray], to: str) -> None:
-    """Takes these elements along each axis."""
-    last = len(taken) - 1
-    for number, (axis, places) in enumerate(taken.items()):
-        indices = graph.value(np.asarray(places, np.int64))
-        name = graph.add("Gather", name, indices, axis=axis, to=to if number == last else None)
-
-
-def _pad(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE's compiler never ends with the mode 'wrap', and lacks some of the others: elements are gathered."""
-    attributes = attributes_of(node)
-    mode = attributes.get("mode", b"constant").decode()
-    given = node.input[0]
-    pads = graph.constant(node.input[1])
-    shape = graph.shape_of(given)
-    if mode == "constant":
-        return False
-    if pads is None or shape is None:
-        raise UnusableError(f"{described(node)} pads by amounts that are computed: make them constants")
-    axes = graph.constant(node.input[3]) if len(node.input) > 3 and node.input[3] else range(len(shape))
-    if axes is None:
-        raise UnusableError(f"{described(node)} pads axes that are computed: make them constants")
-    taken = {}
-    for number, axis in enumerate(axes):
-        before, after = int(pads[number]), int(pads[number + len(pads) // 2])
-        places = np.arange(shape[axis])[max(-before, 0) : shape[axis] - max(-after, 0)]
-        if before > 0 or after > 0 or len(places) != shape[axis]:
-            taken[int(axis) % len(shape)] = np.pad(places, (max(before, 0), max(after, 0)), mode)
-    if not taken:
-        graph.add("Identity", given, to=node.output[0])
-    else:
-        _gather(graph, given, taken, node.output[0])
-    return None
-
-
 def _swish(graph: Graph, node: onnx.NodeProto) -> None:
     """IREE lacks it."""
     (given,) = node.input
-    inner = graph.add("Mul", given, _number(graph, given)(attributes_of(node).get("alpha", 1.0)))
+    inner = graph.add("Mul", given, graph.numbers_like(given)(attributes_of(node).get("alpha", 1.0)))
     graph.add("Mul", given, graph.add("Sigmoid", inner), to=node.output[0])
-
-
-def _number(graph: Graph, name: str):
-    """Makes constants of the type that a value has."""
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(name))
-    return lambda value: graph.value(np.asarray(value, dtype))
 
 
 def _asinh(graph: Graph, node: onnx.NodeProto) -> None:
     """IREE's loses all digits of negative numbers, and overflows."""
     (given,) = node.input
-    number = _number(graph, given)
+    number = graph.numbers_like(given)
     size = graph.add("Abs", given)
     large = graph.add("Greater", size, number(_SQUARES))
     inner = graph.add("Where", large, number(1), size)
@@ -245,7 +184,7 @@ def _asinh(graph: Graph, node: onnx.NodeProto) -> None:
 def _acosh(graph: Graph, node: onnx.NodeProto) -> None:
     """IREE's overflows, and gives infinities below 1."""
     (given,) = node.input
-    number = _number(graph, given)
+    number = graph.numbers_like(given)
     large = graph.add("Greater", given, number(_SQUARES))
     inner = graph.add("Where", large, number(1), given)
     root = graph.add("Sqrt", graph.add("Sub", graph.add("Mul", inner, inner), number(1)))
@@ -260,7 +199,7 @@ def _periodic(graph: Graph, node: onnx.NodeProto) -> bool | None:
     (given,) = node.input
     if graph.type_of(given) != TensorProto.FLOAT:
         return False
-    number = _number(graph, given)
+    number = graph.numbers_like(given)
     turns = graph.add("Round", graph.add("Mul", given, number(1 / _TURN)))
     rest, left = given, _TURN
     for bits in (10, 10, 10):
@@ -279,18 +218,18 @@ def _leading_bits(value: float, bits: int) -> float:
 
 def _mod(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE rounds the quotient, so that a remainder just below the divisor becomes 0: only integers are exact."""
-    if graph.type_of(node.input[0]) in _FLOATS:
+    if graph.type_of(node.input[0]) in FLOATS:
         raise UnusableError(
             f"{described(node)} takes the remainder of floating-point numbers (fmod=1), which the compiler computes "
             "from a rounded quotient: wrong by as much as the divisor. Take it on the host, or of integers"
         )
-    return _widened(graph, node)
+    return widened(graph, node)
 
 
 def _softsign(graph: Graph, node: onnx.NodeProto) -> None:
     """IREE knows it only as version 22 defines it."""
     (given,) = node.input
-    graph.add("Div", given, graph.add("Add", _number(graph, given)(1), graph.add("Abs", given)), to=node.output[0])
+    graph.add("Div", given, graph.add("Add", graph.numbers_like(given)(1), graph.add("Abs", given)), to=node.output[0])
 
 
 def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
@@ -409,7 +348,7 @@ def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     attributes = attributes_of(node)
     shape = graph.shape_of(node.input[0])
     if not attributes.get("ceil_mode") or shape is None:
-        return _widened(graph, node)
+        return widened(graph, node)
     window, _, beyond = onnx_windows.pooled(attributes, shape)
     made = onnx.NodeProto()
     made.CopyFrom(node)
@@ -417,97 +356,17 @@ def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
     pads = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
     made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in (kept | {"pads": pads}).items())
-    if _widened(graph, made) is False:
+    if widened(graph, made) is False:
         graph.keep(made)
     return None
 
 
-def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE converts floating-point numbers to signed integers only: what is beyond them would be lost."""
-    wanted = attributes_of(node)["to"]
-    (given,) = node.input
-    if wanted == TensorProto.UINT64:
-        return _cast_to_uint64(graph, node)
-    wider = _WIDER | {TensorProto.INT16: TensorProto.INT32}
-    if graph.type_of(given) not in _FLOATS or wanted not in wider:
-        return False
-    wide = graph.cast(given, wider[wanted])
-    if wanted in (TensorProto.UINT16, TensorProto.UINT32):  # inside the model they stay wide, so they wrap around here
-        dtype, bits = (onnx.helper.tensor_dtype_to_np_dtype(kind) for kind in (wider[wanted], wanted))
-        wide = graph.add("Mod", wide, graph.value(np.asarray(1 << 8 * bits.itemsize, dtype)))
-    graph.cast(wide, wanted, to=node.output[0])
-    return None
-
-
-def _cast_to_uint64(graph: Graph, node: onnx.NodeProto) -> None:
-    """IREE has only signed integers of 64 bits: their bits are right in an output, and nowhere else."""
-    (given,) = node.input
-    kind, to = graph.type_of(given), node.output[0]
-    if not graph.is_only_output(to):
-        raise UnusableError(
-            f"{described(node)} makes unsigned integers of 64 bits inside the model, which the compiler takes for "
-            "signed ones: cast to int64"
-        )
-    if kind not in _FLOATS:
-        wide = graph.cast(graph.cast(given, _WIDER.get(kind, kind)), TensorProto.INT64)
-        graph.give_bits(graph.add("Identity", wide, to=to), TensorProto.INT64)
-        return
-    number = _number(graph, given)
-    half = number(2.0**63) if kind != TensorProto.FLOAT16 else number(np.inf)  # beyond all that it holds
-    large = graph.add("Not", graph.add("Less", given, half))
-    rest = graph.cast(graph.add("Where", large, graph.add("Sub", given, half), given), TensorProto.INT64)
-    first_bit = graph.value(np.int64(-(2**63)))
-    bits = graph.add("Where", large, graph.add("Add", rest, first_bit), rest, to=to)
-    graph.give_bits(bits, TensorProto.INT64)
-
-
-#: What computes with unsigned integers by their values; IREE takes them for signed ones.
-_BY_VALUE = (
-    *("Abs", "ArgMax", "ArgMin", "BitShift", "Clip", "CumSum", "Div", "Greater", "GreaterOrEqual", "Less"),
-    *("LessOrEqual", "Max", "MaxPool", "Min", "Mod", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu"),
-    *("Sign", "TopK"),
-)
-_WIDER = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
-_WIDER |= {TensorProto.UINT32: TensorProto.INT64}
-_NO_VALUES = ("ArgMax", "ArgMin", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
-
-
-def _widened(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """Unsigned integers as signed ones that hold their values."""
-    kind = graph.type_of(node.input[0])
-    wide = TensorProto.FLOAT if node.op_type == "MaxPool" else _WIDER.get(kind)
-    if kind not in _WIDER:
-        return False
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    for number, name in enumerate(node.input):
-        if name and graph.type_of(name) == kind:
-            made.input[number] = graph.cast(name, wide)
-    if node.op_type in _NO_VALUES:
-        graph.keep(made)
-        return None
-    made.output[0] = f"{node.output[0]}_wide"
-    graph.keep(made)
-    graph.cast(made.output[0], kind, to=node.output[0])
-    return None
-
-
-def first_of(*rewritings):
-    """The first rewriting that takes the node."""
-
-    def rewriting(graph: Graph, node: onnx.NodeProto) -> bool | None:
-        return None if any(each(graph, node) is not False for each in rewritings) else False
-
-    return rewriting
-
-
-REWRITINGS = dict.fromkeys(_BY_VALUE, _widened) | {
+REWRITINGS = {
     "Acosh": _acosh,
-    "ArgMax": first_of(_widened, _argument("ReduceMax")),
-    "ArgMin": first_of(_widened, _argument("ReduceMin")),
+    "ArgMax": _argument("ReduceMax"),
+    "ArgMin": _argument("ReduceMin"),
     "Asinh": _asinh,
     "AveragePool": _average_pool,
-    "Cast": _cast,
     "Cos": _periodic,
     "GRU": _recurrent,
     "Gelu": _gelu,
@@ -515,11 +374,9 @@ REWRITINGS = dict.fromkeys(_BY_VALUE, _widened) | {
     "MatMul": _matmul_of_vectors,
     "MaxPool": _max_pool,
     "Mod": _mod,
-    "Pad": _pad,
     "Pow": _pow,
     "RNN": _recurrent,
     "Sin": _periodic,
-    "Slice": _slice,
     "Softsign": _softsign,
     "Swish": _swish,
     "Tan": _periodic,

@@ -24,8 +24,8 @@ _TRAINING = "computes with the statistics of what it is given, as in training: e
 _OPEN = "gives as many values as its data decide, but the chip needs fixed shapes: leave it to the program"
 _STRINGS = "works on strings, which the chip has none of: leave it to the program that asks the chip"
 _CHOICE = (
-    "decides at run time what is computed, which IREE compiles only in simple cases: "
-    "export the model with its loops unrolled and its branches decided (onnx-simplifier folds what is constant)"
+    "decides at run time what is computed, or goes on for too long to be written out: make its count, or what it "
+    "decides by, a constant, or export the model with its loops unrolled and its branches decided"
 )
 _LISTS = "works on lists or optional values, which have no fixed shape: export the model with tensors alone"
 _REFUSED = {
@@ -57,8 +57,7 @@ def check(model: onnx.ModelProto) -> None:
             f"it uses version {version_of(model)} of ONNX's operators, but the package onnx {onnx.__version__} knows "
             f"them up to {newest}: export it with an older one (opset_version={newest})"
         )
-    for node in model.graph.node:
-        _check_node(node, {function.domain for function in model.functions})
+    _check_graph(model.graph, set(), {function.domain for function in model.functions})
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [info for info in model.graph.input if info.name not in weights]
     if not inputs:
@@ -73,6 +72,58 @@ def check(model: onnx.ModelProto) -> None:
     for kind, values in (("input", inputs), ("output", model.graph.output)):
         for info in values:
             _check_value(kind, info)
+
+
+def _check_graph(graph: onnx.GraphProto, outer: set[str], own_domains: set[str]) -> None:
+    """Checks the nodes of a graph and of those inside it; ``outer`` are the values that the graphs around it have."""
+    sparse = (tensor.values.name for tensor in graph.sparse_initializer)
+    given = outer.union((info.name for info in graph.input), (tensor.name for tensor in graph.initializer), sparse)
+    later = {name for node in graph.node for name in node.output}
+    for node in graph.node:
+        _check_node(node, own_domains)
+        for name in filter(None, node.input):
+            if name not in given:
+                found = (
+                    "which only a later operation gives: list operations in the order in which they run"
+                    if name in later
+                    else "which nothing gives: name an input, a weight, or what another operation gives"
+                )
+                raise UnusableError(f"{described(node)} reads '{name}', {found}")
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _check_graph(inner, given, own_domains)
+        given.update(node.output)
+    for info in graph.output:
+        if info.name not in given:
+            raise UnusableError(f"its output '{info.name}' is given by no operation: name one that is, or leave it out")
+
+
+def check_outputs(declared: onnx.GraphProto, found: onnx.GraphProto) -> None:
+    """Raises :class:`UnusableError` for an output whose shape is another one than the graph declares."""
+    if any(attributes_of(node).get("ceil_mode") for node in declared.node):
+        return  # what it gives has changed from version to version
+    shapes = {info.name: _lengths(info) for info in found.output}
+    is_open = any(None in (_lengths(info) or ()) for info in declared.input)
+    for info in declared.output:
+        told, made = _lengths(info), shapes.get(info.name)
+        if told is None or made is None:
+            continue
+        differs = len(told) != len(made) or any(
+            None not in pair and pair[0] != pair[1] for pair in list(zip(told, made, strict=True))[is_open:]
+        )
+        if differs:
+            shown = [[("?" if length is None else length) for length in shape] for shape in (told, made)]
+            raise UnusableError(
+                f"its output '{info.name}' is declared with the shape {shown[0]}, but what its operations give has "
+                f"the shape {shown[1]}: one of them is wrong. Correct the file, or declare no shape"
+            )
+
+
+def _lengths(info: onnx.ValueInfoProto) -> list[int | None] | None:
+    tensor = info.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return [each.dim_value if each.HasField("dim_value") and each.dim_value > 0 else None for each in tensor.shape.dim]
 
 
 def _check_node(node: onnx.NodeProto, own_domains: set[str]) -> None:
@@ -115,6 +166,8 @@ def check_shapes(model: onnx.ModelProto) -> None:
         for name in node.output:
             info = values.get(name)
             if info is not None and info.type.HasField("tensor_type") and not _is_fixed(info.type.tensor_type):
+                if node.op_type in _STUMBLED:
+                    raise UnusableError(f"{described(node)} {_STUMBLED[node.op_type]}")
                 raise UnusableError(
                     f"{described(node)} gives '{name}', whose shape depends on what is computed, but the chip needs "
                     "fixed shapes: make what decides it (a shape, an axis, a size) a constant"
@@ -128,16 +181,14 @@ def _is_fixed(tensor) -> bool:
 def explain(model: onnx.ModelProto, message: str, compile_again: Callable[[onnx.ModelProto], str]) -> str:
     """Why IREE can't import ``model``: its ``message``, put down to a node.
 
-    ``compile_again`` gives IREE's message for a model whose nodes have other names.
+    ``compile_again`` gives IREE's message for a model whose nodes have other names, or that has only some of them.
     """
     numbered = onnx.ModelProto()
     numbered.CopyFrom(model)
     for number, node in enumerate(numbered.graph.node):
         node.name = f"node:{number}"
     found = re.search(r'"node:(\d+)"', compile_again(numbered))
-    if found is None:
-        return f"IREE can't import it: {message}"
-    node = model.graph.node[int(found[1])]
+    node = model.graph.node[int(found[1]) if found else _first_refused(model, compile_again)]
     reason = _STUMBLED.get(node.op_type)
     if reason:
         return f"{described(node)} {reason}"
@@ -146,6 +197,29 @@ def explain(model: onnx.ModelProto, message: str, compile_again: Callable[[onnx.
         f"{described(node)} is beyond what IREE can import, as it is used here ({details}): "
         f"write it with other operations, or with other attributes. IREE says: {_short(message)}"
     )
+
+
+def _first_refused(model: onnx.ModelProto, compile_again: Callable[[onnx.ModelProto], str]) -> int:
+    """The number of the node with which a model becomes one that IREE refuses, found by halving."""
+    accepted, refused = 0, len(model.graph.node)
+    while refused - accepted > 1:
+        middle = (accepted + refused) // 2
+        if compile_again(_beginning(model, middle)):
+            refused = middle
+        else:
+            accepted = middle
+    return refused - 1
+
+
+def _beginning(model: onnx.ModelProto, count: int) -> onnx.ModelProto:
+    """The first nodes of a model, which gives all that they make."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = made.graph
+    values = {info.name: info for info in (*model.graph.value_info, *model.graph.output)}
+    del graph.node[count:], graph.output[:]
+    graph.output.extend(values[name] for node in graph.node for name in node.output if name in values)
+    return made
 
 
 def _short(message: str, length: int = 160) -> str:

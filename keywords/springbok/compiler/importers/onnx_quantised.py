@@ -421,6 +421,13 @@ def _convolution(
     taken, shift = small
     kind = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(given))
     zeros = [graph.value(np.asarray(int(offset.reshape(())), kind)), graph.value(np.int8(shift))]
+    axes = len(shape) - 2
+    pads = _pads_read(attributes, shape)
+    if pads[:axes] != pads[axes:]:  # IREE has as many zeros before as after: others are written out
+        given = graph.add("Pad", given, graph.value(np.array([0, 0, *pads[:axes], 0, 0, *pads[axes:]])), zeros[0])
+        shape = (*shape[:2], *map(sum, zip(shape[2:], pads[:axes], pads[axes:], strict=True)))
+        pads = (0,) * (2 * axes)
+    attributes["pads"] = pads
     if len(shape) == 4:
         return graph.add("ConvInteger", given, graph.value(taken), *zeros, to=to, **attributes)
     # A convolution along one axis is one of an image of height 1.
@@ -431,6 +438,19 @@ def _convolution(
     filters = graph.value(taken.reshape(*kernel[:2], 1, kernel[2]))
     sums = graph.add("ConvInteger", image, filters, *zeros, **attributes)
     return graph.add("Squeeze", sums, graph.value(np.array([2])), to=to)
+
+
+def _pads_read(attributes: dict, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The pads, without those at the ends that strides leave unread: IREE's compiler fails with some of them."""
+    axes = len(shape) - 2
+    before, after = attributes["pads"][:axes], list(attributes["pads"][axes:])
+    if tuple(before) == tuple(after):
+        return attributes["pads"]
+    for axis, size in enumerate(attributes["kernel_shape"]):
+        reach = (size - 1) * attributes["dilations"][axis] + 1
+        room = shape[2 + axis] + before[axis] + after[axis] - reach
+        after[axis] = max(after[axis] - room % attributes["strides"][axis], 0)
+    return (*before, *after)
 
 
 def _signed_weights(array: np.ndarray, zero: np.ndarray, axis: int) -> tuple[np.ndarray, int] | None:

@@ -14,8 +14,12 @@ from onnx.reference.ops._quant_utils import reshape_input
 from onnx.reference.ops.op_conv import _conv_implementation
 from onnx.reference.ops.op_dequantize_linear import DequantizeLinear_25
 from onnx.reference.ops.op_div import Div as ReferenceDiv
+from onnx.reference.ops.op_grid_sample import GridSample as ReferenceGridSample
+from onnx.reference.ops.op_loop import Loop as ReferenceLoop
 from onnx.reference.ops.op_mod import Mod as ReferenceMod
 from onnx.reference.ops.op_quantize_linear import QuantizeLinear_25
+from onnx.reference.ops.op_reverse_sequence import ReverseSequence as ReferenceReverseSequence
+from onnx.reference.ops.op_scan import Scan as ReferenceScan
 
 from springbok.compiler.importers import onnx_windows
 
@@ -74,6 +78,51 @@ class QLinearMatMul(OpRun):
             left_scale, left_zero = left_scale[:, np.newaxis], left_zero[:, np.newaxis]
         sums = (left.astype(np.int32) - left_zero.astype(np.int32)) @ (right.astype(np.int32) - right_zero)
         return (_requantised(sums, left_scale * right_scale / scale, zero),)
+
+
+class MatMulInteger(OpRun):
+    """The reference takes no zero points of rows."""
+
+    op_domain = ""
+
+    def _run(self, left, right, left_zero=None, right_zero=None):
+        wide, other = left.astype(np.int32), right.astype(np.int32)
+        if left_zero is not None:
+            zeros = left_zero.astype(np.int32)
+            wide = wide - (zeros[:, np.newaxis] if zeros.ndim == 1 and zeros.size > 1 else zeros)
+        if right_zero is not None:
+            other = other - right_zero.astype(np.int32)
+        return (wide @ other,)
+
+
+class Pad(OpRun):
+    """The reference takes no negative pads, which cut off."""
+
+    op_domain = ""
+
+    def _run(self, given, pads, value=None, axes=None, mode="constant"):
+        axes = range(given.ndim) if axes is None else axes
+        widths, kept = np.zeros((given.ndim, 2), np.int64), [slice(None)] * given.ndim
+        for axis, before, after in zip(axes, *np.reshape(pads, (2, -1)), strict=True):
+            widths[axis] = max(before, 0), max(after, 0)
+            start, end = max(-before, 0), given.shape[axis] - max(-after, 0)
+            if start > end:
+                raise ValueError(f"it cuts off {-min(before, 0) - min(after, 0)} of {given.shape[axis]} elements")
+            kept[axis] = slice(start, end)
+        fill = {} if mode != "constant" else {"constant_values": 0 if value is None else np.reshape(value, ())}
+        return (np.pad(given[tuple(kept)], widths, mode, **fill).astype(given.dtype),)
+
+
+class ReverseSequence(ReferenceReverseSequence):
+    """The reference takes any length, and fails or counts from the end."""
+
+    op_domain = ""
+
+    def _run(self, given, lengths, batch_axis=None, time_axis=None):
+        most = given.shape[time_axis]
+        if (lengths < 0).any() or (lengths > most).any():
+            raise ValueError(f"it reverses sequences of other lengths than 0 to {most}")
+        return super()._run(given, lengths, batch_axis, time_axis)
 
 
 class Div(ReferenceDiv):
@@ -164,6 +213,75 @@ def _windows(given: np.ndarray, fill: float, attributes: dict, padding: float | 
     return seen.reshape(*seen.shape[: 2 + axes], -1)
 
 
+class GridSample(ReferenceGridSample):
+    """The reference knows the modes as version 20 calls them."""
+
+    op_domain = ""
+
+    def _run(self, given, grid, mode=None, padding_mode=None, align_corners=None):
+        mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+        return super()._run(given, grid, mode, padding_mode, align_corners)
+
+
+class Loop(ReferenceLoop):
+    """The reference takes a condition that is left out for false, and joins what iterations give along other axes."""
+
+    op_domain = ""
+
+    def _run(self, count, condition, *carried, context=None, attributes=None, bindings=None, **others):
+        del others
+        state, condition, number, listed = list(carried), condition is None or bool(condition), 0, []
+        names = self.body.input_names
+        while condition and (count is None or number < count):
+            given = dict(context or {}) | dict(zip(names[2:], state, strict=True))
+            given |= {names[0]: np.array(number, np.int64), names[1]: np.array(condition)}
+            made = self._run_body(given, attributes=attributes, bindings=bindings)
+            condition, state = bool(made[0]), made[1 : 1 + len(state)]
+            listed.append(made[1 + len(state) :])
+            number += 1
+        if not listed and len(self.body.output_names) > 1 + len(state):
+            raise ValueError("it gives a list of what its iterations give, and has none")
+        return (*state, *(np.stack(each) for each in zip(*listed, strict=True)))
+
+
+class Scan(ReferenceScan):
+    """The reference goes along the first axis only, and forwards."""
+
+    op_domain = ""
+
+    def __init__(self, onnx_node, run_params):
+        OpRun.__init__(self, onnx_node, run_params)
+
+    def _run(self, *given, context=None, num_scan_inputs=None, bindings=None, **ways):
+        count = len(given) - num_scan_inputs
+        state, scanned = given[:count], given[count:]
+        ways = {name: value for name, value in ways.items() if value}
+        sides = [
+            (ways.get(f"scan_{side}_axes", [0] * length), ways.get(f"scan_{side}_directions", [0] * length))
+            for side, length in (("input", len(scanned)), ("output", len(self.body.output_names) - count))
+        ]
+        parts = [
+            np.moveaxis(array, axis, 0)[:: -1 if backwards else 1]
+            for array, axis, backwards in zip(scanned, *sides[0], strict=True)
+        ]
+        listed = []
+        for part in zip(*parts, strict=True):
+            values = dict(context or {}) | dict(zip(self.body.input_names, (*state, *part), strict=True))
+            made = self._run_body(values, bindings=bindings)
+            state = made[:count]
+            listed.append(made[count:])
+        if not listed:
+            raise ValueError("it scans along an axis of length 0")
+        made = [np.stack(each) for each in zip(*listed, strict=True)]
+        return (
+            *state,
+            *(
+                np.moveaxis(array[:: -1 if backwards else 1], 0, axis)
+                for array, axis, backwards in zip(made, *sides[1], strict=True)
+            ),
+        )
+
+
 def _sums(given, given_zero, weights, weight_zero, attributes) -> np.ndarray:
     wide, filters = given.astype(np.int32), weights.astype(np.int32)
     if given_zero is not None:
@@ -181,7 +299,23 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
     return np.clip(rounded, limits.min, limits.max).astype(zero.dtype)
 
 
+_OWN = [
+    *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
+    *(MaxPool, AveragePool, Div, Mod, Pad, ReverseSequence, GridSample, Loop, Scan),
+]
+
+
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """The reference implementation of a model. Raises what ONNX raises for operators that it does not have."""
-    own = [QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MaxPool, AveragePool, Div, Mod]
-    return ReferenceEvaluator(model, new_ops=own)
+    return ReferenceEvaluator(model, new_ops=_OWN)
+
+
+def failed_node(error: Exception) -> onnx.NodeProto | None:
+    """The model's node in which the reference implementation raised ``error``."""
+    trace = error.__traceback__
+    while trace is not None:
+        node = trace.tb_frame.f_locals.get("node")
+        if isinstance(node, OpRun):
+            return node.onnx_node
+        trace = trace.tb_next
+    return None

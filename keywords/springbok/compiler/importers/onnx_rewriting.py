@@ -36,6 +36,11 @@ _ROUNDABOUT = {
 }
 
 
+#: Unsigned integers that the model computes with as wider ones, and what these are.
+_HELD_WIDE = {kind: wide for kind, (wide, _) in _ROUNDABOUT.items() if wide != kind}
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
+
 class Graph:
     """A graph that is rewritten: what there is to know about its values, and the nodes made so far.
 
@@ -82,6 +87,12 @@ class Graph:
             return self._values[name].elem_type
         array = self.constant(name)
         return 0 if array is None else onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+
+    def declared_type(self, name: str) -> int:
+        """The element type that the model itself gives a value, whatever the value has become here; 0 if unknown."""
+        if name in self._values:
+            return self._values[name].elem_type
+        return self.type_of(name)
 
     def shape_of(self, name: str) -> tuple[int, ...] | None:
         """The shape; None where it is not wholly known."""
@@ -154,11 +165,16 @@ class Graph:
 
     def is_only_output(self, name: str) -> bool:
         """Whether a value is an output of the model, and nothing in it reads it."""
-        return name in self._outputs and not any(name in _read_by(node) for node in self._model.graph.node)
+        return name in self._outputs and not any(name in read_by(node) for node in self._model.graph.node)
 
     def give_bits(self, name: str, elem_type: int) -> None:
         """Says that a value is made as ``elem_type``, whose bits are those of its own type."""
         self._types[name] = elem_type
+
+    def numbers_like(self, name: str) -> Callable[[object], str]:
+        """Makes constants of the type that a value has."""
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(self.type_of(name))
+        return lambda value: self.value(np.asarray(value, dtype))
 
     def reshape(self, name: str, shape: Sequence[int], to: str | None = None) -> str:
         """The value in another shape; constants are reshaped now."""
@@ -181,12 +197,57 @@ class Graph:
 
     def rewrite(self, rewritings: dict[str, Callable[[Graph, onnx.NodeProto], bool | None]]) -> onnx.ModelProto:
         """The model with every node rewritten that ``rewritings`` has a function for, by its operator."""
-        for node in self._model.graph.node:
+        nodes, inner = self._with_inner_names()
+        for node in nodes:
             self._layer = node.name
             rewriting = rewritings.get(node.op_type) if node.domain in ("", "ai.onnx") else None
             if rewriting is None or rewriting(self, node) is False:
-                self.keep(node)
+                self._keep_wide(node)
+        for output, name in inner.items():
+            self.cast(name, self.declared_type(output), to=output)
         return self._finished()
+
+    def _with_inner_names(self) -> tuple[list[onnx.NodeProto], dict[str, str]]:
+        """The nodes, with outputs that they read, and that are held wide, under other names; and these names."""
+        nodes = list(self._model.graph.node)
+        read = {name for node in nodes for name in node.input}
+        inner = {
+            name: self._new_name()
+            for name in self._outputs & read
+            if name in self._producers and self.declared_type(name) in _HELD_WIDE
+        }
+        if not inner:
+            return nodes, inner
+        for number, original in enumerate(nodes):
+            node = onnx.NodeProto()
+            node.CopyFrom(original)
+            node.input[:] = [inner.get(name, name) for name in original.input]
+            node.output[:] = [inner.get(name, name) for name in original.output]
+            nodes[number] = node
+            self._producers |= dict.fromkeys(node.output, node)
+        self._values |= {name: self._values[output] for output, name in inner.items()}
+        return nodes, inner
+
+    def _keep_wide(self, node: onnx.NodeProto) -> None:
+        """Takes a node over, with what is held wide as wide integers on all sides."""
+        kinds = [self.declared_type(name) for name in (*node.input, *node.output) if name]
+        if node.op_type == "Constant" or not any(kind in _HELD_WIDE for kind in kinds):
+            self.keep(node)
+            return
+        made = onnx.NodeProto()
+        made.CopyFrom(node)
+        for number, name in enumerate(node.input):
+            wide = _HELD_WIDE.get(self.declared_type(name)) if name else None
+            made.input[number] = self.cast(name, wide) if wide else name
+        self.keep(made)
+        for number, name in enumerate(node.output):
+            kind = self.declared_type(name) if name else 0
+            if kind not in _HELD_WIDE:
+                continue
+            made.output[number] = self._new_name() if name in self._outputs else name
+            self._types[made.output[number]] = _HELD_WIDE[kind]
+            if name in self._outputs:
+                self.cast(made.output[number], kind, to=name)
 
     def _finished(self) -> onnx.ModelProto:
         needed = {info.name for info in self._model.graph.output}
@@ -194,7 +255,7 @@ class Graph:
         for node in reversed(self._made):
             if needed.intersection(node.output):
                 kept.append(node)
-                needed.update(_read_by(node))
+                needed.update(read_by(node))
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         graph = model.graph
@@ -218,6 +279,21 @@ class Graph:
             elem_type = info.type.tensor_type.elem_type
             info.type.tensor_type.elem_type = self._types.get(info.name, PACKED.get(elem_type, elem_type))
         return model
+
+
+def first_of(*rewritings):
+    """The first rewriting that takes the node."""
+
+    def rewriting(graph: Graph, node: onnx.NodeProto) -> bool | None:
+        return None if any(each(graph, node) is not False for each in rewritings) else False
+
+    return rewriting
+
+
+def joined(*tables: dict[str, Callable]) -> dict[str, Callable]:
+    """Tables of rewritings as one: an operator that several have is offered to them in their order."""
+    operators = dict.fromkeys(operator for table in tables for operator in table)
+    return {each: first_of(*(table[each] for table in tables if each in table)) for each in operators}
 
 
 def version_of(model: onnx.ModelProto) -> int:
@@ -245,12 +321,12 @@ def described(node: onnx.NodeProto) -> str:
     return f"its operation {operator} ('{name}')"
 
 
-def _read_by(node: onnx.NodeProto) -> set[str]:
+def read_by(node: onnx.NodeProto) -> set[str]:
     """The values that a node reads, in its subgraphs too."""
     names = {name for name in node.input if name}
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
             for inner in graph.node:
-                names |= _read_by(inner)
+                names |= read_by(inner)
             names.update(info.name for info in graph.output)
     return names

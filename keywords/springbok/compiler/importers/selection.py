@@ -42,6 +42,10 @@ class Selection:
             named = {"": shape}
         return cls(tuple((str(name), _lengths(shape, dims)) for name, dims in named.items()), signature or None)
 
+    def names(self, name: str) -> bool:
+        """Whether a shape was given of this input."""
+        return any(each in ("", name) for each, _ in self.shapes)
+
     def fixed_shape(self, name: str, shape: Sequence[int | None] | None) -> tuple[int, ...]:
         """The input's shape without anything open: ``shape`` is the file's, None where it is open (all of it: None).
 

@@ -50,7 +50,8 @@ class Model(Protocol):
     """A loaded model. A module ``worker_FRAMEWORK`` has a function ``load(path, selection)`` that gives one.
 
     A model of a kind that differs from its framework on the chip has a ``remark`` about it; ``answers_nan`` and
-    ``makes_integers`` say what `probes` asks for.
+    ``makes_integers`` say what `probes` asks for. ``known_outputs`` are descriptions of outputs, as far as they are
+    known before it runs.
     """
 
     inputs: list[TensorSpec]
@@ -93,6 +94,7 @@ def main(job_file: str) -> int:
 def _import(model: Model, folder: Path) -> dict:
     if not model.inputs:
         raise UnusableError("it has no inputs: a model for the chip takes at least one tensor")
+    _check_sizes([*model.inputs, *getattr(model, "known_outputs", ())])
     definition = {"nan": getattr(model, "answers_nan", False), "integers": getattr(model, "makes_integers", False)}
     probes, outputs = probe(model.inputs, lambda arrays: _run(model, arrays), **definition)
     model.write_mlir(folder / "model.mlir")
@@ -106,12 +108,24 @@ def _import(model: Model, folder: Path) -> dict:
     }
 
 
+def _check_sizes(specs: list[TensorSpec]) -> None:
+    """Refuses tensors so large that already the check's samples would take minutes and gigabytes."""
+    total, largest = sum(spec.nbytes for spec in specs), max(specs, key=lambda spec: spec.nbytes)
+    if total > _MOST_BYTES:
+        raise UnusableError(
+            f"what it takes and gives is {total:,} bytes, of which {largest} is most, and more than {_MOST_BYTES:,} "
+            "are neither sent to a chip nor held by one: give it smaller tensors, or parts of them one after another"
+        )
+
+
 def _run(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
     """The model's answers to ``inputs`` (one array an input, samples first): one array an output, samples first."""
     answers = [model.run(list(sample)) for sample in zip(*inputs, strict=True)]
     return [np.stack(arrays) for arrays in zip(*answers, strict=True)]
 
 
+#: Inputs and outputs together are at most so large.
+_MOST_BYTES = 1 << 27
 _INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 _ELEMENT_TYPES = _INTEGERS | {"bool", "float16", "float32", "float64"}
 

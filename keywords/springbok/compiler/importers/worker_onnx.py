@@ -18,8 +18,18 @@ import onnx.shape_inference
 import onnx.version_converter
 
 from springbok.compiler import iree
-from springbok.compiler.importers import onnx_functions, onnx_limits, onnx_quantised, onnx_reference, onnx_weights
-from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, version_of
+from springbok.compiler.importers import (
+    onnx_control_flow,
+    onnx_functions,
+    onnx_integers,
+    onnx_limits,
+    onnx_moving,
+    onnx_quantised,
+    onnx_reference,
+    onnx_sampling,
+    onnx_weights,
+)
+from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described, joined, version_of
 from springbok.compiler.importers.selection import Selection
 from springbok.compiler.importers.worker import UnusableError, first_line
 from springbok.support import process
@@ -30,9 +40,12 @@ from springbok.tensors import TensorSpec
 _OPSET = 17
 #: The version since which a pooling with ``ceil_mode`` has no windows that begin in its padding, as PyTorch means it.
 _CEILING_OPSET = 22
-REWRITINGS = onnx_functions.REWRITINGS | onnx_quantised.REWRITINGS
-REWRITINGS["MatMul"] = onnx_functions.first_of(
-    *(part.REWRITINGS["MatMul"] for part in (onnx_quantised, onnx_functions))
+REWRITINGS = joined(
+    onnx_quantised.REWRITINGS,
+    onnx_integers.REWRITINGS,
+    onnx_functions.REWRITINGS,
+    onnx_moving.REWRITINGS,
+    onnx_sampling.REWRITINGS,
 )
 
 
@@ -49,6 +62,8 @@ class OnnxModel:
         for value, spec in zip(given, self.inputs, strict=True):
             elem_type = value.type.tensor_type.elem_type
             value.type.CopyFrom(onnx.helper.make_tensor_type_proto(elem_type, spec.shape))
+        declared = onnx.GraphProto()
+        declared.CopyFrom(model.graph)
         _forget_shapes(model)  # they told of the open batch
         for node in model.graph.node:
             node.name = _layer(node)  # the importer makes locations of the names
@@ -57,9 +72,18 @@ class OnnxModel:
             self._evaluator = onnx_reference.evaluator(self._model)
         except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
             raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
+        onnx_limits.check_outputs(declared, self._model.graph)
         self._graph = Graph(self._model)
         self.makes_integers = any(map(self._makes_integers, self._model.graph.node))
         self.inputs = [self._with_scale(spec) for spec in self.inputs]
+
+    @property
+    def known_outputs(self) -> list[TensorSpec]:
+        """See :class:`springbok.compiler.importers.worker.Model`."""
+        shapes = ((info, self._graph.shape_of(info.name)) for info in self._model.graph.output)
+        return [
+            TensorSpec(info.name, shape, _dtype(info.type.tensor_type.elem_type)) for info, shape in shapes if shape
+        ]
 
     def _with_scale(self, spec: TensorSpec) -> TensorSpec:
         """An input as what quantised operations take it for."""
@@ -83,8 +107,11 @@ class OnnxModel:
         try:
             return [np.asarray(answer) for answer in self._evaluator.run(None, given)]
         except Exception as error:  # noqa: BLE001 (whatever NumPy or an operator raises)
+            node = onnx_reference.failed_node(error)
+            where = f", at {described(node)}" if node is not None else ""
             raise UnusableError(
-                f"ONNX's own implementation of its operations fails with it: {first_line(error)}"
+                f"ONNX's own implementation of its operations fails with it{where}: {first_line(error)}. Check what "
+                "it is given, and its attributes"
             ) from error
 
     def write_mlir(self, path: Path) -> None:
@@ -95,7 +122,7 @@ class OnnxModel:
             raise UnusableError(onnx_limits.explain(model, message, lambda other: _import_to(other, path)))
 
     def _rewritten(self) -> onnx.ModelProto:
-        made = Graph(self._model).rewrite(REWRITINGS)
+        made = Graph(onnx_control_flow.written_out(self._model)).rewrite(REWRITINGS)
         made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
         onnx_limits.check_shapes(made)
         return made
@@ -166,9 +193,19 @@ def _import_to(model: onnx.ModelProto, path: Path) -> str:
 
 def _spec(value: onnx.ValueInfoProto, selection: Selection) -> TensorSpec:
     tensor = value.type.tensor_type
-    shape = [dimension.dim_value or None for dimension in tensor.shape.dim] if tensor.HasField("shape") else None
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return TensorSpec(value.name, selection.fixed_shape(value.name, shape), np.dtype(dtype).name)
+    shape = [max(dim.dim_value, 0) or None for dim in tensor.shape.dim] if tensor.HasField("shape") else None
+    known = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+    if 0 in known[1:] and not selection.names(value.name):
+        raise UnusableError(
+            f"its input '{value.name}' has the shape {known}, which holds no elements, so there is nothing to send. "
+            f"Leave it out of the model; if 0 stands for an open length, say which, as in shape={value.name}="
+            f"{'x'.join(str(length or 8) for length in known)}"
+        )
+    return TensorSpec(value.name, selection.fixed_shape(value.name, shape), _dtype(tensor.elem_type))
+
+
+def _dtype(elem_type: int) -> str:
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(elem_type)).name
 
 
 def _layer(node: onnx.NodeProto) -> str:

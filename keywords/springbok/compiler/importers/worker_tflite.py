@@ -247,10 +247,12 @@ class TfliteModel:
                     str(source), str(path), debug_info=tosa.TosaConverterDebugInfo.Enable
                 )
             except Exception as error:
-                used = sorted({self._operator(operator) for operator in self._graph.operators})
+                refused = ", ".join(map(self._described, self._refused_alone(tosa, source, path)))
+                used = ", ".join(sorted({self._operator(operator) for operator in self._graph.operators}))
                 raise UnusableError(
-                    f"it can't be written as TOSA: {first_line(error)} (its operations: {', '.join(used)}). "
-                    "Write it in another format, such as ONNX"
+                    f"it can't be written as TOSA: {first_line(error)}. "
+                    + (f"The converter refuses {refused}" if refused else f"Its operations: {used}")
+                    + ". Write it without that, or in another format, such as ONNX"
                 ) from error
             if b"\0tfl\0" in path.read_bytes():
                 text = Path(folder) / "model.mlir"
@@ -260,6 +262,31 @@ class TfliteModel:
             path.write_bytes(saturated_tables.corrected(path.read_bytes()))
         if self._has_sums_of_48_bits():
             self._mend_sums(path)
+
+    def _refused_alone(self, tosa, source: Path, path: Path) -> list[schema.OperatorT]:
+        """The operations that the converter refuses also where they are the whole model, one of each kind."""
+        graph, signatures = self._graph, self._model.signatureDefs
+        whole = graph.operators, graph.inputs, graph.outputs
+        self._model.signatureDefs = None
+        refused = {}
+        for operator in whole[0]:
+            given = [each for each in operator.inputs if each >= 0]
+            constant = [self._model.buffers[graph.tensors[each].buffer].data is not None for each in given]
+            graph.operators, graph.outputs = [operator], operator.outputs
+            graph.inputs = [each for each, known in zip(given, constant, strict=True) if not known]
+            source.write_bytes(self._pack())
+            try:
+                tosa.tflite_flatbuffer_to_tosa_mlir(str(source), str(path))
+            except Exception:  # noqa: BLE001 (the converter's own)
+                refused.setdefault(self._operator(operator), operator)
+        (graph.operators, graph.inputs, graph.outputs), self._model.signatureDefs = whole, signatures
+        return list(refused.values())
+
+    def _described(self, operator: schema.OperatorT) -> str:
+        """An operation by its kind, its name, and the types and shapes of what it takes."""
+        given = [self._graph.tensors[each] for each in operator.inputs if each >= 0]
+        tensors = ", ".join(f"{_TYPES[each.type].lower()}{list(map(int, each.shape))}" for each in given)
+        return f"{self._operator(operator)} ('{self._layer(operator)}') of {tensors}"
 
     def _has_softmax_of_16_bits(self) -> bool:
         return any(

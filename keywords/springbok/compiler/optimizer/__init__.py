@@ -17,10 +17,11 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from springbok.chips.chip import Chip, Instruction
 from springbok.compiler import iree
 from springbok.compiler.optimizer import choices, guard
 from springbok.compiler.optimizer.choices import Choice
@@ -44,8 +45,13 @@ TRANSFORMATIONS = (
     *("register-tiling", "pads"),
 )
 
+#: Sums of products by instructions of the chip's own, where its description says how.
+OWN = "own-instructions"
+_ORDER = (*TRANSFORMATIONS[:-2], OWN, *TRANSFORMATIONS[-2:])
+
 _WHOLE = {"--iree-llvmcpu-disable-distribution": "true"}
 _FIXED = _WHOLE | {"--scalable-vectorization": "off"}
+_UNROLLED = {"--iree-llvmcpu-loop-unrolling": "true"}
 _COMPACT = {"--unroll-threshold": "50", "--unroll-allow-partial": "true", "--unroll-runtime": "true"}
 
 #: Sets of flags that a model may be better with. Which one is best differs from model to model; the first is the
@@ -69,6 +75,14 @@ FLAG_SETS = {
 #: Taken where nothing is known of a model; a set that needs more memory than this one is not chosen.
 DEFAULT_FLAG_SET = next(iter(FLAG_SETS))
 
+#: The same for code without vectors: the first is as stock IREE has it, which unrolls nothing.
+SCALAR_FLAG_SETS = {
+    "scalar": {},
+    "scalar unrolled": _UNROLLED,
+    "scalar compact": _UNROLLED | _COMPACT,
+    "scalar short": _UNROLLED | {"--unroll-full-max-count": "4"},
+}
+
 # A vector of the code is vscale times 64 bits.
 _SCALE_FLAG = "--iree-llvmcpu-vscale-range"
 _BITS_OF_SCALE = 64
@@ -89,7 +103,8 @@ class Unreadable(CompileError):
 class Plan:
     """What is done to a model: names of transformations, and flags for `iree-compile`.
 
-    ``flag_set`` names the flags in reports; it is empty for stock IREE. ``choice`` is how they were chosen.
+    ``flag_set`` names the flags in reports; it is empty for stock IREE. ``choice`` is how they were chosen. ``own`` are
+    the chip's instructions that the transformation `OWN` may use.
     """
 
     level: str
@@ -97,6 +112,7 @@ class Plan:
     flag_set: str = ""
     flags: tuple[tuple[str, str], ...] = ()
     choice: Choice | None = field(default=None, compare=False)
+    own: tuple[Instruction, ...] = ()
 
     @property
     def vlen(self) -> int | None:
@@ -107,12 +123,20 @@ class Plan:
     @property
     def holds_memory(self) -> bool:
         """Whether what would need more memory than stock IREE is left out: of what was counted, memory was too."""
-        return self.choice is not None and self.choice.origin not in (choices.RECORDED, choices.SEARCHED)
+        return self.choice is not None and self.choice.origin not in choices.COUNTED
+
+    def with_own(self, chip: Chip) -> Plan:
+        """The plan with what a chip's description says of its own instructions; the same where it says nothing."""
+        own = tuple(each for each in chip.instructions if each.kernels)
+        if not own or not self.transformations:
+            return self
+        names = tuple(each for each in _ORDER if each in (*self.transformations, OWN))
+        return replace(self, transformations=names, own=own)
 
     def without(self, *names: str) -> Plan:
         """The same plan with these transformations switched off."""
         for name in names:
-            if name not in TRANSFORMATIONS:
+            if name not in _ORDER:
                 raise CompileError(f"There is no transformation '{name}'. Known are: {', '.join(TRANSFORMATIONS)}.")
         left = tuple(each for each in self.transformations if each not in names)
         if left and CONSTANTS not in left:
@@ -121,7 +145,7 @@ class Plan:
 
 
 def plan_for(
-    level: str, *, vectors: bool, vlen: int, flag_set: str = DEFAULT_FLAG_SET, choice: Choice | None = None
+    level: str, *, vectors: bool, vlen: int, flag_set: str | None = None, choice: Choice | None = None
 ) -> Plan:
     """The plan of a level for a core with vectors of ``vlen`` bits, or without; ``choice`` goes before ``flag_set``.
 
@@ -132,18 +156,31 @@ def plan_for(
     if level == "none":
         return Plan(level)
     chosen = tuple(name for name in TRANSFORMATIONS if vectors or not _transformation(name).vectors_only)
+    sets = flag_sets(vectors)
+    flag_set = choice.flag_set if choice else flag_set or next(iter(sets))
+    if not vectors:
+        return Plan(level, chosen, flag_set, tuple(sets[flag_set].items()), choice)
     if not has_flags(vectors, vlen):
         return Plan(level, chosen, "scalar", ())
     # The firmware refuses kernels of any other VLEN than the chip's.
     scale = vlen // _BITS_OF_SCALE
-    flag_set = choice.flag_set if choice else flag_set
-    flags = _VECTOR_FLAGS | {_SCALE_FLAG: f"{scale},{scale}"} | FLAG_SETS[flag_set]
+    flags = _VECTOR_FLAGS | {_SCALE_FLAG: f"{scale},{scale}"} | sets[flag_set]
     return Plan(level, chosen, flag_set, tuple(flags.items()), choice)
 
 
 def has_flags(vectors: bool, vlen: int) -> bool:
-    """Whether there are flags to choose: they are of use to vectors that LLVM can scale."""
-    return vectors and vlen >= _BITS_OF_SCALE
+    """Whether there are flags to choose: for vectors that LLVM can scale, and for none."""
+    return not vectors or vlen >= _BITS_OF_SCALE
+
+
+def flag_sets(vectors: bool) -> Mapping[str, Mapping[str, str]]:
+    """The sets of flags that there are for code with vectors, or without; the first is the default."""
+    return FLAG_SETS if vectors else SCALAR_FLAG_SETS
+
+
+def proved_on(name: str) -> tuple[str, ...]:
+    """The versions of the compiler on which the transformation of this name was proved."""
+    return _transformation(name).proved_on
 
 
 def compile_module(
@@ -153,7 +190,7 @@ def compile_module(
 
     ``for_host`` is for the check on this machine: see `wide_products`.
     """
-    compilation, changes = _compiled(source, flags, plan.transformations, output, name, for_host)
+    compilation, changes = _compiled(source, flags, plan, output, name, for_host)
     if for_host or not plan.holds_memory or not applied(plan, changes).transformations:
         return compilation, changes
     stock_bytes = iree.planned_bytes(source, flags, name or source.name)
@@ -162,7 +199,7 @@ def compile_module(
     fewer = _within(stock_bytes, source, flags, applied(plan, changes), name or source.name)
     left = [each for each in plan.transformations if each not in fewer]
     needed = compilation.transient_bytes
-    compilation, changes = _compiled(source, flags, fewer, output, name, for_host)
+    compilation, changes = _compiled(source, flags, replace(plan, transformations=fewer), output, name, for_host)
     detail = f"with it values between the layers need {needed:,} bytes, and as stock IREE makes them {stock_bytes:,}"
     return compilation, [*changes, *(Change(each, WHOLE, False, detail) for each in left)]
 
@@ -208,7 +245,7 @@ def _within(limit: int, source: Path, flags: Sequence[str], plan: Plan, name: st
         fewer = tuple(each for each in plan.transformations if each not in left)
 
         def between(half: Path, rewritten: Path, fewer=fewer) -> None:
-            rewrite(half, rewritten, fewer)
+            rewrite(half, rewritten, fewer, own=plan.own)
 
         if fewer != plan.transformations and iree.planned_bytes(source, flags, name, between) <= limit:
             return fewer
@@ -216,17 +253,18 @@ def _within(limit: int, source: Path, flags: Sequence[str], plan: Plan, name: st
 
 
 def _compiled(
-    source: Path, flags: Sequence[str], transformations: Sequence[str], output: Path, name: str | None, for_host: bool
+    source: Path, flags: Sequence[str], plan: Plan, output: Path, name: str | None, for_host: bool
 ) -> tuple[iree.Compilation, list[Change]]:
     """Compiles with as many of the transformations as the compiler takes."""
     left: list[Change] = []
+    transformations = plan.transformations
     for fewer in _fewer_and_fewer(transformations):
         halves: list[Path] = []
         changes: list[Change] = []
 
         def between(half: Path, rewritten: Path, fewer=fewer, halves=halves, changes=changes) -> None:
             halves.append(half)
-            changes += rewrite(half, rewritten, fewer, for_host=for_host)
+            changes += rewrite(half, rewritten, fewer, for_host=for_host, own=plan.own)
 
         try:
             return iree.compile_module(source, flags, output, name, between if fewer else None), [*changes, *left]
@@ -253,7 +291,7 @@ def _left_out(transformations: Sequence[str], detail: str) -> list[Change]:
 def _fewer_and_fewer(transformations: Sequence[str]) -> list[Sequence[str]]:
     """What to try one after the other when the compiler refuses what was made: at last stock IREE."""
     found = [transformations]
-    for gone in (("register-tiling", "pads"), TRANSFORMATIONS[1:], TRANSFORMATIONS):
+    for gone in ((OWN,), ("register-tiling", "pads"), TRANSFORMATIONS[1:], TRANSFORMATIONS):
         left = tuple(each for each in found[-1] if each not in gone)
         found += [left] if left != tuple(found[-1]) else []
     return found
@@ -265,7 +303,7 @@ def describe(plan: Plan, changes: Sequence[Change]) -> str:
         return "optimizer: off, stock IREE"
     how = f": {plan.choice.describe()}" if plan.choice else ""
     lines = [f"optimizer: level {plan.level}, flags '{plan.flag_set}'{how}"]
-    for name in TRANSFORMATIONS:
+    for name in _ORDER:
         own = [change for change in changes if change.transformation == name]
         left = [change for change in own if not change.applied]
         if name in plan.transformations or own:
@@ -274,13 +312,23 @@ def describe(plan: Plan, changes: Sequence[Change]) -> str:
     return "\n".join(lines)
 
 
-def rewrite(source: Path, output: Path, transformations: Sequence[str], *, for_host: bool = False) -> list[Change]:
+def rewrite(
+    source: Path,
+    output: Path,
+    transformations: Sequence[str],
+    *,
+    for_host: bool = False,
+    own: Sequence[Instruction] = (),
+) -> list[Change]:
     """Applies the transformations of these names to the MLIR file ``source``; writes MLIR bytecode to ``output``.
 
+    This machine has none of the chip's ``own`` instructions.
     Where a transformation fails the model stays as it was, see `guard`. Raises :class:`Unreadable` when ``source``
     holds what the bindings don't know.
     """
     from iree.compiler import ir
+
+    from springbok.compiler.mlir import write
 
     with ir.Context():
         content = source.read_bytes()
@@ -292,17 +340,17 @@ def rewrite(source: Path, output: Path, transformations: Sequence[str], *, for_h
                 cause = str(error).partition("error: ")[2].partition("\n")[0]
                 raise Unreadable(f"the compiler's bindings can't read what its first half made: {cause}") from None
 
-        module, changes = guard.rewritten(read, [_transformation(name) for name in transformations])
+        names = [name for name in transformations if name != OWN or not for_host]
+        module, changes = guard.rewritten(read, [_transformation(name, own) for name in names])
         if for_host:
             from springbok.compiler.optimizer.wide_products import widen
 
             widen(module)
-        with output.open("wb") as file:
-            module.operation.write_bytecode(file)
+        write(module, output)
     return changes
 
 
-def _transformation(name: str) -> Transformation:
+def _transformation(name: str, own: Sequence[Instruction] = ()) -> Transformation:
     # The compiler's bindings take a while to load, and stock IREE needs none of them.
     from springbok.compiler.optimizer.channels_last import ChannelsLast
     from springbok.compiler.optimizer.constants import ConstantsInPlace
@@ -313,6 +361,10 @@ def _transformation(name: str) -> Transformation:
     from springbok.compiler.optimizer.weight_layout import OutputChannelInnermost
     from springbok.compiler.optimizer.zero_points import ZeroPoints
 
+    if name == OWN:
+        from springbok.compiler.optimizer.own_instructions import OwnInstructions
+
+        return OwnInstructions(own)
     known = (
         *(ConstantsInPlace(), ZeroPoints(), ChannelsLast(), OutputChannelInnermost(), OneOffset()),
         *(NarrowRequantisation(), RegisterTiling(), PadsByRows()),

@@ -44,6 +44,7 @@ class ChannelsLast:
 
     name = "channels-last"
     vectors_only = True
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

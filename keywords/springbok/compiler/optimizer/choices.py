@@ -30,6 +30,13 @@ SCHEMA_VERSION = 2
 #: How a choice is known: nothing is recorded of the model; what is recorded is of another compiler, or of other
 #: kernels; it is recorded; it was searched for; a search ran out of time before every candidate was tried.
 DEFAULT, OUTDATED, RECORDED, SEARCHED, INCOMPLETE = "default", "outdated", "recorded", "searched", "incomplete"
+#: Recorded with another chip of the same VLEN: its flags are a good guess, its counts and kernels are its own.
+BORROWED = "borrowed"
+#: Where memory was counted too.
+COUNTED = (RECORDED, BORROWED, SEARCHED)
+
+#: The VLEN of entries for code without vectors.
+NO_VECTORS = 0
 
 _ANEW = "record it anew with './bench trial search --record'"
 NOT_TRIED = "not tried: the budget of time ran out"
@@ -40,13 +47,22 @@ class Candidate:
     """A set of flags, and what one warm inference costs with it on the simulator, runtime included.
 
     ``memory_bytes`` is the arena's peak, module included, and the stack's. ``outcome`` says why the set can't be
-    taken, or is empty; counts are None where nothing was measured.
+    taken, or is empty; counts are None where nothing was measured. ``estimated_cycles`` are there where a search took
+    them for its objective: never in a record.
     """
 
     flag_set: str
     instructions: int | None = None
     memory_bytes: int | None = None
     outcome: str = ""
+    estimated_cycles: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields; cycles where they are known."""
+        kept = asdict(self)
+        if self.estimated_cycles is None:
+            del kept["estimated_cycles"]
+        return kept
 
 
 @dataclass(frozen=True)
@@ -71,10 +87,16 @@ class Choice:
         note = f"chosen for kernels that the optimizer makes otherwise by now, so its counts are old: {_ANEW}"
         return replace(self, origin=OUTDATED, note=note)
 
+    def borrowed(self, chip: str) -> Choice:
+        """The choice for another chip than ``chip``, whose counts are recorded."""
+        if self.origin != RECORDED:
+            return self
+        return Choice(self.flag_set, BORROWED, note=f"as recorded of {chip} with this VLEN, not counted on this chip")
+
     def measured(self) -> dict[str, Any]:
         """The counts, for JSON."""
-        stock = asdict(self.stock) if self.stock else None
-        return {"stock": stock, "candidates": [asdict(each) for each in self.candidates]}
+        stock = self.stock.as_json() if self.stock else None
+        return {"stock": stock, "candidates": [each.as_json() for each in self.candidates]}
 
     @classmethod
     def of_measured(cls, flag_set: str, origin: str, measured: Mapping[str, Any]) -> Choice:
@@ -87,11 +109,14 @@ class Choice:
         measured = sum(each.instructions is not None for each in self.candidates)
         if self.origin in (RECORDED, SEARCHED, INCOMPLETE):
             return f"chosen of {measured} by count, {self.origin}" + (f"; {self.note}" if self.note else "")
+        if self.origin == BORROWED:
+            return self.note
         return f"{'recorded' if self.kernels_sha256 else 'the default'}; {self.note}"
 
 
 def best(candidates: Sequence[Candidate], stock: Candidate, reference: str) -> tuple[Candidate, tuple[Candidate, ...]]:
-    """The candidate with the fewest instructions, and all of them with the reason of those that can't be taken.
+    """The candidate with the fewest instructions, or cycles where these were estimated; and all of them with the reason
+    of those that can't be taken.
 
     What needs more memory than ``stock`` (IREE without the optimizer), or than the candidate of the name
     ``reference``, is not taken; where all need more, the least is the limit. Among equals the earlier one wins, so that
@@ -113,7 +138,11 @@ def best(candidates: Sequence[Candidate], stock: Candidate, reference: str) -> t
         else each
         for each in candidates
     )
-    return min((each for each in judged if not each.outcome), key=lambda each: each.instructions), judged
+    return min((each for each in judged if not each.outcome), key=_cost), judged
+
+
+def _cost(candidate: Candidate) -> int:
+    return candidate.instructions if candidate.estimated_cycles is None else candidate.estimated_cycles
 
 
 def recorded(source_sha256: str, *, vlen: int, compiler: str, known: Sequence[str], file: Path = FILE) -> Choice:
@@ -169,7 +198,7 @@ def _entries(file: Path) -> list[dict[str, Any]]:
             missing = _KEYS - entry.keys()
             if missing:
                 raise ValueError(f"an entry lacks {', '.join(sorted(missing))}")
-            keys = {field.name for field in fields(Candidate)}
+            keys = {field.name for field in fields(Candidate)} - {"estimated_cycles"}
             if any(set(each) != keys for each in (entry["stock"], *entry["candidates"])):
                 raise ValueError(f"a candidate of {entry['model']} has other keys than it should")
     except FileNotFoundError:

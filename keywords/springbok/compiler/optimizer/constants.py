@@ -21,6 +21,7 @@ class ConstantsInPlace:
 
     name = "constants"
     vectors_only = False
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

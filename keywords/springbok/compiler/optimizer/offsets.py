@@ -36,6 +36,7 @@ class OneOffset:
 
     name = "offsets"
     vectors_only = False
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

@@ -39,6 +39,7 @@ class PadsByRows:
 
     name = "pads"
     vectors_only = True
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

@@ -93,6 +93,7 @@ class RegisterTiling:
 
     name = "register-tiling"
     vectors_only = True
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

@@ -60,6 +60,7 @@ class NarrowRequantisation:
 
     name = "requantisation"
     vectors_only = True
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

@@ -65,12 +65,14 @@ class Visits:
 class Transformation(Protocol):
     """A rewrite of the model between the halves of `iree-compile`.
 
-    ``name`` is its switch; ``vectors_only`` tells that it pays with vectors alone. The module's docstring gives its
-    reason and its precondition.
+    ``name`` is its switch; ``vectors_only`` tells that it pays with vectors alone. ``proved_on`` are versions of the
+    compiler on which all that is said of it was shown; on others see `springbok.compiler.proving`. The module's
+    docstring gives its reason and its precondition.
     """
 
     name: str
     vectors_only: bool
+    proved_on: tuple[str, ...]
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """Rewrites ``module`` where the precondition holds; ``visits`` says which places it leaves as they are."""

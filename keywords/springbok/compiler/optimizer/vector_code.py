@@ -21,10 +21,10 @@ _VLEN = 512
 RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
 
-def vector_bits(module: ir.Module) -> int:
+def vector_bits(module: ir.Module, default: int = _VLEN) -> int:
     """VLEN of the device that the module is for; where it names none, a length that any code may be tried with."""
     found = (re.search(r"\+zvl(\d+)b", str(each)) for each in operations(module, "util.global"))
-    return next((int(each[1]) for each in found if each), _VLEN)
+    return next((int(each[1]) for each in found if each), default)
 
 
 def create(name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value], **options: object) -> ir.Operation:

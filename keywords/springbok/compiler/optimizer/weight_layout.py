@@ -33,6 +33,7 @@ class OutputChannelInnermost:
 
     name = "weight-layout"
     vectors_only = True
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

@@ -52,6 +52,7 @@ class ZeroPoints:
 
     name = "zero-points"
     vectors_only = False
+    proved_on = ("3.13.0",)
 
     def apply(self, module: ir.Module, visits: Visits | None = None) -> list[Change]:
         """See :class:`Transformation`."""

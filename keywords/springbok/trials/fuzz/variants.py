@@ -257,13 +257,14 @@ def _join(parts: Sequence[_Part], output: Path, device: str | None = None) -> No
                 operation.detach_from_parent()
                 whole.body.append(operation)
         whole.operation.verify()
-        with output.open("wb") as file:
-            whole.operation.write_bytecode(file)
+        mlir.write(whole, output)
 
 
 def _extract(source: Path, name: str, output: Path) -> None:
     """Writes the module with the public function ``name`` alone, and what that needs."""
     from iree.compiler import ir, passmanager
+
+    from springbok.compiler import mlir
 
     with ir.Context():
         module = _read(source)
@@ -271,8 +272,7 @@ def _extract(source: Path, name: str, output: Path) -> None:
             if _is_public_function(operation) and _symbol(operation) != name:
                 operation.erase()
         passmanager.PassManager.parse("builtin.module(symbol-dce)").run(module.operation)
-        with output.open("wb") as file:
-            module.operation.write_bytecode(file)
+        mlir.write(module, output)
 
 
 def _read(path: Path):

@@ -44,6 +44,7 @@ _TABLE_STEPS, _TABLE_INTERVAL = 64, 128
 #: Seconds that an inference of so small a network may take on the simulated chip.
 _CHIP_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
+_COMPILERS_NO = "iree-compile can't compile"
 
 # How a network can fail.
 WRONG, EXCEPTION, CRASH, REFUSED, UNCLEAR, HANG, CHIP = (
@@ -186,7 +187,12 @@ class Bench:
     def _run_on_chip(self, module: Path, entry: str, vlen: int, inputs: np.ndarray) -> list[np.ndarray]:
         declared = read_vmfb(module.read_bytes(), "the network", entry)
         model = SimpleNamespace(
-            name="network", entry=entry, vmfb=module, inputs=declared.inputs, outputs=declared.outputs
+            name="network",
+            entry=entry,
+            vmfb=module,
+            inputs=declared.inputs,
+            outputs=declared.outputs,
+            dispatches=(),
         )
         session = self._chips.get(str(vlen))
         if session is None:
@@ -294,6 +300,8 @@ def _judge(outcome: Outcome, answers: dict[tuple[str, str], list[np.ndarray]], e
     """
     network = outcome.network
     integers = network.dtype != "float32"
+    if outcome.findings and all(map(_is_refusal_of_stock, outcome.findings)):
+        outcome.refusal, outcome.findings = f"stock {outcome.findings[0].detail}", []
     for (variant, place), got in answers.items():
         stock = answers.get((NONE, place))
         near_framework = _near_framework(network)
@@ -310,6 +318,11 @@ def _judge(outcome: Outcome, answers: dict[tuple[str, str], list[np.ndarray]], e
             outcome.findings.append(Finding(WRONG, variant, place, f"{found}, held against {against}"))
 
 
+def _is_refusal_of_stock(finding: Finding) -> bool:
+    """Whether iree-compile says that it can't compile the network as it is: users get it optimized, or this."""
+    return (finding.kind, finding.variant) == (REFUSED, NONE) and finding.detail.startswith(_COMPILERS_NO)
+
+
 def _near_framework(network: Network) -> float:
     """How far stock IREE may be from the framework."""
     if network.dtype == "int16":
@@ -319,7 +332,18 @@ def _near_framework(network: Network) -> float:
             # An entry each 128 steps of the input, and straight lines between them: curvatures are at most 1.
             apart = max(_TABLE_INTERVAL * scales[node.inputs[0]][0] for node in tables)
             return _TABLE_STEPS + 2**15 * apart**2 / 8
-    return {"float32": PRECISION["float32"], "int32": 0}.get(network.dtype, QUANTISED_STEPS)
+    if network.dtype == "float32":
+        exponentials = max(_exponentials(network)[number] for number in network.outputs)
+        return PRECISION["float32"] * 10 ** max(0, exponentials - 1)
+    return 0 if network.dtype == "int32" else QUANTISED_STEPS
+
+
+def _exponentials(network: Network) -> list[int]:
+    """How many exponentials stand behind one another up to each layer: each is up to 88 times as wrong as the last."""
+    found = [0]
+    for node in network.nodes:
+        found.append(max(found[number] for number in node.inputs) + (node.get("function", node.kind) == "exp"))
+    return found
 
 
 def _difference(network: Network, got: list[np.ndarray], wanted: list[np.ndarray], allowed: float) -> str:

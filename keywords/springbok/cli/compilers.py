@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench compilers``: models compiled by several versions of the compiler, run on Spike, side by side."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from springbok import report as reports
+from springbok.cli.arguments import add_platform, add_results, add_vlen, use_platform
+from springbok.cli.sweep import Terminal, shown_while
+from springbok.compiler.optimizer import LEVELS
+from springbok.exploring.compilers import compare
+from springbok.exploring.search import NAMES
+from springbok.support.errors import BenchError
+from springbok.support.places import MODELS
+from springbok.support.results_folder import claimed
+from springbok.support.suggestions import did_you_mean
+from springbok.timing.description import load as load_timing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("versions", nargs="+", metavar="VERSION", help="such as 3.12.0, or newest; oldest first")
+    parser.add_argument(
+        "--models", nargs="+", metavar="MODEL", help=f"model files (default: the {len(NAMES)} of models/)"
+    )
+    levels = f"of {','.join(LEVELS[:2])}: without the optimizer and with it (default: none)"
+    parser.add_argument("--optimize", type=_levels, default=("none",), metavar="LEVELS", help=levels)
+    parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
+    add_platform(parser)
+    add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
+    parser.add_argument("--flags", default="", metavar="FLAGS", help='for iree-compile, as --flags="--a --b"')
+    parser.add_argument("--shape", help="of the inputs, where the files leave them open: 1x32x32x3")
+    parser.add_argument("--signature", help="which function of files that have several")
+    parser.add_argument("--tolerance", help="what outputs may differ by: 0.001 of the largest, or '2 steps'")
+    parser.add_argument("--workers", type=int, help="processes at a time (default: one a core)")
+    add_results(parser, "where the table goes")
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when every version compiled every model, and rightly."""
+    chip = use_platform(options)
+    if options.workers is not None and options.workers < 1:
+        raise BenchError("--workers is a number of processes, at least 1.")
+    models = [Path(model) for model in options.models] if options.models else [MODELS / name for name in NAMES]
+    missing = [str(model) for model in models if not model.exists()]
+    if missing:
+        raise BenchError(f"There is no model file {', '.join(missing)}.")
+    variant = options.variant if chip.vector_extension else "scalar"
+    folder = Path(options.results)
+    with claimed(folder):
+        try:
+            with shown_while(_Terminal) as terminal:
+                rows = compare(
+                    options.versions,
+                    models,
+                    folder,
+                    levels=options.optimize,
+                    count=options.workers,
+                    watcher=terminal,
+                    variant=variant,
+                    vlen=options.vlen or chip.vlen or 128,
+                    chip=options.platform,
+                    flags=tuple(options.flags.split()),
+                    timing=load_timing(chip.timing) if chip.timing else None,
+                    shape=options.shape,
+                    signature=options.signature,
+                    tolerance=options.tolerance,
+                )
+        except KeyboardInterrupt:
+            print("\nInterrupted. The same command goes on from the rows that are whole.", flush=True)
+            raise
+        paths = reports.write_compilers(rows, folder)
+    print("\n" + reports.compilers_table(rows))
+    for path in paths:
+        print(path)
+    return int(any(row["error"] for row in rows))
+
+
+class _Terminal(Terminal):
+    NOUN = "rows"
+
+    def describe(self, row: Mapping[str, Any]) -> str:
+        """The row in a line."""
+        if row["error"]:
+            return f"{row['label']}: failed: {row['error'].splitlines()[0]}"
+        found = row["metrics"]
+        spills = f", {found['stack_accesses']:,.0f} of stacks" if found["stack_accesses"] is not None else ""
+        return (
+            f"{row['label']}: {found['instructions']:,.0f} instructions, "
+            f"{found['kernel_text_bytes']:,} bytes of code{spills}"
+        )
+
+
+def _levels(text: str) -> tuple[str, ...]:
+    levels = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for level in levels:
+        if level not in LEVELS[:2]:
+            near = did_you_mean(level, LEVELS[:2])
+            raise argparse.ArgumentTypeError(f"there is no level '{level}' here{near}: {', '.join(LEVELS[:2])}")
+    return levels

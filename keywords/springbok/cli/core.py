@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench core``: a core's folder for ``--engine rtl``: begin one, check it, try it, repeat what was kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from springbok.cli.text import shown
+from springbok.support.errors import BenchError, RtlToolNeeded
+from springbok.support.places import PROGRAM
+from springbok.support.progress import counted
+
+ACTIONS = ("init", "check", "try", "replay")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("action", choices=ACTIONS, help="init, check, try (random programs), or replay (kept ones)")
+    parser.add_argument("folder", metavar="FOLDER", help="the core's folder")
+    parser.add_argument("kept", nargs="*", metavar="KEPT", help="of replay: folders with program.elf and case.json")
+    parser.add_argument("--wave", metavar="FILE", help="of replay: write the waveform (VCD) of the first one")
+    parser.add_argument("--programs", type=int, default=50, metavar="N", help="of try: random programs (default: 50)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of try: the first program's (default: 1)")
+    parser.add_argument("--length", type=int, default=200, metavar="N", help="of try: instructions (default: 200)")
+    parser.add_argument("--like", metavar="RESULT", help="of try: weigh opcodes as the models of these results do")
+    parser.add_argument("--coverage", metavar="FILE", help="of try: write what was covered, JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when all is well, 1 when something is missing or differs, 2 when that could not be found out."""
+    folder = Path(options.folder)
+    try:
+        return {"init": _init, "check": _check, "try": _try, "replay": _replay}[options.action](folder, options)
+    except RtlToolNeeded as error:
+        print(f"springbok-bench: {error}")
+        return 2
+
+
+def _init(folder: Path, options: argparse.Namespace) -> int:
+    del options
+    from springbok.rtl import starter
+
+    for path in starter.write(folder):
+        print(f"  {shown(path)}")
+    print(f"Fill in the wrapper and the file list, then: {PROGRAM} core check {shown(folder)}")
+    return 0
+
+
+def _check(folder: Path, options: argparse.Namespace) -> int:
+    del options
+    from springbok.rtl import check
+
+    sentences = list(check.missing(folder, print))
+    for sentence in sentences:
+        print(f"- {sentence}")
+    if not sentences:
+        print(f"{folder.name}: nothing is missing. Now: {PROGRAM} core try {shown(folder)}")
+    return int(bool(sentences))
+
+
+def _built(folder: Path, wave: bool = False):
+    from springbok.rtl import build
+    from springbok.rtl.core import load
+
+    core = load(folder)
+    return core, core.chip(), build.build(core, print, wave).library, build.build_golden()
+
+
+def _try(folder: Path, options: argparse.Namespace) -> int:
+    from springbok.measuring import metrics
+    from springbok.rtl import random_program
+    from springbok.rtl.coverage import CLASSES
+    from springbok.rtl.native_machine import Trial
+    from springbok.support.files import build_folder, write_in_one_step
+
+    core, chip, library, golden = _built(folder)
+    executed = {}
+    for model in metrics.read(Path(options.like))["models"] if options.like else ():
+        for name, count in (model["opcodes"] or {}).items():
+            executed[name] = executed.get(name, 0) + count
+    weights = random_program.weights_of(executed) if executed else None
+    numbers = range(options.seed, options.seed + options.programs)
+    seeds = counted("Random programs", numbers)
+    kept = build_folder() / "differences" / core.name
+    trial = Trial(options.seed, stall=200_000, delay=200_000)
+    covered, differing = random_program.run(library, golden, core, chip, seeds, kept, options.length, trial, weights)
+    for seed, outcome in differing:
+        place = shown(kept / f"random-{seed}")
+        print(f"seed {seed}: {outcome.assembly} at 0x{outcome.pc:x}: {outcome.why}; kept in {place}")
+    met = covered.as_json()
+    pairs = f"{sum(each['operand_classes'] for each in met.values())} of {64 * len(met)}"
+    print(f"{len(numbers)} programs, {len(differing)} differ")
+    print(f"Covered: {len(met)} opcodes, {pairs} pairs of operand classes ({', '.join(CLASSES)})")
+    if executed:
+        never = sorted(set(met) - set(executed))
+        print(f"Executed here and by no model of {options.like}: {', '.join(never) or 'none'}")
+    if options.coverage:
+        write_in_one_step(Path(options.coverage), json.dumps(met, indent=1) + "\n")
+    return int(bool(differing))
+
+
+def _replay(folder: Path, options: argparse.Namespace) -> int:
+    from springbok.rtl import program
+
+    if not options.kept:
+        raise BenchError(f"Name the folders to repeat: {PROGRAM} core replay FOLDER KEPT ...")
+    core, chip, library, golden = _built(folder, bool(options.wave))
+    failed = 0
+    for number, kept in enumerate(counted("Repeating", list(map(Path, options.kept)))):
+        elf, case = kept / program.PROGRAM, program.read_case(kept)
+        wave = Path(options.wave) if options.wave and number == 0 else None
+        outcome = program.run(library, golden, core, chip, elf, case, wave=wave)
+        failed += outcome.why is not None
+        said = f"{outcome.assembly} at 0x{outcome.pc:x}: {outcome.why}" if outcome.why else "nothing differs"
+        print(f"{shown(kept)}: {said}")
+    return int(failed > 0)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench matrix``: models by chips and vector lengths, as static files: a page, Markdown, JSON, and badges."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from springbok import report as reports
+from springbok.cli.arguments import add_history, add_results, results_here
+from springbok.cli.text import print_table, shown
+from springbok.history import keeping
+from springbok.history.record import METRICS_FILE
+from springbok.history.store import Filter, HistoryError, opened
+from springbok.measuring import metrics
+from springbok.report.matrix import GOOD
+from springbok.support.errors import ReportError
+from springbok.support.places import PROGRAM
+from springbok.support.results_folder import claimed
+
+#: Of a history: what was measured before these runs is of old.
+LAST = 200
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "results",
+        nargs="*",
+        metavar="RESULT",
+        help="folders of results, or of such folders, or metrics.json files (default: the newest of the history)",
+    )
+    parser.add_argument("--branch", default="", metavar="BRANCH", help="of the history: what ran on this branch")
+    add_history(parser)
+    add_results(parser, "where matrix.html, matrix.md, matrix.json and badges/ go", "--output")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the matrix, and print it."""
+    documents = _given(options.results) if options.results else _of_history(options)
+    with claimed(options.output), metrics.telling_of(documents):
+        cells, paths = reports.write_matrix([document for _, document in documents], options.output)
+    rows = [
+        (cell.model, cell.column.title, "runs" if cell.state == GOOD else cell.state, f"{cell.instructions:,.10g}")
+        for cell in cells
+    ]
+    print_table([("model", "chip", "state", "instructions"), *rows], left=3)
+    print()
+    for path in paths[:3]:
+        print(shown(path))
+    print(f"{shown(paths[3].parent)}: {len(paths) - 3} badges")
+    return 0
+
+
+def _given(results: Sequence[str]) -> list[tuple[object, dict[str, Any]]]:
+    """Where each document is, and the document."""
+    found = []
+    for path in map(Path, results):
+        if path.is_dir() and not (path / METRICS_FILE).exists():
+            below = sorted(path.rglob(METRICS_FILE))
+            if not below:
+                raise ReportError(f"There are no metrics in {path} or below. '{PROGRAM} run' writes them.")
+            found += [(each, metrics.read(each)) for each in below]
+        else:
+            found.append((path, metrics.read(path)))
+    return found
+
+
+def _of_history(options: argparse.Namespace) -> list[tuple[object, dict[str, Any]]]:
+    """What the newest runs measured, the oldest first, with their numbers."""
+    place = keeping.place_for(results_here(), options.history)
+    if place is None:
+        raise HistoryError("Name the results: the history is switched off.")
+    with opened(place, create=False) as store:
+        runs = store.runs(Filter(options.branch, last=LAST))
+        texts = [(f"run {each.number}", store.documents(each.number).get(METRICS_FILE)) for each in runs]
+    return [(place, json.loads(text)) for place, text in texts if text]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./bench phases``: which flag, phase and pass makes the difference between two modules of one model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from springbok.cli.arguments import add_platform, add_vlen, use_platform
+from springbok.compiler import importers, iree, versions
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
+from springbok.compiler.flags import compiler_flags
+from springbok.exploring.phases import Side, by_pass, by_phase, differing, joined, minimal
+from springbok.session import Session
+from springbok.support.cache import Cache
+from springbok.support.errors import BenchError
+from springbok.support.files import temporary_folder
+
+_MOST = 6  # differences that are shown
+_SHARE = 0.9  # of the difference that fewer flags must still make
+METRICS = ("instructions", "code")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("model", metavar="MODEL", help="a model file, or the folder of a SavedModel")
+    parser.add_argument(
+        "--first", default="", metavar="FLAGS", help='for iree-compile, as --first="--a --b" (default: none)'
+    )
+    parser.add_argument("--second", default="", metavar="FLAGS", help="the other set of flags")
+    parser.add_argument("--versions", nargs=2, metavar="VERSION", help="two versions, with the flags of --first")
+    parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what differs (default: instructions)")
+    parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
+    add_platform(parser)
+    add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when what makes the difference was found, or there is none."""
+    chip = use_platform(options)
+    first, second = options.first.split(), options.second.split()
+    if bool(options.versions) == bool(second):
+        raise BenchError("Give --second with other flags, or --versions with two versions of the compiler.")
+    target = Target.of(options.variant, options.vlen, chip)
+    imported = importers.import_model(Path(options.model), Cache(DEFAULT_OUTPUT_DIR))
+    compilers = [iree.tool("iree-compile")] * 2
+    if options.versions:
+        folders = [versions.environment(versions.resolved(each)) for each in options.versions]
+        compilers = [iree.tool_of(folder) if folder else compilers[0] for folder in folders]
+    else:
+        _tell_flags(options, target, first, second)
+    flags = [compiler_flags(target, each)[0] for each in (first, first if options.versions else second)]
+    sides = [Side(*each) for each in zip(compilers, (imported.mlir,) * 2, flags, strict=True)]
+    with temporary_folder() as folder:
+        phases = by_phase(*sides, Path(folder))
+        print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
+        found = by_pass(*sides, Path(folder))
+    print("First pass behind which the module, and each kernel, differs:")
+    print("\n".join(each.describe() for each in found[:_MOST]) or "none, before LLVM makes machine code of the kernels")
+    if len(found) > _MOST:
+        print(f"and {len(found) - _MOST} more kernels")
+    return 0
+
+
+def _tell_flags(options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]) -> None:
+    """Print what both sets give, and the fewest flags that make the difference."""
+    measure = _Measure(options, target)
+    before, after = measure(first), measure(second)
+    unit = "instructions" if options.metric == "instructions" else "bytes of code"
+    print(f"first:  {before:,} {unit}: {' '.join(first) or 'the default flags'}")
+    print(f"second: {after:,} {unit}: {' '.join(second)}")
+    if before == after:
+        print("No difference.")
+        return
+    gone, gained = differing(first, second)
+
+    def makes_it(kept: Sequence[str]) -> bool:
+        left = [flag for flag in first if flag not in kept]
+        value = measure(joined(left, [flag for flag in kept if flag in gained]))
+        return value is not None and (value - before) / (after - before) >= _SHARE
+
+    names = {flag.partition("=")[0] for flag in gained}
+    needed = minimal([*gained, *(flag for flag in gone if flag.partition("=")[0] not in names)], makes_it)
+    told = [flag if flag in gained else f"without {flag}" for flag in needed]
+    print(f"Made by: {' '.join(told)} ({measure.count} modules measured)")
+
+
+class _Measure:
+    """What stock IREE's module of the model takes with flags; None where it does not compile or run."""
+
+    def __init__(self, options: argparse.Namespace, target: Target) -> None:
+        self._options, self._target = options, target
+        self._known: dict[tuple[str, ...], int | None] = {}
+
+    @property
+    def count(self) -> int:
+        """How many modules were measured."""
+        return len(self._known)
+
+    def __call__(self, flags: Sequence[str]) -> int | None:
+        key = tuple(sorted(flags))
+        if key not in self._known:
+            try:
+                self._known[key] = self._measured(flags)
+            except BenchError:
+                if self.count < 2:  # one of the two sets that were given
+                    raise
+                self._known[key] = None
+        return self._known[key]
+
+    def _measured(self, flags: Sequence[str]) -> int:
+        model = compile_model(self._options.model, self._target, extra_flags=flags, optimize="none")
+        if self._options.metric == "code":
+            return model.kernel_text_bytes
+        session = Session()
+        try:
+            session.boot("spike", vlen=self._target.vlen, count_opcodes=False)
+            session.load_model(model)
+            inputs = [np.zeros(spec.shape, spec.dtype) for spec in model.inputs]
+            for _ in range(2):
+                session.infer(*inputs, raw=True)
+            return session.need_link().profile().inference_instructions
+        finally:
+            session.shut_down()

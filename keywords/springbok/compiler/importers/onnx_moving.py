@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that move elements, for `springbok.compiler.importers.onnx_rewriting`.
+
+Each rewriting has its reason in a line. Where elements come from is computed here as far as it is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
+from springbok.compiler.importers.worker import UnusableError
+
+
+def _slice(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE has no slices with negative steps: their elements are gathered."""
+    given, *others = node.input
+    parameters = [graph.constant(name) if name else None for name in others]
+    shape = graph.shape_of(given)
+    if len(others) < 4 or parameters[3] is None or (parameters[3] > 0).all():
+        return False
+    starts, ends, axes, steps = parameters
+    if shape is None or starts is None or ends is None:
+        raise UnusableError(f"{described(node)} goes backwards between limits that are computed: make them constants")
+    axes = range(len(starts)) if axes is None else axes
+    taken = {
+        int(axis) % len(shape): np.arange(shape[axis])[slice(int(start), int(end), int(step))]
+        for start, end, axis, step in zip(starts, ends, axes, steps, strict=True)
+    }
+    # An end before the first element counts from the end for NumPy, too, unless it is beyond all.
+    _gather(graph, given, taken, node.output[0])
+    return None
+
+
+def _gather(graph: Graph, name: str, taken: dict[int, np.ndarray], to: str) -> None:
+    """Takes these elements along each axis."""
+    last = len(taken) - 1
+    for number, (axis, places) in enumerate(taken.items()):
+        indices = graph.value(np.asarray(places, np.int64))
+        name = graph.add("Gather", name, indices, axis=axis, to=to if number == last else None)
+
+
+def _pad(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks negative pads, some modes, and its compiler never ends with the mode 'wrap': elements are gathered."""
+    mode = attributes_of(node).get("mode", b"constant").decode()
+    given = node.input[0]
+    pads = graph.constant(node.input[1])
+    shape = graph.shape_of(given)
+    if mode == "constant" and (pads is None or (pads >= 0).all()):
+        return False
+    if pads is None or shape is None:
+        raise UnusableError(f"{described(node)} pads by amounts that are computed: make them constants")
+    axes = graph.constant(node.input[3]) if len(node.input) > 3 and node.input[3] else np.arange(len(shape))
+    if axes is None:
+        raise UnusableError(f"{described(node)} pads axes that are computed: make them constants")
+    axes, (before, after) = axes % len(shape), pads.reshape(2, -1)
+    lengths = np.array(shape)[axes]
+    starts, ends = np.maximum(-before, 0), lengths - np.maximum(-after, 0)
+    if (starts > ends).any():
+        raise UnusableError(f"{described(node)} cuts off more than there is, by negative pads: make them smaller")
+    added = np.maximum([before, after], 0)
+    if mode == "constant":
+        to = None if added.any() else node.output[0]
+        cut = graph.add("Slice", given, *map(graph.value, (starts, ends, axes)), to=to)
+        if added.any():
+            value = node.input[2] if len(node.input) > 2 else ""
+            whole = np.zeros((2, len(shape)), np.int64)
+            whole[:, axes] = added
+            graph.add("Pad", cut, graph.value(whole.reshape(-1)), value, to=node.output[0])
+        return None
+    taken = {
+        int(axis): np.pad(np.arange(start, end), tuple(pad), mode)
+        for axis, start, end, length, pad in zip(axes, starts, ends, lengths, added.T, strict=True)
+        if pad.any() or end - start != length
+    }
+    if not taken:
+        graph.add("Identity", given, to=node.output[0])
+    else:
+        _gather(graph, given, taken, node.output[0])
+    return None
+
+
+def _reverse_sequence(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE takes sequences apart, whose shapes are open then: the place of each element is computed."""
+    given, lengths = node.input
+    attributes = attributes_of(node)
+    shape = graph.shape_of(given)
+    if shape is None:
+        return False
+    batch, time = attributes.get("batch_axis", 1) % len(shape), attributes.get("time_axis", 0) % len(shape)
+    steps = np.arange(shape[time]).reshape([-1 if axis == time else 1 for axis in range(len(shape))])
+    of_batch = [shape[batch] if axis == batch else 1 for axis in range(len(shape))]
+    known = graph.constant(lengths)
+    if known is not None:
+        ends = known[:1] if len(set(known.tolist())) == 1 else known.reshape(of_batch)
+        places = np.where(steps < ends, ends - 1 - steps, steps)
+        if places.size == shape[time]:
+            _gather(graph, given, {time: places.reshape(-1)}, node.output[0])
+            return None
+        places = graph.value(np.ascontiguousarray(np.broadcast_to(places, shape)))
+    else:
+        ends = graph.reshape(lengths, of_batch)
+        back = graph.add("Sub", ends, graph.value(steps + 1))
+        places = graph.add("Where", graph.add("Less", graph.value(steps), ends), back, graph.value(steps))
+        places = graph.add("Expand", places, graph.value(np.array(shape)))
+    graph.add("GatherElements", given, places, axis=time, to=node.output[0])
+    return None
+
+
+def _columns_to_image(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it: it is a transposed convolution whose filters move each row of a column to its own place."""
+    given, image, block = node.input
+    lengths, kernel, shape = graph.constant(image), graph.constant(block), graph.shape_of(given)
+    if lengths is None or kernel is None or shape is None or graph.type_of(given) != TensorProto.FLOAT:
+        return False
+    attributes = attributes_of(node)
+    axes, area = len(kernel), int(np.prod(kernel))
+    pads = np.array(attributes.get("pads", [0] * (2 * axes))).reshape(2, axes)
+    strides, dilations = (np.array(attributes.get(name, [1] * axes)) for name in ("strides", "dilations"))
+    room = lengths + pads.sum(0) - dilations * (kernel - 1) - 1
+    places = room // strides + 1
+    channels = shape[1] // area
+    columns = graph.reshape(given, (shape[0] * channels, area, *places))
+    filters = np.eye(area, dtype=np.float32).reshape(area, 1, *kernel)
+    made = graph.add(
+        "ConvTranspose",
+        columns,
+        graph.value(filters),
+        strides=strides.tolist(),
+        dilations=dilations.tolist(),
+        kernel_shape=kernel.tolist(),
+    )
+    whole = (places - 1) * strides + dilations * (kernel - 1) + 1
+    added = np.array([-pads[0], lengths + pads[0] - whole])  # pads are cut off
+    rest = [[0, 0, *side] for side in added.tolist()]
+    made = _resized(graph, made, (shape[0] * channels, 1, *whole), np.array(rest))
+    graph.reshape(made, (shape[0], channels, *lengths), to=node.output[0])
+    return None
+
+
+def _resized(graph: Graph, name: str, shape: tuple[int, ...], pads: np.ndarray) -> str:
+    """Zeros added at the ends of each axis, or elements cut off: ``pads`` are those before and those after."""
+    cut, added = np.maximum(-pads, 0), np.maximum(pads, 0)
+    if cut.any():
+        axes = np.flatnonzero(cut.any(0))
+        starts, ends = cut[0][axes], np.array(shape)[axes] - cut[1][axes]
+        name = graph.add("Slice", name, *map(graph.value, (starts, ends, axes)))
+    return graph.add("Pad", name, graph.value(added.reshape(-1))) if added.any() else name
+
+
+REWRITINGS = {
+    "Col2Im": _columns_to_image,
+    "Pad": _pad,
+    "ReverseSequence": _reverse_sequence,
+    "Slice": _slice,
+}

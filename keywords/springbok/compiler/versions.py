@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other versions of the compiler, each in a folder of its own beside the pinned one, which stays as it is.
+
+A version is IREE's compiler and its runtime for this machine, as the registry has them. A process works with one when
+its folder comes first in the path: every part of this project then finds that version in place of the pinned one.
+
+>>> folder = environment("3.12.0")                                                          # doctest: +SKIP
+>>> process.run([sys.executable, "-c", "…"], environment=variables("3.12.0"))                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from packaging.version import Version
+
+from springbok.compiler import finishing, iree
+from springbok.support import packages
+from springbok.support.errors import CompileError
+from springbok.support.files import build_folder
+from springbok.support.places import KEYWORDS
+from springbok.support.progress import is_watched
+
+#: A folder of one's own with a folder for each version, in place of this project's cache.
+FOLDER_VARIABLE = "SPRINGBOK_COMPILERS"
+NEWEST = "newest"
+_SIZE = "100 MB to fetch, 400 MB on disk"
+_VERSION = re.compile(r"\d+(?:\.\d+)*(?:(?:a|b|rc|\.dev)\d+)?", re.IGNORECASE)
+
+
+def place(version: str) -> Path:
+    """The folder of a version, whether it is there or not. Raises `CompileError` for what is no version."""
+    version = resolved(version)
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Path(folder or build_folder() / "compilers").resolve() / f"{python}-{version}"
+
+
+def environment(version: str, tell: Callable[[str], None] | None = None) -> Path | None:
+    """The folder of a version, fetched from the registry at the first time; None is the version that is pinned.
+
+    Raises `CompileError` with pip's last words where the registry has no such version for this Python.
+    """
+    version, folder = resolved(version), place(version)
+    if version == iree.compiler_version():
+        return None
+    if not holds(folder, version):
+        lines = [f"{package}=={version}" for package in (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE)]
+        told = {} if tell is None else {"tell": tell}
+        try:
+            packages.bring(lines, folder, f"{_SIZE}: IREE's compiler", shows_progress=is_watched(), **told)
+        except ImportError as error:
+            raise CompileError(f"The compiler's version {version} can't be had: {error}") from None
+    return folder
+
+
+def holds(folder: Path, version: str) -> bool:
+    """Whether both packages of this version are in ``folder``, as their own records say."""
+    found = {each.name: each.version for each in importlib.metadata.distributions(path=[str(folder)])}
+    wanted = (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE)
+    return folder.is_dir() and all(found.get(package) == version for package in wanted)
+
+
+def variables(version: str) -> dict[str, str]:
+    """What is added to the environment of a process that works with this version, which is there."""
+    folder = environment(version)
+    if folder is None:
+        return {}
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = dict.fromkeys([str(folder), str(KEYWORDS), *filter(None, known)])
+    found = {"PYTHONPATH": os.pathsep.join(path)}
+    if finishing.is_needed(version):
+        found[finishing.VARIABLE] = str(iree.tool("iree-compile"))
+        found[finishing.RUNTIME_VARIABLE] = str(iree.tool("iree-run-module"))
+    return found
+
+
+@functools.cache
+def newest() -> str:
+    """The newest version that the registry has for this Python. Raises `CompileError` where it can't be asked."""
+    command = [sys.executable, "-m", "pip", "index", "versions", iree.COMPILER_PACKAGE, "--disable-pip-version-check"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    found = re.search(r"^Available versions: ([^,\s]+)", done.stdout, re.MULTILINE)
+    if done.returncode or not found:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise CompileError(f"The registry does not say which versions of {iree.COMPILER_PACKAGE} it has: {last}")
+    return found[1]
+
+
+def resolved(version: str) -> str:
+    """A version as the registry writes it, ``newest`` by its number. Raises `CompileError` for what is no version.
+
+    >>> resolved("3.12"), resolved("3.13.0RC20260801")
+    ('3.12.0', '3.13.0rc20260801')
+    """
+    if version == NEWEST:
+        return newest()
+    if not _VERSION.fullmatch(version):
+        raise CompileError(f"'{version}' is no version of {iree.COMPILER_PACKAGE}: write for example 3.12.0.")
+    known = Version(version)
+    parts = [known.major, known.minor, known.micro, *known.release[3:]]
+    while len(parts) > 3 and parts[-1] == 0:
+        parts.pop()
+    return ".".join(map(str, parts)) + str(known).removeprefix(known.base_version)

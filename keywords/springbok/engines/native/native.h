@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the simulator's helper shares with `spike_native.py`.
+#ifndef SPRINGBOK_ENGINES_NATIVE_H
+#define SPRINGBOK_ENGINES_NATIVE_H
+
+#include <cstddef>
+#include <cstdint>
+
+// Called for each mark: event, value, instructions executed before it.
+typedef void (*mark_t)(uint32_t event, uint32_t value, uint64_t instructions);
+
+// What a word that was executed counts as, in a part (`Part` of windows.py): a number that is not 0.
+typedef uint32_t (*label_t)(uint32_t word, uint32_t part);
+
+// Executions under one vector configuration; `_COUNT` of spike_native.py.
+struct count_t {
+    uint32_t vl, vtype;
+    uint64_t label, executions;
+};
+
+// Executions of one instruction under one vector configuration; `_SITE` of spike_native.py. `region` is what
+// it reached of what is watched, counted from 1, or 0.
+struct site_count_t {
+    uint32_t vl, vtype;
+    uint64_t pc, word, executions, region;
+};
+
+// What both sides know of time; `Clock` of spike_native.py.
+struct chip_clock_t {
+    uint64_t instructions, instructions_per_second; // instructions as of the last turn
+    uint64_t slept_ns;                              // time that the core slept for want of work
+    uint64_t served_ns;                             // when the outside was last looked at
+    uint64_t serve_interval_ns;
+    uint32_t attention; // the next turn is Python's in any case
+};
+
+#endif

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// The graph, drawn by React Flow. The module flow.js is that of the Python package panel-reactflow: it has React and a
+// component that is made for Panel's models; `Model` is what it needs of one.
+
+import parts from "./flow.js";
+
+const { React, createRoot, ReactFlow } = parts;
+const make = React.createElement;
+const NONE = [];
+
+// The component looks for views of Bokeh's, which it has not here.
+window.Bokeh ??= { index: { find_by_id: () => NONE } };
+
+class Model {
+  constructor(values, heard) {
+    this.values = values;
+    this.heard = heard;
+    this.views = NONE;
+    this.stylesheets = NONE;
+    this.watchers = new Set();
+    this.listeners = new Set();
+    this.watch = (watcher) => {
+      this.watchers.add(watcher);
+      return () => this.watchers.delete(watcher);
+    };
+  }
+
+  set(values) {
+    Object.assign(this.values, values);
+    for (const watcher of this.watchers) watcher();
+  }
+
+  useState(name) {
+    const value = React.useSyncExternalStore(this.watch, () => this.values[name]);
+    return [value, () => {}];
+  }
+
+  get_child(name) {
+    if (name === "_views") return this.views;
+    return name === "_node_editor_views" ? NONE : null;
+  }
+
+  on(event, listener) {
+    if (event === "msg:custom") this.listeners.add(listener);
+  }
+
+  off(_event, listener) {
+    this.listeners.delete(listener);
+  }
+
+  send_msg(message) {
+    this.heard(message);
+  }
+
+  tell(message) {
+    for (const listener of this.listeners) listener(message);
+  }
+}
+
+const VIEW = { _mounted: new Map(), get_child_view: () => null, model: { data: { _views: NONE } } };
+
+const SETTINGS = {
+  connection_validation: { direction: true, cycles: true, duplicates: true, capacity: true, types: true },
+  debounce_ms: 0,
+  default_edge_options: {},
+  drop_types: NONE,
+  editable: true,
+  editor_mode: "side",
+  enable_connect: true,
+  enable_delete: true,
+  enable_multiselect: false,
+  error_recovery: "auto",
+  has_connection_validators: false,
+  max_zoom: 2,
+  min_zoom: 0.2,
+  popup_hover_delay: 0,
+  popup_trigger: "none",
+  selection: { nodes: NONE, edges: NONE },
+  show_minimap: false,
+  sync_mode: "event",
+  viewport: null,
+};
+
+const ports = (names, most) => names.map((name) => ({ id: name, type: name, ...(most && { maxConnections: most }) }));
+
+export function typeOf(node, kinds) {
+  const block = node.key === "runtime_protocol" ? "protocol" : node.key;
+  const kind = kinds.find((each) => each.block === block && each.name === node.type.split(".").pop());
+  return { block, kind, title: kinds.find((each) => each.block === block)?.title ?? block };
+}
+
+export class GraphView {
+  // `heard` gets {moved: id, position}, {selected: id or null}, {connected: connection}, {removed: {nodes, edges}}.
+  constructor(element, kinds, heard) {
+    this.kinds = kinds;
+    this.root = createRoot(element);
+    const types = {};
+    for (const kind of kinds) {
+      types[`${kind.block}/${kind.name}`] = types[`${kind.block}/`] = {
+        inputs: ports(kind.inputs, 1),
+        outputs: ports(kind.outputs),
+      };
+    }
+    this.model = new Model({ ...SETTINGS, nodes: NONE, edges: NONE, node_types: types }, (message) => {
+      if (message.type === "node_moved") heard({ moved: message.node_id, position: message.position });
+      if (message.type === "selection_changed") heard({ selected: message.nodes[0] ?? null });
+      if (message.type === "edge_added") heard({ connected: message.edge });
+      if (message.type === "node_deleted") this.remove(message.node_ids, [], heard);
+      if (message.type === "edge_deleted") this.remove([], message.edge_ids, heard);
+    });
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const colour = () => this.model.set({ color_mode: dark.matches ? "dark" : "light" });
+    dark.addEventListener("change", colour);
+    colour();
+    this.mounted = 0;
+  }
+
+  // A block's connections go with it, and are told before it: that is one removal.
+  remove(nodes, edges, heard) {
+    if (!this.removed) {
+      this.removed = { nodes: [], edges: [] };
+      setTimeout(() => {
+        heard({ removed: this.removed });
+        this.removed = null;
+      });
+    }
+    this.removed.nodes.push(...nodes);
+    this.removed.edges.push(...edges);
+  }
+
+  // Draw the graph; `anew` fits it into the canvas.
+  show(graph, problems, meanings, anew) {
+    this.model.views = graph.nodes.map((node) => this.body(node, problems, meanings));
+    this.model.set({
+      nodes: graph.nodes.map((node, number) => this.node(node, number, problems)),
+      edges: graph.connections.map(edge),
+      _node_update_count: ++this.mounted,
+    });
+    if (anew) this.root.render(make(ReactFlow.render, { key: this.mounted, model: this.model, view: VIEW }));
+  }
+
+  // Select a block as if it had been clicked.
+  select(graph, id) {
+    for (const node of graph.nodes) {
+      this.model.tell({ type: "patch_node_props", node_id: node.id, patch: { selected: node.id === id } });
+    }
+  }
+
+  node(node, number, problems) {
+    const { block, kind, title } = typeOf(node, this.kinds);
+    const count = problems.filter((problem) => problem.node === node.id).length;
+    return {
+      id: node.id,
+      type: `${block}/${kind?.name ?? ""}`,
+      label: title,
+      position: { x: node.position[0], y: node.position[1] },
+      className: `block block-${block}${count ? " is-wrong" : ""}`,
+      ariaLabel: `${title}: ${node.type.split(".").pop()}${count ? `, ${count} problems` : ""}`,
+      data: { view_idx: number },
+    };
+  }
+
+  body(node, problems, meanings) {
+    const shown = Object.entries(node.parameters).slice(0, 4);
+    const more = Object.keys(node.parameters).length - shown.length;
+    const own = problems.filter((problem) => problem.node === node.id);
+    return make(
+      "div",
+      { key: node.id, className: "block-body" },
+      make("code", { className: "block-type" }, node.type.split(".").pop()),
+      meanings[node.key] ? make("p", { className: "block-meaning" }, meanings[node.key]) : null,
+      make(
+        "dl",
+        null,
+        shown.flatMap(([name, value]) => [
+          make("dt", { key: name }, name),
+          make("dd", { key: `${name}=` }, shortened(value)),
+        ]),
+      ),
+      more > 0 ? make("p", { className: "block-more" }, `and ${more} more`) : null,
+      own.map((problem, number) => make("p", { key: number, className: "problem" }, problem.sentence)),
+    );
+  }
+}
+
+function shortened(value) {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 58)}…` : text;
+}
+
+export function edge(connection) {
+  const { source, output, target, input } = connection;
+  return {
+    id: `${source}.${output}-${target}.${input}`,
+    source,
+    sourceHandle: output,
+    target,
+    targetHandle: input,
+    className: `port-${output}`,
+    ariaLabel: `${output} from ${source} to ${target}`,
+  };
+}

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page: what is drawn is sent to the server as it changes, which says what is wrong with it.
+
+import { GraphView, edge, typeOf } from "./graph.js";
+import { element, fill, mark } from "./form.js";
+import { Talk } from "./talk.js";
+
+const at = (id) => document.getElementById(id);
+const talk = new Talk(heard, lost);
+let kinds = [];
+let view;
+let graph = { nodes: [], connections: [], others: {} };
+let found = { problems: [], notes: [], meanings: {} };
+let selected = null;
+let saved = ""; // the graph as it is in its file
+let past = [];
+let future = [];
+let lastChange = "";
+
+// What the server has
+
+async function begin() {
+  const all = await talk.ask("begin");
+  kinds = all.kinds;
+  view = new GraphView(at("graph"), kinds, drawn);
+  at("engine").value = all.settings.engine;
+  at("samples").value = all.settings.samples ?? "";
+  for (const title of new Set(kinds.map((kind) => kind.title))) {
+    const group = element("optgroup", { label: title });
+    kinds.forEach((kind, number) => {
+      if (kind.title === title) group.append(element("option", { value: String(number) }, kind.name));
+    });
+    at("kind").append(group);
+  }
+  take(all, true);
+  at("log").textContent = all.lines.map((line) => `${line}\n`).join("");
+  running(all.runs);
+  if (all.ending) ended(all.ending);
+}
+
+// Show a scenario that the server gave.
+function take(all, isNew) {
+  if (all.error) return say(all.error, true);
+  graph = all.graph;
+  found = all;
+  if (isNew) {
+    selected = null;
+    past = [];
+    future = [];
+    saved = JSON.stringify(graph);
+    at("name").value = all.proposed ?? all.name ?? "scenario.json";
+    format();
+  }
+  const files = all.files.map((name) => element("option", { value: name }, name));
+  at("open").replaceChildren(element("option", { value: "" }, all.name ? "" : "not saved yet"), ...files);
+  at("open").value = all.files.includes(all.name) ? all.name : "";
+  show(isNew);
+  return undefined;
+}
+
+let examined = 0;
+async function examine() {
+  const number = ++examined;
+  const answer = await talk.ask("examine", { graph });
+  if (number !== examined) return; // it has changed since
+  if (answer.error) say(answer.error, true);
+  else found = answer;
+  show(false, false);
+}
+
+// What the page shows
+
+function show(anew, withForm = true) {
+  view.show(graph, found.problems, found.meanings, anew);
+  at("empty").hidden = graph.nodes.length > 0;
+  const node = graph.nodes.find((each) => each.id === selected);
+  if (withForm) showForm(node);
+  if (node) mark(at("form"), found.problems.filter((problem) => problem.node === node.id));
+  at("blocks").replaceChildren(...graph.nodes.map(blockButton));
+  showProblems();
+  at("undo").disabled = !past.length;
+  at("redo").disabled = !future.length;
+  document.title = `${JSON.stringify(graph) === saved ? "" : "• "}${at("name").value} – Scenario studio`;
+}
+
+function blockButton(node) {
+  const count = found.problems.filter((problem) => problem.node === node.id).length;
+  const text = count ? `${typeOf(node, kinds).title} (${count})` : typeOf(node, kinds).title;
+  const button = element("button", { type: "button", className: count ? "is-wrong" : "" }, text);
+  button.setAttribute("aria-pressed", String(node.id === selected));
+  button.addEventListener("click", () => choose(node.id));
+  return button;
+}
+
+function showForm(node) {
+  const form = at("form");
+  if (!node) {
+    const hint = "Choose a block, in the graph or above, to change it.";
+    form.replaceChildren(element("p", { className: "hint" }, hint));
+    return;
+  }
+  fill(form, node, graph, kinds, {
+    changed(name, value, again) {
+      const parameters = { ...node.parameters };
+      if (value === undefined) delete parameters[name];
+      else parameters[name] = value;
+      node = changeNode(node.id, { parameters }, `${node.id}.${name}`, again);
+    },
+    retyped: (type) => changeNode(node.id, { type }, "", true),
+    joined(input, source) {
+      const rest = graph.connections.filter((each) => each.target !== node.id || each.input !== input);
+      const joint = { source, output: input, target: node.id, input };
+      change({ ...graph, connections: source ? [...rest, joint] : rest });
+    },
+    removed: () => remove([node.id]),
+  });
+}
+
+function changeNode(id, values, what, withForm = false) {
+  const nodes = graph.nodes.map((each) => (each.id === id ? { ...each, ...values } : each));
+  change({ ...graph, nodes }, what, withForm);
+  return graph.nodes.find((each) => each.id === id);
+}
+
+function showProblems() {
+  const list = element("ul", { className: "problems" });
+  for (const problem of found.problems) {
+    const there = problem.node ? () => choose(problem.node, problem.parameter) : null;
+    const text = problem.sentence;
+    list.append(element("li", {}, there ? element("button", { type: "button", onclick: there }, text) : text));
+  }
+  const notes = element("ul", { className: "notes" }, ...found.notes.map((note) => element("li", {}, note)));
+  const none = element("p", {}, graph.nodes.length ? "No problem: the scenario can be run." : "Nothing is drawn yet.");
+  at("panel-problems").replaceChildren(found.problems.length ? list : none, notes);
+  at("tab-problems").textContent = found.problems.length ? `Problems (${found.problems.length})` : "Problems";
+}
+
+function choose(id, parameter = "") {
+  selected = id;
+  view.select(graph, id);
+  show(false);
+  if (parameter) at(`field-${parameter}`)?.focus();
+}
+
+function say(text, isWrong = false) {
+  at("status").textContent = text;
+  at("status").classList.toggle("problem", isWrong);
+}
+
+// Changes
+
+function change(next, what = "", withForm = true) {
+  if (!what || what !== lastChange) past.push(graph); // typing on in one field is one change
+  lastChange = what;
+  future = [];
+  graph = next;
+  show(false, withForm);
+  examine();
+}
+
+function step(from, to) {
+  if (!from.length) return;
+  to.push(graph);
+  graph = from.pop();
+  lastChange = "";
+  show(false);
+  examine();
+}
+
+// The scenario's connections follow from its blocks, so they are drawn anew when one comes or goes.
+async function changeBlocks(nodes, connections = graph.connections) {
+  past.push(graph);
+  lastChange = "";
+  future = [];
+  graph = { ...graph, nodes, connections };
+  show(false);
+  const asked = graph;
+  const answer = await talk.ask("connect", { graph });
+  const ids = (each) => each.nodes.map((node) => node.id).join();
+  if (graph === asked || answer.error) take(answer, false);
+  else if (ids(graph) === ids(asked)) {
+    graph = { ...graph, connections: answer.graph.connections }; // it was changed meanwhile
+    show(false);
+    examine();
+  }
+}
+
+async function remove(ids) {
+  if (ids.includes(selected)) selected = null;
+  const connections = graph.connections.filter((each) => !ids.includes(each.source) && !ids.includes(each.target));
+  await changeBlocks(graph.nodes.filter((each) => !ids.includes(each.id)), connections);
+}
+
+function drawn(event) {
+  if (event.moved) changeNode(event.moved, { position: [event.position.x, event.position.y] }, `move ${event.moved}`);
+  if ("selected" in event && event.selected !== selected) {
+    selected = event.selected;
+    show(false);
+  }
+  if (event.connected) {
+    const { source, sourceHandle: output, target, targetHandle: input } = event.connected;
+    change({ ...graph, connections: [...graph.connections, { source, output, target, input }] });
+  }
+  if (event.removed?.nodes.length) remove(event.removed.nodes);
+  else if (event.removed?.edges.length) {
+    const kept = graph.connections.filter((each) => !event.removed.edges.includes(edge(each).id));
+    if (kept.length < graph.connections.length) change({ ...graph, connections: kept });
+  }
+}
+
+async function add() {
+  const kind = kinds[Number(at("kind").value)];
+  let id = kind.block;
+  for (let number = 2; graph.nodes.some((each) => each.id === id); number++) id = `${kind.block}-${number}`;
+  const right = Math.max(-335, ...graph.nodes.map((each) => each.position[0]));
+  const node = { id, key: kind.block, type: kind.types[0], parameters: {}, position: [right + 335, 0], rest: {} };
+  selected = id;
+  await changeBlocks([...graph.nodes, node]);
+}
+
+// Files
+
+async function leave() {
+  return JSON.stringify(graph) === saved || ask("The scenario was changed and is not saved. Leave it all the same?");
+}
+
+function ask(question) {
+  at("question").textContent = question;
+  at("ask").showModal();
+  return new Promise((resolve) => {
+    const answer = (value) => () => {
+      at("ask").close();
+      resolve(value);
+    };
+    at("yes").onclick = answer(true);
+    at("no").onclick = answer(false);
+    at("ask").oncancel = answer(false);
+  });
+}
+
+async function open() {
+  const name = at("open").value;
+  if (!name) return;
+  if (await leave()) {
+    const answer = await talk.ask("open", { name });
+    if (!answer.error) say(`Opened ${name}.`);
+    take(answer, true);
+  } else at("open").value = "";
+}
+
+async function upload() {
+  const [file] = at("file").files;
+  at("file").value = "";
+  if (!file || !(await leave())) return;
+  const answer = await talk.ask("read", { name: file.name, text: await file.text() });
+  take(answer, true);
+  if (!answer.error) {
+    saved = ""; // of this folder it is no file
+    say(`${file.name} is open here, and not saved yet.`);
+  }
+}
+
+async function save(overwrite = false) {
+  const name = at("name").value;
+  const sent = JSON.stringify(graph);
+  const answer = await talk.ask("save", { graph, name, overwrite });
+  if (answer.ask) return (await ask(answer.ask)) ? save(true) : say("Not saved.");
+  if (answer.error) return say(answer.error, true);
+  if (!name.endsWith(".robot")) saved = sent;
+  take(answer, false);
+  return say(`Saved ${answer.saved}.`);
+}
+
+function format() {
+  const suffix = at("name").value.match(/\.[a-z]+$/i)?.[0].toLowerCase();
+  at("format").value = { ".yaml": ".yml" }[suffix] ?? suffix;
+}
+
+// The run
+
+async function run() {
+  const samples = at("samples").value === "" ? null : Number(at("samples").value);
+  const answer = await talk.ask("run", { graph, samples, engine: at("engine").value });
+  if (answer.error) return say(answer.error, true);
+  at("log").textContent = "";
+  at("panel-report").replaceChildren(element("p", {}, "The run is under way."));
+  running(true);
+  say("Running …");
+  return turn("log");
+}
+
+function running(is) {
+  at("run").hidden = is;
+  at("stop").hidden = !is;
+  at("stop").textContent = "Stop";
+  at("progress").hidden = !is;
+  at("progress").removeAttribute("value");
+}
+
+function heard(event) {
+  if (event.event === "line") {
+    const panel = at("panel-log");
+    const isAtEnd = panel.scrollTop + panel.clientHeight >= panel.scrollHeight - 40;
+    at("log").append(`${event.text}\n`);
+    if (isAtEnd) panel.scrollTop = panel.scrollHeight;
+  } else if (event.event === "progress") {
+    say(event.text);
+    if (event.percent !== null) at("progress").value = event.percent;
+  } else if (event.event === "ended") {
+    running(false);
+    ended(event);
+    if (event.reports.includes("report.html")) turn("report");
+  }
+}
+
+function ended(event) {
+  say(`The run has ended: ${event.text}.`, event.status !== 0);
+  const links = event.reports.map((name) =>
+    element("a", { href: name, target: "_blank", rel: "noopener" }, { "report.html": "Report", "log.html": "Log" }[name]),
+  );
+  const frame = element("iframe", { title: "Report of the run", src: "report.html" });
+  const none = "The run ended before there was something to report: its log says why.";
+  at("panel-report").replaceChildren(
+    element("p", {}, ...(links.length ? ["In a window of its own: ", ...links.flatMap((each) => [each, " "])] : [none])),
+    ...(event.reports.includes("report.html") ? [frame] : []),
+  );
+}
+
+function lost() {
+  say("The studio has ended. Start it again: ./bench studio", true);
+  for (const each of document.querySelectorAll("button, select, input, textarea")) each.disabled = true;
+}
+
+function turn(name) {
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    const is = tab.id === `tab-${name}`;
+    tab.setAttribute("aria-selected", String(is));
+    tab.tabIndex = is ? 0 : -1;
+    at(tab.getAttribute("aria-controls")).hidden = !is;
+  }
+}
+
+// Controls
+
+const tabs = ["problems", "log", "report"];
+tabs.forEach((name, number) => {
+  at(`tab-${name}`).addEventListener("click", () => turn(name));
+  at(`tab-${name}`).addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const next = tabs[(number + by + tabs.length) % tabs.length];
+    turn(next);
+    at(`tab-${next}`).focus();
+  });
+});
+at("open").addEventListener("change", open);
+at("upload").addEventListener("click", () => at("file").click());
+at("file").addEventListener("change", upload);
+at("new").addEventListener("click", async () => {
+  if (await leave()) take(await talk.ask("new"), true);
+});
+at("name").addEventListener("input", format);
+at("format").addEventListener("change", () => {
+  at("name").value = at("name").value.replace(/(\.(json|ya?ml|robot))?$/i, at("format").value);
+});
+at("save").addEventListener("click", () => save());
+at("run").addEventListener("click", run);
+at("stop").addEventListener("click", () => {
+  talk.ask("stop");
+  at("stop").textContent = "Stop at once";
+  say("Stopping …");
+});
+at("add").addEventListener("click", add);
+at("arrange").addEventListener("click", async () => {
+  past.push(graph);
+  lastChange = "";
+  const asked = graph;
+  const answer = await talk.ask("lay out", { graph });
+  if (graph !== asked) return;
+  take(answer, false);
+  show(true);
+});
+at("undo").addEventListener("click", () => step(past, future));
+at("redo").addEventListener("click", () => step(future, past));
+at("form").addEventListener("submit", (event) => event.preventDefault());
+addEventListener("keydown", (event) => {
+  if (!event.ctrlKey && !event.metaKey) return;
+  const key = event.key.toLowerCase();
+  if (key === "s") {
+    event.preventDefault();
+    save();
+  } else if (key === "enter" && !at("run").hidden) run();
+  else if (key === "z" && !event.target.closest("input, textarea")) {
+    event.preventDefault();
+    if (event.shiftKey) step(future, past);
+    else step(past, future);
+  }
+});
+addEventListener("beforeunload", (event) => {
+  if (JSON.stringify(graph) !== saved) event.preventDefault();
+});
+
+begin();

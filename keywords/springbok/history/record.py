@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves for the history: where and of what it was, how its tests ended, and every number by layer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import socket
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from springbok.chips.chip import DEFAULT
+from springbok.gate import snapshots
+from springbok.gate.gate import ESTIMATED
+from springbok.gate.verdicts import FILE_NAME as GATE_FILE
+from springbok.measuring.derived import RUNTIME
+from springbok.support.errors import BenchError
+from springbok.support.repository import Origin, origin_of
+
+SCHEMA_VERSION = 1
+METRICS_FILE, XUNIT_FILE = "metrics.json", "xunit.xml"
+#: What is kept of a run's results: the reports can be made again from it.
+DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE)
+PASSED, FAILED = "passed", "failed"
+#: What is known of each layer.
+LAYER_METRICS = ("instructions", "vector_instructions", "cycles")
+MACHINE_VARIABLE = "SPRINGBOK_MACHINE"
+# Each of their jobs has a computer of another name.
+_SERVERS = {"GITHUB_ACTIONS": "github-actions", "GITLAB_CI": "gitlab-ci", "JENKINS_URL": "jenkins"}
+
+
+class RecordError(BenchError):
+    """A file does not hold what a run leaves for the history."""
+
+
+class Failure(NamedTuple):
+    """A test that failed, and what it said."""
+
+    test: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Tests:
+    """How many tests a run had; None where Robot's options left its results out."""
+
+    count: int | None = None
+    skipped: int | None = None
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def failed(self) -> int | None:
+        """How many failed."""
+        return None if self.count is None else len(self.failures)
+
+
+class Measurement(NamedTuple):
+    """One number (or digest) of a run; ``layer`` is empty for the whole inference."""
+
+    metric: str
+    layer: str
+    value: float | str
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What numbers of different runs can be compared of."""
+
+    model: str
+    variant: str
+    optimize: str
+    dataset: str
+    engine: str
+    chip: str
+    vlen_bits: int
+
+    @property
+    def title(self) -> str:
+        """``gestures (vector) on springbok, spike, VLEN 512``"""
+        level = f", {self.optimize}" if self.optimize else ""
+        return f"{self.model} ({self.variant}{level}) on {self.chip}, {self.engine}, VLEN {self.vlen_bits}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run, which took ``seconds``. ``uid`` tells it from all others; ``documents`` are texts by `DOCUMENTS`."""
+
+    started: datetime
+    origin: Origin
+    machine: str
+    engine: str
+    engine_version: str
+    chip: str
+    vlen_bits: int | None
+    suites: tuple[str, ...]
+    verdict: str
+    tests: Tests
+    versions: Mapping[str, str]
+    documents: Mapping[str, str] = field(repr=False)
+    seconds: float | None = None
+    uid: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def measurements(self) -> Iterator[tuple[Configuration, list[Measurement]]]:
+        """Every number of every model of the run, those of the layers too."""
+        for configuration, measured in snapshots_of(self.documents.get(METRICS_FILE)):
+            yield configuration, numbers_of(measured)
+
+    def as_json(self, documents: bool = True) -> str:
+        """The record as a text; without its documents it is what stands in the run's own folder."""
+        kept = {"schema": SCHEMA_VERSION, **asdict(self)}
+        kept["started"] = self.started.astimezone().isoformat()
+        kept["origin"]["committed"] = self.origin.committed.isoformat() if self.origin.committed else None
+        if not documents:
+            del kept["documents"]
+        return json.dumps(kept, indent=1) + "\n"
+
+
+def snapshots_of(text: str | None) -> Iterator[tuple[Configuration, snapshots.Snapshot]]:
+    """What each model of ``metrics.json`` came to; nothing of results so old that they lack what is asked for."""
+    document = json.loads(text) if text else {"models": []}
+    for model in document["models"]:
+        try:
+            measured = snapshots.snapshot({"chip": DEFAULT, **document, "models": [model]})
+        except (KeyError, TypeError, ValueError):
+            continue
+        subject = measured["subject"]
+        yield (
+            Configuration(
+                subject["model"],
+                subject["variant"],
+                subject["optimize"] or "",
+                subject["dataset"] or "",
+                subject["engine"],
+                subject.get("chip", DEFAULT),
+                subject["vlen_bits"] or 0,
+            ),
+            measured,
+        )
+
+
+def numbers_of(measured: snapshots.Snapshot) -> list[Measurement]:
+    """Every number of a model, those of its layers too."""
+    return [*_whole(measured), *_of_layers(measured)]
+
+
+def value_of(measured: snapshots.Snapshot, metric: str, layer: str = "") -> float | str | None:
+    """One number of a model, of the whole inference or of a layer; None where it is not known."""
+    return next((each.value for each in numbers_of(measured) if each[:2] == (metric, layer)), None)
+
+
+def _whole(measured: snapshots.Snapshot) -> Iterator[Measurement]:
+    for name, value in measured["metrics"].items():
+        if name == ESTIMATED:  # by another description at every change of one: no series
+            continue
+        if isinstance(value, str) or (value is not None and math.isfinite(value)):
+            yield Measurement(name, "", value)
+
+
+def _of_layers(measured: snapshots.Snapshot) -> Iterator[Measurement]:
+    """Dispatches of one layer together: kernels are cut and named otherwise by each compilation."""
+    for metric in LAYER_METRICS:
+        sums: dict[str, float] = {}
+        for name, part in measured["dispatches"].items():
+            if part.get(metric) is not None:
+                layer = RUNTIME if name == RUNTIME else part["layer"] or name
+                sums[layer] = sums.get(layer, 0) + part[metric]
+        yield from (Measurement(metric, layer, value) for layer, value in sums.items())
+
+
+def read_json(text: str, documents: Mapping[str, str] | None = None) -> Record:
+    """The record of `Record.as_json`; ``documents`` in place of its own. Raises `RecordError`."""
+    try:
+        given = json.loads(text)
+        if given.pop("schema") != SCHEMA_VERSION:
+            raise RecordError(f"It is not of form {SCHEMA_VERSION}: springbok-bench of another version wrote it.")
+        given["started"] = datetime.fromisoformat(given["started"])
+        origin = given["origin"]
+        origin["committed"] = datetime.fromisoformat(origin["committed"]) if origin["committed"] else None
+        given["origin"] = Origin(**origin)
+        tests = given["tests"]
+        given["tests"] = Tests(tests["count"], tests["skipped"], tuple(Failure(*each) for each in tests["failures"]))
+        given["suites"] = tuple(given["suites"])
+        return Record(**{**given, "documents": given.get("documents", {}) if documents is None else documents})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RecordError(f"It is no record of a run: {error}.") from error
+
+
+def of_results(
+    folder: Path,
+    started: datetime,
+    suites: Sequence[str],
+    passed: bool,
+    tests: Tests,
+    sources: Sequence[Path] = (),
+    xunit: Path | None = None,
+) -> Record:
+    """The record of the run whose results are in ``folder``, which ends now.
+
+    ``sources`` are folders of what it tested: the first that is in a repository tells the commit. Results that are
+    older than ``started`` are another run's.
+    """
+    begin = started.timestamp() - 1  # clocks of file systems are coarse
+    paths = {name: folder / name for name in DOCUMENTS} | ({XUNIT_FILE: xunit} if xunit else {})
+    documents = {
+        name: path.read_text(encoding="utf-8")
+        for name, path in paths.items()
+        if path.is_file() and path.stat().st_mtime >= begin
+    }
+    content = json.loads(documents.get(METRICS_FILE, "{}"))
+    return Record(
+        started=started,
+        origin=_origin(sources or (folder,)),
+        machine=machine(),
+        engine=content.get("engine") or "",
+        engine_version=content.get("engine_version") or "",
+        chip=content.get("chip", DEFAULT),
+        vlen_bits=content.get("vlen_bits"),
+        suites=tuple(suites),
+        verdict=PASSED if passed else FAILED,
+        tests=tests,
+        versions=_versions(content),
+        documents=documents,
+        seconds=round((now() - started).total_seconds(), 1),
+    )
+
+
+def _origin(sources: Sequence[Path]) -> Origin:
+    found = [origin_of(source) for source in sources]
+    return next((each for each in found if each.committed), found[0])
+
+
+def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, passed: bool) -> Record:
+    """The record of results that say neither where they come from nor on which machine they were made.
+
+    Its id is the content's: the same results are the same run.
+    """
+    content = json.loads(documents[METRICS_FILE])
+    return Record(
+        started=written,
+        origin=Origin(),
+        machine="",
+        engine=content.get("engine") or "",
+        engine_version=content.get("engine_version") or "",
+        chip=content.get("chip", DEFAULT),
+        vlen_bits=content.get("vlen_bits"),
+        suites=(),
+        verdict=PASSED if passed else FAILED,
+        tests=tests,
+        versions=_versions(content),
+        documents=documents,
+        uid=hashlib.sha256(documents[METRICS_FILE].encode("utf-8", "replace")).hexdigest()[:32],
+    )
+
+
+def machine() -> str:
+    """What the computer of this run is called: ``SPRINGBOK_MACHINE``, the CI server, or the host's name."""
+    server = next((title for name, title in _SERVERS.items() if os.environ.get(name)), "")
+    return os.environ.get(MACHINE_VARIABLE) or server or socket.gethostname()
+
+
+def on_branch(run: Record, branch: str) -> Record:
+    """The run, said to be of a branch: a commit by itself is on none."""
+    return replace(run, origin=replace(run.origin, branch=branch))
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def _versions(content: Mapping[str, Any]) -> dict[str, str]:
+    """Of what made the numbers."""
+    found = {"python": platform.python_version()}
+    for title, package in (("springbok-bench", "springbok-bench"), ("robotframework", "robotframework")):
+        try:
+            found[title] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    compilers = {(model.get("compiler") or {}).get("version") for model in content.get("models", ())}
+    found["compiler"] = ", ".join(sorted(filter(None, compilers)))
+    found["firmware"] = ((content.get("firmware") or {}).get("sha256") or "")[:16]
+    return {name: text for name, text in found.items() if text}

@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store of runs: a SQLite file, or a team's PostgreSQL.
+
+Each write is one transaction: a run is in the store as a whole or not at all. Writers come one after the other, so that
+a store of an earlier version is changed once, whoever opens it first.
+
+>>> with opened("results/history.db") as store:                                     # doctest: +SKIP
+...     number = store.add(record)
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+from springbok.history import tables
+from springbok.history.record import Configuration, Failure, Record
+from springbok.support import packages
+from springbok.support.errors import BenchError
+from springbok.support.places import PROGRAM
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+#: For another writer's end. What can't be written even then waits beside the store, and is not lost.
+WAIT_SECONDS = 120
+_CONNECT_SECONDS = 20
+# A number that no other program's lock on the same database is likely to have.
+_LOCK = 0x5B0C
+_SQLITE_CAUSES = (
+    ("disk is full", "the disk is full. Free some space"),
+    ("disk I/O error", "the disk is full, or it fails. Free some space, or name another place: --history FILE"),
+    ("is locked", "another process has kept it for long. Wait for its end"),
+    ("not a database", "it is no SQLite file. Name another one: --history FILE"),
+    ("malformed", "its content is broken. Move it away, and take a copy of it: --history FILE"),
+    ("readonly database", "this user has no right to write it. Name another one: --history FILE"),
+    ("unable to open", "it, or its folder, can't be read or written. Name another one: --history FILE"),
+)
+
+
+class HistoryError(BenchError):
+    """The history can't be read or written."""
+
+
+class NoHistory(HistoryError):
+    """There is no store at this place yet."""
+
+
+class NewerHistory(HistoryError):
+    """A later version of this project has changed the store."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run in the store; the fields are those of `springbok.history.record.Record`."""
+
+    number: int
+    uid: str
+    started: datetime
+    commit: str
+    committed: datetime | None
+    depth: int | None
+    subject: str
+    branch: str
+    is_dirty: bool
+    machine: str
+    engine: str
+    engine_version: str
+    chip: str
+    vlen_bits: int | None
+    suites: tuple[str, ...]
+    verdict: str
+    tests: int | None
+    failed: int | None
+    skipped: int | None
+    versions: dict[str, str]
+
+    @property
+    def tests_text(self) -> str:
+        """``10 of 11 passed``, with what failed and was skipped; ``unknown`` where nobody counted."""
+        if self.tests is None:
+            return "unknown"
+        parts = [f"{self.tests - self.failed - self.skipped} of {self.tests} passed"]
+        parts += [f"{count} {what}" for count, what in ((self.failed, "failed"), (self.skipped, "skipped")) if count]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A number of one configuration over runs: ``points`` are values (or digests) by the runs' numbers, in order."""
+
+    configuration: Configuration
+    metric: str
+    layer: str
+    points: dict[int, float | str]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which runs and numbers are wanted; what is empty leaves nothing out. ``last`` takes the newest runs only."""
+
+    branch: str = ""
+    machine: str = ""
+    chip: str = ""
+    engine: str = ""
+    model: str = ""
+    metric: str = ""
+    commit: str = ""
+    last: int | None = None
+
+
+@contextmanager
+def opened(place: str | Path, create: bool = True) -> Iterator[Store]:
+    """The store at ``place``: a file, or a URL of PostgreSQL. It is made, or brought to this version, if need be.
+
+    Without ``create`` a file that is not there is `NoHistory`. Raises `HistoryError` for all that goes wrong within.
+    """
+    url = url_of(place)
+    if url.get_backend_name() == "sqlite" and not create and not Path(url.database).exists():
+        raise NoHistory(f"There is no history in {url.database} yet: '{PROGRAM} run' begins it.")
+    engine = _engine(url)
+    try:
+        store = Store(engine, _shown(url))
+        store.bring_up_to_date()
+        yield store
+    except DBAPIError as error:
+        raise HistoryError(_sentence(error, url)) from error
+    finally:
+        engine.dispose()
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether a place is a database, not a file."""
+    return "://" in str(place)
+
+
+def shown_place(place: str | Path) -> str:
+    """A place as it may be told: without the password."""
+    return _shown(url_of(place)) if is_url(place) else str(place)
+
+
+def url_of(place: str | Path) -> sa.URL:
+    """The URL of a place. Raises `HistoryError` for a database that is not known."""
+    if not is_url(place):
+        return sa.URL.create("sqlite", database=str(Path(place).absolute()))
+    try:
+        url = sa.make_url(str(place))
+    except sa.exc.ArgumentError as error:
+        raise HistoryError(f"The history '{place}' is no URL. Write postgresql://user@host/database.") from error
+    name = url.drivername.partition("+")[0]
+    if name == "sqlite" and url.database:
+        return url
+    if name in ("postgresql", "postgres") and url.database:
+        return url.set(drivername="postgresql+psycopg")
+    raise HistoryError(f"The history '{_shown(url)}' is none: write a file, or postgresql://user@host/database.")
+
+
+def _migrate(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+def _shown(url: sa.URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(drivername=url.drivername.partition("+")[0]).render_as_string(hide_password=True)
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() == "sqlite":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": WAIT_SECONDS})
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        packages.provide("postgresql", "the history is in PostgreSQL")
+    except ImportError as error:
+        raise HistoryError(str(error)) from error
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": _CONNECT_SECONDS})
+    sa.event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _set_up_sqlite(connection, _: object) -> None:
+    connection.isolation_level = None  # transactions begin where they are said to, those that change tables too
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A reader that begins to write could find that another has written meanwhile: who will write says so first.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if _writes(connection):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+def _writes(connection: sa.Connection) -> bool:
+    return connection.get_execution_options().get("writes", False)
+
+
+def _sentence(error: DBAPIError, url: sa.URL) -> str:
+    """What a database's error means to who reads it."""
+    said = " ".join(str(error.orig).split()) or type(error.orig).__name__
+    if url.get_backend_name() == "sqlite":
+        cause = next((cause for text, cause in _SQLITE_CAUSES if text in said), said)
+        return f"The history {url.database} can't be used: {cause}."
+    remedy = "Look whether the server runs, and whether URL, user and password are right: --history URL"
+    return f"The history {_shown(url)} can't be used: {said.rstrip('.')}. {remedy}."
+
+
+class Store:
+    """An open store. ``place`` is what people call it."""
+
+    def __init__(self, engine: sa.Engine, place: str) -> None:
+        self._engine = engine
+        self.place = place
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        """For reading, and for making values of what was read: those that are none of ours are `HistoryError`s."""
+        with self._engine.connect() as connection, connection.begin():
+            try:
+                yield connection
+            except (ValueError, TypeError, zlib.error) as error:
+                raise HistoryError(
+                    f"The history {self.place} can't be used: something in it is broken ({error}). Take a copy of it "
+                    "from before: --history FILE."
+                ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    # ---- Its version
+
+    def bring_up_to_date(self) -> None:
+        """Make the tables, or change those of an earlier version. Raises `NewerHistory`."""
+        with self._reading() as connection:
+            if self._version(connection) == tables.VERSION:
+                return
+        with self._writing() as connection:
+            if self._version(connection) != tables.VERSION:  # another process may have been first
+                _migrate(connection)
+
+    def _version(self, connection: sa.Connection) -> int:
+        """That of the store, 0 where there is none yet. Raises `NewerHistory`."""
+        if not sa.inspect(connection).has_table(tables.VERSION_TABLE):
+            return 0
+        found = connection.exec_driver_sql(f"SELECT version_num FROM {tables.VERSION_TABLE}").scalar() or "0"
+        if not found.isdecimal() or int(found) > tables.VERSION:
+            raise NewerHistory(
+                f"The history {self.place} is of version {found}, and this springbok-bench knows those up to "
+                f"{tables.VERSION}: update springbok-bench, or name another history: --history STORE."
+            )
+        return int(found)
+
+    # ---- Adding
+
+    def add(self, record: Record) -> int:
+        """Add a run; its number in the store. A run that is there already is left as it is."""
+        with self._writing() as connection:
+            number = connection.execute(
+                self._new(tables.runs)
+                .values(**_row_of(record))
+                .on_conflict_do_nothing(index_elements=["uid"])
+                .returning(tables.runs.c.number)
+            ).scalar()
+            if number is None:
+                return connection.execute(
+                    sa.select(tables.runs.c.number).where(tables.runs.c.uid == record.uid)
+                ).scalar_one()
+            for configuration, measurements in record.measurements():
+                self._add_points(connection, number, configuration, measurements)
+            documents = [
+                {"run": number, "name": name, "content": zlib.compress(text.encode("utf-8", "replace"), 9)}
+                for name, text in record.documents.items()
+            ]
+            failures = [
+                {"run": number, "place": place, "test": _plain(test), "message": _plain(message)}
+                for place, (test, message) in enumerate(record.tests.failures)
+            ]
+            for table, rows in ((tables.documents, documents), (tables.failures, failures)):
+                if rows:
+                    connection.execute(table.insert(), rows)
+        return number
+
+    def _add_points(self, connection: sa.Connection, number: int, configuration: Configuration, measurements) -> None:
+        place = self._id_of(connection, tables.configurations, vars(configuration))
+        names = [{"configuration": place, "metric": each.metric, "layer": _plain(each.layer)} for each in measurements]
+        if not names:
+            return
+        connection.execute(self._new(tables.series).on_conflict_do_nothing(), names)
+        found = connection.execute(
+            sa.select(tables.series.c.metric, tables.series.c.layer, tables.series.c.id).where(
+                tables.series.c.configuration == place
+            )
+        )
+        ids = {(metric, layer): key for metric, layer, key in found}
+        rows = [
+            {"series": ids[name["metric"], name["layer"]], "run": number, **_value_or_text(each.value)}
+            for name, each in zip(names, measurements, strict=True)
+        ]
+        # Of a model that two suites of a run have measured, the first counts.
+        connection.execute(self._new(tables.points).on_conflict_do_nothing(), rows)
+
+    def _id_of(self, connection: sa.Connection, table: sa.Table, values: dict) -> int:
+        """The row with these values, which is made if it is not there."""
+        connection.execute(self._new(table).values(**values).on_conflict_do_nothing())
+        same = [table.c[name] == value for name, value in values.items()]
+        return connection.execute(sa.select(table.c.id).where(*same)).scalar_one()
+
+    def _new(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
+        return dialect.insert(table)
+
+    # ---- Reading
+
+    def runs(self, wanted: Filter | None = None) -> list[StoredRun]:
+        """The runs, the oldest first."""
+        wanted = wanted or Filter()
+        table = tables.runs
+        chosen = sa.select(table).order_by(table.c.started.desc(), table.c.number.desc())
+        for name in ("branch", "machine"):
+            if getattr(wanted, name):
+                chosen = chosen.where(table.c[name] == getattr(wanted, name))
+        if wanted.commit:
+            chosen = chosen.where(table.c.commit_id.startswith(wanted.commit, autoescape=True))
+        if named := _of_configuration(wanted):
+            points, series, configurations = tables.points, tables.series, tables.configurations
+            measured = (
+                sa.select(points.c.run)
+                .join(series, series.c.id == points.c.series)
+                .join(configurations, configurations.c.id == series.c.configuration)
+                .where(*named)
+            )
+            chosen = chosen.where(table.c.number.in_(measured))
+        if wanted.last is not None:
+            chosen = chosen.limit(wanted.last)
+        with self._reading() as connection:
+            found = [_stored(row) for row in connection.execute(chosen)]
+        return found[::-1]
+
+    def run(self, number: int) -> StoredRun:
+        """One run. Raises `HistoryError` where there is none of this number."""
+        with self._reading() as connection:
+            row = connection.execute(sa.select(tables.runs).where(tables.runs.c.number == number)).first()
+            found = row and _stored(row)
+            last = connection.execute(sa.select(sa.func.max(tables.runs.c.number))).scalar()
+        if found is None:
+            there = f"its runs have numbers up to {last}" if last else "it is empty"
+            raise HistoryError(f"There is no run {number} in {self.place}: {there}. '{PROGRAM} history' lists them.")
+        return found
+
+    def documents(self, number: int) -> dict[str, str]:
+        """What a run left, by the names of its files."""
+        table = tables.documents
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(table.c.name, table.c.content).where(table.c.run == number))
+            return {name: zlib.decompress(content).decode("utf-8") for name, content in rows}
+
+    def failures(self, number: int) -> list[Failure]:
+        """The tests of a run that failed."""
+        table = tables.failures
+        chosen = sa.select(table.c.test, table.c.message).where(table.c.run == number).order_by(table.c.place)
+        with self._reading() as connection:
+            return [Failure(*row) for row in connection.execute(chosen)]
+
+    def series(self, runs: Sequence[StoredRun], wanted: Filter | None = None) -> list[Series]:
+        """All numbers of ``runs``, of the configurations and metrics that are wanted; those of layers too."""
+        wanted = wanted or Filter()
+        numbers = [run.number for run in runs]
+        if not numbers:
+            return []
+        series, configurations, points = tables.series, tables.configurations, tables.points
+        named = sa.select(series.c.id, series.c.metric, series.c.layer, configurations).join(
+            configurations, configurations.c.id == series.c.configuration
+        )
+        named = named.where(*_of_configuration(wanted))
+        if wanted.metric:
+            named = named.where(sa.or_(series.c.metric == wanted.metric, series.c.layer != ""))
+        order = {number: place for place, number in enumerate(numbers)}
+        found: dict[int, Series] = {}
+        with self._reading() as connection:
+            for key, metric, layer, _, *fields in connection.execute(named):
+                found[key] = Series(Configuration(*fields), metric, layer, {})
+            values = sa.select(points.c.series, points.c.run, points.c.value, points.c.text).where(
+                points.c.run.between(min(numbers), max(numbers))
+            )
+            for key, number, value, text in connection.execute(values):
+                if key in found and number in order:
+                    found[key].points[number] = value if text is None else text
+        kept = [
+            replace(each, points=dict(sorted(each.points.items(), key=lambda point: order[point[0]])))
+            for each in found.values()
+            if each.points
+        ]
+        return sorted(kept, key=lambda each: (astuple(each.configuration), each.metric, each.layer))
+
+
+def _of_configuration(wanted: Filter) -> list[sa.ColumnElement]:
+    names = ("chip", "engine", "model")
+    return [tables.configurations.c[name] == getattr(wanted, name) for name in names if getattr(wanted, name)]
+
+
+def _row_of(record: Record) -> dict:
+    origin = record.origin
+    texts = {
+        "commit_id": origin.commit,
+        "subject": origin.subject,
+        "branch": origin.branch,
+        "machine": record.machine,
+        "engine": record.engine,
+        "engine_version": record.engine_version,
+        "chip": record.chip,
+        "suites": json.dumps(record.suites),
+        "versions": json.dumps(dict(record.versions)),
+        "verdict": record.verdict,
+    }
+    return {
+        "uid": record.uid,
+        "started": record.started,
+        "committed": origin.committed,
+        "depth": origin.depth,
+        "is_dirty": origin.is_dirty,
+        "vlen_bits": record.vlen_bits,
+        "tests": record.tests.count,
+        "failed": record.tests.failed,
+        "skipped": record.tests.skipped,
+        **{name: _plain(text) for name, text in texts.items()},
+    }
+
+
+def _value_or_text(value: float | str) -> dict:
+    return {"value": None, "text": value} if isinstance(value, str) else {"value": float(value), "text": None}
+
+
+def _stored(row: sa.Row) -> StoredRun:
+    values = dict(row._mapping)
+    values["commit"] = values.pop("commit_id")
+    for name in ("suites", "versions"):
+        values[name] = json.loads(values[name])
+    return StoredRun(**{**values, "suites": tuple(values["suites"])})
+
+
+def _plain(text: str) -> str:
+    """Text as every database takes it."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

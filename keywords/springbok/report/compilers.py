@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of `./bench compilers`: versions of the compiler side by side, and what changed between neighbours.
+
+A row is one model, compiled by one version; see `springbok.exploring.compiler_row`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from springbok.gate.accounts import kernel, opcode_change, paired, signed
+from springbok.measuring.derived import shown, stack_accesses, tidy
+from springbok.report.figure import Column, Figure
+
+Row = Mapping[str, Any]
+
+#: What a row tells by number: key, title, form, and whether a page shows the change since the neighbour.
+METRICS = (
+    ("instructions", "instructions an inference", "count"),
+    ("cycles", "cycles (estimated)", "count"),
+    ("kernel_text_bytes", "code of the kernels (bytes)", "count"),
+    ("memory_peak_bytes", "memory peak (bytes)", "count"),
+    ("stack_accesses", "loads and stores of stacks", "count"),
+    ("vset_per_vector", "vset* a vector instruction", "ratio"),
+    ("whole_register_moves", "moves of whole registers", "count"),
+)
+_MOST_TILES, _MOST_LETTERS = 2, 220
+_REASON_LETTERS = 300
+
+
+def compilers_figures(rows: Sequence[Row]) -> list[Figure]:
+    """The table of all rows, then what changed between neighbours, a table for each model."""
+    found = [_table(rows)]
+    for (model, level), series in _series(rows):
+        title = f"{model}{f', optimize={level}' if level != 'none' else ''}"
+        changes = [line for old, new in itertools.pairwise(series) for line in _change_rows(old, new)]
+        notes = [f"{row['version']}: {note}" for row in series for note in row["notes"]]
+        columns = (
+            Column("versions", "versions"),
+            Column("layer", "layer"),
+            Column("before", "instructions before", "count", none="-"),
+            Column("after", "after", "count", none="-"),
+            Column("change", "change"),
+            Column("what", "what is other"),
+        )
+        if len(series) > 1:
+            found.append(Figure(f"changes {title}", f"Changes: {title}", columns, tuple(changes), note=" ".join(notes)))
+    return found
+
+
+def _table(rows: Sequence[Row]) -> Figure:
+    columns = [Column("model", "model"), Column("optimize", "optimize"), Column("version", "version")]
+    if len({row["optimize"] for row in rows}) == 1:
+        columns.pop(1)
+    columns += [Column(key, title, form, none="-") for key, title, form in METRICS]
+    columns += [Column("kernels", "kernels", "number", none="-"), Column("error", "why not")]
+    table = []
+    for row in rows:
+        numbers = {key: row["metrics"].get(key) for key, *_ in METRICS}
+        kernels = len(row["dispatches"]) or None
+        named = {key: row[key] for key in ("model", "optimize", "version")}
+        table.append({**named, **numbers, "kernels": kernels, "error": _reason(row)})
+    failed = sum(bool(row["error"]) for row in rows)
+    versions = list(dict.fromkeys(row["version"] for row in rows))
+    note = (
+        f"{len(rows)} rows of {len(versions)} versions: {', '.join(versions)}; {failed} failed. Cycles are estimated."
+    )
+    return Figure("compilers", "Compilers", tuple(columns), tuple(table), note=note)
+
+
+def _reason(row: Row) -> str:
+    reason = (row["error"] or "").partition("\n")[0]
+    return f"{reason[:_REASON_LETTERS]}…" if len(reason) > _REASON_LETTERS else reason
+
+
+def _series(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], list[Row]]]:
+    """Rows of one model and level, in the order of versions."""
+    for key in dict.fromkeys((row["model"], row["optimize"]) for row in rows):
+        yield key, [row for row in rows if (row["model"], row["optimize"]) == key]
+
+
+def _change_rows(old: Row, new: Row) -> list[dict[str, Any]]:
+    """What changed from one version to the next: the whole, then kernels, the largest change first."""
+    versions = f"{old['version']} → {new['version']}"
+    for row in (old, new):
+        if not row["dispatches"]:
+            return [_line(versions, "the whole", None, None, f"{row['version']} has none: {_reason(row)}")]
+    before, after = (row["metrics"].get("instructions") for row in (old, new))
+    lines = [_line(versions, "the whole", before, after, _sizes(old, new))]
+    found = []
+    for one, other in matched(old["dispatches"], new["dispatches"]):
+        what = differences(one, other)
+        counts = [(part or {}).get("instructions") for part in (one, other)]
+        if what:
+            layer = (other or one)["layer"] or (other or one)["name"]
+            found.append(_line(versions, layer, *counts, "; ".join(what)))
+    found.sort(key=lambda line: -abs((line["after"] or 0) - (line["before"] or 0)))
+    return lines + found
+
+
+def _line(versions: str, layer: str, before: float | None, after: float | None, what: str) -> dict[str, Any]:
+    change = ""
+    if before is not None and after is not None and before != after:
+        change = signed(tidy(after - before)) + (f" ({(after - before) / before:+.1%})" if before else "")
+    return {"versions": versions, "layer": layer, "before": before, "after": after, "change": change, "what": what}
+
+
+def _sizes(old: Row, new: Row) -> str:
+    kernels = f"{len(old['dispatches'])} → {len(new['dispatches'])} kernels"
+    parts = [kernels if len(old["dispatches"]) != len(new["dispatches"]) else ""]
+    for key, title, form in METRICS[1:]:
+        before, after = old["metrics"].get(key), new["metrics"].get(key)
+        if before is not None and after is not None and before != after:
+            parts.append(f"{title} {shown(before, form)} → {shown(after, form)}")
+    return "; ".join(filter(None, parts)) or "nothing"
+
+
+def matched(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
+) -> list[tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]]:
+    """Kernels of two versions that are of one layer, in pairs; None where one has none."""
+    sides = [{"dispatches": {each["name"]: each for each in side}} for side in (new, old)]
+    return [(before, after) for _, after, before in paired(*sides)]
+
+
+def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> list[str]:
+    """What is other in a kernel: how it was formed, its tile sizes, its opcodes, its stack. Empty where nothing is.
+
+    >>> part = {"name": "main_dispatch_0_conv_8", "layer": "conv", "tiles": ["[1, 7]"], "opcodes": {"addi": 3}}
+    >>> differences(part, {**part, "name": "main_dispatch_1_conv_8x1", "opcodes": {"addi": 3, "vadd.vv": 2}})
+    ['formed otherwise: conv_8 → conv_8x1', 'opcodes vadd.vv +2']
+    """
+    if old is None or new is None:
+        part, word = (new, "new kernel") if old is None else (old, "no such kernel any more")
+        return [f"{word}: {kernel(part['name'])}"]
+    found = []
+    names = [kernel(part["name"]) for part in (old, new)]
+    if names[0] != names[1]:
+        found.append(f"formed otherwise: {' → '.join(names)}")
+    tiles = [[_spelled(each) for each in part["tiles"]] for part in (old, new)]
+    if tiles[0] != tiles[1]:
+        found.append(f"other tile sizes: {_tiles(*tiles)}")
+    opcodes = opcode_change(new.get("opcodes"), old.get("opcodes")).removeprefix(": ")
+    if opcodes and old.get("opcodes") and new.get("opcodes"):
+        found.append(f"opcodes {opcodes}")
+    stacks = [stack_accesses(part) for part in (old, new)]
+    if None not in stacks and stacks[0] != stacks[1]:
+        found.append(f"stack {shown(stacks[0], 'count')} → {shown(stacks[1], 'count')}")
+    return found
+
+
+def _spelled(tiles: str) -> str:
+    """As older versions and newer ones both may write it.
+
+    >>> _spelled("pipeline = CPUDoubleTilingExpert"), _spelled("pipeline = #iree_cpu.pipeline<DoubleTilingExpert>")
+    ('pipeline = DoubleTilingExpert', 'pipeline = DoubleTilingExpert')
+    """
+    return re.sub(r"\bCPU(?=\w)", "", re.sub(r"#\w+\.pipeline<(\w+)>", r"\1", tiles))
+
+
+def _tiles(old: Sequence[str], new: Sequence[str]) -> str:
+    """Those that only one of both has."""
+    lost = [each for each in old if each not in new][:_MOST_TILES]
+    gained = [each for each in new if each not in old][:_MOST_TILES]
+    text = f"{', '.join(lost) or 'none'} → {', '.join(gained) or 'none'}"
+    return f"{text[:_MOST_LETTERS]}…" if len(text) > _MOST_LETTERS else text
+
+
+def compilers_table(rows: Sequence[Row]) -> str:
+    """The first table as aligned text, for a terminal."""
+    figure = _table(rows)
+    cells = [[column.title for column in figure.columns]]
+    cells += [[column.shown(row) for column in figure.columns] for row in figure.rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for line in cells:
+        aligned = (
+            cell.rjust(width) if column.is_number else cell.ljust(width)
+            for column, cell, width in zip(figure.columns, line, widths, strict=True)
+        )
+        lines.append("  ".join(aligned).rstrip())
+    return "\n".join([*lines, figure.note])

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a report is made of: tables with charts, cards, and boxes of a scenario's picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from springbok.measuring.derived import UNKNOWN, shown
+from springbok.report import charts
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: the key of its values in the rows, its title with the unit, and how values are written.
+
+    ``none`` stands where there is no value.
+    """
+
+    key: str
+    title: str
+    form: str = "text"
+    none: str = UNKNOWN
+
+    @property
+    def is_number(self) -> bool:
+        """Numbers are aligned to the right."""
+        return self.form != "text"
+
+    def shown(self, row: Mapping[str, Any]) -> str:
+        """The row's value in this column as text."""
+        return self.none if row[self.key] is None else shown(row[self.key], self.form)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A titled table, with a chart of its rows where ``chart`` holds a specification; ``note`` says what to know.
+
+    ``marks`` is the key of what the chart's marks call the rows by, so that a page can show and hide them together.
+    ``is_wide`` figures take a page's whole width.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    chart: dict | None = None
+    note: str = ""
+    marks: str = ""
+    is_wide: bool = False
+
+    @property
+    def height(self) -> int:
+        """Pixels that the chart takes about, so that a page has the room before it is drawn."""
+        return charts.height(self.chart) if self.chart else 0
+
+
+@dataclass(frozen=True)
+class Card:
+    """One number worth a first look. ``change`` is since earlier results; ``verdict`` is better, worse or same."""
+
+    title: str
+    value: str
+    note: str = ""
+    change: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A box of the scenario's picture."""
+
+    title: str
+    name: str
+    details: tuple[str, ...] = field(default=())
+
+
+def title_of(model: Mapping[str, Any]) -> str:
+    """``gestures (vector)``"""
+    return f"{model['name']} ({model['variant']})"

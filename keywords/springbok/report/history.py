@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of a history: each number over commits, its steps, and the layers that caused them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from markupsafe import Markup
+
+from springbok.gate.gate import METRICS
+from springbok.history.record import Configuration
+from springbok.history.steps import Cause, Found, in_order
+from springbok.history.store import Series, StoredRun
+from springbok.measuring.derived import shown
+from springbok.report import interactive
+from springbok.report.page import render
+
+_SHORT = 9
+#: Of a step's layers, and of the table's rows: the page is read, not searched.
+MOST_LAYERS, MOST_ROWS = 6, 300
+#: What is looked at first.
+_FIRST = ("instructions", "cycles", "accuracy", "memory_peak_bytes", "module_bytes")
+
+
+def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Sequence[Found]) -> str:
+    """The page of ``runs``, their numbers and the steps of these (see `springbok.history.steps.all_steps`)."""
+    ordered = sorted(runs, key=lambda run: (run.committed or run.started, run.depth or 0, run.started, run.number))
+    configurations = list(dict.fromkeys(each.configuration for each in numbers))
+    content = {
+        "runs": [_run(run) for run in ordered],
+        "configurations": [each.title for each in configurations],
+        "titles": {name: metric_title(name) for name in {each.metric for each in numbers}},
+        "lines": (lines := _lines(ordered)),
+        "series": [_series(each, configurations, lines, ordered) for each in sorted(numbers, key=_rank)],
+        "steps": [_step(each, configurations, ordered) for each in steps],
+    }
+    rows = _rows(steps, configurations)
+    return render(
+        "history.html.j2",
+        runs=ordered,
+        last=max(runs, key=lambda run: (run.started, run.number), default=None),
+        branches=sorted({run.branch for run in runs if run.branch}),
+        machines=sorted({run.machine for run in runs if run.machine}),
+        configurations=configurations,
+        count=len(steps),
+        rows=rows[:MOST_ROWS],
+        left_out=len(rows[MOST_ROWS:]),
+        content=Markup(json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")),
+        bundle=interactive.bundle() if numbers else "",
+    )
+
+
+def metric_title(name: str) -> str:
+    """What people call a metric."""
+    return METRICS[name].title if name in METRICS else name.replace("_", " ")
+
+
+def value_text(metric: str, value: float | str) -> str:
+    """A number as it is, the begin of a digest."""
+    if isinstance(value, str):
+        return f"{value[:8]}…"
+    form = METRICS[metric].form if metric in METRICS else "count"
+    return shown(value, "count" if form == "bytes" else form)
+
+
+def _rank(series: Series) -> tuple:
+    metric = series.metric
+    return (_FIRST.index(metric) if metric in _FIRST else len(_FIRST), metric, series.layer != "")
+
+
+def _run(run: StoredRun) -> list[Any]:
+    """What the page says of a run, in the order in which its script takes it."""
+    commit = f"{run.commit[:_SHORT]}{'+' if run.is_dirty else ''}"
+    return [run.number, commit, run.subject[:80], f"{run.started:%Y-%m-%d %H:%M}", run.verdict]
+
+
+def _lines(ordered: Sequence[StoredRun]) -> list[dict[str, Any]]:
+    """Runs that belong together, as places in ``ordered``. What is of no commit alone makes no line."""
+    places = {run.number: place for place, run in enumerate(ordered)}
+    groups: dict[tuple, list[StoredRun]] = {}
+    for run in ordered:
+        groups.setdefault((run.branch, run.machine, bool(run.commit) and not run.is_dirty), []).append(run)
+    return [
+        {
+            "name": ", ".join(filter(None, (branch, machine, "" if is_clean else "changed since the commit"))),
+            "joined": is_clean,
+            "runs": [places[run.number] for run in (in_order(group) if is_clean else group)],
+        }
+        for (branch, machine, is_clean), group in groups.items()
+    ]
+
+
+def _series(
+    series: Series, configurations: Sequence[Configuration], lines: Sequence[dict], ordered: Sequence[StoredRun]
+) -> list[Any]:
+    """A series' values along each line as (value, how often it comes again): most numbers stay for long."""
+    along = []
+    for line in lines:
+        values = (series.points.get(ordered[place].number) for place in line["runs"])
+        along.append([part for value, same in groupby(values) for part in (value, sum(1 for _ in same))])
+    return [configurations.index(series.configuration), series.metric, series.layer, along]
+
+
+def _step(found: Found, configurations: Sequence[Configuration], ordered: Sequence[StoredRun]) -> list[Any]:
+    place = next(place for place, run in enumerate(ordered) if run.number == found.after.number)
+    layers = "; ".join(map(cause_text, found.causes[:MOST_LAYERS]))
+    old, new = found.step.old, found.step.new
+    return [
+        configurations.index(found.series.configuration),
+        found.series.metric,
+        place,
+        old,
+        new,
+        found.verdict,
+        layers,
+    ]
+
+
+def cause_text(cause: Cause) -> str:
+    """``conv_1: +1,024``"""
+    kind = " (new)" if cause.is_new else " (gone)" if cause.is_gone else ""
+    sign = "+" if cause.change > 0 else "−"
+    return f"{cause.layer}{kind}: {sign}{shown(abs(cause.change), 'count')}"
+
+
+def _rows(steps: Sequence[Found], configurations: Sequence[Configuration]) -> list[dict[str, Any]]:
+    """The table: what one commit did to one configuration is one row."""
+    groups: dict[tuple, list[Found]] = {}
+    for each in steps:
+        key = (each.after.number, each.branch, each.machine, each.series.configuration)
+        groups.setdefault(key, []).append(each)
+    rows = []
+    for group in groups.values():
+        first = min(group, key=lambda each: _rank(each.series))
+        verdicts = {each.verdict for each in group}
+        rows.append(
+            {
+                "commit": first.after.commit[:_SHORT],
+                "subject": first.after.subject,
+                "since": first.before.commit[:_SHORT],
+                "commits": first.commits,
+                "time": f"{first.after.started:%Y-%m-%d %H:%M}",
+                "where": ", ".join(filter(None, (first.branch, first.machine))),
+                "configuration": first.series.configuration.title,
+                "choice": [configurations.index(first.series.configuration), first.series.metric],
+                "verdict": next((each for each in ("worse", "better", "other") if each in verdicts), ""),
+                "changes": [_change(each) for each in sorted(group, key=lambda each: _rank(each.series))],
+                "layers": [cause_text(cause) for cause in first.causes[:MOST_LAYERS]],
+                "more": len(first.causes[MOST_LAYERS:]),
+            }
+        )
+    return rows
+
+
+def _change(found: Found) -> str:
+    old, new, metric = found.step.old, found.step.new, found.series.metric
+    text = f"{metric_title(metric)}: {value_text(metric, old)} → {value_text(metric, new)}"
+    if isinstance(old, str) or isinstance(new, str) or not old:
+        return text
+    return f"{text} ({(new - old) / abs(old):+.2%})"

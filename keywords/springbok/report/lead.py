@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a report leads with: whether the run passed, what failed and why, and of what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from springbok.chips.chip import DEFAULT
+from springbok.gate import verdicts
+from springbok.measuring.derived import UNKNOWN
+from springbok.report.summary import Tests, read_tests
+from springbok.support import run_record
+from springbok.support.errors import ReportError
+
+#: Characters of a commit that people read.
+_SHORT_COMMIT = 10
+_TITLES = {"passed": "✓ Passed", "failed": "✗ Failed", "measured": "• Measured", "empty": "• Nothing measured"}
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The top of a page. ``verdict`` is passed, failed, measured where nothing was judged, or empty.
+
+    ``facts`` are (name, value), ``failures`` (what failed, why).
+    """
+
+    verdict: str
+    sentence: str
+    facts: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The verdict as people read it."""
+        return _TITLES[self.verdict]
+
+
+def read_lead(folder: Path, document: Mapping[str, Any] | None, xunit: Path | None = None) -> Lead:
+    """The lead of the results in ``folder``, from the files that a run left there; those that are missing say nothing.
+
+    ``xunit`` is ``xunit.xml`` of the folder unless it is given.
+    """
+    try:
+        tests = read_tests(xunit or folder / "xunit.xml")
+    except ReportError:
+        tests = None
+    return lead(document, tests, verdicts.read(folder), run_record.read(folder))
+
+
+def lead(
+    document: Mapping[str, Any] | None,
+    tests: Tests | None = None,
+    gate: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
+) -> Lead:
+    """What to lead with of a run's metrics, its ``tests``, what its ``gate`` said, and the ``record`` of the run."""
+    judged = (gate or {}).get("verdicts", [])
+    failed = [each for each in judged if each["outcome"] == "failed"]
+    failures = [*(tests.failures if tests else ())]
+    told = "\n".join(message for _, message in failures)
+    failures += [_failure(each) for each in failed if each["title"] not in told]
+    sentences = [tests.headline if tests else "no tests are recorded here"]
+    if gate is not None:
+        sentences.append(verdicts.headline(gate))
+        missing = sorted({each["subject"] for each in gate["baselines"] if not each["read"]})
+        sentences += [f"without a baseline: {', '.join(missing)}"] if missing else []
+    measured = "measured" if document and document["models"] else "empty"
+    verdict = "failed" if failures else "passed" if tests or judged else measured
+    return Lead(
+        verdict,
+        " ".join(f"{each[0].upper()}{each[1:]}." for each in sentences),
+        tuple(_facts(document, tests, record or {})),
+        tuple(failures),
+    )
+
+
+def _failure(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    limit = f"; {verdict['limit']} is allowed" if verdict["limit"] else ""
+    change = f" ({verdict['change']} since {verdict['baseline']})" if verdict["baseline"] else ""
+    return (
+        f"{verdict['subject']}: {verdict['title']}",
+        "\n".join((f"{verdict['value']}{change}{limit}", *verdict["accounts"])),
+    )
+
+
+def _facts(document: Mapping | None, tests: Tests | None, record: Mapping) -> list[tuple[str, str]]:
+    facts = [("Tests", tests.headline if tests else "none recorded"), ("Commit", _commit(record))]
+    facts.append(("Date", _date(record)))
+    if document:
+        vlen = document["vlen_bits"]
+        vectors = UNKNOWN if vlen is None else f"{vlen} bits" if vlen else "no vectors"
+        facts += [
+            ("Chip", document.get("chip", DEFAULT)),
+            ("VLEN", vectors),
+            ("Engine", " ".join(filter(None, (document["engine"], document["engine_version"])))),
+            (
+                "Compiler",
+                ", ".join(dict.fromkeys(f"IREE {each['compiler']['version']}" for each in document["models"])),
+            ),
+        ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _commit(record: Mapping) -> str:
+    origin = record.get("origin") or {}
+    if not origin.get("commit"):
+        return UNKNOWN
+    more = [origin.get("branch"), "with changes" if origin.get("is_dirty") else ""]
+    around = ", ".join(filter(None, more))
+    return origin["commit"][:_SHORT_COMMIT] + (f" ({around})" if around else "")
+
+
+def _date(record: Mapping) -> str:
+    try:
+        started = datetime.fromisoformat(record["started"])
+    except (LookupError, ValueError, TypeError):
+        return UNKNOWN
+    seconds = record.get("seconds")
+    return f"{started:%Y-%m-%d %H:%M %z}" + (f", {seconds:.0f} s" if isinstance(seconds, int | float) else "")

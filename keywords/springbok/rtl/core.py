@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A core as a user supplies it: a folder with its wrapper, Verilator's file list, ``core.toml``, ``chip.toml``.
+
+>>> core = load(PLATFORMS / "cores" / "ibex")      # doctest: +SKIP
+>>> core.reference_isa                             # doctest: +SKIP
+'rv32imc_zicsr_zifencei'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from springbok.chips import description
+from springbok.chips.chip import Chip
+from springbok.support.errors import CoreNeeded, RtlError
+from springbok.support.suggestions import did_you_mean
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+CORE_FILE, CHIP_FILE = "core.toml", "chip.toml"
+ALL = 0xFFFF_FFFF
+#: Registers whose value is the RTL's own business: counters, pending interrupts, what identifies the core.
+VOLATILE = (
+    *range(0xB00, 0xB20), *range(0xB80, 0xBA0), *range(0xC00, 0xC20), *range(0xC80, 0xCA0),
+    *(0x301, 0x344, 0xF11, 0xF12, 0xF13, 0xF14, 0xF15),
+)  # fmt: skip
+FS_VS_SD = 0x8000_7E00
+_KEYS = {
+    "": {"rtl": dict, "reference": dict, "csr": list},
+    "rtl": {"wrapper": str, "files": str, "verilator": list, "retires": int, "slow": bool},
+    "reference": {"isa": str, "privilege": str, "stores_on_bus": bool},
+    "csr": {
+        "name": str, "address": int, "volatile": bool, "compared": int, "keep": int, "always": int, "reset": int,
+    },
+}  # fmt: skip
+_PRIVILEGES = ("m", "mu", "msu")
+
+
+@dataclass(frozen=True)
+class CsrRule:
+    """How a control and status register is held against the reference's.
+
+    Of a value that is written the core keeps ``(value & keep) | always``; bits outside of ``compared`` are taken from
+    the RTL when they are read; ``reset`` is its first value, where that is not the reference's.
+    """
+
+    name: str
+    address: int
+    keep: int = ALL
+    always: int = 0
+    compared: int = ALL
+    reset: int | None = None
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core's folder, read. ``files`` and ``wrapper`` go to Verilator; ``retires`` is how many instructions may retire
+    in one cycle; ``slow`` compiles the tracker of a core that needs delays within a cycle."""
+
+    folder: Path
+    chip_file: Path
+    wrapper: Path
+    files: Path
+    verilator: tuple[str, ...] = ()
+    retires: int = 1
+    reference_isa: str = ""
+    privilege: str = "m"
+    stores_on_bus: bool = True
+    rules: tuple[CsrRule, ...] = field(default=(), hash=False)
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.folder.name
+
+    def chip(self) -> Chip:
+        """Its description. Raises ChipError."""
+        return description.load(self.chip_file)
+
+    def arguments(self) -> list[str]:
+        """The lines of the file list, with the places that they name: ``@core@`` is the folder, ``@package@`` that of a
+        Python package. Raises `CoreNeeded` where a package is not installed, RtlError for what is missing."""
+        lines = []
+        for number, line in enumerate(_text(self.files).splitlines(), 1):
+            lines += [_placed(part, self, number) for part in re.sub(r"\s*(//|#).*", "", line).split()]
+        return lines
+
+    def inputs(self) -> list[Path]:
+        """Everything of the folder: a change of any is another core."""
+        return sorted(
+            path for path in self.folder.rglob("*") if path.is_file() and path.suffix in (".sv", ".v", ".svh", ".vh")
+        )
+
+
+def load(folder: str | Path) -> Core:
+    """Reads a core's folder. Raises RtlError, which says what is wrong, where, and what to do."""
+    folder = Path(folder).expanduser().resolve()
+    if not folder.is_dir():
+        raise RtlError(f"There is no core in {folder}: --core names a folder with {CORE_FILE} and {CHIP_FILE}.")
+    file = folder / CORE_FILE
+    try:
+        content = tomllib.loads(_text(file))
+    except tomllib.TOMLDecodeError as error:
+        raise RtlError(f"{file} is no TOML file: {error}.") from None
+    _check_keys(file, "", content)
+    for section in ("rtl", "reference"):
+        _check_keys(file, section, content.get(section, {}))
+    for each in content.get("csr", []):
+        _check_keys(file, "csr", each)
+    rtl, reference = content.get("rtl", {}), content.get("reference", {})
+    core = Core(
+        folder=folder,
+        chip_file=folder / CHIP_FILE,
+        wrapper=folder / rtl.get("wrapper", "core.sv"),
+        files=folder / rtl.get("files", "files.f"),
+        verilator=tuple(rtl.get("verilator", ())),
+        retires=rtl.get("retires", 1),
+        reference_isa=reference.get("isa", ""),
+        privilege=reference.get("privilege", "m"),
+        stores_on_bus=reference.get("stores_on_bus", True),
+        rules=_rules(file, content.get("csr", [])),
+    )
+    if core.privilege not in _PRIVILEGES:
+        raise RtlError(f"{file}: privilege '{core.privilege}' is none of {', '.join(_PRIVILEGES)}.")
+    if not 1 <= core.retires <= 8:
+        raise RtlError(f"{file}: retires = {core.retires} must be 1 to 8, instructions a cycle.")
+    return core
+
+
+def _rules(file: Path, given: list[Mapping[str, Any]]) -> tuple[CsrRule, ...]:
+    rules = {address: CsrRule(f"0x{address:03x}", address, compared=0) for address in VOLATILE}
+    rules[0x300] = CsrRule("mstatus", 0x300, compared=ALL & ~FS_VS_SD)
+    for each in given:
+        if "address" not in each:
+            raise RtlError(f"{file}: [[csr]] {each.get('name', '')} has no address.")
+        known = rules.get(each["address"], CsrRule("", each["address"]))
+        values = {name: each[name] for name in ("keep", "always", "reset", "compared") if name in each}
+        if each.get("volatile"):
+            values["compared"] = 0
+        merged = {**vars(known), "name": each.get("name", known.name), **values}
+        rules[each["address"]] = CsrRule(**merged)
+    return tuple(rules[address] for address in sorted(rules))
+
+
+def _check_keys(file: Path, section: str, content: Any) -> None:
+    where = f"[{section}] of {file}" if section else str(file)
+    known = _KEYS[section]
+    for name, value in content.items():
+        if name not in known:
+            raise RtlError(f"{where} knows no '{name}'{did_you_mean(name, known)}. It knows {', '.join(known)}.")
+        if not isinstance(value, known[name]) or (known[name] is int and isinstance(value, bool)):
+            raise RtlError(f"{where}: {name} = {value!r} is no {known[name].__name__}.")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RtlError(f"Can't read {path}: {error.strerror}. 'core init' writes one to fill in.") from error
+    except UnicodeDecodeError:
+        raise RtlError(f"{path} is not text in UTF-8.") from None
+
+
+def _placed(part: str, core: Core, number: int) -> str:
+    def place(found: re.Match) -> str:
+        name = found[1]
+        if name == "core":
+            return str(core.folder)
+        package = find_spec(name)
+        if package is None or not package.submodule_search_locations:
+            raise CoreNeeded(
+                f"{core.files}, line {number}: the Python package '{name}' is not installed, which brings the core's "
+                f"RTL. Install it: pip install {name.replace('_', '-')}"
+            )
+        return str(Path(package.submodule_search_locations[0]).resolve())
+
+    return re.sub(r"@(\w+)@", place, part)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a core's instructions was executed, and with which operands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from springbok.engines.opcodes import opcode_name
+from springbok.rtl.native_machine import NativeMachine
+
+#: Of an operand, as native/machine.cpp numbers them: two's complement; a small one is below 64.
+CLASSES = ("0", "1", "-1", "least", "greatest", "small", "negative", "positive")
+
+
+@dataclass
+class Coverage:
+    """What was executed: by opcode, how often, and with which classes of its two source registers."""
+
+    executions: dict[str, int] = field(default_factory=dict)
+    classes: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+
+    def add(self, other: Coverage) -> None:
+        """Add what another run has covered."""
+        for name, count in other.executions.items():
+            self.executions[name] = self.executions.get(name, 0) + count
+            self.classes.setdefault(name, set()).update(other.classes.get(name, ()))
+
+    def as_json(self) -> dict[str, dict]:
+        """By opcode: executions, and how many of the pairs of operand classes were met."""
+        pairs = len(CLASSES) ** 2
+        return {
+            name: {"executions": count, "operand_classes": len(self.classes.get(name, ())), "of": pairs}
+            for name, count in sorted(self.executions.items())
+        }
+
+
+def coverage_of(native: NativeMachine, number: int) -> Coverage:
+    """What a machine counted for a number, which is forgotten."""
+    found = Coverage()
+    for pc, executions, mask in native.drain(number):
+        name = opcode_name(int.from_bytes(native.read(pc, 4), "little"))
+        pairs = {(CLASSES[bit // 8], CLASSES[bit % 8]) for bit in range(64) if mask >> bit & 1}
+        found.add(Coverage({name: executions}, {name: pairs}))
+    return found

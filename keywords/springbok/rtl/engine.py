@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine of a core's own RTL: Verilator's simulation of it, with the chip's devices, held against Spike.
+
+The machine itself is `springbok.rtl.machine`, a process of its own; this is the parent's side.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from springbok.chips.chip import Chip
+from springbok.engines.machine_engine import MachineEngine
+from springbok.engines.machine_process import MachineProcess
+from springbok.firmware import Firmware
+from springbok.rtl import build, program
+from springbok.rtl.core import Core, load
+from springbok.rtl.native_machine import Trial
+from springbok.support.cache import digest
+from springbok.support.errors import EngineError
+from springbok.support.files import build_folder, write_in_one_step
+
+CORE_VARIABLE = "SPRINGBOK_CORE"
+#: Set to ``no``, nothing is compared.
+LOCKSTEP_VARIABLE = "SPRINGBOK_LOCKSTEP"
+#: A seed: stalls, late answers and interrupts come by it.
+SEED_VARIABLE = "SPRINGBOK_SEED"
+
+VARIABLES_BYTES = 0x10000  # of the firmware: they are the first in its data memory
+UPLOADS = ("memory", "uart")
+RECORDING = "recording.bin"
+#: Without a byte from the UART, or a wait for one.
+LIMIT_CYCLES = 2_000_000_000
+ANSWER_SECONDS, FOREVER_SECONDS = 3600.0, 1e6
+#: What a seed alone tries a core with: a tenth of all cycles and answers, an interrupt in 20,000 instructions.
+USUAL = Trial(stall=100_000, delay=100_000, longest_delay=8, interrupt_every=20_000)
+
+_log = logging.getLogger(__name__)
+
+
+class RtlEngine(MachineEngine):
+    """A chip whose core is RTL. ``core`` is its folder, see docs/rtl.md.
+
+    With ``lockstep`` each retired instruction is compared with Spike; ``seed`` tries the core with stalls, late answers
+    and interrupts by it, ``trial`` with what it says. ``record`` keeps what comes from outside, so that the run can be
+    repeated for a waveform. Modules are put straight into memory, unless ``upload`` is ``uart``. ``plusargs`` are what
+    the RTL asks for by ``$value$plusargs``, such as ``size=4``.
+
+    Raises EngineError for a wrong option at once, RtlError for a core that does not build.
+    """
+
+    name = "rtl"
+
+    def __init__(
+        self,
+        firmware: Path,
+        *,
+        core: str | Path | None = None,
+        chip: Chip | None = None,
+        vlen: int | None = None,
+        uart: str = "socket",
+        sensor: bool = True,
+        count_sites: bool = False,
+        lockstep: bool | None = None,
+        seed: int | None = None,
+        trial: Trial | None = None,
+        record: bool = False,
+        upload: str = "memory",
+        plusargs: Sequence[str] = (),
+        limit_cycles: int = LIMIT_CYCLES,
+    ) -> None:
+        core = core or os.environ.get(CORE_VARIABLE)
+        if not core:
+            raise EngineError("Engine 'rtl' needs the core's folder: --core FOLDER, or core= of 'Boot Chip'.")
+        self.core: Core = load(core)
+        super().__init__(firmware, chip or self.core.chip(), vlen, uart, sensor, count_sites)
+        if upload not in UPLOADS:
+            raise EngineError(f"There is no way of loading '{upload}': choose one of {', '.join(UPLOADS)}.")
+        self._upload, self._plusargs = upload, tuple(plusargs)
+        self._record, self._limit_cycles = record, limit_cycles
+        self._lockstep = os.environ.get(LOCKSTEP_VARIABLE) != "no" if lockstep is None else lockstep
+        named = os.environ.get(SEED_VARIABLE)
+        seed = int(named) if seed is None and named else seed
+        self._trial = trial or (Trial(**{**asdict(USUAL), "seed": seed}) if seed is not None else Trial())
+        self._built: build.Built | None = None
+        self._names: Mapping[int, str] = {}
+        self._inputs: bytes | None = None
+        self._kept: tuple[Path, str] | None = None
+
+    @property
+    def version(self) -> str:
+        return f"Verilator {self._built.verilator if self._built else ''}, {self.core.name}".replace(" ,", ",")
+
+    @property
+    def link_options(self) -> dict[str, object]:
+        """Its limits are those of the machine, in cycles; a simulated line loses nothing."""
+        return {"timeout": ANSWER_SECONDS, "compute_timeout": FOREVER_SECONDS, "patience": FOREVER_SECONDS}
+
+    def place_image(self, image: bytes, request: bytes, uploaded: int) -> bool:
+        """See :class:`Engine`. The firmware's count of received bytes stands behind the request that it keeps."""
+        if self._upload != "memory":
+            return False
+        begin, data = Firmware.from_elf(self._firmware).arena_begin, self._chip.holding("data")
+        self.pause()
+        try:
+            variables = self.read_memory(data.base, min(data.bytes, VARIABLES_BYTES))
+            kept = request + uploaded.to_bytes(4, "little")
+            place = variables.find(kept)
+            if (
+                place < 0
+                or variables.find(kept, place + 1) >= 0
+                or self.read_memory(begin, uploaded) != image[:uploaded]
+            ):
+                return False
+            self.write_memory(begin + uploaded, image[uploaded:])
+            self.write_memory(data.base + place + len(request), len(image).to_bytes(4, "little"))
+            return True
+        finally:
+            self.resume()
+
+    def feed_accelerometer(self, samples: list[tuple[int, int, int]]) -> None:
+        self._need_sensor(any(device.kind == "opencores_i2c" for device in self._chip.devices))
+        super().feed_accelerometer(samples)
+
+    def registers(self) -> dict[str, int]:
+        """Return ``pc``, ``x0`` to ``x31`` of the RTL, and with lockstep the reference's machine CSRs."""
+        return super().registers()
+
+    def figures(self) -> dict[str, float]:
+        """Return ``cycles``, ``instructions``, ``traps``, ``injected_errors``, ``injected_interrupts`` and
+        ``processor_seconds`` since the start."""
+        return self._request("figures")
+
+    def know_dispatches(self, names: Mapping[int, str]) -> None:
+        """Remember the loaded model's dispatches by ordinal, with their layers: for what is said of a difference."""
+        self._names = dict(names)
+
+    def know_inputs(self, content: bytes) -> None:
+        """Remember what the model is given now: it is kept with what differs."""
+        self._inputs = content
+
+    def mismatch(self) -> dict | None:
+        """What differed from the reference, or None; keys as in `springbok.rtl.report.describe`."""
+        return self._request("state")["mismatch"]
+
+    def keep_mismatch(self, folder: Path | None = None) -> tuple[Path, str]:
+        """Keep what differed in a folder of its own: report, inputs, and the shortest program that repeats it.
+
+        ``folder`` is below ``build/differences`` unless given. Returns it with a sentence on what is there.
+        """
+        if self._kept is not None:
+            return self._kept
+        found = self.mismatch()
+        text = self.describe_mismatch(found)
+        folder = folder or build_folder() / "differences" / f"{self.core.name}-{digest(text)[:12]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_in_one_step(folder / program.REPORT, text + "\n")
+        if self._inputs is not None:
+            write_in_one_step(folder / "inputs.bin", self._inputs)
+        golden = build.build_golden()
+
+        def tries(elf: Path, case: program.Case) -> program.Outcome:
+            return program.run(self._built.library, golden, self.core, self._chip, elf, case, self._plusargs)
+
+        windows = self._request("program") or []
+        made = program.make(windows, self._chip, self.core, self._trial, found["why"], folder, tries)
+        sentence = "No short program repeats it: it depends on what was long before, or on a device."
+        if made:
+            case, outcome = made
+            again = "the same" if outcome.why == found["why"] else outcome.why
+            sentence = f"A program of {case.instructions} instructions repeats it ({again}, {outcome.assembly})."
+        if self._record:
+            self._request("save", path=str(folder / RECORDING))
+        self._kept = (folder, sentence)
+        return self._kept
+
+    def _describe(self, samples: list[dict]) -> str:
+        last = samples[-1]
+        if last["mismatch"]:
+            folder, sentence = self.keep_mismatch()
+            return f"{self.describe_mismatch(last['mismatch'])}\n{sentence} Kept in {folder}."
+        if last["over"]:
+            where = self._executable.describe(last["registers"]["pc"])
+            return f"{last['over']}; the last one was at {where} {last['place']}.".replace(" .", ".")
+        return super()._describe(samples)
+
+    def describe_mismatch(self, found: dict) -> str:
+        """A difference in sentences."""
+        place = f"instruction {found['instruction']:,} since the reset"
+        if found["dispatch"] is not None:
+            name = self._names.get(found["dispatch"], f"dispatch {found['dispatch']}")
+            place = f"{name} (inference {found['inference']}), instruction {found['instruction']:,} of the dispatch"
+        elif found["where"]:
+            place = f"{found['where']}, {place}"
+        where = self._executable.describe(found["pc"])
+        lines = [f"{self.core.name}'s RTL differs from Spike: {place}, {found['assembly']} at {where}: {found['why']}."]
+        lines += ["The instructions before it:"]
+        lines += [
+            f"  {each['number']:>10}  {each['pc']:08x}  {each['assembly']:<28} {each['effect']}".rstrip()
+            for each in found["before"]
+        ]
+        return "\n".join(lines)
+
+    # ---- Inside
+
+    def _prepare(self) -> None:
+        self._built = build.build(self.core, _log.info)
+
+    def _make_machine(self, line: int, options: dict[str, object]) -> MachineProcess:
+        self._kept = None
+        symbols = {name: address for address, name in self._executable.symbols}
+        options |= {
+            "core": str(self.core.folder),
+            "library": str(self._built.library),
+            "golden": str(build.build_golden()) if self._lockstep else None,
+            "record": self._record,
+            "mark_address": symbols.get("platform_mark", 0),
+            "limit_cycles": self._limit_cycles,
+            "trial": asdict(self._trial),
+            "plusargs": self._plusargs,
+        }
+        return MachineProcess("springbok.rtl.machine", options, [line])

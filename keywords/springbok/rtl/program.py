@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small program that repeats a difference without the model: registers and memory, then the instructions themselves.
+
+It begins where the core does, sets all registers as they were some instructions before the difference, and jumps there
+by ``mret``; code and data lie where they lay. It is kept as an ELF file with what else decides the run (``case.json``),
+and is a regression test: ``core replay`` runs it in lockstep.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from springbok.chips.chip import Chip
+from springbok.engines.elf import read_executable
+from springbok.rtl.core import Core
+from springbok.rtl.coverage import Coverage, coverage_of
+from springbok.rtl.native_machine import NativeMachine, Reason, Trial
+from springbok.support.errors import RtlError
+from springbok.support.files import write_in_one_step
+
+PROGRAM, CASE, REPORT = "program.elf", "case.json", "report.txt"
+MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP = 1 << 3, 1 << 7, 3 << 11
+MEPC, MSTATUS, FCSR = 0x341, 0x300, 0x003
+CSRS = {"mie": 0x304, "mtvec": 0x305, "mscratch": 0x340, "mcause": 0x342, "mtval": 0x343, "fcsr": FCSR}
+T0, T1 = 5, 6
+MRET, STAY = 0x3020_0073, 0x0000_006F
+CYCLES_AN_INSTRUCTION, AFTER = 400, 64
+SEEDS_TRIED = 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program with what decides its run: how many instructions it has, what the core is tried with, after how many
+    instructions interrupts come, and what differed when it was made."""
+
+    core: str
+    instructions: int
+    trial: Trial = Trial()
+    interrupts: tuple[int, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of a run: how many instructions were compared, and what differed, or None."""
+
+    instructions: int
+    cycles: int
+    why: str | None
+    assembly: str = ""
+    pc: int = 0
+
+
+def run(
+    library: Path,
+    golden: Path,
+    core: Core,
+    chip: Chip,
+    elf: Path,
+    case: Case,
+    plusargs: Sequence[str] = (),
+    covered: Coverage | None = None,
+    wave: Path | None = None,
+) -> Outcome:
+    """Run a program on the core in lockstep, without devices but a CLINT's first register.
+
+    What it executes is added to ``covered``; ``wave`` gets the waveform (VCD), from a build that can write one. The
+    RTL can tell it from a model's run by ``$test$plusargs("program")``.
+    """
+    native = NativeMachine(library, chip, chip.start, [*plusargs, "program"])
+    try:
+        native.call(lambda *_: 0, lambda *_: None, lambda *_: None)
+        clint = next((device for device in chip.devices if device.kind == "clint"), None)
+        devices = []
+        if clint:  # what a handler answers a software interrupt by
+            native.add_device(clint.base, 0xC000)
+            devices = [(clint.base, 0xC000)]
+            native.call(lambda *_: 0, lambda *_: native.acknowledge(), lambda *_: None)
+        native.try_with(case.trial)
+        isa = core.reference_isa or chip.isa()
+        native.hold_against(golden, isa, core.privilege, core.rules, core.stores_on_bus, chip.start, devices)
+        for address, content in read_executable(elf, chip).segments:
+            native.write(address, content)
+        for count in case.interrupts:
+            native.interrupt_at(count)
+        native.allow(errors=True, interrupts=False)
+        if covered is not None:
+            native.keep_classes()
+            native.count_for(1)
+        if wave is not None:
+            native.wave(wave, 0)
+        native.reset()
+        limit = (case.instructions + AFTER) * CYCLES_AN_INSTRUCTION
+        while native.state.cycles < limit and native.state.instructions < case.instructions + AFTER:
+            reason = native.run(min(256, limit))
+            if reason is Reason.MISMATCH:
+                last = native.history(1)[0]
+                state = native.state
+                return Outcome(state.instructions, state.cycles, native.why, native.disassemble(last.word), last.pc)
+            if reason is Reason.STUCK:
+                return Outcome(native.state.instructions, native.state.cycles, "no instruction retires any more")
+        return Outcome(native.state.instructions, native.state.cycles, None)
+    finally:
+        if covered is not None:
+            covered.add(coverage_of(native, 1))
+        native.close()
+
+
+def make(
+    windows: Sequence[Mapping],
+    chip: Chip,
+    core: Core,
+    trial: Trial,
+    why: str,
+    folder: Path,
+    tries: Callable[[Path, Case], Outcome],
+) -> tuple[Case, Outcome] | None:
+    """Write the shortest program that repeats a difference into ``folder``; None where none of them does.
+
+    ``tries`` runs one. Stalls come at other moments than in the long run: a few seeds are tried.
+    """
+    for window in windows:
+        elf = folder / PROGRAM
+        count = _write(window, chip, elf)
+        interrupts = tuple(count + at for at in window["interrupts"])
+        for seed in range(1, SEEDS_TRIED + 1 if trial.stall or trial.delay else 2):
+            case = Case(core.name, count + window["steps"], Trial(**{**asdict(trial), "seed": seed}), interrupts, why)
+            outcome = tries(elf, case)
+            if outcome.why is not None:
+                write_case(folder, case, outcome)
+                return case, outcome
+        elf.unlink(missing_ok=True)
+    return None
+
+
+def write_case(folder: Path, case: Case, outcome: Outcome) -> None:
+    """Keep what decides a program's run, and what differed, beside it."""
+    content = {**asdict(case), "why": case.why or outcome.why or ""}
+    write_in_one_step(folder / CASE, json.dumps(content, indent=1) + "\n")
+
+
+def read_case(folder: Path) -> Case:
+    """The case of a folder. Raises RtlError."""
+    try:
+        content = json.loads((folder / CASE).read_text(encoding="utf-8"))
+        return Case(**{**content, "trial": Trial(**content["trial"]), "interrupts": tuple(content["interrupts"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RtlError(f"{folder} holds no kept program: {error}.") from error
+
+
+def _write(window: Mapping, chip: Chip, elf: Path) -> int:
+    """Write the program; returns how many instructions it needs before the window."""
+    memory = {int(address, 0): word for address, word in window["memory"].items()}
+    last = max(window["code"][-1:], default=window["pc"])
+    memory.setdefault(last + 4 & ~3, STAY)
+    tables = b"".join(struct.pack("<I", value) for value in window["f"]) + base64.b64decode(window["vectors"])
+    has_floats, vector_bytes = chip.has("f"), len(base64.b64decode(window["vectors"])) // 32
+    setup = _setup(window, 0, has_floats, vector_bytes)
+    place = _free_place(chip, memory, 4 * len(setup) + len(tables) + 64)
+    table = place + 4 * len(setup)
+    setup = _setup(window, table, has_floats, vector_bytes)
+    segments = dict(memory)
+    segments.update((place + 4 * number, word) for number, word in enumerate(setup))
+    segments.update((table + at, int.from_bytes(tables[at : at + 4], "little")) for at in range(0, len(tables), 4))
+    first = int(place != chip.start)  # an instruction that leads to the others
+    if first:
+        segments[chip.start] = jump(place - chip.start)
+    write_in_one_step(elf, elf_of(segments, chip.start))
+    return len(setup) + first
+
+
+def _setup(window: Mapping, table: int, has_floats: bool, vector_bytes: int) -> list[int]:
+    words = []
+    mstatus = window["csrs"]["mstatus"]
+    interrupts = MSTATUS_MPIE if mstatus & MSTATUS_MIE else 0
+    mstatus = mstatus & ~(MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP) | interrupts | window["privilege"] << 11
+    values = {MSTATUS: mstatus, MEPC: window["pc"]}
+    values |= {CSRS[name]: window["csrs"][name] for name in CSRS if name != "fcsr" or has_floats}
+    for address, value in values.items():
+        words += [*load_constant(T0, value), csrw(address, T0)]
+    if has_floats:
+        words += load_constant(T0, table)
+        words += [4 * number << 20 | T0 << 15 | 2 << 12 | number << 7 | 0x07 for number in range(32)]
+    if vector_bytes:
+        words += load_constant(T0, table + 128)
+        words.append(0x0C30_7057 | T1 << 7)  # vsetvli t1, zero, e8, m8
+        for register in range(0, 32, 8):
+            words += [
+                0x0200_0007 | T0 << 15 | register << 7,
+                *load_constant(T1, 8 * vector_bytes),
+                T1 << 20 | T0 << 15 | T0 << 7 | 0x33,
+            ]
+        words += [
+            *load_constant(T0, window["vl"]),
+            *load_constant(T1, window["vtype"]),
+            0x8000_7057 | T1 << 20 | T0 << 15,
+        ]
+    for number in range(1, 32):
+        words += load_constant(number, window["x"][number])
+    return [*words, MRET]
+
+
+def load_constant(register: int, value: int) -> list[int]:
+    """lui and addi."""
+    upper = value + 0x800 & 0xFFFF_F000
+    return [upper | register << 7 | 0x37, (value & 0xFFF) << 20 | register << 15 | register << 7 | 0x13]
+
+
+def csrw(address: int, register: int) -> int:
+    return address << 20 | register << 15 | 1 << 12 | 0x73
+
+
+def jump(offset: int) -> int:
+    bits = (
+        (offset >> 20 & 1) << 31 | (offset >> 1 & 0x3FF) << 21 | (offset >> 11 & 1) << 20 | (offset >> 12 & 0xFF) << 12
+    )
+    return bits | 0x6F
+
+
+def _free_place(chip: Chip, memory: Mapping[int, int], count: int) -> int:
+    code = chip.holding("code")
+    begin = chip.start
+    while begin + count < min(code.end, chip.start + 0xF_F000):
+        taken = [address for address in memory if begin - 4 < address < begin + count]
+        if not taken:
+            return begin
+        begin = max(taken) + 64 & ~63
+    raise RtlError("there is no room for a program beside the code that it repeats")
+
+
+def elf_of(words: Mapping[int, int], start: int) -> bytes:
+    """An executable of 32 bits: a segment for each piece of memory."""
+    pieces: list[tuple[int, bytearray]] = []
+    for address in sorted(words):
+        if not pieces or pieces[-1][0] + len(pieces[-1][1]) != address:
+            pieces.append((address, bytearray()))
+        pieces[-1][1].extend(struct.pack("<I", words[address] & 0xFFFF_FFFF))
+    at = 52 + 32 * len(pieces)
+    headers, content = b"", b""
+    for address, piece in pieces:
+        headers += struct.pack("<8I", 1, at + len(content), address, address, len(piece), len(piece), 7, 4)
+        content += piece
+    begin = b"\x7fELF" + bytes((1, 1, 1)) + bytes(9)
+    rest = struct.pack("<HHIIIIIHHHHHH", 2, 243, 1, start, 52, 0, 0, 52, 32, len(pieces), 40, 0, 0)
+    return begin + rest + headers + content

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Short random programs of a core's own instructions, from a seed, and what they and models have covered.
+
+Registers begin with values of all classes (`coverage.CLASSES`). Loads and stores stay in a piece of data memory, which
+x1 points at; branches and jumps go forward, so that every program ends; illegal words, environment calls and misaligned
+accesses trap into a handler that reads cause, address and value of the trap and goes on behind it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from springbok.chips.chip import Chip
+from springbok.rtl import program
+from springbok.rtl.core import Core
+from springbok.rtl.coverage import Coverage
+from springbok.rtl.native_machine import Trial
+from springbok.support.files import write_in_one_step
+
+_VALUES = (0, 1, 0xFFFF_FFFF, 0x8000_0000, 0x7FFF_FFFF)
+DATA, HANDLER = 1, 31  # registers: of the data's address; of nothing else
+DATA_BYTES = 4096
+R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FLOAT_LOAD, FLOAT_STORE = range(12)
+_R_TYPE = {
+    name: (0, funct3, funct7)
+    for name, funct3, funct7 in (
+        *(("add", 0, 0), ("sub", 0, 0x20), ("sll", 1, 0), ("slt", 2, 0), ("sltu", 3, 0), ("xor", 4, 0)),
+        *(("srl", 5, 0), ("sra", 5, 0x20), ("or", 6, 0), ("and", 7, 0)),
+    )
+}
+_M_TYPE = {
+    name: (0, funct3, 1) for funct3, name in enumerate(("mul", "mulh", "mulhsu", "mulhu", "div", "divu", "rem", "remu"))
+}
+_I_TYPE = {"addi": 0, "slti": 2, "sltiu": 3, "xori": 4, "ori": 6, "andi": 7}
+_SHIFTS = {"slli": (1, 0), "srli": (5, 0), "srai": (5, 0x20)}
+_LOADS = {"lb": 0, "lh": 1, "lw": 2, "lbu": 4, "lhu": 5}
+_STORES = {"sb": 0, "sh": 1, "sw": 2}
+_BRANCHES = {"beq": 0, "bne": 1, "blt": 4, "bge": 5, "bltu": 6, "bgeu": 7}
+_CSRS = {"csrrw": 1, "csrrs": 2, "csrrc": 3, "csrrwi": 5, "csrrsi": 6, "csrrci": 7}
+_FLOATS = {"fadd.s": 0x00, "fsub.s": 0x04, "fmul.s": 0x08, "fdiv.s": 0x0C, "fsgnj.s": 0x10, "fmin.s": 0x14}
+MSCRATCH = 0x340
+
+
+def generate(
+    chip: Chip, seed: int, length: int, weights: Mapping[str, float] | None = None
+) -> tuple[dict[int, int], int]:
+    """Words by address, and how many instructions the program has before and with its random part.
+
+    ``weights`` are by opcode's name, such as the counts of a model; what they do not name has the least of them.
+    """
+    chooser = random.Random(seed)
+    menu = _menu(chip)
+    least = min(weights.values(), default=1) if weights else 1
+    shares = [max((weights or {}).get(name, least), least) for name in menu]
+    code = chip.holding("code")
+    begin = chip.start
+    handler = begin + 0x400 & ~0xFF
+    base = chip.holding("data").base + 0x1000
+    words = _start(chip, chooser, handler, base + DATA_BYTES // 2)
+    names = chooser.choices(list(menu), shares, k=length)
+    first = handler + 0x200
+    body = [_word(name, menu[name], chooser, length - at) for at, name in enumerate(names)]
+    memory = {begin + 4 * at: word for at, word in enumerate([*words, program.jump(first - begin - 4 * len(words))])}
+    memory |= {first + 4 * at: word for at, word in enumerate([*body, program.STAY])}
+    memory |= _handler(chip, handler)
+    memory |= {base + at: chooser.choice((*_VALUES, chooser.getrandbits(32))) for at in range(0, DATA_BYTES, 4)}
+    assert max(each for each in memory if each < code.end) < code.end
+    return memory, len(words) + 1 + length
+
+
+def run(
+    library: Path, golden: Path, core: Core, chip: Chip, seeds: Iterable[int], folder: Path, length: int = 200,
+    trial: Trial | None = None, weights: Mapping[str, float] | None = None,
+) -> tuple[Coverage, list[tuple[int, program.Outcome]]]:  # fmt: skip
+    """Run a program a seed in lockstep; returns what was covered, and the seeds whose programs differed.
+
+    The programs that differed are kept in ``folder``.
+    """
+    covered, differing = Coverage(), []
+    for seed in seeds:
+        memory, instructions = generate(chip, seed, length, weights)
+        place = folder / f"random-{seed}"
+        elf = write_in_one_step(place / program.PROGRAM, program.elf_of(memory, chip.start))
+        case = program.Case(core.name, instructions, trial or Trial(seed))
+        outcome = program.run(library, golden, core, chip, elf, case, covered=covered)
+        if outcome.why is not None:
+            differing.append((seed, outcome))
+            program.write_case(place, case, outcome)
+        else:
+            shutil.rmtree(place)
+    return covered, differing
+
+
+def _menu(chip: Chip) -> dict[str, int]:
+    kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys((*_I_TYPE, *_SHIFTS), IMMEDIATE)}
+    kinds |= dict.fromkeys(_LOADS, LOAD) | dict.fromkeys(_STORES, STORE) | dict.fromkeys(_BRANCHES, BRANCH)
+    kinds |= {"lui": UPPER, "auipc": UPPER, "jal": JUMP, "ecall": TRAP, "illegal": TRAP} | dict.fromkeys(_CSRS, CSR)
+    if chip.has("m"):
+        kinds |= dict.fromkeys(_M_TYPE, R)
+    if chip.has("f"):
+        kinds |= dict.fromkeys(_FLOATS, FLOAT) | {"flw": FLOAT_LOAD, "fsw": FLOAT_STORE}
+    return kinds
+
+
+def _word(name: str, kind: int, chooser: random.Random, left: int) -> int:  # noqa: PLR0911 (a line a kind)
+    rd, rs1, rs2 = (chooser.choice([each for each in range(31) if each != DATA]) for _ in range(3))
+    offset = chooser.randrange(-DATA_BYTES // 2, DATA_BYTES // 2 - 4)
+    aligned = offset if chooser.random() < 0.1 else offset & ~3
+    ahead = 4 * chooser.randint(1, max(1, min(8, left)))
+    if kind == R:
+        _, funct3, funct7 = {**_R_TYPE, **_M_TYPE}[name]
+        return funct7 << 25 | rs2 << 20 | rs1 << 15 | funct3 << 12 | rd << 7 | 0x33
+    if kind == IMMEDIATE:
+        if name in _SHIFTS:
+            funct3, funct7 = _SHIFTS[name]
+            return funct7 << 25 | chooser.randrange(32) << 20 | rs1 << 15 | funct3 << 12 | rd << 7 | 0x13
+        immediate = chooser.choice((0, 1, -1, 2047, -2048, chooser.randrange(-2048, 2048)))
+        return (immediate & 0xFFF) << 20 | rs1 << 15 | _I_TYPE[name] << 12 | rd << 7 | 0x13
+    if kind in (LOAD, FLOAT_LOAD):
+        opcode, funct3 = (0x07, 2) if kind == FLOAT_LOAD else (0x03, _LOADS[name])
+        return (aligned & 0xFFF) << 20 | DATA << 15 | funct3 << 12 | rd << 7 | opcode
+    if kind in (STORE, FLOAT_STORE):
+        opcode, funct3 = (0x27, 2) if kind == FLOAT_STORE else (0x23, _STORES[name])
+        high, low = (aligned & 0xFFF) >> 5, aligned & 31
+        return high << 25 | rs2 << 20 | DATA << 15 | funct3 << 12 | low << 7 | opcode
+    if kind == BRANCH:
+        bits = (ahead >> 12 & 1) << 31 | (ahead >> 5 & 0x3F) << 25 | (ahead >> 1 & 0xF) << 8 | (ahead >> 11 & 1) << 7
+        return bits | rs2 << 20 | rs1 << 15 | _BRANCHES[name] << 12 | 0x63
+    if kind == UPPER:
+        return chooser.getrandbits(20) << 12 | rd << 7 | (0x37 if name == "lui" else 0x17)
+    if kind == JUMP:
+        return program.jump(ahead) | rd << 7
+    if kind == CSR:
+        return MSCRATCH << 20 | rs1 << 15 | _CSRS[name] << 12 | rd << 7 | 0x73
+    if kind == FLOAT:
+        rounding = 0 if name in ("fsgnj.s", "fmin.s") else 7
+        return _FLOATS[name] << 25 | rs2 << 20 | rs1 << 15 | rounding << 12 | rd << 7 | 0x53
+    return 0x0000_0073 if name == "ecall" else 0xFFFF_FFFF
+
+
+def _start(chip: Chip, chooser: random.Random, handler: int, data: int) -> list[int]:
+    words = [*program.load_constant(5, handler), program.csrw(0x305, 5)]
+    if chip.has("f"):
+        words += [*program.load_constant(5, 0x2000), 0x3002_A073, *program.load_constant(5, data)]
+        words += [4 * number << 20 | 5 << 15 | 2 << 12 | number << 7 | 0x07 for number in range(32)]
+    for number in range(2, 32):
+        small = chooser.randrange(2, 64)
+        words += program.load_constant(number, chooser.choice((*_VALUES, small, chooser.getrandbits(32))))
+    return [*words, *program.load_constant(DATA, data)]
+
+
+def _handler(chip: Chip, handler: int) -> dict[int, int]:
+    clint = next((device.base for device in chip.devices if device.kind == "clint"), None)
+    words = [0x3420_2E73]  # csrr t3, mcause
+    if clint is not None:
+        words += [
+            0x000E_5A63,
+            clint & 0xFFFF_F000 | 29 << 7 | 0x37,
+            0x000E_A023,
+            0x000E_A003,
+            program.MRET,
+        ]  # bge t3: +20
+    words += [0x3430_2EF3, 0x3410_2F73, 0x004F_0F13, 0x341F_1073, program.MRET]  # mtval, mepc, +4
+    memory = {handler + 4 * at: program.jump(0x100 - 4 * at) for at in range(16)}
+    return memory | {handler + 0x100 + 4 * at: word for at, word in enumerate(words)}
+
+
+def weights_of(opcodes: Mapping[str, float]) -> dict[str, float]:
+    """Weights of a model's counts: their roots, so that what is rare comes too.
+
+    >>> weights_of({"addi": 100, "mul": 4})
+    {'addi': 10.0, 'mul': 2.0}
+    """
+    return {name: count**0.5 for name, count in opcodes.items()}

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Basic blocks and the ways between them, from how often each instruction was executed.
+
+The engines count executions by address and vector configuration, not the order. What a branch did follows from the
+counts: what enters a block leaves it (Kirchhoff). Where counts alone leave several answers, a backward branch is taken
+to have been taken as often as it can have been.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from springbok.engines.base import Site
+from springbok.timing.operands import Operation, operation
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A block's operations under the configurations that they met together, and how often."""
+
+    executions: int
+    operations: tuple[Operation, ...]
+
+
+@dataclass
+class Block:
+    """Instructions that are executed one after the other.
+
+    ``taken`` and ``passed`` are how often its last one jumped, or the block below followed. ``entries`` says how often
+    each other block came before it (by its first address; None is what comes from elsewhere: calls and returns).
+    """
+
+    start: int
+    executions: int
+    variants: tuple[Variant, ...]
+    target: int | None = None
+    jumps: bool = False
+    taken: int = 0
+    passed: int = 0
+    entries: dict[int | None, int] = field(default_factory=dict)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it ends with a branch that need not be taken."""
+        return self.variants[0].operations[-1].is_conditional
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it ends with a jump that is returned from: to the block below, as often."""
+        last = self.variants[0].operations[-1]
+        return last.jumps and not last.is_conditional and bool(last.writes)
+
+
+def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = ()) -> list[Block]:
+    """The blocks of what was executed, by address; ``vlen`` in bits.
+
+    ``waits`` are those of each region (see `Operation.wait`); an instruction that reached several waits their mean.
+    """
+    by_pc, waited = _by_pc(sites, waits)
+    pcs = sorted(by_pc)
+    counts = {pc: sum(site.executions for site in by_pc[pc]) for pc in pcs}
+    words = {pc: operation(by_pc[pc][0].word, by_pc[pc][0].vl, by_pc[pc][0].vtype, vlen) for pc in pcs}
+    leaders = {pc + words[pc].target for pc in pcs if words[pc].target is not None}
+    groups: list[list[int]] = []
+    for pc in pcs:
+        last = groups[-1][-1] if groups else None
+        follows = last is not None and pc == last + _size(by_pc[last][0].word)
+        if follows and pc not in leaders and counts[pc] == counts[last] and not words[last].jumps:
+            groups[-1].append(pc)
+        else:
+            groups.append([pc])
+    made = [_block(group, by_pc, counts, words, waited, vlen) for group in groups]
+    _find_ways(made, {group[0]: group[-1] + _size(by_pc[group[-1]][0].word) for group in groups})
+    return made
+
+
+def _by_pc(
+    sites: Iterable[Site], waits: Sequence[tuple[int, int]]
+) -> tuple[dict[int, list[Site]], dict[int, tuple[int, int]]]:
+    """Executions of each address by configuration, whatever they reached; and the waits of those that have some."""
+    executions: dict[tuple[int, int, int, int], int] = defaultdict(int)
+    waited: dict[int, list[int]] = {}
+    for site in sites:
+        if site.executions:
+            executions[site[:4]] += site.executions
+        if waits and site.executions and site.region:
+            sums = waited.setdefault(site.pc, [0, 0])
+            for place, cycles in enumerate(waits[site.region - 1]):
+                sums[place] += cycles * site.executions
+    by_pc: dict[int, list[Site]] = defaultdict(list)
+    for place, count in executions.items():
+        by_pc[place[0]].append(Site(*place, count))
+    totals = {pc: sum(site.executions for site in by_pc[pc]) for pc in waited}
+    return by_pc, {pc: (round(one / totals[pc]), round(more / totals[pc])) for pc, (one, more) in waited.items()}
+
+
+@lru_cache(maxsize=1 << 16)
+def _waiting(each: Operation, wait: int, wait_next: int) -> Operation:
+    return replace(each, wait=wait, wait_next=wait_next)
+
+
+def _size(word: int) -> int:
+    return 4 if word & 3 == 3 else 2
+
+
+def _block(
+    pcs: Sequence[int],
+    by_pc: dict[int, list[Site]],
+    counts: dict[int, int],
+    words: dict[int, Operation],
+    waited: dict[int, tuple[int, int]],
+    vlen: int,
+) -> Block:
+    last = words[pcs[-1]]
+    target = pcs[-1] + last.target if last.target is not None else None
+    return Block(pcs[0], counts[pcs[0]], _variants(pcs, by_pc, words, waited, vlen), target, last.jumps)
+
+
+def _variants(
+    pcs: Sequence[int],
+    by_pc: dict[int, list[Site]],
+    words: dict[int, Operation],
+    waited: dict[int, tuple[int, int]],
+    vlen: int,
+) -> tuple[Variant, ...]:
+    """Between two ``vset*`` all vector instructions have one configuration; which of one segment goes with which of the
+    next one is not counted: the most frequent with the most frequent."""
+    segments: list[list[int]] = [[]]
+    for pc in pcs:
+        segments[-1].append(pc)
+        if words[pc].name.startswith("vset"):
+            segments.append([])
+    choices = []  # of each segment: configurations with their executions, most frequent first
+    for segment in segments:
+        vector = next((pc for pc in segment if words[pc].unit.is_vector), None)
+        met = [(site.executions, (site.vl, site.vtype)) for site in by_pc[vector]] if vector is not None else []
+        choices.append(sorted(met, reverse=True))
+    left = [[count for count, _ in choice] for choice in choices]
+    variants = []
+    total = sum(site.executions for site in by_pc[pcs[0]])
+    while total > 0:
+        which = [next((n for n, count in enumerate(counts) if count), None) for counts in left]
+        times = min([counts[n] for counts, n in zip(left, which, strict=True) if n is not None] + [total])
+        operations = []
+        for segment, choice, number in zip(segments, choices, which, strict=True):
+            vl, vtype = choice[number][1] if number is not None else (0, 0)
+            for pc in segment:
+                each = operation(by_pc[pc][0].word, *_of(words[pc], vl, vtype), vlen)
+                operations.append(_waiting(each, *waited[pc]) if pc in waited else each)
+        variants.append(Variant(times, tuple(operations)))
+        total -= times
+        for counts, number in zip(left, which, strict=True):
+            if number is not None:
+                counts[number] -= times
+    return tuple(variants)
+
+
+def _of(known: Operation, vl: int, vtype: int) -> tuple[int, int]:
+    """A configuration where it matters: scalar instructions are the same under all."""
+    return (vl, vtype) if known.unit.is_vector else (0, 0)
+
+
+def _find_ways(all_blocks: list[Block], ends: dict[int, int]) -> None:
+    """Solves how often each branch was taken, and fills in what comes from where."""
+    by_start = {block.start: block for block in all_blocks}
+    below = {block.start: by_start.get(ends[block.start]) for block in all_blocks}
+    known: dict[int, int] = {}  # times taken, by the block's start
+    for block in all_blocks:
+        if not block.jumps:
+            known[block.start] = 0
+        elif not block.is_conditional or below[block.start] is None:
+            known[block.start] = block.executions
+        elif block.target not in by_start:
+            known[block.start] = 0
+    comes_from = defaultdict(list)
+    for block in all_blocks:
+        if block.target in by_start:
+            comes_from[block.target].append(block)
+    _solve(all_blocks, known, comes_from, below)
+    for block in all_blocks:
+        block.taken = min(block.executions, max(0, known[block.start]))
+        block.passed = block.executions - block.taken if below[block.start] is not None else 0
+        if block.jumps and not block.is_conditional:
+            block.passed = 0
+        if block.passed:
+            below[block.start].entries[block.start] = block.passed
+        if block.taken and block.target in by_start:
+            entries = by_start[block.target].entries
+            entries[block.start] = entries.get(block.start, 0) + block.taken
+    for block in all_blocks:
+        others = block.executions - sum(block.entries.values())
+        if others > 0:
+            block.entries[None] = others
+
+
+def _solve(
+    all_blocks: list[Block], known: dict[int, int], comes_from: dict[int, list[Block]], below: dict[int, Block | None]
+) -> None:
+    """A block that is entered by known ways but one tells that one; what stays open is guessed, backward ones first."""
+    by_start = {block.start: block for block in all_blocks}
+    above = {under.start: by_start[start] for start, under in below.items() if under is not None}
+    unknown = [block for block in all_blocks if block.start not in known]
+    guesses = iter(sorted(unknown, key=lambda block: (block.target > block.start, block.start)))
+    asked = deque(all_blocks[1:])  # what comes first is entered from elsewhere
+    while len(known) < len(all_blocks):
+        if asked:
+            block = asked.popleft()
+            start = _tells(block, known, comes_from[block.start], above)
+        else:
+            guessed = next(block for block in guesses if block.start not in known)
+            start, backward = guessed.start, guessed.target <= guessed.start
+            known[start] = min(guessed.executions, by_start[guessed.target].executions) if backward else 0
+        if start is not None:
+            reached = (by_start.get(by_start[start].target), below[start])
+            asked.extend(block for block in reached if block is not None and block is not all_blocks[0])
+
+
+def _tells(block: Block, known: dict[int, int], comes_from: list[Block], above: dict[int, Block]) -> int | None:
+    """The block whose way into this one was the only one not known: it follows from executions, and is known now."""
+    ways = [(each.start, 0, 1) for each in comes_from]  # taken: executions are what is sought
+    over = above.get(block.start)
+    if over is not None and not (over.jumps and not over.is_conditional):
+        ways.append((over.start, over.executions, -1))  # passed: executions without what was taken
+    open_ways = {start for start, _, _ in ways if start not in known}
+    if len(open_ways) != 1:
+        return None
+    (start,) = open_ways
+    factor = sum(sign for each, _, sign in ways if each == start)
+    if factor == 0:
+        return None
+    returned = over.executions if over is not None and over.is_call else 0
+    sum_of_known = returned + sum(base + sign * known.get(each, 0) for each, base, sign in ways)
+    known[start] = (block.executions - sum_of_known) // factor
+    return start

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fits the free figures of a description to measured cycles: latencies, intervals, and what branches cost.
+
+One figure after the other is moved by some cycles as long as that brings estimates nearer to what was measured. The
+result follows from what was measured and from the description that one begins with: the same every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from springbok.engines.base import Site
+from springbok.timing.description import Timing
+from springbok.timing.estimate import estimate
+from springbok.timing.operands import Unit, operation
+
+_STEPS = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16)
+_BRANCHES = ("branch_taken", "branch_mispredicted", "jump", "queue_latency")
+_MOST_ROUNDS = 12
+_BIG_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Executions in one place, and the cycles that the core took for them."""
+
+    name: str
+    sites: tuple[Site, ...]
+    calls: int
+    cycles: int
+
+    def error(self, timing: Timing, vlen: int) -> float:
+        """Of the estimate: a share of the measured cycles."""
+        return estimate(self.sites, timing, vlen, self.calls).cycles / self.cycles - 1
+
+    def units(self, vlen: int) -> set[Unit]:
+        """What its instructions occupy."""
+        return {operation(site.word, site.vl, site.vtype, vlen).unit for site in self.sites}
+
+
+def fit(timing: Timing, measured: Sequence[Measurement], vlen: int) -> Timing:
+    """The description nearest to ``measured`` that is reached by moving single figures; ``vlen`` in bits."""
+    units = [each.units(vlen) for each in measured]
+    errors = [each.error(timing, vlen) ** 2 for each in measured]
+    for _ in range(_MOST_ROUNDS):
+        moved = False
+        for figure in _figures(set().union(*units)):
+            concerned = [number for number in range(len(measured)) if figure[0] is None or figure[0] in units[number]]
+            while True:
+                tried = [
+                    (sum(found.values()), candidate, found)
+                    for candidate in _neighbours(timing, figure)
+                    for found in [{number: measured[number].error(candidate, vlen) ** 2 for number in concerned}]
+                ]
+                best = min(tried, key=lambda each: each[0], default=None)
+                if best is None or best[0] >= sum(errors[number] for number in concerned) - 1e-12:
+                    break
+                timing, moved = best[1], True
+                for number, error in best[2].items():
+                    errors[number] = error
+        if not moved:
+            break
+    return timing
+
+
+def mean_error(timing: Timing, measured: Iterable[Measurement], vlen: int) -> float:
+    """Mean of the errors' absolute values."""
+    errors = [abs(each.error(timing, vlen)) for each in measured]
+    return sum(errors) / len(errors)
+
+
+def model_errors(timing: Timing, kernels: Sequence[Measurement], vlen: int) -> tuple[float, float]:
+    """Of one inference: the error of the whole, and the largest of a kernel with 5 % of its cycles or more; both as
+    absolute values."""
+    whole = sum(each.cycles for each in kernels)
+    estimated = sum(estimate(each.sites, timing, vlen, each.calls).cycles for each in kernels)
+    big = [abs(each.error(timing, vlen)) for each in kernels if each.cycles >= _BIG_SHARE * whole]
+    return abs(estimated / whole - 1), max(big, default=0.0)
+
+
+def _figures(units: set[Unit]) -> Iterator[tuple[Unit | None, str]]:
+    for name in _BRANCHES:
+        yield None, name
+    for unit in Unit:
+        if unit in units:
+            yield unit, "latency"
+            yield unit, "interval"
+
+
+def _neighbours(timing: Timing, figure: tuple[Unit | None, str]) -> Iterator[Timing]:
+    unit, name = figure
+    now = getattr(timing if unit is None else timing.units[unit], name)
+    least = 1 if unit is not None else 0  # no result is there in the cycle that it was begun in
+    for value in sorted({max(least, now + step) for step in _STEPS} - {now}):
+        if unit is None:
+            yield replace(timing, **{name: value})
+        else:
+            yield replace(timing, units={**timing.units, unit: replace(timing.units[unit], **{name: value})})

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bugs planted in a copy of Ibex: each must be found while a model runs, with its layer, its instruction and a program.
+
+All of them are in one build of the core, and a run chooses one. Runs without a bug, under stalls and interrupts by
+other seeds, must find nothing.
+
+``./bench trial rtl-bugs [--clean N] [--only NAME]``: 0 when all is as it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from springbok.compiler import compiler
+from springbok.compiler.flags import Target
+from springbok.data import datasets
+from springbok.rtl import build, program
+from springbok.rtl.core import load
+from springbok.rtl.native_machine import Trial
+from springbok.session import Session
+from springbok.support.errors import BenchError, LinkError, RtlError
+from springbok.support.files import temporary_folder
+from springbok.support.places import MODELS, PLATFORMS
+
+IBEX = PLATFORMS / "cores" / "ibex"
+QUIET = Trial()
+BUSY = Trial(stall=200_000, delay=200_000, interrupt_every=5_000)
+FAILING = Trial(error=3)
+IN_A_LAYER = "of the dispatch"
+PACKAGE = """package planted_pkg;
+    int bug = 0;
+endpackage
+"""
+# A bug is there in dispatches alone: in the firmware it would be found too, but in no layer. Marks alternate from the
+# seventh on, which begins the first dispatch. In a kept program the bug is there all the time.
+CHOICE = """
+    int chosen = 0;
+    int marks = 0;
+    initial begin
+        void'($value$plusargs("bug=%d", chosen));
+        if ($test$plusargs("program")) planted_pkg::bug = chosen;
+    end
+    always_ff @(posedge clk)
+        if (rvfi_valid && (rvfi_insn & 32'hFE007FFF) == 32'h2033) begin
+            marks <= marks + 1;
+            planted_pkg::bug = marks >= 6 && !marks[0] ? chosen : 0;
+        end
+endmodule
+"""
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug: what it is, where (``BUG`` in ``new`` is true when it is chosen), and what the core is tried with."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    trial: Trial = QUIET
+
+
+BUGS = (
+    Bug("carry of a high product", "ibex_multdiv_fast.sv", "summand1 = {18'h0, mult1_res_uns[`OP_H]};",
+        "summand1 = {18'h0, mult1_res_uns[`OP_H]}; if (BUG && operator_i != MD_OP_MULL) summand1[15] = 1'b0;"),
+    Bug("shift amount", "ibex_alu.sv", ">>> shift_amt[4:0]", ">>> (BUG ? shift_amt[4:0] & 5'h17 : shift_amt[4:0])"),
+    Bug("store mask", "ibex_load_store_unit.sv", "assign data_be_o     = data_be;",
+        "assign data_be_o = BUG && data_be == 4'b1000 ? 4'b1100 : data_be;"),
+    Bug("sign extension of a byte", "ibex_load_store_unit.sv", "{{24{data_rdata_i[31]}}, data_rdata_i[31:24]}",
+        "{{24{data_rdata_i[31] && !BUG}}, data_rdata_i[31:24]}"),
+    Bug("forwarding of a register", "ibex_id_stage.sv", "assign rf_rd_a_wb_match = (rf_waddr_wb_i == rf_raddr_a_o)",
+        "assign rf_rd_a_wb_match = !(BUG && rf_raddr_a_o == 5'd13) & (rf_waddr_wb_i == rf_raddr_a_o)"),
+    Bug("branch under a stall", "ibex_prefetch_buffer.sv", "instr_rvalid_i & ~branch_discard_q[0];",
+        "instr_rvalid_i & ~(branch_discard_q[0] & !(BUG && branch_discard_q[1]));", replace(BUSY, interrupt_every=0)),
+    Bug("cause of an interrupt", "ibex_cs_registers.sv", "mcause_q.lower_cause[4:0]};",
+        "mcause_q.lower_cause[4:0] & ~{4'd0, BUG && (mcause_q.irq_ext || mcause_q.irq_int)}};", BUSY),
+    Bug("value of a trap", "ibex_controller.sv", "(pc_id_i + 32'd2) : pc_id_i;",
+        "(pc_id_i + 32'd2) : BUG ? pc_id_i + 32'd4 : pc_id_i;", FAILING),
+    Bug("flush lost after an interrupt", "ibex_controller.sv",
+        "csr_save_if_o    = 1'b1;\n          csr_save_cause_o = 1'b1;\n\n          // Prioritise",
+        "csr_save_if_o = !BUG; csr_save_id_o = BUG;\n          csr_save_cause_o = 1'b1;\n\n          // Prioritise",
+        BUSY),
+    Bug("interrupts off after a handler", "ibex_cs_registers.sv", "mstatus_d.mie  = mstatus_q.mpie;",
+        "mstatus_d.mie  = mstatus_q.mpie && !BUG;", BUSY),
+    Bug("comparison without sign", "ibex_alu.sv", "is_greater_equal = operand_a_i[31] ^ (cmp_signed);",
+        "is_greater_equal = operand_a_i[31] ^ (cmp_signed | BUG);"),
+    Bug("bytes on the bus", "ibex_load_store_unit.sv", "{lsu_wdata_i[23:0], lsu_wdata_i[31:24]}",
+        "{lsu_wdata_i[23:16], BUG ? lsu_wdata_i[23:8] : lsu_wdata_i[15:0], lsu_wdata_i[31:24]}"),
+)  # fmt: skip
+
+
+def plant(folder: Path) -> None:
+    """A copy of the core's folder with all bugs in it."""
+    shutil.copytree(IBEX, folder)
+    source = Path(find_spec("pythondata_cpu_ibex").submodule_search_locations[0]) / "system_verilog" / "rtl"
+    texts: dict[str, str] = {}
+    for number, bug in enumerate(BUGS, 1):
+        text = texts.get(bug.file) or (source / bug.file).read_text(encoding="utf-8")
+        if bug.old not in text:
+            raise RtlError(f"'{bug.name}' can't be planted: {bug.file} has no '{bug.old}'. Is it another Ibex?")
+        texts[bug.file] = text.replace(bug.old, bug.new.replace("BUG", f"(planted_pkg::bug == {number})"), 1)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "planted_pkg.sv").write_text(PACKAGE, encoding="utf-8")
+    wrapper = (folder / "core.sv").read_text(encoding="utf-8")
+    (folder / "core.sv").write_text(wrapper.rpartition("endmodule")[0].rstrip() + CHOICE, encoding="utf-8")
+    files = (folder / "files.f").read_text(encoding="utf-8").splitlines()
+    own = [f"@core@/{name}" for name in ("planted_pkg.sv", *texts)]
+    first = next(number for number, line in enumerate(files) if line.startswith("-y"))
+    (folder / "files.f").write_text("\n".join([*files[:first], *own, *files[first:], ""]), encoding="utf-8")
+
+
+def look(folder: Path, model, recordings, number: int, trial: Trial, samples: int = 1) -> tuple[str, Path | None]:
+    """Run the model with a bug (0: none): what the engine said, and where it kept it; nothing when nothing differed."""
+    session = Session()
+    engine = session.boot("rtl", core=folder, platform=IBEX / "chip.toml", trial=trial, plusargs=(f"bug={number}",))
+    try:
+        session.load_model(model, check=False)
+        session.evaluate(recordings, np.zeros((len(recordings.labels), 4), "float32"), samples=samples)
+    except LinkError as error:
+        if engine.mismatch() is None:
+            return ("" if trial.error else f"no difference, but: {error}"), None
+        return engine.diagnose(), engine.keep_mismatch()[0]
+    finally:
+        session.shut_down()
+    return "", None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="./bench trial rtl-bugs", description=__doc__.split("\n")[0])
+    parser.add_argument("--clean", type=int, default=10, help="runs without a bug (default: 10)")
+    parser.add_argument("--only", help="the bug of this name alone")
+    options = parser.parse_args(arguments)
+    try:
+        return _trial(options.clean, options.only)
+    except BenchError as error:
+        sys.stderr.write(f"springbok-bench: {error}\n")
+        return 2
+
+
+def _trial(clean: int, only: str | None) -> int:
+    chip = load(IBEX).chip()
+    model = compiler.compile_model(MODELS / "gestures_int8.tflite", target=Target.of("scalar", None, chip))
+    recordings = datasets.load("basic_motions", split="test")
+    failures = 0
+    with temporary_folder() as name:
+        folder = Path(name) / "planted"
+        plant(folder)
+        core = load(folder)
+        library, golden = build.build(core, lambda text: sys.stdout.write(f"{text}\n")).library, build.build_golden()
+        for number, bug in enumerate(BUGS, 1):
+            if only in (None, bug.name):
+                failures += _try_bug(folder, model, recordings, number, bug, library, golden)
+        for seed in range(1, clean + 1):
+            trial = replace(BUSY, seed=seed)
+            found, _ = look(folder, model, recordings, 0, trial)
+            failures += bool(found)
+            sys.stdout.write(f"without a bug, seed {seed}: {found or 'nothing differed'}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{failures} not as it must be\n" if failures else "All as it must be.\n")
+    return int(failures > 0)
+
+
+def _try_bug(folder: Path, model, recordings, number: int, bug: Bug, library: Path, golden: Path) -> bool:
+    """Whether the bug was missed, or named without a layer or a program that repeats it and is right without it."""
+    said, kept = "", None
+    for seed in range(1, 6):
+        said, kept = look(folder, model, recordings, number, replace(bug.trial, seed=seed))
+        if kept is not None and IN_A_LAYER in said:
+            break
+    first = said.splitlines()[0] if said else "nothing differed"
+    repeats = "no program"
+    if kept is not None and (kept / program.PROGRAM).is_file():
+        core, case = load(folder), program.read_case(kept)
+        chip = load(IBEX).chip()
+        without = program.run(library, golden, core, chip, kept / program.PROGRAM, case)
+        repeats = (
+            f"a program of {case.instructions} instructions" if without.why is None else "a program that always fails"
+        )
+    good = kept is not None and IN_A_LAYER in first and repeats.endswith("instructions")
+    verdict = "found" if good else "found, but not all is there" if kept is not None else "MISSED"
+    sys.stdout.write(f"{verdict}: {bug.name}: {first}; {repeats}\n")
+    sys.stdout.flush()
+    return not good
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

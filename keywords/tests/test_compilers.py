@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several versions of the compiler, with stand-ins: folders that hold the installed one under other numbers."""
+
+import itertools
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from springbok import report
+from springbok.cli import main
+from springbok.compiler import finishing, host_check, importers, iree, optimizer, proving, versions
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
+from springbok.compiler.flags import compiler_flags
+from springbok.compiler.optimizer import plan_for
+from springbok.exploring import compiler_row, kept_rows
+from springbok.exploring.compiler_row import Job, measured_apart, row_of
+from springbok.exploring.compilers import compare, titled
+from springbok.report.compilers import differences
+from springbok.support import packages, process
+from springbok.support.cache import Cache
+from springbok.support.errors import CompileError
+from springbok.support.results_folder import claimed
+from springbok.trials import newest
+
+MODEL = """
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %y = stablehlo.multiply %x, %x : tensor<4x8xf32>
+  %z = stablehlo.add %y, %x : tensor<4x8xf32>
+  return %z : tensor<4x8xf32>
+}
+"""
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "small.mlir"
+    path.write_text(MODEL, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def imported(model):
+    return importers.import_model(model, Cache(DEFAULT_OUTPUT_DIR))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where versions are."""
+    path = tmp_path / "versions"
+    monkeypatch.setenv(versions.FOLDER_VARIABLE, str(path))
+    return path
+
+
+def stand_in(version, **programs):
+    """The installed compiler under another number; ``programs`` are texts of scripts in place of its own."""
+    place = versions.place(version)
+    installed = Path(iree._distribution(iree.COMPILER_PACKAGE).locate_file("iree"))
+    place.mkdir(parents=True)
+    if programs:
+        libraries = place / "iree" / "compiler" / "_mlir_libs"
+        libraries.mkdir(parents=True)
+        for name, text in programs.items():
+            (libraries / name.replace("_", "-")).write_text(text, encoding="utf-8")
+            (libraries / name.replace("_", "-")).chmod(0o755)
+    else:
+        (place / "iree").symlink_to(installed)
+    for package in (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE):
+        record = place / f"{package.replace('-', '_')}-{version}.dist-info"
+        record.mkdir()
+        (record / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n", encoding="utf-8"
+        )
+    return place
+
+
+# ---- Environments
+
+
+@pytest.mark.parametrize("text", ["", "latest", "3.12 ", "../3.12.0", "3.12.0; echo", "3.12.0+local", "1!3.12"])
+def test_what_is_no_version_is_refused(folder, text):
+    with pytest.raises(CompileError, match="is no version of iree-base-compiler"):
+        versions.environment(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("3.12", "3.12.0"),
+        ("3", "3.0.0"),
+        ("3.12.0.0", "3.12.0"),
+        ("03.12.0", "3.12.0"),
+        ("3.13.0RC20260801", "3.13.0rc20260801"),
+        ("3.13rc1", "3.13.0rc1"),
+        ("3.7.1", "3.7.1"),
+    ],
+)
+def test_a_version_is_what_the_registry_calls_it(folder, given, meant):
+    assert versions.resolved(given) == meant
+    assert versions.place(given) == versions.place(meant)
+
+
+def test_the_pinned_version_is_known_by_a_short_number_too(folder):
+    assert versions.environment(iree.PINNED_VERSION.removesuffix(".0")) is None
+
+
+def test_the_pinned_version_needs_no_folder(folder):
+    assert versions.environment(iree.PINNED_VERSION) is None
+    assert versions.variables(iree.PINNED_VERSION) == {}
+
+
+def test_a_version_is_fetched_once_with_its_runtime(folder, monkeypatch):
+    fetched = []
+
+    def bring(lines, place, what, shows_progress):
+        fetched.append((lines, place))
+        stand_in("3.99.0")
+
+    monkeypatch.setattr(packages, "bring", bring)
+    place = versions.environment("3.99.0")
+    assert versions.environment("3.99.0") == place == versions.place("3.99.0")
+    assert fetched == [(["iree-base-compiler==3.99.0", "iree-base-runtime==3.99.0"], place)]
+    assert versions.variables("3.99.0")["PYTHONPATH"].split(":")[0] == str(place)
+
+
+def test_a_version_that_the_registry_has_not_is_a_sentence(folder, monkeypatch):
+    def bring(*_, **__):
+        raise ImportError("pip could not install what is needed: No matching distribution found.")
+
+    monkeypatch.setattr(packages, "bring", bring)
+    with pytest.raises(CompileError, match="version 3.77.0 can't be had: .*No matching distribution"):
+        versions.environment("3.77.0")
+
+
+def test_an_older_versions_modules_are_finished_by_the_pinned_one(folder):
+    stand_in("3.2.0")
+    found = versions.variables("3.2.0")
+    assert found[finishing.VARIABLE] == str(iree.tool("iree-compile"))
+    assert found[finishing.RUNTIME_VARIABLE] == str(iree.tool("iree-run-module"))
+
+
+def test_what_is_finished_by_the_pinned_one_has_the_kernels_names(monkeypatch):
+    """Modules of this machine too: the optimizer proves itself there."""
+    assert "--iree-llvmcpu-debug-symbols=true" not in compiler_flags(Target())[0]
+    monkeypatch.setenv(finishing.VARIABLE, "/somewhere/iree-compile")
+    for given in ((), ("--iree-llvmcpu-debug-symbols=false",)):
+        flags = host_check.host_flags(compiler_flags(Target(), given)[0])
+        assert [flag for flag in flags if "debug-symbols" in flag] == ["--iree-llvmcpu-debug-symbols=true"]
+
+
+# ---- Rows
+
+
+def test_models_of_one_name_are_told_apart_and_each_is_taken_once():
+    files = [Path("/a/b/m.onnx"), Path("/c/b/m.onnx"), Path("/c/n.onnx"), Path("/c/b/../n.onnx"), Path("/m.onnx")]
+    assert list(titled(files).values()) == ["a/b/m.onnx", "c/b/m.onnx", "n.onnx", "/m.onnx"]
+
+
+def test_damaged_rows_are_measured_again(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    kept_rows.add(path, "a", {"error": None, "x": 1})
+    path.write_bytes(path.read_bytes() + b'{"key": "b", "row"\n\xff\x00\n[]\n')
+    kept_rows.add(path, "c", {"error": None})
+    assert kept_rows.read(path) == {"a": {"error": None, "x": 1}, "c": {"error": None}}
+
+
+def test_versions_that_are_the_same_compile_the_same(folder, model, tmp_path):
+    for version in ("3.2.0", "3.99.0"):
+        stand_in(version)
+    rows = compare(["3.2.0", "3.99.0", iree.PINNED_VERSION], [model], tmp_path / "results", count=2)
+    assert [row["error"] for row in rows] == [None] * 3
+    assert len({row["metrics"]["instructions"] for row in rows}) == 1
+    assert len({json.dumps(row["dispatches"]) for row in rows}) == 1
+    (kernel,) = rows[0]["dispatches"]
+    assert kernel["tiles"] and kernel["opcodes"] and kernel["stack"] is not None
+    assert rows[0]["metrics"]["cycles"] is None  # no timing was given
+    assert any("pinned version finished" in note for note in rows[0]["notes"])
+    again = compare(["3.2.0", "3.99.0", iree.PINNED_VERSION], [model], tmp_path / "results")  # nothing is done
+    assert again == rows
+    changes = report.compilers_figures(rows)[1]
+    assert [row["what"] for row in changes.rows] == ["nothing", "nothing"]
+
+
+def test_what_a_version_can_not_compile_is_a_row_with_its_reason(folder, imported, model):
+    stand_in("3.98.0", iree_compile="#!/bin/sh\necho 'm.mlir:1:1: error: no such thing'\nexit 1\n")
+    row = measured_apart(Job("3.98.0", str(model), imported))
+    assert "no such thing" in row["error"]
+    assert row["dispatches"] == []
+
+
+def test_a_process_that_dies_is_a_row_too(folder, imported, model, monkeypatch):
+    monkeypatch.setattr(versions, "variables", lambda version: {"PYTHONHOME": "/nonexistent"})
+    row = measured_apart(Job("3.97.0", str(model), imported))
+    assert row["error"].startswith("The process for this row ended early:")
+
+
+def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):
+    wrong = replace(imported, probe_outputs=[array + 1 for array in imported.probe_outputs])
+    row = compiler_row.measure(Job(iree.PINNED_VERSION, str(model), wrong))
+    assert row["error"].startswith("It computes something else than the framework: output ")
+    assert row["metrics"]["kernel_text_bytes"] > 0
+
+
+def test_an_unknown_model_and_level_are_sentences(tmp_path, capsys):
+    assert main(["compilers", "3.12.0", "--models", str(tmp_path / "none.h5")]) == 2
+    assert "There is no model file" in capsys.readouterr().err
+    assert main(["compilers", "3.12.0", "--optimize", ","]) == 2
+    assert main(["compilers", "3.12.0", "--optimize", "standart"]) == 2
+    assert "did you mean" in capsys.readouterr().err.lower()
+
+
+# ---- The optimizer on other versions
+
+
+def test_the_pinned_version_is_not_asked_for_a_proof(imported):
+    plan = plan_for("standard", vectors=True, vlen=512)
+    assert proving.for_version(plan, iree.PINNED_VERSION, Target(), imported, None, "m") == (plan, ())
+    assert all(iree.PINNED_VERSION in optimizer.proved_on(name) for name in optimizer.TRANSFORMATIONS)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What the transformations answer on this machine, by name; stock IREE answers 0, as all others do."""
+    given = {}
+
+    def answer(self, transformations):
+        return [np.full((4, 1), sum(given.get(each, 0) for each in transformations), np.float32)]
+
+    monkeypatch.setattr(proving._Proof, "_answers", answer)
+    return given
+
+
+def for_version(imported, tmp_path):
+    plan = plan_for("standard", vectors=True, vlen=512)
+    return proving.for_version(plan, "3.99.0", Target(), imported, Cache(tmp_path), "small.mlir")
+
+
+def test_on_another_version_what_is_equal_is_taken(imported, tmp_path, answers):
+    plan, reasons = for_version(imported, tmp_path)
+    assert plan.transformations == optimizer.TRANSFORMATIONS
+    assert reasons == ()
+
+
+def test_on_another_version_what_differs_stays_out_with_a_line(imported, tmp_path, answers):
+    answers["pads"] = 1
+    plan, reasons = for_version(imported, tmp_path)
+    assert plan.transformations == tuple(each for each in optimizer.TRANSFORMATIONS if each != "pads")
+    assert reasons == (
+        "The optimizer's pads: not proved on IREE 3.99.0: it differs from stock IREE by 1 on the probes "
+        "(allowed is 1e-06).",
+    )
+    answers["pads"] = 0
+    assert for_version(imported, tmp_path)[1] == reasons  # proved once
+
+
+def test_where_stock_does_not_run_nothing_is_proved(imported, tmp_path, monkeypatch):
+    def fail(*_):
+        raise CompileError("no host.\nmore")
+
+    monkeypatch.setattr(proving._Proof, "_answers", fail)
+    plan, reasons = for_version(imported, tmp_path)
+    assert plan.transformations == ()
+    assert reasons[0].endswith("not proved on IREE 3.99.0: stock IREE does not run here: no host.")
+
+
+def test_flags_that_a_version_does_not_know_are_left_out(imported, tmp_path, answers, monkeypatch):
+    monkeypatch.setattr(iree, "compiler_flag_names", lambda: frozenset({"iree-llvmcpu-loop-vectorization"}))
+    plan, reasons = for_version(imported, tmp_path)
+    assert plan.flags == (("--iree-llvmcpu-loop-vectorization", "true"),)
+    assert "--iree-llvmcpu-vscale-range" in reasons[0]
+
+
+# ---- The page
+
+
+def part(name, instructions=100, **changes):
+    whole = {"name": f"main_dispatch_{name}", "layer": "conv_1", "tiles": ["distribution = [8]"], "calls": 1}
+    stack = {"loads": 2, "stores": 2}
+    return {**whole, "instructions": instructions, "opcodes": {"addi": instructions}, "stack": stack, **changes}
+
+
+def made_up_row(version, *parts, **values):
+    job = Job(version, "m.tflite", None)
+    numbers = {"instructions": sum(each["instructions"] for each in parts), "kernel_text_bytes": 64 * len(parts)}
+    return row_of(job, metrics=numbers if parts else {}, dispatches=list(parts), **values)
+
+
+def test_neighbours_tell_what_is_other():
+    before, after = (
+        part("0_conv_8"),
+        part("0_conv_8", 90, tiles=["distribution = [4]"], stack={"loads": 0, "stores": 0}),
+    )
+    assert differences(before, after) == [
+        "other tile sizes: distribution = [8] → distribution = [4]",
+        "opcodes addi -10",
+        "stack 4 → 0",
+    ]
+    assert differences(before, before) == []
+    assert differences(None, after) == ["new kernel: conv_8"]
+    assert differences(before, None) == ["no such kernel any more: conv_8"]
+
+
+def test_the_page_has_all_rows_and_the_changes_between_neighbours(tmp_path):
+    rows = [
+        made_up_row("3.10.0", error="iree-compile can't compile m.tflite: <no>\nThe command was: …"),
+        made_up_row("3.12.0", part("0_conv_8"), part("1_pool", 10, layer="pool")),
+        made_up_row("3.13.0", part("0_conv_8x1", 50), part("1_pool", 10, layer="pool")),
+    ]
+    html, markdown, table = report.write_compilers(rows, tmp_path)
+    text = markdown.read_text(encoding="utf-8")
+    assert "| m.tflite | 3.10.0 |" in text and "&lt;no&gt;" in text and "The command was" not in text
+    changes = report.compilers_figures(rows)[1].rows
+    assert changes[0]["what"].startswith("3.10.0 has none: iree-compile can't compile")
+    assert [(row["layer"], row["before"], row["after"]) for row in changes[1:]] == [
+        ("the whole", 110, 60),
+        ("conv_1", 100, 50),
+    ]
+    assert changes[2]["what"] == "formed otherwise: conv_8 → conv_8x1; opcodes addi -50"
+    assert "3.12.0" in html.read_text(encoding="utf-8")
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 4
+    assert "1 failed" in report.compilers_table(rows)
+
+
+# ---- The trial
+
+
+def test_the_trial_says_what_breaks(tmp_path):
+    suite = tmp_path / "some.robot"
+    suite.write_text(
+        "*** Test Cases ***\nShould Pass\n    No Operation\nShould Break\n    Fail    no such pattern\\nmore\n"
+        "Should Be Skipped\n    Skip    no memory\n",
+        encoding="utf-8",
+    )
+    outcome = newest.run(iree.PINNED_VERSION, "none", [suite], tmp_path / "results")
+    assert outcome.describe() == (
+        "3.13.0 optimize=none: 1 passed, 1 skipped, 1 broken\n    Should Break: no such pattern"
+    )
+
+
+def test_a_run_that_leaves_nothing_is_broken(tmp_path):
+    output = tmp_path / "output.xml"
+    assert newest.outcome_of("3.12.0", "none", output, 252).broken == (
+        ("the whole run", "it wrote no output.xml: exit code 252"),
+    )
+    output.write_text("<robot><suite>", encoding="utf-8")
+    assert newest.outcome_of("3.12.0", "none", output, 0).broken[0][0] == "the whole run"
+
+
+DOCUMENT = "\n".join(["Before.", "", *newest.HEAD, "", "Behind.", ""])
+
+
+def test_outcomes_are_rows_of_the_document():
+    first = newest.Outcome("3.9.0", "standard", 3, 1, (("Should Not", "a|b <c> d_e."),))
+    others = [newest.Outcome("3.11.0", level, 5) for level in reversed(newest.LEVELS)]
+    text = newest.recorded(DOCUMENT, [*others, first])
+    assert newest.recorded(text, [first]) == text
+    assert text.splitlines()[4:8] == [
+        r"| 3.9.0 | with | 3 | 1 | 1 | Should Not: a\|b \<c> d\_e |",
+        "| 3.11.0 | without | 5 | 0 | 0 |  |",
+        "| 3.11.0 | with | 5 | 0 | 0 |  |",
+        "",
+    ]
+    assert text.splitlines()[8:] == ["Behind."]
+    again = newest.recorded(text, [newest.Outcome("3.9.0", "standard", 5)])
+    assert again.splitlines()[4] == "| 3.9.0 | with | 5 | 0 | 0 |  |"
+
+
+def test_the_document_tells_which_versions_pass():
+    """Of those that were recorded: each once, in order, the same tests, and a reason where some break."""
+    text = newest.FILE.read_text(encoding="utf-8")
+    text = text if newest.HEAD[0] in text else newest.recorded(text, [newest.Outcome("3.12.0", "none", 30)])
+    assert newest.recorded(text, []) == text
+    lines = text.splitlines()
+    begin = lines.index(newest.HEAD[0]) + len(newest.HEAD)
+    rows = [newest.cells_of(line) for line in itertools.takewhile(lambda line: line.startswith("|"), lines[begin:])]
+    assert rows and len({row[:2] for row in rows}) == len(rows)
+    assert {row[1] for row in rows} <= set(newest.LEVELS.values())
+    assert len({sum(map(int, row[2:5])) for row in rows}) == 1
+    assert all(bool(row[5]) == (int(row[4]) > 0) for row in rows)
+
+
+def test_two_trials_of_one_folder_are_one_too_many(tmp_path, capsys):
+    with claimed(tmp_path):
+        done = process.run([sys.executable, "-m", "springbok.cli", "trial", "newest", "--results", tmp_path])
+    assert done.exit_code == 2
+    assert "is in use by process" in done.output

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of history and matrix: what they say is what the store and the results say; and in a browser."""
+
+import json
+import re
+import shutil
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from history_runs import make_run
+from made_up_runs import make_document, make_model, make_regression
+
+from springbok import cli
+from springbok.chips.description import load
+from springbok.history.steps import all_steps
+from springbok.history.store import opened
+from springbok.report import matrix
+from springbok.report.history import history_page
+from springbok.support.places import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE = "</script><b>&\"'|`*_"
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """Runs of two branches, a step in each; texts that would end a script or begin an element."""
+    with opened(tmp_path_factory.mktemp("history") / "h.db") as store:
+        for number in range(12):
+            branch = "topic" if number % 3 == 2 else HOSTILE
+            run = make_run(number, cost=0 if number < 6 else 250)
+            origin = run.origin.__class__(**{**vars(run.origin), "branch": branch, "subject": f"{HOSTILE} {number}"})
+            store.add(make_run(number, cost=0 if number < 6 else 250, origin=origin))
+        runs = store.runs()
+        numbers = store.series(runs)
+    return runs, numbers, all_steps(runs, numbers)
+
+
+@pytest.fixture(scope="module")
+def page(history, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "history.html"
+    path.write_text(history_page(*history), encoding="utf-8")
+    return path
+
+
+def test_the_page_holds_every_number_of_every_run(history, page):
+    runs, numbers, _ = history
+    text = page.read_text(encoding="utf-8")
+    content = json.loads(re.search(r'id="history">(.*?)</script>', text, re.DOTALL)[1])
+    assert HOSTILE not in text
+    shown = {
+        (content["configurations"][place], metric, layer): along for place, metric, layer, along in content["series"]
+    }
+    assert len(shown) == len(numbers)
+    for series in numbers:
+        found = {}
+        for line, along in zip(
+            content["lines"], shown[series.configuration.title, series.metric, series.layer], strict=True
+        ):
+            values = [value for value, count in zip(along[::2], along[1::2], strict=True) for _ in range(count)]
+            found |= {content["runs"][place][0]: value for place, value in zip(line["runs"], values, strict=True)}
+        assert {number: value for number, value in found.items() if value is not None} == series.points
+    assert len(runs) == len(content["runs"])
+
+
+def test_the_page_names_commit_and_layer_of_each_step(history, page):
+    text = page.read_text(encoding="utf-8")
+    assert "instructions an inference: 129,820 → 130,070 (+0.19%)" in text
+    assert "conv_1: +250" in text
+    assert text.count('data-choice="') == len({(each.after.number, each.series.configuration) for each in history[2]})
+
+
+def test_an_empty_history_has_a_page_too():
+    assert "There is no run in it yet." in history_page([], [], [])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed here")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed here")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def tab(browser, page):
+    opened_page = browser.new_page(viewport={"width": 600, "height": 900})
+    problems = []
+    opened_page.on("pageerror", lambda error: problems.append(str(error)))
+    opened_page.on("console", lambda message: problems.append(message.text))
+    opened_page.on("request", lambda request: problems.append(request.url) if request.url != page.as_uri() else None)
+    opened_page.goto(page.as_uri())
+    opened_page.wait_for_selector("#chart[data-drawn]")
+    yield opened_page
+    assert problems == []
+    opened_page.close()
+
+
+def test_the_chart_shows_the_chosen_number(tab):
+    assert tab.locator("#chart svg [aria-roledescription=point]").count() == 12
+    legend = tab.locator("#chart svg .role-legend text").all_text_contents()
+    assert sorted(each for each in legend if each) == sorted([f"{HOSTILE}, lab", "topic, lab"])
+    assert "12 points, 2 steps." in tab.locator("#told").text_content()
+    tab.select_option("#configuration", label="gestures (vector) on springbok, spike, VLEN 512")
+    tab.select_option("#metric", label="memory peak")
+    tab.wait_for_function("document.getElementById('chart').dataset.drawn.endsWith('memory_peak_bytes ')")
+    assert "12 points, 0 steps." in tab.locator("#told").text_content()
+    assert not tab.locator("#layer").is_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") == 600
+
+
+def test_a_step_of_the_table_is_shown_in_the_chart(tab):
+    tab.select_option("#metric", label="memory peak")
+    button = tab.locator("button[data-choice]").first
+    configuration, metric = json.loads(button.get_attribute("data-choice"))
+    button.click()
+    tab.wait_for_function(f"document.getElementById('chart').dataset.drawn === '{configuration} {metric} '")
+    assert tab.locator("#metric").input_value() == metric
+    tab.select_option("#layer", label="conv_1")
+    tab.wait_for_function("document.getElementById('chart').dataset.drawn.endsWith('conv_1')")
+
+
+# ---- The matrix
+
+
+def results(folder, *models, chip="springbok", vlen=512):
+    folder.mkdir(parents=True)
+    document = {**make_document(*models, vlen=vlen), "chip": chip}
+    (folder / "metrics.json").write_text(json.dumps(document))
+    return document
+
+
+def right(model):
+    model["per_sample"]["device"] = model["per_sample"]["host"]
+    model["accuracy"] = model["host_accuracy"]
+    return model
+
+
+def too_large(model):
+    model["fit"] = [{"name": "itcm", "bytes": 10, "parts": {}, "free_bytes": -5}]
+    return model
+
+
+def test_the_matrix_tells_what_runs_is_equal_accurate_and_fits(tmp_path, capsys):
+    results(tmp_path / "in" / "a", right(make_model()), make_model("other"), make_regression())
+    results(tmp_path / "in" / "b" / "c", too_large(right(make_model())), chip="coralnpu_soc", vlen=128)
+    assert cli.main(["matrix", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
+    assert "gestures (vector)  coralnpu_soc, VLEN 128  does not fit       129,820" in capsys.readouterr().out
+    cells = {
+        (each["model"], each["column"]["chip"]): each for each in json.loads((tmp_path / "out/matrix.json").read_text())
+    }
+    assert {key: each["state"] for key, each in cells.items()} == {
+        ("gestures (vector)", "springbok"): "good",
+        ("gestures (vector)", "coralnpu_soc"): "does not fit",
+        ("other (vector)", "springbok"): "differs",
+        ("wear (vector)", "springbok"): "good",
+    }
+    assert cells["gestures (vector)", "springbok"]["instructions"] == 129_820
+    page = (tmp_path / "out" / "matrix.html").read_text()
+    assert "<b>2 of 4 run, equal and fit</b>" in page
+    assert page.count("not measured") == 2
+    assert "itcm: 5 bytes MISSING" in page
+    text = (tmp_path / "out" / "matrix.md").read_text()
+    assert "| gestures \\(vector\\) | ✗ does not fit 129,820 instructions, 100.00 % | ✓ 129,820 instructions" in text
+    badges = sorted(path.name for path in (tmp_path / "out" / "badges").iterdir())
+    assert badges == ["all.svg", "gestures-vector-coralnpu_soc-vlen-128.svg", "gestures-vector-springbok-vlen-512.svg",
+                      "other-vector-springbok-vlen-512.svg", "wear-vector-springbok-vlen-512.svg"]  # fmt: skip
+
+
+def test_of_a_cell_the_last_result_counts():
+    cells = matrix.cells_of([make_document(make_model()), make_document(right(make_model()))])
+    assert [cell.state for cell in cells] == ["good"]
+
+
+def test_badges_are_svg_whatever_names_hold():
+    for state in ("good", "differs", "does not fit", "not measured"):
+        root = ElementTree.fromstring(matrix.badge(HOSTILE, "<&>", state))
+        assert root.get("aria-label") == f"{HOSTILE}: <&>"
+        assert int(root.get("width")) > 0
+    assert matrix.badge_name("../../a", "b/..") == "a-b.svg"
+
+
+def test_badges_of_any_names_have_files_of_their_own(tmp_path):
+    models = ["a b", "a-b", "模型", "モデル", "x" * 3000, "x" * 2999, "../../etc", "plain"]
+    names = matrix.badge_names([(model, model, "springbok, VLEN 512") for model in models])
+    assert len(set(names.values())) == len(models)
+    assert all(len(name) < 160 and "/" not in name and not name.startswith(".") for name in names.values())
+    assert names["plain"] == matrix.badge_name("plain", "springbok, VLEN 512")
+    results(tmp_path / "in", *(make_model(model) for model in models))
+    assert cli.main(["matrix", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out" / "badges").iterdir())) == len(models) + 1
+
+
+def contrast(colour, other="#FFFFFF"):
+    def luminance(text):
+        parts = [int(text[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(colour), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_texts_of_badges_can_be_read():
+    for colour in (*matrix._COLOURS.values(), matrix._LABEL_COLOUR):
+        assert contrast(colour) >= 4.5
+
+
+def test_the_matrix_of_a_history_is_of_its_newest_runs(tmp_path):
+    with opened(tmp_path / "h.db") as store:
+        for number in range(3):
+            store.add(make_run(number, cost=number))
+    assert cli.main(["matrix", "--history", str(tmp_path / "h.db"), "--output", str(tmp_path / "out")]) == 0
+    (found,) = (
+        each
+        for each in json.loads((tmp_path / "out" / "matrix.json").read_text())
+        if each["model"] == "gestures (vector)"
+    )
+    assert found["instructions"] == 129_822
+
+
+def test_the_workflow_that_publishes_it_calls_what_exists():
+    text = (ROOT / "docs" / "ci" / "matrix-github-actions.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    chips = jobs["chip"]["strategy"]["matrix"]["chip"]
+    assert {load(chip).name for chip in chips} == set(chips)
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    for command in commands:
+        program, name, *arguments = command.replace("${{ matrix.chip }}", chips[0]).split()
+        assert program == "./bench"
+        cli.COMMANDS[name].parse(arguments)
+    assert len(commands) == 2
+
+
+def test_a_folder_without_results_is_said(tmp_path, capsys):
+    assert cli.main(["matrix", str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert "There are no metrics in" in capsys.readouterr().err

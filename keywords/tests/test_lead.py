@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What reports lead with: the verdict, what failed and why, and of what commit, chip and engine it is told."""
+
+import subprocess
+from datetime import datetime
+
+import pytest
+from made_up_runs import make_document, make_model
+
+from springbok.history import record
+from springbok.report import summary
+from springbok.report.lead import lead, read_lead
+from springbok.support import run_record
+
+DOCUMENT = make_document(make_model())
+VERDICT = {
+    "subject": "gestures (vector)",
+    "title": "instructions an inference",
+    "outcome": "failed",
+    "compared": True,
+    "value": "40,000",
+    "limit": "",
+    "baseline": "30,000",
+    "change": "+33 %",
+    "accounts": ["conv_1: +10,000 instructions"],
+}
+GATE = {"verdicts": [VERDICT], "baselines": [], "updates": []}
+
+
+@pytest.mark.parametrize(
+    ("tests", "gate", "verdict"),
+    [
+        (None, None, "measured"),
+        (summary.Tests(3, 1, ()), None, "passed"),
+        (summary.Tests(3, 0, (("suite: test", "why"),)), None, "failed"),
+        (summary.Tests(3, 0, ()), GATE, "failed"),
+        (None, {**GATE, "verdicts": [{**VERDICT, "outcome": "improved"}]}, "passed"),
+    ],
+)
+def test_the_verdict_is_of_tests_and_gate(tests, gate, verdict):
+    assert lead(DOCUMENT, tests, gate).verdict == verdict
+
+
+def test_what_failed_is_told_with_what_accounts_for_it_and_once():
+    found = lead(DOCUMENT, None, GATE)
+    assert found.failures == (
+        ("gestures (vector): instructions an inference", "40,000 (+33 % since 30,000)\nconv_1: +10,000 instructions"),
+    )
+    told = summary.Tests(1, 0, (("suite: Should Not Regress", "gestures (vector): instructions an inference: 40,000"),))
+    assert lead(DOCUMENT, told, GATE).failures == told.failures
+
+
+def described(folder, started):
+    return record.of_results(folder, started, [], True, record.Tests(), [folder]).as_json(documents=False)
+
+
+def test_facts_are_of_the_record_and_what_is_not_known_is_said(tmp_path):
+    facts = dict(lead(DOCUMENT).facts)
+    assert (facts["Commit"], facts["Date"], facts["VLEN"], facts["Chip"]) == (
+        "unknown",
+        "unknown",
+        "512 bits",
+        "springbok",
+    )
+    (tmp_path / "a").write_text("1")
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-C", str(tmp_path)]
+    for arguments in (["init", "-q", "-b", "trunk"], ["add", "a"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *arguments], check=True)
+    started = datetime.fromisoformat("2026-01-02T03:04:05+00:00")
+    run_record.write(tmp_path, described(tmp_path, started))
+    facts = dict(read_lead(tmp_path, DOCUMENT).facts)
+    assert facts["Commit"].endswith("(trunk)")
+    assert facts["Date"].startswith("2026-01-0")
+    (tmp_path / "a").write_text("2")
+    run_record.write(tmp_path, described(tmp_path, started))
+    assert dict(read_lead(tmp_path, DOCUMENT).facts)["Commit"].endswith("(trunk, with changes)")
+
+
+def test_results_without_a_record_or_with_a_damaged_one_are_reported(tmp_path):
+    (tmp_path / run_record.FILE_NAME).write_text('{"started": 5, "origin": ')
+    assert run_record.read(tmp_path) == {}
+    (tmp_path / run_record.FILE_NAME).write_text('{"started": 5, "origin": null}')
+    assert dict(read_lead(tmp_path, DOCUMENT).facts)["Date"] == "unknown"

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MLPerf Tiny's rules, its runner's files, the table, and the client against a line that answers what it wants."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from springbok.cli import main
+from springbok.cli.mlperf import as_markdown
+from springbok.data import runner_files
+from springbok.data.packaged import wake_word
+from springbok.exploring.mlperf import Judged, Row, input_of, windows
+from springbok.link.failures import details_of, sentence
+from springbok.link.mlperf import MlperfRunner
+from springbok.measuring.mlperf import (
+    TASKS,
+    area_under_curve,
+    bytes_of,
+    judge_detections,
+    results_of,
+    top_1,
+)
+from springbok.support.errors import DatasetError, DeviceError, LinkError, LinkTimeout, ModelError
+from springbok.support.places import MODELS, ROOT
+from springbok.tensors import TensorSpec
+
+INT8 = TensorSpec("input", (1, 4), "int8", scale=0.5, zero_point=-3)
+SCORES = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=30)
+
+
+# ---- Rules
+
+
+def test_targets_are_the_closed_divisions():
+    told = {task.name: task.target_text for task in TASKS.values()}
+    assert told.items() >= {"kws01": "90 %", "vww01": "80 %", "ic01": "85 %", "ad01": "0.85"}.items()
+    documented = (ROOT / "docs" / "mlperf.md").read_text()
+    for task in TASKS.values():
+        assert f"| `{task.name}` | {task.title} | `{task.model}` | {task.target_text}" in documented
+        assert (MODELS / task.model).is_file()
+
+
+@given(SCORES)
+def test_area_is_how_often_an_anomaly_is_above_what_is_normal(pairs):
+    """By all pairs, one by one."""
+    anomalies = [score for score, is_anomaly in pairs if is_anomaly]
+    normal = [score for score, is_anomaly in pairs if not is_anomaly]
+    scores, labels = zip(*pairs, strict=True)
+    if not anomalies or not normal:
+        with pytest.raises(ModelError, match="both anomalies"):
+            area_under_curve(scores, labels)
+        return
+    above = sum((a > n) + (a == n) / 2 for a in anomalies for n in normal)
+    assert area_under_curve(scores, labels) == pytest.approx(above / (len(anomalies) * len(normal)))
+
+
+def test_the_largest_result_counts():
+    assert top_1([[0.2, 0.5, 0.3], [0.9, 0.1, 0.0], [0.5, 0.5, 0.0]], [1, 2, 0]) == pytest.approx(2 / 3)
+    with pytest.raises(ModelError, match="1 results can't be judged by 2 labels"):
+        top_1([[1.0]], [0, 0])
+    with pytest.raises(ModelError, match="finite"):
+        area_under_curve([float("nan"), 1.0], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "found", "missed", "false"),
+    [
+        ([32], (), (1.0, 5.0), ()),
+        ([32, 1032, 1064, 5532], (1.0, 5.0), (), ()),
+        ([32, 3432], (1.0,), (5.0,), ()),  # two seconds after the word's end
+        ([32, 3464], (), (1.0, 5.0), (3.432,)),
+        ([32, 1000], (), (1.0, 5.0), (0.968,)),  # before the word
+        ([32, 9032, 9532, 10032, 10064, 11100], (), (1.0, 5.0), (9.0, 10.032, 11.068)),
+    ],
+)
+def test_detections(milliseconds, found, missed, false):
+    judged = judge_detections(milliseconds, [(1.0, 1.4), (5.0, 5.5)])
+    assert (judged.found, judged.missed) == (found, missed)
+    assert judged.false == pytest.approx(false)
+
+
+def test_a_stream_without_a_beginning():
+    with pytest.raises(ModelError, match="marks the stream's begin"):
+        judge_detections([], [])
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].stream is None])
+@given(values=st.lists(st.floats(-100, 100, width=32), min_size=4, max_size=4))
+def test_what_the_runner_sends_becomes_the_models_input(name, values):
+    real = np.array([values], np.float32)
+    sent = bytes_of(TASKS[name], INT8, real)
+    assert np.array_equal(input_of(TASKS[name], INT8, sent), INT8.to_raw(real))
+
+
+def test_other_sizes_are_refused():
+    with pytest.raises(ModelError, match="have 3 bytes, the model takes 16"):
+        input_of(TASKS["ad01"], INT8, bytes(3))
+
+
+def test_results_are_values_or_the_error():
+    output = np.array([[1, -3, 0, 5]], np.int8)
+    assert results_of(TASKS["kws01"], INT8, b"", output) == (2.0, 0.0, 1.5, 4.0)
+    wanted = np.array([1.0, 0.0, 1.0, 2.0], "<f4")
+    assert results_of(TASKS["ad01"], INT8, wanted.tobytes(), output) == ((1 + 0 + 0.25 + 4) / 4,)
+
+
+def test_introductions_carry_scales():
+    introduced = TASKS["ad01"].introduction(INT8, INT8)
+    assert (introduced.model, introduced.input_scale, introduced.output_zero_point) == ("ad01", 0.5, -3)
+    assert len(introduced.encode()) == 56
+    floats = TensorSpec("input", (1, 4), "float32")
+    assert TASKS["ic01"].introduction(floats, floats).input == 0
+
+
+# ---- The stream
+
+
+def test_windows_begin_with_zeros_and_move_on_by_a_frame():
+    spec = TensorSpec("input", (1, 3, 1, 2), "int8", scale=1.0)
+    frames = np.arange(1, 9, dtype=np.int8).reshape(4, 2)
+    assert [window.reshape(-1).tolist() for window in windows(spec, frames)] == [
+        [0, 0, 0, 0, 1, 2],
+        [0, 0, 1, 2, 3, 4],
+        [1, 2, 3, 4, 5, 6],
+        [3, 4, 5, 6, 7, 8],
+    ]
+
+
+def test_recordings_are_the_same_for_a_seed():
+    first, again, other = wake_word.record(12, 3), wake_word.record.__wrapped__(12, 3), wake_word.record(12, 4)
+    assert np.array_equal(first.features, again.features) and first.words == again.words
+    assert not np.array_equal(first.features, other.features)
+    assert first.features.shape == (374, wake_word.BANDS)
+    assert first.features.min() >= 0 and first.features.max() <= 1
+    spoken = sorted([*first.words, *first.others])
+    assert all(end < begin for (_, end), (begin, _) in zip(spoken, spoken[1:], strict=False))
+    assert spoken[-1][1] < first.seconds
+
+
+def test_the_clock_that_a_stream_needs():
+    row = Row(TASKS["sww01"], "a", 1, 320_000, 1, 1, None)
+    assert row.busy_megahertz == 10
+    assert Row(TASKS["kws01"], "a", 1, 320_000, 1, 1, None).busy_megahertz is None
+
+
+# ---- The runner's files
+
+
+def write(folder, lines, **files):
+    for name, data in files.items():
+        (folder / f"{name}.bin").write_bytes(data)
+    (folder / runner_files.LABELS).write_text("\n".join(lines) + "\n")
+
+
+def test_files(tmp_path):
+    (task := tmp_path / "ad01").mkdir()
+    write(task, ["a.bin, 2, 0, 4, 2", "b.bin,2,1,4,2", ""], a=bytes(range(9)), b=bytes(4))
+    first, second = runner_files.read(tmp_path, "ad01")
+    assert (first.name, first.label, second.label) == ("a.bin", 0, 1)
+    assert first.pieces == (b"\0\1\2\3", b"\2\3\4\5", b"\4\5\6\7")
+    assert second.pieces == (bytes(4),)
+    assert [each.name for each in runner_files.read(tmp_path, "ad01", 1)] == ["a.bin"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("missing.bin,2,0", r"line 1: .*missing.bin can't be read"),
+        ("a.bin,2,zero", "line 1: class is 'zero'"),
+        ("a.bin", "line 1: class is ''"),
+        ("a.bin,2,0,10,1", "a window of 10 bytes"),
+        ("a.bin,2,0,4,0", "step is '0'"),
+    ],
+)
+def test_files_that_are_not_as_they_should_be(tmp_path, line, said):
+    (task := tmp_path / "ad01").mkdir()
+    write(task, [line], a=bytes(9))
+    with pytest.raises(DatasetError, match=said):
+        runner_files.read(tmp_path, "ad01")
+
+
+def test_folders_without_files(tmp_path):
+    with pytest.raises(DatasetError, match=r"kws01.y_labels.csv can't be read"):
+        runner_files.read(tmp_path, "kws01")
+    (tmp_path / "kws01").mkdir()
+    write(tmp_path / "kws01", [])
+    with pytest.raises(DatasetError, match="names no file"):
+        runner_files.read(tmp_path, "kws01")
+
+
+# ---- The command
+
+
+def test_table_as_markdown():
+    judged = Judged("91.0 %", "200 files", is_met=True)
+    rows = [Row(TASKS["kws01"], "a.tflite", 1234567, 7654321, 5000, 4000, judged)]
+    table = as_markdown("Chip, VLEN 512", rows)
+    quality = "91.0 % (200 files) | 90 % (top-1) | yes"
+    assert f"| kws01 | keyword spotting | a.tflite | {quality} | 1,234,567 | 7,654,321 | 5,000 | 4,000 |" in table
+    assert "MLPerfTiny_Rules.adoc" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["kws1"], "no task 'kws1': did you mean 'kws01'?"),
+        (["--model", "kws01"], "--model is TASK=FILE"),
+        (["--model", "x=y.tflite"], "no task 'x'"),
+        (["--files", "0"], "--files is a number from 1"),
+        (["--serve", "nothing"], "no task 'nothing'"),
+        (["--stream", "1"], "--stream is 0, or from 5"),
+    ],
+)
+def test_what_the_command_refuses(capsys, arguments, said):
+    assert main(["mlperf", *arguments]) == 2
+    assert said.split(":")[0] in capsys.readouterr().err
+
+
+def test_the_command_judges_by_the_runners_files(tmp_path, capsys):
+    """Labels are the model's own answers, but for one: three of four are right."""
+    (task := tmp_path / "kws01").mkdir()
+    data = [np.random.default_rng(seed).integers(-128, 128, 490).astype(np.int8).tobytes() for seed in range(4)]
+    write(task, [f"f{n}.bin,12,0" for n in range(4)], **{f"f{n}": each for n, each in enumerate(data)})
+    arguments = ["mlperf", "kws01", "--data", str(tmp_path), "--json"]
+    assert main(arguments) in (0, 1)
+    (found,) = json.loads(capsys.readouterr().out)["tasks"]
+    assert found["metric"] == "top-1" and found["samples"] == "4 files"
+    share = float(found["quality"].removesuffix(" %"))
+    assert found["target_met"] == (share >= 90)
+    assert found["instructions"] > 50_000 and found["estimated_cycles"] > found["instructions"] / 4
+    assert found["memory_bytes"] > found["module_bytes"] > 0
+    costs = ("instructions", "estimated_cycles", "memory_bytes", "module_bytes")
+    row = " | ".join(f"{found[cost]:,}" for cost in costs)
+    assert f"| – | {row} |" in (ROOT / "docs" / "mlperf.md").read_text(), f"{row}: ./bench mlperf writes the table"
+
+
+# ---- The client
+
+
+def device(answers):
+    """A port that answers each command with the next text; None: nothing."""
+    server = socket.create_server(("127.0.0.1", 0))
+    heard = []
+
+    def serve():
+        with server, server.accept()[0] as line:
+            for answer in answers:
+                command = b""
+                while not command.endswith(b"%"):
+                    part = line.recv(1)
+                    if not part:
+                        return
+                    command += part
+                heard.append(command.decode())
+                if answer is not None:
+                    line.sendall(answer.encode())
+            line.recv(1)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return f"socket://127.0.0.1:{server.getsockname()[1]}", heard
+
+
+def test_client_reads_what_it_is_given():
+    url, heard = device(
+        [
+            "m-name-dut-[x]\r\nm-ready\r\n",
+            "m-[Expecting 33 bytes]\r\nm-ready\r\n",
+            "m-ready\r\n",
+            "m-load-done\r\nm-ready\r\n",
+            "m-warmup-done\r\nm-lap-us-100\r\nm-lap-us-600\r\nm-results-[0.5,-1.250]\r\nm-ready\r\n",
+        ]
+    )
+    with MlperfRunner(url) as runner:
+        assert runner.name() == "x"
+        runner.load(bytes(33))
+        found = runner.infer(5, 1)
+    assert (found.microseconds, found.results, found.a_second) == (500, (0.5, -1.25), 10_000)
+    assert heard == ["name%", "db load 33%", f"db {'00' * 31}%", "db 0000%", "infer 5 1%"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised", "said"),
+    [
+        ("e-[No model is loaded]\r\nm-ready\r\n", DeviceError, "REFUSED: No model is loaded"),
+        (
+            "e-[springbok: failure 153 4 0]\r\nm-ready\r\n",
+            DeviceError,
+            "SESSION_STATE: PROCESS in state NONE",
+        ),
+        ("nonsense\r\nm-ready\r\n", LinkError, "lacks a line"),
+        ("m-name-dut-[x]\r\n", LinkTimeout, "What came:\n  m-name-dut"),
+        (None, LinkTimeout, "What came: nothing"),
+    ],
+)
+def test_client_says_what_is_wrong(answer, raised, said):
+    url, _ = device([answer])
+    with MlperfRunner(url, timeout=0.3) as runner, pytest.raises(raised, match=said):
+        runner.name()
+
+
+def test_client_ends_by_its_limit_whatever_comes():
+    url, _ = device(["x" * 70_000])
+    started = time.monotonic()
+    with MlperfRunner(url, timeout=60) as runner, pytest.raises(LinkError, match="line of more than"):
+        runner.name()
+    assert started < time.monotonic()
+
+
+def test_commands_are_one_each():
+    url, _ = device([])
+    with MlperfRunner(url) as runner, pytest.raises(LinkError, match="ASCII without '%'"):
+        runner.command("name%name")
+
+
+@pytest.mark.parametrize("text", ["nothing", "springbok: failure", "springbok: failure 999 1", ""])
+def test_texts_that_are_no_failures(text):
+    assert details_of(text) is None
+
+
+def test_failures_with_texts():
+    details = details_of('springbok: failure 56 1 "asked to fail" failure 57 2 3')
+    assert sentence(details) == "the model failed with code 1: asked to fail, in functions[2] at byte 3"

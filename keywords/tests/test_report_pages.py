@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of reports in a browser: they load without a network, are legible at every width, and do what they offer."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from browser import needs_browser, opened, running
+from history_runs import make_run
+from made_up_runs import make_document, make_model, make_regression
+from test_report import HOSTILE, board_model, hostile_document
+
+from springbok import report
+from springbok.exploring.front import mark_pareto
+from springbok.history import store
+from springbok.history.steps import all_steps
+from springbok.measuring import metrics
+from springbok.measuring.derived import RUNTIME, dispatch_label
+from springbok.report import keyword_page, summary
+from springbok.report.history import history_page
+from springbok.report.lead import lead
+from springbok.support import process
+from springbok.support.places import KEYWORDS
+
+pytestmark = needs_browser
+
+# Texts of a plot that lie on each other, or outside of it; of slanted texts only the boxes around them are known.
+OVERLAPS = """() => [...document.querySelectorAll("svg.marks")].flatMap((plot) => {
+  const texts = [...plot.querySelectorAll("text")].filter(
+    (text) => text.textContent.trim() && !(text.getAttribute("transform") || "").includes("rotate(320)"));
+  const boxes = texts.map((text) => text.getBoundingClientRect());
+  const around = plot.getBoundingClientRect();
+  const found = [];
+  boxes.forEach((a, i) => {
+    if (!a.width) return;
+    if (a.left < around.left - 4 || a.right > around.right + 4) found.push(`outside: ${texts[i].textContent}`);
+    boxes.slice(i + 1).forEach((b, j) => {
+      const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (width > 1 && height > 3) found.push(`${texts[i].textContent} on ${texts[i + 1 + j].textContent}`);
+    });
+  });
+  return found;
+}).slice(0, 20)"""
+# Contrast of each text with what is behind it, as WCAG 2 has it; the lowest ones.
+CONTRASTS = """() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number);
+  const over = (top, under) => {
+    const alpha = top[3] ?? 1;
+    return [0, 1, 2].map((i) => top[i] * alpha + under[i] * (1 - alpha));
+  };
+  const behind = (element) => {
+    const layers = [];
+    for (let each = element; each; each = each.parentElement) {
+      layers.push(parts(getComputedStyle(each).backgroundColor));
+    }
+    return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255]);
+  };
+  const light = (rgb) => {
+    const linear = (part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = rgb.map((each) => linear(each / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *:not(svg *):not(script):not(style)")) {
+    const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!text || !element.getClientRects().length) continue;
+    const paper = behind(element);
+    const [a, b] = [light(over(parts(getComputedStyle(element).color), paper)), light(paper)];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const what = `${element.tagName} ${element.textContent.trim().slice(0, 40)}`;
+    if (contrast < 4.5) found.push(`${contrast.toFixed(2)}: ${what}`);
+  }
+  // Texts of a plot stand on the page, or on the last mark under their middle.
+  for (const plot of document.querySelectorAll("svg.marks")) {
+    const paper = behind(plot.parentElement);
+    const bars = [...plot.querySelectorAll("[aria-roledescription=bar], [aria-roledescription='rect mark']")].map(
+      (bar) => [bar.getBoundingClientRect(), getComputedStyle(bar)]);
+    for (const text of plot.querySelectorAll("text")) {
+      const style = getComputedStyle(text), box = text.getBoundingClientRect();
+      if (!text.textContent.trim() || style.fill === "none" || !box.width || Number(style.opacity) < 1) continue;
+      const x = (box.left + box.right) / 2, y = (box.top + box.bottom) / 2;
+      const under = bars.filter(([bar]) => bar.left <= x && x <= bar.right && bar.top <= y && y <= bar.bottom).reduce(
+        (ground, [, look]) => over([...parts(look.fill).slice(0, 3), Number(look.fillOpacity)], ground), paper);
+      const [a, b] = [light(over(parts(style.fill), under)), light(under)];
+      const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+      if (contrast < 4.5) found.push(`${contrast.toFixed(2)}: plot's ${text.textContent}`);
+    }
+  }
+  return found.slice(0, 20);
+}"""
+# What a screen reader or a keyboard could not tell: controls without a name, columns that are called the same or not.
+UNNAMED = """() => [
+  ...[...document.querySelectorAll("button, input, select, iframe, a[href], [tabindex='0'], [role=figure]")].filter(
+    (each) => each.checkVisibility() && !(each.labels?.length || each.ariaLabel || each.title || each.textContent.trim()
+      || each.querySelector("[aria-label]"))).map((each) => each.outerHTML.slice(0, 90)),
+  ...[...document.querySelectorAll("table.sb-table")].flatMap((table) => {
+    const titles = [...table.tHead.rows[0].cells].map((each) => each.textContent.trim());
+    return titles.filter((title, i) => !title || titles.indexOf(title) !== i).map((title) => `column '${title}'`);
+  })]"""
+# Tables that have to be scrolled to the side.
+SCROLLED = """() => [...document.querySelectorAll(".sb-scroll")].filter(
+  (each) => each.querySelector("table") && each.scrollWidth > each.clientWidth + 1).map(
+  (each) => each.closest("section")?.dataset.figure)"""
+# What reaches out of the page, where nothing lets it be scrolled to.
+CUT_OFF = """() => [...document.querySelectorAll("body *:not(svg *)")].filter((element) => {
+  const box = element.getBoundingClientRect();
+  return box.width && box.right > innerWidth + 1 && !element.closest(".sb-scroll, .sb-plot, pre, .sb-wide thead");
+}).map((element) => `${element.tagName} ${element.className}`).slice(0, 10)"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Every page: two configurations, of which a test failed; the same under hostile names; what has nothing; …"""
+    folder = tmp_path_factory.mktemp("pages")
+    document = make_document(make_model(), make_model(variant="scalar"))
+    tests = summary.Tests(3, 0, (("gestures: Should Not Cost More", "12,000 instructions more: conv_1"),))
+    record = {"started": "2026-01-02T03:04:05+00:00", "origin": {"commit": "c0ffee" * 6, "branch": "main"}}
+    report.write_reports(document, folder, leading=lead(document, tests, None, record))
+    report.write_comparison([report.Run("a", document), report.Run("b", make_document(make_model(seed=2)))], folder)
+    report.write_reports(hostile_document(), folder / "hostile")
+    report.write_comparison([report.Run("a", hostile_document())], folder / "hostile")
+    report.write_reports(make_document(board_model(), engine="serial"), folder / "board")
+    report.write_reports(make_document(), folder / "empty")
+    report.write_sweep(many_rows(30), None, folder / "sweep")
+    report.write_matrix([document, make_document(make_regression(), vlen=128)], folder / "matrix")
+    keyword_page.write(folder / "keywords")
+    with store.opened(folder / "history" / "h.db") as kept:
+        for number in range(4):
+            kept.add(make_run(number, cost=250 * (number > 1)))
+        runs = kept.runs()
+        numbers = kept.series(runs)
+    pages = {"history": (runs, numbers, all_steps(runs, numbers)), "empty": ([], [], [])}
+    for name, content in pages.items():
+        (folder / "history" / f"{name}.html").write_text(history_page(*content), encoding="utf-8")
+    return folder
+
+
+PAGES = (
+    "report.html",
+    "compare.html",
+    "board/report.html",
+    "empty/report.html",
+    "hostile/report.html",
+    "hostile/compare.html",
+    "matrix/matrix.html",
+    "history/history.html",
+    "history/empty.html",
+    "sweep/sweep.html",
+    "keywords/keywords.html",
+)
+
+
+@pytest.mark.parametrize("width", [1280, 600])
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_whole_and_legible(browser, folder, name, width):
+    with opened(browser, folder / name, width, "light") as (page, problems):
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        assert page.evaluate(OVERLAPS) == []
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_selector(f"html[data-theme={scheme}]", state="attached")
+            assert page.evaluate(CONTRASTS) == [], scheme
+        assert page.evaluate(CUT_OFF) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(UNNAMED) == []
+        if "hostile" not in name:
+            assert page.evaluate(SCROLLED) == []
+        page.evaluate("for (const each of document.querySelectorAll('button, table.sb-table th')) each.click()")
+        assert problems == []
+
+
+def test_the_first_screen_says_what_failed_and_of_what(browser, folder):
+    with opened(browser, folder / "report.html", draws=False) as (page, _):
+        screen = [each.text_content() for each in page.locator(".sb-lead *").all() if each.bounding_box()["y"] < 800]
+        for wanted in (
+            "✗ Failed",
+            "2 of 3 tests passed",
+            "12,000 instructions more",
+            "c0ffeec0ff",
+            "2026-01-02",
+            "512",
+        ):
+            assert any(wanted in text for text in screen), wanted
+
+
+def marks(page, figure):
+    labels = page.locator(f".sb-model:not([hidden]) [data-figure={figure}] svg [aria-roledescription=bar]")
+    return [each.get_attribute("aria-label") for each in labels.all()]
+
+
+def redrawn(page, action):
+    """Do something that draws charts anew, and wait for them."""
+    page.evaluate("for (const plot of document.querySelectorAll('.sb-plot')) delete plot.dataset.drawn")
+    action()
+    page.wait_for_selector(".sb-plot[data-drawn]")
+
+
+def test_a_chart_shows_values_switches_series_and_has_a_logarithmic_axis(browser, folder):
+    with opened(browser, folder / "report.html") as (page, problems):
+        model = page.locator(".sb-model:not([hidden])")
+        figure = model.locator("[data-figure=dispatches]")
+        whole = marks(page, "dispatches")
+        bar = figure.locator("svg [aria-roledescription=bar]").first
+        bar.hover()
+        page.wait_for_selector("#vg-tooltip-element.visible")
+        assert page.locator("#vg-tooltip-element").text_content() == bar.get_attribute("aria-label") == whole[0]
+        redrawn(page, lambda: figure.get_by_label("scalar", exact=True).uncheck())
+        assert marks(page, "dispatches") == [each for each in whole if ", scalar: " not in each]
+        redrawn(page, lambda: figure.get_by_label("largest first").check())
+        values = [int(each.rpartition(": ")[2].replace(",", "")) for each in marks(page, "dispatches")]
+        redrawn(page, lambda: figure.get_by_label("logarithmic axis").check())
+        assert marks(page, "dispatches") == []  # a bar's length would mean nothing
+        assert figure.locator("svg [aria-roledescription=point]").count() == sum(value > 0 for value in values)
+        assert problems == []
+
+
+def test_a_search_over_layers_and_another_model_by_keyboard(browser, folder):
+    with opened(browser, folder / "report.html") as (page, _):
+        redrawn(page, lambda: page.get_by_label("Search layers").fill("conv_2"))
+        assert page.locator("#sb-found").text_content() == "1 of 5 dispatches"
+        assert {each.partition(",")[0] for each in marks(page, "dispatches")} == {
+            dispatch_label(make_model()["dispatches"][2])
+        }
+        redrawn(page, lambda: page.get_by_label("Search layers").fill(""))
+        page.locator("#sb-model").focus()
+        page.keyboard.press("ArrowDown")
+        page.wait_for_selector("#model-2:not([hidden])")
+        assert page.locator("#model-1").is_hidden()
+        header = page.locator("#model-2 [data-figure=dispatches] th").nth(2)
+        header.focus()
+        page.keyboard.press("Enter")
+        assert header.get_attribute("aria-sort") == "descending"
+        cells = page.locator("#model-2 [data-figure=dispatches] td:nth-child(3)").all()
+        values = [float(each.get_attribute("data-value")) for each in cells]
+        assert values == sorted(values, reverse=True)
+        assert RUNTIME in page.locator("#model-2 [data-figure=dispatches]").text_content()
+
+
+def many_rows(count):
+    """Rows of a sweep, every second one of int8; the last one failed."""
+    random = np.random.default_rng(1)
+    rows = []
+    for number, (instructions, size) in enumerate(10 ** random.uniform((4, 4), (6, 5), (count, 2))):
+        found = {"instructions": int(instructions), "module_bytes": int(size), "accuracy_loss": 0.0, "accuracy": 1.0}
+        kind = ("float32", "int8")[number % 2]
+        rows.append({"model": "m", "type": kind, "variant": "vector", "vlen": (128, 512)[number % 3 % 2]})
+        rows[-1] |= {"optimize": "standard", "flags": f"flag_{number}", "label": f"m {kind} flag_{number}"}
+        rows[-1] |= {"error": None, "metrics": found, "equals": None}
+    rows[-1] |= {"error": HOSTILE, "metrics": None}
+    return mark_pareto(rows)
+
+
+def test_a_sweep_of_500_rows_is_legible_sorted_and_filtered(browser, tmp_path):
+    rows = many_rows(500)
+    path, *_ = report.write_sweep(rows, None, tmp_path)
+    assert path.stat().st_size < 1_000_000
+    with opened(browser, path) as (page, problems):
+        assert page.evaluate(OVERLAPS) == []
+        assert page.locator("svg.marks").count() == 1
+        page.locator("table.sb-table th").nth(4).click()
+        page.locator("input.sb-filter").fill("int8 flag_1")
+        wanted = {row["flags"] for row in rows if row["type"] == "int8" and row["flags"].startswith("flag_1")}
+        found = page.evaluate(
+            """() => {
+          const rows = [...document.querySelectorAll("table.sb-table tbody tr")].filter((row) => !row.hidden);
+          const points = [...document.querySelectorAll("svg [aria-roledescription=point]:not(.sb-hidden)")];
+          return {
+            rows: rows.map((row) => row.cells[3].textContent),
+            first: rows.map((row) => Number(row.cells[4].dataset.value)),
+            points: points.map((point) => point.querySelector("title").textContent.replace(/:.*/, ""))};
+        }"""
+        )
+        assert set(found["rows"]) == wanted
+        assert page.locator("output").text_content() == f"{len(wanted)} of 500 rows"
+        assert sorted(found["points"]) == sorted(
+            " ".join((row["type"], str(row["vlen"]), row["flags"])) for row in rows if row["flags"] in wanted
+        )
+        assert found["first"] == sorted(found["first"], reverse=True)  # after a click on its head
+        page.locator("input.sb-filter").fill("")
+        assert page.locator("table.sb-table tbody tr:not([hidden])").count() == 500
+        assert problems == []
+
+
+ROBOT_LIBRARY = """
+import json
+from robot.api import logger
+from robot.libraries.BuiltIn import BuiltIn
+from springbok import report
+
+def log_a_report(path):
+    document = json.load(open(path))
+    logger.info(report.log_message(document, document["models"][0]), html=True)
+    BuiltIn().set_suite_metadata("Performance", report.suite_summary(document), top=True)
+"""
+ROBOT_SUITE = """*** Settings ***
+Library    {library}
+
+*** Test Cases ***
+Should Report
+    Log A Report    {document}
+"""
+
+
+def robot(tool, *arguments, folder):
+    command = [sys.executable, "-m", f"robot.{'run' if tool == 'robot' else tool}", "--outputdir", folder, *arguments]
+    environment = {"PYTHONPATH": str(KEYWORDS)}
+    done = process.run(command, environment=environment)
+    assert done.exit_code == 0, done.output
+
+
+def test_robots_log_shows_the_plots_after_merging(browser, tmp_path):
+    metrics.write(tmp_path / "metrics.json", hostile_document())
+    (tmp_path / "Reporter.py").write_text(ROBOT_LIBRARY)
+    suite = ROBOT_SUITE.format(library=tmp_path / "Reporter.py", document=tmp_path / "metrics.json")
+    (tmp_path / "one.robot").write_text(suite)
+    robot("robot", "--log", "none", "--report", "none", tmp_path / "one.robot", folder=tmp_path)
+    expand = ("--expandkeywords", "name:Reporter.Log A Report", "--output", "merged.xml", "--report", "none")
+    output = tmp_path / "output.xml"
+    robot("rebot", *expand, "--name", "Merged", output, output, folder=tmp_path)
+    with opened(browser, tmp_path / "log.html") as (page, problems):
+        page.wait_for_function("document.querySelectorAll('svg.marks').length >= 2 * 9")
+        assert page.evaluate(OVERLAPS) == []
+        assert problems == []
+        assert not re.search("<script", page.locator(".sb").first.inner_html())

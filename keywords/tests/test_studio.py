@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The studio in a real browser: the seed's scenario opened, changed, validated, run, saved; and who may reach it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up_recordings import write_recordings
+
+from springbok.exploring.pipeline_manager.format import dataflow_of
+from springbok.exploring.scenario import read_scenario
+from springbok.exploring.scenario_graph import graph_of
+from springbok.exploring.scenario_run import Settings
+from springbok.exploring.studio.desk import Desk
+from springbok.support.files import temporary_folder
+from springbok.support.places import KEYWORDS, MODELS
+from springbok.support.supervisor import descendants
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on PATH: the studio is not opened in a browser"
+)
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+
+def scenario(name):
+    """One of the tests' scenarios with the path of its model absolute."""
+    content = json.loads((SCENARIOS / f"{name}.json").read_text())
+    parameters = content["model_wrapper"]["parameters"]
+    parameters["model_path"] = str(MODELS / Path(parameters["model_path"]).name)
+    return content
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the scenarios, and one file that is none."""
+    return fill(tmp_path / "scenarios")
+
+
+def fill(place):
+    place.mkdir()
+    for name in ("seed", "gestures"):
+        (place / f"{name}.json").write_text(json.dumps(scenario(name), indent=2))
+    (place / "other.json").write_text("{}")
+    return place
+
+
+# The desk, which the page works on
+
+
+@pytest.fixture
+def desk(folder):
+    desk = Desk(folder, Settings(folder.parent / "results", engine="spike"), lambda event: None)
+    yield desk
+    desk.close()
+
+
+def test_the_folders_scenarios_are_listed_opened_and_saved_in_each_form(desk, folder):
+    assert desk.answer({"do": "begin"})["files"] == ["gestures.json", "seed.json"]
+    opened = desk.answer({"do": "open", "name": "seed.json"})
+    assert (opened["name"], opened["problems"]) == ("seed.json", [])
+    for name in ("new.json", "new.yml", "new.robot"):
+        assert desk.answer({"do": "save", "name": name, "graph": opened["graph"]})["saved"] == str(folder / name)
+    assert json.loads((folder / "new.json").read_text()) == scenario("seed")
+    assert read_scenario(folder / "new.yml").notes == read_scenario(folder / "seed.json").notes
+    assert "Should Run The Scenario" in (folder / "new.robot").read_text()
+
+
+def test_a_graph_of_pipeline_manager_is_opened_and_not_overwritten_by_a_scenario(desk, folder):
+    drawn = json.dumps(dataflow_of(graph_of(scenario("seed"))))
+    (folder / "drawn.json").write_text(drawn)
+    opened = desk.answer({"do": "open", "name": "drawn.json"})
+    assert (opened["name"], opened["problems"]) == (None, [])
+    assert "is there already" in desk.answer({"do": "save", "name": "drawn.json", "graph": opened["graph"]})["ask"]
+    assert (folder / "drawn.json").read_text() == drawn
+
+
+def test_what_somebody_else_changed_is_not_overwritten_unasked(desk, folder):
+    graph = desk.answer({"do": "open", "name": "seed.json"})["graph"]
+    assert "saved" in desk.answer({"do": "save", "name": "seed.json", "graph": graph})
+    assert "is there already" in desk.answer({"do": "save", "name": "gestures.json", "graph": graph})["ask"]
+    (folder / "seed.json").write_text("{}")
+    assert "changed by somebody else" in desk.answer({"do": "save", "name": "seed.json", "graph": graph})["ask"]
+    assert (folder / "seed.json").read_text() == "{}"
+    assert "saved" in desk.answer({"do": "save", "name": "seed.json", "graph": graph, "overwrite": True})
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.json", "/tmp/a.json", "", ".json", ".a.json", "a.txt", "a\0.json", "a\\b.json", "a"]
+)
+def test_files_are_written_nowhere_else(desk, folder, name):
+    before = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
+    graph = graph_of(scenario("seed")).as_json()
+    assert "error" in desk.answer({"do": "save", "name": name, "graph": graph, "overwrite": True})
+    assert "error" in desk.answer({"do": "open", "name": name})
+    assert {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [None, [], {}, {"do": 3}, {"do": "fly"}, {"do": "open"}, {"do": "open", "name": "no.json"}, {"do": "save"}]
+    + [{"do": "examine", "graph": each} for each in (None, [], {"nodes": 3}, {"nodes": [{}], "connections": []})]
+    + [{"do": "read", "name": "a.json", "text": text} for text in ("{", "[1]", "[" * 9000, "1e999")]
+    + [{"do": "run", "graph": {"nodes": [], "connections": []}, "samples": each} for each in (None, 0, True, "4")],
+)
+def test_whatever_a_page_asks_is_answered_with_a_sentence(desk, asked):
+    answer = desk.answer(asked)
+    assert len(answer["error"]) > 20
+    json.dumps(answer, allow_nan=False)
+
+
+# The server
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """The command, run for the seed's scenario; its address and its folder."""
+    folder = fill(tmp_path_factory.mktemp("studio") / "scenarios")
+    command = [sys.executable, "-m", "springbok.cli", "studio", str(folder / "seed.json"), "--engine", "spike"]
+    command += ["--samples", "2", "--results", str(folder.parent / "results")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(KEYWORDS), os.environ.get("PYTHONPATH", "")])}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
+    with subprocess.Popen(command, **options) as server:
+        said = []
+        while not (found := re.search(r"http://\S+/", "".join(said))):
+            line = server.stdout.readline()
+            assert line, f"the studio ended: {said}"
+            said.append(line)
+        server.address, server.folder = found[0], folder
+        try:
+            yield server
+        finally:
+            if server.poll() is None:
+                server.send_signal(signal.SIGINT)
+            server.wait()
+
+
+def request(studio, path=None, host=None, origin=None, method="GET", upgrade=False):
+    """The status line of a plain request; ``path`` is beside the token."""
+    address, port, token = re.fullmatch(r"http://(.*):(\d+)/(.*)/", studio.address).groups()
+    lines = [f"{method} {f'/{token}/' if path is None else path.replace('TOKEN', token)} HTTP/1.1"]
+    lines += [f"Host: {host or f'{address}:{port}'}", "Connection: close"]
+    lines += [f"Origin: {origin}"] if origin else []
+    if upgrade:
+        lines[-1:] = ["Upgrade: websocket", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"]
+        lines += [f"Origin: {origin}"] if origin else []
+        lines += ["Connection: Upgrade"]
+    with socket.create_connection((address, int(port))) as line:
+        line.sendall("\r\n".join([*lines, "", ""]).encode())
+        return line.makefile("rb").readline().decode().split()[1]
+
+
+def test_only_pages_of_its_own_reach_it(studio):
+    port = studio.address.split(":")[2].split("/")[0]
+    own = f"http://127.0.0.1:{port}"
+    assert request(studio) == "200"
+    assert request(studio, "/TOKEN/flow.js", origin=own) == "200"
+    for path in ("/", "/page.html", "/talk", "/x/studio.js", "/TOKENx/", "/%54OKEN/", "//TOKEN/"):
+        assert request(studio, path) == "403", path
+    for host in (
+        "evil.example",
+        f"evil.example:{port}",
+        "127.0.0.1",
+        f"127.0.0.1.evil.example:{port}",
+        f"[::1]:{port}",
+    ):
+        assert request(studio, host=host) == "403", host
+    for origin in ("http://evil.example", "null", f"http://localhost.evil.example:{port}", f"https://127.0.0.1:{port}"):
+        assert request(studio, origin=origin) == "403", origin
+        assert request(studio, "/TOKEN/talk", origin=origin, upgrade=True) == "403", origin
+    assert request(studio, "/TOKEN/talk", origin=own, upgrade=True) == "101"
+    assert request(studio, "/TOKEN/talk", upgrade=True) == "403"
+    assert request(studio, "/x/talk", origin=own, upgrade=True) == "403"
+    for path in (
+        "/TOKEN/../desk.py",
+        "/TOKEN/..%2fdesk.py",
+        "/TOKEN/etc/passwd",
+        "/TOKEN//etc/passwd",
+        "/TOKEN/metrics.json",
+    ):
+        assert request(studio, path) == "404", path
+    assert request(studio, method="POST") == "405"
+
+
+def test_it_listens_on_this_computer_alone(studio):
+    port = int(studio.address.split(":")[2].split("/")[0])
+    table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    listening = [
+        line.split()[1] for line in table.splitlines()[1:] if len(line.split()) > 3 and line.split()[3] == "0A"
+    ]
+    assert [each for each in listening if each.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+
+
+# The browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, with a profile of its own."""
+    from playwright.sync_api import sync_playwright
+
+    with temporary_folder() as profile, sync_playwright() as browsers:
+        options = {"executable_path": CHROMIUM, "args": ["--no-sandbox"], "env": os.environ | {"HOME": str(profile)}}
+        browser = browsers.chromium.launch(**options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(studio, browser):
+    """A page of the studio with the seed's scenario; it may reach nothing else, and no error comes up in it."""
+    faults, asked = [], []
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(900_000)  # a limit on waiting for ever, on the slowest computer
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda each: asked.append(each.url))
+    page.goto(studio.address)
+    page.locator("#kind option").first.wait_for(state="attached")
+    page.get_by_role("button", name="New").click()
+    wait_for_count(page, ".react-flow__node", 0)
+    page.locator("#open").select_option("seed.json")
+    wait_for_count(page, ".react-flow__edge", 4)
+    yield page
+    page.close(run_before_unload=False)
+    assert faults == []
+    own = (studio.address, studio.address.replace("http", "ws"), "data:", "blob:")
+    assert [each for each in asked if not each.startswith(own)] == []
+
+
+def wait_for_count(page, selector, count):
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_count(count, timeout=900_000)
+
+
+def wait_for_text(page, selector, text):
+    page.locator(selector, has_text=text).first.wait_for()
+
+
+@needs_browser
+def test_the_seeds_scenario_is_opened_changed_validated_run_and_saved(page, studio):
+    folder = studio.folder
+    wait_for_count(page, ".react-flow__node", 5)
+    wait_for_count(page, ".react-flow__edge", 4)
+    wait_for_text(page, "#panel-problems", "No problem")
+    # What is wrong is said at the block and at the field, as one types.
+    page.get_by_role("button", name="Protocol").click()
+    page.get_by_label("baudrate").fill("fast")
+    wait_for_text(page, ".react-flow__node.block-protocol .problem", "must be of type integer")
+    assert page.get_by_label("baudrate").get_attribute("aria-invalid") == "true"
+    assert "must be of type integer" in page.locator("#problem-baudrate").inner_text()
+    page.get_by_label("baudrate").fill("9600")
+    wait_for_text(page, "#panel-problems", "No problem")
+    page.get_by_role("button", name="Data set").click()
+    page.get_by_label("dataset_root").fill(str(write_recordings(folder / "recordings")))
+    wait_for_text(page, ".react-flow__node.block-dataset .block-meaning", "recordings")
+    page.locator("#name").fill("wand.yml")
+    page.get_by_role("button", name="Save", exact=True).click()
+    wait_for_text(page, "#status", "Saved")
+    assert read_scenario(folder / "wand.yml").baudrate == 9600
+    page.get_by_role("button", name="Run", exact=True).click()
+    wait_for_text(page, "#log", "Should Run The Scenario")
+    wait_for_text(page, "#status", "The run has ended: passed")
+    report = page.frame_locator("#panel-report iframe")
+    report.locator("body", has_text="magic_wand").first.wait_for()
+    assert page.get_by_role("tab", name="Report").get_attribute("aria-selected") == "true"
+    page.locator("#format").select_option(".robot")
+    assert page.locator("#name").input_value() == "wand.robot"
+    page.get_by_role("button", name="Save", exact=True).click()
+    wait_for_text(page, "#status", "Saved")
+    assert "variant=vector" in (folder / "wand.robot").read_text()
+    assert json.loads((folder.parent / "results" / "metrics.json").read_text())["models"][0]["samples"] == 2
+    page.goto(f"{studio.address}log.html")
+    page.get_by_text("Should Run The Scenario").first.wait_for()
+
+
+@needs_browser
+def test_blocks_are_added_removed_connected_and_changes_taken_back_by_keyboard(page, studio):
+    page.get_by_role("button", name="New").focus()
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#empty", "No block yet")
+    for name in ("watch", "Model", "IREECompiler"):
+        page.locator("#kind").select_option(label=name)
+        page.get_by_role("button", name="Add block").focus()
+        page.keyboard.press("Enter")
+        wait_for_text(page, ".react-flow__node", name)
+    wait_for_count(page, ".react-flow__edge", 2)
+    page.get_by_role("button", name=re.compile("^Model")).click()
+    page.get_by_label("model_path").fill(str(MODELS / "gestures.h5"))
+    wait_for_text(page, "#panel-problems", "No problem")
+    # A connection is a choice in the form too.
+    page.get_by_label("Input dataset").select_option("")
+    wait_for_text(page, "#panel-problems", "its input dataset is not connected to the dataset")
+    page.get_by_label("Input dataset").select_option("dataset")
+    wait_for_text(page, "#panel-problems", "No problem")
+    # Delete removes the block that has the focus; what is taken back is as before.
+    node = page.locator(".react-flow__node.block-optimizers")
+    node.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Delete")
+    node.wait_for(state="detached")
+    page.keyboard.press("Control+z")
+    node.wait_for()
+    wait_for_count(page, ".react-flow__edge", 2)
+    page.keyboard.press("Control+s")
+    wait_for_text(page, "#status", "Saved")
+    saved = json.loads((studio.folder / "scenario.json").read_text())
+    assert list(saved) == ["dataset", "model_wrapper", "optimizers"]
+
+
+@needs_browser
+def test_connections_are_drawn_from_port_to_port_of_one_type(page):
+    edge = page.locator(".react-flow__edge.port-protocol")
+    edge.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Delete")
+    wait_for_text(page, "#panel-problems", "its input protocol is not connected to the runtime_protocol")
+
+    def drag(source, target):
+        for place, press in ((source, page.mouse.down), (target, page.mouse.up)):
+            box = page.locator(place).bounding_box()
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+            press()
+
+    protocol = ".react-flow__node[data-id=runtime_protocol] .react-flow__handle.source"
+    drag(protocol, ".react-flow__node[data-id=runtime] .react-flow__handle[data-handleid=platform]")
+    assert edge.count() == 0
+    drag(protocol, ".react-flow__node[data-id=runtime] .react-flow__handle[data-handleid=protocol]")
+    edge.wait_for(state="attached")
+    wait_for_text(page, "#panel-problems", "No problem")
+
+
+CONTRAST = """() => {
+  const number = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (each) => {
+    for (; each; each = each.parentElement) {
+      const rgb = number(getComputedStyle(each).backgroundColor);
+      if (rgb.length < 4 || rgb[3] > 0.99) return rgb;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const each of document.querySelectorAll("body *")) {
+    const own = [...each.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!own || !each.checkVisibility() || each.disabled || each.closest(".react-flow__attribution")) continue;
+    const [a, b] = [light(number(getComputedStyle(each).color)), light(ground(each))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) poor.push(`${each.tagName} ${each.className}: ${each.textContent.slice(0, 30)}`);
+  }
+  return poor;
+}"""
+UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, iframe, [role=tab], [tabindex='0']")]
+  .filter((each) => each.checkVisibility() && !each.closest(".react-flow__panel"))
+  .filter((each) => !(each.labels?.length || each.ariaLabel || each.title || each.textContent.trim()
+    || each.getAttribute("aria-labelledby")))
+  .map((each) => each.outerHTML.slice(0, 90))"""
+
+
+@needs_browser
+def test_the_page_is_legible_and_its_controls_have_names_at_each_width_and_colour(page):
+    page.get_by_role("button", name="Protocol").click()
+    page.get_by_label("baudrate").fill("fast")
+    wait_for_text(page, ".react-flow__node .problem", "must be of type integer")
+    for width in (1280, 600):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        for colour in ("light", "dark"):
+            page.emulate_media(color_scheme=colour)
+            assert page.evaluate(CONTRAST) == [], (width, colour)
+        assert page.evaluate(UNNAMED) == []
+        assert page.get_by_label("baudrate").is_visible()
+
+
+@needs_browser
+def test_a_run_is_stopped_and_nothing_of_it_is_left(page, studio):
+    page.locator("#open").select_option("gestures.json")
+    wait_for_text(page, ".react-flow__node", "basic_motions")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    wait_for_text(page, "#status", "The run has ended: stopped")
+    assert page.get_by_role("button", name="Run", exact=True).is_enabled()
+    assert descendants(studio.pid) == []
+
+
+@needs_browser
+def test_ctrl_c_ends_the_studio_with_its_run(page, studio):
+    """The last test: the others share this studio."""
+    page.locator("#open").select_option("gestures.json")
+    wait_for_text(page, ".react-flow__node", "basic_motions")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    ours = descendants(studio.pid)
+    studio.send_signal(signal.SIGINT)
+    assert studio.wait() == 130
+    assert "ended by SIGINT" in studio.stdout.read()
+    wait_for_text(page, "#status", "The studio has ended")
+    assert [pid for pid in ours if Path(f"/proc/{pid}").exists()] == []

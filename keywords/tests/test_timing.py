@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimated cycles: what instructions read and write, the ways between blocks, the pipeline, descriptions, a model."""
+
+import random
+import re
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from springbok.chips.description import load as load_chip
+from springbok.cli.cycles import table
+from springbok.compiler.compiler import compile_and_check
+from springbok.engines.base import RUNTIME_SITES, Site
+from springbok.exploring.bare_metal import count
+from springbok.firmware import build_program
+from springbok.rtl.program import elf_of
+from springbok.session import Session
+from springbok.support.errors import EngineError
+from springbok.support.places import MODELS, PLATFORMS, ROOT
+from springbok.timing.blocks import blocks
+from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
+from springbok.timing.description import TimingError, UnitTiming, load, text
+from springbok.timing.estimate import Limit, estimate, limit
+from springbok.timing.microbenchmarks import TURNS, microbenchmarks, program
+from springbok.timing.operands import Unit, operation
+from springbok.timing.scoreboard import Pipeline, State
+from springbok.timing.scoreboard import run as run_steps
+
+E32M1, E32M2, E8MF4 = 0xD0, 0xD1, 0xC6
+PLAIN = load("springbok_assumed")
+
+
+def addi(rd, rs, value):
+    return (value & 0xFFF) << 20 | rs << 15 | rd << 7 | 0x13
+
+
+def bne(one, other, offset):
+    offset &= 0x1FFF
+    high, low = offset >> 12 << 31 | (offset >> 5 & 0x3F) << 25, (offset >> 1 & 0xF) << 8 | (offset >> 11 & 1) << 7
+    return high | other << 20 | one << 15 | 1 << 12 | low | 0x63
+
+
+def run(operations, timing, state):
+    return run_steps(Pipeline(timing).steps(operations), timing, state)
+
+
+RET, LW, MUL = 0x00008067, 0x0005A503, 0x02C58533  # ret; lw a0, 0(a1); mul a0, a1, a2
+
+
+@pytest.mark.parametrize(
+    ("word", "vtype", "name", "unit", "reads", "writes"),
+    [
+        (MUL, 0, "mul", Unit.MULTIPLY, "x11 x12", "x10"),
+        (0x00000013, 0, "addi", Unit.ALU, "", ""),
+        (LW, 0, "lw", Unit.LOAD, "x11", "x10"),
+        (0x00A5A023, 0, "sw", Unit.STORE, "x11 x10", ""),
+        (0x00A5A027, 0, "fsw", Unit.STORE, "x11 f10", ""),
+        (0x60C58543, 0, "fmadd.s", Unit.FLOAT, "f11 f12 f12", "f10"),
+        (0xE0058553, 0, "fmv.x.w", Unit.FLOAT, "f11", "x10"),
+        (0xF0058553, 0, "fmv.w.x", Unit.FLOAT, "x11", "f10"),
+        (0x02410457, E32M2, "vadd.vv", Unit.VECTOR_ALU, "v4 v5 v2 v3", "v8 v9"),
+        (0x0205E407, E32M2, "vle32.v", Unit.VECTOR_MEMORY, "x11", "v8 v9"),
+        (0x0205E427, E32M2, "vse32.v", Unit.VECTOR_MEMORY, "x11 v8 v9", ""),
+        (0x42402557, E32M1, "vmv.x.s", Unit.VECTOR_PERMUTE, "v4", "x10"),
+        (0x02412457, E32M2, "vredsum.vs", Unit.VECTOR_REDUCE, "v4 v5 v2", "v8"),
+        (0xEE412457, E8MF4, "vwmul.vv", Unit.VECTOR_MULTIPLY, "v4 v2", "v8"),
+        (0xB6412457, E32M1, "vmacc.vv", Unit.VECTOR_MULTIPLY, "v4 v2 v8", "v8"),
+        (0x0005F557, 0, "vsetvli", Unit.VECTOR_CONFIGURE, "x11", "x10"),
+    ],
+)
+def test_what_an_instruction_reads_and_writes(word, vtype, name, unit, reads, writes):
+    found = operation(word, 16, vtype, 512)
+    assert (found.name, found.unit) == (name, unit)
+    assert (" ".join(found.reads), " ".join(found.writes)) == (reads, writes)
+
+
+def test_what_a_vector_instruction_works_on():
+    assert operation(0x02410457, 20, E32M2, 512).elements == 20
+    assert operation(0xEE412457, 4, E8MF4, 512).bits == 16  # the product's
+    assert operation(0x0AC5E407, 20, E32M2, 512).accesses == 20  # strided
+    assert operation(0x0205E407, 20, E32M2, 512).accesses == 1
+
+
+# ---- Blocks
+
+
+def random_program(draw):
+    """Random straight code with branches back and forth, by address; it ends with a return."""
+    length = draw(st.integers(3, 14))
+    words = {}
+    for place in range(length):
+        if draw(st.booleans()):
+            target = draw(st.integers(0, length))
+            words[4 * place] = bne(5, 6, 4 * (target - place)) if target != place else addi(5, 5, 1)
+        else:
+            words[4 * place] = addi(5, 5, 1)
+    words[4 * length] = RET
+    return words
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data(), seed=st.integers(0, 1 << 30))
+def test_what_enters_a_block_leaves_it(data, seed):
+    """A program is executed with branches at random: the solved ways conserve the counts, and are right where the
+    counts leave one answer alone."""
+    words = random_program(data.draw)
+    chance = random.Random(seed)
+    counts, pc = Counter(), 0
+    for _ in range(2000):
+        counts[pc] += 1
+        target = operation(words[pc], 0, 0, 0).target
+        if words[pc] == RET:
+            break
+        pc += target if target is not None and chance.random() < 0.4 else 4
+    else:
+        return  # it has not ended
+    found = blocks([Site(pc, words[pc], 0, 0, times) for pc, times in counts.items()], 0)
+    assert sum(block.executions * len(block.variants[0].operations) for block in found) == sum(counts.values())
+    for block in found:
+        assert block.executions == counts[block.start]
+        assert 0 <= block.taken <= block.executions and 0 <= block.passed <= block.executions
+        assert all(times > 0 for times in block.entries.values())
+        if block.is_conditional and block.start + 4 * len(block.variants[0].operations) in counts:
+            assert block.taken + block.passed == block.executions
+
+
+def loop(times):
+    """A counted loop of two instructions."""
+    body = [(0x104, addi(6, 6, 1)), (0x108, addi(5, 5, -1)), (0x10C, bne(5, 0, -8))]
+    ends = [Site(0x100, addi(5, 0, 100), 0, 0, 1), Site(0x110, RET, 0, 0, 1)]
+    return [*(Site(pc, word, 0, 0, times) for pc, word in body), *ends]
+
+
+def test_a_loop_is_left_once():
+    first, body, last = blocks(loop(100), 512)
+    assert (body.executions, body.taken, body.passed) == (100, 99, 1)
+    assert body.entries == {0x100: 1, 0x104: 99}
+    assert last.entries == {0x104: 1}
+
+
+# ---- The pipeline
+
+
+def test_an_instruction_a_cycle_and_what_a_branch_costs():
+    found = estimate(loop(100), PLAIN, 512)
+    # Three instructions and a taken branch 99 times; the last one was predicted wrong.
+    assert found.where["issue"] == 301
+    assert found.where["branches"] == 99 * PLAIN.branch_taken + PLAIN.branch_mispredicted + PLAIN.jump
+
+
+def test_a_result_is_waited_for():
+    lazy, keen = addi(13, 12, 1), addi(13, 10, 1)
+    for user, waited in ((lazy, 0), (keen, PLAIN.units[Unit.LOAD].latency - 1)):
+        cycles, _, where = run([operation(each, 0, 0, 512) for each in (LW, user)], PLAIN, State(slots=1))
+        assert cycles == 2 + waited
+        assert where["load"] == waited
+
+
+def test_a_group_of_registers_occupies_its_unit_as_often_longer():
+    def cycles(vtype, elements):
+        multiplications = [operation(0x96412457, elements, vtype, 512)] * 64  # vmul.vv
+        _, state, _ = run(multiplications, PLAIN, State())
+        spent, left, _ = run(multiplications, PLAIN, state)
+        return spent
+
+    assert cycles(E32M2, 32) == 2 * cycles(E32M1, 16)
+
+
+def test_cycles_are_told_by_what_they_went_to():
+    work = [
+        operation(word, 16, E32M1, 512) for word in (LW, MUL, addi(5, 10, 1), 0x96412457, 0x42402557, addi(5, 10, 1))
+    ]
+    cycles, _, where = run(work * 5, PLAIN, State())
+    assert sum(where.values()) == cycles
+
+
+# ---- Descriptions
+
+
+def test_each_description_of_the_project_is_whole_and_tells_its_sources():
+    names = sorted(path.stem for path in (PLATFORMS / "timing").glob("*.toml"))
+    assert names == ["coralnpu", "ibex", "springbok_assumed"]
+    for name in names:
+        assert set(load(name).units) == set(Unit)
+    chips = [load_chip(path.stem) for path in PLATFORMS.glob("*.toml")]
+    assert {chip.timing for chip in chips if chip.timing} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("width = 1", "width = 0", r"\[issue\] width is a whole number of at least 1, not 0"),
+        ("width = 1", "widht = 1", r"'widht' is nothing that \[issue\] has \(did you mean 'width'\?\)"),
+        ("chaining = true", 'chaining = "yes"', "chaining is true or false"),
+        ('prediction = "backward taken"', 'prediction = "perfect"', "prediction is one of 'none', 'backward taken'"),
+        ("divide = { latency = 34, interval = 34 }", "", "lacks 'divide'"),
+        ("latency = 34", "latency = -1", "latency is a whole number of at least 0, not -1"),
+        ('issue = "assumption', 'issues = "assumption', "must say where the figures of 'issue' come from"),
+        ("[memory]", "[memory", "can't be read"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, old, new, error):
+    text = (PLATFORMS / "timing" / "springbok_assumed.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(TimingError, match=error):
+        load(path)
+
+
+def test_an_unknown_description_is_told_the_known_ones():
+    with pytest.raises(TimingError, match=r"There is no timing 'ibx' \(did you mean 'ibex'\?\)"):
+        load("ibx")
+
+
+def test_a_description_is_written_as_it_is_read(tmp_path):
+    for path in (PLATFORMS / "timing").glob("*.toml"):
+        timing = load(path)
+        copy = tmp_path / path.name
+        copy.write_text(text(timing), encoding="utf-8")
+        assert load(copy) == timing
+
+
+def test_every_estimate_says_how_far_it_can_be_trusted():
+    assert PLAIN.standing == "an assumption, never calibrated"
+    assert load("ibex").standing.startswith("calibrated on ibex's RTL by 15 microbenchmarks; whole inferences of")
+
+
+# ---- Calibration
+
+
+@pytest.fixture(scope="module")
+def benchmarks(tmp_path_factory):
+    """Microbenchmarks as they are executed on a chip with vectors: chip, names, counts."""
+    chip = load_chip("springbok")
+    found = microbenchmarks(chip)
+    elf = tmp_path_factory.mktemp("microbenchmarks") / "all.elf"
+    elf.write_bytes(elf_of(program(chip, found), chip.start))
+    return found, count(elf, chip, vlen=128)
+
+
+def test_a_microbenchmark_is_executed_as_often_as_it_says(benchmarks):
+    found, counts = benchmarks
+    assert len(counts.dispatches) == len(found)
+    for number, each in enumerate(found):
+        loop = TURNS * (len(each.words) + 2)
+        jumped = {"jump": TURNS * 8, "branch taken": TURNS * 8}.get(each.name, 0)
+        assert counts.dispatches[number].instructions == loop + 2 - jumped, each.name
+
+
+def test_hidden_figures_are_found_by_what_they_cost(benchmarks):
+    """The cycles of another pipeline are taken for measured ones: the fit explains each of them."""
+    found, counts = benchmarks
+    scalar = [number for number, each in enumerate(found) if " m" not in each.name or " m2" in each.name]
+    units = dict(PLAIN.units)
+    for unit, latency, interval in (("load", 5, 1), ("multiply", 2, 2), ("float", 6, 1), ("vector_multiply", 7, 2)):
+        units[Unit(unit)] = UnitTiming(latency, interval)
+    hidden = replace(PLAIN, units=units, branch_taken=3, branch_mispredicted=5, jump=2)
+    measured = [
+        Measurement(found[number].name, counts.sites[number], 1, estimate(counts.sites[number], hidden, 128).cycles)
+        for number in scalar
+    ]
+    assert mean_error(PLAIN, measured, 128) > 0.1
+    fitted = fit(PLAIN, measured, 128)
+    assert mean_error(fitted, measured, 128) == 0
+    assert fitted.units[Unit.LOAD] == units[Unit.LOAD]
+    assert (fitted.branch_taken, fitted.jump) == (3, 2)
+
+
+def test_errors_of_a_model_are_those_of_its_large_kernels():
+    sites = tuple(Site(4 * at, addi(5, 6, 1), 0, 0, 1) for at in range(100))
+    own = estimate(sites, PLAIN, 0).cycles
+    kernels = [Measurement("large", sites, 1, round(own / 1.1)), Measurement("small", sites[:2], 1, 1)]
+    whole, largest = model_errors(PLAIN, kernels, 0)
+    assert largest == pytest.approx(0.1, abs=0.01)
+    assert whole == pytest.approx(0.1, abs=0.02)
+
+
+# ---- Programs of one's own
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([0x0000006F], "no window has ended"),
+        ([addi(5, 0, 1), 0x0002C07B, 0x0000006F], "a window began and did not end|no window has ended"),
+        ([0xFFFFFFFF], "no window has ended"),
+    ],
+)
+def test_a_program_without_a_window_is_told_what_it_lacks(tmp_path, words, error):
+    chip = load_chip("springbok")
+    elf = tmp_path / "mine.elf"
+    elf.write_bytes(elf_of({chip.start + 4 * at: word for at, word in enumerate(words)}, chip.start))
+    with pytest.raises(EngineError, match=error):
+        count(elf, chip, limit=100_000)
+
+
+def test_the_documents_program_is_measured(tmp_path):
+    """As docs/timing.md writes it, with a kernel of 16 turns."""
+    page = (ROOT / "docs" / "timing.md").read_text(encoding="utf-8")
+    snippet = re.search(r"```c\n(.*?)```", page, re.DOTALL)[1]
+    around = r"""
+void my_kernel(void);
+void measured(void);
+__asm__(".section .text.start, \"ax\"\n.globl _start\n_start: la sp, stack\ncall measured\n1: j 1b\n"
+        "my_kernel: li t0, 16\n1: addi t0, t0, -1\nbnez t0, 1b\nret\n"
+        ".bss\n.balign 16\n.space 1024\nstack:\n");
+"""
+    source = tmp_path / "kernels.c"
+    source.write_text(around + snippet, encoding="utf-8")
+    elf = build_program(source, tmp_path / "kernels.elf", load_chip("springbok"))
+    counts = count(elf, load_chip("springbok"))
+    assert counts.dispatches[7].opcodes["bne"] == 16
+
+
+def test_a_limit_says_what_sets_it():
+    multiplications = [Site(4 * at, 0x96412457, 16, E32M1, 10) for at in range(8)]  # vmul.vv
+    assert limit(multiplications, PLAIN, 512) == Limit(8 * 10 * 16 * 32 // PLAIN.datapath_bits, "products")
+    loads = [Site(4 * at, 0x0205E407, 16, E32M1, 10) for at in range(8)]  # vle32.v
+    assert limit(loads, PLAIN, 512) == Limit(8 * 10 * 16 * 32 // PLAIN.port_bits, "bytes")
+    assert limit([Site(0, addi(5, 5, 1), 0, 0, 7)], PLAIN, 512) == Limit(7, "issue")
+
+
+# ---- A model
+
+
+@pytest.fixture(scope="module")
+def magic_wand_model():
+    return compile_and_check(MODELS / "magic_wand_int8.tflite")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_every_instruction_of_an_inference_has_its_place(magic_wand_model, native):
+    session = Session()
+    try:
+        session.boot("spike", count_sites=True, native=native)
+        session.load_model(magic_wand_model, check=False)
+        session.infer([0 * array[0] for array in magic_wand_model.probes.inputs], raw=True)
+        counts = session.engine.take_counts()
+    finally:
+        session.shut_down()
+    for ordinal, dispatch in counts.dispatches.items():
+        assert sum(site.executions for site in counts.sites[ordinal]) == dispatch.instructions
+    executed = sum(site.executions for sites in counts.sites.values() for site in sites)
+    marks = counts.opcodes["mark"]
+    assert executed + marks == counts.inferences[0].instructions
+    found = table(magic_wand_model, counts, PLAIN, 512)
+    assert found == table(magic_wand_model, counts, PLAIN, 512)
+    for row in found["dispatches"]:
+        assert row["estimated_cycles"] == sum(row["where"].values()) >= row["instructions"]
+    assert RUNTIME_SITES in counts.sites
