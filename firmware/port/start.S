@@ -122,6 +122,9 @@
     csrw    mtvec, t0
     csrw    mie, zero
     csrw    mscratch, zero
+#ifdef CHIP_COUNTERS_STOPPED
+    csrw    mcountinhibit, zero
+#endif
     li      t0, MSTATUS_MPP
     csrc    mstatus, t0
     li      t0, MSTATUS_FS_VS

@@ -134,9 +134,10 @@ class Chip:
 
     ``base_isa`` is its ISA string without ``zvl…b``. ``start`` is the address of the first instruction. With
     ``user_mode`` and ``pmp_entries`` kernels are contained. With ``vectored`` every interrupt has an entry of its own
-    in the trap vector, which is aligned to 256 bytes; with ``software_interrupts`` the firmware takes them in the
-    middle of inferences, clears them and goes on. ``timing`` is the description of its pipeline: a name of
-    ``platforms/timing/``, or a path. ``source`` is the file that this was read from.
+    in the trap vector, which is aligned to 256 bytes; with ``counters_stopped`` the firmware starts the core's
+    counters; with ``software_interrupts`` it takes them in the middle of inferences, clears them and goes on.
+    ``timing`` is the description of its pipeline: a name of ``platforms/timing/``, or a path. ``source`` is the file
+    that this was read from.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Chip:
     user_mode: bool = False
     pmp_entries: int = 0
     vectored: bool = False
+    counters_stopped: bool = False
     software_interrupts: bool = False
     registers: tuple[Register, ...] = ()
     instructions: tuple[Instruction, ...] = ()

@@ -132,6 +132,7 @@ class _Reading:
             user_mode=core.get("user_mode", False),
             pmp_entries=core.get("pmp_entries", 0),
             vectored=core.get("vectored", False),
+            counters_stopped=core.get("counters_stopped", False),
             software_interrupts=core.get("software_interrupts", False),
             registers=tuple(Register(**each) for each in self._content.get("register", ())),
             instructions=tuple(

@@ -52,6 +52,7 @@ def header(chip: Chip) -> str:
         f"#define CHIP_FLOAT_ABI {_FLOAT_ABIS[chip.abi[-1]]} // of a module's ELF flags",
         f"#define CHIP_CONTAINS {int(chip.contains)}",
         *(["#define CHIP_VECTORED 1"] if chip.vectored else []),
+        *(["#define CHIP_COUNTERS_STOPPED 1"] if chip.counters_stopped else []),
         *(["#define CHIP_SOFTWARE_INTERRUPTS 1"] if chip.software_interrupts else []),
         f"#define CHIP_KERNELS_APART {int(chip.has_kernels_apart)} // from the models' data",
         f"#define CHIP_HOST_PLACES_CODE {int('w' not in chip.holding(KERNELS).access)} // the core can't",
