@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from springbok import cli
+from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
 from springbok.rtl import build, check, random_program, starter
 from springbok.rtl.core import load
 from springbok.support.errors import RtlError
@@ -63,9 +64,26 @@ def test_ibex_lacks_nothing():
 @needs_core
 def test_random_programs_find_nothing_in_ibex_and_say_what_they_covered(tmp_path, capsys):
     file = tmp_path / "coverage.json"
-    status = cli.main(["core", "try", str(IBEX), "--programs", "20", "--length", "120", "--coverage", str(file)])
+    options = ["--programs", "20", "--length", "120", "--coverage", str(file), "--report", str(tmp_path)]
+    status = cli.main(["core", "try", str(IBEX), *options])
     assert status == 0, capsys.readouterr().out
     assert "20 programs, 0 differ" in capsys.readouterr().out
     covered = json.loads(file.read_text(encoding="utf-8"))
     assert covered["mulh"]["operand_classes"] > 10
     assert {"lb", "sw", "bgeu", "divu", "csrrs", "mret"} <= set(covered)
+    page = (tmp_path / "coverage.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "mulh" in page
+
+
+def test_what_models_never_execute_is_told_apart():
+    covered = {
+        "mulh": {"executions": 9, "operand_classes": 5, "of": 64},
+        "add": {"executions": 7, "operand_classes": 6, "of": 64},
+    }
+    drawn, alone = coverage_figures(covered, {"add": 100, "fence.i": 1})
+    assert [(row["opcode"], row["models"], row["who"]) for row in drawn.rows] == [
+        ("add", 100, BY_MODELS),
+        ("mulh", 0, BY_NONE),
+    ]
+    assert alone.rows == ({"opcode": "fence.i", "models": 1},)

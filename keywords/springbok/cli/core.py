@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--length", type=int, default=200, metavar="N", help="of try: instructions (default: 200)")
     parser.add_argument("--like", metavar="RESULT", help="of try: weigh opcodes as the models of these results do")
     parser.add_argument("--coverage", metavar="FILE", help="of try: write what was covered, JSON")
+    parser.add_argument("--report", metavar="FOLDER", help="of try: draw what was covered, coverage.html")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -96,6 +97,11 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
     if executed:
         never = sorted(set(met) - set(executed))
         print(f"Executed here and by no model of {options.like}: {', '.join(never) or 'none'}")
+    if options.report:
+        from springbok import report
+
+        for path in report.write_coverage(met, executed or None, Path(options.report)):
+            print(shown(path))
     if options.coverage:
         write_in_one_step(Path(options.coverage), json.dumps(met, indent=1) + "\n")
     return int(bool(differing))

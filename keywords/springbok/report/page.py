@@ -19,6 +19,7 @@ from springbok.report.cards import cards, find_same
 from springbok.report.changes import changes_figure
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.compilers import compilers_figures
+from springbok.report.coverage import coverage_figures
 from springbok.report.figure import Figure, title_of
 from springbok.report.figures import figures
 from springbok.report.lead import Lead, lead
@@ -116,6 +117,18 @@ def write_compilers(rows: Sequence[Mapping], folder: Path | str) -> list[Path]:
         write_in_one_step(folder / "compilers.html", page),
         write_in_one_step(folder / "compilers.md", render("figures.md.j2", title="compilers", figures=found)),
         write_in_one_step(folder / "compilers.csv", _sweep_csv(flat)),
+    ]
+
+
+def write_coverage(
+    covered: Mapping[str, Mapping[str, int]], models: Mapping[str, float] | None, folder: Path | str
+) -> list[Path]:
+    """Write ``coverage.html`` and ``coverage.md`` into ``folder``; return their paths. See `coverage_figures`."""
+    folder = Path(folder)
+    found, title = coverage_figures(covered, models), "coverage of random programs"
+    return [
+        write_in_one_step(folder / "coverage.html", render("figures.html.j2", title=title, figures=_drawn(found))),
+        write_in_one_step(folder / "coverage.md", render("figures.md.j2", title=title, figures=found)),
     ]
 
 

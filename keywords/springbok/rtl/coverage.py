@@ -10,6 +10,9 @@ from springbok.rtl.native_machine import NativeMachine
 
 #: Of an operand, as native/machine.cpp numbers them: two's complement; a small one is below 64.
 CLASSES = ("0", "1", "-1", "least", "greatest", "small", "negative", "positive")
+#: The same of an operand in a floating-point register.
+FLOAT_CLASSES = ("0", "1", "-1", "infinite", "no number", "subnormal", "negative", "positive")
+_FUSED, _FLOATS, _FROM_INTEGERS = (0x43, 0x47, 0x4B, 0x4F), 0x53, (0x68, 0x78)
 
 
 @dataclass
@@ -34,11 +37,22 @@ class Coverage:
         }
 
 
+def takes_floats(word: int) -> bool:
+    """Whether an instruction's operands are floating-point registers, as native/machine.cpp decides it.
+
+    >>> takes_floats(0x18A5F553), takes_floats(0xD0037553)  # fdiv.s, fcvt.s.w
+    (True, False)
+    """
+    opcode = word & 0x7F
+    return opcode in _FUSED or (opcode == _FLOATS and word >> 25 not in _FROM_INTEGERS)
+
+
 def coverage_of(native: NativeMachine, number: int) -> Coverage:
     """What a machine counted for a number, which is forgotten."""
     found = Coverage()
     for pc, executions, mask in native.drain(number):
-        name = opcode_name(int.from_bytes(native.read(pc, 4), "little"))
-        pairs = {(CLASSES[bit // 8], CLASSES[bit % 8]) for bit in range(64) if mask >> bit & 1}
+        word = int.from_bytes(native.read(pc, 4), "little")
+        name, names = opcode_name(word), FLOAT_CLASSES if takes_floats(word) else CLASSES
+        pairs = {(names[bit // 8], names[bit % 8]) for bit in range(64) if mask >> bit & 1}
         found.add(Coverage({name: executions}, {name: pairs}))
     return found

@@ -21,9 +21,10 @@ from springbok.rtl.native_machine import Trial
 from springbok.support.files import write_in_one_step
 
 _VALUES = (0, 1, 0xFFFF_FFFF, 0x8000_0000, 0x7FFF_FFFF)
+_FLOAT_VALUES = (0x3F80_0000, 0xBF80_0000, 0x7F80_0000)  # 1, -1, infinite
 DATA, HANDLER = 1, 31  # registers: of the data's address; of nothing else
 DATA_BYTES = 4096
-R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FLOAT_LOAD, FLOAT_STORE = range(12)
+R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FUSED, FLAGS, FLOAT_LOAD, FLOAT_STORE = range(14)
 _R_TYPE = {
     name: (0, funct3, funct7)
     for name, funct3, funct7 in (
@@ -40,7 +41,18 @@ _LOADS = {"lb": 0, "lh": 1, "lw": 2, "lbu": 4, "lhu": 5}
 _STORES = {"sb": 0, "sh": 1, "sw": 2}
 _BRANCHES = {"beq": 0, "bne": 1, "blt": 4, "bge": 5, "bltu": 6, "bgeu": 7}
 _CSRS = {"csrrw": 1, "csrrs": 2, "csrrc": 3, "csrrwi": 5, "csrrsi": 6, "csrrci": 7}
-_FLOATS = {"fadd.s": 0x00, "fsub.s": 0x04, "fmul.s": 0x08, "fdiv.s": 0x0C, "fsgnj.s": 0x10, "fmin.s": 0x14}
+# funct7, what stands in place of the rounding mode, and in place of the second operand: None where it is drawn.
+_FLOATS = {
+    **{name: (4 * at, None, None) for at, name in enumerate(("fadd.s", "fsub.s", "fmul.s", "fdiv.s"))},
+    **{name: (0x10, at, None) for at, name in enumerate(("fsgnj.s", "fsgnjn.s", "fsgnjx.s"))},
+    **{name: (0x14, at, None) for at, name in enumerate(("fmin.s", "fmax.s"))},
+    **{name: (0x50, at, None) for at, name in enumerate(("fle.s", "flt.s", "feq.s"))},
+    **{"fsqrt.s": (0x2C, None, 0), "fcvt.w.s": (0x60, None, 0), "fcvt.wu.s": (0x60, None, 1)},
+    **{"fcvt.s.w": (0x68, None, 0), "fcvt.s.wu": (0x68, None, 1)},
+    **{"fmv.x.w": (0x70, 0, 0), "fclass.s": (0x70, 1, 0), "fmv.w.x": (0x78, 0, 0)},
+}
+_FUSED = {"fmadd.s": 0x43, "fmsub.s": 0x47, "fnmsub.s": 0x4B, "fnmadd.s": 0x4F}
+_ROUNDINGS = (0, 1, 2, 3, 4, 7)
 MSCRATCH = 0x340
 
 
@@ -66,7 +78,8 @@ def generate(
     memory = {begin + 4 * at: word for at, word in enumerate([*words, program.jump(first - begin - 4 * len(words))])}
     memory |= {first + 4 * at: word for at, word in enumerate([*body, program.STAY])}
     memory |= _handler(chip, handler)
-    memory |= {base + at: chooser.choice((*_VALUES, chooser.getrandbits(32))) for at in range(0, DATA_BYTES, 4)}
+    values = (*_VALUES, *_FLOAT_VALUES) if chip.has("f") else _VALUES
+    memory |= {base + at: chooser.choice((*values, chooser.getrandbits(32))) for at in range(0, DATA_BYTES, 4)}
     assert max(each for each in memory if each < code.end) < code.end
     return memory, len(words) + 1 + length
 
@@ -101,7 +114,8 @@ def _menu(chip: Chip) -> dict[str, int]:
     if chip.has("m"):
         kinds |= dict.fromkeys(_M_TYPE, R)
     if chip.has("f"):
-        kinds |= dict.fromkeys(_FLOATS, FLOAT) | {"flw": FLOAT_LOAD, "fsw": FLOAT_STORE}
+        kinds |= dict.fromkeys(_FLOATS, FLOAT) | dict.fromkeys(_FUSED, FUSED)
+        kinds |= {"frflags": FLAGS, "flw": FLOAT_LOAD, "fsw": FLOAT_STORE}
     return kinds
 
 
@@ -136,8 +150,15 @@ def _word(name: str, kind: int, chooser: random.Random, left: int) -> int:  # no
     if kind == CSR:
         return MSCRATCH << 20 | rs1 << 15 | _CSRS[name] << 12 | rd << 7 | 0x73
     if kind == FLOAT:
-        rounding = 0 if name in ("fsgnj.s", "fmin.s") else 7
-        return _FLOATS[name] << 25 | rs2 << 20 | rs1 << 15 | rounding << 12 | rd << 7 | 0x53
+        funct7, rounding, second = _FLOATS[name]
+        rounding = chooser.choice(_ROUNDINGS) if rounding is None else rounding
+        second = rs2 if second is None else second
+        return funct7 << 25 | second << 20 | rs1 << 15 | rounding << 12 | rd << 7 | 0x53
+    if kind == FUSED:
+        third, rounding = chooser.randrange(32), chooser.choice(_ROUNDINGS)
+        return third << 27 | rs2 << 20 | rs1 << 15 | rounding << 12 | rd << 7 | _FUSED[name]
+    if kind == FLAGS:
+        return 0x001 << 20 | 2 << 12 | rd << 7 | 0x73
     return 0x0000_0073 if name == "ecall" else 0xFFFF_FFFF
 
 

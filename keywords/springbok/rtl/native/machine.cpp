@@ -97,6 +97,12 @@ struct Page {
     uint64_t classes[PAGE_PLACES] = {}; // a bit for each pair of classes that its two operands had
 };
 
+// Whether its operands are floating-point registers: all that compute with them but fcvt.s.w and fmv.w.x.
+bool takes_floats(uint32_t word) {
+    uint32_t opcode = word & 0x7F, function = word >> 25;
+    return (opcode & 0x73) == 0x43 || (opcode == 0x53 && function != 0x68 && function != 0x78);
+}
+
 struct Histogram {
     std::unordered_map<uint32_t, std::unique_ptr<Page>> pages;
     uint32_t latest = ~0u;
@@ -112,9 +118,16 @@ struct Histogram {
         }
         return value < 64 ? 5 : value >> 31 ? 6 : 7;
     }
+    // The same of floating-point numbers: 0, 1, -1, infinite, no number, subnormal, negative, positive.
+    static uint32_t class_of_float(uint32_t value) {
+        uint32_t size = value & 0x7FFFFFFF;
+        if (size == 0) return 0;
+        if (size == 0x3F800000) return 1 + (value >> 31);
+        if (size >= 0x7F800000) return size == 0x7F800000 ? 3 : 4;
+        return size < 0x00800000 ? 5 : value >> 31 ? 6 : 7;
+    }
     void add_classes(uint32_t pc, uint32_t first, uint32_t second) {
-        page->classes[(pc & ((1 << PAGE_SHIFT) - 1)) >> 1] |= uint64_t(1)
-                                                              << (8 * class_of(first) + class_of(second));
+        page->classes[(pc & ((1 << PAGE_SHIFT) - 1)) >> 1] |= uint64_t(1) << (8 * first + second);
     }
     void add(uint32_t pc) {
         if (pc >> PAGE_SHIFT != latest) {
@@ -354,7 +367,6 @@ struct machine {
         if constexpr (requires { c.rvfi_frd_wvalid; }) {
             r.frd_written = bits(c.rvfi_frd_wvalid, channel, 1);
             r.frd = bits(c.rvfi_frd_addr, number, 5), r.frd_value = bits(c.rvfi_frd_wdata, word, 32);
-            if (r.frd_written) f[r.frd] = r.frd_value;
         }
         if constexpr (requires { c.rvfi_mem_addr; }) {
             r.has_memory = 1;
@@ -380,7 +392,15 @@ struct machine {
                 return false;
             if (failed) failed_fetches.clear();
         }
-        uint32_t first = x[r.word >> 15 & 31], second = x[r.word >> 20 & 31];
+        uint32_t first = r.word >> 15 & 31, second = r.word >> 20 & 31;
+        uint32_t first_class = 0, second_class = 0;
+        if (classes && takes_floats(r.word)) {
+            first_class = Histogram::class_of_float(f[first]);
+            second_class = Histogram::class_of_float(f[second]);
+        } else if (classes) {
+            first_class = Histogram::class_of(x[first]), second_class = Histogram::class_of(x[second]);
+        }
+        if (r.frd_written) f[r.frd] = r.frd_value;
         if (r.rd != 0) x[r.rd] = r.rd_value;
         bool is_mark = !r.trapped && (mark_mask ? (r.word & mark_mask) == mark_match
                                                 : mark_address && r.pc == mark_address);
@@ -390,7 +410,7 @@ struct machine {
             if (marked) marked(event, value, instructions - 1, cycle);
         } else if (histogram && !r.trapped) {
             histogram->add(r.pc);
-            if (classes) histogram->add_classes(r.pc, first, second);
+            if (classes) histogram->add_classes(r.pc, first_class, second_class);
         }
         if (interrupts_allowed && trial.interrupt_every) {
             if (interrupt_in == 0) injected = true, injected_interrupts++;
