@@ -251,6 +251,8 @@ def test_header_and_linker_script_hold_the_description(mine):
     assert "#define CHIP_UART_BASE 0x60000000u" in text
     assert "#define CHIP_TIMER_FREQUENCY_HZ 1000000u" in text
     assert "CHIP_I2C_BASE" not in text
+    assert "CHIP_COUNTERS_STOPPED" not in text
+    assert "#define CHIP_COUNTERS_STOPPED 1" in header(replace(load(mine), counters_stopped=True))
     assert "CODE (rwx) : ORIGIN = 0x80000000, LENGTH = 0x400000" in script
     assert "DATA" not in re.sub(r"/\*.*?\*/", "", script, flags=re.DOTALL)
 
