@@ -27,7 +27,8 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_I
 # Files that take the longest are begun first, so that none is left at the end when their tests are shared out.
 LONGEST = (
     *("optimizer", "channels_last", "importers", "package", "compiler_runtime", "search", "odd_models", "compiler"),
-    *("rtl", "chips", "equality", "vlen", "core_command", "process", "link_on_chip", "firmware", "history"),
+    *("rtl", "rtl_floats", "chips", "equality", "vlen", "core_command", "process", "link_on_chip", "firmware"),
+    "history",
 )
 
 
