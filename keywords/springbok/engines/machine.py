@@ -93,6 +93,7 @@ class Machine(ABC):
 
     def _serve(self, timeout: float) -> bool:
         """Wait until something happens outside and deal with it; False if nothing did."""
+        self._line.flush()
         wanted = {self._channel.fileno(): select.POLLIN, **self._line.interests()}
         if wanted != self._interests:
             for descriptor in self._interests.keys() - wanted.keys():
