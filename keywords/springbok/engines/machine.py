@@ -109,6 +109,9 @@ class Machine(ABC):
             os._exit(0)
         return bool(ready) or self._request is not None
 
+    def on_client(self, client: int, listener: int) -> None:
+        """A client has come to the line, or gone: see `SocketLine`."""
+
     def _serve_line(self, ready: dict[int, int]) -> None:
         self._line.serve(ready)
 
@@ -203,7 +206,7 @@ def serve(machine: Machine, options: Mapping[str, Any], uart: Uart) -> None:
     if options["uart"] == "pty":
         line = PtyLine(options["line"], uart)
     else:
-        line = SocketLine(socket.socket(fileno=options["line"]), uart, machine.warnings)
+        line = SocketLine(socket.socket(fileno=options["line"]), uart, machine.warnings, machine.on_client)
     machine.announce()
     try:
         machine.run(line)

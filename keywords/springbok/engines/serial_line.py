@@ -19,10 +19,20 @@ GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class SocketLine:
-    """A listening socket on which one client at a time is served; a second one is turned away."""
+    """A listening socket on which one client at a time is served; a second one is turned away.
 
-    def __init__(self, listener: socket.socket, uart: Uart, warn: Callable[[str], None]) -> None:
+    ``on_client`` is told the descriptors of the client that has come, -1 when it has gone, and of the listening socket.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        uart: Uart,
+        warn: Callable[[str], None],
+        on_client: Callable[[int, int], None] = lambda client, listener: None,
+    ) -> None:
         self._listener = listener
+        self._on_client = on_client
         self._client: socket.socket | None = None
         self._uart = uart
         self._warn = warn
@@ -82,6 +92,7 @@ class SocketLine:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client = connection
+        self._on_client(connection.fileno(), self._listener.fileno())
 
     def _receive(self, gone: bool) -> None:
         """Take what the client sent; all of it when the client has closed its side."""
@@ -100,6 +111,7 @@ class SocketLine:
                 return
 
     def _disconnect(self) -> None:
+        self._on_client(-1, self._listener.fileno())
         self._client.close()
         self._client = None
         _lose(self._uart)
