@@ -176,7 +176,10 @@ def test_a_limit_on_estimated_cycles_is_of_the_whole_or_of_dispatches():
     (verdict,) = gate.judge_dispatches(measured, "conv_1", 1099, "estimated_cycles")
     assert verdict.has_failed
     plain = snapshots.snapshot(make_document(make_model()), "gestures")
-    for verdict in (gate.judge(plain, Limit("estimated_cycles", 5)), *gate.judge_dispatches(plain, "*", 5, "estimated_cycles")):
+    for verdict in (
+        gate.judge(plain, Limit("estimated_cycles", 5)),
+        *gate.judge_dispatches(plain, "*", 5, "estimated_cycles"),
+    ):
         assert verdict.has_failed
         assert "--timing" in verdict.text()
 

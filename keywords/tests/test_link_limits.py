@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.link import base as base_module
-from springbok.link import extension
+from springbok.link import extension, ports
 from springbok.link import line as line_module
 from springbok.link import link as link_module
-from springbok.link import ports
 from springbok.link.frames import (
     MAGIC,
     MAX_PAYLOAD_BYTES,

@@ -320,7 +320,8 @@ void bench_count(processor_t *core, mark_t on_mark) {
         for (size_t i = 0; i < count; i++) {
             insn_func_t function = spikes_function(core, shortcuts[i].match);
             if (function != illegal_instruction)
-                put_first(core, shortcuts[i].match, shortcuts[i].mask, take_shortcut(&shortcuts[i], function));
+                put_first(core, shortcuts[i].match, shortcuts[i].mask,
+                          take_shortcut(&shortcuts[i], function));
         }
         for (const marking_t &each : counting.markings)
             put_first(core, each.match, each.mask, mark);

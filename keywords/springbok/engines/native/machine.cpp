@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simulator's core and bus: turns, devices with models in C++, memory, and what Spike's Python bindings
-// lack.
+// The simulator's core and bus: turns, devices with models in C++, the UART's line, memory, and what Spike's
+// Python bindings lack.
 #include <algorithm>
 #include <cstring>
 #include <ctime>
@@ -23,7 +23,8 @@ typedef void (*warn_t)(const char *text);
 typedef void (*polled_t)();
 typedef void (*turn_t)(uint64_t executed);
 
-// How long one sleep lasts while the core polls, as machine.py has it; and what is taken from the line at once.
+// How long one sleep lasts while the core polls, as machine.py has it; and what is taken from the line at
+// once.
 const int64_t kShortestSleepNs = 1000000, kLongestSleepNs = 20000000;
 const size_t kTakenBytes = 0x10000;
 
@@ -75,7 +76,8 @@ struct machine_t : springbok::surroundings_t {
         pollfd outside[] = {{client, POLLIN | POLLRDHUP, 0}, {listener, POLLIN, 0}, {control, POLLIN, 0}};
         uint64_t started = monotonic_ns();
         int ready = ppoll(outside, std::size(outside), &time, nullptr);
-        if (ready > 0 && (outside[0].revents != POLLIN || outside[1].revents || outside[2].revents)) return false;
+        if (ready > 0 && (outside[0].revents != POLLIN || outside[1].revents || outside[2].revents))
+            return false;
         if (ready > 0) {
             uint8_t bytes[kTakenBytes];
             ssize_t count = recv(client, bytes, sizeof bytes, MSG_DONTWAIT);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instructions that Spike takes a long way for, where a short one does the same in machine mode:
 //   - a load or store of a device goes through translation, protection and look-ups on the bus;
-//   - a page that protection divides, such as the stack's, is not kept in the TLB, so that each access to it is
-//     looked up and checked anew. Nothing is divided for machine mode as long as no entry is locked, and Spike
-//     empties the TLB whenever the mode or the protection changes;
+//   - a page that protection divides, such as the stack's, is not kept in the TLB, so that each access to it
+//   is
+//     looked up and checked anew. Nothing is divided for machine mode as long as no entry is locked, and
+//     Spike empties the TLB whenever the mode or the protection changes;
 //   - to write the value that an address of the protection has already, which the firmware does for each
 //     inference, makes Spike forget all that it knows of memory and code.
 #include <array>
