@@ -34,7 +34,7 @@ from springbok.support.files import write_in_one_step
 from springbok.trials.link_dialogues import Soak, SoakResult
 from springbok.trials.link_rig import chip, small_module
 
-LINES = 12
+LINES = 5
 PART_FAULTS = 250
 _SEEDS_APART = 1_000_003  # of one part and the next
 
