@@ -109,8 +109,8 @@ class ExtendedExchange:
         """Send a request and return its answer's payload.
 
         Raises DeviceError when the device refuses or fails; LinkTimeout when no whole answer came by ``deadline``
-        (of `time.monotonic`); DialogueLost when the device knows nothing of the dialogue; LinkError when the line damages
-        every attempt.
+        (of `time.monotonic`); DialogueLost when the device knows nothing of the dialogue; LinkError when the line
+        damages every attempt.
         """
         self._sequence = self._sequence % 0xFFFF + 1
         name = self._written = message_type.name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dialogues over a bad cable, and what came of them: what the soak of the link (`springbok.trials.link_soak`) is made of.
+"""Dialogues over a bad cable, and what came of them: the soak of the link (`springbok.trials.link_soak`) is of these.
 
 Every answer is compared with the right one, and every call with its limit.
 """
