@@ -132,7 +132,7 @@ class GateLibrary:
         | Estimated Cycles Should Be At Most | ${evaluation} | 50000 |
         | Estimated Cycles Should Be At Most | ${evaluation} | 30000 | conv_1 |
         """
-        _judge_code(evaluation, gate.ESTIMATED, maximum, dispatch)
+        _judge_code(evaluation, "estimated_cycles", maximum, dispatch)
 
     @keyword(tags=("gate", "assertion"))
     def no_known_defect_should_be_executed(self, evaluation: Evaluation) -> None:

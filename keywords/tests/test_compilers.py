@@ -369,6 +369,18 @@ def test_outcomes_are_rows_of_the_document():
     assert again.splitlines()[4] == "| 3.9.0 | with | 5 | 0 | 0 |  |"
 
 
+def test_tests_that_break_for_one_cause_share_it_in_the_document():
+    broken = [
+        ("Should A", "can't compile /a/one.tflite: rescale: 'no; 'no."),
+        ("Should B", "can't compile two.tflite: rescale: 'no; 'no; 'n…"),
+        ("Should C", "instructions: 9; at most 8."),
+    ]
+    (line,) = newest.recorded(DOCUMENT, [newest.Outcome("3.9.0", "none", 3, 0, tuple(broken))]).splitlines()[4:5]
+    assert line.endswith(
+        "| Should A, Should B: can't compile the model: rescale: 'no; Should C: instructions: 9; at most 8 |"
+    )
+
+
 def test_the_document_tells_which_versions_pass():
     """Of those that were recorded: each once, in order, the same tests, and a reason where some break."""
     text = newest.FILE.read_text(encoding="utf-8")

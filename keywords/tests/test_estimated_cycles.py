@@ -121,7 +121,7 @@ def estimated(by=TIMING, load_cycles=100):
 
 
 def verdict_on_cycles(measured, before):
-    found = [each for each in gate.compare(measured, before) if each.metric == gate.ESTIMATED]
+    found = [each for each in gate.compare(measured, before) if each.metric == "estimated_cycles"]
     return found[0] if found else None
 
 
@@ -146,7 +146,7 @@ def test_more_estimated_cycles_fail_and_say_where_they_went():
 )
 def test_estimates_of_different_descriptions_are_not_compared_and_it_is_said(tmp_path, measured, why):
     found = gate.compare(measured, estimated(load_cycles=1))
-    verdict = next(each for each in found if each.metric == gate.ESTIMATED)
+    verdict = next(each for each in found if each.metric == "estimated_cycles")
     assert verdict.outcome == gate.NOT_COMPARED
     assert verdict.change.startswith(why)
     assert not any(each.has_failed for each in found)
@@ -169,14 +169,17 @@ def test_baselines_without_estimates_stay_as_they_are(tmp_path):
 
 def test_a_limit_on_estimated_cycles_is_of_the_whole_or_of_dispatches():
     measured = estimated()
-    assert not gate.judge(measured, Limit(gate.ESTIMATED, 4630)).has_failed
-    verdict = gate.judge(measured, Limit(gate.ESTIMATED, 4629))
+    assert not gate.judge(measured, Limit("estimated_cycles", 4630)).has_failed
+    verdict = gate.judge(measured, Limit("estimated_cycles", 4629))
     assert verdict.has_failed
     assert "1,100 estimated cycles, of these issue 1,000, load 100" in verdict.accounts[0]
-    (verdict,) = gate.judge_dispatches(measured, "conv_1", 1099, gate.ESTIMATED)
+    (verdict,) = gate.judge_dispatches(measured, "conv_1", 1099, "estimated_cycles")
     assert verdict.has_failed
     plain = snapshots.snapshot(make_document(make_model()), "gestures")
-    for verdict in (gate.judge(plain, Limit(gate.ESTIMATED, 5)), *gate.judge_dispatches(plain, "*", 5, gate.ESTIMATED)):
+    for verdict in (
+        gate.judge(plain, Limit("estimated_cycles", 5)),
+        *gate.judge_dispatches(plain, "*", 5, "estimated_cycles"),
+    ):
         assert verdict.has_failed
         assert "--timing" in verdict.text()
 

@@ -118,6 +118,11 @@ class Outputs:
     xunit: Path | None
     have_times: bool = False
 
+    @classmethod
+    def usual(cls, folder: Path) -> Outputs:
+        """Where a run of ``folder`` puts them when no option says otherwise."""
+        return cls(folder, *(folder / name for name in ("output.xml", "log.html", "xunit.xml")))
+
     def log_there(self) -> Path | None:
         """The log, if this run has written one."""
         return self._there(self.log)
