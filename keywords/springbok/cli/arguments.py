@@ -130,6 +130,9 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
     if options.core is None:
         raise BenchError("--engine rtl needs the core: --core FOLDER. 'core init' writes one to fill in.")
     core = load(options.core)
+    options.platform = options.platform or str(core.chip_file)
+    if getattr(options, "timing", None):  # what can't be used is said before minutes of work
+        usable_timing(options.timing, load_chip(options.platform), engine)
     missing = build.what_is_missing()
     if missing:
         raise RtlToolNeeded(missing)
@@ -137,9 +140,6 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
     os.environ[LOCKSTEP_VARIABLE] = "no" if options.no_lockstep else "yes"
     if options.seed is not None:
         os.environ[SEED_VARIABLE] = str(options.seed)
-    options.platform = options.platform or str(core.chip_file)
-    if getattr(options, "timing", None):  # what can't be used is said before minutes of work
-        usable_timing(options.timing, load_chip(options.platform), engine)
     build.build(core, print)
 
 
