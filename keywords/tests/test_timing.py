@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimated cycles: what instructions read and write, the ways between blocks, the pipeline, descriptions, a model."""
 
+import copy
 import random
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import reduce
+from operator import getitem
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +26,7 @@ from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS, ROOT
 from springbok.timing.blocks import blocks
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
-from springbok.timing.description import Region, TimingError, UnitTiming, load, text, tomllib
+from springbok.timing.description import Region, TimingError, UnitTiming, _timing, load, text, tomllib
 from springbok.timing.estimate import Limit, estimate, limit
 from springbok.timing.microbenchmarks import TURNS, microbenchmarks, program
 from springbok.timing.operands import Unit, operation
@@ -215,6 +219,33 @@ def test_a_mistake_is_named(tmp_path, old, new, error):
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(TimingError, match=error):
         load(path)
+
+
+def places(value, *keys):
+    """Where something stands in a document: its keys."""
+    yield keys
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inside:
+        yield from places(each, *keys, key)
+
+
+def test_what_stands_anywhere_is_taken_as_it_is_or_refused():
+    slow = replace(load("ibex"), regions=(Region("ddr", 0, 1, 1, 1),))
+    document = tomllib.loads(text(replace(slow, sources={**slow.sources, "region": "made up"})))
+    refused = 0
+    for *above, last in filter(None, places(document)):
+        for value in (True, 1.5, -1, 1 << 70, "x", [], [1], {}, {"x": 1}):
+            changed = copy.deepcopy(document)
+            reduce(getitem, above, changed)[last] = value
+            try:
+                found = _timing(changed, Path("mine.toml"))
+            except TimingError:
+                refused += 1
+            else:
+                again = tomllib.loads(text(found))
+                assert again == changed or (last, value) == ("region", [])
+                assert value == [] or type(reduce(getitem, above, again)[last]) is type(value)
+    assert refused > 400
 
 
 def test_a_description_may_begin_as_windows_editors_write_it(tmp_path):

@@ -17,8 +17,8 @@ class InferenceCounts:
 
     ``kernel_instructions`` were executed in the loaded model's own code; ``vector_instructions`` are all vector
     instructions except ``vset*``, which configures the unit and computes nothing. ``cycles`` are None from an engine
-    that has no core's own to count. ``ended_at`` is how many instructions the core had executed then, since it was
-    started: nothing that two counts could differ in.
+    that has no core's own to count. ``ended_at`` is how many instructions the core had executed by then, since it
+    was started: that is not compared, as engines wait differently.
     """
 
     instructions: int
