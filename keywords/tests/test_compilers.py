@@ -20,6 +20,7 @@ from springbok.compiler.optimizer import plan_for
 from springbok.exploring import compiler_row, kept_rows
 from springbok.exploring.compiler_row import Job, measured_apart, row_of
 from springbok.exploring.compilers import compare, titled
+from springbok.exploring.sweep import Watcher
 from springbok.report.compilers import differences
 from springbok.support import packages, process
 from springbok.support.cache import Cache
@@ -203,6 +204,41 @@ def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):
     row = compiler_row.measure(Job(iree.PINNED_VERSION, str(model), wrong))
     assert row["error"].startswith("It computes something else than the framework: output ")
     assert row["metrics"]["kernel_text_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--vlen=100", "VLEN must be a power of two"),
+        ("--vlen=64", "VLEN 64 is not available"),
+        ("--tolerance=nan", "The tolerance 'nan' can't be understood"),
+        ("--flags=--iree-nope", "iree-compile has no flag --iree-nope"),
+        ("--flags=--a='b", "a quote has no end"),
+    ],
+)
+def test_what_fails_in_every_row_is_said_before_any(model, tmp_path, capsys, option, said):
+    command = ["compilers", iree.PINNED_VERSION, "--models", str(model), "--results", str(tmp_path / "results")]
+    assert main([*command, option]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_models_that_can_not_be_imported_are_no_rows_of_before(tmp_path):
+    broken = tmp_path / "broken.mlir"
+    broken.write_text("nothing", encoding="utf-8")
+    told = []
+
+    class Told(Watcher):
+        def begin(self, kept, total):
+            told.append((kept, total))
+
+        def row(self, row, count, total):
+            told.append((row["label"], count))
+
+    (row,) = compare([iree.PINNED_VERSION], [broken], tmp_path / "results", watcher=Told())
+    assert row["error"]
+    assert told == [(0, 1), (f"broken.mlir, {iree.PINNED_VERSION}", 1)]
+    assert report.compilers_table([row]).splitlines()[-1].startswith("1 row of 1 version: ")
 
 
 def test_an_unknown_model_and_level_are_sentences(tmp_path, capsys):
