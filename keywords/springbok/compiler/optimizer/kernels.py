@@ -22,6 +22,7 @@ from springbok.compiler.mlir import (
 from springbok.compiler.optimizer.reductions import (
     EXTENSIONS,
     PRODUCTS,
+    Padding,
     Reduction,
     chain_of,
     is_elementwise,
@@ -48,12 +49,12 @@ from springbok.compiler.optimizer.vector_code import (
 
 _REGISTERS = 32
 #: Outputs that share a load of weights; there are no more scalar registers.
-_LARGEST_TILE = 16
+LARGEST_TILE = 16
 #: A pooling has no weights to share, and larger tiles of it were more code for hardly fewer instructions.
 _POOLING_TILE = 2
 #: Vector registers that a sum may take, and where it may take more: weights of 8 bits are widened to 16 only, and a
 #: dense layer of one row has one sum.
-GROUP, _LARGE_GROUP = 4, 8
+GROUP, LARGE_GROUP = 4, 8
 #: Bits of a sum up to which a row may take more: a bias is aligned to the vector that it is loaded as, and with
 #: larger ones modules were larger than stock IREE's.
 _ROW_BITS = 2048
@@ -74,22 +75,34 @@ class Kernel:
 
     reduction: Reduction
     vlen: int
-    _clones: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    _clones: dict[ir.Value, ir.Value] = field(default_factory=dict, init=False)
 
     def replace(self) -> str:
         """Put the kernel in place of the operations; returns what to say of it."""
         chain = to_narrowest(chain_of(self.reduction.generic.operation))
-        padding = padding_behind(chain[-1].results[0])
-        self.chain, self.padding = chain, padding
+        self.chain, self.padding = chain, self._padding(chain[-1].results[0])
+        padding = self.padding
         last = padding.operation if padding else chain[-1]
-        kind = last.results[0].type
         with ir.InsertionPoint(last), ir.Location.fused([each.location for each in chain]):
-            built = kernel(kind, lambda: self._build(kind))
+            kind = self._goal(last.results[0].type)
+            built = self._finish(kernel(kind, lambda: self._build(kind)))
         last.results[0].replace_all_uses_with(built)
         for operation in ([padding.operation] if padding else []) + chain[::-1]:
             operation.erase()
         following = f", {len(chain) - 1} operations on the registers" if len(chain) > 1 else ""
         return f"{self.tiles}{following}{', stored into its padding' if padding else ''}"
+
+    def _padding(self, value: ir.Value) -> Padding | None:
+        """The padding that the kernel's result is stored into."""
+        return padding_behind(value)
+
+    def _goal(self, kind: ir.RankedTensorType) -> ir.RankedTensorType:
+        """The type of what the kernel stores into, of a result of the type ``kind``."""
+        return kind
+
+    def _finish(self, built: ir.Value) -> ir.Value:
+        """The result, of what the kernel has stored into."""
+        return built
 
     # Loops.
 
@@ -101,18 +114,18 @@ class Kernel:
             result = self._fill_borders(result, kind.shape)
         self._prepare()
         descriptions = []
-        row = self.reduction.is_row and _LARGE_GROUP * self.vlen <= _ROW_BITS
+        row = self.reduction.is_row and LARGE_GROUP * self.vlen <= _ROW_BITS
         large = not self.reduction.depthwise and (self.reduction.widens or row)
-        group = _LARGE_GROUP if large else GROUP
+        group = LARGE_GROUP if large else GROUP
         for start, size, count in chunks(channels, max(1, group * self.vlen // 32), self.vlen // 32):
             registers = -(-size * 32 // self.vlen)
             if self.reduction.right is None:
                 loaded, largest = 2 * registers, _POOLING_TILE
             elif self.reduction.depthwise:
-                loaded, largest = 2 * registers, _LARGEST_TILE // 2  # a vector of each output is loaded as well
+                loaded, largest = 2 * registers, LARGEST_TILE // 2  # a vector of each output is loaded as well
             else:
                 loaded = max(2, registers * 3 // 4) if self.reduction.widens else 2 * registers
-                largest = _LARGEST_TILE
+                largest = LARGEST_TILE
             extent = self.reduction.extents[spatial - 1] if spatial else 1
             tile = tile_of(extent, registers, loaded, largest)
             descriptions.append(f"{tile} x {size}")

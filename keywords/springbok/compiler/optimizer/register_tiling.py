@@ -20,13 +20,17 @@ from iree.compiler import ir
 from springbok.compiler.mlir import (
     Generic,
     operations,
+    owner,
     uses,
     where,
 )
 from springbok.compiler.optimizer.kernels import GROUP, Kernel
 from springbok.compiler.optimizer.merged_pixels import merge
+from springbok.compiler.optimizer.pixel_kernels import PixelKernel
+from springbok.compiler.optimizer.pixel_plans import PixelPlan, plans_of
+from springbok.compiler.optimizer.planes import Planes, origin
 from springbok.compiler.optimizer.products import generalise_vecmat, is_float
-from springbok.compiler.optimizer.reductions import read
+from springbok.compiler.optimizer.reductions import Reduction, read
 from springbok.compiler.optimizer.transformation import Change, Visits
 from springbok.compiler.optimizer.vector_code import (
     erase_dead,
@@ -54,12 +58,29 @@ class RegisterTiling:
                 generalise_vecmat(operation)
         erase_dead(module)
         sums = [each.operation for each in Generic.all(module) if any(each.reductions)]
+        readings = {each.results[0]: read(Generic(each)) for each in sums}
+        plans = plans_of([each for each in readings.values() if not isinstance(each, str)], vlen)
+        planes: dict[ir.Value, Planes] = {}
         for operation in visits.of(sums):
             place, reduction = where(operation), read(Generic(operation))
             if isinstance(reduction, str):
                 changes.append(Change(self.name, place, False, reduction))
             else:
-                reduction = merge(reduction, GROUP * vlen // 32, vlen // 32) or reduction
-                changes.append(Change(self.name, place, True, Kernel(reduction, vlen).replace()))
+                made = self._kernel(reduction, vlen, plans.get(operation.results[0]), planes)
+                changes.append(Change(self.name, place, True, made.replace()))
                 erase_dead(module)
         return changes
+
+    @staticmethod
+    def _kernel(reduction: Reduction, vlen: int, plan: PixelPlan | None, planes: dict[ir.Value, Planes]) -> Kernel:
+        """What builds the kernel of a reduction; ``planes`` are those of `PixelKernel` before it."""
+        if plan is None:
+            return Kernel(merge(reduction, GROUP * vlen // 32, vlen // 32) or reduction, vlen)
+        taken = None
+        if plan.lows is not None:
+            left = reduction.generic.operands[reduction.left]
+            pad = owner(left, "tensor.pad")
+            taken = origin(left if pad is None else pad.operands[0])
+            if taken not in planes:
+                return Kernel(reduction, vlen)
+        return PixelKernel(reduction, vlen, planes, taken, plan.made, plan.pieces, plan.shared, plan.lows or (0, 0))

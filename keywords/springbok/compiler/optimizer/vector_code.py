@@ -113,6 +113,45 @@ def store(vector: ir.Value, tensor: ir.Value, indices: Sequence[ir.Value]) -> ir
     return create("vector.transfer_write", [tensor.type], [vector, tensor, *indices], attributes=attributes).result
 
 
+def gather(tensor: ir.Value, indices: Sequence[ir.Value], size: int, step: int) -> ir.Value:
+    """As `load`, of elements that are ``step`` apart."""
+    if step == 1:
+        return load(tensor, indices, size)
+    element = tensor.type.element_type
+    operands = [tensor, *indices, *_places(size, step), splat(size, element, 0)]
+    return create("vector.gather", [vector(size, element)], operands).result
+
+
+def scatter(values: ir.Value, tensor: ir.Value, indices: Sequence[ir.Value], step: int) -> ir.Value:
+    """As `store`, of elements that are ``step`` apart."""
+    if step == 1:
+        return store(values, tensor, indices)
+    operands = [tensor, *indices, *_places(values.type.shape[0], step), values]
+    return create("vector.scatter", [tensor.type], operands).result
+
+
+def _places(size: int, step: int) -> list[ir.Value]:
+    """The places of elements that are ``step`` apart, and the mask that takes all of them."""
+    i32, i1 = ir.IntegerType.get_signless(32), ir.IntegerType.get_signless(1)
+    values = [ir.IntegerAttr.get(i32, number * step) for number in range(size)]
+    attributes = {"value": ir.DenseElementsAttr.get(values, vector(size, i32))}
+    places = create("arith.constant", [vector(size, i32)], [], attributes=attributes).result
+    return [places, splat(size, i1, True)]
+
+
+def part(values: ir.Value, start: int, size: int) -> ir.Value:
+    """The elements from ``start`` on."""
+    if values.type.shape[0] == size:
+        return values
+    i64 = ir.IntegerType.get_signless(64)
+    attributes = {
+        name: ir.ArrayAttr.get([ir.IntegerAttr.get(i64, number)])
+        for name, number in (("offsets", start), ("sizes", size), ("strides", 1))
+    }
+    kind = vector(size, values.type.element_type)
+    return create("vector.extract_strided_slice", [kind], [values], attributes=attributes).result
+
+
 def broadcast(value: ir.Value, size: int) -> ir.Value:
     return create("vector.broadcast", [vector(size, value.type)], [value]).result
 
