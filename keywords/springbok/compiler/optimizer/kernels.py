@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,10 +31,13 @@ from springbok.compiler.optimizer.reductions import (
     to_narrowest,
 )
 from springbok.compiler.optimizer.vector_code import (
+    GROUP,
+    LARGE_GROUP,
     RESHAPES,
     Place,
     broadcast,
     chunks,
+    counted,
     counted_loop,
     create,
     extract,
@@ -52,9 +55,6 @@ _REGISTERS = 32
 LARGEST_TILE = 16
 #: A pooling has no weights to share, and larger tiles of it were more code for hardly fewer instructions.
 _POOLING_TILE = 2
-#: Vector registers that a sum may take, and where it may take more: weights of 8 bits are widened to 16 only, and a
-#: dense layer of one row has one sum.
-GROUP, LARGE_GROUP = 4, 8
 #: Bits of a sum up to which a row may take more: a bias is aligned to the vector that it is loaded as, and with
 #: larger ones modules were larger than stock IREE's.
 _ROW_BITS = 2048
@@ -151,17 +151,11 @@ class Kernel:
         extent = self.reduction.extents[loop]
         if loop < spatial - 1:
             body = lambda place, tensor: self._over_space([*places, place], tensor, channel, size, tile)  # noqa: E731
-            return self._counted(extent, 1, result, body)
+            return counted(extent, 1, result, body)
         body = lambda place, tensor: self._tile([*places, place], tensor, channel, size, tile)  # noqa: E731
-        result = self._counted(extent // tile * tile, tile, result, body)
+        result = counted(extent // tile * tile, tile, result, body)
         rest = extent % tile
         return self._tile([*places, Place(None, extent - rest)], result, channel, size, rest) if rest else result
-
-    @staticmethod
-    def _counted(extent: int, step: int, result: ir.Value, body: Callable) -> ir.Value:
-        if extent == step:
-            return body(Place(), result)
-        return counted_loop(extent, step, [result], lambda counter, carried: [body(Place(counter), carried[0])])[0]
 
     def _fill_borders(self, result: ir.Value, shape: Sequence[int]) -> ir.Value:
         inner, low = self.chain[-1].results[0].type.shape, self.padding.low
@@ -186,7 +180,7 @@ class Kernel:
             def body(place: Place, tensor: ir.Value) -> ir.Value:
                 return self._fill(tensor, ranges, [*places, place.plus(start)], element, value, channels)
 
-            return self._counted(count, 1, result, body)
+            return counted(count, 1, result, body)
         for start, size, count in chunks(channels, self.vlen // 4):
             for number in range(count):
                 indices = [index_of([(1, place)]) for place in [*places, Place(None, start + number * size)]]

@@ -21,13 +21,14 @@ import numpy as np
 from iree.compiler import ir
 
 from springbok.compiler.mlir import constant, dimensions, owner, tensor
-from springbok.compiler.optimizer.kernels import GROUP, Kernel
-from springbok.compiler.optimizer.planes import Planes, as_image, origin
+from springbok.compiler.optimizer.kernels import Kernel
+from springbok.compiler.optimizer.planes import Planes, as_image, fill_rows, origin
 from springbok.compiler.optimizer.reductions import Padding
 from springbok.compiler.optimizer.vector_code import (
+    GROUP,
     Place,
     broadcast,
-    chunks,
+    counted,
     counted_loop,
     create,
     extract,
@@ -85,7 +86,7 @@ class PixelKernel(Kernel):
         result = create("tensor.empty", [kind], []).result
         self._begin = owner(result)
         if self.made is not None:
-            result = self._fill_rows(result, self.made)
+            result = fill_rows(result, self.made, self.vlen)
         elif self.padding:
             result = self._fill_borders(result, kind.shape)
         self._prepare()
@@ -100,30 +101,17 @@ class PixelKernel(Kernel):
                         return self._tile_of_channels(carried, (row, column), channel, size, tile)
 
                     whole = channels // tile * tile
-                    carried = self._counted(whole, tile, carried, over_channels)
+                    carried = counted(whole, tile, carried, over_channels)
                     rest = channels - whole
                     return over_channels(Place(None, whole), carried, rest) if rest else carried
 
                 first = lambda place, carried: over_columns(place.plus(start), carried)  # noqa: E731
-                return self._counted(count * size, size, carried, first) if step == 1 else first(Place(), carried)
+                return counted(count * size, size, carried, first) if step == 1 else first(Place(), carried)
 
-            result = self._counted(rows, step, result, over_rows)
+            result = counted(rows, step, result, over_rows)
         descriptions = [f"{tile} x {size}" for (_, size, _), tile in zip(self.pieces, self.shared, strict=True)]
         self.tiles = f"tiles of {', '.join(dict.fromkeys(descriptions))}"
         return result
-
-    def _fill_rows(self, result: ir.Value, planes: Planes) -> ir.Value:
-        columns, element = planes.shape[1], result.type.element_type
-
-        def fill(channel: Place, carried: ir.Value) -> ir.Value:
-            for first, count in ((-planes.above, planes.above), (planes.shape[0], planes.below)):
-                for start, size, times in chunks(count * columns, self.vlen // 4):
-                    for number in range(times):
-                        place = planes.terms(Place(None, first), Place(None, start + number * size), channel)
-                        carried = store(splat(size, element, planes.filling), carried, [index_of(place)])
-            return carried
-
-        return self._counted(planes.shape[2], 1, result, fill)
 
     # One tile.
 

@@ -8,17 +8,17 @@ along the pixels: fewer instructions, and no more passes of the vector unit and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from iree.compiler import ir
 
 from springbok.compiler.mlir import Generic, constant, dimensions, is_identity, owner, users
-from springbok.compiler.optimizer.kernels import GROUP, LARGE_GROUP, LARGEST_TILE, is_cheap, tile_of
+from springbok.compiler.optimizer.kernels import LARGEST_TILE, is_cheap, tile_of
 from springbok.compiler.optimizer.planes import Planes
 from springbok.compiler.optimizer.reductions import Reduction, chain_of, is_elementwise, only_user, to_narrowest
-from springbok.compiler.optimizer.vector_code import chunks, padding_of
+from springbok.compiler.optimizer.vector_code import GROUP, LARGE_GROUP, chunks, padding_of
 
 #: Instructions that a kernel along the pixels must save: its code is larger.
 _WORTH = 8192
@@ -27,17 +27,24 @@ _SUMS, _MOST_CHANNELS = 24, 8
 #: What a vector of pixels costs beside its products: it is loaded and widened, and each has its configuration; and
 #: what follows a sum: constants of its channel, and a store.
 _LOADED, _FOLLOWING = 4, 6
+#: Cycles of a kernel along the channels by those counted here, which leave out what it waits for: as estimated for
+#: ResNet-8's at VLEN 512, whose sums of 32 and 64 channels take 5 to 15 % more.
+_WAITS = 1.1
 #: Columns of a window whose taps are all written out.
 _MOST_COLUMNS = 13
 
 
 @dataclass(frozen=True)
 class PixelPlan:
-    """A kernel along the pixels: fields are those of `PixelKernel`, and ``lows`` is None where it reads an image."""
+    """A kernel along the pixels, with fields as of `PixelKernel`.
+
+    ``read`` is how the planes that it reads lie if they are not there yet, None where it reads an image.
+    """
 
     pieces: tuple[tuple[int, int, int], ...]
     shared: tuple[int, ...]
-    lows: tuple[int, int] | None
+    lows: tuple[int, int]
+    read: Planes | None
     made: Planes | None
 
 
@@ -45,38 +52,41 @@ def plans_of(reductions: Iterable[Reduction], vlen: int) -> dict[ir.Value, Pixel
     """The plans of those that it pays for, by what they give (the sums' value)."""
     convolutions = {_sum(each): _Convolution.of(each, vlen) for each in reductions if _is_convolution(each)}
     ends = {each.end: value for value, each in convolutions.items()}
-    planes = {value: each.window for value, each in convolutions.items() if each.window and each.window.source in ends}
+    # Those that read planes, and whether these are a copy; what can't be as hoped for is given up.
+    copies = {value: each.window.source not in ends for value, each in convolutions.items() if each.window}
     while True:
-        sources = {window.source for window in planes.values()}
+        written = {convolutions[value].window.source for value, copy in copies.items() if not copy}
         chosen = {}
         for value, each in convolutions.items():
-            along_rows, along_planes = each.along_rows(), each.along_planes() if value in planes else None
-            for pieces in (along_planes, along_rows):
-                if pieces and each.pays(pieces, as_planes=pieces is along_planes, makes=each.end in sources):
-                    chosen[value] = (pieces, pieces is along_planes)
-                    break
-        readers = {owner(value): value for value, (_, as_planes) in chosen.items() if as_planes}
-        followers = {operation for value in chosen for operation in convolutions[value].chain}
+            if value in copies and each.pays(each.along_planes(), copies[value], each.end in written):
+                chosen[value] = each.along_planes()
+            elif each.pays(each.along_rows(), None, each.end in written):
+                chosen[value] = each.along_rows()
+                copies.pop(value, None)
+            else:
+                copies.pop(value, None)
+        readers, followers = (
+            {owner(value) for value in copies},
+            {each for value in chosen for each in convolutions[value].chain},
+        )
+        windows = [convolutions[value].window for value in copies]
         left = {
-            value: window
-            for value, window in planes.items()
-            if chosen.get(value, (None, False))[1]
-            and ends[window.source] in chosen
-            and all(_takes_planes(*user, set(readers), followers) for user in users(window.source))
-            and _is_same({each.filling for each in planes.values() if each.source == window.source})
+            value: copy or not _can_be_written(convolutions[value].window, windows, ends, chosen, readers, followers)
+            for value, copy in copies.items()
         }
-        if len(left) == len(planes):
+        if left == copies:
             break
-        planes = left
+        copies = left
     found = {}
-    for value, (pieces, as_planes) in chosen.items():
+    for value, pieces in chosen.items():
         each = convolutions[value]
-        windows = [window for window in planes.values() if window.source == each.end]
+        reads = [window for window in windows if window.source == each.end and each.end in written]
         found[value] = PixelPlan(
             pieces,
             tuple(each.tile(size) for _, size, _ in pieces),
-            planes[value].lows if as_planes else None,
-            _planes(each, windows) if windows else None,
+            each.window.lows if value in copies else (0, 0),
+            _planes(each.window.source, [each.window]) if value in copies else None,
+            _planes(each.end, reads) if reads else None,
         )
     return found
 
@@ -85,14 +95,25 @@ def _sum(reduction: Reduction) -> ir.Value:
     return reduction.generic.operation.results[0]
 
 
-def _is_same(fillings: set) -> bool:
-    return len(fillings - {None}) <= 1
+def _can_be_written(
+    window: _Window,
+    windows: Sequence[_Window],
+    ends: Mapping[ir.Value, ir.Value],
+    chosen: Container[ir.Value],
+    readers: set[ir.Operation],
+    followers: set[ir.Operation],
+) -> bool:
+    """Whether what makes a window's source can write it as planes, since all that read it take them."""
+    fillings = {each.filling for each in windows if each.source == window.source} - {None}
+    takes = all(_takes_planes(user, number, readers, followers) for user, number in users(window.source))
+    return takes and len(fillings) <= 1 and ends[window.source] in chosen
 
 
-def _planes(each: _Convolution, windows: Sequence[_Window]) -> Planes:
+def _planes(image: ir.Value, windows: Sequence[_Window]) -> Planes:
+    """How an image lies as planes that these windows read."""
     above, below, margin = (max(values) for values in zip(*(window.beyond for window in windows), strict=True))
     filling = next((window.filling for window in windows if window.filling is not None), 0)
-    return Planes(tuple(each.reduction.extents[:3]), above, below, margin, int(filling))
+    return Planes(tuple(image.type.shape), above, below, margin, int(filling))
 
 
 def _takes_planes(user: ir.Operation, number: int, readers: set[ir.Operation], followers: set[ir.Operation]) -> bool:
@@ -206,10 +227,16 @@ class _Convolution:
         divisors = [each for each in range(1, most + 1) if channels % each == 0]
         return max(divisors) if 2 * max(divisors) > most else most
 
-    def pays(self, pieces: Sequence[tuple[int, int, int]], *, as_planes: bool, makes: bool) -> bool:
-        """Whether fewer instructions are to be expected than with vectors along the channels, and no more cycles."""
-        before, after = self._along_channels(), self._along_pixels(pieces, as_planes, makes)
-        return after[0] + _WORTH <= before[0] and after[1] <= before[1]
+    def pays(self, pieces: Sequence[tuple[int, int, int]] | None, copy: bool | None, makes: bool) -> bool:
+        """Whether fewer instructions are to be expected than with vectors along the channels, and no more cycles.
+
+        ``copy`` tells whether the planes that it reads are a copy, and is None where it reads an image; ``makes``
+        whether it writes planes.
+        """
+        if not pieces:
+            return False
+        before, after = self._along_channels(), self._along_pixels(pieces, copy, makes)
+        return after[0] + _WORTH <= before[0] and after[1] <= _WAITS * before[1]
 
     def _passes(self, elements: int, bits: int = 32) -> int:
         return max(1, math.ceil(elements * bits / (self.vlen // 2)))
@@ -236,11 +263,14 @@ class _Convolution:
         return instructions, cycles
 
     def _along_pixels(
-        self, pieces: Sequence[tuple[int, int, int]], as_planes: bool, makes: bool
+        self, pieces: Sequence[tuple[int, int, int]], copy: bool | None, makes: bool
     ) -> tuple[float, float]:
         rows, columns, channels = self.reduction.extents[:3]
-        products, operations = self._products, self._operations
+        products, operations, as_planes = self._products, self._operations, copy is not None
         instructions = cycles = 0.0
+        if copy:
+            elements = math.prod(self.window.source.type.shape)
+            instructions, cycles = _LOADED * elements / (LARGE_GROUP * self.vlen // 32), elements
         for _, size, count in pieces:
             tile, vectors = self.tile(size), rows // max(1, size // columns) * count
             tiles, passes = math.ceil(channels / tile), self._passes(size)
@@ -250,6 +280,6 @@ class _Convolution:
             following = channels * parts * (operations + _FOLLOWING)
             stored = 0 if makes else channels * size
             instructions += vectors * (tiles * products * (loaded + 2 * tile) + following)
-            steps = tiles * products * max(loaded + 2 * tile, in_memory, tile * passes)
+            steps = tiles * products * max(loaded + 2 * tile, in_memory + tile, tile * passes)
             cycles += vectors * (steps + max(following, channels * operations * passes) + stored)
         return instructions, cycles

@@ -8,12 +8,25 @@ the tensor there are some elements before and behind all planes, which no result
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from iree.compiler import ir
 
 from springbok.compiler.mlir import generic, is_copy, owner
-from springbok.compiler.optimizer.vector_code import Place, create, reshape
+from springbok.compiler.optimizer.vector_code import (
+    LARGE_GROUP,
+    Place,
+    chunks,
+    counted,
+    create,
+    gather,
+    index_of,
+    kernel,
+    reshape,
+    splat,
+    store,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,53 @@ class Planes:
         columns = self.shape[1]
         first = Place(None, self.margin + self.above * columns)
         return [(self.plane, channel), (columns, row), (1, column), (1, first)]
+
+
+def as_planes(image: ir.Value, planes: Planes, lows: tuple[int, int], vlen: int) -> ir.Value:
+    """A copy, in a kernel of its own, of the image that begins ``lows`` rows and columns into ``image``."""
+    rows, columns, channels = planes.shape
+    length, step = image.type.shape[1:]
+    kind = ir.RankedTensorType.get([planes.elements], image.type.element_type)
+    # Rows that lie beside each other are read at once.
+    rows, columns = (1, rows * columns) if columns == length else (rows, columns)
+
+    def build() -> ir.Value:
+        result = fill_rows(create("tensor.empty", [kind], []).result, planes, vlen)
+        elements = reshape("collapse_shape", image, [math.prod(image.type.shape)], [[0, 1, 2]])
+
+        def copy_channel(channel: Place, carried: ir.Value) -> ir.Value:
+            def copy_row(row: Place, carried: ir.Value) -> ir.Value:
+                for start, size, count in chunks(columns, LARGE_GROUP * vlen // 32, vlen // 32):
+
+                    def copy(first: Place, carried: ir.Value, start=start, size=size) -> ir.Value:
+                        first = first.plus(start)
+                        pixel = [(length * step, row.plus(lows[0])), (step, first.plus(lows[1])), (1, channel)]
+                        found = gather(elements, [index_of(pixel)], size, step)
+                        return store(found, carried, [index_of(planes.terms(row, first, channel))])
+
+                    carried = counted(count * size, size, carried, copy)
+                return carried
+
+            return counted(rows, 1, carried, copy_row)
+
+        return counted(channels, 1, result, copy_channel)
+
+    return kernel(kind, build)
+
+
+def fill_rows(tensor: ir.Value, planes: Planes, vlen: int) -> ir.Value:
+    """``tensor`` with the filling above and below each plane."""
+    columns, element = planes.shape[1], tensor.type.element_type
+
+    def fill(channel: Place, carried: ir.Value) -> ir.Value:
+        for first, count in ((-planes.above, planes.above), (planes.shape[0], planes.below)):
+            for start, size, times in chunks(count * columns, vlen // 4):
+                for number in range(times):
+                    place = planes.terms(Place(None, first), Place(None, start + number * size), channel)
+                    carried = store(splat(size, element, planes.filling), carried, [index_of(place)])
+        return carried
+
+    return counted(planes.shape[2], 1, tensor, fill)
 
 
 def as_image(tensor: ir.Value, planes: Planes) -> ir.Value:

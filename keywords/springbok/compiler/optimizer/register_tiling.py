@@ -28,7 +28,7 @@ from springbok.compiler.optimizer.kernels import GROUP, Kernel
 from springbok.compiler.optimizer.merged_pixels import merge
 from springbok.compiler.optimizer.pixel_kernels import PixelKernel
 from springbok.compiler.optimizer.pixel_plans import PixelPlan, plans_of
-from springbok.compiler.optimizer.planes import Planes, origin
+from springbok.compiler.optimizer.planes import Planes, as_planes, origin
 from springbok.compiler.optimizer.products import generalise_vecmat, is_float
 from springbok.compiler.optimizer.reductions import Reduction, read
 from springbok.compiler.optimizer.transformation import Change, Visits
@@ -77,10 +77,16 @@ class RegisterTiling:
         if plan is None:
             return Kernel(merge(reduction, GROUP * vlen // 32, vlen // 32) or reduction, vlen)
         taken = None
-        if plan.lows is not None:
+        if plan.read is not None:
             left = reduction.generic.operands[reduction.left]
             pad = owner(left, "tensor.pad")
-            taken = origin(left if pad is None else pad.operands[0])
+            image = left if pad is None else pad.operands[0]
+            taken = origin(image)
             if taken not in planes:
-                return Kernel(reduction, vlen)
-        return PixelKernel(reduction, vlen, planes, taken, plan.made, plan.pieces, plan.shared, plan.lows or (0, 0))
+                # What made it may have stored it into its padding.
+                lows = (0, 0) if tuple(image.type.shape[:2]) == plan.read.shape[:2] else plan.lows
+                operation = reduction.generic.operation
+                with ir.InsertionPoint(operation), operation.location:
+                    taken = as_planes(image, plan.read, lows, vlen)
+                planes[taken] = plan.read
+        return PixelKernel(reduction, vlen, planes, taken, plan.made, plan.pieces, plan.shared, plan.lows)

@@ -17,6 +17,9 @@ from springbok.compiler.mlir import constant, operations, uses
 
 #: VLEN in bits when the module does not name it, as on the host.
 _VLEN = 512
+#: Vector registers that a sum may take, and where it may take more: weights of 8 bits are widened to 16 only, and a
+#: dense layer of one row has one sum.
+GROUP, LARGE_GROUP = 4, 8
 #: The same elements in another shape.
 RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
@@ -69,6 +72,13 @@ class Place:
 
     def plus(self, offset: int) -> Place:
         return Place(self.counter, self.offset + offset)
+
+
+def counted(extent: int, step: int, carried: ir.Value, body: Callable[[Place, ir.Value], ir.Value]) -> ir.Value:
+    """What ``body`` makes of ``carried`` at each of the places from 0 on; without a loop where there is one."""
+    if extent == step:
+        return body(Place(), carried)
+    return counted_loop(extent, step, [carried], lambda counter, values: [body(Place(counter), values[0])])[0]
 
 
 def index_of(terms: Sequence[tuple[int, Place]]) -> ir.Value:
