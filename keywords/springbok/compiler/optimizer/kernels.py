@@ -183,7 +183,7 @@ class Kernel:
             return counted(count, 1, result, body)
         for start, size, count in chunks(channels, self.vlen // 4):
             for number in range(count):
-                indices = [index_of([(1, place)]) for place in [*places, Place(None, start + number * size)]]
+                indices = self._at([*places, Place(None, start + number * size)])
                 result = store(splat(size, element, value), result, indices)
         return result
 
@@ -280,7 +280,11 @@ class Kernel:
     def _indices(self, output: Sequence[Place]) -> list[ir.Value]:
         """Where an output is in the result, which may be padded."""
         low = self.padding.low if self.padding else [0] * len(output)
-        return [index_of([(1, place.plus(start))]) for place, start in zip(output, low, strict=True)]
+        return self._at([place.plus(start) for place, start in zip(output, low, strict=True)])
+
+    def _at(self, places: Sequence[Place]) -> list[ir.Value]:
+        """The indices of an element of what the kernel stores into."""
+        return [index_of([(1, place)]) for place in places]
 
     def _reduce(self, sums, places, steps, loops, size) -> list[ir.Value]:
         if not loops:

@@ -36,6 +36,7 @@ from springbok.compiler.optimizer.vector_code import (
     index_of,
     load,
     part,
+    reshape,
     scatter,
     splat,
     store,
@@ -61,6 +62,7 @@ class PixelKernel(Kernel):
     pieces: Sequence[tuple[int, int, int]] = ()
     shared: Sequence[int] = ()
     lows: tuple[int, int] = (0, 0)
+    _flats: dict[ir.Value, ir.Value] = field(default_factory=dict, init=False)
 
     def replace(self) -> str:
         """See :class:`Kernel`."""
@@ -71,11 +73,14 @@ class PixelKernel(Kernel):
         return super()._padding(value) if self.made is None else None
 
     def _goal(self, kind: ir.RankedTensorType) -> ir.RankedTensorType:
-        return kind if self.made is None else ir.RankedTensorType.get([self.made.elements], kind.element_type)
+        # The compiler can't address elements that are apart in more than one dimension.
+        self._shape = kind.shape
+        elements = math.prod(kind.shape) if self.made is None else self.made.elements
+        return ir.RankedTensorType.get([elements], kind.element_type)
 
     def _finish(self, built: ir.Value) -> ir.Value:
         if self.made is None:
-            return built
+            return reshape("expand_shape", built, self._shape, [list(range(len(self._shape)))])
         self.planes[built] = self.made
         return as_image(built, self.made)
 
@@ -88,7 +93,7 @@ class PixelKernel(Kernel):
         if self.made is not None:
             result = fill_rows(result, self.made, self.vlen)
         elif self.padding:
-            result = self._fill_borders(result, kind.shape)
+            result = self._fill_borders(result, self._shape)
         self._prepare()
         for (start, size, count), tile in zip(self.pieces, self.shared, strict=True):
             step = max(1, size // columns)
@@ -129,7 +134,7 @@ class PixelKernel(Kernel):
             constant(weights).transpose([kept.index(loop) for loop in along]), weights.type.element_type
         )
         self.right_terms = [{loop: 1} for loop in along]
-        self.left = self._local(generic.operands[reduction.left]) if self.taken is None else None
+        self.left = self._flat(generic.operands[reduction.left]) if self.taken is None else None
 
     def _tile_of_channels(
         self, result: ir.Value, pixel: tuple[Place, Place], channel: Place, size: int, tile: int
@@ -162,7 +167,10 @@ class PixelKernel(Kernel):
     def _put(self, value: ir.Value, result: ir.Value, output: list[Place]) -> ir.Value:
         if self.made is not None:
             return store(value, result, [index_of(self.made.terms(*output))])
-        return scatter(value, result, self._indices(output), result.type.shape[-1])
+        return scatter(value, result, self._indices(output), self._shape[-1])
+
+    def _at(self, places: Sequence[Place]) -> list[ir.Value]:
+        return [_index_in(self._shape, [[(1, place)] for place in places])]
 
     def _products(self, sums: list[ir.Value], places: dict, loops: list, size: int) -> list[ir.Value]:
         if math.prod(extent for _, extent in loops) * len(sums) <= _WRITTEN_OUT or not loops:
@@ -193,8 +201,11 @@ class PixelKernel(Kernel):
     def _pixels(self, at: dict[int, Place], size: int) -> ir.Value:
         """The elements of the input that a tap meets."""
         if self.taken is None:
-            indices = [index_of([(times, at[loop]) for loop, times in terms.items()]) for terms in self.left_terms]
-            return gather(self.left, indices, size, self.left_terms[1][1] * self.left.type.shape[-1])
+            shape = self.reduction.generic.operands[self.reduction.left].type.shape
+            place = _index_in(
+                shape, [[(times, at[loop]) for loop, times in terms.items()] for terms in self.left_terms]
+            )
+            return gather(self.left, [place], size, self.left_terms[1][1] * shape[-1])
         planes = self.planes[self.taken]
         down, right = self._taps()
         above, before = self.lows
@@ -229,5 +240,22 @@ class PixelKernel(Kernel):
         lying = origin(value)
         if lying in self.planes:
             return load(lying, [index_of(self.planes[lying].terms(*at))], size)
-        indices = [index_of([(1, place)]) for place in at]
-        return gather(self._local(value), indices, size, value.type.shape[-1])
+        place = _index_in(value.type.shape, [[(1, each)] for each in at])
+        return gather(self._flat(value), [place], size, value.type.shape[-1])
+
+    def _flat(self, image: ir.Value) -> ir.Value:
+        """The elements of an image in one dimension."""
+        if image not in self._flats:
+            local = self._local(image)
+            with ir.InsertionPoint(self._begin):
+                elements = [math.prod(image.type.shape)]
+                self._flats[image] = reshape("collapse_shape", local, elements, [list(range(image.type.rank))])
+        return self._flats[image]
+
+
+def _index_in(shape: Sequence[int], places: Sequence[Sequence[tuple[int, Place]]]) -> ir.Value:
+    """The number of an element of a tensor, of terms for each dimension."""
+    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return index_of(
+        [(step * times, place) for step, terms in zip(steps, places, strict=True) for times, place in terms]
+    )

@@ -138,6 +138,8 @@ def _is_convolution(reduction: Reduction) -> bool:
     if reduction.depthwise or reduction.right is None or not reduction.widens or reduction.innermost != 2:
         return False
     weights = constant(generic.operands[reduction.right])
+    if owner(generic.operands[reduction.left], "tensor.extract_slice") is not None:
+        return False
     if not isinstance(weights, np.ndarray) or str(generic.operands[reduction.right].type.element_type) != "i8":
         return False
     indices = reduction.indices
@@ -153,8 +155,10 @@ def _chain(reduction: Reduction) -> list[ir.Operation]:
 
 
 def _follows(operation: ir.Operation) -> bool:
-    """Whether its operands are images, constants of the channel, or single values."""
-    return all(dimensions(map_) in ([], [2], [0, 1, 2]) for map_ in Generic(operation).maps)
+    """Whether its operands are whole images, constants of the channel, or single values."""
+    each = Generic(operation)
+    whole = all(owner(value, "tensor.extract_slice") is None for value in each.inputs)
+    return whole and all(dimensions(map_) in ([], [2], [0, 1, 2]) for map_ in each.maps)
 
 
 @dataclass(frozen=True)
