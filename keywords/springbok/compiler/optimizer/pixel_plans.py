@@ -185,9 +185,11 @@ class _Window:
         pad = owner(left, "tensor.pad")
         known = padding_of(pad) if pad is not None else None
         source, low, filling = (pad.operands[0], known[0], known[2]) if known else (left, [0, 0, 0], None)
-        if list(source.type.shape[:2]) != [rows, columns] or only_user(left) is None or taps[1] > _MOST_COLUMNS:
+        if list(source.type.shape[:2]) != [rows, columns] or taps[1] > _MOST_COLUMNS:
             return None
-        if known and (known[0][2] or known[1][2]) or taps[0] + rows - 1 != left.type.shape[0]:
+        if known and (known[0][2] or known[1][2] or only_user(left) is None):
+            return None
+        if taps[0] + rows - 1 != left.type.shape[0]:
             return None
         if taps[1] + columns - 1 != left.type.shape[1]:
             return None
