@@ -6,7 +6,7 @@ import pytest
 from iree.compiler import ir
 from test_register_tiling import FLOATS, INTEGERS, TRANSFORMATIONS, answers, convolution
 
-from springbok.compiler.optimizer import pixel_plans, register_tiling
+from springbok.compiler.optimizer import merged_pixels, pixel_plans, register_tiling
 
 IMAGE = "affine_map<(d0, d1, d2) -> (d0, d1, d2)>"
 CHANNEL = "affine_map<(d0, d1, d2) -> (d2)>"
@@ -99,6 +99,7 @@ class Network:
 @pytest.fixture
 def everywhere(monkeypatch):
     """Kernels along the pixels wherever they are possible."""
+    monkeypatch.setattr(merged_pixels, "_WORTH", 0)
     monkeypatch.setattr(pixel_plans, "_WORTH", -(1 << 30))
     monkeypatch.setattr(pixel_plans, "_WAITS", 1 << 30)
 
@@ -176,7 +177,7 @@ def test_planes_are_copied_where_another_reads_the_image(everywhere, tmp_path):
         (FLOATS, 3, 10, 16, "64"),
     ],
 )
-def test_pixels_as_channels(kind, h, w, c, size, tmp_path):
+def test_pixels_as_channels(kind, h, w, c, size, everywhere, tmp_path):
     text, x = convolution(kind, h, w, c, c, 1, depthwise=True)
     expected, _ = answers(text, x, (), tmp_path)
     found, (change, *_) = answers(text, x, TRANSFORMATIONS, tmp_path)

@@ -7,11 +7,12 @@ they count as channels here: weights, bias and constants of the requantisation a
 
 Precondition: a depthwise sum of products of stride 1 whose sums begin with one value, whose weights are constant and
 whose result is not stored into a padding; what follows it element by element has constants of its channel, single
-values, or tensors of its own shape.
+values, or tensors of its own shape. And it must pay, as the repeated constants make the module larger.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -30,6 +31,9 @@ from springbok.compiler.mlir import (
 from springbok.compiler.optimizer.reductions import Reduction, chain_of, padding_behind, read
 from springbok.compiler.optimizer.vector_code import chunks, create, refilled, reshape
 
+#: Instructions that must be saved, as constants are repeated; and those of a tap: two loads, widening, the product.
+_WORTH, _TAP = 8192, 4
+
 
 def merge(reduction: Reduction, lanes: int, whole: int) -> Reduction | None:
     """The same with pixels as channels, put in its place; None where that can't be, or needs as many vectors.
@@ -39,8 +43,8 @@ def merge(reduction: Reduction, lanes: int, whole: int) -> Reduction | None:
     column, channel = reduction.innermost - 1, reduction.innermost
     if not reduction.depthwise or reduction.right is None or column < 0:
         return None
-    pixels = _pixels(reduction.extents[column], reduction.extents[channel], lanes, whole)
     chain = [Generic(each) for each in chain_of(reduction.generic.operation)]
+    pixels = _pixels(reduction, sum(len(each.body) for each in chain[1:]), lanes, whole)
     if pixels == 1 or reduction.indices[-2].get(column) != 1 or padding_behind(_result(chain[-1])) is not None:
         return None
     made = [_operands(each, reduction.left if each is chain[0] else None, channel, pixels) for each in chain]
@@ -63,14 +67,19 @@ def _result(each: Generic) -> ir.Value:
     return each.operation.results[0]
 
 
-def _pixels(columns: int, channels: int, lanes: int, whole: int) -> int:
-    """How many pixels one vector takes, so that the fewest vectors are needed."""
+def _pixels(reduction: Reduction, operations: int, lanes: int, whole: int) -> int:
+    """How many pixels one vector takes, so that the fewest vectors are needed; 1 where that saves too little."""
+    *_, columns, channels = reduction.extents[: reduction.innermost + 1]
 
     def vectors(pixels: int) -> int:
         return columns // pixels * sum(count for *_, count in chunks(pixels * channels, lanes, whole))
 
     most = min(max(1, lanes // channels), columns)
-    return min((each for each in range(1, most + 1) if columns % each == 0), key=vectors)
+    found = min((each for each in range(1, most + 1) if columns % each == 0), key=vectors)
+    rows = math.prod(reduction.extents[: reduction.innermost - 1])
+    taps = math.prod(reduction.extents[reduction.innermost + 1 :])
+    saved = rows * (vectors(1) - vectors(found)) * (_TAP * taps + operations)
+    return found if saved >= _WORTH else 1
 
 
 def _operands(each: Generic, left: int | None, channel: int, pixels: int) -> list[Callable[[], ir.Value]] | None:

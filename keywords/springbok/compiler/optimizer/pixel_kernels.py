@@ -52,7 +52,7 @@ class PixelKernel(Kernel):
 
     ``planes`` tells of the tensors that lie as planes how; ``taken`` is the one that the convolution reads, None where
     it reads an image, and ``made`` tells of the result, None where it is an image.
-    ``pieces`` are the vectors of a row, or the one of several rows: first column, elements and how many; ``tiles`` the
+    ``pieces`` are the vectors of a row, or the one of several rows: first column, elements and how many; ``shared`` the
     output channels that share what such a vector loads; ``lows`` how far a window begins before its pixel.
     """
 
