@@ -174,7 +174,7 @@ def test_planes_are_copied_where_another_reads_the_image(everywhere, tmp_path):
         (INTEGERS, 4, 14, 8, "64"),  # 16 columns of 8 channels
         (INTEGERS, 3, 13, 5, "15"),  # 15 of 5 channels: three pixels fit into one register
         (FLOATS, 3, 7, 24, "16"),  # 9 columns of 24 channels: nothing is gained
-        (FLOATS, 3, 10, 16, "64"),
+        (FLOATS, 3, 10, 16, "16"),  # bytes only
     ],
 )
 def test_pixels_as_channels(kind, h, w, c, size, everywhere, tmp_path):
