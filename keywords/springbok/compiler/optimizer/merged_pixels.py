@@ -5,8 +5,8 @@ Reason: vectors along 8 channels fill an eighth of a group of registers, and cos
 beside each other in a row are one piece of memory with their channels, and at stride 1 so are the inputs of a tap. So
 they count as channels here: weights, bias and constants of the requantisation are repeated for each.
 
-Precondition: a depthwise sum of products of bytes (of floating point it was measured to need more memory between the
-layers: mobilenet_vww.keras at VLEN 512), of stride 1, whose sums begin with one value, whose weights are constant and
+Precondition: a depthwise sum of products of bytes (of floating point mobilenet_vww.keras needed fewer instructions at
+VLEN 512, and more memory and cycles), of stride 1, whose sums begin with one value, whose weights are constant and
 whose result is not stored into a padding; what follows it element by element has constants of its channel, single
 values, or tensors of its own shape. And it must pay, as the repeated constants make the module larger.
 """
