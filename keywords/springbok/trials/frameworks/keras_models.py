@@ -357,20 +357,33 @@ def _randomise(model: keras.Model, random: np.random.Generator) -> None:
         )
 
 
-def _samples(model: keras.Model, random: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
+def _specs(model: keras.Model) -> list[tf.TensorSpec]:
+    tensors = keras.tree.flatten(model.input)
+    return [tf.TensorSpec([each or 1 for each in tensor.shape], tensor.dtype, name=tensor.name) for tensor in tensors]
+
+
+def _samples(model: keras.Model, random: np.random.Generator) -> Iterator[list[np.ndarray]]:
     for _ in range(_SAMPLES):
-        yield {tensor.name: _sample(tensor, random) for tensor in keras.tree.flatten(model.input)}
+        yield [_sample(spec, random) for spec in _specs(model)]
 
 
-def _sample(tensor: keras.KerasTensor, random: np.random.Generator) -> np.ndarray:
-    shape = [1 if length is None else length for length in tensor.shape]
-    if "int" in str(tensor.dtype):
-        return random.integers(0, 4, shape).astype(tensor.dtype)
-    return random.standard_normal(shape).astype(tensor.dtype)
+def _sample(spec: tf.TensorSpec, random: np.random.Generator) -> np.ndarray:
+    if spec.dtype.is_integer:
+        return random.integers(0, 4, spec.shape).astype(spec.dtype.name)
+    return random.standard_normal(spec.shape).astype(spec.dtype.name)
 
 
 def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
-    return tf.lite.TFLiteConverter.from_keras_model(model)
+    """Of a model with fixed shapes and without loops, as the converter wants it."""
+    for layer in model._flatten_layers():  # noqa: SLF001 (Keras has no public way)
+        if isinstance(layer, layers.RNN):
+            layer.unroll = True
+
+    def call(*tensors: tf.Tensor) -> object:
+        return model(keras.tree.pack_sequence_as(model.input, tensors), training=False)
+
+    function = tf.function(call).get_concrete_function(*_specs(model))
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], model)
 
 
 def _quantised(model: keras.Model, operators: str, io: tf.DType | None = None) -> bytes:
