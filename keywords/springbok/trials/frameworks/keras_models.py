@@ -58,7 +58,7 @@ def conv_grouped() -> keras.Model:
 @_model
 def conv_depthwise() -> keras.Model:
     mobile = (layers.DepthwiseConv2D(3, 2, "same", depth_multiplier=2), layers.BatchNormalization(), layers.ReLU(6.0))
-    return _chain((7, 6, 3), *mobile, layers.DepthwiseConv2D((2, 3), dilation_rate=2))
+    return _chain((7, 6, 3), *mobile, layers.DepthwiseConv2D((2, 3), padding="same", dilation_rate=2))
 
 
 @_model
@@ -227,7 +227,7 @@ def other_attentions() -> keras.Model:
 @_model
 def grouped_attention() -> keras.Model:
     x = keras.Input((4, 8), name="x")
-    return keras.Model(x, layers.GroupedQueryAttention(4, 4, 2)(x, x))
+    return keras.Model(x, layers.GroupQueryAttention(4, 4, 2)(x, x))
 
 
 # ---- Functions of elements, and several tensors
@@ -331,11 +331,6 @@ def half_precision() -> keras.Model:
 @_model
 def double_precision() -> keras.Model:
     return _chain((6,), layers.Dense(4, activation="tanh", dtype="float64"), dtype="float64")
-
-
-@_model
-def spectrogram() -> keras.Model:
-    return _chain((64,), layers.STFTSpectrogram(frame_length=16, frame_step=8, fft_length=16))
 
 
 @_model
