@@ -31,8 +31,12 @@ VERSION = 1
 _TO_INTEGERS = ("arith.fptosi", "arith.fptoui")
 _FROM_INTEGERS = ("arith.sitofp", "arith.uitofp")
 _SUMS = ("arith.addf", "arith.subf", "arith.negf")
-#: Operations on tensors whose bodies are written out later, and add nothing.
-_WITHOUT_SUMS = ("linalg.generic", "linalg.fill", "linalg.index", "linalg.yield", "linalg.transpose", "linalg.copy")
+#: Dialects whose operations are written out later, mostly with sums, and those of them that add nothing.
+_WRITTEN_OUT = ("linalg.", "iree_linalg_ext.", "math.")
+_WITHOUT_SUMS = (
+    *("linalg.generic", "linalg.fill", "linalg.index", "linalg.yield", "linalg.transpose", "linalg.copy"),
+    *("math.absf", "math.ceil", "math.copysign", "math.floor", "math.roundeven", "math.sqrt", "math.trunc"),
+)
 
 
 def occur(flow: str) -> bool:
@@ -52,21 +56,27 @@ def put_right(module: ir.Module) -> bool:
         if not any(map(_adds, inside)):
             continue
         for product in inside:
-            if product.name == "arith.mulf" and _may_meet_a_sum(product) and _is_by_element(product):
+            if _is_product(product) and _may_meet_a_sum(product) and _is_by_element(product):
                 _keep_apart(product)
                 changed = True
     return changed
 
 
+def _is_product(operation: ir.Operation) -> bool:
+    """Whether it is one of 32 bits: narrower ones the core computes with these and rounds, or not at all."""
+    return operation.name == "arith.mulf" and str(operation.results[0].type).endswith(("f32", "f32>"))
+
+
 def _adds(operation: ir.Operation) -> bool:
-    return operation.name in _SUMS or (operation.name.startswith("linalg.") and operation.name not in _WITHOUT_SUMS)
+    written_out = operation.name.startswith(_WRITTEN_OUT) and operation.name not in _WITHOUT_SUMS
+    return operation.name in _SUMS or written_out
 
 
 def _may_meet_a_sum(product: ir.Operation) -> bool:
     """Whether a sum takes it, or whatever takes the result of the body that it is in."""
     from springbok.compiler.mlir import users
 
-    return any(user.name in (*_SUMS, "linalg.yield") for user, _ in users(product.results[0]))
+    return any(_adds(user) or user.name == "linalg.yield" for user, _ in users(product.results[0]))
 
 
 def _is_by_element(product: ir.Operation) -> bool:
