@@ -82,6 +82,12 @@ def keras_models() -> None:
     keras.Sequential([keras.Input((8,), dtype="bfloat16"), layers.Activation("relu", dtype="bfloat16")]).save(
         "bf16.keras"
     )
+    keras.Sequential([keras.Input((4, 3)), layers.GRU(5), layers.Dense(2)]).export("recurrent", verbose=False)
+    keras.Sequential([keras.Input((8,)), layers.Dense(4, activation="gelu")]).save("gelu.keras")
+    keras.Sequential([keras.Input((2, 5, 5)), layers.Conv2D(3, 3, data_format="channels_first", name="c")]).save(
+        "channels_first.keras"
+    )
+    keras.Sequential([keras.Input((4, 4, 1)), layers.Resizing(3, 3, "bicubic", name="smaller")]).save("bicubic.keras")
     state = keras.Input((2,))
     keras.Model(state, state).save("nothing_done.keras")
 
