@@ -65,7 +65,7 @@ class TfliteModel:
         model.subgraphs, model.signatureDefs = [self._graph], None
         self._shapes_given = bool(selection.shapes)
         self._fix_shapes(selection)
-        self.remark = self._dynamic_range() or self._quantised_sum()
+        self.remark = self._dynamic_range() or self._quantised_sum() or self._coarse_resizing()
         self.makes_integers = any(map(self._makes_integers, self._graph.operators))
         kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
         try:
@@ -97,11 +97,21 @@ class TfliteModel:
                     f"{where} is {_CONTROL_FLOW[kind]}, and only models without loops and branches can be compiled. "
                     "Unroll recurrent layers (unroll=True) before you convert the model"
                 )
+            if kind in ("VAR_HANDLE", "READ_VARIABLE") and not self._assigns():
+                raise UnusableError(
+                    f"{where} reads a variable, which another part of the file sets: its weights are not constants. "
+                    "Freeze them before you convert the model: TFLiteConverter.from_keras_model and from_saved_model "
+                    "do, and convert_variables_to_constants_v2 makes such a function of another one"
+                )
             if kind in _STATEFUL or any(self._graph.tensors[each].isVariable for each in operator.inputs if each >= 0):
                 raise UnusableError(
                     f"{where} keeps a state from one inference to the next, which a module can't. Convert a model "
                     "whose state is an input and an output"
                 )
+
+    def _assigns(self) -> bool:
+        """Whether an inference changes a variable."""
+        return any(self._operator(each) == "ASSIGN_VARIABLE" for each in self._graph.operators)
 
     def _fix_shapes(self, selection: Selection) -> None:
         names = [self._name(index) for index in self._graph.inputs]
@@ -152,6 +162,20 @@ class TfliteModel:
                     "sums in different ways, and often give different numbers. Use MEAN, or a convolution whose "
                     "weights are 1, or leave that layer in float32."
                 )
+        return ""
+
+    def _coarse_resizing(self) -> str:
+        """What is to be said of images of 16 bits whose size changes by weights that are coarser than their steps."""
+        for operator in self._graph.operators:
+            if self._operator(operator) == "RESIZE_BILINEAR":
+                tensor = self._graph.tensors[operator.inputs[0]]
+                if tensor.type == schema.TensorType.INT16:
+                    return (
+                        f"The model resizes an image of int16: RESIZE_BILINEAR ('{self._layer(operator)}'). TensorFlow "
+                        "Lite's kernel rounds places between two pixels to 10 bits, far coarser than the steps of such "
+                        "an image, and its converter to TOSA does not, so they differ. Resize to whole multiples, or "
+                        "quantise the model to int8, or allow the difference, for example tolerance=0.01."
+                    )
         return ""
 
     @staticmethod

@@ -20,6 +20,7 @@ from springbok.compiler.importers.worker import first_line
 import keras  # isort: skip
 import tensorflow as tf  # isort: skip
 from keras import layers, ops  # isort: skip
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2  # isort: skip
 
 #: Functions that build a model each, by their names.
 MODELS: dict[str, Callable[[], keras.Model]] = {}
@@ -237,7 +238,7 @@ def grouped_attention() -> keras.Model:
 def activations() -> keras.Model:
     names = ("elu", "selu", "softplus", "softsign", "silu", "gelu", "hard_sigmoid", "hard_silu", "mish", "exponential")
     x = keras.Input((3, 8), name="x")
-    return keras.Model(x, [layers.Activation(name)(x) for name in names])
+    return keras.Model(x, layers.Concatenate()([layers.Activation(name)(x) for name in names]))
 
 
 @_model
@@ -352,8 +353,13 @@ def _randomise(model: keras.Model, random: np.random.Generator) -> None:
         )
 
 
+def _structure(model: keras.Model) -> object:
+    """What the model takes; a Sequential that was not called yet tells a list only."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
 def _specs(model: keras.Model) -> list[tf.TensorSpec]:
-    tensors = keras.tree.flatten(model.input)
+    tensors = keras.tree.flatten(_structure(model))
     return [tf.TensorSpec([each or 1 for each in tensor.shape], tensor.dtype, name=tensor.name) for tensor in tensors]
 
 
@@ -369,16 +375,16 @@ def _sample(spec: tf.TensorSpec, random: np.random.Generator) -> np.ndarray:
 
 
 def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
-    """Of a model with fixed shapes and without loops, as the converter wants it."""
+    """Of a model with fixed shapes, without loops and variables, as the converter wants it."""
     for layer in model._flatten_layers():  # noqa: SLF001 (Keras has no public way)
         if isinstance(layer, layers.RNN):
             layer.unroll = True
 
     def call(*tensors: tf.Tensor) -> object:
-        return model(keras.tree.pack_sequence_as(model.input, tensors), training=False)
+        return model(keras.tree.pack_sequence_as(_structure(model), tensors), training=False)
 
     function = tf.function(call).get_concrete_function(*_specs(model))
-    return tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    return tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
 
 
 def _quantised(model: keras.Model, operators: str, io: tf.DType | None = None) -> bytes:
