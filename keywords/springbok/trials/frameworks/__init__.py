@@ -72,7 +72,7 @@ def write(folder: Path, models: Sequence[str] = (), forms: Sequence[str] = FORMS
     Raises :class:`ModelError` with what it says when it can't.
     """
     (folder / "job.json").write_text(json.dumps({"models": list(models), "forms": list(forms)}), encoding="utf-8")
-    command = [sys.executable, "-m", "springbok.trials.frameworks.keras_models", folder]
+    command = [sys.executable, "-m", "springbok.trials.frameworks.writing", folder]
     done = process.run(command, cwd=KEYWORDS)
     if not (folder / "files.json").is_file():
         last = done.output.strip().splitlines()[-1:] or ["no message"]
