@@ -191,6 +191,8 @@ def test_dynamic_range_is_refused_by_its_name_unless_it_is_allowed(odd, build):
         ("top.tflite", {}, r"TOPK_V2 \('.+'\).*on the host"),
         ("strings.tflite", {}, "input 'x' holds strings"),
         ("counter.tflite", {}, "keeps a state"),
+        ("variables.tflite", {}, r"VAR_HANDLE \('.+'\) reads a variable.*Freeze"),
+        ("resized16.tflite", {}, r"RESIZE_BILINEAR \('.+'\) of int16.*10 bits.*tolerance="),
         ("counter", {}, "AssignAddVariableOp .*changes a variable"),
         ("signatures", {}, r"2 signatures \(one, two\).*signature=one"),
         ("open_image", {}, r"shape=x=1x224x224x2"),

@@ -22,7 +22,7 @@ _LOCATION = re.compile(r'\bloc\("((?:[^"\\]|\\.)*)"(?::\d+:\d+)?')
 _CALLS = re.compile(r"(?:Stateful)?PartitionedCall/")
 # XLA leaves the error function, of which an exact GELU is made, in a dialect that IREE does not have.
 _ERROR_FUNCTION = re.compile(r"= mhlo\.erf (%\w+) : (tensor<[^>]*>)")
-_UNKNOWN_TO_XLA = re.compile(r"(\w+) \(No registered .*?node (\S+?)\}\}")
+_UNKNOWN_TO_XLA = re.compile(r"(\w+) \(No registered .*?\{\{node (\S+?)\}\}")
 
 _REFUSED = (
     (

@@ -52,6 +52,11 @@ _STEADY = frozenset(
     }
 )
 _SUMS = {"ADD", "SUB"}
+# What TensorFlow Lite does where its converter to TOSA does otherwise.
+_COARSE_OF_16_BITS = dict.fromkeys(
+    ("LOGISTIC", "SOFTMAX", "TANH"), "draws straight lines between entries of its own table"
+)
+_COARSE_OF_16_BITS["RESIZE_BILINEAR"] = "rounds places between two pixels to 10 bits"
 _WITH_SUMS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 
 
@@ -65,7 +70,7 @@ class TfliteModel:
         model.subgraphs, model.signatureDefs = [self._graph], None
         self._shapes_given = bool(selection.shapes)
         self._fix_shapes(selection)
-        self.remark = self._dynamic_range() or self._quantised_sum() or self._coarse_resizing()
+        self.remark = self._dynamic_range() or self._quantised_sum() or self._of_16_bits()
         self.makes_integers = any(map(self._makes_integers, self._graph.operators))
         kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
         try:
@@ -164,18 +169,16 @@ class TfliteModel:
                 )
         return ""
 
-    def _coarse_resizing(self) -> str:
-        """What is to be said of images of 16 bits whose size changes by weights that are coarser than their steps."""
+    def _of_16_bits(self) -> str:
+        """What is to be said of operations on 16 bits that TensorFlow Lite computes more coarsely than their steps."""
         for operator in self._graph.operators:
-            if self._operator(operator) == "RESIZE_BILINEAR":
-                tensor = self._graph.tensors[operator.inputs[0]]
-                if tensor.type == schema.TensorType.INT16:
-                    return (
-                        f"The model resizes an image of int16: RESIZE_BILINEAR ('{self._layer(operator)}'). TensorFlow "
-                        "Lite's kernel rounds places between two pixels to 10 bits, far coarser than the steps of such "
-                        "an image, and its converter to TOSA does not, so they differ. Resize to whole multiples, or "
-                        "quantise the model to int8, or allow the difference, for example tolerance=0.01."
-                    )
+            kind = self._operator(operator)
+            if kind in _COARSE_OF_16_BITS and self._graph.tensors[operator.inputs[0]].type == schema.TensorType.INT16:
+                return (
+                    f"The model has {kind} ('{self._layer(operator)}') of int16: TensorFlow Lite "
+                    f"{_COARSE_OF_16_BITS[kind]}, and its converter to TOSA does not, so they differ by some of its "
+                    "fine steps. Quantise the model to int8, or allow the difference, for example tolerance=0.01."
+                )
         return ""
 
     @staticmethod
