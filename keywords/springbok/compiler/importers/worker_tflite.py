@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow Lite models, for `springbok.compiler.importers.worker`: as TOSA, by Arm's converter.
 
-The answers are those of TensorFlow Lite's interpreter with its reference kernels, which are the definition of what a
-quantised model computes; the optimised kernels differ from them by a step now and then.
+The answers are those of TensorFlow Lite's interpreter with its reference kernels, as far as it has one of an
+operation: they are the definition of what a quantised model computes; the optimised kernels differ from them by a step
+now and then.
 """
 
 from __future__ import annotations
@@ -72,17 +73,27 @@ class TfliteModel:
         self._fix_shapes(selection)
         self.remark = self._dynamic_range() or self._quantised_sum() or self._of_16_bits()
         self.makes_integers = any(map(self._makes_integers, self._graph.operators))
-        kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
-        try:
-            self._interpreter = tf.lite.Interpreter(
-                model_content=self._pack(), experimental_op_resolver_type=kernels, num_threads=1
-            )
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise UnusableError(f"TensorFlow Lite can't run it: {first_line(error)}") from error
+        self._interpreter = self._started()
         self._given = self._interpreter.get_input_details()
         self._answers = self._interpreter.get_output_details()
         self.inputs = [self._spec(detail, limits=self._limits(detail["index"])) for detail in self._given]
+
+    def _started(self) -> tf.lite.Interpreter:
+        """The interpreter with the reference kernels, or with the others where an operation has none of those."""
+        known = tf.lite.experimental.OpResolverType
+        for kernels in (known.BUILTIN_REF, known.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+            try:
+                started = tf.lite.Interpreter(
+                    model_content=self._pack(), experimental_op_resolver_type=kernels, num_threads=1
+                )
+                started.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                problem = error
+                if "Didn't find op" not in str(error):
+                    break
+            else:
+                return started
+        raise UnusableError(f"TensorFlow Lite can't run it: {first_line(problem)}") from problem
 
     def _refuse_operators(self) -> None:
         """Refuses what is no plain computation, by its name."""
