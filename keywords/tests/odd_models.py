@@ -205,6 +205,7 @@ def odd_layers() -> None:
     rectifier = keras.Sequential([keras.Input((6,)), layers.PReLU()])
     function = tf.function(rectifier.__call__).get_concrete_function(tf.TensorSpec([1, 6]))
     write("variables", rectifier, [function])
+    write("elu", keras.Sequential([keras.Input((6,)), layers.ELU(), layers.Dense(2)]))
     write(
         "resized16",
         keras.Sequential([keras.Input((4, 3, 2)), layers.Resizing(7, 5)]),

@@ -101,6 +101,7 @@ def test_these_are_imported(odd, build, name, options, inputs, outputs):
         ("nested.keras", "relative"),
         ("recurrent", "relative"),
         ("gelu.keras", "relative"),
+        ("elu.tflite", "relative"),
     ],
 )
 def test_these_compute_what_their_framework_does_in_its_own_unit(odd, build, name, unit):
