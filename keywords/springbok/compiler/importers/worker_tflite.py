@@ -54,9 +54,7 @@ _STEADY = frozenset(
 )
 _SUMS = {"ADD", "SUB"}
 # What TensorFlow Lite does where its converter to TOSA does otherwise.
-_COARSE_OF_16_BITS = dict.fromkeys(
-    ("LOGISTIC", "SOFTMAX", "TANH"), "draws straight lines between entries of its own table"
-)
+_COARSE_OF_16_BITS = dict.fromkeys(("LOGISTIC", "SOFTMAX", "TANH"), "looks it up in a table of its own")
 _COARSE_OF_16_BITS["RESIZE_BILINEAR"] = "rounds places between two pixels to 10 bits"
 _WITH_SUMS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 
@@ -187,8 +185,8 @@ class TfliteModel:
             if kind in _COARSE_OF_16_BITS and self._graph.tensors[operator.inputs[0]].type == schema.TensorType.INT16:
                 return (
                     f"The model has {kind} ('{self._layer(operator)}') of int16: TensorFlow Lite "
-                    f"{_COARSE_OF_16_BITS[kind]}, and its converter to TOSA does not, so they differ by some of its "
-                    "fine steps. Quantise the model to int8, or allow the difference, for example tolerance=0.01."
+                    f"{_COARSE_OF_16_BITS[kind]}, and its converter to TOSA does otherwise, so they differ by some of "
+                    "its fine steps. Quantise the model to int8, or allow the difference, for example tolerance=0.01."
                 )
         return ""
 
