@@ -3,7 +3,6 @@
 
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -40,7 +39,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def framework_server():
     """The process that has its frameworks already."""
-    from framework_server import FrameworkServer
+    from springbok.trials.framework_server import FrameworkServer
 
     server = FrameworkServer()
     yield server
@@ -53,6 +52,5 @@ def one_framework(request, framework_server, monkeypatch):
     if request.node.get_closest_marker("own_framework"):
         return
     from springbok.compiler.importers import frameworks
-    from springbok.support import process
 
-    monkeypatch.setattr(frameworks, "process", SimpleNamespace(**vars(process) | {"run": framework_server.run}))
+    monkeypatch.setattr(frameworks, "process", framework_server.as_process())

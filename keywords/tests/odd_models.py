@@ -86,22 +86,23 @@ def keras_models() -> None:
     keras.Model(state, state).save("nothing_done.keras")
 
 
+def write(name: str, model: keras.Model | tf.Module, signatures: list | None = None, **options: object) -> None:
+    if signatures:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(signatures, model)
+    else:
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    for option, value in options.items():
+        if option == "ops":
+            converter.target_spec.supported_ops = value
+        elif option == "types":
+            converter.target_spec.supported_types = value
+        else:
+            setattr(converter, option, value)
+    Path(f"{name}.tflite").write_bytes(converter.convert())
+
+
 def tflite_models() -> None:
     """TensorFlow Lite."""
-
-    def write(name: str, model: keras.Model | tf.Module, signatures: list | None = None, **options: object) -> None:
-        if signatures:
-            converter = tf.lite.TFLiteConverter.from_concrete_functions(signatures, model)
-        else:
-            converter = tf.lite.TFLiteConverter.from_keras_model(model)
-        for option, value in options.items():
-            if option == "ops":
-                converter.target_spec.supported_ops = value
-            elif option == "types":
-                converter.target_spec.supported_types = value
-            else:
-                setattr(converter, option, value)
-        Path(f"{name}.tflite").write_bytes(converter.convert())
 
     keras.utils.set_random_seed(3)
     dense = keras.Sequential([keras.Input((8,)), layers.Dense(6, activation="relu"), layers.Dense(4)])
@@ -193,6 +194,30 @@ def tflite_models() -> None:
     (Path("broken") / "saved_model.pb").write_bytes(b"\x12\xff\xff nothing")
 
 
+def odd_layers() -> None:
+    """Keras layers that are no matter, or are refused by their names, in one form or another."""
+    keras.Sequential([keras.Input((4, 3)), layers.GRU(5), layers.Dense(2)]).export("recurrent", verbose=False)
+    keras.Sequential([keras.Input((8,)), layers.Dense(4, activation="gelu")]).save("gelu.keras")
+    keras.Sequential([keras.Input((2, 5, 5)), layers.Conv2D(3, 3, data_format="channels_first", name="c")]).save(
+        "channels_first.keras"
+    )
+    keras.Sequential([keras.Input((4, 4, 1)), layers.Resizing(3, 3, "bicubic", name="smaller")]).save("bicubic.keras")
+    rectifier = keras.Sequential([keras.Input((6,)), layers.PReLU()])
+    function = tf.function(rectifier.__call__).get_concrete_function(tf.TensorSpec([1, 6]))
+    write("variables", rectifier, [function])
+    write("elu", keras.Sequential([keras.Input((6,)), layers.ELU(), layers.Dense(2)]))
+    write(
+        "resized16",
+        keras.Sequential([keras.Input((4, 3, 2)), layers.Resizing(7, 5)]),
+        ops=[tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8],
+        optimizations=[tf.lite.Optimize.DEFAULT],
+        representative_dataset=lambda: ([RANDOM.standard_normal((1, 4, 3, 2)).astype("f4")] for _ in range(9)),
+        inference_input_type=tf.int16,
+        inference_output_type=tf.int16,
+    )
+
+
 if __name__ == "__main__":
     keras_models()
     tflite_models()
+    odd_layers()

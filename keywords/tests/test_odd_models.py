@@ -99,6 +99,9 @@ def test_these_are_imported(odd, build, name, options, inputs, outputs):
         ("mixed16.keras", "relative"),
         ("dicts.keras", "relative"),
         ("nested.keras", "relative"),
+        ("recurrent", "relative"),
+        ("gelu.keras", "relative"),
+        ("elu.tflite", "relative"),
     ],
 )
 def test_these_compute_what_their_framework_does_in_its_own_unit(odd, build, name, unit):
@@ -166,6 +169,8 @@ def test_dynamic_range_is_refused_by_its_name_unless_it_is_allowed(odd, build):
         ("unbuilt.keras", {}, "no inputs yet .*keras.Input"),
         ("stateful.keras", {}, r"layer 'memory' \(LSTM\) is stateful.*stateful=False"),
         ("strings.keras", {}, "input 'words' holds strings"),
+        ("channels_first.keras", {}, "only supports the NHWC"),
+        ("bicubic.keras", {}, r"operation ResizeBicubic \('smaller'\) as StableHLO.*\.tflite"),
         ("bf16.keras", {}, "type bfloat16"),
         ("weights.h5", {}, "weights only.*model.save"),
         ("only.weights.h5", {}, "weights only.*model.save"),
@@ -187,6 +192,8 @@ def test_dynamic_range_is_refused_by_its_name_unless_it_is_allowed(odd, build):
         ("top.tflite", {}, r"TOPK_V2 \('.+'\).*on the host"),
         ("strings.tflite", {}, "input 'x' holds strings"),
         ("counter.tflite", {}, "keeps a state"),
+        ("variables.tflite", {}, r"VAR_HANDLE \('.+'\) reads a variable.*Freeze"),
+        ("resized16.tflite", {}, r"RESIZE_BILINEAR \('.+'\) of int16.*10 bits.*tolerance="),
         ("counter", {}, "AssignAddVariableOp .*changes a variable"),
         ("signatures", {}, r"2 signatures \(one, two\).*signature=one"),
         ("open_image", {}, r"shape=x=1x224x224x2"),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What IREE 3.13's code generation does wrongly, put right at the end of the phase `flow`, where kernels are formed.
 
-Each fault has a file of its own: `strided_reads`, `narrow_stores`, `constant_terms`, `in_place_updates`. Modules
-without them stay what they are, to the byte.
+Each fault has a file of its own: `strided_reads`, `narrow_stores`, `constant_terms`, `in_place_updates`,
+`unfused_products`. Modules without them stay what they are, to the byte.
 
 Example::
 
@@ -16,18 +16,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from springbok.compiler import constant_terms, in_place_updates, narrow_stores, strided_reads
+from springbok.compiler import constant_terms, in_place_updates, narrow_stores, strided_reads, unfused_products
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
 #: Goes into the keys of caches: other modules are made when it changes.
-VERSION = (strided_reads.VERSION, narrow_stores.VERSION, constant_terms.VERSION, in_place_updates.VERSION)
+VERSION = (
+    *(strided_reads.VERSION, narrow_stores.VERSION, constant_terms.VERSION, in_place_updates.VERSION),
+    unfused_products.VERSION,
+)
 
 
 def occur(flow: str, every_store: bool = False) -> bool:
     """Whether the text of the phase `flow` may hold what is put right; ``every_store`` as in `narrow_stores`."""
-    return in_place_updates.occur(flow) or _surely_occur(flow, every_store)
+    return in_place_updates.occur(flow) or unfused_products.occur(flow) or _surely_occur(flow, every_store)
 
 
 def _surely_occur(flow: str, every_store: bool) -> bool:
@@ -48,6 +51,7 @@ def rewrite(flow: str, output: Path, name: str, every_store: bool = False) -> bo
         narrow_stores.put_right(module, every_store)
         constant_terms.put_right(module, name)
         changed |= in_place_updates.put_right(module, name)
+        changed |= unfused_products.put_right(module)
 
     _rewrite(flow, output, put_right)
     return changed

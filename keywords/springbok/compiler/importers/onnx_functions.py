@@ -331,15 +331,11 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
         counts[place] = counted[taken].sum()
     pads = [0, 0, *before, 0, 0, *ends]
     padded = graph.add("Pad", given, graph.value(np.array(pads, np.int64)))
-    area = float(np.prod(kernel))
-    if set(window["dilations"]) == {1}:
-        means = graph.add("AveragePool", padded, kernel_shape=kernel, strides=window["strides"])
-    else:
-        ones = np.full((shape[1], 1, *kernel), 1 / area, np.float32)
-        options = {"kernel_shape": kernel, "strides": window["strides"], "dilations": window["dilations"]}
-        means = graph.add("Conv", padded, graph.value(ones), group=shape[1], **options)
-    share = graph.value((area / np.maximum(counts, 1)).astype(np.float32))
-    graph.add("Mul", means, share, to=node.output[0])
+    ones = np.ones((shape[1], 1, *kernel), np.float32)
+    options = {"kernel_shape": kernel, "strides": window["strides"], "dilations": window["dilations"]}
+    sums = graph.add("Conv", padded, graph.value(ones), group=shape[1], **options)
+    # One rounding: a mean of quantised values lies on a half of their grid now and then.
+    graph.add("Div", sums, graph.value(np.maximum(counts, 1).astype(np.float32)), to=node.output[0])
     return None
 
 

@@ -142,9 +142,14 @@ def check_element_type(what: str, dtype: str) -> None:
     )
 
 
+_CAUSE = re.compile(r"^(?!Graph execution|Detected at|Stack trace|<stack|File )([^\s\[].*)", re.MULTILINE)
+
+
 def first_line(error: Exception | str) -> str:
     """What an error says, in a line without a full stop."""
     lines = (str(error).strip() or type(error).__name__).splitlines()
+    if lines[0] == "Graph execution error:":  # TensorFlow tells the place and a trace before the cause
+        lines = _CAUSE.findall(str(error))[-1:] or lines
     # Where a sentence announces something in the next line, that is told too.
     line = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
     return re.sub(r"^(?:\w+\.)*\w*(?:Error|Exception): ", "", line).rstrip(". :")

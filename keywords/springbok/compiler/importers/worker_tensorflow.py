@@ -14,12 +14,15 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from springbok.compiler.importers import loops
 from springbok.compiler.importers.worker import UnusableError, first_line
 from springbok.modules.layer_names import ScopedNames
 
 _LOCATION = re.compile(r'\bloc\("((?:[^"\\]|\\.)*)"(?::\d+:\d+)?')
 _CALLS = re.compile(r"(?:Stateful)?PartitionedCall/")
-
+# XLA leaves the error function, of which an exact GELU is made, in a dialect that IREE does not have.
+_ERROR_FUNCTION = re.compile(r"= mhlo\.erf (%\w+) : (tensor<[^>]*>)")
+_UNKNOWN_TO_XLA = re.compile(r"(\w+) \(No registered .*?\{\{node (\S+?)\}\}")
 
 _REFUSED = (
     (
@@ -48,6 +51,18 @@ def _refuse_operations(traced, layer_of: Callable[[str], str | None] | None) -> 
                 raise UnusableError(f"its operation {kind} ('{layer}') {why}")
 
 
+def _why_not(error: str, layer_of: Callable[[str], str | None] | None) -> str:
+    """A sentence about why TensorFlow can't write a function as StableHLO, from what it says."""
+    found = dict(_UNKNOWN_TO_XLA.findall(error))
+    if not found:
+        return f"TensorFlow can't write it as StableHLO: {first_line(error)}"
+    named = [f"{kind} ('{(layer_of and layer_of(name)) or name}')" for kind, name in found.items()]
+    return (
+        f"TensorFlow can't write its operation {', '.join(named)} as StableHLO, since XLA has none. Use another one "
+        "there, or write the model as .tflite"
+    )
+
+
 def stablehlo(traced, specs: list[tf.TensorSpec], layer_of: Callable[[str], str | None] | None = None) -> str:
     """The concrete function ``traced`` as StableHLO text with a function ``main``, its weights inside.
 
@@ -60,7 +75,8 @@ def stablehlo(traced, specs: list[tf.TensorSpec], layer_of: Callable[[str], str 
         exporter = tf.function(lambda *arguments: frozen(*arguments), jit_compile=True)  # noqa: PLW0108 (its arguments)
         text = exporter.experimental_get_compiler_ir(*specs)(stage="stablehlo")
     except Exception as error:
-        raise UnusableError(f"TensorFlow can't write it as StableHLO: {first_line(error)}") from error
+        raise UnusableError(_why_not(str(error), layer_of)) from error
+    text = loops.written_out(_ERROR_FUNCTION.sub(r"= chlo.erf \1 : \2 -> \2", text))
 
     if layer_of is None:
         # One name holds a path (of this package), which has a colon and a line number after it.

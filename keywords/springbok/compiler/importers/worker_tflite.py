@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow Lite models, for `springbok.compiler.importers.worker`: as TOSA, by Arm's converter.
 
-The answers are those of TensorFlow Lite's interpreter with its reference kernels, which are the definition of what a
-quantised model computes; the optimised kernels differ from them by a step now and then.
+The answers are those of TensorFlow Lite's interpreter with its reference kernels, as far as it has one of an
+operation: they are the definition of what a quantised model computes; the optimised kernels differ from them by a step
+now and then.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ _STEADY = frozenset(
     }
 )
 _SUMS = {"ADD", "SUB"}
+# What TensorFlow Lite does where its converter to TOSA does otherwise.
+_COARSE_OF_16_BITS = dict.fromkeys(("LOGISTIC", "SOFTMAX", "TANH"), "looks it up in a table of its own")
+_COARSE_OF_16_BITS["RESIZE_BILINEAR"] = "rounds places between two pixels to 10 bits"
 _WITH_SUMS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 
 
@@ -65,19 +69,29 @@ class TfliteModel:
         model.subgraphs, model.signatureDefs = [self._graph], None
         self._shapes_given = bool(selection.shapes)
         self._fix_shapes(selection)
-        self.remark = self._dynamic_range() or self._quantised_sum()
+        self.remark = self._dynamic_range() or self._quantised_sum() or self._of_16_bits()
         self.makes_integers = any(map(self._makes_integers, self._graph.operators))
-        kernels = tf.lite.experimental.OpResolverType.BUILTIN_REF
-        try:
-            self._interpreter = tf.lite.Interpreter(
-                model_content=self._pack(), experimental_op_resolver_type=kernels, num_threads=1
-            )
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise UnusableError(f"TensorFlow Lite can't run it: {first_line(error)}") from error
+        self._interpreter = self._started()
         self._given = self._interpreter.get_input_details()
         self._answers = self._interpreter.get_output_details()
         self.inputs = [self._spec(detail, limits=self._limits(detail["index"])) for detail in self._given]
+
+    def _started(self) -> tf.lite.Interpreter:
+        """The interpreter with the reference kernels, or with the others where an operation has none of those."""
+        known = tf.lite.experimental.OpResolverType
+        for kernels in (known.BUILTIN_REF, known.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+            try:
+                started = tf.lite.Interpreter(
+                    model_content=self._pack(), experimental_op_resolver_type=kernels, num_threads=1
+                )
+                started.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                problem = error
+                if "Didn't find op" not in str(error):
+                    break
+            else:
+                return started
+        raise UnusableError(f"TensorFlow Lite can't run it: {first_line(problem)}") from problem
 
     def _refuse_operators(self) -> None:
         """Refuses what is no plain computation, by its name."""
@@ -97,11 +111,21 @@ class TfliteModel:
                     f"{where} is {_CONTROL_FLOW[kind]}, and only models without loops and branches can be compiled. "
                     "Unroll recurrent layers (unroll=True) before you convert the model"
                 )
+            if kind in ("VAR_HANDLE", "READ_VARIABLE") and not self._assigns():
+                raise UnusableError(
+                    f"{where} reads a variable, which another part of the file sets: its weights are not constants. "
+                    "Freeze them before you convert the model: TFLiteConverter.from_keras_model and from_saved_model "
+                    "do, and convert_variables_to_constants_v2 makes such a function of another one"
+                )
             if kind in _STATEFUL or any(self._graph.tensors[each].isVariable for each in operator.inputs if each >= 0):
                 raise UnusableError(
                     f"{where} keeps a state from one inference to the next, which a module can't. Convert a model "
                     "whose state is an input and an output"
                 )
+
+    def _assigns(self) -> bool:
+        """Whether an inference changes a variable."""
+        return any(self._operator(each) == "ASSIGN_VARIABLE" for each in self._graph.operators)
 
     def _fix_shapes(self, selection: Selection) -> None:
         names = [self._name(index) for index in self._graph.inputs]
@@ -151,6 +175,18 @@ class TfliteModel:
                     f"{_TYPES[tensor.type].lower()}. TensorFlow Lite's kernels and its converter to TOSA compute such "
                     "sums in different ways, and often give different numbers. Use MEAN, or a convolution whose "
                     "weights are 1, or leave that layer in float32."
+                )
+        return ""
+
+    def _of_16_bits(self) -> str:
+        """What is to be said of operations on 16 bits that TensorFlow Lite computes more coarsely than their steps."""
+        for operator in self._graph.operators:
+            kind = self._operator(operator)
+            if kind in _COARSE_OF_16_BITS and self._graph.tensors[operator.inputs[0]].type == schema.TensorType.INT16:
+                return (
+                    f"The model has {kind} ('{self._layer(operator)}') of int16: TensorFlow Lite "
+                    f"{_COARSE_OF_16_BITS[kind]}, and its converter to TOSA does otherwise, so they differ by some of "
+                    "its fine steps. Quantise the model to int8, or allow the difference, for example tolerance=0.01."
                 )
         return ""
 

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of the frameworks for the tests of a run: a start of TensorFlow takes seconds."""
+"""One process of the frameworks for many models: a start of TensorFlow takes seconds.
+
+Example::
+
+    with FrameworkServer().serving():
+        compile_and_check("one.keras"), compile_and_check("another.tflite")
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
+from springbok.compiler.importers import frameworks
 from springbok.support import process
 from springbok.support.places import KEYWORDS
 
@@ -39,6 +49,20 @@ class FrameworkServer:
         self._served: subprocess.Popen | None = None
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._folder = tempfile.TemporaryDirectory()  # for what frameworks leave
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Within the context it does all of the importers' jobs; it ends with that."""
+        before, frameworks.process = frameworks.process, self.as_process()
+        try:
+            yield
+        finally:
+            frameworks.process = before
+            self.close()
+
+    def as_process(self) -> SimpleNamespace:
+        """What the importers take for the module `process`."""
+        return SimpleNamespace(**vars(process) | {"run": self.run})
 
     def run(self, command, *arguments, **options) -> process.Finished:
         """In place of `process.run` for the workers' jobs; all else is run by that."""

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trial of Keras models in every form: how a file ends, and what the table says."""
+
+from pathlib import Path
+
+import pytest
+
+from springbok.session import Session
+from springbok.support.errors import CompileError, ModelError
+from springbok.support.places import MODELS
+from springbok.trials import frameworks
+from springbok.trials.frameworks import File, Result, run, table
+from springbok.trials.operators import Verdict
+
+SENTENCE = "model.keras can't be used: its layer 'a' is stateful. Make the state an input.\nThe flags were: --x"
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (ModelError(SENTENCE), Verdict.REFUSED),
+        (ModelError("its layer 'a' is stateful."), Verdict.CRASH),  # which file?
+        (ModelError("model.keras can't be used: ValueError: zip()."), Verdict.CRASH),
+        (CompileError("iree-compile can't compile model.keras: the compiler crashed at line 3."), Verdict.CRASH),
+        (CompileError("The module of model.keras does not compute what the model does: output 0."), Verdict.WRONG),
+        (KeyError("x"), Verdict.CRASH),
+    ],
+)
+def test_how_a_file_ends(monkeypatch, tmp_path, error, verdict):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(frameworks, "compile_and_check", fails)
+    assert run(Session(), File("model", "keras", Path("model.keras")), tmp_path).verdict is verdict
+
+
+def test_a_right_answer_comes_from_the_chip(tmp_path):
+    session = Session()
+    session.boot("spike", count_opcodes=False, sensor=False)
+    try:
+        result = run(session, File("conv1d", "float", MODELS / "conv1d.tflite"), tmp_path)
+    finally:
+        session.shut_down()
+    assert result.verdict is Verdict.RIGHT, result
+
+
+def test_the_table_names_what_is_not_right_and_counts_by_form():
+    results = [
+        Result(File("one", "keras"), Verdict.RIGHT),
+        Result(File("two", "keras"), Verdict.WRONG, "output 0"),
+        Result(File("two", "int8"), None, "no such kernel"),
+    ]
+    lines = table(results).splitlines()
+    assert "two" in lines[0]
+    assert "output 0" in lines[0]
+    assert [line.split()[1:] for line in lines[-2:]] == [["0", "0", "0", "0", "1"], ["1", "0", "1", "0", "1"]]
