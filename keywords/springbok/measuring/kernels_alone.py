@@ -159,22 +159,31 @@ class KernelsAlone:
     # ---- Placing
 
     def _place(self, dispatch: Dispatch) -> Placed:
+        """Constants lie with the tensors, but for those that have room behind the code alone."""
         entry, alone = self._kernels[dispatch.kernel]
+        placed = self._placed_so(dispatch, entry, alone)
+        free = {memory.name: memory.free_bytes for memory in placed.fit.memories}
+        code, data = (free[self._chip.holding(content).name] for content in (KERNELS, "models"))
+        return self._placed_so(dispatch, entry, alone.moved(-data, code)) if data < 0 < code else placed
+
+    def _placed_so(self, dispatch: Dispatch, entry: KernelEntry, alone: KernelAlone) -> Placed:
         rooms = self._rooms()
         code = rooms[self._chip.holding(KERNELS).name]
         data = rooms[self._chip.holding("models").name]
         word = "I" if self._chip.xlen == 32 else "Q"
         width = struct.calcsize(word)
-        request = data.take("request", 0)
+        request = data.take("request", _request(self._chip.xlen, {})[1])
         code_at = code.take("kernel's code", 0)
-        code.take("kernel's code", alone.ends(code_at, 0)[0] - code_at, 1)
-        data.take("request", _request(self._chip.xlen, {})[1])
+        code_end, behind_end, _ = alone.ends(code_at, 0)
+        code.take("kernel's code", code_end - code_at, 1)
+        if alone.behind_code:
+            code.take("kernel's constants", behind_end - code_end, 1)
         given = data.take("request", 4 * len(dispatch.constants), 8)
         pointers, lengths = (data.take("request", width * len(dispatch.bindings), width) for _ in range(2))
         local_bytes = _PAGE_BYTES * entry.local_memory_pages
         local = data.take("kernel's local memory", local_bytes) if local_bytes else 0
         constants_at = data.take("kernel's constants", 0)
-        data.take("kernel's constants", alone.ends(0, constants_at)[1] - constants_at, 1)
+        data.take("kernel's constants", alone.ends(0, constants_at)[2] - constants_at, 1)
         ranges = [(data.take("tensors", window.length), window) for window in _merged(dispatch.bindings)]
         addresses = [_address(window, ranges) for window in dispatch.bindings]
         pieces, function = alone.placed(code_at, constants_at)
@@ -183,7 +192,7 @@ class KernelsAlone:
             "counts": (*dispatch.workgroups, 1, len(dispatch.bindings)),
             "operands": (given, pointers, lengths),
             "local": (local, local_bytes),
-            "call": (function, code_at, code.at, self._names.index(dispatch.kernel)),
+            "call": (function, code_at, code_end, self._names.index(dispatch.kernel)),
         }
         content = [
             *pieces,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from springbok.modules.kernels_elf import BrokenFileError, KernelEntry, KernelsElf
@@ -65,22 +65,34 @@ def _laid_out(pieces: Iterable[Piece], base: int) -> tuple[dict[int, int], int]:
 
 @dataclass(frozen=True)
 class KernelAlone:
-    """What one kernel takes: ``code`` (its own function first) and ``constants``."""
+    """What one kernel takes: ``code`` (its own function first), ``constants``, and those that lie behind the code."""
 
     code: tuple[Piece, ...]
     constants: tuple[Piece, ...]
+    behind_code: tuple[Piece, ...] = ()
 
-    def ends(self, code_at: int, constants_at: int) -> tuple[int, int]:
-        """Where its code and its constants end, if they begin at these addresses."""
-        return _laid_out(self.code, code_at)[1], _laid_out(self.constants, constants_at)[1]
+    def moved(self, lacking: int, free: int) -> KernelAlone:
+        """The same with as many constants behind the code as free ``lacking`` bytes, if ``free`` ones are there."""
+        moved: list[Piece] = []
+        for piece in sorted(self.constants, key=lambda each: len(each.content), reverse=True):
+            room = len(piece.content) + _MOST_ALIGNMENT
+            if lacking > 0 and room <= free:
+                moved.append(piece)
+                lacking, free = lacking - len(piece.content), free - room
+        stay = tuple(piece for piece in self.constants if piece not in moved)
+        return replace(self, constants=stay, behind_code=(*self.behind_code, *moved))
+
+    def ends(self, code_at: int, constants_at: int) -> tuple[int, int, int]:
+        """Where code, constants behind it, and the other constants end, if they begin at these addresses."""
+        code_end = _laid_out(self.code, code_at)[1]
+        return code_end, _laid_out(self.behind_code, code_end)[1], _laid_out(self.constants, constants_at)[1]
 
     def placed(self, code_at: int, constants_at: int) -> tuple[list[tuple[int, bytes]], int]:
         """(address, content) of all that is loaded, linked for these addresses; and the function's address."""
-        places = _laid_out(self.code, code_at)[0] | _laid_out(self.constants, constants_at)[0]
-        return (
-            [(places[piece.address], linked(piece, places)) for piece in (*self.code, *self.constants)],
-            places[self.code[0].address],
-        )
+        places, code_end = _laid_out(self.code, code_at)
+        places |= _laid_out(self.behind_code, code_end)[0] | _laid_out(self.constants, constants_at)[0]
+        pieces = (*self.code, *self.behind_code, *self.constants)
+        return [(places[piece.address], linked(piece, places)) for piece in pieces], places[self.code[0].address]
 
 
 class KernelParts:

@@ -32,12 +32,12 @@ FILES = (
 _HEAD = """\
 # Kernels alone
 
-Made by `./bench trial kernels-alone --record`: models on `{chip}` ({title}), which the runtime does not fit. A host
-does the VM's part; the chip runs one kernel at a time, whose code, constants and tensors are put into its memories
-before ([chips.md](chips.md)). Bytes are the largest of all kernels', beside a program of {program} bytes and a stack of
-{stack}; Spike's own debug module takes {below} bytes of the code's memory. Instructions are the kernels' of one
-inference on Spike, whose outputs were the framework's. What does not fit did not run: its first kernel that lacks
-something is named.
+Made by `./bench trial kernels-alone --record`: models on `{chip}` ({title}),
+which the runtime does not fit. A host does the VM's part; the chip runs one kernel at a time, whose code, constants and
+tensors are put into its memories before ([chips.md](chips.md)). Bytes are the largest of all kernels', beside a program
+of {program} bytes and a stack of {stack}; Spike's own debug module takes {below} bytes of the code's memory. Instructions are
+the kernels' of one inference on Spike, whose outputs were the framework's. What does not fit did not run: its first
+kernel that lacks something is named.
 """
 
 
@@ -52,7 +52,7 @@ class Row:
 
     def largest(self, part: str) -> int:
         """The most bytes of a kind that a kernel takes."""
-        return max(memory.parts.get(part, 0) for fit in self.fits for memory in fit.memories)
+        return max(sum(memory.parts.get(part, 0) for memory in fit.memories) for fit in self.fits)
 
     @property
     def lack(self) -> str:
@@ -79,9 +79,13 @@ _HEADING = ("model", "dispatches", "code", "constants", "tensors", "instructions
 
 
 def measure(file: str, chip_name: str = CHIP) -> Row:
-    """Compile a model, and run it if all of its kernels fit. Raises BenchError, also for outputs that differ."""
+    """Compile a model, by its path or a name in ``models/``, and run it if all of its kernels fit.
+
+    Raises BenchError, also for outputs that differ.
+    """
     chip = load(chip_name)
-    model = compile_alone(MODELS / file, chip)
+    own = MODELS / file
+    model = compile_alone(own if own.exists() else file, chip)
     alone = KernelsAlone(model, chip)
     if not all(found.fits for found in alone.fits):
         return Row(file, alone.fits)
@@ -118,7 +122,9 @@ def document(rows: Sequence[Row], chip_name: str = CHIP) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, or write it."""
     parser = argparse.ArgumentParser(prog="./bench trial kernels-alone", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="MODEL", default=FILES, help="files of models/ (default: some)")
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", default=FILES, help="model files, also of models/ (default: some)"
+    )
     parser.add_argument("--platform", default=CHIP, metavar="CHIP", help=f"name or file of a chip (default: {CHIP})")
     parser.add_argument("--record", action="store_true", help=f"write docs/{FILE.name}")
     options = parser.parse_args(arguments)
