@@ -53,7 +53,7 @@ def test_extensions_that_contradict_each_other(path, isa, message):
         ("vlen = 256", 'vlen = 256\ntiming = "./none.toml"', 7, r"there is no .*none\.toml"),
         ("frequency_hz = 1_000_000", "frequency_hz = 1", 25, "frequency_hz is from 1,000,000 to"),
         ("stride = 1", "stride = 3", 19, "stride is one of 1, 4, not 3"),
-        ("stride = 1", "stride = 0x1_0000_0000", 19, "a whole number of 32 bits"),
+        ("stride = 1", "stride = 0x1_0000_0000", 19, "a whole number, not 4294967296, of at most 32 bits"),
         ("mask = 0xFE00_7FFF", "mask = 0xFFFF_FFFF", 30, "must leave rs1, the event, open"),
         (
             "match = 0x0000_000B\nmask = 0xFE00_707F",

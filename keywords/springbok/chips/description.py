@@ -287,7 +287,7 @@ class _Reading:
                 )
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _ADDRESSES:
                 raise self._error(
-                    ["device", number, name], f"{given['name']}: {name} is a whole number of 32 bits, not {value!r}"
+                    ["device", number, name], f"{given['name']}: {name} is a whole number, not {value!r}, of at most 32 bits"
                 )
             if value not in kind.allowed.get(name, (value,)):
                 known = ", ".join(map(str, kind.allowed[name]))

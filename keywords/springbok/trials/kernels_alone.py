@@ -35,9 +35,9 @@ _HEAD = """\
 Made by `./bench trial kernels-alone --record`: models on `{chip}` ({title}),
 which the runtime does not fit. A host does the VM's part; the chip runs one kernel at a time, whose code, constants and
 tensors are put into its memories before ([chips.md](chips.md)). Bytes are the largest of all kernels', beside a program
-of {program} bytes and a stack of {stack}; Spike's own debug module takes {below} bytes of the code's memory. Instructions are
-the kernels' of one inference on Spike, whose outputs were the framework's. What does not fit did not run: its first
-kernel that lacks something is named.
+of {program} bytes and a stack of {stack}; Spike's own debug module takes {below} bytes of the code's memory.
+Instructions are the kernels' of one inference on Spike, whose outputs were the framework's. What does not fit did not
+run: its first kernel that lacks something is named.
 """
 
 
