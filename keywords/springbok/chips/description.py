@@ -286,9 +286,8 @@ class _Reading:
                     f"Settings: {known}",
                 )
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _ADDRESSES:
-                raise self._error(
-                    ["device", number, name], f"{given['name']}: {name} is a whole number, not {value!r}, of at most 32 bits"
-                )
+                whole = f"{given['name']}: {name} is a whole number, not {value!r}, of at most 32 bits"
+                raise self._error(["device", number, name], whole)
             if value not in kind.allowed.get(name, (value,)):
                 known = ", ".join(map(str, kind.allowed[name]))
                 raise self._error(["device", number, name], f"{given['name']}: {name} is one of {known}, not {value}")

@@ -9,7 +9,7 @@ Example::
 
     parts = KernelParts(KernelsElf(segment))
     needed = parts.of(parts.entries["main_dispatch_0"])
-    code, constants = needed.placed(code_at=0x1400, constants_at=0x11000)
+    content, function = needed.placed(code_at=0x1400, constants_at=0x11000)
 """
 
 from __future__ import annotations
