@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import client_2026 as kenning
 import pytest
 from line_hosts import ALIKE, HOSTS, NETS, Host, Part
-from test_extension import ServiceProcess, short_closing  # noqa: F401 (a fixture)
+from test_extension import ServiceProcess
 from test_service_host import (
     DATA,
     INFO,
@@ -228,7 +228,6 @@ def test_the_device_counts_the_models_that_it_has_loaded(service_program):  # no
         assert count() == 2
 
 
-@pytest.mark.usefixtures("short_closing")
 def test_a_host_of_the_base_is_told_that_the_model_is_anothers(service_program):  # noqa: F811
     other = kenning.open_dialogue() + kenning.request(kenning.MODEL, SECOND.image)
     with ServiceProcess(service_program) as service, Link(service.url) as link:

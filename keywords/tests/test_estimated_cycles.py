@@ -30,7 +30,7 @@ from springbok.rtl.program import elf_of
 from springbok.session import Session, usable_timing
 from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS
-from springbok.timing.description import VERSION, Calibration, Region, TimingError, load
+from springbok.timing.description import VERSION, Calibration, Region, TimingError, load, timing_of
 from springbok.timing.description import text as description_text
 from springbok.timing.estimate import estimate
 
@@ -121,7 +121,7 @@ def estimated(by=TIMING, load_cycles=100):
 
 
 def verdict_on_cycles(measured, before):
-    found = [each for each in gate.compare(measured, before) if each.metric == gate.ESTIMATED]
+    found = [each for each in gate.compare(measured, before) if each.metric == "estimated_cycles"]
     return found[0] if found else None
 
 
@@ -146,7 +146,7 @@ def test_more_estimated_cycles_fail_and_say_where_they_went():
 )
 def test_estimates_of_different_descriptions_are_not_compared_and_it_is_said(tmp_path, measured, why):
     found = gate.compare(measured, estimated(load_cycles=1))
-    verdict = next(each for each in found if each.metric == gate.ESTIMATED)
+    verdict = next(each for each in found if each.metric == "estimated_cycles")
     assert verdict.outcome == gate.NOT_COMPARED
     assert verdict.change.startswith(why)
     assert not any(each.has_failed for each in found)
@@ -169,14 +169,17 @@ def test_baselines_without_estimates_stay_as_they_are(tmp_path):
 
 def test_a_limit_on_estimated_cycles_is_of_the_whole_or_of_dispatches():
     measured = estimated()
-    assert not gate.judge(measured, Limit(gate.ESTIMATED, 4630)).has_failed
-    verdict = gate.judge(measured, Limit(gate.ESTIMATED, 4629))
+    assert not gate.judge(measured, Limit("estimated_cycles", 4630)).has_failed
+    verdict = gate.judge(measured, Limit("estimated_cycles", 4629))
     assert verdict.has_failed
     assert "1,100 estimated cycles, of these issue 1,000, load 100" in verdict.accounts[0]
-    (verdict,) = gate.judge_dispatches(measured, "conv_1", 1099, gate.ESTIMATED)
+    (verdict,) = gate.judge_dispatches(measured, "conv_1", 1099, "estimated_cycles")
     assert verdict.has_failed
     plain = snapshots.snapshot(make_document(make_model()), "gestures")
-    for verdict in (gate.judge(plain, Limit(gate.ESTIMATED, 5)), *gate.judge_dispatches(plain, "*", 5, gate.ESTIMATED)):
+    for verdict in (
+        gate.judge(plain, Limit("estimated_cycles", 5)),
+        *gate.judge_dispatches(plain, "*", 5, "estimated_cycles"),
+    ):
         assert verdict.has_failed
         assert "--timing" in verdict.text()
 
@@ -254,8 +257,8 @@ def test_a_region_is_read_written_and_told_apart(tmp_path):
     ("text", "said"),
     [
         (REGION.replace("wait = 10\n", ""), r"\[\[region\]\] ddr lacks 'wait'"),
-        (REGION.replace("wait = 10", "wait = -1"), "ddr wait is a whole number from 0, not -1"),
-        (REGION.replace("bytes = 0x1000", "bytes = 0"), "ddr bytes is a whole number from 1, not 0"),
+        (REGION.replace("wait = 10", "wait = -1"), "ddr wait is a whole number from 0 to 1,048,576, not -1"),
+        (REGION.replace("bytes = 0x1000", "bytes = 0"), "ddr bytes is a whole number from 1 to .*, not 0"),
         (REGION.replace("wait_next", "wait_nxt"), r"'wait_nxt' is nothing that .* has \(did you mean 'wait_next'\?\)"),
         (REGION + REGION, "the regions 'ddr' and 'ddr' overlap"),
         ("region = 3\n", "must say|twice|overwrite|Cannot"),
@@ -264,6 +267,17 @@ def test_a_region_is_read_written_and_told_apart(tmp_path):
 def test_a_mistake_in_a_region_is_named(tmp_path, text, said):
     with pytest.raises(TimingError, match=said):
         load(with_region(tmp_path, text))
+
+
+def test_a_region_ends_where_the_chips_addresses_do(tmp_path):
+    last = REGION.replace("base = 0x34080000", "base = 0xFFFFF000")
+    assert timing_of(with_region(tmp_path, last), load_chip("springbok")).regions
+    beyond = with_region(tmp_path, last.replace("bytes = 0x1000", "bytes = 0x1001"))
+    assert timing_of(beyond, load_chip("rv64gcv")).regions
+    with pytest.raises(
+        TimingError, match="the region 'ddr' ends beyond the addresses of springbok, which have 32 bits"
+    ):
+        timing_of(beyond, load_chip("springbok"))
 
 
 def test_an_access_waits_for_its_region_alone():

@@ -12,7 +12,6 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import client_2023
@@ -21,7 +20,6 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from serial.urlhandler import protocol_socket
 from test_service_host import (
     ARENA_BYTES,
     DATA,
@@ -463,12 +461,6 @@ class ServiceProcess:
         self.server.close()
         self.process.kill()
         self.process.wait()
-
-
-@pytest.fixture(autouse=True)
-def short_closing(monkeypatch):
-    """pyserial sleeps 0.3 s whenever it closes a socket."""
-    monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.fixture

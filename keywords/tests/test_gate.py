@@ -5,7 +5,7 @@ import copy
 import json
 import math
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 
 import GateLibrary
+import SweepLibrary
+from springbok.exploring.configurations import SweepError
 from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
+from springbok.gate.metric import METRICS
+from springbok.history import record
 
 
 @pytest.fixture
@@ -131,8 +135,28 @@ def test_code_quality_is_judged_by_dispatch(document):
 
 
 def test_an_engine_that_tells_nothing_of_the_stack_keeps_no_limit(before):
-    verdict = gate.judge(before, Limit("stack_accesses", 100))
-    assert verdict.has_failed and "does not tell it" in verdict.text()
+    whole = gate.judge(before, Limit("stack_accesses", 100))
+    for verdict in (whole, *gate.judge_dispatches(before, "*", 100, "stack_accesses")):
+        assert verdict.has_failed and "does not tell it" in verdict.text()
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.is_recorded])
+def test_a_metrics_own_rule_says_with_which_baseline_it_is_compared(before, monkeypatch, name):
+    if before["metrics"].get(name) is None:
+        pytest.skip("the run has none")
+    told = []
+
+    def obstacle(*snapshots):
+        told.append(snapshots)
+        return "made otherwise"
+
+    monkeypatch.setitem(METRICS, name, replace(METRICS[name], obstacle=obstacle))
+    later = {**before, "subject": {**before["subject"]}}
+    found = {each.metric: (each.outcome, each.change) for each in gate.compare(later, before)}
+    assert found.pop(name) == (gate.NOT_COMPARED, "made otherwise")
+    assert {outcome for outcome, _ in found.values()} == {"passed"}
+    assert told == [(later, before)]
+    assert name not in {each.metric for each in record.numbers_of(before) if not each.layer}
 
 
 def test_a_wrong_answer_is_named_by_its_sample(document, before):
@@ -468,3 +492,10 @@ def test_a_share_is_a_number_or_per_cent(given, found):
 def test_what_is_no_share_is_refused_in_words(given):
     with pytest.raises(gate.GateError, match="is no share: write a number from 0 to 1, or per cent"):
         GateLibrary._share(given)
+
+
+def test_limits_and_lengths_that_are_no_numbers_are_sentences():
+    with pytest.raises(gate.GateError, match="The limit 'few' is no number"):
+        GateLibrary.GateLibrary().metric_should_keep_its_limit(None, "instructions", "few")
+    with pytest.raises(SweepError, match="vlens are numbers such as 256,512, not '256,few'"):
+        SweepLibrary.SweepLibrary().sweep_configurations("m.h5", vlens="256,few")

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What reports lead with: the verdict, what failed and why, and of what commit, chip and engine it is told."""
 
+import re
 import subprocess
 from datetime import datetime
 
 import pytest
 from made_up_runs import make_document, make_model
 
+from springbok.cli.report import write_reports
 from springbok.history import record
+from springbok.measuring import metrics
 from springbok.report import summary
 from springbok.report.lead import lead, read_lead
 from springbok.support import run_record
+from springbok.support.results_folder import outputs
 
 DOCUMENT = make_document(make_model())
 VERDICT = {
@@ -81,3 +85,34 @@ def test_results_without_a_record_or_with_a_damaged_one_are_reported(tmp_path):
     assert run_record.read(tmp_path) == {}
     (tmp_path / run_record.FILE_NAME).write_text('{"started": 5, "origin": null}')
     assert dict(read_lead(tmp_path, DOCUMENT).facts)["Date"] == "unknown"
+
+
+# Robot's log
+
+
+@pytest.mark.parametrize(
+    ("options", "written", "address"),
+    [
+        ((), (), None),
+        ((), ("log.html",), "log.html"),
+        (("--log", "logs/a b"), ("log.html", "logs/a b.html"), "logs/a%20b.html"),
+        (("--log", "NONE"), ("log.html",), None),  # an earlier run's
+        (("--output", "NONE"), ("log.html",), None),
+    ],
+)
+def test_a_report_leads_to_the_runs_own_log_or_to_none(tmp_path, options, written, address):
+    folder = tmp_path / "results"
+    metrics.write(folder / "metrics.json", DOCUMENT)
+    for name in written:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    write_reports(folder, folder, None, outputs(options, folder))
+    top = re.search(r'<header class="sb-lead.*?</header>', (folder / "report.html").read_text(), re.DOTALL)[0]
+    assert re.findall('href="(.*?)"', top) == ([address] if address else [])
+
+
+def test_a_report_tells_of_the_runs_own_tests_or_of_none(tmp_path):
+    (tmp_path / "xunit.xml").write_text('<testsuite><testcase classname="S" name="a"/></testsuite>')
+    assert dict(read_lead(tmp_path, DOCUMENT).facts)["Tests"] == "1 of 1 tests passed"
+    earlier = outputs(["--xunit", "other.xml"], tmp_path)
+    assert dict(read_lead(tmp_path, DOCUMENT, earlier).facts)["Tests"] == "none recorded"

@@ -10,10 +10,8 @@ import struct
 import threading
 import time
 import tty
-from types import SimpleNamespace
 
 import pytest
-from serial.urlhandler import protocol_socket
 
 from springbok.link import base as base_module
 from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
@@ -160,8 +158,6 @@ def short_silences(monkeypatch):
     monkeypatch.setattr(base_module, "_SILENCE_SECONDS", 0.1)
     monkeypatch.setattr(base_module, "_STALL_SECONDS", 0.2)
     monkeypatch.setattr(base_module, "_DRAIN_SECONDS", 0.5)
-    # pyserial sleeps 0.3 s whenever it closes a socket
-    monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda _: None))
 
 
 def error(failure=153, *words):

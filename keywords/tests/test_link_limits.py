@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.link import base as base_module
-from springbok.link import extension
+from springbok.link import extension, ports
 from springbok.link import line as line_module
 from springbok.link import link as link_module
 from springbok.link.frames import (
@@ -185,7 +185,7 @@ def clock():
         for module in (line_module, link_module, base_module, extension):
             patch.setattr(module, "time", clock)
         patch.setattr(
-            line_module, "serial", SimpleNamespace(**{**vars(serial), "serial_for_url": lambda *_, **__: clock.chip})
+            ports, "serial", SimpleNamespace(**{**vars(serial), "serial_for_url": lambda *_, **__: clock.chip})
         )
         yield clock
 

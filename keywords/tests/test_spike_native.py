@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import random
 import shutil
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chip_programs import A0, A1, A2, T0, T1, Program
+from chip_programs import A0, A1, A2, A3, A5, CLINT_BASE, DMEM, IMEM, S1, SP, T0, T1, UART_BASE, Program
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import DENSE
@@ -283,6 +284,90 @@ def test_marks_and_models_of_a_users_chip(tmp_path, native):
         assert len(engine.take_dot4_operands()) == 3
     assert counts.opcodes == {"addi": 3, "csrrs": 1, "csrrw": 1, "lui": 3, "mac": 3}
     assert counts.unattributed_instructions == 0
+
+
+# Shortcuts: loads and stores under protection that divides pages, and of devices
+
+
+MTVEC, MSTATUS, MEPC, MCAUSE, PMPCFG0, PMPADDR0 = 0x305, 0x300, 0x341, 0x342, 0x3A0, 0x3B0
+VECTORS_ON, MACHINE, MPRV = 0x2200, 0x1800, 1 << 17
+CODE = (IMEM >> 2) | (0x100000 // 8 - 1)  # NAPOT
+RW, TOR, NA4, LOCKED, READ_AND_RUN = 3, 1 << 3, 2 << 3, 1 << 7, 5 | 3 << 3
+FREE_PAGE = DMEM + 0x4000  # and the next one
+ADDRESSES = [
+    *(FREE_PAGE + offset for offset in (0, 4, 0x7F0, 0xFF8, 0xFFC, 0x1000, 0x1004)),
+    FREE_PAGE + 2,
+    UART_BASE + 0x18,
+    CLINT_BASE + 0x4000,
+    0x10,
+]
+
+
+def program_of_accesses(seed: int) -> Program:
+    """Loads and stores of both modes, in an order by chance with what protects memory: S1 and A5 tell what became of
+    them, of what trapped (which goes on behind it) and of what was read."""
+    choose = random.Random(seed)
+    p = Program().li(SP, FREE_PAGE + 0x1F00).li(A5, 0).li(S1, 0).la(T0, "trap").csrw(MTVEC, T0)
+    p.li(T0, VECTORS_ON | MACHINE).csrw(MSTATUS, T0)
+    p.li(T0, CODE).csrw(PMPADDR0 + 4, T0).li(T0, 0x3FFFFFFF).csrw(PMPADDR0 + 5, T0)
+
+    def access() -> None:
+        p.li(A0, choose.choice(ADDRESSES)).li(A1, choose.getrandbits(31))
+        kind = choose.randrange(5)
+        if kind == 0:
+            p.lw(A2, A0).add(A5, A5, A2)
+        elif kind == 1:
+            p.lbu(A2, A0).add(A5, A5, A2)
+        elif kind == 2:
+            p.sw(A1, A0)
+        elif kind == 3:
+            p.li(A3, choose.choice((0, 1, 17))).vsetvli(A2, A3, 0).vle8(8, A0)
+        else:
+            p.li(A3, choose.choice((0, 1, 17))).vsetvli(A2, A3, 0).vse8(8, A0)
+
+    def protect() -> None:
+        entries = [choose.choice((0, TOR, TOR | RW, TOR | 1, NA4 | RW, NA4)) for _ in range(4)]
+        entries[0] &= ~TOR  # from address 0, it would be of the code too
+        if choose.randrange(12) == 0:
+            entries[3] = choose.choice((NA4 | LOCKED, NA4 | LOCKED | 1))
+        for number in choose.sample(range(4), 2):
+            p.li(T0, choose.choice(ADDRESSES[:7]) + 4 * choose.randrange(3) >> 2).csrw(PMPADDR0 + number, T0)
+        p.li(T0, sum(entry << 8 * number for number, entry in enumerate(entries))).csrw(PMPCFG0, T0)
+        p.li(T0, READ_AND_RUN | (NA4 | 1 << 3 | choose.choice((0, 1, RW))) << 8).csrw(PMPCFG0 + 1, T0)
+
+    def as_user() -> None:
+        name = f"user{p.here}"
+        p.li(T0, VECTORS_ON).csrw(MSTATUS, T0).la(T0, name).csrw(MEPC, T0).mret().label(name)
+        for _ in range(3):
+            access()
+        p.ecall()
+
+    def with_the_users_rights() -> None:
+        p.li(T0, VECTORS_ON | MPRV).csrw(MSTATUS, T0)
+        access()
+        p.li(T0, VECTORS_ON | MACHINE).csrw(MSTATUS, T0)
+
+    for _ in range(250):
+        choose.choice((access, access, access, protect, as_user, with_the_users_rights))()
+    for address in ADDRESSES[:7]:
+        p.li(A0, address).lw(A2, A0).add(S1, S1, S1).add(S1, S1, A2)
+    p.label("stop").j("stop")
+    # What follows a trap is of machine mode.
+    p.label("trap").csrr(T1, MCAUSE).add(S1, S1, S1).add(S1, S1, T1).csrr(T1, MEPC).add(S1, S1, T1)
+    return p.addi(T1, T1, 4).csrw(MEPC, T1).li(T1, MACHINE).csrs(MSTATUS, T1).mret()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shortcuts_are_to_the_same(tmp_path, seed):
+    program = program_of_accesses(seed)
+    path, found = program.write_elf(tmp_path / "program.elf"), []
+    for native, counting in ((True, True), (True, False), (False, False)):
+        with SpikeEngine(path, native=native, count_opcodes=counting) as engine:
+            while engine.registers()["pc"] != program.address("stop"):
+                time.sleep(0.002)
+            found.append((engine.registers(), engine.console()))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0][f"x{S1}"] and found[0][0][f"x{A5}"]
 
 
 def test_a_compiler_that_is_too_old_leaves_the_way_without_it(tmp_path, monkeypatch, caplog):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The studio in a real browser: the seed's scenario opened, changed, validated, run, saved; and who may reach it."""
 
+import asyncio
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made_up_recordings import write_recordings
@@ -18,6 +20,7 @@ from springbok.exploring.pipeline_manager.format import dataflow_of
 from springbok.exploring.scenario import read_scenario
 from springbok.exploring.scenario_graph import graph_of
 from springbok.exploring.scenario_run import Settings
+from springbok.exploring.studio.answers import Answers
 from springbok.exploring.studio.desk import Desk
 from springbok.support.files import temporary_folder
 from springbok.support.places import KEYWORDS, MODELS
@@ -28,6 +31,7 @@ needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on PATH: the studio is not opened in a browser"
 )
 SCENARIOS = Path(__file__).parent / "scenarios"
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(KEYWORDS), os.environ.get("PYTHONPATH", "")])}
 
 
 def scenario(name):
@@ -116,6 +120,54 @@ def test_whatever_a_page_asks_is_answered_with_a_sentence(desk, asked):
     json.dumps(answer, allow_nan=False)
 
 
+# Answers beside the server's loop
+
+
+def test_answers_come_in_their_order_with_what_they_raise():
+    answers = Answers(lambda asked: {"half": 1 / asked})
+
+    async def ask():
+        return await asyncio.gather(*map(answers.to, (2, 0, 4)), return_exceptions=True)
+
+    first, second, third = asyncio.run(ask())
+    assert (first, third) == ({"half": 0.5}, {"half": 0.25})
+    assert isinstance(second, ZeroDivisionError)
+    assert answers.end(60)
+
+
+def test_an_answer_that_never_comes_keeps_nobody_from_ending(tmp_path):
+    script = (
+        "import asyncio, threading\n"
+        "from pathlib import Path\n"
+        "from springbok.exploring.scenario_run import Settings\n"
+        "from springbok.exploring.studio import server as studio\n"
+        "studio._FAREWELL_SECONDS = 0.0\n"
+        f"server = studio.Server(Path({str(tmp_path)!r}), Settings(Path({str(tmp_path)!r})))\n"
+        "begun = threading.Event()\n"
+        "server.desk._answers['begin'] = lambda asked: (begun.set(), threading.Event().wait())\n"
+        "async def ask():\n"
+        "    page = asyncio.ensure_future(server.answer({'do': 'begin'}))\n"
+        "    await asyncio.to_thread(begun.wait)\n"
+        "asyncio.run(ask())\n"
+        "server.close()\n"
+        "print('closed')\n"
+    )
+    # The limit only ends what would hang for ever.
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=600
+    )
+    assert (done.stdout, done.stderr) == ("closed\n", "")
+
+
+def test_what_is_started_while_the_studio_ends_is_ended(desk, monkeypatch):
+    ended = []
+    run = SimpleNamespace(__exit__=lambda: ended.append(True))
+    monkeypatch.setattr("springbok.exploring.studio.desk.ScenarioRun", lambda *_: desk.close() or run)
+    opened = desk.answer({"do": "open", "name": "seed.json"})
+    assert desk.answer({"do": "run", "graph": opened["graph"]}) == {"runs": True}
+    assert ended == [True]
+
+
 # The server
 
 
@@ -125,8 +177,7 @@ def studio(tmp_path_factory):
     folder = fill(tmp_path_factory.mktemp("studio") / "scenarios")
     command = [sys.executable, "-m", "springbok.cli", "studio", str(folder / "seed.json"), "--engine", "spike"]
     command += ["--samples", "2", "--results", str(folder.parent / "results")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(KEYWORDS), os.environ.get("PYTHONPATH", "")])}
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": ENVIRONMENT}
     with subprocess.Popen(command, **options) as server:
         said = []
         while not (found := re.search(r"http://\S+/", "".join(said))):

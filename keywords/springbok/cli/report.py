@@ -13,7 +13,7 @@ from springbok.exploring import sweep
 from springbok.gate import verdicts
 from springbok.measuring import metrics
 from springbok.support.progress import working
-from springbok.support.results_folder import claimed
+from springbok.support.results_folder import Outputs, claimed
 
 EARLIER = "earlier results: what changed since them is shown"
 
@@ -39,15 +39,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def write_reports(results: Path, folder: Path, earlier: str | None, xunit: Path | None = None) -> list[Path]:
+def write_reports(results: Path, folder: Path, earlier: str | None, files: Outputs | None = None) -> list[Path]:
     """Write report.html, report.md and metrics.csv of results; ``earlier`` are results to show the change since.
 
-    ``xunit`` is where the tests are told, ``xunit.xml`` beside the results unless it is given.
+    ``files`` is where Robot put its own, beside the results under their usual names unless it is given.
     """
     home = results if results.is_dir() else results.parent
     before = metrics.read(earlier) if earlier else None
     document = metrics.read(results)
-    leading = reports.read_lead(home, document, xunit)
+    leading = reports.read_lead(home, document, files)
     with metrics.telling_of([(results, document), *([(earlier, before)] if before else [])]):
         return reports.write_reports(document, folder, before, _first_figures(home), leading)
 

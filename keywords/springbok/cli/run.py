@@ -113,7 +113,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         run = record_run(files.folder, started, suites, status == 0, xunit)
         if (files.folder / "metrics.json").exists():
             with working("Making the reports"):
-                write_reports(files.folder, files.folder, options.earlier, xunit)
+                write_reports(files.folder, files.folder, options.earlier, files)
         if xunit:
             write_summary(files.folder, xunit)
         print_summary(files)

@@ -19,6 +19,7 @@ struct surroundings_t {
     virtual ~surroundings_t() = default;
     virtual void warn(const std::string &text) = 0;
     virtual void polled() = 0;                    // the core asks again and again and nothing happens
+    virtual void sent() = 0;                      // the core has sent something, and does not go on sending
     virtual uint64_t now(uint64_t frequency) = 0; // the chip's time in ticks of that frequency
     virtual void interrupts_changed() = 0;        // the lines of a timer, maybe
 };
@@ -79,6 +80,7 @@ class bytes_t {
 // What all UARTs have in common: see `Uart` of interface.py.
 struct uart_t : device_t {
     static const size_t kBufferBytes = 0x10000;
+    static const unsigned kPollsAfterSending = 2; // one may ask whether there is room for more
     static const unsigned kPollsBeforeIdle = 16;
 
     using device_t::device_t;
@@ -88,7 +90,8 @@ struct uart_t : device_t {
 
   protected:
     void count_poll() {
-        if (++polls > kPollsBeforeIdle) surroundings.polled();
+        if (++polls == kPollsAfterSending && !to_send.empty()) surroundings.sent();
+        if (polls > kPollsBeforeIdle) surroundings.polled();
     }
     uint8_t take_byte();
     void give_byte(uint64_t value, const char *full); // `full` tells the core that there is no room

@@ -93,6 +93,7 @@ class Machine(ABC):
 
     def _serve(self, timeout: float) -> bool:
         """Wait until something happens outside and deal with it; False if nothing did."""
+        self._line.flush()
         wanted = {self._channel.fileno(): select.POLLIN, **self._line.interests()}
         if wanted != self._interests:
             for descriptor in self._interests.keys() - wanted.keys():
@@ -107,6 +108,9 @@ class Machine(ABC):
         if os.getppid() != self._parent:
             os._exit(0)
         return bool(ready) or self._request is not None
+
+    def on_client(self, client: int, listener: int) -> None:  # noqa: B027 (may do nothing)
+        """A client has come to the line, or gone: see `SocketLine`."""
 
     def _serve_line(self, ready: dict[int, int]) -> None:
         self._line.serve(ready)
@@ -202,7 +206,7 @@ def serve(machine: Machine, options: Mapping[str, Any], uart: Uart) -> None:
     if options["uart"] == "pty":
         line = PtyLine(options["line"], uart)
     else:
-        line = SocketLine(socket.socket(fileno=options["line"]), uart, machine.warnings)
+        line = SocketLine(socket.socket(fileno=options["line"]), uart, machine.warnings, machine.on_client)
     machine.announce()
     try:
         machine.run(line)

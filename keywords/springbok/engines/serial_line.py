@@ -14,15 +14,25 @@ from collections.abc import Callable
 
 from springbok.devices.interface import Uart
 
-CHUNK_BYTES = 4096
+CHUNK_BYTES = 65536
 GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class SocketLine:
-    """A listening socket on which one client at a time is served; a second one is turned away."""
+    """A listening socket on which one client at a time is served; a second one is turned away.
 
-    def __init__(self, listener: socket.socket, uart: Uart, warn: Callable[[str], None]) -> None:
+    ``on_client`` is told the descriptors of the client that has come, -1 when it has gone, and of the listening socket.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        uart: Uart,
+        warn: Callable[[str], None],
+        on_client: Callable[[int, int], None] = lambda client, listener: None,
+    ) -> None:
         self._listener = listener
+        self._on_client = on_client
         self._client: socket.socket | None = None
         self._uart = uart
         self._warn = warn
@@ -49,15 +59,24 @@ class SocketLine:
             wanted[self._client.fileno()] = select.POLLRDHUP | _wanted_events(self._uart)
         return wanted
 
+    def flush(self) -> None:
+        """Hand over what the chip has sent, as far as the client takes it; without a client it is lost."""
+        if self._client is None:
+            _lose(self._uart)
+        elif content := self._uart.sending():
+            try:
+                self._uart.sent(self._client.send(content))
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._disconnect()
+
     def serve(self, ready: dict[int, int]) -> None:
-        """Move bytes. ``ready`` is what poll said; the client goes before a new one is accepted."""
+        """Take bytes. ``ready`` is what poll said; the client goes before a new one is accepted."""
         if self._client is not None:
             events = ready.get(self._client.fileno(), 0)
-            self._send()
-            if self._client is not None and events & (select.POLLIN | select.POLLRDHUP | GONE):
+            if events & (select.POLLIN | select.POLLRDHUP | GONE):
                 self._receive(gone=bool(events & (select.POLLRDHUP | GONE)))
-        else:
-            _lose(self._uart)
         if ready.get(self._listener.fileno(), 0):
             self._accept()
 
@@ -73,17 +92,7 @@ class SocketLine:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client = connection
-
-    def _send(self) -> None:
-        content = self._uart.sending()
-        if not content:
-            return
-        try:
-            self._uart.sent(self._client.send(content))
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._disconnect()
+        self._on_client(connection.fileno(), self._listener.fileno())
 
     def _receive(self, gone: bool) -> None:
         """Take what the client sent; all of it when the client has closed its side."""
@@ -102,6 +111,7 @@ class SocketLine:
                 return
 
     def _disconnect(self) -> None:
+        self._on_client(-1, self._listener.fileno())
         self._client.close()
         self._client = None
         _lose(self._uart)
@@ -126,34 +136,44 @@ class PtyLine:
         self._connected = False
 
     def interests(self) -> dict[int, int]:
-        """What to poll for. A pty without a client is always "ready", so it is left out and looked at in `serve`."""
+        """What to poll for. A pty without a client is always "ready", so it is left out and looked at by `flush`."""
         return {self._master: _wanted_events(self._uart)} if self._connected else {}
 
-    def serve(self, ready: dict[int, int]) -> None:
-        """Move bytes."""
-        uart = self._uart
+    def flush(self) -> None:
+        """Hand over what the chip has sent, as far as the client takes it; without a client it is lost."""
         if not self._connected:
-            poller = select.poll()
-            poller.register(self._master, select.POLLIN)
-            events = dict(poller.poll(0)).get(self._master, 0)
-            self._connected = not events & GONE
-            if not self._connected and not events & select.POLLIN:
-                _lose(uart)
-                return
-            ready = {self._master: events}
-        events = ready.get(self._master, 0)
+            self._connected = not self._state() & GONE
+        content = self._uart.sending()
+        if not content:
+            return
+        if not self._connected:
+            _lose(self._uart)
+            return
+        try:
+            self._uart.sent(os.write(self._master, content))
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._connected = False
+
+    def serve(self, ready: dict[int, int]) -> None:
+        """Take bytes."""
+        uart = self._uart
+        events = ready.get(self._master, 0) if self._connected else self._state()
         try:
             if events & select.POLLIN and uart.receiving and uart.waiting < Uart.BUFFER_BYTES:
                 uart.receive(os.read(self._master, CHUNK_BYTES))
             elif events & GONE:
                 self._connected = False
-            content = uart.sending()
-            if content and self._connected:
-                uart.sent(os.write(self._master, content))
         except BlockingIOError:
             pass
         except OSError:
             self._connected = False
+
+    def _state(self) -> int:
+        poller = select.poll()
+        poller.register(self._master, select.POLLIN)
+        return dict(poller.poll(0)).get(self._master, 0)
 
 
 def _wanted_events(uart: Uart) -> int:

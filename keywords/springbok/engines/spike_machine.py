@@ -30,7 +30,7 @@ from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.spike_core import MCYCLE, MIP_MSIP, MIP_MTIP, SpikeCore
 from springbok.engines.spike_histogram import PcHistogram
 from springbok.engines.spike_instructions import EXTENSION, OwnInstructions
-from springbok.engines.spike_native import Clock, Helper, NativeDevice, NativeHistogram
+from springbok.engines.spike_native import Clock, Helper, NativeDevice, NativeHistogram, NativeUart
 from springbok.engines.windows import WindowCounter
 
 # Spike's turn of a core between two ticks (sim_t::INTERLEAVE).
@@ -216,6 +216,11 @@ class SpikeMachine(Machine):
 
     # ---- The outside: UART line and requests
 
+    def on_client(self, client: int, listener: int) -> None:
+        """C++ serves the client of a UART that it has, as long as nothing else happens."""
+        if isinstance(self.uart, NativeUart):
+            self._helper.know_line(client, listener, self._channel.fileno())
+
     def _serve_line(self, ready: dict[int, int]) -> None:
         super()._serve_line(ready)
         self._clock.served_ns = time.monotonic_ns()
@@ -257,6 +262,7 @@ class SpikeMachine(Machine):
 
     def _do_state(self) -> dict:
         own = {"waits_for_interrupt": self._waits_for_interrupt, "host_request": self._host_request}
+        own |= {"idle_turns": self._idle_turns + self._clock.idle_turns}
         return super()._do_state() | own | {"exit_code": self._exit_code}
 
     def _do_console(self) -> list[str]:

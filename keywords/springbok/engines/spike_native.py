@@ -14,7 +14,7 @@ import os
 import struct
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from ctypes import POINTER, c_bool, c_char_p, c_double, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 from springbok import devices
@@ -91,6 +91,7 @@ class Clock(ctypes.Structure):
         ("served_ns", c_uint64),
         ("serve_interval_ns", c_uint64),
         ("attention", c_uint32),
+        ("idle_turns", c_uint32),
     )
 
     def ticks(self, frequency_hz: int) -> int:
@@ -120,6 +121,7 @@ _FUNCTIONS: dict[str, tuple[Sequence[type], type | None]] = {
     "uart_receive": ((c_void_p, c_char_p, c_size_t), None),
     "uart_sending": ((c_void_p, POINTER(c_void_p)), c_size_t),
     "uart_sent": ((c_void_p, c_size_t), None),
+    "line": ((c_int, c_int, c_int), None),
     "timer_seconds_left": ((c_void_p,), c_double),
     "timer_interrupt": ((c_void_p,), c_bool),
     "timer_software_interrupt": ((c_void_p,), c_bool),
@@ -186,6 +188,11 @@ class Helper:
     def take_turns(self, uart: NativeUart | None, timer: NativeTimer | None) -> None:
         """Let C++ have the core's turns: it resets the UART's polls and raises the timer's interrupts."""
         self._take_turns(uart and uart.handle, timer and timer.handle)
+
+    def know_line(self, client: int, listener: int, control: int) -> None:
+        """Let C++ talk to the client of the line, a socket (-1: there is none), until anything else happens: somebody
+        comes to the ``listener``, or the parent says something (``control``)."""
+        self._line(client, listener, control)
 
     def read(self, address: int, count: int) -> bytes:
         content = ctypes.create_string_buffer(count)

@@ -18,30 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from springbok.gate.accounts import (
-    ROUNDING,
-    by_cycles,
-    by_estimated_cycles,
-    by_instructions,
-    by_lanes,
-    by_mistakes,
-    by_moves,
-    by_nothing,
-    by_runtime,
-    by_scalar_dispatches,
-    by_sizes,
-    by_stack,
-    by_vset,
-    kernel,
-    named,
-    opcodes,
-    paired,
-    signed,
-)
+from springbok.gate.accounts import by_nothing, kernel, named, opcodes, paired, signed
+from springbok.gate.metric import AT_LEAST, AT_MOST, EXACTLY, METRICS, Metric, short_digest
 from springbok.gate.snapshots import Snapshot, title
 from springbok.measuring.derived import (
-    CLASSIFICATION,
-    QUALITY,
     RUNTIME,
     SCALAR_BELOW,
     shown,
@@ -54,47 +34,12 @@ from springbok.measuring.derived import (
 from springbok.support.errors import BenchError
 from springbok.support.suggestions import did_you_mean
 
-AT_MOST, AT_LEAST, EXACTLY = "at most", "at least", "exactly"
 ANY = "any"
-#: The metric that can be compared only with what the same description of the pipeline came to.
-ESTIMATED = "estimated_cycles"
 NOT_COMPARED = "not compared"
 
 
 class GateError(BenchError):
     """A limit, a tolerance or a dispatch that does not exist was named."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that can be judged. ``relation`` is how it must stand to its limit; ``form`` is how it is written.
-
-    ``is_recorded`` says whether baselines hold it: only what is the same in every run and on every machine is, and not
-    what gets worse as the vectors beside it get fewer.
-    ``explain`` gives the lines that account for the value, or for its change since a baseline.
-    """
-
-    name: str
-    title: str
-    form: str
-    relation: str
-    explain: Callable[[Snapshot, Snapshot | None], list[str]]
-    is_recorded: bool = True
-
-    def shown(self, value: Any) -> str:
-        """The value as people read it, with its unit."""
-        if value is None:
-            return "unknown"
-        if self.form == "digest":
-            return f"{value[:16]}…"
-        return f"{shown(value, 'count')} bytes" if self.form == "bytes" else shown(value, self.form)
-
-    def is_worse(self, value: Any, reference: Any) -> bool:
-        """Whether ``value`` lies on the wrong side of ``reference``, by more than rounding."""
-        if self.relation == EXACTLY:
-            return value != reference
-        difference = value - reference if self.relation == AT_MOST else reference - value
-        return difference > ROUNDING * max(1.0, abs(reference))
 
 
 @dataclass(frozen=True)
@@ -134,41 +79,6 @@ class Verdict:
         return "\n".join([line, *(f"    {account}" for account in self.accounts)])
 
 
-_MODULE_PARTS = (("kernel_text_bytes", "code of the kernels"), ("kernel_rodata_bytes", "constants of the kernels"))
-_FIRMWARE_PARTS = tuple((f"firmware_{part}_bytes", f".{part}") for part in ("text", "rodata", "data"))
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("samples", "samples", "count", EXACTLY, by_nothing),
-        Metric("accuracy", "accuracy", "share", AT_LEAST, by_mistakes),
-        *(
-            Metric(name, title, form, AT_LEAST if better == "higher" else AT_MOST, by_nothing)
-            for name, (title, form, better) in QUALITY.items()
-            if name != "accuracy"
-        ),
-        Metric("outputs_sha256", "digest of all outputs", "digest", EXACTLY, by_mistakes),
-        Metric("max_abs_error", "largest difference of an output from the host's", "error", AT_MOST, by_nothing, False),
-        Metric("instructions", "instructions an inference", "count", AT_MOST, by_instructions),
-        Metric("cycles", "cycles an inference", "count", AT_MOST, by_cycles),
-        Metric(ESTIMATED, "estimated cycles an inference", "count", AT_MOST, by_estimated_cycles),
-        Metric("runtime_instructions", "instructions of the runtime an inference", "count", AT_MOST, by_runtime),
-        Metric("lane_utilisation", "lane utilisation", "share", AT_LEAST, by_lanes),
-        Metric("scalar_dispatches", "dispatches that run scalar", "count", AT_MOST, by_scalar_dispatches),
-        Metric("stack_accesses", "loads and stores of the kernels' stacks", "count", AT_MOST, by_stack),
-        Metric("vset_per_vector", "vset* for each vector instruction", "ratio", AT_MOST, by_vset, False),
-        Metric("whole_register_moves", "moves of whole vector registers", "count", AT_MOST, by_moves),
-        Metric("load_instructions", "instructions of loading the module", "count", AT_MOST, by_nothing),
-        Metric("memory_peak_bytes", "memory peak", "bytes", AT_MOST, by_sizes(("module_bytes", "of these the module"))),
-        # The stack's mark is of all since the chip's start: it depends on what ran before.
-        Metric("stack_peak_bytes", "stack peak", "bytes", AT_MOST, by_nothing, False),
-        Metric("module_bytes", "module", "bytes", AT_MOST, by_sizes(*_MODULE_PARTS)),
-        Metric("firmware_bytes", "firmware (code and constants)", "bytes", AT_MOST, by_sizes(*_FIRMWARE_PARTS)),
-        Metric("firmware_bss_bytes", "firmware's bss", "bytes", AT_MOST, by_nothing),
-    )
-}
-
-
 # ---- Judging
 
 _ALLOWED = {AT_MOST: "at most {} is allowed", AT_LEAST: "at least {} is asked for", EXACTLY: "{} is expected"}
@@ -205,7 +115,7 @@ def _verdict(
     allowed = _ALLOWED[metric.relation].format(metric.shown(limit.bound))
     old = baseline["metrics"].get(metric.name) if baseline else None
     if value is None:  # asked for and not known: nothing that may pass
-        outcome, accounts = "failed", (_why_unknown(measured, metric),)
+        outcome, accounts = "failed", (metric.why_unknown(measured, metric.name),)
     elif metric.is_worse(value, limit.bound):
         outcome, accounts = "failed", tuple(metric.explain(measured, baseline))
     else:
@@ -223,18 +133,6 @@ def _verdict(
     )
 
 
-def _why_unknown(measured: Snapshot, metric: Metric) -> str:
-    subject = measured["subject"]
-    if metric.name == ESTIMATED:
-        return "None were estimated: boot the chip with timing=, or run with --timing."
-    if metric.name not in QUALITY:
-        return f"{subject['engine']} does not tell it."
-    task = subject.get("task", CLASSIFICATION)
-    if metric.name in measured["metrics"] and metric.name != "accuracy":
-        return f"It is not defined for the answers to {subject['dataset']}."
-    return f"The task of {subject['dataset']} is {task}, which has none: see 'Load Data Set', task=."
-
-
 def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str] | None = None) -> list[Verdict]:
     """Judge every recorded metric against a baseline, in the order of `METRICS`.
 
@@ -249,8 +147,8 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
         tolerance = tolerances.get(metric.name, "0")
         if not metric.is_recorded or tolerance == ANY or old is None:
             continue
-        if metric.name == ESTIMATED and (other := _estimated_otherwise(measured, baseline)):
-            verdicts.append(_not_compared(measured, metric, old, other))
+        if metric.obstacle and (obstacle := metric.obstacle(measured, baseline)):
+            verdicts.append(_not_compared(measured, metric, old, obstacle))
             continue
         margin = _margin(metric, tolerance, old)
         bound = old + (margin if metric.relation == AT_MOST else -margin) if margin else old
@@ -264,18 +162,6 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
             verdict = replace(verdict, outcome="improved", accounts=tuple(metric.explain(measured, baseline)))
         verdicts.append(verdict)
     return verdicts
-
-
-def _estimated_otherwise(measured: Snapshot, baseline: Snapshot) -> str:
-    """Why estimated cycles can't be compared; empty where both were estimated alike."""
-    new, old = (each["made_with"].get("timing") for each in (measured, baseline))
-    if new is None:
-        return f"this run estimated none: --timing {old['name']}"
-    if new == old:
-        return ""
-    if new["name"] == old["name"]:
-        return f"{new['name']} is another version than the baseline's ({_short(old['sha256'])})"
-    return f"the baseline was estimated by {old['name']}, and this run by {new['name']}"
 
 
 def _not_compared(measured: Snapshot, metric: Metric, old: Any, why: str) -> Verdict:
@@ -298,13 +184,21 @@ def check_tolerances(tolerances: Mapping[str, str]) -> None:
             _margin(metric, tolerance, 1)
 
 
+def _of_vectors(measure: Callable[[Mapping], float | None]) -> Callable[[Mapping], float | None]:
+    """A measure of what vector instructions do: a dispatch without any does none of it."""
+    return lambda part: 0 if part["vector_instructions"] == 0 else measure(part)
+
+
 #: What each dispatch can be judged by, beside the whole inference.
 DISPATCH_METRICS: dict[str, tuple[Metric, Callable[[Mapping], float | None]]] = {
     "vector_share": (Metric("vector_share", "vector share", "share", AT_LEAST, by_nothing), vector_share),
     "stack_accesses": (METRICS["stack_accesses"], stack_accesses),
-    "vset_per_vector": (METRICS["vset_per_vector"], vset_per_vector),
-    ESTIMATED: (replace(METRICS[ESTIMATED], title="estimated cycles"), lambda part: part.get(ESTIMATED)),
-    "whole_register_moves": (METRICS["whole_register_moves"], whole_register_moves),
+    "vset_per_vector": (METRICS["vset_per_vector"], _of_vectors(vset_per_vector)),
+    "estimated_cycles": (
+        replace(METRICS["estimated_cycles"], title="estimated cycles"),
+        lambda part: part.get("estimated_cycles"),
+    ),
+    "whole_register_moves": (METRICS["whole_register_moves"], _of_vectors(whole_register_moves)),
 }
 
 
@@ -328,8 +222,6 @@ def judge_dispatches(
     verdicts = []
     for name, part in found:
         value = measure(part)
-        if value is None and metric != ESTIMATED and part["vector_instructions"] == 0:
-            value = 0  # a dispatch without vectors configures none
         judged = replace(known, title=f"{known.title} of {named(name, part)}", explain=by_nothing)
         verdict = _verdict(measured, judged, Limit(metric, bound), value)
         if verdict.has_failed and value is not None:
@@ -355,11 +247,11 @@ def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:
     files = (("model_sha256", "model file"), ("dataset_sha256", "data set"), ("firmware_sha256", "firmware"))
     for key, what in files:
         if key in new and key in old and new[key] != old[key]:
-            lines.append(f"{what}: its bytes are others (sha256 {_short(old[key])} -> {_short(new[key])})")
+            lines.append(f"{what}: its bytes are others (sha256 {short_digest(old[key])} -> {short_digest(new[key])})")
     if new["module_sha256"] != old["module_sha256"] and not lines:
         lines.append("module: compiled to other bytes from the same model file, compiler and flags")
     if "timing" in new and "timing" in old and new["timing"] != old["timing"]:
-        versions = (f"{each['name']} ({_short(each['sha256'])})" for each in (old["timing"], new["timing"]))
+        versions = (f"{each['name']} ({short_digest(each['sha256'])})" for each in (old["timing"], new["timing"]))
         lines.append(f"timing: {' -> '.join(versions)}")
     pairs = paired(measured, baseline)
     lines += [f"dispatch new: {named(name, part)}" for name, part, old in pairs if old is None]
@@ -416,7 +308,3 @@ def _change(metric: Metric, value: Any, reference: Any) -> str:
     percent = f" ({difference / reference * 100:+.2f} %)" if reference else ""
     unit = " bytes" if metric.form == "bytes" else ""
     return f"{signed(difference)}{unit}{percent}"
-
-
-def _short(digest: str | None) -> str:
-    return f"{digest[:12]}…" if digest else "unknown"

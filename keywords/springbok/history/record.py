@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from springbok.chips.chip import DEFAULT
 from springbok.gate import snapshots
-from springbok.gate.gate import ESTIMATED
+from springbok.gate.gate import METRICS
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.measuring.derived import RUNTIME
 from springbok.support.errors import BenchError
@@ -158,7 +158,7 @@ def value_of(measured: snapshots.Snapshot, metric: str, layer: str = "") -> floa
 
 def _whole(measured: snapshots.Snapshot) -> Iterator[Measurement]:
     for name, value in measured["metrics"].items():
-        if name == ESTIMATED:  # by another description at every change of one: no series
+        if name in METRICS and METRICS[name].obstacle:  # not every run's can be compared: no series
             continue
         if isinstance(value, str) or (value is not None and math.isfinite(value)):
             yield Measurement(name, "", value)

@@ -10,19 +10,18 @@ line.close()
 from __future__ import annotations
 
 import math
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import serial
-
+from springbok.link.ports import open_port
 from springbok.support.errors import LinkError, LinkTimeout
 
 Progress = Callable[[int, int], None]
 
 _POLL_SECONDS = 0.02
-_CHUNK_BYTES = 1024  # a chunk takes 0.1 s at 115200 baud
+_READ_BYTES = 4096
+_PROGRESS_BYTES = 1024  # so often it is told how far a write is
 
 
 class LineBusy(LinkTimeout):
@@ -46,16 +45,12 @@ class Line:
     def __init__(self, url: str, *, baudrate: int = 115200, diagnose: Callable[[], str] = str) -> None:
         self.url = url
         self._diagnose = diagnose
-        self._busy_at = 0.0  # when a byte was last read or written
-        options = {} if "://" in url else {"exclusive": True}
+        self._busy_at = 0.0  # when a byte last came or went
+        self._come = bytearray()  # what nobody has read yet
         try:
-            self._port = serial.serial_for_url(url, baudrate=baudrate, timeout=_POLL_SECONDS, **options)
-        except (serial.SerialException, OSError, ValueError) as error:
+            self._port = open_port(url, baudrate)
+        except (OSError, ValueError) as error:  # pyserial's are OSErrors
             raise LinkError(f"{url} can't be opened: {error}. {_advice(url)}") from error
-        connection = getattr(self._port, "_socket", None)
-        if isinstance(connection, socket.socket):  # else each request waits 40 ms for an acknowledgement (Nagle)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._bounds_writes = not url.startswith("rfc2217:")  # whose every setting is a dialogue of its own
 
     @property
     def is_open(self) -> bool:
@@ -73,7 +68,7 @@ class Line:
     def has_bytes(self, request: str) -> bool:
         """Tell whether bytes have come that nobody has read."""
         with self._guard(request):
-            return self._port.in_waiting > 0
+            return bool(self._come) or self._port.has_bytes()
 
     def write(
         self, request: str, data: bytes, deadline: float, stall: float = math.inf, progress: Progress | None = None
@@ -82,31 +77,36 @@ class Line:
 
         Raises LinkTimeout when the other side has not taken it by the deadline, or takes nothing for ``stall`` seconds.
         """
-        written = 0
+        written, piece = 0, min(self._port.piece_bytes, _PROGRESS_BYTES) if progress else self._port.piece_bytes
         with self._guard(request):
-            try:
-                while written < len(data):
-                    self._bound_write(min(deadline, time.monotonic() + stall))
-                    written += self._port.write(data[written : written + _CHUNK_BYTES])
-                    self._busy_at = time.monotonic()
-                    if progress:
-                        progress(written, len(data))
-            except serial.SerialTimeoutException as error:
-                raise LinkTimeout(
-                    f"The device stopped taking {request}: {written} of {len(data)} bytes were written, then it took "
-                    f"nothing until the time was over.{self._diagnose()}"
-                ) from error
+            while written < len(data):
+                left = min(stall, deadline - time.monotonic())
+                taken = self._port.send(data[written : written + piece], left) if left > 0 else 0
+                if not taken:
+                    raise LinkTimeout(
+                        f"The device stopped taking {request}: {written} of {len(data)} bytes were written, then it "
+                        f"took nothing until the time was over.{self._diagnose()}"
+                    )
+                written += taken
+                self._busy_at = time.monotonic()
+                if progress:
+                    progress(written, len(data))
 
     def read(self, request: str, count: int, deadline: float) -> bytes:
-        """Return ``count`` bytes, never more, or fewer when the time is over."""
-        data = bytearray()
+        """Return ``count`` bytes, never more, or fewer when the time is over.
+
+        All that has come is taken from the port at once, and what nobody asked for is kept.
+        """
+        come = self._come
         with self._guard(request):
-            while len(data) < count and time.monotonic() < deadline:
-                part = self._port.read(count - len(data))
+            while len(come) < count and (left := deadline - time.monotonic()) > 0:
+                part = self._port.receive(max(_READ_BYTES, count - len(come)), left)
                 if part:
                     self._busy_at = time.monotonic()
-                    data += part
-        return bytes(data)
+                    come += part
+        data = bytes(come[:count])
+        del come[:count]
+        return data
 
     def drain(self, silence: float, deadline: float) -> int:
         """Throw away what comes until nothing has been on the line for ``silence`` seconds; return how much it was.
@@ -120,27 +120,20 @@ class Line:
             if now >= silent_at and not self.has_bytes("resynchronisation"):
                 return thrown_away
             until = min(max(silent_at, now + _POLL_SECONDS), deadline)
-            data = self.read("resynchronisation", _CHUNK_BYTES, until)
-            thrown_away, heard = thrown_away + len(data), (heard + data)[-_CHUNK_BYTES:]
+            data = self.read("resynchronisation", _READ_BYTES, until)
+            thrown_away, heard = thrown_away + len(data), (heard + data)[-_READ_BYTES:]
         raise LineBusy(
             f"{self.url} does not fall silent: {thrown_away} bytes came in {time.monotonic() - started:.1f} s "
             "without a request. Check the baud rate and that the device runs springbok-bench's firmware.",
             heard,
         )
 
-    def _bound_write(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise serial.SerialTimeoutException
-        if self._bounds_writes:
-            self._port.write_timeout = left
-
     @contextmanager
     def _guard(self, request: str) -> Iterator[None]:
-        """Turn what pyserial raises when a connection is lost into a LinkError."""
+        """Turn what a port raises when a connection is lost into a LinkError."""
         try:
             yield
-        except (serial.SerialException, OSError) as error:
+        except OSError as error:  # pyserial's are OSErrors too
             raise LinkError(
                 f"The connection to {self.url} was lost during {request}: {error}. Open the link anew; if the device "
                 f"was restarted, its model must be loaded again.{self._diagnose()}"

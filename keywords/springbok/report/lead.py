@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from springbok.chips.chip import DEFAULT
 from springbok.gate import verdicts
@@ -15,6 +18,7 @@ from springbok.measuring.derived import UNKNOWN
 from springbok.report.summary import Tests, read_tests
 from springbok.support import run_record
 from springbok.support.errors import ReportError
+from springbok.support.results_folder import Outputs
 
 #: Characters of a commit that people read.
 _SHORT_COMMIT = 10
@@ -25,13 +29,15 @@ _TITLES = {"passed": "✓ Passed", "failed": "✗ Failed", "measured": "• Meas
 class Lead:
     """The top of a page. ``verdict`` is passed, failed, measured where nothing was judged, or empty.
 
-    ``facts`` are (name, value), ``failures`` (what failed, why).
+    ``facts`` are (name, value), ``failures`` (what failed, why); ``log`` is the address of Robot's log, as a page
+    beside the results has it, or nothing where there is none.
     """
 
     verdict: str
     sentence: str
     facts: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str], ...] = ()
+    log: str = ""
 
     @property
     def title(self) -> str:
@@ -39,16 +45,18 @@ class Lead:
         return _TITLES[self.verdict]
 
 
-def read_lead(folder: Path, document: Mapping[str, Any] | None, xunit: Path | None = None) -> Lead:
+def read_lead(folder: Path, document: Mapping[str, Any] | None, files: Outputs | None = None) -> Lead:
     """The lead of the results in ``folder``, from the files that a run left there; those that are missing say nothing.
 
-    ``xunit`` is ``xunit.xml`` of the folder unless it is given.
+    ``files`` is where Robot put its own, in the folder under their usual names unless it is given.
     """
-    try:
-        tests = read_tests(xunit or folder / "xunit.xml")
-    except ReportError:
-        tests = None
-    return lead(document, tests, verdicts.read(folder), run_record.read(folder))
+    files = files or Outputs.usual(folder)
+    xunit, log = files.xunit_there(), files.log_there()
+    tests = None
+    with suppress(ReportError):
+        tests = read_tests(xunit) if xunit else None
+    found = lead(document, tests, verdicts.read(folder), run_record.read(folder))
+    return replace(found, log=quote(os.path.relpath(log, folder))) if log else found
 
 
 def lead(

@@ -194,6 +194,7 @@ insn_func_t function_of(processor_t *core, insn_bits_t bits) {
         write_misa = function;
         return change_isa;
     }
+    if (const shortcut_t *shortcut = shortcut_of(bits)) return take_shortcut(shortcut, function);
     if ((bits & 0x707F) != 0x7057) return function;
     int kind = !(bits >> 31 & 1) ? 0 : bits >> 30 & 1 ? 1 : 2;
     vector_configurations[kind] = function;
@@ -308,14 +309,21 @@ void bench_count(processor_t *core, mark_t on_mark) {
     counting.counts = on_mark != nullptr;
     counting.address_mask = core->get_xlen() == 32 ? 0xFFFFFFFF : ~reg_t(0);
     select_executions();
+    std::span<const shortcut_t> shortcuts = begin_shortcuts(counting.address_mask);
     // Before the chip's own, and kept when Spike makes its tables anew. Words that end in 3 are not
     // compressed, others are; Spike makes those illegal where the core has none.
     if (counting.counts)
         for (insn_bits_t ending = 0; ending < 4; ending++)
             put_first(core, ending, 3, counting.watched.empty() ? execute : execute_watching);
-    else
+    else {
+        for (const shortcut_t &each : shortcuts) {
+            insn_func_t function = spikes_function(core, each.match);
+            if (function != illegal_instruction)
+                put_first(core, each.match, each.mask, take_shortcut(&each, function));
+        }
         for (const marking_t &each : counting.markings)
             put_first(core, each.match, each.mask, mark);
+    }
     core->build_opcode_map();
     core->get_mmu()->flush_icache();
 }

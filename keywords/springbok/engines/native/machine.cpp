@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simulator's core and bus: turns, devices with models in C++, memory, and what Spike's Python bindings
-// lack.
+// The simulator's core and bus: turns, devices with models in C++, the UART's line, memory, and what Spike's
+// Python bindings lack.
 #include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <memory>
+
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <riscv/encoding.h>
 #include <riscv/mmu.h>
@@ -20,6 +23,17 @@ typedef void (*warn_t)(const char *text);
 typedef void (*polled_t)();
 typedef void (*turn_t)(uint64_t executed);
 
+// How long one sleep lasts while the core polls, as machine.py has it; and what is taken from the line at
+// once.
+const int64_t kShortestSleepNs = 1000000, kLongestSleepNs = 20000000;
+const size_t kTakenBytes = 0x10000;
+
+uint64_t monotonic_ns() {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return uint64_t(time.tv_sec) * 1000000000u + uint64_t(time.tv_nsec);
+}
+
 struct machine_t : springbok::surroundings_t {
     chip_clock_t *clock = nullptr;
     warn_t on_warning = nullptr;
@@ -32,12 +46,50 @@ struct machine_t : springbok::surroundings_t {
     springbok::timer_device_t *timer = nullptr;
     reg_t interrupts = 0; // of mip
 
+    int client = -1, listener = -1, control = -1; // sockets: of the line, and of the parent; -1: no client
+    int64_t sleep_ns = kShortestSleepNs;
+
     void warn(const std::string &text) override {
         on_warning(text.c_str());
     }
 
     void polled() override {
-        on_polling();
+        bool listens = client >= 0 && uart->receiving() && uart->received.size() < uart->kBufferBytes;
+        if (!listens || clock->attention || !sleep()) on_polling();
+    }
+
+    // What the client does not take, or who has gone, is Python's to deal with when it looks at the line.
+    void sent() override {
+        if (client < 0) return;
+        ssize_t taken =
+            ::send(client, uart->to_send.data(), uart->to_send.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (taken > 0) uart->to_send.drop(size_t(taken));
+    }
+
+    // The same as `_sleep_a_slice` of machine.py, as long as nothing happens outside but that the client says
+    // something. False: Python is to see to it.
+    bool sleep() {
+        if (!uart->to_send.empty()) sent();
+        if (!uart->to_send.empty()) return false;
+        double left = timer ? timer->seconds_left() * 1e9 : 0;
+        int64_t limit = left > 0 && left < double(sleep_ns) ? int64_t(left) : sleep_ns;
+        timespec time = {0, long(limit)};
+        pollfd outside[] = {{client, POLLIN | POLLRDHUP, 0}, {listener, POLLIN, 0}, {control, POLLIN, 0}};
+        uint64_t started = monotonic_ns();
+        int ready = ppoll(outside, std::size(outside), &time, nullptr);
+        if (ready > 0 && (outside[0].revents != POLLIN || outside[1].revents || outside[2].revents))
+            return false;
+        if (ready > 0) {
+            uint8_t bytes[kTakenBytes];
+            ssize_t count = recv(client, bytes, sizeof bytes, MSG_DONTWAIT);
+            if (count <= 0) return false;
+            uart->received.append(bytes, size_t(count));
+        }
+        sleep_ns = ready ? kShortestSleepNs : std::min(2 * sleep_ns, kLongestSleepNs);
+        clock->served_ns = monotonic_ns();
+        clock->slept_ns += clock->served_ns - started;
+        clock->idle_turns++;
+        return true;
     }
 
     // What the core executed at its nominal speed, and the time that it slept.
@@ -61,12 +113,6 @@ struct machine_t : springbok::surroundings_t {
 };
 
 machine_t machine;
-
-uint64_t monotonic_ns() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return uint64_t(time.tv_sec) * 1000000000u + uint64_t(time.tv_nsec);
-}
 
 // A model on Spike's bus. Narrow accesses reach the bytes of its registers of 32 bits.
 struct bridge_t : abstract_device_t {
@@ -207,6 +253,13 @@ void bench_uart_sent(springbok::device_t *device, size_t count) {
     static_cast<springbok::uart_t *>(device)->to_send.drop(count);
 }
 
+// Who is at the other end of the line, -1 for nobody, and what else may happen outside.
+void bench_line(int client, int listener, int control) {
+    machine.client = client;
+    machine.listener = listener;
+    machine.control = control;
+}
+
 double bench_timer_seconds_left(springbok::device_t *device) {
     return static_cast<springbok::timer_device_t *>(device)->seconds_left();
 }
@@ -229,7 +282,9 @@ void bench_attach(processor_t *core) {
 
 // Puts a device on the bus.
 void bench_place(springbok::device_t *device, uint64_t base) {
-    machine.simulator->add_device(base, std::make_shared<bridge_t>(device));
+    auto bridge = std::make_shared<bridge_t>(device);
+    machine.simulator->add_device(base, bridge);
+    add_shortcut_to(bridge.get(), base, device->size());
 }
 
 // Takes the core's turns over, with the UART and the timer among the devices; either may be nullptr.

@@ -55,6 +55,7 @@ class Desk:
         self._is_new = False  # nobody has moved its blocks yet
         self._lines: deque[str] = deque(maxlen=_LOG_LINES)
         self._run: ScenarioRun | None = None
+        self._is_closed = False
         self._ending: dict[str, Any] | None = None
         self._started = 0.0
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -107,7 +108,8 @@ class Desk:
             self._run.stop()
 
     def close(self) -> None:
-        """End what runs; nothing of it is left."""
+        """End what runs, and what an answer under way is still about to start; nothing of it is left."""
+        self._is_closed = True
         if self._run is not None:
             self._run.__exit__()
 
@@ -215,6 +217,8 @@ class Desk:
         self._lines.clear()
         self._ending, self._started = None, time.time()
         self._run = ScenarioRun(found.scenario, self.settings, self._heard)
+        if self._is_closed:
+            self._run.__exit__()
         return {"runs": True}
 
     def _stop(self, _: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import importlib.util
 import logging
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,14 @@ from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from springbok.exploring.scenario_run import Settings
+from springbok.exploring.studio.answers import Answers
 from springbok.exploring.studio.desk import Desk, parse_message
 from springbok.support.errors import BenchError
 
 HOST = "127.0.0.1"
 _PAGE = Path(__file__).with_name("page")
 _LARGEST_MESSAGE = 4_000_000
+_FAREWELL_SECONDS = 5.0  # that an answer under way has, when the studio ends
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 _OWN_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -56,7 +57,7 @@ class Server:
         self.pages: set[Talk] = set()
         self.desk = Desk(folder, settings, self._tell)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._workers = ThreadPoolExecutor(1, thread_name_prefix="studio")
+        self._answers = Answers(self.desk.answer)
         self._files = {"": _PAGE / "page.html", **{path.name: path for path in _PAGE.iterdir()}, **editor_files()}
         try:
             self._sockets = bind_sockets(port, HOST)
@@ -91,11 +92,11 @@ class Server:
             self.close()
 
     def close(self) -> None:
-        """End the run, and everything else."""
+        """End the run, and everything else. An answer under way has a little time; then it is left behind."""
         for each in self._sockets:
             each.close()
         self.desk.close()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._answers.end(_FAREWELL_SECONDS)
 
     def file(self, name: str) -> Path | None:
         """The file of this name, if it is one of the page's, or a page of the run's results."""
@@ -116,7 +117,7 @@ class Server:
         if isinstance(asked, dict) and asked.get("do") == "stop":
             self.desk.stop()
             return {}
-        return await asyncio.get_running_loop().run_in_executor(self._workers, self.desk.answer, asked)
+        return await self._answers.to(asked)
 
     def _tell(self, event: dict[str, Any]) -> None:
         """An event for every page, from whichever thread."""
