@@ -17,6 +17,9 @@ from springbok.compiler.mlir import constant, operations, uses
 
 #: VLEN in bits when the module does not name it, as on the host.
 _VLEN = 512
+#: Vector registers that a sum may take, and where it may take more: weights of 8 bits are widened to 16 only, and a
+#: dense layer of one row has one sum.
+GROUP, LARGE_GROUP = 4, 8
 #: The same elements in another shape.
 RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
@@ -71,6 +74,13 @@ class Place:
         return Place(self.counter, self.offset + offset)
 
 
+def counted(extent: int, step: int, carried: ir.Value, body: Callable[[Place, ir.Value], ir.Value]) -> ir.Value:
+    """What ``body`` makes of ``carried`` at each of the places from 0 on; without a loop where there is one."""
+    if extent == step:
+        return body(Place(), carried)
+    return counted_loop(extent, step, [carried], lambda counter, values: [body(Place(counter), values[0])])[0]
+
+
 def index_of(terms: Sequence[tuple[int, Place]]) -> ir.Value:
     """The number that factors times places give."""
     offset = sum(times * place.offset for times, place in terms)
@@ -111,6 +121,45 @@ def load(tensor: ir.Value, indices: Sequence[ir.Value], size: int) -> ir.Value:
 def store(vector: ir.Value, tensor: ir.Value, indices: Sequence[ir.Value]) -> ir.Value:
     attributes = _transfer(len(indices)) | {"operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1, len(indices), 0])}
     return create("vector.transfer_write", [tensor.type], [vector, tensor, *indices], attributes=attributes).result
+
+
+def gather(tensor: ir.Value, indices: Sequence[ir.Value], size: int, step: int) -> ir.Value:
+    """As `load`, of elements that are ``step`` apart."""
+    if step == 1:
+        return load(tensor, indices, size)
+    element = tensor.type.element_type
+    operands = [tensor, *indices, *_places(size, step), splat(size, element, 0)]
+    return create("vector.gather", [vector(size, element)], operands).result
+
+
+def scatter(values: ir.Value, tensor: ir.Value, indices: Sequence[ir.Value], step: int) -> ir.Value:
+    """As `store`, of elements that are ``step`` apart."""
+    if step == 1:
+        return store(values, tensor, indices)
+    operands = [tensor, *indices, *_places(values.type.shape[0], step), values]
+    return create("vector.scatter", [tensor.type], operands).result
+
+
+def _places(size: int, step: int) -> list[ir.Value]:
+    """The places of elements that are ``step`` apart, and the mask that takes all of them."""
+    i32, i1 = ir.IntegerType.get_signless(32), ir.IntegerType.get_signless(1)
+    values = [ir.IntegerAttr.get(i32, number * step) for number in range(size)]
+    attributes = {"value": ir.DenseElementsAttr.get(values, vector(size, i32))}
+    places = create("arith.constant", [vector(size, i32)], [], attributes=attributes).result
+    return [places, splat(size, i1, True)]
+
+
+def part(values: ir.Value, start: int, size: int) -> ir.Value:
+    """The elements from ``start`` on."""
+    if values.type.shape[0] == size:
+        return values
+    i64 = ir.IntegerType.get_signless(64)
+    attributes = {
+        name: ir.ArrayAttr.get([ir.IntegerAttr.get(i64, number)])
+        for name, number in (("offsets", start), ("sizes", size), ("strides", 1))
+    }
+    kind = vector(size, values.type.element_type)
+    return create("vector.extract_strided_slice", [kind], [values], attributes=attributes).result
 
 
 def broadcast(value: ir.Value, size: int) -> ir.Value:
