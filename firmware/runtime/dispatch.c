@@ -9,15 +9,6 @@
 // instructions and cycles to `profile`; each must be below 2^32. Fails when a workgroup reports an error.
 #ifdef __riscv
 
-// iree_hal_executable_workgroup_state_v0_t.
-typedef struct {
-    uint32_t x, y;
-    uint16_t z, reserved;
-    uint32_t processor;
-    void *local_memory;
-    uint32_t local_memory_bytes;
-} workgroup_state_t;
-
 #if CHIP_XLEN == 64
 enum { DISPATCH_BYTES = 48, WORKGROUP_BYTES = 32, AT_LOCAL_MEMORY = 48, AT_FUNCTION = 48 };
 #else

@@ -37,6 +37,15 @@ typedef struct {
     const size_t *binding_lengths;
 } dispatch_state_t;
 
+// iree_hal_executable_workgroup_state_v0_t: which workgroup it is.
+typedef struct {
+    uint32_t x, y;
+    uint16_t z, reserved;
+    uint32_t processor;
+    void *local_memory;
+    uint32_t local_memory_bytes;
+} workgroup_state_t;
+
 // What one export of the kernels did in the last inference.
 typedef struct {
     uint32_t calls;

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 from tiny_models import dense_vmfb
 
-from springbok.modules.vmfb import _tensors, _vector_instructions, read_vmfb
+from springbok.modules.kernels_elf import vector_instructions
+from springbok.modules.vmfb import _tensors, read_vmfb
 from springbok.support.errors import ModelError
 from springbok.tensors import TensorSpec
 
@@ -118,4 +119,4 @@ def test_only_vector_instructions_are_counted():
     vector = [0x0D0572D7, 0x02056407, 0x02056427, 0x02A50457]  # vsetvli, vle32.v, vse32.v, vadd.vv
     others = [0x00052507, 0x00A52027, 0x00A50533]  # flw, fsw, add
     code = b"\x01\x00" + struct.pack(f"<{len(vector + others)}I", *vector, *others)  # c.nop before them
-    assert _vector_instructions(code) == len(vector)
+    assert vector_instructions(code) == len(vector)

@@ -20,6 +20,7 @@ import jsonschema
 
 from springbok import devices
 from springbok.chips.chip import CONTENTS, DEFAULT, KERNELS, Chip, Defect, Device, Instruction, Memory, Register
+from springbok.chips.contradictions import problems
 from springbok.devices.interface import Surroundings
 from springbok.support.errors import ChipError
 from springbok.support.places import PLATFORMS
@@ -145,6 +146,8 @@ class _Reading:
             timing=self._timing(core.get("timing", "")),
             source=self._path,
         )
+        for place, sentence in problems(chip):
+            raise self._error(place, sentence)
         self._check_core(chip)
         self._check_places(chip)
         return chip
@@ -283,8 +286,12 @@ class _Reading:
                     f"{given['name']}: {kind.name} has no setting '{name}'{did_you_mean(name, kind.settings)}. "
                     f"Settings: {known}",
                 )
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise self._error(["device", number, name], f"{given['name']}: {name} is a whole number, not {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _ADDRESSES:
+                whole = f"{given['name']}: {name} is a whole number, not {value!r}, of at most 32 bits"
+                raise self._error(["device", number, name], whole)
+            if value not in kind.allowed.get(name, (value,)):
+                known = ", ".join(map(str, kind.allowed[name]))
+                raise self._error(["device", number, name], f"{given['name']}: {name} is one of {known}, not {value}")
         name = given["kind"]
         return Device(given["name"], str(kind.folder) if "/" in name else name, given["base"], settings)
 
@@ -342,7 +349,13 @@ def _sentence(problem: jsonschema.ValidationError) -> str:
     if problem.validator == "required":
         missing = [each for each in problem.validator_value if each not in problem.instance]
         return f"{where} needs '{missing[0]}'"
-    return f"{where}: {problem.message}"
+    if problem.validator == "type" and isinstance(problem.instance, (dict, list)):
+        table = str(problem.absolute_path[0]) if len(problem.absolute_path) == 1 else ""
+        brackets = {"array": f"[[{table}]]", "object": f"[{table}]"}.get(problem.validator_value)
+        if table and brackets:
+            return f"{where} is written {brackets}"
+    about = problem.schema.get("description") if problem.validator == "pattern" else None
+    return f"{where}: {problem.message}" + (f" ({about})" if about else "")
 
 
 def function_of(model: str) -> Any:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
-from springbok.support.files import ROOT, build_folder
+from springbok.support.files import ROOT, build_folder, write_in_one_step
 from springbok.support.process import run
 
 #: What the compiler's own library lacks.
@@ -45,6 +45,7 @@ _C_OPTIONS = (
     "-Wall",
     "-Werror",
 )
+LINKER_FLAG = "--iree-llvmcpu-embedded-linker-path"
 _TRIPLE_FLAG, _FEATURES_FLAG = "--iree-llvmcpu-target-triple=", "--iree-llvmcpu-target-cpu-features="
 _FEATURES = ("m", "a", "f", "d")
 
@@ -126,13 +127,20 @@ def _zig(*arguments: object, cwd: Path) -> None:
         raise CompileError(f"The compiler's runtime library can't be made: {reason}\nCommand: {shlex.join(command)}")
 
 
-def linker_flag(library: Path, linker: Path, folder: Path) -> str:
-    """The flag of `iree-compile` with which kernels are linked with ``library`` too, by IREE's own ``linker``.
+def linker_flag(library: Path, linker: str, folder: Path) -> str:
+    """The flag of `iree-compile` with which kernels are linked with ``library`` too, by the command ``linker``.
 
     It names a script, which is written into ``folder``. An object between the two options gets in if it defines what
     is missing, and of it only the functions that are called.
     """
     script = folder / "link.sh"
     objects = shlex.join(["--start-lib", *map(str, sorted(library.glob("*.o"))), "--end-lib"])
-    script.write_text(f'exec {shlex.quote(str(linker))} "$@" {objects}\n', encoding="utf-8")
-    return f"--iree-llvmcpu-embedded-linker-path=sh {shlex.quote(str(script))}"
+    script.write_text(f'exec {linker} "$@" {objects}\n', encoding="utf-8")
+    return f"{LINKER_FLAG}=sh {shlex.quote(str(script))}"
+
+
+def relocations_flag(linker: Path) -> str:
+    """The flag of `iree-compile` with which kernels keep symbols and relocations: see `modules.kernel_parts`."""
+    script = build_folder() / "linker-with-relocations.sh"
+    write_in_one_step(script, f'exec {shlex.quote(str(linker))} "$@" --emit-relocs\n')
+    return f"{LINKER_FLAG}=sh {shlex.quote(str(script))}"

@@ -356,9 +356,11 @@ def _run(
     done = process.run([*command, output, *looking])
     if compiler_runtime.undefined_symbols(done.output):
         library = compiler_runtime.library_for([str(argument) for argument in arguments])
+        own = [each for each in map(str, command) if each.startswith(f"{compiler_runtime.LINKER_FLAG}=")]
         with temporary_folder() as folder:
-            linker = compiler_runtime.linker_flag(library, tool("iree-lld"), Path(folder))
-            done = process.run([*command, output, *looking, linker])
+            linker = own[0].partition("=")[2] if own else shlex.quote(str(tool("iree-lld")))
+            more = compiler_runtime.linker_flag(library, linker, Path(folder))
+            done = process.run([*(each for each in command if str(each) not in own), output, *looking, more])
     shown = shlex.join(["iree-compile", *(_lasting(str(word), name) for word in command[1:]), output.name])
     if done.timed_out:
         raise CompilerDidNotEnd(

@@ -4,7 +4,8 @@
 A folder holds
 
 model.py     ``SERVES`` (uart, timer, control or i2c: what the firmware uses it as), ``SETTINGS`` (what a description
-             may set, with defaults), ``create(surroundings, settings)``, which makes the model
+             may set, with defaults), ``create(surroundings, settings)``, which makes the model; ``ALLOWED``, by name,
+             for settings with few values
 driver.c     the functions of ``firmware/port/devices.h`` for what it serves
 renode.repl  its entry in a Renode platform, with ``$name``, ``$base`` and the settings
 model.cpp    if there is one, what ``model.py`` does in C++ (see ``model.h``), for a simulator that has a compiler
@@ -43,6 +44,11 @@ class Kind:
     def settings(self) -> dict[str, int]:
         """What a description may set, with what holds where it does not."""
         return self.model.SETTINGS
+
+    @property
+    def allowed(self) -> dict[str, tuple[int, ...]]:
+        """Of settings that have few, all values."""
+        return getattr(self.model, "ALLOWED", {})
 
     @property
     def places_code(self) -> bool:

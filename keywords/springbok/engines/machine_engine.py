@@ -97,6 +97,15 @@ class MachineEngine(Engine):
     def resume(self) -> None:
         self._request("resume")
 
+    @property
+    def halted(self) -> bool:
+        """Whether the core stands still, held in reset: by its program's end, for instance."""
+        return self._request("state")["halted"]
+
+    def release(self) -> None:
+        """Let a core go on that has halted by itself, as a host does that takes its reset away."""
+        self._request("boot")
+
     def read_memory(self, address: int, count: int) -> bytes:
         """Return ``count`` bytes from ``address`` on; at once only while the core is paused.
 

@@ -353,6 +353,7 @@ _FLOATING = {  # OPFVV, OPFVF
     0b110000: "vfwadd v f",
     0b110010: "vfwsub v f",
     0b111000: "vfwmul v f",
+    0b111011: "vfwmaccbf16 v f",
     0b111100: "vfwmacc v f",
     0b111101: "vfwnmacc v f",
     0b111110: "vfwmsac v f",
@@ -374,6 +375,7 @@ _FLOATING_UNARY = {  # funct6, then vs1
         **{0 + code: f"vfcvt.{name}.v" for code, name in enumerate(_CONVERSIONS) if code not in (4, 5)},
         **{8 + code: f"vfwcvt.{name}.v" for code, name in enumerate(_CONVERSIONS) if code != 5},
         **{16 + code: f"vfncvt.{name}.w" for code, name in enumerate(_CONVERSIONS)},
+        **{13: "vfwcvtbf16.f.f.v", 29: "vfncvtbf16.f.f.w"},
     },
     0b010011: {0: "vfsqrt.v", 4: "vfrsqrt7.v", 5: "vfrec7.v", 16: "vfclass.v"},
 }

@@ -19,7 +19,7 @@ from springbok.modules.references import FOLLOWED, NOTHING, Buffer, Part, State,
 from springbok.modules.vmfb import open_archive
 from springbok.support.errors import ModelError
 
-_ALLOCATE, _DISPATCH = "hal_inline.buffer.allocate", "hal_loader.executable.dispatch"
+_ALLOCATE, DISPATCH = "hal_inline.buffer.allocate", "hal_loader.executable.dispatch"
 #: Windows into a buffer, which keep it.
 _SAME_BUFFER = (
     "hal_inline.buffer.wrap",
@@ -41,7 +41,7 @@ class Held(NamedTuple):
     tensor_bytes: int
 
 
-class _UnknownWayError(Exception):
+class UnknownWayError(Exception):
     """What the module does depends on what is not known here."""
 
 
@@ -53,18 +53,18 @@ def tensor_memory(module: bytes, entry: str = "main") -> list[Held] | None:
     try:
         code = disassemble(module)
         ordinals = dict(code.exports)
-        if entry not in ordinals or all(name != _DISPATCH for name, _ in code.imports):
+        if entry not in ordinals or all(name != DISPATCH for name, _ in code.imports):
             return None
-        walk = _Walk(code, open_archive(module).rodata())
+        walk = Walk(code, open_archive(module).rodata())
         for name in filter(ordinals.__contains__, ("__init", entry)):
             walk.held = []
             walk.call(code.functions[ordinals[name]])
-    except (_UnknownWayError, ModelError, LookupError):  # what can't be read tells nothing; the firmware refuses it
+    except (UnknownWayError, ModelError, LookupError):  # what can't be read tells nothing; the firmware refuses it
         return None
     return walk.held
 
 
-class _Walk:
+class Walk:
     """One execution of functions, with what lasts between them."""
 
     def __init__(self, code: Disassembly, constants: Sequence[bytes]) -> None:
@@ -81,7 +81,7 @@ class _Walk:
         caller = self.frames[-1]
         state = State({}, dict(enumerate(arguments)), caller.globals, caller.lists)
         if function.undecoded or len(self.frames) > _MOST_CALLS_DEEP:
-            raise _UnknownWayError
+            raise UnknownWayError
         self.frames.append(state)
         places = {step.at: number for number, step in enumerate(function.instructions)}
         number = 0
@@ -89,12 +89,12 @@ class _Walk:
             step = function.instructions[number]
             self.steps += 1
             if self.steps > _MOST_STEPS:
-                raise _UnknownWayError
+                raise UnknownWayError
             branches = targets(step)
             if step.opcode.mnemonic == "return":
                 break
             if branches is None:
-                self._step(step, state)
+                self.step(step, state)
                 number += 1
                 continue
             target, moves = self._way(branches, function, places)
@@ -111,7 +111,7 @@ class _Walk:
         """The only way on that does not end in a failure."""
         ways = [each for each in branches if not self._fails(function, places[each[0]])]
         if len(ways) != 1:
-            raise _UnknownWayError
+            raise UnknownWayError
         return ways[0]
 
     def _fails(self, function: Function, number: int) -> bool:
@@ -120,14 +120,15 @@ class _Walk:
                 return step.opcode.mnemonic == "fail"
         return False
 
-    def _step(self, step: Instruction, state: State) -> None:
+    def step(self, step: Instruction, state: State) -> None:
+        """Executes an instruction that is no branch."""
         name = step.opcode.mnemonic
         values = [value for letter, value in step.operands if letter != "t"]
         given = self._results(step)
         if name in ("call", "call.variadic"):
             self._call_step(step, state)
         elif name in ("buffer.alloc", "buffer.clone", "global.store.indirect.ref"):
-            raise _UnknownWayError
+            raise UnknownWayError
         elif name in FOLLOWED:
             FOLLOWED[name](state, *values)
         elif name == "discard.refs":
@@ -149,19 +150,25 @@ class _Walk:
             for register, value in zip(given, returned, strict=False):
                 state.set_reference(register, value)
             return
-        name = self.imports[called & ~IMPORT]
-        if name == _DISPATCH:
+        self.imported(self.imports[called & ~IMPORT], step, state)
+
+    def imported(self, name: str, step: Instruction, state: State) -> None:
+        """Executes a call of what is no function of the module."""
+        operands = dict(step.operands)
+        arguments, results = operands["a"], operands["z"]
+        given = [register for register in results if register & REF]
+        if name == DISPATCH:
             kernel = state.number(arguments[1], 64)
             self.held.append(Held(kernel if isinstance(kernel, str) else "", self._bytes_held()))
         same = state.reference(arguments[0]) if name in _SAME_BUFFER else NOTHING
         size = state.number(arguments[1], 64) if name == _ALLOCATE else None
-        text = self._text(state.reference(arguments[1])) if name == _LOOK_UP else None
+        text = self.text(state.reference(arguments[1])) if name == _LOOK_UP else None
         forget_results(step, state)
         for register in given:
             state.set_reference(register, same)
         if name.startswith(_ALLOCATE):
             if size is None:
-                raise _UnknownWayError
+                raise UnknownWayError
             buffer = Buffer("allocation", (len(self.sizes),))
             self.sizes[buffer] = size
             for register in given:
@@ -176,7 +183,8 @@ class _Walk:
         buffers = {part.buffer for value in values for part in value}
         return sum(self.sizes.get(buffer, 0) for buffer in buffers)
 
-    def _text(self, value: Value) -> str | None:
+    def text(self, value: Value) -> str | None:
+        """The constant that a reference refers to, as text."""
         (part,) = value if len(value) == 1 else (None,)
         if part is None or part.buffer.kind != "constant":
             return None

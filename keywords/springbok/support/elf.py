@@ -47,14 +47,16 @@ class Symbol(NamedTuple):
     value: int
     info: int
     section: int
+    size: int
 
 
 class Relocation(NamedTuple):
-    """An entry of a table with addends."""
+    """An entry of a table with addends; ``symbol`` is an index in the table of symbols."""
 
     address: int
     kind: int
     addend: int
+    symbol: int
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,18 @@ class ElfLayout:
     def symbols(self, unpack: Unpack, table: Section) -> list[Symbol]:
         """All entries of the symbol table whose section is ``table``."""
         if self.bits == 64:
-            entries = (unpack("IBBHQ", at) for at in range(table.offset, table.offset + table.size - 23, 24))
-            return [Symbol(name, value, info, section) for name, info, _, section, value in entries]
+            entries = (unpack("IBBHQQ", at) for at in range(table.offset, table.offset + table.size - 23, 24))
+            return [Symbol(name, value, info, section, size) for name, info, _, section, value, size in entries]
         entries = (unpack("IIIBBH", at) for at in range(table.offset, table.offset + table.size - 15, 16))
-        return [Symbol(name, value, info, section) for name, value, _, info, _, section in entries]
+        return [Symbol(name, value, info, section, size) for name, value, size, info, _, section in entries]
 
     def relocations(self, unpack: Unpack, table: Section) -> list[Relocation]:
         """All entries of the section ``table``; ``kind`` is the low part of the information."""
-        fields, size, kind = ("QQq", 24, 0xFFFFFFFF) if self.bits == 64 else ("IIi", 12, 0xFF)
+        fields, size, width = ("QQq", 24, 32) if self.bits == 64 else ("IIi", 12, 8)
         entries = (unpack(fields, at) for at in range(table.offset, table.offset + table.size - size + 1, size))
-        return [Relocation(address, info & kind, addend) for address, info, addend in entries]
+        return [
+            Relocation(address, info & (1 << width) - 1, addend, info >> width) for address, info, addend in entries
+        ]
 
 
 def layout_of(image: bytes) -> ElfLayout | None:

@@ -57,6 +57,11 @@ TRIALS = (
     Trial(
         "chips", "every model on every chip: fit, memory, instructions; --record keeps them", "springbok.trials.chips"
     ),
+    Trial(
+        "kernels-alone",
+        "models where the runtime does not fit: a host drives kernels; --record keeps it",
+        "springbok.trials.kernels_alone",
+    ),
     Trial("search", "the flags of each model, chosen by count; --record keeps them", "springbok.exploring.search"),
     Trial(
         "newest",

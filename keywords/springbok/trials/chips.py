@@ -42,6 +42,7 @@ Made by `./bench trial chips --record`, with vectors, at the optimizer's default
 warm inference on Spike, runtime included; the answers were the framework's. Memory is the peak of the models' memory,
 module included. Free is what each memory has left beside the runtime, below 0 what it lacks, as `./bench fit` says it.
 What does not fit did not run. The parts by which a memory is filled: `./bench fit MODEL --platform CHIP`.
+Where the runtime does not fit, kernels run alone: [kernels-alone.md](kernels-alone.md).
 """
 
 

@@ -102,6 +102,7 @@ class Ns16550(Uart):
 SERVES = "uart"
 #: Feeds the baud rate's divisor; the rate itself; bytes from one register to the next.
 SETTINGS = {"clock_hz": 24_000_000, "baud": 115_200, "stride": 4}
+ALLOWED = {"stride": (1, 4)}
 
 
 def create(surroundings: Surroundings, settings: dict[str, int]) -> Ns16550:

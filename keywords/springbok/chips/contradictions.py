@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a chip's description may say word by word, and no chip can be: extensions, instructions, registers, numbers.
+
+Each problem is where it stands, as a path of keys in the description, and a sentence with its remedy.
+
+>>> from springbok.chips.description import load
+>>> list(problems(load("springbok")))
+[]
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from springbok.chips.chip import Chip, Instruction
+from springbok.support.places import PLATFORMS
+from springbok.support.suggestions import did_you_mean
+
+Problem = tuple[list[str | int], str]
+
+#: What an extension is made on, by the ISA manual.
+_NEEDS = {"d": "f", "zve32f": "f", "zve64f": "f", "zve64d": "d", "v": "d", "zfh": "f", "zfhmin": "f"}
+_LEAST_VLEN = {"v": 128, "zve64x": 64, "zve64f": 64, "zve64d": 64}
+#: The shortest vectors that the compiler makes code for.
+_COMPILERS_LEAST_VLEN = 64
+#: Registers that the firmware reads or writes on every chip.
+_FIRMWARES_REGISTERS = (0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343, 0xB00, 0xB02)
+_OPERANDS = {"mark": ("rs1, the event", "rs2, its value"), "print": ("rs1, the text", "rs2, the number")}
+_RS1, _RS2 = 31 << 15, 31 << 20
+#: Fewer ticks a second tell no microseconds.
+_LEAST_HZ = 1_000_000
+_WORD = 0xFFFFFFFF
+
+
+def problems(chip: Chip) -> Iterator[Problem]:
+    """All of them."""
+    yield from _of_extensions(chip)
+    yield from _of_vectors(chip)
+    yield from _of_numbers(chip)
+    yield from _of_instructions(chip.instructions)
+    yield from _of_registers(chip)
+
+
+def _of_extensions(chip: Chip) -> Iterator[Problem]:
+    where: list[str | int] = ["core", "isa"]
+    isa, extensions = chip.base_isa, chip.extensions
+    if isa[4] == "e":
+        yield where, f"'{isa}' has 16 registers: firmware and kernels need the 32 of rv{chip.xlen}i"
+    elif isa[4] not in "ig":
+        yield where, f"'{isa}' begins with no base: write rv{chip.xlen}i, or rv{chip.xlen}g"
+    twice = sorted({each for each in extensions if extensions.count(each) > 1})
+    if twice:
+        yield where, f"'{isa}' has {twice[0]} twice: leave one out"
+    lengths = [each for each in extensions if each.startswith("zvl")]
+    if lengths:
+        yield where, f"'{isa}' says {lengths[0]}: leave it out, vlen says how long a vector register is"
+    vectors = [each for each in extensions if each == "v" or each.startswith("zve")]
+    if len(vectors) > 1:
+        yield where, f"'{isa}' has {' and '.join(vectors)}: give the larger one alone, which has what the other has"
+    for extension, needed in _NEEDS.items():
+        if chip.has(extension) and not chip.has(needed):
+            yield where, f"'{isa}' has {extension} without {needed}, which it is made on: add {needed}"
+    if chip.has("zfinx") and chip.has("f"):
+        yield where, f"'{isa}' has zfinx and f, which exclude each other: leave one out"
+    for needed, why in (("zicsr", "sets registers"), ("zifencei", "loads code while it runs")):
+        if not chip.has(needed):
+            yield where, f"'{isa}' has no {needed}, but the firmware {why}: add _{needed}"
+
+
+def _of_vectors(chip: Chip) -> Iterator[Problem]:
+    extension = chip.vector_extension
+    least = max(_LEAST_VLEN.get(extension, 0), _COMPILERS_LEAST_VLEN)
+    for key, lengths in (("vlen", (chip.vlen,) if chip.vlen else ()), ("vlens", chip.vlens)):
+        short = [each for each in lengths if each < least]
+        if short:
+            yield ["core", key], f"{key}: {extension} needs {least} bits or more here, not {short[0]}"
+
+
+def _of_numbers(chip: Chip) -> Iterator[Problem]:
+    alignment = 2 if chip.has("c") else 4
+    if chip.start % alignment:
+        yield ["core", "start"], f"start 0x{chip.start:x} is no place of an instruction: a multiple of {alignment} is"
+    if not _LEAST_HZ <= chip.instructions_per_second <= _WORD:
+        yield ["core", "instructions_per_second"], f"instructions_per_second: from {_LEAST_HZ:,} to {_WORD:,}"
+    for number, device in enumerate(chip.devices):
+        frequency = device.settings.get("frequency_hz")
+        if frequency is not None and not _LEAST_HZ <= frequency <= _WORD:
+            yield (
+                ["device", number, "frequency_hz"],
+                f"{device.name}: frequency_hz is from {_LEAST_HZ:,} to {_WORD:,}, so that it tells microseconds",
+            )
+    known = sorted(path.stem for path in (PLATFORMS / "timing").glob("*.toml"))
+    if chip.timing.endswith(".toml"):
+        if not Path(chip.timing).is_file():
+            yield ["core", "timing"], f"timing: there is no {chip.timing}"
+    elif chip.timing and chip.timing not in known:
+        remedy = did_you_mean(chip.timing, known)
+        yield ["core", "timing"], f"timing: there is no '{chip.timing}'{remedy}. Known: {', '.join(known)}"
+
+
+def _of_instructions(instructions: Sequence[Instruction]) -> Iterator[Problem]:
+    for number, each in enumerate(instructions):
+        where: list[str | int] = ["instruction", number, "mask"]
+        if each.mask & 3 != 3 or each.match & 3 != 3:
+            yield where, f"{each.name}: the last two bits of an instruction of 32 bits are 1, in match and in mask"
+        for what, bits in zip(_OPERANDS.get(each.does, ()), (_RS1, _RS2), strict=False):
+            if each.mask & bits:
+                yield where, f"{each.name}: its mask must leave {what}, open (the bits 0x{bits:08x})"
+        for key in ("model", "kernels"):
+            missing = _missing_function(getattr(each, key))
+            if missing:
+                yield ["instruction", number, key], f"{each.name}: {missing}"
+    for (_, one), (number, other) in combinations(enumerate(instructions), 2):
+        if one.name == other.name:
+            yield ["instruction", number, "name"], f"there are two instructions called '{one.name}'"
+        if not (one.match ^ other.match) & one.mask & other.mask:
+            yield (
+                ["instruction", number, "match"],
+                f"{other.name} and {one.name} have words in common: make match or mask differ",
+            )
+
+
+def _missing_function(written: str) -> str:
+    """What is wrong with ``file.py:function`` or ``module:function``; nothing is imported, and files are only read."""
+    file, _, function = written.rpartition(":")
+    if not file:
+        return ""
+    if not file.endswith(".py"):
+        try:
+            found = importlib.util.find_spec(file.partition(".")[0])
+        except ValueError:
+            found = None
+        return "" if found else f"there is no module {file}"
+    try:
+        content = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"{file} can't be read: {error}"
+    names = {node.name for node in content.body if isinstance(node, ast.FunctionDef)}
+    stored = (node for node in ast.walk(content) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    aliases = (each for node in ast.walk(content) if isinstance(node, ast.ImportFrom) for each in node.names)
+    names |= {node.id for node in stored} | {each.asname or each.name for each in aliases}
+    return "" if function in names else f"{file} has no function '{function}'{did_you_mean(function, sorted(names))}"
+
+
+def _of_registers(chip: Chip) -> Iterator[Problem]:
+    for number, each in enumerate(chip.registers):
+        if each.value >> chip.xlen:
+            yield ["register", number, "value"], f"{each.name}: its value has more than {chip.xlen} bits"
+        if each.absent and each.address in _FIRMWARES_REGISTERS:
+            yield ["register", number, "absent"], f"{each.name}: the firmware can't do without 0x{each.address:x}"
+    for (_, one), (number, other) in combinations(enumerate(chip.registers), 2):
+        if one.address == other.address:
+            yield ["register", number, "address"], f"{other.name} and {one.name} have one address: 0x{one.address:x}"
+        if one.name == other.name:
+            yield ["register", number, "name"], f"there are two registers called '{one.name}'"
