@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from springbok.chips.chip import DEFAULT
-from springbok.measuring.derived import CLASSIFICATION, UNKNOWN, shown, task_of
+from springbok.measuring.derived import CLASSIFICATION, UNKNOWN, shown, task_of, vlen_text
 from springbok.report.figure import Step
 from springbok.report.optimizer import flags_chosen
 
@@ -44,7 +44,7 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
         Step(
             "Engine",
             document["engine"],
-            (document["engine_version"] or "", document.get("chip", DEFAULT), f"VLEN {document['vlen_bits']} bits"),
+            (document["engine_version"] or "", document.get("chip", DEFAULT), vlen_text(document["vlen_bits"])),
         ),
     ]
     blocks = {_BLOCK_STEPS[block["block"]]: block for block in model.get("scenario", {}).get("blocks", [])}
