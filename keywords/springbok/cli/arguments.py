@@ -124,7 +124,9 @@ def add_core(parser: argparse.ArgumentParser) -> None:
         "--core", metavar="FOLDER", help="the core of --engine rtl: wrapper, file list, core.toml, chip.toml"
     )
     parser.add_argument("--no-lockstep", action="store_true", help="do not hold the core's instructions against Spike")
-    parser.add_argument("--seed", type=whole(0), metavar="N", help="try the core with stalls and interrupts by this seed")
+    parser.add_argument(
+        "--seed", type=whole(0), metavar="N", help="try the core with stalls and interrupts by this seed"
+    )
 
 
 def use_core(options: argparse.Namespace, engine: str) -> None:

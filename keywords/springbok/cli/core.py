@@ -22,8 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="the core's folder")
     parser.add_argument("kept", nargs="*", metavar="KEPT", help="of replay: folders with program.elf and case.json")
     parser.add_argument("--wave", metavar="FILE", help="of replay: write the waveform (VCD) of the first one")
-    parser.add_argument("--programs", type=whole(), default=50, metavar="N", help="of try: random programs (default: 50)")
-    parser.add_argument("--seed", type=whole(0), default=1, metavar="N", help="of try: the first program's (default: 1)")
+    parser.add_argument(
+        "--programs", type=whole(), default=50, metavar="N", help="of try: random programs (default: 50)"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=1, metavar="N", help="of try: the first program's (default: 1)"
+    )
     parser.add_argument("--length", type=whole(), default=200, metavar="N", help="of try: instructions (default: 200)")
     parser.add_argument("--like", metavar="RESULT", help="of try: weigh opcodes as the models of these results do")
     parser.add_argument("--coverage", metavar="FILE", help="of try: write what was covered, JSON")

@@ -12,7 +12,6 @@ from springbok.cli.cycles import as_json, print_account
 from springbok.engines.base import RUNTIME_SITES
 from springbok.exploring.bare_metal import LIMIT_INSTRUCTIONS, count
 from springbok.session import usable_timing
-from springbok.support.errors import BenchError
 from springbok.timing.account import account
 from springbok.timing.description import OF_CHIP
 

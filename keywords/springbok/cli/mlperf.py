@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="the runner's inputs, a folder a task; without it quality is not told"
     )
-    parser.add_argument("--files", type=whole(), metavar="N", help="infer at most so many files of a task (default: all)")
+    parser.add_argument(
+        "--files", type=whole(), metavar="N", help="infer at most so many files of a task (default: all)"
+    )
     parser.add_argument(
         "--stream",
         type=float,

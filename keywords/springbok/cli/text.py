@@ -11,7 +11,7 @@ _LONGEST_CELL = 120
 
 
 def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print rows of text in columns, the first ``left`` of them aligned to the left; a row is a line, whatever is in it."""
+    """Print rows of text in columns, the first ``left`` of them aligned to the left; each row is one line."""
     rows = [[_in_a_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -198,7 +198,15 @@ def map_document(
     found = problems(document)
     if found:
         raise _error(path, found)
-    return _Mapping(path, sha256, document, engine, port).scenario()
+    try:
+        return _Mapping(path, sha256, document, engine, port).scenario()
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # of a path too long to be one, and of a user's folder (~) that is not known
+        named = _short(str(getattr(error, "filename", None) or ""))
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise _error(path, [Problem(f"the file: a path in it can't be looked at: {named or 'it'}: {why}")]) from error
 
 
 def _error(path: Path, found: Sequence[Problem]) -> ScenarioError:
@@ -276,9 +284,9 @@ class _Mapping:
 
     def _resolve(self, written: str) -> Path:
         """Where Kenning would look, the working directory; else beside the scenario."""
-        path = _path(written)
+        path = Path(written).expanduser()
         beside = self.path.parent / path
-        return beside if not os.path.exists(path) and os.path.exists(beside) else path
+        return beside if not path.exists() and beside.exists() else path
 
     def _model(self) -> tuple[Path, str]:
         written = self.given["model_wrapper"].parameters["model_path"]
@@ -286,7 +294,7 @@ class _Mapping:
         scheme, separator, _ = written.partition("://")
         own_models = ", ".join(sorted(path.name for path in MODELS.iterdir() if path.suffix in FORMATS))
         if separator and scheme == "kenning":
-            if not os.path.isfile(own):
+            if not own.is_file():
                 self._problem(
                     "model_wrapper",
                     "model_path",
@@ -300,15 +308,15 @@ class _Mapping:
             self._problem("model_wrapper", "model_path", sentence)
             return own, ""
         path = self._resolve(written)
-        if not os.path.exists(path):
+        if not path.exists():
             advice = (
                 f'write "model_path": "kenning:///models/{own.name}" for this project\'s own model of that name, or '
             )
             self._problem(
                 "model_wrapper",
                 "model_path",
-                f"model_wrapper.model_path: there is no file {_short(written)}, neither from the working directory nor from "
-                f"the scenario's folder: {advice if os.path.isfile(own) else ''}put your model there",
+                f"model_wrapper.model_path: there is no file {_short(written)}, neither from the working directory nor "
+                f"from the scenario's folder: {advice if own.is_file() else ''}put your model there",
             )
         elif not os.access(path, os.R_OK):
             sentence = f"model_wrapper.model_path: this user has no right to read {_short(written)}"
@@ -358,12 +366,12 @@ class _Mapping:
         if found:
             return f"{self._resolve(found['file'])}:{found['function']}"
         path = self._resolve(written)
-        return str(path) if os.path.exists(path) else written
+        return str(path) if path.exists() else written
 
     def _class_names(self, model: Path, is_magic_wand: bool) -> tuple[str, ...] | None:
         """The order of the model's outputs. A wrong one would look like a bad model."""
         described = model.with_name(f"{model.name}.json")
-        if os.path.isfile(described):
+        if described.is_file():
             try:
                 names = strict_json.parse(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")
             except (OSError, ValueError, LookupError, AttributeError, TypeError):
@@ -375,7 +383,7 @@ class _Mapping:
                     f"model_wrapper: the classes are in the order of {described.name}: {', '.join(names)}."
                 )
                 return tuple(names)
-        if not is_magic_wand or not os.path.isfile(model) or not os.access(model, os.R_OK) or _is_own(model):
+        if not is_magic_wand or not model.is_file() or not os.access(model, os.R_OK) or _is_own(model):
             return None
         names = KENNING_MAGIC_WAND_CLASSES
         self.notes.append(
@@ -416,7 +424,7 @@ class _Mapping:
             "variant": target.variant,
             "vlen": target.vlen,
             "flags": flags,
-            "module": _path(module) if module else None,
+            "module": Path(module).expanduser() if module else None,
         }, f"iree-compile {iree.compiler_version()}, {target.variant} code for VLEN {target.vlen}{own}"
 
     def _flag(self, written: str) -> tuple[str, str] | None:
@@ -507,19 +515,13 @@ class _Mapping:
 
 def _is_device(port: str) -> bool:
     """Whether something can be at the port: a character device (a serial port, a pty), or a URL of pyserial's."""
-    path = os.path.expanduser(port)
-    return "://" in port or (os.path.exists(path) and Path(path).is_char_device())
+    return "://" in port or Path(port).expanduser().is_char_device()
 
 
 def _is_own(model: Path) -> bool:
     """Whether the file is one of this project's own models, wherever it lies."""
     own = (path for path in MODELS.iterdir() if path.is_file() and path.suffix == model.suffix)
     return any(filecmp.cmp(path, model, shallow=False) for path in own)
-
-
-def _path(written: str) -> Path:
-    """A path as the scenario has it, from the user's folder on if it begins with ``~``."""
-    return Path(os.path.expanduser(written))
 
 
 def _short(written: str) -> str:

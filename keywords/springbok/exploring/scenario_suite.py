@@ -119,7 +119,7 @@ def _source(source: str, folder: Path) -> str:
     found = FUNCTION.fullmatch(source)
     if found:
         return f"{_path(Path(found['file']), folder)}:{found['function']}"
-    return _path(Path(source), folder) if os.path.exists(source) else _cell(source)
+    return _path(Path(source), folder) if Path(source).exists() else _cell(source)
 
 
 def _option(name: str, value: Any, folder: Path) -> str:

@@ -12,7 +12,6 @@ configuration it was at. Modules that are equal run once.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -153,14 +153,19 @@ def url_of(place: str | Path) -> sa.URL:
         return sa.URL.create("sqlite", database=str(Path(place).absolute()))
     try:
         url = sa.make_url(str(place))
-    except (sa.exc.ArgumentError, ValueError) as error:  # of a port, and of an address in brackets, Python says the other
+    except (
+        sa.exc.ArgumentError,
+        ValueError,
+    ) as error:  # of a port, and of an address in brackets, Python says the other
         raise HistoryError(f"The history '{place}' is no URL. Write postgresql://user@host/database.") from error
     name = url.drivername.partition("+")[0]
     if name == "sqlite" and url.database:
         return url
     if name in ("postgresql", "postgres") and url.database:
         return url.set(drivername="postgresql+psycopg")
-    raise HistoryError(f"The history '{url.render_as_string(hide_password=True)}' is none: write a file, or postgresql://user@host/database.")
+    raise HistoryError(
+        f"The history '{url.render_as_string(hide_password=True)}' is none: write a file, or postgresql://user@host/database."
+    )
 
 
 def _migrate(connection: sa.Connection) -> None:

@@ -32,7 +32,7 @@ _LABEL_COLOUR = "#3C3C3C"
 # Answers that are numbers, of device and host, are the same within this.
 _SAME = 1e-4
 #: Of a badge's file; file systems take some 250 bytes.
-_LONGEST_LABEL = 48  # letters: with what came out, a badge is no wider than a telephone
+_LONGEST_LABEL = 40  # letters: with what came out, a badge is no wider than a telephone
 _LONGEST_NAME = 120
 _LETTER, _PADDING, _HEIGHT = 6.2, 7, 20
 

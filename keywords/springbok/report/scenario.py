@@ -8,7 +8,7 @@ from typing import Any
 
 from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import CLASSIFICATION, UNKNOWN, shown, task_of, vlen_text
-from springbok.report.figure import Step
+from springbok.report.figure import Step, in_short
 from springbok.report.optimizer import flags_chosen
 
 
@@ -36,7 +36,7 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
             "model input",
             (*shapes, *dataset.get("preprocessing", ()), dataset["description"].partition(": ")[2]),
         ),
-        Step("Model", model["name"], (model["format"], f"sha256 {model['sha256'][:12]}…")),
+        Step("Model", in_short(model["name"]), (model["format"], f"sha256 {model['sha256'][:12]}…")),
         Step("Compiler", f"IREE {model['compiler']['version']}", compilation),
         Step("Target", _flag(flags, "target-cpu") or "RISC-V", tuple(filter(None, target))),
         Step("Runtime", "springbok-bench", (code, f"module {shown(model['vmfb_bytes'], 'count')} bytes")),
