@@ -432,11 +432,16 @@ CONTRAST = """() => {
   const poor = [];
   for (const each of document.querySelectorAll("body *")) {
     const own = [...each.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!own || !each.checkVisibility() || each.disabled || each.closest(".react-flow__attribution")) continue;
+    if (!own || !each.checkVisibility() || each.disabled) continue;
     const [a, b] = [light(number(getComputedStyle(each).color)), light(ground(each))].sort((x, y) => y - x);
     if ((a + 0.05) / (b + 0.05) < 4.5) poor.push(`${each.tagName} ${each.className}: ${each.textContent.slice(0, 30)}`);
   }
   return poor;
+}"""
+OVERLAPPING = """() => {
+  const blocks = [...document.querySelectorAll(".react-flow__node")].map((each) => each.getBoundingClientRect());
+  return blocks.flatMap((a, i) => blocks.slice(i + 1)
+    .filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map(() => i));
 }"""
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, iframe, [role=tab], [tabindex='0']")]
   .filter((each) => each.checkVisibility() && !each.closest(".react-flow__panel"))
