@@ -108,7 +108,7 @@ class GateLibrary:
         Example:
         | Metric Should Keep Its Limit | ${evaluation} | runtime_instructions | 8000 |
         """
-        _judge(evaluation, metric, limit if metric == "outputs_sha256" else float(limit))
+        _judge(evaluation, metric, limit if metric == "outputs_sha256" else _number(limit))
 
     @keyword(tags=("gate", "assertion"))
     def instructions_per_inference_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
@@ -408,6 +408,13 @@ class GateLibrary:
         sample = quality.worst_sample()
         answers = f"Recording {sample}. Device: {quality.outputs[sample]} Host: {quality.host_outputs[sample]}"
         _settle(verdicts, answers)
+
+
+def _number(given: str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        raise gate.GateError(f"The limit '{given}' is no number.") from None
 
 
 def _share(given: float | str) -> float:

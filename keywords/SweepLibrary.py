@@ -12,7 +12,7 @@ from springbok import report
 from springbok.chips.description import load
 from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.data.dataset import Dataset
-from springbok.exploring.configurations import Configuration, check, configurations
+from springbok.exploring.configurations import Configuration, SweepError, check, configurations
 from springbok.exploring.front import best, broken_limits
 from springbok.exploring.measure import Objective, measure
 from springbok.exploring.sweep import run_sweep
@@ -70,6 +70,8 @@ class SweepLibrary:
         Example:
         | ${rows}= | Sweep Configurations | gestures.h5 | vlens=256,512 | flags=;--iree-llvmcpu-loop-unrolling=true |
         """
+        if not all(vlen.strip().isdecimal() for vlen in vlens.split(",")):
+            raise SweepError(f"vlens are numbers such as 256,512, not '{vlens}'.")
         wanted = configurations(
             [Path(model)],
             types=types.split(","),

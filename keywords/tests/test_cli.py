@@ -47,6 +47,32 @@ def test_a_python_that_is_too_old_says_so(launcher, monkeypatch):
     assert "3.10 or newer is needed" in stopped.value.code
 
 
+MANY_LINES = """
+import sys
+from springbok import cli
+from springbok.cli import models
+models.run = lambda options: [print(number) for number in range(100_000)] and 0
+sys.exit(cli.main(["models"]))
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_reads_may_go_and_a_full_disk_is_the_outputs(unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-c", MANY_LINES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as running:
+        assert running.stdout.readline() == b"0\n"
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 128 + signal.SIGPIPE
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "springbok-bench: The output can't be written: the disk is full. Free some space, then start again.\n"
+    )
+
+
 def test_each_group_of_packages_is_installed_once(launcher, monkeypatch, tmp_path):
     monkeypatch.setattr(launcher, "VENV", tmp_path)
     (tmp_path / "bin").mkdir()

@@ -20,6 +20,7 @@ from springbok.compiler.optimizer import plan_for
 from springbok.exploring import compiler_row, kept_rows
 from springbok.exploring.compiler_row import Job, measured_apart, row_of
 from springbok.exploring.compilers import compare, titled
+from springbok.exploring.sweep import Watcher
 from springbok.report.compilers import differences
 from springbok.support import packages, process
 from springbok.support.cache import Cache
@@ -205,6 +206,41 @@ def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):
     assert row["metrics"]["kernel_text_bytes"] > 0
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--vlen=100", "VLEN must be a power of two"),
+        ("--vlen=64", "VLEN 64 is not available"),
+        ("--tolerance=nan", "The tolerance 'nan' can't be understood"),
+        ("--flags=--iree-nope", "iree-compile has no flag --iree-nope"),
+        ("--flags=--a='b", "a quote has no end"),
+    ],
+)
+def test_what_fails_in_every_row_is_said_before_any(model, tmp_path, capsys, option, said):
+    command = ["compilers", iree.PINNED_VERSION, "--models", str(model), "--results", str(tmp_path / "results")]
+    assert main([*command, option]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_models_that_can_not_be_imported_are_no_rows_of_before(tmp_path):
+    broken = tmp_path / "broken.mlir"
+    broken.write_text("nothing", encoding="utf-8")
+    told = []
+
+    class Told(Watcher):
+        def begin(self, kept, total):
+            told.append((kept, total))
+
+        def row(self, row, count, total):
+            told.append((row["label"], count))
+
+    (row,) = compare([iree.PINNED_VERSION], [broken], tmp_path / "results", watcher=Told())
+    assert row["error"]
+    assert told == [(0, 1), (f"broken.mlir, {iree.PINNED_VERSION}", 1)]
+    assert report.compilers_table([row]).splitlines()[-1].startswith("1 row of 1 version: ")
+
+
 def test_an_unknown_model_and_level_are_sentences(tmp_path, capsys):
     assert main(["compilers", "3.12.0", "--models", str(tmp_path / "none.h5")]) == 2
     assert "There is no model file" in capsys.readouterr().err
@@ -367,6 +403,18 @@ def test_outcomes_are_rows_of_the_document():
     assert text.splitlines()[8:] == ["Behind."]
     again = newest.recorded(text, [newest.Outcome("3.9.0", "standard", 5)])
     assert again.splitlines()[4] == "| 3.9.0 | with | 5 | 0 | 0 |  |"
+
+
+def test_tests_that_break_for_one_cause_share_it_in_the_document():
+    broken = [
+        ("Should A", "can't compile /a/one.tflite: rescale: 'no; 'no."),
+        ("Should B", "can't compile two.tflite: rescale: 'no; 'no; 'n…"),
+        ("Should C", "instructions: 9; at most 8."),
+    ]
+    (line,) = newest.recorded(DOCUMENT, [newest.Outcome("3.9.0", "none", 3, 0, tuple(broken))]).splitlines()[4:5]
+    assert line.endswith(
+        "| Should A, Should B: can't compile the model: rescale: 'no; Should C: instructions: 9; at most 8 |"
+    )
 
 
 def test_the_document_tells_which_versions_pass():

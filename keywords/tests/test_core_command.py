@@ -49,6 +49,13 @@ def test_what_is_missing_is_said_in_sentences(tmp_path):
     assert "the file needs 'core'" in missing(folder)[0]
 
 
+@pytest.mark.parametrize("command", [["calibrate"], ["measure", "mine.elf"], ["cycles", str(IBEX / "core.toml")]])
+def test_a_timing_that_is_none_is_said_before_the_core_is_built(monkeypatch, capsys, command):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
+    assert cli.main([*command, "--core", str(IBEX), "--timing", "nosuch"]) == 2
+    assert "There is no timing 'nosuch'" in capsys.readouterr().err
+
+
 def test_random_programs_are_decided_by_their_seed():
     chip = load(IBEX).chip()
     assert random_program.generate(chip, 7, 50) == random_program.generate(chip, 7, 50)

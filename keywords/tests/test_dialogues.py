@@ -11,7 +11,7 @@ import zlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_extension import ServiceProcess, split_extended
+from test_extension import ServiceProcess
 from test_service_host import (
     ERROR,
     INFO,

@@ -30,7 +30,7 @@ from springbok.rtl.program import elf_of
 from springbok.session import Session, usable_timing
 from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS
-from springbok.timing.description import VERSION, Calibration, Region, TimingError, load
+from springbok.timing.description import VERSION, Calibration, Region, TimingError, load, timing_of
 from springbok.timing.description import text as description_text
 from springbok.timing.estimate import estimate
 
@@ -257,8 +257,8 @@ def test_a_region_is_read_written_and_told_apart(tmp_path):
     ("text", "said"),
     [
         (REGION.replace("wait = 10\n", ""), r"\[\[region\]\] ddr lacks 'wait'"),
-        (REGION.replace("wait = 10", "wait = -1"), "ddr wait is a whole number from 0, not -1"),
-        (REGION.replace("bytes = 0x1000", "bytes = 0"), "ddr bytes is a whole number from 1, not 0"),
+        (REGION.replace("wait = 10", "wait = -1"), "ddr wait is a whole number from 0 to 1,048,576, not -1"),
+        (REGION.replace("bytes = 0x1000", "bytes = 0"), "ddr bytes is a whole number from 1 to .*, not 0"),
         (REGION.replace("wait_next", "wait_nxt"), r"'wait_nxt' is nothing that .* has \(did you mean 'wait_next'\?\)"),
         (REGION + REGION, "the regions 'ddr' and 'ddr' overlap"),
         ("region = 3\n", "must say|twice|overwrite|Cannot"),
@@ -267,6 +267,17 @@ def test_a_region_is_read_written_and_told_apart(tmp_path):
 def test_a_mistake_in_a_region_is_named(tmp_path, text, said):
     with pytest.raises(TimingError, match=said):
         load(with_region(tmp_path, text))
+
+
+def test_a_region_ends_where_the_chips_addresses_do(tmp_path):
+    last = REGION.replace("base = 0x34080000", "base = 0xFFFFF000")
+    assert timing_of(with_region(tmp_path, last), load_chip("springbok")).regions
+    beyond = with_region(tmp_path, last.replace("bytes = 0x1000", "bytes = 0x1001"))
+    assert timing_of(beyond, load_chip("rv64gcv")).regions
+    with pytest.raises(
+        TimingError, match="the region 'ddr' ends beyond the addresses of springbok, which have 32 bits"
+    ):
+        timing_of(beyond, load_chip("springbok"))
 
 
 def test_an_access_waits_for_its_region_alone():

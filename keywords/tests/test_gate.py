@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 
 import GateLibrary
+import SweepLibrary
+from springbok.exploring.configurations import SweepError
 from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
 from springbok.gate.metric import METRICS
@@ -490,3 +492,10 @@ def test_a_share_is_a_number_or_per_cent(given, found):
 def test_what_is_no_share_is_refused_in_words(given):
     with pytest.raises(gate.GateError, match="is no share: write a number from 0 to 1, or per cent"):
         GateLibrary._share(given)
+
+
+def test_limits_and_lengths_that_are_no_numbers_are_sentences():
+    with pytest.raises(gate.GateError, match="The limit 'few' is no number"):
+        GateLibrary.GateLibrary().metric_should_keep_its_limit(None, "instructions", "few")
+    with pytest.raises(SweepError, match="vlens are numbers such as 256,512, not '256,few'"):
+        SweepLibrary.SweepLibrary().sweep_configurations("m.h5", vlens="256,few")

@@ -97,10 +97,40 @@ def test_what_fails_or_is_killed_leaves_no_folder(pip, tmp_path):
     pip |= {"does": lambda target: (target / "a_package").mkdir(parents=True), "code": 1}
     with pytest.raises(ImportError, match=f"no space left Install it yourself, .*--target {place} "):
         packages.bring(["a==1"], place, "1 MB", tell=str)
-    assert not place.exists()
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
     pip["code"] = 0
     packages.bring(["a==1"], place, "1 MB", tell=str)
     assert [path.name for path in place.iterdir()] == ["a_package"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "shutil.Error: [('/a', '/b/c', \"[Errno 28] No space left on device: '/b/c'\")]",
+            "/b/c can't be written: the disk is full. Free some space, then start again.",
+        ),
+        (
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<x at 0x7f>: Failed to "
+            "establish a new connection: [Errno 111] Connection refused')': /simple/a/\n"
+            "ERROR: Could not find a version that satisfies the requirement a==1 (from versions: none)",
+            "the registry can't be reached ([Errno 111] Connection refused).",
+        ),
+        (
+            "ERROR: Could not find a version that satisfies the requirement a==9 (from versions: 1.0, 1.1, 1.2)\n"
+            "ERROR: No matching distribution found for a==9",
+            "the registry has no a==9 for this Python; it has 1.0, 1.1, 1.2.",
+        ),
+    ],
+)
+def test_what_pip_says_is_told_with_what_to_do(tmp_path, monkeypatch, said, told):
+    monkeypatch.setattr(
+        packages.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", said)
+    )
+    with pytest.raises(ImportError) as refused:
+        packages.bring(["a==9"], tmp_path / "a", "1 MB", tell=str)
+    assert str(refused.value).startswith(f"pip could not install what is needed: {told}")
+    assert "Install it yourself" not in str(refused.value)
 
 
 def test_a_place_that_can_not_be_written_is_a_sentence(tmp_path):

@@ -90,6 +90,15 @@ def test_the_command_wants_one_thing_to_compare(capsys, source):
     assert "Give --second with other flags, or --versions" in capsys.readouterr().err
 
 
+def test_what_can_not_be_compared_is_said_first(capsys, source):
+    assert main(["phases", str(source), "--versions", iree.PINNED_VERSION, iree.PINNED_VERSION.removesuffix(".0")]) == 2
+    assert "are one version: name two" in capsys.readouterr().err
+    assert main(["phases", str(source), "--second=--a='b"]) == 2
+    assert "a quote has no end" in capsys.readouterr().err
+    assert main(["phases", str(source), "--second=--iree-nope"]) == 2
+    assert "iree-compile has no flag --iree-nope" in capsys.readouterr().err
+
+
 def test_the_command_names_the_flag(source, capsys):
     flags = "--iree-llvmcpu-disable-distribution=true --iree-opt-aggressively-propagate-transposes=true"
     command = ["phases", str(source), f"--second={flags}", "--metric", "code"]

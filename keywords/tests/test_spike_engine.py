@@ -528,7 +528,7 @@ def test_diagnosis_of_firmware_that_reports_a_fault_and_finishes(tmp_path):
         state = wait_for_state(engine, "trapped")
     assert state == (
         f"The core trapped: mcause 11 (environment call), mepc 0x{program.address('ecall'):x}, mtval 0x0; "
-        "its firmware then finished with code 2."
+        "its program then finished with code 2."
     )
 
 
@@ -599,7 +599,7 @@ def test_a_start_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "Can't read the firmware .*No such file"),
+        (None, "Can't read the program .*No such file"),
         (b"hello", "is not an ELF file"),
         (Program().nop().elf(elf_class=2), "it is 64-bit.*machine 243"),
         (Program().nop().elf(machine=40), "ELF machine 40.*Build it for riscv32"),

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimated cycles: what instructions read and write, the ways between blocks, the pipeline, descriptions, a model."""
 
+import copy
 import random
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import reduce
+from operator import getitem
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +26,7 @@ from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS, ROOT
 from springbok.timing.blocks import blocks
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
-from springbok.timing.description import TimingError, UnitTiming, load, text
+from springbok.timing.description import Region, TimingError, UnitTiming, _timing, load, text, tomllib
 from springbok.timing.estimate import Limit, estimate, limit
 from springbok.timing.microbenchmarks import TURNS, microbenchmarks, program
 from springbok.timing.operands import Unit, operation
@@ -192,12 +196,19 @@ def test_each_description_of_the_project_is_whole_and_tells_its_sources():
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [
-        ("width = 1", "width = 0", r"\[issue\] width is a whole number of at least 1, not 0"),
+        ("width = 1", "width = 0", r"\[issue\] width is a whole number from 1 to 1,048,576, not 0"),
         ("width = 1", "widht = 1", r"'widht' is nothing that \[issue\] has \(did you mean 'width'\?\)"),
         ("chaining = true", 'chaining = "yes"', "chaining is true or false"),
         ('prediction = "backward taken"', 'prediction = "perfect"', "prediction is one of 'none', 'backward taken'"),
         ("divide = { latency = 34, interval = 34 }", "", "lacks 'divide'"),
-        ("latency = 34", "latency = -1", "latency is a whole number of at least 0, not -1"),
+        ("latency = 34", "latency = -1", "latency is a whole number from 0 to 1,048,576, not -1"),
+        ("latency = 34", "latency = 1000000000", "from 0 to 1,048,576, not 1000000000"),
+        ("alu = { latency = 1 }", "alu = [1, 2]", r"\[unit\] alu is a table such as \{ latency = 1 \}, not \[1, 2\]"),
+        ("alu = { latency = 1 }", "alu = { interval = 1 }", r"\[unit\] alu lacks 'latency'"),
+        ("datapath_bits = 256", "datapath_bits = 12", "datapath_bits is a power of two, not 12"),
+        ("datapath_bits = 256", "datapath_bits = 7", "datapath_bits is a whole number from 8"),
+        ("assumed = true", 'assumed = "maybe"', "assumed is true or false, not 'maybe'"),
+        ("title = ", "title = 3 # ", "title is a text, not 3"),
         ('issue = "assumption', 'issues = "assumption', "must say where the figures of 'issue' come from"),
         ("[memory]", "[memory", "can't be read"),
     ],
@@ -208,6 +219,53 @@ def test_a_mistake_is_named(tmp_path, old, new, error):
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(TimingError, match=error):
         load(path)
+
+
+def places(value, *keys):
+    """Where something stands in a document: its keys."""
+    yield keys
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inside:
+        yield from places(each, *keys, key)
+
+
+def test_what_stands_anywhere_is_taken_as_it_is_or_refused():
+    slow = replace(load("ibex"), regions=(Region("ddr", 0, 1, 1, 1),))
+    document = tomllib.loads(text(replace(slow, sources={**slow.sources, "region": "made up"})))
+    refused = 0
+    for *above, last in filter(None, places(document)):
+        for value in (True, 1.5, -1, 1 << 70, "x", [], [1], {}, {"x": 1}):
+            changed = copy.deepcopy(document)
+            reduce(getitem, above, changed)[last] = value
+            try:
+                found = _timing(changed, Path("mine.toml"))
+            except TimingError:
+                refused += 1
+            else:
+                again = tomllib.loads(text(found))
+                assert again == changed or (last, value) == ("region", [])
+                assert value == [] or type(reduce(getitem, above, again)[last]) is type(value)
+    assert refused > 400
+
+
+def test_a_description_may_begin_as_windows_editors_write_it(tmp_path):
+    path = tmp_path / "springbok_assumed.toml"
+    path.write_text((PLATFORMS / "timing" / path.name).read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert load(path) == PLAIN
+
+
+def test_the_documents_table_names_all_that_a_description_has():
+    """What `text` writes of one that has everything, but for what `./bench calibrate` adds."""
+    page = (ROOT / "docs" / "timing.md").read_text(encoding="utf-8").partition("## A description")[2]
+    page = page.partition("\n## ")[0]
+    written = tomllib.loads(text(replace(PLAIN, regions=(Region("ddr", 0, 1, 1, 1),))))
+    told = page.split("\n\n")[2]
+    names = {name for name, value in written.items() if not isinstance(value, dict | list)}
+    names |= {name for table in ("issue", "branch", "memory", "vector") for name in written[table]}
+    names |= {"latency", "interval", "count"} | {f"[{table}]" for table in written if isinstance(written[table], dict)}
+    missing = {name for name in names if not re.search(rf"`{re.escape(name)}`", told)}
+    assert missing == set()
+    assert "`[[region]]`" in told
 
 
 def test_an_unknown_description_is_told_the_known_ones():
@@ -297,6 +355,21 @@ def test_a_program_without_a_window_is_told_what_it_lacks(tmp_path, words, error
         count(elf, chip, limit=100_000)
 
 
+def test_a_window_that_ends_behind_the_limit_is_refused_whenever_it_is_seen(tmp_path):
+    chip = load_chip("springbok")
+    mark = 0x0062C07B  # mark t0, t1
+    words = [addi(5, 0, 1), addi(6, 0, 0), mark, *[addi(7, 7, 1)] * 50, addi(5, 0, 2), mark, 0x0000006F]
+    elf = tmp_path / "mine.elf"
+    elf.write_bytes(elf_of({chip.start + 4 * at: word for at, word in enumerate(words)}, chip.start))
+    (window,) = count(elf, chip, limit=len(words) - 2).inferences
+    assert (window.instructions, window.ended_at) == (51, len(words) - 2)
+    with pytest.raises(EngineError, match="its window ends after 54 instructions: the limit is 53"):
+        count(elf, chip, limit=len(words) - 3)
+    with pytest.raises(EngineError, match="no window has ended within 1,000 instructions"):
+        elf.write_bytes(elf_of({chip.start: 0x0000006F}, chip.start))
+        count(elf, chip, limit=1000)
+
+
 def test_the_documents_program_is_measured(tmp_path):
     """As docs/timing.md writes it, with a kernel of 16 turns."""
     page = (ROOT / "docs" / "timing.md").read_text(encoding="utf-8")
@@ -347,7 +420,8 @@ def test_every_instruction_of_an_inference_has_its_place(magic_wand_model, nativ
     marks = counts.opcodes["mark"]
     assert executed + marks == counts.inferences[0].instructions
     found = table(magic_wand_model, counts, PLAIN, 512)
+    assert sum(row["instructions"] for row in found["dispatches"]) == found["instructions"]
     assert found == table(magic_wand_model, counts, PLAIN, 512)
     for row in found["dispatches"]:
-        assert row["estimated_cycles"] == sum(row["where"].values()) >= row["instructions"]
+        assert row["estimated_cycles"] == sum(row["where"].values()) >= row["instructions"] - marks
     assert RUNTIME_SITES in counts.sites

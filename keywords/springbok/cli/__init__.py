@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from springbok.cli.arguments import Parser
+from springbok.cli.text import OutputLost, output_told
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
@@ -87,8 +88,21 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status, 0 only when everything passed."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run one command; returns the exit status, 0 only when everything passed.
+
+    Who reads its output may go before the end, as ``head`` does: that ends it without a word.
+    """
+    try:
+        with output_told():
+            return _run(sys.argv[1:] if arguments is None else arguments)
+    except OutputLost as lost:
+        if lost.was_closed:
+            return 128 + signal.SIGPIPE
+        print(f"springbok-bench: {lost}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         with process.ended_by_signals(), storage_errors(Path.cwd()):
             # Held back by the launcher until there is somebody to say a sentence.

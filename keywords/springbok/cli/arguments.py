@@ -118,6 +118,13 @@ def use_platform(options: argparse.Namespace) -> Chip:
     return chip
 
 
+def check_models(models: Sequence[str | Path]) -> None:
+    """Raise `BenchError` for model files that are not there, before work is done for any of them."""
+    missing = [str(model) for model in models if not Path(model).exists()]
+    if missing:
+        raise BenchError(f"There is no model file {', '.join(missing)}.")
+
+
 def add_core(parser: argparse.ArgumentParser) -> None:
     """Add what ``--engine rtl`` takes."""
     parser.add_argument(
@@ -136,23 +143,27 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
         if given or options.no_lockstep:
             raise BenchError(f"{(given or ['--no-lockstep'])[0]} is for --engine rtl.")
         return
+    from springbok.chips.description import load as load_chip
     from springbok.rtl import build
     from springbok.rtl.core import load
     from springbok.rtl.engine import CORE_VARIABLE, LOCKSTEP_VARIABLE, SEED_VARIABLE
+    from springbok.session import usable_timing
     from springbok.support.errors import RtlToolNeeded
 
     if options.core is None:
         raise BenchError("--engine rtl needs the core: --core FOLDER. 'core init' writes one to fill in.")
     core = load(options.core)
+    options.platform = options.platform or str(core.chip_file)
+    if getattr(options, "timing", None):  # what can't be used is said before minutes of work
+        usable_timing(options.timing, load_chip(options.platform), engine)
     missing = build.what_is_missing()
     if missing:
         raise RtlToolNeeded(missing)
-    build.build(core, print)
     os.environ[CORE_VARIABLE] = str(core.folder)
     os.environ[LOCKSTEP_VARIABLE] = "no" if options.no_lockstep else "yes"
     if options.seed is not None:
         os.environ[SEED_VARIABLE] = str(options.seed)
-    options.platform = options.platform or str(core.chip_file)
+    build.build(core, print)
 
 
 def add_history(parser: argparse.ArgumentParser) -> None:

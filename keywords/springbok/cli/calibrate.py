@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from springbok.cli.arguments import add_core, add_platform, add_timing, use_core, use_platform
+from springbok.cli.arguments import add_core, add_platform, add_timing, check_models, use_core, use_platform
 from springbok.cli.text import print_table, shown
 from springbok.compiler.compiled import Target
 from springbok.exploring.calibrate import calibrate
@@ -29,9 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure, fit, print each measurement with its estimate, and write the description."""
     if options.core is None:
         raise BenchError("Cycles are measured on a core's RTL: --core FOLDER.")
-    for given in options.models:
-        if not Path(given).exists():
-            raise BenchError(f"The model file {given} does not exist.")
+    check_models(options.models)
     if options.output and not options.output.parent.is_dir():
         raise BenchError(f"--output: there is no folder {options.output.parent}.")
     use_core(options, "rtl")

@@ -14,6 +14,7 @@ from springbok.cli.text import print_table, shown
 from springbok.compiler import buffers
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_and_check
+from springbok.compiler.flags import flags_of
 from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.exploring.search import search
 from springbok.firmware import FirmwareTooLarge, build_firmware
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         model = compile_and_check(
             options.model,
             Target.of(options.variant, options.vlen, chip),
-            extra_flags=options.flags.split(),
+            extra_flags=flags_of(options.flags),
             optimize=options.optimize,
             choose=search,
             shape=options.shape,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from springbok import report as reports
-from springbok.cli.arguments import add_platform, add_results, add_vlen, use_platform, whole
+from springbok.cli.arguments import add_platform, add_results, add_vlen, check_models, use_platform, whole
 from springbok.cli.sweep import Terminal, shown_while
+from springbok.compiler.flags import flags_of
 from springbok.compiler.optimizer import LEVELS
 from springbok.exploring.compilers import compare
 from springbok.exploring.search import NAMES
@@ -44,9 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """0 when every version compiled every model, and rightly."""
     chip = use_platform(options)
     models = [Path(model) for model in options.models] if options.models else [MODELS / name for name in NAMES]
-    missing = [str(model) for model in models if not model.exists()]
-    if missing:
-        raise BenchError(f"There is no model file {', '.join(missing)}.")
+    check_models(models)
     variant = options.variant if chip.vector_extension else "scalar"
     folder = Path(options.results)
     with claimed(folder):
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
                     variant=variant,
                     vlen=options.vlen or chip.vlen or 128,
                     chip=options.platform,
-                    flags=tuple(options.flags.split()),
+                    flags=flags_of(options.flags),
                     timing=load_timing(chip.timing) if chip.timing else None,
                     shape=options.shape,
                     signature=options.signature,
@@ -79,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Terminal(Terminal):
-    NOUN = "rows"
+    NOUN = "row"
 
     def describe(self, row: Mapping[str, Any]) -> str:
         """The row in a line."""

@@ -10,7 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from springbok.cli.arguments import add_core, add_optimize, add_platform, add_timing, add_vlen, use_core, use_platform
+from springbok.cli.arguments import (
+    add_core,
+    add_optimize,
+    add_platform,
+    add_timing,
+    add_vlen,
+    check_models,
+    use_core,
+    use_platform,
+)
 from springbok.cli.text import print_table
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_and_check
@@ -48,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     """Run one inference and print its cycles; beside those of the core's RTL with ``--core``."""
     if options.table and options.core:
         raise BenchError("--table compares estimates: leave --core out.")
+    if options.core:
+        check_models(options.models)
     engine = "rtl" if options.core else "spike"
     use_core(options, engine)
     chip = use_platform(options)

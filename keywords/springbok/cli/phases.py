@@ -5,24 +5,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from springbok.cli.arguments import add_platform, add_vlen, use_platform
 from springbok.compiler import importers, iree, versions
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
-from springbok.compiler.flags import compiler_flags
+from springbok.compiler.flags import check_flags, compiler_flags, flags_of
+from springbok.compiler.importers import ImportedModel
+from springbok.exploring.calibrate import inference
+from springbok.exploring.compiler_row import Job, measured_apart
 from springbok.exploring.phases import Side, by_pass, by_phase, differing, joined, minimal
-from springbok.session import Session
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
 
 _MOST = 6  # differences that are shown
 _SHARE = 0.9  # of the difference that fewer flags must still make
-METRICS = ("instructions", "code")
+# What can be measured of a module: its name in rows of `springbok.exploring.compiler_row`, and its unit.
+_METRICS = {
+    "instructions": ("instructions", "instructions"),
+    "code": ("kernel_text_bytes", "bytes of code"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--second", default="", metavar="FLAGS", help="the other set of flags")
     parser.add_argument("--versions", nargs=2, metavar="VERSION", help="two versions, with the flags of --first")
-    parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what differs (default: instructions)")
+    parser.add_argument(
+        "--metric", choices=tuple(_METRICS), default="instructions", help="what differs (default: instructions)"
+    )
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
     add_platform(parser)
     add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
@@ -42,18 +49,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 when what makes the difference was found, or there is none."""
     chip = use_platform(options)
-    first, second = options.first.split(), options.second.split()
+    first, second = flags_of(options.first), flags_of(options.second)
     if bool(options.versions) == bool(second):
         raise BenchError("Give --second with other flags, or --versions with two versions of the compiler.")
+    wanted = [versions.resolved(each) for each in options.versions or ()]
+    if len({*wanted}) == 1:
+        raise BenchError(f"{wanted[0]} and {wanted[0]} are one version: name two.")
     target = Target.of(options.variant, options.vlen, chip)
+    if not wanted:
+        check_flags(target, [*first, *second])
     imported = importers.import_model(Path(options.model), Cache(DEFAULT_OUTPUT_DIR))
     compilers = [iree.tool("iree-compile")] * 2
-    if options.versions:
-        folders = [versions.environment(versions.resolved(each)) for each in options.versions]
+    if wanted:
+        folders = [versions.environment(each) for each in wanted]
         compilers = [iree.tool_of(folder) if folder else compilers[0] for folder in folders]
+        check_flags(target, first, frozenset().union(*map(iree.compiler_flag_names, folders)))
+        _tell_versions(options, target, imported, wanted, first)
     else:
         _tell_flags(options, target, first, second)
-    flags = [compiler_flags(target, each)[0] for each in (first, first if options.versions else second)]
+    flags = [compiler_flags(target, each)[0] for each in (first, first if wanted else second)]
     sides = [Side(*each) for each in zip(compilers, (imported.mlir,) * 2, flags, strict=True)]
     with temporary_folder() as folder:
         phases = by_phase(*sides, Path(folder))
@@ -66,11 +80,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tell_versions(
+    options: argparse.Namespace, target: Target, imported: ImportedModel, wanted: Sequence[str], flags: Sequence[str]
+) -> None:
+    """Print what each version's module takes, or why it takes nothing."""
+    job = Job("", options.model, imported, "none", target.variant, target.vlen, options.platform, tuple(flags))
+    for version in wanted:
+        row = measured_apart(replace(job, version=version))
+        key, unit = _METRICS[options.metric]
+        found = row["metrics"].get(key)
+        told = f"{found:,} {unit}" if found is not None else ""
+        print(f"{version}: {'; '.join(filter(None, (told, (row['error'] or '').partition(chr(10))[0])))}")
+
+
 def _tell_flags(options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]) -> None:
     """Print what both sets give, and the fewest flags that make the difference."""
     measure = _Measure(options, target)
     before, after = measure(first), measure(second)
-    unit = "instructions" if options.metric == "instructions" else "bytes of code"
+    _, unit = _METRICS[options.metric]
     print(f"first:  {before:,} {unit}: {' '.join(first) or 'the default flags'}")
     print(f"second: {after:,} {unit}: {' '.join(second)}")
     if before == after:
@@ -116,13 +143,5 @@ class _Measure:
         model = compile_model(self._options.model, self._target, extra_flags=flags, optimize="none")
         if self._options.metric == "code":
             return model.kernel_text_bytes
-        session = Session()
-        try:
-            session.boot("spike", vlen=self._target.vlen, count_opcodes=False)
-            session.load_model(model)
-            inputs = [np.zeros(spec.shape, spec.dtype) for spec in model.inputs]
-            for _ in range(2):
-                session.infer(*inputs, raw=True)
-            return session.need_link().profile().inference_instructions
-        finally:
-            session.shut_down()
+        (counted,) = inference(model, "spike", self._target.vlen).inferences
+        return counted.instructions

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from springbok import report as reports
 from springbok.cli.arguments import add_platform, add_results, add_timing, use_platform, whole
+from springbok.cli.text import OutputLost
 from springbok.compiler.compiler import tensors_of
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.data import datasets
@@ -28,7 +29,7 @@ from springbok.exploring.sweep import Watcher, run_sweep
 from springbok.measuring.derived import QUALITY, shown
 from springbok.session import usable_timing
 from springbok.support.places import MODELS
-from springbok.support.progress import duration, is_watched, pace
+from springbok.support.progress import amount, duration, is_watched, pace
 from springbok.support.results_folder import claimed
 from springbok.support.suggestions import did_you_mean
 from springbok.tensors import TensorSpec
@@ -149,7 +150,7 @@ class Terminal(Watcher):
     Where nobody watches, that is a line a minute.
     """
 
-    NOUN = "configurations"
+    NOUN = "configuration"
 
     def __init__(self, is_terminal: bool) -> None:
         self.is_terminal = is_terminal
@@ -162,7 +163,7 @@ class Terminal(Watcher):
         self._kept = self._count = kept
         self._total = total
         kept_text = f", {kept} of {total} kept from before" if kept else ""
-        self._print(f"{total} {self.NOUN}{kept_text}.")
+        self._print(f"{amount(total, self.NOUN)}{kept_text}.")
 
     def step(self, label: str, step: str) -> None:
         with self._lock:
@@ -183,6 +184,8 @@ class Terminal(Watcher):
     def refresh(self) -> None:
         """Show how it stands; on a terminal in place of what was shown before."""
         now = time.monotonic()
+        if not self._total:
+            return
         if self.is_terminal:
             sys.stdout.write(f"\r\033[K{self.status(now)[: _columns()]}")
             sys.stdout.flush()
@@ -211,7 +214,8 @@ def shown_while(kind: type[Terminal] = Terminal) -> Iterator[Terminal]:
 
     def refresh() -> None:
         while not ended.wait(_REFRESH_SECONDS):
-            terminal.refresh()
+            with suppress(OutputLost):  # the next row says so
+                terminal.refresh()
 
     thread = threading.Thread(target=refresh, daemon=True)
     thread.start()

@@ -3,11 +3,70 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO
+
+from springbok.support.files import storage_error
 
 _LONGEST_CELL = 120
+
+
+class OutputLost(Exception):
+    """What a command writes reaches nobody: its reader has gone (then it ``was_closed``), or the disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(storage_error(error, "The output")))
+        self.was_closed = error.errno == errno.EPIPE
+
+
+class _Told:
+    """A stream whose errors are `OutputLost`, so that nobody takes them for those of a file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's."""
+        return self._tried(self._stream.write, text)
+
+    def flush(self) -> None:
+        """As the stream's."""
+        self._tried(self._stream.flush)
+
+    def _tried(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except OSError as error:
+            # What is left goes nowhere: Python would try again at its end.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            raise OutputLost(error) from error
+
+
+@contextmanager
+def output_told() -> Iterator[None]:
+    """Within the context, and at its end, output that can't be written is `OutputLost`, whoever wrote it."""
+    streams = sys.stdout, sys.stderr
+    # A stream is None where it was closed from the start.
+    sys.stdout, sys.stderr = (_Told(each) if each else each for each in streams)
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:

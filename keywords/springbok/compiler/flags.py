@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 
-from springbok.compiler import finishing
+from springbok.compiler import finishing, iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.optimizer import Plan
 from springbok.support.errors import CompileError
+from springbok.support.suggestions import did_you_mean
 
 #: Without these, IREE 3.12 and 3.13 compile a model without its weights and say nothing: the execution model
 #: inline-dynamic loses constants that were packed or hoisted out of the kernels. With them the weights stay inside.
@@ -78,6 +80,31 @@ def compiler_flags(
         flags[name] = value
     written = tuple(f"{name}={value}" if value else name for name, value in flags.items())
     return finishing.with_names(written) if finishing.finisher() else written, tuple(notes)
+
+
+def flags_of(text: str) -> tuple[str, ...]:
+    """The flags in a text, as a shell takes it apart. Raises :class:`CompileError` for a quote without an end.
+
+    >>> flags_of('--a=1 "--b=x y"')
+    ('--a=1', '--b=x y')
+    """
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        raise CompileError(f"The flags {text} can't be taken apart: a quote has no end.") from None
+
+
+def check_flags(target: Target, flags: Sequence[str], known: Collection[str] | None = None) -> None:
+    """Raise :class:`CompileError` for flags that would be refused, or that are none of ``known``.
+
+    ``known`` are names without dashes (default: those of this compiler).
+    """
+    compiler_flags(target, flags)
+    for flag in flags:
+        name = translated(flag)[0].partition("=")[0].lstrip("-")
+        known = iree.compiler_flag_names() if known is None else known
+        if name not in known:
+            raise CompileError(f"iree-compile has no flag --{name}{did_you_mean(name, known)}.")
 
 
 def translated(flag: str) -> tuple[str, str]:

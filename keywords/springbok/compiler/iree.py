@@ -87,9 +87,9 @@ def tool_of(folder: Path) -> Path:
 
 
 @functools.cache
-def compiler_flag_names() -> frozenset[str]:
-    """Names of all flags that `iree-compile` knows, without dashes, hidden ones too."""
-    done = process.run([tool("iree-compile"), "--help-list-hidden"])
+def compiler_flag_names(folder: Path | None = None) -> frozenset[str]:
+    """Names of all flags that `iree-compile` knows, without dashes, hidden ones too; of the version in ``folder``."""
+    done = process.run([tool_of(folder) if folder else tool("iree-compile"), "--help-list-hidden"])
     return frozenset(re.findall(r"^ +--?([\w.-]+)", done.output, re.MULTILINE))
 
 

@@ -90,6 +90,7 @@ def newest() -> str:
     found = re.search(r"^Available versions: ([^,\s]+)", done.stdout, re.MULTILINE)
     if done.returncode or not found:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = packages.registry_silent(done.stderr) or last
         raise CompileError(f"The registry does not say which versions of {iree.COMPILER_PACKAGE} it has: {last}")
     return found[1]
 

@@ -17,13 +17,15 @@ class InferenceCounts:
 
     ``kernel_instructions`` were executed in the loaded model's own code; ``vector_instructions`` are all vector
     instructions except ``vset*``, which configures the unit and computes nothing. ``cycles`` are None from an engine
-    that has no core's own to count.
+    that has no core's own to count. ``ended_at`` is how many instructions the core had executed by then, since it
+    was started: that is not compared, as engines wait differently.
     """
 
     instructions: int
     kernel_instructions: int
     vector_instructions: int
     cycles: int | None = None
+    ended_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

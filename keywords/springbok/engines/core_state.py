@@ -27,7 +27,7 @@ def describe(samples: list[dict], executable: Executable) -> str:  # noqa: PLR09
     )
     if last["exit_code"] is not None:
         if last["faults"]:
-            return f"The core trapped: {trap}; its firmware then finished with code {last['exit_code']}."
+            return f"The core trapped: {trap}; its program then finished with code {last['exit_code']}."
         return f"The core finished with code {last['exit_code']} at {where}."
     if last["paused"]:
         return f"The core is paused at {where}."

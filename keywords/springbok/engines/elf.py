@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading of the firmware's ELF file: what to load where, and which function an address belongs to."""
+"""Reading of a program's ELF file: what to load where, and which function an address belongs to."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def read_executable(path: Path, chip: Chip) -> Executable:
         image = path.read_bytes()
     except OSError as error:
         raise EngineError(
-            f"Can't read the firmware {path}: {error.strerror}. Build it, or give another ELF file."
+            f"Can't read the program {path}: {error.strerror}. Build it, or give another ELF file."
         ) from error
     if image[:4] != b"\x7fELF" or len(image) < 52:
-        raise EngineError(f"{path} is not an ELF file. The chip needs the firmware as an ELF executable.")
+        raise EngineError(f"{path} is not an ELF file. The chip needs its program as an ELF executable.")
     kind, machine = struct.unpack_from("<HH", image, 16)
     layout = layout_of(image)
     if layout is None or layout.bits != chip.xlen or machine != EM_RISCV or kind != ET_EXEC:
@@ -78,7 +78,9 @@ def read_executable(path: Path, chip: Chip) -> Executable:
         segments = tuple(_segments(image, layout))
         symbols = tuple(sorted(_function_symbols(image, layout)))
     except (struct.error, IndexError, ValueError) as error:
-        raise EngineError(f"{path} is a damaged ELF file ({error}). Build it again.") from error
+        raise EngineError(
+            f"{path} is a damaged ELF file: what its tables name lies beyond the end of the file. Build it again."
+        ) from error
     for address, content in segments:
         if not any(base <= address and address + len(content) <= base + size for base, size in chip.ranges):
             where = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in chip.ranges)

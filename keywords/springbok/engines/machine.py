@@ -109,7 +109,7 @@ class Machine(ABC):
             os._exit(0)
         return bool(ready) or self._request is not None
 
-    def on_client(self, client: int, listener: int) -> None:
+    def on_client(self, client: int, listener: int) -> None:  # noqa: B027 (may do nothing)
         """A client has come to the line, or gone: see `SocketLine`."""
 
     def _serve_line(self, ready: dict[int, int]) -> None:

@@ -338,7 +338,9 @@ class WindowCounter:
             total.tally.add(dispatch.tally)
         cycles = self._cycles - self._inference_cycles
         self._inferences.append(
-            InferenceCounts(executed, inference.kernel_instructions, inference.vector_instructions, cycles or None)
+            InferenceCounts(
+                executed, inference.kernel_instructions, inference.vector_instructions, cycles or None, instructions
+            )
         )
         self._histogram.clear()  # a dispatch that has not ended belongs to no other inference
         self._total.add(inference)  # drops names that were not executed

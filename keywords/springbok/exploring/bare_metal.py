@@ -26,18 +26,23 @@ _LOOK_SECONDS = 0.02
 def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTRUCTIONS, **options: object) -> Counts:
     """What the program executed in its first window, and in others that ended by the time that it was seen.
 
-    ``limit`` is in executed instructions; ``options`` are the engine's. Raises EngineError that says what the core does
-    where no window ends.
+    ``limit`` is in instructions that are executed until the window's end; ``options`` are the engine's. Raises
+    EngineError where no window ends within it, with what the core does.
     """
     with create_engine(engine, elf, chip=chip, count_sites=True, **options) as running:
         executed = -1
         while True:
             counts = running.take_counts()
             if counts is not None and counts.inferences:
+                ended_at = counts.inferences[0].ended_at
+                if ended_at > limit:  # the core is looked at now and then only
+                    raise EngineError(
+                        f"{elf}: its window ends after {ended_at:,} instructions: the limit is {limit:,}."
+                    )
                 return counts
             before, executed = executed, running.counters()["instructions"]
             if executed > limit or executed == before:
-                _refuse(elf, running, executed, counts)
+                _refuse(elf, running, min(executed, limit), counts)
             time.sleep(_LOOK_SECONDS)
 
 

@@ -18,9 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from springbok.compiler import finishing, importers, versions
+from springbok.chips.description import load
+from springbok.compiler import finishing, importers, iree, versions
+from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
+from springbok.compiler.flags import check_flags
 from springbok.compiler.importers.selection import Selection
+from springbok.compiler.judgement import Tolerance
 from springbok.compiler.optimizer import VERSION as OPTIMIZER_VERSION
 from springbok.exploring import kept_rows
 from springbok.exploring.compiler_row import Job, measured_apart, row_of
@@ -51,12 +55,12 @@ def compare(
     """Measure each model with each version; rows by model, level and version, in the order given, each once.
 
     ``options`` are further fields of `Job`; ``count`` processes work at a time. The rows are in ``folder`` too, as
-    compilers.json. Raises `CompileError` where the registry has no such version: before anything is measured.
+    compilers.json. Raises `BenchError` before anything is measured: where the registry has no such version, and for
+    options that can't be used.
     """
     watcher = watcher or Watcher()
     wanted = list(dict.fromkeys(map(versions.resolved, wanted)))
-    for version in wanted:
-        versions.environment(version)
+    _check(wanted, Job("", "", None, **options))
     firmware = build_firmware()
     jobs: list[Job] = []
     rows: dict[int, dict[str, Any]] = {}  # by number of the job
@@ -74,8 +78,11 @@ def compare(
                     rows[len(jobs) - 1] = row_of(jobs[-1], error=refused)
     keys = {number: _key(job, firmware.sha256) for number, job in enumerate(jobs) if number not in rows}
     kept = kept_rows.read(folder / ROWS_NAME)
+    refused = list(rows.items())
     rows |= {number: kept[key] for number, key in keys.items() if key in kept}
-    watcher.begin(len(rows), len(jobs))
+    watcher.begin(len(rows) - len(refused), len(jobs))
+    for count_so_far, (number, row) in enumerate(refused, len(rows) - len(refused) + 1):
+        watcher.row({**row, "label": jobs[number].name}, count_so_far, len(jobs))
     left = {number: job for number, job in enumerate(jobs) if number not in rows}
     for number, row in _measured(left, count, watcher):
         rows[number] = row
@@ -84,6 +91,18 @@ def compare(
     table = [rows[number] for number in range(len(jobs))]
     metrics.write(folder / FILE_NAME, {"schema": SCHEMA_VERSION, "firmware_sha256": firmware.sha256, "rows": table})
     return table
+
+
+def _check(wanted: Sequence[str], job: Job) -> None:
+    """Raise `BenchError` for what would fail in every row, or in all of a version, before any starts."""
+    chip = load(job.chip)
+    target = Target.of(job.variant, job.vlen, chip)
+    if chip.vector_extension:
+        chip.check_vlen(job.vlen)
+    Tolerance.of(job.tolerance)
+    folders = [versions.environment(version) for version in wanted]
+    known = frozenset().union(*map(iree.compiler_flag_names, folders)) if job.flags else ()
+    check_flags(target, job.flags, known)
 
 
 def titled(models: Sequence[Path]) -> dict[Path, str]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from springbok.chips.description import load
-from springbok.compiler import importers, iree
+from springbok.compiler import importers
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
-from springbok.compiler.flags import compiler_flags, translated
+from springbok.compiler.flags import check_flags, flags_of
 from springbok.compiler.importers.selection import Selection
 from springbok.compiler.judgement import Tolerance
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
@@ -136,16 +136,7 @@ def check(wanted: Sequence[Configuration], own_data: Dataset | None = None) -> N
     for tolerance in {each.tolerance for each in wanted}:
         Tolerance.of(tolerance)
     for variant, vlen, flags in {(each.variant, each.vlen, each.flags) for each in wanted}:
-        _check_flags(Target.of(variant, vlen), flags.split())
+        check_flags(Target.of(variant, vlen), flags_of(flags))
     for model, selection, dataset in {(each.model, each.selection, each.dataset) for each in wanted}:
         imported = importers.import_model(model, Cache(DEFAULT_OUTPUT_DIR), selection)
         data[dataset].first(1).fitted(Path(model).name, imported.inputs)
-
-
-def _check_flags(target: Target, flags: Sequence[str]) -> None:
-    compiler_flags(target, flags)
-    for flag in flags:
-        name = translated(flag)[0].partition("=")[0].lstrip("-")
-        if name not in iree.compiler_flag_names():
-            hint = did_you_mean(name, iree.compiler_flag_names())
-            raise SweepError(f"iree-compile {iree.compiler_version()} has no flag --{name}{hint}.")

@@ -20,6 +20,7 @@ import numpy as np
 from springbok.compiler import importers
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_and_check
+from springbok.compiler.flags import flags_of
 from springbok.data import datasets
 from springbok.data.dataset import Dataset
 from springbok.exploring import front
@@ -179,7 +180,7 @@ def _compiled(
         model,
         Target.of(configuration.variant, configuration.vlen),
         name=Path(configuration.model).stem,
-        extra_flags=configuration.flags.split(),
+        extra_flags=flags_of(configuration.flags),
         optimize=configuration.optimize,
         choose=partial(search, timing=objective.searched_by),
         shape=configuration.shape,

@@ -54,7 +54,7 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
         except OSError as error:
             raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
         return
-    with temporary_folder() as scratch, _children_allowed():
+    with temporary_folder() as scratch, _children_allowed(), dask.config.set({"temporary-directory": str(scratch)}):
         with _ctrl_c_later():
             cluster = LocalCluster(
                 n_workers=count,
@@ -129,9 +129,9 @@ def done(
 
 def tell(name: str, step: str) -> None:
     """Say what is done for the job ``name`` now; outside of a worker nobody listens."""
-    from distributed import get_worker
+    with contextlib.suppress(ImportError, ValueError):
+        from distributed import get_worker
 
-    with contextlib.suppress(ValueError):
         get_worker().log_event(_TOPIC, (name, step))
 
 

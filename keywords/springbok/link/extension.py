@@ -28,7 +28,7 @@ from springbok.link.frames import (
 )
 from springbok.link.line import Line
 from springbok.link.messages import ErrorAnswer, encode_hello
-from springbok.support.errors import DeviceError, LinkError, LinkTimeout
+from springbok.support.errors import DeviceError, DialogueLost, LinkError, LinkTimeout
 
 DAMAGE_LIMIT = 50  # a line that damages so many attempts in a row is no use
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.25, 2.0  # seconds until a request without an answer is sent again
@@ -109,7 +109,8 @@ class ExtendedExchange:
         """Send a request and return its answer's payload.
 
         Raises DeviceError when the device refuses or fails; LinkTimeout when no whole answer came by ``deadline``
-        (of `time.monotonic`); LinkError when the line damages every attempt.
+        (of `time.monotonic`); DialogueLost when the device knows nothing of the dialogue; LinkError when the line
+        damages every attempt.
         """
         self._sequence = self._sequence % 0xFFFF + 1
         name = self._written = message_type.name
@@ -130,7 +131,7 @@ class ExtendedExchange:
                 self._patience[message_type] = patience if attempts else max(self._shortest, 2 * elapsed)
                 return content(answer, name)
             if self._forgotten >= _FORGOTTEN_LIMIT:
-                raise LinkError(
+                raise DialogueLost(
                     f"The device knows nothing of this dialogue, to which {name} belongs: it was restarted, or another "
                     "host has used it since. Negotiate again, in Robot with Connect Runtime, and load the model."
                 )

@@ -14,6 +14,7 @@ from typing import Any
 from springbok.gate.accounts import kernel, opcode_change, paired, signed
 from springbok.measuring.derived import shown, stack_accesses, tidy
 from springbok.report.figure import Column, Figure
+from springbok.support.progress import amount
 
 Row = Mapping[str, Any]
 
@@ -66,7 +67,8 @@ def _table(rows: Sequence[Row]) -> Figure:
     failed = sum(bool(row["error"]) for row in rows)
     versions = list(dict.fromkeys(row["version"] for row in rows))
     note = (
-        f"{len(rows)} rows of {len(versions)} versions: {', '.join(versions)}; {failed} failed. Cycles are estimated."
+        f"{amount(len(rows), 'row')} of {amount(len(versions), 'version')}: {', '.join(versions)}; {failed} failed. "
+        "Cycles are estimated."
     )
     return Figure("compilers", "Compilers", tuple(columns), tuple(table), note=note)
 

@@ -29,8 +29,8 @@ _TITLES = {"passed": "✓ Passed", "failed": "✗ Failed", "measured": "• Meas
 class Lead:
     """The top of a page. ``verdict`` is passed, failed, measured where nothing was judged, or empty.
 
-    ``facts`` are (name, value), ``failures`` (what failed, why); ``log`` is the address of Robot's log, as a page beside
-    the results has it, or nothing where there is none.
+    ``facts`` are (name, value), ``failures`` (what failed, why); ``log`` is the address of Robot's log, as a page
+    beside the results has it, or nothing where there is none.
     """
 
     verdict: str

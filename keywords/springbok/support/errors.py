@@ -104,6 +104,10 @@ class LinkTimeout(LinkError):
     """The device did not answer within the time limit."""
 
 
+class DialogueLost(LinkError):
+    """The device knows nothing of the dialogue that a request belongs to: it was restarted, or others have used it."""
+
+
 class OtherHost(LinkError):
     """Another host's dialogue with the device is going on."""
 

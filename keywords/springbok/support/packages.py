@@ -8,6 +8,7 @@ Packages that only some models or commands need are groups of ``requirements.txt
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import importlib
@@ -27,6 +28,9 @@ from springbok.support.places import IS_CHECKOUT, REQUIREMENTS, ROOT
 
 #: Set in the environment of a process that needs nothing but the standard library and what is in its path.
 ALONE = "SPRINGBOK_ALONE"
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of this user is used up"}
+_NO_ANSWER = "after connection broken by"  # pip, before it tries once more
+_MOST_VERSIONS = 5  # of a package that are told
 NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
 
 
@@ -168,9 +172,13 @@ def bring(
             making = place.with_name(f".making-{place.name}") if place and not place.exists() else None
             if making:
                 shutil.rmtree(making, ignore_errors=True)  # of one who was killed
-            _run_pip(command(making or place), command(place), shows_progress)
-            if making:
-                making.rename(place)
+            try:
+                _run_pip(command(making or place), command(place), shows_progress)
+                if making:
+                    making.rename(place)
+            finally:
+                if making:  # half of it
+                    shutil.rmtree(making, ignore_errors=True)
             done.touch()
     except OSError as error:
         raise ImportError(f"{error.filename or folder} can't be written: {error.strerror}.") from error
@@ -181,7 +189,33 @@ def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool) 
     said = {"stdout": None if shows_progress else subprocess.PIPE, "stderr": subprocess.PIPE}
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, text=True, check=False, **said)
     if ended.returncode:
-        last = " ".join((ended.stderr.strip() or (ended.stdout or "").strip()).splitlines()[-2:])
-        raise ImportError(
-            f"pip could not install what is needed: {last} Install it yourself, then start again: {shlex.join(told)}"
-        )
+        why = _why(ended.stderr)
+        if why is None:
+            last = " ".join((ended.stderr.strip() or (ended.stdout or "").strip()).splitlines()[-2:])
+            why = f"{last} Install it yourself, then start again: {shlex.join(told)}"
+        raise ImportError(f"pip could not install what is needed: {why}")
+
+
+def _why(said: str) -> str | None:
+    """What pip's errors mean, and what to do, where that is known."""
+    for number, cause in _FULL.items():
+        text = os.strerror(number)
+        if text in said:
+            place = re.search(rf"{re.escape(text)}: \\?'([^'\\]+)", said)
+            return f"{place[1] if place else 'A file'} can't be written: {cause}. Free some space, then start again."
+    lacking = re.search(r"requirement (\S+) \(from versions: (.*?)\)", said)
+    if _NO_ANSWER in said and (lacking is None or lacking[2] == "none"):
+        return registry_silent(said)
+    if lacking:
+        has = lacking[2].split(", ")
+        return f"the registry has no {lacking[1]} for this Python; it has {', '.join(has[-_MOST_VERSIONS:])}."
+    return None
+
+
+def registry_silent(said: str) -> str | None:
+    """A sentence where pip did not reach the registry, by what it ``said``; None where it did."""
+    if _NO_ANSWER not in said:
+        return None
+    found = re.search(rf"{_NO_ANSWER}.*: ([^:'\"]+)['\")]*: /", said)
+    why = f" ({found[1].strip()})" if found else ""
+    return f"the registry can't be reached{why}. Is there a network, and is PIP_INDEX_URL right, if it is set?"

@@ -48,6 +48,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def amount(count: int, noun: str) -> str:
+    """How many there are, as people say it.
+
+    >>> amount(1, "row"), amount(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def progress(title: str, stream: TextIO | None = None) -> Callable[[int, int], None]:
     """Return a function to call with (done, total). In CI, or without a terminal, it does nothing.
 

@@ -33,6 +33,7 @@ class ResultsInUse(BenchError):
 @contextmanager
 def claimed(folder: Path | str) -> Iterator[None]:
     """Keeps the folder, which is made if it is not there, for this process; a lock that ends with it, however it does.
+    A folder that was made goes again if nothing was written there.
 
     Raises `ResultsInUse` with who has the folder, and `springbok.support.files.StorageError`.
 
@@ -47,6 +48,7 @@ def claimed(folder: Path | str) -> Iterator[None]:
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
             raise BenchError(f"The results can't go to {folder}: {place} is a file. Name a folder: --results FOLDER.")
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _lock(path)
@@ -59,6 +61,8 @@ def claimed(folder: Path | str) -> Iterator[None]:
         del _held[folder]
         with suppress(OSError):
             path.unlink()
+            for place in made:
+                place.rmdir()  # fails where something was written
         file.close()
 
 

@@ -32,7 +32,12 @@ class Line:
 
 
 def account(counts: Counts, timing: Timing, vlen: int) -> list[Line]:
-    """A line a part of all windows in ``counts``, most cycles first. ``vlen`` in bits; ``counts`` have sites."""
+    """A line a part of all windows in ``counts``, most cycles first. ``vlen`` in bits; ``counts`` have sites.
+
+    What is in no dispatch has the marks of dispatches too: so instructions of lines sum up to those of the windows.
+    """
+    rest = sum(each.instructions for each in counts.inferences)
+    rest -= sum(each.instructions for each in counts.dispatches.values())
     lines, whole = [], _sum_or_none([inference.cycles for inference in counts.inferences])
     for ordinal, sites in counts.sites.items():
         dispatch = counts.dispatches.get(ordinal)
@@ -40,7 +45,7 @@ def account(counts: Counts, timing: Timing, vlen: int) -> list[Line]:
         if ordinal == RUNTIME_SITES and whole is not None:
             measured = whole - sum(each.cycles or 0 for each in counts.dispatches.values())
         calls = dispatch.calls if dispatch else len(counts.inferences)
-        executed = dispatch.instructions if dispatch else sum(site.executions for site in sites)
+        executed = dispatch.instructions if dispatch else rest
         lines.append(
             Line(ordinal, executed, estimate(sites, timing, vlen, calls), limit(sites, timing, vlen), measured)
         )

@@ -39,7 +39,7 @@ VERSION = 1
 OF_CHIP = "chip"
 PREDICTIONS = ("none", "backward taken")
 WORKS = ("elements", "registers")
-_MOST_ADDRESS = (1 << 64) - 1
+_MOST_ADDRESS, _MOST_FIGURE = (1 << 64) - 1, 1 << 20
 
 
 class TimingError(BenchError):
@@ -165,17 +165,23 @@ class Timing:
 
 
 def timing_of(given: str | Path | Timing, chip: Chip) -> Timing:
-    """The description that is ``given``: itself, as `load` takes it, or `OF_CHIP`. Raises :class:`TimingError`."""
-    if isinstance(given, Timing):
-        return given
-    if str(given) != OF_CHIP:
-        return load(given)
-    if not chip.timing:
+    """The description that is ``given``: itself, as `load` takes it, or `OF_CHIP`.
+
+    Raises :class:`TimingError`, for memory beyond the chip's addresses too.
+    """
+    if str(given) == OF_CHIP and not chip.timing:
         raise TimingError(
             f"The description of {chip.name} names no timing: give --timing with a name of platforms/timing/, or with "
             "a file of your own."
         )
-    return load(chip.timing)
+    found = given if isinstance(given, Timing) else load(chip.timing if str(given) == OF_CHIP else given)
+    for region in found.regions:
+        if region.base + region.bytes > 1 << chip.xlen:
+            raise TimingError(
+                f"{found.name}: the region '{region.name}' ends beyond the addresses of {chip.name}, which have "
+                f"{chip.xlen} bits."
+            )
+    return found
 
 
 def load(name: str | Path) -> Timing:
@@ -193,7 +199,7 @@ def load(name: str | Path) -> Timing:
                 f"There is no timing '{name}'{did_you_mean(str(name), known)}: there are {', '.join(known)}."
             )
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TimingError(f"The timing {path} can't be read: {error.strerror}.") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -213,10 +219,13 @@ def _timing(document: dict[str, Any], path: Path) -> Timing:
             if name not in given:
                 raise TimingError(f"{path}: [{table}] lacks '{name}'.")
             values[table, name] = _value(path, table, name, given[name])
+    title, assumed = document.get("title", path.stem), document.get("assumed", True)
+    if not isinstance(title, str):
+        raise TimingError(f"{path}: title is a text, not {title!r}.")
     return Timing(
         path.stem,
-        str(document.get("title", path.stem)),
-        bool(document.get("assumed", True)),
+        title,
+        _truth(path, "assumed", assumed),
         values["issue", "width"],
         _units(document.get("unit"), path),
         *(values["branch", name] for name in ("taken", "mispredicted", "jump", "prediction")),
@@ -279,12 +288,17 @@ def _units(given: Any, path: Path) -> dict[Unit, UnitTiming]:
     units = {}
     for unit in Unit:
         figures = given.get(unit.value)
-        if not isinstance(figures, dict) or "latency" not in figures:
+        if unit.value not in given:
             raise TimingError(
                 f"{path}: [unit] lacks '{unit.value}', with its latency, and interval and count if not 1."
             )
-        _check_names(path, f"[unit] {unit.value}", figures, ("latency", "interval", "count"))
-        units[unit] = UnitTiming(**{name: _whole(path, f"unit.{unit.value}", name, figures[name]) for name in figures})
+        where = f"[unit] {unit.value}"
+        if not isinstance(figures, dict):
+            raise TimingError(f"{path}: {where} is a table such as {{ latency = 1 }}, not {figures!r}.")
+        _check_names(path, where, figures, ("latency", "interval", "count"))
+        if "latency" not in figures:
+            raise TimingError(f"{path}: {where} lacks 'latency'.")
+        units[unit] = UnitTiming(**{name: _whole(path, where, name, value) for name, value in figures.items()})
     return units
 
 
@@ -298,16 +312,13 @@ def _regions(given: Any, path: Path) -> tuple[Region, ...]:
         for name in ("name", "base", "bytes", "wait"):
             if name not in each:
                 raise TimingError(f"{path}: {where} lacks '{name}'.")
-        for name, most in (
-            ("base", _MOST_ADDRESS),
-            ("bytes", _MOST_ADDRESS),
-            ("wait", 1 << 20),
-            ("wait_next", 1 << 20),
-        ):
-            value, least = each.get(name, 0), 1 if name == "bytes" else 0
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise TimingError(f"{path}: {where} {name} is a whole number from {least}, not {value!r}.")
-        found = Region(**{"wait_next": each["wait"], **each, "name": str(each["name"])})
+        if not isinstance(each["name"], str):
+            raise TimingError(f"{path}: {where} name is a text, not {each['name']!r}.")
+        for name in ("base", "bytes"):
+            _whole(path, where, name, each[name], _MOST_ADDRESS)
+        for name in ("wait", "wait_next"):
+            _whole(path, where, name, each.get(name, 0))
+        found = Region(**{"wait_next": each["wait"], **each})
         for other in regions:
             if found.base < other.base + other.bytes and other.base < found.base + found.bytes:
                 raise TimingError(f"{path}: the regions '{other.name}' and '{found.name}' overlap.")
@@ -332,13 +343,15 @@ def _calibration(given: Any, path: Path) -> Calibration | None:
     for name in names[:3]:
         if name not in given:
             raise TimingError(f"{path}: [calibration] lacks '{name}'. './bench calibrate' writes this table.")
+    if not isinstance(given["measured_on"], str):
+        raise TimingError(f"{path}: [calibration] measured_on is a text, not {given['measured_on']!r}.")
     for name, value in given.items():
         if name not in ("measured_on", "models") and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise TimingError(f"{path}: [calibration] {name} is a number, not {value!r}.")
     models = given.get("models", [])
     if not isinstance(models, list) or not all(isinstance(each, str) for each in models):
         raise TimingError(f"{path}: [calibration] models is a list of names, not {models!r}.")
-    return Calibration(**{**given, "measured_on": str(given["measured_on"]), "models": tuple(models)})
+    return Calibration(**{**given, "models": tuple(models)})
 
 
 def _value(path: Path, table: str, name: str, value: Any) -> Any:
@@ -348,16 +361,25 @@ def _value(path: Path, table: str, name: str, value: Any) -> Any:
             raise TimingError(f"{path}: [{table}] {name} is one of {', '.join(map(repr, choices))}, not {value!r}.")
         return value
     if name == "chaining":
-        if not isinstance(value, bool):
-            raise TimingError(f"{path}: [{table}] chaining is true or false, not {value!r}.")
-        return value
-    return _whole(path, table, name, value)
+        return _truth(path, f"[{table}] chaining", value)
+    return _whole(path, f"[{table}]", name, value)
 
 
-def _whole(path: Path, table: str, name: str, value: Any) -> int:
-    least = (
-        1 if name in ("width", "ports", "port_bits", "queue", "dispatch", "datapath_bits", "interval", "count") else 0
-    )
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1 << 20:
-        raise TimingError(f"{path}: [{table}] {name} is a whole number of at least {least}, not {value!r}.")
+def _truth(path: Path, where: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TimingError(f"{path}: {where} is true or false, not {value!r}.")
+    return value
+
+
+#: The least that a figure can be, where that is not 0.
+_LEAST = dict.fromkeys(("width", "ports", "queue", "dispatch", "interval", "count", "bytes"), 1)
+_LEAST |= dict.fromkeys(("port_bits", "datapath_bits"), 8)
+
+
+def _whole(path: Path, where: str, name: str, value: Any, most: int = _MOST_FIGURE) -> int:
+    least = _LEAST.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise TimingError(f"{path}: {where} {name} is a whole number from {least:,} to {most:,}, not {value!r}.")
+    if name.endswith("_bits") and value & (value - 1):
+        raise TimingError(f"{path}: {where} {name} is a power of two, not {value}.")
     return value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dialogues over a bad cable, and what came of them: what the soak of the link (`springbok.trials.link_soak`) is made of.
+"""Dialogues over a bad cable, and what came of them: the soak of the link (`springbok.trials.link_soak`) is of these.
 
 Every answer is compared with the right one, and every call with its limit.
 """
@@ -20,7 +20,7 @@ from springbok.link.extension import LinkReport
 from springbok.link.fault_proxy import Direction, FaultProxy
 from springbok.link.frames import MessageType, encode_extended_frame, encode_frame
 from springbok.link.link import Link
-from springbok.support.errors import DeviceError, LinkError, LinkTimeout, OtherHost
+from springbok.support.errors import DeviceError, DialogueLost, LinkError, LinkTimeout, OtherHost
 from springbok.trials.link_rig import ELEMENTS, sample
 
 HANG_SECONDS = 30.0
@@ -40,7 +40,8 @@ class SoakResult:
     """What came of it.
 
     model_losses   a damaged or foreign frame made the device drop its model
-    taken_over     times that a host was told that another one had come, who had
+    taken_over     times that a host was told that another one had come, who had: it was silent for a second, and what
+                   somebody had sent long ago came again
     short_limits   calls that their short limit ended
     """
 
@@ -102,6 +103,7 @@ class Soak:
         self._module = module
         self._random = random.Random(seed)
         self._limit = _REQUEST_SECONDS
+        self._models = 0  # that the device had loaded when it was last asked
         self._link = self._open()
         self.report = LinkReport()  # of the links that were closed
         self._stalls = _Stalls()
@@ -136,7 +138,11 @@ class Soak:
         return Link(self._cable.url)  # without a diagnosis: it takes its time beyond a call's limit
 
     def _start(self) -> None:
-        self._link.negotiate()
+        """Begin a dialogue. A device that counts models from the beginning was restarted."""
+        models = self._link.negotiate().models_loaded
+        if models < self._models:
+            self._count_problem("restarts", self._start, f"{models} models were loaded, after {self._models}")
+        self._models = models
         self._link.load_model(self._module)
 
     def _count_report(self, link: Link) -> None:
@@ -241,6 +247,9 @@ class Soak:
                 result.taken_over += 1
             else:
                 self._count_problem("given_up", operation, error)
+            self._recover()
+        except DialogueLost:
+            result.taken_over += 1
             self._recover()
         except LinkTimeout as error:
             if self._limit == _REQUEST_SECONDS:

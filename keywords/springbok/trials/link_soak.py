@@ -8,8 +8,8 @@ the same line. Every answer is compared with the right one. The exit status is 0
 was accepted, no request was given up, no call ran past its limit and no chip needed a restart.
 
 A fault costs seconds, nearly all of them waiting: for an answer that was lost, for silence, for a host to be forgotten.
-So several lines, each with a chip and a cable of its own, are soaked at once (``--lines``), each part of the faults on a
-chip that starts anew. With ``--state FILE`` each part is written down, and the run goes on there when it is started
+So several lines, each with a chip and a cable of its own, are soaked at once (``--lines``), each part of the faults on
+a chip that starts anew. With ``--state FILE`` each part is written down, and the run goes on there when it is started
 again.
 """
 

@@ -21,6 +21,7 @@ from robot.api import ExecutionResult, ResultVisitor
 from robot.errors import DataError
 
 from springbok.compiler import versions
+from springbok.compiler.importers import FORMATS
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
@@ -36,6 +37,7 @@ HEAD = (
 )
 _FOLDER = ROOT / "results" / "newest"
 _MOST_LETTERS = 240
+_MODEL = re.compile(rf".*({'|'.join(map(re.escape, FORMATS))})\b")
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,15 @@ class Outcome:
         return "\n".join([head, *(f"    {name}: {reason}" for name, reason in self.broken)])
 
     def cells(self) -> tuple[str, ...]:
-        """A line of the document's table."""
-        what = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in self.broken)
+        """A line of the document's table. Tests that break alike, but for their model and what follows on, share it."""
+        causes: dict[str, list[tuple[str, str]]] = {}
+        for name, told in self.broken:
+            reason = " ".join(_MODEL.sub("the model", word) for word in told.rstrip(".").split(" "))
+            causes.setdefault(reason.partition("; ")[0], []).append((name, reason))
+        what = "; ".join(
+            f"{', '.join(name for name, _ in tests)}: {cause if len(tests) > 1 else tests[0][1]}"
+            for cause, tests in causes.items()
+        )
         counts = (str(count) for count in (self.passed, self.skipped, len(self.broken)))
         return (self.version, LEVELS[self.optimize], *counts, re.sub(r"([|<*_`\\])", r"\\\1", what))
 

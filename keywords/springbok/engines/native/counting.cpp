@@ -309,19 +309,17 @@ void bench_count(processor_t *core, mark_t on_mark) {
     counting.counts = on_mark != nullptr;
     counting.address_mask = core->get_xlen() == 32 ? 0xFFFFFFFF : ~reg_t(0);
     select_executions();
-    size_t count;
-    const shortcut_t *shortcuts = begin_shortcuts(counting.address_mask, &count);
+    std::span<const shortcut_t> shortcuts = begin_shortcuts(counting.address_mask);
     // Before the chip's own, and kept when Spike makes its tables anew. Words that end in 3 are not
     // compressed, others are; Spike makes those illegal where the core has none.
     if (counting.counts)
         for (insn_bits_t ending = 0; ending < 4; ending++)
             put_first(core, ending, 3, counting.watched.empty() ? execute : execute_watching);
     else {
-        for (size_t i = 0; i < count; i++) {
-            insn_func_t function = spikes_function(core, shortcuts[i].match);
+        for (const shortcut_t &each : shortcuts) {
+            insn_func_t function = spikes_function(core, each.match);
             if (function != illegal_instruction)
-                put_first(core, shortcuts[i].match, shortcuts[i].mask,
-                          take_shortcut(&shortcuts[i], function));
+                put_first(core, each.match, each.mask, take_shortcut(&each, function));
         }
         for (const marking_t &each : counting.markings)
             put_first(core, each.match, each.mask, mark);

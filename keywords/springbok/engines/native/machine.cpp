@@ -54,7 +54,8 @@ struct machine_t : springbok::surroundings_t {
     }
 
     void polled() override {
-        if (client < 0 || clock->attention || !uart->receiving() || !sleep()) on_polling();
+        bool listens = client >= 0 && uart->receiving() && uart->received.size() < uart->kBufferBytes;
+        if (!listens || clock->attention || !sleep()) on_polling();
     }
 
     // What the client does not take, or who has gone, is Python's to deal with when it looks at the line.

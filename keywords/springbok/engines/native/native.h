@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <riscv/abstract_device.h>
 #include <riscv/decode.h>
@@ -52,7 +53,7 @@ const shortcut_t *shortcut_of(insn_bits_t bits);
 insn_func_t take_shortcut(const shortcut_t *shortcut, insn_func_t spikes);
 
 // All of them; `mask` is of the core's addresses.
-const shortcut_t *begin_shortcuts(reg_t mask, size_t *count);
+std::span<const shortcut_t> begin_shortcuts(reg_t mask);
 
 // Has the shortcuts reach a device on the bus.
 void add_shortcut_to(abstract_device_t *device, reg_t base, reg_t size);

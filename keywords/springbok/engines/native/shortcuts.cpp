@@ -134,9 +134,8 @@ insn_func_t take_shortcut(const shortcut_t *shortcut, insn_func_t function) {
     return shortcut->function;
 }
 
-const shortcut_t *begin_shortcuts(reg_t mask, size_t *count) {
+std::span<const shortcut_t> begin_shortcuts(reg_t mask) {
     address_mask = mask;
-    *count = kKinds;
     return shortcuts;
 }
 

@@ -40,7 +40,10 @@ class Answers:
         return await asyncio.wrap_future(future)
 
     def end(self, seconds: float) -> bool:
-        """Begin no further answer, and wait so long for the one under way; whether none is. Only the first call waits."""
+        """Begin no further answer, and wait so long for the one under way; whether none is.
+
+        Only the first call waits.
+        """
         if not self._has_ended:
             self._has_ended = True
             self._asked.put(None)
