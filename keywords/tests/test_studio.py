@@ -438,11 +438,6 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
-OVERLAPPING = """() => {
-  const blocks = [...document.querySelectorAll(".react-flow__node")].map((each) => each.getBoundingClientRect());
-  return blocks.flatMap((a, i) => blocks.slice(i + 1)
-    .filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map(() => i));
-}"""
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, iframe, [role=tab], [tabindex='0']")]
   .filter((each) => each.checkVisibility() && !each.closest(".react-flow__panel"))
   .filter((each) => !(each.labels?.length || each.ariaLabel || each.title || each.textContent.trim()

@@ -15,7 +15,6 @@ from springbok.compiler.flags import flags_of
 from springbok.compiler.optimizer import LEVELS
 from springbok.exploring.compilers import compare
 from springbok.exploring.search import NAMES
-from springbok.support.errors import BenchError
 from springbok.support.places import MODELS
 from springbok.support.results_folder import claimed
 from springbok.support.suggestions import did_you_mean
