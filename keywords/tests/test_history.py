@@ -641,12 +641,27 @@ def test_an_old_run_is_shown_and_its_report_made_again(filled, tmp_path, capsys)
         (["add"], "Name the results to add"),
         (["list", "7"], "takes no '7'"),
         (["--last", "0"], "a number from 1 on"),
+        (["--last", "9" * 23], "a number from 1 to 2147483647"),
+        (["--history", "postgresql://[::1"], "is no URL"),
+        (["--history", "postgresql://127.0.0.1:abc/x"], "is no URL"),
+        (["--history", "sqlite://"], "'sqlite://' is none"),
+        (["--history", "/dev/null"], "is no file"),
         (["--history", "none"], "is switched off"),
     ],
 )
 def test_what_makes_no_sense_is_said(filled, capsys, arguments, said):
     assert cli.main(["history", "--history", filled, *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_place_that_can_be_no_store_is_said_and_left_as_it_is(tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text(json.dumps(make_document(make_model())))
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as raw:
+        raw.execute("CREATE TABLE bench_runs (a INTEGER)")
+    for place, told in ((foreign, "another program has tables"), (tmp_path / "metrics.json" / "h.db", "can't be made")):
+        assert cli.main(["history", "add", str(tmp_path), "--history", str(place)]) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_results_of_before_can_be_added_once(tmp_path, capsys):

@@ -214,7 +214,7 @@ def test_table_as_markdown():
         (["kws1"], "no task 'kws1': did you mean 'kws01'?"),
         (["--model", "kws01"], "--model is TASK=FILE"),
         (["--model", "x=y.tflite"], "no task 'x'"),
-        (["--files", "0"], "--files is a number from 1"),
+        (["--files", "0"], "--files: 0: a number from 1 on"),
         (["--serve", "nothing"], "no task 'nothing'"),
         (["--stream", "1"], "--stream is 0, or from 5"),
     ],

@@ -18,9 +18,10 @@ import pytest
 from made_up_recordings import write_recordings
 
 from springbok import cli
-from springbok.exploring.pipeline_manager.format import dataflow_of, specification
+from springbok.exploring.pipeline_manager.format import dataflow_of, graph_of_dataflow, specification
 from springbok.exploring.pipeline_manager.link import LARGEST_MESSAGE
 from springbok.exploring.scenario_graph import graph_of
+from springbok.support.errors import ScenarioError
 from springbok.support.places import KEYWORDS, MODELS
 from springbok.support.supervisor import descendants
 
@@ -230,6 +231,8 @@ HOSTILE_REQUESTS = [
     (b"[" * 100_000, -32700),
     (b"3", -32600),
     (b"[]", -32600),
+    (b'{"method": "specification_get", "id": true}', -32600),
+    (b'{"method": "specification_get", "id": NaN}', -32600),
     (b"{}", -32600),
     (json.dumps({"method": 3, "id": 1}).encode(), -32600),
     (json.dumps({"method": "specification_get", "id": {}}).encode(), -32600),
@@ -306,3 +309,22 @@ def test_files_are_written_and_read_by_the_command(tmp_path, monkeypatch, capsys
     assert cli.main(["pipeline-manager", "export", "seed.json"]) == 2
     assert "takes SCENARIO GRAPH.json" in capsys.readouterr().err
     assert not (tmp_path / "never.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [(("nodes", 0, "position", "x"), each) for each in (10**400, "nan", "inf", "1e999", [])]
+    + [(("additionalData", "springbok", "order"), [[1]]), (("nodes", 0, "properties", 1, "value"), "[" * 100_000)],
+)
+def test_what_stands_in_a_graph_is_taken_or_refused_with_a_sentence(way, value):
+    graph = dataflow_of(graph_of(scenario("seed")))
+    *path, last = way
+    part = graph["graphs"][0]
+    for step in path:
+        part = part[step]
+    part[last] = value
+    if "properties" in way:
+        assert graph_of_dataflow(graph).nodes
+        return
+    with pytest.raises(ScenarioError, match="no graph of Pipeline Manager"):
+        graph_of_dataflow(graph)

@@ -21,6 +21,7 @@ from springbok.data.packaged.basic_motions import basic_motions
 from springbok.data.packaged.magic_wand import magic_wand
 from springbok.exploring import scenario
 from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, read_scenario
+from springbok.exploring.scenario_file import parse
 from springbok.exploring.scenario_problems import SCHEMA_FILE
 from springbok.exploring.scenario_suite import suite_text, write_suite
 from springbok.report import scenario as picture
@@ -495,3 +496,51 @@ def test_own_data_are_read_from_beside_the_scenario(write, tmp_path):
     assert "preprocessing=${CURDIR}/data.py:centre; scale 2" in text
     with pytest.raises(ScenarioError, match="'path' is missing"):
         read_scenario(write(at("dataset", {"type": "springbok.datasets.own", "parameters": {}})))
+
+
+@pytest.mark.parametrize("suffix", ["", ".h5", ".[x"])
+def test_a_model_file_may_be_called_anything_and_is_no_model_of_ours(suffix, tmp_path):
+    model = tmp_path / f"model{suffix}"
+    model.write_bytes(b"none of ours")
+    written = json.loads(SEED.read_text())
+    written["model_wrapper"]["parameters"]["model_path"] = str(model)
+    written["optimizers"][0]["parameters"]["model_framework"] = "any"
+    (tmp_path / "a.json").write_text(json.dumps(written))
+    assert any("Kenning's order" in note for note in read_scenario(tmp_path / "a.json").notes)
+
+
+@pytest.mark.parametrize("path", ["a" * 100_000, "kenning:///" + "b" * 300, "~nobody-is-called-so/x"])
+@pytest.mark.parametrize(("block", "name"), [("model_wrapper", "model_path"), ("dataset", "dataset_root")])
+def test_paths_that_can_not_be_looked_at_are_said_in_short(path, block, name, tmp_path):
+    written = json.loads(SEED.read_text())
+    written[block]["parameters"][name] = path
+    (tmp_path / "a.json").write_text(json.dumps(written))
+    with pytest.raises(ScenarioError) as said:
+        read_scenario(tmp_path / "a.json")
+    assert said.value.problems
+    assert len(str(said.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.yml", "a: 1\na: 2\n", "not YAML: the key 'a' is there twice"),
+        ("a.yml", "[" * 3000, "not YAML: its values are nested too deeply"),
+        ("a.yml", 'x: "\\ud800"', "not YAML: a text in it holds half a character"),
+        *(("a.yml", text, "not of the kind that its tag") for text in ("!!int ''", "!!bool x", "!!timestamp x")),
+        ("a.json", '"\\ud800"', "not JSON: a text in it holds half a character"),
+        ("a.json", " " * 1_000_001, "larger than any scenario"),
+        ("a.yml", "[]", "must be an object with blocks$"),
+        ("a.json", "null", "must be an object with blocks$"),
+    ],
+)
+def test_what_is_no_scenario_is_said_in_its_own_terms(name, text, said, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ScenarioError, match=said):
+        read_scenario(tmp_path / name)
+
+
+def test_keys_that_yaml_merges_are_not_there_twice(tmp_path):
+    path = tmp_path / "a.yml"
+    path.write_text("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: *a\n")
+    assert parse(path.read_bytes(), path) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 1}}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.exploring.pipeline_manager.format import VERSION, dataflow_of, graph_of_dataflow, specification
-from springbok.exploring.scenario import parse
+from springbok.exploring.scenario_file import parse
 from springbok.exploring.scenario_graph import (
     INPUTS,
     OUTPUTS,

@@ -10,11 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from made_up_recordings import write_recordings
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 from springbok.exploring.pipeline_manager.format import dataflow_of
 from springbok.exploring.scenario import read_scenario
@@ -22,6 +25,7 @@ from springbok.exploring.scenario_graph import graph_of
 from springbok.exploring.scenario_run import Settings
 from springbok.exploring.studio.answers import Answers
 from springbok.exploring.studio.desk import Desk
+from springbok.exploring.studio.server import Server
 from springbok.support.files import temporary_folder
 from springbok.support.places import KEYWORDS, MODELS
 from springbok.support.supervisor import descendants
@@ -97,7 +101,8 @@ def test_what_somebody_else_changed_is_not_overwritten_unasked(desk, folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.json", "/tmp/a.json", "", ".json", ".a.json", "a.txt", "a\0.json", "a\\b.json", "a"]
+    "name",
+    ["../a.json", "/tmp/a.json", "", ".json", ".a.json", "a.txt", "a\0.json", "a\\b.json", "a", "a" * 300 + ".json"],
 )
 def test_files_are_written_nowhere_else(desk, folder, name):
     before = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
@@ -111,7 +116,7 @@ def test_files_are_written_nowhere_else(desk, folder, name):
     "asked",
     [None, [], {}, {"do": 3}, {"do": "fly"}, {"do": "open"}, {"do": "open", "name": "no.json"}, {"do": "save"}]
     + [{"do": "examine", "graph": each} for each in (None, [], {"nodes": 3}, {"nodes": [{}], "connections": []})]
-    + [{"do": "read", "name": "a.json", "text": text} for text in ("{", "[1]", "[" * 9000, "1e999")]
+    + [{"do": "read", "name": "a.json", "text": text} for text in ("{", "[1]", "[" * 9000, "1e999", "[1]," * 400_000)]
     + [{"do": "run", "graph": {"nodes": [], "connections": []}, "samples": each} for each in (None, 0, True, "4")],
 )
 def test_whatever_a_page_asks_is_answered_with_a_sentence(desk, asked):
@@ -247,6 +252,29 @@ def test_it_listens_on_this_computer_alone(studio):
         line.split()[1] for line in table.splitlines()[1:] if len(line.split()) > 3 and line.split()[3] == "0A"
     ]
     assert [each for each in listening if each.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+
+
+def test_a_slow_answer_keeps_nothing_else_waiting(folder, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(Desk, "answer", lambda self, asked: {"waited": go_on.wait(60)})
+    server = Server(folder, Settings(folder.parent / "results", engine="spike"))
+
+    async def talk():
+        serving = asyncio.create_task(server.serve(lambda: None))
+        address = f"ws://127.0.0.1:{server.port}/{server.token}/talk"
+        line = await websocket_connect(HTTPRequest(address, headers={"Origin": f"http://127.0.0.1:{server.port}"}))
+        for number, do in enumerate(("read", "examine", "stop")):
+            line.write_message(json.dumps({"number": number, "do": do}))
+        answers = [json.loads(await line.read_message())]
+        go_on.set()
+        answers += [json.loads(await line.read_message()) for _ in range(2)]
+        line.close()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        return answers
+
+    answers = asyncio.run(talk())
+    assert answers == [{"number": 2}, {"waited": True, "number": 0}, {"waited": True, "number": 1}]
 
 
 # The browser
@@ -404,7 +432,7 @@ CONTRAST = """() => {
   const poor = [];
   for (const each of document.querySelectorAll("body *")) {
     const own = [...each.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!own || !each.checkVisibility() || each.disabled || each.closest(".react-flow__attribution")) continue;
+    if (!own || !each.checkVisibility() || each.disabled) continue;
     const [a, b] = [light(number(getComputedStyle(each).color)), light(ground(each))].sort((x, y) => y - x);
     if ((a + 0.05) / (b + 0.05) < 4.5) poor.push(`${each.tagName} ${each.className}: ${each.textContent.slice(0, 30)}`);
   }

@@ -263,7 +263,7 @@ def test_what_is_fine_is_started(wanted):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--workers", "0"], "at least 1"),
+        (["--workers", "0"], "--workers: 0: a number from 1 on"),
         (["--workers", "2", "--scheduler", "tcp://a:1"], "a scheduler has workers of its own"),
         (["--vlens", "12x"], "'12x' is no list of numbers such as 256,512"),
         (["--types", "int9"], "There is no type 'int9' to sweep over (did you mean 'int8'?); known: float32, int8."),

@@ -8,6 +8,7 @@ line in `COMMANDS`. Only the module of the command that is run is imported: ``--
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import signal
 import sys
@@ -114,6 +115,11 @@ def _run(arguments: Sequence[str]) -> int:
             return command.module.run(options)
     except BenchError as error:
         print(f"springbok-bench: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"springbok-bench: {error.filename!s:.60}… is too long for a file's name.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, process.Interrupted) else signal.SIGINT

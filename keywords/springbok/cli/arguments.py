@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -54,6 +54,27 @@ class Parser(argparse.ArgumentParser):
         raise BenchError(f"{self.prog}: {message}. {self.prog} --help lists what it takes.")
 
 
+def whole(least: int = 1, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """The type of an option that is a whole number from ``least`` to ``most``: anything else is refused by the parser.
+
+    >>> whole()("12")
+    12
+    """
+
+    def read(text: str) -> int:
+        number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,1000}", text) else None
+        if number is not None and least <= number <= most:
+            return number
+        bound = f"to {most}" if number is not None and number > most or most < 2**31 - 1 else "on"
+        raise argparse.ArgumentTypeError(f"{text:.40}: a number from {least} {bound} is meant")
+
+    return read
+
+
+#: The types of a port's number, and of one that may be any free one, by 0.
+PORT, ANY_PORT = whole(1, 65535), whole(0, 65535)
+
+
 def add_results(parser: argparse.ArgumentParser, text: str, name: str = "--results") -> None:
     """Add ``--results FOLDER``."""
     parser.add_argument(name, metavar="FOLDER", default=str(results_here()), help=f"{text} (default: results)")
@@ -66,7 +87,7 @@ def results_here() -> Path:
 
 def add_vlen(parser: argparse.ArgumentParser, default: int | None, text: str) -> None:
     """Add ``--vlen N``."""
-    parser.add_argument("--vlen", type=int, metavar="BITS", default=default, help=text)
+    parser.add_argument("--vlen", type=whole(0), metavar="BITS", default=default, help=text)
 
 
 def add_platform(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +131,9 @@ def add_core(parser: argparse.ArgumentParser) -> None:
         "--core", metavar="FOLDER", help="the core of --engine rtl: wrapper, file list, core.toml, chip.toml"
     )
     parser.add_argument("--no-lockstep", action="store_true", help="do not hold the core's instructions against Spike")
-    parser.add_argument("--seed", type=int, metavar="N", help="try the core with stalls and interrupts by this seed")
+    parser.add_argument(
+        "--seed", type=whole(0), metavar="N", help="try the core with stalls and interrupts by this seed"
+    )
 
 
 def use_core(options: argparse.Namespace, engine: str) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from springbok import report as reports
-from springbok.cli.arguments import add_platform, add_results, add_vlen, check_models, use_platform
+from springbok.cli.arguments import add_platform, add_results, add_vlen, check_models, use_platform, whole
 from springbok.cli.sweep import Terminal, shown_while
 from springbok.compiler.flags import flags_of
 from springbok.compiler.optimizer import LEVELS
 from springbok.exploring.compilers import compare
 from springbok.exploring.search import NAMES
-from springbok.support.errors import BenchError
 from springbok.support.places import MODELS
 from springbok.support.results_folder import claimed
 from springbok.support.suggestions import did_you_mean
@@ -37,15 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shape", help="of the inputs, where the files leave them open: 1x32x32x3")
     parser.add_argument("--signature", help="which function of files that have several")
     parser.add_argument("--tolerance", help="what outputs may differ by: 0.001 of the largest, or '2 steps'")
-    parser.add_argument("--workers", type=int, help="processes at a time (default: one a core)")
+    parser.add_argument("--workers", type=whole(), help="processes at a time (default: one a core)")
     add_results(parser, "where the table goes")
 
 
 def run(options: argparse.Namespace) -> int:
     """0 when every version compiled every model, and rightly."""
     chip = use_platform(options)
-    if options.workers is not None and options.workers < 1:
-        raise BenchError("--workers is a number of processes, at least 1.")
     models = [Path(model) for model in options.models] if options.models else [MODELS / name for name in NAMES]
     check_models(models)
     variant = options.variant if chip.vector_extension else "scalar"

@@ -7,6 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
+from springbok.cli.arguments import whole
 from springbok.cli.text import shown
 from springbok.support.errors import BenchError, RtlToolNeeded
 from springbok.support.places import PROGRAM
@@ -21,9 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="the core's folder")
     parser.add_argument("kept", nargs="*", metavar="KEPT", help="of replay: folders with program.elf and case.json")
     parser.add_argument("--wave", metavar="FILE", help="of replay: write the waveform (VCD) of the first one")
-    parser.add_argument("--programs", type=int, default=50, metavar="N", help="of try: random programs (default: 50)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of try: the first program's (default: 1)")
-    parser.add_argument("--length", type=int, default=200, metavar="N", help="of try: instructions (default: 200)")
+    parser.add_argument(
+        "--programs", type=whole(), default=50, metavar="N", help="of try: random programs (default: 50)"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=1, metavar="N", help="of try: the first program's (default: 1)"
+    )
+    parser.add_argument("--length", type=whole(), default=200, metavar="N", help="of try: instructions (default: 200)")
     parser.add_argument("--like", metavar="RESULT", help="of try: weigh opcodes as the models of these results do")
     parser.add_argument("--coverage", metavar="FILE", help="of try: write what was covered, JSON")
     parser.add_argument("--report", metavar="FOLDER", help="of try: draw what was covered, coverage.html")

@@ -9,8 +9,9 @@ import re
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-from springbok.cli.arguments import add_history, results_here
+from springbok.cli.arguments import add_history, results_here, whole
 from springbok.cli.keeping import tests_of
 from springbok.cli.report import write_reports
 from springbok.cli.text import print_table, shown
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("metric", "of steps and page: this number"),
     ):
         parser.add_argument(f"--{name}", default="", metavar=name.upper(), help=text)
-    parser.add_argument("--last", type=int, metavar="N", help=f"the newest runs (of list: {LAST}; else all)")
+    parser.add_argument("--last", type=whole(), metavar="N", help=f"the newest runs (of list: {LAST}; else all)")
     parser.add_argument("--output", metavar="FOLDER", help="of page: where it goes; of show: where the results go")
     parser.add_argument("--json", action="store_true", help="of list, show and steps: as JSON")
 
@@ -68,8 +69,6 @@ def run(options: argparse.Namespace) -> int:
     """Do what is asked for."""
     if options.action in ("list", "steps", "page") and options.what:
         raise HistoryError(f"'{PROGRAM} history {options.action}' takes no '{options.what[0]}'.")
-    if options.last is not None and options.last < 1:
-        raise HistoryError(f"--last {options.last}: a number from 1 on is meant.")
     place = place_of(options)
     if options.action == "add":
         return _add(options, place)
@@ -281,6 +280,11 @@ def _add(options: argparse.Namespace, place: str) -> int:
 def _record_of(folder: Path) -> record.Record:
     """What a run has left in its folder; of one that was before histories, as much as can be known."""
     content = metrics.read(folder)
+    with metrics.telling_of([(folder, content)]):
+        return _record_with(folder, content)
+
+
+def _record_with(folder: Path, content: dict[str, Any]) -> record.Record:
     home = folder if folder.is_dir() else folder.parent
     names = {name: home / name for name in record.DOCUMENTS}
     documents = {name: path.read_text(encoding="utf-8") for name, path in names.items() if path.is_file()}

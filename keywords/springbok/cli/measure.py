@@ -7,12 +7,11 @@ import argparse
 import json
 from pathlib import Path
 
-from springbok.cli.arguments import add_core, add_platform, add_timing, add_vlen, use_core, use_platform
+from springbok.cli.arguments import add_core, add_platform, add_timing, add_vlen, use_core, use_platform, whole
 from springbok.cli.cycles import as_json, print_account
 from springbok.engines.base import RUNTIME_SITES
 from springbok.exploring.bare_metal import LIMIT_INSTRUCTIONS, count
 from springbok.session import usable_timing
-from springbok.support.errors import BenchError
 from springbok.timing.account import account
 from springbok.timing.description import OF_CHIP
 
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_core(parser)
     parser.add_argument(
         "--limit",
-        type=int,
+        type=whole(1, 2**63 - 1),
         metavar="N",
         default=LIMIT_INSTRUCTIONS,
         help=f"instructions until a window must have ended (default: {LIMIT_INSTRUCTIONS:,})",
@@ -38,8 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the program; print what its window took."""
-    if options.limit < 1:
-        raise BenchError(f"--limit is a number of instructions, at least 1, not {options.limit}.")
     engine = "rtl" if options.core else "spike"
     use_core(options, engine)
     chip = use_platform(options)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import springbok.link
-from springbok.cli.arguments import add_optimize, add_platform, add_vlen, use_platform
+from springbok.cli.arguments import add_optimize, add_platform, add_vlen, use_platform, whole
 from springbok.cli.text import print_table, shown
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_and_check
@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="the runner's inputs, a folder a task; without it quality is not told"
     )
-    parser.add_argument("--files", type=int, metavar="N", help="infer at most so many files of a task (default: all)")
+    parser.add_argument(
+        "--files", type=whole(), metavar="N", help="infer at most so many files of a task (default: all)"
+    )
     parser.add_argument(
         "--stream",
         type=float,
@@ -75,8 +77,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure and print, or serve; 1 when a target is missed."""
     tasks = [_task(name) for name in ([options.serve] if options.serve else options.tasks or TASKS)]
-    if options.files is not None and options.files < 1:
-        raise BenchError("--files is a number from 1.")
     if options.stream != 0 and not STREAM_LEAST <= options.stream <= STREAM_MOST:
         raise BenchError(f"--stream is 0, or from {STREAM_LEAST} to {STREAM_MOST} seconds.")
     own = dict(_own_model(each) for each in options.model)

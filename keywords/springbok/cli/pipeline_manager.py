@@ -8,11 +8,12 @@ import asyncio
 import json
 from pathlib import Path
 
+from springbok.cli.arguments import PORT
 from springbok.cli.studio import add_scenario_settings, settings_of
 from springbok.cli.text import shown
 from springbok.exploring.pipeline_manager.application import connect
 from springbok.exploring.pipeline_manager.format import dataflow_of, graph_of_dataflow, specification
-from springbok.exploring.scenario import parse, read_content
+from springbok.exploring.scenario_file import parse, read_content
 from springbok.exploring.scenario_graph import document_text, graph_of
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help="of export and import: what is read, what is written")
     parser.add_argument("--host", default="127.0.0.1", help="of connect: where it runs (default: this computer)")
     parser.add_argument(
-        "--port", type=int, default=9000, metavar="N", help="of connect: its port for us (default: 9000)"
+        "--port", type=PORT, default=9000, metavar="N", help="of connect: its port for us (default: 9000)"
     )
     parser.add_argument("--folder", metavar="FOLDER", help="of connect: what paths are relative to (default: here)")
     add_scenario_settings(parser)
@@ -62,7 +63,5 @@ def _connect(options: argparse.Namespace) -> int:
     folder = Path(options.folder) if options.folder else Path.cwd()
     if not folder.is_dir():
         raise BenchError(f"There is no folder {folder}.")
-    if not 0 < options.port < 65536:
-        raise BenchError(f"--port {options.port}: ports are numbers from 1 to 65535.")
     asyncio.run(connect(options.host, options.port, folder, settings_of(options), lambda text: print(text, flush=True)))
     return 0

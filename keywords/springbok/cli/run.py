@@ -28,7 +28,7 @@ from springbok.firmware import build_firmware
 from springbok.gate import baseline, verdicts
 from springbok.history import keeping, record
 from springbok.measuring import metrics
-from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text
+from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text, vlen_text
 from springbok.session import usable_timing
 from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
@@ -203,7 +203,7 @@ def print_summary(files: Outputs) -> None:
         for check in document.get("rtl", []):
             verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
             print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
-        print(f"Engine: {document['engine']} {document['engine_version']}, VLEN {document['vlen_bits']}")
+        print(f"Engine: {document['engine']} {document['engine_version']}, {vlen_text(document['vlen_bits'])}")
         timings = {each["name"]: each["standing"] for each in _timings(document)}
         for name, standing in timings.items():
             print(f"Cycles:  estimated by {name} ({standing})")

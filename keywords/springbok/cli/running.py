@@ -20,6 +20,7 @@ from springbok.support.results_folder import held_locks, outputs
 OWN_RESULTS = (
     "metrics.json",
     "metrics.csv",
+    "report.html",
     "report.md",
     "summary.md",
     "xunit.xml",
@@ -59,7 +60,7 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     """
     results = results.resolve()
     results.mkdir(parents=True, exist_ok=True)
-    for name in (*OWN_RESULTS, "robot_output.xml"):
+    for name in (*OWN_RESULTS, "robot_output.xml", "log.html"):
         (results / name).unlink(missing_ok=True)
     files = [file for suite in suites for file in (sorted(suite.rglob("*.robot")) if suite.is_dir() else [suite])]
     started = time.time()

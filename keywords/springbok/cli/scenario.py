@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from springbok.cli.arguments import whole
 from springbok.cli.checks import check_board
 from springbok.cli.run import add_run_options, run_suites
 from springbok.cli.text import shown
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("file", metavar="FILE", help="the scenario")
     parser.add_argument("--to-suite", metavar="SUITE", help="write it as a Robot suite instead of running it")
-    parser.add_argument("--samples", type=int, metavar="N", help="how many recordings to infer (default: all)")
+    parser.add_argument("--samples", type=whole(), metavar="N", help="how many recordings to infer (default: all)")
     parser.add_argument("--shape", help="of the model's inputs, where its file leaves them open: 1x32x32x3")
     parser.add_argument("--signature", help="which function of a model file that has several")
     parser.add_argument("--tolerance", help="what outputs may differ by: 0.001 of the largest, or '2 steps'")

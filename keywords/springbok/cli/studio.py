@@ -8,7 +8,7 @@ import asyncio
 import webbrowser
 from pathlib import Path
 
-from springbok.cli.arguments import add_platform, use_platform
+from springbok.cli.arguments import ANY_PORT, add_platform, use_platform, whole
 from springbok.cli.running import choose_engine
 from springbok.exploring.scenario_run import ENGINES, Settings
 from springbok.support.errors import BenchError
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folder", metavar="FOLDER", help="where scenarios are opened and saved (default: SCENARIO's folder, or here)"
     )
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="of the page, on 127.0.0.1 (default: a free one)"
+        "--port", type=ANY_PORT, default=0, metavar="N", help="of the page, on 127.0.0.1 (default: a free one)"
     )
     parser.add_argument("--open", action="store_true", help="open the page in the default browser")
     add_scenario_settings(parser)
@@ -34,15 +34,13 @@ def add_scenario_settings(parser: argparse.ArgumentParser) -> None:
     add_platform(parser)
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the chip (default: auto)")
     parser.add_argument("--data", metavar="PATH", help="archive of a data set that is not downloaded (Magic Wand)")
-    parser.add_argument("--samples", type=int, metavar="N", help="how many samples a run infers (default: all)")
+    parser.add_argument("--samples", type=whole(), metavar="N", help="how many samples a run infers (default: all)")
     parser.add_argument("--results", metavar="FOLDER", help="where logs and reports go (default: results)")
 
 
 def settings_of(options: argparse.Namespace, *scenarios: Path) -> Settings:
     """How scenarios are run, by the options; what would stop every run is an error."""
     choose_engine(options.engine)
-    if options.samples is not None and options.samples < 1:
-        raise BenchError(f"--samples {options.samples}: a run infers at least one.")
     if options.data and not Path(options.data).exists():
         raise BenchError(f"--data {options.data}: there is no such file.")
     use_platform(options)

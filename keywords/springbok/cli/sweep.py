@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok import report as reports
-from springbok.cli.arguments import add_platform, add_results, add_timing, use_platform
+from springbok.cli.arguments import add_platform, add_results, add_timing, use_platform, whole
 from springbok.cli.text import OutputLost
 from springbok.compiler.compiler import tensors_of
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
@@ -79,12 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the best has the least of, and what --optimize search seeks (default: instructions)",
     )
     add_timing(parser, None)
-    parser.add_argument("--samples", type=int, help="recordings of each (default: all)")
+    parser.add_argument("--samples", type=whole(), help="recordings of each (default: all)")
     parser.add_argument(
         "--limit", action="append", default=[], metavar="METRIC=VALUE", help="for the best configuration"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster (default: this machine's cores)")
-    parser.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
+    parser.add_argument("--workers", type=whole(), help="processes on this machine (default: one a core)")
     add_results(parser, "where the table goes")
 
 
@@ -95,10 +95,8 @@ def run(options: argparse.Namespace) -> int:
     objective = Objective(options.objective, timing)
     limits = dict(map(_limit, options.limit))
     front.best([], limits)  # a limit that does not exist is said before the sweep, not after it
-    if options.workers is not None and (options.workers < 1 or options.scheduler):
-        raise SweepError(
-            "--workers is a number of processes of this machine, at least 1; a scheduler has workers of its own."
-        )
+    if options.workers is not None and options.scheduler:
+        raise SweepError("--workers is a number of processes of this machine; a scheduler has workers of its own.")
     wanted = configurations(
         [Path(model) for model in options.models],
         types=options.types,

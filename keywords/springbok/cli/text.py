@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from springbok.support.files import storage_error
+
+_LONGEST_CELL = 120
 
 
 class OutputLost(Exception):
@@ -67,7 +70,8 @@ def output_told() -> Iterator[None]:
 
 
 def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print rows of text in columns, the first ``left`` of them aligned to the left."""
+    """Print rows of text in columns, the first ``left`` of them aligned to the left; each row is one line."""
+    rows = [[_in_a_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
@@ -75,6 +79,12 @@ def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
+
+
+def _in_a_line(text: str) -> str:
+    """Text without line breaks, and what else would command a terminal; cut where it is too long for any."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+    return line if len(line) <= _LONGEST_CELL else f"{line[: _LONGEST_CELL - 1]}…"
 
 
 def shown(path: Path) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from springbok.support import strict_json
 from springbok.support.files import storage_errors
 
 
@@ -18,7 +19,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     with contextlib.suppress(FileNotFoundError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                kept = json.loads(line)
+                kept = strict_json.parse(line)
                 rows[kept["key"]] = kept["row"]
     return rows
 

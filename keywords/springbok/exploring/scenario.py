@@ -14,8 +14,9 @@ Example::
 from __future__ import annotations
 
 import difflib
+import filecmp
 import hashlib
-import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,13 +30,12 @@ from springbok.compiler.compiled import FEATURES, LEAST_VLEN, VECTOR_FEATURES, T
 from springbok.compiler.flags import compiler_flags, translated
 from springbok.compiler.importers import FORMATS
 from springbok.data.own.functions import FUNCTION
+from springbok.exploring.scenario_file import parse, read_content
 from springbok.exploring.scenario_problems import Problem, problems, schema
+from springbok.support import strict_json
 from springbok.support.errors import CompileError, ScenarioError
 from springbok.support.places import MODELS
 
-YAML_SUFFIXES = (".yml", ".yaml")
-#: Of a scenario's document; real ones have some hundred values, six deep.
-_MOST_VALUES, _MOST_DEPTH = 100_000, 60
 BLOCKS = ("dataset", "model_wrapper", "optimizers", "runtime", "protocol", "platform")
 
 #: The order of the classes in the outputs of Kenning's Magic Wand models, `MagicWandDataset.prepare` of
@@ -59,6 +59,8 @@ GONE_FLAGS = {
     "--iree-llvmcpu-enable-pad-consumer-fusion": "the compiler decides it by itself",
     "--riscv-v-fixed-length-vector-lmul-max": "LLVM chooses LMUL by itself",
 }
+
+_LONGEST_SHOWN = 200  # letters of what is written in a scenario
 
 #: The type of a data set of the user's own files.
 OWN_DATA = "springbok.datasets.own"
@@ -196,56 +198,15 @@ def map_document(
     found = problems(document)
     if found:
         raise _error(path, found)
-    return _Mapping(path, sha256, document, engine, port).scenario()
-
-
-def read_content(path: Path) -> bytes:
-    """What is in the file. Raises ScenarioError that says why it can't be read."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ScenarioError(f"The scenario {path} can't be read: {error.strerror}.") from error
-
-
-def parse(content: bytes, path: Path) -> Any:
-    """The document that is in a file: YAML when the file is named so, else JSON. Raises ScenarioError."""
-    try:
-        text = content.decode("utf-8-sig")
-        if path.suffix.lower() not in YAML_SUFFIXES:
-            return _bounded(json.loads(text, object_pairs_hook=_unique), path)
-        import yaml
-
-        try:
-            return _bounded(yaml.safe_load(text), path)
-        except yaml.YAMLError as error:
-            raise ScenarioError(f"{path} is not YAML: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ScenarioError(f"{path} is not JSON: {error}.") from error
-
-
-def _bounded(document: Any, path: Path) -> Any:
-    """The document, if it is small enough to be looked through: aliases of YAML can make it endless."""
-    left, seen = [(document, 0)], 0
-    while left:
-        value, depth = left.pop()
-        seen += 1
-        if seen > _MOST_VALUES or depth > _MOST_DEPTH:
-            raise ScenarioError(
-                f"The scenario {path} is too large: it holds more than {_MOST_VALUES:,} values, or values in values "
-                f"more than {_MOST_DEPTH} deep. Aliases (*name) that refer to each other can make it so."
-            )
-        if isinstance(value, dict | list):
-            parts = value.values() if isinstance(value, dict) else value
-            left += [(part, depth + 1) for part in parts]
-    return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    doubled = sorted({key for key in keys if keys.count(key) > 1})
-    if doubled:
-        raise ValueError(f"the key '{doubled[0]}' is there twice in one object")
-    return dict(pairs)
+        return _Mapping(path, sha256, document, engine, port).scenario()
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # of a path too long to be one, and of a user's folder (~) that is not known
+        named = _short(str(getattr(error, "filename", None) or ""))
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise _error(path, [Problem(f"the file: a path in it can't be looked at: {named or 'it'}: {why}")]) from error
 
 
 def _error(path: Path, found: Sequence[Problem]) -> ScenarioError:
@@ -337,13 +298,13 @@ class _Mapping:
                 self._problem(
                     "model_wrapper",
                     "model_path",
-                    f"model_wrapper.model_path: this project has no model {own.name} for {written}. "
+                    f"model_wrapper.model_path: this project has no model {_short(own.name)} for {_short(written)}. "
                     f"Its own are {own_models}; for any other give the path of its file",
                 )
             self.notes.append(f"model_wrapper: {written} stands for this project's own {own.name}, trained here.")
             return own, f"models/{own.name}, this project's own"
         if separator:
-            sentence = f"model_wrapper.model_path: {written} is not downloaded: give the path of a file"
+            sentence = f"model_wrapper.model_path: {_short(written)} is not downloaded: give the path of a file"
             self._problem("model_wrapper", "model_path", sentence)
             return own, ""
         path = self._resolve(written)
@@ -354,9 +315,12 @@ class _Mapping:
             self._problem(
                 "model_wrapper",
                 "model_path",
-                f"model_wrapper.model_path: there is no file {written}, neither from the working directory nor from "
-                f"the scenario's folder: {advice if own.is_file() else ''}put your model there",
+                f"model_wrapper.model_path: there is no file {_short(written)}, neither from the working directory nor "
+                f"from the scenario's folder: {advice if own.is_file() else ''}put your model there",
             )
+        elif not os.access(path, os.R_OK):
+            sentence = f"model_wrapper.model_path: this user has no right to read {_short(written)}"
+            self._problem("model_wrapper", "model_path", sentence)
         return path, str(written)
 
     def _dataset(self, model: Path) -> tuple[dict[str, Any], str]:
@@ -409,7 +373,7 @@ class _Mapping:
         described = model.with_name(f"{model.name}.json")
         if described.is_file():
             try:
-                names = json.loads(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")
+                names = strict_json.parse(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")
             except (OSError, ValueError, LookupError, AttributeError, TypeError):
                 sentence = f"{described} is not a description of the model's inputs and outputs"
                 self._problem("model_wrapper", "model_path", sentence)
@@ -419,7 +383,7 @@ class _Mapping:
                     f"model_wrapper: the classes are in the order of {described.name}: {', '.join(names)}."
                 )
                 return tuple(names)
-        if not is_magic_wand or not model.is_file() or _is_own(model):
+        if not is_magic_wand or not model.is_file() or not os.access(model, os.R_OK) or _is_own(model):
             return None
         names = KENNING_MAGIC_WAND_CLASSES
         self.notes.append(
@@ -432,7 +396,7 @@ class _Mapping:
         framework = self._get("optimizers", "model_framework", "any")
         suffixes = _FRAMEWORKS.get(framework)
         if suffixes is not None and model.suffix.lower() not in suffixes:
-            sentence = f"optimizers: model_framework is {framework}, but {model.name} is no such file: say any"
+            sentence = f"optimizers: model_framework is {framework}, but {_short(model.name)} is no such file: say any"
             self._problem("optimizers", "model_framework", sentence)
         if self._get("optimizers", "backend") == "dylib":
             self.notes.append("optimizers: the backend dylib is called llvm-cpu by now.")
@@ -556,5 +520,10 @@ def _is_device(port: str) -> bool:
 
 def _is_own(model: Path) -> bool:
     """Whether the file is one of this project's own models, wherever it lies."""
-    digest = hashlib.sha256(model.read_bytes()).digest()
-    return any(hashlib.sha256(path.read_bytes()).digest() == digest for path in MODELS.glob(f"*{model.suffix}"))
+    own = (path for path in MODELS.iterdir() if path.is_file() and path.suffix == model.suffix)
+    return any(filecmp.cmp(path, model, shallow=False) for path in own)
+
+
+def _short(written: str) -> str:
+    """What the scenario has written, in a sentence."""
+    return written if len(written) <= _LONGEST_SHOWN else f"{written[:_LONGEST_SHOWN]}…"

@@ -23,7 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from springbok.exploring.scenario import YAML_SUFFIXES, Block, Scenario, map_document
+from springbok.exploring.scenario import Block, Scenario, map_document
+from springbok.exploring.scenario_file import YAML_SUFFIXES
 from springbok.exploring.scenario_problems import Problem, schema
 from springbok.support.errors import ScenarioError
 
@@ -243,7 +244,7 @@ def graph_of(document: Any) -> Graph:
     if not isinstance(document, dict):
         raise ScenarioError(f"This is no scenario: it is {_short(document)}, but must be an object with blocks.")
     try:
-        json.dumps(document, allow_nan=False)
+        json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:  # YAML has dates, and more
         raise ScenarioError(f"This is no scenario: it holds what JSON has no form for ({error}).") from error
     nodes: list[Node] = []
@@ -373,7 +374,7 @@ def read_graph(content: Any) -> Graph:
                 _text(each["key"]),
                 _text(each["type"]),
                 _mapping(each["parameters"]),
-                _place(each.get("position", (0, 0))),
+                place_of(each.get("position", (0, 0))),
                 _mapping(each.get("rest", {})),
             )
             for each in content["nodes"]
@@ -427,8 +428,12 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value
 
 
-def _place(value: Sequence[Any]) -> tuple[float, float]:
-    across, down = map(float, value)
+def place_of(value: Sequence[Any]) -> tuple[float, float]:
+    """Where a block is, across and down. Raises ValueError or TypeError for what is no place."""
+    try:
+        across, down = map(float, value)
+    except OverflowError:
+        across = down = math.inf
     if not (math.isfinite(across) and math.isfinite(down)):
         raise ValueError(f"{_short(value)} is no place")
     return across, down

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_LONGEST_SHOWN = 200
 SCHEMA_FILE = Path(__file__).with_name("scenario.schema.json")
 
 
@@ -43,6 +44,8 @@ def problems(document: Any) -> list[Problem]:
     """What the schema has against the document; a block of an unknown type is not looked into."""
     from jsonschema import Draft202012Validator
 
+    if not isinstance(document, dict):
+        return [Problem(f"the file is {_short(document)}, but must be an object with blocks")]
     found = [(list(error.absolute_path), error) for error in Draft202012Validator(schema()).iter_errors(document)]
     untyped = [
         path[:-1] if path and path[-1] == "type" else path
@@ -81,7 +84,7 @@ def _missing(error: Any) -> list[str]:
 def _explain(path: Sequence[str | int], error: Any) -> str:
     """One sentence on what is wrong, where, and what is known there."""
     where = ".".join(map(str, path)) or "the file"
-    value, asked = json.dumps(error.instance, default=str), error.validator_value
+    value, asked = _short(error.instance), error.validator_value
     why = f": {error.schema['description']}" if "description" in error.schema else ""
 
     def unknown_keys() -> str:
@@ -104,6 +107,12 @@ def _explain(path: Sequence[str | int], error: Any) -> str:
         ),
     }
     return sentences.get(error.validator, lambda: f"{where}: {error.message}")()
+
+
+def _short(value: Any) -> str:
+    """A value from outside in a sentence."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -12,7 +12,6 @@ configuration it was at. Modules that are equal run once.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from springbok.exploring.measure import CALIBRATION_SAMPLES, INSTRUCTIONS, Objec
 from springbok.exploring.workers import Job, done, listen, workers
 from springbok.firmware import build_firmware
 from springbok.measuring import metrics
+from springbok.support import strict_json
 from springbok.support.cache import digest
 from springbok.support.errors import ReportError
 from springbok.support.places import PROGRAM
@@ -175,7 +175,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = strict_json.parse(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ReportError(f"{path} is not JSON: {error}. '{PROGRAM} sweep' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:

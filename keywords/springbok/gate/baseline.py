@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok.gate import gate, snapshots
+from springbok.support import strict_json
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
@@ -52,7 +53,7 @@ def read(folder: Path, measured: snapshots.Snapshot) -> dict[str, Any]:
             "measured; --baselines FOLDER names another one."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = strict_json.parse(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         beside = sorted(each.stem for each in path.parent.glob(f"{_as_file_name(measured['subject']['model'])}-*.json"))
         instead = f" There are baselines of: {', '.join(beside)}." if beside else ""
@@ -93,7 +94,7 @@ def prune(engine: str, written: Sequence[Path]) -> list[Path]:
     """
 
     def subject(path: Path) -> Mapping[str, Any]:
-        return json.loads(path.read_text(encoding="utf-8-sig"))["subject"]
+        return strict_json.parse(path.read_text(encoding="utf-8-sig"))["subject"]
 
     removed = []
     lengths = {(subject(path).get("chip"), subject(path)["vlen_bits"]) for path in written}

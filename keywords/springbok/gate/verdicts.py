@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok.gate.gate import NOT_COMPARED, Verdict
+from springbok.support import strict_json
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
@@ -73,7 +74,7 @@ def read(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {"schema": SCHEMA_VERSION, **{key: [] for key in _KEYS}}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = strict_json.parse(path.read_text(encoding="utf-8"))
         if content["schema"] == SCHEMA_VERSION and {"verdicts", "updates"} <= content.keys():
             return _completed(content)
     except (OSError, ValueError, LookupError, TypeError) as error:

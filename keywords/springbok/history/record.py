@@ -22,6 +22,7 @@ from springbok.gate import snapshots
 from springbok.gate.gate import METRICS
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.measuring.derived import RUNTIME
+from springbok.support import strict_json
 from springbok.support.errors import BenchError
 from springbok.support.repository import Origin, origin_of
 
@@ -178,7 +179,7 @@ def _of_layers(measured: snapshots.Snapshot) -> Iterator[Measurement]:
 def read_json(text: str, documents: Mapping[str, str] | None = None) -> Record:
     """The record of `Record.as_json`; ``documents`` in place of its own. Raises `RecordError`."""
     try:
-        given = json.loads(text)
+        given = strict_json.parse(text)
         if given.pop("schema") != SCHEMA_VERSION:
             raise RecordError(f"It is not of form {SCHEMA_VERSION}: springbok-bench of another version wrote it.")
         given["started"] = datetime.fromisoformat(given["started"])

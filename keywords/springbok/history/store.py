@@ -41,6 +41,7 @@ _SQLITE_CAUSES = (
     ("not a database", "it is no SQLite file. Name another one: --history FILE"),
     ("malformed", "its content is broken. Move it away, and take a copy of it: --history FILE"),
     ("readonly database", "this user has no right to write it. Name another one: --history FILE"),
+    ("already exists", "another program has tables of the same names in it. Name another one: --history FILE"),
     ("unable to open", "it, or its folder, can't be read or written. Name another one: --history FILE"),
 )
 
@@ -152,14 +153,19 @@ def url_of(place: str | Path) -> sa.URL:
         return sa.URL.create("sqlite", database=str(Path(place).absolute()))
     try:
         url = sa.make_url(str(place))
-    except sa.exc.ArgumentError as error:
+    except (
+        sa.exc.ArgumentError,
+        ValueError,
+    ) as error:  # of a port, and of an address in brackets, Python says the other
         raise HistoryError(f"The history '{place}' is no URL. Write postgresql://user@host/database.") from error
     name = url.drivername.partition("+")[0]
     if name == "sqlite" and url.database:
         return url
     if name in ("postgresql", "postgres") and url.database:
         return url.set(drivername="postgresql+psycopg")
-    raise HistoryError(f"The history '{_shown(url)}' is none: write a file, or postgresql://user@host/database.")
+    raise HistoryError(
+        f"The history '{url.render_as_string(hide_password=True)}' is none: write a file, or postgresql://user@host/database."
+    )
 
 
 def _migrate(connection: sa.Connection) -> None:
@@ -179,7 +185,7 @@ def _shown(url: sa.URL) -> str:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "sqlite":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        _prepare_place(Path(url.database))
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": WAIT_SECONDS})
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -191,6 +197,16 @@ def _engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": _CONNECT_SECONDS})
     sa.event.listen(engine, "begin", _begin_postgresql)
     return engine
+
+
+def _prepare_place(path: Path) -> None:
+    """The folder of a file of SQLite's, which puts more files beside it: a device would get some too."""
+    if path.exists() and not path.is_file():
+        raise HistoryError(f"The history {path} is no file. Name another one: --history FILE.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HistoryError(f"The history {path} can't be made: {error.strerror}: {error.filename}.") from error
 
 
 def _set_up_sqlite(connection, _: object) -> None:
@@ -219,8 +235,11 @@ def _sentence(error: DBAPIError, url: sa.URL) -> str:
     if url.get_backend_name() == "sqlite":
         cause = next((cause for text, cause in _SQLITE_CAUSES if text in said), said)
         return f"The history {url.database} can't be used: {cause}."
-    remedy = "Look whether the server runs, and whether URL, user and password are right: --history URL"
-    return f"The history {_shown(url)} can't be used: {said.rstrip('.')}. {remedy}."
+    if "already exists" in said:
+        remedy = "Another program has tables of the same names in it. Name another database: --history URL"
+    else:
+        remedy = "Look whether the server runs, and whether URL, user and password are right: --history URL"
+    return f"The history {_shown(url)} can't be used: {said.rstrip('.?!')}. {remedy}."
 
 
 class Store:

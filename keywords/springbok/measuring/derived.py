@@ -163,3 +163,12 @@ def shown(value: Any, form: str = "text") -> str:
         return f"{value * 100:.2f} %"
     text = format(value, _FORMATS[form])
     return text.rstrip("0").rstrip(".") if form == "count" and "." in text else text
+
+
+def vlen_text(bits: int | None) -> str:
+    """The length of vector registers, as people read it.
+
+    >>> vlen_text(512), vlen_text(0), vlen_text(None)
+    ('VLEN 512', 'no vectors', 'VLEN unknown')
+    """
+    return f"VLEN {UNKNOWN if bits is None else bits}" if bits != 0 else "no vectors"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,15 @@ from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import CLASSIFICATION
 from springbok.measuring.instruction_mix import by_class
 from springbok.measuring.performance import exact_mean
+from springbok.support import strict_json
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
     from springbok.compiler.optimizer import Change
     from springbok.compiler.optimizer.choices import Choice
     from springbok.firmware import Firmware
@@ -247,11 +252,14 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a document: ``path`` is the file, or the folder of results that holds it. Raises ReportError."""
+    """Read a document: ``path`` is the file, or the folder of results that holds it.
+
+    Raises ReportError for what is none, and for what its form does not allow; what it only lacks is no error yet.
+    """
     path = Path(path)
     file = path / "metrics.json" if path.is_dir() else path
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_number)
+        content = strict_json.parse(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ReportError(
             f"There are no metrics in {path}: {error.strerror}: {file}. '{PROGRAM} run' writes them."
@@ -261,13 +269,18 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION or "models" not in content:
         found = content.get("schema") if isinstance(content, dict) else None
         raise ReportError(
-            f"{file} is not the metrics of a run: schema {SCHEMA_VERSION} is wanted, but {found} is there."
+            f"{file} is not the metrics of a run: schema {SCHEMA_VERSION} is wanted, but {found!r:.60} is there."
         )
+    if problem := problem_of(content, may_lack=True):
+        raise _not_whole(file, problem)
     return content
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+def _not_whole(place: object, problem: str) -> ReportError:
+    return ReportError(
+        f"The metrics of {place} are not whole: {problem}. A much older version wrote them, or something changed them: "
+        "measure again."
+    )
 
 
 @contextmanager
@@ -281,28 +294,45 @@ def telling_of(documents: Sequence[tuple[object, Mapping[str, Any]]]) -> Iterato
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         for place, content in documents:
             if problem := problem_of(content):
-                raise ReportError(
-                    f"The metrics of {place} are not whole: {problem}. A much older version wrote them, or something "
-                    "changed them: measure again."
-                ) from error
+                raise _not_whole(place, problem) from error
         raise
 
 
-def problem_of(content: Mapping[str, Any]) -> str:
-    """What a document has that its schema does not allow, or lacks that it asks for; empty where there is nothing."""
-    import jsonschema
+def problem_of(content: Mapping[str, Any], may_lack: bool = False) -> str:
+    """What a document has that its schema does not allow, or lacks that it asks for; empty where there is nothing.
 
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
-    found = [each for each in validator.iter_errors(content) if each.validator != "additionalProperties"]
-    worst = jsonschema.exceptions.best_match(found)
+    What it lacks is none where it ``may_lack`` what came since it was written.
+    """
+    from jsonschema.exceptions import best_match
+
+    forgiven = {"additionalProperties", "required"} if may_lack else {"additionalProperties"}
+    worst = best_match(each for each in _validator().iter_errors(content) if not _is_forgiven(each, forgiven))
     if worst is not None:
         place = "/".join(map(str, worst.absolute_path)) or "the document"
         return f"{place}: {worst.message[:_LONGEST_MESSAGE]}"
     for number, model in enumerate(content["models"]):
-        places = model.get("timeline", {"calls": {"dispatch": ()}})["calls"]["dispatch"]
-        if any(place >= len(model["dispatches"]) for place in places):
+        places = model.get("timeline", {}).get("calls", {}).get("dispatch", ())
+        if any(place >= len(model.get("dispatches", ())) for place in places):
             return f"models/{number}/timeline: it calls a dispatch that is not there"
     return ""
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+
+
+def _is_forgiven(error: ValidationError, forgiven: Set[str]) -> bool:
+    """Of alternatives, one that has nothing else against it suffices."""
+    if error.validator != "anyOf":
+        return error.validator in forgiven
+    alternatives: dict[object, bool] = {}
+    for each in error.context:
+        number = each.relative_schema_path[0]
+        alternatives[number] = alternatives.get(number, True) and _is_forgiven(each, forgiven)
+    return any(alternatives.values())
 
 
 def mean(values: Sequence[int] | None) -> float | None:

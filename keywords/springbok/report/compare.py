@@ -17,6 +17,7 @@ from springbok.measuring.derived import (
     runtime_instructions,
     tidy,
     vector_share,
+    vlen_text,
 )
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
 from springbok.report import charts
@@ -61,7 +62,7 @@ def configurations(runs: Sequence[Run]) -> list[Configuration]:
     for part, text in (
         (lambda run, model: (model.get("dataset") or {}).get("name") or "", "{}"),
         (lambda run, model: run.document["engine"], "{}"),
-        (lambda run, model: run.document["vlen_bits"], "VLEN {}"),
+        (lambda run, model: vlen_text(run.document["vlen_bits"]), "{}"),
         (lambda run, model: _level(model), "{}"),
         (lambda run, model: run.label, "{}"),
     ):

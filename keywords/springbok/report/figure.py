@@ -10,6 +10,8 @@ from typing import Any
 from springbok.measuring.derived import UNKNOWN, shown
 from springbok.report import charts
 
+_LONGEST_NAME = 60  # letters
+
 
 @dataclass(frozen=True)
 class Column:
@@ -77,5 +79,15 @@ class Step:
 
 
 def title_of(model: Mapping[str, Any]) -> str:
-    """``gestures (vector)``"""
-    return f"{model['name']} ({model['variant']})"
+    """``gestures (vector)``; of a name that no page has room for, its beginning and its end."""
+    return f"{in_short(model['name'])} ({model['variant']})"
+
+
+def in_short(name: str) -> str:
+    """A name as pages have room for it.
+
+    >>> len(in_short("conv" * 1000))
+    60
+    """
+    end = _LONGEST_NAME // 3
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - end - 1]}…{name[-end:]}"

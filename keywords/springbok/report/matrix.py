@@ -32,6 +32,7 @@ _LABEL_COLOUR = "#3C3C3C"
 # Answers that are numbers, of device and host, are the same within this.
 _SAME = 1e-4
 #: Of a badge's file; file systems take some 250 bytes.
+_LONGEST_LABEL = 40  # letters: with what came out, a badge is no wider than a telephone
 _LONGEST_NAME = 120
 _LETTER, _PADDING, _HEIGHT = 6.2, 7, 20
 
@@ -207,8 +208,10 @@ def badge_names(cells: Iterable[tuple[Hashable, str, str]]) -> dict[Hashable, st
 
 def badge(label: str, message: str, state: str) -> str:
     """A badge: what it is about, and what came out, in the colour of ``state``."""
+    title = escape(f"{label}: {message}")
+    label = label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
     widths = [round(_LETTER * len(text) + 2 * _PADDING) for text in (label, message)]
-    whole, title = sum(widths), escape(f"{label}: {message}")
+    whole = sum(widths)
     texts = "".join(
         f'<text x="{x + _PADDING}" y="14" textLength="{width - 2 * _PADDING}">{escape(text)}</text>'
         for x, width, text in ((0, widths[0], label), (widths[0], widths[1], message))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from springbok.chips.chip import DEFAULT
-from springbok.measuring.derived import CLASSIFICATION, UNKNOWN, shown, task_of
-from springbok.report.figure import Step
+from springbok.measuring.derived import CLASSIFICATION, UNKNOWN, shown, task_of, vlen_text
+from springbok.report.figure import Step, in_short
 from springbok.report.optimizer import flags_chosen
 
 
@@ -36,7 +36,7 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
             "model input",
             (*shapes, *dataset.get("preprocessing", ()), dataset["description"].partition(": ")[2]),
         ),
-        Step("Model", model["name"], (model["format"], f"sha256 {model['sha256'][:12]}…")),
+        Step("Model", in_short(model["name"]), (model["format"], f"sha256 {model['sha256'][:12]}…")),
         Step("Compiler", f"IREE {model['compiler']['version']}", compilation),
         Step("Target", _flag(flags, "target-cpu") or "RISC-V", tuple(filter(None, target))),
         Step("Runtime", "springbok-bench", (code, f"module {shown(model['vmfb_bytes'], 'count')} bytes")),
@@ -44,7 +44,7 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
         Step(
             "Engine",
             document["engine"],
-            (document["engine_version"] or "", document.get("chip", DEFAULT), f"VLEN {document['vlen_bits']} bits"),
+            (document["engine_version"] or "", document.get("chip", DEFAULT), vlen_text(document["vlen_bits"])),
         ),
     ]
     blocks = {_BLOCK_STEPS[block["block"]]: block for block in model.get("scenario", {}).get("blocks", [])}

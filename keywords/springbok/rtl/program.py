@@ -20,6 +20,7 @@ from springbok.engines.elf import read_executable
 from springbok.rtl.core import Core
 from springbok.rtl.coverage import Coverage, coverage_of
 from springbok.rtl.native_machine import NativeMachine, Reason, Trial
+from springbok.support import strict_json
 from springbok.support.errors import RtlError
 from springbok.support.files import write_in_one_step
 
@@ -147,7 +148,7 @@ def write_case(folder: Path, case: Case, outcome: Outcome) -> None:
 def read_case(folder: Path) -> Case:
     """The case of a folder. Raises RtlError."""
     try:
-        content = json.loads((folder / CASE).read_text(encoding="utf-8"))
+        content = strict_json.parse((folder / CASE).read_text(encoding="utf-8"))
         return Case(**{**content, "trial": Trial(**content["trial"]), "interrupts": tuple(content["interrupts"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RtlError(f"{folder} holds no kept program: {error}.") from error

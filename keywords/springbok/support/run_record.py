@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from springbok.support import strict_json
 from springbok.support.files import write_in_one_step
 
 FILE_NAME = "run.json"
@@ -23,7 +23,7 @@ def write(folder: Path, text: str) -> Path:
 def read(folder: Path) -> dict[str, Any]:
     """The record in ``folder``; nothing is known of results that have none, or one that can't be read."""
     try:
-        content = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
+        content = strict_json.parse((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

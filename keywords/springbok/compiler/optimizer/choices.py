@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from springbok.support import strict_json
 from springbok.support.errors import CompileError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import MODELS
@@ -191,7 +192,7 @@ _KEYS = {"model", "sha256", "vlen", "compiler", "kernels_sha256", "flag_set", "s
 
 def _entries(file: Path) -> list[dict[str, Any]]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = strict_json.parse(file.read_text(encoding="utf-8-sig"))
         if content["schema"] != SCHEMA_VERSION:
             raise ValueError(f"its schema is {content['schema']}, not {SCHEMA_VERSION}")
         for entry in content["choices"]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from springbok.exploring.pipeline_manager.format import dataflow_of, graph_of_dataflow, is_dataflow, specification
 from springbok.exploring.pipeline_manager.link import Line, LineBroken, Method
-from springbok.exploring.scenario import Scenario, parse
+from springbok.exploring.scenario import Scenario
+from springbok.exploring.scenario_file import parse
 from springbok.exploring.scenario_graph import Examined, document_text, examine, graph_of
 from springbok.exploring.scenario_run import ScenarioRun, Settings
 from springbok.support.errors import BenchError, ScenarioError
@@ -45,6 +46,8 @@ async def connect(host: str, port: int, folder: Path, settings: Settings, tell: 
     while True:
         try:
             reader, writer = await asyncio.open_connection(host, port)
+        except UnicodeError as error:
+            raise BenchError(f"'{host:.60}' is no name of a computer: --host NAME.") from error
         except OSError:
             if not is_waiting:
                 tell(f"Waiting for Pipeline Manager at {host}:{port} ...")
@@ -114,7 +117,8 @@ class Application:
     ) -> dict[str, Any]:
         """A scenario's file, JSON or YAML, as a graph."""
         try:
-            graph = graph_of(_read(external_application_dataflow, base64, mime))
+            document = await asyncio.to_thread(_read, external_application_dataflow, base64, mime)
+            graph = graph_of(document)
             return {"type": OK, "content": dataflow_of(graph)}
         except ScenarioError as error:
             return _sorry(error)

@@ -15,7 +15,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from springbok.exploring.scenario_graph import TITLES, Connection, Graph, Kind, Node, Property, checked, kinds, lacking
+from springbok.exploring.scenario_graph import (
+    TITLES,
+    Connection,
+    Graph,
+    Kind,
+    Node,
+    Property,
+    checked,
+    kinds,
+    lacking,
+    place_of,
+)
+from springbok.support import strict_json
 from springbok.support.errors import ScenarioError
 
 #: Of the formats of the specification and of graphs.
@@ -159,7 +171,7 @@ def _meant(known: Property | None, shown: Any) -> Any:
         return next((choice for choice in _choices(known) if _label(choice) == shown), shown)
     if known.kind in ("integer", "number"):
         try:
-            number = json.loads(shown)
+            number = strict_json.parse(shown)
         except ValueError:
             return shown
         return number if isinstance(number, int | float) and not isinstance(number, bool) else shown
@@ -181,9 +193,9 @@ def graph_of_dataflow(dataflow: Any) -> Graph:
             for port in each["interfaces"]:
                 interfaces[port["id"]] = (node.id, port["name"], port["direction"])
         connections = [_connection(each, interfaces) for each in drawn["connections"]]
+        order = {identity: number for number, identity in enumerate(kept["order"])}
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ScenarioError(f"This is no graph of Pipeline Manager {VERSION}: {lacking(error)}.") from error
-    order = {identity: number for number, identity in enumerate(kept["order"])}
     nodes.sort(key=lambda node: order.get(node.id, len(order)))
     return checked(Graph(tuple(nodes), tuple(connections), kept["others"]))
 
@@ -223,7 +235,7 @@ def _node_here(each: Mapping[str, Any], kept: Mapping[str, Any]) -> Node:
         node = replace(node, key=kind.block)
     rest = kept["rest"].get(identity)
     node = replace(node, rest=rest if isinstance(rest, dict) else {})
-    return replace(node, position=(float(place["x"]), float(place["y"])))
+    return replace(node, position=place_of((place["x"], place["y"])))
 
 
 def _connection(each: Mapping[str, Any], interfaces: Mapping[str, tuple[str, str, str]]) -> Connection:

@@ -16,6 +16,7 @@ import contextlib
 import inspect
 import itertools
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -119,7 +120,7 @@ class Line:
     async def _answer(self, message: Any) -> dict[str, Any] | None:
         """The answer to a request; None to a notification."""
         is_request = isinstance(message, dict) and isinstance(message.get("method"), str)
-        if not is_request or not isinstance(message.get("id"), str | int | float | None):
+        if not is_request or not _is_id(message.get("id")):
             return _failed(None, None, INVALID_REQUEST, "The message is no request of JSON-RPC 2.0.")
         identity = message.get("id", _ABSENT)
         session, params = _unwrapped(message.get("params"))
@@ -157,6 +158,13 @@ class RequestFailed(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def _is_id(identity: Any) -> bool:
+    """Numbers that are none can be read, but not be said again."""
+    if isinstance(identity, bool) or (isinstance(identity, float) and not math.isfinite(identity)):
+        return False
+    return isinstance(identity, str | int | float | None)
 
 
 def _failed(identity: Any, session: str | None, code: int, message: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok.exploring.pipeline_manager.format import graph_of_dataflow, is_dataflow
-from springbok.exploring.scenario import YAML_SUFFIXES, parse, read_content
+from springbok.exploring.scenario_file import LARGEST_FILE, YAML_SUFFIXES, parse, read_content
 from springbok.exploring.scenario_graph import (
     TITLES,
     Examined,
@@ -36,7 +36,7 @@ from springbok.support.files import write_in_one_step
 SUFFIXES = (".json", *YAML_SUFFIXES)
 SUITE_SUFFIX = ".robot"
 _LOG_LINES = 5000
-_LARGEST_FILE = 1_000_000
+_LONGEST_NAME = 200  # bytes; file systems take 255, and a file in the making has more than its name
 
 
 class Desk:
@@ -88,8 +88,6 @@ class Desk:
     def open(self, name: str) -> None:
         """Open a scenario of the folder. Raises ScenarioError."""
         path = self._path(name, SUFFIXES)
-        if path.is_file() and path.stat().st_size > _LARGEST_FILE:
-            raise ScenarioError(f"{path} is larger than any scenario.")
         content = read_content(path)
         self._take(content, path)
         if self._is_new:
@@ -249,6 +247,8 @@ class Desk:
         """A file of the folder, and of no other place."""
         if not name or "/" in name or "\\" in name or name.startswith(".") or not name.isprintable():
             raise ScenarioError(f"{name!r} is no name of a file: scenarios are in {self.folder}.")
+        if len(name.encode()) > _LONGEST_NAME:
+            raise ScenarioError(f"{name[:30]}… is too long a name for a file.")
         path = self.folder / name
         if path.suffix.lower() not in suffixes:
             raise ScenarioError(f"{name}: the name must end in {', '.join(suffixes)}.")
@@ -261,7 +261,7 @@ class Desk:
 
 def _is_scenario(path: Path) -> bool:
     """Whether a file looks like one, at little cost."""
-    if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.stat().st_size > _LARGEST_FILE:
+    if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.stat().st_size > LARGEST_FILE:
         return False
     return b"model_wrapper" in read_content(path)
 

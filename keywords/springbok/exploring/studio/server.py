@@ -186,6 +186,11 @@ class Files(_Guarded, RequestHandler):
 class Talk(_Guarded, WebSocketHandler):
     """A page's questions, ``{"number": n, "do": …}``, and their answers with the same number; events between them."""
 
+    def initialize(self, server: Server) -> None:
+        """A page's."""
+        super().initialize(server)
+        self._under_way: set[asyncio.Future[None]] = set()
+
     def prepare(self) -> None:
         """A browser always says whose page it is."""
         super().prepare()
@@ -200,8 +205,13 @@ class Talk(_Guarded, WebSocketHandler):
         """A page that was loaded."""
         self.server.pages.add(self)
 
-    async def on_message(self, message: str | bytes) -> None:
-        """A question."""
+    def on_message(self, message: str | bytes) -> None:
+        """A question, answered while the next are heard: Tornado reads on when this returns."""
+        task = asyncio.ensure_future(self._answer(message))
+        self._under_way.add(task)  # the loop itself does not keep it
+        task.add_done_callback(self._under_way.discard)
+
+    async def _answer(self, message: str | bytes) -> None:
         number = None
         try:
             asked = parse_message(message)

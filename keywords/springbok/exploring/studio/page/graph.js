@@ -178,7 +178,9 @@ export class GraphView {
         ]),
       ),
       more > 0 ? make("p", { className: "block-more" }, `and ${more} more`) : null,
-      own.map((problem, number) => make("p", { key: number, className: "problem" }, problem.sentence)),
+      // A block keeps its place among the others: the list below the graph has every problem, and the whole of it.
+      own.length ? make("p", { className: "problem", title: own[0].sentence }, own[0].sentence) : null,
+      own.length > 1 ? make("p", { className: "block-more" }, `and ${own.length - 1} more problems`) : null,
     );
   }
 }
