@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,15 +80,17 @@ class Step:
 
 
 def title_of(model: Mapping[str, Any]) -> str:
-    """``gestures (vector)``; of a name that no page has room for, its beginning and its end."""
+    """``gestures (vector)``; of a name that no page has room for, what :func:`in_short` leaves of it."""
     return f"{in_short(model['name'])} ({model['variant']})"
 
 
 def in_short(name: str) -> str:
-    """A name as pages have room for it.
+    """A name as pages have room for it: of a long one beginning and end, and between them what tells it from others.
 
     >>> len(in_short("conv" * 1000))
     60
     """
-    end = _LONGEST_NAME // 3
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - end - 1]}…{name[-end:]}"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest, end = hashlib.sha256(name.encode()).hexdigest()[:6], _LONGEST_NAME // 3
+    return f"{name[: _LONGEST_NAME - end - len(digest) - 2]}…{digest}…{name[-end:]}"
