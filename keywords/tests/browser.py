@@ -41,6 +41,23 @@ def opened(browser, path, width=1280, scheme="light", draws=True):
     page.on("request", lambda request: request.url.startswith(("file:", "data:")) or problems.append(request.url))
     page.goto(path.as_uri() if hasattr(path, "as_uri") else path)
     if draws:
-        page.evaluate(_DRAW_ALL)
+        draw_all(page)
     yield page, problems
     page.close()
+
+
+def draw_all(page):
+    """Has all charts drawn that are not, and waits for them."""
+    page.evaluate(_DRAW_ALL)
+
+
+def point_at(page, mark):
+    """Moves the mouse to a mark of a chart until what it says is shown; a chart that is just drawn anew misses it."""
+    tooltip = page.locator("#vg-tooltip-element.visible")
+    for _ in range(1000):
+        page.mouse.move(0, 0)
+        mark.hover()
+        if tooltip.count():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("nothing is shown for who points at a mark")

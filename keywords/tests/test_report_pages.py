@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from browser import needs_browser, opened, running
+from browser import draw_all, needs_browser, opened, point_at, running
 from history_runs import make_run
 from made_up_runs import make_document, make_model, make_regression
 from test_report import HOSTILE, board_model, hostile_document
@@ -198,9 +198,8 @@ def marks(page, figure):
 
 def redrawn(page, action):
     """Do something that draws charts anew, and wait for them."""
-    page.evaluate("for (const plot of document.querySelectorAll('.sb-plot')) delete plot.dataset.drawn")
     action()
-    page.wait_for_selector(".sb-plot[data-drawn]")
+    draw_all(page)
 
 
 def test_a_chart_shows_values_switches_series_and_has_a_logarithmic_axis(browser, folder):
@@ -209,8 +208,7 @@ def test_a_chart_shows_values_switches_series_and_has_a_logarithmic_axis(browser
         figure = model.locator("[data-figure=dispatches]")
         whole = marks(page, "dispatches")
         bar = figure.locator("svg [aria-roledescription=bar]").first
-        bar.hover()
-        page.wait_for_selector("#vg-tooltip-element.visible")
+        point_at(page, bar)
         assert page.locator("#vg-tooltip-element").text_content() == bar.get_attribute("aria-label") == whole[0]
         redrawn(page, lambda: figure.get_by_label("scalar", exact=True).uncheck())
         assert marks(page, "dispatches") == [each for each in whole if ", scalar: " not in each]

@@ -137,6 +137,7 @@
 
     async draw() {
       this.isDrawn = true;
+      delete this.plot.dataset.drawn;
       const options = {renderer: "svg", actions: false, ast: true, defaultStyle: false, mode: "vega-lite", logLevel: 1,
         tooltip: {theme: "custom", disableDefaultStyle: true}};
       this.view?.finalize();
