@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that compare modules on the chip with IREE's own runtime on this machine."""
 
+from typing import Literal
+
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
@@ -21,22 +23,25 @@ class ConformanceLibrary:
 
     def __init__(self) -> None:
         self._coverage = conformance.Coverage()
+        self._every = True
 
     @keyword(tags=("conformance",))
-    def prepare_conformance_modules(self) -> None:
+    def prepare_conformance_modules(self, variants: Literal["every", "turns"] = "every") -> None:
         """Compiles all modules for the running chip, several at a time; later runs find them cached.
 
-        The expected outputs are computed too.
+        The expected outputs are computed too. ``variants``: every module with the chip's vectors and without, or the
+        modules by turns the one and the other.
 
         Example:
         | Prepare Conformance Modules |
+        | Prepare Conformance Modules | turns |
         """
-        self._coverage = conformance.Coverage()
-        conformance.prepare_all(_targets())
+        self._coverage, self._every = conformance.Coverage(), variants == "every"
+        conformance.prepare_all(_targets(), self._every)
 
     @keyword(tags=("conformance", "assertion"))
     def module_should_compute_what_the_host_does(self, name: str) -> None:
-        """Fails when the module, compiled with or without the chip's vectors, computes anything else on it.
+        """Fails when the module, compiled with and without the chip's vectors, computes anything else on it.
 
         ``name`` is a file of ``models/conformance/`` without its suffix. Integers must be equal bit for bit, f32
         within 1e-5 of the largest number of their tensor.
@@ -47,7 +52,7 @@ class ConformanceLibrary:
         source = conformance.MODULES / f"{name}.mlir"
         logger.info(f"{name}: {conformance.purpose(source)}")
         wrong = []
-        for target in _targets():
+        for target in conformance.in_turn(source, _targets(), self._every):
             case = conformance.prepare(source, target)
             self._coverage.add(case.model)
             wrong += [f"{target.variant}: {text}" for text in conformance.check_on_chip(session.current, case)]

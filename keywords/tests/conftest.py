@@ -3,10 +3,12 @@
 
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
+from framework_server import FrameworkServer
 from hypothesis import HealthCheck, settings
+
+from springbok.compiler.importers import frameworks
 
 # A defect of the optimizer is an error here; for users it is a line in the compile report.
 os.environ.setdefault("SPRINGBOK_STRICT_OPTIMIZER", "1")
@@ -36,12 +38,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
 
 
-@pytest.fixture(scope="session")
-def framework_server():
-    """The process that has its frameworks already."""
-    from framework_server import FrameworkServer
+def pytest_addoption(parser):
+    parser.addoption("--frameworks", metavar="SOCKET", help="where a framework_server.py listens; else one is started")
 
-    server = FrameworkServer()
+
+@pytest.fixture(scope="session")
+def framework_server(pytestconfig):
+    """The process that has its frameworks already."""
+    server = FrameworkServer(pytestconfig.getoption("frameworks"))
     yield server
     server.close()
 
@@ -49,9 +53,5 @@ def framework_server():
 @pytest.fixture(autouse=True)
 def one_framework(request, framework_server, monkeypatch):
     """Models are imported by one process of the frameworks, but for tests that are marked ``own_framework``."""
-    if request.node.get_closest_marker("own_framework"):
-        return
-    from springbok.compiler.importers import frameworks
-    from springbok.support import process
-
-    monkeypatch.setattr(frameworks, "process", SimpleNamespace(**vars(process) | {"run": framework_server.run}))
+    if not request.node.get_closest_marker("own_framework"):
+        monkeypatch.setattr(frameworks, "process", framework_server.in_place_of_process())

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +24,9 @@ TESTS = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory):
+def odd(tmp_path_factory, framework_server):
     folder = tmp_path_factory.mktemp("odd files: ä")
-    subprocess.run([sys.executable, TESTS / "odd_models.py"], cwd=folder, check=True, timeout=900, capture_output=True)
+    framework_server.run_script((TESTS / "odd_models.py").read_text(), folder)
     return folder
 
 
