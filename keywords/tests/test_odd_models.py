@@ -253,7 +253,7 @@ def test_byte_order_marks_and_other_ends_of_lines_are_no_matter(tmp_path, encodi
 
 def test_names_of_files_are_no_matter(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("-o.mlir", "a b: c*?.mlir", f"{'x' * 240}.mlir", "é\n.mlir"):
+    for name in ("-o a b: c*?é\n.mlir", f"{'x' * 240}.mlir"):
         Path(name).write_text(DENSE)
         assert importers.import_model(name, Cache(tmp_path / "build")).inputs[0].shape == (1, 16)
 
