@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import json
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -95,21 +96,21 @@ def serve(place: str) -> None:
     Path(f"{place}.new").rename(place)  # whoever sees it can ask
     while True:
         connection, _ = listening.accept()
-        channel = connection.makefile("rw", encoding="utf-8")
-        request = json.loads(channel.readline())
-        _import(request)
-        if os.fork() == 0:
-            listening.close()
-            _answer(request, channel)
-            os._exit(0)
-        channel.close()
-        connection.close()
+        with connection, connection.makefile("rw", encoding="utf-8") as channel:
+            if line := channel.readline():  # else who asked is gone
+                _import(json.loads(line))
+                if os.fork() == 0:
+                    listening.close()
+                    try:
+                        _answer(json.loads(line), channel)
+                    finally:
+                        os._exit(0)
 
 
 def _import(request: dict) -> None:
     """Have what the job needs, here: whoever is forked has it too. What can't be imported is the job's to say."""
-    framework = json.loads(Path(request["job"]).read_text())["framework"] if "job" in request else "keras"
     with contextlib.suppress(Exception):
+        framework = json.loads(Path(request["job"]).read_text())["framework"] if "job" in request else "keras"
         importlib.import_module(f"springbok.compiler.importers.worker_{framework}")
 
 
@@ -129,6 +130,8 @@ def _answer(request: dict, channel) -> None:
 
 def _become(request: dict, folder: str, log) -> None:
     """Do the job, and end."""
+    limit = int(process.TIME_LIMIT_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     for descriptor in (1, 2):
         os.dup2(log.fileno(), descriptor)
     os.environ["TMPDIR"] = tempfile.tempdir = folder  # for what frameworks leave
