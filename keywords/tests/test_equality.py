@@ -76,7 +76,7 @@ def bench():
         ("gestures_int8.tflite", "standard", "128"),
         ("gestures_int8.tflite", "scalar", "512"),
         ("magic_wand.h5", "standard", "512"),
-        ("magic_wand.h5", "scalar", "128"),
+        ("magic_wand.h5", "scalar", "512"),
     ],
 )
 def test_a_share_on_the_chip(bench, file, name, place):

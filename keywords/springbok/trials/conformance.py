@@ -64,7 +64,7 @@ def prepare(source: Path, target: Target, output_dir: Path | None = None) -> Cas
 
 
 def in_turn(source: Path, targets: Sequence[Target], every: bool) -> Sequence[Target]:
-    """The targets that a module is compiled for: each, or one of them, which the next module of its kind has not."""
+    """The targets that a module is compiled for: every one, or one of them in turn, the next module the next one."""
     return targets if every else [targets[sources().index(source) % len(targets)]]
 
 
