@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that compare modules on the chip with IREE's own runtime on this machine."""
 
-from typing import Literal
-
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
@@ -26,18 +24,18 @@ class ConformanceLibrary:
         self._every = True
 
     @keyword(tags=("conformance",))
-    def prepare_conformance_modules(self, variants: Literal["every", "turns"] = "every") -> None:
+    def prepare_conformance_modules(self, every: bool = True) -> None:
         """Compiles all modules for the running chip, several at a time; later runs find them cached.
 
-        The expected outputs are computed too. ``variants``: every module with the chip's vectors and without, or the
-        modules by turns the one and the other.
+        The expected outputs are computed too. ``every`` module is compiled with the chip's vectors and without, or the
+        modules are by turns.
 
         Example:
         | Prepare Conformance Modules |
-        | Prepare Conformance Modules | turns |
+        | Prepare Conformance Modules | every=no |
         """
-        self._coverage, self._every = conformance.Coverage(), variants == "every"
-        conformance.prepare_all(_targets(), self._every)
+        self._coverage, self._every = conformance.Coverage(), every
+        conformance.prepare_all(_targets(), every)
 
     @keyword(tags=("conformance", "assertion"))
     def module_should_compute_what_the_host_does(self, name: str) -> None:

@@ -6,7 +6,7 @@ SPDX-License-Identifier: Apache-2.0
 Documentation     Whatever IREE compiles for this chip, the firmware computes as IREE's own runtime does on the host:
 ...               the modules of models/conformance, with and without vectors, on seeded inputs with extremes. Integers
 ...               bit for bit, f32 within 1e-5 of the largest number of the tensor. The modules have vectors by turns;
-...               with --variable VARIANTS:every each is compiled both ways.
+...               with --variable EVERY:yes each is compiled both ways.
 
 Library           OperatingSystem
 Library           ../keywords/ConformanceLibrary.py
@@ -18,8 +18,8 @@ Test Template     Module Should Compute What The Host Does
 
 
 *** Variables ***
-# turns, or every: see the keyword Prepare Conformance Modules
-${VARIANTS}    turns
+# Whether each module is compiled with vectors and without
+${EVERY}    no
 
 
 *** Test Cases ***
@@ -89,4 +89,4 @@ Should Cover The Instructions Of The VM
 Start Conformance
     [Documentation]    Boots the chip and compiles for it what is not in the cache.
     Start Bench
-    Prepare Conformance Modules    ${VARIANTS}
+    Prepare Conformance Modules    every=${EVERY}

@@ -23,7 +23,7 @@ Test Template     Model Should Compute What Its Framework Does
 
 *** Variables ***
 # The variants of large models
-${LARGE}       vector
+${LARGE}    vector
 
 
 *** Test Cases ***
