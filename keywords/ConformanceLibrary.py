@@ -21,22 +21,25 @@ class ConformanceLibrary:
 
     def __init__(self) -> None:
         self._coverage = conformance.Coverage()
+        self._every = True
 
     @keyword(tags=("conformance",))
-    def prepare_conformance_modules(self) -> None:
+    def prepare_conformance_modules(self, every: bool = True) -> None:
         """Compiles all modules for the running chip, several at a time; later runs find them cached.
 
-        The expected outputs are computed too.
+        The expected outputs are computed too. ``every`` module is compiled with the chip's vectors and without, or the
+        modules are by turns.
 
         Example:
         | Prepare Conformance Modules |
+        | Prepare Conformance Modules | every=no |
         """
-        self._coverage = conformance.Coverage()
-        conformance.prepare_all(_targets())
+        self._coverage, self._every = conformance.Coverage(), every
+        conformance.prepare_all(_targets(), every)
 
     @keyword(tags=("conformance", "assertion"))
     def module_should_compute_what_the_host_does(self, name: str) -> None:
-        """Fails when the module, compiled with or without the chip's vectors, computes anything else on it.
+        """Fails when the module, compiled with and without the chip's vectors, computes anything else on it.
 
         ``name`` is a file of ``models/conformance/`` without its suffix. Integers must be equal bit for bit, f32
         within 1e-5 of the largest number of their tensor.
@@ -47,7 +50,7 @@ class ConformanceLibrary:
         source = conformance.MODULES / f"{name}.mlir"
         logger.info(f"{name}: {conformance.purpose(source)}")
         wrong = []
-        for target in _targets():
+        for target in conformance.in_turn(source, _targets(), self._every):
             case = conformance.prepare(source, target)
             self._coverage.add(case.model)
             wrong += [f"{target.variant}: {text}" for text in conformance.check_on_chip(session.current, case)]

@@ -5,7 +5,8 @@ SPDX-License-Identifier: Apache-2.0
 *** Settings ***
 Documentation     Whatever IREE compiles for this chip, the firmware computes as IREE's own runtime does on the host:
 ...               the modules of models/conformance, with and without vectors, on seeded inputs with extremes. Integers
-...               bit for bit, f32 within 1e-5 of the largest number of the tensor.
+...               bit for bit, f32 within 1e-5 of the largest number of the tensor. The modules have vectors by turns;
+...               with --variable EVERY:yes each is compiled both ways.
 
 Library           OperatingSystem
 Library           ../keywords/ConformanceLibrary.py
@@ -14,6 +15,11 @@ Resource          resources/bench.resource
 Suite Setup       Start Conformance
 Suite Teardown    Stop Chip
 Test Template     Module Should Compute What The Host Does
+
+
+*** Variables ***
+# Whether each module is compiled with vectors and without
+${EVERY}    no
 
 
 *** Test Cases ***
@@ -83,4 +89,4 @@ Should Cover The Instructions Of The VM
 Start Conformance
     [Documentation]    Boots the chip and compiles for it what is not in the cache.
     Start Bench
-    Prepare Conformance Modules
+    Prepare Conformance Modules    every=${EVERY}

@@ -5,7 +5,8 @@ SPDX-License-Identifier: Apache-2.0
 *** Settings ***
 Documentation     Models of every format, fp32 and int8, with vectors and without: each computes on the chip what its
 ...               own framework does on this machine. fp32 within 1e-5; int8 to the bit, as TensorFlow Lite's reference
-...               kernels do, except for two models whose difference is allowed and explained.
+...               kernels do, except for two models whose difference is allowed and explained. Large ones, which
+...               compile and run for long, have vectors; with --variable LARGE:vector,scalar they do without too.
 ...
 ...               TensorFlow Lite rounds once where it scales a sum of products to int8, TOSA twice, as TensorFlow Lite
 ...               Micro does (whose answers the chip gives to the bit: keywords/tests/test_reference_kernels.py). So a
@@ -21,7 +22,8 @@ Test Template     Model Should Compute What Its Framework Does
 
 
 *** Variables ***
-@{VARIANTS}    vector    scalar
+# The variants of large models
+${LARGE}    vector
 
 
 *** Test Cases ***
@@ -35,15 +37,15 @@ Should Run TOSA    conv1d_int8.mlirbc
 Should Run Gestures In Int8    gestures_int8.tflite    basic_motions    samples=8
 Should Run Magic Wand    magic_wand.h5
 Should Run Magic Wand In Int8    magic_wand_int8.tflite
-Should Run GRU In Int8    gru_int8.tflite    watch    samples=14    steps=4
-Should Run Keyword Spotting    ds_cnn.keras
+Should Run GRU In Int8    gru_int8.tflite    watch    samples=14    steps=4    variants=${LARGE}
+Should Run Keyword Spotting    ds_cnn.keras    variants=${LARGE}
 Should Run Keyword Spotting In Int8    ds_cnn_int8.tflite
-Should Run Image Classification    resnet8.keras    mnist_colour    samples=2
-Should Run Image Classification In Int8    resnet8_int8.tflite    mnist_colour    samples=1
-Should Run Anomaly Detection    autoencoder.keras
-Should Run Anomaly Detection In Int8    autoencoder_int8.tflite    steps=2
-Should Run Visual Wake Words    mobilenet_vww.keras    samples=1
-Should Run Visual Wake Words In Int8    mobilenet_vww_int8.tflite    samples=1
+Should Run Image Classification    resnet8.keras    mnist_colour    samples=2    variants=${LARGE}
+Should Run Image Classification In Int8    resnet8_int8.tflite    mnist_colour    samples=1    variants=${LARGE}
+Should Run Anomaly Detection    autoencoder.keras    variants=${LARGE}
+Should Run Anomaly Detection In Int8    autoencoder_int8.tflite    steps=2    variants=${LARGE}
+Should Run Visual Wake Words    mobilenet_vww.keras    samples=1    variants=${LARGE}
+Should Run Visual Wake Words In Int8    mobilenet_vww_int8.tflite    samples=1    variants=${LARGE}
 
 
 *** Keywords ***
@@ -56,8 +58,8 @@ Start Models
 Model Should Compute What Its Framework Does
     [Documentation]    Compiles the model with and without vectors and runs it, on labelled data where there is some:
     ...    then its quality is judged and recorded too.
-    [Arguments]    ${file}    ${data}=${NONE}    ${samples}=2    ${steps}=0
-    FOR    ${variant}    IN    @{VARIANTS}
+    [Arguments]    ${file}    ${data}=${NONE}    ${samples}=2    ${steps}=0    ${variants}=vector,scalar
+    FOR    ${variant}    IN    @{{$variants.split(",")}}
         ${model}=    Compile Model    ${MODELS}/${file}    variant=${variant}    vlen=${VLEN}    optimize=${OPTIMIZE}
         Skip Unless Model Fits    ${model}
         IF    $data is None

@@ -23,7 +23,7 @@ import re
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -322,7 +322,7 @@ def _zig(arguments: list[str], source: Path, cache: Path) -> None:
     """Runs the compiler in the source folder, so that only relative paths reach it."""
     environment = {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
     done = run(
-        [sys.executable, "-m", "ziglang", *arguments],
+        [compiler_runtime.zig(), *arguments],
         time_limit=COMPILER_TIMEOUT_S,
         cwd=source,
         environment=environment,
@@ -384,14 +384,16 @@ def _text(elf: bytes, start: int) -> str:
     return elf[start : elf.index(b"\0", start)].decode()
 
 
-def sizes_by_option() -> dict[str, Firmware]:
-    """Builds the firmware with everything, with each of its options alone, and with none; by what is in it."""
-    builds = {"the base alone": frozenset(), "everything": ALL_OPTIONS}
-    builds |= {f"the base and {name}": frozenset({name}) for name in OPTIONS}
-    return {
-        name: build_firmware(output=build_folder() / "firmware" / f"options-{number}", options=options)
-        for number, (name, options) in enumerate(builds.items())
-    }
+def sizes_by_option(names: Iterable[str] = OPTIONS) -> dict[str, Firmware]:
+    """Builds the firmware with none of its options, with everything, and with each of ``names`` alone; by what is in
+    it."""
+
+    def build(*options: str) -> Firmware:
+        place = build_folder() / "firmware" / "-".join(["options", *options])
+        return build_firmware(output=place, options=frozenset(options))
+
+    builds = {"the base alone": build(), "everything": build_firmware()}
+    return builds | {f"the base and {name}": build(name) for name in names}
 
 
 def main() -> int:

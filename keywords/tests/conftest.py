@@ -7,6 +7,9 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from springbok.compiler.importers import frameworks
+from springbok.trials.framework_server import FrameworkServer
+
 # A defect of the optimizer is an error here; for users it is a line in the compile report.
 os.environ.setdefault("SPRINGBOK_STRICT_OPTIMIZER", "1")
 # Runs of tests are no history.
@@ -25,9 +28,9 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_I
 
 # Files that take the longest are begun first, so that none is left at the end when their tests are shared out.
 LONGEST = (
-    *("optimizer", "channels_last", "importers", "package", "compiler_runtime", "search", "odd_models", "compiler"),
-    *("rtl", "rtl_floats", "chips", "equality", "vlen", "core_command", "process", "link_on_chip", "firmware"),
-    "history",
+    *("package", "compiler_runtime", "rtl", "rtl_floats", "core_command", "odd_models", "stablehlo", "importers"),
+    *("compiler", "chips", "optimizer", "process", "history", "firmware", "onnx", "search", "channels_last"),
+    "runtime_host",
 )
 
 
@@ -36,12 +39,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else len(names))
 
 
-@pytest.fixture(scope="session")
-def framework_server():
-    """The process that has its frameworks already."""
-    from springbok.trials.framework_server import FrameworkServer
+def pytest_addoption(parser):
+    parser.addoption("--frameworks", metavar="SOCKET", help="where a framework_server.py listens; else one is started")
 
-    server = FrameworkServer()
+
+@pytest.fixture(scope="session")
+def framework_server(pytestconfig):
+    """The process that has its frameworks already."""
+    server = FrameworkServer(pytestconfig.getoption("frameworks"))
     yield server
     server.close()
 
@@ -49,8 +54,5 @@ def framework_server():
 @pytest.fixture(autouse=True)
 def one_framework(request, framework_server, monkeypatch):
     """Models are imported by one process of the frameworks, but for tests that are marked ``own_framework``."""
-    if request.node.get_closest_marker("own_framework"):
-        return
-    from springbok.compiler.importers import frameworks
-
-    monkeypatch.setattr(frameworks, "process", framework_server.as_process())
+    if not request.node.get_closest_marker("own_framework"):
+        monkeypatch.setattr(frameworks, "process", framework_server.in_place_of_process())

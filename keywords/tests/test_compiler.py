@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -22,7 +21,6 @@ from springbok.compiler.compiler import check_fits, compile_and_check, compile_m
 from springbok.compiler.flags import compiler_flags
 from springbok.support import process
 from springbok.support.errors import CompileError, ModelError
-from springbok.support.places import KEYWORDS
 from springbok.tensors import TensorSpec, fit, probe_inputs
 
 
@@ -389,7 +387,7 @@ def _ends(pid: int) -> bool:
     return False
 
 
-# Also does some imports itself: each start of TensorFlow costs seconds.
+# Also does some imports itself.
 MAKE_KERAS_MODELS = """
 import json, pathlib, h5py, keras
 from keras import layers
@@ -424,10 +422,9 @@ for name in ("open.h5", "only.weights.h5", "two.keras"):
 
 
 @pytest.fixture(scope="module")
-def keras_models(tmp_path_factory):
+def keras_models(tmp_path_factory, framework_server):
     folder = tmp_path_factory.mktemp("keras")
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(KEYWORDS)}
-    subprocess.run([sys.executable, "-c", MAKE_KERAS_MODELS], cwd=folder, env=environment, check=True, timeout=600)
+    framework_server.run_script(MAKE_KERAS_MODELS, folder)
     return folder
 
 

@@ -66,6 +66,15 @@ def test_tolerance():
     assert tolerance(TensorSpec("x", (), "int8")) == 0
 
 
+def test_modules_are_compiled_for_each_target_or_by_turns():
+    targets = [Target(vlen=512), Target(vectors=False)]
+    first, second, third, *_ = conformance.sources()
+    assert conformance.in_turn(first, targets, every=True) == targets
+    turns = [conformance.in_turn(each, targets, every=False) for each in (first, second, third)]
+    assert turns == [targets[:1], targets[1:], targets[:1]]
+    assert conformance.in_turn(second, targets[1:], every=False) == targets[1:], "on a chip without vectors"
+
+
 def test_coverage(tmp_path):
     case = conformance.prepare(conformance.MODULES / "vm_lists.mlir", Target(), tmp_path)
     coverage = Coverage()

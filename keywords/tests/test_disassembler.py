@@ -163,9 +163,9 @@ def test_refused_instruction_is_named(program):
 
 def test_damaged_bytes_never_raise_anything_else(program):
     for at in range(0, len(program), 3):
-        for value in (0x00, 0xFF):
-            with contextlib.suppress(ModelError):
-                disassemble(program[:at] + bytes([value]) + program[at + 1 :]).text()
+        value = (0x00, 0xFF)[at % 2]
+        with contextlib.suppress(ModelError):
+            disassemble(program[:at] + bytes([value]) + program[at + 1 :]).text()
 
 
 def test_command(tmp_path, program, capsys):

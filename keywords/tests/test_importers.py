@@ -76,10 +76,8 @@ class TestQuantised:
         assert np.abs(probe_inputs([spec])[0]).max() <= 1
 
 
-# One start of TensorFlow makes all: a model that quantises its own inputs, one with an open batch, one with a loop.
+# A model that quantises its own inputs, one with an open batch, one with a loop.
 MAKE_MODELS = """
-import os
-os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 import pathlib, keras, numpy as np, tensorflow as tf
 keras.utils.set_random_seed(3)
 given = keras.Input((8,), batch_size=1)
@@ -104,9 +102,9 @@ tf.saved_model.save(tf.Module(), "bare")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, framework_server):
     folder = tmp_path_factory.mktemp("made")
-    subprocess.run([sys.executable, "-c", MAKE_MODELS], cwd=folder, check=True, timeout=600, capture_output=True)
+    framework_server.run_script(MAKE_MODELS, folder)
     return folder
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +24,9 @@ TESTS = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory):
+def odd(tmp_path_factory, framework_server):
     folder = tmp_path_factory.mktemp("odd files: ä")
-    subprocess.run([sys.executable, TESTS / "odd_models.py"], cwd=folder, check=True, timeout=900, capture_output=True)
+    framework_server.run_script((TESTS / "odd_models.py").read_text(), folder)
     return folder
 
 
@@ -262,7 +260,7 @@ def test_byte_order_marks_and_other_ends_of_lines_are_no_matter(tmp_path, encodi
 
 def test_names_of_files_are_no_matter(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("-o.mlir", "a b: c*?.mlir", f"{'x' * 240}.mlir", "é\n.mlir"):
+    for name in ("-o a b: c*?é\n.mlir", f"{'x' * 240}.mlir"):
         Path(name).write_text(DENSE)
         assert importers.import_model(name, Cache(tmp_path / "build")).inputs[0].shape == (1, 16)
 

@@ -59,8 +59,8 @@ def network(rows: int, length: int, outputs: int) -> tuple[str, np.ndarray]:
 
 def chip_in(folder, ops: str):
     (folder / "ops.py").write_text(ops)
-    (folder / "mine.toml").write_text(CHIP)
-    return load(folder / "mine.toml")
+    (folder / "own.toml").write_text(CHIP)
+    return load(folder / "own.toml")
 
 
 def run(model, chip, x):
@@ -133,6 +133,6 @@ def test_a_function_that_fails_costs_speed_and_not_the_model(tmp_path, monkeypat
 
 
 def test_a_file_that_is_not_there_is_named_with_its_line(tmp_path):
-    (tmp_path / "mine.toml").write_text(CHIP.replace('model = "ops.py:dot4"', 'model = "springbok.engines.dot4:dot4"'))
-    with pytest.raises(ChipError, match=r"mine.toml, line 15: dot4: there is no .*ops.py"):
-        load(tmp_path / "mine.toml")
+    (tmp_path / "own.toml").write_text(CHIP.replace('model = "ops.py:dot4"', 'model = "springbok.engines.dot4:dot4"'))
+    with pytest.raises(ChipError, match=r"own.toml, line 15: dot4: there is no .*ops.py"):
+        load(tmp_path / "own.toml")

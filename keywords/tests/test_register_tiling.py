@@ -167,8 +167,10 @@ def test_the_sums_of_a_row_take_more_registers_where_these_are_short(vlen, size)
     assert change.detail.startswith(f"tiles of 1 x {size}, ")
 
 
-@pytest.mark.parametrize("limit", ["0.0", "-0.0", "6.0", "-1.5", "0x7FC00000"])
-@pytest.mark.parametrize("operation", ["maximumf", "minimumf"])
+@pytest.mark.parametrize(
+    ("operation", "limit"),
+    [("maximumf", "0.0"), ("maximumf", "-0.0"), ("maximumf", "0x7FC00000"), ("minimumf", "6.0"), ("minimumf", "-0.0")],
+)
 def test_limits_are_the_same_to_the_bit(operation, limit, tmp_path):
     special = np.array([0.0, -0.0, 6.0, -1.5, np.inf, -np.inf, np.nan, 7.5, -3.25, 1e-40, -1e-40, 5.999], np.float32)
     # One times a number, added to minus zero, is the number itself.

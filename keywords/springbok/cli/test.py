@@ -19,7 +19,8 @@ from springbok.cli.lint import lint
 from springbok.cli.running import call, data_variables, renode_test, run_renode
 from springbok.history.keeping import by_whoever_started
 from springbok.support import process
-from springbok.support.files import build_folder
+from springbok.support.errors import BenchError
+from springbok.support.files import build_folder, temporary_folder
 from springbok.support.places import KEYWORDS, SUITES
 from springbok.support.results_folder import claimed, held_locks
 
@@ -27,6 +28,8 @@ MOST_PROCESSES = 4
 MOST_SUITES = 2
 #: Suites that are begun first, so that none is left at the end.
 LONGEST = ("models", "sensor", "sweep", "link", "gestures")
+#: The program that has the frameworks for all tests.
+_FRAMEWORKS = KEYWORDS / "springbok" / "trials" / "framework_server.py"
 _LOOK_SECONDS = 0.5
 
 
@@ -39,10 +42,14 @@ def run(options: argparse.Namespace) -> int:
     """Run every step."""
     results, on_renode = (build_folder() / name for name in ("test-results", "test-results-renode"))
     suites = sorted(SUITES.glob("*.robot"))
-    with claimed(results), claimed(on_renode), by_whoever_started():
-        command = _team(suites, results, options.data, options.robot_options)
-        with Beside(command, results / "console.txt") as team:
-            failed = [name for name, step in _steps(suites, options.data, team) if step() != 0]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # thousands of processes would compile what they import
+    with claimed(results), claimed(on_renode), by_whoever_started(), temporary_folder() as folder:
+        place = folder / "frameworks"
+        command = _team(suites, results, options.data, [*_listener(place), *options.robot_options])
+        with Beside([sys.executable, str(_FRAMEWORKS), str(place)], results / "frameworks.txt") as frameworks:
+            frameworks.wait_for(place)
+            with Beside(command, results / "console.txt") as team:
+                failed = [name for name, step in _steps(suites, options.data, team, place) if step() != 0]
     print(f"\nFailed: {', '.join(failed)}" if failed else "\nEverything passed.")
     return 1 if failed else 0
 
@@ -65,6 +72,13 @@ class Beside:
     def __exit__(self, *error: object) -> None:
         self._program.__exit__(*error)
 
+    def wait_for(self, path: Path) -> None:
+        """Wait until it has made ``path``; raises `BenchError` with what it wrote if it ends before."""
+        while not path.exists():
+            if self._program.has_ended:
+                raise BenchError(f"A program that tests need has ended: {self._written.read_text(errors='replace')}")
+            time.sleep(_LOOK_SECONDS)
+
     def show_to_its_end(self) -> int:
         """Show what it wrote, and what it still writes; its exit code."""
         with process.ended_by_signals(), self._written.open(encoding="utf-8", errors="replace") as written:
@@ -78,18 +92,25 @@ class Beside:
             return self._program.wait()[0]
 
 
-def _steps(suites: list[Path], data: str | None, team: Beside) -> Iterator[tuple[str, Callable[[], int]]]:
+def _steps(
+    suites: list[Path], data: str | None, team: Beside, frameworks: Path
+) -> Iterator[tuple[str, Callable[[], int]]]:
     yield "style (./bench lint)", lambda: _titled("Style", lint)
-    yield "unit tests (pytest)", lambda: _titled("Python and C tests", _pytest)
+    yield "unit tests (pytest)", lambda: _titled("Python and C tests", lambda: _pytest(frameworks))
     yield "suites (Robot on Spike)", lambda: _titled("Robot suites on Spike", team.show_to_its_end)
     yield "suites (renode-test)", lambda: _titled("Robot suites on Renode", lambda: _test_on_renode(suites, data))
 
 
-def _pytest() -> int:
+def _listener(frameworks: Path) -> list[str]:
+    """Robot's options with which suites import models by the process that listens there."""
+    return ["--listener", f"{_FRAMEWORKS.with_name('shared_frameworks.py')};{frameworks}"]
+
+
+def _pytest(frameworks: Path) -> int:
     # Its folders are for looking at what failed: they stay, where temporary files of commands don't.
     environment = {"PYTEST_DEBUG_TEMPROOT": tempfile.gettempdir()}
     # A file's tests share what they have compiled; the longest files begin first (conftest.py).
-    team = ["-n", str(_processes()), "--dist", "loadfile", "--no-loadscope-reorder"]
+    team = ["-n", str(_processes()), "--dist", "loadfile", "--no-loadscope-reorder", "--frameworks", str(frameworks)]
     return call([sys.executable, "-m", "pytest", str(KEYWORDS / "tests"), *team], environment=environment)
 
 

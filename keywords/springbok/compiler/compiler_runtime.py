@@ -14,11 +14,11 @@ Example::
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import re
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,9 +117,15 @@ def _make(folder: Path, target: tuple[str, ...]) -> None:
         _zig("cc", "-c", source, *target, *_C_OPTIONS, "-o", folder / f"{source.stem}.o", cwd=folder)
 
 
+@functools.cache
+def zig() -> str:
+    """The compiler itself: the package's Python module does nothing but start it."""
+    return str(importlib.metadata.distribution(_PACKAGE).locate_file("ziglang/zig"))
+
+
 def _zig(*arguments: object, cwd: Path) -> None:
     compiler_cache = str(build_folder() / "zig-cache")
-    command = [sys.executable, "-m", "ziglang", *map(str, arguments)]
+    command = [zig(), *map(str, arguments)]
     environment = {"ZIG_GLOBAL_CACHE_DIR": compiler_cache, "ZIG_LOCAL_CACHE_DIR": compiler_cache}
     done = run(command, time_limit=TIME_LIMIT_SECONDS, cwd=cwd, environment=environment)
     if done.timed_out or done.exit_code:

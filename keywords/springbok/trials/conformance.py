@@ -14,7 +14,7 @@ Example::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,11 +63,19 @@ def prepare(source: Path, target: Target, output_dir: Path | None = None) -> Cas
     return Case(model, inputs, framework_outputs(source, inputs, output_dir=output_dir))
 
 
-def prepare_all(targets: Iterable[Target], workers: int = 2) -> None:
-    """Fills the cache, several modules at a time. A module that can't be compiled fails when it is asked for."""
+def in_turn(source: Path, targets: Sequence[Target], every: bool) -> Sequence[Target]:
+    """The targets that a module is compiled for: every one, or one of them in turn, the next module the next one."""
+    return targets if every else [targets[sources().index(source) % len(targets)]]
+
+
+def prepare_all(targets: Sequence[Target], every: bool = True, workers: int = 2) -> None:
+    """Fills the cache, several modules at a time, for the targets of `in_turn`.
+
+    A module that can't be compiled fails when it is asked for.
+    """
 
     def fill(source: Path) -> None:
-        for target in targets:
+        for target in in_turn(source, targets, every):
             prepare(source, target)
 
     with ThreadPoolExecutor(workers) as pool:

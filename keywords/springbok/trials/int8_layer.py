@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ from springbok.support.places import KEYWORDS, MODELS
 from springbok.support.process import run
 
 MODEL, DATASET = MODELS / "gestures_int8.tflite", "basic_motions"
+# So many samples at least are taken at once: a start of TensorFlow costs more than they do.
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, ca
     Raises :class:`RtlError` where TensorFlow is missing or can't run the model.
     """
 
+    count = max(samples, _FEW)
+
     def make(folder: Path) -> None:
         command = [
             sys.executable,
@@ -72,7 +76,7 @@ def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, ca
             "springbok.trials.int8_layer",
             str(model),
             dataset,
-            str(samples),
+            str(count),
             folder / "layer.npz",
         ]
         done = run(command, environment={"PYTHONPATH": str(KEYWORDS)})
@@ -80,11 +84,12 @@ def load_layer(samples: int = 4, model: Path = MODEL, dataset: str = DATASET, ca
             raise RtlError(f"There is no int8 layer to take from {model.name}:\n{done.output[-2000:].strip()}")
 
     key = digest(
-        model.read_bytes(), Path(__file__).read_bytes(), dataset, samples, importlib.metadata.version("tensorflow-cpu")
+        model.read_bytes(), Path(__file__).read_bytes(), dataset, count, importlib.metadata.version("tensorflow-cpu")
     )
     folder, _ = Cache(cache or build_folder() / "cache").entry(f"{model.stem}-int8-layer", key, make)
     with np.load(folder / "layer.npz") as parts:
-        return Int8Layer(**{name: parts[name] if parts[name].ndim else parts[name].item() for name in parts.files})
+        layer = Int8Layer(**{name: parts[name] if parts[name].ndim else parts[name].item() for name in parts.files})
+    return replace(layer, inputs=layer.inputs[:samples], outputs=layer.outputs[:samples])
 
 
 def main(model: str, dataset: str, samples: str, output: str) -> None:

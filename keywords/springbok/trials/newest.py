@@ -130,8 +130,9 @@ def run(version: str, optimize: str, suites: Sequence[Path], folder: Path) -> Ou
     """Runs the suites with one version, in processes that work with it."""
     results = folder / f"{version}-{optimize}"
     command = [sys.executable, "-m", "springbok.cli", "run", *suites, "--engine", "spike", "--optimize", optimize]
+    command += ["--results", results, "--", "--variable", "LARGE:vector,scalar"]  # of robot/models.robot
     (results / "output.xml").unlink(missing_ok=True)
-    code = process.run_in_foreground([*command, "--results", results], True, versions.variables(version))
+    code = process.run_in_foreground(command, True, versions.variables(version))
     return outcome_of(version, optimize, results / "output.xml", code)
 
 
