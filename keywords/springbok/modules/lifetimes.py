@@ -19,7 +19,7 @@ from springbok.modules.references import FOLLOWED, NOTHING, Buffer, Part, State,
 from springbok.modules.vmfb import open_archive
 from springbok.support.errors import ModelError
 
-_ALLOCATE, DISPATCH = "hal_inline.buffer.allocate", "hal_loader.executable.dispatch"
+ALLOCATE, DISPATCH = "hal_inline.buffer.allocate", "hal_loader.executable.dispatch"
 #: Windows into a buffer, which keep it.
 _SAME_BUFFER = (
     "hal_inline.buffer.wrap",
@@ -28,7 +28,7 @@ _SAME_BUFFER = (
     "hal_inline.buffer_view.create",
     "hal_inline.buffer_view.buffer",
 )
-_LOOK_UP = "hal_loader.executable.lookup.function"
+LOOK_UP = "hal_loader.executable.lookup.function"
 #: Models have some hundred instructions a dispatch.
 _MOST_STEPS = 50_000
 _MOST_CALLS_DEEP = 32
@@ -161,20 +161,25 @@ class Walk:
             kernel = state.number(arguments[1], 64)
             self.held.append(Held(kernel if isinstance(kernel, str) else "", self._bytes_held()))
         same = state.reference(arguments[0]) if name in _SAME_BUFFER else NOTHING
-        size = state.number(arguments[1], 64) if name == _ALLOCATE else None
-        text = self.text(state.reference(arguments[1])) if name == _LOOK_UP else None
+        size = state.number(arguments[1], 64) if name == ALLOCATE else None
+        text = self.text(state.reference(arguments[1])) if name == LOOK_UP else None
         forget_results(step, state)
         for register in given:
             state.set_reference(register, same)
-        if name.startswith(_ALLOCATE):
+        if name.startswith(ALLOCATE):
             if size is None:
                 raise UnknownWayError
-            buffer = Buffer("allocation", (len(self.sizes),))
-            self.sizes[buffer] = size
-            for register in given:
-                state.set_reference(register, frozenset({Part(buffer, 0, size)}))
-        elif name == _LOOK_UP:
+            self.allocate(size, given, state)
+        elif name == LOOK_UP:
             state.set_number(results[0], 64, text)
+
+    def allocate(self, size: int, registers: Sequence[int], state: State) -> Buffer:
+        """A new buffer of ``size`` bytes, which these registers refer to."""
+        buffer = Buffer("allocation", (len(self.sizes),))
+        self.sizes[buffer] = size
+        for register in registers:
+            state.set_reference(register, frozenset({Part(buffer, 0, size)}))
+        return buffer
 
     def _bytes_held(self) -> int:
         """Of all buffers that something refers to."""

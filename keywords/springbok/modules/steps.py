@@ -18,17 +18,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from springbok.modules.disassembler import REF, Instruction, disassemble
-from springbok.modules.lifetimes import DISPATCH, UnknownWayError, Walk
+from springbok.modules.lifetimes import ALLOCATE, DISPATCH, LOOK_UP, UnknownWayError, Walk
 from springbok.modules.references import NOTHING, Buffer, Part, State, Value, forget_results
 from springbok.modules.vmfb import open_archive
 from springbok.support.errors import ModelError
 
-_ALLOCATE = "hal_inline.buffer.allocate"
-_ALLOCATE_INITIALIZED = f"{_ALLOCATE}.initialized"
+_ALLOCATE_INITIALIZED = f"{ALLOCATE}.initialized"
 _WINDOWS = ("hal_inline.buffer.wrap", "hal_inline.buffer.subspan", "hal_inline.buffer_view.create")
 _WHOLE = ("hal_inline.buffer.storage", "hal_inline.buffer_view.buffer")
 _LENGTH = "hal_inline.buffer.length"
-_LOOK_UP = "hal_loader.executable.lookup.function"
 _LOADING = ("hal_inline.buffer_view.assert", "hal_loader.executable.query_support", "hal_loader.executable.load")
 _FILLS = {"buffer.fill.i8": 1, "buffer.fill.i16": 2, "buffer.fill.i32": 4, "buffer.fill.i64": 8}
 
@@ -151,12 +149,12 @@ class _Following(Walk):
         forget_results(step, state)
         if name == DISPATCH:
             self._dispatch(arguments, operands["k"][-2:], before)
-        elif name == _ALLOCATE:
-            self._allocate(_known(before, arguments[1], 64), given, state)
+        elif name == ALLOCATE:
+            self.allocate(_known(before, arguments[1], 64), given, state)
         elif name == _ALLOCATE_INITIALIZED:
             length = _known(before, arguments[3], 64)
             source = self.window(before.reference(arguments[1]), before.number(arguments[2], 64), length)
-            buffer = self._allocate(length, given, state)
+            buffer = self.allocate(length, given, state)
             self.found.steps.append(Copy(source, Window(buffer, 0, length)))
         elif name in _WINDOWS:
             offset, length = (before.number(register, 64) for register in arguments[1:3])
@@ -167,20 +165,13 @@ class _Following(Walk):
             state.set_reference(given[0], before.reference(arguments[0]))
         elif name == _LENGTH:
             state.set_number(results[0], 64, self.window(before.reference(arguments[0])).length)
-        elif name == _LOOK_UP:
+        elif name == LOOK_UP:
             state.set_number(results[0], 64, self.text(before.reference(arguments[1])))
         elif name in _LOADING:
             for register in given:
                 state.set_reference(register, NOTHING)
         else:
             raise UnknownWayError
-
-    def _allocate(self, size: int, registers: Sequence[int], state: State) -> Buffer:
-        buffer = Buffer("allocation", (len(self.sizes),))
-        self.sizes[buffer] = size
-        for register in registers:
-            state.set_reference(register, frozenset({Part(buffer, 0, size)}))
-        return buffer
 
     def _dispatch(self, arguments: Sequence[int], counts: Sequence[int], state: State) -> None:
         """Operands: executable, kernel, workgroups (three), constants, bindings (three each)."""

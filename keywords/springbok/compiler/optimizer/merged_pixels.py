@@ -123,10 +123,15 @@ def _shape(value: ir.Value, pixels: int) -> list[int]:
 
 def _reshaped(value: ir.Value, shape: list[int]) -> ir.Value:
     """The same elements with the last two dimensions cut otherwise, so that the shape is ``shape``."""
+    row, groups = _in_rows(value)
+    return reshape("expand_shape", row, shape, groups)
+
+
+def _in_rows(value: ir.Value) -> tuple[ir.Value, list[list[int]]]:
+    """The same elements with the last two dimensions as one, and which dimensions went into which."""
     *outer, columns, channels = value.type.shape
     groups = [*([axis] for axis in range(len(outer))), [len(outer), len(outer) + 1]]
-    row = reshape("collapse_shape", value, [*outer, columns * channels], groups)
-    return reshape("expand_shape", row, shape, groups)
+    return reshape("collapse_shape", value, [*outer, columns * channels], groups), groups
 
 
 def _with_pixels(each: Generic, operands: list[Callable[[], ir.Value]], merged: dict[ir.Value, ir.Value]) -> ir.Value:
@@ -144,10 +149,9 @@ def _with_pixels(each: Generic, operands: list[Callable[[], ir.Value]], merged: 
 def _read_along_rows(merged: Generic, reduction: Reduction, pixels: int) -> None:
     """Lets the sum read rows of pixels with their channels."""
     operation, maps, left, value = merged.operation, merged.maps, reduction.left, merged.operands[reduction.left]
-    *outer, columns, channels = value.type.shape
+    channels = value.type.shape[-1]
     with ir.InsertionPoint(operation), operation.location:
-        groups = [*([axis] for axis in range(len(outer))), [len(outer), len(outer) + 1]]
-        operation.operands[left] = reshape("collapse_shape", value, [*outer, columns * channels], groups)
+        operation.operands[left] = _in_rows(value)[0]
     place = ir.AffineDimExpr.get(reduction.innermost)
     for loop, times in reduction.indices[-2].items():
         step = times * channels * (pixels if loop == reduction.innermost - 1 else 1)
