@@ -15,14 +15,16 @@ are parameters (shapes, axes, scales) become constants, as they are in models. A
 from __future__ import annotations
 
 import argparse
+import contextlib
 import enum
 import importlib
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -204,17 +206,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=TESTS_PER_OPERATOR, help="tests of each operator, at most")
     parser.add_argument("--test", action="append", default=[], help="only tests of this name; may be repeated")
     options = parser.parse_args(arguments)
-    results: list[Result] = []
-    session = Session()
-    try:
+
+    def outcomes(session: Session) -> Iterator[Result]:
         session.boot("spike")
         with tempfile.TemporaryDirectory() as folder:
             for case in cases(options.operators or OPERATORS, options.count):
-                if options.test and case.name not in options.test:
-                    continue
-                results.append(run(session, case, Path(folder)))
-                sys.stderr.write(f"{results[-1]}\n")
-                if results[-1].verdict is Verdict.CRASH:
+                if not options.test or case.name in options.test:
+                    yield run(session, case, Path(folder))
+
+    return tell(outcomes, table)
+
+
+def tell(outcomes: Callable[[Session], Generator[Any, None, None]], table: Callable[[list[Any]], str]) -> int:
+    """Prints each outcome of trials on a chip as it comes, and the table of all; 0 when none is wrong or a crash.
+
+    ``outcomes`` boots the chip of the session that it is given; a crash resets it.
+    """
+    results: list[Any] = []
+    session = Session()
+    try:
+        with contextlib.closing(outcomes(session)) as found:
+            for outcome in found:
+                results.append(outcome)
+                sys.stderr.write(f"{outcome}\n")
+                if outcome.verdict is Verdict.CRASH:
                     session.reset()
     except BenchError as error:
         sys.stderr.write(f"springbok-bench: {error}\n")

@@ -20,7 +20,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,11 @@ from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.judgement import judge
 from springbok.session import Session
 from springbok.support import process
-from springbok.support.errors import BenchError, CompileError, LinkError, ModelError
+from springbok.support.errors import CompileError, LinkError, ModelError
 from springbok.support.files import temporary_folder
 from springbok.support.places import KEYWORDS
 from springbok.trials.framework_server import FrameworkServer
-from springbok.trials.operators import Verdict
+from springbok.trials.operators import Verdict, tell
 
 TARGET = Target.of("vector", 512)
 FORMS = ("keras", "saved-model", "float", "dynamic", "float16", "int8", "int8-io", "uint8-io", "int16x8")
@@ -137,22 +137,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--forms", nargs="+", default=FORMS, choices=FORMS, help="forms to try (default: all)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep the files here")
     options = parser.parse_args(arguments)
-    results: list[Result] = []
-    session = Session()
-    try:
+
+    def outcomes(session: Session) -> Iterator[Result]:
         session.boot("spike", count_opcodes=False, sensor=False)
         with temporary_folder() as temporary, FrameworkServer().serving():
             folder = options.output or Path(temporary) / "files"
             folder.mkdir(parents=True, exist_ok=True)
             for file in write(folder, options.models, options.forms):
-                results.append(run(session, file, Path(temporary) / "built"))
-                sys.stderr.write(f"{results[-1]}\n")
-                if results[-1].verdict is Verdict.CRASH:
-                    session.reset()
-    except BenchError as error:
-        sys.stderr.write(f"springbok-bench: {error}\n")
-        return 2
-    finally:
-        session.shut_down()
-    sys.stdout.write(table(results) + "\n")
-    return int(any(result.verdict in (Verdict.WRONG, Verdict.CRASH) for result in results))
+                yield run(session, file, Path(temporary) / "built")
+
+    return tell(outcomes, table)
