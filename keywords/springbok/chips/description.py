@@ -6,7 +6,6 @@ What may stand in it says ``chip.schema.json``; `docs/chips.md` explains it. Eve
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import os
@@ -356,19 +355,3 @@ def _sentence(problem: jsonschema.ValidationError) -> str:
             return f"{where} is written {brackets}"
     about = problem.schema.get("description") if problem.validator == "pattern" else None
     return f"{where}: {problem.message}" + (f" ({about})" if about else "")
-
-
-def function_of(model: str) -> Any:
-    """The function that an instruction's ``model`` names.
-
-    >>> function_of("springbok.engines.dot4:dot4").__name__                                      # doctest: +SKIP
-    'dot4'
-    """
-    file, _, name = model.rpartition(":")
-    if file.endswith(".py"):
-        specification = importlib.util.spec_from_file_location(f"springbok_instruction_{Path(file).stem}", file)
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-    else:
-        module = importlib.import_module(file)
-    return getattr(module, name)
