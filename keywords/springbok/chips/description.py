@@ -10,6 +10,8 @@ import itertools
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +51,26 @@ def load(chip: str | Path | None = None) -> Chip:
     'rv32imf_zicsr_zicntr_zifencei_zve32f_zvl512b'
     """
     return _find(chip or os.environ.get(VARIABLE) or DEFAULT)
+
+
+@contextmanager
+def run_with(chip: str | Path | None) -> Iterator[Chip]:
+    """Within the context ``chip`` is the run's, of this process and of all that it starts; None leaves it as it is.
+
+    >>> with run_with("rv64gcv") as chip:
+    ...     load() == chip
+    True
+    """
+    before = os.environ.get(VARIABLE)
+    loaded = load(chip)
+    os.environ[VARIABLE] = str(loaded.source)
+    try:
+        yield loaded
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def names() -> list[str]:
