@@ -601,7 +601,7 @@ def test_complete_firmware_keeps_a_model_until_another_one_is_whole(complete_fir
     )
     assert answers[4].error.startswith("LINK_STALL")
     assert answers[1:4] == answers[5:8] == answers[9:12]
-    assert [answer.type for answer in answers[8::4]] == [OK, OK]
+    assert [answer.type for answer in answers[8:13:4]] == [OK, OK]
     assert answers[13:] == alone
 
 
