@@ -22,7 +22,7 @@ enum {
 
 #define PROTOCOL_VERSION 2
 #define PROTOCOL_WITHOUT_IDENTITY 1 // of clients that know none
-#define EXTENDED_MAGIC 0xFDFEFF5Bu // no base frame begins like this: it would be a size of 4 GB
+#define EXTENDED_MAGIC 0xFDFEFF5Bu  // no base frame begins like this: it would be a size of 4 GB
 
 #define IOSPEC_INPUTS 2
 #define IOSPEC_INPUT_DIMS 4

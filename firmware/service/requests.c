@@ -278,10 +278,9 @@ void requests_set_time_limit(uint32_t milliseconds) {
 
 static void on_hello(reply_t *reply) {
     const hello_request_t *hello = &session.request.hello;
+    uint32_t version = hello->identity != 0 ? PROTOCOL_VERSION : PROTOCOL_WITHOUT_IDENTITY;
     on_info(reply);
-    reply->small.hello.limits = (hello_limits_t){.protocol_version = hello->identity != 0
-                                                                         ? PROTOCOL_VERSION
-                                                                         : PROTOCOL_WITHOUT_IDENTITY,
+    reply->small.hello.limits = (hello_limits_t){.protocol_version = version,
                                                  .input_capacity = INPUT_CAPACITY,
                                                  .output_capacity = OUTPUT_CAPACITY,
                                                  .stack_bytes = board_stack_bytes(),
@@ -444,7 +443,7 @@ static void find_free_memory(void *argument) {
     room->data = runtime_free_memory(&session.runtime, &room->bytes);
 }
 
-// Where no loaded model is, if there is so much room beside it; else the arena, and no model is there any more.
+// Where no loaded model is, if there is so much room beside it; else no model is there any more.
 static uint8_t *destination_of_model(uint32_t bytes) {
     const uint8_t *arena = session.arena, *end = arena + session.arena_bytes;
     room_t room = {0};

@@ -55,8 +55,8 @@ static void check_hello(void *argument) {
         FAIL(DIALOGUE_OTHER, QUIET_US / 1000);
 }
 
-// The dialogue that HELLO asks for begins with its first request: its identity has a part that is drawn here, so
-// that none of what somebody has recorded does.
+// The dialogue that HELLO asks for begins with its first request. A part of its identity is drawn here, so
+// that nothing that somebody has recorded is that request.
 static void expect_dialogue(const frame_receiver_t *receiver) {
     const hello_request_t *hello = requests_hello();
     if (hello->identity != session.expected.identity) { // else its answer was lost on the line
@@ -250,7 +250,8 @@ static void on_command(void) {
     mlperf_command(receiver->payload, receiver->payload_bytes, &session.reply);
 }
 
-// Whose dialogue another protocol's client has ended is told so all the same, and so is who asks in base frames.
+// Whose dialogue another protocol's client has ended is told so, and who asks in base frames is refused in
+// them.
 static bool is_of_frames(void) {
     status_t status = session.receiver.status;
     return status == FAILURE_DIALOGUE_ENDED || status == FAILURE_MESSAGE_BASE;

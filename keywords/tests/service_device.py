@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The firmware's service as a process that is told the time, asked part by part, and who has recorded what it was asked.
+"""The firmware's service as a process that is told the time, asked part by part, by who has recorded what it was asked.
 
 A dialogue's identity is known when HELLO is answered, so requests of dialogues are made when they are sent::
 

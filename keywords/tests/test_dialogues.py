@@ -9,9 +9,9 @@ import time
 import zlib
 
 import pytest
+import service_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-import service_device
 from service_device import Recording, Request, device_of
 from test_extension import ServiceProcess
 from test_service_host import (
@@ -246,9 +246,7 @@ def test_who_would_take_over_costs_nobody_an_answer(answers):
 
 
 def test_silent_host_gives_way(answers):
-    found = answers(
-        *loaded(A), QUIET_US + 2000, hello(B), ask(B, 2, MessageType.STATS), ask(A, 3, MessageType.STATS)
-    )
+    found = answers(*loaded(A), QUIET_US + 2000, hello(B), ask(B, 2, MessageType.STATS), ask(A, 3, MessageType.STATS))
     assert [each[2:] for each in found[4:]] == [(ERROR, "SESSION_ENDED")]
     assert found[3][:3] == (B, 2, OK)
 
@@ -267,7 +265,9 @@ def test_time_limit_ends_with_its_dialogue(answers):
     assert limits == [500, 600_000, 2000]
 
 
-@pytest.mark.parametrize("request_", [frame(IOSPEC, iospec()), frame(INFO), frame(STATS), frame(MODEL, SMALL), frame(UNLOAD)])
+@pytest.mark.parametrize(
+    "request_", [frame(IOSPEC, iospec()), frame(INFO), frame(STATS), frame(MODEL, SMALL), frame(UNLOAD)]
+)
 def test_base_request_during_a_dialogue_is_told_of_it_in_a_base_frame_and_harms_nothing(line, answers, request_):
     answers(*loaded(A))
     (answer,) = split_frames(line.send(request_) + line.send(FLUSH_US + 2000))
