@@ -237,7 +237,7 @@ exec sh -c '{tree}' compiler "$SPRINGBOK_TEST_BEGUN.$$"
 @pytest.mark.parametrize("how", ["[job.result() for job in jobs]", "pass  # the pool is waited for"])
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_a_build_in_another_thread_ends_with_the_process(tmp_path, monkeypatch, mark, ending, how):
-    """And no other one begins; what cleans up afterwards may run programs all the same."""
+    """So does each that waits for it; what cleans up afterwards may run programs all the same."""
     compiler = tmp_path / "compiler"
     compiler.write_text(COMPILER.format(tree=TREE.replace("'", "'\\''")))
     compiler.chmod(0o755)
@@ -252,7 +252,6 @@ def test_a_build_in_another_thread_ends_with_the_process(tmp_path, monkeypatch, 
         assert bench.stdout.read().decode().split() == [ending.name, "Interrupted"]
     assert bench.returncode == 0
     assert not marked(mark)
-    assert len(list(tmp_path.glob("begun.*"))) <= 2
 
 
 DRAWING = """

@@ -54,6 +54,7 @@ def run(
     'hello\\n'
     """
     limit = TIME_LIMIT_SECONDS if time_limit is None else time_limit
+    _raise_if_ended()
     with tempfile.TemporaryFile() as output:
         options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         shared = {"SPRINGBOK_TIME_LIMIT": f"{_SHARE_OF_CHILDREN * limit:g}"}
@@ -111,9 +112,6 @@ def ended_by_signals() -> Iterator[None]:
 @contextmanager
 def _ended_with_this_process(supervised: Supervised) -> Iterator[None]:
     """Raises `Interrupted` in a thread that is not the main one when a signal has asked this process to end."""
-    if threading.current_thread() is threading.main_thread():  # where the signal itself raises it
-        yield
-        return
     _endings.running.add(supervised)
     try:
         _raise_if_ended()
@@ -124,7 +122,8 @@ def _ended_with_this_process(supervised: Supervised) -> Iterator[None]:
 
 
 def _raise_if_ended() -> None:
-    if number := _endings.number:
+    is_elsewhere = threading.current_thread() is not threading.main_thread()  # in that the signal itself raises it
+    if is_elsewhere and (number := _endings.number):
         raise Interrupted(number)
 
 
