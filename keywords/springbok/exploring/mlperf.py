@@ -118,7 +118,7 @@ def measure(
     if task.stream is not None and stream_seconds:
         judged = _judge_stream(task, model, wake_word.record(stream_seconds, STREAM_SEED), vlen, progress)
     elif task.stream is None and files is not None:
-        judged = _judge(task, model, runner_files.read(files, task.name, most), vlen, progress)
+        judged = _judge(task, model, runner_files.read(files, task.inputs, most), vlen, progress)
     memory = profile.memory_peak_bytes
     return Row(task, model.name, counts.inferences[0].instructions, cycles, memory, model.vmfb_bytes, judged)
 

@@ -41,8 +41,9 @@ _SPLITS = {"train": (range(100, 130), 80.0), "test": (range(200, 203), 80.0)}  #
 
 @dataclass(frozen=True)
 class Recording:
-    """Features (frames, 40), float32 from 0 to 1; begin and end of each wake word and other word, seconds."""
+    """Sound (samples), int16; its features (frames, 40), float32 from 0 to 1; begin and end of each word, seconds."""
 
+    sound: np.ndarray
     features: np.ndarray
     words: tuple[tuple[float, float], ...]
     others: tuple[tuple[float, float], ...]
@@ -70,9 +71,10 @@ def record(seconds: float, seed: int) -> Recording:
         sound[begin : begin + len(spoken)] += spoken
         words[spelled != _WAKE_WORD].append((at, at + len(spoken) / RATE))
         at += len(spoken) / RATE + random.uniform(0.6, 2.2)
-    features = features_of(sound)
+    samples, features = np.clip(np.rint(sound * 2**15), -(2**15), 2**15 - 1).astype(np.int16), features_of(sound)
+    samples.setflags(write=False)
     features.setflags(write=False)
-    return Recording(features, tuple(words[0]), tuple(words[1]))
+    return Recording(samples, features, tuple(words[0]), tuple(words[1]))
 
 
 def features_of(sound: np.ndarray) -> np.ndarray:
