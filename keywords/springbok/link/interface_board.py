@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import re
 import select
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 from springbok.data import runner_files
 from springbok.data.packaged.wake_word import features_of
@@ -95,15 +97,28 @@ class InterfaceBoard:
 
     def _play(self, port: RunnerPort, name: str) -> list[str]:
         frames = self._spec.to_raw(features_of(runner_files.read_sound(self._folder / Path(name).name)))
-        told = time.monotonic()
-        with port.lent() as url, MlperfRunner(url) as chip:
+        with self._patient_runner(), port.lent() as url, MlperfRunner(url) as chip:
             for at in range(0, len(frames), _FRAMES_A_LOAD):
                 chip.load(frames[at : at + _FRAMES_A_LOAD].tobytes(), _LOAD_SECONDS)
-                if time.monotonic() - told >= self._patience:
-                    self._runner.write(b"\r\n")
-                    told = time.monotonic()
         self._frames = len(frames)
         return [f"Played {name}, {len(frames)} frames"]
+
+    @contextmanager
+    def _patient_runner(self) -> Iterator[None]:
+        """The runner gets empty lines while the chip is at work, which may take longer than it waits for one."""
+        done = Event()
+
+        def tell() -> None:
+            while not done.wait(self._patience):
+                self._runner.write(b"\r\n")
+
+        teller = Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            done.set()
+            teller.join()
 
     def _print_detections(self, port: RunnerPort, _: str) -> list[str]:
         with port.lent() as url, MlperfRunner(url) as chip:
