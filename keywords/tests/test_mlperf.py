@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import wave
 
 import numpy as np
 import pytest
@@ -196,6 +197,31 @@ def test_folders_without_files(tmp_path):
         runner_files.read(tmp_path, "kws01")
 
 
+def test_the_runner_takes_the_larger_networks_images_from_the_smaller_ones():
+    assert {task.name: task.inputs for task in TASKS.values() if task.inputs != task.name} == {"ic02": "ic01"}
+
+
+def test_a_written_stream_is_the_recording(tmp_path):
+    recording = wake_word.record(6, seed=4)
+    runner_files.write_stream(tmp_path / "sww01", recording)
+    sound = runner_files.read_sound(tmp_path / "sww01" / runner_files.STREAM_SOUND)
+    assert np.array_equal(sound * 2**15, recording.sound)
+    assert np.abs(wake_word.features_of(sound) - recording.features).max() < 0.02
+    (truth,) = json.loads((tmp_path / "sww01" / runner_files.STREAM_TRUTH).read_text())
+    assert truth["detection_windows"] == [list(word) for word in recording.words]
+    with pytest.raises(DatasetError, match="is not empty"):
+        runner_files.write_stream(tmp_path / "sww01", recording)
+
+
+@pytest.mark.parametrize(("width", "rate", "said"), [(1, 16_000, "8 bits at 16000"), (2, 8_000, "16 bits at 8000")])
+def test_other_sounds_are_refused(tmp_path, width, rate, said):
+    with wave.open(str(tmp_path / "other.wav"), "wb") as file:
+        file.setparams((1, width, rate, 0, "NONE", ""))
+        file.writeframes(bytes(100))
+    with pytest.raises(DatasetError, match=said):
+        runner_files.read_sound(tmp_path / "other.wav")
+
+
 # ---- The command
 
 
@@ -217,6 +243,8 @@ def test_table_as_markdown():
         (["--files", "0"], "--files: 0: a number from 1 on"),
         (["--serve", "nothing"], "no task 'nothing'"),
         (["--stream", "1"], "--stream is 0, or from 5"),
+        (["--serve", "sww01", "--data", "/nowhere"], "/nowhere/sww01 is no folder"),
+        (["--serve", "sww01", "--data", "/dev/null", "--stream", "5"], "can't be written"),
     ],
 )
 def test_what_the_command_refuses(capsys, arguments, said):

@@ -95,7 +95,9 @@ def run(options: argparse.Namespace) -> int:
     vlen = target.vlen if chip.vector_extension else 0
     paths = {task: own.get(task.name, MODELS / task.model) for task in tasks}
     if options.serve:
-        _serve(tasks[0], _compile(paths[tasks[0]], target, options), vlen, options)
+        (task,) = tasks
+        sounds = _sounds(task, options)
+        _serve(task, sounds, _compile(paths[task], target, options), vlen, options)
     timing = timing_of(options.timing or OF_CHIP, chip) if options.timing or chip.timing else None
     rows = []
     for task, path in paths.items():
@@ -168,10 +170,9 @@ def _compile(path: Path, target: Target, options: argparse.Namespace) -> Compile
     return compile_and_check(path, target, optimize=options.optimize, choose=search)
 
 
-def _serve(task: Task, model: CompiledModel, vlen: int, options: argparse.Namespace) -> NoReturn:
+def _serve(task: Task, sounds: Path | None, model: CompiledModel, vlen: int, options: argparse.Namespace) -> NoReturn:
     """Until the chip ends, or this is interrupted."""
     mlperf.check_fits(task, model)
-    sounds = _sounds(task, options)
     with mlperf.loaded(model, vlen=vlen, uart="socket", count_opcodes=False) as session:
         session.need_link().introduce(task.introduction(model.inputs[0], model.outputs[0]))
         session.disconnect()

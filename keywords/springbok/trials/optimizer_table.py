@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What models take with the optimizer and without: the table of docs/optimizer.md, by ``./bench trial optimizer-table``.
+"""What models take with the optimizer and without: docs/optimizer.md's table, by ``./bench trial optimizer-table``.
 
 Each model is compiled as stock IREE does it and with the default flags, and runs on Spike: a warm inference is counted,
 runtime included, the kernels contained. With ``--record`` the rows of the models that were asked for take the place of
