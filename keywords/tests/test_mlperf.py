@@ -146,6 +146,26 @@ def test_recordings_are_the_same_for_a_seed():
     assert spoken[-1][1] < first.seconds
 
 
+def test_features_are_the_benchmarks():
+    """By its definition, one frame and band at a time: preemphasis, Hamming, power, triangles in mel, decibels."""
+    sound = np.random.default_rng(5).standard_normal(1024 + 2 * 512) * 0.3
+    found = wake_word.features_of(sound)
+    assert found.shape == (3, 40)
+    mel = [1127 * np.log1p(16_000 / 1024 * k / 700) for k in range(513)]
+    width = mel[-1] / 41
+    before = [0, *sound[:-1]]
+    for frame, band in ((0, 0), (0, 39), (1, 17), (2, 30)):
+        at = range(512 * frame, 512 * frame + 1024)
+        heard = [
+            (sound[i] - (1 - 2**-5) * before[i]) * (0.54 - 0.46 * np.cos(2 * np.pi * n / 1023))
+            for n, i in enumerate(at)
+        ]
+        power = np.abs(np.fft.fft(heard)[:513]) ** 2 / 1024
+        triangle = [max(0, 1 - abs(each - (band + 1) * width) / width) for each in mel]
+        wanted = (10 * np.log10(np.dot(power, triangle)) + 52) / 64
+        assert 0 < wanted < 1 and abs(found[frame, band] - wanted) < 1e-6
+
+
 def test_the_clock_that_a_stream_needs():
     row = Row(TASKS["sww01"], "a", 1, 320_000, 1, 1, None)
     assert row.busy_megahertz == 10
@@ -242,6 +262,7 @@ def test_table_as_markdown():
         (["--model", "x=y.tflite"], "no task 'x'"),
         (["--files", "0"], "--files: 0: a number from 1 on"),
         (["--serve", "nothing"], "no task 'nothing'"),
+        (["--threshold", "128"], "--threshold: 128: a number from -128 to 127"),
         (["--stream", "1"], "--stream is 0, or from 5"),
         (["--serve", "sww01", "--data", "/nowhere"], "/nowhere/sww01 is no folder"),
         (["--serve", "sww01", "--data", "/dev/null", "--stream", "5"], "can't be written"),

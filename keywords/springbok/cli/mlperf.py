@@ -71,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "it is written to DIR/sww01, for the runner",
     )
     parser.add_argument(
+        "--threshold",
+        type=whole(-128, 127),
+        default=0,
+        metavar="N",
+        help="the first output's integer above which sww01 has detected a word (default: 0, a probability of a half)",
+    )
+    parser.add_argument(
         "--timing", metavar="TIMING", help="the core's pipeline (default: the chip's own, if it has one)"
     )
     add_platform(parser)
@@ -86,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print, or serve; 1 when a target is missed."""
-    tasks = [_task(name) for name in ([options.serve] if options.serve else options.tasks or TASKS)]
+    names = [options.serve] if options.serve else options.tasks or TASKS
+    tasks = [_task(name).with_threshold(options.threshold) for name in names]
     if options.stream != 0 and not STREAM_LEAST <= options.stream <= STREAM_MOST:
         raise BenchError(f"--stream is 0, or from {STREAM_LEAST} to {STREAM_MOST} seconds.")
     own = dict(_own_model(each) for each in options.model)

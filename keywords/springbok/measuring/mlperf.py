@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,14 @@ class Task:
     stream: tuple[int, int, int] | None = None
     shares: str | None = None
     devices: str = "devices_kws_ic_vww.yaml"
+
+    def with_threshold(self, threshold: int) -> Task:
+        """The task with another activation above which a word was detected; itself where it has no stream.
+
+        >>> TASKS["sww01"].with_threshold(115).stream
+        (40, 32000, 115)
+        """
+        return self if self.stream is None else replace(self, stream=(*self.stream[:2], threshold))
 
     @property
     def inputs(self) -> str:

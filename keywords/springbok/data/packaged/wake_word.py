@@ -178,10 +178,8 @@ def _noise(count: int, random: np.random.Generator) -> np.ndarray:
 
 @functools.cache
 def _mel_filters() -> np.ndarray:
-    """Triangles from 20 Hz to 4 kHz, equally wide on the mel scale: (513, 40)."""
-    frequencies = np.fft.rfftfreq(FRAME, 1 / RATE)
-    ends = 700 * (10 ** (np.linspace(*(2595 * np.log10(1 + np.array([20, 4000]) / 700)), BANDS + 2) / 2595) - 1)
-    below, centre, above = ends[:-2], ends[1:-1], ends[2:]
-    rising = (frequencies[:, None] - below) / (centre - below)
-    falling = (above - frequencies[:, None]) / (above - centre)
-    return np.maximum(0, np.minimum(rising, falling))
+    """Triangles on the mel scale, equally wide, from 0 Hz to half the rate: (513, 40)."""
+    mels = 2595 * np.log10(1 + np.fft.rfftfreq(FRAME, 1 / RATE) / 700)
+    ends = np.linspace(mels[0], mels[-1], BANDS + 2)
+    filters = 1 - np.abs(mels[:, None] - ends[1:-1]) / ends[1]
+    return np.maximum(filters, 0)
