@@ -100,14 +100,14 @@ def measure(
     timing: Timing | None = None,
     files: Path | None = None,
     most: int | None = None,
-    stream_seconds: float = 0,
+    recording: wake_word.Recording | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Row:
     """Run a task's model on Spike.
 
-    timing          tells the cycles; without it they are unknown
-    files           the folder with the runner's inputs, of which at most ``most`` files are inferred
-    stream_seconds  of the made-up recording that a stream's model is judged by; 0: by none
+    timing     tells the cycles; without it they are unknown
+    files      the folder with the runner's inputs, of which at most ``most`` files are inferred
+    recording  that a stream's model is judged by, if by any
     """
     check_fits(task, model)
     with loaded(model, vlen=vlen, timing=timing) as session:
@@ -115,8 +115,8 @@ def measure(
         profile = session.need_link().profile()
     cycles = None if timing is None else _cycles(counts, timing, vlen)
     judged = None
-    if task.stream is not None and stream_seconds:
-        judged = _judge_stream(task, model, wake_word.record(stream_seconds, STREAM_SEED), vlen, progress)
+    if task.stream is not None and recording is not None:
+        judged = _judge_stream(task, model, recording, vlen, progress)
     elif task.stream is None and files is not None:
         judged = _judge(task, model, runner_files.read(files, task.inputs, most), vlen, progress)
     memory = profile.memory_peak_bytes

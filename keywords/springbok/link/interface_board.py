@@ -40,13 +40,22 @@ _BUSY = re.compile(rb"m-busy-us-(\d+)\r?$")
 class InterfaceBoard:
     """Answers the runner at ``path``; closed by `close`.
 
-    folder    of the WAV files that it can play: the memory card
-    spec      the model's input, in whose integers a frame is sent
-    frame_us  microseconds of a frame
+    folder     of the WAV files that it can play: the memory card
+    spec       the model's input, in whose integers a frame is sent
+    frame_us   microseconds of a frame
+    benchmark  whether features are the benchmark's, see `features_of`
     """
 
-    def __init__(self, folder: Path, spec: TensorSpec, frame_us: int, patience: float = PATIENCE_SECONDS) -> None:
-        self._folder, self._spec, self._frame_us, self._patience = folder, spec, frame_us, patience
+    def __init__(
+        self,
+        folder: Path,
+        spec: TensorSpec,
+        frame_us: int,
+        benchmark: bool = True,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._folder, self._spec, self._frame_us = folder, spec, frame_us
+        self._benchmark, self._patience = benchmark, patience
         self._runner = Terminal()
         self.path = self._runner.path
         self._asked = b""  # of a command that has not ended
@@ -96,7 +105,8 @@ class InterfaceBoard:
             self._runner.write("".join(f"{line}\r\n" for line in [*answer, "m-ready"]).encode("latin-1", "replace"))
 
     def _play(self, port: RunnerPort, name: str) -> list[str]:
-        frames = self._spec.to_raw(features_of(runner_files.read_sound(self._folder / Path(name).name)))
+        sound = runner_files.read_sound(self._folder / Path(name).name)
+        frames = self._spec.to_raw(features_of(sound, self._benchmark))
         with self._patient_runner(), port.lent() as url, MlperfRunner(url) as chip:
             for at in range(0, len(frames), _FRAMES_A_LOAD):
                 chip.load(frames[at : at + _FRAMES_A_LOAD].tobytes(), _LOAD_SECONDS)
