@@ -56,6 +56,12 @@ def test_the_table_says_what_is_counted():
     assert ours.instructions < stock.instructions
 
 
+def test_rows_are_in_the_order_of_the_files():
+    rows = {name: cells(name, Cost(1, 1, 1), [Cost(1, 1, 1)] * len(VLENS)) for name in reversed(FILES)}
+    written = in_place(DOCUMENT, rows)
+    assert [line.split("`")[1] for line in written.split("\n") if "`" in line] == [*FILES, "a.h5", "b.h5"]
+
+
 def test_rows_are_put_in_the_place_of_theirs_or_behind():
     costs = [Cost(1000 * (number + 1), number, 7) for number in range(len(VLENS))]
     rows = {name: cells(name, Cost(99_999, 1, 1), costs) for name in ("b.h5", "c.h5")}

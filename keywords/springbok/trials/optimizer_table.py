@@ -77,7 +77,7 @@ def cells(name: str, stock: Cost, costs: Sequence[Cost]) -> list[str]:
 
 
 def in_place(document: str, rows: dict[str, list[str]]) -> str:
-    """The document with these rows in the place of theirs, or behind the last one.
+    """The document with these rows in the place of theirs, in the order of `FILES`; others are behind.
 
     Raises BenchError when it has no such table.
     """
@@ -89,7 +89,8 @@ def in_place(document: str, rows: dict[str, list[str]]) -> str:
     end = next(at for at in range(first, len(lines)) if not lines[at].startswith("|"))
     table = {line.split("|")[1].strip(" `"): line for line in lines[first:end]}
     table |= {name: _line(row) for name, row in rows.items()}
-    return "\n".join([*lines[:first], *table.values(), *lines[end:]])
+    names = sorted(table, key=lambda name: FILES.index(name) if name in FILES else len(FILES))
+    return "\n".join([*lines[:first], *(table[name] for name in names), *lines[end:]])
 
 
 def _line(row: Sequence[str]) -> str:

@@ -75,10 +75,8 @@ def record(seconds: float, seed: int, benchmark: bool = False) -> Recording:
         sound[begin : begin + len(spoken)] += spoken
         words[spelled != _WAKE_WORD].append((at, at + len(spoken) / RATE))
         at += len(spoken) / RATE + random.uniform(0.6, 2.2)
-    samples, features = (
-        np.clip(np.rint(sound * 2**15), -(2**15), 2**15 - 1).astype(np.int16),
-        features_of(sound, benchmark),
-    )
+    samples = np.clip(np.rint(sound * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+    features = features_of(sound, benchmark)
     samples.setflags(write=False)
     features.setflags(write=False)
     return Recording(samples, features, tuple(words[0]), tuple(words[1]))
