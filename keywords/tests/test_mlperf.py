@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import wave
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from springbok.cli import main
 from springbok.cli.mlperf import as_markdown
 from springbok.data import runner_files
 from springbok.data.packaged import wake_word
-from springbok.exploring.mlperf import Judged, Row, input_of, windows
+from springbok.exploring.mlperf import Judged, Row, check_fits, input_of, windows
 from springbok.link.failures import details_of, sentence
 from springbok.link.mlperf import MlperfRunner
 from springbok.measuring.mlperf import (
@@ -122,6 +123,15 @@ def test_introductions_carry_scales():
 
 
 # ---- The stream
+
+
+@pytest.mark.parametrize(("dtype", "elements"), [("float32", 1200), ("int8", 1210)])
+def test_a_stream_takes_whole_frames_of_int8(dtype, elements):
+    model = SimpleNamespace(
+        name="m", inputs=[TensorSpec("x", (1, elements), dtype)], outputs=[TensorSpec("y", (1, 3), dtype)]
+    )
+    with pytest.raises(ModelError, match="takes int8, 40 a frame"):
+        check_fits(TASKS["sww01"], model)
 
 
 def test_windows_begin_with_zeros_and_move_on_by_a_frame():

@@ -124,10 +124,13 @@ def measure(
 
 
 def check_fits(task: Task, model: CompiledModel) -> None:
-    """Raises ModelError unless the model has one input, and an output that the task's rule can judge."""
+    """Raises ModelError unless the model has one input that the task fills, and an output that its rule can judge."""
     output = model.outputs[0]
     if len(model.inputs) != 1:
         raise ModelError(f"{model.name} has {len(model.inputs)} inputs; a model for {task.name} has one.")
+    given = model.inputs[0]
+    if task.stream is not None and (np.dtype(given.dtype) != np.int8 or given.elements % task.stream[0]):
+        raise ModelError(f"{model.name} takes {given}; a model for {task.name} takes int8, {task.stream[0]} a frame.")
     if task.metric == mlperf.AUC and output.elements != model.inputs[0].elements:
         raise ModelError(
             f"{model.name} gives {output.elements} values for {model.inputs[0].elements}; a model for {task.name} "

@@ -125,7 +125,10 @@ class RunnerPort:
 
     def _connected(self) -> socket.socket:
         place = urlsplit(self._url)
-        return socket.create_connection((place.hostname, place.port))
+        try:
+            return socket.create_connection((place.hostname, place.port))
+        except OSError as error:
+            raise LinkError(f"The chip's line at {self._url} can't be opened: {error}.") from error
 
     def _wait(self, seconds: float) -> dict[int, int]:
         """What poll says; a terminal that nobody has open is always "ready", so it is not waited for."""
