@@ -165,6 +165,9 @@ def _rounds_up_pads(node: onnx.NodeProto) -> bool:
     return pools and bool(attributes.get("ceil_mode")) and any(attributes.get("pads", ()))
 
 
+_SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
+
+
 def _import_to(model: onnx.ModelProto, path: Path) -> str:
     """Writes a model as MLIR in IREE's own dialects; returns why it can't be, or nothing."""
     from iree.compiler.extras import onnx_importer
@@ -182,9 +185,14 @@ def _import_to(model: onnx.ModelProto, path: Path) -> str:
         source.write_text(module.get_asm(enable_debug_info=True, assume_verified=True), encoding="utf-8")
         # Torch's dialect needs a flag that the later compilation would have to know of.
         command = [iree.tool("iree-compile"), source, "--compile-to=input", "--mlir-print-debuginfo", "-o", path]
-        done = process.run([*command, "--iree-torch-emit-async-entry-points=false"])
+        done = process.run([*command, f"{_SYNCHRONOUS}=false"])
         if done.timed_out:
             return f"it did not end {process.limit_text()}"
+        if "Unknown command line argument" in done.output:
+            raise UnusableError(
+                f"IREE {iree.compiler_version()} has no flag {_SYNCHRONOUS}: functions that it makes of an ONNX model "
+                "wait for fences, which a chip has not. Take IREE 3.12 or a newer one"
+            )
         if not done.exit_code:
             return ""
         errors = [line for line in done.output.splitlines() if "error:" in line] or ["no message"]
