@@ -229,6 +229,9 @@ def test_models_that_can_not_be_imported_are_no_rows_of_before(tmp_path):
     told = []
 
     class Told(Watcher):
+        def step(self, label, step):
+            told.append((label, step))
+
         def begin(self, kept, total):
             told.append((kept, total))
 
@@ -237,7 +240,8 @@ def test_models_that_can_not_be_imported_are_no_rows_of_before(tmp_path):
 
     (row,) = compare([iree.PINNED_VERSION], [broken], tmp_path / "results", watcher=Told())
     assert row["error"]
-    assert told == [(0, 1), (f"broken.mlir, {iree.PINNED_VERSION}", 1)]
+    importing = ("importing", "broken.mlir, 1 of 1")
+    assert told == [importing, (0, 1), (f"broken.mlir, {iree.PINNED_VERSION}", 1)]
     assert report.compilers_table([row]).splitlines()[-1].startswith("1 row of 1 version: ")
 
 
