@@ -16,6 +16,7 @@ from springbok.compiler import finishing, host_check, importers, iree, optimizer
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
 from springbok.compiler.flags import compiler_flags
+from springbok.compiler.importers import mlir_file
 from springbok.compiler.optimizer import plan_for
 from springbok.exploring import compiler_row, kept_rows
 from springbok.exploring.compiler_row import Job, measured_apart, row_of
@@ -142,6 +143,15 @@ def test_an_older_versions_modules_are_finished_by_the_pinned_one(folder):
     found = versions.variables("3.2.0")
     assert found[finishing.VARIABLE] == str(iree.tool("iree-compile"))
     assert found[finishing.RUNTIME_VARIABLE] == str(iree.tool("iree-run-module"))
+
+
+def test_a_module_that_only_this_machine_runs_is_finished_by_the_version_that_began_it(monkeypatch):
+    """The pinned one does not read an older one's command buffers."""
+    monkeypatch.setenv(finishing.VARIABLE, "/somewhere/iree-compile")
+    flags = compiler_flags(Target())[0]
+    assert finishing.finisher(flags) == finishing.finisher(host_check.host_flags(flags)) == finishing.finisher()
+    assert finishing.finisher() == Path("/somewhere/iree-compile")
+    assert finishing.finisher(mlir_file.FLAGS) is None
 
 
 def test_what_is_finished_by_the_pinned_one_has_the_kernels_names(monkeypatch):
