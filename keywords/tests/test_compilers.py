@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -450,3 +451,31 @@ def test_two_trials_of_one_folder_are_one_too_many(tmp_path, capsys):
         done = process.run([sys.executable, "-m", "springbok.cli", "trial", "newest", "--results", tmp_path])
     assert done.exit_code == 2
     assert "is in use by process" in done.output
+
+
+# ---- The table of four versions in the document
+
+ROW = re.compile(r"^\| (?P<model>[^|]+) \| (?P<version>3\.\d+\.0) \| (?P<instructions>[\d,]+|-) \| .* \| (?P<why>.*) \|$")
+
+
+def test_the_documents_findings_are_its_tables():
+    """How many per cent a model needs more or less is what its two rows say; each version is there with each model."""
+    text = newest.FILE.read_text(encoding="utf-8")
+    rows = [found for line in text.splitlines() if (found := ROW.match(line))]
+    counts = {
+        (row["model"].replace("\\", ""), row["version"]): int(row["instructions"].replace(",", ""))
+        for row in rows
+        if not row["why"].strip()
+    }
+    models, used = ({key[place] for key in counts} for place in (0, 1))
+    assert len(counts) == len(rows) == len(models) * len(used) == 40
+    findings = re.findall(r"^- \*\*(3\.\d+) to (3\.\d+): (.*?)(?=^- |^#)", text, re.MULTILINE | re.DOTALL)
+    assert len(findings) == 3
+    for before, after, said in findings:
+        told = re.findall(r"`([\w.]+)`(?:\s+needs)?\s+(\d+)\s%(?:\s(more|fewer))?", said)
+        assert told
+        way = next(word for *_, word in told if word)
+        for model, share, _ in told:
+            change = counts[model, f"{after}.0"] / counts[model, f"{before}.0"] - 1
+            assert (change > 0) == (way == "more")
+            assert round(100 * abs(change)) == int(share), model
