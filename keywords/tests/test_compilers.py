@@ -472,7 +472,7 @@ def test_the_documents_findings_are_its_tables():
     findings = re.findall(r"^- \*\*(3\.\d+) to (3\.\d+): (.*?)(?=^- |^#)", text, re.MULTILINE | re.DOTALL)
     assert len(findings) == 3
     for before, after, said in findings:
-        told = re.findall(r"`([\w.]+)`(?:\s+needs)?\s+(\d+)\s%(?:\s(more|fewer))?", said)
+        told = re.findall(r"`([\w.]+)`(?:\s+needs)?\s+(\d+)\s%(?:\s+(more|fewer))?", said)
         assert told
         way = next(word for *_, word in told if word)
         for model, share, _ in told:
