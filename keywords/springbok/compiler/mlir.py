@@ -185,8 +185,8 @@ def sum_of_loops(expression: ir.AffineExpr) -> Terms | None:
     """``expression`` as loops with factors, if it is such a sum."""
     if (loop := loop_of(expression)) is not None:
         return {loop: 1}
-    if (number := _as(ir.AffineConstantExpr, expression)) is not None:
-        return {-1: number.value}
+    if (fixed := _as(ir.AffineConstantExpr, expression)) is not None:
+        return {-1: fixed.value}
     if (added := _as(ir.AffineAddExpr, expression)) is not None:
         both = [sum_of_loops(added.lhs), sum_of_loops(added.rhs)]
         if None in both or set(both[0]) & set(both[1]):
@@ -194,9 +194,9 @@ def sum_of_loops(expression: ir.AffineExpr) -> Terms | None:
         return both[0] | both[1]
     if (product := _as(ir.AffineMulExpr, expression)) is not None:
         for factor, other in ((product.lhs, product.rhs), (product.rhs, product.lhs)):
-            number, inner = _as(ir.AffineConstantExpr, factor), sum_of_loops(other)
-            if number is not None and inner is not None:
-                return {loop: times * number.value for loop, times in inner.items()}
+            fixed, inner = _as(ir.AffineConstantExpr, factor), sum_of_loops(other)
+            if fixed is not None and inner is not None:
+                return {loop: times * fixed.value for loop, times in inner.items()}
     return None
 
 

@@ -40,6 +40,8 @@ from springbok.tensors import TensorSpec
 _OPSET = 17
 #: The version since which a pooling with ``ceil_mode`` has no windows that begin in its padding, as PyTorch means it.
 _CEILING_OPSET = 22
+#: The flag of IREE's front end for functions that wait for nobody; since 3.12.
+_SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
 REWRITINGS = joined(
     onnx_quantised.REWRITINGS,
     onnx_integers.REWRITINGS,
@@ -163,9 +165,6 @@ def _rounds_up_pads(node: onnx.NodeProto) -> bool:
     attributes = attributes_of(node)
     pools = node.op_type in ("AveragePool", "MaxPool")
     return pools and bool(attributes.get("ceil_mode")) and any(attributes.get("pads", ()))
-
-
-_SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
 
 
 def _import_to(model: onnx.ModelProto, path: Path) -> str:
