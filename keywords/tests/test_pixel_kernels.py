@@ -17,9 +17,9 @@ LAYER = """
   %{name}_empty = tensor.empty() : tensor<{shape}xi32>
   %{name}_start = linalg.fill ins(%zero : i32) outs(%{name}_empty : tensor<{shape}xi32>) -> tensor<{shape}xi32>
   %{name}_sum = linalg.generic {{indexing_maps = [
-      affine_map<(d0, d1, d2, d3, d4, d5) -> (d0 * {stride} + d3, d1 * {stride} + d4, d5)>,
-      affine_map<(d0, d1, d2, d3, d4, d5) -> (d3, d4, d5, d2)>, affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1, d2)>],
-      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}}
+      affine_map<({loops}) -> (d0 * {stride} + d3, d1 * {stride} + d4{read_at})>,
+      affine_map<({loops}) -> (d3, d4{weight_at}, d2)>, affine_map<({loops}) -> (d0, d1, d2)>],
+      iterator_types = [{kinds}]}}
       ins(%{source}, %{name}_weights : tensor<{read}xi8>, tensor<{taps}xi8>)
       outs(%{name}_start : tensor<{shape}xi32>) {{
   ^bb0(%a: i8, %b: i8, %o: i32):
@@ -77,18 +77,26 @@ class Network:
         values = self.random.integers(low, high, shape).tolist()
         return f"dense<{values}> : tensor<{written(shape)}x{kind}>"
 
-    def layer(self, name, source, n, taps, stride=1, other=None):
+    def layer(self, name, source, n, taps, stride=1, other=None, depthwise=False):
         h, w, c = self.shapes[source]
+        summed = 2 if depthwise else 3
+        loops = {
+            "loops": ", ".join(f"d{loop}" for loop in range(3 + summed)),
+            "read_at": ", d2" if depthwise else ", d5",
+            "weight_at": "" if depthwise else ", d5",
+            "kinds": ", ".join(['"parallel"'] * 3 + ['"reduction"'] * summed),
+        }
+        taps = taps if depthwise else (*taps, c)
         shape = ((h - taps[0]) // stride + 1, (w - taps[1]) // stride + 1, n)
         if other is None:
             other = f"{name}_nothing"
             self.body += f"  %{other} = arith.constant dense<0> : tensor<{written(shape)}xi8>\n"
         names = {"name": name, "source": source, "other": other, "n": n, "stride": stride}
-        shapes = {"shape": written(shape), "read": written((h, w, c)), "taps": written((*taps, c, n))}
-        weights = self.constant((*taps, c, n), -128, 128, "i8")
+        shapes = {"shape": written(shape), "read": written((h, w, c)), "taps": written((*taps, n))}
+        weights = self.constant((*taps, n), -128, 128, "i8")
         maps = {"image": IMAGE, "channel": CHANNEL, "parallel": PARALLEL}
         bias = self.constant((n,), -999, 999, "i32")
-        self.body += LAYER.format(**names, **shapes, **maps, weights=weights, bias=bias)
+        self.body += LAYER.format(**names, **loops, **shapes, **maps, weights=weights, bias=bias)
         self.shapes[name] = shape
 
     def text(self, result):
@@ -130,6 +138,7 @@ def block(h, w, c, n, taps, low, filling, padded):
         (4, 16, 2, 4, (3, 3), (0, 2), 7, False),  # nothing above and before, or behind
         (16, 4, 1, 3, (2, 5), (1, 2), -1, True),  # windows larger than a row
         (4, 8, 4, 3, (1, 1), (0, 0), 0, False),  # no padding
+        (11, 6, 2, 3, (3, 4), (0, 2), 5, False),  # vectors that begin within a row
     ],
 )
 def test_several_rows_in_a_vector(h, w, c, n, taps, low, filling, padded, vlen, everywhere, monkeypatch, tmp_path):
@@ -140,6 +149,22 @@ def test_several_rows_in_a_vector(h, w, c, n, taps, low, filling, padded, vlen, 
     details = [change.detail for change in changes if change.transformation == "register-tiling"]
     assert [detail.endswith("along the pixels, as planes") for detail in details] == [True, False]
     assert details[1].endswith("along the pixels")
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("vlen", [128, 512])
+@pytest.mark.parametrize(("h", "w"), [(9, 5), (8, 8), (25, 3)])
+def test_depthwise_between_others(h, w, vlen, everywhere, monkeypatch, tmp_path):
+    monkeypatch.setattr(register_tiling, "vector_bits", lambda module: vlen)
+    network = Network(h, w, 3)
+    network.layer("first", "x", 4, (1, 1))
+    network.pad("padded", "first", (1, 1), (1, 1), -7)
+    network.layer("second", "padded", 4, (3, 3), depthwise=True)
+    network.layer("third", "second", 5, (1, 1))
+    expected, _ = answers(network.text("third"), network.x, (), tmp_path)
+    found, changes = answers(network.text("third"), network.x, TRANSFORMATIONS, tmp_path)
+    details = [change.detail for change in changes if change.transformation == "register-tiling"]
+    assert [detail.endswith("along the pixels, as planes") for detail in details] == [True, True, False]
     assert np.array_equal(found, expected)
 
 
