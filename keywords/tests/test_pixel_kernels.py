@@ -17,9 +17,9 @@ LAYER = """
   %{name}_empty = tensor.empty() : tensor<{shape}xi32>
   %{name}_start = linalg.fill ins(%zero : i32) outs(%{name}_empty : tensor<{shape}xi32>) -> tensor<{shape}xi32>
   %{name}_sum = linalg.generic {{indexing_maps = [
-      affine_map<({loops}) -> (d0 * {stride} + d3, d1 * {stride} + d4{read_at})>,
-      affine_map<({loops}) -> (d3, d4{weight_at}, d2)>, affine_map<({loops}) -> (d0, d1, d2)>],
-      iterator_types = [{kinds}]}}
+      affine_map<(d0, d1, d2, d3, d4, d5) -> (d0 * {stride} + d3, d1 * {stride} + d4, d5)>,
+      affine_map<(d0, d1, d2, d3, d4, d5) -> (d3, d4, d5, d2)>, affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d1, d2)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}}
       ins(%{source}, %{name}_weights : tensor<{read}xi8>, tensor<{taps}xi8>)
       outs(%{name}_start : tensor<{shape}xi32>) {{
   ^bb0(%a: i8, %b: i8, %o: i32):
@@ -51,6 +51,37 @@ PAD = """
   }} : tensor<{before}xi8> to tensor<{after}xi8>
 """
 
+ONE_CHANNEL = """
+func.func @main(%x: tensor<{h}x{w}x{t}>) -> tensor<{h}x{w}x{n}x{t}> {{
+  %weights = arith.constant dense<{weights}> : tensor<3x3x{n}x{t}>
+  %bias = arith.constant dense<{bias}> : tensor<{n}x{sum}>
+  %zero = arith.constant {zero} : {sum}
+  %filling = arith.constant {filling} : {t}
+  %padded = tensor.pad %x low[1, 1] high[1, 1] {{
+  ^bb0(%a: index, %b: index):
+    tensor.yield %filling : {t}
+  }} : tensor<{h}x{w}x{t}> to tensor<{ph}x{pw}x{t}>
+  %empty = tensor.empty() : tensor<{h}x{w}x{n}x{sum}>
+  %start = linalg.fill ins(%zero : {sum}) outs(%empty : tensor<{h}x{w}x{n}x{sum}>) -> tensor<{h}x{w}x{n}x{sum}>
+  %sum = linalg.generic {{indexing_maps = [affine_map<(d0, d1, d2, d3, d4) -> (d0 + d3, d1 + d4)>,
+      affine_map<(d0, d1, d2, d3, d4) -> (d3, d4, d2)>, affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d2)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}}
+      ins(%padded, %weights : tensor<{ph}x{pw}x{t}>, tensor<3x3x{n}x{t}>)
+      outs(%start : tensor<{h}x{w}x{n}x{sum}>) {{
+  ^bb0(%a: {t}, %b: {t}, %o: {sum}):
+    {product}
+  }} -> tensor<{h}x{w}x{n}x{sum}>
+  %out = tensor.empty() : tensor<{h}x{w}x{n}x{t}>
+  %r = linalg.generic {{indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d1, d2)>, affine_map<(d0, d1, d2) -> (d2)>,
+      affine_map<(d0, d1, d2) -> (d0, d1, d2)>], iterator_types = ["parallel", "parallel", "parallel"]}}
+      ins(%sum, %bias : tensor<{h}x{w}x{n}x{sum}>, tensor<{n}x{sum}>) outs(%out : tensor<{h}x{w}x{n}x{t}>) {{
+  ^bb0(%a: {sum}, %b: {sum}, %o: {t}):
+    {after}
+  }} -> tensor<{h}x{w}x{n}x{t}>
+  return %r : tensor<{h}x{w}x{n}x{t}>
+}}
+"""
+
 
 def written(shape):
     return "x".join(map(str, shape))
@@ -77,26 +108,18 @@ class Network:
         values = self.random.integers(low, high, shape).tolist()
         return f"dense<{values}> : tensor<{written(shape)}x{kind}>"
 
-    def layer(self, name, source, n, taps, stride=1, other=None, depthwise=False):
+    def layer(self, name, source, n, taps, stride=1, other=None):
         h, w, c = self.shapes[source]
-        summed = 2 if depthwise else 3
-        loops = {
-            "loops": ", ".join(f"d{loop}" for loop in range(3 + summed)),
-            "read_at": ", d2" if depthwise else ", d5",
-            "weight_at": "" if depthwise else ", d5",
-            "kinds": ", ".join(['"parallel"'] * 3 + ['"reduction"'] * summed),
-        }
-        taps = taps if depthwise else (*taps, c)
         shape = ((h - taps[0]) // stride + 1, (w - taps[1]) // stride + 1, n)
         if other is None:
             other = f"{name}_nothing"
             self.body += f"  %{other} = arith.constant dense<0> : tensor<{written(shape)}xi8>\n"
         names = {"name": name, "source": source, "other": other, "n": n, "stride": stride}
-        shapes = {"shape": written(shape), "read": written((h, w, c)), "taps": written((*taps, n))}
-        weights = self.constant((*taps, n), -128, 128, "i8")
+        shapes = {"shape": written(shape), "read": written((h, w, c)), "taps": written((*taps, c, n))}
+        weights = self.constant((*taps, c, n), -128, 128, "i8")
         maps = {"image": IMAGE, "channel": CHANNEL, "parallel": PARALLEL}
         bias = self.constant((n,), -999, 999, "i32")
-        self.body += LAYER.format(**names, **loops, **shapes, **maps, weights=weights, bias=bias)
+        self.body += LAYER.format(**names, **shapes, **maps, weights=weights, bias=bias)
         self.shapes[name] = shape
 
     def text(self, result):
@@ -152,19 +175,32 @@ def test_several_rows_in_a_vector(h, w, c, n, taps, low, filling, padded, vlen, 
     assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("vlen", [128, 512])
-@pytest.mark.parametrize(("h", "w"), [(9, 5), (8, 8), (25, 3)])
-def test_depthwise_between_others(h, w, vlen, everywhere, monkeypatch, tmp_path):
-    monkeypatch.setattr(register_tiling, "vector_bits", lambda module: vlen)
+@pytest.mark.parametrize(("h", "w"), [(9, 5), (25, 3), (5, 23)])
+def test_vectors_of_a_plane_that_are_no_whole_rows(h, w, everywhere, tmp_path):
     network = Network(h, w, 3)
     network.layer("first", "x", 4, (1, 1))
     network.pad("padded", "first", (1, 1), (1, 1), -7)
-    network.layer("second", "padded", 4, (3, 3), depthwise=True)
-    network.layer("third", "second", 5, (1, 1))
-    expected, _ = answers(network.text("third"), network.x, (), tmp_path)
-    found, changes = answers(network.text("third"), network.x, TRANSFORMATIONS, tmp_path)
+    network.layer("second", "padded", 3, (3, 3))
+    expected, _ = answers(network.text("second"), network.x, (), tmp_path)
+    found, changes = answers(network.text("second"), network.x, TRANSFORMATIONS, tmp_path)
     details = [change.detail for change in changes if change.transformation == "register-tiling"]
-    assert [detail.endswith("along the pixels, as planes") for detail in details] == [True, True, False]
+    assert [detail.endswith("along the pixels, as planes") for detail in details] == [True, False]
+    assert details[1].endswith("along the pixels")
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("vlen", [256, 512])
+@pytest.mark.parametrize(("kind", "h", "w"), [(INTEGERS, 43, 3), (INTEGERS, 7, 5), (FLOATS, 25, 3), (FLOATS, 8, 4)])
+def test_an_image_of_one_channel(kind, h, w, vlen, everywhere, monkeypatch, tmp_path):
+    monkeypatch.setattr(register_tiling, "vector_bits", lambda module: vlen)
+    random, n = np.random.default_rng(h), 4
+    as_written = int if kind is INTEGERS else float
+    weights, bias = (random.integers(-99, 99, shape).astype(as_written).tolist() for shape in ((3, 3, n), n))
+    sides = {"h": h, "w": w, "ph": h + 2, "pw": w + 2, "n": n, "weights": weights, "bias": bias}
+    x = random.integers(-128, 128, (h, w)).astype(np.int8 if kind is INTEGERS else np.float32)
+    expected, _ = answers(ONE_CHANNEL.format(**sides, **kind), x, (), tmp_path)
+    found, (change, *_) = answers(ONE_CHANNEL.format(**sides, **kind), x, TRANSFORMATIONS, tmp_path)
+    assert change.detail.endswith("along the pixels")
     assert np.array_equal(found, expected)
 
 

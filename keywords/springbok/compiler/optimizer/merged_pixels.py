@@ -45,7 +45,7 @@ def merge(reduction: Reduction, lanes: int, whole: int) -> Reduction | None:
     if not reduction.depthwise or not reduction.widens or reduction.right is None or column < 0:
         return None
     chain = [Generic(each) for each in chain_of(reduction.generic.operation)]
-    pixels = pixels_of(reduction, sum(len(each.body) for each in chain[1:]), lanes, whole)
+    pixels = _pixels(reduction, sum(len(each.body) for each in chain[1:]), lanes, whole)
     if pixels == 1 or reduction.indices[-2].get(column) != 1 or padding_behind(_result(chain[-1])) is not None:
         return None
     made = [_operands(each, reduction.left if each is chain[0] else None, channel, pixels) for each in chain]
@@ -68,7 +68,7 @@ def _result(each: Generic) -> ir.Value:
     return each.operation.results[0]
 
 
-def pixels_of(reduction: Reduction, operations: int, lanes: int, whole: int) -> int:
+def _pixels(reduction: Reduction, operations: int, lanes: int, whole: int) -> int:
     """How many pixels one vector takes, so that the fewest vectors are needed; 1 where that saves too little."""
     *_, columns, channels = reduction.extents[: reduction.innermost + 1]
 

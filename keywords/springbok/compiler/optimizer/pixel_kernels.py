@@ -201,12 +201,10 @@ class PixelKernel(Kernel):
         return counted_loop(extent, 1, sums, body)
 
     def _step_of_pixels(self, sums: list[ir.Value], at: dict[int, Place], size: int) -> list[ir.Value]:
-        innermost, depthwise = self.reduction.innermost, self.reduction.depthwise
-        found, pixels, added = [], None, owner(self.reduction.generic.yielded).name
+        pixels = self._extended(self._pixels(at, size), self.reduction.left)
+        found, added = [], owner(self.reduction.generic.yielded).name
         for number, total in enumerate(sums):
-            here = {**at, innermost: at[innermost].plus(number)}
-            if pixels is None or depthwise:
-                pixels = self._extended(self._pixels(here, size), self.reduction.left)
+            here = {**at, self.reduction.innermost: at[self.reduction.innermost].plus(number)}
             indices = [index_of([(times, here[loop]) for loop, times in terms.items()]) for terms in self.right_terms]
             weight = broadcast(self._extended(extract(self.right, indices), self.reduction.right), size)
             product = create(PRODUCTS[added], [total.type], [pixels, weight]).result

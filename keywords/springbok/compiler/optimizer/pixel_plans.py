@@ -16,7 +16,6 @@ from iree.compiler import ir
 
 from springbok.compiler.mlir import Generic, constant, dimensions, is_identity, owner, users
 from springbok.compiler.optimizer.kernels import LARGEST_TILE, is_cheap, is_uniform, tile_of
-from springbok.compiler.optimizer.merged_pixels import pixels_of
 from springbok.compiler.optimizer.planes import Pieces, Planes, are_rows
 from springbok.compiler.optimizer.reductions import (
     Reduction,
@@ -35,8 +34,6 @@ _SUMS, _MOST_CHANNELS = 24, 8
 #: What a vector of pixels costs beside its products: it is loaded and widened, and each has its configuration; and
 #: what follows a sum: constants of its channel, and a store.
 _LOADED, _FOLLOWING = 4, 6
-#: Instructions of a depthwise tap along the channels.
-_TAP = 4
 #: Cycles of a kernel along the channels by those counted here, which leave out what it waits for: as estimated for
 #: ResNet-8's at VLEN 512, whose sums of 32 and 64 channels take 5 to 15 % more.
 _WAITS = 1.1
@@ -154,7 +151,7 @@ def _is_convolution(reduction: Reduction) -> bool:
     An image of one channel may have rows and columns only.
     """
     generic, indices = reduction.generic, reduction.indices
-    if reduction.right is None or reduction.innermost != 2:
+    if reduction.depthwise or reduction.right is None or reduction.innermost != 2:
         return False
     weights = constant(generic.operands[reduction.right])
     if owner(generic.operands[reduction.left], "tensor.extract_slice") is not None:
@@ -228,8 +225,8 @@ class _Window:
 def _of_planes(rows: int, columns: int, most: int, whole: int, masked: bool) -> Pieces | None:
     """The vectors of a plane that need the fewest passes: of whole rows where these are as good.
 
-    They have up to ``most`` elements, and a rest of up to ``whole`` in one piece; they may overlap, or the only one be longer than the plane. Where vectors are ``masked``, one that begins within a
-    row has masks of its own.
+    They have up to ``most`` elements, and a rest of up to ``whole`` in one piece; they may overlap, or the only one be
+    longer than the plane. Where they are ``masked``, one that begins within a row has masks of its own.
     """
     pixels = rows * columns
     sizes = [each * columns for each in range(1, rows + 1) if rows % each == 0]
@@ -267,10 +264,8 @@ class _Convolution:
     def end(self) -> ir.Value:
         return self.chain[-1].results[0]
 
-    def along_rows(self) -> Pieces | None:
+    def along_rows(self) -> Pieces:
         """Vectors of one row: first column, elements and how many of them."""
-        if self.reduction.depthwise:
-            return None
         return tuple(chunks(self.reduction.extents[1], GROUP * self.vlen // 32, self.vlen // 32))
 
     def along_planes(self, makes: bool) -> Pieces | None:
@@ -299,8 +294,6 @@ class _Convolution:
     def tile(self, size: int) -> int:
         """Output channels that share a vector of so many pixels."""
         channels, registers = self.reduction.extents[2], -(-size * 32 // self.vlen)
-        if self.reduction.depthwise:
-            return 1
         taken = 0 if self.reduction.widens else registers
         most = max(1, min((_SUMS - taken) // registers, _MOST_CHANNELS, channels))
         divisors = [each for each in range(1, most + 1) if channels % each == 0]
@@ -315,9 +308,7 @@ class _Convolution:
         if not pieces:
             return False
         before, after = self._along_channels(), self._along_pixels(pieces, copy, makes)
-        # Between two that pay, a depthwise one spares two copies.
-        worth = 0 if self.reduction.depthwise and makes else _WORTH
-        return after[0] + worth <= before[0] and after[1] <= _WAITS * before[1]
+        return after[0] + _WORTH <= before[0] and after[1] <= _WAITS * before[1]
 
     def _passes(self, elements: int, bits: int = 32) -> int:
         return max(1, math.ceil(elements * bits / (self.vlen // 2)))
@@ -332,27 +323,17 @@ class _Convolution:
 
     def _along_channels(self) -> tuple[float, float]:
         rows, columns, channels = self.reduction.extents[:3]
-        products, operations = self._products, self._operations
-        following = operations + _LOADED
+        pixels, products, operations = rows * columns, self._products, self._operations
         instructions = cycles = 0.0
-        if self.reduction.depthwise:
-            most, whole = GROUP * self.vlen // 32, self.vlen // 32
-            merged = pixels_of(self.reduction, operations, most, whole)
-            for _, size, count in chunks(merged * channels, most, whole):
-                vectors, passes = rows * columns // merged * count, self._passes(size)
-                instructions += vectors * (products * _TAP + following)
-                steps = products * max(_TAP, passes + self._passes(size, 16))
-                cycles += vectors * (steps + max(following, operations * passes))
-            return instructions, cycles
         group = LARGE_GROUP if self.reduction.widens else GROUP
         for _, size, count in chunks(channels, group * self.vlen // 32, self.vlen // 32):
             registers = -(-size * 32 // self.vlen)
             weights = max(2, registers * 3 // 4) if self.reduction.widens else 2 * registers
             tile = tile_of(columns, registers, weights, LARGEST_TILE)
             each, passes = 2 + _LOADED / tile, self._passes(size)
-            vectors = rows * columns * count
-            instructions += vectors * (products * each + following)
-            cycles += vectors * (products * max(each, passes) + max(following, operations * passes))
+            following = operations + _LOADED
+            instructions += pixels * count * (products * each + following)
+            cycles += pixels * count * (products * max(each, passes) + max(following, operations * passes))
         return instructions, cycles
 
     def _along_pixels(self, pieces: Pieces, copy: bool | None, makes: bool) -> tuple[float, float]:
@@ -366,13 +347,11 @@ class _Convolution:
             tile, vectors = self.tile(size), count if as_planes else rows * count
             tiles, passes = math.ceil(channels / tile), self._passes(size)
             loaded = _LOADED + (2 * (1 - 1 / self.window.columns) if as_planes else 0)
-            loaded *= tile if self.reduction.depthwise else 1
             in_memory = self._passes(size, 8 if self.reduction.widens else 32) if as_planes else size
             parts = math.ceil(size / (GROUP * self.vlen // 32))
             following = channels * parts * (operations + _FOLLOWING)
             stored = 0 if makes else channels * size
             instructions += vectors * (tiles * products * (loaded + 2 * tile) + following)
-            widened = tile * (self._passes(size, 16) + in_memory) if self.reduction.depthwise else 0
-            steps = tiles * products * max(loaded + 2 * tile, in_memory + tile, tile * passes + widened)
+            steps = tiles * products * max(loaded + 2 * tile, in_memory + tile, tile * passes)
             cycles += vectors * (steps + max(following, channels * operations * passes) + stored)
         return instructions, cycles
