@@ -3,6 +3,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from iree.compiler import ir
 from test_register_tiling import FLOATS, INTEGERS, TRANSFORMATIONS, answers, convolution
 
@@ -202,6 +204,19 @@ def test_an_image_of_one_channel(kind, h, w, vlen, everywhere, monkeypatch, tmp_
     found, (change, *_) = answers(ONE_CHANNEL.format(**sides, **kind), x, TRANSFORMATIONS, tmp_path)
     assert change.detail.endswith("along the pixels")
     assert np.array_equal(found, expected)
+
+
+@given(st.integers(1, 200), st.integers(1, 40), st.sampled_from([32, 64, 128]), st.booleans())
+def test_vectors_cover_a_plane(rows, columns, most, masked):
+    pieces = pixel_plans._of_planes(rows, columns, most, most // 8, masked)
+    if pieces is None:
+        assert masked and rows * columns > most
+        return
+    ends = [(first, first + size) for start, size, n in pieces for first in range(start, start + n * size, size)]
+    assert set().union(*(range(*each) for each in ends)) >= set(range(rows * columns))
+    assert all(0 <= first and last - first <= most for first, last in ends)
+    assert max(last for _, last in ends) <= rows * columns or len(ends) == 1
+    assert all(n == 1 or not masked or size % columns == 0 for _, size, n in pieces)
 
 
 @pytest.mark.parametrize(("w", "c", "stride"), [(23, 3, 2), (48, 1, 1), (6, 5, 1)])
