@@ -18,6 +18,7 @@ from springbok.rtl import build, check, float_operands, random_program, starter
 from springbok.rtl.core import load
 from springbok.support.errors import RtlError
 from springbok.support.places import PLATFORMS
+from springbok.trials import rtl_bugs
 
 IBEX = PLATFORMS / "cores" / "ibex"
 needs_core = pytest.mark.skipif(
@@ -107,6 +108,18 @@ def test_a_file_that_a_core_lists_and_has_not_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "_version", lambda program: "5.006")
     with pytest.raises(RtlError, match=r"files\.f lists what is not there: .*export\.sv\."):
         build.build(load(folder))
+
+
+@pytest.mark.parametrize(("folder", "bugs"), [(rtl_bugs.IBEX, rtl_bugs.BUGS), (rtl_bugs.CV32E40P, rtl_bugs.FLOAT_BUGS)])
+def test_every_bug_of_the_trial_can_be_planted(tmp_path, folder, bugs):
+    if importlib.util.find_spec(f"pythondata_cpu_{folder.name}") is None:
+        pytest.skip(f"needs the package pythondata-cpu-{folder.name}")
+    core = rtl_bugs.plant(folder, bugs, rtl_bugs.CHOICE, tmp_path / "planted")
+    listed = [Path(each) for each in core.arguments() if each.startswith(str(core.folder))]
+    text = "".join(path.read_text(encoding="utf-8") for path in listed)
+    assert [text.count(f"planted_pkg::bug == {number})") for number in range(1, len(bugs) + 1)] == [
+        bug.new.count("BUG") for bug in bugs
+    ]
 
 
 @needs_core
