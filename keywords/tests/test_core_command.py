@@ -122,6 +122,14 @@ def test_every_bug_of_the_trial_can_be_planted(tmp_path, folder, bugs):
     ]
 
 
+@pytest.mark.skipif(build.what_is_missing() is not None, reason=build.what_is_missing() or "")
+def test_coral_npu_lacks_what_its_users_put_beside():
+    folder = PLATFORMS / "cores" / "coralnpu"
+    if not (folder / "RvvCoreMiniAxi.sv").is_file():
+        (sentence,) = missing(folder)
+        assert sentence.endswith("files.f lists what is not there: " + str(folder / "RvvCoreMiniAxi.sv") + ".")
+
+
 @needs_core
 def test_ibex_lacks_nothing():
     assert missing(IBEX) == []
