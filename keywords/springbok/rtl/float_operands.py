@@ -25,10 +25,8 @@ def operands(chooser: random.Random) -> tuple[int, int, int]:
     """Bits of three operands that belong together: of a sum or quotient the first two, of ``a * b + c`` all."""
     low, high = chooser.choices(_ZONES, _SHARES)[0]
     first = chooser.randint(low, high)
-    if chooser.random() < 0.5:  # the second near the first, for sums
-        second = first + chooser.randint(-_REACH, _REACH)
-    else:  # near 1: the product stays where the first is
-        second = BIAS + chooser.randint(-3, 3)
+    for_sum = chooser.random() < 0.5  # the second near the first; else near 1, so that the product stays where it is
+    second = first + chooser.randint(-_REACH, _REACH) if for_sum else BIAS + chooser.randint(-3, 3)
     third = first + second - BIAS + chooser.randint(-2 * _REACH, 2 * _REACH)
     numbers = [_number(chooser, exponent) for exponent in (first, second, third)]
     if chooser.random() < 0.1:  # what is subtracted differs in the last bits alone

@@ -2,8 +2,9 @@
 """Short random programs of a core's own instructions, from a seed, and what they and models have covered.
 
 Registers begin with values of all classes (`coverage.CLASSES`), and most floating-point operations load operands of
-their own (`float_operands`). Loads and stores stay in a piece of data memory, which x1 points at; branches and jumps go forward, so that every program ends; illegal words, environment calls and misaligned
-accesses trap into a handler that reads cause, address and value of the trap and goes on behind it.
+their own (`float_operands`). Loads and stores stay in a piece of data memory, which x1 points at; branches and jumps go
+forward, so that every program ends; illegal words, environment calls and misaligned accesses trap into a handler that
+reads cause, address and value of the trap and goes on behind it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bugs planted in copies of cores: each must be found and named, with a program that repeats it.
 
-Those in Ibex are found while a model runs, with layer and instruction. Those in CV32E40P's floating-point unit are met by
-operands that models rarely have: random programs find them. All bugs of a core are in one build, and a run chooses one.
-Runs without a bug, under stalls and interrupts by other seeds, must find nothing.
+Those in Ibex are found while a model runs, with layer and instruction. Those in CV32E40P's floating-point unit need
+operands that a model may never have: random programs find them. All bugs of a core are in one build, and a run chooses
+one. Runs without a bug, under stalls and interrupts by other seeds, must find nothing.
 
 ``./bench trial rtl-bugs [--clean N] [--only NAME]``: 0 when all is as it must be.
 """

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Coral NPU's RvvCoreMini behind the engine's ports. Instructions and what lies in its tightly coupled memories are there
-// a cycle after they were asked for, come what may; the external bus waits. What retires is told by tracker.sv.
+// Coral NPU's RvvCoreMini behind the engine's ports. Instructions, and what lies in its tightly coupled memories, are
+// there a cycle after they were asked for, come what may; the external bus waits. What retires is told by tracker.sv.
 module springbok_core (
     input  logic         clk,
     input  logic         rst_n,

@@ -122,7 +122,8 @@ module springbok_core (
     assign rvfi_insn = core.lastStageInstruction;
     assign rvfi_pc_rdata = core.lastStagePc;
     assign rvfi_intr = handler_begins;
-    assign rvfi_rd_addr = core.lastStageRegFileWrite_valid && !rvfi_trap ? core.lastStageRegFileWrite_payload_address : 5'h0;
+    assign rvfi_rd_addr =
+        core.lastStageRegFileWrite_valid && !rvfi_trap ? core.lastStageRegFileWrite_payload_address : 5'h0;
     assign rvfi_rd_wdata = core.lastStageRegFileWrite_payload_data;
 
     always_ff @(posedge clk or negedge rst_n)
