@@ -223,9 +223,9 @@ func.func @main(%x: tensor<3x{rows}x{rows}xf32>) -> tensor<16x{row}x{row}xf32> {
 """
 
 
-@pytest.mark.parametrize(("row", "turned"), [(1, True), (8, False), (10, False), (16, True), (32, False)])
+@pytest.mark.parametrize(("row", "turned"), [(1, True), (8, False), (10, False), (16, True), (20, False), (32, True)])
 def test_weights_of_images_that_keep_their_order_stay_too(row, turned):
-    """But for a row of one element, whose vectors run along the channels, and one of just a vector."""
+    """But for a row of one element, whose vectors run along the channels, and one that fills vectors of 16 lanes."""
     with ir.Context():
         (change,) = OutputChannelInnermost().apply(ir.Module.parse(IMAGE.format(row=row, rows=row + 2)))
     assert change.applied == turned

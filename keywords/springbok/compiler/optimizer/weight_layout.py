@@ -3,15 +3,15 @@
 
 Reason: the vectors of a kernel run along the output's innermost dimension. Weights stored as [out, in] are then
 loaded one by one and put together by slides, some four instructions a multiplication; stored as [in, out] they are
-one load of consecutive bytes. Where the innermost dimension is another, such as the columns of an image that kept its
-channels outermost, each weight is a scalar for a whole vector, and LLVM makes of the new layout's strides up to four
-times as many instructions as of the old one's (counted on convolutions of 3 x 3 at VLEN 128 to 512), unless a row is
-just one vector.
+one load of consecutive bytes. Where that dimension is another, such as the columns of an image that kept its channels
+outermost, each weight is a scalar for a whole vector. What LLVM makes of it was counted for 3 x 3 convolutions at VLEN
+128 to 512: rows of whole vectors of 16 lanes need a third to a half of the instructions with the new layout, all others
+up to seven times as many.
 
-Precondition: the output's innermost dimension of more than one element is a channel of the weights, or as long as a
-vector; a constant operand of a reduction whose dimensions are single loops, parallel ones first and a reduction
-last, or the weights that only one `linalg.matmul` of one row uses, of floating point; the constant and the operand's
-indexing map are permuted alike, so every element meets the same others.
+Precondition: the output's innermost dimension of more than one element is a channel of the weights, or such a row; a
+constant operand of a reduction whose dimensions are single loops, parallel ones first and a reduction last, or the
+weights that only one `linalg.matmul` of one row uses, of floating point. The constant and the operand's indexing map are
+permuted alike, so every element meets the same others.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from springbok.compiler.mlir import (
 from springbok.compiler.optimizer.products import generalise_row, is_float
 from springbok.compiler.optimizer.transformation import Change, Visits
 from springbok.compiler.optimizer.vector_code import vector_bits
+
+#: Vectors with so many lanes of 32 bits gain from weights that lie apart: see the module.
+LONG_LANES = 16
 
 
 class OutputChannelInnermost:
@@ -67,7 +70,7 @@ class OutputChannelInnermost:
             return None  # the innermost dimension is parallel already
         if reductions[0]:
             return Change(self.name, where(operation), False, "its output channel is not the outermost dimension")
-        if not _vectors_are_channels(generic, loops, lanes):
+        if not _gains(generic, loops, lanes):
             return Change(self.name, where(operation), False, "its vectors run along another dimension of the output")
         order = sorted(range(len(loops)), key=lambda place: not reductions[place])
         with ir.InsertionPoint(operation), operation.location:
@@ -78,13 +81,13 @@ class OutputChannelInnermost:
         return Change(self.name, where(operation), True, f"weights from {shapes}")
 
 
-def _vectors_are_channels(generic: Generic, channels: list[int], lanes: int) -> bool:
-    """Whether the output's innermost dimension is one of the loops ``channels``, or one vector of ``lanes``."""
+def _gains(generic: Generic, channels: list[int], lanes: int) -> bool:
+    """Whether the output's innermost dimension is one of the loops ``channels``, or long vectors fill its rows."""
     outputs, extents = dimensions(generic.maps[-1]), generic.extents
     if outputs is None or extents is None:
         return True
     inner = next((loop for loop in reversed(outputs) if extents[loop] != 1), None)
-    return inner is None or inner in channels or extents[inner] == lanes
+    return inner is None or inner in channels or (lanes >= LONG_LANES and extents[inner] % lanes == 0)
 
 
 def _is_row_by_transposed(matmul: ir.Operation) -> bool:
