@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that explore: the same model in many configurations."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from robot.api import logger
@@ -8,13 +9,15 @@ from robot.api.deco import keyword, library
 
 import renode_test
 from results_of_keywords import CONVERTERS
-from springbok import report
-from springbok.chips.description import load
+from springbok import report, session
+from springbok.chips.chip import Chip
+from springbok.chips.description import run_with
 from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.data.dataset import Dataset
 from springbok.exploring.configurations import Configuration, SweepError, check, configurations
 from springbok.exploring.front import best, broken_limits
 from springbok.exploring.measure import Objective, measure
+from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.sweep import run_sweep
 from springbok.firmware import build_firmware
 from springbok.session import usable_timing
@@ -46,6 +49,7 @@ class SweepLibrary:
         tolerance: str | None = None,
         objective: str = "instructions",
         timing: str | None = None,
+        platform: str | None = None,
     ) -> list:
         """Measures every combination on Dask workers; returns a row for each and logs the table.
 
@@ -61,8 +65,10 @@ class SweepLibrary:
         | shape, signature, tolerance | as `Compile Model` takes them |
         | objective       | ``instructions`` or ``cycles``: what the front is of, and what ``search`` seeks |
         | timing          | estimates cycles of each, as in `Boot Chip` of SimulatorLibrary |
+        | platform        | name of a chip or path of its description, by default the chip that was booted, or the run's |
 
-        What would fail in every row (a data set, a shape, a flag) is an error before anything is measured.
+        What would fail in every row (a data set, a shape, a flag) is an error before anything is measured. A row that
+        fails is part of the table, and a warning; where all of them fail the keyword does.
 
         The table is kept in ``sweep.json`` in Robot's output folder (under renode-test in the suite's), and is part of
         the report.
@@ -72,23 +78,29 @@ class SweepLibrary:
         """
         if not all(vlen.strip().isdecimal() for vlen in vlens.split(",")):
             raise SweepError(f"vlens are numbers such as 256,512, not '{vlens}'.")
-        wanted = configurations(
-            [Path(model)],
-            types=types.split(","),
-            variants=variants.split(","),
-            vlens=[int(vlen) for vlen in vlens.split(",")],
-            flags=[each.strip() for each in flags.split(";")],
-            optimize=optimize.split(","),
-            dataset=data.name if data else "basic_motions",
-            samples=samples,
-            shape=shape,
-            signature=signature,
-            tolerance=tolerance,
-        )
-        check(wanted, data)
-        sought = Objective(objective, usable_timing(timing, load(), "spike") if timing else None)
-        rows = run_sweep(wanted, renode_test.suite_folder(), own_data=data, objective=sought, scheduler=scheduler)
+        with _run_with(platform) as chip:
+            wanted = configurations(
+                [Path(model)],
+                types=types.split(","),
+                variants=variants.split(","),
+                vlens=[int(vlen) for vlen in vlens.split(",")],
+                flags=[each.strip() for each in flags.split(";")],
+                optimize=optimize.split(","),
+                dataset=data.name if data else "basic_motions",
+                samples=samples,
+                shape=shape,
+                signature=signature,
+                tolerance=tolerance,
+            )
+            check(wanted, data)
+            sought = Objective(objective, usable_timing(timing, chip, "spike") if timing else None)
+            rows = run_sweep(wanted, renode_test.suite_folder(), own_data=data, objective=sought, scheduler=scheduler)
         logger.info(report.sweep_table(rows, objective=objective))
+        failed = [f"{row['label']}: {row['error']}" for row in rows if row["error"]]
+        if len(failed) == len(rows):
+            raise SweepError(plain("No configuration could be measured:\n" + "\n".join(failed)))
+        for sentence in failed:
+            logger.warn(plain(sentence))
         return rows
 
     @keyword(tags=("sweep", "assertion"))
@@ -120,9 +132,12 @@ class SweepLibrary:
         flags: str = "",
         samples: int | None = None,
         data: Dataset | None = None,
+        platform: str | None = None,
         **limits: float,
     ) -> None:
         """Measures one configuration and fails when it does not keep a limit (metric=bound). Made for templates.
+
+        ``platform`` is as in `Sweep Configurations`.
 
         Example:
         | [Template] | Configuration Should Keep Limits |
@@ -132,11 +147,18 @@ class SweepLibrary:
         configuration = Configuration(
             str(Path(model).resolve()), type, variant, vlen, flags, dataset=dataset, samples=samples
         )
-        row = measure(configuration, Path(model).read_bytes(), build_firmware().sha256, data)
+        with _run_with(platform):
+            check([configuration], data)
+            row = measure(configuration, ModelFiles.read(model), build_firmware().sha256, data)
         broken = broken_limits(row, limits)
         if broken:
             raise AssertionError(plain("\n".join(broken)))
         logger.info(f"{row['label']}: {row['metrics']}")
+
+
+def _run_with(platform: str | None) -> AbstractContextManager[Chip]:
+    booted = session.current.description
+    return run_with(platform or (booted.source if booted else None))
 
 
 def _broken(rows: list, limits: dict) -> list:

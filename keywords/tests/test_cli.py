@@ -20,11 +20,13 @@ from springbok import cli, trials
 from springbok.cli import checks, run, running, team
 from springbok.cli import compile as compile_command
 from springbok.cli import test as test_command
+from springbok.cli.running import ROBOT
 from springbok.compiler import importers
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
 from springbok.compiler.importers import FORMATS
 from springbok.data import datasets
 from springbok.data.packaged import magic_wand
+from springbok.starter import version
 from springbok.support import packages, process
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
@@ -294,6 +296,37 @@ PLACES = {
 }
 
 
+def test_ctrl_c_while_robot_is_imported_leaves_no_traceback(tmp_path):
+    """Behind that Robot answers it."""
+    (tmp_path / "robot.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{KEYWORDS}"}
+    done = subprocess.run(ROBOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    asks = "import signal\ndef run_cli(given):\n    print(signal.getsignal(signal.SIGINT).__name__, *given)\n"
+    (tmp_path / "robot.py").write_text(asks)
+    done = subprocess.run([*ROBOT, "--help"], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "default_int_handler --help\n"
+
+
+def test_letters_that_a_terminal_lacks_are_written_as_codes(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(KEYWORDS), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "springbok.cli", "fit", "ü.h5"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "\\xfc.h5" in done.stderr
+
+
+def test_the_version_is_told(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"springbok-bench {version()}\n"
+
+
+@pytest.mark.parametrize("place", ["/proc/none", "/dev/null/none"])
+def test_a_repository_that_can_not_be_made_is_a_sentence(capsys, place):
+    assert cli.main(["init", place]) == 2
+    assert f"springbok-bench: {place}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_ctrl_c_is_answered_by_a_sentence_from_the_first_moment_on(tmp_path, place):
     """In a copy of the project that gets the signal just there."""
@@ -378,6 +411,7 @@ def nothing_starts(monkeypatch):
     ("arguments", "said"),
     [
         (["--data", "gone.tar.gz"], "There is no archive gone.tar.gz"),
+        (["--data", __file__], "is no archive: --data names the Magic Wand recordings"),
         (["--earlier", "gone"], "gone"),
         (
             ["--baselines", "gone"],

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numbers
 
 from springbok.cli import sweep as sweep_command
-from springbok.data import datasets
+from springbok.data import datasets, own
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
 from springbok.data.own import content, tables
-from springbok.data.own.content import parse_options
+from springbok.data.own.content import Options, parse_options
 from springbok.measuring.quality import Anomaly, Classification, Regression, area_under_curve, judged
 from springbok.support.errors import DatasetError, ModelError
 from springbok.support.places import ROOT
@@ -192,6 +192,11 @@ def test_damaged_files_are_data_or_a_sentence(damage, kind):
         ({"x": np.zeros((2, 2))}, {"task": "regression"}, ["no labels, which the task regression needs"]),
         ({"x": np.zeros((2, 2)), "labels": ["a", "b"]}, {"task": "regression"}, ["labels are numbers", "'a'"]),
         ({"x": np.zeros((2, 2)), "labels": ["a", "b"]}, {"task": "anomaly"}, ["no anomaly", "normal=CLASS"]),
+        (
+            {"x": np.zeros((2, 2)), "labels": ["fine", "b"]},
+            {"task": "anomaly", "normal": "fein"},
+            ["normal=fein is no class (did you mean 'fine'?). There are b, fine."],
+        ),
         ({"x": np.zeros((2, 2)), "labels": [0, 2]}, {"task": "anomaly"}, ["0 (normal) or 1", "normal=VALUE"]),
         ({"x": np.zeros((2, 2)), "labels": [0.5, 1]}, {"task": "classification"}, ["one whole number"]),
         ({"x": np.array(["a", "b"])}, {}, ["'x' of d.npz holds <U1, no numbers"]),
@@ -607,6 +612,17 @@ def test_inputs_that_do_not_fit_name_the_data_set():
         two.fitted("m", [spec((1, 3))])
     with pytest.raises(ModelError, match=r"Data set d: m takes 2 inputs"):
         Dataset("d", np.zeros((2, 3))).fitted("m", [spec((1, 3)), spec((1, 1))])
+
+
+def test_a_pair_that_a_function_returns_is_inputs_and_labels(tmp_path):
+    source = "import numpy as np\nA, B = np.zeros((2, 3)), np.zeros((2, 1))\n"
+    source += "def pair():\n    return A, B\ndef inputs():\n    return (A, B), None\n"
+    (tmp_path / "own.py").write_text(source)
+    specs = [spec((1, 3)), spec((1, 1))]
+    found = [own.load(f"{tmp_path}/own.py:{name}", Options()) for name in ("pair", "inputs")]
+    with pytest.raises(ModelError, match=r"inputs without labels are \(first, second\), None\.$"):
+        found[0].fitted("m", specs)
+    assert [array.shape for array in found[1].fitted("m", specs)] == [(2, 1, 3), (2, 1, 1)]
 
 
 def test_the_digest_is_of_the_data_not_of_their_place():

@@ -100,7 +100,7 @@ def chip(renode, firmware):
 
 
 def test_recorded_marks_and_blocks_become_counts():
-    windows = RecordedWindows(512)
+    windows = RecordedWindows(512, load())
     windows.replay(RECORDED)
     counts = windows.take()
     assert counts.inferences == (InferenceCounts(10, 5, 4),)
@@ -115,7 +115,7 @@ def test_recorded_marks_and_blocks_become_counts():
 
 
 def test_new_code_at_an_old_address_is_named_anew_after_a_load():
-    windows = RecordedWindows(512)
+    windows = RecordedWindows(512, load())
     inference = ["mark 1 0 0 0", "word 64 {}", "place outside 0 0", "block 64 1 1", "mark 2 0 2 2"]
     for word, name in ((NOP, "addi"), (VADD, "vadd.vv")):
         windows.replay(["mark 5 0 0 0", "mark 6 0 1 1", *(line.format(word) for line in inference)])
@@ -123,7 +123,7 @@ def test_new_code_at_an_old_address_is_named_anew_after_a_load():
 
 
 def test_a_core_counter_that_tells_otherwise_is_said():
-    windows = RecordedWindows(512)
+    windows = RecordedWindows(512, load())
     windows.replay([*RECORDED[:-1], "mark 2 0 111 109"])
     counts = windows.take()
     assert counts.inferences[0].instructions == 10
@@ -134,7 +134,7 @@ def test_a_core_counter_that_tells_otherwise_is_said():
 
 def test_a_recording_that_is_none_is_refused():
     with pytest.raises(EngineError, match="there is a line 'nonsense 1'"):
-        RecordedWindows(512).replay(["nonsense 1"])
+        RecordedWindows(512, load()).replay(["nonsense 1"])
 
 
 def test_the_chip_is_made_by_the_projects_script_with_its_vlen(renode, firmware):
@@ -271,7 +271,7 @@ def test_the_chips_own_word_for_its_vlen_decides(renode, firmware):
 
 
 def test_kernels_that_were_loaded_unseen_are_where_the_chip_says():
-    windows = RecordedWindows(512)
+    windows = RecordedWindows(512, load())
     unseen = RECORDED[2:]
     windows.replay(unseen)
     assert windows.take().inferences[0].kernel_instructions == 0
@@ -352,7 +352,7 @@ def test_metrics_that_are_none_are_refused(content):
 
 
 def _recorded_counts() -> Counts:
-    windows = RecordedWindows(512)
+    windows = RecordedWindows(512, load())
     windows.replay(RECORDED)
     return windows.take()
 

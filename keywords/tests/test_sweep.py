@@ -19,7 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springbok import report
+import SweepLibrary
+from springbok import report, session
+from springbok.chips.description import load as load_chip
 from springbok.cli import main
 from springbok.cli.sweep import Terminal
 from springbok.data.dataset import Dataset
@@ -27,6 +29,7 @@ from springbok.exploring import sweep, workers
 from springbok.exploring.configurations import SweepError, check, configurations
 from springbok.exploring.front import best, broken_limits, mark_pareto
 from springbok.exploring.measure import Objective, compile_step
+from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done
 from springbok.support.errors import BenchError
 from springbok.support.places import KEYWORDS, MODELS
@@ -93,6 +96,59 @@ def test_a_model_that_is_missing_is_named(capsys, tmp_path):
     assert "no.h5 does not exist" in capsys.readouterr().err
 
 
+def test_workers_get_all_files_of_a_model(tmp_path):
+    folder = tmp_path / "saved"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "variables" / "data").write_bytes(b"weights")
+    files = ModelFiles.read(folder)
+    written = files.write(tmp_path / "worker")
+    assert ModelFiles.read(written) == files
+    assert (written / "variables" / "data").read_bytes() == b"weights"
+    (folder / "variables" / "data").write_bytes(b"others")
+    assert ModelFiles.read(folder).sha256 != files.sha256
+
+
+def test_workers_get_the_weights_that_lie_beside_an_onnx_model(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    weights = onnx.numpy_helper.from_array(np.arange(1024, dtype=np.float32), "w")
+    graph = onnx.helper.make_graph([], "g", [], [], [weights])
+    options = {"save_as_external_data": True, "location": "m.onnx.data"}
+    onnx.save_model(onnx.helper.make_model(graph), str(tmp_path / "m.onnx"), **options)
+    written = ModelFiles.read(tmp_path / "m.onnx").write(tmp_path / "worker")
+    assert (written.parent / "m.onnx.data").read_bytes() == (tmp_path / "m.onnx.data").read_bytes()
+
+
+@pytest.mark.parametrize("broken", [("",), ("", "broken"), ("broken",)])
+def test_the_keyword_says_what_failed_and_fails_where_nothing_was_measured(fake, model, monkeypatch, tmp_path, broken):
+    fake()
+    warned = []
+    monkeypatch.setattr(SweepLibrary, "check", lambda *_: None)
+    monkeypatch.setattr(SweepLibrary.renode_test, "suite_folder", lambda: tmp_path)
+    monkeypatch.setattr(SweepLibrary.logger, "warn", warned.append)
+    sweep_configurations = SweepLibrary.SweepLibrary().sweep_configurations
+    if "" not in broken:
+        with pytest.raises(SweepError, match=r"No configuration could be measured:\nm .* it can't be compiled"):
+            sweep_configurations(str(model), flags=";".join(broken))
+        return
+    assert len(sweep_configurations(str(model), flags=";".join(broken))) == len(broken)
+    assert len(warned) == broken.count("broken")
+
+
+def test_the_keyword_measures_the_chip_that_was_booted(fake, model, monkeypatch, tmp_path):
+    fake()
+    monkeypatch.setattr(SweepLibrary, "check", lambda *_: None)
+    monkeypatch.setattr(SweepLibrary.renode_test, "suite_folder", lambda: tmp_path)
+    sweep_configurations = SweepLibrary.SweepLibrary().sweep_configurations
+    assert [row["chip"] for row in sweep_configurations(str(model), platform="rv64gcv")] == ["rv64gcv"]
+    monkeypatch.setattr(session.current, "description", load_chip("coralnpu_soc"))
+    rows = sweep_configurations(str(model), vlens="128")
+    assert [row["chip"] for row in rows] == ["coralnpu_soc"]
+    assert "1 configuration on coralnpu_soc" in report.sweep_table(rows)
+    monkeypatch.undo()
+    assert load_chip().name == "springbok"
+
+
 def test_a_limit_that_does_not_exist_is_said_before_the_sweep(capsys, model, tmp_path):
     assert main(["sweep", str(model), "--limit", "speed=1", "--results", str(tmp_path)]) == 2
     assert "no metric 'speed' to limit. Metrics: samples, accuracy" in capsys.readouterr().err
@@ -131,8 +187,8 @@ def test_fewest_cycles_need_not_be_fewest_instructions():
 def test_rows_with_cycles_are_others_and_those_without_are_as_before(model):
     (wanted, *_) = configurations([model])
     timing = load_timing("springbok_assumed")
-    keys = [sweep._key(wanted, b"model", "f", None, each) for each in (Objective(), Objective(timing=timing))]
-    assert keys[0] == sweep._key(wanted, b"model", "f") != keys[1]
+    keys = [sweep._key(wanted, ModelFiles.read(model), "f", None, each) for each in (Objective(), Objective(timing=timing))]
+    assert keys[0] == sweep._key(wanted, ModelFiles.read(model), "f") != keys[1]
     assert Objective("cycles", timing).searched_by is timing
     assert Objective("instructions", timing).searched_by is None
     for asked, said in ((("cycles",), "give --timing"), (("energy", timing), "no objective 'energy'")):
@@ -150,7 +206,7 @@ def test_a_sweep_for_cycles_needs_a_timing(capsys, model, tmp_path):
 def test_rows_are_kept_by_what_the_data_hold(model):
     (wanted, *_) = configurations([model])
     data = [Dataset("d", np.full((3, 2), value), np.zeros(3)) for value in (0, 0, 1)]
-    first, same, other = (sweep._key(wanted, b"model", "f", each) for each in data)
+    first, same, other = (sweep._key(wanted, ModelFiles.read(model), "f", each) for each in data)
     assert first == same != other
     assert len(sweep._needed(data[0], wanted)) == 3
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import reduce
 from operator import getitem
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -18,12 +19,14 @@ from springbok.chips.description import load as load_chip
 from springbok.cli.cycles import table
 from springbok.compiler.compiler import compile_and_check
 from springbok.engines.base import RUNTIME_SITES, Site
+from springbok.exploring import calibrate
 from springbok.exploring.bare_metal import count
 from springbok.firmware import build_program
 from springbok.rtl.program import elf_of
 from springbok.session import Session
 from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS, ROOT
+from springbok.tensors import TensorSpec
 from springbok.timing.blocks import blocks
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
 from springbok.timing.description import Region, TimingError, UnitTiming, _timing, load, text, tomllib
@@ -35,6 +38,30 @@ from springbok.timing.scoreboard import run as run_steps
 
 E32M1, E32M2, E8MF4 = 0xD0, 0xD1, 0xC6
 PLAIN = load("springbok_assumed")
+
+
+class FakeSession:
+    """Of a chip that counts nothing."""
+
+    inferred = []
+
+    def boot(self, *_, **__):
+        pass
+
+    load_model = shut_down = boot
+
+    def need_engine(self):
+        return SimpleNamespace(take_counts=lambda: None)
+
+    def infer(self, *inputs, raw):
+        self.inferred.append([each.shape for each in inputs])
+
+
+def test_models_of_several_inputs_are_measured(monkeypatch):
+    monkeypatch.setattr(calibrate, "Session", FakeSession)
+    inputs = [TensorSpec(name, shape, "float32") for name, shape in (("a", (1, 3)), ("b", (1, 4)))]
+    calibrate.inference(SimpleNamespace(inputs=inputs), "spike", 512)
+    assert FakeSession.inferred == [[(1, 3), (1, 4)]] * 2
 
 
 def addi(rd, rs, value):

@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import pytest
 
+from springbok.chips.description import load
 from springbok.engines.base import Call, Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.windows import Mark, WindowCounter
 
@@ -21,7 +22,7 @@ class FakeCore:
         self._place = None
         self._configuration = (0, 0)
         self._counts: dict = defaultdict(lambda: defaultdict(int))
-        self.counter = WindowCounter(self, vlen=512)
+        self.counter = WindowCounter(self, 512, load())
 
     def select(self, place):
         self._place = place

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -260,3 +261,19 @@ class Chip:
         )
         made["source"] = Path(content["source"]) if content["source"] else None
         return cls(**{**content, "vlens": tuple(content["vlens"]), **made})
+
+
+def function_of(model: str) -> Any:
+    """The function that an instruction's ``model`` names.
+
+    >>> function_of("springbok.engines.dot4:dot4").__name__                                      # doctest: +SKIP
+    'dot4'
+    """
+    file, _, name = model.rpartition(":")
+    if file.endswith(".py"):
+        specification = importlib.util.spec_from_file_location(f"springbok_instruction_{Path(file).stem}", file)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+    else:
+        module = importlib.import_module(file)
+    return getattr(module, name)

@@ -6,11 +6,12 @@ What may stand in it says ``chip.schema.json``; `docs/chips.md` explains it. Eve
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +51,26 @@ def load(chip: str | Path | None = None) -> Chip:
     'rv32imf_zicsr_zicntr_zifencei_zve32f_zvl512b'
     """
     return _find(chip or os.environ.get(VARIABLE) or DEFAULT)
+
+
+@contextmanager
+def run_with(chip: str | Path | None) -> Iterator[Chip]:
+    """Within the context ``chip`` is the run's, of this process and of all that it starts; None leaves it as it is.
+
+    >>> with run_with("rv64gcv") as chip:
+    ...     load() == chip
+    True
+    """
+    before = os.environ.get(VARIABLE)
+    loaded = load(chip)
+    os.environ[VARIABLE] = str(loaded.source)
+    try:
+        yield loaded
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def names() -> list[str]:
@@ -356,19 +377,3 @@ def _sentence(problem: jsonschema.ValidationError) -> str:
             return f"{where} is written {brackets}"
     about = problem.schema.get("description") if problem.validator == "pattern" else None
     return f"{where}: {problem.message}" + (f" ({about})" if about else "")
-
-
-def function_of(model: str) -> Any:
-    """The function that an instruction's ``model`` names.
-
-    >>> function_of("springbok.engines.dot4:dot4").__name__                                      # doctest: +SKIP
-    'dot4'
-    """
-    file, _, name = model.rpartition(":")
-    if file.endswith(".py"):
-        specification = importlib.util.spec_from_file_location(f"springbok_instruction_{Path(file).stem}", file)
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-    else:
-        module = importlib.import_module(file)
-    return getattr(module, name)

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from springbok.cli.arguments import Parser
 from springbok.cli.text import OutputLost, output_told
+from springbok.starter import version
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
@@ -109,6 +110,9 @@ def _run(arguments: Sequence[str]) -> int:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             if not arguments or arguments[0] in ("-h", "--help"):
                 print(overview())
+                return 0
+            if arguments[0] in ("-V", "--version"):
+                print(f"springbok-bench {version()}")
                 return 0
             command = find(arguments[0])
             options = command.parse(arguments[1:])

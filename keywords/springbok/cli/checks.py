@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import tarfile
 from pathlib import Path
 
 from springbok.link.link import Link
@@ -18,6 +19,11 @@ def check_inputs(options: argparse.Namespace, engine: str) -> None:
         raise BenchError("--engine serial and --port belong together, for instance --port /dev/ttyUSB0.")
     if options.data and not Path(options.data).exists():
         raise BenchError(f"There is no archive {options.data}: --data names a file, or the folder that it holds.")
+    if options.data and Path(options.data).is_file() and not tarfile.is_tarfile(options.data):
+        raise BenchError(
+            f"{options.data} is no archive: --data names the Magic Wand recordings (data.tar.gz), for suites that take "
+            "them as ${DATA}. Other data are named in a suite, by Load Data Set."
+        )
     if options.earlier:
         metrics.read(options.earlier)
     _check_baselines(options)

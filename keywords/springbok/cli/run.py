@@ -34,6 +34,7 @@ from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
 from springbok.support.progress import working
 from springbok.support.results_folder import Outputs, claimed, outputs
+from springbok.support.suggestions import did_you_mean
 
 #: Of this project, or of the user's, as ``init`` writes it.
 DEFAULT_SUITE = SUITES / "gestures.robot" if IS_CHECKOUT else Path("suites")
@@ -79,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
     for suite in suites:
         if not suite.exists():
             own = f" The project's own suites are in {SUITES}." if SUITES.is_dir() else ""
-            raise BenchError(f"There is no suite {suite}.{own}")
+            near = did_you_mean(suite.name, [path.name for path in suite.parent.glob("*")])
+            raise BenchError(f"There is no suite {suite}{near}.{own}")
     options.results = options.results or str(project_of(*suites) / "results")
     return run_suites(options, suites, vlen=options.vlen)
 
@@ -167,7 +169,7 @@ def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:
     for path in baseline.prune(engine, [Path(update["path"]) for update in updates]) if prune else ():
         print(f"  {shown(path)}\n    removed: no test measures it any more")
     if not updates:
-        print("  None was written: no test of this run says 'Performance Should Not Regress'.")
+        print("  None was written: no test of this run came past 'Performance Should Not Regress'.")
     return 0 if updates else 1
 
 

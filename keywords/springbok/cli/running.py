@@ -29,6 +29,7 @@ OWN_RESULTS = (
     run_record.FILE_NAME,
     verdicts.FILE_NAME,
 )
+ROBOT = (sys.executable, "-m", "springbok.support.robot_process")
 ENGINES = ("auto", "spike", "renode", "serial", "rtl")
 
 
@@ -94,7 +95,7 @@ def run_robot(engine: str, suites: list[Path], results: Path, data: str | None, 
         for path in (*map(files.folder.joinpath, OWN_RESULTS), files.output, files.log, files.xunit):
             if path is not None:
                 path.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "robot", "--outputdir", str(files.folder), "--xunit", "xunit.xml"]
+    command = [*ROBOT, "--outputdir", str(files.folder), "--xunit", "xunit.xml"]
     command += ["--expandkeywords", "name:PerformanceLibrary.Record Metrics"]  # the plots are seen at once
     command += ["--variable", f"ENGINE:{engine}"]
     command += data_variables(data)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_ROBOT = [sys.executable, "-m", "robot"]
+from springbok.cli.running import ROBOT
+
 _LOOK_SECONDS = 0.2
 _REBOT = [sys.executable, "-m", "robot.rebot", "--name", "Suites"]
 
@@ -65,7 +66,7 @@ def _start(folder: Path, options: Sequence[str], suite: Path) -> subprocess.Pope
     (folder / "output.xml").unlink(missing_ok=True)
     own = ["--outputdir", str(folder), "--log", "NONE", "--report", "NONE"]
     with (folder / "console.txt").open("wb") as console:
-        command = [*_ROBOT, *options, *own, str(suite)]
+        command = [*ROBOT, *options, *own, str(suite)]
         return subprocess.Popen(command, stdout=console, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
 

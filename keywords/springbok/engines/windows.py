@@ -15,7 +15,6 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from springbok.chips.chip import Chip
-from springbok.chips.description import load
 from springbok.engines.base import (
     RUNTIME_SITES,
     Call,
@@ -159,13 +158,12 @@ class WindowCounter:
     def __init__(
         self,
         histogram: Histogram,
-        vlen: int = 0,
-        chip: Chip | None = None,
+        vlen: int,
+        chip: Chip,
         keeps_sites: bool = False,
         keeps_runtime: bool = False,
         read: Callable[[int, int], bytes] | None = None,
     ) -> None:
-        chip = chip or load()
         self._keeps_sites, self._keeps_runtime = keeps_sites, keeps_runtime
         self._own, self._defects = chip.instructions, chip.defects
         self._histogram = histogram

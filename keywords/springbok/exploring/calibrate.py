@@ -56,7 +56,7 @@ def inference(model: CompiledModel, engine: str, vlen: int, timing: Timing | Non
         inputs = [np.zeros(spec.shape, spec.dtype) for spec in model.inputs]
         for _ in range(2):
             session.need_engine().take_counts()
-            session.infer(inputs, raw=True)
+            session.infer(*inputs, raw=True)
         return session.need_engine().take_counts()
     finally:
         session.shut_down()

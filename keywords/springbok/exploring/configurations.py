@@ -102,8 +102,7 @@ def configurations(
                     f"There is no {what} '{each}' to sweep over{hint}; known: {', '.join(map(str, known))}."
                 )
     for model in models:
-        if not Path(model).is_file():
-            raise SweepError(f"The model file {model} does not exist.")
+        importers.files_of(model)  # raises for what is not there
     found = [
         Configuration(str(Path(model).resolve()), *rest, dataset, samples, level, shape, signature, tolerance)
         for model, *rest, level in itertools.product(models, types, variants, vlens, flags, optimize)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from springbok.chips.description import load
 from springbok.compiler import importers
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_and_check
@@ -25,6 +26,7 @@ from springbok.data import datasets
 from springbok.data.dataset import Dataset
 from springbok.exploring import front
 from springbok.exploring.configurations import Configuration, SweepError
+from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.search import search
 from springbok.exploring.workers import tell
 from springbok.firmware import build_firmware
@@ -71,12 +73,12 @@ INSTRUCTIONS = Objective()
 
 def measure(
     configuration: Configuration,
-    content: bytes,
+    content: ModelFiles,
     firmware_sha256: str,
     own_data: Dataset | None = None,
     objective: Objective = INSTRUCTIONS,
 ) -> dict[str, Any]:
-    """Compile and run one configuration; the row of the table. ``content`` is the model file's.
+    """Compile and run one configuration; the row of the table. ``content`` are the model's files.
 
     ``own_data`` are inferred in place of a data set by name: a worker need not have their files. ``objective`` tells
     whether cycles are estimated, and whether a search of flags is for them.
@@ -94,12 +96,13 @@ def row_of(configuration: Configuration, compiled: dict[str, Any], ran: dict[str
     """The row of a configuration whose module came from `compile_step`; ``ran`` is of an equal module's `run_step`."""
     described = {**asdict(configuration), "model": Path(configuration.model).stem}
     measured = {"error": ran["error"], "metrics": ran.get("metrics")}
+    described["chip"] = load().name
     return {"label": configuration.label, **described, "module_sha256": compiled.get("module_sha256"), **measured}
 
 
 def compile_step(
     configuration: Configuration,
-    content: bytes,
+    content: ModelFiles,
     firmware_sha256: str,
     own_data: Dataset | None = None,
     objective: Objective = INSTRUCTIONS,
@@ -115,7 +118,7 @@ def compile_step(
 
 def run_step(
     configuration: Configuration,
-    content: bytes,
+    content: ModelFiles,
     firmware_sha256: str,
     own_data: Dataset | None = None,
     objective: Objective = INSTRUCTIONS,
@@ -171,7 +174,7 @@ def _telling(label: str) -> Callable[[int, int], None]:
 
 
 def _compiled(
-    configuration: Configuration, content: bytes, own_data: Dataset | None, objective: Objective
+    configuration: Configuration, content: ModelFiles, own_data: Dataset | None, objective: Objective
 ) -> tuple[Path, CompiledModel]:
     """The model's file in the number type that is wanted, and what it is compiled to."""
     model = _model_file(configuration, content, own_data)
@@ -189,18 +192,14 @@ def _compiled(
     )
 
 
-def _source_file(configuration: Configuration, content: bytes) -> Path:
+def _source_file(configuration: Configuration, content: ModelFiles) -> Path:
     """The model as it came, in this checkout: a worker need not share a file system with who asked."""
-    name = Path(configuration.model).name
-
-    def make(folder: Path) -> None:
-        (folder / name).write_bytes(content)
-
-    folder, _ = Cache(DEFAULT_OUTPUT_DIR).entry(f"{Path(name).stem}-file", digest(name, content), make)
-    return folder / name
+    name = f"{Path(configuration.model).stem}-file"
+    folder, _ = Cache(DEFAULT_OUTPUT_DIR).entry(name, content.sha256, content.write)
+    return folder / content.name
 
 
-def _model_file(configuration: Configuration, content: bytes, own_data: Dataset | None = None) -> Path:
+def _model_file(configuration: Configuration, content: ModelFiles, own_data: Dataset | None = None) -> Path:
     """The model in the number type that is wanted. int8 is made of a Keras model and its training recordings.
 
     Own data have no others than those that are inferred.
@@ -232,12 +231,12 @@ def _model_file(configuration: Configuration, content: bytes, own_data: Dataset 
 
     versions = [importlib.metadata.version(package) for package in ("keras", "tensorflow-cpu", "numpy")]
     parts = [part for array in inputs for part in (array.dtype.str, array.shape, array.tobytes())]
-    key = digest(_QUANTISER.read_bytes(), content, *parts, versions)
+    key = digest(_QUANTISER.read_bytes(), content.sha256, *parts, versions)
     folder, _ = Cache(DEFAULT_OUTPUT_DIR).entry(f"{source.stem}-int8", key, make)
     return folder / f"{source.stem}.tflite"
 
 
-def _reference(configuration: Configuration, content: bytes, dataset: Dataset) -> Quality:
+def _reference(configuration: Configuration, content: ModelFiles, dataset: Dataset) -> Quality:
     """What the framework reaches with the model as it came: the loss is against this."""
     source = _source_file(configuration, content)
     imported = _imported(source, configuration)

@@ -24,6 +24,7 @@ from springbok.exploring import kept_rows
 from springbok.exploring.configurations import Configuration
 from springbok.exploring.front import mark_pareto
 from springbok.exploring.measure import CALIBRATION_SAMPLES, INSTRUCTIONS, Objective, compile_step, row_of, run_step
+from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done, listen, workers
 from springbok.firmware import build_firmware
 from springbok.measuring import metrics
@@ -34,7 +35,7 @@ from springbok.support.places import PROGRAM
 
 SCHEMA_VERSION = 1
 #: Counts up when rows hold something else, so that none that was kept before is taken.
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 FILE_NAME, ROWS_NAME = "sweep.json", "sweep-rows.jsonl"
 
 
@@ -70,7 +71,7 @@ def run_sweep(
     """
     watcher = watcher or Watcher()
     firmware = build_firmware()
-    contents = {model: Path(model).read_bytes() for model in {each.model for each in wanted}}
+    contents = {model: ModelFiles.read(model) for model in {each.model for each in wanted}}
     keys = {each: _key(each, contents[each.model], firmware.sha256, own_data, objective) for each in wanted}
     rows = {key: row for key, row in kept_rows.read(folder / ROWS_NAME).items() if key in keys.values()}
     left = [each for each in wanted if keys[each] not in rows]
@@ -131,10 +132,10 @@ def _measured(client: Any, arguments: Mapping[Configuration, tuple], known: dict
                 yield each, row_of(each, compiled[each], dict(known[equality]))
 
 
-def _equality(configuration: Configuration, content: bytes, module_sha256: str | None) -> tuple:
+def _equality(configuration: Configuration, content: ModelFiles, module_sha256: str | None) -> tuple:
     """Two configurations with the same of this are measured by one run."""
     kept = ("type", "vlen", "dataset", "samples", "shape", "signature")
-    return (module_sha256, digest(content), *(getattr(configuration, name) for name in kept))
+    return (module_sha256, content.sha256, *(getattr(configuration, name) for name in kept))
 
 
 def _mark_equal(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -157,7 +158,7 @@ def _needed(own_data: Dataset | None, configuration: Configuration) -> Dataset |
 
 def _key(
     configuration: Configuration,
-    content: bytes,
+    content: ModelFiles,
     firmware_sha256: str,
     own_data: Dataset | None = None,
     objective: Objective = INSTRUCTIONS,
@@ -166,7 +167,7 @@ def _key(
     named = {**asdict(configuration), "model": Path(configuration.model).name}
     data = [] if own_data is None else [own_data.sha256]
     data += [objective.name, objective.timing.sha256] if objective.timing else []
-    return digest(ROWS_VERSION, sorted(named.items()), content, firmware_sha256, iree.compiler_version(), *data)
+    return digest(ROWS_VERSION, sorted(named.items()), content.sha256, firmware_sha256, iree.compiler_version(), *data)
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 from springbok.measuring.derived import QUALITY
 from springbok.report import charts
 from springbok.report.figure import Column, Figure
+from springbok.support.progress import amount
 
 _PARAMETERS = (
     Column("type", "type"),
@@ -69,7 +70,8 @@ def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: in
             " ".join(each.shown(row) for each in differing if row[each.key] is not None).strip() or row["label"]
         )
     failed, equal = len(shown) - len(measured), sum(bool(row["equals"]) for row in shown)
-    counts = [f"{len(shown)} configurations, {sum(row['is_front'] for row in shown)} in front"]
+    chips = " and ".join(dict.fromkeys(filter(None, (row.get("chip") for row in rows))))
+    counts = [f"{amount(len(shown), 'configuration')}{f' on {chips}' if chips else ''}, {sum(row['is_front'] for row in shown)} in front"]
     counts += [f"{failed} failed"] if failed else []
     counts += [f"{equal} with the module of another one, which was run once"] if equal else []
     titles = ("module (bytes)", f"{what} an inference")

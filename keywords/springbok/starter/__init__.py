@@ -52,6 +52,5 @@ def create(folder: Path) -> list[Path]:
         raise BenchError(f"{folder} holds {', '.join(there)} already, and nothing is overwritten. Name another folder.")
     with storage_errors(folder):
         for path, data in content.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             write_in_one_step(folder / path, data)
     return [folder / path for path in content]

@@ -140,6 +140,14 @@ def framework_outputs(
         return outputs(MLIR)
 
 
+def files_of(path: str | Path) -> list[Path]:
+    """The files that the model ``path`` consists of: itself, those that it names, or all of its folder.
+
+    Raises :class:`ModelError` where one is missing, and for a format that is unknown.
+    """
+    return _importer_of(Path(path)).files(Path(path))
+
+
 def _open(path: Path) -> tuple[bytes, Importer]:
     """What the model consists of, as bytes that change when anything of it does; and what imports it.
 

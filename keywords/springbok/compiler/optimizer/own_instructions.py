@@ -34,8 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 from iree.compiler import ir
 
-from springbok.chips.chip import Instruction
-from springbok.chips.description import function_of
+from springbok.chips.chip import Instruction, function_of
 from springbok.compiler.mlir import Generic, constant, dimensions, is_generic, operations, owner, tensor, where
 from springbok.compiler.optimizer.transformation import Change, Visits
 from springbok.compiler.optimizer.vector_code import (

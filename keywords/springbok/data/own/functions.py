@@ -22,6 +22,7 @@ from springbok.support.errors import BenchError, DatasetError
 
 #: How a function of a file is named.
 FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)")
+_PAIR = "The pair that the function returns is inputs and labels: two inputs without labels are (first, second), None."
 _MODULE = "springbok_own_data"
 
 
@@ -39,13 +40,14 @@ def read_function(path: Path, name: str, options: Options) -> Content | Dataset:
         found = function(**given)
     if isinstance(found, Dataset):
         return found
-    inputs, labels = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    is_pair = isinstance(found, tuple) and len(found) == 2
+    inputs, labels = found if is_pair else (found, None)
     where = f"{path}:{name}"
     return Content(
         inputs=as_inputs(where, inputs),
         labels=None if labels is None else _as_array(where, "labels", labels),
         what=f"function {name} of {path.name}",
-        advice="A dictionary names the model's inputs; a tuple of arrays is in their order.",
+        advice=_PAIR if is_pair else "A dictionary names the model's inputs; a tuple of arrays is in their order.",
     )
 
 

@@ -127,9 +127,11 @@ def _anomalies(source: str, labels: np.ndarray, options: Options) -> tuple[np.nd
     known = [name for name in sorted(set(texts)) if name.lower() in NORMAL_NAMES]
     normal = options.normal or (known[0] if len(known) == 1 else None)
     if normal not in texts:
-        raise DatasetError(
-            f"{source}: which class is no anomaly? There are {', '.join(sorted(set(texts)))}: name it, normal=CLASS."
-        )
+        there = sorted(set(texts))
+        question = f"which class is no anomaly? There are {', '.join(there)}: name it, normal=CLASS"
+        if options.normal:
+            question = f"normal={normal} is no class{did_you_mean(normal, there)}. There are {', '.join(there)}"
+        raise DatasetError(f"{source}: {question}.")
     return np.array([text != normal for text in texts], np.int64), ("normal", "anomaly")
 
 

@@ -42,6 +42,10 @@ _LONGEST_NAME = 200  # bytes; file systems take 255, and a file in the making ha
 class Desk:
     """The scenario that is being drawn, and its run.
 
+    Several pages may be open, each with a scenario of its own: answers with a graph have its ``sheet``, the name and
+    the digest of the file as it was opened or saved, which the page gives back with whatever it asks. A page that was
+    just loaded shows what was drawn last.
+
     ``tell`` is called with events for every page, from any thread; ``folder`` is where scenarios are opened and saved.
     """
 
@@ -78,6 +82,8 @@ class Desk:
             if not isinstance(do, str) or do not in self._answers:
                 raise ScenarioError(f"The page asked for what there is not: {str(do)[:60]!r}.")
             with self._lock:
+                if "sheet" in asked:
+                    self._name, self._digest = self._sheet(asked["sheet"])
                 return self._answers[do](asked)
         except BenchError as error:
             return {"error": str(error)}
@@ -132,7 +138,18 @@ class Desk:
         return {"engine": self.settings.engine, "samples": self.settings.samples}
 
     def _shown(self) -> dict[str, Any]:
-        return {"name": self._name, "files": self._files(), "graph": self._graph.as_json(), **self._found()}
+        sheet = {"name": self._name, "digest": self._digest}
+        shown = {"name": self._name, "sheet": sheet, "files": self._files(), "graph": self._graph.as_json()}
+        return {**shown, **self._found()}
+
+    def _sheet(self, given: Any) -> tuple[str | None, str | None]:
+        """Name and digest of the file that a page's graph is of; None where it is of none."""
+        name, digest = (given.get(key) for key in ("name", "digest")) if isinstance(given, dict) else (0, 0)
+        if not all(each is None or isinstance(each, str) for each in (name, digest)):
+            raise ScenarioError("The page did not say what its scenario is.")
+        if name is not None:
+            self._path(name, SUFFIXES)
+        return name, digest
 
     def _found(self) -> dict[str, Any]:
         found = self._look()

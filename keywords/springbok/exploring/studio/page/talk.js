@@ -6,6 +6,7 @@ export class Talk {
   constructor(heard, lost) {
     this.waiting = new Map();
     this.number = 0;
+    this.sheet = undefined; // which file this page's scenario is of; the server has those of several pages
     const address = new URL("talk", location.href);
     address.protocol = "ws:";
     this.socket = new WebSocket(address);
@@ -14,6 +15,7 @@ export class Talk {
     this.socket.addEventListener("message", (message) => {
       const content = JSON.parse(message.data);
       if (content.event) return heard(content);
+      this.sheet = content.sheet ?? this.sheet;
       this.waiting.get(content.number)?.(content);
       return this.waiting.delete(content.number);
     });
@@ -24,7 +26,7 @@ export class Talk {
     await this.opened;
     const number = ++this.number;
     const answered = new Promise((resolve) => this.waiting.set(number, resolve));
-    this.socket.send(JSON.stringify({ ...more, do: what, number, narrow: innerWidth <= 800 }));
+    this.socket.send(JSON.stringify({ ...more, do: what, number, sheet: this.sheet, narrow: innerWidth <= 800 }));
     return answered;
   }
 }
