@@ -10,8 +10,8 @@ up to seven times as many.
 
 Precondition: the output's innermost dimension of more than one element is a channel of the weights, or such a row; a
 constant operand of a reduction whose dimensions are single loops, parallel ones first and a reduction last, or the
-weights that only one `linalg.matmul` of one row uses, of floating point. The constant and the operand's indexing map are
-permuted alike, so every element meets the same others.
+weights that only one `linalg.matmul` of one row uses, of floating point. The constant and the operand's indexing map
+are permuted alike, so every element meets the same others.
 """
 
 from __future__ import annotations
