@@ -44,6 +44,7 @@ TRIALS = (
         "kernels with damaged instructions; the good model still answers, without a reset",
         "springbok.trials.machine_code",
     ),
+    Trial("loader", "libFuzzer on all that a module goes through; needs Clang", "springbok.trials.loader"),
     Trial(
         "link-soak",
         "faults at random on the line; nothing hangs, no wrong answer is accepted",
