@@ -54,7 +54,7 @@ class Limit:
 @dataclass(frozen=True)
 class Verdict:
     """What became of one limit. ``outcome`` is ``failed``, ``passed``, ``improved`` (better than the baseline), or
-    ``not compared`` (with a baseline that was estimated otherwise: ``change`` says how).
+    ``not compared`` (with a baseline that holds none, or was estimated otherwise: ``change`` says it).
     """
 
     subject: str
@@ -137,7 +137,7 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     """Judge every recorded metric against a baseline, in the order of `METRICS`.
 
     ``tolerances`` by metric: ``64`` (absolute), ``0.5%`` (of the baseline's value) or ``any`` (not judged). Without
-    one a metric must not get worse at all.
+    one a metric must not get worse at all. What the baseline does not hold is not compared, and that is told.
     """
     tolerances = dict(tolerances or {})
     check_tolerances(tolerances)
@@ -145,7 +145,10 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     for metric in METRICS.values():
         old = baseline["metrics"].get(metric.name)
         tolerance = tolerances.get(metric.name, "0")
-        if not metric.is_recorded or tolerance == ANY or old is None:
+        if not metric.is_recorded or tolerance == ANY or (old is None and measured["metrics"].get(metric.name) is None):
+            continue
+        if old is None:
+            verdicts.append(_not_compared(measured, metric, old, "the baseline holds none"))
             continue
         if metric.obstacle and (obstacle := metric.obstacle(measured, baseline)):
             verdicts.append(_not_compared(measured, metric, old, obstacle))
@@ -166,9 +169,8 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
 
 def _not_compared(measured: Snapshot, metric: Metric, old: Any, why: str) -> Verdict:
     value = metric.shown(measured["metrics"].get(metric.name))
-    return Verdict(
-        title(measured), metric.name, metric.title, value, NOT_COMPARED, metric.shown(old), why, NOT_COMPARED
-    )
+    known = "" if old is None else metric.shown(old)
+    return Verdict(title(measured), metric.name, metric.title, value, NOT_COMPARED, known, why, NOT_COMPARED)
 
 
 def check_tolerances(tolerances: Mapping[str, str]) -> None:
