@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 
@@ -302,6 +302,14 @@ def test_a_dispatch_is_found_by_name_kernel_or_layer(before):
         gate.judge_dispatches(before, "pool")
 
 
+def test_a_layer_is_judged_in_every_dispatch_that_has_it(document):
+    def fuse(model, _):
+        model["dispatches"][1]["layer"] = "conv_0 + relu"
+
+    found = gate.judge_dispatches(changed(document, fuse), "conv_0")
+    assert [each.title.partition(" of ")[2][:1] for each in found] == ["0", "1"]
+
+
 # ---- Baselines
 
 
@@ -430,6 +438,7 @@ def test_a_damaged_baseline_is_said_or_judges_the_rest_as_before(worse_and_its_b
     assert all(found[name] != "passed" or isinstance(known["metrics"][name], int | float) for name in other)
 
 
+@settings(max_examples=30)
 @given(cut=st.integers(0, 10**6), rest=st.binary(max_size=4))
 def test_a_baseline_that_was_cut_short_is_named(worse_and_its_baseline, cut, rest):
     measured, folder, text = worse_and_its_baseline

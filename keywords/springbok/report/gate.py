@@ -10,6 +10,7 @@ from typing import Any
 from springbok.gate.gate import NOT_COMPARED
 from springbok.gate.verdicts import headline
 from springbok.report.figure import Column, Figure
+from springbok.support.progress import amount
 
 _COLUMNS = (
     Column("outcome", "verdict"),
@@ -55,5 +56,5 @@ def _updates(updates: Sequence[Mapping[str, Any]]) -> Figure:
         for update in updates
         for change in update["changes"] or ["unchanged"]
     ]
-    note = f"{len(updates)} baselines were written. What this run measured is what later ones are compared with."
+    note = f"{amount(len(updates), 'baseline')} written. What this run measured is what later ones are compared with."
     return Figure("updates", "Gate: baselines that were written", _UPDATES, tuple(rows), note=note)
