@@ -439,7 +439,7 @@ class Session:
         if self.engine is not None and self.engine.is_simulated and chip is not None and chip.doing("mark") is None:
             raise EngineError(
                 f"{chip.title} has no instruction for the firmware's marks, between which {self.engine.name} counts: "
-                f"give its description an [[instruction]] with does = \"mark\" (docs/chips.md)."
+                f'give its description an [[instruction]] with does = "mark" (docs/chips.md).'
             )
 
     def _known_to_engine(self, payload: bytes) -> bytes:

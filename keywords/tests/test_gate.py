@@ -364,7 +364,7 @@ def test_a_broken_baseline_is_named(tmp_path, before, content):
         ("metrics instructions", True, "metrics/instructions: True is not of type 'number'"),
         ("metrics outputs_sha256", "0", "metrics/outputs_sha256: '0' does not match"),
         ("subject model", "other", "it is of model \"other\", and this run measured 'gestures'"),
-        ("subject chip", "mine", "it is of chip \"mine\", and this run measured None"),
+        ("subject chip", "mine", 'it is of chip "mine", and this run measured None'),
         ("dispatches", {"one": 5}, "dispatches/one: 5 is not of type 'object'"),
         ("made_with", [], "made_with: [] is not of type 'object'"),
     ],
@@ -579,6 +579,7 @@ def test_other_data_are_told_as_a_cause(document, before):
         ("max_abs_error", -1.0, "can't be kept by anything"),
         ("instructions", -5, "can't be kept by anything"),
         ("max_abs_error", math.nan, "can't be kept by anything"),
+        ("max_abs_error", math.inf, "is kept by everything"),
     ],
 )
 def test_a_limit_that_nothing_or_everything_keeps_is_refused(before, metric, bound, words):

@@ -84,8 +84,10 @@ def run(options: argparse.Namespace) -> int:
             near = did_you_mean(suite.name, [path.name for path in suite.parent.glob("*")])
             raise BenchError(f"There is no suite {suite}{near}.{own}")
         if suite.suffix.lower() in FORMATS:
-            raise BenchError(f"{suite} is a model and no suite: a suite compiles and judges it, {PROGRAM} compile tells "
-                             "what it takes.")
+            raise BenchError(
+                f"{suite} is a model and no suite: a suite compiles and judges it, {PROGRAM} compile tells "
+                "what it takes."
+            )
     options.results = options.results or str(project_of(*suites) / "results")
     return run_suites(options, suites, vlen=options.vlen)
 

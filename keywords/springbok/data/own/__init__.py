@@ -75,7 +75,9 @@ def load(source: str, options: Options) -> Dataset:
 
 
 def _holds_integers(inputs: Any) -> bool:
-    arrays = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, list | tuple) else [inputs]
+    arrays = (
+        inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, list | tuple) else [inputs]
+    )
     return any(np.asarray(array).dtype.kind in "biu" for array in arrays)
 
 
