@@ -141,6 +141,11 @@ class _Runner:
         self.branch = repository.origin_of(top).branch
         self.configuration: Configuration | None = None
 
+    def shown(self, measured: Measured) -> str:
+        """The number as people read it."""
+        assert measured.value is not None
+        return value_text(self.options.metric, measured.value)
+
     def measure(self, commit: str) -> Measured:
         """What the commit comes to."""
         text = None
@@ -218,11 +223,11 @@ def _find(runner: _Runner, good: str, bad: str) -> int:
         measured = runner.measure(commit)
         if measured.value is None:
             raise BisectError(f"The {what} commit {_named(runner.top, commit)} can't be measured: {measured.why}.")
-        print(f"{what:4}  {_named(runner.top, commit)}: {value_text(runner.options.metric, measured.value)}", flush=True)
+        print(f"{what:4}  {_named(runner.top, commit)}: {runner.shown(measured)}", flush=True)
         ends.append(measured)
     after, before = ends
     if after.value == before.value:
-        raise BisectError(f"Both commits come to {value_text(runner.options.metric, after.value)}: there is no step between them.")
+        raise BisectError(f"Both commits come to {runner.shown(after)}: there is no step between them.")
     found = Search(runner.top, bisect.between(before.value, after.value), [before], after)
     count = len(found.suspects())
     print(f"{count} commits, about {math.ceil(math.log2(count))} to measure.", flush=True)
@@ -234,15 +239,14 @@ def _tell(runner: _Runner, found: Search, measured: Measured) -> None:
     if measured.value is None:
         text = f"skipped: {measured.why}"
     else:
-        text = f"{value_text(runner.options.metric, measured.value)}, {'bad' if found.bad is measured else 'good'}"
+        text = f"{runner.shown(measured)}, {'bad' if found.bad is measured else 'good'}"
     left = len(found.suspects())
     print(f"      {_named(runner.top, measured.commit)}: {text}; {left} left", flush=True)
 
 
 def _print_answer(runner: _Runner, found: Search, before: Measured, after: Measured) -> int:
     left = found.suspects()
-    metric = runner.options.metric
-    title = f"{metric}{f' of {runner.options.layer}' if runner.options.layer else ''}"
+    title = f"{runner.options.metric}{f' of {runner.options.layer}' if runner.options.layer else ''}"
     if len(left) > 1:
         print(f"\nOne of these commits changed {title}; those between could not be measured:")
         for commit in left:
@@ -253,9 +257,9 @@ def _print_answer(runner: _Runner, found: Search, before: Measured, after: Measu
     last = next((each for each in found.good if each.commit in parents), before)
     print(f"\n{bad.commit} is the commit: {repository.subject_of(runner.top, bad.commit)}")
     print(f"  {repository.author_of(runner.top, bad.commit)}")
-    print(f"  {title}: {value_text(metric, last.value)} -> {value_text(metric, bad.value)}, {runner.configuration.title}")
+    print(f"  {title}: {runner.shown(last)} -> {runner.shown(bad)}, {runner.configuration.title}")
     if bad.value != after.value or last.value != before.value:
-        whole = f"{value_text(metric, before.value)} -> {value_text(metric, after.value)}"
+        whole = f"{runner.shown(before)} -> {runner.shown(after)}"
         print(f"  The whole change was {whole}: other commits have changed it too.")
     for line in _accounts(runner, last, bad):
         print(f"    {line}")

@@ -178,8 +178,8 @@ def _rows(steps: Sequence[Found], configurations: Sequence[Configuration]) -> li
 
 def _times(run: StoredRun) -> str:
     """When the commit was made, and when it ran."""
-    ran = f"run {run.number}: {run.started:%Y-%m-%d %H:%M}"
-    return f"{run.committed:%Y-%m-%d %H:%M}, {ran}" if run.committed else ran
+    ran = f"run {run.number} of {run.started:%Y-%m-%d %H:%M}"
+    return f"of {run.committed:%Y-%m-%d %H:%M}, {ran}" if run.committed else ran
 
 
 def _change(found: Found) -> str:

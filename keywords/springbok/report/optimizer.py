@@ -10,7 +10,6 @@ from springbok.measuring.derived import RUNTIME, ratio, shown
 from springbok.report import charts
 from springbok.report.figure import Column, Figure
 
-
 #: Inferences of a run and the warm one of a choice differ by this share at most where they are of one firmware.
 _SAME = 0.005
 

@@ -287,8 +287,8 @@ def _drawn(found: Sequence[Figure], for_narrow: bool = False) -> list[dict[str, 
     """Figures with their charts' SVG in place of the specification; ``for_narrow`` those for narrow pages too."""
     kinds = ("chart", "narrow") if for_narrow else ("chart",)
     wanted = [(place, kind) for place, figure in enumerate(found) for kind in kinds if getattr(figure, kind)]
-    named = [{"description": found[place].title, **getattr(found[place], kind)} for place, kind in wanted]
-    drawings = {where: Markup(drawing) for where, drawing in zip(wanted, charts.render(named), strict=True)}
+    rendered = charts.render([getattr(found[place], kind) for place, kind in wanted])
+    drawings = {where: Markup(drawing) for where, drawing in zip(wanted, rendered, strict=True)}
     return [
         {**vars(figure), **{kind: drawings.get((place, kind)) for kind in ("chart", "narrow")}, "specification": ""}
         for place, figure in enumerate(found)

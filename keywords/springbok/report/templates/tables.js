@@ -130,7 +130,7 @@
         sort(table, header);
       });
     }
-    if (table.matches(".sb-wide, .sb-steps") && table.tBodies[0].rows.length > 1) addSort(table);
+    if (table.matches(".sb-wide, .sb-listed") && table.tBodies[0].rows.length > 1) addSort(table);
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Copy table";
