@@ -20,6 +20,7 @@ from springbok.report import charts, page
 from springbok.report.cards import cards
 from springbok.report.compare import Run, comparison_table, configurations
 from springbok.report.figures import figures
+from springbok.support import run_record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REPORTS = ("report.html", "report.md", "metrics.csv", "timeline.trace.json", "timeline.speedscope.json")
@@ -441,12 +442,16 @@ def test_reports_are_made_anew_from_old_results(tmp_path, capsys, model):
 def test_runs_are_compared_on_the_terminal_too(tmp_path, capsys, model):
     for name in ("a", "b"):
         metrics.write(tmp_path / name / "metrics.json", make_document(model))
+    record = {"started": "2026-01-02T03:04:05+00:00", "origin": {"commit": "c0ffee" * 6, "branch": "topic"}}
+    run_record.write(tmp_path / "a", json.dumps(record))
     folders = [str(tmp_path / "a"), str(tmp_path / "b")]
     assert cli.main(["compare", *folders, "--output", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "gestures (vector), a" in out
     assert "1.000" in out
-    assert (tmp_path / "out" / "compare.html").exists()
+    text = (tmp_path / "out" / "compare.html").read_text()
+    assert "commit c0ffeec0ff (topic), of 2026-01-02" in " ".join(text.split())
+    assert "cut before" not in text  # where no layer was cut otherwise
 
 
 def test_a_folder_without_results_is_an_error_that_names_it(tmp_path, capsys):

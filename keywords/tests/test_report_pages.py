@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import report_picture
 from browser import draw_all, needs_browser, opened, point_at, running
 from history_runs import make_run
 from made_up_runs import make_document, make_model, make_regression
@@ -21,7 +22,7 @@ from springbok.report import charts, keyword_page, summary
 from springbok.report.history import history_page
 from springbok.report.lead import lead
 from springbok.support import process
-from springbok.support.places import KEYWORDS
+from springbok.support.places import KEYWORDS, ROOT
 
 pytestmark = needs_browser
 
@@ -189,6 +190,12 @@ def test_the_first_screen_says_what_failed_and_of_what(browser, folder):
             "512",
         ):
             assert any(wanted in text for text in screen), wanted
+
+
+def test_the_documents_picture_is_made_by_its_command(browser, folder, tmp_path):
+    report_picture.take(browser, folder / "report.html", tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes()[16:24] == (1280).to_bytes(4, "big") + (1400).to_bytes(4, "big")
+    assert "report_picture.py" in (ROOT / "docs" / "report.md").read_text()
 
 
 def marks(page, figure):

@@ -30,7 +30,10 @@ def run(options: argparse.Namespace) -> int:
             f"There is nothing to compare {options.results[0]} with: name two results or more. "
             f"'{PROGRAM} report {options.results[0]}' shows one."
         )
-    runs = [reports.Run(label, metrics.read(path)) for label, path in _labelled(options.results)]
+    runs = [
+        reports.Run(label, metrics.read(path), reports.origin_text(path if path.is_dir() else path.parent))
+        for label, path in _labelled(options.results)
+    ]
     told = metrics.telling_of([(run.label, run.document) for run in runs])
     with claimed(options.output, OUTPUT), working("Comparing the results"), told:
         figure, paths = reports.write_comparison(runs, options.output)

@@ -29,6 +29,7 @@ ACTIONS = ("list", "show", "steps", "page", "add")
 LAST = 20
 _SHORT = 9
 _LINE = 60
+_AT_ONCE = 50  # runs that are added in one transaction: another writer waits for its end
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -267,8 +268,10 @@ def _add(options: argparse.Namespace, place: str) -> int:
         raise HistoryError(f"Name the results to add: {PROGRAM} history add FOLDER ...")
     found = [_record_of(Path(each)) for each in options.what]
     with opened(place) as store:
-        for path, run in zip(options.what, found, strict=True):
-            print(f"{path}: run {store.add(run)} in {_place(store.place)}", flush=True)
+        for begin in range(0, len(found), _AT_ONCE):
+            numbers = store.add_all(found[begin : begin + _AT_ONCE])
+            for path, number in zip(options.what[begin:], numbers, strict=False):
+                print(f"{path}: run {number} in {_place(store.place)}", flush=True)
     return 0
 
 

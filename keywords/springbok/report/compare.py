@@ -36,10 +36,11 @@ CLASS_COLOURS = dict(
 
 @dataclass(frozen=True)
 class Run:
-    """A run's document and what to call it (its folder's name)."""
+    """A run's document, what to call it (its folder's name), and of which commit and date it is where that is known."""
 
     label: str
     document: Mapping[str, Any]
+    origin: str = ""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,13 @@ def read_lead(folder: Path, document: Mapping[str, Any] | None, files: Outputs |
     return replace(found, log=quote(os.path.relpath(log, folder))) if log else found
 
 
+def origin_text(folder: Path) -> str:
+    """Of which commit and date the results in ``folder`` are, as far as that is known; else nothing."""
+    record = run_record.read(folder)
+    told = {"commit": _commit(record), "of": _date(record)}
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value != UNKNOWN)
+
+
 def lead(
     document: Mapping[str, Any] | None,
     tests: Tests | None = None,
