@@ -65,7 +65,7 @@ class SweepLibrary:
         | shape, signature, tolerance | as `Compile Model` takes them |
         | objective       | ``instructions`` or ``cycles``: what the front is of, and what ``search`` seeks |
         | timing          | estimates cycles of each, as in `Boot Chip` of SimulatorLibrary |
-        | platform        | name of a chip or path of its description, by default the chip that was booted, or the run's |
+        | platform        | name of a chip or path of its description, by default the booted one, or the run's |
 
         What would fail in every row (a data set, a shape, a flag) is an error before anything is measured. A row that
         fails is part of the table, and a warning; where all of them fail the keyword does.

@@ -171,6 +171,13 @@ void memory_free(memory_t *memory, void *payload) {
     list_insert(memory, block);
 }
 
+uint8_t *memory_free_middle(const memory_t *memory, size_t *bytes) {
+    memory_block_t *first = memory->first;
+    uint32_t kept = HEADER + sizeof(links_t);
+    *bytes = first->used ? 0 : first->size - kept;
+    return (uint8_t *)first + kept;
+}
+
 // ---- The front of the arena
 
 // Moves the heap's beginning up to `end`; false if something of it is there.

@@ -64,6 +64,10 @@ void memory_initialize(memory_t *memory, uint8_t *arena, size_t bytes);
 // Gives the arena back to its owner; the statistics stay.
 void memory_release(memory_t *memory);
 
+// What is free between the tensors and the heap, and how many bytes; nothing may be allocated while it is
+// used.
+uint8_t *memory_free_middle(const memory_t *memory, size_t *bytes);
+
 // A block of the heap. Contents are undefined. Fails if there is no room, and tells `purpose`, the bytes
 // wanted and the largest piece there is.
 void *memory_allocate(memory_t *memory, size_t bytes, phrase_t purpose);

@@ -340,3 +340,7 @@ const runtime_profile_t *runtime_profile(const runtime_t *runtime) {
 const memory_statistics_t *runtime_memory(const runtime_t *runtime) {
     return &runtime->memory.statistics;
 }
+
+uint8_t *runtime_free_memory(const runtime_t *runtime, size_t *bytes) {
+    return memory_free_middle(&runtime->memory, bytes);
+}

@@ -80,4 +80,7 @@ const runtime_profile_t *runtime_profile(const runtime_t *runtime);
 // Memory of the arena since the load began. Valid also after unload or a refused load (peak of that attempt).
 const memory_statistics_t *runtime_memory(const runtime_t *runtime);
 
+// Memory of the arena that the loaded model does not use between inferences, and how many bytes.
+uint8_t *runtime_free_memory(const runtime_t *runtime, size_t *bytes);
+
 #endif

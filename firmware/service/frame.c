@@ -143,15 +143,15 @@ static frame_event_t on_base_header(frame_receiver_t *receiver) {
     return ask_owner(receiver);
 }
 
-// Whose frame it is: of this dialogue, of the one before, or HELLO, which begins one.
+// Whose frame it is: of this dialogue, of the one before, of the next, or HELLO, which asks for one.
 static bool finds_seed(frame_receiver_t *receiver) {
     const extended_header_t *header = &receiver->header.extended;
-    const uint32_t seeds[] = {receiver->identity, receiver->ended_identity, 0};
-    for (uint32_t i = 0; i < 3; i++) {
+    const uint32_t seeds[] = {receiver->identity, receiver->ended_identity, receiver->expected_identity, 0};
+    for (uint32_t i = 0; i < 4; i++) {
         receiver->seed = seeds[i];
         receiver->crc = crc32(seeds[i], header, offsetof(extended_header_t, check));
         if (header->check != receiver->crc) continue;
-        return i < 2 || header->message_type == MESSAGE_HELLO;
+        return i < 3 || header->message_type == MESSAGE_HELLO;
     }
     return false;
 }

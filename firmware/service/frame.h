@@ -69,9 +69,10 @@ struct frame_receiver {
     uint32_t payload_bytes;
     uint32_t crc;
     uint32_t check;
-    uint32_t identity;       // set by the owner: of the dialogue in extended frames
-    uint32_t ended_identity; // set by the owner: of the one before
-    uint32_t seed;           // of the extended frame at hand: the identity that it was made with
+    uint32_t identity;          // set by the owner: of the dialogue in extended frames
+    uint32_t ended_identity;    // set by the owner: of the one before
+    uint32_t expected_identity; // set by the owner: of the one that its first frame begins
+    uint32_t seed;              // of the extended frame at hand: the identity that it was made with
     uint8_t discarded[64];
     status_t status;
     bool silent;           // no byte since silent_since

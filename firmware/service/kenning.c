@@ -141,7 +141,7 @@ static void begin(void) {
     request.begun = true;
     if (request.type == KENNING_PING) return;
     request.status = platform_attempt(check_begin, NULL);
-    if (request.status == STATUS_OK) request.destination = requests_destination(request.type);
+    if (request.status == STATUS_OK) request.destination = requests_destination(request.type, UINT32_MAX);
 }
 
 static bool has_room(uint16_t type, uint32_t bytes) {

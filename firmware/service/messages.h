@@ -20,8 +20,9 @@ enum {
     KENNING_COUNT,
 };
 
-#define PROTOCOL_VERSION 1
-#define EXTENDED_MAGIC 0xFDFEFF5Bu // no base frame begins like this: it would be a size of 4 GB
+#define PROTOCOL_VERSION 2
+#define PROTOCOL_WITHOUT_IDENTITY 1 // of clients that know none
+#define EXTENDED_MAGIC 0xFDFEFF5Bu  // no base frame begins like this: it would be a size of 4 GB
 
 #define IOSPEC_INPUTS 2
 #define IOSPEC_INPUT_DIMS 4
@@ -140,9 +141,9 @@ enum {
 typedef struct {
     uint32_t protocol_version; // the client's
     uint32_t time_limit_ms;    // of one request's computation, in this dialogue; 0: the firmware's default
-    uint32_t identity;         // of this dialogue: another number each time; 0: none
+    uint32_t identity;         // the host's part of this dialogue's: another number each time; 0: none
     uint32_t flags;            // bit 0: end another host's dialogue
-} hello_request_t;             // made with a dialogue's own identity, it ends that dialogue
+} hello_request_t;             // made with a dialogue's own identity, and with 0 here, it ends that dialogue
 
 #define HELLO_SHORT_BYTES 8u // of clients that know no identity
 #define HELLO_TAKES_OVER 1u
@@ -154,7 +155,7 @@ typedef struct {
     uint32_t output_capacity;
     uint32_t stack_bytes;
     uint32_t time_limit_ms;
-    uint32_t reserved;
+    uint32_t nonce; // the chip's part of the dialogue's identity, which is the exclusive or of both
 } hello_limits_t;
 
 typedef struct {

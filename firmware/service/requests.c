@@ -46,6 +46,7 @@ static struct {
     size_t image_bytes; // rounded up to ALIGNMENT
     uint8_t *input;
     uint8_t *output;
+    uint8_t *staged;         // where the payload of a MODEL comes
     size_t output_bytes;     // of the last inference
     upload_request_t upload; // image_bytes is 0 when there is none
     uint32_t uploaded;
@@ -136,8 +137,18 @@ static void load(uint32_t length) {
     session.models_loaded++;
 }
 
+// The image has come to free memory of the model that is there, which gives way now: it goes down in pieces
+// that don't overlap with where they come from.
+static void move_model(uint32_t length) {
+    uint32_t apart = (uint32_t)(session.staged - session.arena);
+    drop_model();
+    for (uint32_t at = 0; at < length; at += apart)
+        platform_copy(session.arena + at, session.staged + at, length - at < apart ? length - at : apart);
+}
+
 static void on_model(reply_t *reply) {
     (void)reply;
+    if (session.staged != session.arena) move_model(session.payload_bytes);
     load(session.payload_bytes);
 }
 
@@ -256,19 +267,24 @@ uint32_t requests_time_limit(void) {
     return session.time_limit_ms;
 }
 
+static uint32_t limit_of(uint32_t milliseconds) {
+    return milliseconds != 0 ? milliseconds : DEFAULT_TIME_LIMIT_MS;
+}
+
 void requests_set_time_limit(uint32_t milliseconds) {
-    session.time_limit_ms = milliseconds != 0 ? milliseconds : DEFAULT_TIME_LIMIT_MS;
+    session.time_limit_ms = limit_of(milliseconds);
     board_set_time_limit(session.time_limit_ms);
 }
 
 static void on_hello(reply_t *reply) {
-    requests_set_time_limit(session.request.hello.time_limit_ms);
+    const hello_request_t *hello = &session.request.hello;
+    uint32_t version = hello->identity != 0 ? PROTOCOL_VERSION : PROTOCOL_WITHOUT_IDENTITY;
     on_info(reply);
-    reply->small.hello.limits = (hello_limits_t){.protocol_version = PROTOCOL_VERSION,
+    reply->small.hello.limits = (hello_limits_t){.protocol_version = version,
                                                  .input_capacity = INPUT_CAPACITY,
                                                  .output_capacity = OUTPUT_CAPACITY,
                                                  .stack_bytes = board_stack_bytes(),
-                                                 .time_limit_ms = session.time_limit_ms};
+                                                 .time_limit_ms = limit_of(hello->time_limit_ms)};
     reply->small_bytes = sizeof reply->small.hello;
 }
 
@@ -417,12 +433,32 @@ uint32_t requests_room(uint16_t type) {
     return rule == PAYLOAD_INPUT ? input_bytes() : rule;
 }
 
-uint8_t *requests_destination(uint16_t type) {
+typedef struct {
+    uint8_t *data;
+    size_t bytes;
+} room_t;
+
+static void find_free_memory(void *argument) {
+    room_t *room = argument;
+    room->data = runtime_free_memory(&session.runtime, &room->bytes);
+}
+
+// Where no loaded model is, if there is so much room beside it; else no model is there any more.
+static uint8_t *destination_of_model(uint32_t bytes) {
+    const uint8_t *arena = session.arena, *end = arena + session.arena_bytes;
+    room_t room = {0};
+    // The kernels may have written anywhere.
+    if (session.state >= STATE_MODEL_LOADED && platform_guarded_call(find_free_memory, &room) == STATUS_OK &&
+        bytes <= room.bytes && room.data > arena && room.data <= end && bytes <= (size_t)(end - room.data))
+        return room.data;
+    session.upload.image_bytes = 0;
+    drop_model();
+    return session.arena;
+}
+
+uint8_t *requests_destination(uint16_t type, uint32_t bytes) {
     switch (type) {
-    case MESSAGE_MODEL:
-        session.upload.image_bytes = 0;
-        drop_model();
-        return session.arena;
+    case MESSAGE_MODEL: return session.staged = destination_of_model(bytes);
     case MESSAGE_CHUNK: return session.arena + session.uploaded;
     case MESSAGE_DATA:
     case MESSAGE_INFER:

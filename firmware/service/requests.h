@@ -68,8 +68,8 @@ void requests_check_size(uint16_t type, uint32_t bytes);
 // At most so many bytes of payload can be right, as far as is known before they have come.
 uint32_t requests_room(uint16_t type);
 
-// Where the payload goes. What it will overwrite is given up here, before its first byte.
-uint8_t *requests_destination(uint16_t type);
+// Where so many bytes of payload go. What they will overwrite is given up here, before the first of them.
+uint8_t *requests_destination(uint16_t type, uint32_t bytes);
 
 // Does it. A failure is in the reply.
 void requests_run(uint16_t type, uint32_t payload_bytes, reply_t *reply);

@@ -21,23 +21,25 @@ static struct {
     uint32_t answered_crc;
     uint16_t last_sequence; // of the requests that were answered in this dialogue
     uint64_t last_request_us;
+    hello_request_t expected; // who has asked for the next dialogue; identity is 0 when nobody has
+    uint16_t expected_sequence;
+    uint32_t nonce;
 } session;
 
 // ---- Dialogues in extended frames
 
-static void begin_dialogue(const hello_request_t *hello, uint16_t sequence) {
+// A limit that a client has set is of its dialogue.
+static void begin_dialogue(uint32_t identity, uint16_t sequence, uint32_t time_limit_ms) {
     frame_receiver_t *receiver = &session.receiver;
     if (receiver->identity != 0) receiver->ended_identity = receiver->identity;
-    receiver->identity = hello->identity;
+    receiver->identity = identity;
     session.last_sequence = sequence;
+    requests_set_time_limit(time_limit_ms);
     requests_begin_dialogue();
 }
 
-// A limit that a client has set is of its dialogue.
 void session_end_dialogue(void) {
-    static const hello_request_t none;
-    begin_dialogue(&none, 0);
-    requests_set_time_limit(0);
+    begin_dialogue(0, 0, 0);
     session.answered.magic = 0;
 }
 
@@ -45,17 +47,32 @@ bool session_has_host(void) {
     return session.receiver.identity != 0 && platform_time_us() - session.last_request_us < QUIET_US;
 }
 
-// STATUS_OK when this HELLO may begin a dialogue: the last one's own host may, and who finds nobody at work.
-static status_t refuse_hello(const hello_request_t *hello) {
-    const frame_receiver_t *receiver = &session.receiver;
-    bool own = receiver->seed == receiver->identity;
-    if (hello->identity != 0 && hello->identity == receiver->identity)
-        return status_report(REASON(REQUEST_STALE, receiver->sequence, session.last_sequence));
-    if (hello->identity != 0 && hello->identity == receiver->ended_identity)
-        return status_report(REASON(DIALOGUE_ENDED));
+// The last dialogue's own host may begin one, and who finds nobody at work, or takes over.
+static void check_hello(void *argument) {
+    const hello_request_t *hello = argument;
+    bool own = session.receiver.seed == session.receiver.identity;
     if (!own && session_has_host() && (hello->flags & HELLO_TAKES_OVER) == 0)
-        return status_report(REASON(DIALOGUE_OTHER, QUIET_US / 1000));
-    return STATUS_OK;
+        FAIL(DIALOGUE_OTHER, QUIET_US / 1000);
+}
+
+// The dialogue that HELLO asks for begins with its first request. A part of its identity is drawn here, so
+// that nothing that somebody has recorded is that request.
+static void expect_dialogue(const frame_receiver_t *receiver) {
+    const hello_request_t *hello = requests_hello();
+    if (hello->identity != session.expected.identity) { // else its answer was lost on the line
+        uint64_t now_us = platform_time_us();
+        session.nonce = crc32(crc32(session.nonce, hello, sizeof *hello), &now_us, sizeof now_us);
+    }
+    session.expected = *hello;
+    session.expected_sequence = receiver->sequence;
+    session.receiver.expected_identity = hello->identity ^ session.nonce;
+}
+
+static void begin_expected(void) {
+    hello_request_t *hello = &session.expected;
+    check_hello(hello);
+    begin_dialogue(session.receiver.expected_identity, session.expected_sequence, hello->time_limit_ms);
+    session.receiver.expected_identity = hello->identity = 0;
 }
 
 // ---- Receiving
@@ -68,11 +85,12 @@ static bool is_repeated(const frame_receiver_t *receiver) {
            memcmp(&receiver->header.extended, &session.answered, sizeof session.answered) == 0;
 }
 
-// A request of this dialogue that was answered before the last one comes from nobody who waits for it.
+// A request of this dialogue that was answered before the last one comes from nobody who waits for it, and 0
+// is no request's number.
 static bool is_stale(const frame_receiver_t *receiver) {
     uint32_t ahead = (receiver->sequence + SEQUENCES - session.last_sequence) % SEQUENCES;
-    return receiver->identity != 0 && receiver->type != MESSAGE_HELLO &&
-           (ahead == 0 || ahead > SEQUENCES / 2);
+    return receiver->sequence == 0 || (receiver->identity != 0 && receiver->type != MESSAGE_HELLO &&
+                                       (ahead == 0 || ahead > SEQUENCES / 2));
 }
 
 // While the client speaks anything else, a base frame is most likely a damaged one: only those count that
@@ -86,7 +104,9 @@ static bool begins_base(const frame_receiver_t *receiver) {
 static void check_request(void *argument) {
     const frame_receiver_t *receiver = argument;
     uint16_t type = receiver->type;
-    bool extended = receiver->kind == FRAME_EXTENDED;
+    bool extended = SERVES_EXTENSION && receiver->kind == FRAME_EXTENDED;
+    if (extended && session.expected.identity != 0 && receiver->seed == receiver->expected_identity)
+        begin_expected();
     if (type >= MESSAGE_COUNT || (type >= MESSAGE_HELLO && !extended))
         FAIL(MESSAGE_TYPE, type, extended ? MESSAGE_COUNT - 1 : MESSAGE_HELLO - 1);
     if (!requests_know(type)) FAIL(MESSAGE_ANSWER, type, type);
@@ -94,8 +114,8 @@ static void check_request(void *argument) {
         FAIL(DIALOGUE_ENDED);
     if (extended && is_stale(receiver)) FAIL(REQUEST_STALE, receiver->sequence, session.last_sequence);
     if (!extended && receiver->client != FRAME_BASE) {
-        if (!begins_base(receiver)) FAIL(MESSAGE_BASE, type);
         if (session_has_host()) FAIL(DIALOGUE_OTHER, QUIET_US / 1000);
+        if (!begins_base(receiver)) FAIL(MESSAGE_BASE, type);
         session_end_dialogue();
         session.receiver.client = FRAME_BASE;
     }
@@ -111,7 +131,7 @@ static status_t accept(frame_receiver_t *receiver, uint8_t **payload) {
     if (status != STATUS_OK) return status;
     // Another host's HELLO takes nothing from this one's before it has arrived.
     if (receiver->type != MESSAGE_HELLO) session.answered.magic = 0;
-    *payload = requests_destination(receiver->type);
+    *payload = requests_destination(receiver->type, receiver->payload_bytes);
     return STATUS_OK;
 }
 
@@ -152,25 +172,41 @@ static void send(const reply_t *reply, bool extended, uint16_t sequence, uint32_
     if (extended && payload_bytes != 0) platform_uart_write((const uint8_t *)&crc, sizeof crc);
 }
 
-// In the kind of frame that is understood by who is at work here, or by another host that is to know of it.
+// In the kind of frame that was asked in; what may be none is told to who is at work here.
 static void refuse(status_t status, uint32_t seed) {
     const frame_receiver_t *receiver = &session.receiver;
-    bool extended = receiver->client == FRAME_EXTENDED && status != FAILURE_DIALOGUE_OTHER;
+    bool extended = receiver->client == FRAME_EXTENDED && status != FAILURE_DIALOGUE_OTHER &&
+                    status != FAILURE_MESSAGE_BASE;
     reply_t refusal;
     requests_fill_error(&refusal, status);
     send(&refusal, extended || receiver->kind == FRAME_EXTENDED, receiver->sequence, seed);
 }
 
+// The answer to HELLO, which changes nothing yet, nor the answer that another host may ask for again.
+static void answer_hello(void) {
+    const frame_receiver_t *receiver = &session.receiver;
+    reply_t reply;
+    expect_dialogue(receiver);
+    requests_run(MESSAGE_HELLO, receiver->payload_bytes, &reply);
+    reply.small.hello.limits.nonce = session.nonce;
+    send(&reply, true, receiver->sequence, receiver->seed);
+}
+
 static void on_request(void) {
     frame_receiver_t *receiver = &session.receiver;
-    bool extended = receiver->kind == FRAME_EXTENDED;
-    if (receiver->type == MESSAGE_HELLO) {
-        status_t status = refuse_hello(requests_hello());
+    bool extended = SERVES_EXTENSION && receiver->kind == FRAME_EXTENDED;
+    if (SERVES_EXTENSION && receiver->type == MESSAGE_HELLO) {
+        const hello_request_t *hello = requests_hello();
+        status_t status = platform_attempt(check_hello, (void *)hello);
         if (status != STATUS_OK) {
             refuse(status, receiver->seed);
             return;
         }
-        begin_dialogue(requests_hello(), receiver->sequence);
+        if (hello->identity != 0) {
+            answer_hello();
+            return;
+        }
+        begin_dialogue(0, receiver->sequence, hello->time_limit_ms);
     }
     requests_run(receiver->type, receiver->payload_bytes, &session.reply);
     receiver->client = receiver->kind;
@@ -197,8 +233,6 @@ static void on_refusal(void) {
         session.answered.magic = 0;
         status = status_report(REASON(FRAME_CRC, receiver->type, receiver->crc, session.answered_crc));
     }
-    if (receiver->kind == FRAME_EXTENDED && status != FAILURE_DIALOGUE_ENDED)
-        receiver->client = FRAME_EXTENDED;
     refuse(status, receiver->kind == FRAME_EXTENDED ? receiver->seed : receiver->identity);
 }
 
@@ -216,19 +250,24 @@ static void on_command(void) {
     mlperf_command(receiver->payload, receiver->payload_bytes, &session.reply);
 }
 
-// Whose dialogue the runner has ended is told so all the same, and so is another host what it sent before.
+// Whose dialogue another protocol's client has ended is told so, and who asks in base frames is refused in
+// them.
+static bool is_of_frames(void) {
+    status_t status = session.receiver.status;
+    return status == FAILURE_DIALOGUE_ENDED || status == FAILURE_MESSAGE_BASE;
+}
+
 // Before the runner has spoken, only a command with an end is certain to be its: too long a one.
 static bool is_runners(void) {
     const frame_receiver_t *receiver = &session.receiver;
-    bool spoken = receiver->client == FRAME_TEXT && receiver->status != FAILURE_DIALOGUE_ENDED;
+    bool spoken = receiver->client == FRAME_TEXT && !is_of_frames();
     bool begins = receiver->client == FRAME_BASE && receiver->status == FAILURE_COMMAND_LENGTH;
     return SERVES_MLPERF && (spoken || begins);
 }
 
-// Whose dialogue Kenning's client has ended is told so all the same.
 static bool is_kennings(void) {
     const frame_receiver_t *receiver = &session.receiver;
-    bool spoken = receiver->client == FRAME_KENNING && receiver->status != FAILURE_DIALOGUE_ENDED;
+    bool spoken = receiver->client == FRAME_KENNING && !is_of_frames();
     return SERVES_KENNING && (spoken || receiver->kind == FRAME_KENNING);
 }
 

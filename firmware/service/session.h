@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-#define FIRMWARE_VERSION 0x00010002u // major << 16 | minor
+#define FIRMWARE_VERSION 0x00010003u // major << 16 | minor
 
 // Takes the whole arena of the platform. No model is loaded afterwards.
 void session_init(void);

@@ -16,6 +16,10 @@ static signature_t signature;
 static dispatch_profile_t dispatches[3];
 static runtime_profile_t profile;
 static memory_statistics_t memory;
+static uint8_t *free_memory;
+static size_t free_bytes;
+
+#define LIVE_BYTES 6144
 
 static const uint8_t *read_tensor(const uint8_t *at, const uint8_t *end, tensor_t *tensor) {
     memset(tensor, 0, sizeof *tensor);
@@ -64,7 +68,9 @@ void runtime_load(runtime_t *runtime, uint8_t *image, size_t length, uint8_t *ar
                                   .kernels_end = 0x34002000,
                                   .dispatch_count = 3,
                                   .dispatches = dispatches};
-    memory = (memory_statistics_t){.live = 6144, .peak = 4096, .allocated = 8192};
+    free_memory = arena + LIVE_BYTES;
+    free_bytes = arena_bytes - LIVE_BYTES;
+    memory = (memory_statistics_t){.live = LIVE_BYTES, .peak = 4096, .allocated = 8192};
     runtime->loaded = true;
 }
 
@@ -124,4 +130,10 @@ const runtime_profile_t *runtime_profile(const runtime_t *runtime) {
 const memory_statistics_t *runtime_memory(const runtime_t *runtime) {
     (void)runtime;
     return &memory;
+}
+
+uint8_t *runtime_free_memory(const runtime_t *runtime, size_t *bytes) {
+    (void)runtime;
+    *bytes = free_bytes;
+    return free_memory;
 }

@@ -26,6 +26,7 @@ static size_t answer_bytes;
 static uint64_t now_us;
 static uint64_t random_state;
 static uint32_t identities[3]; // of none, and of the latest dialogues
+static uint32_t own_identity;  // the host's part of the latest one that was asked for
 
 static uint32_t choose(uint32_t count) {
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
@@ -51,6 +52,11 @@ void platform_uart_write(const uint8_t *bytes, size_t count) {
     if (answer_bytes + count > sizeof answers) answer_bytes = 0;
     memcpy(answers + answer_bytes, bytes, count);
     answer_bytes += count;
+    if (count != sizeof(hello_answer_t)) return;
+    hello_answer_t answer;
+    memcpy(&answer, bytes, sizeof answer);
+    identities[1] = identities[2];
+    identities[2] = own_identity ^ answer.limits.nonce;
 }
 
 uint64_t platform_time_us(void) {
@@ -71,7 +77,7 @@ static void put(const void *bytes, uint32_t count) {
 }
 
 static void put_extended_of(uint32_t identity, uint16_t type, const void *payload, uint32_t bytes) {
-    extended_header_t header = {EXTENDED_MAGIC, (uint16_t)choose(4), type, bytes, 0};
+    extended_header_t header = {EXTENDED_MAGIC, (uint16_t)(1 + choose(3)), type, bytes, 0};
     header.check = crc32(identity, &header, offsetof(extended_header_t, check));
     uint32_t crc = crc32(header.check, payload, bytes);
     put(&header, sizeof header);
@@ -86,8 +92,7 @@ static void put_extended(uint16_t type, const void *payload, uint32_t bytes) {
 static void put_hello(uint32_t flags) {
     hello_request_t hello = {PROTOCOL_VERSION, choose(100), choose(1000), flags};
     put_extended_of(0, MESSAGE_HELLO, &hello, choose(4) != 0 ? (uint32_t)sizeof hello : HELLO_SHORT_BYTES);
-    identities[1] = identities[2];
-    identities[2] = hello.identity;
+    own_identity = hello.identity;
 }
 
 static void put_kenning(uint8_t type, const uint8_t *payload, uint32_t bytes) {

@@ -20,7 +20,7 @@ import client_2026 as kenning
 from test_service_host import DATA, I8, INFO, IOSPEC, MODEL, OK, OUTPUT, PROCESS, UNLOAD, frame, iospec, model, tensor
 
 from springbok.link.frames import MAGIC, MessageType, decode_extended_header, encode_extended_frame, extended_payload
-from springbok.link.messages import ChipInfo, ErrorAnswer, encode_hello, encode_upload
+from springbok.link.messages import ChipInfo, ErrorAnswer, decode_hello, encode_hello, encode_upload
 
 INPUT_BYTES = 8
 BASE_PAUSE_US, EXTENDED_PAUSE_US, TEXT_PAUSE_US = 1_500_000, 200_000, 3_500_000
@@ -189,9 +189,10 @@ def extension(part: Part) -> Host:
         yield from ask(MessageType.LOAD)
 
     while True:
-        identity, number = part.choose.randrange(1, 1 << 32), part.choose.randrange(1, 0x8000)
+        own, number = part.choose.randrange(1, 1 << 32), part.choose.randrange(1, 0x8000)
         try:
-            yield from ask(MessageType.HELLO, encode_hello(identity=identity, take_over=takes_over), 0)
+            greeted = yield from ask(MessageType.HELLO, encode_hello(identity=own, take_over=takes_over), 0)
+            identity = own ^ decode_hello(greeted)[1].nonce
             yield from load()
             for data in (part.sample() for _ in range(part.inferences)):
                 batch = part.choose.choice((1, 1, 3))

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import client_2026 as kenning
 import pytest
 from line_hosts import ALIKE, HOSTS, NETS, Host, Part
+from service_device import Device, Recording, Request, device_of, hello
 from test_extension import ServiceProcess
 from test_service_host import (
     DATA,
@@ -28,58 +25,20 @@ from test_service_host import (
     OUTPUT,
     PROCESS,
     frame,
-    record,
     service_program,  # noqa: F401 (a fixture)
     split_frames,
 )
 
-from springbok.link.frames import MessageType, encode_extended_frame
+from springbok.link.frames import MessageType
 from springbok.link.link import Link
-from springbok.link.messages import encode_hello
 from springbok.support.errors import DeviceError, LinkError
 
 SILENCE_US = 4_000_000  # longer than any frame or command may stall
 TURNS = 40
 KILL_ODDS = 12  # one request in so many
-MARK = b"\xf1mrk"
 QUIET_US = 1_000_001
 FIRST, SECOND = NETS
 SAMPLE = bytes(range(10, 18))
-
-
-class Device:
-    """The service as a process; it is told the time."""
-
-    def __init__(self, program: Path) -> None:
-        environment = os.environ | {"ASAN_OPTIONS": "allow_user_poisoning=0"}
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self._process = subprocess.Popen([program, "--script"], env=environment, **pipes)
-
-    def play(self, part: bytes | int) -> bytes:
-        """What is answered to bytes, or in a silence of so many microseconds."""
-        self._process.stdin.write(record(part) + b"M" + MARK)
-        self._process.stdin.flush()
-        heard = b""
-        while not heard.endswith(MARK):
-            more = os.read(self._process.stdout.fileno(), 1 << 16)
-            assert more, self._process.stderr.read().decode()
-            heard += more
-        return heard.removesuffix(MARK)
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        assert self._process.wait() == 0
-        self._process.stdout.close()
-        self._process.stderr.close()
-
-
-@contextmanager
-def device_of(program: Path) -> Iterator[Device]:
-    device = Device(program)
-    try:
-        yield device
-    finally:
-        device.close()
 
 
 class Line:
@@ -161,18 +120,10 @@ def test_no_host_believes_anothers_answer_and_each_is_served_after_a_silence(ser
 # ---- What was found so
 
 
-def begun(identity: int) -> bytes:
-    return encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=identity))
-
-
-def inferred(identity: int, number: int = 2) -> bytes:
-    return encode_extended_frame(number, MessageType.INFER, bytes(8), identity)
-
-
 SPECIFIED = {
     "base": [frame(IOSPEC, FIRST.spec_2023)],
     "Kenning of 2026": [kenning.open_dialogue(), kenning.request(kenning.IO_SPEC, FIRST.spec_2026)],
-    "extension": [begun(7), encode_extended_frame(2, MessageType.IOSPEC, FIRST.spec_2023, 7)],
+    "extension": [hello(7), Request(7, 2, MessageType.IOSPEC, FIRST.spec_2023)],
 }
 
 
@@ -182,14 +133,15 @@ def test_a_specification_is_its_hosts_own(service_program, first, second):  # no
     """The next host's model has another one, and nobody has to say what his is."""
     part = Part(SECOND, random.Random(1), 1, strict=True)
     with device_of(service_program) as device:
+        line = Recording(device)
         for request in SPECIFIED[first]:
-            device.play(request)
+            line.send(request)
         device.play(SILENCE_US)
         alone(device, HOSTS[second](part))
 
 
 OTHERS = {
-    "extension": [begun(7), inferred(7), QUIET_US],
+    "extension": [hello(7), Request(7, 2, MessageType.INFER, bytes(8)), QUIET_US],
     "runner": [b"db load 8%", b"db 0000000000000000%", b"infer 1 0%"],
     "Kenning of 2026": [
         kenning.open_dialogue(),
@@ -203,8 +155,9 @@ OTHERS = {
 @pytest.mark.parametrize("before", [[frame(DATA, SAMPLE)], [frame(DATA, SAMPLE), frame(PROCESS)]])
 def test_what_another_host_has_computed_is_not_given_as_ones_own(service_program, other, before):  # noqa: F811
     with device_of(service_program) as device:
+        line = Recording(device)
         for part in (frame(MODEL, FIRST.image), *before, *OTHERS[other]):
-            device.play(part)
+            line.send(part)
         assert split_frames(device.play(frame(INFO)))[0].type == OK  # begins a dialogue, and keeps the model
         for kind in (PROCESS, OUTPUT):
             assert split_frames(device.play(frame(kind)))[0].error.startswith("SESSION_STATE")
@@ -222,8 +175,9 @@ def test_the_device_counts_the_models_that_it_has_loaded(service_program):  # no
         device.play(frame(MODEL, FIRST.image))
         assert count() == 1
         device.play(frame(MODEL, b"no model"))
-        device.play(encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=7)))
-        device.play(encode_extended_frame(2, MessageType.MODEL, SECOND.image, 7))
+        line = Recording(device)
+        for request in (hello(7), Request(7, 2, MessageType.MODEL, SECOND.image)):
+            line.send(request)
         device.play(QUIET_US)
         assert count() == 2
 

@@ -9,15 +9,20 @@ import time
 import zlib
 
 import pytest
+import service_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from service_device import Recording, Request, device_of
 from test_extension import ServiceProcess
 from test_service_host import (
+    DATA,
     ERROR,
     INFO,
     IOSPEC,
     MODEL,
     OK,
+    OUTPUT,
+    PROCESS,
     SMALL,
     SMALL_INPUT,
     SMALL_OUTPUT,
@@ -25,11 +30,11 @@ from test_service_host import (
     UNLOAD,
     frame,
     iospec,
-    play_raw,
     service_program,  # noqa: F401 (a fixture)
     split_frames,
 )
 
+from springbok.link.extension import ExtendedExchange
 from springbok.link.fault_proxy import Direction
 from springbok.link.frames import (
     MAGIC,
@@ -43,14 +48,9 @@ from springbok.link.messages import ChipInfo, ErrorAnswer, encode_hello
 from springbok.support.errors import DeviceError, LinkError, OtherHost
 
 QUIET_US, FLUSH_US = 1_000_000, 50_000
-A, B, C = 0xAAAA, 0xBBBB, 0xCCCC
+A, B, C, D = 0xAAAA, 0xBBBB, 0xCCCC, 0xDDDD
 TELL_SECONDS = 3.0
 OTHER = bytes([175, 1]) + (1000).to_bytes(4, "little")  # the failure DIALOGUE_OTHER and its word
-
-
-def hello(identity, take_over=False, time_limit=None):
-    payload = encode_hello(time_limit, identity, take_over=take_over)
-    return encode_extended_frame(number_of(identity), MessageType.HELLO, payload)
 
 
 def number_of(identity):
@@ -58,12 +58,20 @@ def number_of(identity):
     return identity & 0xF00
 
 
+def hello(identity, take_over=False, time_limit=None):
+    return service_device.hello(identity, number_of(identity), take_over, time_limit)
+
+
 def ask(identity, number, kind, payload=b""):
-    return encode_extended_frame(number_of(identity) + number, kind, payload, identity)
+    return Request(identity, number_of(identity) + number, kind, payload)
 
 
-def loaded(identity):
-    return hello(identity) + ask(identity, 2, MessageType.MODEL, SMALL)
+def farewell(identity, number):
+    return ask(identity, number, MessageType.HELLO, encode_hello(identity=0))
+
+
+def loaded(identity, number=2):
+    return [hello(identity), ask(identity, number, MessageType.MODEL, SMALL)]
 
 
 def upload(identity, number=3):
@@ -71,27 +79,36 @@ def upload(identity, number=3):
     image = SMALL + bytes(8)
     announced = struct.pack("<II", len(image), zlib.crc32(image))
     frames = [(MessageType.UPLOAD, announced), (MessageType.CHUNK, image), (MessageType.LOAD, b"")]
-    return b"".join(ask(identity, number + i, *each) for i, each in enumerate(frames))
+    return [ask(identity, number + i, *each) for i, each in enumerate(frames)]
 
 
-@pytest.fixture(scope="module")
-def answers(service_program):  # noqa: F811
-    """What comes for a script: (identity that the answer is made with, its number, type, name of the error)."""
+@pytest.fixture
+def line(service_program):  # noqa: F811
+    """Who has recorded what a device was asked."""
+    with device_of(service_program) as device:
+        yield Recording(device)
+
+
+@pytest.fixture
+def answers(line):
+    """What comes for parts of a script: (whose dialogue's it is, its number, type, content or name of the error)."""
+    known = {}  # by identity
 
     def play(*script):
-        stream, found = play_raw(service_program, script), []
-        while stream:
-            assert stream.startswith(MAGIC), stream[:32]
-            for identity in (0, A, B, C):
-                header = decode_extended_header(stream[:16], identity)
-                if header is not None:
-                    break
-            end = 16 + header.rest_bytes
-            payload = extended_payload(header, stream[16:end])
-            name = ErrorAnswer.decode(payload).name if header.message_type == ERROR else None
-            number = header.sequence and header.sequence - (number_of(identity) if identity else 0)
-            found.append((identity, number, header.message_type, name or payload))
-            stream = stream[end:]
+        found = []
+        for part in script:
+            stream = line.send(part)
+            known.update((identity, host) for host, identity in line.identities.items())
+            while stream:
+                assert stream.startswith(MAGIC), stream[:32]
+                headers = ((host, decode_extended_header(stream[:16], identity)) for identity, host in known.items())
+                host, header = next((host, header) for host, header in headers if header is not None)
+                end = 16 + header.rest_bytes
+                payload = extended_payload(header, stream[16:end])
+                name = ErrorAnswer.decode(payload).name if header.message_type == ERROR else None
+                number = header.sequence and header.sequence - number_of(host)
+                found.append((host, number, header.message_type, name or payload))
+                stream = stream[end:]
         return found
 
     return play
@@ -101,40 +118,98 @@ def answers(service_program):  # noqa: F811
 
 
 def test_answers_carry_the_dialogues_identity(answers):
-    found = answers(loaded(A), ask(A, 3, MessageType.INFER, SMALL_INPUT))
+    found = answers(*loaded(A), ask(A, 3, MessageType.INFER, SMALL_INPUT))
     assert [each[:3] for each in found] == [(0, number_of(A), OK), (A, 2, OK), (A, 3, OK)]
     assert found[-1][3] == SMALL_OUTPUT
 
 
+def test_the_device_draws_its_part_of_an_identity_anew_for_each_dialogue(line, answers):
+    drawn = set()
+    for _ in range(3):
+        first = hello(A)
+        answers(first, first)  # its answer was lost, and is the same again
+        drawn.add(line.identities[A])
+        answers(ask(A, 2, MessageType.INFO), QUIET_US)
+    answers(ask(A, 3, MessageType.RESET), hello(A))
+    assert len({*drawn, line.identities[A]}) == 4
+    assert A not in drawn
+
+
+def test_hello_alone_begins_and_ends_nothing(answers):
+    found = answers(*loaded(A), QUIET_US, hello(B), ask(A, 3, MessageType.INFER, SMALL_INPUT))
+    assert found[-1] == (A, 3, OK, SMALL_OUTPUT)
+
+
+def test_host_that_comes_back_between_hello_and_the_first_request_keeps_its_dialogue(answers):
+    found = answers(*loaded(A), QUIET_US, hello(B), ask(A, 3, MessageType.STATS), ask(B, 2, MessageType.UNLOAD))
+    assert found[-1][:1] + found[-1][2:] == (B, ERROR, "SESSION_OTHER")
+    assert answers(ask(A, 4, MessageType.INFER, SMALL_INPUT)) == [(A, 4, OK, SMALL_OUTPUT)]
+
+
 @pytest.mark.parametrize("of", [0, B])
 def test_frames_of_no_or_another_dialogue_are_noise(answers, of):
-    found = answers(loaded(A), upload(of), FLUSH_US + 2000, ask(A, 3, MessageType.INFER, SMALL_INPUT))
-    assert found[-1] == (A, 3, OK, SMALL_OUTPUT)
-    assert all(kind == ERROR for *_, kind, _ in found[2:-1])
+    script = [] if of == 0 else [hello(of), ask(of, 2, MessageType.INFO), QUIET_US]
+    answers(*script, *loaded(A))
+    *told, last = answers(*upload(of), FLUSH_US + 2000, ask(A, 3, MessageType.INFER, SMALL_INPUT))
+    assert last == (A, 3, OK, SMALL_OUTPUT)
+    assert all(kind == ERROR for *_, kind, _ in told)
 
 
 def test_old_upload_of_an_ended_dialogue_drops_no_model(answers):
-    found = answers(
-        hello(A), upload(A, 2), QUIET_US, loaded(B), upload(A, 2), ask(B, 3, MessageType.INFER, SMALL_INPUT)
-    )
-    assert [each[3] for each in found[6:9]] == ["SESSION_ENDED"] * 3
-    assert found[-1] == (B, 3, OK, SMALL_OUTPUT)
+    old = upload(A, 2)
+    answers(hello(A), *old, QUIET_US, *loaded(B))
+    found = answers(*old, ask(B, 3, MessageType.INFER, SMALL_INPUT))
+    assert [each[3] for each in found] == [*["SESSION_ENDED"] * 3, SMALL_OUTPUT]
 
 
 def test_old_requests_of_this_dialogue_are_refused(answers):
     old = upload(A, 2)
-    found = answers(
-        hello(A), old, ask(A, 9, MessageType.INFER, SMALL_INPUT), old, ask(A, 10, MessageType.INFER, SMALL_INPUT)
-    )
-    assert [each[3] for each in found[5:8]] == ["LINK_REPEATED"] * 3
-    assert found[-1] == (A, 10, OK, SMALL_OUTPUT)
+    answers(hello(A), *old, ask(A, 9, MessageType.INFER, SMALL_INPUT))
+    found = answers(*old, ask(A, 10, MessageType.INFER, SMALL_INPUT))
+    assert [each[3] for each in found] == [*["LINK_REPEATED"] * 3, SMALL_OUTPUT]
 
 
-@pytest.mark.parametrize("replayed", [hello(A), ask(A, 9, MessageType.HELLO, encode_hello(identity=0))])
-def test_old_hello_and_farewell_begin_and_end_nothing(answers, replayed):
-    found = answers(hello(A), QUIET_US, loaded(B), QUIET_US, replayed, ask(B, 3, MessageType.INFER, SMALL_INPUT))
-    assert found[-2][3] == "SESSION_ENDED"
+@pytest.mark.parametrize("between", [0, 1, 3])
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_whole_dialogue_that_comes_again_after_a_silence_changes_nothing(answers, between, leaves):
+    """From its HELLO on, however many others there were since, whether or not the last host is still there."""
+    recorded = [hello(A, take_over=True), *upload(A, 2), ask(A, 8, MessageType.UNLOAD), farewell(A, 9)]
+    answers(*recorded)
+    for _ in range(between):
+        answers(hello(C), ask(C, 2, MessageType.INFO), QUIET_US)
+    answers(*loaded(B), *([farewell(B, 3)] if leaves else []), 2 * QUIET_US)
+    _, *told = answers(*recorded, FLUSH_US * 3)
+    assert {each[2] for each in told} == {ERROR}
+    if leaves:
+        answers(hello(B), QUIET_US)
+    assert answers(ask(B, 4, MessageType.INFER, SMALL_INPUT))[-1] == (B, 4, OK, SMALL_OUTPUT)
+
+
+def test_a_dialogue_of_before_a_restart_changes_nothing(answers):
+    recorded = [hello(A), *upload(A, 2), ask(A, 9, MessageType.RESET)]
+    answers(*recorded, *loaded(B), QUIET_US)
+    found = answers(*recorded, FLUSH_US * 3, ask(B, 3, MessageType.INFER, SMALL_INPUT))
     assert found[-1] == (B, 3, OK, SMALL_OUTPUT)
+
+
+@pytest.mark.parametrize("of", [A, 0])
+def test_request_with_number_0_is_refused_and_counts_for_nothing(line, answers, of):
+    """0 is the number of what no request was."""
+    first = hello(A) if of else encode_extended_frame(1, MessageType.HELLO, struct.pack("<II", 1, 0))
+    answers(first, ask(of, 2, MessageType.MODEL, SMALL))
+    for kind in (MessageType.UNLOAD, MessageType.RESET, MessageType.HELLO):
+        payload = encode_hello(identity=0) if kind is MessageType.HELLO else b""
+        (told,) = answers(encode_extended_frame(0, kind, payload, line.identities[of]))
+        assert told == (of, 0, ERROR, "LINK_REPEATED")
+    assert answers(ask(of, 3, MessageType.INFER, SMALL_INPUT)) == [(of, 3, OK, SMALL_OUTPUT)]
+
+
+def test_old_hello_and_farewell_begin_and_end_nothing(answers):
+    greeting, leaving = hello(A), farewell(A, 3)
+    answers(greeting, ask(A, 2, MessageType.INFO), leaving, *loaded(B), QUIET_US)
+    told = answers(greeting, leaving)
+    assert told[-1][3] == "SESSION_ENDED"
+    assert answers(ask(B, 3, MessageType.INFER, SMALL_INPUT)) == [(B, 3, OK, SMALL_OUTPUT)]
 
 
 def test_same_number_and_header_with_another_content_is_not_answered_as_a_repetition(answers):
@@ -150,77 +225,139 @@ def test_same_number_and_header_with_another_content_is_not_answered_as_a_repeti
 
 
 def test_second_host_is_told_of_the_first(answers):
-    found = answers(loaded(A), hello(B), ask(A, 3, MessageType.INFER, SMALL_INPUT))
+    found = answers(*loaded(A), hello(B), ask(A, 3, MessageType.INFER, SMALL_INPUT))
     assert found[2:] == [(0, number_of(B), ERROR, "SESSION_OTHER"), (A, 3, OK, SMALL_OUTPUT)]
 
 
 def test_second_host_may_take_over_and_the_first_is_told(answers):
-    late = ask(A, 3, MessageType.INFER, SMALL_INPUT)
-    found = answers(loaded(A), hello(B, take_over=True), late, ask(B, 2, MessageType.STATS))
-    assert [each[:3] for each in found[2:]] == [(0, number_of(B), OK), (A, 3, ERROR), (B, 2, OK)]
-    assert found[3][3] == "SESSION_ENDED"
+    found = answers(
+        *loaded(A), hello(B, take_over=True), ask(B, 2, MessageType.STATS), ask(A, 3, MessageType.INFER, SMALL_INPUT),
+        ask(B, 3, MessageType.STATS),
+    )  # fmt: skip
+    assert [each[:3] for each in found[2:]] == [(0, number_of(B), OK), (B, 2, OK), (A, 3, ERROR), (B, 3, OK)]
+    assert found[4][3] == "SESSION_ENDED"
+
+
+def test_who_would_take_over_costs_nobody_an_answer(answers):
+    """A request whose answer was lost is answered again, though a HELLO came between."""
+    infer = ask(A, 3, MessageType.MEASURE, SMALL_INPUT)
+    found = answers(*loaded(A), infer, hello(B, take_over=True), infer)
+    assert found[2] == found[4]
 
 
 def test_silent_host_gives_way(answers):
-    found = answers(loaded(A), QUIET_US + 2000, hello(B), ask(A, 3, MessageType.STATS))
-    assert [each[2:] for each in found[3:]] == [(ERROR, "SESSION_ENDED")]
-    assert found[2][2] == OK
+    found = answers(*loaded(A), QUIET_US + 2000, hello(B), ask(B, 2, MessageType.STATS), ask(A, 3, MessageType.STATS))
+    assert [each[2:] for each in found[4:]] == [(ERROR, "SESSION_ENDED")]
+    assert found[3][:3] == (B, 2, OK)
 
 
 def test_host_that_leaves_gives_way_at_once(answers):
-    farewell = ask(A, 3, MessageType.HELLO, encode_hello(identity=0))
-    found = answers(loaded(A), farewell, hello(B))
+    found = answers(*loaded(A), farewell(A, 3), hello(B))
     assert [each[:3] for each in found[2:]] == [(A, 3, OK), (0, number_of(B), OK)]
 
 
 def test_time_limit_ends_with_its_dialogue(answers):
-    limits = [
-        struct.unpack_from("<I", found[3], 40 + 16)[0]
-        for found in answers(hello(A, time_limit=0.5), QUIET_US, hello(B), QUIET_US, hello(C, time_limit=2))
-    ]
+    limits = []
+    for host, limit in ((A, 0.5), (B, None), (C, 2)):
+        greeted, _ = answers(hello(host, time_limit=limit), ask(host, 2, MessageType.INFO))
+        limits.append(struct.unpack_from("<I", greeted[3], 40 + 16)[0])
+        answers(QUIET_US)
     assert limits == [500, 600_000, 2000]
 
 
-@pytest.mark.parametrize("request_", [frame(IOSPEC, iospec()), frame(INFO), frame(STATS)])
-def test_base_request_during_a_dialogue_is_told_of_it_and_harms_nothing(service_program, request_):  # noqa: F811
-    before = play_raw(service_program, [loaded(A)])
-    stream = play_raw(
-        service_program, [loaded(A), request_, FLUSH_US + 2000, ask(A, 3, MessageType.INFER, SMALL_INPUT)]
-    )
-    told = stream[len(before) :]
-    end = told.index(MAGIC)
-    (answer,) = split_frames(told[:end])
+@pytest.mark.parametrize(
+    "request_", [frame(IOSPEC, iospec()), frame(INFO), frame(STATS), frame(MODEL, SMALL), frame(UNLOAD)]
+)
+def test_base_request_during_a_dialogue_is_told_of_it_in_a_base_frame_and_harms_nothing(line, answers, request_):
+    answers(*loaded(A))
+    (answer,) = split_frames(line.send(request_) + line.send(FLUSH_US + 2000))
     assert answer.error.startswith("SESSION_OTHER: another host's dialogue is going on")
-    header = decode_extended_header(told[end : end + 16], A)
-    assert extended_payload(header, told[end + 16 :]) == SMALL_OUTPUT
+    assert answers(ask(A, 3, MessageType.INFER, SMALL_INPUT)) == [(A, 3, OK, SMALL_OUTPUT)]
+
+
+@pytest.mark.parametrize("request_", [frame(MODEL, SMALL), frame(UNLOAD), frame(DATA, SMALL_INPUT)])
+def test_base_request_after_a_silent_dialogue_is_refused_in_a_base_frame(line, answers, request_):
+    """Only those count that destroy nothing: it may be a damaged frame of the host that is silent."""
+    answers(*loaded(A), QUIET_US)
+    (answer,) = split_frames(line.send(request_) + line.send(FLUSH_US + 2000))
+    assert answer.error.startswith("LINK_MODE")
+    assert answers(ask(A, 3, MessageType.INFER, SMALL_INPUT)) == [(A, 3, OK, SMALL_OUTPUT)]
+
+
+def test_foreign_extended_frames_take_nothing_from_a_host_of_the_base(line, answers):
+    recorded = [hello(A), *upload(A, 2), farewell(A, 9)]
+    answers(*recorded)
+    line.send(frame(INFO)), line.send(frame(MODEL, SMALL))
+    for each in recorded:
+        line.send(each)
+    line.send(FLUSH_US * 3)
+    for kind, payload in ((DATA, SMALL_INPUT), (PROCESS, b""), (OUTPUT, b"")):
+        (answer,) = split_frames(line.send(frame(kind, payload)))
+    assert answer == (OK, SMALL_OUTPUT)
+
+
+SILENCES = st.sampled_from([1000, FLUSH_US * 3, QUIET_US + 1000, 3 * QUIET_US])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_nothing_recorded_has_any_effect_however_silent_the_line_is(service_program, data):  # noqa: F811
+    """All extended requests of all dialogues before, in any order, with any silences, between any two of this one."""
+    with device_of(service_program) as device:
+        line = Recording(device)
+        recorded = []
+        for host in data.draw(st.lists(st.sampled_from([A, B, C]), min_size=1, max_size=4)):
+            takes_over = data.draw(st.booleans())
+            requests = [
+                hello(host, takes_over), *upload(host, 2), ask(host, 5, MessageType.MODEL, SMALL + bytes(4)),
+                ask(host, 6, MessageType.UNLOAD), ask(host, 7, MessageType.RESET), farewell(host, 8),
+            ]  # fmt: skip
+            keep = data.draw(st.integers(2, len(requests)))
+            for each in requests[:keep]:
+                line.send(each)
+            recorded += requests[:keep]
+            line.send(QUIET_US + 1000)
+        for each in loaded(D):
+            line.send(each)
+        for number in range(3, 6):
+            for each in data.draw(st.lists(st.one_of(st.sampled_from(recorded), SILENCES), max_size=12)):
+                line.send(each)
+            line.send(FLUSH_US * 3)
+            heard = line.send(ask(D, number, MessageType.INFER, bytes([number]) * 24))
+            answer = encode_extended_frame(number_of(D) + number, OK, bytes([number + 1]) * 8, line.identities[D])
+            assert heard == answer
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_nothing_old_or_foreign_harms_a_dialogue(service_program, data):  # noqa: F811
     """Frames of earlier dialogues, of this one, of the base and of none, between two requests of this one."""
-    strangers = [
-        hello(A), hello(B), *(upload(A, number) for number in (2, 9)), upload(B, -9), upload(0), upload(C),
-        ask(A, 3, MessageType.UNLOAD), ask(B, 2, MessageType.MODEL, b"rubbish"), ask(0, 4, MessageType.RESET),
-        ask(A, 9, MessageType.RESET), ask(A, 9, MessageType.HELLO, encode_hello(identity=0)),
+    foreign = [
+        *upload(0), *upload(C), ask(B, 2, MessageType.MODEL, b"rubbish"), ask(0, 4, MessageType.RESET),
         frame(IOSPEC, iospec()), frame(MODEL, SMALL), frame(UNLOAD), frame(INFO), frame(STATS), MAGIC, bytes(20),
         struct.pack("<IH", 2000, MODEL), b"\0\0\0\0\0\x4b\x30\0\0\0\0\0",
     ]  # fmt: skip
-    script = [hello(A), upload(A, 2), QUIET_US, loaded(B)]
-    for number in range(3, 6):
-        script += data.draw(st.lists(st.sampled_from(strangers), max_size=4))
-        script += [FLUSH_US * 3, ask(B, number, MessageType.INFER, bytes([number]) * 24)]
-    stream = play_raw(service_program, script)
-    for number in range(3, 6):
-        answer = encode_extended_frame(number_of(B) + number, OK, bytes([number + 1]) * 8, B)
-        assert answer in stream
+    with device_of(service_program) as device:
+        line = Recording(device)
+        before, begun = [hello(A), *upload(A, 2), farewell(A, 9)], loaded(B)
+        for each in (*before, *begun):
+            line.send(each)
+        strangers = [*before, *begun, *foreign]
+        for number in range(3, 6):
+            for each in data.draw(st.lists(st.sampled_from(strangers), max_size=8)):
+                line.send(each)
+            line.send(FLUSH_US * 3)
+            infer = ask(B, number, MessageType.INFER, bytes([number]) * 24)
+            answer = encode_extended_frame(number_of(B) + number, OK, bytes([number + 1]) * 8, line.identities[B])
+            assert line.send(infer) == answer
+            strangers.append(infer)
 
 
 # ---- The client's side
 
 
 @pytest.fixture
-def line(service_program):  # noqa: F811
+def shared_line(service_program):  # noqa: F811
     """A line to the service that two hosts share."""
     with ServiceProcess(service_program) as cable:
         cable._shared = True
@@ -234,8 +371,8 @@ def started(cable, **options):
     return link
 
 
-def test_second_host_is_told_in_a_sentence_and_may_take_over(line):
-    with started(line) as first, Link(line.url) as second:
+def test_second_host_is_told_in_a_sentence_and_may_take_over(shared_line):
+    with started(shared_line) as first, Link(shared_line.url) as second:
         assert first.infer(SMALL_INPUT) == SMALL_OUTPUT
         stop = time.monotonic() + TELL_SECONDS
         with pytest.raises(OtherHost, match=r"Another host is at work .* going on.*take_over"):
@@ -249,39 +386,39 @@ def test_second_host_is_told_in_a_sentence_and_may_take_over(line):
         assert second.infer(bytes(24)) == b"\1" * 8
 
 
-def test_second_host_is_served_when_the_first_has_left(line):
-    with started(line) as first:
+def test_second_host_is_served_when_the_first_has_left(shared_line):
+    with started(shared_line) as first:
         assert first.infer(SMALL_INPUT) == SMALL_OUTPUT
-    with Link(line.url) as second:
+    with Link(shared_line.url) as second:
         began = time.monotonic()
         second.negotiate()
         assert second.infer(SMALL_INPUT) == SMALL_OUTPUT
         assert second.report.resynchronisations == 0, time.monotonic() - began
 
 
-def test_host_that_negotiates_again_is_no_other(line):
-    with started(line) as link:
+def test_host_that_negotiates_again_is_no_other(shared_line):
+    with started(shared_line) as link:
         for extension in (True, False, True):
             link.negotiate(extension=extension)
             assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
 
 
 @pytest.mark.parametrize("extension", [True, False])
-def test_next_host_waits_until_a_killed_one_is_forgotten(line, extension):
-    killed = started(line)
+def test_next_host_waits_until_a_killed_one_is_forgotten(shared_line, extension):
+    killed = started(shared_line)
     killed.send_raw(frame(MODEL, SMALL)[:-7])
     killed._line.close()  # says nothing to the device
-    with Link(line.url) as link:
+    with Link(shared_line.url) as link:
         link.negotiate(extension=extension)
         assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
 
 
-def test_restarted_device_is_told_of(line):
-    with started(line) as link:
+def test_restarted_device_is_told_of(shared_line):
+    with started(shared_line) as link:
         identity = link._extended._identity
         link._extended._sequence += 1
-        with socket.create_connection(("127.0.0.1", int(line.url.rpartition(":")[2]))) as other:
-            other.sendall(ask(identity, link._extended._sequence, MessageType.RESET))
+        with socket.create_connection(("127.0.0.1", int(shared_line.url.rpartition(":")[2]))) as other:
+            other.sendall(encode_extended_frame(link._extended._sequence, MessageType.RESET, identity=identity))
             time.sleep(0.3)
         with pytest.raises(LinkError, match="knows nothing of this dialogue.*restarted.* Negotiate again"):
             link.infer(SMALL_INPUT)
@@ -290,19 +427,36 @@ def test_restarted_device_is_told_of(line):
             link.infer(SMALL_INPUT)
 
 
-def test_recorded_requests_that_come_again_change_nothing(line):
-    with started(line) as link:
+def test_recorded_requests_that_come_again_change_nothing(shared_line):
+    with started(shared_line) as link:
         for _ in range(3):
             link.negotiate()
             link.load_model(SMALL)
-            for old in line.recent(Direction.TO_DEVICE):
-                line.insert(old, Direction.TO_DEVICE)
+            for old in shared_line.recent(Direction.TO_DEVICE):
+                shared_line.insert(old, Direction.TO_DEVICE)
                 assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
+def test_host_whose_hello_another_one_follows_asks_again(shared_line, monkeypatch):
+    """Only the latest HELLO is remembered."""
+    greet, others = ExtendedExchange.greet, [A, B]
+
+    def and_another(exchange, hello_, deadline):
+        answer = greet(exchange, hello_, deadline)
+        if others:
+            other = encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=others.pop()))
+            shared_line.insert(other, Direction.TO_DEVICE)
+        return answer
+
+    monkeypatch.setattr(ExtendedExchange, "greet", and_another)
+    with started(shared_line) as link:
+        assert not others
+        assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
 
 
 @pytest.mark.parametrize(
     ("version", "extension", "payload_bytes"),
-    [("1.0", False, None), ("1.1", False, 8), ("1.2", False, None), ("1.2", True, 16)],
+    [("1.0", False, None), ("1.1", False, 8), ("1.2", False, None), ("1.2", True, 16), ("1.3", True, 16)],
 )
 def test_hello_is_what_the_firmware_understands(version, extension, payload_bytes):
     """A firmware before dialogues had identities, and builds without the extension, which would refuse HELLO."""
@@ -313,15 +467,16 @@ def test_hello_is_what_the_firmware_understands(version, extension, payload_byte
         assert len(encode_hello(None, 5 if known.tells_dialogues_apart else None)) == payload_bytes
 
 
-@pytest.mark.parametrize("identity", [0, A])
-def test_answers_that_come_back_are_not_answered(service_program, identity):  # noqa: F811
-    greeting = hello(A) if identity else encode_extended_frame(1, MessageType.HELLO, struct.pack("<II", 1, 0))
-    script = [greeting, ask(identity, 2, MessageType.MODEL, SMALL)]
-    echoes = [ask(identity, number, kind, payload) for number, kind, payload in ((2, OK, b""), (0, ERROR, OTHER))]
-    assert play_raw(service_program, [*script, *echoes]) == play_raw(service_program, script)
+@pytest.mark.parametrize("of", [0, A])
+def test_answers_that_come_back_are_not_answered(line, answers, of):
+    greeting = hello(A) if of else encode_extended_frame(1, MessageType.HELLO, struct.pack("<II", 1, 0))
+    answers(greeting, ask(of, 2, MessageType.MODEL, SMALL))
+    for number, kind, payload in ((2, OK, b""), (0, ERROR, OTHER)):
+        assert line.send(encode_extended_frame(number, kind, payload, line.identities[of])) == b""
 
 
-def test_repetition_that_stops_before_its_end_may_come_again(answers):
+def test_repetition_that_stops_before_its_end_may_come_again(line, answers):
     infer = ask(A, 3, MessageType.INFER, SMALL_INPUT)
-    found = answers(loaded(A), infer, infer[:30], 3 * FLUSH_US, infer)
-    assert [each[3] for each in found[2:]] == [SMALL_OUTPUT, "LINK_STALL", SMALL_OUTPUT]
+    answers(*loaded(A), infer)
+    begin = encode_extended_frame(number_of(A) + 3, MessageType.INFER, SMALL_INPUT, line.identities[A])[:30]
+    assert [each[3] for each in answers(begin, 3 * FLUSH_US, infer)] == ["LINK_STALL", SMALL_OUTPUT]

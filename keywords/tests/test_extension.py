@@ -26,6 +26,7 @@ from test_service_host import (
     ERROR,
     FAKE_RUNTIME,
     FIRMWARE,
+    I8,
     INFO,
     IOSPEC,
     MODEL,
@@ -178,7 +179,7 @@ def test_no_base_frame_begins_like_an_extended_one(size, kind):
 def test_hello_tells_chip_and_limits(extended):
     ((sequence, answer),) = extended(ask(1, MessageType.HELLO, HELLO))
     info, limits = messages.decode_hello(answer.payload)
-    assert (sequence, info.arena_bytes, info.firmware_version) == (1, ARENA_BYTES, "1.2")
+    assert (sequence, info.arena_bytes, info.firmware_version) == (1, ARENA_BYTES, "1.3")
     assert (limits.input_capacity, limits.output_capacity, limits.time_limit_ms) == (1 << 20, 1 << 18, 600_000)
 
 
@@ -242,6 +243,54 @@ def test_damaged_header_is_skipped_until_the_next_magic(extended):
     assert answers[2:] == [(3, Answer(OK, SMALL_OUTPUT))]
 
 
+# The made-up runtime leaves what is behind the model and 6 KB of the arena free.
+IMAGE = SMALL.ljust(200_000, b"\1")
+FREE_BYTES = ARENA_BYTES - len(IMAGE) - 6144
+GREETED = ask(1, MessageType.HELLO, HELLO) + ask(2, MessageType.MODEL, IMAGE)
+OTHER_INPUT, OTHER_OUTPUT = bytes(8), b"\1" * 3
+
+
+def other_model(size: int) -> bytes:
+    """Of so many bytes, all of which count: the made-up runtime overwrites what is not the image's."""
+    return model([tensor(I8, 8)], [tensor(I8, 3)]).ljust(size, b"\2")
+
+
+@pytest.mark.parametrize("size", [1000, 300_000, FREE_BYTES - 256])
+@pytest.mark.parametrize("fault", ["flipped", "stalled"])
+def test_damaged_model_leaves_the_one_that_is_there(extended, size, fault):
+    whole = ask(3, MessageType.MODEL, other_model(size))
+    damaged = bytearray(whole[: -9 if fault == "stalled" else None])
+    damaged[30] ^= 1 if fault == "flipped" else 0
+    infer = ask(4, MessageType.INFER, SMALL_INPUT)
+    answers = extended(GREETED, bytes(damaged), EXTENDED_STALL_US + 2000, infer)
+    assert answers[2][1].error.startswith("LINK_STALL" if fault == "stalled" else "LINK_CRC")
+    assert answers[3] == (4, Answer(OK, SMALL_OUTPUT))
+
+
+@pytest.mark.parametrize("size", [1000, 300_000, FREE_BYTES - 256, FREE_BYTES + 256, ARENA_BYTES])
+def test_a_model_takes_the_place_of_another(extended, size):
+    script = [GREETED, ask(3, MessageType.MODEL, other_model(size)), ask(4, MessageType.INFER, OTHER_INPUT)]
+    assert extended(*script)[2:] == [(3, Answer(OK, b"")), (4, Answer(OK, OTHER_OUTPUT))]
+
+
+def test_damaged_model_that_has_no_room_beside_the_other_leaves_none_and_may_come_again(extended):
+    whole = ask(3, MessageType.MODEL, other_model(FREE_BYTES + 256))
+    damaged = whole[:30] + bytes([whole[30] ^ 1]) + whole[31:]
+    answers = extended(GREETED, damaged, ask(4, MessageType.INFER, SMALL_INPUT), ask(5, MODEL, other_model(1000)))
+    assert [answer.type for _, answer in answers[2:]] == [ERROR, ERROR, OK]
+    assert answers[3][1].error == "SESSION_STATE: INFER in state NONE, expected IOSPEC or MODEL"
+    assert extended(GREETED, damaged, whole, ask(4, MessageType.INFER, OTHER_INPUT))[-1][1].payload == OTHER_OUTPUT
+
+
+def test_model_with_a_damaged_header_leaves_the_one_that_is_there(extended):
+    whole = ask(3, MessageType.MODEL, other_model(1000))
+    for at in range(16):
+        damaged = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        assert extended(GREETED, damaged, FLUSH_US * 3, ask(4, MessageType.INFER, SMALL_INPUT))[-1] == (
+            4, Answer(OK, SMALL_OUTPUT),
+        )  # fmt: skip
+
+
 def test_noise_is_reported_once_the_line_is_silent(extended):
     answers = extended(LOADED, b"nois\xe9" * 10, FLUSH_US + 2000, ask(3, MessageType.STATS))
     assert [sequence for sequence, _ in answers[2:]] == [0, 3]
@@ -263,11 +312,14 @@ def test_stall_is_given_up_soon(extended, sent):
 
 
 @pytest.mark.parametrize("kind", [MODEL, DATA, PROCESS, UNLOAD])
-def test_base_frame_among_extended_ones_is_noise(extended, kind):
+def test_base_frame_among_extended_ones_is_refused_in_a_base_frame(service_program, kind):  # noqa: F811
     payload = SMALL if kind == MODEL else SMALL_INPUT if kind == DATA else b""
-    answers = extended(LOADED, frame(kind, payload), FLUSH_US + 2000, ask(3, MessageType.INFER, SMALL_INPUT))
-    assert answers[2][1].error.startswith("LINK_MODE")
-    assert answers[3] == (3, Answer(OK, SMALL_OUTPUT))
+    before = len(play_raw(service_program, [LOADED]))
+    script = [LOADED, frame(kind, payload), FLUSH_US + 2000, ask(3, MessageType.INFER, SMALL_INPUT)]
+    told = play_raw(service_program, script)[before:]
+    (refusal,), inferred = split_frames(told[: told.index(MAGIC)]), split_extended(told[told.index(MAGIC) :])
+    assert refusal.error.startswith("LINK_MODE")
+    assert inferred == [(3, Answer(OK, SMALL_OUTPUT))]
 
 
 @pytest.mark.parametrize("first", [frame(IOSPEC, iospec()), frame(INFO), frame(STATS)], ids=["IOSPEC", "INFO", "STATS"])
@@ -330,7 +382,7 @@ def test_abort_keeps_the_model_and_reset_does_not(extended):
 
 # ---- The accelerometer as the input. The made-up runtime answers each byte of its input plus one.
 
-F32, I8, U8 = 0x21000020, 0x10000008, 0x12000008
+F32, U8 = 0x21000020, 0x12000008
 # With it and whole steps, a float32 window begins with a byte of 0: others ask the made-up runtime to misbehave.
 UNIT = 0.5
 
@@ -589,7 +641,7 @@ def test_many_inferences_do_not_drift(link):
 
 def test_negotiation_finds_the_extension(link):
     assert link.dialect is Dialect.EXTENDED
-    assert link.negotiate(extension=False).firmware_version == "1.2"
+    assert link.negotiate(extension=False).firmware_version == "1.3"
     assert link.dialect is Dialect.INFO
     assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
     with pytest.raises(LinkError, match="SIGNATURE needs the extension; with this firmware the link is 'base with"):

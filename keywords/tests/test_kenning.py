@@ -33,6 +33,7 @@ from client_2026 import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from service_device import Recording, Request, device_of, hello
 from test_service_host import (
     F32,
     FAKE_RUNTIME,
@@ -51,8 +52,8 @@ from test_service_host import (
 from test_service_host import OK as BASE_OK
 
 from springbok.link import failures
-from springbok.link.frames import MessageType, decode_extended_header, encode_extended_frame, extended_payload
-from springbok.link.messages import ErrorAnswer, encode_hello
+from springbok.link.frames import MessageType, decode_extended_header, extended_payload
+from springbok.link.messages import ErrorAnswer
 
 PAUSE_US = 60_000  # ends noise
 SPEC = specification([("float32", (1, 2, 3))], [("float32", (1, 2))])
@@ -235,17 +236,29 @@ def test_never_out_of_step(program, data):
 
 
 def test_whose_dialogue_a_client_of_kennings_has_ended_is_told_so(program):
-    hello = encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=5))
-    late = encode_extended_frame(2, MessageType.INFO, identity=5)
-    before = [hello, 1_100_000, open_dialogue()]
-    told = play_raw(program, [*before, late])[len(play_raw(program, before)) :]
-    header = decode_extended_header(told[:16], 5)
-    assert (header.sequence, header.message_type) == (2, MessageType.ERROR)
+    with device_of(program) as device:
+        line = Recording(device)
+        for part in (hello(5), Request(5, 2, MessageType.INFO), 1_100_000, open_dialogue()):
+            line.send(part)
+        told = line.send(Request(5, 3, MessageType.INFO))
+        header = decode_extended_header(told[:16], line.identities[5])
+    assert (header.sequence, header.message_type) == (3, MessageType.ERROR)
     assert ErrorAnswer.decode(extended_payload(header, told[16:])).name == "SESSION_ENDED"
 
 
 def test_nobody_opens_a_dialogue_while_another_host_is_at_work(program):
-    hello = encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=5))
-    answered = play_raw(program, [hello, open_dialogue()])[len(play_raw(program, [hello])) :]
-    ((kind, flow, flags, _),), _ = read_answers(answered)
+    with device_of(program) as device:
+        line = Recording(device)
+        for part in (hello(5), Request(5, 2, MessageType.INFO)):
+            line.send(part)
+        ((kind, flow, flags, _),), _ = read_answers(line.send(open_dialogue()))
     assert (kind, flow, flags & (SUCCESS | FAIL)) == (PING, TRANSMISSION, FAIL)
+
+
+@pytest.mark.parametrize("request_", [frame(MessageType.MODEL, SMALL), frame(MessageType.UNLOAD)])
+def test_who_asks_in_base_frames_is_answered_in_one(program, request_):
+    with device_of(program) as device:
+        device.play(open_dialogue())
+        (answer,) = split_frames(device.play(request_) + device.play(100_000))
+        assert answer.error.startswith("LINK_MODE")
+        assert read_answers(device.play(open_dialogue()))

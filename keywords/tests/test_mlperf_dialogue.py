@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from service_device import Recording, Request, device_of, hello
 from test_service_host import (
     ERROR,
     F32,
@@ -365,25 +366,39 @@ def test_the_link_goes_on_after_the_runner(program):
 
 @pytest.mark.parametrize("before", [b"", b"db load 8", b"[", b"x["])
 def test_an_extended_frame_within_a_command_is_found(program, before):
-    hello = encode_extended_frame(7, MessageType.HELLO, encode_hello(identity=5))
-    answers = play_raw(program, [b"name%", before, hello])
+    greeting = encode_extended_frame(7, MessageType.HELLO, encode_hello(identity=5))
+    answers = play_raw(program, [b"name%", before, greeting])
     text = answers.index(b"m-ready\r\n") + 9
     header = decode_extended_header(answers[text : text + 16])
     assert (header.sequence, header.message_type) == (7, OK)
 
 
 def test_a_runner_waits_while_another_host_is_at_work(program):
-    hello = encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=5))
-    answers = play_raw(program, [hello, b"name%", 1_100_000, b"name%"])[HELLO_ANSWER_BYTES:]
+    with device_of(program) as device:
+        line = Recording(device)
+        for part in (hello(5), Request(5, 2, MessageType.INFO)):
+            line.send(part)
+        answers = b"".join(line.send(part) for part in (b"name%", 1_100_000, b"name%"))
     assert split_answers(answers) == [["e-[Another host is at work]"], ["m-name-dut-[springbok-bench]"]]
 
 
 def test_the_other_host_is_told_afterwards(program):
-    hello = encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=5))
-    late = encode_extended_frame(2, MessageType.INFO, b"", 5)
-    answers = play_raw(program, [hello, 1_100_000, b"name%", late])
-    text = answers.index(b"m-ready\r\n") + 9
-    assert decode_extended_header(answers[text : text + 16], 5).message_type == ERROR
+    with device_of(program) as device:
+        line = Recording(device)
+        for part in (hello(5), Request(5, 2, MessageType.INFO), 1_100_000, b"name%"):
+            line.send(part)
+        told = line.send(Request(5, 3, MessageType.INFO))
+        assert decode_extended_header(told[:16], line.identities[5]).message_type == ERROR
+
+
+@pytest.mark.parametrize("request_", [frame(MODEL, SMALL.ljust(254)), frame(MessageType.UNLOAD)])
+def test_who_asks_in_base_frames_is_answered_in_one(program, request_):
+    """What begins with a byte of text is text, so not every base frame can be told from a command."""
+    with device_of(program) as device:
+        device.play(b"name%")
+        (answer,) = split_frames(device.play(request_) + device.play(100_000))
+        assert answer.error.startswith("LINK_MODE")
+        assert split_answers(device.play(b"name%")) == [["m-name-dut-[springbok-bench]"]]
 
 
 def test_noise_is_answered_in_text(program):
@@ -409,6 +424,6 @@ def test_whatever_comes_the_runner_is_served_afterwards(program, parts):
 @given(st.lists(PART, max_size=8))
 def test_whatever_comes_the_link_is_served_afterwards(program, parts):
     """HELLO is sent twice: the first may meet an answer that waits."""
-    hello = encode_extended_frame(9, MessageType.HELLO, encode_hello(identity=77, take_over=True))
-    answers = play_raw(program, [b"name%", *parts, 4_000_000, hello, 4_000_000, hello])
+    greeting = encode_extended_frame(9, MessageType.HELLO, encode_hello(identity=77, take_over=True))
+    answers = play_raw(program, [b"name%", *parts, 4_000_000, greeting, 4_000_000, greeting])
     assert decode_extended_header(answers[-HELLO_ANSWER_BYTES:][:16]).message_type == OK

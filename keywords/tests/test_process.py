@@ -211,6 +211,49 @@ def test_nothing_is_left_when_a_command_ends(tmp_path, monkeypatch, mark, ending
     assert "Execution terminated by signal" in (results / "output.xml").read_text()
 
 
+BUILDING = """
+import signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from springbok.engines import spike_native
+from springbok.support import process
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    with process.ended_by_signals(), ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(spike_native.build) for _ in range(3)]  # at most two of them at a time
+        {how}
+except process.Interrupted as error:
+    elsewhere = {{type(job.exception()).__name__ for job in jobs if not job.cancelled()}}
+    print(error.name, *elsewhere)
+    sys.exit(process.run(["true"]).exit_code)
+"""
+COMPILER = """#!/bin/sh
+case "$*" in *--version*) echo slow; exit;; esac
+exec sh -c '{tree}' compiler "$SPRINGBOK_TEST_BEGUN.$$"
+"""
+
+
+@LINUX
+@pytest.mark.parametrize("how", ["[job.result() for job in jobs]", "pass  # the pool is waited for"])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_in_another_thread_ends_with_the_process(tmp_path, monkeypatch, mark, ending, how):
+    """So does each that waits for it; what cleans up afterwards may run programs all the same."""
+    compiler = tmp_path / "compiler"
+    compiler.write_text(COMPILER.format(tree=TREE.replace("'", "'\\''")))
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("SPRINGBOK_TEST_BEGUN", str(tmp_path / "begun"))
+    monkeypatch.setenv("SPRINGBOK_TIME_LIMIT", "100000")
+    with subprocess.Popen([sys.executable, "-c", BUILDING.format(how=how)], stdout=subprocess.PIPE) as bench:
+        try:
+            until(lambda: list(tmp_path.glob("begun.*")), "the build does not start")
+        finally:
+            os.kill(bench.pid, ending)
+        assert bench.stdout.read().decode().split() == [ending.name, "Interrupted"]
+    assert bench.returncode == 0
+    assert not marked(mark)
+
+
 DRAWING = """
 import os, signal
 from springbok.report import charts

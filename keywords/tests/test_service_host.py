@@ -560,9 +560,9 @@ def test_stalled_data_drops_the_earlier_input(dialogue):
     assert answers[5].info[9] == STATE_MODEL_LOADED
 
 
-def test_stalled_model_drops_the_earlier_model(dialogue):
-    answers = dialogue(REACH[STATE_INFERENCE_DONE], frame(MODEL, SMALL)[:-1], STALL_US + 2000, frame(INFO))
-    assert answers[-1].info[9] == STATE_NONE
+def test_stalled_model_leaves_the_earlier_model(dialogue):
+    answers = dialogue(REACH[STATE_INFERENCE_DONE], frame(MODEL, SMALL)[:-1], STALL_US + 2000, frame(OUTPUT))
+    assert answers[-1] == (OK, SMALL_OUTPUT)
 
 
 def test_text_without_an_end_is_no_request(dialogue):
@@ -588,6 +588,21 @@ def test_complete_firmware_runs_a_compiled_model(complete_firmware):
     assert len(answers[3].payload) == 4 * 8
     assert struct.unpack_from("<6I", answers[4].payload)[3] > 0
     assert struct.unpack_from("<II", answers[5].payload)[0] == 128
+
+
+def test_complete_firmware_keeps_a_model_until_another_one_is_whole(complete_firmware):
+    """The other one comes to memory that the first does not use, and gives the same answers as when it is alone."""
+    first, second = frame(MODEL, dense_vmfb()), frame(MODEL, dense_vmfb(vectors=False))
+    infer = [frame(DATA, bytes(range(64))), frame(PROCESS), frame(OUTPUT)]
+    alone = play(complete_firmware, [second, *infer, frame(STATS)])[1:]
+    answers = play(
+        complete_firmware,
+        [first, *infer, second[:-1], STALL_US + 2000, *infer, first, *infer, second, *infer, frame(STATS)],
+    )
+    assert answers[4].error.startswith("LINK_STALL")
+    assert answers[1:4] == answers[5:8] == answers[9:12]
+    assert [answer.type for answer in answers[8:13:4]] == [OK, OK]
+    assert answers[13:] == alone
 
 
 def test_complete_firmware_refuses_pieces_of_a_model(complete_firmware):

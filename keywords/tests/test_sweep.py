@@ -187,8 +187,9 @@ def test_fewest_cycles_need_not_be_fewest_instructions():
 def test_rows_with_cycles_are_others_and_those_without_are_as_before(model):
     (wanted, *_) = configurations([model])
     timing = load_timing("springbok_assumed")
-    keys = [sweep._key(wanted, ModelFiles.read(model), "f", None, each) for each in (Objective(), Objective(timing=timing))]
-    assert keys[0] == sweep._key(wanted, ModelFiles.read(model), "f") != keys[1]
+    files = ModelFiles.read(model)
+    keys = [sweep._key(wanted, files, "f", None, each) for each in (Objective(), Objective(timing=timing))]
+    assert keys[0] == sweep._key(wanted, files, "f") != keys[1]
     assert Objective("cycles", timing).searched_by is timing
     assert Objective("instructions", timing).searched_by is None
     for asked, said in ((("cycles",), "give --timing"), (("energy", timing), "no objective 'energy'")):

@@ -5,8 +5,8 @@ Each request has a sequence number, which its answer carries too. A request that
 firmware answers it from the last answer when it has executed it already. So everything may be damaged, lost, late or
 doubled, in both directions: what `ExtendedExchange.request` returns is the answer to that request, whole.
 
-HELLO gives the dialogue an identity, from which all later CRCs go on, so that no frame of another dialogue, an earlier
-one or another host's, is taken for one of this.
+HELLO gives the dialogue an identity, of which the host draws one part and the device the other. All later CRCs go on
+from it, so that no frame of another dialogue, an earlier one or another host's, is taken for one of this.
 """
 
 from __future__ import annotations
@@ -92,12 +92,18 @@ class ExtendedExchange:
         self._identity = 0  # of the dialogue; 0 before there is one, and with a firmware that tells none apart
         self._forgotten = 0  # times that the device knew no dialogue, since the latest request began
 
-    def begin(self, hello: bytes, identity: int, deadline: float) -> bytes:
-        """Begin a dialogue: send HELLO with its payload, return its answer's. From then on the identity counts."""
+    def greet(self, hello: bytes, deadline: float) -> bytes:
+        """Send HELLO with its payload, return its answer's."""
         self._identity = 0
-        answer = self.request(MessageType.HELLO, hello, deadline)
+        return self.request(MessageType.HELLO, hello, deadline)
+
+    def begin(self, identity: int, deadline: float) -> bytes:
+        """Begin the dialogue that HELLO has asked for, with INFO as its first request; return its answer's payload.
+
+        Raises DialogueLost when the device expects another one: its HELLO came between.
+        """
         self._identity = identity
-        return answer
+        return self.request(MessageType.INFO, b"", deadline)
 
     def end(self, deadline: float) -> None:
         """End the dialogue, so that another host may begin one at once. Harmless when there is none."""

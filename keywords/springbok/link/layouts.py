@@ -123,7 +123,7 @@ HELLO_LIMITS = c.Struct(
     "output_capacity" / c.Int32ul,
     "stack_bytes" / c.Int32ul,
     "time_limit_ms" / c.Int32ul,
-    "reserved" / c.Default(c.Int32ul, 0),
+    "nonce" / c.Int32ul,  # the chip's part of the dialogue's identity, which is the exclusive or of both
 )
 
 UPLOAD_REQUEST = c.Struct("image_bytes" / c.Int32ul, "image_crc" / c.Int32ul)

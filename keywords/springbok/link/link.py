@@ -46,7 +46,7 @@ from springbok.link.messages import (
     encode_sense,
     encode_upload,
 )
-from springbok.support.errors import DeviceError, LinkError, LinkTimeout, OtherHost
+from springbok.support.errors import DeviceError, DialogueLost, LinkError, LinkTimeout, OtherHost
 
 Decoded = TypeVar("Decoded")
 
@@ -59,6 +59,7 @@ _OTHER_HOST_PAUSE = 0.2
 UPLOAD_CHUNK_BYTES = 8192
 PLACED_AFTER_BYTES = 60  # of an image that is put into memory: by them its place is recognised
 UPLOAD_ATTEMPTS = 3
+HELLO_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
@@ -178,24 +179,33 @@ class Link:
         self.dialect = Dialect.INFO
         info = self._base.probe(deadline)
         if extension and info.serves_extension:
-            identity = _new_identity() if info.tells_dialogues_apart else None
-            return self._say_hello(encode_hello(time_limit, identity), identity or 0, deadline)
+            return self._begin_dialogue(info, time_limit, deadline)
         return info
 
-    def _say_hello(self, hello: bytes, identity: int, deadline: float) -> ChipInfo:
-        try:
-            info, self.limits = decode_hello(self._extended.begin(hello, identity, deadline))
-        except DeviceError as error:
-            if error.name == SESSION_OTHER:
-                raise OtherHost(f"{error.message}.") from error
-            raise
+    def _begin_dialogue(
+        self, info: ChipInfo | None, time_limit: float | None, deadline: float, *, take_over: bool = False
+    ) -> ChipInfo:
+        """Ask for a dialogue, and begin it; ask again when another host has asked between the two."""
+        for attempt in range(HELLO_ATTEMPTS):
+            own = _new_identity() if info is None or info.tells_dialogues_apart else None
+            try:
+                hello = encode_hello(time_limit, own, take_over=take_over)
+                _, self.limits = decode_hello(self._extended.greet(hello, deadline))
+                info = ChipInfo.decode(self._extended.begin((own or 0) ^ self.limits.nonce, deadline))
+                break
+            except DialogueLost:
+                if attempt == HELLO_ATTEMPTS - 1:
+                    raise
+            except DeviceError as error:
+                if error.name == SESSION_OTHER:
+                    raise OtherHost(f"{error.message}.") from error
+                raise
         self.dialect = Dialect.EXTENDED
         return info
 
     def _take_over(self, extension: bool, time_limit: float | None, deadline: float) -> ChipInfo | None:
         """Only a firmware that tells dialogues apart says that there is another, so it knows how to end it."""
-        identity = _new_identity()
-        info = self._say_hello(encode_hello(time_limit, identity, take_over=True), identity, deadline)
+        info = self._begin_dialogue(None, time_limit, deadline, take_over=True)
         if extension:
             return info
         self._extended.end(deadline)
@@ -476,7 +486,7 @@ class Link:
 
 
 def _new_identity() -> int:
-    """Of a dialogue. No seed of ``random`` has a say in it: two hosts of one trial are two."""
+    """This host's part of a dialogue's. No seed of ``random`` has a say in it: two hosts of one trial are two."""
     return 1 + secrets.randbelow(0xFFFFFFFF)
 
 

@@ -27,7 +27,8 @@ from springbok.link.layouts import (
 )
 from springbok.support.errors import LinkError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+_KNOWN_VERSIONS = (1, PROTOCOL_VERSION)  # a firmware of 1 has no part in a dialogue's identity
 SESSION_OTHER = "SESSION_OTHER"  # the name of an error: another host is at work
 TAKES_OVER = 1  # a flag of HELLO
 
@@ -159,6 +160,7 @@ class Limits:
     input_capacity, output_capacity  bytes of all inputs and of all outputs of a model
     stack_bytes                      of the firmware and the model's kernels together
     time_limit_ms                    after so long a request's computation is stopped
+    nonce                            the chip's part of the dialogue's identity
     """
 
     protocol_version: int
@@ -166,15 +168,16 @@ class Limits:
     output_capacity: int
     stack_bytes: int
     time_limit_ms: int
+    nonce: int = 0
 
     @classmethod
     def decode(cls, payload: bytes) -> Limits:
         """Read the 24 bytes. Raises LinkError for another count or an unknown protocol."""
         limits = cls(**fields_of(parse(HELLO_LIMITS, payload, "limits")))
-        if limits.protocol_version != PROTOCOL_VERSION:
+        if limits.protocol_version not in _KNOWN_VERSIONS:
             raise LinkError(
                 f"The firmware speaks version {limits.protocol_version} of the extension; this client knows "
-                f"{PROTOCOL_VERSION}. Use the client and the firmware of the same release."
+                f"at most {PROTOCOL_VERSION}. Use the client and the firmware of the same release."
             )
         return limits
 
@@ -193,7 +196,7 @@ def encode_hello(time_limit: float | None = None, identity: int | None = None, *
     """Return the payload of HELLO.
 
     time_limit  seconds for one request's computation; None: the firmware's own
-    identity    of the dialogue, not 0, which is that of none; None for a firmware before 1.2
+    identity    the host's part of the dialogue's, not 0, which is that of none; None for a firmware before 1.2
     take_over   ends another host's dialogue
     """
     milliseconds = 0 if time_limit is None else max(1, min(round(time_limit * 1000), 0xFFFFFFFF))

@@ -71,8 +71,8 @@ def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: in
         )
     failed, equal = len(shown) - len(measured), sum(bool(row["equals"]) for row in shown)
     chips = " and ".join(dict.fromkeys(filter(None, (row.get("chip") for row in rows))))
-    counts = [f"{amount(len(shown), 'configuration')}{f' on {chips}' if chips else ''}"]
-    counts += [f"{sum(row['is_front'] for row in shown)} in front"]
+    where = f" on {chips}" if chips else ""
+    counts = [f"{amount(len(shown), 'configuration')}{where}, {sum(row['is_front'] for row in shown)} in front"]
     counts += [f"{failed} failed"] if failed else []
     counts += [f"{equal} with the module of another one, which was run once"] if equal else []
     titles = ("module (bytes)", f"{what} an inference")

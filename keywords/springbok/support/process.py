@@ -54,11 +54,12 @@ def run(
     'hello\\n'
     """
     limit = TIME_LIMIT_SECONDS if time_limit is None else time_limit
+    _raise_if_ended()
     with tempfile.TemporaryFile() as output:
         options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         shared = {"SPRINGBOK_TIME_LIMIT": f"{_SHARE_OF_CHILDREN * limit:g}"}
         options |= {"cwd": cwd, "env": os.environ | shared | (environment or {}), "start_new_session": True}
-        with Supervised(command, "apart", limit, **options) as supervised:
+        with Supervised(command, "apart", limit, **options) as supervised, _ended_with_this_process(supervised):
             exit_code, timed_out = supervised.wait()
         output.seek(0)
         return Finished(exit_code, output.read().decode("utf-8", "replace"), timed_out)
@@ -77,17 +78,53 @@ class Interrupted(KeyboardInterrupt):  # noqa: N818
         return signal.Signals(self.number).name
 
 
+class _Endings:
+    """What `run` runs, in whichever thread, and the signal that has asked this process to end; 0: none has."""
+
+    def __init__(self) -> None:
+        self.running: set[Supervised] = set()
+        self.number = 0
+
+
+_endings = _Endings()
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within the context SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that whatever is open is closed."""
+    """Within the context SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that whatever is open is closed.
+
+    What other threads `run` is ended, and raises it there: else who waits for a thread would wait for its program.
+    """
 
     def interrupt(number: int, _: object) -> None:
         for each in supervisor.ENDINGS:  # whoever asks twice means at once
             signal.signal(each, signal.SIG_DFL)
+        _endings.number = number
+        for supervised in tuple(_endings.running):
+            supervised.end()
         raise Interrupted(number)
 
+    _endings.number = 0
     with _handling_endings(interrupt):
         yield
+
+
+@contextmanager
+def _ended_with_this_process(supervised: Supervised) -> Iterator[None]:
+    """Raises `Interrupted` in a thread that is not the main one when a signal has asked this process to end."""
+    _endings.running.add(supervised)
+    try:
+        _raise_if_ended()
+        yield
+        _raise_if_ended()
+    finally:
+        _endings.running.discard(supervised)
+
+
+def _raise_if_ended() -> None:
+    is_elsewhere = threading.current_thread() is not threading.main_thread()  # in that the signal itself raises it
+    if is_elsewhere and (number := _endings.number):
+        raise Interrupted(number)
 
 
 def run_in_foreground(
@@ -190,10 +227,14 @@ class Supervised:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # it has ended
-            self._channel.shutdown(socket.SHUT_RDWR)  # which closing alone is not, while another thread waits
+        self.end()
         self._channel.close()
         self._process.wait()
+
+    def end(self) -> None:
+        """Have it ended, which `wait` is told of. Harmless when it has ended."""
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)  # which closing alone is not, while another thread waits
 
     @property
     def has_ended(self) -> bool:
