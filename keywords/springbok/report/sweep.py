@@ -139,4 +139,4 @@ def _table(figure: Figure) -> str:
     left = len(figure.rows) - len(rows)
     lines += [f"and {left} more, in sweep.html and sweep.csv"] if left else []
     lines += [figure.note.partition(". ")[0] + "."]
-    return "\n".join([figure.title, *(line.rstrip() for line in lines)])
+    return "\n".join([*([figure.title] if figure.key != "sweep" else []), *(line.rstrip() for line in lines)])

@@ -208,7 +208,8 @@
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       seen.unobserve(entry.target);
-      chartOf.get(entry.target).draw();
+      const chart = chartOf.get(entry.target);
+      if (!chart.isDrawn) chart.draw();
     }
   }, {rootMargin: "600px"});
   for (const plot of plots) seen.observe(plot);
@@ -233,7 +234,10 @@
       history.replaceState(null, "", `#${picker.value}`);
       pick(picker.value);
     });
-    addEventListener("hashchange", () => pick(location.hash.slice(1)));
+    addEventListener("hashchange", () => {
+      pick(location.hash.slice(1));
+      document.getElementById(location.hash.slice(1))?.scrollIntoView();  // it was hidden when the browser looked for it
+    });
     pick(location.hash.slice(1));
   }
   const bar = document.querySelector(".sb-picker");
@@ -241,7 +245,12 @@
     const root = document.documentElement;
     new ResizeObserver(() => root.style.setProperty("--sb-bar", `${bar.offsetHeight}px`)).observe(bar);
     root.style.setProperty("--sb-bar", `${bar.offsetHeight}px`);
-    document.getElementById(location.hash.slice(1))?.scrollIntoView();
+    // What is above must not grow any more when the address's model is put below the bar.
+    const target = models.find((model) => model.id === location.hash.slice(1));
+    if (target) {
+      const above = charts.filter((chart) => !chart.isDrawn && !models.some((model) => model.contains(chart.plot)));
+      Promise.all(above.map((chart) => chart.draw())).then(() => target.scrollIntoView());
+    }
   }
   const search = document.getElementById("sb-search");
   if (search) {
