@@ -103,6 +103,8 @@ def _check_bound(metric: Metric, bound: Any) -> None:
         raise GateError(f"The limit {bound:g} of '{metric.title}' is no share, which is from 0 to 1{share}.")
     if metric.relation == AT_MOST and not bound >= 0:
         raise GateError(f"The limit {bound:g} of '{metric.title}' can't be kept by anything: it is at least 0.")
+    if metric.relation == AT_MOST and bound == math.inf:
+        raise GateError(f"The limit {bound:g} of '{metric.title}' is kept by everything: give a number.")
 
 
 def _verdict(
