@@ -33,8 +33,8 @@ def _counts(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not math.isfinite(value) or abs(value) > MOST:
             yield place, f"{value:.3g} is no number that was counted"
             return
-    spread = model.get("instructions", {})
-    if {"min", "mean", "max"} <= spread.keys() and not spread["min"] - _ROUNDING <= spread["mean"] <= spread["max"] + _ROUNDING:
+    spread = [model.get("instructions", {}).get(name) for name in ("min", "mean", "max")]
+    if None not in spread and not spread[0] - _ROUNDING <= spread[1] <= spread[2] + _ROUNDING:
         yield "/instructions", "the mean is not between the least and the most"
 
 
