@@ -244,7 +244,7 @@ class GateLibrary:
     def stack_traffic_should_be_at_most(
         self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
     ) -> None:
-        """Fails when kernels load from their stack and store to it more often than this: spilled registers, local buffers.
+        """Fails when kernels load from their stack and store to it more often than this: spilled registers, buffers.
 
         ``maximum`` is for an inference; with ``dispatch`` (as in `Dispatch Should Be Vectorized`) for each dispatch
         that matches.

@@ -118,6 +118,8 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
             else:
                 status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
         xunit = files.xunit_there()
+        if xunit:
+            verdicts.begin(files.folder)
         run = record_run(files.folder, started, suites, status == 0, xunit)
         if (files.folder / "metrics.json").exists():
             with working("Making the reports"):

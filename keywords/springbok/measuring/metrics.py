@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from springbok.chips.chip import DEFAULT
+from springbok.measuring.consistency import contradictions
 from springbok.measuring.derived import CLASSIFICATION
 from springbok.measuring.instruction_mix import by_class
 from springbok.measuring.performance import exact_mean
@@ -294,18 +295,13 @@ def telling_of(documents: Sequence[tuple[object, Mapping[str, Any]]]) -> Iterato
 
 
 def problem_of(content: Mapping[str, Any], may_lack: bool = False) -> str:
-    """What a document has that its schema does not allow, or lacks that it asks for; empty where there is nothing.
+    """What a document has that its schema does not allow, lacks that it asks for, or contradicts itself in; empty
+    where there is nothing.
 
     What it lacks is none where it ``may_lack`` what came since it was written.
     """
     forgiven = {"additionalProperties", "required"} if may_lack else {"additionalProperties"}
-    if problem := json_schema.problem_of(content, SCHEMA_FILE, forgiven):
-        return problem
-    for number, model in enumerate(content["models"]):
-        places = model.get("timeline", {}).get("calls", {}).get("dispatch", ())
-        if any(place >= len(model.get("dispatches", ())) for place in places):
-            return f"models/{number}/timeline: it calls a dispatch that is not there"
-    return ""
+    return json_schema.problem_of(content, SCHEMA_FILE, forgiven) or next(contradictions(content), "")
 
 
 def mean(values: Sequence[int] | None) -> float | None:

@@ -28,8 +28,13 @@ _ORDER = ("failed", NOT_COMPARED, "improved", "passed")
 _UPDATES = (Column("suite", "suite"), Column("name", "baseline"), Column("change", "change"))
 
 
-def gate_figures(content: Mapping[str, Any]) -> list[Figure]:
-    """What ``gate.json`` (see `springbok.gate.verdicts`) tells: how much was judged at all, failures first."""
+def gate_figures(content: Mapping[str, Any] | None) -> list[Figure]:
+    """What ``gate.json`` (see `springbok.gate.verdicts`) tells: how much was judged at all, failures first.
+
+    None is a run of which it is not known.
+    """
+    if content is None:
+        return []
     moved = [
         each
         for each in content["verdicts"]
