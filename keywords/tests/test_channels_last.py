@@ -10,6 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from springbok.compiler.compiler import compile_model
 from springbok.compiler.optimizer import CONSTANTS, TRANSFORMATIONS, channels_last, plan_for
 from springbok.compiler.optimizer.channels_last import ChannelsLast
+from springbok.compiler.optimizer.weight_layout import OutputChannelInnermost
+from springbok.session import Session
 from springbok.support.cache import Cache
 from springbok.trials.equality import HOST, Bench, Variant
 
@@ -199,6 +201,54 @@ func.func @main(%x: tensor<4x4xf32>) -> tensor<3x4xf32> {
     with ir.Context():
         assert len(ChannelsLast().apply(ir.Module.parse(text.replace("BODY", product)))) == 1
         assert ChannelsLast().apply(ir.Module.parse(text.replace("BODY", counted))) == []
+
+
+IMAGE = """
+func.func @main(%x: tensor<3x{rows}x{rows}xf32>) -> tensor<16x{row}x{row}xf32> {{
+  %w = arith.constant dense<1.0> : tensor<16x3x3x3xf32>
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<16x{row}x{row}xf32>
+  %start = linalg.fill ins(%zero : f32) outs(%empty : tensor<16x{row}x{row}xf32>) -> tensor<16x{row}x{row}xf32>
+  %r = linalg.generic {{indexing_maps = [affine_map<(f, h, w, c, y, x) -> (c, h + y, w + x)>,
+      affine_map<(f, h, w, c, y, x) -> (f, c, y, x)>, affine_map<(f, h, w, c, y, x) -> (f, h, w)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}}
+      ins(%x, %w : tensor<3x{rows}x{rows}xf32>, tensor<16x3x3x3xf32>) outs(%start : tensor<16x{row}x{row}xf32>) {{
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  }} -> tensor<16x{row}x{row}xf32>
+  return %r : tensor<16x{row}x{row}xf32>
+}}
+"""
+
+
+@pytest.mark.parametrize(("row", "turned"), [(1, True), (8, False), (10, False), (16, True), (20, False), (32, True)])
+def test_weights_of_images_that_keep_their_order_stay_too(row, turned):
+    """But for a row of one element, whose vectors run along the channels, and one that fills vectors of 16 lanes."""
+    with ir.Context():
+        (change,) = OutputChannelInnermost().apply(ir.Module.parse(IMAGE.format(row=row, rows=row + 2)))
+    assert change.applied == turned
+    assert turned or change.detail == "its vectors run along another dimension of the output"
+
+
+def test_an_image_that_keeps_its_order_costs_no_more_than_with_stock_iree(tmp_path):
+    """As stock IREE makes it, it needs no memory between layers, so channels-last is left out."""
+    network = Network(1, 3, 12, 12)
+    network.convolution(16, 3, 3, 3)
+    file = network.save(tmp_path / "network.onnx")
+    session, counts = Session(), {}
+    try:
+        session.boot("spike", count_opcodes=False)
+        for level in ("none", "standard"):
+            model = compile_model(file, output_dir=tmp_path / level, optimize=level)
+            session.load_model(model)
+            session.infer(np.ones((1, 3, 12, 12), np.float32))
+            counts[level] = session.need_link().profile().inference_instructions
+    finally:
+        session.shut_down()
+    assert [change.applied for change in model.changes if change.transformation == "channels-last"] == [False]
+    assert counts["standard"] <= counts["none"]
 
 
 def test_a_wrong_order_is_found(monkeypatch, tmp_path):

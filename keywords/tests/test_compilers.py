@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from springbok.compiler import finishing, host_check, importers, iree, optimizer
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
 from springbok.compiler.flags import compiler_flags
+from springbok.compiler.importers import mlir_file
 from springbok.compiler.optimizer import plan_for
 from springbok.exploring import compiler_row, kept_rows
 from springbok.exploring.compiler_row import Job, measured_apart, row_of
@@ -144,6 +146,15 @@ def test_an_older_versions_modules_are_finished_by_the_pinned_one(folder):
     assert found[finishing.RUNTIME_VARIABLE] == str(iree.tool("iree-run-module"))
 
 
+def test_a_module_that_only_this_machine_runs_is_finished_by_the_version_that_began_it(monkeypatch):
+    """The pinned one does not read an older one's command buffers."""
+    monkeypatch.setenv(finishing.VARIABLE, "/somewhere/iree-compile")
+    flags = compiler_flags(Target())[0]
+    assert finishing.finisher(flags) == finishing.finisher(host_check.host_flags(flags)) == finishing.finisher()
+    assert finishing.finisher() == Path("/somewhere/iree-compile")
+    assert finishing.finisher(mlir_file.FLAGS) is None
+
+
 def test_what_is_finished_by_the_pinned_one_has_the_kernels_names(monkeypatch):
     """Modules of this machine too: the optimizer proves itself there."""
     assert "--iree-llvmcpu-debug-symbols=true" not in compiler_flags(Target())[0]
@@ -229,6 +240,9 @@ def test_models_that_can_not_be_imported_are_no_rows_of_before(tmp_path):
     told = []
 
     class Told(Watcher):
+        def step(self, label, step):
+            told.append((label, step))
+
         def begin(self, kept, total):
             told.append((kept, total))
 
@@ -237,7 +251,8 @@ def test_models_that_can_not_be_imported_are_no_rows_of_before(tmp_path):
 
     (row,) = compare([iree.PINNED_VERSION], [broken], tmp_path / "results", watcher=Told())
     assert row["error"]
-    assert told == [(0, 1), (f"broken.mlir, {iree.PINNED_VERSION}", 1)]
+    importing = ("importing", "broken.mlir, 1 of 1")
+    assert told == [importing, (0, 1), (f"broken.mlir, {iree.PINNED_VERSION}", 1)]
     assert report.compilers_table([row]).splitlines()[-1].startswith("1 row of 1 version: ")
 
 
@@ -436,3 +451,33 @@ def test_two_trials_of_one_folder_are_one_too_many(tmp_path, capsys):
         done = process.run([sys.executable, "-m", "springbok.cli", "trial", "newest", "--results", tmp_path])
     assert done.exit_code == 2
     assert "is in use by process" in done.output
+
+
+# ---- The table of four versions in the document
+
+ROW = re.compile(
+    r"^\| (?P<model>[^|]+) \| (?P<version>3\.\d+\.0) \| (?P<instructions>[\d,]+|-) \| .* \| (?P<why>.*) \|$"
+)
+
+
+def test_the_documents_findings_are_its_tables():
+    """How many per cent a model needs more or less is what its two rows say; each version is there with each model."""
+    text = newest.FILE.read_text(encoding="utf-8")
+    rows = [found for line in text.splitlines() if (found := ROW.match(line))]
+    counts = {
+        (row["model"].replace("\\", ""), row["version"]): int(row["instructions"].replace(",", ""))
+        for row in rows
+        if not row["why"].strip()
+    }
+    models, used = ({key[place] for key in counts} for place in (0, 1))
+    assert len(counts) == len(rows) == len(models) * len(used) == 40
+    findings = re.findall(r"^- \*\*(3\.\d+) to (3\.\d+): (.*?)(?=^- |^#)", text, re.MULTILINE | re.DOTALL)
+    assert len(findings) == 3
+    for before, after, said in findings:
+        told = re.findall(r"`([\w.]+)`(?:\s+needs)?\s+(\d+)\s%(?:\s+(more|fewer))?", said)
+        assert told
+        way = next(word for *_, word in told if word)
+        for model, share, _ in told:
+            change = counts[model, f"{after}.0"] / counts[model, f"{before}.0"] - 1
+            assert (change > 0) == (way == "more")
+            assert round(100 * abs(change)) == int(share), model

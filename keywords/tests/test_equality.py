@@ -26,6 +26,20 @@ def test_no_model_of_the_matrix_is_left_out():
     assert re.findall(r"^Should .*?\s{4}(\S+)", cases, re.MULTILINE) == list(NAMES)
 
 
+@pytest.mark.parametrize("spelled", ["gestures.h5", str(MODELS / "gestures.h5")])
+def test_models_are_named_or_files(spelled, monkeypatch, capsys):
+    asked = []
+
+    def compare(_bench, file, dataset, variant, place):
+        asked.append((file, dataset))
+        return Row(file.name, variant.name, place, 1, 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(Bench, "compare", compare)
+    assert equality.main([spelled, "--on", HOST, "--variants", "standard"]) == 0
+    assert asked == [(MODELS / "gestures.h5", "basic_motions")]
+    assert capsys.readouterr().out.startswith("gestures.h5 ")
+
+
 def test_every_transformation_and_every_set_of_flags_is_a_variant():
     on_chip, on_host = ({variant.name for variant in variants_on(place)} for place in ("512", HOST))
     assert {"standard", "scalar", *(f"without {name}" for name in TRANSFORMATIONS[1:])} <= on_chip

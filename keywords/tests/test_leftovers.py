@@ -20,7 +20,7 @@ func.func @main(%x: tensor<1x{rows}x{columns}x1xi8>) -> tensor<1x{high}x{wide}x1
   return %r : tensor<1x{high}x{wide}x1xi32>
 }}
 """
-_POOLING = """
+POOLING = """
 func.func @main(%x: tensor<1x{rows}x{columns}x2xf32>) -> tensor<1x{high}x{wide}x2xf32> {{
   %low = arith.constant -3.0e+38 : f32
   %e = tensor.empty() : tensor<1x{high}x{wide}x2xf32>
@@ -53,7 +53,7 @@ def formatted(text, rows, columns, dilation=1):
 )
 def test_only_what_is_in_the_way_is_cut_off(tmp_path, rows, columns, dilation, kept):
     source, output = tmp_path / "source.mlir", tmp_path / "cut.mlirbc"
-    source.write_text(formatted(_POOLING, rows, columns, dilation))
+    source.write_text(formatted(POOLING, rows, columns, dilation))
     assert leftovers.cut_off(source, output) == (kept is not None)
     with ir.Context():
         module = ir.Module.parse(output.read_bytes())
@@ -73,7 +73,7 @@ def test_a_convolution_with_rows_left_over(tmp_path):
 
 def test_a_pooling_with_rows_left_over(tmp_path):
     path = tmp_path / "pooling.mlir"
-    path.write_text(formatted(_POOLING, 4, 3))
+    path.write_text(formatted(POOLING, 4, 3))
     model = compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
     for given, answer in zip(model.probes.inputs[0], model.probes.expected[0], strict=True):
         assert np.array_equal(answer[0, 0, 0], given[0, :2, :2].max((0, 1)))
@@ -85,6 +85,6 @@ def test_what_the_compiler_says_of_other_faults_stays(tmp_path):
     )
     assert not leftovers.are_in_the_way("'linalg.generic' op has no rows")
     path = tmp_path / "broken.mlir"
-    path.write_text(formatted(_POOLING, 3, 3).replace("%x, %window", "%window, %window"))
+    path.write_text(formatted(POOLING, 3, 3).replace("%x, %window", "%window, %window"))
     with pytest.raises(CompileError, match=r"iree-compile can't compile broken\.mlir"):
         compile_and_check(path, output_dir=tmp_path / "build")

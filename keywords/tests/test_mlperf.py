@@ -7,6 +7,8 @@ import json
 import socket
 import threading
 import time
+import wave
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from springbok.cli import main
 from springbok.cli.mlperf import as_markdown
 from springbok.data import runner_files
 from springbok.data.packaged import wake_word
-from springbok.exploring.mlperf import Judged, Row, input_of, windows
+from springbok.exploring.mlperf import Judged, Row, check_fits, input_of, windows
 from springbok.link.failures import details_of, sentence
 from springbok.link.mlperf import MlperfRunner
 from springbok.measuring.mlperf import (
@@ -123,6 +125,15 @@ def test_introductions_carry_scales():
 # ---- The stream
 
 
+@pytest.mark.parametrize(("dtype", "elements"), [("float32", 1200), ("int8", 1210)])
+def test_a_stream_takes_whole_frames_of_int8(dtype, elements):
+    model = SimpleNamespace(
+        name="m", inputs=[TensorSpec("x", (1, elements), dtype)], outputs=[TensorSpec("y", (1, 3), dtype)]
+    )
+    with pytest.raises(ModelError, match="takes int8, 40 a frame"):
+        check_fits(TASKS["sww01"], model)
+
+
 def test_windows_begin_with_zeros_and_move_on_by_a_frame():
     spec = TensorSpec("input", (1, 3, 1, 2), "int8", scale=1.0)
     frames = np.arange(1, 9, dtype=np.int8).reshape(4, 2)
@@ -143,6 +154,26 @@ def test_recordings_are_the_same_for_a_seed():
     spoken = sorted([*first.words, *first.others])
     assert all(end < begin for (_, end), (begin, _) in zip(spoken, spoken[1:], strict=False))
     assert spoken[-1][1] < first.seconds
+
+
+def test_features_are_the_benchmarks():
+    """By its definition, one frame and band at a time: preemphasis, Hamming, power, triangles in mel, decibels."""
+    sound = np.random.default_rng(5).standard_normal(1024 + 2 * 512) * 0.3
+    found = wake_word.features_of(sound, benchmark=True)
+    assert found.shape == (3, 40)
+    mel = [1127 * np.log1p(16_000 / 1024 * k / 700) for k in range(513)]
+    width = mel[-1] / 41
+    before = [0, *sound[:-1]]
+    for frame, band in ((0, 0), (0, 39), (1, 17), (2, 30)):
+        at = range(512 * frame, 512 * frame + 1024)
+        heard = [
+            (sound[i] - (1 - 2**-5) * before[i]) * (0.54 - 0.46 * np.cos(2 * np.pi * n / 1023))
+            for n, i in enumerate(at)
+        ]
+        power = np.abs(np.fft.fft(heard)[:513]) ** 2 / 1024
+        triangle = [max(0, 1 - abs(each - (band + 1) * width) / width) for each in mel]
+        wanted = (10 * np.log10(np.dot(power, triangle)) + 52) / 64
+        assert 0 < wanted < 1 and abs(found[frame, band] - wanted) < 1e-6
 
 
 def test_the_clock_that_a_stream_needs():
@@ -196,6 +227,31 @@ def test_folders_without_files(tmp_path):
         runner_files.read(tmp_path, "kws01")
 
 
+def test_the_runner_takes_the_larger_networks_images_from_the_smaller_ones():
+    assert {task.name: task.inputs for task in TASKS.values() if task.inputs != task.name} == {"ic02": "ic01"}
+
+
+def test_a_written_stream_is_the_recording(tmp_path):
+    recording = wake_word.record(6, seed=4)
+    runner_files.write_stream(tmp_path / "sww01", recording)
+    sound = runner_files.read_sound(tmp_path / "sww01" / runner_files.STREAM_SOUND)
+    assert np.array_equal(sound * 2**15, recording.sound)
+    assert np.abs(wake_word.features_of(sound) - recording.features).max() < 0.02
+    (truth,) = json.loads((tmp_path / "sww01" / runner_files.STREAM_TRUTH).read_text())
+    assert truth["detection_windows"] == [list(word) for word in recording.words]
+    with pytest.raises(DatasetError, match="is not empty"):
+        runner_files.write_stream(tmp_path / "sww01", recording)
+
+
+@pytest.mark.parametrize(("width", "rate", "said"), [(1, 16_000, "8 bits at 16000"), (2, 8_000, "16 bits at 8000")])
+def test_other_sounds_are_refused(tmp_path, width, rate, said):
+    with wave.open(str(tmp_path / "other.wav"), "wb") as file:
+        file.setparams((1, width, rate, 0, "NONE", ""))
+        file.writeframes(bytes(100))
+    with pytest.raises(DatasetError, match=said):
+        runner_files.read_sound(tmp_path / "other.wav")
+
+
 # ---- The command
 
 
@@ -216,7 +272,10 @@ def test_table_as_markdown():
         (["--model", "x=y.tflite"], "no task 'x'"),
         (["--files", "0"], "--files: 0: a number from 1 on"),
         (["--serve", "nothing"], "no task 'nothing'"),
+        (["--threshold", "128"], "--threshold: 128: a number from -128 to 127"),
         (["--stream", "1"], "--stream is 0, or from 5"),
+        (["--serve", "sww01", "--data", "/nowhere"], "/nowhere/sww01 is no folder"),
+        (["--serve", "sww01", "--data", "/dev/null", "--stream", "5"], "can't be written"),
     ],
 )
 def test_what_the_command_refuses(capsys, arguments, said):

@@ -535,6 +535,12 @@ class TestRefusals:
             loaded.write_mlir(tmp_path / "model.mlir")
         return str(error.value)
 
+    def test_a_compiler_without_the_flag_for_synchronous_functions(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(worker_onnx, "_SYNCHRONOUS", "--iree-torch-no-such-flag")
+        model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [1, 8])}, {"y": (FLOAT, [1, 8])})
+        said = self.refusal(model, tmp_path)
+        assert said.startswith(f"IREE {iree.compiler_version()} has no flag --iree-torch-no-such-flag: ")
+
     def test_an_output_that_is_listed_twice(self, tmp_path):
         model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [1, 8])}, {"y": (FLOAT, [1, 8])})
         model.graph.output.append(model.graph.output[0])

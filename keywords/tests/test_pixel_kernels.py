@@ -3,6 +3,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from iree.compiler import ir
 from test_register_tiling import FLOATS, INTEGERS, TRANSFORMATIONS, answers, convolution
 
@@ -49,6 +51,37 @@ PAD = """
   ^bb0(%a: index, %b: index, %d: index):
     tensor.yield %filling_{name} : i8
   }} : tensor<{before}xi8> to tensor<{after}xi8>
+"""
+
+ONE_CHANNEL = """
+func.func @main(%x: tensor<{h}x{w}x{t}>) -> tensor<{h}x{w}x{n}x{t}> {{
+  %weights = arith.constant dense<{weights}> : tensor<3x3x{n}x{t}>
+  %bias = arith.constant dense<{bias}> : tensor<{n}x{sum}>
+  %zero = arith.constant {zero} : {sum}
+  %filling = arith.constant {filling} : {t}
+  %padded = tensor.pad %x low[1, 1] high[1, 1] {{
+  ^bb0(%a: index, %b: index):
+    tensor.yield %filling : {t}
+  }} : tensor<{h}x{w}x{t}> to tensor<{ph}x{pw}x{t}>
+  %empty = tensor.empty() : tensor<{h}x{w}x{n}x{sum}>
+  %start = linalg.fill ins(%zero : {sum}) outs(%empty : tensor<{h}x{w}x{n}x{sum}>) -> tensor<{h}x{w}x{n}x{sum}>
+  %sum = linalg.generic {{indexing_maps = [affine_map<(d0, d1, d2, d3, d4) -> (d0 + d3, d1 + d4)>,
+      affine_map<(d0, d1, d2, d3, d4) -> (d3, d4, d2)>, affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d2)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}}
+      ins(%padded, %weights : tensor<{ph}x{pw}x{t}>, tensor<3x3x{n}x{t}>)
+      outs(%start : tensor<{h}x{w}x{n}x{sum}>) {{
+  ^bb0(%a: {t}, %b: {t}, %o: {sum}):
+    {product}
+  }} -> tensor<{h}x{w}x{n}x{sum}>
+  %out = tensor.empty() : tensor<{h}x{w}x{n}x{t}>
+  %r = linalg.generic {{indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d1, d2)>, affine_map<(d0, d1, d2) -> (d2)>,
+      affine_map<(d0, d1, d2) -> (d0, d1, d2)>], iterator_types = ["parallel", "parallel", "parallel"]}}
+      ins(%sum, %bias : tensor<{h}x{w}x{n}x{sum}>, tensor<{n}x{sum}>) outs(%out : tensor<{h}x{w}x{n}x{t}>) {{
+  ^bb0(%a: {sum}, %b: {sum}, %o: {t}):
+    {after}
+  }} -> tensor<{h}x{w}x{n}x{t}>
+  return %r : tensor<{h}x{w}x{n}x{t}>
+}}
 """
 
 
@@ -130,6 +163,7 @@ def block(h, w, c, n, taps, low, filling, padded):
         (4, 16, 2, 4, (3, 3), (0, 2), 7, False),  # nothing above and before, or behind
         (16, 4, 1, 3, (2, 5), (1, 2), -1, True),  # windows larger than a row
         (4, 8, 4, 3, (1, 1), (0, 0), 0, False),  # no padding
+        (11, 6, 2, 3, (3, 4), (0, 2), 5, False),  # vectors that begin within a row
     ],
 )
 def test_several_rows_in_a_vector(h, w, c, n, taps, low, filling, padded, vlen, everywhere, monkeypatch, tmp_path):
@@ -141,6 +175,48 @@ def test_several_rows_in_a_vector(h, w, c, n, taps, low, filling, padded, vlen, 
     assert [detail.endswith("along the pixels, as planes") for detail in details] == [True, False]
     assert details[1].endswith("along the pixels")
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("h", "w"), [(9, 5), (25, 3), (5, 23)])
+def test_vectors_of_a_plane_that_are_no_whole_rows(h, w, everywhere, tmp_path):
+    network = Network(h, w, 3)
+    network.layer("first", "x", 4, (1, 1))
+    network.pad("padded", "first", (1, 1), (1, 1), -7)
+    network.layer("second", "padded", 3, (3, 3))
+    expected, _ = answers(network.text("second"), network.x, (), tmp_path)
+    found, changes = answers(network.text("second"), network.x, TRANSFORMATIONS, tmp_path)
+    details = [change.detail for change in changes if change.transformation == "register-tiling"]
+    assert [detail.endswith("along the pixels, as planes") for detail in details] == [True, False]
+    assert details[1].endswith("along the pixels")
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("vlen", [256, 512])
+@pytest.mark.parametrize(("kind", "h", "w"), [(INTEGERS, 43, 3), (INTEGERS, 7, 5), (FLOATS, 25, 3), (FLOATS, 8, 4)])
+def test_an_image_of_one_channel(kind, h, w, vlen, everywhere, monkeypatch, tmp_path):
+    monkeypatch.setattr(register_tiling, "vector_bits", lambda module: vlen)
+    random, n = np.random.default_rng(h), 4
+    as_written = int if kind is INTEGERS else float
+    weights, bias = (random.integers(-99, 99, shape).astype(as_written).tolist() for shape in ((3, 3, n), n))
+    sides = {"h": h, "w": w, "ph": h + 2, "pw": w + 2, "n": n, "weights": weights, "bias": bias}
+    x = random.integers(-128, 128, (h, w)).astype(np.int8 if kind is INTEGERS else np.float32)
+    expected, _ = answers(ONE_CHANNEL.format(**sides, **kind), x, (), tmp_path)
+    found, (change, *_) = answers(ONE_CHANNEL.format(**sides, **kind), x, TRANSFORMATIONS, tmp_path)
+    assert change.detail.endswith("along the pixels")
+    assert np.array_equal(found, expected)
+
+
+@given(st.integers(1, 200), st.integers(1, 40), st.sampled_from([32, 64, 128]), st.booleans())
+def test_vectors_cover_a_plane(rows, columns, most, masked):
+    pieces = pixel_plans._of_planes(rows, columns, most, most // 8, masked)
+    if pieces is None:
+        assert masked and rows * columns > most
+        return
+    ends = [(first, first + size) for start, size, n in pieces for first in range(start, start + n * size, size)]
+    assert set().union(*(range(*each) for each in ends)) >= set(range(rows * columns))
+    assert all(first >= 0 and last - first <= most for first, last in ends)
+    assert max(last for _, last in ends) <= rows * columns or len(ends) == 1
+    assert all(n == 1 or not masked or size % columns == 0 for _, size, n in pieces)
 
 
 @pytest.mark.parametrize(("w", "c", "stride"), [(23, 3, 2), (48, 1, 1), (6, 5, 1)])

@@ -213,11 +213,19 @@ def test_cycles_are_told_by_what_they_went_to():
 
 def test_each_description_of_the_project_is_whole_and_tells_its_sources():
     names = sorted(path.stem for path in (PLATFORMS / "timing").glob("*.toml"))
-    assert names == ["coralnpu", "ibex", "springbok_assumed"]
+    assert names == ["coralnpu", "cv32e40p", "ibex", "springbok_assumed"]
     for name in names:
         assert set(load(name).units) == set(Unit)
-    chips = [load_chip(path.stem) for path in PLATFORMS.glob("*.toml")]
+    chips = [load_chip(path) for path in (*PLATFORMS.glob("*.toml"), *PLATFORMS.glob("cores/*/chip.toml"))]
     assert {chip.timing for chip in chips if chip.timing} <= set(names)
+
+
+@pytest.mark.parametrize("name", ["ibex", "cv32e40p"])
+def test_what_is_calibrated_keeps_the_limits_on_models_that_it_was_not_fitted_to(name):
+    found = load(name).calibration
+    assert found.models
+    assert found.error <= 0.05
+    assert found.kernel_error <= 0.15
 
 
 @pytest.mark.parametrize(

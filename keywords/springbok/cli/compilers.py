@@ -15,7 +15,7 @@ from springbok.compiler.flags import flags_of
 from springbok.compiler.optimizer import LEVELS
 from springbok.exploring.compilers import compare
 from springbok.exploring.search import NAMES
-from springbok.support.places import MODELS
+from springbok.support.places import model_file
 from springbok.support.results_folder import claimed
 from springbok.support.suggestions import did_you_mean
 from springbok.timing.description import load as load_timing
@@ -24,9 +24,7 @@ from springbok.timing.description import load as load_timing
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("versions", nargs="+", metavar="VERSION", help="such as 3.12.0, or newest; oldest first")
-    parser.add_argument(
-        "--models", nargs="+", metavar="MODEL", help=f"model files (default: the {len(NAMES)} of models/)"
-    )
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help=f"files, also of models/ (default: {len(NAMES)})")
     levels = f"of {','.join(LEVELS[:2])}: without the optimizer and with it (default: none)"
     parser.add_argument("--optimize", type=_levels, default=("none",), metavar="LEVELS", help=levels)
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
@@ -43,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 when every version compiled every model, and rightly."""
     chip = use_platform(options)
-    models = [Path(model) for model in options.models] if options.models else [MODELS / name for name in NAMES]
+    models = [model_file(model) for model in options.models or NAMES]
     check_models(models)
     variant = options.variant if chip.vector_extension else "scalar"
     folder = Path(options.results)

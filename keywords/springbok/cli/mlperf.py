@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """``./bench mlperf``: MLPerf Tiny's models on the simulated chip, beside the closed division's targets.
 
-With ``--serve`` a chip waits at a port, its model loaded, for the benchmark's own runner.
+With ``--serve`` a chip waits at a port, its model loaded, for the benchmark's own runner; for a stream with the board
+beside it that plays recordings to it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,9 +21,12 @@ from springbok.cli.text import print_table, shown
 from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.optimizer import DEFAULT_LEVEL
+from springbok.data import runner_files
+from springbok.data.packaged import wake_word
 from springbok.exploring import mlperf
 from springbok.exploring.mlperf import Row
 from springbok.exploring.search import search
+from springbok.link.interface_board import InterfaceBoard
 from springbok.link.runner_port import RunnerPort
 from springbok.measuring.mlperf import TASKS, Task
 from springbok.support.errors import BenchError
@@ -32,7 +38,7 @@ from springbok.timing.description import OF_CHIP, timing_of
 
 _ANNOUNCE = Path(springbok.link.__file__).parent / "announced_port.py"  # for the runner's own Python
 _SOURCE = "targets of the closed division: mlcommons/tiny, benchmark/MLPerfTiny_Rules.adoc and benchmark/README.md"
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 _CLOCK_MEGAHERTZ = 100  # at which a duty cycle is told
 STREAM_LEAST, STREAM_MOST = 5, 3600
 
@@ -48,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a model of your own for a task, for example the benchmark's reference; again for more",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="the runner's inputs, a folder a task; without it quality is not told"
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the runner's inputs, a folder a task; without it quality is not told, and --serve plays no stream",
     )
     parser.add_argument(
         "--files", type=whole(), metavar="N", help="infer at most so many files of a task (default: all)"
@@ -58,7 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0,
         metavar="SECONDS",
-        help="length of the made-up recording that sww01 is judged by (default: 0, by none)",
+        help="length of the made-up recording that sww01 is judged by (default: 0, by none); with --serve and --data "
+        "it is written to DIR/sww01, for the runner",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=whole(-128, 127),
+        default=0,
+        metavar="N",
+        help="the first output's integer above which sww01 has detected a word (default: 0, a probability of a half)",
     )
     parser.add_argument(
         "--timing", metavar="TIMING", help="the core's pipeline (default: the chip's own, if it has one)"
@@ -76,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print, or serve; 1 when a target is missed."""
-    tasks = [_task(name) for name in ([options.serve] if options.serve else options.tasks or TASKS)]
+    names = [options.serve] if options.serve else options.tasks or TASKS
+    tasks = [_task(name).with_threshold(options.threshold) for name in names]
     if options.stream != 0 and not STREAM_LEAST <= options.stream <= STREAM_MOST:
         raise BenchError(f"--stream is 0, or from {STREAM_LEAST} to {STREAM_MOST} seconds.")
     own = dict(_own_model(each) for each in options.model)
@@ -85,13 +103,18 @@ def run(options: argparse.Namespace) -> int:
     vlen = target.vlen if chip.vector_extension else 0
     paths = {task: own.get(task.name, MODELS / task.model) for task in tasks}
     if options.serve:
-        _serve(tasks[0], _compile(paths[tasks[0]], target, options), vlen, options.uart)
+        (task,) = tasks
+        sounds = _sounds(task, options)
+        _serve(task, task.name in own, sounds, _compile(paths[task], target, options), vlen, options)
     timing = timing_of(options.timing or OF_CHIP, chip) if options.timing or chip.timing else None
     rows = []
     for task, path in paths.items():
         model = _compile(path, target, options)
         told = progress(f"{task.name}, files")
-        rows.append(mlperf.measure(task, model, vlen, timing, options.data, options.files, options.stream, told))
+        recording = None
+        if task.stream is not None and options.stream:
+            recording = wake_word.record(options.stream, mlperf.STREAM_SEED, benchmark=task.name in own)
+        rows.append(mlperf.measure(task, model, vlen, timing, options.data, options.files, recording, told))
     head = f"{chip.title}, VLEN {vlen}" if vlen else chip.title
     if timing is not None:
         head += f"; cycles estimated by {timing.name} ({timing.standing})"
@@ -158,21 +181,49 @@ def _compile(path: Path, target: Target, options: argparse.Namespace) -> Compile
     return compile_and_check(path, target, optimize=options.optimize, choose=search)
 
 
-def _serve(task: Task, model: CompiledModel, vlen: int, uart: str) -> NoReturn:
+def _serve(
+    task: Task, is_own: bool, sounds: Path | None, model: CompiledModel, vlen: int, options: argparse.Namespace
+) -> NoReturn:
     """Until the chip ends, or this is interrupted."""
     mlperf.check_fits(task, model)
     with mlperf.loaded(model, vlen=vlen, uart="socket", count_opcodes=False) as session:
         session.need_link().introduce(task.introduction(model.inputs[0], model.outputs[0]))
         session.disconnect()
         engine = session.need_engine()
-        if uart == "socket":
+        if options.uart == "socket":
             print(f"{task.name} ({model.name}) waits at {engine.uart_url}; Ctrl-C ends it.", flush=True)
             while True:  # fails when the chip has ended, and is interrupted otherwise
                 engine.console()
                 time.sleep(_POLL_SECONDS)
-        with RunnerPort(engine.uart_url) as port:
+        with ExitStack() as open_ports:
+            board = None
+            if sounds:
+                board = open_ports.enter_context(InterfaceBoard(sounds, model.inputs[0], task.stream[1], is_own))
+            port = open_ports.enter_context(RunnerPort(engine.uart_url, listen=board and board.listen))
             print(f"{task.name} ({model.name}) waits at {port.path}; Ctrl-C ends it.", flush=True)
-            print(f"The runner, from its folder: python {_ANNOUNCE} {port.path} main.py --mode=a", flush=True)
+            print(f"The runner, from its folder: {_runners_command(task, port, board, options.data)}", flush=True)
             while True:
                 engine.console()
                 port.serve(_POLL_SECONDS)
+                if board:
+                    board.serve(port)
+
+
+def _sounds(task: Task, options: argparse.Namespace) -> Path | None:
+    """The folder of what a stream's board plays, filled if need be; None without one."""
+    if task.stream is None or options.data is None:
+        return None
+    folder = options.data / task.inputs
+    if options.stream:
+        runner_files.write_stream(folder, wake_word.record(options.stream, mlperf.STREAM_SEED))
+    elif not folder.is_dir():
+        raise BenchError(f"{folder} is no folder: the runner's truth files and their WAV files belong there.")
+    return folder
+
+
+def _runners_command(task: Task, port: RunnerPort, board: InterfaceBoard | None, data: Path | None) -> str:
+    """As `announced_port` takes it. The runner's script of accuracy can't stream."""
+    ports = f"--interface {board.path} {port.path}" if board else port.path
+    mode = "a" if task.stream is None else "p"
+    inputs = shlex.quote(str(data.resolve())) if data else "DATASETS"
+    return f"python {_ANNOUNCE} {ports} main.py --device_list={task.devices} --dataset_path={inputs} --mode={mode}"

@@ -160,6 +160,8 @@ class Terminal(Watcher):
         self._started = self._logged = time.monotonic()
 
     def begin(self, kept: int, total: int) -> None:
+        with self._lock:
+            self._steps.clear()
         self._kept = self._count = kept
         self._total = total
         kept_text = f", {kept} of {total} kept from before" if kept else ""
@@ -184,7 +186,7 @@ class Terminal(Watcher):
     def refresh(self) -> None:
         """Show how it stands; on a terminal in place of what was shown before."""
         now = time.monotonic()
-        if not self._total:
+        if not self._total and not self._steps:
             return
         if self.is_terminal:
             sys.stdout.write(f"\r\033[K{self.status(now)[: _columns()]}")
@@ -193,13 +195,14 @@ class Terminal(Watcher):
             self._print(self.status(now))
 
     def status(self, now: float) -> str:
-        """Such as ``120 of 500, 4 a minute, 95 min left; m int8 scalar: compiling (12 s)``."""
+        """Such as ``120 of 500, 4 a minute, 95 min left; m int8 scalar: compiling (12 s)``; steps alone before rows."""
         with self._lock:
             steps = sorted(self._steps.items(), key=lambda item: item[1][1])
         at = [f"{label}: {step} ({duration(now - since)})" for label, (step, since) in steps[:_MOST_STEPS]]
         more = [f"{len(steps) - _MOST_STEPS} more"] if len(steps) > _MOST_STEPS else []
         how = pace(self._count - self._kept, now - self._started, self._total - self._count)
-        return "; ".join([", ".join(filter(None, (f"{self._count} of {self._total}", how))), *at, *more])
+        so_far = [", ".join(filter(None, (f"{self._count} of {self._total}", how)))] if self._total else []
+        return "; ".join([*so_far, *at, *more])
 
     def _print(self, text: str) -> None:
         self._logged = time.monotonic()

@@ -23,6 +23,7 @@ VARIABLE = "SPRINGBOK_FINISHING_COMPILER"
 RUNTIME_VARIABLE = "SPRINGBOK_FINISHING_RUNTIME"
 #: The first version whose whole modules the runtime takes.
 FIRST_WHOLE = (3, 12)
+_OF_CHIPS = "--iree-execution-model=inline-dynamic"
 # Without them these versions leave out the kernels' names, by which dispatches are known.
 _SYMBOLS = "--iree-llvmcpu-debug-symbols"
 
@@ -41,10 +42,13 @@ def with_names(flags: Sequence[str]) -> tuple[str, ...]:
     return (*(flag for flag in flags if not flag.startswith(f"{_SYMBOLS}=")), f"{_SYMBOLS}=true")
 
 
-def finisher() -> Path | None:
-    """The compiler that finishes modules, where it is not the one that begins them."""
+def finisher(flags: Sequence[str] = (_OF_CHIPS,)) -> Path | None:
+    """The compiler that finishes modules, where it is not the one that begins them.
+
+    That is so with the flags of a chip's modules. Others, which only this machine runs, are whole as they are made.
+    """
     path = os.environ.get(VARIABLE)
-    return Path(path) if path else None
+    return Path(path) if path and _OF_CHIPS in flags else None
 
 
 def runtime() -> Path | None:

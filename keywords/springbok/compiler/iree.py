@@ -140,8 +140,8 @@ def compile_module(
 
 
 def _finish(hal: Path, flags: Sequence[str], output: Path, name: str) -> None:
-    """Makes the module of the phase `hal`: by this compiler, or by the pinned one where that is said to finish."""
-    finisher = finishing.finisher()
+    """Makes the module of the phase `hal`: by this compiler, or by the one that is said to finish modules for chips."""
+    finisher = finishing.finisher(flags)
     if finisher is None:
         _run([hal, *flags, "--compile-from=hal", "-o"], output, [], name)
         return
@@ -321,7 +321,7 @@ _FIRST_HALF = (
 )
 _ONE_HALF = threading.Lock()
 #: Counts up when `_halve` does something else, so that nothing older is taken.
-_HALF_VERSION = 1
+_HALF_VERSION = 2
 _MOST_HALVES = 256
 _LOCATIONS = ("--mlir-print-debuginfo",)
 _SHORT_CONSTANTS = ("--mlir-elide-elementsattrs-if-larger=8", "--mlir-elide-resource-strings-if-larger=8")

@@ -49,15 +49,15 @@ def _needed(operation: ir.Operation, maps: list[ir.AffineMap]) -> dict[int, list
     """The shapes that are enough for operands, by their numbers, where rows of them are in the way."""
     from iree.compiler import ir
 
-    from springbok.compiler.mlir import sum_of_loops
+    from springbok.compiler.mlir import loop_of, sum_of_loops
 
     extents, windows = {}, []
     for number, (value, map_) in enumerate(zip(operation.operands, maps, strict=True)):
         if not isinstance(value.type, ir.RankedTensorType):
             continue
         for axis, (size, expression) in enumerate(zip(value.type.shape, map_.results, strict=True)):
-            if isinstance(expression, ir.AffineDimExpr):
-                extents[expression.position] = size
+            if (loop := loop_of(expression)) is not None:
+                extents[loop] = size
             else:
                 windows.append((number, axis, sum_of_loops(expression)))
     found: dict[int, list[int]] = {}

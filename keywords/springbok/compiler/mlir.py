@@ -8,9 +8,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from iree.compiler import ir
+
+_Kind = TypeVar("_Kind", bound=ir.AffineExpr)
 
 #: numpy's types of the element types that constants are rewritten in.
 ELEMENT_TYPES = {"i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "f32": np.float32}
@@ -31,9 +34,10 @@ def operations(module: ir.Module, name: str | None = None) -> list[ir.Operation]
 
 def owner(value: ir.Value, *names: str) -> ir.Operation | None:
     """The operation that gives ``value``, if there is one and it is called one of ``names`` (if any are given)."""
-    if not isinstance(value, ir.OpResult):
+    source = value.owner  # the value's own class does not tell: before IREE 3.11 operands are plain values
+    if isinstance(source, ir.Block):
         return None
-    operation = value.owner.operation if isinstance(value.owner, ir.OpView) else value.owner
+    operation = source.operation if isinstance(source, ir.OpView) else source
     return operation if not names or operation.name in names else None
 
 
@@ -138,9 +142,7 @@ class Generic:
 
     def argument_of(self, value: ir.Value) -> int | None:
         """The number of the operand that ``value`` is an element of, if it is an argument of the body."""
-        if isinstance(value, ir.BlockArgument) and value.owner == self.block:
-            return value.arg_number
-        return None
+        return ir.BlockArgument(value).arg_number if value.owner == self.block else None
 
     @property
     def extents(self) -> list[int] | None:
@@ -150,8 +152,8 @@ class Generic:
             if not isinstance(value.type, ir.RankedTensorType):
                 continue
             for size, expression in zip(value.type.shape, map_.results, strict=True):
-                if isinstance(expression, ir.AffineDimExpr):
-                    found[expression.position] = size
+                if (loop := loop_of(expression)) is not None:
+                    found[loop] = size
         loops = len(self.reductions)
         if set(found) != set(range(loops)) or any(size < 0 for size in found.values()):
             return None
@@ -160,15 +162,19 @@ class Generic:
 
 def dimensions(map_: ir.AffineMap) -> list[int] | None:
     """The loops that a map names one by one, such as [0, 2] for (d0, d1, d2) -> (d0, d2); None for other maps."""
-    results = list(map_.results)
-    if not all(isinstance(each, ir.AffineDimExpr) for each in results):
-        return None
-    return [each.position for each in results]
+    loops = [loop_of(each) for each in map_.results]
+    return None if None in loops else loops
 
 
 def is_identity(map_: ir.AffineMap) -> bool:
     """Whether the map names all loops in order."""
     return dimensions(map_) == list(range(map_.n_dims))
+
+
+def loop_of(expression: ir.AffineExpr) -> int | None:
+    """The number of the loop that ``expression`` is, if it is one alone."""
+    loop = _as(ir.AffineDimExpr, expression)
+    return None if loop is None else loop.position
 
 
 #: Loops with factors, and a constant at -1.
@@ -177,21 +183,29 @@ Terms = dict[int, int]
 
 def sum_of_loops(expression: ir.AffineExpr) -> Terms | None:
     """``expression`` as loops with factors, if it is such a sum."""
-    if isinstance(expression, ir.AffineDimExpr):
-        return {expression.position: 1}
-    if isinstance(expression, ir.AffineConstantExpr):
-        return {-1: expression.value}
-    if isinstance(expression, ir.AffineAddExpr):
-        both = [sum_of_loops(expression.lhs), sum_of_loops(expression.rhs)]
+    if (loop := loop_of(expression)) is not None:
+        return {loop: 1}
+    if (fixed := _as(ir.AffineConstantExpr, expression)) is not None:
+        return {-1: fixed.value}
+    if (added := _as(ir.AffineAddExpr, expression)) is not None:
+        both = [sum_of_loops(added.lhs), sum_of_loops(added.rhs)]
         if None in both or set(both[0]) & set(both[1]):
             return None
         return both[0] | both[1]
-    if isinstance(expression, ir.AffineMulExpr):
-        for factor, other in ((expression.lhs, expression.rhs), (expression.rhs, expression.lhs)):
-            inner = sum_of_loops(other)
-            if isinstance(factor, ir.AffineConstantExpr) and inner is not None:
-                return {loop: times * factor.value for loop, times in inner.items()}
+    if (product := _as(ir.AffineMulExpr, expression)) is not None:
+        for factor, other in ((product.lhs, product.rhs), (product.rhs, product.lhs)):
+            fixed, inner = _as(ir.AffineConstantExpr, factor), sum_of_loops(other)
+            if fixed is not None and inner is not None:
+                return {loop: times * fixed.value for loop, times in inner.items()}
     return None
+
+
+def _as(kind: type[_Kind], expression: ir.AffineExpr) -> _Kind | None:
+    """``expression`` of the class ``kind``, if it is of it: before IREE 3.11 the bindings leave that open."""
+    try:
+        return kind(expression)
+    except ValueError:
+        return None
 
 
 def generic(

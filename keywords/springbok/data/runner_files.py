@@ -2,7 +2,8 @@
 """Inputs as MLPerf Tiny's runner has them in a folder: ``DIR/kws01/y_labels.csv`` and the files that it names.
 
 A line of ``y_labels.csv`` is file, number of classes, class, and for a recording of which windows are sent: bytes of a
-window and of the step to the next. Nothing of the benchmark's data comes with this project.
+window and of the step to the next. A stream's folder has WAV files, and a truth file that says where words are in one.
+Nothing of the benchmark's data comes with this project.
 
 Example::
 
@@ -13,12 +14,20 @@ Example::
 from __future__ import annotations
 
 import csv
+import json
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from springbok.data.packaged.wake_word import RATE, Recording
 from springbok.support.errors import DatasetError
 
 LABELS = "y_labels.csv"
+STREAM_TRUTH, STREAM_SOUND = "sww_long_test.json", "long_wav.wav"  # as the runner's scripts and truth files name them
+_SAMPLE_BYTES = 2
+_FULL_SCALE = 1 << 8 * _SAMPLE_BYTES - 1
 _COLUMNS = ("file", "classes", "class", "window", "step")
 
 
@@ -52,6 +61,49 @@ def read(folder: Path, task: str, most: int | None = None) -> list[RunnerFile]:
     count = len(rows) if most is None else min(most, len(rows))
     places = [number * len(rows) // count for number in range(count)]
     return [_file(path, place + 1, rows[place]) for place in places]
+
+
+def read_sound(path: Path) -> np.ndarray:
+    """The first channel of a WAV file of 16 bits at 16 kHz, from -1 to 1.
+
+    Raises DatasetError when it is another, or can't be read.
+    """
+    try:
+        with wave.open(str(path)) as file:
+            kind = (file.getsampwidth(), file.getframerate())
+            channels, data = file.getnchannels(), file.readframes(file.getnframes())
+    except OSError as error:
+        raise DatasetError(f"{path} can't be read: {error.strerror}.") from error
+    except (wave.Error, EOFError) as error:
+        raise DatasetError(f"{path} is no WAV file: {str(error) or 'it ends too early'}") from error
+    if kind != (_SAMPLE_BYTES, RATE):
+        raise DatasetError(f"{path} has samples of {8 * kind[0]} bits at {kind[1]} Hz, not of 16 bits at {RATE} Hz.")
+    return np.frombuffer(data, "<i2")[::channels] / _FULL_SCALE
+
+
+def write_stream(folder: Path, recording: Recording) -> None:
+    """Make a stream's folder of a recording, for the runner's scripts as they are; two channels, as its own has.
+
+    Raises DatasetError when the folder has something in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise DatasetError(f"{folder} is not empty: a made-up recording gets a folder of its own.")
+        with wave.open(str(folder / STREAM_SOUND), "wb") as file:
+            file.setnchannels(2)
+            file.setsampwidth(_SAMPLE_BYTES)
+            file.setframerate(RATE)
+            file.writeframes(np.repeat(recording.sound, 2).astype("<i2").tobytes())
+        truth = {
+            "wav_file": STREAM_SOUND,
+            "sample_rate": RATE,
+            "length_sec": len(recording.sound) / RATE,
+            "detection_windows": recording.words,
+        }
+        (folder / STREAM_TRUTH).write_text(json.dumps([truth], indent=1), encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"{folder} can't be written: {error.strerror}.") from error
 
 
 def _file(path: Path, line: int, row: dict[str, str]) -> RunnerFile:

@@ -38,7 +38,7 @@ from springbok.support.errors import BenchError
 
 SCHEMA_VERSION = 1
 #: Counts up when rows hold something else, so that none that was kept before is taken.
-ROWS_VERSION = 1
+ROWS_VERSION = 2
 FILE_NAME, ROWS_NAME = "compilers.json", "compilers-rows.jsonl"
 
 
@@ -65,7 +65,9 @@ def compare(
     jobs: list[Job] = []
     rows: dict[int, dict[str, Any]] = {}  # by number of the job
     selection = Selection.of(options.get("shape"), options.get("signature"))
-    for model, title in titled(models).items():
+    names = titled(models)
+    for number, (model, title) in enumerate(names.items(), 1):
+        watcher.step("importing", f"{title}, {number} of {len(names)}")
         refused = ""
         try:
             imported = importers.import_model(model, Cache(DEFAULT_OUTPUT_DIR), selection)

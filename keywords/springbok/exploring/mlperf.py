@@ -100,14 +100,14 @@ def measure(
     timing: Timing | None = None,
     files: Path | None = None,
     most: int | None = None,
-    stream_seconds: float = 0,
+    recording: wake_word.Recording | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Row:
     """Run a task's model on Spike.
 
-    timing          tells the cycles; without it they are unknown
-    files           the folder with the runner's inputs, of which at most ``most`` files are inferred
-    stream_seconds  of the made-up recording that a stream's model is judged by; 0: by none
+    timing     tells the cycles; without it they are unknown
+    files      the folder with the runner's inputs, of which at most ``most`` files are inferred
+    recording  that a stream's model is judged by, if by any
     """
     check_fits(task, model)
     with loaded(model, vlen=vlen, timing=timing) as session:
@@ -115,19 +115,22 @@ def measure(
         profile = session.need_link().profile()
     cycles = None if timing is None else _cycles(counts, timing, vlen)
     judged = None
-    if task.stream is not None and stream_seconds:
-        judged = _judge_stream(task, model, wake_word.record(stream_seconds, STREAM_SEED), vlen, progress)
+    if task.stream is not None and recording is not None:
+        judged = _judge_stream(task, model, recording, vlen, progress)
     elif task.stream is None and files is not None:
-        judged = _judge(task, model, runner_files.read(files, task.name, most), vlen, progress)
+        judged = _judge(task, model, runner_files.read(files, task.inputs, most), vlen, progress)
     memory = profile.memory_peak_bytes
     return Row(task, model.name, counts.inferences[0].instructions, cycles, memory, model.vmfb_bytes, judged)
 
 
 def check_fits(task: Task, model: CompiledModel) -> None:
-    """Raises ModelError unless the model has one input, and an output that the task's rule can judge."""
+    """Raises ModelError unless the model has one input that the task fills, and an output that its rule can judge."""
     output = model.outputs[0]
     if len(model.inputs) != 1:
         raise ModelError(f"{model.name} has {len(model.inputs)} inputs; a model for {task.name} has one.")
+    given = model.inputs[0]
+    if task.stream is not None and (np.dtype(given.dtype) != np.int8 or given.elements % task.stream[0]):
+        raise ModelError(f"{model.name} takes {given}; a model for {task.name} takes int8, {task.stream[0]} a frame.")
     if task.metric == mlperf.AUC and output.elements != model.inputs[0].elements:
         raise ModelError(
             f"{model.name} gives {output.elements} values for {model.inputs[0].elements}; a model for {task.name} "

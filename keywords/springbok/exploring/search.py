@@ -40,7 +40,7 @@ from springbok.modules.vmfb import read_vmfb
 from springbok.session import Session
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import BenchError
-from springbok.support.places import MODELS
+from springbok.support.places import model_file
 from springbok.tensors import TensorSpec, probe_inputs
 from springbok.timing.description import Timing, timing_of
 
@@ -244,7 +244,7 @@ def _record(choice: Choice, file: Path, target: Target) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Search for each model and VLEN and print its candidates; 1 when a search was cut short."""
     parser = argparse.ArgumentParser(prog="./bench trial search", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"model files (default: {len(NAMES)} of models/)")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"files, also of models/ (default: {len(NAMES)})")
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
     parser.add_argument("--vlen", type=int, nargs="+", metavar="N", help="bits (default: as the chip is built)")
     parser.add_argument("--platform", metavar="CHIP", help=f"name or file of the chip (default: {DEFAULT})")
@@ -252,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timing", metavar="TIMING", help="choose by cycles, estimated by this timing (or chip)")
     parser.add_argument("--record", action="store_true", help=f"write the choices to models/{choices.FILE.name}")
     options = parser.parse_args(arguments)
-    files = [Path(model) for model in options.models] or [MODELS / name for name in NAMES]
+    files = [model_file(model) for model in options.models or NAMES]
     whole = True
     if options.record and options.platform not in (None, DEFAULT):
         parser.error(f"--record keeps what is counted on {DEFAULT} alone: leave --platform out")

@@ -46,7 +46,10 @@ class Watcher:
         """``kept`` of the ``total`` rows are there from before."""
 
     def step(self, label: str, step: str) -> None:
-        """A worker is at this ``step`` of the configuration ``label``; comes from another thread."""
+        """A worker is at this ``step`` of the configuration ``label``; comes from another thread.
+
+        Before ``begin`` it is what is done ahead of all of them.
+        """
 
     def row(self, row: Mapping[str, Any], count: int, total: int) -> None:
         """A row is there, the ``count``-th of ``total``."""

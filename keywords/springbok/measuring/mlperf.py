@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Task:
     metric     ``TOP_1``, ``AUC`` or ``DETECTIONS``
     target     of the closed division: the least share of right answers, or the least area
     stream     bytes and microseconds of a frame, and the activation above which a word was detected; None without one
+    shares     the task whose inputs the runner takes for it; None: it has its own
+    devices    the runner's file of devices that is for it
     """
 
     name: str
@@ -43,6 +45,21 @@ class Task:
     input: BenchmarkInput = BenchmarkInput.AS_IT_IS
     results: BenchmarkResults = BenchmarkResults.VALUES
     stream: tuple[int, int, int] | None = None
+    shares: str | None = None
+    devices: str = "devices_kws_ic_vww.yaml"
+
+    def with_threshold(self, threshold: int) -> Task:
+        """The task with another activation above which a word was detected; itself where it has no stream.
+
+        >>> TASKS["sww01"].with_threshold(115).stream
+        (40, 32000, 115)
+        """
+        return self if self.stream is None else replace(self, stream=(*self.stream[:2], threshold))
+
+    @property
+    def inputs(self) -> str:
+        """The folder that the runner takes inputs from."""
+        return self.shares or self.name
 
     @property
     def target_text(self) -> str:
@@ -80,7 +97,15 @@ TASKS = {
         Task("kws01", "keyword spotting", "ds_cnn_int8.tflite", TOP_1, 0.90),
         Task("vww01", "visual wake words", "mobilenet_vww_int8.tflite", TOP_1, 0.80, BenchmarkInput.UNSIGNED),
         Task("ic01", "image classification", "resnet8_int8.tflite", TOP_1, 0.85, BenchmarkInput.UNSIGNED),
-        Task("ic02", "image classification, larger", "resnet8_large_int8.tflite", TOP_1, 0.91, BenchmarkInput.UNSIGNED),
+        Task(
+            "ic02",
+            "image classification, larger",
+            "resnet8_large_int8.tflite",
+            TOP_1,
+            0.91,
+            BenchmarkInput.UNSIGNED,
+            shares="ic01",
+        ),
         Task(
             "ad01",
             "anomaly detection",
@@ -89,8 +114,17 @@ TASKS = {
             0.85,
             BenchmarkInput.FLOAT,
             BenchmarkResults.ERROR,
+            devices="devices_ad.yaml",
         ),
-        Task("sww01", "streaming wake word", "wake_word_int8.tflite", DETECTIONS, None, stream=(40, 32_000, 0)),
+        Task(
+            "sww01",
+            "streaming wake word",
+            "wake_word_int8.tflite",
+            DETECTIONS,
+            None,
+            stream=(40, 32_000, 0),
+            devices="devices_sww.yaml",
+        ),
     )
 }
 

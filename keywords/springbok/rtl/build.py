@@ -72,6 +72,9 @@ def build(
             raise RtlError(f"There is no {path.name} in {core.folder}: 'core init' writes one to fill in.")
     arguments = core.arguments()
     sources = [path for path in map(Path, _paths(arguments)) if path.is_file()]
+    absent = [path for path in _paths(arguments) if path.startswith(str(core.folder)) and not Path(path).exists()]
+    if absent:
+        raise RtlError(f"{core.files} lists what is not there: {', '.join(absent)}.")
     own = [path.read_bytes() for path in (*core.inputs(), *MACHINE, *HEADERS, *sorted(BUSES.glob("*.sv")))]
     folders = [
         Path(argument[len(prefix) :])
@@ -167,9 +170,13 @@ def verilator_root(program: str) -> Path:
 
 def _timing(program: str) -> list[str]:
     """Delays of a core's test code are left out; older versions know no option for that."""
-    return ["--no-timing"] if int(_version(program).split(".")[0]) >= 5 else []
+    number = re.match(r"\d+", _version(program))
+    return [] if number and int(number[0]) < 5 else ["--no-timing"]
 
 
 @functools.cache
 def _version(program: str) -> str:
-    return re.search(r"Verilator (\S+)", run([program, "--version"]).output)[1]
+    """Its number; all that it says of itself where that is none, as in builds from a registry."""
+    said = run([program, "--version"]).output.strip()
+    found = re.search(r"Verilator (\S+)", said)
+    return found[1] if found else said

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short random programs of a core's own instructions, from a seed, and what they and models have covered.
 
-Registers begin with values of all classes (`coverage.CLASSES`). Loads and stores stay in a piece of data memory, which
-x1 points at; branches and jumps go forward, so that every program ends; illegal words, environment calls and misaligned
-accesses trap into a handler that reads cause, address and value of the trap and goes on behind it.
+Registers begin with values of all classes (`coverage.CLASSES`), and most floating-point operations load operands of
+their own (`float_operands`). Loads and stores stay in a piece of data memory, which x1 points at; branches and jumps go
+forward, so that every program ends; illegal words, environment calls and misaligned accesses trap into a handler that
+reads cause, address and value of the trap and goes on behind it.
 """
 
 from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from springbok.chips.chip import Chip
 from springbok.rtl import program
 from springbok.rtl.core import Core
-from springbok.rtl.coverage import Coverage
+from springbok.rtl.coverage import Coverage, takes_floats
+from springbok.rtl.float_operands import operands
 from springbok.rtl.native_machine import Trial
 from springbok.support.files import write_in_one_step
 
@@ -24,6 +26,7 @@ _VALUES = (0, 1, 0xFFFF_FFFF, 0x8000_0000, 0x7FFF_FFFF)
 _FLOAT_VALUES = (0x3F80_0000, 0xBF80_0000, 0x7F80_0000)  # 1, -1, infinite
 DATA, HANDLER = 1, 31  # registers: of the data's address; of nothing else
 DATA_BYTES = 4096
+FROM_REGISTERS = 0.25  # the share of floating-point operations whose operands are what registers hold
 R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FUSED, FLAGS, FLOAT_LOAD, FLOAT_STORE = range(14)
 _R_TYPE = {
     name: (0, funct3, funct7)
@@ -74,19 +77,24 @@ def generate(
     words = _start(chip, chooser, handler, base + DATA_BYTES // 2)
     names = chooser.choices(list(menu), shares, k=length)
     first = handler + 0x200
-    body = [_word(name, menu[name], chooser, length - at) for at, name in enumerate(names)]
+    numbers: list[int] = []  # operands of floating-point operations, from the begin of the data on
+    body = []
+    for at, name in enumerate(names):
+        word = _word(name, menu[name], chooser, length - at)
+        body += [*_loads_of(word, menu[name], chooser, numbers), word]
     memory = {begin + 4 * at: word for at, word in enumerate([*words, program.jump(first - begin - 4 * len(words))])}
     memory |= {first + 4 * at: word for at, word in enumerate([*body, program.STAY])}
     memory |= _handler(chip, handler)
     values = (*_VALUES, *_FLOAT_VALUES) if chip.has("f") else _VALUES
     memory |= {base + at: chooser.choice((*values, chooser.getrandbits(32))) for at in range(0, DATA_BYTES, 4)}
+    memory |= {base + 4 * at: number for at, number in enumerate(numbers)}
     assert max(each for each in memory if each < code.end) < code.end
-    return memory, len(words) + 1 + length
+    return memory, len(words) + 1 + len(body)
 
 
 def run(
     library: Path, golden: Path, core: Core, chip: Chip, seeds: Iterable[int], folder: Path, length: int = 200,
-    trial: Trial | None = None, weights: Mapping[str, float] | None = None,
+    trial: Trial | None = None, weights: Mapping[str, float] | None = None, plusargs: Sequence[str] = (),
 ) -> tuple[Coverage, list[tuple[int, program.Outcome]]]:  # fmt: skip
     """Run a program a seed in lockstep; returns what was covered, and the seeds whose programs differed.
 
@@ -98,7 +106,7 @@ def run(
         place = folder / f"random-{seed}"
         elf = write_in_one_step(place / program.PROGRAM, program.elf_of(memory, chip.start))
         case = program.Case(core.name, instructions, trial or Trial(seed))
-        outcome = program.run(library, golden, core, chip, elf, case, covered=covered)
+        outcome = program.run(library, golden, core, chip, elf, case, plusargs, covered)
         if outcome.why is not None:
             differing.append((seed, outcome))
             program.write_case(place, case, outcome)
@@ -135,7 +143,7 @@ def _word(name: str, kind: int, chooser: random.Random, left: int) -> int:  # no
         return (immediate & 0xFFF) << 20 | rs1 << 15 | _I_TYPE[name] << 12 | rd << 7 | 0x13
     if kind in (LOAD, FLOAT_LOAD):
         opcode, funct3 = (0x07, 2) if kind == FLOAT_LOAD else (0x03, _LOADS[name])
-        return (aligned & 0xFFF) << 20 | DATA << 15 | funct3 << 12 | rd << 7 | opcode
+        return _load(aligned, rd, funct3, opcode)
     if kind in (STORE, FLOAT_STORE):
         opcode, funct3 = (0x27, 2) if kind == FLOAT_STORE else (0x23, _STORES[name])
         high, low = (aligned & 0xFFF) >> 5, aligned & 31
@@ -160,6 +168,23 @@ def _word(name: str, kind: int, chooser: random.Random, left: int) -> int:  # no
     if kind == FLAGS:
         return 0x001 << 20 | 2 << 12 | rd << 7 | 0x73
     return 0x0000_0073 if name == "ecall" else 0xFFFF_FFFF
+
+
+def _loads_of(word: int, kind: int, chooser: random.Random, numbers: list[int]) -> list[int]:
+    """Loads of an operation's own operands, which are added to ``numbers``; none in a share, where registers hold what
+    was computed before, and where the data is full."""
+    if kind not in (FLOAT, FUSED) or chooser.random() < FROM_REGISTERS or 4 * len(numbers) + 12 > DATA_BYTES:
+        return []
+    first = 4 * len(numbers) - DATA_BYTES // 2
+    numbers += operands(chooser)
+    registers = (word >> 15 & 31, word >> 20 & 31, word >> 27)[: 3 if kind == FUSED else 2]
+    if not takes_floats(word):  # integers become floats: their bits are as good as any
+        return [_load(first, registers[0], 2, 0x03)] if registers[0] not in (0, DATA, HANDLER) else []
+    return [_load(first + 4 * at, register, 2, 0x07) for at, register in enumerate(registers)]
+
+
+def _load(offset: int, rd: int, width: int, opcode: int) -> int:
+    return (offset & 0xFFF) << 20 | DATA << 15 | width << 12 | rd << 7 | opcode
 
 
 def _start(chip: Chip, chooser: random.Random, handler: int, data: int) -> list[int]:

@@ -23,6 +23,16 @@ SUITES = ROOT / "robot"
 REQUIREMENTS = ROOT / "requirements.txt"
 
 
+def model_file(model: str | Path) -> Path:
+    """A model by its path, or by its name in ``models/`` where there is no such path.
+
+    >>> model_file("gestures.h5") == model_file(MODELS / "gestures.h5") == MODELS / "gestures.h5"
+    True
+    """
+    own = MODELS / model
+    return own if own.exists() and not Path(model).exists() else Path(model)
+
+
 def project_of(*suites: Path) -> Path:
     """The folder that ``results/`` of a run is in: the checkout for suites of its own, else the working folder.
 

@@ -44,6 +44,7 @@ TRIALS = (
         "kernels with damaged instructions; the good model still answers, without a reset",
         "springbok.trials.machine_code",
     ),
+    Trial("loader", "libFuzzer on all that a module goes through; needs Clang", "springbok.trials.loader"),
     Trial(
         "link-soak",
         "faults at random on the line; nothing hangs, no wrong answer is accepted",
@@ -53,6 +54,11 @@ TRIALS = (
     Trial("counting", "what counting costs the simulator, as a ratio", "springbok.trials.counting"),
     Trial("gate", "planted regressions, each stopped with its cause named", "springbok.trials.gate_trial"),
     Trial("optimizer", "modules of every level: outputs, instructions, memory", "springbok.trials.optimizer_benchmark"),
+    Trial(
+        "optimizer-table",
+        "models with the optimizer and without, at every VLEN; --record keeps it",
+        "springbok.trials.optimizer_table",
+    ),
     Trial("equality", "every variant of every model against stock IREE", "springbok.trials.equality"),
     Trial(
         "chips", "every model on every chip: fit, memory, instructions; --record keeps them", "springbok.trials.chips"

@@ -23,7 +23,7 @@ from springbok.measuring.fit import Fit, MemoryUse, fit, runtime_fit
 from springbok.session import Session
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
-from springbok.support.places import MODELS, ROOT
+from springbok.support.places import ROOT, model_file
 from springbok.tensors import probe_inputs
 
 FILE = ROOT / "docs" / "fit.md"
@@ -64,7 +64,7 @@ class Row:
 
 def measure(session: Session, file: str, chip: Chip) -> Row:
     """Compile a model for the session's chip, and run it if it fits."""
-    model = compile_and_check(MODELS / file, Target.of(chip=chip))
+    model = compile_and_check(model_file(file), Target.of(chip=chip))
     found = fit(model, chip)
     if not found.fits or session.engine is None:
         return Row(file, found)
@@ -121,7 +121,9 @@ def chips() -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables, or write them."""
     parser = argparse.ArgumentParser(prog="./bench trial chips", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="MODEL", default=FILES, help="files of models/ (default: all)")
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", default=FILES, help="files, also of models/ (default: all)"
+    )
     parser.add_argument("--chips", nargs="+", metavar="CHIP", default=chips(), help="names or files (default: all)")
     parser.add_argument("--record", action="store_true", help=f"write docs/{FILE.name}")
     options = parser.parse_args(arguments)

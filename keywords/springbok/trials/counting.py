@@ -18,7 +18,7 @@ from springbok.engines import spike_native
 from springbok.engines.base import Counts
 from springbok.session import Session
 from springbok.support.errors import BenchError
-from springbok.support.places import MODELS
+from springbok.support.places import model_file
 from springbok.tensors import probe_inputs
 
 MODEL = "ds_cnn_int8.tflite"
@@ -35,7 +35,7 @@ OPTIONS = {
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; the exit status is 1 when counting costs more than it may or two ways differ."""
     parser = argparse.ArgumentParser(prog="./bench trial counting", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=MODEL, help=f"a file of models/ (default {MODEL})")
+    parser.add_argument("--model", default=MODEL, help=f"a file, also of models/ (default {MODEL})")
     parser.add_argument("--turns", type=int, default=TURNS, help=f"inferences of each (default {TURNS})")
     options = parser.parse_args(arguments)
     missing = spike_native.what_is_missing()
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"springbok-bench: {missing}\n")
         return 2
     try:
-        model = compile_model(MODELS / options.model, optimize="none")
+        model = compile_model(model_file(options.model), optimize="none")
         figures = {name: measure(model, options.turns, **chosen) for name, chosen in OPTIONS.items()}
     except BenchError as error:
         sys.stderr.write(f"springbok-bench: {error}\n")

@@ -39,7 +39,7 @@ from springbok.firmware import build_firmware
 from springbok.session import Session
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import BenchError, CompileError
-from springbok.support.places import MODELS
+from springbok.support.places import model_file
 from springbok.tensors import TensorSpec, fit
 
 #: The data sets that models are for; of the others none is at hand.
@@ -299,7 +299,9 @@ def _bytes_of(inputs: Sequence[np.ndarray]) -> list[object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line a variant; the exit status is 1 when one differs, or when the default one is not compiled."""
     parser = argparse.ArgumentParser(prog="./bench trial equality", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("models", nargs="*", default=NAMES, metavar="MODEL", help="files in models/")
+    parser.add_argument(
+        "models", nargs="*", default=NAMES, metavar="MODEL", help="files, also of models/ (default: all)"
+    )
     parser.add_argument("--samples", type=int, default=SAMPLES, help=f"inputs a variant (default: {SAMPLES})")
     parser.add_argument("--on", nargs="+", default=PLACES, choices=PLACES, help="where modules run (default: all)")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="such as standard (default: all)")
@@ -308,11 +310,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Bench(options.samples) as bench:
         try:
             for place in options.on:
-                for name in options.models:
+                for file in map(model_file, options.models):
                     for variant in variants_on(place):
                         if options.variants and variant.name not in options.variants:
                             continue
-                        row = bench.compare(MODELS / name, DATA_SETS.get(name), variant, place)
+                        row = bench.compare(file, DATA_SETS.get(file.name), variant, place)
                         good &= row.is_equal or (row.differ_by is None and "flags" in variant.name)
                         sys.stdout.write(f"{row.describe()}\n")
                         sys.stdout.flush()

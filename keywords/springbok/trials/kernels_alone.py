@@ -21,7 +21,7 @@ from springbok.measuring.fit import Fit
 from springbok.measuring.kernels_alone import KernelsAlone, compile_alone
 from springbok.support.errors import BenchError, CompileError
 from springbok.support.files import write_in_one_step
-from springbok.support.places import MODELS, ROOT
+from springbok.support.places import ROOT, model_file
 
 FILE = ROOT / "docs" / "kernels-alone.md"
 CHIP = "coralnpu"
@@ -84,8 +84,7 @@ def measure(file: str, chip_name: str = CHIP) -> Row:
     Raises BenchError, also for outputs that differ.
     """
     chip = load(chip_name)
-    own = MODELS / file
-    model = compile_alone(own if own.exists() else file, chip)
+    model = compile_alone(model_file(file), chip)
     alone = KernelsAlone(model, chip)
     if not all(found.fits for found in alone.fits):
         return Row(file, alone.fits)
@@ -123,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, or write it."""
     parser = argparse.ArgumentParser(prog="./bench trial kernels-alone", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "models", nargs="*", metavar="MODEL", default=FILES, help="model files, also of models/ (default: some)"
+        "models", nargs="*", metavar="MODEL", default=FILES, help="files, also of models/ (default: some)"
     )
     parser.add_argument("--platform", default=CHIP, metavar="CHIP", help=f"name or file of a chip (default: {CHIP})")
     parser.add_argument("--record", action="store_true", help=f"write docs/{FILE.name}")

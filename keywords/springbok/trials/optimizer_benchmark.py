@@ -36,7 +36,7 @@ from springbok.exploring.search import (
 from springbok.session import Session
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
-from springbok.support.places import MODELS
+from springbok.support.places import model_file
 
 __all__ = ["compare", "made_up_inputs", "main"]
 
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; the exit status is 1 when a model has one of `problems`."""
     parser = argparse.ArgumentParser(prog="./bench trial optimizer", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "models", nargs="*", default=NAMES, metavar="MODEL", help=f"files in models/ (default: {len(NAMES)})"
+        "models", nargs="*", default=NAMES, metavar="MODEL", help=f"files, also of models/ (default: {len(NAMES)})"
     )
     parser.add_argument("--samples", type=int, default=4, help="inputs on which outputs must be equal (default: 4)")
     parser.add_argument("--transformations", action="store_true", help="what each transformation brings, by layer")
@@ -173,11 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         session.boot("spike", vlen=TARGET.vlen)
         for name in options.models:
-            rows = compare(session, MODELS / name, options.samples)
+            rows = compare(session, model_file(name), options.samples)
             wrong += problems(name, rows)
             sys.stdout.write(_lines(name, rows))
             if options.transformations:
-                sys.stdout.write(breakdown.describe(breakdown.measure(compile_model(MODELS / name, TARGET))))
+                sys.stdout.write(breakdown.describe(breakdown.measure(compile_model(model_file(name), TARGET))))
             sys.stdout.flush()
     except BenchError as error:
         sys.stderr.write(f"optimizer benchmark: {error}\n")

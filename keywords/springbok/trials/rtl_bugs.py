@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bugs planted in a copy of Ibex: each must be found while a model runs, with its layer, its instruction and a program.
+"""Bugs planted in copies of cores: each must be found and named, with a program that repeats it.
 
-All of them are in one build of the core, and a run chooses one. Runs without a bug, under stalls and interrupts by
-other seeds, must find nothing.
+Those in Ibex are found while a model runs, with layer and instruction. Those in CV32E40P's floating-point unit need
+operands that a model may never have: random programs find them. All bugs of a core are in one build, and a run chooses
+one. Runs without a bug, under stalls and interrupts by other seeds, must find nothing.
 
 ``./bench trial rtl-bugs [--clean N] [--only NAME]``: 0 when all is as it must be.
 """
@@ -14,7 +15,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,38 +22,40 @@ import numpy as np
 from springbok.compiler import compiler
 from springbok.compiler.flags import Target
 from springbok.data import datasets
-from springbok.rtl import build, program
-from springbok.rtl.core import load
+from springbok.rtl import build, program, random_program
+from springbok.rtl.core import Core, load
 from springbok.rtl.native_machine import Trial
 from springbok.session import Session
 from springbok.support.errors import BenchError, LinkError, RtlError
 from springbok.support.files import temporary_folder
 from springbok.support.places import MODELS, PLATFORMS
 
-IBEX = PLATFORMS / "cores" / "ibex"
+IBEX, CV32E40P = PLATFORMS / "cores" / "ibex", PLATFORMS / "cores" / "cv32e40p"
 QUIET = Trial()
 BUSY = Trial(stall=200_000, delay=200_000, interrupt_every=5_000)
 FAILING = Trial(error=3)
 IN_A_LAYER = "of the dispatch"
+PROGRAMS = 200  # random ones, at most, until a bug must have been found
 PACKAGE = """package planted_pkg;
     int bug = 0;
 endpackage
 """
-# A bug is there in dispatches alone: in the firmware it would be found too, but in no layer. Marks alternate from the
-# seventh on, which begins the first dispatch. In a kept program the bug is there all the time.
 CHOICE = """
     int chosen = 0;
-    int marks = 0;
     initial begin
         void'($value$plusargs("bug=%d", chosen));
         if ($test$plusargs("program")) planted_pkg::bug = chosen;
     end
+"""
+# In a model's run a bug is there in dispatches alone: in the firmware it would be found too, but in no layer. Marks
+# alternate from the seventh on, which begins the first dispatch.
+IN_DISPATCHES = """
+    int marks = 0;
     always_ff @(posedge clk)
         if (rvfi_valid && (rvfi_insn & 32'hFE007FFF) == 32'h2033) begin
             marks <= marks + 1;
             planted_pkg::bug = marks >= 6 && !marks[0] ? chosen : 0;
         end
-endmodule
 """
 
 
@@ -97,25 +99,59 @@ BUGS = (
 )  # fmt: skip
 
 
-def plant(folder: Path) -> None:
-    """A copy of the core's folder with all bugs in it."""
-    shutil.copytree(IBEX, folder)
-    source = Path(find_spec("pythondata_cpu_ibex").submodule_search_locations[0]) / "system_verilog" / "rtl"
+#: Found by random programs.
+FLOAT_BUGS = (
+    Bug("sticky bit of an addend", "fpnew_fma_multi.sv", "sticky_before_add     = (| addend_sticky_bits);",
+        "sticky_before_add = (| addend_sticky_bits) && !BUG;"),
+    Bug("carry of a subtraction", "fpnew_fma_multi.sv", "= effective_subtraction & ~sticky_before_add;",
+        "= effective_subtraction & (~sticky_before_add | BUG);"),
+    Bug("cancellation next door", "fpnew_fma_multi.sv", "effective_subtraction_q && (exponent_difference_q <= 2)",
+        "effective_subtraction_q && (exponent_difference_q <= (BUG ? 1 : 2))"),
+    Bug("sum at the least exponent", "fpnew_fma_multi.sv", "end else if (normalized_exponent > 1) begin",
+        "end else if (normalized_exponent > (BUG ? 0 : 1)) begin"),
+    Bug("overflow by rounding", "fpnew_fma_multi.sv", "regular_status.OF = of_before_round | of_after_round;",
+        "regular_status.OF = of_before_round | (of_after_round & !BUG);"),
+    Bug("tie to even", "fpnew_rounding.sv", "round_up = abs_value_i[0];", "round_up = abs_value_i[0] | BUG;"),
+    Bug("sign of an exact zero", "fpnew_rounding.sv", "? (rnd_mode_i == fpnew_pkg::RDN)",
+        "? (rnd_mode_i == fpnew_pkg::RDN && !BUG)"),
+    Bug("rest of an integer", "fpnew_cast_multi.sv", "= (| {destination_mant[NUM_INT_STICKY-1:0]});",
+        "= (| {destination_mant[NUM_INT_STICKY-1:0]}) && !BUG;"),
+    Bug("the smaller zero", "fpnew_noncomp.sv", "^ (operand_a.sign || operand_b.sign);",
+        "^ (operand_a.sign || operand_b.sign) ^ (BUG && info_a.is_zero && info_b.is_zero);"),
+    Bug("rest of a quotient", "pa_fdsu_round_single.v", "total_qt_rt_30[4] && ex3_qt_sing_lo4_not0",
+        "total_qt_rt_30[4] && ex3_qt_sing_lo4_not0 && !BUG"),
+)  # fmt: skip
+
+
+def plant(original: Path, bugs: Sequence[Bug], choice: str, folder: Path) -> Core:
+    """A copy of a core in ``folder``, with all bugs in it, and with what chooses one."""
+    listed = load(original).arguments()
     texts: dict[str, str] = {}
-    for number, bug in enumerate(BUGS, 1):
-        text = texts.get(bug.file) or (source / bug.file).read_text(encoding="utf-8")
+    for number, bug in enumerate(bugs, 1):
+        text = texts.get(bug.file) or _source(listed, bug.file).read_text(encoding="utf-8")
         if bug.old not in text:
-            raise RtlError(f"'{bug.name}' can't be planted: {bug.file} has no '{bug.old}'. Is it another Ibex?")
+            raise RtlError(f"'{bug.name}' can't be planted: {bug.file} has no '{bug.old}'. Is it another core?")
         texts[bug.file] = text.replace(bug.old, bug.new.replace("BUG", f"(planted_pkg::bug == {number})"), 1)
+    shutil.copytree(original, folder)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "planted_pkg.sv").write_text(PACKAGE, encoding="utf-8")
-    wrapper = (folder / "core.sv").read_text(encoding="utf-8")
-    (folder / "core.sv").write_text(wrapper.rpartition("endmodule")[0].rstrip() + CHOICE, encoding="utf-8")
+    wrapper, endmodule, cells = (folder / "core.sv").read_text(encoding="utf-8").partition("endmodule")
+    (folder / "core.sv").write_text(wrapper.rstrip() + choice + endmodule + cells, encoding="utf-8")
     files = (folder / "files.f").read_text(encoding="utf-8").splitlines()
-    own = [f"@core@/{name}" for name in ("planted_pkg.sv", *texts)]
-    first = next(number for number, line in enumerate(files) if line.startswith("-y"))
-    (folder / "files.f").write_text("\n".join([*files[:first], *own, *files[first:], ""]), encoding="utf-8")
+    files = [next((f"@core@/{name}" for name in texts if line.endswith(f"/{name}")), line) for line in files]
+    found = [f"@core@/{name}" for name in texts if f"@core@/{name}" not in files]  # those that a folder brings
+    first = next((number for number, line in enumerate(files) if line.startswith("-y")), len(files))
+    files[first:first] = found
+    (folder / "files.f").write_text("\n".join(["@core@/planted_pkg.sv", *files, ""]), encoding="utf-8")
+    return load(folder)
+
+
+def _source(listed: Sequence[str], name: str) -> Path:
+    """A source of a core: listed itself, or in one of the folders that are searched."""
+    places = [Path(each) for each in listed if each.endswith(f"/{name}")]
+    places += [Path(each) / name for flag, each in zip(listed, listed[1:], strict=False) if flag == "-y"]
+    return next(place for place in places if place.is_file())
 
 
 def look(folder: Path, model, recordings, number: int, trial: Trial, samples: int = 1) -> tuple[str, Path | None]:
@@ -148,26 +184,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _trial(clean: int, only: str | None) -> int:
+    with temporary_folder() as name:
+        failures = _in_models(Path(name) / "planted", clean, only)
+        failures += _in_random_programs(Path(name) / "planted_floats", only)
+    sys.stdout.write(f"{failures} not as it must be\n" if failures else "All as it must be.\n")
+    return int(failures > 0)
+
+
+def _in_models(folder: Path, clean: int, only: str | None) -> int:
     chip = load(IBEX).chip()
     model = compiler.compile_model(MODELS / "gestures_int8.tflite", target=Target.of("scalar", None, chip))
     recordings = datasets.load("basic_motions", split="test")
     failures = 0
-    with temporary_folder() as name:
-        folder = Path(name) / "planted"
-        plant(folder)
-        core = load(folder)
-        library, golden = build.build(core, lambda text: sys.stdout.write(f"{text}\n")).library, build.build_golden()
-        for number, bug in enumerate(BUGS, 1):
-            if only in (None, bug.name):
-                failures += _try_bug(folder, model, recordings, number, bug, library, golden)
-        for seed in range(1, clean + 1):
-            trial = replace(BUSY, seed=seed)
-            found, _ = look(folder, model, recordings, 0, trial)
-            failures += bool(found)
-            sys.stdout.write(f"without a bug, seed {seed}: {found or 'nothing differed'}\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{failures} not as it must be\n" if failures else "All as it must be.\n")
-    return int(failures > 0)
+    core = plant(IBEX, BUGS, CHOICE + IN_DISPATCHES, folder)
+    library, golden = build.build(core, _say).library, build.build_golden()
+    for number, bug in enumerate(BUGS, 1):
+        if only in (None, bug.name):
+            failures += _try_bug(folder, model, recordings, number, bug, library, golden)
+    for seed in range(1, clean + 1):
+        trial = replace(BUSY, seed=seed)
+        found, _ = look(folder, model, recordings, 0, trial)
+        failures += bool(found)
+        _say(f"without a bug, seed {seed}: {found or 'nothing differed'}")
+    return failures
+
+
+def _in_random_programs(folder: Path, only: str | None) -> int:
+    """Each bug must be found by a program, which finds nothing without it."""
+    core = plant(CV32E40P, FLOAT_BUGS, CHOICE, folder)
+    chip, library, golden = core.chip(), build.build(core, _say).library, build.build_golden()
+    missed = 0
+    for number, bug in enumerate(FLOAT_BUGS, 1):
+        if only not in (None, bug.name):
+            continue
+        found = "nothing differed"
+        for seed in range(1, PROGRAMS + 1):
+            _, differing = random_program.run(
+                library, golden, core, chip, [seed], folder, trial=QUIET, plusargs=(f"bug={number}",)
+            )
+            if differing:
+                ((_, outcome),) = differing
+                elf = folder / f"random-{seed}" / program.PROGRAM
+                without = program.run(library, golden, core, chip, elf, program.read_case(elf.parent))
+                found = f"program {seed}, {outcome.assembly}: {outcome.why}"
+                missed += without.why is not None
+                break
+        missed += found == "nothing differed"
+        _say(f"{'MISSED' if found == 'nothing differed' else 'found'}: {bug.name}: {found}")
+    return missed
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _try_bug(folder: Path, model, recordings, number: int, bug: Bug, library: Path, golden: Path) -> bool:
@@ -188,8 +257,7 @@ def _try_bug(folder: Path, model, recordings, number: int, bug: Bug, library: Pa
         )
     good = kept is not None and IN_A_LAYER in first and repeats.endswith("instructions")
     verdict = "found" if good else "found, but not all is there" if kept is not None else "MISSED"
-    sys.stdout.write(f"{verdict}: {bug.name}: {first}; {repeats}\n")
-    sys.stdout.flush()
+    _say(f"{verdict}: {bug.name}: {first}; {repeats}")
     return not good
 
 

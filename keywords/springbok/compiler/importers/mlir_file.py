@@ -22,7 +22,8 @@ from springbok.compiler.probes import probe
 from springbok.modules.vmfb import ELEMENT_TYPES, Vmfb, read_vmfb
 from springbok.support.errors import CompileError, ModelError
 
-_FLAGS = ("--iree-hal-target-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=generic")
+#: Of the module that answers for a model.
+FLAGS = ("--iree-hal-target-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=generic")
 _BYTECODE = b"ML\xefR"
 
 
@@ -53,7 +54,7 @@ class MlirImporter:
         source.write_bytes(_without_mark(model))
         selected = _select(model, source, selection)
         try:
-            iree.compile_module(source, _FLAGS, reference, model.name)
+            iree.compile_module(source, FLAGS, reference, model.name)
         except CompileError as error:
             raise ModelError(selected.problem) if selected.problem else error from None
         module = self._declared(model, reference)

@@ -40,6 +40,8 @@ from springbok.tensors import TensorSpec
 _OPSET = 17
 #: The version since which a pooling with ``ceil_mode`` has no windows that begin in its padding, as PyTorch means it.
 _CEILING_OPSET = 22
+#: The flag of IREE's front end for functions that wait for nobody; since 3.12.
+_SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
 REWRITINGS = joined(
     onnx_quantised.REWRITINGS,
     onnx_integers.REWRITINGS,
@@ -182,9 +184,14 @@ def _import_to(model: onnx.ModelProto, path: Path) -> str:
         source.write_text(module.get_asm(enable_debug_info=True, assume_verified=True), encoding="utf-8")
         # Torch's dialect needs a flag that the later compilation would have to know of.
         command = [iree.tool("iree-compile"), source, "--compile-to=input", "--mlir-print-debuginfo", "-o", path]
-        done = process.run([*command, "--iree-torch-emit-async-entry-points=false"])
+        done = process.run([*command, f"{_SYNCHRONOUS}=false"])
         if done.timed_out:
             return f"it did not end {process.limit_text()}"
+        if "Unknown command line argument" in done.output:
+            raise UnusableError(
+                f"IREE {iree.compiler_version()} has no flag {_SYNCHRONOUS}: functions that it makes of an ONNX model "
+                "wait for fences, which a chip has not. Take IREE 3.12 or a newer one"
+            )
         if not done.exit_code:
             return ""
         errors = [line for line in done.output.splitlines() if "error:" in line] or ["no message"]

@@ -382,9 +382,8 @@ class Kernel:
         at = [output[loop] for loop in loops]
         if is_elementwise(made) and along and is_cheap(made):
             return self._elementwise(made, at, size, {})
-        known = constant(value)
-        if isinstance(known, np.ndarray) and known.size and (known == known.flat[0]).all():
-            return splat(size, element, known.flat[0].item())
+        if is_uniform(value):
+            return splat(size, element, constant(value).flat[0].item())
         return self._vector(value, at, size) if along else self._splat(value, at, size)
 
     @staticmethod
@@ -416,6 +415,12 @@ def _limited(operands: list[ir.Value], predicate: int) -> ir.Value:
     attributes = {"predicate": ir.IntegerAttr.get(i64, predicate)}
     beyond = create("arith.cmpf", [vector(value.type.shape[0], i1)], operands, attributes=attributes).result
     return create("arith.select", [value.type], [beyond, limit, value]).result
+
+
+def is_uniform(value: ir.Value) -> bool:
+    """Whether it is a constant tensor whose elements are all the same."""
+    known = constant(value)
+    return isinstance(known, np.ndarray) and known.size > 0 and bool((known == known.flat[0]).all())
 
 
 def is_cheap(operation: ir.Operation) -> bool:

@@ -8,13 +8,14 @@ where the image lies as `planes`, several rows: eight times as many products for
 A row of an image with its channels innermost is read by a strided load, which takes as long as it has elements; so
 that is for images of few channels. A convolution writes planes if all who read its result can take them.
 
-Integers only: their sums are the same in any order.
+Integers, whose sums are the same in any order; floating point where an image has one channel, so that there is no other
+order than that of the window.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +23,8 @@ from iree.compiler import ir
 
 from springbok.compiler.mlir import constant, dimensions, owner, tensor
 from springbok.compiler.optimizer.kernels import Kernel
-from springbok.compiler.optimizer.planes import Planes, as_image, fill_rows, origin
-from springbok.compiler.optimizer.reductions import Padding
+from springbok.compiler.optimizer.planes import Pieces, Planes, are_rows, as_image, fill_rows, origin
+from springbok.compiler.optimizer.reductions import PRODUCTS, Padding
 from springbok.compiler.optimizer.vector_code import (
     GROUP,
     Place,
@@ -52,14 +53,14 @@ class PixelKernel(Kernel):
 
     ``planes`` tells of the tensors that lie as planes how; ``taken`` is the one that the convolution reads, None where
     it reads an image, and ``made`` tells of the result, None where it is an image.
-    ``pieces`` are the vectors of a row, or the one of several rows: first column, elements and how many; ``shared`` the
-    output channels that share what such a vector loads; ``lows`` how far a window begins before its pixel.
+    ``pieces`` are the vectors of a row, or of a plane: first pixel, elements and how many; ``shared`` the output
+    channels that share what such a vector loads; ``lows`` how far a window begins before its pixel.
     """
 
     planes: dict[ir.Value, Planes] = field(default_factory=dict)
     taken: ir.Value | None = None
     made: Planes | None = None
-    pieces: Sequence[tuple[int, int, int]] = ()
+    pieces: Pieces = ()
     shared: Sequence[int] = ()
     lows: tuple[int, int] = (0, 0)
     _flats: dict[ir.Value, ir.Value] = field(default_factory=dict, init=False)
@@ -96,36 +97,46 @@ class PixelKernel(Kernel):
             result = self._fill_borders(result, self._shape)
         self._prepare()
         for (start, size, count), tile in zip(self.pieces, self.shared, strict=True):
-            step = max(1, size // columns)
 
-            def over_rows(
-                row: Place, carried: ir.Value, start=start, size=size, count=count, tile=tile, step=step
-            ) -> ir.Value:
-                def over_columns(column: Place, carried: ir.Value) -> ir.Value:
-                    def over_channels(channel: Place, carried: ir.Value, tile=tile) -> ir.Value:
-                        return self._tile_of_channels(carried, (row, column), channel, size, tile)
+            def over_channels(pixel: tuple[Place, Place], carried: ir.Value, size=size, tile=tile) -> ir.Value:
+                def of_tile(channel: Place, carried: ir.Value, tile=tile) -> ir.Value:
+                    return self._tile_of_channels(carried, pixel, channel, size, tile)
 
-                    whole = channels // tile * tile
-                    carried = counted(whole, tile, carried, over_channels)
-                    rest = channels - whole
-                    return over_channels(Place(None, whole), carried, rest) if rest else carried
+                whole = channels // tile * tile
+                carried = counted(whole, tile, carried, of_tile)
+                rest = channels - whole
+                return of_tile(Place(None, whole), carried, rest) if rest else carried
 
-                first = lambda place, carried: over_columns(place.plus(start), carried)  # noqa: E731
-                return counted(count * size, size, carried, first) if step == 1 else first(Place(), carried)
-
-            result = counted(rows, step, result, over_rows)
+            result = self._over_pixels(result, (start, size, count), over_channels)
         descriptions = [f"{tile} x {size}" for (_, size, _), tile in zip(self.pieces, self.shared, strict=True)]
         self.tiles = f"tiles of {', '.join(dict.fromkeys(descriptions))}"
         return result
+
+    def _over_pixels(self, result: ir.Value, piece: tuple[int, int, int], body: Callable) -> ir.Value:
+        """``body`` at the row and column of each vector of a piece; of a plane that is no whole rows the row is 0."""
+        (start, size, count), (rows, columns) = piece, self.reduction.extents[:2]
+
+        def over_columns(row: Place, carried: ir.Value) -> ir.Value:
+            first = lambda column, carried: body((row, column.plus(start)), carried)  # noqa: E731
+            return counted(count * size, size, carried, first)
+
+        if self.taken is None:
+            return counted(rows, 1, result, over_columns)
+        if not are_rows(self.pieces, columns):
+            return over_columns(Place(), result)
+        step = size // columns
+        first = lambda row, carried: body((row.plus(start // columns), Place()), carried)  # noqa: E731
+        return counted(count * step, step, result, first)
 
     # One tile.
 
     def _prepare(self) -> None:
         reduction, generic = self.reduction, self.reduction.generic
         self.left_terms = list(reduction.indices)
+        (self._channel,) = self.left_terms[2] if len(self.left_terms) > 2 else (None,)
         inner = range(reduction.innermost + 1, len(reduction.extents))
         # The channels of planes are far from each other, and their taps are not.
-        order = sorted(inner, key=lambda loop: self.taken is not None and self.left_terms[-1].get(loop) is None)
+        order = sorted(inner, key=lambda loop: self.taken is not None and loop != self._channel)
         self.loops = [(loop, reduction.extents[loop]) for loop in order]
         weights = generic.operands[reduction.right]
         kept = dimensions(generic.maps[reduction.right])
@@ -146,7 +157,7 @@ class PixelKernel(Kernel):
         sums = self._products(sums, places, list(self.loops), size)
         # What follows needs more registers a sum, and what it stores lies in rows.
         rows, columns = divmod(size, self.reduction.extents[1])
-        most = GROUP * self.vlen // 32
+        most, pixels = GROUP * self.vlen // 32, math.prod(self.reduction.extents[:2])
         piece = min(size, most if self._is_in_one_piece() or not rows else min(most, self.reduction.extents[1]))
         for total, (row, column, number) in zip(sums, outputs, strict=True):
             for start in range(0, size, piece):
@@ -155,7 +166,9 @@ class PixelKernel(Kernel):
                 values = {self.chain[0].results[0]: part(total, start, piece)}
                 for operation in self.chain[1:]:
                     values[operation.results[0]] = self._elementwise(operation, here, piece, values)
-                result = self._put(values[self.chain[-1].results[0]], result, here)
+                found = values[self.chain[-1].results[0]]
+                # The only vector of a plane may be longer than that.
+                result = self._put(part(found, 0, min(piece, pixels - start)), result, here)
         return result
 
     def _is_in_one_piece(self) -> bool:
@@ -189,13 +202,13 @@ class PixelKernel(Kernel):
 
     def _step_of_pixels(self, sums: list[ir.Value], at: dict[int, Place], size: int) -> list[ir.Value]:
         pixels = self._extended(self._pixels(at, size), self.reduction.left)
-        found = []
+        found, added = [], owner(self.reduction.generic.yielded).name
         for number, total in enumerate(sums):
             here = {**at, self.reduction.innermost: at[self.reduction.innermost].plus(number)}
             indices = [index_of([(times, here[loop]) for loop, times in terms.items()]) for terms in self.right_terms]
             weight = broadcast(self._extended(extract(self.right, indices), self.reduction.right), size)
-            product = create("arith.muli", [total.type], [pixels, weight]).result
-            found.append(create("arith.addi", [total.type], [total, product]).result)
+            product = create(PRODUCTS[added], [total.type], [pixels, weight]).result
+            found.append(create(added, [total.type], [total, product]).result)
         return found
 
     def _pixels(self, at: dict[int, Place], size: int) -> ir.Value:
@@ -205,25 +218,29 @@ class PixelKernel(Kernel):
             place = _index_in(
                 shape, [[(times, at[loop]) for loop, times in terms.items()] for terms in self.left_terms]
             )
-            return gather(self.left, [place], size, self.left_terms[1][1] * shape[-1])
+            return gather(self.left, [place], size, self.left_terms[1][1] * math.prod(shape[2:]))
         planes = self.planes[self.taken]
         down, right = self._taps()
         above, before = self.lows
         beside = at[right].offset - before if right is not None else 0
-        (channel,) = self.left_terms[2]
-        place = planes.terms(at[0].plus(-above), at[1].plus(beside), at[channel])
+        channel = Place() if self._channel is None else at[self._channel]
+        place = planes.terms(at[0].plus(-above), at[1].plus(beside), channel)
         place += [(planes.shape[1], at[down])] if down is not None else []
         found = load(self.taken, [index_of(place)], size)
-        return self._masked(found, beside, planes) if beside else found
+        # Vectors that begin within a row have a place that is known.
+        first = at[1].offset
+        return self._masked(found, beside, first, planes) if beside else found
 
     def _taps(self) -> list[int | None]:
         """The loops of a window's rows and columns; None where there is one."""
         return [next((loop for loop in terms if loop not in (0, 1, -1)), None) for terms in self.left_terms[:2]]
 
-    def _masked(self, pixels: ir.Value, right: int, planes: Planes) -> ir.Value:
-        """``pixels`` with the filling where a tap ``right`` columns beside them is beyond the row."""
+    def _masked(self, pixels: ir.Value, right: int, first: int, planes: Planes) -> ir.Value:
+        """``pixels``, from the one of this number on, with the filling where a tap ``right`` columns beside them is
+        beyond the row."""
         size, columns, i1 = pixels.type.shape[0], planes.shape[1], ir.IntegerType.get_signless(1)
-        inside = (np.arange(size) % columns + right >= 0) & (np.arange(size) % columns + right < columns)
+        beside = (first + np.arange(size)) % columns + right
+        inside = (beside >= 0) & (beside < columns)
         kind = ir.VectorType.get([size], i1)
         value = ir.DenseElementsAttr.get([ir.BoolAttr.get(bool(each)) for each in inside], kind)
         mask = create("arith.constant", [kind], [], attributes={"value": value}).result

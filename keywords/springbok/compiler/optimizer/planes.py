@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images as planes: channel by channel, each row beside the next, so that a vector of pixels spans several rows.
 
-Above and below each plane are rows of the filling that the next convolution pads with. Its columns are not padded: the
-taps beside a row's ends read the rows beside it, and a mask puts the filling in their place. So that they stay within
-the tensor there are some elements before and behind all planes, which no result depends on.
+Above and below each plane are rows of the filling that the next convolution pads with; those between two planes serve
+both. Columns are not padded: the taps beside a row's ends read the rows beside it, and a mask puts the filling in their
+place. So that they stay within the tensor there are some elements before and behind all planes, which no result depends
+on; neither does any on what a vector reads there that is longer than the plane.
 """
 
 from __future__ import annotations
@@ -28,26 +29,32 @@ from springbok.compiler.optimizer.vector_code import (
     store,
 )
 
+#: Vectors of a plane, or of a row: first pixel, elements and how many.
+Pieces = tuple[tuple[int, int, int], ...]
+
 
 @dataclass(frozen=True)
 class Planes:
-    """How an image of [rows, columns, channels] lies in one dimension; ``margin`` elements are before and behind."""
+    """How an image of [rows, columns, channels] lies in one dimension; ``margin`` elements are before and behind.
+
+    ``above`` rows are in front of the first plane, and ``between`` rows behind each.
+    """
 
     shape: tuple[int, int, int]
     above: int
-    below: int
+    between: int
     margin: int
-    filling: int
+    filling: float
 
     @property
     def plane(self) -> int:
-        """Elements of a plane with the rows above and below it."""
-        return (self.above + self.shape[0] + self.below) * self.shape[1]
+        """Elements of a plane with the rows behind it."""
+        return (self.shape[0] + self.between) * self.shape[1]
 
     @property
     def elements(self) -> int:
         """Elements of the whole tensor."""
-        return 2 * self.margin + self.shape[2] * self.plane
+        return 2 * self.margin + self.above * self.shape[1] + self.shape[2] * self.plane
 
     def terms(self, row: Place, column: Place, channel: Place) -> list[tuple[int, Place]]:
         """Where a pixel's channel is, for `index_of`."""
@@ -56,17 +63,22 @@ class Planes:
         return [(self.plane, channel), (columns, row), (1, column), (1, first)]
 
 
+def are_rows(pieces: Pieces, columns: int) -> bool:
+    """Whether each vector of a plane takes whole rows."""
+    return all(start % columns == size % columns == 0 for start, size, _ in pieces)
+
+
 def as_planes(image: ir.Value, planes: Planes, lows: tuple[int, int], vlen: int) -> ir.Value:
     """A copy, in a kernel of its own, of the image that begins ``lows`` rows and columns into ``image``."""
     rows, columns, channels = planes.shape
-    length, step = image.type.shape[1:]
+    length, step = image.type.shape[1], channels
     kind = ir.RankedTensorType.get([planes.elements], image.type.element_type)
     # Rows that lie beside each other are read at once.
     rows, columns = (1, rows * columns) if columns == length else (rows, columns)
 
     def build() -> ir.Value:
         result = fill_rows(create("tensor.empty", [kind], []).result, planes, vlen)
-        elements = reshape("collapse_shape", image, [math.prod(image.type.shape)], [[0, 1, 2]])
+        elements = reshape("collapse_shape", image, [math.prod(image.type.shape)], [list(range(image.type.rank))])
 
         def copy_channel(channel: Place, carried: ir.Value) -> ir.Value:
             def copy_row(row: Place, carried: ir.Value) -> ir.Value:
@@ -90,26 +102,28 @@ def as_planes(image: ir.Value, planes: Planes, lows: tuple[int, int], vlen: int)
 
 def fill_rows(tensor: ir.Value, planes: Planes, vlen: int) -> ir.Value:
     """``tensor`` with the filling above and below each plane."""
-    columns, element = planes.shape[1], tensor.type.element_type
+    (rows, columns, channels), element = planes.shape, tensor.type.element_type
 
-    def fill(channel: Place, carried: ir.Value) -> ir.Value:
-        for first, count in ((-planes.above, planes.above), (planes.shape[0], planes.below)):
-            for start, size, times in chunks(count * columns, vlen // 4):
-                for number in range(times):
-                    place = planes.terms(Place(None, first), Place(None, start + number * size), channel)
-                    carried = store(splat(size, element, planes.filling), carried, [index_of(place)])
+    def fill(carried: ir.Value, channel: Place, first: int, count: int) -> ir.Value:
+        for start, size, times in chunks(count * columns, vlen // 4):
+            for number in range(times):
+                place = planes.terms(Place(None, first), Place(None, start + number * size), channel)
+                carried = store(splat(size, element, planes.filling), carried, [index_of(place)])
         return carried
 
-    return counted(planes.shape[2], 1, tensor, fill)
+    tensor = fill(tensor, Place(), -planes.above, planes.above)
+    if not planes.between:
+        return tensor
+    return counted(channels, 1, tensor, lambda channel, carried: fill(carried, channel, rows, planes.between))
 
 
 def as_image(tensor: ir.Value, planes: Planes) -> ir.Value:
     """A copy as [rows, columns, channels] of what lies as planes, for those that read nothing else."""
     rows, columns, channels = planes.shape
     element = tensor.type.element_type
-    inner = _slice(tensor, [planes.margin], [channels * planes.plane])
+    inner = _slice(tensor, [planes.margin + planes.above * columns], [channels * planes.plane])
     shape = [channels, planes.plane // columns, columns]
-    apart = _slice(reshape("expand_shape", inner, shape, [[0, 1, 2]]), [0, planes.above, 0], [channels, rows, columns])
+    apart = _slice(reshape("expand_shape", inner, shape, [[0, 1, 2]]), [0, 0, 0], [channels, rows, columns])
     kind = ir.RankedTensorType.get([rows, columns, channels], element)
     order = [ir.AffineDimExpr.get(loop) for loop in (2, 0, 1)]
     maps = [ir.AffineMap.get(3, 0, order), ir.AffineMap.get_identity(3)]

@@ -2,8 +2,9 @@
 """``wake_word``: made-up speech, of which one word is to be detected; as windows to train on, and as long recordings.
 
 No recordings of people are needed: words are sequences of vowels, each a sum of harmonics with formants, over noise,
-always the same for a seed. The features are those of MLPerf Tiny's streaming wake word: 40 log-mel energies of 64 ms
-every 32 ms, from 0 to 1, of sound at 16 kHz; a model's window is 30 of them.
+always the same for a seed. The features are as MLPerf Tiny's streaming wake word has them: 40 log-mel energies of 64 ms
+every 32 ms, from 0 to 1, of sound at 16 kHz; a model's window is 30 of them. The made-up vowels end below 4 kHz, and so
+do the bands of ``models/wake_word.keras``; the benchmark's go on to 8 kHz.
 
 Example::
 
@@ -41,8 +42,9 @@ _SPLITS = {"train": (range(100, 130), 80.0), "test": (range(200, 203), 80.0)}  #
 
 @dataclass(frozen=True)
 class Recording:
-    """Features (frames, 40), float32 from 0 to 1; begin and end of each wake word and other word, seconds."""
+    """Sound (samples), int16; its features (frames, 40), float32 from 0 to 1; begin and end of each word, seconds."""
 
+    sound: np.ndarray
     features: np.ndarray
     words: tuple[tuple[float, float], ...]
     others: tuple[tuple[float, float], ...]
@@ -54,8 +56,11 @@ class Recording:
 
 
 @functools.lru_cache(maxsize=4)
-def record(seconds: float, seed: int) -> Recording:
-    """Made-up speech of so many seconds: a word about every two seconds, one in four the wake word."""
+def record(seconds: float, seed: int, benchmark: bool = False) -> Recording:
+    """Made-up speech of so many seconds: a word about every two seconds, one in four the wake word.
+
+    ``benchmark``: with the benchmark's features, for a model of one's own.
+    """
     random = np.random.default_rng(seed)
     sound = _noise(int(seconds * RATE), random)
     words: tuple[list, list] = ([], [])
@@ -70,18 +75,23 @@ def record(seconds: float, seed: int) -> Recording:
         sound[begin : begin + len(spoken)] += spoken
         words[spelled != _WAKE_WORD].append((at, at + len(spoken) / RATE))
         at += len(spoken) / RATE + random.uniform(0.6, 2.2)
-    features = features_of(sound)
+    samples = np.clip(np.rint(sound * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+    features = features_of(sound, benchmark)
+    samples.setflags(write=False)
     features.setflags(write=False)
-    return Recording(features, tuple(words[0]), tuple(words[1]))
+    return Recording(samples, features, tuple(words[0]), tuple(words[1]))
 
 
-def features_of(sound: np.ndarray) -> np.ndarray:
-    """Log-mel energies of sound from -1 to 1: (frames, 40), float32 from 0 to 1."""
+def features_of(sound: np.ndarray, benchmark: bool = False) -> np.ndarray:
+    """Log-mel energies of sound from -1 to 1: (frames, 40), float32 from 0 to 1.
+
+    ``benchmark``: in the benchmark's bands, not in those of ``models/wake_word.keras``.
+    """
     count = max(0, (len(sound) - FRAME) // STEP + 1)
     emphasised = sound - _PREEMPHASIS * np.concatenate([[0.0], sound[:-1]])
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, FRAME)[::STEP][:count]
     power = np.abs(np.fft.rfft(frames * np.hamming(FRAME))) ** 2 / FRAME
-    decibels = 10 * np.log10(np.maximum(power @ _mel_filters(), 1e-30))
+    decibels = 10 * np.log10(np.maximum(power @ _mel_filters(benchmark), 1e-30))
     return np.clip((decibels + _OFFSET_DB) / _RANGE_DB, 0, 1).astype(np.float32)
 
 
@@ -175,9 +185,13 @@ def _noise(count: int, random: np.random.Generator) -> np.ndarray:
 
 
 @functools.cache
-def _mel_filters() -> np.ndarray:
-    """Triangles from 20 Hz to 4 kHz, equally wide on the mel scale: (513, 40)."""
+def _mel_filters(benchmark: bool) -> np.ndarray:
+    """Triangles, equally wide on the mel scale: (513, 40). The benchmark's are straight in mel, not in Hz."""
     frequencies = np.fft.rfftfreq(FRAME, 1 / RATE)
+    if benchmark:
+        mels = 2595 * np.log10(1 + frequencies / 700)
+        centres = np.linspace(mels[0], mels[-1], BANDS + 2)[1:-1]
+        return np.maximum(0, 1 - np.abs(mels[:, None] - centres) / centres[0])
     ends = 700 * (10 ** (np.linspace(*(2595 * np.log10(1 + np.array([20, 4000]) / 700)), BANDS + 2) / 2595) - 1)
     below, centre, above = ends[:-2], ends[1:-1], ends[2:]
     rising = (frequencies[:, None] - below) / (centre - below)

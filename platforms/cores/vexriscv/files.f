@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+@pythondata_cpu_vexriscv@/verilog/VexRiscv_Full.v
