@@ -104,7 +104,7 @@ class Soak:
     def run(self, faults: int, ended: threading.Event) -> None:
         """Go on until so many faults have struck, or ``ended`` is set."""
         result = self.result
-        self._start()
+        self._recover()
         operations = [self._infer] * 6 + [self._measure, self._batch, self._load, self._describe, self._out_of_order]
         others = (self._kill_host, self._second_host)
         while result.faults < faults and not result.restarts and not ended.is_set():
@@ -255,7 +255,7 @@ class Soak:
             self._count_problem("hangs", operation, f"{own:.1f} s")
 
     def _recover(self) -> None:
-        """Begin again, however often it takes while other programs keep the chip or this process waiting."""
+        """Begin, again too, however often it takes while other programs keep the chip or this process waiting."""
         self._cable.disarm()
         began = self._own.now()
         while True:
