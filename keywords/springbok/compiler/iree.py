@@ -76,7 +76,7 @@ def tool(name: str) -> Path:
     if not path.is_file():
         raise CompileError(
             f"The Python package '{package}' is installed without its program {name} ({path}). "
-            f"Install it again with: python -m pip install --force-reinstall {package}=={PINNED_VERSION}"
+            f"Install it again with: python -m pip install --force-reinstall {package}=={_distribution(package).version}"
         )
     return path
 
