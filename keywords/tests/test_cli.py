@@ -334,6 +334,19 @@ def test_the_version_is_told(capsys):
     assert capsys.readouterr().out == f"springbok-bench {version()}\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["init", ""], "Name the folder of the new repository"),
+        (["platform", __file__], "is a file: name the folder"),
+        (["platform", "x", "--platform", ""], "--platform is empty"),
+    ],
+)
+def test_names_that_lead_nowhere_are_said(capsys, arguments, said):
+    assert cli.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("place", ["/proc/none", "/dev/null/none"])
 def test_a_repository_that_can_not_be_made_is_a_sentence(capsys, place):
     assert cli.main(["init", place]) == 2

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What reports lead with: the verdict, what failed and why, and of what commit, chip and engine it is told."""
 
+import json
 import re
 import subprocess
 from datetime import datetime
@@ -16,6 +17,7 @@ from springbok.measuring import metrics
 from springbok.report import summary
 from springbok.report.lead import lead, read_lead
 from springbok.support import run_record
+from springbok.support.errors import ReportError
 from springbok.support.results_folder import outputs
 
 DOCUMENT = make_document(make_model())
@@ -40,7 +42,7 @@ GATE = {"verdicts": [VERDICT], "baselines": [], "updates": []}
         (summary.Tests(3, 1, ()), None, "passed"),
         (summary.Tests(3, 0, (("suite: test", "why"),)), None, "failed"),
         (summary.Tests(3, 0, ()), GATE, "failed"),
-        (None, {**GATE, "verdicts": [{**VERDICT, "outcome": "improved"}]}, "passed"),
+        (None, {**GATE, "verdicts": [{**VERDICT, "outcome": "improved"}]}, "measured"),
     ],
 )
 def test_the_verdict_is_of_tests_and_gate(tests, gate, verdict):
@@ -129,3 +131,41 @@ def test_a_report_tells_of_the_runs_own_tests_or_of_none(tmp_path):
     assert dict(read_lead(tmp_path, DOCUMENT).facts)["Tests"] == "1 of 1 tests passed"
     earlier = outputs(["--xunit", "other.xml"], tmp_path)
     assert dict(read_lead(tmp_path, DOCUMENT, earlier).facts)["Tests"] == "none recorded"
+
+
+KEPT = {**VERDICT, "metric": "instructions"}
+
+
+@pytest.mark.parametrize("content", ["", "<testsuite><testcase", "\0"])
+def test_tests_that_can_not_be_read_have_not_passed(tmp_path, content):
+    (tmp_path / "xunit.xml").write_text(content)
+    with pytest.raises(ReportError, match=r"xunit\.xml can't be read"):
+        read_lead(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"updates": [{"x": 1}]},
+        {"updates": None},
+        {"baselines": [{"path": "b"}]},
+        {"baselines": [{"path": "b", "read": False}]},
+        {"verdicts": [{}]},
+        {"verdicts": [{**KEPT, "outcome": "FAILED"}]},
+        {"verdicts": [{**KEPT, "title": None}]},
+        {"verdicts": [{**KEPT, "accounts": None}]},
+    ],
+)
+def test_a_gates_file_of_another_shape_is_no_good(tmp_path, damage):
+    whole = {"schema": 1, "verdicts": [KEPT], "baselines": [], "updates": []}
+    (tmp_path / "gate.json").write_text(json.dumps(whole))
+    assert verdicts.known(tmp_path)["verdicts"][0]["outcome"] == KEPT["outcome"]
+    (tmp_path / "gate.json").write_text(json.dumps({**whole, **damage}))
+    with pytest.raises(ReportError, match=r"gate\.json is no good: "):
+        verdicts.known(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['{"origin": "abc"}', '{"origin": {"commit": 5}}', "[]", "3", "{"])
+def test_a_record_that_can_not_be_read_says_nothing(tmp_path, content):
+    (tmp_path / run_record.FILE_NAME).write_text(content)
+    assert dict(read_lead(tmp_path, DOCUMENT).facts)["Commit"] == "unknown"

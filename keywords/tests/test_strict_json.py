@@ -37,6 +37,7 @@ def test_what_is_read_can_be_said_again(text):
         (f"{2**63}", "too large"),
         ("1" * 9999, "too large"),
         ("{", "line 1"),
+        ('[{"a": {"b": 1, "b": 1}}]', "'b' is there twice"),
     ],
 )
 def test_what_can_not_be_worked_with_is_said(text, said):

@@ -114,6 +114,8 @@ def use_platform(options: argparse.Namespace) -> Chip:
     """The chip of ``--platform``, from now on that of this process and of all that it starts."""
     from springbok.chips.description import VARIABLE, load
 
+    if options.platform == "":
+        raise BenchError("--platform is empty: name a chip, or its description, FILE.toml.")
     chip = load(options.platform)
     if options.platform:
         os.environ[VARIABLE] = str(Path(options.platform).resolve()) if chip.name != options.platform else chip.name

@@ -10,7 +10,7 @@ from springbok.chips import sources
 from springbok.cli.arguments import add_platform, use_platform
 from springbok.cli.text import shown
 from springbok.engines import renode_platform
-from springbok.support.errors import EngineError
+from springbok.support.errors import BenchError, EngineError
 from springbok.support.files import storage_errors, write_in_one_step
 
 
@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the files; 1 when Renode has no model of a device."""
     chip, folder = use_platform(options), Path(options.folder)
+    if folder.exists() and not folder.is_dir():
+        raise BenchError(f"{folder} is a file: name the folder that the files go to.")
     files = {f"{chip.name}.h": sources.header(chip), f"{chip.name}.ld": sources.linker_script(chip)}
     missing = ""
     try:

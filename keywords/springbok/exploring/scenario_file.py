@@ -40,7 +40,7 @@ def parse(content: bytes, path: Path) -> Any:
         raise ScenarioError(f"{path} is larger than any scenario: no more than {LARGEST_FILE:,} bytes are taken.")
     try:
         text = content.decode("utf-8-sig")
-        document = _parse_yaml(text) if is_yaml else strict_json.parse(text, object_pairs_hook=_unique)
+        document = _parse_yaml(text) if is_yaml else strict_json.parse(text)
     except ValueError as error:
         raise ScenarioError(f"{path} is not {'YAML' if is_yaml else 'JSON'}: {error}.") from error
     return _bounded(document, path)
@@ -101,11 +101,6 @@ def _bounded(document: Any, path: Path) -> Any:
             parts = value.values() if isinstance(value, dict) else value
             left += [(part, depth + 1) for part in parts]
     return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _refuse_doubled([key for key, _ in pairs])
-    return dict(pairs)
 
 
 def _refuse_doubled(keys: list[str]) -> None:

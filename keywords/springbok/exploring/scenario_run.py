@@ -100,16 +100,17 @@ class ScenarioRun:
                 self._supervised.send_signal(number)
 
     def _run(self) -> None:
+        status = 2
         try:
             # Beside the results, as './bench scenario' has it: the history names it, and 'bisect' runs it again.
             name = re.sub(r"[^\w.-]", "_", self._scenario.file.stem) or "scenario"
             suite = write_suite(self._scenario, self._settings.results / f"{name}.robot", self._settings.samples)
             status = self._execute(self._settings.command(self._scenario, suite))
-        except (BenchError, OSError) as error:
+        except (BenchError, OSError, ValueError) as error:  # ValueError: no command takes a text with a NUL
             self._tell({"event": "line", "text": f"springbok-bench: {error}"})
-            status = 2
-        words = "passed" if status == 0 else "stopped" if self._is_stopped else f"failed, exit status {status}"
-        self._tell({"event": "ended", "status": status, "text": words})
+        finally:  # whatever it was: a run that is never told to have ended lets no other begin
+            words = "passed" if status == 0 else "stopped" if self._is_stopped else f"failed, exit status {status}"
+            self._tell({"event": "ended", "status": status, "text": words})
 
     def _execute(self, command: list[str]) -> int:
         """Run it before a terminal, since what nobody watches tells no progress."""

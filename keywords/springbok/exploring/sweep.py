@@ -28,7 +28,7 @@ from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done, listen, workers
 from springbok.firmware import build_firmware
 from springbok.measuring import metrics
-from springbok.support import strict_json
+from springbok.support import json_schema, strict_json
 from springbok.support.cache import digest
 from springbok.support.errors import ReportError
 from springbok.support.places import PROGRAM
@@ -184,4 +184,6 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise ReportError(f"{path} is not JSON: {error}. '{PROGRAM} sweep' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
         raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} sweep' writes it anew.")
+    if problem := json_schema.problem_of(content, Path(__file__).with_name("sweep.schema.json")):
+        raise ReportError(f"{path} is no good: {problem}. '{PROGRAM} sweep' writes it anew.")
     return content

@@ -9,6 +9,7 @@ diff that people can read.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ def read(folder: Path, measured: snapshots.Snapshot) -> dict[str, Any]:
             "measured; --baselines FOLDER names another one."
         )
     try:
+        if os.path.lexists(path) and not path.is_file():
+            raise BaselineError(f"The baseline {path} is no file, nor leads to one. '{UPDATE}' makes it anew.")
         content = strict_json.parse(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         beside = sorted(each.stem for each in path.parent.glob(f"{_as_file_name(measured['subject']['model'])}-*.json"))

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from springbok.gate.gate import NOT_COMPARED, Verdict
-from springbok.support import strict_json
+from springbok.support import json_schema, strict_json
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
 
 FILE_NAME = "gate.json"
 SCHEMA_VERSION = 1
+_SCHEMA_FILE = Path(__file__).with_name("gate.schema.json")
 _KEYS = ("verdicts", "baselines", "updates")
 
 
@@ -93,11 +94,13 @@ def known(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         content = strict_json.parse(path.read_text(encoding="utf-8"))
-        if content["schema"] == SCHEMA_VERSION and {"verdicts", "updates"} <= content.keys():
-            return _completed(content)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ReportError(f"{path} can't be read: {error}. '{PROGRAM} run' writes it anew.") from error
-    raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} run' writes it anew.")
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
+        raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} run' writes it anew.")
+    if problem := json_schema.problem_of(content, _SCHEMA_FILE):
+        raise ReportError(f"{path} is no good: {problem}. '{PROGRAM} run' writes it anew.")
+    return _completed(content)
 
 
 def _completed(content: dict[str, Any]) -> dict[str, Any]:

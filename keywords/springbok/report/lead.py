@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +16,6 @@ from springbok.gate import verdicts
 from springbok.measuring.derived import UNKNOWN
 from springbok.report.summary import Tests, read_tests
 from springbok.support import run_record
-from springbok.support.errors import ReportError
 from springbok.support.results_folder import Outputs
 
 #: Characters of a commit that people read.
@@ -48,13 +46,12 @@ class Lead:
 def read_lead(folder: Path, document: Mapping[str, Any] | None, files: Outputs | None = None) -> Lead:
     """The lead of the results in ``folder``, from the files that a run left there; those that are missing say nothing.
 
+    Raises `ReportError` for one that is damaged: nobody knows what it said.
     ``files`` is where Robot put its own, in the folder under their usual names unless it is given.
     """
     files = files or Outputs.usual(folder)
     xunit, log = files.xunit_there(), files.log_there()
-    tests = None
-    with suppress(ReportError):
-        tests = read_tests(xunit) if xunit else None
+    tests = read_tests(xunit) if xunit else None
     found = lead(document, tests, verdicts.known(folder), run_record.read(folder))
     return replace(found, log=quote(os.path.relpath(log, folder))) if log else found
 
@@ -89,7 +86,7 @@ def lead(
         missing = sorted({each["subject"] for each in gate["baselines"] if not each["read"]})
         sentences += [f"without a baseline: {', '.join(missing)}"] if missing else []
     measured = "measured" if document and document["models"] else "empty"
-    verdict = "failed" if failures else "passed" if tests or judged else measured
+    verdict = "failed" if failures else "passed" if tests and tests.count else measured
     return Lead(
         verdict,
         " ".join(f"{each[0].upper()}{each[1:]}." for each in sentences),

@@ -26,4 +26,6 @@ def read(folder: Path) -> dict[str, Any]:
         content = strict_json.parse((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    origin = content.get("origin") or {} if isinstance(content, dict) else None
+    is_known = isinstance(origin, dict) and all(isinstance(origin.get(key) or "", str) for key in ("commit", "branch"))
+    return content if is_known else {}
