@@ -26,10 +26,11 @@ from springbok.rtl.program import elf_of
 from springbok.session import Session
 from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS, ROOT
+from springbok.support.small_files import parse_toml
 from springbok.tensors import TensorSpec
 from springbok.timing.blocks import blocks
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
-from springbok.timing.description import Region, TimingError, UnitTiming, _timing, load, text, tomllib
+from springbok.timing.description import Region, TimingError, UnitTiming, _timing, load, text
 from springbok.timing.estimate import Limit, estimate, limit
 from springbok.timing.microbenchmarks import TURNS, microbenchmarks, program
 from springbok.timing.operands import Unit, operation
@@ -266,7 +267,7 @@ def places(value, *keys):
 
 def test_what_stands_anywhere_is_taken_as_it_is_or_refused():
     slow = replace(load("ibex"), regions=(Region("ddr", 0, 1, 1, 1),))
-    document = tomllib.loads(text(replace(slow, sources={**slow.sources, "region": "made up"})))
+    document = parse_toml(text(replace(slow, sources={**slow.sources, "region": "made up"})))
     refused = 0
     for *above, last in filter(None, places(document)):
         for value in (True, 1.5, -1, 1 << 70, "x", [], [1], {}, {"x": 1}):
@@ -277,7 +278,7 @@ def test_what_stands_anywhere_is_taken_as_it_is_or_refused():
             except TimingError:
                 refused += 1
             else:
-                again = tomllib.loads(text(found))
+                again = parse_toml(text(found))
                 assert again == changed or (last, value) == ("region", [])
                 assert value == [] or type(reduce(getitem, above, again)[last]) is type(value)
     assert refused > 400
@@ -293,7 +294,7 @@ def test_the_documents_table_names_all_that_a_description_has():
     """What `text` writes of one that has everything, but for what `./bench calibrate` adds."""
     page = (ROOT / "docs" / "timing.md").read_text(encoding="utf-8").partition("## A description")[2]
     page = page.partition("\n## ")[0]
-    written = tomllib.loads(text(replace(PLAIN, regions=(Region("ddr", 0, 1, 1, 1),))))
+    written = parse_toml(text(replace(PLAIN, regions=(Region("ddr", 0, 1, 1, 1),))))
     told = page.split("\n\n")[2]
     names = {name for name, value in written.items() if not isinstance(value, dict | list)}
     names |= {name for table in ("issue", "branch", "memory", "vector") for name in written[table]}

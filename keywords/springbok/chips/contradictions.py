@@ -11,12 +11,15 @@ Each problem is where it stands, as a path of keys in the description, and a sen
 from __future__ import annotations
 
 import ast
+import importlib.machinery
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from springbok.chips.chip import Chip, Instruction
+from springbok.chips.chip import Chip
+from springbok.chips.extensions import EXTENSIONS, taken_by
 from springbok.support.places import PLATFORMS
 from springbok.support.suggestions import did_you_mean
 
@@ -27,6 +30,7 @@ _NEEDS = {"d": "f", "zve32f": "f", "zve64f": "f", "zve64d": "d", "v": "d", "zfh"
 _LEAST_VLEN = {"v": 128, "zve64x": 64, "zve64f": 64, "zve64d": 64}
 #: The shortest vectors that the compiler makes code for.
 _COMPILERS_LEAST_VLEN = 64
+_VECTOR_LENGTH = re.compile(r"zvl\d+b")
 #: Registers that the firmware reads or writes on every chip.
 _FIRMWARES_REGISTERS = (0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343, 0xB00, 0xB02)
 _OPERANDS = {"mark": ("rs1, the event", "rs2, its value"), "print": ("rs1, the text", "rs2, the number")}
@@ -41,7 +45,7 @@ def problems(chip: Chip) -> Iterator[Problem]:
     yield from _of_extensions(chip)
     yield from _of_vectors(chip)
     yield from _of_numbers(chip)
-    yield from _of_instructions(chip.instructions)
+    yield from _of_instructions(chip)
     yield from _of_registers(chip)
 
 
@@ -52,10 +56,15 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
         yield where, f"'{isa}' has 16 registers: firmware and kernels need the 32 of rv{chip.xlen}i"
     elif isa[4] not in "ig":
         yield where, f"'{isa}' begins with no base: write rv{chip.xlen}i, or rv{chip.xlen}g"
+    for unknown in (each for each in extensions[1:] if each not in EXTENSIONS and not _VECTOR_LENGTH.fullmatch(each)):
+        remedy = did_you_mean(unknown, sorted(EXTENSIONS)) if len(unknown) > 1 else ""
+        if unknown.startswith("x"):
+            remedy = ": instructions of your own are tables, [[instruction]]"
+        yield where, f"isa: there is no extension {unknown[:40]!r} here{remedy}"
     twice = sorted({each for each in extensions if extensions.count(each) > 1})
     if twice:
         yield where, f"'{isa}' has {twice[0]} twice: leave one out"
-    lengths = [each for each in extensions if each.startswith("zvl")]
+    lengths = [each for each in extensions if _VECTOR_LENGTH.fullmatch(each)]
     if lengths:
         yield where, f"'{isa}' says {lengths[0]}: leave it out, vlen says how long a vector register is"
     vectors = [each for each in extensions if each == "v" or each.startswith("zve")]
@@ -102,19 +111,8 @@ def _of_numbers(chip: Chip) -> Iterator[Problem]:
         yield ["core", "timing"], f"timing: there is no '{chip.timing}'{remedy}. Known: {', '.join(known)}"
 
 
-def _of_instructions(instructions: Sequence[Instruction]) -> Iterator[Problem]:
-    for number, each in enumerate(instructions):
-        where: list[str | int] = ["instruction", number, "mask"]
-        if each.mask & 3 != 3 or each.match & 3 != 3:
-            yield where, f"{each.name}: the last two bits of an instruction of 32 bits are 1, in match and in mask"
-        for what, bits in zip(_OPERANDS.get(each.does, ()), (_RS1, _RS2), strict=False):
-            if each.mask & bits:
-                yield where, f"{each.name}: its mask must leave {what}, open (the bits 0x{bits:08x})"
-        for key in ("model", "kernels"):
-            missing = _missing_function(getattr(each, key))
-            if missing:
-                yield ["instruction", number, key], f"{each.name}: {missing}"
-    for (_, one), (number, other) in combinations(enumerate(instructions), 2):
+def _of_instructions(chip: Chip) -> Iterator[Problem]:
+    for (_, one), (number, other) in combinations(enumerate(chip.instructions), 2):
         if one.name == other.name:
             yield ["instruction", number, "name"], f"there are two instructions called '{one.name}'"
         if not (one.match ^ other.match) & one.mask & other.mask:
@@ -122,28 +120,73 @@ def _of_instructions(instructions: Sequence[Instruction]) -> Iterator[Problem]:
                 ["instruction", number, "match"],
                 f"{other.name} and {one.name} have words in common: make match or mask differ",
             )
+    for number, each in enumerate(chip.instructions):
+        where: list[str | int] = ["instruction", number, "mask"]
+        if each.mask & 3 != 3 or each.match & 3 != 3:
+            yield where, f"{each.name}: the last two bits of an instruction of 32 bits are 1, in match and in mask"
+        for what, bits in zip(_OPERANDS.get(each.does, ()), (_RS1, _RS2), strict=False):
+            if each.mask & bits:
+                yield where, f"{each.name}: its mask must leave {what}, open (the bits 0x{bits:08x})"
+        taking = taken_by(each.match, each.mask, chip.xlen, chip.extensions)
+        if taking:
+            yield (
+                ["instruction", number, "match"],
+                f"{each.name} has words in common with instructions of the chip's own {taking}: take a major opcode "
+                "that is left to chips (0x0B, 0x2B, 0x5B, 0x7B), or a HINT (slt x0, rs1, rs2 and the like)",
+            )
+        for key, arguments in (("model", ("rs1", "rs2", "rd")), ("kernels", ("part",))):
+            missing = _missing_function(getattr(each, key), arguments)
+            if missing:
+                yield ["instruction", number, key], f"{each.name}: {missing}"
 
 
-def _missing_function(written: str) -> str:
+def _missing_function(written: str, arguments: Sequence[str]) -> str:
     """What is wrong with ``file.py:function`` or ``module:function``; nothing is imported, and files are only read."""
     file, _, function = written.rpartition(":")
     if not file:
         return ""
     if not file.endswith(".py"):
-        try:
-            found = importlib.util.find_spec(file.partition(".")[0])
-        except ValueError:
-            found = None
-        return "" if found else f"there is no module {file}"
+        return "" if _is_module(file) else f"there is no module {file}: write file.py:function, a function in Python"
     try:
         content = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError) as error:
         return f"{file} can't be read: {error}"
-    names = {node.name for node in content.body if isinstance(node, ast.FunctionDef)}
+    functions = {node.name: node.args for node in content.body if isinstance(node, ast.FunctionDef)}
+    if function in functions and not _takes(functions[function], len(arguments)):
+        return f"{file}: '{function}' takes other arguments than {len(arguments)}: {', '.join(arguments)}"
+    constants = {
+        target.id
+        for node in content.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    if function in constants - set(functions):
+        return f"{file}: '{function}' is no function"
+    names = set(functions)
     stored = (node for node in ast.walk(content) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     aliases = (each for node in ast.walk(content) if isinstance(node, ast.ImportFrom) for each in node.names)
     names |= {node.id for node in stored} | {each.asname or each.name for each in aliases}
     return "" if function in names else f"{file} has no function '{function}'{did_you_mean(function, sorted(names))}"
+
+
+def _is_module(name: str) -> bool:
+    try:
+        first, *rest = name.split(".")
+        found = importlib.util.find_spec(first)
+        for part in rest:
+            found = found and importlib.machinery.PathFinder.find_spec(part, found.submodule_search_locations or [])
+    except ValueError:
+        return False
+    return found is not None
+
+
+def _takes(given: ast.arguments, count: int) -> bool:
+    """Whether a function can be called with that many arguments."""
+    places = [*given.posonlyargs, *given.args]
+    if len(places) - len(given.defaults) > count or (len(places) < count and not given.vararg):
+        return False
+    return all(default is not None for default in given.kw_defaults)
 
 
 def _of_registers(chip: Chip) -> Iterator[Problem]:

@@ -25,12 +25,8 @@ from springbok.chips.contradictions import problems
 from springbok.devices.interface import Surroundings
 from springbok.support.errors import ChipError
 from springbok.support.places import PLATFORMS
+from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 SCHEMA = Path(__file__).with_name("chip.schema.json")
 
@@ -38,6 +34,8 @@ SCHEMA = Path(__file__).with_name("chip.schema.json")
 _ADDRESSES = 1 << 32
 #: Memories whose rights a simulator holds the core to: each takes two of its 16 entries of memory protection.
 _MOST_LIMITED = 8
+#: Descriptions that one is like, one after the other.
+_MOST_ANCESTORS = 16
 #: The environment variable that names another chip for a whole run, as ``--platform`` does.
 VARIABLE = "SPRINGBOK_PLATFORM"
 
@@ -108,13 +106,13 @@ def _read(path: Path, changed: int) -> Chip:
 def _content(path: Path) -> tuple[Path, str, dict[str, Any]]:
     """A file: its path, its text, and what stands in it."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = tomllib.loads(text)
+        text = read_text(path)
+        content = parse_toml(text)
     except OSError as error:
         raise ChipError(f"Can't read the chip's description {path}: {error.strerror}.") from error
     except UnicodeDecodeError:
         raise ChipError(f"{path} is not text in UTF-8: a chip's description is a TOML file.") from None
-    except tomllib.TOMLDecodeError as error:
+    except TOMLDecodeError as error:
         raise ChipError(f"{path} is no TOML file: {error}.") from None
     return path, text, content
 
@@ -125,10 +123,14 @@ class _Reading:
     def __init__(self, path: Path, text: str, content: dict[str, Any]) -> None:
         self._path = path
         self._lines = text.splitlines()
-        self._content = content
+        self._content = self._own = content
+        self._parent: _Reading | None = None
 
     def chip(self) -> Chip:
         self._content = self._complete(self._content)
+        for place, number in _floats(self._content):
+            whole = f"write {int(number)}" if number.is_integer() else "no key has a number with a point"
+            raise self._error(place, f"{place[-1]}: {number} is no whole number: {whole}")
         schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
         problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(self._content))
         if problem is not None:
@@ -183,11 +185,14 @@ class _Reading:
             return content
         own = other if "/" in other or other.endswith(".toml") else str(PLATFORMS / f"{other}.toml")
         path = (self._path.parent / own).resolve()
-        if not path.is_file():
+        if not path.exists():
             raise self._error(["like"], f"like: there is no chip '{other}'{did_you_mean(other, names())}")
-        if path in (*heirs, self._path):
-            raise self._error(["like"], f"like: {' is like '.join(each.name for each in (*heirs, path))} is a circle")
-        parent = _Reading(*_content(path))
+        chain = (*heirs, self._path, path)
+        if path in chain[:-1]:
+            raise self._error(["like"], f"like: {' is like '.join(each.name for each in chain)} is a circle")
+        if len(chain) > _MOST_ANCESTORS:
+            raise self._error(["like"], f"like: more than {_MOST_ANCESTORS} descriptions are like one another in a row")
+        self._parent = parent = _Reading(*_content(path))
         given = parent._complete(parent._content, (*heirs, self._path))
         for table, keys in (("instruction", ("model", "kernels")), ("device", ("kind",))):
             tables = given.get(table, ())
@@ -207,6 +212,8 @@ class _Reading:
             )
         if chip.vector_extension and not chip.vlens:
             raise self._error(["core", "isa"], f"'{chip.vector_extension}' needs vlen, the bits of a vector register")
+        if chip.vlens and not chip.vlen:
+            raise self._error(["core", "vlens"], "vlens needs vlen, the one of them that the chip is built with")
         if chip.vlen and chip.vlen not in chip.vlens:
             raise self._error(["core", "vlen"], f"vlen {chip.vlen} is not one of vlens {list(chip.vlens)}")
         wanted = ("lp64" if chip.xlen == 64 else "ilp32") + ("d" if chip.has("d") else "f" if chip.has("f") else "")
@@ -339,7 +346,16 @@ class _Reading:
         return f"{path}:{function}"
 
     def _error(self, place: list[str | int], text: str) -> ChipError:
-        return ChipError(f"{self._path}, line {self._line(place)}: {text}.")
+        told = self._telling(place) or self
+        return ChipError(f"{told._path}, line {told._line(place)}: {text}.")
+
+    def _telling(self, place: list[str | int]) -> _Reading | None:
+        """The description that says this, of the one that was asked for and those that it is like."""
+        own = self._own.get(str(place[0])) if place else None
+        key = next((each for each in place[1:] if isinstance(each, str)), None)
+        if own is not None and (not isinstance(own, dict) or key is None or key in own):
+            return self
+        return self._parent._telling(place) if self._parent else None
 
     def _line(self, place: list[str | int]) -> int:
         """Of what a path of keys leads to, or of the nearest before."""
@@ -359,6 +375,15 @@ class _Reading:
             elif (begin > 1 or not place[1:]) and re.match(rf"\s*{re.escape(key or table)}\s*=", line):
                 return number
         return found
+
+
+def _floats(content: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[list[str | int], float]]:
+    """Numbers with a point, with their places: a schema takes 256.0 for an integer."""
+    if isinstance(content, float):
+        yield list(place), content
+    elif isinstance(content, (dict, list)):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _floats(value, (*place, key))
 
 
 def _sentence(problem: jsonschema.ValidationError) -> str:

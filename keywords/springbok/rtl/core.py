@@ -18,12 +18,8 @@ from typing import Any
 from springbok.chips import description
 from springbok.chips.chip import Chip
 from springbok.support.errors import CoreNeeded, RtlError
+from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 CORE_FILE, CHIP_FILE = "core.toml", "chip.toml"
 ALL = 0xFFFF_FFFF
@@ -107,8 +103,8 @@ def load(folder: str | Path) -> Core:
         raise RtlError(f"There is no core in {folder}: --core names a folder with {CORE_FILE} and {CHIP_FILE}.")
     file = folder / CORE_FILE
     try:
-        content = tomllib.loads(_text(file))
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(_text(file))
+    except TOMLDecodeError as error:
         raise RtlError(f"{file} is no TOML file: {error}.") from None
     _check_keys(file, "", content)
     for section in ("rtl", "reference"):
@@ -162,7 +158,7 @@ def _check_keys(file: Path, section: str, content: Any) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except OSError as error:
         raise RtlError(f"Can't read {path}: {error.strerror}. 'core init' writes one to fill in.") from error
     except UnicodeDecodeError:

@@ -19,13 +19,9 @@ from springbok.chips.chip import Chip
 from springbok.support.cache import digest
 from springbok.support.errors import BenchError
 from springbok.support.places import PLATFORMS
+from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 from springbok.timing.operands import Operation, Unit
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 _TABLES = {
     "issue": ("width",),
@@ -199,10 +195,10 @@ def load(name: str | Path) -> Timing:
                 f"There is no timing '{name}'{did_you_mean(str(name), known)}: there are {', '.join(known)}."
             )
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        document = parse_toml(read_text(path))
     except OSError as error:
         raise TimingError(f"The timing {path} can't be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, TOMLDecodeError) as error:
         raise TimingError(f"The timing {path} can't be read: {error}") from None
     return _timing(document, path)
 
