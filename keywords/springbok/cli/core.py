@@ -94,11 +94,13 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
     covered, differing = random_program.run(library, golden, core, chip, seeds, kept, options.length, trial, weights)
     for seed, outcome in differing:
         place = shown(kept / f"random-{seed}")
-        print(f"seed {seed}: {outcome.assembly} at 0x{outcome.pc:x}: {outcome.why}; kept in {place}")
+        print(f"seed {seed}: {outcome.said}; kept in {place}")
     met = covered.as_json()
     pairs = f"{sum(each['operand_classes'] for each in met.values())} of {64 * len(met)}"
     print(f"{len(numbers)} programs, {len(differing)} differ")
     print(f"Covered: {len(met)} opcodes, {pairs} pairs of operand classes ({', '.join(CLASSES)})")
+    if not met:
+        print("No instruction of these programs was compared: this says nothing about the core.")
     if executed:
         never = sorted(set(met) - set(executed))
         print(f"Executed here and by no model of {options.like}: {', '.join(never) or 'none'}")
@@ -109,7 +111,7 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
             print(shown(path))
     if options.coverage:
         write_in_one_step(Path(options.coverage), json.dumps(met, indent=1) + "\n")
-    return int(bool(differing))
+    return int(bool(differing) or not met)
 
 
 def _replay(folder: Path, options: argparse.Namespace) -> int:
@@ -124,6 +126,5 @@ def _replay(folder: Path, options: argparse.Namespace) -> int:
         wave = Path(options.wave) if options.wave and number == 0 else None
         outcome = program.run(library, golden, core, chip, elf, case, wave=wave)
         failed += outcome.why is not None
-        said = f"{outcome.assembly} at 0x{outcome.pc:x}: {outcome.why}" if outcome.why else "nothing differs"
-        print(f"{shown(kept)}: {said}")
+        print(f"{shown(kept)}: {outcome.said if outcome.why else 'nothing differs'}")
     return int(failed > 0)
