@@ -16,6 +16,7 @@ from springbok import cli
 from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
 from springbok.rtl import build, check, float_operands, ports, program, random_program, starter
 from springbok.rtl.core import load
+from springbok.rtl.engine import RtlEngine
 from springbok.support.errors import RtlError
 from springbok.support.places import PLATFORMS
 from springbok.trials import rtl_bugs
@@ -75,13 +76,17 @@ def filled_in(folder: Path, body: str = "") -> Path:
         ("input  logic        d_gnt", "output logic d_gnt", "d_gnt must be an input, and is an output"),
     ],
 )  # fmt: skip
-def test_a_port_of_another_width_or_direction_is_named_before_anything_is_built(tmp_path, monkeypatch, old, new, said):
+def test_a_port_of_another_width_or_direction_is_named_before_anything_is_built(
+    tmp_path, monkeypatch, capsys, old, new, said
+):
     monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
     wrapper = filled_in(tmp_path / "mine")
     text = wrapper.read_text(encoding="utf-8")
     assert text.count(old) == 1
     wrapper.write_text(text.replace(old, new), encoding="utf-8")
     assert missing(tmp_path / "mine") == [f"core.sv: {said}."]
+    assert cli.main(["core", "try", str(tmp_path / "mine")]) != 0
+    assert said in capsys.readouterr().err
 
 
 def test_a_port_is_what_the_header_declares_and_no_word_of_the_body(tmp_path, monkeypatch):
@@ -172,6 +177,23 @@ def test_what_a_difference_may_come_from_is_said_by_its_kind():
     assert hint("x5: expected 1, got 2", "add t0, t0, t0") == (
         "Is it the core, or is a rule for a register missing in core.toml?"
     )
+
+
+def test_a_difference_is_told_in_full_once(tmp_path, monkeypatch):
+    engine = RtlEngine.__new__(RtlEngine)
+    engine._kept = None
+
+    def keep():
+        engine._kept = (tmp_path, "No short program repeats it.")
+        return engine._kept
+
+    monkeypatch.setattr(engine, "keep_mismatch", keep)
+    monkeypatch.setattr(
+        engine, "describe_mismatch", lambda found: "mine's RTL differs\nThe instructions before it:\n  1"
+    )
+    once, again = (engine._describe([{"mismatch": {"why": "x1"}}]) for _ in range(2))
+    assert "The instructions before it:" in once
+    assert again == f"mine's RTL differs\nNo short program repeats it. Kept in {tmp_path}, as was said before."
 
 
 @pytest.fixture(scope="module")

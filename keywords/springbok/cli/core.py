@@ -9,7 +9,7 @@ from pathlib import Path
 
 from springbok.cli.arguments import whole
 from springbok.cli.text import shown
-from springbok.support.errors import BenchError, RtlToolNeeded
+from springbok.support.errors import BenchError, RtlError, RtlToolNeeded
 from springbok.support.places import PROGRAM
 from springbok.support.progress import counted
 
@@ -67,11 +67,15 @@ def _check(folder: Path, options: argparse.Namespace) -> int:
 
 
 def _built(folder: Path, wave: bool = False):
-    from springbok.rtl import build
+    from springbok.rtl import build, check
     from springbok.rtl.core import load
 
     core = load(folder)
-    return core, core.chip(), build.build(core, print, wave).library, build.build_golden()
+    chip = core.chip()
+    sentences = list(check.of_the_wrapper(core, chip)) if core.wrapper.is_file() else []
+    if sentences:
+        raise RtlError(" ".join(sentences))
+    return core, chip, build.build(core, print, wave).library, build.build_golden()
 
 
 def _try(folder: Path, options: argparse.Namespace) -> int:

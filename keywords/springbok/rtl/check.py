@@ -32,7 +32,25 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
     if not core.wrapper.is_file():
         yield f"There is no wrapper {core.wrapper.name}: it is the module springbok_core."
         return
-    text = core.wrapper.read_text(encoding="utf-8", errors="replace")
+    sentences = list(of_the_wrapper(core, chip))
+    yield from sentences
+    if "rvfi_mem_addr" not in (ports.read(_text(core)) or {}):
+        say("The retire port tells nothing of memory (rvfi_mem_...): stores are compared on the bus alone.")
+    if sentences:
+        return
+    try:
+        library, golden = build.build(core, say).library, build.build_golden()
+    except RtlToolNeeded:
+        raise
+    except BenchError as error:
+        yield str(error)
+        return
+    yield from _first_instructions(core, chip, library, golden)
+
+
+def of_the_wrapper(core: Core, chip: Chip) -> Iterator[str]:
+    """What the wrapper, and what core.toml and chip.toml say of each other, lack or contradict: nothing is built."""
+    text = _text(core)
     declared = ports.read(text)
     if declared is None:
         yield f"{core.wrapper.name} has no module {ports.MODULE}."
@@ -50,18 +68,10 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
     vectors = _vectored_alone(core, chip)
     if vectors:
         yield vectors
-    if "rvfi_mem_addr" not in declared:
-        say("The retire port tells nothing of memory (rvfi_mem_...): stores are compared on the bus alone.")
-    if absent or faults or vectors or unfilled:
-        return
-    try:
-        library, golden = build.build(core, say).library, build.build_golden()
-    except RtlToolNeeded:
-        raise
-    except BenchError as error:
-        yield str(error)
-        return
-    yield from _first_instructions(core, chip, library, golden)
+
+
+def _text(core: Core) -> str:
+    return core.wrapper.read_text(encoding="utf-8", errors="replace")
 
 
 def _vectored_alone(core: Core, chip: Chip) -> str | None:

@@ -184,7 +184,7 @@ class RtlEngine(MachineEngine):
             folder, sentence = self.keep_mismatch()
             text = self.describe_mismatch(last["mismatch"])
             if known:  # each test of a suite asks again: what was said once stands in the report
-                return f"As before: {text.splitlines()[0]}\n{sentence} Kept in {folder}: {program.REPORT} has it all."
+                return f"{text.splitlines()[0]}\n{sentence} Kept in {folder}, as was said before."
             return f"{text}\n{sentence} Kept in {folder}."
         if last["over"]:
             where = self._executable.describe(last["registers"]["pc"])
