@@ -14,8 +14,9 @@ import pytest
 
 from springbok import cli
 from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
-from springbok.rtl import build, check, float_operands, random_program, starter
+from springbok.rtl import build, check, float_operands, ports, program, random_program, starter
 from springbok.rtl.core import load
+from springbok.rtl.engine import RtlEngine
 from springbok.support.errors import RtlError
 from springbok.support.places import PLATFORMS
 from springbok.trials import rtl_bugs
@@ -48,10 +49,175 @@ def test_what_is_missing_is_said_in_sentences(tmp_path):
     text = wrapper.read_text(encoding="utf-8").replace("FILL_IN core ();", "").replace("rvfi_intr", "other")
     wrapper.write_text(text.replace("d_err", "other_too"), encoding="utf-8")
     assert missing(folder) == ["core.sv has no port d_err, rvfi_intr."]
+    wrapper.write_text(text.replace("springbok_core", "other"), encoding="utf-8")
+    assert missing(folder) == ["core.sv has no module springbok_core."]
     wrapper.unlink()
     assert missing(folder) == ["There is no wrapper core.sv: it is the module springbok_core."]
     (folder / "chip.toml").write_text("title = 1", encoding="utf-8")
     assert "the file needs 'core'" in missing(folder)[0]
+
+
+def filled_in(folder: Path, body: str = "") -> Path:
+    """A new folder whose wrapper has no FILL_IN but a body."""
+    starter.write(folder)
+    wrapper = folder / "core.sv"
+    wrapper.write_text(wrapper.read_text(encoding="utf-8").replace("FILL_IN core ();", body), encoding="utf-8")
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("output logic [ 3:0] d_be", "output logic [7:0] d_be", "d_be must be 4 bits wide, and is 8"),
+        ("[ 4:0] rvfi_rd_addr", "[3:0] rvfi_rd_addr", "rvfi_rd_addr must be 5 bits wide, and is 4"),
+        ("[31:0] i_addr", "[2*8-1:0] i_addr", "i_addr must be 32 bits wide, and is 16"),
+        ("[31:0] d_rdata", "[15:0] d_rdata", "d_rdata is 16 bits wide, not one of 32, 64, 128, 256; "
+         "d_be must be 2 bits wide, and is 4; d_wdata must be 16 bits wide, and is 32"),
+        ("input  logic        d_gnt", "output logic d_gnt", "d_gnt must be an input, and is an output"),
+    ],
+)  # fmt: skip
+def test_a_port_of_another_width_or_direction_is_named_before_anything_is_built(
+    tmp_path, monkeypatch, capsys, old, new, said
+):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
+    wrapper = filled_in(tmp_path / "mine")
+    text = wrapper.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    wrapper.write_text(text.replace(old, new), encoding="utf-8")
+    assert missing(tmp_path / "mine") == [f"core.sv: {said}."]
+    assert cli.main(["core", "try", str(tmp_path / "mine")]) != 0
+    assert said in capsys.readouterr().err
+
+
+def test_a_port_is_what_the_header_declares_and_no_word_of_the_body(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
+    wrapper = filled_in(tmp_path / "mine", "any core (.rvfi_trap());")
+    text = wrapper.read_text(encoding="utf-8")
+    wrapper.write_text(text.replace("    output logic        rvfi_trap,", ""), encoding="utf-8")
+    assert missing(tmp_path / "mine") == ["core.sv has no port rvfi_trap."]
+
+
+@pytest.mark.parametrize("folder", sorted((PLATFORMS / "cores").iterdir()), ids=lambda folder: folder.name)
+def test_the_ports_of_every_core_here_are_understood_and_right(folder):
+    core = load(folder)
+    chip = core.chip()
+    declared = ports.read(core.wrapper.read_text(encoding="utf-8"))
+    wanted = ports.needed(declared, core.retires, chip.has("f"), chip.vlen)
+    assert not set(wanted) - set(declared)
+    assert list(ports.faults(declared, wanted)) == []
+    assert all(port.direction and port.bits for port in declared.values())
+
+
+def test_what_a_header_does_not_say_in_numbers_is_not_judged():
+    declared = ports.read(
+        "module other (input a); endmodule\n"
+        "module springbok_core import some_pkg::*; #(parameter int N = 2, parameter int M = (3)) (\n"
+        "`ifdef RVFI\n output logic [N-1:0] rvfi_valid, // input logic [7:0] hidden\n`endif\n"
+        "input wire clk, rst_n, output some_pkg::word_t d_addr, (* keep *) input var logic signed [3:0][7:0] d_rdata\n"
+        "); endmodule"
+    )
+    assert list(declared.values()) == [
+        ports.Port("rvfi_valid", "output", None),
+        ports.Port("clk", "input", 1),
+        ports.Port("rst_n", "input", 1),
+        ports.Port("d_addr", "output", None),
+        ports.Port("d_rdata", "input", 32),
+    ]
+    bare = ports.read("module springbok_core (clk, rst_n); input clk; input rst_n; endmodule")
+    assert list(bare.values()) == [ports.Port("clk"), ports.Port("rst_n")]
+
+
+MTVEC_RULE = '\n[[csr]]\nname = "mtvec"\naddress = 0x305\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (MTVEC_RULE + MTVEC_RULE, r"\[\[csr\]\] mtvec is a second rule for 0x305"),
+        ('\n[[csr]]\nname = "mine"\naddress = 0x1306\n', r"mine has address 0x1306: a register's is 0 to 0xfff"),
+        ('\n[[csr]]\nname = "mine"\naddress = -1\n', "mine has address -0x1"),
+        (MTVEC_RULE + "keep = 0x1_0000_0000\n", "keep = 0x100000000 does not fit into 32 bits"),
+    ],
+)
+def test_a_rule_that_is_none_is_refused_when_it_is_read(tmp_path, more, said):
+    folder = tmp_path / "mine"
+    starter.write(folder)
+    file = folder / "core.toml"
+    file.write_text(file.read_text(encoding="utf-8") + more, encoding="utf-8")
+    with pytest.raises(RtlError, match=said):
+        load(folder)
+
+
+@pytest.mark.parametrize("isa", ["rv32imq_banana", "rv64imc", "im", "rv32im zicsr", "rv32im_"])
+def test_an_isa_string_that_is_none_is_refused_when_it_is_read(tmp_path, isa):
+    folder = tmp_path / "mine"
+    starter.write(folder)
+    file = folder / "core.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"rv32im_zicsr_zifencei"', f'"{isa}"'), encoding="utf-8")
+    with pytest.raises(RtlError, match=f"isa '{isa}' is no ISA string"):
+        load(folder)
+
+
+def test_a_vectored_core_says_so_in_both_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
+    filled_in(tmp_path / "mine")
+    file = tmp_path / "mine" / "core.toml"
+    file.write_text(file.read_text(encoding="utf-8") + MTVEC_RULE + "always = 1\n", encoding="utf-8")
+    (sentence,) = missing(tmp_path / "mine")
+    assert sentence.endswith("chip.toml needs vectored = true in [core].")
+
+
+def test_what_a_difference_may_come_from_is_said_by_its_kind():
+    def hint(why, assembly):
+        return check.hint(program.Outcome(9, 9, why, assembly, 0))
+
+    assert "_zicclsm" in hint("expected a trap, cause 4; got none", "lw a0, 1(ra)")
+    assert "vectored = true" in hint("x5: expected 0x300, got 0x301", "csrr t0, mtvec")
+    assert hint("x5: expected 1, got 2", "add t0, t0, t0") == (
+        "Is it the core, or is a rule for a register missing in core.toml?"
+    )
+
+
+def test_a_difference_is_told_in_full_once(tmp_path, monkeypatch):
+    engine = RtlEngine.__new__(RtlEngine)
+    engine._kept = None
+
+    def keep():
+        engine._kept = (tmp_path, "No short program repeats it.")
+        return engine._kept
+
+    monkeypatch.setattr(engine, "keep_mismatch", keep)
+    monkeypatch.setattr(
+        engine, "describe_mismatch", lambda found: "mine's RTL differs\nThe instructions before it:\n  1"
+    )
+    once, again = (engine._describe([{"mismatch": {"why": "x1"}}]) for _ in range(2))
+    assert "The instructions before it:" in once
+    assert again == f"mine's RTL differs\nNo short program repeats it. Kept in {tmp_path}, as was said before."
+
+
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory):
+    """A core that fetches and stores nothing, and never retires."""
+    folder = tmp_path_factory.mktemp("cores") / "dead"
+    zero = "i_req, i_addr, d_req, d_we, d_be, d_addr, d_wdata, rvfi_valid, rvfi_insn, rvfi_trap, rvfi_intr, "
+    zero += "rvfi_pc_rdata, rvfi_rd_addr, rvfi_rd_wdata, rvfi_mem_addr, rvfi_mem_rmask, rvfi_mem_wmask, "
+    zero += "rvfi_mem_rdata, rvfi_mem_wdata"
+    filled_in(folder, f"assign {{{zero}}} = '0;")
+    return folder
+
+
+@needs_core
+def test_a_core_that_never_retires_fails_wherever_nothing_is_compared(dead, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("springbok.support.files.build_folder", lambda *_: tmp_path)
+    assert missing(dead)[0].startswith("Nothing retires: does the core begin at 0x80000000")
+    assert cli.main(["core", "try", str(dead), "--programs", "3"]) == 1
+    said = capsys.readouterr().out
+    assert "3 programs, 3 differ" in said
+    assert "No instruction of these programs was compared" in said
+    kept = next(Path(each.split("kept in ")[1]) for each in said.splitlines() if "kept in" in each)
+    assert cli.main(["core", "replay", str(dead), str(kept)]) == 1
+    assert ": none was compared" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["calibrate"], ["measure", "mine.elf"], ["cycles", str(IBEX / "core.toml")]])

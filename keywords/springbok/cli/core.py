@@ -9,7 +9,7 @@ from pathlib import Path
 
 from springbok.cli.arguments import whole
 from springbok.cli.text import shown
-from springbok.support.errors import BenchError, RtlToolNeeded
+from springbok.support.errors import BenchError, RtlError, RtlToolNeeded
 from springbok.support.places import PROGRAM
 from springbok.support.progress import counted
 
@@ -67,11 +67,15 @@ def _check(folder: Path, options: argparse.Namespace) -> int:
 
 
 def _built(folder: Path, wave: bool = False):
-    from springbok.rtl import build
+    from springbok.rtl import build, check
     from springbok.rtl.core import load
 
     core = load(folder)
-    return core, core.chip(), build.build(core, print, wave).library, build.build_golden()
+    chip = core.chip()
+    sentences = list(check.of_the_wrapper(core, chip)) if core.wrapper.is_file() else []
+    if sentences:
+        raise RtlError(" ".join(sentences))
+    return core, chip, build.build(core, print, wave).library, build.build_golden()
 
 
 def _try(folder: Path, options: argparse.Namespace) -> int:
@@ -94,11 +98,13 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
     covered, differing = random_program.run(library, golden, core, chip, seeds, kept, options.length, trial, weights)
     for seed, outcome in differing:
         place = shown(kept / f"random-{seed}")
-        print(f"seed {seed}: {outcome.assembly} at 0x{outcome.pc:x}: {outcome.why}; kept in {place}")
+        print(f"seed {seed}: {outcome.said}; kept in {place}")
     met = covered.as_json()
     pairs = f"{sum(each['operand_classes'] for each in met.values())} of {64 * len(met)}"
     print(f"{len(numbers)} programs, {len(differing)} differ")
     print(f"Covered: {len(met)} opcodes, {pairs} pairs of operand classes ({', '.join(CLASSES)})")
+    if not met:
+        print("No instruction of these programs was compared: this says nothing about the core.")
     if executed:
         never = sorted(set(met) - set(executed))
         print(f"Executed here and by no model of {options.like}: {', '.join(never) or 'none'}")
@@ -109,7 +115,7 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
             print(shown(path))
     if options.coverage:
         write_in_one_step(Path(options.coverage), json.dumps(met, indent=1) + "\n")
-    return int(bool(differing))
+    return int(bool(differing) or not met)
 
 
 def _replay(folder: Path, options: argparse.Namespace) -> int:
@@ -124,6 +130,5 @@ def _replay(folder: Path, options: argparse.Namespace) -> int:
         wave = Path(options.wave) if options.wave and number == 0 else None
         outcome = program.run(library, golden, core, chip, elf, case, wave=wave)
         failed += outcome.why is not None
-        said = f"{outcome.assembly} at 0x{outcome.pc:x}: {outcome.why}" if outcome.why else "nothing differs"
-        print(f"{shown(kept)}: {said}")
+        print(f"{shown(kept)}: {outcome.said if outcome.why else 'nothing differs'}")
     return int(failed > 0)

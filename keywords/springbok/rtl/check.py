@@ -7,20 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from springbok.rtl import build, program, random_program
-from springbok.rtl.core import load
+from springbok.chips.chip import Chip
+from springbok.rtl import build, ports, program, random_program
+from springbok.rtl.core import CHIP_FILE, CORE_FILE, Core, load
 from springbok.rtl.native_machine import Trial
 from springbok.support.errors import BenchError, RtlToolNeeded
 from springbok.support.files import temporary_folder
 
-#: Ports of the wrapper that must be there, and those that add to what is compared.
-CLOCK = ("clk", "rst_n", "boot_addr", "irq_software", "irq_timer")
-DATA_BUS = ("d_req", "d_gnt", "d_we", "d_be", "d_addr", "d_wdata", "d_rvalid", "d_rdata", "d_err")
-INSTRUCTION_BUS = ("i_req", "i_gnt", "i_addr", "i_rvalid", "i_rdata", "i_err")
-RETIRE = ("rvfi_valid", "rvfi_insn", "rvfi_trap", "rvfi_intr", "rvfi_pc_rdata", "rvfi_rd_addr", "rvfi_rd_wdata")
-MEMORY = ("rvfi_mem_addr", "rvfi_mem_rmask", "rvfi_mem_wmask", "rvfi_mem_rdata", "rvfi_mem_wdata")
-FLOATS = ("rvfi_frd_wvalid", "rvfi_frd_addr", "rvfi_frd_wdata")
-VECTORS = ("rvvi_v_wb", "rvvi_v_wdata")
+MTVEC = 0x305
 STRAIGHT = 8  # instructions of the first program
 
 
@@ -38,22 +32,11 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
     if not core.wrapper.is_file():
         yield f"There is no wrapper {core.wrapper.name}: it is the module springbok_core."
         return
-    text = re.sub(r"//.*|/\*.*?\*/", "", core.wrapper.read_text(encoding="utf-8", errors="replace"))
-    ports = set(re.findall(r"\b\w+\b", text))
-    if "springbok_core" not in ports:
-        yield f"{core.wrapper.name} has no module springbok_core."
-    if "FILL_IN" in ports:
-        yield f"{core.wrapper.name} still says FILL_IN: put your core there."
-    wanted = [*CLOCK, *DATA_BUS, *RETIRE]
-    wanted += INSTRUCTION_BUS if "i_req" in ports else ()
-    wanted += FLOATS if chip.has("f") else ()
-    wanted += VECTORS if chip.vlen else ()
-    absent = [port for port in wanted if port not in ports]
-    if absent:
-        yield f"{core.wrapper.name} has no port {', '.join(absent)}."
-    if any(port not in ports for port in MEMORY):
+    sentences = list(of_the_wrapper(core, chip))
+    yield from sentences
+    if "rvfi_mem_addr" not in (ports.read(_text(core)) or {}):
         say("The retire port tells nothing of memory (rvfi_mem_...): stores are compared on the bus alone.")
-    if absent or "FILL_IN" in ports:
+    if sentences:
         return
     try:
         library, golden = build.build(core, say).library, build.build_golden()
@@ -63,6 +46,57 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
         yield str(error)
         return
     yield from _first_instructions(core, chip, library, golden)
+
+
+def of_the_wrapper(core: Core, chip: Chip) -> Iterator[str]:
+    """What the wrapper, and what core.toml and chip.toml say of each other, lack or contradict: nothing is built."""
+    text = _text(core)
+    declared = ports.read(text)
+    if declared is None:
+        yield f"{core.wrapper.name} has no module {ports.MODULE}."
+        return
+    unfilled = re.search(r"\bFILL_IN\b", re.sub(r"//.*", "", text))
+    if unfilled:
+        yield f"{core.wrapper.name} still says FILL_IN: put your core there."
+    wanted = ports.needed(declared, core.retires, chip.has("f"), chip.vlen or 0)
+    absent = [port for port in wanted if port not in declared]
+    if absent:
+        yield f"{core.wrapper.name} has no port {', '.join(absent)}."
+    faults = list(ports.faults(declared, wanted))
+    if faults:
+        yield f"{core.wrapper.name}: {'; '.join(faults)}."
+    vectors = _vectored_alone(core, chip)
+    if vectors:
+        yield vectors
+
+
+def _text(core: Core) -> str:
+    return core.wrapper.read_text(encoding="utf-8", errors="replace")
+
+
+def _vectored_alone(core: Core, chip: Chip) -> str | None:
+    """A sentence where core.toml says of mtvec what chip.toml doesn't: the firmware's handler needs it."""
+    rule = next((rule for rule in core.rules if rule.address == MTVEC), None)
+    if chip.vectored or rule is None or not rule.compared or not (rule.always & 1 or ~rule.keep & 0xFC):
+        return None
+    return (
+        f"By its rule in {CORE_FILE} mtvec is vectored alone, or aligned to more than 4 bytes: {CHIP_FILE} needs "
+        "vectored = true in [core]."
+    )
+
+
+def hint(outcome: program.Outcome) -> str:
+    """What a difference of a random program may come from beside the core: what its folder says of it."""
+    if re.search(r"cause [46]\b", outcome.why or ""):
+        return (
+            "Does the core do misaligned accesses? Then isa in core.toml has _zicclsm, and has it not where they trap."
+        )
+    if outcome.assembly.endswith("mtvec"):
+        return (
+            "Is it the core, or is a rule for mtvec missing in core.toml (keep, always)? A core that is vectored "
+            "alone, or aligns mtvec to 256 bytes, needs vectored = true in chip.toml too."
+        )
+    return "Is it the core, or is a rule for a register missing in core.toml?"
 
 
 def _first_instructions(core, chip, library: Path, golden: Path) -> Iterator[str]:
@@ -79,16 +113,11 @@ def _first_instructions(core, chip, library: Path, golden: Path) -> Iterator[str
             )
             return
         if outcome.why:
-            where = f"{outcome.assembly} at 0x{outcome.pc:x}"
-            yield f"The first instructions (addi x1, x1, 1) differ: {outcome.why}, {where}."
+            yield f"The first instructions (addi x1, x1, 1) differ: {outcome.said}."
             return
         for what, trial in (("", Trial()), (" with stalls on the buses", Trial(stall=200_000, delay=200_000))):
             _, differing = random_program.run(library, golden, core, chip, range(1, 6), folder, 100, trial)
             if differing:
                 seed, outcome = differing[0]
-                where = f"{outcome.assembly} at 0x{outcome.pc:x}"
-                yield (
-                    f"A random program (seed {seed}){what} differs: {where}: {outcome.why}. "
-                    "Is it the core, or is a rule for a register missing in core.toml?"
-                )
+                yield f"A random program (seed {seed}){what} differs: {outcome.said}. {hint(outcome)}"
                 return

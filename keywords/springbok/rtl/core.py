@@ -38,6 +38,9 @@ _KEYS = {
     },
 }  # fmt: skip
 _PRIVILEGES = ("m", "mu", "msu")
+_CSRS = 0x1000  # addresses
+#: The base, letters of one-letter extensions, then words of those that begin with z, s or x.
+_ISA = re.compile(r"rv32[ieg][mafdqcbvh]*(_?z\w+|_[sx]\w+)?(_[zsx]\w+)*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,11 @@ def load(folder: str | Path) -> Core:
     )
     if core.privilege not in _PRIVILEGES:
         raise RtlError(f"{file}: privilege '{core.privilege}' is none of {', '.join(_PRIVILEGES)}.")
+    if core.reference_isa and not _ISA.fullmatch(core.reference_isa):
+        raise RtlError(
+            f"{file}: isa '{core.reference_isa}' is no ISA string of 32 bits, such as rv32imc_zicsr_zifencei: behind "
+            "the letters stand words that begin with z, s or x."
+        )
     if not 1 <= core.retires <= 8:
         raise RtlError(f"{file}: retires = {core.retires} must be 1 to 8, instructions a cycle.")
     return core
@@ -133,16 +141,26 @@ def load(folder: str | Path) -> Core:
 
 def _rules(file: Path, given: list[Mapping[str, Any]]) -> tuple[CsrRule, ...]:
     rules = {address: CsrRule(f"0x{address:03x}", address, compared=0) for address in VOLATILE}
+    given_at: set[int] = set()
     rules[0x300] = CsrRule("mstatus", 0x300, compared=ALL & ~FS_VS_SD)
     for each in given:
         if "address" not in each:
             raise RtlError(f"{file}: [[csr]] {each.get('name', '')} has no address.")
-        known = rules.get(each["address"], CsrRule("", each["address"]))
+        address, who = each["address"], f"[[csr]] {each.get('name', '')}".strip()
+        if not 0 <= address < _CSRS:
+            raise RtlError(f"{file}: {who} has address {address:#x}: a register's is 0 to 0x{_CSRS - 1:x}.")
+        if address in given_at:
+            raise RtlError(f"{file}: {who} is a second rule for 0x{address:03x}: put both into one.")
+        given_at.add(address)
+        for name in ("keep", "always", "compared", "reset"):
+            if not 0 <= each.get(name, 0) <= ALL:
+                raise RtlError(f"{file}: {who}: {name} = {each[name]:#x} does not fit into 32 bits.")
+        known = rules.get(address, CsrRule("", address))
         values = {name: each[name] for name in ("keep", "always", "reset", "compared") if name in each}
         if each.get("volatile"):
             values["compared"] = 0
         merged = {**vars(known), "name": each.get("name", known.name), **values}
-        rules[each["address"]] = CsrRule(**merged)
+        rules[address] = CsrRule(**merged)
     return tuple(rules[address] for address in sorted(rules))
 
 

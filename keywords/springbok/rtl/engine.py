@@ -180,8 +180,12 @@ class RtlEngine(MachineEngine):
     def _describe(self, samples: list[dict]) -> str:
         last = samples[-1]
         if last["mismatch"]:
+            known = self._kept is not None
             folder, sentence = self.keep_mismatch()
-            return f"{self.describe_mismatch(last['mismatch'])}\n{sentence} Kept in {folder}."
+            text = self.describe_mismatch(last["mismatch"])
+            if known:  # each test of a suite asks again: what was said once stands in the report
+                return f"{text.splitlines()[0]}\n{sentence} Kept in {folder}, as was said before."
+            return f"{text}\n{sentence} Kept in {folder}."
         if last["over"]:
             where = self._executable.describe(last["registers"]["pc"])
             return f"{last['over']}; the last one was at {where} {last['place']}.".replace(" .", ".")

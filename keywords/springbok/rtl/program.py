@@ -48,13 +48,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a run: how many instructions were compared, and what differed, or None."""
+    """Of a run: how many instructions were compared, and what differed, or None: all were the same."""
 
     instructions: int
     cycles: int
     why: str | None
     assembly: str = ""
     pc: int = 0
+
+    @property
+    def said(self) -> str:
+        """What differed, behind the instruction at which it did; that nothing retired has none."""
+        return f"{self.assembly} at 0x{self.pc:x}: {self.why}" if self.assembly else str(self.why)
 
 
 def run(
@@ -70,8 +75,9 @@ def run(
 ) -> Outcome:
     """Run a program on the core in lockstep, without devices but a CLINT's first register.
 
-    What it executes is added to ``covered``; ``wave`` gets the waveform (VCD), from a build that can write one. The
-    RTL can tell it from a model's run by ``$test$plusargs("program")``.
+    A run in which fewer instructions retire than the program has is a difference: the rest was not compared. What it
+    executes is added to ``covered``; ``wave`` gets the waveform (VCD), from a build that can write one. The RTL can
+    tell it from a model's run by ``$test$plusargs("program")``.
     """
     native = NativeMachine(library, chip, chip.start, [*plusargs, "program"])
     try:
@@ -96,6 +102,7 @@ def run(
         if wave is not None:
             native.wave(wave, 0)
         native.reset()
+        reason = Reason.TIME
         limit = (case.instructions + AFTER) * CYCLES_AN_INSTRUCTION
         while native.state.cycles < limit and native.state.instructions < case.instructions + AFTER:
             reason = native.run(min(256, limit))
@@ -104,8 +111,16 @@ def run(
                 state = native.state
                 return Outcome(state.instructions, state.cycles, native.why, native.disassemble(last.word), last.pc)
             if reason is Reason.STUCK:
-                return Outcome(native.state.instructions, native.state.cycles, "no instruction retires any more")
-        return Outcome(native.state.instructions, native.state.cycles, None)
+                break
+        state = native.state
+        if state.instructions >= case.instructions and reason is not Reason.STUCK:
+            return Outcome(state.instructions, state.cycles, None)
+        why = f"{state.instructions} of {case.instructions} instructions retired in {state.cycles:,} cycles"
+        last = native.history(1)
+        if not last:
+            return Outcome(0, state.cycles, f"{why}: none was compared")
+        why += "; behind this one none retires any more, or too slowly"
+        return Outcome(state.instructions, state.cycles, why, native.disassemble(last[0].word), last[0].pc)
     finally:
         if covered is not None:
             covered.add(coverage_of(native, 1))

@@ -56,7 +56,7 @@ _FLOATS = {
 }
 _FUSED = {"fmadd.s": 0x43, "fmsub.s": 0x47, "fnmsub.s": 0x4B, "fnmadd.s": 0x4F}
 _ROUNDINGS = (0, 1, 2, 3, 4, 7)
-MSCRATCH = 0x340
+MSCRATCH, MTVEC = 0x340, 0x305
 
 
 def generate(
@@ -188,7 +188,10 @@ def _load(offset: int, rd: int, width: int, opcode: int) -> int:
 
 
 def _start(chip: Chip, chooser: random.Random, handler: int, data: int) -> list[int]:
-    words = [*program.load_constant(5, handler), program.csrw(0x305, 5)]
+    # mtvec is read back, also where its value is not aligned to 256 bytes: what a core keeps of it decides every trap.
+    words = []
+    for value in (handler | 0xFC, handler):
+        words += [*program.load_constant(5, value), program.csrw(MTVEC, 5), MTVEC << 20 | 2 << 12 | 5 << 7 | 0x73]
     if chip.has("f"):
         words += [*program.load_constant(5, 0x2000), 0x3002_A073, *program.load_constant(5, data)]
         words += [4 * number << 20 | 5 << 15 | 2 << 12 | number << 7 | 0x07 for number in range(32)]
