@@ -10,6 +10,7 @@ from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from results_of_keywords import CONVERTERS
+from springbok import session
 from springbok.chips.description import load
 from springbok.compiler.compiled import CompiledModel
 from springbok.gate import baseline, gate, snapshots
@@ -17,9 +18,12 @@ from springbok.gate.gate import Limit
 from springbok.gate.verdicts import VerdictFile
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation
-from springbok.measuring.fit import fit
+from springbok.measuring.fit import Fit, fit
 from springbok.support.errors import plain
 from springbok.support.places import baselines_of
+from springbok.support.suggestions import did_you_mean
+
+_MISSING = ("fail", "skip")
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -64,7 +68,10 @@ class GateLibrary:
         | Performance Should Not Regress | ${evaluation} |
         | Performance Should Not Regress | ${evaluation} | instructions=0.5% | module_bytes=64 | outputs_sha256=any |
         """
-        gate.check_tolerances(tolerances)
+        if missing not in _MISSING:
+            near = did_you_mean(missing, _MISSING)
+            raise gate.GateError(f"missing={missing} is unknown{near}: choose from {', '.join(_MISSING)}.")
+        gate.check_tolerances(tolerances, others=("missing", "evaluation"))
         measured = _snapshot(evaluation)
         folder = Path(_variable("BASELINES") or baselines_of(_suite_file()))
         self._claim(baseline.path_of(folder, measured), evaluation)
@@ -158,7 +165,8 @@ class GateLibrary:
         | Model Should Fit | ${model} |
         | Model Should Fit | ${model} | coralnpu_highmem |
         """
-        found = fit(model, load(platform))
+        found = _fit(model, platform)
+        _verdict_file().add([gate.fit_verdict(model.variant, found)])
         if not found.fits:
             raise AssertionError(plain(found.describe()))
         logger.info(found.describe())
@@ -172,7 +180,7 @@ class GateLibrary:
         Example:
         | Skip Unless Model Fits | ${model} |
         """
-        found = fit(model, load(platform))
+        found = _fit(model, platform)
         if not found.fits:
             raise SkipExecution(plain(found.describe()))
 
@@ -236,7 +244,7 @@ class GateLibrary:
     def stack_traffic_should_be_at_most(
         self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
     ) -> None:
-        """Fails when kernels load from their stack and store to it more often than this: spilled registers, local buffers.
+        """Fails when kernels load from their stack and store to it more often than this: spilled registers, buffers.
 
         ``maximum`` is for an inference; with ``dispatch`` (as in `Dispatch Should Be Vectorized`) for each dispatch
         that matches.
@@ -408,6 +416,14 @@ class GateLibrary:
         sample = quality.worst_sample()
         answers = f"Recording {sample}. Device: {quality.outputs[sample]} Host: {quality.host_outputs[sample]}"
         _settle(verdicts, answers)
+
+
+def _fit(model: CompiledModel, platform: str | None) -> Fit:
+    """On the chip that is named, else on the one that runs, with the firmware that it runs."""
+    running = session.current
+    if platform is None and running.description is not None:
+        return fit(model, running.description, running.firmware)
+    return fit(model, load(platform))
 
 
 def _number(given: str) -> float:

@@ -18,8 +18,9 @@ from springbok.data import datasets
 from springbok.data.dataset import Dataset
 from springbok.data.own.content import parse_options
 from springbok.measuring.evaluation import Evaluation
-from springbok.support.errors import plain
+from springbok.support.errors import DatasetError, plain
 from springbok.support.progress import progress
+from springbok.support.suggestions import misnamed
 from springbok.tensors import fit, probe_inputs
 
 
@@ -97,6 +98,8 @@ class QualityLibrary:
             "preprocessing": preprocessing,
             "title": title,
         }
+        if wrong := misnamed((split, data, root), (*given, "split", "data", "root", "download", "model")):
+            raise DatasetError(f"Load Data Set: {wrong}.")
         options = parse_options(given, model.inputs if model else None)
         loaded = datasets.load(
             name, split, Path(data) if data else None, Path(root) if root else None, download, options=options

@@ -168,12 +168,13 @@ class RuntimeLibrary:
     def get_chip_information(self) -> dict:
         """Returns what the firmware says of itself and the chip: ``vlen_bits``, ``arena_bytes``, versions and limits.
 
+        It is asked for anew each time: ``model_state`` and ``models_loaded`` are as they are now.
+
         Example:
         | ${chip}= | Get Chip Information |
         | Should Be Equal As Integers | ${chip}[vlen_bits] | 512 |
         """
-        session.current.need_link()
-        return asdict(session.current.chip)
+        return asdict(session.current.chip_now())
 
     @keyword(tags=("runtime", "getter"))
     def get_runtime_statistics(self) -> dict:

@@ -9,7 +9,24 @@ from robot.libraries.BuiltIn import BuiltIn
 
 import renode_test
 from springbok import session
+from springbok.chips.description import load
 from springbok.support.errors import EngineError
+from springbok.support.suggestions import misnamed
+
+_ARGUMENTS = (
+    "platform",
+    "engine",
+    "vlen",
+    "uart",
+    "firmware",
+    "port",
+    "baudrate",
+    "sensor",
+    "core",
+    "lockstep",
+    "seed",
+    "timing",
+)
 
 
 @library(scope="GLOBAL", auto_keywords=False)
@@ -88,6 +105,8 @@ class SimulatorLibrary:
         | Boot Chip | engine=rtl | core=${CURDIR}/my_core | seed=1 |
         | Boot Chip | coralnpu_soc            | timing=chip |
         """
+        if wrong := misnamed((platform, engine, uart, firmware, port, core, timing), _ARGUMENTS):
+            raise EngineError(f"Boot Chip: {wrong}. Arguments: {', '.join(_ARGUMENTS)}.")
         if engine == "auto":
             engine = "renode" if renode_test.results_folder() else "spike"
         options = {"port": port, "baudrate": baudrate} if engine == "serial" else {"sensor": sensor}
@@ -108,6 +127,8 @@ class SimulatorLibrary:
         chip = booting.description
         shown = chip.vlen if vlen is None else vlen
         logger.info(f"{running.name} {running.version}: {chip.title} with VLEN {shown}, UART at {running.uart_url}")
+        if chip.name != load().name:
+            logger.console(f"Chip: {chip.title}, which the suite names, with VLEN {shown}")
         return running.uart_url
 
     @keyword(tags=("chip",))

@@ -10,7 +10,8 @@ from springbok.measuring.evaluation import Evaluation
 
 def _made_by(kind: type, what: str) -> Callable[[object], object]:
     def convert(value: object) -> object:
-        raise ValueError(f"this takes {what}, not {value!r}.")
+        given = f"{value!r:.80}" if isinstance(value, str) else f"what is of the type {type(value).__name__}"
+        raise ValueError(f"this takes {what}, not {given}.")
 
     convert.__doc__ = f"Takes {what}."
     convert.__name__ = kind.__name__

@@ -192,6 +192,11 @@ class Session:
             raise LinkError("The device runs a firmware of 2023, which says nothing of itself and its chip.")
         return self._chip
 
+    def chip_now(self) -> ChipInfo:
+        """The same, asked for anew: whether a model is loaded, and how many were, changes."""
+        link = self.need_link()
+        return self.chip if self._chip is None else link.chip_info()
+
     def adopt(self, engine: Engine, firmware: Firmware | None, model: CompiledModel | None = None) -> None:
         """Go on with a chip that runs already, and with the model that it has loaded.
 
@@ -389,6 +394,7 @@ class Session:
         name. Quantised outputs, of device and host, are judged as real values.
         """
         model = self.need_model()
+        self._need_marks()
         taken = dataset.first(samples)
         inputs = taken.fitted(model.name, model.inputs)
         judged_output = _output_number(model, output)
@@ -426,6 +432,15 @@ class Session:
             tensor_memory=tensor_memory(model.vmfb.read_bytes(), model.entry),
             estimate=self._estimate(counts),
         )
+
+    def _need_marks(self) -> None:
+        """Simulators count between the firmware's marks, which a chip may have no instruction for."""
+        chip = self.description
+        if self.engine is not None and self.engine.is_simulated and chip is not None and chip.doing("mark") is None:
+            raise EngineError(
+                f"{chip.title} has no instruction for the firmware's marks, between which {self.engine.name} counts: "
+                f'give its description an [[instruction]] with does = "mark" (docs/chips.md).'
+            )
 
     def _known_to_engine(self, payload: bytes) -> bytes:
         if self.engine is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from springbok.support.errors import ModelError
+from springbok.support.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def fit(model: str, specs: Sequence[TensorSpec], data: Data) -> list[np.ndarray]
 
 def _in_order(model: str, specs: Sequence[TensorSpec], data: Mapping[str, object]) -> list[object]:
     names = [spec.name for spec in specs]
-    unknown = [repr(name) for name in data if name not in names]
+    unknown = [f"{name!r}{did_you_mean(name, names)}" for name in data if name not in names]
     missing = [repr(name) for name in names if name not in data]
     if unknown or missing:
         wrong = [f"no input is named {' or '.join(unknown)}"] if unknown else []

@@ -19,7 +19,7 @@ def make_run(number=0, cost=0, documents=None, **others):
     for part in (dispatch, model):
         part["opcodes"]["addi"] += cost
     dispatch["instructions"] += cost
-    model["instructions"]["mean"] += cost
+    model["instructions"] = {name: value + cost for name, value in model["instructions"].items()}
     text = json.dumps(make_document(model, make_model(variant="scalar"), make_regression()))
     origin = Origin(f"{number:040x}", NOW + timedelta(hours=number), number + 1, f"Change {number}", "main")
     given = {

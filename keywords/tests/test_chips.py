@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from springbok.devices.ns16550.model import Ns16550
 from springbok.devices.opentitan_uart.model import CTRL, FIFO_STATUS, RDATA, STATUS, WDATA, OpenTitanUart, Status
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware
+from springbok.link.messages import ModelState
 from springbok.measuring.evaluation import Evaluation
 from springbok.session import Session
 from springbok.support.errors import ChipError, CompileError, EngineError
@@ -155,6 +157,7 @@ def test_a_users_chip_is_read_by_its_path(mine):
         ('title = "A chip of my own"\n', "", 1, "the file needs 'title'"),
         ("vlen = 256", "vlen = 100", 6, "core.vlen: 100 is not one of"),
         ("vlen = 256", "vlan = 256", 3, r"unknown key 'vlan' \(did you mean 'vlen'\?\)"),
+        ('isa = "rv32im_', 'isa = "rv32imf_', 5, "abi 'ilp32' does not suit rv32imf.*: use 'ilp32f'"),
         ('abi = "ilp32"', 'abi = "ilp32f"', 5, "abi 'ilp32f' does not suit rv32im.*: use 'ilp32'"),
         ("_zve32x", "", 4, "has no vectors: add zve32f or leave vlen and vlens out"),
         ("vlen = 256\n", "", 4, "'zve32x' needs vlen"),
@@ -461,7 +464,9 @@ def test_chips_give_the_frameworks_answers(mine, chip):
     session = Session()
     try:
         session.boot("spike", platform=chip.source)
+        assert (session.chip_now().model_state, session.chip_now().models_loaded) == (ModelState.NONE, 0)
         session.load_model(model, check=False)
+        assert (session.chip_now().model_state, session.chip_now().models_loaded) == (ModelState.MODEL_LOADED, 1)
         assert session.chip.vlen_bits == chip.vlen
         (samples,), (expected,) = model.probes.inputs, model.probes.expected
         for sample, wanted in zip(samples, expected, strict=True):
@@ -472,6 +477,14 @@ def test_chips_give_the_frameworks_answers(mine, chip):
         assert session.engine.console() == []
     finally:
         session.shut_down()
+
+
+def test_a_chip_without_marks_is_named_before_anything_is_counted(mine):
+    session = Session()
+    session.engine, session.model = SimpleNamespace(is_simulated=True, name="spike"), object()
+    session.description = replace(load(mine), title="Mine", instructions=())
+    with pytest.raises(EngineError, match="Mine has no instruction for the firmware's marks"):
+        session.evaluate(None, [])
 
 
 @needs_spike

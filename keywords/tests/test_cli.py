@@ -287,6 +287,19 @@ def test_options_of_a_run_reach_the_suites_as_variables():
     assert variables_of() == []
 
 
+def test_the_chip_of_a_run_wins_over_that_of_a_suites_resource(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert variables_of("--platform", "coralnpu_soc") == ["--variable", "PLATFORM:coralnpu_soc"]
+    assert variables_of("--platform", "my.toml") == ["--variable", f"PLATFORM:{tmp_path / 'my.toml'}"]
+
+
+def test_a_model_is_no_suite(tmp_path, capsys):
+    model = tmp_path / "pump.onnx"
+    model.write_bytes(b"x")
+    assert cli.main(["run", str(model)]) == 2
+    assert f"{model} is a model and no suite" in capsys.readouterr().err
+
+
 # ---- Ctrl-C at any moment
 
 PLACES = {

@@ -455,7 +455,9 @@ def test_two_trials_of_one_folder_are_one_too_many(tmp_path, capsys):
 
 # ---- The table of four versions in the document
 
-ROW = re.compile(r"^\| (?P<model>[^|]+) \| (?P<version>3\.\d+\.0) \| (?P<instructions>[\d,]+|-) \| .* \| (?P<why>.*) \|$")
+ROW = re.compile(
+    r"^\| (?P<model>[^|]+) \| (?P<version>3\.\d+\.0) \| (?P<instructions>[\d,]+|-) \| .* \| (?P<why>.*) \|$"
+)
 
 
 def test_the_documents_findings_are_its_tables():

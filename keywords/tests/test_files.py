@@ -268,7 +268,10 @@ def test_a_folder_in_use_says_by_whom_and_is_free_when_that_ends(tmp_path, capsy
             pass
         (tmp_path / "metrics.json").write_text(json.dumps({"schema": 1, "models": []}))
         assert cli.main(["report", str(tmp_path)]) == 2
-        assert "--results FOLDER" in capsys.readouterr().err
+        assert "a copy of the results" in capsys.readouterr().err
+        assert cli.main(["compare", str(tmp_path), str(tmp_path), "--output", str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert "--output FOLDER" in told and "--results" not in told
         if ending:
             holder.send_signal(ending)
         holder.stdin.close()

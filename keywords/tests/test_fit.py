@@ -9,13 +9,16 @@ import re
 
 import pytest
 from made_up_runs import make_document, make_model
+from robot.api import SkipExecution
 
 from GateLibrary import GateLibrary
-from springbok import cli, report
+from springbok import cli, report, session
 from springbok.chips.description import VARIABLE, load
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_and_check
 from springbok.firmware import FirmwareTooLarge, build_firmware
+from springbok.gate import verdicts
+from springbok.gate.verdicts import VerdictFile
 from springbok.measuring import metrics
 from springbok.measuring.fit import fit, runtime_fit
 from springbok.session import Session
@@ -92,10 +95,24 @@ def test_the_command_says_it_with_its_exit_status(capsys):
     assert [memory["name"] for memory in found["memories"]] == ["itcm", "dtcm"]
 
 
-def test_the_gate_refuses_a_model_that_does_not_fit(model):
+def test_the_gate_refuses_a_model_that_does_not_fit_and_counts_it_as_a_limit(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("GateLibrary._verdict_file", lambda: VerdictFile(tmp_path))
     GateLibrary().model_should_fit(model, "coralnpu_highmem")
     with pytest.raises(AssertionError, match="itcm lacks .*; dtcm lacks"):
         GateLibrary().model_should_fit(model, "coralnpu")
+    assert verdicts.headline(verdicts.read(tmp_path)) == (
+        "no baseline was read: 2 limits checked, 1 not kept, 0 numbers compared"
+    )
+
+
+def test_the_chip_that_runs_is_judged_whatever_the_run_was_given(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("GateLibrary._verdict_file", lambda: VerdictFile(tmp_path))
+    monkeypatch.setattr(session.current, "description", load("coralnpu"))
+    with pytest.raises(AssertionError, match="does NOT fit Coral NPU, 8K and 32K"):
+        GateLibrary().model_should_fit(model)
+    with pytest.raises(SkipExecution, match="does NOT fit Coral NPU"):
+        GateLibrary().skip_unless_model_fits(model)
+    GateLibrary().model_should_fit(model, "coralnpu_highmem")
 
 
 def test_the_report_has_the_memories(model, tmp_path):

@@ -2,14 +2,16 @@
 """The gate, on made-up runs: what it lets through, what it stops, and whether its message names the cause."""
 
 import copy
+import functools
 import json
 import math
+import operator
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 
@@ -300,6 +302,14 @@ def test_a_dispatch_is_found_by_name_kernel_or_layer(before):
         gate.judge_dispatches(before, "pool")
 
 
+def test_a_layer_is_judged_in_every_dispatch_that_has_it(document):
+    def fuse(model, _):
+        model["dispatches"][1]["layer"] = "conv_0 + relu"
+
+    found = gate.judge_dispatches(changed(document, fuse), "conv_0")
+    assert [each.title.partition(" of ")[2][:1] for each in found] == ["0", "1"]
+
+
 # ---- Baselines
 
 
@@ -343,6 +353,113 @@ def test_a_broken_baseline_is_named(tmp_path, before, content):
         baseline.read(tmp_path, before)
     assert baseline.write(tmp_path, before)[0].startswith("the old one was no good")
     assert not failed(before, baseline.read(tmp_path, before))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("metrics", {}, "metrics: 'samples' is a required property"),
+        ("metrics instructions", None, "metrics/instructions: None is not of type 'number'"),
+        ("metrics instructions", "many", "metrics/instructions: 'many' is not of type 'number'"),
+        ("metrics instructions", True, "metrics/instructions: True is not of type 'number'"),
+        ("metrics outputs_sha256", "0", "metrics/outputs_sha256: '0' does not match"),
+        ("subject model", "other", "it is of model \"other\", and this run measured 'gestures'"),
+        ("subject chip", "mine", 'it is of chip "mine", and this run measured None'),
+        ("dispatches", {"one": 5}, "dispatches/one: 5 is not of type 'object'"),
+        ("made_with", [], "made_with: [] is not of type 'object'"),
+    ],
+)
+def test_a_baseline_that_can_judge_nothing_is_no_good(tmp_path, before, place, value, words):
+    baseline.write(tmp_path, before)
+    path = baseline.path_of(tmp_path, before)
+    content = json.loads(path.read_text())
+    *above, last = place.split()
+    functools.reduce(operator.getitem, above, content)[last] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(baseline.BaselineError, match=re.escape(f"{path} is no good: {words}")):
+        baseline.read(tmp_path, before)
+    assert baseline.write(tmp_path, before)[0].startswith("the old one was no good")
+
+
+def places_in(content, above=()):
+    """Every place of a document, by its keys from the outside in."""
+    inside = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in inside:
+        yield (*above, key)
+        yield from places_in(value, (*above, key))
+
+
+SLOWER = {"instructions", "runtime_instructions", "outputs_sha256", "accuracy", "stack_accesses"}
+DAMAGES = st.sampled_from(
+    [None, True, False, -1, 0, 7, 0.5, 1e308, 2**62, "", "x", "0" * 64, [], ["x"], {}, {"x": 1}, {"x": None}]
+)
+
+
+@pytest.fixture(scope="module")
+def worse_and_its_baseline(tmp_path_factory):
+    content = make_document(make_model())
+    spill(1, 0, 0)(content["models"][0], content)
+    kept = snapshots.snapshot(content, "gestures")
+
+    def worsen(model, whole):
+        add_opcode(None, "jal", 8)(model, whole)
+        spill(1, 30, 12)(model, whole)
+        model["outputs_sha256"], model["accuracy"] = "f" * 64, model["accuracy"] - 0.5
+
+    folder = tmp_path_factory.mktemp("baselines")
+    baseline.write(folder, kept)
+    return changed(content, worsen), folder, baseline.path_of(folder, kept).read_text()
+
+
+@given(data=st.data())
+def test_a_damaged_baseline_is_said_or_judges_the_rest_as_before(worse_and_its_baseline, data):
+    measured, folder, text = worse_and_its_baseline
+    path, content = baseline.path_of(folder, measured), json.loads(text)
+    whole = {each.metric: each.outcome for each in gate.compare(measured, content)}
+    assert {name for name, outcome in whole.items() if outcome == "failed"} == SLOWER
+    place = data.draw(st.sampled_from(list(places_in(content))))
+    holder = functools.reduce(operator.getitem, place[:-1], content)
+    if data.draw(st.booleans()):
+        holder[place[-1]] = data.draw(DAMAGES)
+    else:
+        del holder[place[-1]]
+    path.write_text(json.dumps(content))
+    try:
+        known = baseline.read(folder, measured)
+    except baseline.BaselineError as error:
+        assert str(error).startswith(f"The baseline {path} is no good: ") or "is no baseline of form" in str(error)
+        return
+    verdicts = gate.compare(measured, known)
+    assert gate.failure_text(verdicts, gate.causes_text(measured, known))
+    found = {each.metric: each.outcome for each in verdicts}
+    assert found.keys() == whole.keys()
+    other = {name for name, outcome in found.items() if outcome != whole[name]}
+    assert other <= ({place[1]} if place[0] == "metrics" else set())
+    assert all(found[name] != "passed" or isinstance(known["metrics"][name], int | float) for name in other)
+
+
+@settings(max_examples=30)
+@given(cut=st.integers(0, 10**6), rest=st.binary(max_size=4))
+def test_a_baseline_that_was_cut_short_is_named(worse_and_its_baseline, cut, rest):
+    measured, folder, text = worse_and_its_baseline
+    path = baseline.path_of(folder, measured)
+    path.write_bytes(text.encode()[: cut % (len(text) - 2)] + rest)
+    with pytest.raises(baseline.BaselineError, match=path.name):
+        baseline.read(folder, measured)
+
+
+def test_what_a_baseline_does_not_hold_is_not_compared_and_told(document, before):
+    (verdict,) = [each for each in gate.compare(changed(document, spill(1, 1, 1)), before) if each.outcome != "passed"]
+    assert (verdict.metric, verdict.outcome) == ("stack_accesses", gate.NOT_COMPARED)
+    assert verdict.change == "the baseline holds none"
+
+
+def test_a_damaged_file_beside_the_written_ones_is_left_alone(tmp_path, before):
+    baseline.write(tmp_path, before)
+    path = baseline.path_of(tmp_path, before)
+    (path.parent / "broken.json").write_text('{"subject": 5}')
+    (path.parent / "torn.json").write_text("{")
+    assert baseline.prune("spike", [path]) == []
 
 
 def test_what_no_test_measures_any_more_is_removed_for_the_same_engine_and_vlen_only(tmp_path, document, before):

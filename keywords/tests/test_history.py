@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -26,11 +27,11 @@ from postgresql_server import PostgresqlServer, programs
 from springbok import cli
 from springbok.cli import run as run_command
 from springbok.history import keeping, record, store, tables
-from springbok.history.record import Failure
+from springbok.history.record import Failure, RecordError
 from springbok.history.steps import Point, all_steps, find_steps
-from springbok.history.store import Filter, HistoryError, NewerHistory, NoHistory, opened
+from springbok.history.store import Filter, HistoryError, NewerHistory, NoHistory, Store, opened
 from springbok.measuring.derived import RUNTIME
-from springbok.support import repository
+from springbok.support import repository, run_record
 from springbok.support.places import KEYWORDS
 from springbok.support.repository import Origin
 
@@ -671,6 +672,48 @@ def test_results_of_before_can_be_added_once(tmp_path, capsys):
     path = str(tmp_path / "h.db")
     for _ in range(2):
         assert said(capsys, "add", str(folder), "--history", path) == f"{folder}: run 1 in {path}\n"
+
+
+def test_many_folders_are_added_in_few_transactions_and_each_as_it_is(tmp_path, monkeypatch, capsys):
+    folders, writings = [], []
+    for number in range(60):
+        folder = tmp_path / f"{number:03}"
+        folder.mkdir()
+        (folder / "metrics.json").write_text(make_run(number, cost=number).documents["metrics.json"])
+        run_record.write(folder, make_run(number, cost=number).as_json(documents=False))
+        folders.append(str(folder))
+    writing = Store._writing
+    monkeypatch.setattr(Store, "_writing", lambda self: writings.append(1) or writing(self))
+    place = str(tmp_path / "h.db")
+    assert cli.main(["history", "--history", place, "add", *folders, folders[7]]) == 0
+    assert len(writings) <= 3  # of these one makes the tables
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": run ")[0] for line in lines] == [*folders, folders[7]]
+    with opened(place) as store:
+        runs = store.runs()
+        numbers = store.series(runs, Filter(model="gestures", metric="instructions"))
+    (costs,) = [each for each in numbers if (each.configuration.variant, each.layer) == ("vector", "")]
+    assert len(runs) == 60 and len(set(costs.points.values())) == 60
+    assert lines[7].split(": run ")[1] == lines[-1].split(": run ")[1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content["tests"]["failures"].append(["a", "b", "c"]),
+        lambda content: content.update(tests=5),
+        lambda content: content.update(suites=3),
+        lambda content: content.pop("origin"),
+        lambda content: content.update(more=1),
+        lambda content: content["origin"].update(committed=7),
+    ],
+)
+def test_what_is_no_record_is_said_in_words(damage):
+    content = json.loads(make_run(1).as_json())
+    damage(content)
+    with pytest.raises(RecordError) as caught:
+        record.read_json(json.dumps(content))
+    assert not re.search(r"__|argument|NoneType|object is|takes|'str'|'int'", str(caught.value))
 
 
 def test_sqlite_keeps_a_number_for_one_run(filled):

@@ -66,7 +66,7 @@ def test_the_page_holds_every_number_of_every_run(history, page):
 
 def test_the_page_names_commit_and_layer_of_each_step(history, page):
     text = page.read_text(encoding="utf-8")
-    assert "instructions an inference: 129,820 → 130,070 (+0.19%)" in text
+    assert "instructions an inference: 129,820 → 130,070 (+0.19 %)" in text
     assert "conv_1: +250" in text
     assert text.count('data-choice="') == len({(each.after.number, each.series.configuration) for each in history[2]})
 
@@ -102,15 +102,60 @@ def tab(browser, page):
 
 def test_the_chart_shows_the_chosen_number(tab):
     assert tab.locator("#chart svg [aria-roledescription=point]").count() == 12
-    legend = tab.locator("#chart svg .role-legend text").all_text_contents()
-    assert sorted(each for each in legend if each) == sorted([f"{HOSTILE}, lab", "topic, lab"])
-    assert "12 points, 2 steps." in tab.locator("#told").text_content()
+    lines = tab.locator("#lines label").all_text_contents()
+    assert sorted(lines) == sorted([f"{HOSTILE}, lab", "topic, lab"])
+    assert "12 points, 2 steps of this number." in tab.locator("#told").text_content()
     tab.select_option("#configuration", label="gestures (vector) on springbok, spike, VLEN 512")
     tab.select_option("#metric", label="memory peak")
-    tab.wait_for_function("document.getElementById('chart').dataset.drawn.endsWith('memory_peak_bytes ')")
-    assert "12 points, 0 steps." in tab.locator("#told").text_content()
+    drawn(tab, "memory_peak_bytes ")
+    assert "12 points, 0 steps of this number." in tab.locator("#told").text_content()
     assert not tab.locator("#layer").is_visible()
     assert tab.evaluate("document.documentElement.scrollWidth") == 600
+
+
+def drawn(tab, ending):
+    """Waits until the chart of the chosen number is there; the page's policy forbids polling by a script."""
+    tab.locator(f"#chart[data-drawn$='{ending}']").wait_for()
+
+
+def test_lines_are_switched_and_the_runs_chosen_by_keyboard(tab):
+    from playwright.sync_api import expect
+
+    marks = tab.locator("#chart svg [aria-roledescription=point]")
+
+    def press(control):
+        control.focus()
+        tab.keyboard.press("Space")
+
+    press(tab.get_by_role("checkbox", name="topic, lab"))
+    expect(marks).to_have_count(8)
+    assert not any("topic" in each.get_attribute("aria-label") for each in marks.all())
+    tab.get_by_text("Table of these points").click()
+    expect(tab.locator("#points tbody tr")).to_have_count(8)
+    press(tab.get_by_role("checkbox", name="topic, lab"))
+    expect(marks).to_have_count(12)
+    values = {each.locator("td").last.text_content() for each in tab.locator("#points tbody tr").all()}
+    assert values == {"129,820", "130,070"}
+    shown = (("Closer", "2.5 to 8.5"), ("Later", "5.5 to 11.5"), ("Wider", "-0.5 to 11.5"), ("Closer", "2.5 to 8.5"))
+    for button, places in (*shown, ("Earlier", "-0.5 to 5.5"), ("Show all runs", "-0.5 to 11.5")):
+        press(tab.get_by_role("button", name=button))
+        expect(tab.locator("#chart")).to_have_attribute("data-span", places)
+
+
+def test_shares_are_told_as_such(tab):
+    tab.select_option("#metric", label="accuracy")
+    drawn(tab, "accuracy ")
+    assert " %" in tab.locator("#told").text_content()
+    assert tab.locator("#chart svg .role-axis-label text", has_text="%").count()
+
+
+def test_without_scripts_the_page_says_so(browser, page):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(page.as_uri())
+    assert "The chart needs scripts" in tab.locator("noscript p").text_content()
+    assert not tab.locator("select").first.is_visible()
+    context.close()
 
 
 def test_a_step_of_the_table_is_shown_in_the_chart(tab):
@@ -118,10 +163,10 @@ def test_a_step_of_the_table_is_shown_in_the_chart(tab):
     button = tab.locator("button[data-choice]").first
     configuration, metric = json.loads(button.get_attribute("data-choice"))
     button.click()
-    tab.wait_for_function(f"document.getElementById('chart').dataset.drawn === '{configuration} {metric} '")
+    drawn(tab, f"{configuration} {metric} ")
     assert tab.locator("#metric").input_value() == metric
     tab.select_option("#layer", label="conv_1")
-    tab.wait_for_function("document.getElementById('chart').dataset.drawn.endsWith('conv_1')")
+    drawn(tab, "conv_1")
 
 
 # ---- The matrix

@@ -134,6 +134,7 @@ class TestFit:
         [
             ({"image": [[1, 2]]}, "'mask' is missing"),
             ({"image": [[1, 2]], "mask": [1], "more": [1]}, "no input is named 'more'"),
+            ({"image": [[1, 2]], "maks": [1]}, r"no input is named 'maks' \(did you mean 'mask'\?\), and 'mask' is"),
             ([[[1, 2]]], r"takes 2 inputs .*but the data has 1"),
             ([[[1, 256]], [1]], "can't hold"),
             ([[[1, 2]], [2]], "can't hold"),

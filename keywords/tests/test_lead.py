@@ -9,6 +9,8 @@ import pytest
 from made_up_runs import make_document, make_model
 
 from springbok.cli.report import write_reports
+from springbok.gate import verdicts
+from springbok.gate.verdicts import VerdictFile
 from springbok.history import record
 from springbok.measuring import metrics
 from springbok.report import summary
@@ -52,6 +54,17 @@ def test_what_failed_is_told_with_what_accounts_for_it_and_once():
     )
     told = summary.Tests(1, 0, (("suite: Should Not Regress", "gestures (vector): instructions an inference: 40,000"),))
     assert lead(DOCUMENT, told, GATE).failures == told.failures
+
+
+def test_what_no_file_tells_is_not_said_to_be_so(tmp_path):
+    told = read_lead(tmp_path, DOCUMENT).sentence
+    assert "What the gate judged is unknown: there is no gate.json." in told
+    assert "limits checked" not in told
+    verdicts.begin(tmp_path)  # as a run does whose suites ask no gate
+    assert "0 limits checked" in read_lead(tmp_path, DOCUMENT).sentence
+    VerdictFile(tmp_path).add_update(tmp_path / "b.json", ["new"])
+    verdicts.begin(tmp_path)
+    assert len(verdicts.known(tmp_path)["updates"]) == 1  # what a suite said stays
 
 
 def described(folder, started):

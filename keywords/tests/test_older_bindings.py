@@ -8,14 +8,14 @@ from collections.abc import MutableSequence
 
 import pytest
 from iree.compiler import ir
+from test_constant_terms import kernel
+from test_leftovers import POOLING, formatted
 
 from springbok.compiler import constant_terms, iree, leftovers, optimizer
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_model
 from springbok.compiler.mlir import Generic, operations, owner, sum_of_loops
 from springbok.support.places import MODELS
-from test_constant_terms import kernel
-from test_leftovers import POOLING, formatted
 
 
 class PlainOperands(MutableSequence):

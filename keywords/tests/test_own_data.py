@@ -202,6 +202,7 @@ def test_damaged_files_are_data_or_a_sentence(damage, kind):
         ({"x": np.array(["a", "b"])}, {}, ["'x' of d.npz holds <U1, no numbers"]),
         ({"x": np.zeros((2, 3))}, {"shape": "2,2"}, ["a sample has 3 values", "has 4"]),
         ({"x": np.zeros((2, 3))}, {"shape": "a"}, ["shape=a is no shape"]),
+        ({"x": np.zeros((2, 3))}, {"raw": "True"}, ["holds no integers, so raw=True has no meaning"]),
         ({"x": np.zeros((2, 3))}, {"raw": "perhaps"}, ["raw=perhaps is neither"]),
         ({"x": np.zeros((2, 3))}, {"split": "train"}, ["split= is not for arrays that are not named by splits"]),
         ({"x": np.zeros((2, 3))}, {"header": True}, ["header= is not for an .npz"]),

@@ -214,7 +214,7 @@ def test_vectors_cover_a_plane(rows, columns, most, masked):
         return
     ends = [(first, first + size) for start, size, n in pieces for first in range(start, start + n * size, size)]
     assert set().union(*(range(*each) for each in ends)) >= set(range(rows * columns))
-    assert all(0 <= first and last - first <= most for first, last in ends)
+    assert all(first >= 0 and last - first <= most for first, last in ends)
     assert max(last for _, last in ends) <= rows * columns or len(ends) == 1
     assert all(n == 1 or not masked or size % columns == 0 for _, size, n in pieces)
 

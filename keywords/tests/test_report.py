@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_up_runs import CLASSES, SAMPLES, make_document, make_model, make_regression
 
 from springbok import cli, report
@@ -18,6 +20,7 @@ from springbok.report import charts, page
 from springbok.report.cards import cards
 from springbok.report.compare import Run, comparison_table, configurations
 from springbok.report.figures import figures
+from springbok.support import run_record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REPORTS = ("report.html", "report.md", "metrics.csv", "timeline.trace.json", "timeline.speedscope.json")
@@ -323,6 +326,10 @@ def test_the_flags_that_were_counted_are_shown_with_the_chosen_ones():
     text = page.run_markdown(report.Run("a", document))
     assert "| plain | unknown | unknown | unknown | does not compile |" in text
     assert "fast, chosen of 1 by count" in text
+    measured = document["models"][0]["instructions"]["mean"]
+    assert f"fast came to 50 instructions, and comes to {measured:,} in this run" in " ".join(text.split())
+    counted[1]["instructions"] = measured
+    assert "with the firmware of then" not in page.run_markdown(report.Run("a", document))
 
 
 def test_what_each_transformation_brings_is_a_table_by_layer():
@@ -435,12 +442,16 @@ def test_reports_are_made_anew_from_old_results(tmp_path, capsys, model):
 def test_runs_are_compared_on_the_terminal_too(tmp_path, capsys, model):
     for name in ("a", "b"):
         metrics.write(tmp_path / name / "metrics.json", make_document(model))
+    record = {"started": "2026-01-02T03:04:05+00:00", "origin": {"commit": "c0ffee" * 6, "branch": "topic"}}
+    run_record.write(tmp_path / "a", json.dumps(record))
     folders = [str(tmp_path / "a"), str(tmp_path / "b")]
     assert cli.main(["compare", *folders, "--output", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "gestures (vector), a" in out
     assert "1.000" in out
-    assert (tmp_path / "out" / "compare.html").exists()
+    text = (tmp_path / "out" / "compare.html").read_text()
+    assert "commit c0ffeec0ff (topic), of 2026-01-02" in " ".join(text.split())
+    assert "cut before" not in text  # where no layer was cut otherwise
 
 
 def test_a_folder_without_results_is_an_error_that_names_it(tmp_path, capsys):
@@ -487,6 +498,48 @@ BROKEN = {
         "timeline", {"instructions": 5, "calls": {"dispatch": [99], "begin": [0], "instructions": [5]}}
     ),
 }
+
+
+def change_model(change):
+    return lambda document: change(document["models"][0])
+
+
+#: What the schema allows, and can't be.
+CONTRADICTIONS = {
+    "a layer larger than the inference": change_model(lambda m: m["dispatches"][1].update(instructions=999_999)),
+    "dispatches many times": change_model(lambda m: m["dispatches"].extend(m["dispatches"] * 300)),
+    "more vectors than instructions": change_model(
+        lambda m: m["dispatches"][0].update(vector_instructions=m["dispatches"][0]["instructions"] + 1)
+    ),
+    "a table of other classes": with_value("confusion", [[1]]),
+    "a table of other samples": with_value("confusion", [[1, 0, 0]] * 3),
+    "a class that is not there": change_model(lambda m: m["per_sample"]["device"].__setitem__(0, 3)),
+    "answers of other samples": change_model(lambda m: m["per_sample"]["host"].pop()),
+    "other samples": with_value("samples", 7),
+    "a number beyond all counting": change_model(lambda m: m["instructions"].update(mean=1e308, max=1e308)),
+    "a mean above the most": change_model(lambda m: m["instructions"].update(max=1)),
+    "calls of uneven lists": with_value(
+        "timeline", {"instructions": 5, "calls": {"dispatch": [0], "begin": [0, 1], "instructions": [5]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_results_that_contradict_themselves_are_refused_by_every_reader(change, tmp_path, capsys):
+    document = make_document(make_model())
+    assert not metrics.problem_of(document)
+    change(document)
+    (tmp_path / "metrics.json").write_text(json.dumps(document))
+    for command in (["report"], ["matrix", "--output", str(tmp_path)], ["history", "--history", "h.db", "add"]):
+        assert cli.main([*command, str(tmp_path)]) == 2
+        assert re.search(r"are not whole: models/0/\w+", capsys.readouterr().err)
+
+
+@given(st.integers(0, 2**20), st.sampled_from(["vector", "scalar"]))
+@settings(max_examples=20, deadline=None)
+def test_results_that_hang_together_are_not_refused(seed, variant):
+    for model in (make_model(seed=seed, variant=variant), make_regression(), board_model()):
+        assert not metrics.problem_of(make_document(model))
 
 
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)

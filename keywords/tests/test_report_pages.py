@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import report_picture
 from browser import draw_all, needs_browser, opened, point_at, running
 from history_runs import make_run
 from made_up_runs import make_document, make_model, make_regression
@@ -17,11 +18,11 @@ from springbok.history import store
 from springbok.history.steps import all_steps
 from springbok.measuring import metrics
 from springbok.measuring.derived import RUNTIME, dispatch_label
-from springbok.report import keyword_page, summary
+from springbok.report import charts, keyword_page, summary
 from springbok.report.history import history_page
 from springbok.report.lead import lead
 from springbok.support import process
-from springbok.support.places import KEYWORDS
+from springbok.support.places import KEYWORDS, ROOT
 
 pytestmark = needs_browser
 
@@ -191,6 +192,12 @@ def test_the_first_screen_says_what_failed_and_of_what(browser, folder):
             assert any(wanted in text for text in screen), wanted
 
 
+def test_the_documents_picture_is_made_by_its_command(browser, folder, tmp_path):
+    report_picture.take(browser, folder / "report.html", tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes()[16:24] == (1280).to_bytes(4, "big") + (1400).to_bytes(4, "big")
+    assert "report_picture.py" in (ROOT / "docs" / "report.md").read_text()
+
+
 def marks(page, figure):
     labels = page.locator(f".sb-model:not([hidden]) [data-figure={figure}] svg [aria-roledescription=bar]")
     return [each.get_attribute("aria-label") for each in labels.all()]
@@ -262,14 +269,15 @@ def test_a_sweep_of_500_rows_is_legible_sorted_and_filtered(browser, tmp_path):
     assert path.stat().st_size < 1_000_000
     with opened(browser, path) as (page, problems):
         assert page.evaluate(OVERLAPS) == []
-        assert page.locator("svg.marks").count() == 1
+        assert page.locator("svg.marks:visible").count() == 1
         page.locator("table.sb-table th").nth(4).click()
         page.locator("input.sb-filter").fill("int8 flag_1")
         wanted = {row["flags"] for row in rows if row["type"] == "int8" and row["flags"].startswith("flag_1")}
         found = page.evaluate(
             """() => {
           const rows = [...document.querySelectorAll("table.sb-table tbody tr")].filter((row) => !row.hidden);
-          const points = [...document.querySelectorAll("svg [aria-roledescription=point]:not(.sb-hidden)")];
+          const marks = ".sb-on-wide svg [aria-roledescription=point]:not(.sb-hidden)";
+          const points = [...document.querySelectorAll(marks)];
           return {
             rows: rows.map((row) => row.cells[3].textContent),
             first: rows.map((row) => Number(row.cells[4].dataset.value)),
@@ -285,6 +293,100 @@ def test_a_sweep_of_500_rows_is_legible_sorted_and_filtered(browser, tmp_path):
         page.locator("input.sb-filter").fill("")
         assert page.locator("table.sb-table tbody tr:not([hidden])").count() == 500
         assert problems == []
+
+
+def test_on_a_narrow_page_a_sweep_is_whole_and_names_its_rows(browser, folder, tmp_path):
+    rows = many_rows(8)
+    best = next(row for row in rows if row["pareto"])
+    path, *_ = report.write_sweep(rows, best, tmp_path)
+    with opened(browser, path, 600) as (page, _):
+        plot = page.locator("svg.marks:visible")
+        box = plot.bounding_box()
+        assert plot.count() == 1 and box["x"] + box["width"] <= 600
+        assert page.evaluate(OVERLAPS) == []
+        names = plot.locator("text").all_text_contents()
+        name = f"{best['type']} {best['vlen']} {best['flags']}"
+        assert name in names and sum("(log)" in each for each in names) == 2
+        heads = page.evaluate(
+            """() => [...document.querySelectorAll("tr[data-mark]")].map(
+                 (row) => getComputedStyle(row, "::before").content)"""
+        )
+        assert f'"{name}"' in heads and len(set(heads)) == len(rows)
+
+
+@pytest.mark.parametrize("decades", [(1.0, 6.0), (4.48, 4.56), (4.003, 4.016), (3.9, 5.1)])
+@pytest.mark.parametrize("most", [4, 8])
+def test_a_logarithmic_axis_names_two_places_at_least(decades, most):
+    low, high = (10**each for each in decades)
+    found = charts._ticks(low, high, most)
+    assert 2 <= len(found) <= max(most, 2) and low <= min(found) < max(found) <= high
+
+
+def test_a_model_of_the_address_is_not_hidden_below_the_bar(browser, folder):
+    for width in (1280, 600):
+        with opened(browser, f"{(folder / 'report.html').as_uri()}#model-2", width) as (page, _):
+            page.wait_for_selector("#model-2:not([hidden])")
+            for _ in range(200):  # the page is scrolled when what is above is drawn
+                bar, head = (page.locator(each).bounding_box() for each in (".sb-picker", "#model-2 h3"))
+                if bar["y"] == 0 and bar["height"] <= head["y"] < 200:
+                    break
+                page.wait_for_timeout(50)
+            else:
+                raise AssertionError(f"the head is at {head}, the bar at {bar}")
+
+
+def test_charts_and_tables_are_told_apart_and_lists_are_put_in_order(browser, folder):
+    with opened(browser, folder / "report.html", 600) as (page, problems):
+        model = page.locator(".sb-model:not([hidden])")
+        titles = [each.text_content() for each in model.locator("section:has(svg.marks) :is(h3, h4)").all()]
+        names = [each.get_attribute("aria-label") for each in model.locator("[role=graphics-document]").all()]
+        assert names == titles and len(set(names)) == len(names) > 5
+        groups = [each.get_attribute("aria-label") for each in model.locator(".sb-controls").all()]
+        assert len(set(groups)) == len(groups)
+        figure = model.locator("[data-figure=dispatches]")
+        assert figure.locator("table").get_attribute("aria-label") == figure.locator("h4").text_content()
+        assert not any(each.is_visible() for each in figure.locator("th").all())
+        figure.get_by_label("Order of").select_option(label="instructions an inference: smallest first")
+        values = [float(each.get_attribute("data-value")) for each in figure.locator("td:nth-child(3)").all()]
+        assert values == sorted(values)
+        assert problems == []
+
+
+def test_a_chart_follows_its_tables_filter_and_says_when_nothing_is_left(browser, tmp_path):
+    models = [make_model(f"model{number}", seed=number + 1) for number in range(14)]
+    report.write_reports(make_document(*models), tmp_path)
+    with opened(browser, tmp_path / "report.html") as (page, _):
+        figure = page.locator("[data-figure=comparison]")
+        bars = figure.locator("svg [aria-roledescription=bar], svg [aria-roledescription=point]")
+        assert bars.count() == 14
+        redrawn(page, lambda: figure.get_by_label("Filter Comparison").fill("model3"))
+        assert bars.count() == 1
+        redrawn(page, lambda: figure.get_by_label("Filter Comparison").fill("nothing"))
+        assert "Nothing is left to show" in figure.locator(".sb-plot").text_content()
+        redrawn(page, lambda: figure.get_by_label("Filter Comparison").fill(""))
+        assert bars.count() == 14
+
+
+def test_numbers_of_a_stacked_chart_do_not_lie_on_each_other_on_a_logarithmic_axis(browser, folder):
+    with opened(browser, folder / "report.html") as (page, _):
+        figure = page.locator(".sb-model:not([hidden]) [data-figure=dispatches]")
+        redrawn(page, lambda: figure.get_by_label("logarithmic axis").check())
+        assert page.evaluate(OVERLAPS) == []
+
+
+def test_a_timeline_is_zoomed_by_keyboard(browser, folder):
+    with opened(browser, folder / "report.html") as (page, _):
+        figure = page.locator(".sb-model:not([hidden]) [data-figure=timeline]")
+
+        def widths():
+            return [each.bounding_box()["width"] for each in figure.locator("svg [aria-roledescription=bar]").all()]
+
+        before = max(widths())
+        figure.get_by_role("button", name="Closer").focus()
+        redrawn(page, lambda: page.keyboard.press("Enter"))
+        assert max(widths()) > before
+        redrawn(page, figure.get_by_role("button", name="All").click)
+        assert max(widths()) == pytest.approx(before, abs=1)
 
 
 ROBOT_LIBRARY = """

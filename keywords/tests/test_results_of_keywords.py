@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A path where a keyword takes what another keyword returns, which is what people write first."""
 
+import numpy as np
 import pytest
 from robot.api import TestSuite
 
+from springbok.data.dataset import Dataset
+from springbok.measuring.evaluation import Evaluation
 from springbok.support.places import KEYWORDS
+
+EVALUATION = Evaluation(*[None] * 5)
 
 
 @pytest.mark.parametrize(
@@ -25,3 +30,32 @@ def test_path_instead_of_a_result_is_refused_in_words(library, call, maker, tmp_
     message = result.suite.tests[0].message
     assert result.suite.tests[0].status == "FAIL"
     assert f"this takes what {maker} returns, not '{call[1]}'" in message
+
+
+def test_another_keywords_result_is_refused_without_its_content(tmp_path):
+    """Robot Framework puts what was given before the sentence, as text."""
+    data = Dataset("motions/test", np.zeros((2000, 3)), description="long " * 1000)
+    suite = TestSuite("Results")
+    suite.resource.imports.library(str(KEYWORDS / "GateLibrary.py"))
+    suite.tests.create("Takes Data").body.create_keyword("Performance Should Not Regress", args=[data])
+    result = suite.run(output=None, stdout=(tmp_path / "out.txt").open("w"))
+    message = result.suite.tests[0].message
+    assert "this takes what 'Evaluate Model' returns, not what is of the type Dataset" in message
+    assert len(message) < 250
+
+
+@pytest.mark.parametrize(
+    ("library", "call", "words"),
+    [
+        ("GateLibrary", ["Performance Should Not Regress", EVALUATION, "missing=skipp"], "did you mean 'skip'"),
+        ("GateLibrary", ["Performance Should Not Regress", EVALUATION, "mising=skip"], "did you mean 'missing'"),
+        ("SimulatorLibrary", ["Boot Chip", "springbok", "vlne=128"], "no argument 'vlne' (did you mean 'vlen'?)"),
+        ("QualityLibrary", ["Load Data Set", "watch", "tilte=mine"], "no argument 'tilte' (did you mean 'title'?)"),
+    ],
+)
+def test_a_misspelt_argument_is_named_with_the_one_that_was_meant(library, call, words, tmp_path):
+    suite = TestSuite("Misspelt")
+    suite.resource.imports.library(str(KEYWORDS / f"{library}.py"))
+    suite.tests.create("Misspelt").body.create_keyword(call[0], args=call[1:])
+    result = suite.run(output=None, stdout=(tmp_path / "out.txt").open("w"))
+    assert words in result.suite.tests[0].message

@@ -71,7 +71,8 @@ def desk(folder):
 
 
 def test_the_folders_scenarios_are_listed_opened_and_saved_in_each_form(desk, folder):
-    assert desk.answer({"do": "begin"})["files"] == ["gestures.json", "seed.json"]
+    begun = desk.answer({"do": "begin"})
+    assert (begun["files"], begun["others"]) == (["gestures.json", "seed.json"], ["other.json"])
     opened = desk.answer({"do": "open", "name": "seed.json"})
     assert (opened["name"], opened["problems"]) == ("seed.json", [])
     for name in ("new.json", "new.yml", "new.robot"):
@@ -98,6 +99,17 @@ def test_what_somebody_else_changed_is_not_overwritten_unasked(desk, folder):
     assert "changed by somebody else" in desk.answer({"do": "save", "name": "seed.json", "graph": graph})["ask"]
     assert (folder / "seed.json").read_text() == "{}"
     assert "saved" in desk.answer({"do": "save", "name": "seed.json", "graph": graph, "overwrite": True})
+
+
+def test_a_file_that_is_no_scenario_is_listed_as_such_and_says_why(desk, folder):
+    (folder / "broken.json").write_text('{"model_wr')
+    (folder / "list.yml").write_text("- 1\n")
+    (folder / "notes.txt").write_text("no scenario by its name")
+    (folder / ".hidden.json").write_text("{}")
+    shown = desk.answer({"do": "begin"})
+    assert shown["others"] == ["broken.json", "list.yml", "other.json"]
+    for name, why in (("broken.json", "broken.json"), ("list.yml", "This is no scenario")):
+        assert why in desk.answer({"do": "open", "name": name})["error"]
 
 
 def test_pages_have_scenarios_of_their_own(desk, folder):
@@ -377,6 +389,7 @@ def test_the_seeds_scenario_is_opened_changed_validated_run_and_saved(page, stud
     wait_for_text(page, "#status", "Saved")
     assert "variant=vector" in (folder / "wand.robot").read_text()
     assert json.loads((folder.parent / "results" / "metrics.json").read_text())["models"][0]["samples"] == 2
+    assert len(list((folder.parent / "results").glob("*.robot"))) == 1  # what the history says was run is there
     page.goto(f"{studio.address}log.html")
     page.get_by_text("Should Run The Scenario").first.wait_for()
 

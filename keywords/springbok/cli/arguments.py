@@ -71,6 +71,8 @@ def whole(least: int = 1, most: int = 2**31 - 1) -> Callable[[str], int]:
     return read
 
 
+#: What names another folder where a command only writes pages.
+OUTPUT = "--output FOLDER"
 #: The types of a port's number, and of one that may be any free one, by 0.
 PORT, ANY_PORT = whole(1, 65535), whole(0, 65535)
 

@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from springbok.cli.arguments import add_history, results_here
-from springbok.cli.history import value_text
 from springbok.cli.keeping import tests_of
 from springbok.gate import gate
 from springbok.history import bisect, keeping, record, steps
 from springbok.history.bisect import BisectError, Measured, Search
 from springbok.history.record import METRICS_FILE, XUNIT_FILE, Configuration
 from springbok.history.store import Filter, Store, StoredRun, is_url, opened
+from springbok.report.history import value_text
 from springbok.support import repository
 from springbok.support.files import build_folder
 from springbok.support.places import PROGRAM
@@ -141,6 +141,11 @@ class _Runner:
         self.branch = repository.origin_of(top).branch
         self.configuration: Configuration | None = None
 
+    def shown(self, measured: Measured) -> str:
+        """The number as people read it."""
+        assert measured.value is not None
+        return value_text(self.options.metric, measured.value)
+
     def measure(self, commit: str) -> Measured:
         """What the commit comes to."""
         text = None
@@ -182,7 +187,8 @@ class _Runner:
             self.configuration = self._choose(models)
         measured = dict(models).get(self.configuration)
         if measured is None:
-            return Measured(commit, None, f"it does not measure {self.configuration.title}")
+            others = "; ".join(each.title for each, _ in models) or "no models"
+            return Measured(commit, None, f"it does not measure {self.configuration.title}, but {others}")
         value = record.value_of(measured, self.options.metric, self.options.layer)
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             of = f" of {self.options.layer}" if self.options.layer else ""
@@ -217,11 +223,11 @@ def _find(runner: _Runner, good: str, bad: str) -> int:
         measured = runner.measure(commit)
         if measured.value is None:
             raise BisectError(f"The {what} commit {_named(runner.top, commit)} can't be measured: {measured.why}.")
-        print(f"{what:4}  {_named(runner.top, commit)}: {value_text(measured.value)}", flush=True)
+        print(f"{what:4}  {_named(runner.top, commit)}: {runner.shown(measured)}", flush=True)
         ends.append(measured)
     after, before = ends
     if after.value == before.value:
-        raise BisectError(f"Both commits come to {value_text(after.value)}: there is no step between them.")
+        raise BisectError(f"Both commits come to {runner.shown(after)}: there is no step between them.")
     found = Search(runner.top, bisect.between(before.value, after.value), [before], after)
     count = len(found.suspects())
     print(f"{count} commits, about {math.ceil(math.log2(count))} to measure.", flush=True)
@@ -233,7 +239,7 @@ def _tell(runner: _Runner, found: Search, measured: Measured) -> None:
     if measured.value is None:
         text = f"skipped: {measured.why}"
     else:
-        text = f"{value_text(measured.value)}, {'bad' if found.bad is measured else 'good'}"
+        text = f"{runner.shown(measured)}, {'bad' if found.bad is measured else 'good'}"
     left = len(found.suspects())
     print(f"      {_named(runner.top, measured.commit)}: {text}; {left} left", flush=True)
 
@@ -251,9 +257,9 @@ def _print_answer(runner: _Runner, found: Search, before: Measured, after: Measu
     last = next((each for each in found.good if each.commit in parents), before)
     print(f"\n{bad.commit} is the commit: {repository.subject_of(runner.top, bad.commit)}")
     print(f"  {repository.author_of(runner.top, bad.commit)}")
-    print(f"  {title}: {value_text(last.value)} -> {value_text(bad.value)}, {runner.configuration.title}")
+    print(f"  {title}: {runner.shown(last)} -> {runner.shown(bad)}, {runner.configuration.title}")
     if bad.value != after.value or last.value != before.value:
-        whole = f"{value_text(before.value)} -> {value_text(after.value)}"
+        whole = f"{runner.shown(before)} -> {runner.shown(after)}"
         print(f"  The whole change was {whole}: other commits have changed it too.")
     for line in _accounts(runner, last, bad):
         print(f"    {line}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from springbok import report as reports
-from springbok.cli.arguments import add_results
+from springbok.cli.arguments import OUTPUT, add_results
 from springbok.cli.text import print_table, shown
 from springbok.measuring import metrics
 from springbok.support.errors import ReportError
@@ -30,9 +30,12 @@ def run(options: argparse.Namespace) -> int:
             f"There is nothing to compare {options.results[0]} with: name two results or more. "
             f"'{PROGRAM} report {options.results[0]}' shows one."
         )
-    runs = [reports.Run(label, metrics.read(path)) for label, path in _labelled(options.results)]
+    runs = [
+        reports.Run(label, metrics.read(path), reports.origin_text(path if path.is_dir() else path.parent))
+        for label, path in _labelled(options.results)
+    ]
     told = metrics.telling_of([(run.label, run.document) for run in runs])
-    with claimed(options.output), working("Comparing the results"), told:
+    with claimed(options.output, OUTPUT), working("Comparing the results"), told:
         figure, paths = reports.write_comparison(runs, options.output)
     print_table(
         [[column.title for column in figure.columns], *([c.shown(row) for c in figure.columns] for row in figure.rows)]

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from springbok.cli.arguments import add_history, results_here, whole
+from springbok.cli.arguments import OUTPUT, add_history, results_here, whole
 from springbok.cli.keeping import tests_of
 from springbok.cli.report import write_reports
 from springbok.cli.text import print_table, shown
@@ -19,7 +19,7 @@ from springbok.history import keeping, record, steps
 from springbok.history.record import METRICS_FILE, XUNIT_FILE
 from springbok.history.store import Filter, HistoryError, Store, StoredRun, opened
 from springbok.measuring import metrics
-from springbok.report.history import history_page
+from springbok.report.history import cause_text, history_page, value_text
 from springbok.support import repository, run_record
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
@@ -29,6 +29,7 @@ ACTIONS = ("list", "show", "steps", "page", "add")
 LAST = 20
 _SHORT = 9
 _LINE = 60
+_AT_ONCE = 50  # runs that are added in one transaction: another writer waits for its end
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +156,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
         for configuration in dict.fromkeys(each.configuration for each in numbers):
             print(f"\n{configuration.title}")
             rows = [
-                (each.metric, value_text(each.points[run.number]))
+                (each.metric, _exact(each.points[run.number]))
                 for each in numbers
                 if each.configuration == configuration
             ]
@@ -180,8 +181,8 @@ def _print_run(run: StoredRun) -> None:
         print(f"{title + ':':9}{text}")
 
 
-def value_text(value: float | str) -> str:
-    """A number as it is, with its thousands apart; the begin of a digest."""
+def _exact(value: float | str) -> str:
+    """A number with all its digits, the begin of a digest."""
     return f"{value[:16]}…" if isinstance(value, str) else f"{value:,.10g}"
 
 
@@ -191,7 +192,7 @@ def _restore(run: StoredRun, documents: dict[str, str], folder: Path) -> None:
         raise HistoryError(f"Run {run.number} measured nothing, so there is no report of it to write.")
     if (folder / METRICS_FILE).exists():
         raise HistoryError(f"There are results in {folder} already, and they stay: --output names another folder.")
-    with claimed(folder):
+    with claimed(folder, OUTPUT):
         paths = [write_in_one_step(folder / name, text) for name, text in documents.items()]
         paths += write_reports(folder, folder, None)
     print()
@@ -235,9 +236,10 @@ def step_json(found: steps.Found) -> dict:
 
 def step_text(found: steps.Found) -> str:
     """A step for people: the number, the commit, and the layers."""
-    old, new = value_text(found.step.old), value_text(found.step.new)
+    metric = found.series.metric
+    old, new = value_text(metric, found.step.old), value_text(metric, found.step.new)
     lines = [
-        f"{found.after.commit[:_SHORT]}  {found.series.metric}: {old} -> {new} ({found.verdict})  "
+        f"{found.after.commit[:_SHORT]}  {metric}: {old} -> {new} ({found.verdict})  "
         f"{found.series.configuration.title}",
         f"    {found.branch or 'no branch'}, {found.machine}, runs {found.before.number} and {found.after.number}: "
         f"{_cut(found.after.subject)}",
@@ -250,12 +252,6 @@ def step_text(found: steps.Found) -> str:
     if len(found.causes) > 4:
         lines.append(f"    and {len(found.causes) - 4} layers more")
     return "\n".join(lines)
-
-
-def cause_text(cause: steps.Cause) -> str:
-    """``conv_1: +1,024``"""
-    kind = " (new)" if cause.is_new else " (gone)" if cause.is_gone else ""
-    return f"{cause.layer}{kind}: {cause.change:+,.10g}"
 
 
 def _page(store: Store, options: argparse.Namespace) -> int:
@@ -271,9 +267,11 @@ def _add(options: argparse.Namespace, place: str) -> int:
     if not options.what:
         raise HistoryError(f"Name the results to add: {PROGRAM} history add FOLDER ...")
     found = [_record_of(Path(each)) for each in options.what]
-    for path, run in zip(options.what, found, strict=True):
-        with opened(place) as store:
-            print(f"{path}: run {store.add(run)} in {_place(store.place)}")
+    with opened(place) as store:
+        for begin in range(0, len(found), _AT_ONCE):
+            numbers = store.add_all(found[begin : begin + _AT_ONCE])
+            for path, number in zip(options.what[begin:], numbers, strict=False):
+                print(f"{path}: run {number} in {_place(store.place)}", flush=True)
     return 0
 
 

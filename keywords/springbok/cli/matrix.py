@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok import report as reports
-from springbok.cli.arguments import add_history, add_results, results_here
+from springbok.cli.arguments import OUTPUT, add_history, add_results, results_here
 from springbok.cli.text import print_table, shown
 from springbok.history import keeping
 from springbok.history.record import METRICS_FILE
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the matrix, and print it."""
     documents = _given(options.results) if options.results else _of_history(options)
-    with claimed(options.output), metrics.telling_of(documents):
+    with claimed(options.output, OUTPUT), metrics.telling_of(documents):
         cells, paths = reports.write_matrix([document for _, document in documents], options.output)
     rows = [
         (cell.model, cell.column.title, "runs" if cell.state == GOOD else cell.state, f"{cell.instructions:,.10g}")

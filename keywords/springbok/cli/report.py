@@ -12,6 +12,7 @@ from springbok.cli.text import shown
 from springbok.exploring import sweep
 from springbok.gate import verdicts
 from springbok.measuring import metrics
+from springbok.support.places import PROGRAM
 from springbok.support.progress import working
 from springbok.support.results_folder import Outputs, claimed
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     for results in map(Path, options.results):
         metrics.read(results)  # what is not there is said before its folder is made
         folder = results if results.is_dir() else results.parent
-        with claimed(folder):
+        with claimed(folder, f"{PROGRAM} report COPY, where COPY is a copy of the results"):
             with working(f"Making the reports of {folder}"):
                 paths = write_reports(results, folder, options.earlier)
             for path in paths:
@@ -61,7 +62,7 @@ def write_summary(results: Path, xunit: Path) -> Path:
 
 def _first_figures(folder: Path) -> list:
     """What the gate and a sweep in this folder have to say."""
-    figures = reports.gate_figures(verdicts.read(folder))
+    figures = reports.gate_figures(verdicts.known(folder))
     if swept := sweep.read(folder):
         figures += reports.sweep_figures(swept["rows"], objective=swept.get("objective", "instructions"))
     return figures

@@ -24,6 +24,7 @@ from springbok.cli.keeping import keep_run, record_run
 from springbok.cli.report import EARLIER, write_reports, write_summary
 from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot
 from springbok.cli.text import print_table, shown
+from springbok.compiler.importers import FORMATS
 from springbok.firmware import build_firmware
 from springbok.gate import baseline, verdicts
 from springbok.history import keeping, record
@@ -82,6 +83,11 @@ def run(options: argparse.Namespace) -> int:
             own = f" The project's own suites are in {SUITES}." if SUITES.is_dir() else ""
             near = did_you_mean(suite.name, [path.name for path in suite.parent.glob("*")])
             raise BenchError(f"There is no suite {suite}{near}.{own}")
+        if suite.suffix.lower() in FORMATS:
+            raise BenchError(
+                f"{suite} is a model and no suite: a suite compiles and judges it, {PROGRAM} compile tells "
+                "what it takes."
+            )
     options.results = options.results or str(project_of(*suites) / "results")
     return run_suites(options, suites, vlen=options.vlen)
 
@@ -101,7 +107,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         usable_timing(options.timing, chip, engine)
     with working("Building the firmware"):
         firmware = build_firmware(chip=chip)
-    print(f"Firmware: {firmware.summary()}")
+    print(f"Firmware: {firmware.summary()}, for {chip.title}")
     files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
     robot_options = [*suite_variables(options, vlen), *robot_options]
     history, started = keeping.place_for(files.folder, options.history), record.now()
@@ -112,6 +118,8 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
             else:
                 status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
         xunit = files.xunit_there()
+        if xunit:
+            verdicts.begin(files.folder)
         run = record_run(files.folder, started, suites, status == 0, xunit)
         if (files.folder / "metrics.json").exists():
             with working("Making the reports"):
@@ -144,14 +152,15 @@ def suite_variables(options: argparse.Namespace, vlen: int | None = None) -> lis
         "UPDATE_BASELINES": "yes" if options.update_baselines else None,
         "OPTIMIZE": options.optimize,
         "MEASURE_TRANSFORMATIONS": "yes" if options.transformations else None,
-        "TIMING": _named_timing(options.timing),
+        "TIMING": _named_file(options.timing),
         "PORT": options.port,
+        "PLATFORM": _named_file(options.platform),
         "VLEN": vlen,
     }
     return [part for name, value in given.items() if value or value == 0 for part in ("--variable", f"{name}:{value}")]
 
 
-def _named_timing(given: str | None) -> str | Path | None:
+def _named_file(given: str | None) -> str | Path | None:
     """A file of one's own is told by where it is, for suites that run elsewhere."""
     return Path(given).resolve() if given and given.endswith(".toml") else given
 
@@ -205,7 +214,8 @@ def print_summary(files: Outputs) -> None:
         for check in document.get("rtl", []):
             verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
             print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
-        print(f"Engine: {document['engine']} {document['engine_version']}, {vlen_text(document['vlen_bits'])}")
+        chip = "" if document.get("chip", DEFAULT) == DEFAULT else f"{document['chip']}, "
+        print(f"Engine: {document['engine']} {document['engine_version']}, {chip}{vlen_text(document['vlen_bits'])}")
         timings = {each["name"]: each["standing"] for each in _timings(document)}
         for name, standing in timings.items():
             print(f"Cycles:  estimated by {name} ({standing})")

@@ -149,6 +149,9 @@ class CompiledModel:
         """The layers of the model that the kernel named ``dispatch`` was made from."""
         return next((known.layers for known in self.dispatches if known.name == dispatch), ())
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.variant})"
+
     def describe(self) -> str:
         """A few lines for a log."""
         judge = f", as judged by {self.judged_by}" if self.judged_by else ""

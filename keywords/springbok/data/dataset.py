@@ -75,6 +75,9 @@ class Dataset:
         if self.labels is not None:
             self.labels.setflags(write=False)
 
+    def __str__(self) -> str:
+        return self.name
+
     def _set(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
 

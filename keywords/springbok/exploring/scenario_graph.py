@@ -389,7 +389,7 @@ def read_graph(content: Any) -> Graph:
 
 def lacking(error: Exception) -> str:
     """What is wrong with a graph that could not be taken apart, in words."""
-    return f"it lacks {error}" if isinstance(error, LookupError) else f"a part of it is of another kind ({error})"
+    return f"it lacks {error}" if isinstance(error, LookupError) else "a part of it is of another kind"
 
 
 def checked(graph: Graph) -> Graph:

@@ -29,7 +29,6 @@ from springbok.exploring.scenario import Scenario
 from springbok.exploring.scenario_suite import write_suite
 from springbok.support import process
 from springbok.support.errors import BenchError
-from springbok.support.files import temporary_folder
 
 #: What can run a scenario without more options.
 ENGINES = ("auto", "spike", "renode", "serial")
@@ -102,10 +101,10 @@ class ScenarioRun:
 
     def _run(self) -> None:
         try:
-            with temporary_folder() as folder:
-                name = re.sub(r"[^\w.-]", "_", self._scenario.file.stem) or "scenario"
-                suite = write_suite(self._scenario, folder / f"{name}.robot", self._settings.samples)
-                status = self._execute(self._settings.command(self._scenario, suite))
+            # Beside the results, as './bench scenario' has it: the history names it, and 'bisect' runs it again.
+            name = re.sub(r"[^\w.-]", "_", self._scenario.file.stem) or "scenario"
+            suite = write_suite(self._scenario, self._settings.results / f"{name}.robot", self._settings.samples)
+            status = self._execute(self._settings.command(self._scenario, suite))
         except (BenchError, OSError) as error:
             self._tell({"event": "line", "text": f"springbok-bench: {error}"})
             status = 2

@@ -41,11 +41,15 @@ def by_cycles(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
         if not change((name, new, old)):
             continue
         before = f"{shown(old['cycles'], 'count')} -> " if old and old.get("cycles") is not None else ""
-        rates = [f"{part['cycles'] / part['instructions']:.3f}" for part in (old, new) if part and part.get("cycles")]
+        rates = [f"{part['cycles'] / part['instructions']:.3f}" for part in (old, new) if part and _has_rate(part)]
         lines.append(
             f"{named(name, new)}: {before}{shown(new['cycles'], 'count')} cycles, {' -> '.join(rates)} an instruction"
         )
     return lines
+
+
+def _has_rate(part: Mapping) -> bool:
+    return bool(part.get("cycles") and part["instructions"])
 
 
 def by_estimated_cycles(measured: Snapshot, baseline: Snapshot | None) -> list[str]:

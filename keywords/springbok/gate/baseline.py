@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from springbok.gate import gate, snapshots
-from springbok.support import strict_json
+from springbok.support import json_schema, strict_json
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
 
+SCHEMA_FILE = Path(__file__).with_name("baseline.schema.json")
 UPDATE = f"{PROGRAM} run SUITE --update-baselines"
 
 
@@ -45,7 +46,10 @@ def path_of(folder: Path, measured: snapshots.Snapshot) -> Path:
 
 
 def read(folder: Path, measured: snapshots.Snapshot) -> dict[str, Any]:
-    """Read the baseline of this snapshot's configuration. Raises `NoBaseline`, with what there is instead."""
+    """Read the baseline of this snapshot's configuration. Raises `NoBaseline`, with what there is instead.
+
+    Raises `BaselineError` for one that does not say what it is asked for: whatever is wrong with it, nothing passes.
+    """
     path = path_of(folder, measured)
     if not Path(folder).is_dir():
         raise BaselineError(
@@ -65,7 +69,18 @@ def read(folder: Path, measured: snapshots.Snapshot) -> dict[str, Any]:
         raise BaselineError(f"The baseline {path} can't be read: {error}. '{UPDATE}' makes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != snapshots.SCHEMA_VERSION:
         raise BaselineError(f"{path} is no baseline of form {snapshots.SCHEMA_VERSION}. '{UPDATE}' makes it anew.")
+    problem = json_schema.problem_of(content, SCHEMA_FILE) or _other_subject(content["subject"], measured["subject"])
+    if problem:
+        raise BaselineError(f"The baseline {path} is no good: {problem}. '{UPDATE}' makes it anew.")
     return content
+
+
+def _other_subject(kept: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    """What a baseline is of that this run did not measure, whatever its file is called; empty where it is the same."""
+    for key in sorted({*kept, *measured}):
+        if kept.get(key) != measured.get(key):
+            return f"it is of {key} {json.dumps(kept.get(key)):.60}, and this run measured {measured.get(key)!r}"
+    return ""
 
 
 def write(folder: Path, measured: snapshots.Snapshot) -> list[str]:
@@ -93,18 +108,24 @@ def prune(engine: str, written: Sequence[Path]) -> list[Path]:
     Those of vector lengths that the run did not have are another run's.
     """
 
-    def subject(path: Path) -> Mapping[str, Any]:
-        return strict_json.parse(path.read_text(encoding="utf-8-sig"))["subject"]
-
     removed = []
-    lengths = {(subject(path).get("chip"), subject(path)["vlen_bits"]) for path in written}
+    lengths = {(subject.get("chip"), subject.get("vlen_bits")) for subject in map(_subject_of, written)}
     for suite in {path.parent for path in written}:
         for path in sorted(set(suite.glob("*.json")) - set(written)):
-            other = subject(path)
-            if other["engine"] == engine and (other.get("chip"), other["vlen_bits"]) in lengths:
+            other = _subject_of(path)
+            if other.get("engine") == engine and (other.get("chip"), other.get("vlen_bits")) in lengths:
                 path.unlink()
                 removed.append(path)
     return removed
+
+
+def _subject_of(path: Path) -> Mapping[str, Any]:
+    """What a file is a baseline of; nothing where it can't be told, which is no file to remove."""
+    try:
+        content = strict_json.parse(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
+    return content["subject"] if isinstance(content, dict) and not json_schema.problem_of(content, SCHEMA_FILE) else {}
 
 
 def _changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from springbok.gate.accounts import by_nothing, kernel, named, opcodes, paired, signed
 from springbok.gate.metric import AT_LEAST, AT_MOST, EXACTLY, METRICS, Metric, short_digest
@@ -33,6 +33,9 @@ from springbok.measuring.derived import (
 )
 from springbok.support.errors import BenchError
 from springbok.support.suggestions import did_you_mean
+
+if TYPE_CHECKING:  # judging needs neither a compiler nor a firmware
+    from springbok.measuring.fit import Fit
 
 ANY = "any"
 NOT_COMPARED = "not compared"
@@ -54,7 +57,7 @@ class Limit:
 @dataclass(frozen=True)
 class Verdict:
     """What became of one limit. ``outcome`` is ``failed``, ``passed``, ``improved`` (better than the baseline), or
-    ``not compared`` (with a baseline that was estimated otherwise: ``change`` says how).
+    ``not compared`` (with a baseline that holds none, or was estimated otherwise: ``change`` says it).
     """
 
     subject: str
@@ -139,7 +142,7 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     """Judge every recorded metric against a baseline, in the order of `METRICS`.
 
     ``tolerances`` by metric: ``64`` (absolute), ``0.5%`` (of the baseline's value) or ``any`` (not judged). Without
-    one a metric must not get worse at all.
+    one a metric must not get worse at all. What the baseline does not hold is not compared, and that is told.
     """
     tolerances = dict(tolerances or {})
     check_tolerances(tolerances)
@@ -147,7 +150,10 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     for metric in METRICS.values():
         old = baseline["metrics"].get(metric.name)
         tolerance = tolerances.get(metric.name, "0")
-        if not metric.is_recorded or tolerance == ANY or old is None:
+        if not metric.is_recorded or tolerance == ANY or (old is None and measured["metrics"].get(metric.name) is None):
+            continue
+        if old is None:
+            verdicts.append(_not_compared(measured, metric, old, "the baseline holds none"))
             continue
         if metric.obstacle and (obstacle := metric.obstacle(measured, baseline)):
             verdicts.append(_not_compared(measured, metric, old, obstacle))
@@ -168,14 +174,18 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
 
 def _not_compared(measured: Snapshot, metric: Metric, old: Any, why: str) -> Verdict:
     value = metric.shown(measured["metrics"].get(metric.name))
-    return Verdict(
-        title(measured), metric.name, metric.title, value, NOT_COMPARED, metric.shown(old), why, NOT_COMPARED
-    )
+    known = "" if old is None else metric.shown(old)
+    return Verdict(title(measured), metric.name, metric.title, value, NOT_COMPARED, known, why, NOT_COMPARED)
 
 
-def check_tolerances(tolerances: Mapping[str, str]) -> None:
-    """Raises GateError for a tolerance of what baselines don't hold, and for one that is none."""
+def check_tolerances(tolerances: Mapping[str, str], others: Sequence[str] = ()) -> None:
+    """Raises GateError for a tolerance of what baselines don't hold, and for one that is none.
+
+    ``others`` are names that may have been meant too.
+    """
     for name, tolerance in tolerances.items():
+        if name not in METRICS and (near := did_you_mean(name, [*METRICS, *others])):
+            raise GateError(f"There is no metric '{name}'{near}. Metrics: {', '.join(METRICS)}.")
         metric = _metric(name)
         if not metric.is_recorded:
             raise GateError(
@@ -204,10 +214,29 @@ DISPATCH_METRICS: dict[str, tuple[Metric, Callable[[Mapping], float | None]]] = 
 }
 
 
+def fit_verdict(variant: str, found: Fit) -> Verdict:
+    """Whether a model fits a chip, as a verdict: no memory may lack a byte."""
+    least = min(found.memories, key=lambda memory: memory.free_bytes)
+    return Verdict(
+        subject=f"{found.model} ({variant}) on {found.chip}",
+        metric="free_bytes",
+        title=f"room in {least.name}",
+        value=f"{least.free_bytes:,} bytes free",
+        limit="at least 0 is asked for",
+        baseline="",
+        change="",
+        outcome="passed" if found.fits else "failed",
+        accounts=(found.describe(),),
+    )
+
+
 def judge_dispatches(
     measured: Snapshot, pattern: str, bound: float = SCALAR_BELOW, metric: str = "vector_share"
 ) -> list[Verdict]:
-    """Judge one of `DISPATCH_METRICS` in the dispatches whose name, kernel or layer matches ``pattern`` (a glob)."""
+    """Judge one of `DISPATCH_METRICS` in the dispatches whose name, kernel or layer matches ``pattern`` (a glob).
+
+    A dispatch that computes several layers at once is one of each of them.
+    """
     known, measure = DISPATCH_METRICS[metric]
     _check_bound(known, bound)
     found = [
@@ -215,7 +244,8 @@ def judge_dispatches(
         for name, part in measured["dispatches"].items()
         if name != RUNTIME
         and any(
-            fnmatch.fnmatchcase(each, pattern) for each in (name, kernel(name), part["layer"] or "", named(name, part))
+            fnmatch.fnmatchcase(each, pattern)
+            for each in (name, kernel(name), *_layers(part["layer"] or ""), named(name, part))
         )
     ]
     if not found:
@@ -231,6 +261,10 @@ def judge_dispatches(
             verdict = replace(verdict, accounts=(text,))
         verdicts.append(verdict)
     return verdicts
+
+
+def _layers(layer: str) -> list[str]:
+    return [layer, *layer.split(" + ")]
 
 
 def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:

@@ -68,11 +68,29 @@ def gather(folder: Path, since: float) -> None:
         _write(folder, {"schema": SCHEMA_VERSION, **whole})
 
 
+def begin(folder: Path) -> None:
+    """Say of a run that has ended what its suites did not: where none has asked the gate, nothing was judged."""
+    if Path(folder).is_dir() and not (Path(folder) / FILE_NAME).exists():
+        _write(folder, _nothing())
+
+
+def _nothing() -> dict[str, Any]:
+    return {"schema": SCHEMA_VERSION, **{key: [] for key in _KEYS}}
+
+
 def read(folder: Path) -> dict[str, Any]:
-    """The content of ``folder/gate.json``; without one, nothing was judged. Raises `ReportError` for another form."""
+    """The content of ``folder/gate.json``; without one, nothing was judged yet. Raises `ReportError` for another form.
+
+    What is read of a run of before is `known`: a file that is gone says nothing of what was judged.
+    """
+    return known(folder) or _nothing()
+
+
+def known(folder: Path) -> dict[str, Any] | None:
+    """The content of ``folder/gate.json``; None where the file is not there, so that what was judged is not known."""
     path = Path(folder) / FILE_NAME
     if not path.exists():
-        return {"schema": SCHEMA_VERSION, **{key: [] for key in _KEYS}}
+        return None
     try:
         content = strict_json.parse(path.read_text(encoding="utf-8"))
         if content["schema"] == SCHEMA_VERSION and {"verdicts", "updates"} <= content.keys():

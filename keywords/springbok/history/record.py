@@ -190,8 +190,12 @@ def read_json(text: str, documents: Mapping[str, str] | None = None) -> Record:
         given["tests"] = Tests(tests["count"], tests["skipped"], tuple(Failure(*each) for each in tests["failures"]))
         given["suites"] = tuple(given["suites"])
         return Record(**{**given, "documents": given.get("documents", {}) if documents is None else documents})
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except LookupError as error:
+        raise RecordError(f"It is no record of a run: it lacks {error}.") from error
+    except ValueError as error:
         raise RecordError(f"It is no record of a run: {error}.") from error
+    except (TypeError, AttributeError) as error:
+        raise RecordError("It is no record of a run: something in it is of another kind than it should be.") from error
 
 
 def of_results(

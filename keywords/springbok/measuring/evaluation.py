@@ -71,6 +71,9 @@ class Evaluation:
     tensor_memory: Sequence[Held] | None = None
     estimate: EstimatedCycles | None = None
 
+    def __str__(self) -> str:
+        return f"{self.model} with {self.dataset}"
+
     def defects(self) -> list[str]:
         """A sentence for each known defect of the chip that a dispatch ran into."""
         return [

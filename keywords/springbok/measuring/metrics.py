@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from springbok.chips.chip import DEFAULT
+from springbok.measuring.consistency import contradictions
 from springbok.measuring.derived import CLASSIFICATION
 from springbok.measuring.instruction_mix import by_class
 from springbok.measuring.performance import exact_mean
-from springbok.support import strict_json
+from springbok.support import json_schema, strict_json
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
-
     from springbok.compiler.optimizer import Change
     from springbok.compiler.optimizer.choices import Choice
     from springbok.firmware import Firmware
@@ -39,7 +36,6 @@ if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulato
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("metrics.schema.json")
-_LONGEST_MESSAGE = 200
 
 # Documents that this process wrote, by path: what a file held before is another run's.
 _written: dict[Path, dict[str, Any]] = {}
@@ -299,40 +295,13 @@ def telling_of(documents: Sequence[tuple[object, Mapping[str, Any]]]) -> Iterato
 
 
 def problem_of(content: Mapping[str, Any], may_lack: bool = False) -> str:
-    """What a document has that its schema does not allow, or lacks that it asks for; empty where there is nothing.
+    """What a document has that its schema does not allow, lacks that it asks for, or contradicts itself in; empty
+    where there is nothing.
 
     What it lacks is none where it ``may_lack`` what came since it was written.
     """
-    from jsonschema.exceptions import best_match
-
     forgiven = {"additionalProperties", "required"} if may_lack else {"additionalProperties"}
-    worst = best_match(each for each in _validator().iter_errors(content) if not _is_forgiven(each, forgiven))
-    if worst is not None:
-        place = "/".join(map(str, worst.absolute_path)) or "the document"
-        return f"{place}: {worst.message[:_LONGEST_MESSAGE]}"
-    for number, model in enumerate(content["models"]):
-        places = model.get("timeline", {}).get("calls", {}).get("dispatch", ())
-        if any(place >= len(model.get("dispatches", ())) for place in places):
-            return f"models/{number}/timeline: it calls a dispatch that is not there"
-    return ""
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
-
-
-def _is_forgiven(error: ValidationError, forgiven: Set[str]) -> bool:
-    """Of alternatives, one that has nothing else against it suffices."""
-    if error.validator != "anyOf":
-        return error.validator in forgiven
-    alternatives: dict[object, bool] = {}
-    for each in error.context:
-        number = each.relative_schema_path[0]
-        alternatives[number] = alternatives.get(number, True) and _is_forgiven(each, forgiven)
-    return any(alternatives.values())
+    return json_schema.problem_of(content, SCHEMA_FILE, forgiven) or next(contradictions(content), "")
 
 
 def mean(values: Sequence[int] | None) -> float | None:

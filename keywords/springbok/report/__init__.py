@@ -10,7 +10,7 @@
 from springbok.report.compare import Run, comparison_table
 from springbok.report.compilers import compilers_figures, compilers_table
 from springbok.report.gate import gate_figures
-from springbok.report.lead import read_lead
+from springbok.report.lead import origin_text, read_lead
 from springbok.report.matrix import write_matrix
 from springbok.report.page import (
     log_message,
@@ -31,6 +31,7 @@ __all__ = [
     "compilers_table",
     "gate_figures",
     "log_message",
+    "origin_text",
     "read_lead",
     "suite_summary",
     "sweep_figures",

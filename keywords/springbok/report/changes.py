@@ -63,7 +63,7 @@ def changes_figure(titles: tuple[str, str], before: Mapping[str, Any], after: Ma
             Column("change", "change", "count"),
             Column("ratio", "ratio", "ratio", none="none"),
             Column("opcodes", "by opcodes"),
-            Column("how", "cut before → after"),
+            *((Column("how", "cut before → after"),) if any(row["how"] for row in rows) else ()),
         ),
         tuple(rows),
         charts.differences(moved, "layer", "change", "status", axis, used) if len(moved) > 1 else None,

@@ -28,7 +28,8 @@ SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#8C8C8C"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, GREY)
 
 WIDTH = 420
-FRONT_WIDTH, FRONT_HEIGHT = 760, 380
+FRONT_WIDTH, NARROW_FRONT, FRONT_HEIGHT = 760, 440, 380
+_ABOVE = 8  # pixels from a point up to the middle of its name
 _LETTER_WIDTH, _LINE_HEIGHT = 6.6, 15  # pixels, at most
 COUNT = ",.2~f"
 
@@ -125,7 +126,10 @@ def bars(
             bar["encoding"]["yOffset"] = text["encoding"]["yOffset"] = offset
             height = {"step": 14, "for": "offset"}
         elif len({row[category] for row in rows}) < len(rows):  # stacked: one label, at the end of the bar
-            text["transform"] = [{"aggregate": [{"op": "sum", "field": value, "as": value}], "groupby": [category]}]
+            text["transform"] = [
+                {"aggregate": [{"op": "sum", "field": value, "as": value}], "groupby": [category]},
+                {"calculate": f"round(datum[{json.dumps(value)}] * 1e6) / 1e6", "as": value},  # as `tidy` has it
+            ]
     is_stacked = bool(series) and not grouped
     return {
         "usermeta": {
@@ -291,11 +295,15 @@ def roofline(
     }
 
 
-def front(rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], is_front: str) -> dict:
+def front(
+    rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], is_front: str, best: str = "", width: int = 0
+) -> dict:
     """Points on logarithmic axes, those where ``is_front`` joined by a line; as many of these named as have room.
 
-    ``fields`` are those of the horizontal value, of the vertical one, and of the point's name. Less is better in both.
+    ``fields`` are those of the horizontal value, of the vertical one, and of the point's name; the point called
+    ``best`` is named before all others. Less is better in both. ``width`` is `FRONT_WIDTH` unless it is given.
     """
+    width = width or FRONT_WIDTH
     x, y, name = fields
     domains = {}
     for key in (x, y):
@@ -310,21 +318,23 @@ def front(rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], is_
 
     def axis(key: str, title: str) -> dict:
         scale = {"type": "log", "domain": domains[key], "nice": False}
-        return {"field": key, "type": "quantitative", "scale": scale, "title": title, "axis": {"format": "~s"}}
+        looks = {"format": ".3~s", "values": _ticks(*domains[key], most=width // 90)}
+        return {"field": key, "type": "quantitative", "scale": scale, "title": f"{title} (log)", "axis": looks}
 
     def points(values: list, colour: str, size: int, opacity: float) -> dict:
         mark = {"type": "point", "filled": True, "size": size, "color": colour, "opacity": opacity}
         return {"data": {"values": values}, "mark": mark, "encoding": {"description": {"field": _SAYS}}}
 
     def names(values: list, align: str, distance: int) -> dict:
-        mark = {"type": "text", "align": align, "dx": distance, "baseline": "middle", "aria": False}
+        # Above the line, which goes from a point to its right.
+        mark = {"type": "text", "align": align, "dx": distance, "dy": -_ABOVE, "baseline": "middle", "aria": False}
         return {"data": {"values": values}, "mark": mark, "encoding": {"text": {"field": name}}}
 
-    right, left = _room_for_names(foremost, fields, domains)
+    right, left = _room_for_names(sorted(foremost, key=lambda row: row[name] != best), fields, domains, width)
     line = {"type": "line", "interpolate": "step-after", "color": BLUE, "opacity": 0.5, "aria": False}
     return {
         "usermeta": {"category": name, "value": None, "series": None, "logarithmic": None},
-        "width": FRONT_WIDTH,
+        "width": width,
         "height": FRONT_HEIGHT,
         "encoding": {"x": axis(x, titles[0]), "y": axis(y, titles[1])},
         "layer": [
@@ -337,7 +347,24 @@ def front(rows: Rows, fields: tuple[str, str, str], titles: tuple[str, str], is_
     }
 
 
-def _room_for_names(rows: list, fields: tuple[str, str, str], domains: Mapping[str, list]) -> tuple[list, list]:
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers of a logarithmic axis, at most so many, but two at least: Vega's own have most of them unnamed."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    steps = [(1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)]
+    steps += [tuple(part / 100 for part in range(100, 1000, step)) for step in (50, 20, 10, 5, 1)]
+    for digits in steps:
+        finer = sorted(round(digit * 10.0**decade, 6) for decade in decades for digit in digits)
+        finer = [each for each in finer if low <= each <= high]
+        if len(finer) > max(most, 2):
+            return found if len(found) > 1 else [finer[0], finer[-1]]
+        found = finer
+    return found
+
+
+def _room_for_names(
+    rows: list, fields: tuple[str, str, str], domains: Mapping[str, list], width: int
+) -> tuple[list, list]:
     """Of the points ``rows``, which have room for their names on their right, and which of the others on their left."""
     x, y, name = fields
 
@@ -348,13 +375,13 @@ def _room_for_names(rows: list, fields: tuple[str, str, str], domains: Mapping[s
     taken: list[tuple[float, float, float]] = []  # left, right, middle
     sides: tuple[list, list] = ([], [])
     for row in rows:
-        at, middle = place(row, x, FRONT_WIDTH), FRONT_HEIGHT - place(row, y, FRONT_HEIGHT)
+        at, middle = place(row, x, width), FRONT_HEIGHT - place(row, y, FRONT_HEIGHT) - _ABOVE
         wide = _LETTER_WIDTH * len(str(row[name])) + 10
         for side, box in zip(sides, ((at, at + wide, middle), (at - wide, at, middle)), strict=True):
             is_free = all(
                 box[1] < begin or box[0] > end or abs(middle - other) > _LINE_HEIGHT for begin, end, other in taken
             )
-            if is_free and box[0] >= 0 and box[1] <= FRONT_WIDTH:
+            if is_free and box[0] >= 0 and box[1] <= width and middle >= 0:
                 taken.append(box)
                 side.append(row)
                 break

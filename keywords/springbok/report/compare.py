@@ -36,10 +36,11 @@ CLASS_COLOURS = dict(
 
 @dataclass(frozen=True)
 class Run:
-    """A run's document and what to call it (its folder's name)."""
+    """A run's document, what to call it (its folder's name), and of which commit and date it is where that is known."""
 
     label: str
     document: Mapping[str, Any]
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,12 +154,12 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
             ),
             Column("instructions", "instructions an inference", "count"),
             Column("ratio", "ratio of instructions", "ratio"),
+            Column("runtime", "instructions in the runtime", "count"),
             *(
                 (Column("estimated", _estimated_by(found), "count"),)
                 if any("estimate" in e.model for e in found)
                 else ()
             ),
-            Column("runtime", "of these in the runtime", "count"),
             Column("vector_share", "vector share", "share"),
             Column("lanes", "lane utilisation", "share"),
             Column("memory", "memory peak (bytes)", "count"),

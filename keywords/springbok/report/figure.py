@@ -41,7 +41,7 @@ class Figure:
     """A titled table, with a chart of its rows where ``chart`` holds a specification; ``note`` says what to know.
 
     ``marks`` is the key of what the chart's marks call the rows by, so that a page can show and hide them together.
-    ``is_wide`` figures take a page's whole width.
+    ``is_wide`` figures take a page's whole width. ``narrow`` is the chart for pages that have no room for it.
     """
 
     key: str
@@ -52,6 +52,7 @@ class Figure:
     note: str = ""
     marks: str = ""
     is_wide: bool = False
+    narrow: dict | None = None
 
     @property
     def height(self) -> int:

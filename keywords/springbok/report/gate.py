@@ -10,6 +10,7 @@ from typing import Any
 from springbok.gate.gate import NOT_COMPARED
 from springbok.gate.verdicts import headline
 from springbok.report.figure import Column, Figure
+from springbok.support.progress import amount
 
 _COLUMNS = (
     Column("outcome", "verdict"),
@@ -27,8 +28,13 @@ _ORDER = ("failed", NOT_COMPARED, "improved", "passed")
 _UPDATES = (Column("suite", "suite"), Column("name", "baseline"), Column("change", "change"))
 
 
-def gate_figures(content: Mapping[str, Any]) -> list[Figure]:
-    """What ``gate.json`` (see `springbok.gate.verdicts`) tells: how much was judged at all, failures first."""
+def gate_figures(content: Mapping[str, Any] | None) -> list[Figure]:
+    """What ``gate.json`` (see `springbok.gate.verdicts`) tells: how much was judged at all, failures first.
+
+    None is a run of which it is not known.
+    """
+    if content is None:
+        return []
     moved = [
         each
         for each in content["verdicts"]
@@ -55,5 +61,5 @@ def _updates(updates: Sequence[Mapping[str, Any]]) -> Figure:
         for update in updates
         for change in update["changes"] or ["unchanged"]
     ]
-    note = f"{len(updates)} baselines were written. What this run measured is what later ones are compared with."
+    note = f"{amount(len(updates), 'baseline')} written. What this run measured is what later ones are compared with."
     return Figure("updates", "Gate: baselines that were written", _UPDATES, tuple(rows), note=note)

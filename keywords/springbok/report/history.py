@@ -17,6 +17,7 @@ from springbok.history.store import Series, StoredRun
 from springbok.measuring.derived import shown
 from springbok.report import interactive
 from springbok.report.page import render
+from springbok.support.places import PROGRAM
 
 _SHORT = 9
 #: Of a step's layers, and of the table's rows: the page is read, not searched.
@@ -33,6 +34,7 @@ def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Se
         "runs": [_run(run) for run in ordered],
         "configurations": [each.title for each in configurations],
         "titles": {name: metric_title(name) for name in {each.metric for each in numbers}},
+        "shares": sorted({each.metric for each in numbers if form_of(each.metric) == "share"}),
         "lines": (lines := _lines(ordered)),
         "series": [_series(each, configurations, lines, ordered) for each in sorted(numbers, key=_rank)],
         "steps": [_step(each, configurations, ordered) for each in steps],
@@ -50,20 +52,39 @@ def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Se
         left_out=len(rows[MOST_ROWS:]),
         content=Markup(json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")),
         bundle=interactive.bundle() if numbers else "",
+        program=PROGRAM,
     )
+
+
+#: What the gate does not judge by itself.
+_TITLES = {
+    "host_accuracy": "accuracy by the host",
+    "kernel_text_bytes": "code of the kernels",
+    "kernel_rodata_bytes": "constants of the kernels",
+    "firmware_text_bytes": "firmware's code",
+    "firmware_rodata_bytes": "firmware's constants",
+    "firmware_data_bytes": "firmware's initialised data",
+}
 
 
 def metric_title(name: str) -> str:
     """What people call a metric."""
-    return METRICS[name].title if name in METRICS else name.replace("_", " ")
+    return METRICS[name].title if name in METRICS else _TITLES.get(name, name.replace("_", " "))
+
+
+def form_of(metric: str) -> str:
+    """How its values are written: `springbok.measuring.derived.shown`."""
+    if metric not in METRICS:
+        return "share" if metric.endswith("accuracy") else "count"
+    form = METRICS[metric].form
+    return "count" if form == "bytes" else form
 
 
 def value_text(metric: str, value: float | str) -> str:
     """A number as it is, the begin of a digest."""
     if isinstance(value, str):
         return f"{value[:8]}…"
-    form = METRICS[metric].form if metric in METRICS else "count"
-    return shown(value, "count" if form == "bytes" else form)
+    return shown(value, form_of(metric))
 
 
 def _rank(series: Series) -> tuple:
@@ -122,7 +143,7 @@ def _step(found: Found, configurations: Sequence[Configuration], ordered: Sequen
 def cause_text(cause: Cause) -> str:
     """``conv_1: +1,024``"""
     kind = " (new)" if cause.is_new else " (gone)" if cause.is_gone else ""
-    sign = "+" if cause.change > 0 else "−"
+    sign = "+" if cause.change > 0 else "-"
     return f"{cause.layer}{kind}: {sign}{shown(abs(cause.change), 'count')}"
 
 
@@ -142,7 +163,7 @@ def _rows(steps: Sequence[Found], configurations: Sequence[Configuration]) -> li
                 "subject": first.after.subject,
                 "since": first.before.commit[:_SHORT],
                 "commits": first.commits,
-                "time": f"{first.after.started:%Y-%m-%d %H:%M}",
+                "time": _times(first.after),
                 "where": ", ".join(filter(None, (first.branch, first.machine))),
                 "configuration": first.series.configuration.title,
                 "choice": [configurations.index(first.series.configuration), first.series.metric],
@@ -155,9 +176,17 @@ def _rows(steps: Sequence[Found], configurations: Sequence[Configuration]) -> li
     return rows
 
 
+def _times(run: StoredRun) -> str:
+    """When the commit was made, and when it ran."""
+    ran = f"run {run.number} of {run.started:%Y-%m-%d %H:%M}"
+    return f"of {run.committed:%Y-%m-%d %H:%M}, {ran}" if run.committed else ran
+
+
 def _change(found: Found) -> str:
     old, new, metric = found.step.old, found.step.new, found.series.metric
     text = f"{metric_title(metric)}: {value_text(metric, old)} → {value_text(metric, new)}"
-    if isinstance(old, str) or isinstance(new, str) or not old:
+    if isinstance(old, str) or isinstance(new, str):
         return text
-    return f"{text} ({(new - old) / abs(old):+.2%})"
+    if form_of(metric) == "share":
+        return f"{text} ({(new - old) * 100:+.2f} points)"
+    return f"{text} ({(new - old) / abs(old) * 100:+.2f} %)" if old else text

@@ -55,8 +55,15 @@ def read_lead(folder: Path, document: Mapping[str, Any] | None, files: Outputs |
     tests = None
     with suppress(ReportError):
         tests = read_tests(xunit) if xunit else None
-    found = lead(document, tests, verdicts.read(folder), run_record.read(folder))
+    found = lead(document, tests, verdicts.known(folder), run_record.read(folder))
     return replace(found, log=quote(os.path.relpath(log, folder))) if log else found
+
+
+def origin_text(folder: Path) -> str:
+    """Of which commit and date the results in ``folder`` are, as far as that is known; else nothing."""
+    record = run_record.read(folder)
+    told = {"commit": _commit(record), "of": _date(record)}
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value != UNKNOWN)
 
 
 def lead(
@@ -65,14 +72,19 @@ def lead(
     gate: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Lead:
-    """What to lead with of a run's metrics, its ``tests``, what its ``gate`` said, and the ``record`` of the run."""
+    """What to lead with of a run's metrics, its ``tests``, what its ``gate`` said, and the ``record`` of the run.
+
+    What is None is not known, and said to be so.
+    """
     judged = (gate or {}).get("verdicts", [])
     failed = [each for each in judged if each["outcome"] == "failed"]
     failures = [*(tests.failures if tests else ())]
     told = "\n".join(message for _, message in failures)
     failures += [_failure(each) for each in failed if each["title"] not in told]
     sentences = [tests.headline if tests else "no tests are recorded here"]
-    if gate is not None:
+    if gate is None:
+        sentences.append(f"what the gate judged is unknown: there is no {verdicts.FILE_NAME}")
+    else:
         sentences.append(verdicts.headline(gate))
         missing = sorted({each["subject"] for each in gate["baselines"] if not each["read"]})
         sentences += [f"without a baseline: {', '.join(missing)}"] if missing else []

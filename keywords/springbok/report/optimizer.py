@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from springbok.measuring.derived import RUNTIME, ratio, shown
 from springbok.report import charts
 from springbok.report.figure import Column, Figure
+
+#: Inferences of a run and the warm one of a choice differ by this share at most where they are of one firmware.
+_SAME = 0.005
 
 
 def optimizer_figures(model: Mapping) -> list[Figure]:
@@ -15,12 +19,13 @@ def optimizer_figures(model: Mapping) -> list[Figure]:
     optimizer = model["compiler"].get("optimizer") or {}
     choice, breakdown = optimizer.get("choice"), optimizer.get("breakdown")
     return [
-        *([_flag_sets(choice)] if choice and choice["candidates"] else []),
+        *([_flag_sets(choice, model["instructions"]["mean"])] if choice and choice["candidates"] else []),
         *([_transformations(breakdown)] if breakdown else []),
     ]
 
 
-def _flag_sets(choice: Mapping) -> Figure:
+def _flag_sets(choice: Mapping, measured: float) -> Figure:
+    """What was counted when the flags were chosen; ``measured`` is what an inference of this run executes."""
     stock = choice["stock"]
     rows = tuple(
         {
@@ -37,13 +42,24 @@ def _flag_sets(choice: Mapping) -> Figure:
         "Compiler flags, chosen by count",
         (
             Column("flag_set", "set of flags"),
-            Column("instructions", "instructions of a warm inference", "count"),
+            Column("instructions", "instructions of a warm inference, when chosen", "count"),
             Column("ratio", "ratio", "ratio"),
-            Column("memory", "memory (bytes)", "count"),
+            Column("memory", "memory when chosen (bytes)", "count"),
             Column("outcome", "outcome"),
         ),
         rows,
-        note=f"Flags: {flags_chosen(choice)}. Ratios are to stock IREE.",
+        note=f"Flags: {flags_chosen(choice)}. Ratios are to stock IREE.{_then_and_now(choice, measured)}",
+    )
+
+
+def _then_and_now(choice: Mapping, measured: float) -> str:
+    """What tells counts of the choice from those of this run, where they are not the same."""
+    then = next((each["instructions"] for each in choice["candidates"] if each["flag_set"] == choice["flag_set"]), None)
+    if then is None or math.isclose(then, measured, rel_tol=_SAME):
+        return ""
+    return (
+        f" These counts are of the time when the flags were chosen, with the firmware of then: {choice['flag_set']} "
+        f"came to {shown(then, 'count')} instructions, and comes to {shown(measured, 'count')} in this run."
     )
 
 

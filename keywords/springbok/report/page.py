@@ -263,7 +263,7 @@ def _page(template: str, *, figures: Sequence[Mapping] = (), **values: Any) -> s
 
 def _for_page(found: Sequence[Figure]) -> list[dict[str, Any]]:
     """Figures whose charts the page draws; those whose marks and rows belong together are drawn here."""
-    drawn = iter(_drawn([figure for figure in found if figure.marks]))
+    drawn = iter(_drawn([figure for figure in found if figure.marks], for_narrow=True))
     return [
         {**next(drawn), "specification": ""}
         if figure.marks
@@ -271,6 +271,7 @@ def _for_page(found: Sequence[Figure]) -> list[dict[str, Any]]:
             **vars(figure),
             "height": figure.height,
             "chart": None,
+            "narrow": None,
             "specification": Markup(_script_text(figure.chart)) if figure.chart else "",
         }
         for figure in found
@@ -282,12 +283,15 @@ def _script_text(specification: Mapping[str, Any]) -> str:
     return json.dumps(specification, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _drawn(found: Sequence[Figure]) -> list[dict[str, Any]]:
-    """Figures with their charts' SVG in place of the specification."""
-    drawings = iter(charts.render([figure.chart for figure in found if figure.chart]))
+def _drawn(found: Sequence[Figure], for_narrow: bool = False) -> list[dict[str, Any]]:
+    """Figures with their charts' SVG in place of the specification; ``for_narrow`` those for narrow pages too."""
+    kinds = ("chart", "narrow") if for_narrow else ("chart",)
+    wanted = [(place, kind) for place, figure in enumerate(found) for kind in kinds if getattr(figure, kind)]
+    rendered = charts.render([getattr(found[place], kind) for place, kind in wanted])
+    drawings = {where: Markup(drawing) for where, drawing in zip(wanted, rendered, strict=True)}
     return [
-        {**vars(figure), "chart": Markup(next(drawings)) if figure.chart else None, "specification": ""}
-        for figure in found
+        {**vars(figure), **{kind: drawings.get((place, kind)) for kind in ("chart", "narrow")}, "specification": ""}
+        for place, figure in enumerate(found)
     ]
 
 

@@ -71,19 +71,26 @@ def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: in
         )
     failed, equal = len(shown) - len(measured), sum(bool(row["equals"]) for row in shown)
     chips = " and ".join(dict.fromkeys(filter(None, (row.get("chip") for row in rows))))
-    where = f" on {chips}" if chips else ""
-    counts = [f"{amount(len(shown), 'configuration')}{where}, {sum(row['is_front'] for row in shown)} in front"]
+    of = f" of {rows[0]['model']}{f' on {chips}' if chips else ''}"
+    counts = [f"{amount(len(shown), 'configuration')}{of}, {sum(row['is_front'] for row in shown)} in front"]
     counts += [f"{failed} failed"] if failed else []
     counts += [f"{equal} with the module of another one, which was run once"] if equal else []
     titles = ("module (bytes)", f"{what} an inference")
+    best = next((row["name"] for row in measured if chosen is not None and row["label"] == chosen["label"]), "")
+
+    def front(width: int) -> dict | None:
+        names = ("module_bytes", sought, "name")
+        return charts.front(measured, names, titles, "is_front", best, width) if measured else None
+
     return Figure(
         "sweep" if models == 1 else f"sweep {model}",
-        "Sweep" if models == 1 else f"Sweep: {model}",
+        f"Sweep: {model}",
         tuple(columns),
         tuple(shown),
-        charts.front(measured, ("module_bytes", sought, "name"), titles, "is_front") if measured else None,
+        front(charts.FRONT_WIDTH),
         f"{', '.join(counts)}. {_NOTE.format(what, what)}",
         marks="name",
+        narrow=front(charts.NARROW_FRONT),
     )
 
 
@@ -132,4 +139,4 @@ def _table(figure: Figure) -> str:
     left = len(figure.rows) - len(rows)
     lines += [f"and {left} more, in sweep.html and sweep.csv"] if left else []
     lines += [figure.note.partition(". ")[0] + "."]
-    return "\n".join([*([figure.title] if figure.title != "Sweep" else []), *(line.rstrip() for line in lines)])
+    return "\n".join([*([figure.title] if figure.key != "sweep" else []), *(line.rstrip() for line in lines)])

@@ -22,7 +22,7 @@ _CHECKSUMS = "checksums.json"
 #: How the folder of an entry in the making begins.
 MAKING = ".making-"
 _REPLACED = ".replaced-"
-_REMEDY = "Models that were compiled are kept there; output_dir= names another place."
+_REMEDY = "Models that were compiled are kept there; XDG_CACHE_HOME, or output_dir= in Python, names another place."
 
 
 def digest(*parts: object) -> str:

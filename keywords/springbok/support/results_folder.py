@@ -31,11 +31,12 @@ class ResultsInUse(BenchError):
 
 
 @contextmanager
-def claimed(folder: Path | str) -> Iterator[None]:
+def claimed(folder: Path | str, option: str = "--results FOLDER") -> Iterator[None]:
     """Keeps the folder, which is made if it is not there, for this process; a lock that ends with it, however it does.
     A folder that was made goes again if nothing was written there.
 
-    Raises `ResultsInUse` with who has the folder, and `springbok.support.files.StorageError`.
+    ``option`` is what names another folder. Raises `ResultsInUse` with who has the folder, and
+    `springbok.support.files.StorageError`.
 
     >>> with claimed("results"):  # doctest: +SKIP
     ...     write_reports()
@@ -47,13 +48,13 @@ def claimed(folder: Path | str) -> Iterator[None]:
     path = folder / LOCK_NAME
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
-            raise BenchError(f"The results can't go to {folder}: {place} is a file. Name a folder: --results FOLDER.")
+            raise BenchError(f"The results can't go to {folder}: {place} is a file. Name a folder: {option}.")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _lock(path)
+        file = _lock(path, option)
     except OSError as error:
-        raise storage_error(error, folder, "Give the results another place: --results FOLDER.") from error
+        raise storage_error(error, folder, f"Give the results another place: {option}.") from error
     _held[folder] = file
     try:
         yield
@@ -71,7 +72,7 @@ def held_locks() -> list[int]:
     return [file.fileno() for file in _held.values()]
 
 
-def _lock(path: Path) -> TextIO:
+def _lock(path: Path, option: str) -> TextIO:
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
@@ -80,7 +81,8 @@ def _lock(path: Path) -> TextIO:
             file.seek(0)
             holder = file.read()
             file.close()
-            raise ResultsInUse(f"{_holder(path.parent, holder)} {_REMEDY}") from None
+            remedy = f"Wait for its end, or give this one a folder of its own: {option}."
+            raise ResultsInUse(f"{_holder(path.parent, holder)} {remedy}") from None
         except OSError:
             pass  # a file system without locks: nobody can be kept out
         with suppress(FileNotFoundError):
@@ -95,9 +97,6 @@ def _lock(path: Path) -> TextIO:
     file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": since}))
     file.flush()
     return file
-
-
-_REMEDY = "Wait for its end, or give this one a folder of its own: --results FOLDER."
 
 
 def _holder(folder: Path, content: str) -> str:

@@ -113,7 +113,7 @@ class PixelKernel(Kernel):
         return result
 
     def _over_pixels(self, result: ir.Value, piece: tuple[int, int, int], body: Callable) -> ir.Value:
-        """``body`` at the row and column of each vector of a piece; those of a plane that is no whole rows has row 0."""
+        """``body`` at the row and column of each vector of a piece; of a plane that is no whole rows the row is 0."""
         (start, size, count), (rows, columns) = piece, self.reduction.extents[:2]
 
         def over_columns(row: Place, carried: ir.Value) -> ir.Value:

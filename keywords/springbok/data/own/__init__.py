@@ -8,9 +8,10 @@ order: labels of another file, shape, preprocessing, task.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,8 @@ def load(source: str, options: Options) -> Dataset:
     if not content.is_shaped:
         inputs = _shaped(source, inputs, options)
     inputs, done = preprocess(source, inputs, options.preprocessing)
+    if options.raw and not _holds_integers(inputs):
+        raise DatasetError(f"{source} holds no integers, so raw=True has no meaning: leave it out.")
     task, labels, class_names = understood(source, content, options)
     return Dataset(
         name=options.title or _title(source, found),
@@ -69,6 +72,13 @@ def load(source: str, options: Options) -> Dataset:
         flat=content.flat and options.shape is None and not options.preprocessing,
         advice=content.advice,
     )
+
+
+def _holds_integers(inputs: Any) -> bool:
+    arrays = (
+        inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, list | tuple) else [inputs]
+    )
+    return any(np.asarray(array).dtype.kind in "biu" for array in arrays)
 
 
 def _read(path: Path, options: Options) -> Content | Dataset:

@@ -88,7 +88,7 @@ def magic_wand(
     if archive is None and not download:
         raise DatasetError(
             f"{root or CACHE} holds no Magic Wand recordings, and downloading them was not allowed. "
-            f"Put {MAGIC_WAND_URL} there as {_ARCHIVE}."
+            f"Put the file {MAGIC_WAND_URL} into it, called {_ARCHIVE}."
         )
     if archive is None:
         name = f"magic_wand-{(sha256 or hashlib.sha256(url.encode()).hexdigest())[:16]}.tar.gz"

@@ -139,7 +139,9 @@ class Desk:
 
     def _shown(self) -> dict[str, Any]:
         sheet = {"name": self._name, "digest": self._digest}
-        shown = {"name": self._name, "sheet": sheet, "files": self._files(), "graph": self._graph.as_json()}
+        files, others = self._files()
+        listed = {"files": files, "others": others}
+        shown = {"name": self._name, "sheet": sheet, **listed, "graph": self._graph.as_json()}
         return {**shown, **self._found()}
 
     def _sheet(self, given: Any) -> tuple[str | None, str | None]:
@@ -271,16 +273,20 @@ class Desk:
             raise ScenarioError(f"{name}: the name must end in {', '.join(suffixes)}.")
         return path
 
-    def _files(self) -> list[str]:
-        """The scenarios of the folder; one that is no scenario at all is none."""
-        return [path.name for path in sorted(self.folder.iterdir()) if _is_scenario(path)]
+    def _files(self) -> tuple[list[str], list[str]]:
+        """The scenarios of the folder, and what else could be one by its name: who breaks a file finds it there."""
+        named = [each for each in sorted(self.folder.iterdir()) if _may_be_one(each)]
+        files = [path.name for path in named if _is_scenario(path)]
+        return files, [path.name for path in named if path.name not in files]
+
+
+def _may_be_one(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _is_scenario(path: Path) -> bool:
     """Whether a file looks like one, at little cost."""
-    if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.stat().st_size > LARGEST_FILE:
-        return False
-    return b"model_wrapper" in read_content(path)
+    return path.stat().st_size <= LARGEST_FILE and b"model_wrapper" in read_content(path)
 
 
 def _text(asked: dict[str, Any], name: str) -> str:

@@ -35,6 +35,12 @@
       this.words = [];
       this.isLogarithmic = Boolean(this.meta.logarithmic);
       this.order = "";
+      this.only = null;  // names that the filter of the table left
+      this.title = plot.closest("section").querySelector("h2, h3, h4").textContent;
+      plot.closest("section").addEventListener("sb-filter", (event) => {
+        this.only = event.detail;
+        if (this.isDrawn) this.draw();
+      });
       this.addControls();
     }
 
@@ -49,7 +55,7 @@
       const controls = document.createElement("div");
       controls.className = "sb-controls";
       controls.setAttribute("role", "group");
-      controls.setAttribute("aria-label", "What this chart shows");
+      controls.setAttribute("aria-label", `What the chart shows: ${this.title}`);
       const colours = this.meta.series ? this.colours() : new Map();
       if (colours.size > 1) {
         for (const [name, colour] of colours) {
@@ -71,7 +77,33 @@
           this.draw();
         })));
       }
+      if (this.specification.vconcat) this.addZoom(controls);
       if (controls.children.length) this.plot.before(controls);
+    }
+
+    // What the mouse does with the wheel and by dragging, by keyboard.
+    addZoom(controls) {
+      this.span = [0, 1];  // the part of the axes that is shown
+      const steps = {
+        "Closer": ([a, b]) => [a + (b - a) / 4, b - (b - a) / 4],
+        "Wider": ([a, b]) => [a - (b - a) / 2, b + (b - a) / 2],
+        "Earlier": ([a, b]) => [a - (b - a) / 2, b - (b - a) / 2],
+        "Later": ([a, b]) => [a + (b - a) / 2, b + (b - a) / 2],
+        "All": () => [0, 1],
+      };
+      for (const [name, move] of Object.entries(steps)) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = name;
+        button.addEventListener("click", () => {
+          const [a, b] = move(this.span);
+          const length = Math.min(b - a, 1);
+          const begin = Math.min(Math.max(a, 0), 1 - length);
+          this.span = [begin, begin + length];
+          this.draw();
+        });
+        controls.append(button);
+      }
     }
 
     values(rows) {
@@ -83,6 +115,7 @@
           return row[category] === undefined || this.words.every((word) => text.includes(word));
         });
       }
+      if (category && this.only) shown = shown.filter((row) => row[category] === undefined || this.only.has(String(row[category])));
       if (this.isLogarithmic) shown = shown.filter((row) => row[value] > 0);
       if (this.order) {
         const sums = new Map();
@@ -104,7 +137,10 @@
         if (mark) part.encoding.tooltip = mark;
       };
       fill(wanted);
+      wanted.description = this.title;
       for (const each of wanted.vconcat ?? []) {
+        const x = each.layer[0].encoding.x;
+        x.scale = {...x.scale, domain: this.span.map((part) => part * x.scale.domain[1])};
         each.width = Math.max(200, width - 90);
         const select = {type: "interval", encodings: ["x"], zoom: "wheel![event.shiftKey]"};
         each.layer[0].params = [{name: `zoom_${each.name}`, select, bind: "scales"}];
@@ -128,6 +164,11 @@
     makeLogarithmic(wanted) {
       wanted.encoding.x.scale = {type: "log"};
       wanted.encoding.x.axis = {format: "~s"};
+      const {series} = this.meta;
+      if (series && !wanted.height.for) {  // parts of a stacked bar have no sum there: each has a line of its own
+        wanted.encoding.yOffset = {field: series, type: "nominal", sort: [...this.colours().keys()]};
+        wanted.height = {step: 14, for: "offset"};
+      }
       for (const layer of wanted.layer) {
         delete layer.transform;
         if (layer.mark?.type === "bar") layer.mark = {...layer.mark, type: "point", filled: true, size: 80, opacity: 1};
@@ -141,7 +182,14 @@
       const options = {renderer: "svg", actions: false, ast: true, defaultStyle: false, mode: "vega-lite", logLevel: 1,
         tooltip: {theme: "custom", disableDefaultStyle: true}};
       this.view?.finalize();
-      const {view} = await vegaEmbed(this.plot, this.wanted(), options);
+      const wanted = this.wanted();
+      if (wanted.data?.values?.length === 0) {
+        this.view = null;
+        this.plot.textContent = "Nothing is left to show: all is switched off, or nothing has these words.";
+        this.plot.dataset.drawn = "";
+        return;
+      }
+      const {view} = await vegaEmbed(this.plot, wanted, options);
       this.view = view;
       this.plot.dataset.drawn = "";
     }
@@ -160,7 +208,8 @@
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       seen.unobserve(entry.target);
-      chartOf.get(entry.target).draw();
+      const chart = chartOf.get(entry.target);
+      if (!chart.isDrawn) chart.draw();
     }
   }, {rootMargin: "600px"});
   for (const plot of plots) seen.observe(plot);
@@ -185,8 +234,23 @@
       history.replaceState(null, "", `#${picker.value}`);
       pick(picker.value);
     });
-    addEventListener("hashchange", () => pick(location.hash.slice(1)));
+    addEventListener("hashchange", () => {
+      pick(location.hash.slice(1));
+      document.getElementById(location.hash.slice(1))?.scrollIntoView();  // it was hidden when the browser looked for it
+    });
     pick(location.hash.slice(1));
+  }
+  const bar = document.querySelector(".sb-picker");
+  if (bar) {
+    const root = document.documentElement;
+    new ResizeObserver(() => root.style.setProperty("--sb-bar", `${bar.offsetHeight}px`)).observe(bar);
+    root.style.setProperty("--sb-bar", `${bar.offsetHeight}px`);
+    // What is above must not grow any more when the address's model is put below the bar.
+    const target = models.find((model) => model.id === location.hash.slice(1));
+    if (target) {
+      const above = charts.filter((chart) => !chart.isDrawn && !models.some((model) => model.contains(chart.plot)));
+      Promise.all(above.map((chart) => chart.draw())).then(() => target.scrollIntoView());
+    }
   }
   const search = document.getElementById("sb-search");
   if (search) {
@@ -204,6 +268,7 @@
         }
       }
       found.textContent = words.length ? `${shown} of ${rows} dispatches` : "";
+      for (const note of document.querySelectorAll("[data-figure=dispatches] > p")) note.hidden = words.length > 0;
     });
   }
 })();

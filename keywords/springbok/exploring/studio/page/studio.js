@@ -38,9 +38,14 @@ async function begin() {
   if (all.ending) ended(all.ending);
 }
 
+let opened = ""; // what the list of files shows
+
 // Show a scenario that the server gave.
 function take(all, isNew) {
-  if (all.error) return say(all.error, true);
+  if (all.error) {
+    at("open").value = opened;
+    return say(all.error, true);
+  }
   graph = all.graph;
   found = all;
   if (isNew) {
@@ -52,8 +57,11 @@ function take(all, isNew) {
     format();
   }
   const files = all.files.map((name) => element("option", { value: name }, name));
-  at("open").replaceChildren(element("option", { value: "" }, all.name ? "" : "not saved yet"), ...files);
-  at("open").value = all.files.includes(all.name) ? all.name : "";
+  const others = all.others.map((name) => element("option", { value: name }, name));
+  at("open").replaceChildren(element("option", { value: "" }, all.name ? "" : "not saved yet"), ...files,
+    ...(others.length ? [element("optgroup", { label: "no scenarios, as they are" }, ...others)] : []));
+  opened = all.files.includes(all.name) ? all.name : "";
+  at("open").value = opened;
   show(isNew);
   return undefined;
 }
