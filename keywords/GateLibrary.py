@@ -259,7 +259,7 @@ class GateLibrary:
     def vset_per_vector_instruction_should_be_at_most(
         self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
     ) -> None:
-        """Fails when more than so many ``vset*`` are executed for each vector instruction.
+        """Fails when more than so many ``vset*`` are executed for each vector instruction, the runtime's too.
 
         ``dispatch`` is as in `Stack Traffic Should Be At Most`.
 

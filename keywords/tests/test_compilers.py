@@ -139,6 +139,15 @@ def test_a_version_that_the_registry_has_not_is_a_sentence(folder, monkeypatch):
         versions.environment("3.77.0")
 
 
+@pytest.mark.parametrize("damage", ["exit 127", None])
+def test_a_folder_that_was_damaged_is_named(folder, damage):
+    place = stand_in("3.2.0", iree_compile=f"#!/bin/sh\n{damage}\n")
+    if damage is None:
+        iree.tool_of(place).unlink()
+    with pytest.raises(CompileError, match=f"The compiler in {place} does not start. Delete this folder"):
+        versions.environment("3.2.0")
+
+
 def test_an_older_versions_modules_are_finished_by_the_pinned_one(folder):
     stand_in("3.2.0")
     found = versions.variables("3.2.0")
@@ -198,7 +207,8 @@ def test_versions_that_are_the_same_compile_the_same(folder, model, tmp_path):
 
 
 def test_what_a_version_can_not_compile_is_a_row_with_its_reason(folder, imported, model):
-    stand_in("3.98.0", iree_compile="#!/bin/sh\necho 'm.mlir:1:1: error: no such thing'\nexit 1\n")
+    fails = "#!/bin/sh\n[ \"$1\" = --version ] && exit\necho 'm.mlir:1:1: error: no such thing'\nexit 1\n"
+    stand_in("3.98.0", iree_compile=fails)
     row = measured_apart(Job("3.98.0", str(model), imported))
     assert "no such thing" in row["error"]
     assert row["dispatches"] == []

@@ -143,3 +143,14 @@ def test_the_table_is_in_step(chip):
     section = next(each for each in text.split("\n## ") if f"\n`{chip}`, VLEN" in each)
     assert f"| {' | '.join(row.cells())} |" in section
     assert trial.table(load(chip), [row]).split("\n\n")[1] in section
+
+
+def test_rows_of_models_that_were_not_asked_for_stay(monkeypatch, tmp_path):
+    monkeypatch.setattr(trial, "FILE", tmp_path / "fit.md")
+    chip = load("springbok")
+    rows = {name: trial.Row(name, runtime_fit(chip), 1, 2) for name in ("a.h5", "c.h5")}
+    trial.FILE.write_text(f"# head\n\n{trial.table(chip, [rows['a.h5'], rows['c.h5']])}\n")
+    changed = [trial.Row("c.h5", runtime_fit(chip), 3, 4), trial.Row("b.h5", runtime_fit(chip), 5, 6)]
+    (section,) = trial._in_place([trial.table(chip, changed)])
+    found = [line.split(" | ")[:3] for line in section.splitlines()[-3:]]
+    assert found == [["| a.h5", "yes", "1"], ["| b.h5", "yes", "5"], ["| c.h5", "yes", "3"]]

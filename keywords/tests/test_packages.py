@@ -117,6 +117,10 @@ def test_what_fails_or_is_killed_leaves_no_folder(pip, tmp_path):
             "the registry can't be reached ([Errno 111] Connection refused).",
         ),
         (
+            "ERROR: Could not find a version that satisfies the requirement a==9 (from versions: none)",
+            "the registry has no a==9 for this Python, nor any other version, or it can't be reached.",
+        ),
+        (
             "ERROR: Could not find a version that satisfies the requirement a==9 (from versions: 1.0, 1.1, 1.2)\n"
             "ERROR: No matching distribution found for a==9",
             "the registry has no a==9 for this Python; it has 1.0, 1.1, 1.2.",

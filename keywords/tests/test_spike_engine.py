@@ -42,6 +42,7 @@ from chip_programs import (
     Program,
 )
 
+from springbok.chips.description import load
 from springbok.engines import create_engine, machine_process, spike, spike_python
 from springbok.engines.base import Counts, DispatchCounts, InferenceCounts, Lanes, VectorConfiguration
 from springbok.engines.dot4 import dot4
@@ -449,6 +450,36 @@ def test_a_core_that_polls_the_uart_uses_no_host_time(tmp_path, native):
         time.sleep(0.5)
         after = [int(value) for value in stat.read_text().split()[13:15]]
         assert sum(after) - sum(before) < 0.25 * os.sysconf("SC_CLK_TCK")
+
+
+def polling_program(turns: int) -> Program:
+    """Polls the UART, and does between two polls what takes about twice as many instructions."""
+    p = Program().uart_on().li(S0, UART_BASE).label("poll").lw(T0, S0, 0x18).li(S1, turns)
+    return p.label("work").addi(S1, S1, -1).bne(S1, ZERO, "work").j("poll")
+
+
+@BOTH_WAYS
+def test_a_core_that_reads_the_time_between_polls_sleeps_too(tmp_path, native):
+    """A chip's second, for which the firmware waits in a frame that has stopped, would be a second of the processor."""
+    with running(polling_program(300), tmp_path, native=native) as engine:
+        wait_for_state(engine, "waiting for the UART")
+
+
+@BOTH_WAYS
+def test_a_core_that_works_between_polls_does_not_sleep(tmp_path, native):
+    with running(polling_program(1500), tmp_path, native=native) as engine:
+        until(lambda: engine.counters()["instructions"] > 1_000_000, "running")
+        assert engine._request("state")["idle_turns"] == 0
+
+
+@BOTH_WAYS
+def test_the_chips_own_time_is_that_of_its_instructions_and_of_its_sleep(tmp_path, native):
+    with running(polling_program(1500), tmp_path, native=native) as engine:
+        until(lambda: engine.counters()["instructions"] > 1_000_000, "running")
+        before = engine.counters()["instructions"]
+        seconds = engine.chip_seconds()
+        turn = 5000  # it is told between two
+        assert before - turn <= seconds * load().instructions_per_second <= engine.counters()["instructions"]
 
 
 @BOTH_WAYS

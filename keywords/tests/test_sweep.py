@@ -144,7 +144,7 @@ def test_the_keyword_measures_the_chip_that_was_booted(fake, model, monkeypatch,
     monkeypatch.setattr(session.current, "description", load_chip("coralnpu_soc"))
     rows = sweep_configurations(str(model), vlens="128")
     assert [row["chip"] for row in rows] == ["coralnpu_soc"]
-    assert "1 configuration on coralnpu_soc" in report.sweep_table(rows)
+    assert "1 configuration of m on coralnpu_soc" in report.sweep_table(rows)
     monkeypatch.undo()
     assert load_chip().name == "springbok"
 

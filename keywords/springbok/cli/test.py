@@ -103,7 +103,7 @@ def _steps(
 
 def _listener(frameworks: Path) -> list[str]:
     """Robot's options with which suites import models by the process that listens there."""
-    return ["--listener", f"{_FRAMEWORKS.with_name('shared_frameworks.py')};{frameworks}"]
+    return ["--listener", f"{KEYWORDS / 'tests' / 'shared_frameworks.py'};{frameworks}"]
 
 
 def _pytest(frameworks: Path) -> int:

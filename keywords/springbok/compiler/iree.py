@@ -72,11 +72,12 @@ def tool(name: str) -> Path:
     The package's own program, not the script in ``bin/``: that one starts a whole Python before it.
     """
     package, place = _TOOLS[name]
-    path = Path(_distribution(package).locate_file(place))
+    found = _distribution(package)
+    path = Path(found.locate_file(place))
     if not path.is_file():
         raise CompileError(
             f"The Python package '{package}' is installed without its program {name} ({path}). "
-            f"Install it again with: python -m pip install --force-reinstall {package}=={PINNED_VERSION}"
+            f"Install it again with: python -m pip install --force-reinstall {package}=={found.version}"
         )
     return path
 

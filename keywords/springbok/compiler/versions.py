@@ -58,7 +58,20 @@ def environment(version: str, tell: Callable[[str], None] | None = None) -> Path
             packages.bring(lines, folder, f"{_SIZE}: IREE's compiler", shows_progress=is_watched(), **told)
         except ImportError as error:
             raise CompileError(f"The compiler's version {version} can't be had: {error}") from None
+    _check_starts(folder)
     return folder
+
+
+@functools.cache
+def _check_starts(folder: Path) -> None:
+    """Raise `CompileError` for a folder of which something is gone or cut off since it was made."""
+    compiler = iree.tool_of(folder)
+    try:
+        done = subprocess.run([compiler, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        done = None
+    if done is None or done.returncode:
+        raise CompileError(f"The compiler in {folder} does not start. Delete this folder: it is fetched anew then.")
 
 
 def holds(folder: Path, version: str) -> bool:

@@ -80,6 +80,10 @@ class SpikeEngine(MachineEngine):
         """Processor time that the simulator has used since it was started."""
         return processor_time(self._need_machine().process_id)[0]
 
+    def chip_seconds(self) -> float:
+        """The chip's own time since power-on, of which it has none while other programs keep the simulator waiting."""
+        return self._request("seconds")
+
     # ---- Inside
 
     def _prepare(self) -> None:

@@ -167,7 +167,7 @@ class SpikeMachine(Machine):
         """Between two turns of the core; ``executed`` is the last one's instructions."""
         if self._wants_turns:
             self._update_interrupts()
-            self.uart.polls = 0
+            self.uart.polls -= self.uart.polls // 8  # as machine.cpp has it
         # A trap ends a turn early, and so does wfi, which does not wait by itself.
         stuck = executed == 0 or (executed < TURN_INSTRUCTIONS and self._waits_for_interrupt)
         if stuck and not self._halted and not self._interrupts_raised:
@@ -252,6 +252,9 @@ class SpikeMachine(Machine):
 
     def _do_counters(self) -> dict[str, int]:
         return {"instructions": self._core.instructions, "cycles": self._core.counter(MCYCLE)}
+
+    def _do_seconds(self) -> float:
+        return self._clock.ticks(1_000_000) / 1_000_000
 
     def _do_registers(self) -> dict[str, int]:
         return self._core.registers()

@@ -165,7 +165,11 @@ def bring(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".installing.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tell(f"Waiting for another process, which installs into {folder} ...")
+                fcntl.flock(lock, fcntl.LOCK_EX)
             if place and done.exists() and place.is_dir():
                 return
             tell(f"Installing {_counted(lines)} once{f' into {place}' if place else ''}, {what} ...")
@@ -208,6 +212,8 @@ def _why(said: str) -> str | None:
         return registry_silent(said)
     if lacking:
         has = lacking[2].split(", ")
+        if has == ["none"]:
+            return f"the registry has no {lacking[1]} for this Python, nor any other version, or it can't be reached."
         return f"the registry has no {lacking[1]} for this Python; it has {', '.join(has[-_MOST_VERSIONS:])}."
     return None
 

@@ -101,11 +101,22 @@ def table(chip: Chip, rows: Sequence[Row]) -> str:
 
 
 def _in_place(sections: Sequence[str]) -> list[str]:
-    """The document's sections of chips, with these in the place of theirs."""
+    """The document's sections of chips, with the rows of these in the place of theirs."""
     known = FILE.read_text(encoding="utf-8").split("\n## ")[1:] if FILE.is_file() else []
     by_title = {each.partition("\n")[0]: f"## {each.strip()}" for each in known}
-    by_title |= {each.partition("\n")[0].removeprefix("## "): each for each in sections}
+    for section in sections:
+        title = section.partition("\n")[0].removeprefix("## ")
+        head, rows = _split(section)
+        rows = _split(by_title.get(title, ""))[1] | rows
+        by_title[title] = "\n".join([*head, *(rows[name] for name in sorted(rows))])
     return list(by_title.values())
+
+
+def _split(section: str) -> tuple[list[str], dict[str, str]]:
+    """A section's lines before its rows, and its rows by their models."""
+    lines = section.splitlines()
+    begin = next((number for number, line in enumerate(lines, 1) if line.startswith("| :--")), len(lines))
+    return lines[:begin], {line.split(" | ")[0]: line for line in lines[begin:]}
 
 
 def _taken(memory: MemoryUse) -> str:

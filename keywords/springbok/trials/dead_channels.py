@@ -17,11 +17,12 @@ from pathlib import Path
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_model
 from springbok.compiler.optimizer import Plan, plan_for
-from springbok.exploring.search import MODELS, answer_of, made_up_inputs
+from springbok.exploring.search import answer_of, made_up_inputs
 from springbok.session import Session
 from springbok.support import process
 from springbok.support.errors import BenchError, CompileError
 from springbok.support.files import temporary_folder
+from springbok.support.places import MODELS
 from springbok.trials.equality import Bench, differ_by, equality_inputs
 
 NAMES = ("mobilenet_vww", "ds_cnn", "gestures")

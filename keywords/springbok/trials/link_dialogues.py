@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dialogues over a bad cable, and what came of them: the soak of the link (`springbok.trials.link_soak`) is of these.
 
-Every answer is compared with the right one, and every call with its limit.
+Every answer is compared with the right one, and every call with its limit. What takes too long is judged by the time
+that the chip and this process had for themselves: a loaded computer makes no hang.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from springbok.link.frames import MessageType, encode_extended_frame, encode_fra
 from springbok.link.link import Link
 from springbok.support.errors import DeviceError, DialogueLost, LinkError, LinkTimeout, OtherHost
 from springbok.trials.link_rig import ELEMENTS, sample
+from springbok.trials.own_time import OwnTime
 
 HANG_SECONDS = 30.0
 GRACE_SECONDS = 0.5  # that a call may take beyond its limit
 _REQUEST_SECONDS = 20.0
+_SHORTEST_SECONDS, _OTHER_HOST_SECONDS = 10.0, 5.0  # limits: of a request, of waiting for another host to leave
+_RECOVERY_SECONDS = 10.0
 _SHORT_SECONDS = (0.3, 1.0, 3.0)
 _LONGEST_BURST = 200
 _KILL_ODDS = 40  # one operation in so many
-_TICK_SECONDS = 0.02
 _BUSY_SECONDS = 0.25  # between the requests of a host that is at work
+_QUIET_SECONDS = 0.6  # between its answers: one that was kept waiting for longer may be taken for gone
 _HARMLESS = (MessageType.OUTPUT, MessageType.PROFILE, MessageType.SIGNATURE, MessageType.CHUNK, MessageType.LOAD)
 _KENNING_PING = bytes(5) + b"\x7a\x31" + bytes(5)
 
@@ -43,6 +47,7 @@ class SoakResult:
     taken_over     times that a host was told that another one had come, who had: it was silent for a second, and what
                    somebody had sent long ago came again
     short_limits   calls that their short limit ended
+    starved        operations whose limit was over before the chip and the host had half of it for themselves
     """
 
     faults: int = 0
@@ -56,6 +61,7 @@ class SoakResult:
     model_losses: int = 0
     taken_over: int = 0
     short_limits: int = 0
+    starved: int = 0
     killed_hosts: int = 0
     second_hosts: int = 0
     longest_seconds: float = 0.0
@@ -73,31 +79,17 @@ class SoakResult:
             setattr(self, name, max(before, value) if name.startswith("longest") else before + value)
 
 
-class _Stalls(threading.Thread):
-    """Notes in ``seconds`` how long other programs have kept this process from running."""
-
-    def __init__(self) -> None:
-        super().__init__(name="stalls", daemon=True)
-        self.seconds = 0.0
-        self._ended = threading.Event()
-
-    def run(self) -> None:
-        """Look at the clock again and again."""
-        before = time.monotonic()
-        while not self._ended.wait(_TICK_SECONDS):
-            now = time.monotonic()
-            self.seconds += max(0.0, now - before - 2 * _TICK_SECONDS)
-            before = now
-
-    def end(self) -> None:
-        """End it."""
-        self._ended.set()
-
-
 class Soak:
     """One run over one cable. ``random`` decides everything."""
 
-    def __init__(self, cable: FaultProxy, module: bytes, seed: int, diagnose: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        cable: FaultProxy,
+        module: bytes,
+        seed: int,
+        chip_seconds: Callable[[], float],
+        diagnose: Callable[[], str] | None = None,
+    ) -> None:
         self._cable = cable
         self._diagnose = diagnose
         self._module = module
@@ -106,14 +98,13 @@ class Soak:
         self._models = 0  # that the device had loaded when it was last asked
         self._link = self._open()
         self.report = LinkReport()  # of the links that were closed
-        self._stalls = _Stalls()
-        self._stalls.start()
+        self._own = OwnTime(chip_seconds)
         self.result = SoakResult()
 
     def run(self, faults: int, ended: threading.Event) -> None:
         """Go on until so many faults have struck, or ``ended`` is set."""
         result = self.result
-        self._start()
+        self._recover()
         operations = [self._infer] * 6 + [self._measure, self._batch, self._load, self._describe, self._out_of_order]
         others = (self._kill_host, self._second_host)
         while result.faults < faults and not result.restarts and not ended.is_set():
@@ -129,7 +120,7 @@ class Soak:
 
     def close(self) -> None:
         """Close the link. To be called once."""
-        self._stalls.end()
+        self._own.end()
         self._cable.disarm()
         self._link.close()
         self._count_report(self._link)
@@ -236,7 +227,7 @@ class Soak:
     def _attempt(self, operation: Callable[[], None]) -> None:
         """Do one thing. Then the link must still work."""
         result = self.result
-        started = time.monotonic()
+        started, began = time.monotonic(), self._own.now()
         result.operations += 1
         try:
             operation()
@@ -251,26 +242,30 @@ class Soak:
         except DialogueLost:
             result.taken_over += 1
             self._recover()
-        except LinkTimeout as error:
-            if self._limit == _REQUEST_SECONDS:
-                self._count_problem("given_up", operation, error)
-            else:
-                result.short_limits += 1
-            self._recover()
         except LinkError as error:
-            self._count_problem("given_up", operation, error)
+            if isinstance(error, LinkTimeout) and self._limit != _REQUEST_SECONDS:
+                result.short_limits += 1
+            elif self._own.since(began) < _needed_seconds(error):
+                result.starved += 1
+            else:
+                self._count_problem("given_up", operation, error)
             self._recover()
-        elapsed = time.monotonic() - started
-        result.longest_seconds = max(result.longest_seconds, elapsed)
-        if elapsed > HANG_SECONDS:
-            self._count_problem("hangs", operation, f"{elapsed:.1f} s")
+        result.longest_seconds = max(result.longest_seconds, time.monotonic() - started)
+        if time.monotonic() - started > HANG_SECONDS and (own := self._own.since(began)) > HANG_SECONDS:
+            self._count_problem("hangs", operation, f"{own:.1f} s")
 
     def _recover(self) -> None:
+        """Begin, again too, however often it takes while other programs keep the chip or this process waiting."""
         self._cable.disarm()
-        try:
-            self._start()
-        except LinkError as error:
-            self._count_problem("restarts", self._recover, error)
+        began = self._own.now()
+        while True:
+            try:
+                self._start()
+                return
+            except LinkError as error:
+                if self._own.since(began) >= _RECOVERY_SECONDS:
+                    self._count_problem("restarts", self._recover, error)
+                    return
 
     def _count_problem(self, kind: str, operation: Callable[[], None], text: object) -> None:
         setattr(self.result, kind, getattr(self.result, kind) + 1)
@@ -283,11 +278,11 @@ class Soak:
 
     def _call(self, call: Callable[..., Any], *arguments: object) -> Any:
         """Call the link with the limit at hand, and see that it ends by then, as far as this process may run."""
-        started, stalled = time.monotonic(), self._stalls.seconds
+        started, stalled = time.monotonic(), self._own.stalled
         try:
             return call(*arguments, timeout=self._limit)
         finally:
-            overrun = time.monotonic() - started - self._limit - (self._stalls.seconds - stalled)
+            overrun = time.monotonic() - started - self._limit - (self._own.stalled - stalled)
             self.result.longest_overrun = max(self.result.longest_overrun, overrun)
             if overrun > GRACE_SECONDS:
                 self._count_problem("overruns", call, f"{overrun:.2f} s beyond {self._limit} s")
@@ -363,9 +358,7 @@ class Soak:
         self._limit = _REQUEST_SECONDS
         self.result.second_hosts += 1
         with self._open() as second:
-            with self._busy_first_host(), suppress(OtherHost):
-                second.negotiate(timeout=_REQUEST_SECONDS)
-                self._count_problem("wrong_answers", self._second_host, "a second host was served beside the first")
+            self._try_beside_the_first(second)
             second.negotiate(timeout=_REQUEST_SECONDS, take_over=True)
             second.load_model(self._module)
             data, expected = self._sample()
@@ -378,33 +371,59 @@ class Soak:
         self._start()
         self._infer()
 
+    def _try_beside_the_first(self, second: Link) -> None:
+        """A second host is not served while the first is at work, unless that was itself kept from it."""
+        served = False
+        with self._busy_first_host() as problems, suppress(OtherHost):
+            second.negotiate(timeout=_REQUEST_SECONDS)
+            served = True
+        if not problems.kept_waiting:
+            for failure in problems.failures:
+                self._count_problem("given_up", self._second_host, failure)
+            if served:
+                self._count_problem("wrong_answers", self._second_host, "a second host was served beside the first")
+
     @contextmanager
-    def _busy_first_host(self) -> Iterator[None]:
+    def _busy_first_host(self) -> Iterator[_Problems]:
         """Keeps the first host at work, while something else is done."""
         ended = threading.Event()
         pairs = [self._sample() for _ in range(8)]
-        failures: list[LinkError] = []
+        problems = _Problems()
 
         def work() -> None:
+            answered = time.monotonic()
             while not ended.is_set():
                 for data, expected in pairs:
                     try:
                         self._compare(self._second_host, self._link.infer(data, timeout=_REQUEST_SECONDS), expected)
                     except LinkError as error:
-                        failures.append(error)
-                        return
-                    if ended.wait(_BUSY_SECONDS):
+                        problems.failures.append(error)
+                    before, answered = answered, time.monotonic()
+                    problems.kept_waiting |= answered - before > _QUIET_SECONDS
+                    if problems.failures or ended.wait(_BUSY_SECONDS):
                         return
 
         worker = threading.Thread(target=work, name="first host")
         worker.start()
         try:
-            yield
+            yield problems
         finally:
             ended.set()
             worker.join()
-        for failure in failures:
-            self._count_problem("given_up", self._second_host, failure)
+
+
+@dataclass
+class _Problems:
+    """What a host at work met: failures, and whether anything kept it waiting for so long that it seemed to be gone."""
+
+    failures: list[LinkError] = field(default_factory=list)
+    kept_waiting: bool = False
+
+
+def _needed_seconds(error: LinkError) -> float:
+    """How much own time shows that an error is none of a loaded computer: half of the limit that it tells of."""
+    limits = {OtherHost: _OTHER_HOST_SECONDS, LinkTimeout: _SHORTEST_SECONDS}
+    return next((limit / 2 for kind, limit in limits.items() if isinstance(error, kind)), 0.0)
 
 
 _KINDS = (

@@ -10,8 +10,7 @@ import numpy as np
 from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
-from springbok.engines import create_engine
-from springbok.engines.base import Engine
+from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware
 from springbok.support.files import temporary_folder
 
@@ -44,6 +43,6 @@ def sample(number: int) -> tuple[bytes, bytes]:
     return values.tobytes(), (2 * values + 1).tobytes()
 
 
-def chip(uart: str = "socket") -> Engine:
+def chip(uart: str = "socket") -> SpikeEngine:
     """Return the simulated chip at its full speed, not started yet."""
-    return create_engine("spike", build_firmware().elf, uart=uart, count_opcodes=False)
+    return SpikeEngine(build_firmware().elf, uart=uart, count_opcodes=False)

@@ -5,7 +5,8 @@ Dialogues go on while the cable flips, loses, doubles, swaps, reorders and delay
 bursts in, the baud rate is wrong, what was said comes back, and frames come that nobody sent, or that somebody sent
 long ago; some requests come in the wrong order, hosts are killed in the middle of a request, and a second one comes to
 the same line. Every answer is compared with the right one. The exit status is 0 only when nothing hung, no wrong answer
-was accepted, no request was given up, no call ran past its limit and no chip needed a restart.
+was accepted, no request was given up, no call ran past its limit and no chip needed a restart. No limit by the wall
+clock decides that: what ends by one counts only when the chip and this process had the time for themselves.
 
 A fault costs seconds, nearly all of them waiting: for an answer that was lost, for silence, for a host to be forgotten.
 So several lines, each with a chip and a cable of its own, are soaked at once (``--lines``), each part of the faults on
@@ -26,7 +27,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 
-from springbok.engines.base import Engine
+from springbok.engines.spike import SpikeEngine
 from springbok.link.extension import LinkReport
 from springbok.link.fault_proxy import FaultProxy
 from springbok.support.errors import BenchError, LinkError
@@ -47,7 +48,7 @@ def soak(
     ended: threading.Event | None = None,
     *,
     module: bytes | None = None,
-    engine: Engine | None = None,
+    engine: SpikeEngine | None = None,
 ) -> Part:
     """Boot a chip, let so many faults strike, or go on until ``ended`` is set, and return what came of it."""
     module = module or small_module()
@@ -55,7 +56,7 @@ def soak(
         engine or chip() as running,
         FaultProxy(running.uart_url, seed, shared=True) as cable,
     ):
-        run = Soak(cable, module, seed, running.diagnose)
+        run = Soak(cable, module, seed, running.chip_seconds, running.diagnose)
         try:
             run.run(faults, ended or threading.Event())
         finally:
@@ -150,8 +151,8 @@ def _summary(result: SoakResult, report: LinkReport, seconds: float) -> str:
         f"hangs {result.hangs}, wrong answers {result.wrong_answers}, given up {result.given_up}, restarts "
         f"{result.restarts}, calls beyond their limit {result.overruns} (the latest by {result.longest_overrun:.2f} s)",
         f"models lost {result.model_losses}, hosts killed {result.killed_hosts}, second hosts {result.second_hosts}, "
-        f"taken over {result.taken_over}, ended by a short limit {result.short_limits}; longest "
-        f"{result.longest_seconds:.1f} s",
+        f"taken over {result.taken_over}, ended by a short limit {result.short_limits}, by other programs "
+        f"{result.starved}; longest {result.longest_seconds:.1f} s",
         "Kinds: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result.kinds.most_common()),
         f"Link: {report}",
         *result.problems[:20],
