@@ -41,7 +41,7 @@ class Measurement:
 
 def fit(timing: Timing, measured: Sequence[Measurement], vlen: int) -> Timing:
     """The description nearest to ``measured`` that is reached by moving single figures; ``vlen`` in bits."""
-    units = [each.units(vlen) for each in measured]
+    units = [{timing.named(unit) for unit in each.units(vlen)} for each in measured]
     errors = [each.error(timing, vlen) ** 2 for each in measured]
     for _ in range(_MOST_ROUNDS):
         moved = False

@@ -33,6 +33,8 @@ _TABLES = {
 VERSION = 1
 #: Stands for the timing that the chip's own description names.
 OF_CHIP = "chip"
+#: What descriptions may leave out: the figures of another unit hold for it then.
+_LIKE = {Unit.MULTIPLY_HIGH: Unit.MULTIPLY}
 PREDICTIONS = ("none", "backward taken")
 WORKS = ("elements", "registers")
 _MOST_ADDRESS, _MOST_FIGURE = (1 << 64) - 1, 1 << 20
@@ -44,11 +46,13 @@ class TimingError(BenchError):
 
 @dataclass(frozen=True)
 class UnitTiming:
-    """``count`` of a unit: ``latency`` cycles to the (first) result, ``interval`` cycles until it can begin again."""
+    """``count`` of a unit: ``latency`` cycles to the (first) result, ``interval`` cycles until it can begin again, and
+    ``stall`` cycles in which no instruction at all is issued behind one that a scalar unit began."""
 
     latency: int
     interval: int = 1
     count: int = 1
+    stall: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,10 @@ class Timing:
             "error": found and found.error,
             "kernel_error": found and found.kernel_error,
         }
+
+    def named(self, unit: Unit) -> Unit:
+        """The unit whose figures hold for what ``unit`` does: itself, if the description has them."""
+        return unit if unit in self.units else _LIKE[unit]
 
     def passes(self, each: Operation) -> int:
         """How often a vector instruction goes through its unit."""
@@ -254,7 +262,7 @@ def text(timing: Timing) -> str:
     for table, values in tables.items():
         lines += ["", f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
         if table == "vector":
-            lines += ["", "[unit]", *(_unit_line(unit, timing.units[unit]) for unit in Unit)]
+            lines += ["", "[unit]", *(_unit_line(unit, timing.units[unit]) for unit in Unit if unit in timing.units)]
     for region in timing.regions:
         lines += ["", "[[region]]", *(f"{name} = {_toml(value)}" for name, value in vars(region).items())]
     return "\n".join(lines) + "\n"
@@ -264,6 +272,7 @@ def _unit_line(unit: Unit, figures: UnitTiming) -> str:
     parts = [f"latency = {figures.latency}"]
     parts += [f"interval = {figures.interval}"] if figures.interval != 1 else []
     parts += [f"count = {figures.count}"] if figures.count != 1 else []
+    parts += [f"stall = {figures.stall}"] if figures.stall else []
     return f"{unit.value} = {{ {', '.join(parts)} }}"
 
 
@@ -285,13 +294,15 @@ def _units(given: Any, path: Path) -> dict[Unit, UnitTiming]:
     for unit in Unit:
         figures = given.get(unit.value)
         if unit.value not in given:
+            if unit in _LIKE:
+                continue
             raise TimingError(
                 f"{path}: [unit] lacks '{unit.value}', with its latency, and interval and count if not 1."
             )
         where = f"[unit] {unit.value}"
         if not isinstance(figures, dict):
             raise TimingError(f"{path}: {where} is a table such as {{ latency = 1 }}, not {figures!r}.")
-        _check_names(path, where, figures, ("latency", "interval", "count"))
+        _check_names(path, where, figures, ("latency", "interval", "count", *(() if unit.is_vector else ("stall",))))
         if "latency" not in figures:
             raise TimingError(f"{path}: {where} lacks 'latency'.")
         units[unit] = UnitTiming(**{name: _whole(path, where, name, value) for name, value in figures.items()})

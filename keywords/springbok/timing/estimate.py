@@ -60,6 +60,14 @@ def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1) -
     return Estimate(sum(rounded.values()), rounded)
 
 
+def turn(block: Block, timing: Timing) -> float:
+    """Cycles of one execution of a block that follows itself again and again, under its most frequent configuration and
+    without those of the branch."""
+    turns, _, steady = _turns(_Runner(timing), block.variants[0].operations, _IDLE, _MOST_TURNS)
+    repeated = turns[steady:]
+    return sum(sum(each.values()) for each in repeated) / len(repeated)
+
+
 def _leaves(block: Block) -> bool:
     """Whether the code may be left behind it."""
     return block.jumps and block.target is None

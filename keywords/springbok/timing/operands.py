@@ -19,6 +19,7 @@ class Unit(str, Enum):
 
     ALU = "alu"
     MULTIPLY = "multiply"
+    MULTIPLY_HIGH = "multiply_high"
     DIVIDE = "divide"
     LOAD = "load"
     STORE = "store"
@@ -131,7 +132,7 @@ def operation(word: int, vl: int, vtype: int, vlen: int) -> Operation:  # noqa: 
     if _SCALAR_DIVISION.fullmatch(name):
         unit = Unit.DIVIDE
     elif _SCALAR_MULTIPLICATION.fullmatch(name):
-        unit = Unit.MULTIPLY
+        unit = Unit.MULTIPLY_HIGH if name.startswith("mulh") else Unit.MULTIPLY
     reads = () if major in (0x37, 0x17) else _x(rs1) if major in (0x13, 0x1B, 0x73) else _x(rs1, rs2)
     return Operation(name, unit, reads, _x(rd))
 

@@ -23,7 +23,8 @@ MEMORY = (Unit.LOAD, Unit.STORE, Unit.VECTOR_MEMORY)
 
 class Step(NamedTuple):
     """An operation as one pipeline sees it: ``duration`` is how long its unit is occupied, ``dispatched`` how long the
-    vector unit's front is, ``tail`` the cycles from the begin to that of the last pass."""
+    vector unit's front is, ``tail`` the cycles from the begin to that of the last pass, ``stall`` those in which nothing
+    is issued behind it."""
 
     is_vector: bool
     jumps: bool
@@ -38,6 +39,7 @@ class Step(NamedTuple):
     duration: int
     tail: int
     dispatched: int
+    stall: int
 
 
 class Pipeline:
@@ -52,7 +54,8 @@ class Pipeline:
         return [(self._steps.get(id(each)) or self._keep(each))[1] for each in operations]
 
     def _keep(self, each: Operation) -> tuple[Operation, Step]:
-        timing, unit, vector = self.timing, self.timing.units[each.unit], each.unit.is_vector
+        timing, name, vector = self.timing, self.timing.named(each.unit), each.unit.is_vector
+        unit = timing.units[name]
         in_memory = each.unit in MEMORY
         passes = timing.passes(each) if vector else 1
         kept = (
@@ -64,13 +67,14 @@ class Pipeline:
                 tuple(name for name in each.reads if name[0] == "v") if vector else (),
                 tuple(name for name in each.writes if name[0] != "v"),
                 tuple(name for name in each.writes if name[0] == "v"),
-                each.unit.value,
-                "memory" if in_memory else each.unit.value,
+                name.value,
+                "memory" if in_memory else name.value,
                 timing.memory_ports if in_memory else unit.count,
                 unit.latency + each.wait,
                 passes * unit.interval + each.wait + (passes - 1) * each.wait_next,
                 (passes - 1) * (unit.interval + each.wait_next),
                 -(-passes // timing.dispatch),
+                unit.stall,
             ),
         )
         self._steps[id(each)] = kept
@@ -134,8 +138,10 @@ def run(steps: Sequence[Step], timing: Timing, state: State) -> tuple[int, State
         issued += earliest - now
         if time > earliest:
             where[why] += time - earliest
-        state.slots = width if each.jumps else 1 if time > now else state.slots + 1
-        now = time
+        state.slots = width if each.jumps or each.stall else 1 if time > now else state.slots + 1
+        if each.stall:
+            where[each.unit] += each.stall
+        now = time + each.stall
     where[ISSUE] += issued
     return now, state.after(now), +where
 

@@ -51,6 +51,7 @@ TRIALS = (
         "springbok.trials.link_soak",
     ),
     Trial("link-benchmark", "speed of the link, as ratios", "springbok.trials.link_benchmark"),
+    Trial("llvm-mca", "single blocks by a timing and by LLVM's model of a SiFive X280", "springbok.trials.llvm_mca"),
     Trial("counting", "what counting costs the simulator, as a ratio", "springbok.trials.counting"),
     Trial("gate", "planted regressions, each stopped with its cause named", "springbok.trials.gate_trial"),
     Trial("optimizer", "modules of every level: outputs, instructions, memory", "springbok.trials.optimizer_benchmark"),
