@@ -23,8 +23,8 @@ MEMORY = (Unit.LOAD, Unit.STORE, Unit.VECTOR_MEMORY)
 
 class Step(NamedTuple):
     """An operation as one pipeline sees it: ``duration`` is how long its unit is occupied, ``dispatched`` how long the
-    vector unit's front is, ``tail`` the cycles from the begin to that of the last pass, ``stall`` those in which nothing
-    is issued behind it."""
+    vector unit's front is, ``tail`` the cycles from the begin to that of the last pass, ``stall`` those in which
+    nothing is issued behind it."""
 
     is_vector: bool
     jumps: bool

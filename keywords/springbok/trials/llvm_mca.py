@@ -67,7 +67,7 @@ def tools() -> tuple[str, str]:
         if all(found) and (ending or _version(found[0]) >= _OLDEST):
             return found
     raise BenchError(
-        f"This trial needs llvm-mca and llvm-mc of LLVM {_OLDEST} or newer on PATH (Debian: llvm-22), which know {CORE}."
+        f"This trial needs llvm-mca and llvm-mc of LLVM {_OLDEST} or newer on PATH (Debian: llvm-22): they know {CORE}."
     )
 
 
