@@ -322,7 +322,9 @@ def test_the_documents_table_names_all_that_a_description_has():
     told = page.split("\n\n")[2]
     names = {name for name, value in written.items() if not isinstance(value, dict | list)}
     names |= {name for table in ("issue", "branch", "memory", "vector") for name in written[table]}
-    names |= {"latency", "interval", "count", "stall", "multiply_high"} | {f"[{table}]" for table in written if isinstance(written[table], dict)}
+    names |= {"latency", "interval", "count", "stall", "multiply_high"} | {
+        f"[{table}]" for table in written if isinstance(written[table], dict)
+    }
     missing = {name for name in names if not re.search(rf"`{re.escape(name)}`", told)}
     assert missing == set()
     assert "`[[region]]`" in told
