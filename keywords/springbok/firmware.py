@@ -94,6 +94,7 @@ OPTIONS = {
 ALL_OPTIONS = frozenset(OPTIONS)
 
 COMPILER_TIMEOUT_S = 300
+_NOT_IN_PATHS = frozenset(":\\%")  # which mean something else to the compiler
 LOCK_TIMEOUT_S = 3600  # the other build ends at its own limits, and its lock with it
 
 
@@ -320,6 +321,11 @@ def _what_lacks(chip: Chip, said: str) -> str:
 
 def _zig(arguments: list[str], source: Path, cache: Path) -> None:
     """Runs the compiler in the source folder, so that only relative paths reach it."""
+    for character in _NOT_IN_PATHS & set(str(cache)):
+        raise FirmwareError(
+            f"The firmware can't be built below {cache}: the compiler takes no '{character}' in a path. Give builds "
+            "another place: a checkout without it, or the environment variable XDG_CACHE_HOME."
+        )
     environment = {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
     done = run(
         [compiler_runtime.zig(), *arguments],

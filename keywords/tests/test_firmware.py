@@ -166,6 +166,12 @@ def test_error_shows_the_compilers_message(tmp_path):
     assert not (tmp_path / "out" / "springbok.elf").exists()
 
 
+@pytest.mark.parametrize("name", ["job:3", "a\\b", "100%"])
+def test_a_path_that_the_compiler_does_not_take_is_named(tmp_path, name):
+    with pytest.raises(FirmwareError, match=r"takes no '[:\\%]' in a path.*XDG_CACHE_HOME"):
+        build_firmware(output=tmp_path / name / "out", cache=tmp_path / name / "cache")
+
+
 def test_folder_without_sources(tmp_path):
     with pytest.raises(FirmwareError, match="no firmware sources"):
         build_firmware(tmp_path, tmp_path / "out")

@@ -116,6 +116,7 @@ def test_what_fails_or_is_killed_leaves_no_folder(pip, tmp_path):
             "ERROR: Could not find a version that satisfies the requirement a==1 (from versions: none)",
             "the registry can't be reached ([Errno 111] Connection refused).",
         ),
+        (f"{sys.executable}: No module named pip\n", "this environment has no pip. "),
         (
             "ERROR: Could not find a version that satisfies the requirement a==9 (from versions: none)",
             "the registry has no a==9 for this Python, nor any other version, or it can't be reached.",

@@ -207,6 +207,9 @@ def _why(said: str) -> str | None:
         if text in said:
             place = re.search(rf"{re.escape(text)}: \\?'([^'\\]+)", said)
             return f"{place[1] if place else 'A file'} can't be written: {cause}. Free some space, then start again."
+    if said.rstrip().endswith("No module named pip"):
+        python = shlex.quote(sys.executable)
+        return f"this environment has no pip. {python} -m ensurepip makes it; or install by what made the environment."
     lacking = re.search(r"requirement (\S+) \(from versions: (.*?)\)", said)
     if _NO_ANSWER in said and (lacking is None or lacking[2] == "none"):
         return registry_silent(said)
