@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from springbok.link.link import Dialect, Link
 from springbok.support.errors import DeviceError
+from springbok.support.places import ROOT
 from springbok.trials.link_rig import chip, sample, small_module
 from springbok.trials.link_soak import soak
 
@@ -59,3 +62,9 @@ def test_batch_beyond_the_time_limit_is_stopped(module):
         link.negotiate()
         link.load_model(module)
         assert link.infer(data) == expected
+
+
+def test_the_documents_example_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "protocol.md", "exec"), {})
+    assert capsys.readouterr().out == "VLEN 512\n"
