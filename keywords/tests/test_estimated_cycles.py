@@ -192,7 +192,7 @@ def test_a_description_is_the_same_where_its_figures_are():
     assert replace(TIMING, title="other", sources={}).sha256 == TIMING.sha256
     assert replace(TIMING, calibration=Calibration("x", 1, 0.5)).sha256 == TIMING.sha256
     assert replace(TIMING, queue_latency=2).sha256 != TIMING.sha256
-    assert load("ibex").as_json()["error"] == 0.0003
+    assert load("ibex").as_json()["error"] == load("ibex").calibration.error > 0
     assert VERSION >= 1
 
 

@@ -233,6 +233,7 @@ class Desk:
             self._run.wait()
         self._lines.clear()
         self._ending, self._started = None, time.time()
+        self._tell({"event": "began"})
         self._run = ScenarioRun(found.scenario, self.settings, self._heard)
         if self._is_closed:
             self._run.__exit__()

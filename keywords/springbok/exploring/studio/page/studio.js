@@ -289,12 +289,7 @@ function format() {
 async function run() {
   const samples = at("samples").value === "" ? null : Number(at("samples").value);
   const answer = await talk.ask("run", { graph, samples, engine: at("engine").value });
-  if (answer.error) return say(answer.error, true);
-  at("log").textContent = "";
-  at("panel-report").replaceChildren(element("p", {}, "The run is under way."));
-  running(true);
-  say("Running …");
-  return turn("log");
+  if (answer.error) say(answer.error, true);
 }
 
 function running(is) {
@@ -305,8 +300,15 @@ function running(is) {
   at("progress").removeAttribute("value");
 }
 
+// Every page hears of the one run. That it began comes before its lines; the answer to who asked for it may come later.
 function heard(event) {
-  if (event.event === "line") {
+  if (event.event === "began") {
+    at("log").textContent = "";
+    at("panel-report").replaceChildren(element("p", {}, "The run is under way."));
+    running(true);
+    say("Running …");
+    turn("log");
+  } else if (event.event === "line") {
     const panel = at("panel-log");
     const isAtEnd = panel.scrollTop + panel.clientHeight >= panel.scrollHeight - 40;
     at("log").append(`${event.text}\n`);
