@@ -322,7 +322,7 @@ def examine(graph: Graph, path: Path, engine: str = "auto", port: str | None = N
     scenario = None
     try:
         document = graph.document()
-        digest = hashlib.sha256(document_text(document, path).encode()).hexdigest()
+        digest = hashlib.sha256(_written(document, path).encode("utf-8", "surrogatepass")).hexdigest()
         scenario = map_document(document, path, digest, engine, port)
     except ScenarioError as error:
         problems = [*(_placed(graph, problem) for problem in error.problems), *problems]
@@ -446,11 +446,20 @@ def _short(value: Any) -> str:
 
 
 def document_text(document: Mapping[str, Any], path: Path) -> str:
-    """The scenario as the text of a file that is called so: YAML or JSON.
+    """The scenario as the text of a file that is called so: YAML or JSON. Raises ScenarioError for what no file holds.
 
     >>> document_text({"dataset": {"type": "springbok.datasets.watch"}}, Path("a.yml"))
     'dataset:\\n  type: springbok.datasets.watch\\n'
     """
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise ScenarioError(f"No file can hold the scenario: a text in it holds half a character, {half}.") from None
+    return _written(document, path)
+
+
+def _written(document: Mapping[str, Any], path: Path) -> str:
     if path.suffix.lower() in YAML_SUFFIXES:
         import yaml
 
