@@ -132,6 +132,20 @@ def test_pages_have_scenarios_of_their_own(desk, folder):
     assert "saved" in desk.answer({**save, "graph": second["graph"], "sheet": saved["sheet"]})
 
 
+def test_two_studios_on_one_folder_overwrite_nothing_of_each_other_unasked(desk, folder):
+    other = Desk(folder, Settings(folder.parent / "other results", engine="spike"), lambda event: None)
+    graphs = [each.answer({"do": "open", "name": "seed.json"})["graph"] for each in (desk, other)]
+    graphs[0]["nodes"][0]["parameters"]["dataset_root"] = "here"
+    assert "saved" in desk.answer({"do": "save", "name": "seed.json", "graph": graphs[0]})
+    kept = (folder / "seed.json").read_text()
+    asked = other.answer({"do": "save", "name": "seed.json", "graph": graphs[1]})
+    assert "changed by somebody else" in asked["ask"] and (folder / "seed.json").read_text() == kept
+    assert "saved" in desk.answer({"do": "save", "name": "new.json", "graph": graphs[0]})
+    assert "new.json" in other.answer({"do": "begin"})["files"]
+    assert "is there already" in other.answer({"do": "save", "name": "new.json", "graph": graphs[1]})["ask"]
+    other.close()
+
+
 @pytest.mark.parametrize(
     "name",
     ["../a.json", "/tmp/a.json", "", ".json", ".a.json", "a.txt", "a\0.json", "a\\b.json", "a", "a" * 300 + ".json"],
