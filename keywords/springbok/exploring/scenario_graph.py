@@ -26,6 +26,7 @@ from typing import Any
 from springbok.exploring.scenario import Block, Scenario, map_document
 from springbok.exploring.scenario_file import YAML_SUFFIXES
 from springbok.exploring.scenario_problems import Problem, schema
+from springbok.support import strict_json
 from springbok.support.errors import ScenarioError
 
 #: What the blocks are called for people, in the order of the data.
@@ -446,16 +447,17 @@ def _short(value: Any) -> str:
 
 
 def document_text(document: Mapping[str, Any], path: Path) -> str:
-    """The scenario as the text of a file that is called so: YAML or JSON. Raises ScenarioError for what no file holds.
+    """The scenario as the text of a file that is called so: YAML or JSON.
+
+    Raises ScenarioError for what could not be opened again: halves of characters, numbers that are too large or none.
 
     >>> document_text({"dataset": {"type": "springbok.datasets.watch"}}, Path("a.yml"))
     'dataset:\\n  type: springbok.datasets.watch\\n'
     """
     try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        half = ascii(error.object[error.start])
-        raise ScenarioError(f"No file can hold the scenario: a text in it holds half a character, {half}.") from None
+        strict_json.parse(json.dumps(document, default=str))  # YAML has dates too
+    except ValueError as error:
+        raise ScenarioError(f"The scenario could not be opened again: {error}.") from error
     return _written(document, path)
 
 
