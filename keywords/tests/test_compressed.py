@@ -89,7 +89,9 @@ def test_llvm_compresses_each_word_to_the_halfword_that_stands_for_it(xlen):
         if found != halfword:
             differ.append((halfword, word, expand(found, xlen)))
     # A hint writes x0, or leaves a register as it was; the stack pointer can be moved in two ways.
-    others = [(hex(halfword), hex(word)) for halfword, word, theirs in differ if theirs != word and _does_something(word)]
+    others = [
+        (hex(halfword), hex(word)) for halfword, word, theirs in differ if theirs != word and _does_something(word)
+    ]
     assert not others
     assert 300 < len(differ) < 500
 

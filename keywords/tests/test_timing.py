@@ -499,7 +499,9 @@ def marking(*steps, behind):
     """A program for Springbok: marks (event, value), and numbers of other instructions between them."""
     words = []
     for step in steps:
-        words += [addi(7, 7, 1)] * step if isinstance(step, int) else [addi(5, 0, step[0]), addi(6, 0, step[1]), 0x0062C07B]
+        words += (
+            [addi(7, 7, 1)] * step if isinstance(step, int) else [addi(5, 0, step[0]), addi(6, 0, step[1]), 0x0062C07B]
+        )
     return [*words, *behind]
 
 

@@ -83,9 +83,7 @@ def _store(major: int, size: int) -> _Expansion:
 
 def _load_from_stack(major: int, size: int) -> _Expansion:
     funct3, is_float = size.bit_length() - 1, major == 0x07
-    return lambda h: (
-        _i(major, funct3, _full(h), 2, _bits(h, *_STACK_LOAD[size])) if _full(h) or is_float else None
-    )
+    return lambda h: _i(major, funct3, _full(h), 2, _bits(h, *_STACK_LOAD[size])) if _full(h) or is_float else None
 
 
 def _store_on_stack(major: int, size: int) -> _Expansion:

@@ -54,9 +54,7 @@ class Block:
         return last.jumps and not last.is_conditional and bool(last.writes)
 
 
-def blocks(
-    sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = (), xlen: int = 32
-) -> list[Block]:
+def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = (), xlen: int = 32) -> list[Block]:
     """The blocks of what was executed, by address; ``vlen`` in bits, as is ``xlen`` of the core's registers.
 
     ``waits`` are those of each region (see `Operation.wait`); an instruction that reached several waits their mean.

@@ -34,8 +34,10 @@ class Estimate:
 
 
 def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1, xlen: int = 32) -> Estimate:
-    """The cycles of all executions in ``sites``; ``vlen`` and ``xlen`` (of the core's registers) in bits, ``calls`` is how
-    often the code was entered."""
+    """The cycles of all executions in ``sites``; ``vlen`` and ``xlen`` (of the core's registers) in bits.
+
+    ``calls`` is how often the code was entered.
+    """
     found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
     runner = _Runner(timing)
     left: dict[int, State] = {}  # by block: what is under way behind it

@@ -98,7 +98,7 @@ _SCALAR_MULTIPLICATION = re.compile(r"mul\w*")
 
 
 @lru_cache(maxsize=1 << 16)
-def operation(  # noqa: PLR0911 (a kind of instruction each)
+def operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
     word: int, vl: int, vtype: int, vlen: int, xlen: int = 32
 ) -> Operation:
     """The word as an operation under a vector configuration; ``vlen`` in bits.
