@@ -45,7 +45,7 @@ from springbok.link.frames import (
 )
 from springbok.link.link import Dialect, Link
 from springbok.link.messages import ChipInfo, ErrorAnswer, encode_hello
-from springbok.support.errors import DeviceError, LinkError, OtherHost
+from springbok.support.errors import DeviceError, DialogueLost, LinkError, OtherHost
 
 QUIET_US, FLUSH_US = 1_000_000, 50_000
 A, B, C, D = 0xAAAA, 0xBBBB, 0xCCCC, 0xDDDD
@@ -439,7 +439,7 @@ def test_recorded_requests_that_come_again_change_nothing(shared_line):
 
 def test_host_whose_hello_another_one_follows_asks_again(shared_line, monkeypatch):
     """Only the latest HELLO is remembered."""
-    greet, others = ExtendedExchange.greet, [A, B]
+    greet, others = ExtendedExchange.greet, [A, B, C, D]
 
     def and_another(exchange, hello_, deadline):
         answer = greet(exchange, hello_, deadline)
@@ -452,6 +452,15 @@ def test_host_whose_hello_another_one_follows_asks_again(shared_line, monkeypatc
     with started(shared_line) as link:
         assert not others
         assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
+def test_host_whose_hello_others_follow_for_ever_is_told_so_at_its_limit(shared_line, monkeypatch):
+    def lost(*_):
+        raise DialogueLost("The device knows nothing of this dialogue.")
+
+    monkeypatch.setattr(ExtendedExchange, "begin", lost)
+    with Link(shared_line.url) as link, pytest.raises(DialogueLost, match=r"Another host asked .* \d+ times in"):
+        link.negotiate(timeout=1.0)
 
 
 @pytest.mark.parametrize(
