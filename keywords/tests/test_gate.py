@@ -454,15 +454,17 @@ def numbers_in(content):
             yield place, found
 
 
+@settings(max_examples=300)
 @given(data=st.data())
 def test_no_single_number_of_a_real_baseline_hides_that_a_model_got_slower(tmp_path_factory, data):
     content = data.draw(st.sampled_from(real_baselines()))
     measured = copy.deepcopy(content)
-    for part in (measured["metrics"], *measured["dispatches"].values()):
-        for name in ("instructions", "runtime_instructions"):
-            if name in part:
-                part[name] *= 1.05
-    place, old = data.draw(st.sampled_from(list(numbers_in(content))))
+    slower = next(part for name, part in measured["dispatches"].items() if name != RUNTIME)
+    for part in (slower, measured["metrics"]):  # a layer alone: no other metric tells of it
+        part["instructions"] += 0.05 * content["metrics"]["instructions"]
+    numbers = list(numbers_in(content))
+    judged = [each for each in numbers if each[0][0] == "metrics"]
+    place, old = data.draw(st.one_of(st.sampled_from(judged), st.sampled_from(numbers)))
     new = data.draw(st.one_of(st.sampled_from([0, 1, old * 10, 10**9]), st.integers(0, 10**12)))
     functools.reduce(operator.getitem, place[:-1], content)[place[-1]] = new
     folder = tmp_path_factory.mktemp("baselines")
@@ -473,8 +475,7 @@ def test_no_single_number_of_a_real_baseline_hides_that_a_model_got_slower(tmp_p
         known = baseline.read(folder, measured)
     except baseline.BaselineError:
         return
-    failed_metrics = {each.metric for each in gate.compare(measured, known) if each.has_failed}
-    assert failed_metrics & {"instructions", "runtime_instructions"}
+    assert "instructions" in {each.metric for each in gate.compare(measured, known) if each.has_failed}
 
 
 def without_runtime(content):
