@@ -18,8 +18,10 @@ def make_run(number=0, cost=0, documents=None, **others):
     dispatch = model["dispatches"][1]
     for part in (dispatch, model):
         part["opcodes"]["addi"] += cost
+        part["opcode_classes"]["scalar"] += cost
     dispatch["instructions"] += cost
     model["instructions"] = {name: value + cost for name, value in model["instructions"].items()}
+    model["per_sample"]["instructions"] = [each + cost for each in model["per_sample"]["instructions"]]
     text = json.dumps(make_document(model, make_model(variant="scalar"), make_regression()))
     origin = Origin(f"{number:040x}", NOW + timedelta(hours=number), number + 1, f"Change {number}", "main")
     given = {

@@ -39,6 +39,7 @@ def make_model(name="gestures", variant="vector", seed=1):
             opcodes[opcode] = opcodes.get(opcode, 0) + count
     opcodes = dict(sorted(opcodes.items(), key=lambda item: -item[1]))
     total = sum(opcodes.values())
+    each = [total + number - SAMPLES // 2 + (number >= SAMPLES // 2) for number in range(SAMPLES)]
     labels = [number % 3 for number in range(SAMPLES)]
     given = [numbers.choice((label, label, 0)) for label in labels]
     confusion = [[0] * 3 for _ in range(3)]
@@ -67,10 +68,10 @@ def make_model(name="gestures", variant="vector", seed=1):
             "label": labels,
             "device": given,
             "host": labels,
-            "instructions": [total + number for number in range(SAMPLES)],
+            "instructions": each,
         },
         "load_instructions": 78_058,
-        "instructions": {"min": total, "mean": total, "max": total + SAMPLES - 1},
+        "instructions": {"min": min(each), "mean": total, "max": max(each)},
         "device_instructions": {"mean": total - 20},
         "vector_instructions": {"mean": sum(each["vector_instructions"] for each in dispatches)},
         "outside_kernels": {"mean": 1000},
@@ -92,10 +93,13 @@ def make_regression(name="wear", error=0.25):
     """A model of values: the same cost as `make_model`, and answers that miss by ``error`` each."""
     right = [number / 10 for number in range(SAMPLES)]
     given = [value + error for value in right]
-    figures = {"mean_absolute_error": error, "root_mean_square_error": error, "r_squared": 0.9}
+    mean = sum(right) / SAMPLES
+    spread = sum((value - mean) ** 2 for value in right)
+    figures = {"mean_absolute_error": error, "root_mean_square_error": error}
+    figures["r_squared"] = 1 - SAMPLES * error**2 / spread
     model = make_model(name)
     model.update(accuracy=None, host_accuracy=None, class_names=[], confusion=[])
-    model["quality"] = {"task": "regression", "device": figures, "host": {**figures, "r_squared": None}}
+    model["quality"] = {"task": "regression", "device": figures, "host": figures}
     model["per_sample"].update(label=right, device=given, host=given)
     return model
 

@@ -402,6 +402,15 @@ def test_help_names_every_command_without_importing_any(capsys):
     assert modules == {name.replace("-", "_") for name in cli.COMMANDS}
 
 
+@pytest.mark.parametrize("command", [["compare"], ["history", "add"], ["matrix"], ["history", "show"]])
+def test_options_may_stand_before_between_and_behind_what_has_no_name(command):
+    name, *action = command
+    folders, option = ["one", "two"], ["--output", "there"]
+    ways = (option + folders, folders + option, ["one", *option, "two"])
+    found = {str(sorted(vars(cli.find(name).parse([*action, *way])).items())) for way in ways}
+    assert len(found) == 1 and "'one', 'two'" in found.pop()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -179,14 +179,20 @@ def results(folder, *models, chip="springbok", vlen=512):
     return document
 
 
+def _given_by_label(model):
+    pairs = list(zip(model["per_sample"]["label"], model["per_sample"]["device"], strict=True))
+    return [[device for label, device in pairs if label == wanted] for wanted in range(3)]
+
+
 def right(model):
     model["per_sample"]["device"] = model["per_sample"]["host"]
     model["accuracy"] = model["host_accuracy"]
+    model["confusion"] = [[row.count(name) for name in range(3)] for row in _given_by_label(model)]
     return model
 
 
 def too_large(model):
-    model["fit"] = [{"name": "itcm", "bytes": 10, "parts": {}, "free_bytes": -5}]
+    model["fit"] = [{"name": "itcm", "bytes": 10, "parts": {"weights": 15}, "free_bytes": -5}]
     return model
 
 

@@ -461,6 +461,8 @@ def test_a_folder_without_results_is_an_error_that_names_it(tmp_path, capsys):
 
 def test_values_are_shown_in_place_of_classes():
     model = make_regression()
+    model["per_sample"]["host"] = [None, *model["per_sample"]["host"][1:]]  # not a finite number
+    model["quality"]["host"] = dict.fromkeys(model["quality"]["device"])
     document = make_document(model)
     jsonschema.validate(document, json.loads(metrics.SCHEMA_FILE.read_text()))
     titles = {card.title: card for card in cards(document, model, make_regression(error=0.5))}
@@ -518,6 +520,17 @@ CONTRADICTIONS = {
     "other samples": with_value("samples", 7),
     "a number beyond all counting": change_model(lambda m: m["instructions"].update(mean=1e308, max=1e308)),
     "a mean above the most": change_model(lambda m: m["instructions"].update(max=1)),
+    "an accuracy that its table does not have": with_value("accuracy", 1.0),
+    "a table that its samples do not make": change_model(lambda m: m["confusion"].reverse()),
+    "an accuracy of the host that its answers do not have": with_value("host_accuracy", 0.5),
+    "more lanes used than there are": with_value("lanes", {"active": 10, "available": 1}),
+    "more lanes than its vectors have": with_value("lanes", {"active": 1, "available": 1e12}),
+    "opcodes beyond the instructions": change_model(lambda m: m["opcodes"].update(addi=10**9)),
+    "classes that are not the opcodes'": change_model(lambda m: m["opcode_classes"].update(vset=0)),
+    "vectors beyond the opcodes": with_value("vector_instructions", {"mean": 10**9}),
+    "nothing but the runtime": with_value("outside_kernels", {"mean": 10**9}),
+    "no name": with_value("name", ""),
+    "classes of one name": with_value("class_names", ["a"] * 3),
     "calls of uneven lists": with_value(
         "timeline", {"instructions": 5, "calls": {"dispatch": [0], "begin": [0, 1], "instructions": [5]}}
     ),
@@ -533,6 +546,16 @@ def test_results_that_contradict_themselves_are_refused_by_every_reader(change, 
     for command in (["report"], ["matrix", "--output", str(tmp_path)], ["history", "--history", "h.db", "add"]):
         assert cli.main([*command, str(tmp_path)]) == 2
         assert re.search(r"are not whole: models/0/\w+", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("vlen", [-7, 7, 2**20, 512.0])
+def test_a_register_of_no_length_is_refused(vlen):
+    assert "vlen_bits: " in metrics.problem_of(make_document(make_model(), vlen=vlen))
+
+
+def test_a_model_that_is_there_twice_is_refused():
+    twice = make_document(make_model(), make_model(seed=2), make_model(variant="scalar"))
+    assert metrics.problem_of(twice) == "models/1: gestures (vector) with motions/test is there twice"
 
 
 @given(st.integers(0, 2**20), st.sampled_from(["vector", "scalar"]))

@@ -434,7 +434,7 @@ def test_a_scenario_becomes_a_suite_that_robot_reads(capsys, tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(text=st.text(st.characters(blacklist_categories=("Cs",)), min_size=1))
+@given(text=st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1))
 def test_no_text_in_a_scenario_is_robots_to_interpret(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("scenario")
     content = seed()

@@ -122,8 +122,9 @@ def test_two_blocks_of_a_kind_and_wrong_connections_are_problems():
     assert found.scenario is None
 
 
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
@@ -161,6 +162,13 @@ def test_nothing_is_lost_on_the_way_to_the_editors_and_back(document):
     assert graph_of_dataflow(json.loads(json.dumps(dataflow_of(graph)))).document() == document
     for path in (Path("a.json"), Path("a.yml")):
         assert parse(document_text(document, path).encode(), path) == document
+
+
+@pytest.mark.parametrize("value", [2**63, float("nan"), "\ud800"])
+@pytest.mark.parametrize("name", ["a.json", "a.yml"])
+def test_what_could_not_be_opened_again_becomes_no_file(value, name):
+    with pytest.raises(ScenarioError, match="could not be opened again: .*(too large|no number|half a character)"):
+        document_text({"protocol": {"parameters": {"port": value}}}, Path(name))
 
 
 def test_order_and_spelling_survive_both_editors():

@@ -132,6 +132,20 @@ def test_pages_have_scenarios_of_their_own(desk, folder):
     assert "saved" in desk.answer({**save, "graph": second["graph"], "sheet": saved["sheet"]})
 
 
+def test_two_studios_on_one_folder_overwrite_nothing_of_each_other_unasked(desk, folder):
+    other = Desk(folder, Settings(folder.parent / "other results", engine="spike"), lambda event: None)
+    graphs = [each.answer({"do": "open", "name": "seed.json"})["graph"] for each in (desk, other)]
+    graphs[0]["nodes"][0]["parameters"]["dataset_root"] = "here"
+    assert "saved" in desk.answer({"do": "save", "name": "seed.json", "graph": graphs[0]})
+    kept = (folder / "seed.json").read_text()
+    asked = other.answer({"do": "save", "name": "seed.json", "graph": graphs[1]})
+    assert "changed by somebody else" in asked["ask"] and (folder / "seed.json").read_text() == kept
+    assert "saved" in desk.answer({"do": "save", "name": "new.json", "graph": graphs[0]})
+    assert "new.json" in other.answer({"do": "begin"})["files"]
+    assert "is there already" in other.answer({"do": "save", "name": "new.json", "graph": graphs[1]})["ask"]
+    other.close()
+
+
 @pytest.mark.parametrize(
     "name",
     ["../a.json", "/tmp/a.json", "", ".json", ".a.json", "a.txt", "a\0.json", "a\\b.json", "a", "a" * 300 + ".json"],
@@ -155,6 +169,45 @@ def test_whatever_a_page_asks_is_answered_with_a_sentence(desk, asked):
     answer = desk.answer(asked)
     assert len(answer["error"]) > 20
     json.dumps(answer, allow_nan=False)
+
+
+@pytest.mark.parametrize("text", ["/dev/ttyUSB\ud800", "/dev/ttyUSB0\0"])
+@pytest.mark.parametrize("name", ["new.json", "new.yml"])
+def test_a_text_that_no_file_or_command_takes_is_a_problem_at_its_block(desk, folder, text, name):
+    graph = desk.answer({"do": "open", "name": "gestures.json"})["graph"]
+    node = next(each for each in graph["nodes"] if each["key"] in ("protocol", "runtime_protocol"))
+    node["parameters"]["port"] = text
+    (problem,) = desk.answer({"do": "examine", "graph": graph})["problems"]
+    assert (problem["node"], problem["parameter"]) == (node["id"], "port")
+    assert re.search(r"port holds (half a character, '.ud800'|a NUL character)", problem["sentence"])
+    assert "can't be run yet" in desk.answer({"do": "run", "graph": graph})["error"]
+    saved = desk.answer({"do": "save", "name": name, "graph": graph})
+    assert "saved" in saved if "\0" in text else "half a character" in saved["error"]
+    assert (folder / name).exists() == ("\0" in text)
+    json.dumps(saved)
+
+
+def test_a_folder_that_is_gone_is_said_and_not_made_again_unasked(desk, folder):
+    graph = desk.answer({"do": "open", "name": "seed.json"})["graph"]
+    shutil.rmtree(folder)
+    for asked in ({"do": "begin"}, {"do": "connect", "graph": graph}):
+        assert desk.answer(asked)["files"] == []
+    assert "is gone" in desk.answer({"do": "save", "name": "seed.json", "graph": graph})["error"]
+    assert not folder.exists()
+    folder.mkdir()
+    assert desk.answer({"do": "save", "name": "seed.json", "graph": graph})["files"] == ["seed.json"]
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_saved(desk, folder):
+    (folder.parent / "elsewhere.json").write_text(json.dumps(scenario("seed")))
+    (folder / "linked.json").symlink_to("../elsewhere.json")
+    graph = desk.answer({"do": "open", "name": "linked.json"})["graph"]
+    node = next(each for each in graph["nodes"] if each["key"] == "dataset")
+    node["parameters"]["dataset_root"] = "other"
+    assert "saved" in desk.answer({"do": "save", "name": "linked.json", "graph": graph})
+    assert (folder / "linked.json").is_symlink()
+    found = json.loads((folder.parent / "elsewhere.json").read_text())
+    assert found["dataset"]["parameters"]["dataset_root"] == "other"
 
 
 # Answers beside the server's loop

@@ -33,6 +33,8 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
         """As `argparse.ArgumentParser.parse_args`; raises `BenchError` for what is unknown."""
         options, unknown = self.parse_known_args(args, namespace)
+        if any(not each.startswith("-") for each in unknown) and self._may_mix:
+            options, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
             if not name.startswith("-"):
@@ -42,6 +44,11 @@ class Parser(argparse.ArgumentParser):
                 hint = f": {_OTHER_NAMES[name]}"
             raise BenchError(f"{self.prog} takes no option '{name}'{hint}. {self.prog} --help lists what it takes.")
         return options
+
+    @property
+    def _may_mix(self) -> bool:
+        """Whether options may stand between what has no name: ``history add --history FILE FOLDER``."""
+        return all(action.nargs != argparse.REMAINDER for action in self._get_positional_actions())
 
     def error(self, message: str) -> NoReturn:
         """A sentence, as all errors of commands are."""

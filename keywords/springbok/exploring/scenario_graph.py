@@ -26,6 +26,7 @@ from typing import Any
 from springbok.exploring.scenario import Block, Scenario, map_document
 from springbok.exploring.scenario_file import YAML_SUFFIXES
 from springbok.exploring.scenario_problems import Problem, schema
+from springbok.support import strict_json
 from springbok.support.errors import ScenarioError
 
 #: What the blocks are called for people, in the order of the data.
@@ -322,7 +323,7 @@ def examine(graph: Graph, path: Path, engine: str = "auto", port: str | None = N
     scenario = None
     try:
         document = graph.document()
-        digest = hashlib.sha256(document_text(document, path).encode()).hexdigest()
+        digest = hashlib.sha256(_written(document, path).encode("utf-8", "surrogatepass")).hexdigest()
         scenario = map_document(document, path, digest, engine, port)
     except ScenarioError as error:
         problems = [*(_placed(graph, problem) for problem in error.problems), *problems]
@@ -448,9 +449,19 @@ def _short(value: Any) -> str:
 def document_text(document: Mapping[str, Any], path: Path) -> str:
     """The scenario as the text of a file that is called so: YAML or JSON.
 
+    Raises ScenarioError for what could not be opened again: halves of characters, numbers that are too large or none.
+
     >>> document_text({"dataset": {"type": "springbok.datasets.watch"}}, Path("a.yml"))
     'dataset:\\n  type: springbok.datasets.watch\\n'
     """
+    try:
+        strict_json.parse(json.dumps(document, default=str))  # YAML has dates too
+    except ValueError as error:
+        raise ScenarioError(f"The scenario could not be opened again: {error}.") from error
+    return _written(document, path)
+
+
+def _written(document: Mapping[str, Any], path: Path) -> str:
     if path.suffix.lower() in YAML_SUFFIXES:
         import yaml
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 _LONGEST_SHOWN = 200
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 SCHEMA_FILE = Path(__file__).with_name("scenario.schema.json")
 
 
@@ -58,19 +60,36 @@ def problems(document: Any) -> list[Problem]:
         if not any(path[: len(block)] == block and "parameters" in path[len(block) :] for block in untyped)
         and not (error.validator == "required" and "parameters" in _missing(error) and path in untyped)
     ]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys([*told, *_unwritable(document)]))
+
+
+def _unwritable(part: Any, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
+    """Texts that no file can hold, or no command take: halves of characters, and NUL."""
+    if isinstance(part, dict | list):
+        for name, each in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from _unwritable(each, (*path, name))
+            if isinstance(name, str):
+                yield from _unwritable(name, (*path, name))
+    elif isinstance(part, str) and (found := _UNWRITABLE.search(part)):
+        what = "a NUL character" if found[0] == "\0" else f"half a character, {ascii(found[0])}"
+        where = ".".join(each if str(each).isprintable() else ascii(each) for each in map(str, path))
+        yield Problem(f"{where} holds {what}: write it anew", *_place(path))
+
+
+def _place(path: Sequence[str | int]) -> tuple[str, str, int]:
+    """Block, parameter and number that a path in the document leads to."""
+    block = str(path[0]) if path else ""
+    number = next((each for each in path[1:2] if isinstance(each, int)), 0)
+    below = path[path.index("parameters") + 1 :] if "parameters" in path else ()
+    return "protocol" if block == "runtime_protocol" else block, str((*below, "")[0]), number
 
 
 def _problem(path: Sequence[str | int], error: Any) -> Problem:
-    block = str(path[0]) if path else ""
-    number = next((each for each in path[1:2] if isinstance(each, int)), 0)
-    parameter = ""
-    if "parameters" in path:
-        below = path[path.index("parameters") + 1 :]
+    block, parameter, number = _place(path)
+    if "parameters" in path and not parameter:
         named = {"required": _missing, "additionalProperties": _unknown}.get(error.validator, lambda _: ())(error)
-        parameter = str((*below, *named, "")[0])
-    sentence = _explain(path, error)
-    return Problem(sentence, "protocol" if block == "runtime_protocol" else block, parameter, number)
+        parameter = str((*named, "")[0])
+    return Problem(_explain(path, error), block, parameter, number)
 
 
 def _unknown(error: Any) -> list[str]:

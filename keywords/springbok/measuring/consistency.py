@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the numbers of a metrics document hang together: what its schema can't say.
 
-Of what a document lacks nothing is said: older ones have less.
+Here is what holds of every run, whatever ran it: parts against their whole, means and extremes against the samples,
+and what sums up all samples. Of what a document lacks nothing is said: older ones have less. What answers must come to
+is in `springbok.measuring.consistent_answers`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from springbok.measuring.derived import CLASSIFICATION, shown, task_of
+from springbok.measuring.consistent_answers import wrong_answers
+from springbok.measuring.derived import mean_of, shown
+from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
 
 #: No run executes as many of anything: ten years of a chip at 1 GHz. What is beyond was never counted.
 MOST = 10**18
 #: Means of parts and of the whole are rounded each by itself.
 _ROUNDING = 1e-3
+#: No register is longer, by the vector extension.
+_LONGEST_VLEN = 1 << 16
+#: Bytes that a scalar load or store moves at most, and operations that an instruction does with an element.
+_WIDEST, _FUSED = 8, 2
+
+_Found = Iterator[tuple[str, str]]
 
 
 def contradictions(document: Mapping[str, Any]) -> Iterator[str]:
@@ -23,19 +34,35 @@ def contradictions(document: Mapping[str, Any]) -> Iterator[str]:
 
     ``document`` has the form that its schema asks for, but for what it lacks.
     """
+    vlen = document.get("vlen_bits")
+    if vlen is not None and (not 0 <= vlen <= _LONGEST_VLEN or vlen & (vlen - 1)):
+        yield f"vlen_bits: {vlen} is no length of a vector register: a power of two, or 0 without vectors"
+        return
+    seen: set[tuple[Any, ...]] = set()
     for number, model in enumerate(document["models"]):
-        for place, sentence in (*_counts(model), *_dispatches(model), *_timeline(model), *_answers(model)):
+        identity = (model.get("name"), model.get("variant"), (model.get("dataset") or {}).get("name"))
+        if None not in identity and identity in seen:
+            yield f"models/{number}: {identity[0]} ({identity[1]}) with {identity[2]} is there twice"
+        seen.add(identity)
+        for place, sentence in _of_model(model, vlen):
             yield f"models/{number}{place}: {sentence}"
 
 
-def _counts(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _of_model(model: Mapping[str, Any], vlen: int | None) -> _Found:
     for place, value in _numbers(model, ""):
         if not math.isfinite(value) or abs(value) > MOST:
             yield place, f"{value:.3g} is no number that was counted"
-            return
-    spread = [model.get("instructions", {}).get(name) for name in ("min", "mean", "max")]
-    if None not in spread and not spread[0] - _ROUNDING <= spread[1] <= spread[2] + _ROUNDING:
-        yield "/instructions", "the mean is not between the least and the most"
+            return  # no arithmetic with it
+    if model.get("name") == "":
+        yield "/name", "the model has no name"
+    yield from _samples(model)
+    yield from _part(model, "", vlen)
+    for number, dispatch in enumerate(model.get("dispatches", ())):
+        yield from _part(dispatch, f"/dispatches/{number}", vlen)
+    yield from _shares(model, vlen)
+    yield from _timeline(model)
+    yield from _memory(model)
+    yield from wrong_answers(model)
 
 
 def _numbers(part: Any, place: str) -> Iterator[tuple[str, float]]:
@@ -51,47 +78,215 @@ def _numbers(part: Any, place: str) -> Iterator[tuple[str, float]]:
             yield from _numbers(each, f"{place}/{number}")
 
 
-def _dispatches(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    dispatches = model.get("dispatches", ())
-    for place, each in enumerate(dispatches):
-        whole, vectors = each.get("instructions"), each.get("vector_instructions")
-        if vectors is not None and whole is not None and vectors > whole + _ROUNDING:
-            told = f"{shown(vectors, 'count')} vector instructions of {shown(whole, 'count')}"
-            yield f"/dispatches/{place}", told
-    for name, title in (("instructions", "instructions"), ("vector_instructions", "vector instructions")):
-        whole = (model.get(name) or {}).get("mean")
-        parts = [each.get(name) for each in dispatches]
-        if whole is None or None in parts:
-            continue
-        if (found := math.fsum(parts)) > whole + _ROUNDING * (1 + len(parts)):
-            told = f"they come to {shown(found, 'count')} {title}, the inference to {shown(whole, 'count')}"
-            yield "/dispatches", told
+def _equal(one: float, other: float, parts: int = 1) -> bool:
+    return abs(one - other) <= _ROUNDING * parts + 1e-9 * max(abs(one), abs(other))
 
 
-def _timeline(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    calls = model.get("timeline", {}).get("calls", {})
+def _more(part: float, whole: float, parts: int = 1) -> bool:
+    return part > whole and not _equal(part, whole, parts)
+
+
+def _sum(values: Iterable[float]) -> float:
+    return math.fsum(values)
+
+
+def _count(value: float) -> str:
+    return shown(value, "count")
+
+
+def _samples(model: Mapping[str, Any]) -> _Found:
+    """What is told of all samples is what they come to."""
+    told = model.get("instructions") or {}
+    each = (model.get("per_sample") or {}).get("instructions")
+    if each:
+        for name, found in (("min", min(each)), ("mean", _sum(each) / len(each)), ("max", max(each))):
+            if told.get(name) is not None and not _equal(told[name], found):
+                yield f"/instructions/{name}", f"{_count(told[name])}, but of its samples {_count(found)}"
+    spread = [told.get(name) for name in ("min", "mean", "max")]
+    if None not in spread and (_more(spread[0], spread[1]) or _more(spread[1], spread[2])):
+        yield "/instructions", "the mean is not between the least and the most"
+    functions = (model.get("runtime_functions") or {}).values()
+    if functions and each and (found := sum(functions)) > each[0]:
+        yield (
+            "/runtime_functions",
+            f"they come to {_count(found)} instructions, the first inference to {_count(each[0])}",
+        )
+    trips = (model.get("wall_clock") or {}).get("round_trip_seconds")
+    if trips is not None and len(trips) != model.get("samples", len(trips)):
+        yield "/wall_clock/round_trip_seconds", f"{len(trips)} of {model['samples']} samples"
+
+
+def _part(part: Mapping[str, Any], place: str, vlen: int | None) -> _Found:
+    """What holds of an inference and of each dispatch of one."""
+    whole, vectors = mean_of(part.get("instructions")), mean_of(part.get("vector_instructions"))
+    opcodes, classes = part.get("opcodes"), part.get("opcode_classes")
+    if whole is None:
+        return
+    if vectors is not None and _more(vectors, whole):
+        yield f"{place}/vector_instructions", f"{_count(vectors)} vector instructions of {_count(whole)}"
+    if opcodes is not None:
+        if not _equal(found := _sum(opcodes.values()), whole, len(opcodes) + 1):
+            yield f"{place}/opcodes", f"they come to {_count(found)} instructions of {_count(whole)}"
+        sums = by_class(opcodes)
+        found = _sum(sums[name] for name in VECTOR_WORK)
+        if vectors is not None and not _equal(found, vectors, len(opcodes) + 1):
+            yield f"{place}/opcodes", f"{_count(found)} of them are vector instructions, of {_count(vectors)}"
+        for name, count in (classes or {}).items():
+            if not _equal(count, sums.get(name, 0), len(opcodes) + 1):
+                yield f"{place}/opcode_classes/{name}", f"{_count(count)}, but by opcode {_count(sums.get(name, 0))}"
+    for name, value in (
+        ("calls", part.get("calls", 0)),
+        ("stack", _sum((part.get("stack") or {}).values())),
+        *((f"defects/{name}", value) for name, value in (part.get("defects") or {}).items()),
+    ):
+        if _more(value, whole):
+            yield f"{place}/{name}", f"{_count(value)} in {_count(whole)} instructions"
+    yield from _lanes(part.get("lanes"), vectors, vlen, f"{place}/lanes")
+    yield from _work(part.get("work"), whole, vectors, vlen, f"{place}/work")
+    yield from _estimate(part.get("estimate"), f"{place}/estimate")
+
+
+def _lanes(lanes: Mapping[str, float] | None, vectors: float | None, vlen: int | None, place: str) -> _Found:
+    if not lanes:
+        return
+    active, available = lanes["active"], lanes["available"]
+    if _more(active, available):
+        yield place, f"{_count(active)} of {_count(available)} lanes are used"
+    # No instruction has more elements than eight registers have bytes.
+    if vectors is not None and vlen is not None and _more(available, vectors * vlen):
+        yield place, f"{_count(available)} lanes in {_count(vectors)} vector instructions of {vlen} bits"
+
+
+def _work(
+    work: Mapping[str, float] | None, whole: float, vectors: float | None, vlen: int | None, place: str
+) -> _Found:
+    """No more than its instructions could do if each did the most that there is."""
+    if not work or vectors is None or vlen is None:
+        return
+    scalars, bytes_at_once = whole - vectors, vlen  # eight registers of vlen / 8 bytes
+    moved = _WIDEST * scalars + bytes_at_once * vectors
+    most = {
+        "float_operations": _FUSED * (scalars + bytes_at_once * vectors),
+        "bytes_loaded": moved,
+        "bytes_stored": moved,
+    }
+    for name, value in work.items():
+        if _more(value, most[name]):
+            yield (
+                f"{place}/{name}",
+                f"{_count(value)} by {_count(whole)} instructions, which do {_count(most[name])} at most",
+            )
+
+
+def _estimate(estimate: Mapping[str, Any] | None, place: str) -> _Found:
+    if not estimate:
+        return
+    cycles, where = estimate["estimated_cycles"], estimate["where"]
+    if not _equal(found := _sum(where.values()), cycles, len(where) + 1):
+        yield f"{place}/where", f"it comes to {_count(found)} of {_count(cycles)} cycles"
+    if _more(estimate["limit_cycles"], cycles):
+        yield (
+            f"{place}/limit_cycles",
+            f"{_count(estimate['limit_cycles'])} at least, and {_count(cycles)} are estimated",
+        )
+
+
+def _shares(model: Mapping[str, Any], vlen: int | None) -> _Found:
+    """Dispatches, and what is left of the inference for the runtime."""
+    dispatches = model.get("dispatches")
+    if dispatches is None:
+        return
+    for name in ("instructions", "vector_instructions", "cycles"):
+        whole, parts = mean_of(model.get(name)), [each.get(name) for each in dispatches]
+        if whole is not None and None not in parts and _more(found := _sum(parts), whole, 1 + len(parts)):
+            yield (
+                "/dispatches",
+                f"they come to {_count(found)} {name.replace('_', ' ')}, the inference to {_count(whole)}",
+            )
+            return
+    yield from _runtime(model, dispatches, vlen)
+    estimate = model.get("estimate")
+    if estimate and all("estimate" in each for each in dispatches):
+        parts = [each["estimate"] for each in dispatches] + [estimate["runtime"] or {}]
+        for name in ("estimated_cycles", "limit_cycles"):
+            found = _sum(each.get(name, 0) for each in parts)
+            if not _equal(found, estimate[name], 1 + len(parts)):
+                yield f"/estimate/{name}", f"{_count(estimate[name])}, but of dispatches and runtime {_count(found)}"
+        yield from _estimate(estimate["runtime"], "/estimate/runtime")
+
+
+def _runtime(model: Mapping[str, Any], dispatches: Sequence[Mapping[str, Any]], vlen: int | None) -> _Found:
+    """What is outside of dispatches is a part as they are: none of its numbers is below 0, or more than it could be."""
+    whole, outside = mean_of(model.get("instructions")), mean_of(model.get("outside_kernels"))
+    if whole is not None and outside is not None:
+        rest = whole - _sum(each.get("instructions", 0) for each in dispatches)
+        if _more(outside, whole) or _more(rest, outside, 1 + len(dispatches)):
+            yield "/outside_kernels", f"{_count(outside)} of {_count(whole)}, and {_count(rest)} outside of dispatches"
+    if model.get("opcodes") is not None and all(each.get("opcodes") is not None for each in dispatches):
+        left = Counter(model["opcodes"])
+        for each in dispatches:
+            left.subtract(each["opcodes"])
+        for name, count in left.items():
+            if _more(-count, 0, 1 + len(dispatches)):
+                yield f"/opcodes/{name}", "dispatches execute it more often than the inference"
+    vectors, lanes = mean_of(model.get("vector_instructions")), model.get("lanes")
+    given = [(each.get("vector_instructions"), each.get("lanes")) for each in dispatches]
+    if vectors is None or any(each is None for each, _ in given):
+        return
+    rest = {key: _left((lanes or {}).get(key, 0), [(each or {}).get(key, 0) for _, each in given])
+            for key in ("active", "available")}  # fmt: skip
+    if min(rest.values()) < 0:
+        yield "/lanes", "those of the dispatches are more than the inference's"
+    else:
+        yield from _lanes(rest, _left(vectors, [each for each, _ in given]), vlen, "/lanes (outside of dispatches)")
+
+
+def _left(whole: float, parts: Sequence[float]) -> float:
+    """What parts leave of the whole; 0 where that is but rounding."""
+    rest = whole - _sum(parts)
+    return 0 if _equal(whole, _sum(parts), 1 + len(parts)) else rest
+
+
+def _timeline(model: Mapping[str, Any]) -> _Found:
+    timeline = model.get("timeline") or {}
+    calls = timeline.get("calls") or {}
     if any(place >= len(model.get("dispatches", ())) for place in calls.get("dispatch", ())):
         yield "/timeline", "it calls a dispatch that is not there"
     if len({len(column) for column in calls.values()}) > 1:
         yield "/timeline", "its lists are not of one length"
+        return
+    each = (model.get("per_sample") or {}).get("instructions")
+    if each and timeline.get("instructions", each[-1]) != each[-1]:
+        yield "/timeline/instructions", f"{_count(timeline['instructions'])}, but of the last sample {_count(each[-1])}"
+    for begins, lengths, whole in (("begin", "instructions", "instructions"), ("cycle_begin", "cycles", "cycles")):
+        now = 0
+        for begin, length in zip(calls.get(begins, ()), calls.get(lengths, ()), strict=False):
+            if begin < now:
+                yield f"/timeline/calls/{begins}", f"a call begins at {_count(begin)}, within the one before it"
+                return
+            now = begin + length
+        if timeline.get(whole) is not None and now > timeline[whole]:
+            yield f"/timeline/{whole}", f"{_count(timeline[whole])}, but its last call ends at {_count(now)}"
+    held, peak = calls.get("tensor_bytes"), model.get("memory_peak_bytes")
+    if held and peak is not None and max(held) > peak:
+        yield "/timeline/calls/tensor_bytes", f"{_count(max(held))} of a memory that had {_count(peak)} in use at most"
 
 
-def _answers(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    samples, given = model.get("samples"), model.get("per_sample") or {}
-    if len({len(column) for column in given.values()}) > 1:
-        yield "/per_sample", "its lists are not of one length"
-        return
-    for name, column in given.items():
-        if samples is not None and len(column) != samples:
-            yield f"/per_sample/{name}", f"{len(column)} of {samples} samples"
-    names = model.get("class_names")
-    if names is None or task_of(model) != CLASSIFICATION:
-        return
-    table = model.get("confusion", ())
-    if len(table) not in (0, len(names)) or any(len(row) != len(names) for row in table):
-        yield "/confusion", f"it is no table of {len(names)} by {len(names)} classes"
-    elif table and samples is not None and (found := sum(map(sum, table))) != samples:
-        yield "/confusion", f"it has {found} of {samples} samples"
-    for name in ("label", "device", "host"):
-        if any(not isinstance(each, int) or not 0 <= each < len(names) for each in given.get(name, ())):
-            yield f"/per_sample/{name}", f"a class that is none of the {len(names)}"
+def _memory(model: Mapping[str, Any]) -> _Found:
+    module, kernels = model.get("vmfb_bytes"), [model.get(f"kernel_{part}_bytes") for part in ("text", "rodata")]
+    if module is not None and None not in kernels and sum(kernels) > module:
+        yield "/vmfb_bytes", f"{_count(module)}, and {_count(sum(kernels))} of kernels in it"
+    for number, memory in enumerate(model.get("fit", ())):
+        used = sum(count or 0 for count in memory["parts"].values())
+        if used + memory["free_bytes"] != memory["bytes"]:
+            yield (
+                f"/fit/{number}",
+                f"{_count(used)} bytes used, {_count(memory['free_bytes'])} free of {_count(memory['bytes'])}",
+            )
+    accesses = model.get("accesses_over_time")
+    if accesses:
+        slices = accesses["seconds"]
+        if any(len(each) != len(slices) for each in accesses["accesses"].values()):
+            yield "/accesses_over_time", "its lists are not of one length"
+        if any(later < earlier for earlier, later in zip(slices, slices[1:], strict=False)):
+            yield "/accesses_over_time/seconds", "its slices are not in order"

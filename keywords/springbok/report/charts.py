@@ -331,7 +331,7 @@ def front(
         return {"data": {"values": values}, "mark": mark, "encoding": {"text": {"field": name}}}
 
     right, left = _room_for_names(sorted(foremost, key=lambda row: row[name] != best), fields, domains, width)
-    line = {"type": "line", "interpolate": "step-after", "color": BLUE, "opacity": 0.5, "aria": False}
+    line = {"type": "line", "interpolate": "step-after", "color": BLUE, "aria": False}
     return {
         "usermeta": {"category": name, "value": None, "series": None, "logarithmic": None},
         "width": width,

@@ -86,17 +86,18 @@ def _level(model: Mapping[str, Any]) -> str:
 def comparison_figures(runs: Sequence[Run], changes: bool = False) -> list[Figure]:
     """The table with ratios, instructions, vector classes and memory overlaid; then each model's layers and opcodes.
 
-    With ``changes``, what changed by layer from a configuration to others of the same model comes before these.
+    With ``changes``, what changed by layer from a configuration to others of the same model comes before all of these.
     """
     found = configurations(runs)
     overlaid = {name: group for name, group in _by_model(found).items() if 1 < len(group) <= len(charts.SERIES)}
-    figures = [comparison_table(found)]
+    figures = []
     if changes:
         figures += [
             changes_figure((first.label, other.label), first.model, other.model)
             for group in overlaid.values()
             for first, other in _pairs(group)
         ]
+    figures.append(comparison_table(found))
     if len(found) > 1:
         figures += [_vector_classes(found), _memory(found)]
     for name, group in overlaid.items():

@@ -72,7 +72,7 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     folder = Path(folder)
     found = comparison_figures(runs, changes=True)
     page = _page("compare.html.j2", runs=runs, figures=_for_page(found))
-    return found[0], [
+    return comparison_table(configurations(runs)), [
         write_in_one_step(folder / "compare.html", page),
         write_in_one_step(folder / "compare.md", render("compare.md.j2", runs=runs, figures=found)),
         write_in_one_step(folder / "compare.csv", csv_text(runs)),

@@ -66,7 +66,8 @@ def storage_errors(path: Path, remedy: str = "") -> Iterator[None]:
 def write_in_one_step(path: Path, content: str | bytes) -> Path:
     """Write ``content``, text as UTF-8, and the folders above it, so that a reader never sees half of it.
 
-    Returns ``path``. Raises `StorageError`; nothing is left of the file then, and an older one is as it was.
+    A symbolic link stays one: what it leads to is written. Returns ``path``. Raises `StorageError`; nothing is left of
+    the file then, and an older one is as it was.
 
     Example::
 
@@ -74,13 +75,14 @@ def write_in_one_step(path: Path, content: str | bytes) -> Path:
     """
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent, f".{glob.escape(path.name)}.*")
-        temporary, descriptor = _locked(lambda: _new_file(path))
+        file_itself = Path(os.path.realpath(path)) if path.is_symlink() else path
+        file_itself.parent.mkdir(parents=True, exist_ok=True)
+        sweep(file_itself.parent, f".{glob.escape(file_itself.name)}.*")
+        temporary, descriptor = _locked(lambda: _new_file(file_itself))
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
-            temporary.replace(path)
+            temporary.replace(file_itself)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # only files that are read need it
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
 
 _LONGEST_MESSAGE = 200
 
@@ -19,6 +19,7 @@ _LONGEST_MESSAGE = 200
 def problem_of(content: Any, schema: Path, forgiven: Set[str] = frozenset()) -> str:
     """The worst of what ``content`` has or lacks otherwise than its schema says; empty where there is nothing.
 
+    What is to be an integer is none with a point in it, though JSON Schema takes ``3.0`` for one.
     ``forgiven`` are rules of JSON schemas that may be broken, such as ``required``.
     """
     from jsonschema.exceptions import best_match
@@ -31,10 +32,13 @@ def problem_of(content: Any, schema: Path, forgiven: Set[str] = frozenset()) -> 
 
 
 @cache
-def _validator(schema: Path) -> Draft202012Validator:
+def _validator(schema: Path) -> Validator:
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
+    # JSON Schema takes 3.0 for an integer; who reads it counts, indexes and shifts by it.
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    return extend(Draft202012Validator, type_checker=whole)(json.loads(schema.read_text(encoding="utf-8")))
 
 
 def _is_forgiven(error: ValidationError, forgiven: Set[str]) -> bool:

@@ -199,6 +199,8 @@ class Desk:
         self._graph = read_graph(asked.get("graph"))
         name = _text(asked, "name").strip()
         path = self._path(name, (*SUFFIXES, SUITE_SUFFIX))
+        if not self.folder.is_dir():
+            raise ScenarioError(f"The folder {self.folder} is gone: make it again, then save. The drawing stays here.")
         is_own = name == self._name
         if path.exists() and not asked.get("overwrite"):
             now = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
@@ -276,7 +278,10 @@ class Desk:
 
     def _files(self) -> tuple[list[str], list[str]]:
         """The scenarios of the folder, and what else could be one by its name: who breaks a file finds it there."""
-        named = [each for each in sorted(self.folder.iterdir()) if _may_be_one(each)]
+        try:
+            named = [each for each in sorted(self.folder.iterdir()) if _may_be_one(each)]
+        except OSError:  # it is gone, which who saves is told
+            return [], []
         files = [path.name for path in named if _is_scenario(path)]
         return files, [path.name for path in named if path.name not in files]
 
@@ -286,8 +291,11 @@ def _may_be_one(path: Path) -> bool:
 
 
 def _is_scenario(path: Path) -> bool:
-    """Whether a file looks like one, at little cost."""
-    return path.stat().st_size <= LARGEST_FILE and b"model_wrapper" in read_content(path)
+    """Whether a file looks like one, at little cost; one that can't be read, or is just gone, does not."""
+    try:
+        return path.stat().st_size <= LARGEST_FILE and b"model_wrapper" in read_content(path)
+    except (OSError, ScenarioError):
+        return False
 
 
 def _text(asked: dict[str, Any], name: str) -> str:

@@ -115,11 +115,11 @@ export class GraphView {
     this.mounted = 0;
   }
 
-  // A block's connections go with it, and are told before it: that is one removal.
+  // A block's connections go with it, and are told before it: that is one removal, and whole before the next key.
   remove(nodes, edges, heard) {
     if (!this.removed) {
       this.removed = { nodes: [], edges: [] };
-      setTimeout(() => {
+      queueMicrotask(() => {
         heard({ removed: this.removed });
         this.removed = null;
       });
