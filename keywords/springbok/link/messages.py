@@ -376,8 +376,8 @@ class Profile:
             )
         if len(records) != header.dispatch_count * size:
             raise LinkError(
-                f"A profile announces {header.dispatch_count} records of {size} bytes, but {len(records)} bytes follow: "
-                "it is damaged, or answers another request. Ask again."
+                f"A profile announces {header.dispatch_count} records of {size} bytes, but {len(records)} bytes follow"
+                ": it is damaged, or answers another request. Ask again."
             )
         values = fields_of(header)
         del values["record_size"], values["dispatch_count"]
