@@ -44,7 +44,7 @@ from springbok.link.frames import (
     extended_payload,
 )
 from springbok.link.link import Dialect, Link
-from springbok.link.messages import ChipInfo, ErrorAnswer, encode_hello
+from springbok.link.messages import ChipInfo, ErrorAnswer, decode_hello, encode_hello
 from springbok.support.errors import DeviceError, DialogueLost, LinkError, OtherHost
 
 QUIET_US, FLUSH_US = 1_000_000, 50_000
@@ -489,3 +489,14 @@ def test_repetition_that_stops_before_its_end_may_come_again(line, answers):
     answers(*loaded(A), infer)
     begin = encode_extended_frame(number_of(A) + 3, MessageType.INFER, SMALL_INPUT, line.identities[A])[:30]
     assert [each[3] for each in answers(begin, 3 * FLUSH_US, infer)] == ["LINK_STALL", SMALL_OUTPUT]
+
+
+def test_host_may_ask_for_another_dialogue_in_its_own(line, answers):
+    own = Request(A, number_of(A) + 3, MessageType.HELLO, encode_hello(identity=B))
+    answers(*loaded(A))
+    sent = encode_extended_frame(own.number, own.kind, own.payload, line.identities[A])
+    greeted = line.device.play(sent)
+    payload = extended_payload(decode_extended_header(greeted[:16], line.identities[A]), greeted[16:])
+    line.identities[B] = B ^ decode_hello(payload)[1].nonce
+    first = encode_extended_frame(number_of(A) + 4, MessageType.INFER, SMALL_INPUT, line.identities[B])
+    assert line.device.play(first) == encode_extended_frame(number_of(A) + 4, OK, SMALL_OUTPUT, line.identities[B])
