@@ -126,8 +126,8 @@ class Line:
         if waited < silence:
             raise LineBusy(
                 f"The time was over before {self.url} could be silent for {silence:.1f} s, which tells late answers "
-                f"from this request's: {waited:.1f} s were left for it. What came before was not understood: check the baud "
-                "rate and that the device runs springbok-bench's firmware, and allow more time.",
+                f"from this request's: {waited:.1f} s were left for it. What came before was not understood: check the "
+                "baud rate and that the device runs springbok-bench's firmware, and allow more time.",
                 heard,
             )
         raise LineBusy(
