@@ -17,11 +17,14 @@ from made_up_runs import make_document, make_model, make_regression
 
 import GateLibrary
 import SweepLibrary
+from springbok import starter
 from springbok.exploring.configurations import SweepError
 from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
 from springbok.gate.metric import METRICS
 from springbok.history import record
+from springbok.measuring.derived import RUNTIME
+from springbok.support.places import ROOT
 
 
 @pytest.fixture
@@ -436,6 +439,85 @@ def test_a_damaged_baseline_is_said_or_judges_the_rest_as_before(worse_and_its_b
     other = {name for name, outcome in found.items() if outcome != whole[name]}
     assert other <= ({place[1]} if place[0] == "metrics" else set())
     assert all(found[name] != "passed" or isinstance(known["metrics"][name], int | float) for name in other)
+
+
+def real_baselines():
+    """Every committed baseline, those of `init` too."""
+    folders = (ROOT / "results/baselines", starter.TEMPLATE / "results/baselines")
+    return [json.loads(path.read_text()) for folder in folders for path in sorted(folder.rglob("*.json"))]
+
+
+def numbers_in(content):
+    for place in places_in(content):
+        found = functools.reduce(operator.getitem, place, content)
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            yield place, found
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_no_single_number_of_a_real_baseline_hides_that_a_model_got_slower(tmp_path_factory, data):
+    content = data.draw(st.sampled_from(real_baselines()))
+    measured = copy.deepcopy(content)
+    slower = next(part for name, part in measured["dispatches"].items() if name != RUNTIME)
+    for part in (slower, measured["metrics"]):  # a layer alone: no other metric tells of it
+        part["instructions"] += 0.05 * content["metrics"]["instructions"]
+    numbers = list(numbers_in(content))
+    judged = [each for each in numbers if each[0][0] == "metrics"]
+    place, old = data.draw(st.one_of(st.sampled_from(judged), st.sampled_from(numbers)))
+    new = data.draw(st.one_of(st.sampled_from([0, 1, old * 10, 10**9]), st.integers(0, 10**12)))
+    functools.reduce(operator.getitem, place[:-1], content)[place[-1]] = new
+    folder = tmp_path_factory.mktemp("baselines")
+    path = baseline.path_of(folder, measured)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    try:
+        known = baseline.read(folder, measured)
+    except baseline.BaselineError:
+        return
+    assert "instructions" in {each.metric for each in gate.compare(measured, known) if each.has_failed}
+
+
+def without_runtime(content):
+    del content["dispatches"][RUNTIME]
+
+
+def ten_times(content):
+    content["metrics"]["instructions"] *= 10
+
+
+def lanes_beyond(content):
+    content["dispatches"]["main_dispatch_1"]["lanes"]["active"] = 10**6
+
+
+def vectors_beyond(content):
+    content["dispatches"]["main_dispatch_1"]["vector_instructions"] = 10**6
+
+
+def other_runtime(content):
+    content["metrics"]["runtime_instructions"] += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without_runtime, "it has no 'runtime (VM)'"),
+        (ten_times, "its dispatches come to"),
+        (lanes_beyond, "active of"),
+        (vectors_beyond, "vector of"),
+        (other_runtime, "its metric says"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_no_baseline(tmp_path, change, words):
+    content = next(each for each in real_baselines() if each["subject"]["variant"] == "vector")
+    baseline.write(tmp_path, content)
+    path, damaged = baseline.path_of(tmp_path, content), copy.deepcopy(content)
+    change(damaged)
+    with pytest.raises(baseline.BaselineError, match=re.escape(words)):
+        baseline.write(tmp_path, damaged)
+    path.write_text(json.dumps(damaged))
+    with pytest.raises(baseline.BaselineError, match=re.escape(words)):
+        baseline.read(tmp_path, content)
 
 
 @settings(max_examples=30)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from springbok.gate import gate, snapshots
+from springbok.gate import gate, snapshots, sums
 from springbok.support import json_schema, strict_json
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
@@ -72,7 +72,11 @@ def read(folder: Path, measured: snapshots.Snapshot) -> dict[str, Any]:
         raise BaselineError(f"The baseline {path} can't be read: {error}. '{UPDATE}' makes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != snapshots.SCHEMA_VERSION:
         raise BaselineError(f"{path} is no baseline of form {snapshots.SCHEMA_VERSION}. '{UPDATE}' makes it anew.")
-    problem = json_schema.problem_of(content, SCHEMA_FILE) or _other_subject(content["subject"], measured["subject"])
+    problem = (
+        json_schema.problem_of(content, SCHEMA_FILE)
+        or _other_subject(content["subject"], measured["subject"])
+        or sums.contradiction(content)
+    )
     if problem:
         raise BaselineError(f"The baseline {path} is no good: {problem}. '{UPDATE}' makes it anew.")
     return content
@@ -89,8 +93,10 @@ def _other_subject(kept: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
 def write(folder: Path, measured: snapshots.Snapshot) -> list[str]:
     """Make the snapshot the baseline of its configuration; returns a line for each thing that changed.
 
-    What is other on every machine is left out.
+    What is other on every machine is left out. Raises `BaselineError` where the numbers contradict each other.
     """
+    if problem := sums.contradiction(measured):
+        raise BaselineError(f"{snapshots.title(measured)} is no baseline, for its numbers disagree: {problem}.")
     kept = {name for name, metric in gate.METRICS.items() if not metric.is_recorded}
     metrics = {name: value for name, value in measured["metrics"].items() if name not in kept and value is not None}
     content = {**measured, "metrics": metrics}
