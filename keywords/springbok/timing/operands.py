@@ -111,7 +111,7 @@ def operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
     ('multiply', ('x11', 'x12'), ('x10',))
     """
     if word & 3 != 3:
-        word = expand(word, xlen) or 0
+        word = expand(word & 0xFFFF, xlen) or 0  # engines may read the halfword behind it too
     name = opcode_name(word)
     if name == UNKNOWN:
         return Operation(name, Unit.ALU, (), ())
