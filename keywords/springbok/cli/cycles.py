@@ -140,6 +140,7 @@ def as_json(
                 "where": line.estimate.where,
                 "limit_cycles": line.limit.cycles,
                 "limited_by": line.limit.by,
+                "unknown_instructions": line.unknown,
             }
             for line in lines
         ],
@@ -163,6 +164,11 @@ def print_account(found: dict[str, Any], timing: Timing) -> None:
         limit = f"{row['estimated_cycles'] / max(1, row['limit_cycles']):.1f} ({row['limited_by']})"
         rows.append((row["name"], row["layer"], *counts, *own, each, limit, told))
     print_table(rows, 2)
+    if unknown := sum(row["unknown_instructions"] for row in found["dispatches"]):
+        print(
+            f"{unknown:,} of the instructions are not known to the estimate, which takes each for one of the alu that "
+            "waits for nothing: cycles are too few where they take longer."
+        )
 
 
 def _error(row: dict[str, Any]) -> str:

@@ -45,6 +45,6 @@ def run(options: argparse.Namespace) -> int:
     watched = {"watched": timing.watched} if timing.regions else {}
     counts = count(options.elf, chip, engine, options.limit, vlen=vlen, **watched)
     names = {ordinal: (f"part {ordinal}", "") for ordinal in counts.sites} | {RUNTIME_SITES: (OUTSIDE, "")}
-    found = as_json(options.elf.name, account(counts, timing, vlen), counts, names, timing)
+    found = as_json(options.elf.name, account(counts, timing, vlen, chip.xlen), counts, names, timing)
     print(json.dumps(found, indent=1)) if options.json else print_account(found, timing)
     return 0

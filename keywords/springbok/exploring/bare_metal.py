@@ -16,6 +16,7 @@ from pathlib import Path
 
 from springbok.chips.chip import Chip
 from springbok.engines.base import Counts, Engine
+from springbok.engines.opcodes import MARK_NAME
 from springbok.session import create_engine
 from springbok.support.errors import EngineError
 
@@ -24,10 +25,11 @@ _LOOK_SECONDS = 0.02
 
 
 def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTRUCTIONS, **options: object) -> Counts:
-    """What the program executed in its first window, and in others that ended by the time that it was seen.
+    """What the program executed in its window.
 
     ``limit`` is in instructions that are executed until the window's end; ``options`` are the engine's. Raises
-    EngineError where no window ends within it, with what the core does.
+    EngineError where no window ends within it, with what the core does; where another one has ended by the time that it
+    was seen; and where a part begins that does not end, or within another one.
     """
     with create_engine(engine, elf, chip=chip, count_sites=True, **options) as running:
         executed = -1
@@ -39,11 +41,27 @@ def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTR
                     raise EngineError(
                         f"{elf}: its window ends after {ended_at:,} instructions: the limit is {limit:,}."
                     )
-                return counts
+                return _checked(counts, elf)
             before, executed = executed, running.counters()["instructions"]
             if executed > limit or executed == before:
                 _refuse(elf, running, min(executed, limit), counts)
             time.sleep(_LOOK_SECONDS)
+
+
+def _checked(counts: Counts, elf: Path) -> Counts:
+    if len(counts.inferences) > 1:
+        raise EngineError(
+            f"{elf}: its window was there {len(counts.inferences)} times before it was seen, and how often is a matter "
+            "of chance: let the program do nothing more behind mark 2 (for (;;) {})."
+        )
+    placed = sum(site.executions for sites in counts.sites.values() for site in sites)
+    lost = counts.inferences[0].instructions - placed - counts.opcodes.get(MARK_NAME, 0)
+    if lost > 0:
+        raise EngineError(
+            f"{elf}: {lost:,} instructions of its window are in a part that has no end: each mark 3 is followed by a "
+            "mark 4 before the next mark 3, and before mark 2."
+        )
+    return counts
 
 
 def _refuse(elf: Path, running: Engine, executed: int, counts: Counts | None) -> None:

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from springbok.engines.base import RUNTIME_SITES, Counts
 from springbok.timing.description import Timing
 from springbok.timing.estimate import Estimate, Limit, estimate, limit
+from springbok.timing.operands import unknown
 
 
 @dataclass(frozen=True)
 class Line:
-    """A dispatch, or `RUNTIME_SITES`. ``measured`` cycles are None where the engine has no core's own to count."""
+    """A dispatch, or `RUNTIME_SITES`. ``measured`` cycles are None where the engine has no core's own to count;
+    ``unknown`` are executions of instructions that the estimate can only take for one of the ``alu``."""
 
     ordinal: int
     instructions: int
     estimate: Estimate
     limit: Limit
     measured: int | None
+    unknown: int = 0
 
     @property
     def error(self) -> float | None:
@@ -31,10 +34,10 @@ class Line:
         return self.estimate.cycles / self.measured - 1 if self.measured else None
 
 
-def account(counts: Counts, timing: Timing, vlen: int) -> list[Line]:
-    """A line a part of all windows in ``counts``, most cycles first. ``vlen`` in bits; ``counts`` have sites.
+def account(counts: Counts, timing: Timing, vlen: int, xlen: int = 32) -> list[Line]:
+    """A line a part of all windows in ``counts``, most cycles first. ``vlen`` and ``xlen`` are in bits.
 
-    What is in no dispatch has the marks of dispatches too: so instructions of lines sum up to those of the windows.
+    ``counts`` have sites. What is in no dispatch has the marks of dispatches too: so instructions of lines sum up to those of the windows.
     """
     rest = sum(each.instructions for each in counts.inferences)
     rest -= sum(each.instructions for each in counts.dispatches.values())
@@ -47,7 +50,14 @@ def account(counts: Counts, timing: Timing, vlen: int) -> list[Line]:
         calls = dispatch.calls if dispatch else len(counts.inferences)
         executed = dispatch.instructions if dispatch else rest
         lines.append(
-            Line(ordinal, executed, estimate(sites, timing, vlen, calls), limit(sites, timing, vlen), measured)
+            Line(
+                ordinal,
+                executed,
+                estimate(sites, timing, vlen, calls, xlen),
+                limit(sites, timing, vlen, xlen),
+                measured,
+                unknown(sites, xlen),
+            )
         )
     return sorted(lines, key=lambda line: (-line.estimate.cycles, line.ordinal))
 

@@ -54,15 +54,15 @@ class Block:
         return last.jumps and not last.is_conditional and bool(last.writes)
 
 
-def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = ()) -> list[Block]:
-    """The blocks of what was executed, by address; ``vlen`` in bits.
+def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = (), xlen: int = 32) -> list[Block]:
+    """The blocks of what was executed, by address; ``vlen`` in bits, as is ``xlen`` of the core's registers.
 
     ``waits`` are those of each region (see `Operation.wait`); an instruction that reached several waits their mean.
     """
     by_pc, waited = _by_pc(sites, waits)
     pcs = sorted(by_pc)
     counts = {pc: sum(site.executions for site in by_pc[pc]) for pc in pcs}
-    words = {pc: operation(by_pc[pc][0].word, by_pc[pc][0].vl, by_pc[pc][0].vtype, vlen) for pc in pcs}
+    words = {pc: operation(by_pc[pc][0].word, by_pc[pc][0].vl, by_pc[pc][0].vtype, vlen, xlen) for pc in pcs}
     leaders = {pc + words[pc].target for pc in pcs if words[pc].target is not None}
     groups: list[list[int]] = []
     for pc in pcs:
@@ -72,7 +72,7 @@ def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = 
             groups[-1].append(pc)
         else:
             groups.append([pc])
-    made = [_block(group, by_pc, counts, words, waited, vlen) for group in groups]
+    made = [_block(group, by_pc, counts, words, waited, (vlen, xlen)) for group in groups]
     _find_ways(made, {group[0]: group[-1] + _size(by_pc[group[-1]][0].word) for group in groups})
     return made
 
@@ -112,11 +112,11 @@ def _block(
     counts: dict[int, int],
     words: dict[int, Operation],
     waited: dict[int, tuple[int, int]],
-    vlen: int,
+    widths: tuple[int, int],
 ) -> Block:
     last = words[pcs[-1]]
     target = pcs[-1] + last.target if last.target is not None else None
-    return Block(pcs[0], counts[pcs[0]], _variants(pcs, by_pc, words, waited, vlen), target, last.jumps)
+    return Block(pcs[0], counts[pcs[0]], _variants(pcs, by_pc, words, waited, widths), target, last.jumps)
 
 
 def _variants(
@@ -124,7 +124,7 @@ def _variants(
     by_pc: dict[int, list[Site]],
     words: dict[int, Operation],
     waited: dict[int, tuple[int, int]],
-    vlen: int,
+    widths: tuple[int, int],
 ) -> tuple[Variant, ...]:
     """Between two ``vset*`` all vector instructions have one configuration; which of one segment goes with which of the
     next one is not counted: the most frequent with the most frequent."""
@@ -148,7 +148,7 @@ def _variants(
         for segment, choice, number in zip(segments, choices, which, strict=True):
             vl, vtype = choice[number][1] if number is not None else (0, 0)
             for pc in segment:
-                each = operation(by_pc[pc][0].word, *_of(words[pc], vl, vtype), vlen)
+                each = operation(by_pc[pc][0].word, *_of(words[pc], vl, vtype), *widths)
                 operations.append(_waiting(each, *waited[pc]) if pc in waited else each)
         variants.append(Variant(times, tuple(operations)))
         total -= times

@@ -224,11 +224,9 @@ def _timing(document: dict[str, Any], path: Path) -> Timing:
                 raise TimingError(f"{path}: [{table}] lacks '{name}'.")
             values[table, name] = _value(path, table, name, given[name])
     title, assumed = document.get("title", path.stem), document.get("assumed", True)
-    if not isinstance(title, str):
-        raise TimingError(f"{path}: title is a text, not {title!r}.")
     return Timing(
         path.stem,
-        title,
+        _text(path, "title", title),
         _truth(path, "assumed", assumed),
         values["issue", "width"],
         _units(document.get("unit"), path),
@@ -319,8 +317,7 @@ def _regions(given: Any, path: Path) -> tuple[Region, ...]:
         for name in ("name", "base", "bytes", "wait"):
             if name not in each:
                 raise TimingError(f"{path}: {where} lacks '{name}'.")
-        if not isinstance(each["name"], str):
-            raise TimingError(f"{path}: {where} name is a text, not {each['name']!r}.")
+        _text(path, f"{where} name", each["name"])
         for name in ("base", "bytes"):
             _whole(path, where, name, each[name], _MOST_ADDRESS)
         for name in ("wait", "wait_next"):
@@ -335,30 +332,48 @@ def _regions(given: Any, path: Path) -> tuple[Region, ...]:
 
 def _sources(given: Any, path: Path, more: Sequence[str] = ()) -> dict[str, str]:
     given = given if isinstance(given, dict) else {}
-    for table in (*_TABLES, "unit", *more):
+    known = (*_TABLES, "unit", *more)
+    _check_names(path, "[source]", given, (*known, "region"))
+    for table in known:
         if not isinstance(given.get(table), str) or not given[table].strip():
             raise TimingError(f"{path}: [source] must say where the figures of '{table}' come from.")
+    for table, source in given.items():
+        _text(path, f"[source] {table}", source)
     return given
 
 
 def _calibration(given: Any, path: Path) -> Calibration | None:
     if given is None:
         return None
-    given = given if isinstance(given, dict) else {}
+    given, where = given if isinstance(given, dict) else {}, "[calibration]"
     names = [each.name for each in fields(Calibration)]
-    _check_names(path, "[calibration]", given, names)
+    _check_names(path, where, given, names)
     for name in names[:3]:
         if name not in given:
-            raise TimingError(f"{path}: [calibration] lacks '{name}'. './bench calibrate' writes this table.")
-    if not isinstance(given["measured_on"], str):
-        raise TimingError(f"{path}: [calibration] measured_on is a text, not {given['measured_on']!r}.")
-    for name, value in given.items():
-        if name not in ("measured_on", "models") and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise TimingError(f"{path}: [calibration] {name} is a number, not {value!r}.")
+            raise TimingError(f"{path}: {where} lacks '{name}'. './bench calibrate' writes this table.")
+    if not _text(path, f"{where} measured_on", given["measured_on"]).strip():
+        raise TimingError(f"{path}: {where} measured_on is empty: it says what the cycles were measured on.")
+    _whole(path, where, "microbenchmarks", given["microbenchmarks"])
+    for name in {"microbenchmark_error", "error", "kernel_error"} & given.keys():
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_FIGURE:
+            raise TimingError(f"{path}: {where} {name} is a number from 0 to {_MOST_FIGURE:,}, not {value!r:.40}.")
     models = given.get("models", [])
-    if not isinstance(models, list) or not all(isinstance(each, str) for each in models):
-        raise TimingError(f"{path}: [calibration] models is a list of names, not {models!r}.")
+    if not isinstance(models, list) or not all(isinstance(each, str) and each.strip() for each in models):
+        raise TimingError(f"{path}: {where} models is a list of names, not {models!r}.")
+    for model in models:
+        _text(path, f"{where} models", model)
+    if not bool(models) == ("error" in given) == ("kernel_error" in given):
+        raise TimingError(f"{path}: {where} has models, error and kernel_error together, or none of them.")
     return Calibration(**{**given, "models": tuple(models)})
+
+
+def _text(path: Path, where: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TimingError(f"{path}: {where} is a text, not {value!r}.")
+    if not all(each.isprintable() or each in "\n\t" for each in value):
+        raise TimingError(f"{path}: {where} has characters that can't be shown: {value!r}.")
+    return value
 
 
 def _value(path: Path, table: str, name: str, value: Any) -> Any:
@@ -379,7 +394,7 @@ def _truth(path: Path, where: str, value: Any) -> bool:
 
 
 #: The least that a figure can be, where that is not 0.
-_LEAST = dict.fromkeys(("width", "ports", "queue", "dispatch", "interval", "count", "bytes"), 1)
+_LEAST = dict.fromkeys(("width", "ports", "queue", "dispatch", "interval", "count", "bytes", "microbenchmarks"), 1)
 _LEAST |= dict.fromkeys(("port_bits", "datapath_bits"), 8)
 
 

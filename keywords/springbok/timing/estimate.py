@@ -33,9 +33,12 @@ class Estimate:
     where: dict[str, int] = field(default_factory=dict)
 
 
-def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1) -> Estimate:
-    """The cycles of all executions in ``sites``; ``vlen`` in bits, ``calls`` is how often the code was entered."""
-    found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions])
+def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1, xlen: int = 32) -> Estimate:
+    """The cycles of all executions in ``sites``; ``vlen`` and ``xlen`` (of the core's registers) in bits.
+
+    ``calls`` is how often the code was entered.
+    """
+    found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
     runner = _Runner(timing)
     left: dict[int, State] = {}  # by block: what is under way behind it
     costs: dict[int, dict[str, float]] = {}
@@ -85,11 +88,11 @@ class Limit:
     by: str
 
 
-def limit(sites: Iterable[Site], timing: Timing, vlen: int) -> Limit:
-    """The limit of the machine for what was executed in one place; ``vlen`` in bits."""
+def limit(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Limit:
+    """The limit of the machine for what was executed in one place; ``vlen`` and ``xlen`` in bits."""
     bits: Counter[str] = Counter()
     for site in sites:
-        each = operation(site.word, site.vl, site.vtype, vlen)
+        each = operation(site.word, site.vl, site.vtype, vlen, xlen)
         if each.unit in _MULTIPLIES:
             bits[each.unit] += site.executions * each.elements * each.bits
         elif each.unit in MEMORY:

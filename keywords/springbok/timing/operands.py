@@ -7,11 +7,14 @@ Source: the RISC-V Unprivileged ISA, version 20240411, and "V" 1.0 (register gro
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from springbok.engines.opcodes import branch_offset, jump_offset, opcode_name
+from springbok.engines.base import Site
+from springbok.engines.compressed import expand
+from springbok.engines.opcodes import UNKNOWN, branch_offset, jump_offset, opcode_name
 
 
 class Unit(str, Enum):
@@ -95,14 +98,23 @@ _SCALAR_MULTIPLICATION = re.compile(r"mul\w*")
 
 
 @lru_cache(maxsize=1 << 16)
-def operation(word: int, vl: int, vtype: int, vlen: int) -> Operation:  # noqa: PLR0911 (a kind of instruction each)
+def operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
+    word: int, vl: int, vtype: int, vlen: int, xlen: int = 32
+) -> Operation:
     """The word as an operation under a vector configuration; ``vlen`` in bits.
+
+    A compressed one is what it stands for on a core of ``xlen`` bits. What is no instruction known here is one of the
+    ``alu`` by the name ``unknown``, of which `unknown` tells.
 
     >>> mul = operation(0x02C58533, 0, 0, 0)                  # mul a0, a1, a2
     >>> mul.unit.value, mul.reads, mul.writes
     ('multiply', ('x11', 'x12'), ('x10',))
     """
+    if word & 3 != 3:
+        word = expand(word, xlen) or 0
     name = opcode_name(word)
+    if name == UNKNOWN:
+        return Operation(name, Unit.ALU, (), ())
     major, rd, rs1, rs2 = word & 0x7F, word >> 7 & 31, word >> 15 & 31, word >> 20 & 31
     if name.startswith("vset"):
         reads = _x(*((rs1,) if name != "vsetivli" else ()), *((rs2,) if name == "vsetvl" else ()))
@@ -135,6 +147,11 @@ def operation(word: int, vl: int, vtype: int, vlen: int) -> Operation:  # noqa: 
         unit = Unit.MULTIPLY_HIGH if name.startswith("mulh") else Unit.MULTIPLY
     reads = () if major in (0x37, 0x17) else _x(rs1) if major in (0x13, 0x1B, 0x73) else _x(rs1, rs2)
     return Operation(name, unit, reads, _x(rd))
+
+
+def unknown(sites: Iterable[Site], xlen: int) -> int:
+    """Executions of instructions that are not known here: what they cost is not known either."""
+    return sum(site.executions for site in sites if operation(site.word, 0, 0, 0, xlen).name == UNKNOWN)
 
 
 def _x(*numbers: int) -> tuple[str, ...]:
