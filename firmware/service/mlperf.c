@@ -331,8 +331,8 @@ static void on_db(void) {
 static void on_infer(void) {
     uint32_t count = 1, warmups = WARMUPS;
     if (!next_number(1, MOST_INFERENCES, &count) || !next_number(0, MOST_INFERENCES, &warmups)) return;
-    dialogue.streaming = false;
     if (!fill_input()) return;
+    dialogue.streaming = false;
     say("m-warmup-start-%u\n", warmups);
     if (!infer_often(warmups)) return;
     say("m-warmup-done\nm-infer-start-%u\n", count);

@@ -54,11 +54,11 @@ static struct {
     union {
         io_spec_t io_spec;
         kenning_spec_t kenning_spec;
-        hello_request_t hello;
         upload_request_t upload;
         sense_request_t sense;
         benchmark_request_t benchmark;
     } request;                     // small payloads
+    hello_request_t hello;         // of its own: it comes between the messages of another host's request
     benchmark_request_t benchmark; // of the loaded model
 } session;
 
@@ -277,7 +277,7 @@ void requests_set_time_limit(uint32_t milliseconds) {
 }
 
 static void on_hello(reply_t *reply) {
-    const hello_request_t *hello = &session.request.hello;
+    const hello_request_t *hello = &session.hello;
     uint32_t version = hello->identity != 0 ? PROTOCOL_VERSION : PROTOCOL_WITHOUT_IDENTITY;
     on_info(reply);
     reply->small.hello.limits = (hello_limits_t){.protocol_version = version,
@@ -463,7 +463,8 @@ uint8_t *requests_destination(uint16_t type, uint32_t bytes) {
     case MESSAGE_DATA:
     case MESSAGE_INFER:
     case MESSAGE_MEASURE: session.state = STATE_MODEL_LOADED; return session.input;
-    default: memset(&session.request, 0, sizeof session.request); return (uint8_t *)&session.request;
+    case MESSAGE_HELLO: session.hello = (hello_request_t){0}; return (uint8_t *)&session.hello;
+    default: return (uint8_t *)&session.request;
     }
 }
 
@@ -484,7 +485,7 @@ const benchmark_request_t *requests_benchmark(void) {
 }
 
 const hello_request_t *requests_hello(void) {
-    return &session.request.hello;
+    return &session.hello;
 }
 
 // Makes a record that of the next dispatch that ran.

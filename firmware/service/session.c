@@ -64,6 +64,7 @@ static void expect_dialogue(const frame_receiver_t *receiver) {
         session.nonce = crc32(crc32(session.nonce, hello, sizeof *hello), &now_us, sizeof now_us);
     }
     session.expected = *hello;
+    if (receiver->seed == receiver->identity) session.expected.flags = HELLO_TAKES_OVER; // its own host's
     session.expected_sequence = receiver->sequence;
     session.receiver.expected_identity = hello->identity ^ session.nonce;
 }

@@ -44,8 +44,8 @@ from springbok.link.frames import (
     extended_payload,
 )
 from springbok.link.link import Dialect, Link
-from springbok.link.messages import ChipInfo, ErrorAnswer, encode_hello
-from springbok.support.errors import DeviceError, LinkError, OtherHost
+from springbok.link.messages import ChipInfo, ErrorAnswer, decode_hello, encode_hello
+from springbok.support.errors import DeviceError, DialogueLost, LinkError, OtherHost
 
 QUIET_US, FLUSH_US = 1_000_000, 50_000
 A, B, C, D = 0xAAAA, 0xBBBB, 0xCCCC, 0xDDDD
@@ -439,7 +439,7 @@ def test_recorded_requests_that_come_again_change_nothing(shared_line):
 
 def test_host_whose_hello_another_one_follows_asks_again(shared_line, monkeypatch):
     """Only the latest HELLO is remembered."""
-    greet, others = ExtendedExchange.greet, [A, B]
+    greet, others = ExtendedExchange.greet, [A, B, C, D]
 
     def and_another(exchange, hello_, deadline):
         answer = greet(exchange, hello_, deadline)
@@ -452,6 +452,15 @@ def test_host_whose_hello_another_one_follows_asks_again(shared_line, monkeypatc
     with started(shared_line) as link:
         assert not others
         assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
+def test_host_whose_hello_others_follow_for_ever_is_told_so_at_its_limit(shared_line, monkeypatch):
+    def lost(*_):
+        raise DialogueLost("The device knows nothing of this dialogue.")
+
+    monkeypatch.setattr(ExtendedExchange, "begin", lost)
+    with Link(shared_line.url) as link, pytest.raises(DialogueLost, match=r"Another host asked .* \d+ times in"):
+        link.negotiate(timeout=1.0)
 
 
 @pytest.mark.parametrize(
@@ -480,3 +489,14 @@ def test_repetition_that_stops_before_its_end_may_come_again(line, answers):
     answers(*loaded(A), infer)
     begin = encode_extended_frame(number_of(A) + 3, MessageType.INFER, SMALL_INPUT, line.identities[A])[:30]
     assert [each[3] for each in answers(begin, 3 * FLUSH_US, infer)] == ["LINK_STALL", SMALL_OUTPUT]
+
+
+def test_host_may_ask_for_another_dialogue_in_its_own(line, answers):
+    own = Request(A, number_of(A) + 3, MessageType.HELLO, encode_hello(identity=B))
+    answers(*loaded(A))
+    sent = encode_extended_frame(own.number, own.kind, own.payload, line.identities[A])
+    greeted = line.device.play(sent)
+    payload = extended_payload(decode_extended_header(greeted[:16], line.identities[A]), greeted[16:])
+    line.identities[B] = B ^ decode_hello(payload)[1].nonce
+    first = encode_extended_frame(number_of(A) + 4, MessageType.INFER, SMALL_INPUT, line.identities[B])
+    assert line.device.play(first) == encode_extended_frame(number_of(A) + 4, OK, SMALL_OUTPUT, line.identities[B])

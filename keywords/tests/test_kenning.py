@@ -262,3 +262,13 @@ def test_who_asks_in_base_frames_is_answered_in_one(program, request_):
         (answer,) = split_frames(device.play(request_) + device.play(100_000))
         assert answer.error.startswith("LINK_MODE")
         assert read_answers(device.play(open_dialogue()))
+
+
+def test_hello_of_another_host_between_messages_of_a_specification_harms_nothing(program):
+    messages = request(IO_SPEC, SPEC)
+    with device_of(program) as device:
+        device.play(open_dialogue())
+        heard = [device.play(messages[:136]), Recording(device).send(hello(7)), device.play(messages[136:])]
+        assert heard[0] == b""
+        (answer,), _ = read_answers(heard[2])
+    assert answer.succeeded

@@ -220,6 +220,14 @@ def test_limit_of_an_inference_that_is_answered_is_not_the_lines_fault(clock):
     assert link.infer(b"input") == b"output"
 
 
+def test_line_that_had_no_time_to_fall_silent_is_not_said_to_be_loud(clock):
+    clock.chip = Chip(clock, [lambda _: []], 1e6)
+    link = opened(clock, clock.chip, Dialect.BASE, False)
+    link._line._busy_at = clock.now
+    with pytest.raises(LinkError, match=r"time was over before .* could be silent for 0\.2 s.* 0\.1 s were left"):
+        link.resynchronise(0.1)
+
+
 def test_batch_with_an_input_of_another_size_is_refused(clock):
     tensor = (0x21000020).to_bytes(4, "little") + (1).to_bytes(4, "little") + (4).to_bytes(4, "little") + bytes(28)
     payload = (1).to_bytes(4, "little") + (0).to_bytes(4, "little") + tensor + (16).to_bytes(4, "little") + bytes(4)

@@ -207,6 +207,13 @@ def test_stream_keeps_its_window_between_loads(talk):
     assert answers[-1][-1] == "[1,1,1,10]"
 
 
+def test_an_inference_that_is_refused_ends_no_stream(talk):
+    commands = ["db load 2", "db 0900", "infer 1 0", "db load 6", "db 000000000000", "stop"]
+    answers = talk("start", *commands, image=WINDOW, benchmark=STREAM)
+    assert answers[3] == ["e-[Input db has 2 bytes, expected 8]"]
+    assert answers[-1][-1] == "[1,1,1,10]"
+
+
 def test_start_begins_anew(talk):
     load_one = ["db load 8", "db 0900000000000000"]
     answers = talk("start", *load_one, "stop", "start", *load_one, "stop", image=WINDOW, benchmark=STREAM)

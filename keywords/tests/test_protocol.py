@@ -257,11 +257,17 @@ def test_any_bytes_are_a_profile_or_refused_clearly(payload):
         assert "profile" in str(error)  # noqa: PT017
 
 
-@pytest.mark.parametrize(("count", "size", "following"), [(1, 128, 0), (0, 128, 128), (2, 128, 255), (1, 64, 64)])
+@pytest.mark.parametrize(("count", "size", "following"), [(1, 128, 0), (0, 128, 128), (2, 128, 255)])
 def test_profile_of_another_size_than_announced_is_refused(count, size, following):
     payload = struct.pack("<2I56x", size, count) + bytes(following)
     with pytest.raises(LinkError, match=f"announces {count} records of {size} bytes, but {following} bytes follow"):
         Profile.decode(payload)
+
+
+@pytest.mark.parametrize("size", [0, 64, 129])
+def test_profile_with_records_of_another_size_is_refused(size):
+    with pytest.raises(LinkError, match=f"records have 128 bytes, but this one says {size}: it is damaged, or"):
+        Profile.decode(struct.pack("<2I56x", size, 0))
 
 
 @pytest.mark.parametrize("answer", [Statistics, ChipInfo, Profile])

@@ -122,8 +122,16 @@ class Line:
             until = min(max(silent_at, now + _POLL_SECONDS), deadline)
             data = self.read("resynchronisation", _READ_BYTES, until)
             thrown_away, heard = thrown_away + len(data), (heard + data)[-_READ_BYTES:]
+        waited = max(0.0, deadline - started)
+        if waited < silence:
+            raise LineBusy(
+                f"The time was over before {self.url} could be silent for {silence:.1f} s, which tells late answers "
+                f"from this request's: {waited:.1f} s were left for it. What came before was not understood: check the "
+                "baud rate and that the device runs springbok-bench's firmware, and allow more time.",
+                heard,
+            )
         raise LineBusy(
-            f"{self.url} does not fall silent: {thrown_away} bytes came in {time.monotonic() - started:.1f} s "
+            f"{self.url} does not fall silent: {thrown_away} bytes came in {waited:.1f} s "
             "without a request. Check the baud rate and that the device runs springbok-bench's firmware.",
             heard,
         )

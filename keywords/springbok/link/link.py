@@ -59,7 +59,6 @@ _OTHER_HOST_PAUSE = 0.2
 UPLOAD_CHUNK_BYTES = 8192
 PLACED_AFTER_BYTES = 60  # of an image that is put into memory: by them its place is recognised
 UPLOAD_ATTEMPTS = 3
-HELLO_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
@@ -185,17 +184,23 @@ class Link:
     def _begin_dialogue(
         self, info: ChipInfo | None, time_limit: float | None, deadline: float, *, take_over: bool = False
     ) -> ChipInfo:
-        """Ask for a dialogue, and begin it; ask again when another host has asked between the two."""
-        for attempt in range(HELLO_ATTEMPTS):
+        """Ask for a dialogue, and begin it; until the deadline again when another host has asked between the two."""
+        attempts, started = 0, time.monotonic()
+        while True:
             own = _new_identity() if info is None or info.tells_dialogues_apart else None
             try:
                 hello = encode_hello(time_limit, own, take_over=take_over)
                 _, self.limits = decode_hello(self._extended.greet(hello, deadline))
                 info = ChipInfo.decode(self._extended.begin((own or 0) ^ self.limits.nonce, deadline))
                 break
-            except DialogueLost:
-                if attempt == HELLO_ATTEMPTS - 1:
-                    raise
+            except DialogueLost as error:
+                attempts += 1
+                if time.monotonic() >= deadline:
+                    raise _crossed(attempts, started) from error
+            except LinkTimeout as error:
+                if attempts:
+                    raise _crossed(attempts, started) from error
+                raise
             except DeviceError as error:
                 if error.name == SESSION_OTHER:
                     raise OtherHost(f"{error.message}.") from error
@@ -488,6 +493,13 @@ class Link:
 def _new_identity() -> int:
     """This host's part of a dialogue's. No seed of ``random`` has a say in it: two hosts of one trial are two."""
     return 1 + secrets.randbelow(0xFFFFFFFF)
+
+
+def _crossed(attempts: int, started: float) -> DialogueLost:
+    return DialogueLost(
+        f"Another host asked for a dialogue between this one's HELLO and its first request, {attempts} times in "
+        f"{time.monotonic() - started:.1f} s. See that only one host at a time begins a dialogue, and negotiate again."
+    )
 
 
 def _nothing(answer: bytes) -> None:

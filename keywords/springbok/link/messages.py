@@ -369,10 +369,15 @@ class Profile:
         header = parse(PROFILE_HEADER, payload[: PROFILE_HEADER.sizeof()], "profile header")
         records = payload[PROFILE_HEADER.sizeof() :]
         size = PROFILE_RECORD.sizeof()
-        if header.record_size != size or len(records) != header.dispatch_count * size:
+        if header.record_size != size:
             raise LinkError(
-                f"A profile announces {header.dispatch_count} records of {header.record_size} bytes, but "
-                f"{len(records)} bytes follow; a record has {size}."
+                f"A profile's records have {size} bytes, but this one says {header.record_size}: it is damaged, or of "
+                "another firmware. Check that the device runs springbok-bench's, of this version."
+            )
+        if len(records) != header.dispatch_count * size:
+            raise LinkError(
+                f"A profile announces {header.dispatch_count} records of {size} bytes, but {len(records)} bytes follow"
+                ": it is damaged, or answers another request. Ask again."
             )
         values = fields_of(header)
         del values["record_size"], values["dispatch_count"]
