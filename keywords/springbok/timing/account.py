@@ -37,7 +37,8 @@ class Line:
 def account(counts: Counts, timing: Timing, vlen: int, xlen: int = 32) -> list[Line]:
     """A line a part of all windows in ``counts``, most cycles first. ``vlen`` and ``xlen`` are in bits.
 
-    ``counts`` have sites. What is in no dispatch has the marks of dispatches too: so instructions of lines sum up to those of the windows.
+    ``counts`` have sites. What is in no dispatch has the marks of dispatches too: so instructions of lines sum up to
+    those of the windows.
     """
     rest = sum(each.instructions for each in counts.inferences)
     rest -= sum(each.instructions for each in counts.dispatches.values())
