@@ -232,6 +232,42 @@ def test_cycles_are_told_by_what_they_went_to():
     assert sum(where.values()) == cycles
 
 
+VMUL, VDIV, VSE = 0x96412457, 0x82412457, 0x02058427  # vmul.vv, vdivu.vv; vse8.v
+E8M8 = 0xC3
+
+
+def vector_loop(word, turns, vl=512):
+    """A loop of one vector instruction on a whole group of registers, and the return behind it."""
+    loop_sites = [Site(0, word, vl, E8M8, turns), Site(4, addi(5, 5, -1), vl, E8M8, turns)]
+    return [*loop_sites, Site(8, bne(5, 0, -8), vl, E8M8, turns), Site(12, RET, vl, E8M8, 1)]
+
+
+@pytest.mark.parametrize("word", [VMUL, VSE])
+@pytest.mark.parametrize(("name", "vlen"), [("springbok_assumed", 512), ("coralnpu", 128)])
+@pytest.mark.parametrize("queue", [1, 8, 13, 64])
+def test_a_loop_costs_what_its_turns_cost_once_the_queue_is_full(word, name, vlen, queue):
+    timing, sites = replace(load(name), queue=queue), vector_loop(word, 10_000, vlen)
+    assert estimate(sites, timing, vlen).cycles >= limit(sites, timing, vlen).cycles
+
+
+def test_a_deep_queue_hides_no_division():
+    shallow, deep = (estimate(vector_loop(VDIV, 10_000), replace(PLAIN, queue=each), 512).cycles for each in (1, 64))
+    division = 16 * PLAIN.units[Unit.VECTOR_DIVIDE].interval
+    assert deep >= 10_000 * division
+    assert deep <= shallow + 64 * division  # what waits in the queue at the end is counted once more
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data())
+def test_a_loop_takes_no_fewer_cycles_than_its_limit_however_slow_its_units_are(data):
+    sites = vector_loop(data.draw(st.sampled_from([VMUL, VDIV, VSE])), 10_000)
+    unit = data.draw(st.sampled_from([Unit.VECTOR_MULTIPLY, Unit.VECTOR_DIVIDE, Unit.VECTOR_MEMORY, Unit.ALU]))
+    figure = data.draw(st.sampled_from(["latency", "interval"]))
+    more = replace(PLAIN.units[unit], **{figure: getattr(PLAIN.units[unit], figure) + data.draw(st.integers(1, 40))})
+    slower = replace(PLAIN, units=PLAIN.units | {unit: more})
+    assert estimate(sites, slower, 512).cycles >= limit(sites, slower, 512).cycles
+
+
 # ---- Descriptions
 
 
@@ -255,7 +291,7 @@ def test_what_is_calibrated_keeps_the_limits_on_models_that_it_was_not_fitted_to
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [
-        ("width = 1", "width = 0", r"\[issue\] width is a whole number from 1 to 1,048,576, not 0"),
+        ("width = 1", "width = 0", r"\[issue\] width is a whole number from 1 to 64, not 0"),
         ("width = 1", "widht = 1", r"'widht' is nothing that \[issue\] has \(did you mean 'width'\?\)"),
         ("chaining = true", 'chaining = "yes"', "chaining is true or false"),
         ('prediction = "backward taken"', 'prediction = "perfect"', "prediction is one of 'none', 'backward taken'"),

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from springbok.cli.arguments import add_platform, add_vlen, use_platform
 from springbok.compiler import importers, iree, versions
@@ -15,7 +16,7 @@ from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
 from springbok.compiler.flags import check_flags, compiler_flags, flags_of
 from springbok.compiler.importers import ImportedModel
 from springbok.exploring.calibrate import inference
-from springbok.exploring.compiler_row import Job, measured_apart
+from springbok.exploring.compiler_row import LOWERED, Job, lowered, measured_apart
 from springbok.exploring.phases import Side, by_pass, by_phase, differing, joined, minimal
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
@@ -64,12 +65,16 @@ def run(options: argparse.Namespace) -> int:
         folders = [versions.environment(each) for each in wanted]
         compilers = [iree.tool_of(folder) if folder else compilers[0] for folder in folders]
         check_flags(target, first, frozenset().union(*map(iree.compiler_flag_names, folders)))
-        _tell_versions(options, target, imported, wanted, first)
+        rows = _tell_versions(options, target, imported, wanted, first)
     else:
+        rows = []
         _tell_flags(options, target, first, second)
     flags = [compiler_flags(target, each)[0] for each in (first, first if wanted else second)]
-    sides = [Side(*each) for each in zip(compilers, (imported.mlir,) * 2, flags, strict=True)]
     with temporary_folder() as folder:
+        if any(LOWERED in row["notes"] for row in rows):
+            imported = lowered(imported, iree.tool("iree-compile"), Path(folder))
+            print("Both are compared from the pinned version's phase 'input' on: a front end does not take the model.")
+        sides = [Side(*each) for each in zip(compilers, (imported.mlir,) * 2, flags, strict=True)]
         phases = by_phase(*sides, Path(folder))
         print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
         found = by_pass(*sides, Path(folder))
@@ -82,15 +87,18 @@ def run(options: argparse.Namespace) -> int:
 
 def _tell_versions(
     options: argparse.Namespace, target: Target, imported: ImportedModel, wanted: Sequence[str], flags: Sequence[str]
-) -> None:
-    """Print what each version's module takes, or why it takes nothing."""
+) -> list[dict[str, Any]]:
+    """Print what each version's module takes, or why it takes nothing; returns the rows that say so."""
+    rows = []
     job = Job("", options.model, imported, "none", target.variant, target.vlen, options.platform, tuple(flags))
     for version in wanted:
         row = measured_apart(replace(job, version=version))
+        rows.append(row)
         key, unit = _METRICS[options.metric]
         found = row["metrics"].get(key)
         told = f"{found:,} {unit}" if found is not None else ""
         print(f"{version}: {'; '.join(filter(None, (told, (row['error'] or '').partition(chr(10))[0])))}")
+    return rows
 
 
 def _tell_flags(options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]) -> None:

@@ -149,7 +149,7 @@ def _compiled(job: Job, folder: Path, notes: list[str]) -> tuple[CompiledModel, 
             raise
         refused = error
     notes.append(f"The pinned version's import does not compile: {_first_line(refused)}")
-    for given, note in ((_own_import, "Imported by this version itself."), (_lowered, _LOWERED)):
+    for given, note in ((_own_import, "Imported by this version itself."), (_lowered, LOWERED)):
         try:
             imported = given(job, folder)
             model = compile_model(job.model, imported=imported, **options)
@@ -161,7 +161,7 @@ def _compiled(job: Job, folder: Path, notes: list[str]) -> tuple[CompiledModel, 
 
 
 _FINISHED = "The pinned version finished the module: kernels are this version's, the VM's bytecode is not."
-_LOWERED = "Compiled from the pinned version's phase 'input': its own front end does not take the model."
+LOWERED = "Compiled from the pinned version's phase 'input': its own front end does not take the model."
 
 
 def _own_import(job: Job, folder: Path) -> ImportedModel:
@@ -169,16 +169,20 @@ def _own_import(job: Job, folder: Path) -> ImportedModel:
 
 
 def _lowered(job: Job, folder: Path) -> ImportedModel:
-    """The model as the pinned version's front end leaves it: operations that change less from version to version."""
-    lowered = folder / "lowered.mlir"
     compiler = finishing.finisher()
     if compiler is None:
         raise BenchError("There is no pinned compiler.")
-    command = [compiler, job.imported.mlir, "--compile-to=input", "--mlir-print-debuginfo", "-o", lowered]
+    return lowered(job.imported, compiler, folder)
+
+
+def lowered(imported: ImportedModel, compiler: Path, folder: Path) -> ImportedModel:
+    """The model as the pinned version's front end leaves it: operations that change less from version to version."""
+    written = folder / "lowered.mlir"
+    command = [compiler, imported.mlir, "--compile-to=input", "--mlir-print-debuginfo", "-o", written]
     done = process.run(command)
-    if done.exit_code or not lowered.is_file():
-        raise BenchError(f"The pinned compiler does not lower {job.model}.")
-    return replace(job.imported, mlir=lowered)
+    if done.exit_code or not written.is_file():
+        raise BenchError(f"The pinned compiler does not lower {imported.mlir.name}.")
+    return replace(imported, mlir=written)
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from springbok.support import process
@@ -116,6 +116,9 @@ _HEAD = ("// -----//", "#device_target_", "#executable_target_")
 _LOCATION = re.compile(r" loc\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)$|^#loc.*$", re.MULTILINE)
 _VALUE = re.compile(r"%[\w$.-]+(?:#\d+)?")
 _OPERATION = re.compile(r"^ *(?:%[^=]*= )?\"?([a-z_]\w*(?:\.\w+)+)", re.MULTILINE)
+_PIPELINE = re.compile(r"\bpipeline = (?:#iree_\w+\.pipeline<)?(?:CPU)?(\w+)")
+_LOWERING = re.compile(r"#iree_\w+\.lowering_config<([^>]*)>")
+_SIZES = re.compile(r"\w+ = \[[^\]]*\]+")
 _LONG = re.compile(r'dense(?:_resource)?<(?:"0x[0-9A-F]{64,}"|[^<>]{200,})>')
 
 
@@ -143,23 +146,22 @@ def operations_of(code: str) -> Counter[str]:
     return Counter(_OPERATION.findall(code))
 
 
-def _computing(operations: Mapping[str, int], all_of_them: bool) -> Counter[str]:
-    kept = {
-        name: count
-        for name, count in operations.items()
-        if all_of_them or (name.startswith(_COMPUTING) and name not in _CHEAP)
-    }
-    return Counter(kept)
+def _computing(code: str) -> Counter[str]:
+    """The operations that compute, and how a kernel is to be made of them: the same whatever version wrote it."""
+    operations = operations_of(code)
+    kept = {name: count for name, count in operations.items() if name.startswith(_COMPUTING) and name not in _CHEAP}
+    sizes = (size for config in _LOWERING.findall(code) for size in _SIZES.findall(config))
+    return Counter(kept) + Counter(f"pipeline {name}" for name in _PIPELINE.findall(code)) + Counter(sizes)
 
 
 def difference(where: str, first: str, second: str, by_text: bool = True) -> Difference | None:
     """What is other in the code of two compilations at one place; None where it is the same but for names.
 
-    Without ``by_text`` only how often each operation that computes is there counts: two versions write the rest
-    otherwise.
+    Without ``by_text`` only how often each operation that computes is there counts, and by which pipeline and tiles the
+    kernel is made: two versions write the rest otherwise.
     """
     one, other = normal(first), normal(second)
-    before, after = (_computing(operations_of(each), by_text) for each in (one, other))
+    before, after = map(operations_of if by_text else _computing, (one, other))
     changes = {name: after[name] - before[name] for name in sorted({*before, *after}) if after[name] != before[name]}
     if one == other or not (changes or by_text):
         return None
@@ -187,46 +189,64 @@ def _phases(side: Side, folder: Path) -> dict[str, str]:
 
 _SHORT = ("--mlir-elide-elementsattrs-if-larger=64", "--mlir-elide-resource-strings-if-larger=64")
 _Pass = tuple[tuple[int, ...], str, str]  # order, name, the code behind it
+_Orders = tuple[tuple[int, ...], tuple[int, ...]]  # of a pass in both compilations
 
 
 def by_pass(first: Side, second: Side, folder: Path) -> list[Difference]:
-    """The first pass, up to the phase `hal`, behind which the module, and each kernel, differs: by order of passes."""
+    """The first pass, up to the phase `hal`, behind which the module, and each kernel, differs: by order of passes.
+
+    Passes that only one of both compilations has run on it before are named too.
+    """
     by_text = first.compiler == second.compiler
     one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
-    found: dict[str, tuple[tuple[int, ...], Difference]] = {}  # by kernel; the module is the empty one
+    found: dict[str, tuple[_Orders, Difference]] = {}  # by kernel; the module is the empty one
     for place in sorted(one.keys() & other.keys()):
-        owner = re.match(r"hal_executable_(\w+)", place)
-        parted = _where_they_part(owner[1] if owner else place or "the module", one[place], other[place], by_text)
-        key = owner[1] if owner else ""
+        parted = _where_they_part(_kernel_of(place) or place or "the module", one[place], other[place], by_text)
+        key = _kernel_of(place)
         if parted and (key not in found or parted[0] < found[key][0]):
             found[key] = parted
+    for key, (orders, parted) in found.items():
+        ran = [_before(key, *each) for each in zip((one, other), orders, strict=True)]
+        alone = [[name for name in names if name not in ran[1 - side]] for side, names in enumerate(ran)]
+        found[key] = orders, replace(parted, where=parted.where + _only(alone))
     return [each for _, each in sorted(found.values(), key=lambda item: item[0])]
+
+
+def _kernel_of(place: str) -> str:
+    owner = re.match(r"hal_executable_(\w+)", place)
+    return owner[1] if owner else ""
+
+
+def _before(kernel: str, passes: Mapping[str, Sequence[_Pass]], order: tuple[int, ...]) -> list[str]:
+    """Names of the passes that ran on a kernel, or the module, before ``order``: each once, in order."""
+    ran = (each for place, all_of_it in passes.items() if _kernel_of(place) == kernel for each in all_of_it)
+    return list(dict.fromkeys(name for _, name, _ in sorted(each for each in ran if each[0] < order)))
 
 
 def _where_they_part(
     place: str, one: Sequence[_Pass], other: Sequence[_Pass], by_text: bool
-) -> tuple[tuple[int, ...], Difference] | None:
+) -> tuple[_Orders, Difference] | None:
     """The first pass of one place that differs, of those that both compilations have in the same order."""
     names = [[name for _, name, _ in side] for side in (one, other)]
     seen = (0, 0)  # passes of both that were compared, or stand before those
     for block in difflib.SequenceMatcher(None, *names, autojunk=False).get_matching_blocks():
-        only = [side[before:after] for side, before, after in zip(names, seen, (block.a, block.b), strict=True)]
+        starts = (block.a, block.b)
+        only = [side[before:after] for side, before, after in zip(names, seen, starts, strict=True)]
         if by_text and any(only):
-            at = min(seen[0], len(one) - 1)
-            return one[at][0], Difference(f"the passes of {place}{_only(only)}", {}, ())
-        for number in range(block.size):
-            order, name, before = one[block.a + number]
-            behind = _only(only) if number == 0 else ""
-            code = other[block.b + number][2]
-            found = difference(f"pass {name} of {place}{behind}", before, code, by_text)
+            orders = tuple(side[min(at, len(side) - 1)][0] for side, at in zip((one, other), seen, strict=True))
+            return orders, Difference(f"the passes of {place}{_only(only)}", {}, ())
+        for (order, name, code), (other_order, _, other_code) in zip(
+            one[block.a : block.a + block.size], other[block.b : block.b + block.size], strict=True
+        ):
+            found = difference(f"pass {name} of {place}", code, other_code, by_text)
             if found:
-                return order, found
+                return (order, other_order), found
         seen = (block.a + block.size, block.b + block.size)
     return None
 
 
 def _only(passes: Sequence[Sequence[str]]) -> str:
-    """Passes that stand right before, in one of both compilations."""
+    """Passes that stand before, in one of both compilations."""
     told = [
         f"{', '.join(names)} only in the {side}"
         for names, side in zip(passes, ("first", "second"), strict=True)

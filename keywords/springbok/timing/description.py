@@ -30,7 +30,7 @@ _TABLES = {
     "vector": ("queue", "queue_latency", "dispatch", "datapath_bits", "chaining", "work"),
 }
 #: Counts up when the same executions and figures come to other cycles: what was estimated before is another estimate.
-VERSION = 1
+VERSION = 2
 #: Stands for the timing that the chip's own description names.
 OF_CHIP = "chip"
 #: What descriptions may leave out: the figures of another unit hold for it then.
@@ -38,6 +38,8 @@ _LIKE = {Unit.MULTIPLY_HIGH: Unit.MULTIPLY}
 PREDICTIONS = ("none", "backward taken")
 WORKS = ("elements", "registers")
 _MOST_ADDRESS, _MOST_FIGURE = (1 << 64) - 1, 1 << 20
+#: The most that there can be of what is simulated one by one.
+_MOST = dict.fromkeys(("width", "ports", "queue", "count"), 64)
 
 
 class TimingError(BenchError):
@@ -399,7 +401,7 @@ _LEAST |= dict.fromkeys(("port_bits", "datapath_bits"), 8)
 
 
 def _whole(path: Path, where: str, name: str, value: Any, most: int = _MOST_FIGURE) -> int:
-    least = _LEAST.get(name, 0)
+    least, most = _LEAST.get(name, 0), _MOST.get(name, most)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise TimingError(f"{path}: {where} {name} is a whole number from {least:,} to {most:,}, not {value!r}.")
     if name.endswith("_bits") and value & (value - 1):

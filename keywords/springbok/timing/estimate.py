@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cycles of what was executed in one place, by a description of the pipeline, and where they go.
 
-Each distinct block and configuration is simulated with what its most frequent predecessor left under way; a loop's
-until its cost repeats. The estimate is a matter of counts and description alone: the same in every run.
+Each distinct block and configuration is simulated with what its most frequent predecessor left under way; a loop, of
+one block or of several, until what is under way repeats: from there on its cost is that of the turns in between. The
+estimate is a matter of counts and description alone: the same in every run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from springbok.timing.operands import Operation, Unit, operation
 from springbok.timing.scoreboard import MEMORY, Pipeline, State, run
 
 BRANCHES, DRAIN = "branches", "drain"
-_PASSES, _MOST_TURNS, _AVERAGED = 3, 12, 4
+#: Bounds of what is simulated until it repeats. A queue of vector instructions that fills takes as many turns as it has
+#: places; behind the bound the later half of the turns stands for the rest.
+_MOST_ROUNDS, _MOST_TURNS = 256, 4096
 _Ran = tuple[int, State, "Counter[str]"]
 _IDLE = State()
 _MULTIPLIES, _BYTES = (Unit.VECTOR_MULTIPLY, Unit.VECTOR_FLOAT), "bytes"
@@ -39,20 +42,12 @@ def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1, x
     ``calls`` is how often the code was entered.
     """
     found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
-    runner = _Runner(timing)
-    left: dict[int, State] = {}  # by block: what is under way behind it
-    costs: dict[int, dict[str, float]] = {}
-    entries: dict[int, State] = {}
-    for _ in range(_PASSES):
-        for block in found:
-            entry = _entry(block, left)
-            if entries.get(block.start) is not entry:
-                entries[block.start] = entry
-                costs[block.start], left[block.start] = _cost(block, runner, entry)
+    rounds, left = _rounds(found, _Runner(timing))
     where: Counter[str] = Counter()
     for block in found:
-        for name, cycles in costs[block.start].items():
-            where[name] += cycles
+        for costs in rounds:
+            for name, cycles in costs[block.start].items():
+                where[name] += cycles / len(rounds)
         last = block.variants[0].operations[-1]
         backward = block.target is not None and block.target <= block.start
         for taken, times in ((True, block.taken), (False, block.passed)):
@@ -131,6 +126,27 @@ def _entry(block: Block, left: dict[int, State]) -> State:
     return left.get(before, _IDLE)
 
 
+def _rounds(found: list[Block], runner: _Runner) -> tuple[list[dict[int, dict[str, float]]], dict[int, State]]:
+    """By block, what its cycles went to in each of the rounds through all blocks that repeat, and what it leaves."""
+    left: dict[int, State] = {}
+    entries: dict[int, tuple] = {}
+    costs: dict[int, dict[str, float]] = {}
+    rounds: list[dict[int, dict[str, float]]] = []
+    seen: dict[tuple, int] = {}
+    while len(rounds) < _MOST_ROUNDS:
+        key = tuple((start, state.key) for start, state in left.items())
+        if key in seen:
+            return rounds[seen[key] :], left
+        seen[key] = len(rounds)
+        for block in found:
+            entry = _entry(block, left)
+            if entries.get(block.start) != entry.key:
+                entries[block.start] = entry.key
+                costs[block.start], left[block.start] = _cost(block, runner, entry)
+        rounds.append(dict(costs))
+    return rounds[len(rounds) // 2 :], left
+
+
 def _cost(block: Block, runner: _Runner, entry: State) -> tuple[dict[str, float], State]:
     """What the cycles of all executions of a block went to, and what is under way behind its main variant."""
     again = block.entries.get(block.start, 0)
@@ -160,4 +176,4 @@ def _turns(
         seen[key] = len(turns)
         _, state, went = runner(operations, state, key)
         turns.append(went)
-    return turns, state, -_AVERAGED
+    return turns, state, len(turns) // 2

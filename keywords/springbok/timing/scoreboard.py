@@ -95,8 +95,16 @@ class State:
         """The same, told from ``cycles`` later; what is over is left out."""
         return State(
             self.slots,
-            {name: (one - cycles, last - cycles, by) for name, (one, last, by) in self.ready.items() if last > cycles},
-            {name: left for name, times in self.free.items() if any(left := [max(0, time - cycles) for time in times])},
+            {
+                name: (max(0, one - cycles), last - cycles, by)
+                for name, (one, last, by) in self.ready.items()
+                if last > cycles
+            },
+            {
+                name: left
+                for name, times in self.free.items()
+                if any(left := sorted(max(0, time - cycles) for time in times))
+            },
             [(time - cycles, why) for time, why in self.queue if time > cycles],
             max(0, self.vector - cycles),
         )
