@@ -67,8 +67,9 @@ def run(options: argparse.Namespace) -> int:
         check_flags(target, first, frozenset().union(*map(iree.compiler_flag_names, folders)))
         rows = _tell_versions(options, target, imported, wanted, first)
     else:
-        rows = []
-        _tell_flags(options, target, first, second)
+        rows, second = [], _tell_flags(options, target, first, second)
+        if second is None:
+            return 0
     flags = [compiler_flags(target, each)[0] for each in (first, first if wanted else second)]
     with temporary_folder() as folder:
         if any(LOWERED in row["notes"] for row in rows):
@@ -101,8 +102,13 @@ def _tell_versions(
     return rows
 
 
-def _tell_flags(options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]) -> None:
-    """Print what both sets give, and the fewest flags that make the difference."""
+def _tell_flags(
+    options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]
+) -> Sequence[str] | None:
+    """Print what both sets give, and the fewest flags that make the difference.
+
+    Returns the first set with these alone changed; None where there is no difference.
+    """
     measure = _Measure(options, target)
     before, after = measure(first), measure(second)
     _, unit = _METRICS[options.metric]
@@ -110,18 +116,22 @@ def _tell_flags(options: argparse.Namespace, target: Target, first: Sequence[str
     print(f"second: {after:,} {unit}: {' '.join(second)}")
     if before == after:
         print("No difference.")
-        return
+        return None
     gone, gained = differing(first, second)
 
-    def makes_it(kept: Sequence[str]) -> bool:
+    def changed(kept: Sequence[str]) -> Sequence[str]:
         left = [flag for flag in first if flag not in kept]
-        value = measure(joined(left, [flag for flag in kept if flag in gained]))
+        return joined(left, [flag for flag in kept if flag in gained])
+
+    def makes_it(kept: Sequence[str]) -> bool:
+        value = measure(changed(kept))
         return value is not None and (value - before) / (after - before) >= _SHARE
 
     names = {flag.partition("=")[0] for flag in gained}
     needed = minimal([*gained, *(flag for flag in gone if flag.partition("=")[0] not in names)], makes_it)
     told = [flag if flag in gained else f"without {flag}" for flag in needed]
     print(f"Made by: {' '.join(told)} ({measure.count} modules measured)")
+    return changed(needed)
 
 
 class _Measure:

@@ -174,23 +174,30 @@ def bring(
                 return
             tell(f"Installing {_counted(lines)} once{f' into {place}' if place else ''}, {what} ...")
             making = place.with_name(f".making-{place.name}") if place and not place.exists() else None
-            if making:
-                shutil.rmtree(making, ignore_errors=True)  # of one who was killed
+            temporary = folder / f".temporary-{stamp}"  # pip's: on the same disk, and found again by who comes next
+            unfinished = [each for each in (making, temporary) if each]
+            _remove(unfinished)  # of one who was killed
             try:
-                _run_pip(command(making or place), command(place), shows_progress)
+                temporary.mkdir()
+                _run_pip(command(making or place), command(place), shows_progress, temporary)
                 if making:
                     making.rename(place)
             finally:
-                if making:  # half of it
-                    shutil.rmtree(making, ignore_errors=True)
+                _remove(unfinished)
             done.touch()
     except OSError as error:
         raise ImportError(f"{error.filename or folder} can't be written: {error.strerror}.") from error
 
 
-def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool) -> None:
+def _remove(folders: Sequence[Path]) -> None:
+    for each in folders:
+        shutil.rmtree(each, ignore_errors=True)
+
+
+def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool, temporary: Path) -> None:
     """Raises ImportError with pip's last words, and the command as it is ``told`` to people."""
     said = {"stdout": None if shows_progress else subprocess.PIPE, "stderr": subprocess.PIPE}
+    said["env"] = os.environ | {"TMPDIR": str(temporary)}
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, text=True, check=False, **said)
     if ended.returncode:
         why = _why(ended.stderr)
