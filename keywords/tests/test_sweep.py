@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_runs import make_document, make_model, make_regression
 
 import SweepLibrary
 from springbok import report, session
@@ -28,9 +29,10 @@ from springbok.data.dataset import Dataset
 from springbok.exploring import sweep, workers
 from springbok.exploring.configurations import SweepError, check, configurations
 from springbok.exploring.front import best, broken_limits, mark_pareto
-from springbok.exploring.measure import Objective, compile_step
+from springbok.exploring.measure import Objective, compile_step, recorded
 from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done
+from springbok.gate import snapshots
 from springbok.support.errors import BenchError, ReportError
 from springbok.support.places import KEYWORDS, MODELS
 from springbok.timing.description import load as load_timing
@@ -574,6 +576,15 @@ def test_workers_start_in_a_daemonic_process_as_those_of_renode_test(monkeypatch
     with workers.workers(None, 1) as client:
         assert client.submit(os.getpid).result() != os.getpid()
     assert options["daemon"] is True
+
+
+@pytest.mark.parametrize("model", [make_model(), make_regression()])
+def test_a_table_of_what_is_recorded_can_be_read(tmp_path, model):
+    metrics = recorded(snapshots.snapshot(make_document(model)))
+    rows = mark_pareto([{**row("a", 1, 1), "metrics": {"accuracy_loss": 0.0, **metrics}}])
+    whole = {"schema": 1, "firmware_sha256": "0", "rows": rows}
+    (tmp_path / sweep.FILE_NAME).write_text(json.dumps(whole))
+    assert sweep.read(tmp_path) == whole
 
 
 @pytest.mark.parametrize(

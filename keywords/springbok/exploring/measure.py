@@ -142,13 +142,16 @@ def run_step(
         return {"error": str(error)}
     finally:
         session.shut_down()
-    # Nothing that another machine would measure differently: a table is the same twice.
-    kept = {
+    return {"error": None, "metrics": {**recorded(measured), **_loss(evaluation.quality, reference)}}
+
+
+def recorded(measured: snapshots.Snapshot) -> dict[str, Any]:
+    """The metrics of a snapshot that no other machine would measure differently: a table is the same twice."""
+    return {
         key: value
         for key, value in measured["metrics"].items()
         if key in gate.METRICS and gate.METRICS[key].is_recorded
     }
-    return {"error": None, "metrics": {**kept, **_loss(evaluation.quality, reference)}}
 
 
 def _check_firmware(sha256: str) -> None:
