@@ -7,7 +7,6 @@ The made-up runtime's outputs are its input's bytes plus one.
 from __future__ import annotations
 
 import re
-import struct
 from pathlib import Path
 
 import numpy as np
