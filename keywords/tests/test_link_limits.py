@@ -248,7 +248,7 @@ RIGHT = bytes(range(40))
 
 @st.composite
 def heard(draw):
-    """A frame that a host may hear who asks the device in a dialogue of before: whether it tells so, and how it is made."""
+    """A frame that a host may hear who asks in a dialogue of before: whether it tells so, and how it is made."""
     kind = draw(st.sampled_from(["stranger", "stranger", "spoilt", "noise", "other", "own"]))
     identity = draw(st.integers(1, 2**32 - 1).filter(lambda number: number != IDENTITY))
     refusal = encode_extended_frame(0, MessageType.ERROR, DAMAGED_HEADER, identity)

@@ -185,7 +185,8 @@ class ExtendedExchange:
         buffer = self._buffer
         noise = False
         while True:
-            self._fill(EXTENDED_HEADER_BYTES, min(begun_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by)
+            until = min(begun_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by
+            self._fill(EXTENDED_HEADER_BYTES, until, ahead=_READ_BYTES)
             place = _magic_place(buffer)
             noise = noise or place > 0
             self._drop(place)
@@ -262,11 +263,11 @@ class ExtendedExchange:
                 return kind, payload
             self._report.late_answers += 1
 
-    def _fill(self, count: int, deadline: float) -> None:
-        """Have ``count`` bytes in the buffer, or fewer at the deadline."""
+    def _fill(self, count: int, deadline: float, ahead: int = 0) -> None:
+        """Have ``count`` bytes in the buffer, or fewer at the deadline; of what has come behind them, up to ``ahead``."""
         buffer = self._buffer
         while len(buffer) < count:
-            data = self._line.read(self._written, count - len(buffer), deadline)
+            data = self._line.read(self._written, count - len(buffer), deadline, ahead)
             if not data:
                 return
             buffer += data
