@@ -122,7 +122,7 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
     marks = [number for number, each in enumerate(chip.instructions) if each.does == "mark"]
     for number in marks[1:]:
         first = chip.instructions[marks[0]].name
-        yield ["instruction", number, "does"], f"{first} is the chip's mark, and the firmware executes one: leave one out"
+        yield ["instruction", number, "does"], f"{first} is the chip's mark already: leave one out"
     for number, each in enumerate(chip.instructions):
         where: list[str | int] = ["instruction", number, "mask"]
         if each.mask & 3 != 3 or each.match & 3 != 3:
@@ -198,10 +198,10 @@ def _of_registers(chip: Chip) -> Iterator[Problem]:
             key = "counter" if each.counter else "value"
             yield ["register", number, key], f"{each.name}: a register that is absent has no {key}: leave one out"
         if each.counter and each.value:
-            yield ["register", number, "value"], f"{each.name}: it reads as {each.counter}, or as a value: leave one out"
+            yield ["register", number, "value"], f"{each.name}: it reads as {each.counter} or as a value: leave one"
         state = next((what for what, (has, those) in _STATE.items() if has(chip) and each.address in those), "")
         if state and not each.absent:
-            yield ["register", number, "address"], f"{each.name}: 0x{each.address:03x} holds the core's {state}, which changes"
+            yield ["register", number, "address"], f"{each.name}: 0x{each.address:03x} is the core's {state}"
         if each.value >> chip.xlen:
             yield ["register", number, "value"], f"{each.name}: its value has more than {chip.xlen} bits"
         if each.absent and each.address in _FIRMWARES_REGISTERS:
