@@ -384,6 +384,14 @@ class TestFunctions:
             with pytest.raises(UnusableError, match="gets longer and another one that gets shorter"):
                 worker_onnx.prepared(model)
 
+    @pytest.mark.parametrize("name", ["n" * 300, "名前" * 40])
+    def test_a_long_name_of_the_graph_is_cut(self, name, tmp_path):
+        model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [2])}, {"y": (FLOAT, None)})
+        model.graph.name = name
+        path = tmp_path / "named.onnx"
+        onnx.save(model, path)
+        assert compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none").dispatches
+
     def test_what_shapes_decide_is_worked_out(self):
         nodes = [
             helper.make_node("Shape", ["x"], ["lengths"], start=1),

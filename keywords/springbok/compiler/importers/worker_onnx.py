@@ -42,6 +42,8 @@ _OPSET = 17
 _CEILING_OPSET = 22
 #: Since it a resize says which places it takes; before, those of Upsample, as onnxruntime has them.
 _PLACES_OPSET = 11
+#: Of the graph: kernels and files of the compiler are called by it.
+_MOST_NAME = 60
 #: The flag of IREE's front end for functions that wait for nobody; since 3.12.
 _SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
 REWRITINGS = joined(
@@ -161,6 +163,7 @@ def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
     model = onnx.inliner.inline_local_functions(model)
+    model.graph.name = re.sub(r"[^\w$.-]", "_", model.graph.name, flags=re.ASCII)[:_MOST_NAME]
     for node in model.graph.node:
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
             node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
