@@ -163,7 +163,7 @@ def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
     model = onnx.inliner.inline_local_functions(model)
-    model.graph.name = re.sub(r"[^\w$.-]", "_", model.graph.name, flags=re.ASCII)[:_MOST_NAME]
+    model.graph.name = re.sub(r"^__|[^\w$.-]", "n", model.graph.name, flags=re.ASCII)[:_MOST_NAME]
     for node in model.graph.node:
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
             node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
