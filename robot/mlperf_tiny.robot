@@ -61,6 +61,11 @@ Should Refuse What It Cannot Do And Go On
     Run Keyword And Expect Error    *Input db has 0 bytes, expected 2560*    Runner Command    infer 1 0
     ${after}=    Infer By Runner    ${{bytes(2560)}}
     Should Be Equal    ${before.results}    ${after.results}
+
+Should Give No Results Of Bytes That Were Not Inferred
+    [Documentation]    The error of an anomaly would be that of other bytes' output.
+    Load And Start    ad01    autoencoder_int8.tflite
+    Infer By Runner    ${{bytes(2560)}}
     Runner Command    db load 2560
     Run Keyword And Expect Error    *No inference was done yet*    Runner Command    results
 
