@@ -264,7 +264,7 @@ class ExtendedExchange:
             self._report.late_answers += 1
 
     def _fill(self, count: int, deadline: float, ahead: int = 0) -> None:
-        """Have ``count`` bytes in the buffer, fewer at the deadline, and up to ``ahead`` of what has come behind them."""
+        """Have ``count`` bytes in the buffer, fewer at the deadline, and up to ``ahead`` of what came behind them."""
         buffer = self._buffer
         while len(buffer) < count:
             data = self._line.read(self._written, count - len(buffer), deadline, ahead)
