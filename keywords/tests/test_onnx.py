@@ -384,15 +384,14 @@ class TestFunctions:
             with pytest.raises(UnusableError, match="gets longer and another one that gets shorter"):
                 worker_onnx.prepared(model)
 
-    @pytest.mark.parametrize(("opset", "scales"), [(18, 2), (21, 6)])
-    def test_a_normalisation_by_groups(self, opset, scales, tmp_path):
+    def test_a_normalisation_by_groups(self, tmp_path):
         random = np.random.default_rng(6)
-        constants = {name: random_array(random, FLOAT, (scales,)) for name in ("s", "b")}
+        constants = {name: random_array(random, FLOAT, (6,)) for name in ("s", "b")}
         nodes = [
             helper.make_node("GroupNormalization", ["x", "s", "b"], ["n"], num_groups=2),
             helper.make_node("Relu", ["n"], ["y"]),
         ]
-        model = model_of(nodes, {"x": (FLOAT, [1, 6, 3, 3])}, {"y": (FLOAT, None)}, constants, opset=opset)
+        model = model_of(nodes, {"x": (FLOAT, [1, 6, 3, 3])}, {"y": (FLOAT, None)}, constants, opset=21)
         equal(worker_onnx.prepared(model), random_array(random, FLOAT, (1, 6, 3, 3)), relative=1e-5)
         path = tmp_path / "groups.onnx"
         onnx.save(model, path)

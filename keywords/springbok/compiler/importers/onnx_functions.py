@@ -200,7 +200,7 @@ def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
 
 
 def _group_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE lacks it: each group is normalised as if it were a channel. Before version 21 scales are of groups."""
+    """IREE lacks it: each group is normalised as if it were a channel."""
     given, scale, bias = node.input
     shape, attributes = graph.shape_of(given), attributes_of(node)
     if shape is None:
@@ -209,9 +209,8 @@ def _group_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
     ones, zeros = (graph.value(np.full(groups, each, graph.constant(number(0)).dtype)) for each in (1, 0))
     parts = graph.reshape(given, (shape[0], groups, -1))
     parts = graph.add("InstanceNormalization", parts, ones, zeros, epsilon=attributes.get("epsilon", 1e-5))
-    each = graph.shape_of(scale)[0]
-    parts = graph.reshape(parts, (shape[0], each, -1))
-    scale, bias = (graph.reshape(name, (1, each, 1)) for name in (scale, bias))
+    parts = graph.reshape(parts, (*shape[:2], -1))
+    scale, bias = (graph.reshape(name, (1, shape[1], 1)) for name in (scale, bias))
     graph.reshape(graph.add("Add", graph.add("Mul", parts, scale), bias), shape, to=node.output[0])
     return None
 
