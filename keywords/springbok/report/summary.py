@@ -36,7 +36,7 @@ class Tests:
 
 
 def read_tests(path: Path) -> Tests:
-    """Read Robot Framework's ``xunit.xml``. Raises `ReportError`, also where its head counts other tests than it has."""
+    """Read Robot Framework's ``xunit.xml``. Raises `ReportError`, also where its head counts others than it has."""
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
