@@ -31,6 +31,7 @@ from springbok.exploring.front import best, broken_limits, mark_pareto
 from springbok.exploring.measure import Objective, compile_step
 from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done
+from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.places import KEYWORDS, MODELS
 from springbok.timing.description import load as load_timing
@@ -566,6 +567,31 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
         workers.workers("tcp://127.0.0.1:9", 1),
     ):
         pass
+
+
+def test_ctrl_c_while_workers_start_closes_them(monkeypatch):
+    """It waits until they are there, and must find them closed before the folder that they write in goes."""
+    import distributed
+
+    told = []
+
+    class Cluster:
+        def __init__(self, local_directory, env, **_):
+            assert env == {"TMPDIR": local_directory}  # what they leave goes with it
+            self.folder = Path(local_directory)
+            os.kill(os.getpid(), signal.SIGINT)
+            told.append("made")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            told.append(f"closed {self.folder.is_dir()}")
+
+    monkeypatch.setattr(distributed, "LocalCluster", Cluster)
+    with pytest.raises(process.Interrupted), process.ended_by_signals(), workers.workers(None, 1):
+        raise AssertionError("there are workers")
+    assert told == ["made", "closed True"]
 
 
 def test_workers_start_in_a_daemonic_process_as_those_of_renode_test(monkeypatch):
