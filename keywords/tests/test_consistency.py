@@ -134,7 +134,6 @@ def calling(*places):
         (lambda model: model["dispatches"][0].update(calls=50), "timeline/calls/dispatch: 1 calls of dispatch 0"),
         (lambda model: model["runtime_functions"].update(vm_run=1100), "runtime_functions: they come to 1,300"),
         (lambda model: model.update(stack_peak_bytes=2001), "stack_peak_bytes: 2,001 of a stack of 2,000"),
-        (lambda model: model.update(memory_peak_bytes=200_001), "memory_peak_bytes: 200,001, and no memory"),
         (lambda model: model.update(device_instructions={"mean": 5}), "device_instructions: 5, but between the marks"),
         (lambda model: model["device_instructions"].update(mean=10**6), "device_instructions: 1,000,000, but"),
         (lambda model: model["outside_kernels"].update(mean=model["instructions"]["mean"] - 9), "outside_kernels: "),

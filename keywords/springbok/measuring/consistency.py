@@ -328,12 +328,9 @@ def _memory(model: Mapping[str, Any]) -> _Found:
                 f"{_count(used)} bytes used, {_count(memory['free_bytes'])} free of {_count(memory['bytes'])}",
             )
     stacks = [memory["parts"]["stack"] for memory in model.get("fit", ()) if memory["parts"].get("stack")]
-    deepest, used = model.get("stack_peak_bytes"), model.get("memory_peak_bytes")
+    deepest = model.get("stack_peak_bytes")
     if stacks and deepest is not None and deepest > max(stacks):
         yield "/stack_peak_bytes", f"{_count(deepest)} of a stack of {_count(max(stacks))}"
-    there = max((memory["bytes"] for memory in model.get("fit", ())), default=None)
-    if None not in (there, used) and used > there:
-        yield "/memory_peak_bytes", f"{_count(used)}, and no memory has more than {_count(there)}"
     accesses = model.get("accesses_over_time")
     if accesses:
         slices = accesses["seconds"]
