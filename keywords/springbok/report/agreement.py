@@ -44,7 +44,9 @@ def disagreements(
     changed = [
         name
         for name in DOCUMENTS
-        if name in told and name in files and digest_of(files[name].read_text(encoding="utf-8")) != told[name]
+        if name in told
+        and name in files
+        and digest_of(files[name].read_text(encoding="utf-8", errors="replace")) != told[name]
     ]
     for name in changed:
         yield f"{name} is not the one that the run of {RECORD_FILE} left: another run's, or changed since"
@@ -54,8 +56,9 @@ def disagreements(
             if key in record and given != found and (given or found is not None):  # a record has "" for what is null
                 yield f"{RECORD_FILE}: {what} {given or 'none'}, {METRICS_FILE}: {what} {found or 'none'}"
     yield from _of_tests(tests, record)
-    if document and gate:
-        yield from _of_gate(document, gate, is_vouched_for=not changed and {METRICS_FILE, GATE_FILE} <= {*told})
+    are_of_one_run = not changed and {METRICS_FILE, GATE_FILE} <= {*told}
+    if document and gate and not are_of_one_run:
+        yield from _of_gate(document, gate)
 
 
 def _of_tests(tests: Tests | None, record: Mapping[str, Any]) -> Iterator[str]:
@@ -69,11 +72,11 @@ def _of_tests(tests: Tests | None, record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{RECORD_FILE} says that the run has passed, {XUNIT_FILE} that {tests.failed} of its tests have failed"
 
 
-def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any], is_vouched_for: bool) -> Iterator[str]:
-    """The gate judges what runs measure: the same models, on the same engine with the same VLEN.
+def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
+    """The gate judges what runs measure: the same models, on the same engine with the same VLEN, to the same numbers.
 
-    A suite may judge a model more than once, and record another of its evaluations: values are compared where nothing
-    else tells that both files are of one run.
+    A suite may judge a model more than once, and record another of its evaluations: this is for files of which nothing
+    else tells that they are of one run.
     """
     judged: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for each in gate["verdicts"]:
@@ -87,7 +90,7 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any], is_vouched_fo
         if others and subject not in judged:
             yield f"{GATE_FILE} judged {', '.join(others)}; {METRICS_FILE} is of {subject}"
         for name, metric in METRICS.items():
-            values = judged[subject][metric.title] if subject in judged and not is_vouched_for else ()
+            values = judged[subject][metric.title] if subject in judged else ()
             found = {metric.shown(each[name]) for each in candidates if each.get(name) is not None}
             if values and found and name != _GROWS and found.isdisjoint(values):
                 yield (
