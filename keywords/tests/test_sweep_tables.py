@@ -72,8 +72,10 @@ TABLE = mark_pareto(
 )
 
 
-def test_a_table_that_hangs_together_is_read(tmp_path):
-    whole = {"schema": 1, "firmware_sha256": "0", "rows": TABLE}
+@pytest.mark.parametrize("unknown", ["", "accuracy", "samples", "runtime_instructions", "lane_utilisation"])
+def test_a_table_that_hangs_together_is_read(tmp_path, unknown):
+    first = {**TABLE[0], "metrics": {**TABLE[0]["metrics"], **({unknown: None} if unknown else {})}}
+    whole = {"schema": 1, "firmware_sha256": "0", "rows": [first, *TABLE[1:]]}
     (tmp_path / sweep.FILE_NAME).write_text(json.dumps(whole))
     assert sweep.read(tmp_path) == whole
 

@@ -61,7 +61,7 @@ def _of_row(row: Mapping[str, Any], objective: str) -> Iterator[tuple[str, str]]
         expected = found["accuracy"] + found["accuracy_loss"]
         if not -_ROUNDING <= expected <= 1 + _ROUNDING:
             yield "/metrics/accuracy_loss", f"{found['accuracy_loss']:.6g} of an accuracy of {expected:.6g}"
-    if found.get("runtime_instructions", 0) > found["instructions"] + _ROUNDING:
+    if (found.get("runtime_instructions") or 0) > found["instructions"] + _ROUNDING:
         yield "/metrics/runtime_instructions", f"{found['runtime_instructions']} of {found['instructions']}"
 
 
