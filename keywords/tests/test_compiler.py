@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -347,6 +348,21 @@ class TestErrors:
         monkeypatch.setitem(iree._TOOLS, "iree-compile", ("iree-base-compiler", "iree/gone"))
         with pytest.raises(CompileError, match="force-reinstall iree-base-compiler"):
             compile_model(source, output_dir=tmp_path)
+
+    @pytest.mark.parametrize("where", ["the compiler", "temporary files"])
+    def test_a_shell_would_take_the_path_apart(self, where, source, model, tmp_path, monkeypatch):
+        place = tmp_path / "It's mine (new) [1] $HOME ü"
+        place.mkdir()
+        if where == "the compiler":
+            installed = iree.tool("iree-compile").parent
+            for name in ("iree-compile", "iree-lld"):
+                shutil.copy(installed / name, place)
+            (place / "libIREECompiler.so").symlink_to(installed / "libIREECompiler.so")
+            monkeypatch.setattr(iree, "tool", lambda name: place / name)
+        else:
+            monkeypatch.setenv("TMPDIR", str(place))
+            monkeypatch.setattr(tempfile, "tempdir", None)
+        assert compile_model(source, output_dir=tmp_path / "built").vmfb_sha256 == model.vmfb_sha256
 
     def test_time_limit(self, source, tmp_path, monkeypatch):
         monkeypatch.setattr(process, "TIME_LIMIT_SECONDS", 0.01)
