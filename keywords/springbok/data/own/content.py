@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from springbok.support.errors import DatasetError
+from springbok.support.places import given_path
 from springbok.tensors import Data, TensorSpec
 
 #: More than this is no data set for one chip at one sample after the other, but a mistake or an attack.
@@ -33,7 +34,7 @@ class Options:
     raw            integers for a quantised input are quantised already
     preprocessing  steps: see `springbok.data.preprocessing`
     title          what the data set is called in metrics and baselines
-    split          for sources that have splits
+    split          of sources that have splits, ``test`` by default
     model          inputs of the model, which say the size of images and the length of recordings
     """
 
@@ -49,7 +50,7 @@ class Options:
     raw: bool = False
     preprocessing: tuple[str, ...] = ()
     title: str | None = None
-    split: str = "test"
+    split: str | None = None
     model: tuple[TensorSpec, ...] | None = None
 
     def changed(self, besides: Sequence[str] = ()) -> list[str]:
@@ -78,7 +79,7 @@ def parse_options(given: Mapping[str, object], model: Sequence[TensorSpec] | Non
     ('scale', 'mean/std')
     """
     read: dict[str, Callable[[object], object]] = {
-        "labels": lambda value: Path(str(value)),
+        "labels": lambda value: given_path(str(value)),
         "inputs": listed,
         "skip": listed,
         "class_names": listed,

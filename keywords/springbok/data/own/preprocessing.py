@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from springbok.data.own.content import read_bytes
 from springbok.data.own.functions import FUNCTION, as_inputs, find, running
 from springbok.support.errors import DatasetError
+from springbok.support.places import given_path
 
 _MOST_SHOWN = 8
 KNOWN = "scale, scale FACTOR [OFFSET], mean/std, mean/std MEANS DEVIATIONS, FILE.py:FUNCTION"
@@ -46,7 +46,7 @@ def preprocess(source: str, inputs: Any, steps: Sequence[str]) -> tuple[Any, tup
 
 
 def _by_function(found: re.Match, inputs: Any) -> tuple[Any, str]:
-    path, name = Path(found["file"]), found["function"]
+    path, name = given_path(found["file"]), found["function"]
     function = find(path, name)
     with running(path, name):
         done = function(_copies(inputs))
