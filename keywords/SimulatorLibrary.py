@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that start, stop and look into the simulated chip."""
 
-
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn

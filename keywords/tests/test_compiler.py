@@ -306,6 +306,13 @@ class TestErrors:
         with pytest.raises(ModelError, match="is empty"):
             compile_model(path, output_dir=tmp_path)
 
+    @pytest.mark.parametrize("suffix", [".h5", ".onnx"])
+    def test_pointer_of_git_lfs(self, tmp_path, suffix):
+        path = tmp_path / f"model{suffix}"
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab\nsize 12345\n")
+        with pytest.raises(ModelError, match="is Git LFS's pointer to the file, not the file itself: git lfs pull"):
+            compile_model(path, output_dir=tmp_path)
+
     @pytest.mark.parametrize(
         ("suffix", "kind"),
         [(".h5", "an HDF5 file"), (".keras", "a Keras archive"), (".tflite", "a TensorFlow Lite file")],

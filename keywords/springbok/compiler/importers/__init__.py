@@ -32,6 +32,7 @@ from springbok.support import packages
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError, ModelError
 from springbok.support.places import given_path
+from springbok.support.small_files import lfs_pointer
 from springbok.tensors import TensorSpec, fit
 
 _HERE = Path(__file__).resolve().parent
@@ -162,6 +163,8 @@ def _open(path: Path) -> tuple[bytes, Importer]:
     data = path.read_bytes()
     if not data:
         raise ModelError(f"The model file {path} is empty.")
+    if pointer := lfs_pointer(path):
+        raise ModelError(pointer)
     if importer is MLIR and any(dialect in data.replace(b"\0", b"") for dialect in (b"stablehlo", b"chlo", b"vhlo")):
         importer = STABLEHLO  # text of 16 bits a letter too
     beside = [f"\0{file.relative_to(path.parent)}\0{_digest_of(file)}".encode() for file in files if file != path]

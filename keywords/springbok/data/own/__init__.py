@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from springbok.data.dataset import DEFAULT_SPLIT, Dataset, check_split
+from springbok.data.dataset import DEFAULT_SPLIT, EQUALITY, Dataset, check_split
 from springbok.data.own.arrays import read_npy, read_npz
-from springbok.data.own.content import Content, Options
+from springbok.data.own.content import NONE, Content, Options
 from springbok.data.own.folders import read_folder
 from springbok.data.own.functions import FUNCTION, read_function
 from springbok.data.own.labels import read_labels, understood
@@ -42,6 +42,10 @@ def load(source: str, options: Options) -> Dataset:
     >>> load("motions.npz", Options(label="y", preprocessing=("scale 1/255",)))      # doctest: +SKIP
     """
     check_split(options.split or DEFAULT_SPLIT)
+    if options.labels and options.label not in (None, NONE):
+        raise DatasetError(f"{source}: both labels={options.labels} and label={options.label} name labels: keep one.")
+    if options.label == NONE and not options.labels and options.task not in (None, EQUALITY):
+        raise DatasetError(f"{source}: label=none says that there are no labels, which the task {options.task} needs.")
     found = FUNCTION.fullmatch(source)
     path = given_path(found["file"] if found else source)
     content = read_function(path, found["function"], options) if found else _read(path, options)

@@ -65,6 +65,8 @@ def _by_name(source: str, step: str, inputs: Any) -> tuple[Any, str]:
 
 def _scale(source: str, step: str, inputs: Any, numbers: list[Fraction]) -> tuple[Any, str]:
     if numbers:
+        if not numbers[0]:
+            raise DatasetError(f"{source}: preprocessing '{step}' makes all values the same: its factor is 0.")
         factor, offset = float(numbers[0]), float(numbers[1] if len(numbers) > 1 else 0)
         text = f"scale: times {step.split()[1]}" + (f", plus {step.split()[2]}" if len(numbers) > 1 else "")
         return _each(inputs, lambda array: (array.astype(np.float64) * factor + offset).astype(np.float32)), text
