@@ -325,6 +325,8 @@ def test_what_is_fine_is_started(wanted):
         (["--workers", "2", "--scheduler", "tcp://a:1"], "a scheduler has workers of its own"),
         (["--vlens", "12x"], "'12x' is no list of numbers such as 256,512"),
         (["--types", "int9"], "There is no type 'int9' to sweep over (did you mean 'int8'?); known: float32, int8."),
+        (["--limit", "accuracy=2"], "The limit 2 of 'accuracy' is no share, which is from 0 to 1: for 2 % write 0.02."),
+        (["--limit", "instructions=nan"], "The limit nan of 'instructions an inference' is no number."),
         (["--limit", "accurracy=1"], "There is no metric 'accurracy' to limit (did you mean 'accuracy'?)."),
     ],
 )

@@ -48,9 +48,12 @@ def mark_pareto(rows: Sequence[Mapping[str, Any]], objective: str = INSTRUCTIONS
 def best(
     rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], objective: str = INSTRUCTIONS
 ) -> Mapping[str, Any] | None:
-    """The row with the least ``objective`` of those that keep every limit (metric: bound); None when none does."""
-    for name in limits:
-        _metric(name)
+    """The row with the least ``objective`` of those that keep every limit (metric: bound); None when none does.
+
+    Raises SweepError for a metric that does not exist, and GateError for a bound that everything or nothing keeps.
+    """
+    for name, bound in limits.items():
+        gate.check_bound(_metric(name), bound)
     kept = [row for row in rows if row["metrics"] and not broken_limits(row, limits)]
     return min(kept, key=lambda row: _objectives(row["metrics"], objective), default=None)
 
