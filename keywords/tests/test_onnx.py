@@ -384,6 +384,23 @@ class TestFunctions:
             with pytest.raises(UnusableError, match="gets longer and another one that gets shorter"):
                 worker_onnx.prepared(model)
 
+    @pytest.mark.parametrize("value", [0.0, 1.5])
+    def test_a_pad_before_a_transposed_convolution_is_not_lost(self, value, tmp_path):
+        random = np.random.default_rng(7)
+        constants = {
+            "w": random_array(random, FLOAT, (2, 3, 2, 2)),
+            "p": np.array([0, 0, 1, 0, 0, 0, 1, 2]),
+            "v": np.float32(value),
+        }
+        nodes = [
+            helper.make_node("Pad", ["x", "p", "v"], ["padded"]),
+            helper.make_node("ConvTranspose", ["padded", "w"], ["y"], strides=[2, 3]),
+        ]
+        path = tmp_path / "padded.onnx"
+        onnx.save(model_of(nodes, {"x": (FLOAT, [1, 2, 3, 4])}, {"y": (FLOAT, None)}, constants), path)
+        for level in ("none", "standard"):
+            compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize=level)
+
     def test_a_normalisation_by_groups(self, tmp_path):
         random = np.random.default_rng(6)
         constants = {name: random_array(random, FLOAT, (6,)) for name in ("s", "b")}

@@ -82,6 +82,33 @@ def _pad(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _transposed_convolution(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE loses a pad before a transposed convolution with strides: what it adds is joined on instead."""
+    pad = graph.producer(node.input[0])
+    if pad is None or pad.op_type != "Pad" or not any(step > 1 for step in attributes_of(node).get("strides", ())):
+        return False
+    name, *rest = pad.input
+    lengths, amounts = list(graph.shape_of(name) or ()), graph.constant(rest[0])
+    value = graph.constant(rest[1]) if len(rest) > 1 and rest[1] else np.zeros(())
+    is_plain = attributes_of(pad).get("mode", b"constant") == b"constant" and len(rest) < 3
+    if not lengths or amounts is None or value is None or not is_plain or (amounts < 0).any():
+        return False
+    number = graph.numbers_like(name)
+    for axis, (before, after) in enumerate(amounts.reshape(2, -1).T):
+        ends = [
+            number(np.full([*lengths[:axis], count, *lengths[axis + 1 :]], value.reshape(())))
+            for count in (before, after)
+        ]
+        joined = [each for each, count in ((ends[0], before), (name, 1), (ends[1], after)) if count]
+        name = graph.add("Concat", *joined, axis=axis) if len(joined) > 1 else name
+        lengths[axis] += int(before + after)
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    made.input[0] = name
+    graph.keep(made)
+    return None
+
+
 def _reverse_sequence(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE takes sequences apart, whose shapes are open then: the place of each element is computed."""
     given, lengths = node.input
@@ -152,6 +179,7 @@ def _resized(graph: Graph, name: str, shape: tuple[int, ...], pads: np.ndarray) 
 
 REWRITINGS = {
     "Col2Im": _columns_to_image,
+    "ConvTranspose": _transposed_convolution,
     "Pad": _pad,
     "ReverseSequence": _reverse_sequence,
     "Slice": _slice,
