@@ -28,7 +28,11 @@ from springbok.support.places import IS_CHECKOUT, REQUIREMENTS, ROOT
 
 #: Set in the environment of a process that needs nothing but the standard library and what is in its path.
 ALONE = "SPRINGBOK_ALONE"
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of this user is used up"}
+_FULL = {
+    errno.ENOSPC: "the disk is full. Free some space, then start again.",
+    errno.EDQUOT: "the quota of this user is used up. Free some space, then start again.",
+    errno.EFBIG: "a file is larger than this process may write. Raise the limit (ulimit -f), then start again.",
+}
 _NO_ANSWER = "after connection broken by"  # pip, before it tries once more
 _MOST_VERSIONS = 5  # of a package that are told
 NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
@@ -173,40 +177,56 @@ def bring(
             if place and done.exists() and place.is_dir():
                 return
             tell(f"Installing {_counted(lines)} once{f' into {place}' if place else ''}, {what} ...")
-            making = place.with_name(f".making-{place.name}") if place and not place.exists() else None
-            if making:
-                shutil.rmtree(making, ignore_errors=True)  # of one who was killed
-            try:
-                _run_pip(command(making or place), command(place), shows_progress)
-                if making:
-                    making.rename(place)
-            finally:
-                if making:  # half of it
-                    shutil.rmtree(making, ignore_errors=True)
+            if place is None:
+                _run_pip(command(None), command(None), folder, shows_progress)
+            else:
+                _fill(place, command, shows_progress)
             done.touch()
     except OSError as error:
         raise ImportError(f"{error.filename or folder} can't be written: {error.strerror}.") from error
 
 
-def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool) -> None:
-    """Raises ImportError with pip's last words, and the command as it is ``told`` to people."""
+def _fill(place: Path, command: Callable[[Path], Sequence[str]], shows_progress: bool) -> None:
+    """Installs into ``place``, which appears whole if it was not there. Whatever ends pip, nothing else is left."""
+    making = place.with_name(f".making-{place.name}")
+    shutil.rmtree(making, ignore_errors=True)  # of one who was killed
+    target, temporary = making / "packages", making / "temporary"
+    try:
+        temporary.mkdir(parents=True)
+        _run_pip(command(place if place.exists() else target), command(place), place.parent, shows_progress, temporary)
+        if not place.exists():
+            target.rename(place)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _run_pip(
+    command: Sequence[str], told: Sequence[str], folder: Path, shows_progress: bool, temporary: Path | None = None
+) -> None:
+    """Raises ImportError with pip's last words, and the command as it is ``told`` to people.
+
+    ``folder`` is where it installs. pip's own files go to ``temporary``: it removes none when it is killed.
+    """
     said = {"stdout": None if shows_progress else subprocess.PIPE, "stderr": subprocess.PIPE}
+    if temporary:
+        said["env"] = {**os.environ, "TMPDIR": str(temporary)}
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, text=True, check=False, **said)
     if ended.returncode:
-        why = _why(ended.stderr)
+        why = _why(ended.stderr, folder)
         if why is None:
             last = " ".join((ended.stderr.strip() or (ended.stdout or "").strip()).splitlines()[-2:])
             why = f"{last} Install it yourself, then start again: {shlex.join(told)}"
         raise ImportError(f"pip could not install what is needed: {why}")
 
 
-def _why(said: str) -> str | None:
-    """What pip's errors mean, and what to do, where that is known."""
+def _why(said: str, folder: Path) -> str | None:
+    """What pip's errors mean, and what to do, where that is known; ``folder`` is where it installs."""
     for number, cause in _FULL.items():
         text = os.strerror(number)
         if text in said:
             place = re.search(rf"{re.escape(text)}: \\?'([^'\\]+)", said)
-            return f"{place[1] if place else 'A file'} can't be written: {cause}. Free some space, then start again."
+            elsewhere = place and not Path(place[1]).is_relative_to(folder)
+            return f"{place[1] if elsewhere else folder} can't be written: {cause}"
     if said.rstrip().endswith("No module named pip"):
         python = shlex.quote(sys.executable)
         return f"this environment has no pip. {python} -m ensurepip makes it; or install by what made the environment."
@@ -217,7 +237,8 @@ def _why(said: str) -> str | None:
         has = lacking[2].split(", ")
         if has == ["none"]:
             return f"the registry has no {lacking[1]} for this Python, nor any other version, or it can't be reached."
-        return f"the registry has no {lacking[1]} for this Python; it has {', '.join(has[-_MOST_VERSIONS:])}."
+        word = "its newest are" if len(has) > _MOST_VERSIONS else "it has"
+        return f"the registry has no {lacking[1]} for this Python; {word} {', '.join(has[-_MOST_VERSIONS:])}."
     return None
 
 
