@@ -101,6 +101,8 @@ def judge(measured: Snapshot, limit: Limit, baseline: Snapshot | None = None) ->
 def _check_bound(metric: Metric, bound: Any) -> None:
     if isinstance(bound, bool) or not isinstance(bound, int | float):
         return
+    if math.isnan(bound):
+        raise GateError(f"The limit of '{metric.title}' is no number: write one.")
     if metric.form == "share" and not 0 <= bound <= 1:
         share = f": for {bound:g} % write {bound / 100:g}" if 1 < bound <= 100 else ""
         raise GateError(f"The limit {bound:g} of '{metric.title}' is no share, which is from 0 to 1{share}.")
@@ -343,4 +345,7 @@ def _change(metric: Metric, value: Any, reference: Any) -> str:
         return f"{difference:+.3g}"
     percent = f" ({difference / reference * 100:+.2f} %)" if reference else ""
     unit = " bytes" if metric.form == "bytes" else ""
-    return f"{signed(difference)}{unit}{percent}"
+    change = signed(difference)
+    if not change.strip("+-0.,"):  # less than the digits that a count has
+        change = f"{difference:+.2g}"
+    return f"{change}{unit}{percent}"

@@ -47,7 +47,7 @@ def compilers_figures(rows: Sequence[Row]) -> list[Figure]:
             Column("change", "change"),
             Column("what", "what is other"),
         )
-        if len(series) > 1:
+        if len(series) > 1 and any(row["dispatches"] for row in series):
             found.append(Figure(f"changes {title}", f"Changes: {title}", columns, tuple(changes), note=" ".join(notes)))
     return found
 
@@ -106,7 +106,8 @@ def _change_rows(old: Row, new: Row) -> list[dict[str, Any]]:
 def _line(versions: str, layer: str, before: float | None, after: float | None, what: str) -> dict[str, Any]:
     change = ""
     if before is not None and after is not None and before != after:
-        change = signed(tidy(after - before)) + (f" ({(after - before) / before:+.1%})" if before else "")
+        share = f"{(after - before) / before:+.1%}" if before else ""
+        change = signed(tidy(after - before)) + (f" ({share})" if share.strip("+-0.%") else "")
     return {"versions": versions, "layer": layer, "before": before, "after": after, "change": change, "what": what}
 
 
@@ -115,8 +116,9 @@ def _sizes(old: Row, new: Row) -> str:
     parts = [kernels if len(old["dispatches"]) != len(new["dispatches"]) else ""]
     for key, title, form in METRICS[1:]:
         before, after = old["metrics"].get(key), new["metrics"].get(key)
-        if before is not None and after is not None and before != after:
-            parts.append(f"{title} {shown(before, form)} → {shown(after, form)}")
+        told = [shown(each, form) for each in (before, after)]
+        if before is not None and after is not None and told[0] != told[1]:
+            parts.append(f"{title} {' → '.join(told)}")
     return "; ".join(filter(None, parts)) or "nothing"
 
 
