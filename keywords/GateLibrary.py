@@ -115,10 +115,10 @@ class GateLibrary:
         Example:
         | Metric Should Keep Its Limit | ${evaluation} | runtime_instructions | 8000 |
         """
-        _judge(evaluation, metric, limit)
+        _judge(evaluation, metric, limit if metric == "outputs_sha256" else _number(limit))
 
     @keyword(tags=("gate", "assertion"))
-    def instructions_per_inference_should_be_at_most(self, evaluation: Evaluation, maximum: float | str) -> None:
+    def instructions_per_inference_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
         """Fails when an inference executes more instructions than this, on average.
 
         Example:
@@ -128,7 +128,7 @@ class GateLibrary:
 
     @keyword(tags=("gate", "assertion"))
     def estimated_cycles_should_be_at_most(
-        self, evaluation: Evaluation, maximum: float | str, dispatch: str | None = None
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
     ) -> None:
         """Fails when an inference takes more estimated cycles than this, and says what they go to.
 
@@ -185,7 +185,7 @@ class GateLibrary:
             raise SkipExecution(plain(found.describe()))
 
     @keyword(tags=("gate", "assertion"))
-    def runtime_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: float | str) -> None:
+    def runtime_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
         """Fails when the runtime, outside of all dispatches, executes more instructions an inference than this.
 
         Example:
@@ -194,7 +194,7 @@ class GateLibrary:
         _judge(evaluation, "runtime_instructions", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def load_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: int | str) -> None:
+    def load_instructions_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when verifying and loading the module takes more instructions than this.
 
         Example:
@@ -242,7 +242,7 @@ class GateLibrary:
 
     @keyword(tags=("gate", "assertion"))
     def stack_traffic_should_be_at_most(
-        self, evaluation: Evaluation, maximum: float | str, dispatch: str | None = None
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
     ) -> None:
         """Fails when kernels load from their stack and store to it more often than this: spilled registers, buffers.
 
@@ -257,7 +257,7 @@ class GateLibrary:
 
     @keyword(tags=("gate", "assertion"))
     def vset_per_vector_instruction_should_be_at_most(
-        self, evaluation: Evaluation, maximum: float | str, dispatch: str | None = None
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
     ) -> None:
         """Fails when more than so many ``vset*`` are executed for each vector instruction, the runtime's too.
 
@@ -271,7 +271,7 @@ class GateLibrary:
 
     @keyword(tags=("gate", "assertion"))
     def whole_register_moves_should_be_at_most(
-        self, evaluation: Evaluation, maximum: float | str, dispatch: str | None = None
+        self, evaluation: Evaluation, maximum: float, dispatch: str | None = None
     ) -> None:
         """Fails when more whole vector registers are copied (``vmv1r.v`` to ``vmv8r.v``) in an inference than this.
 
@@ -283,7 +283,7 @@ class GateLibrary:
         _judge_code(evaluation, "whole_register_moves", maximum, dispatch)
 
     @keyword(tags=("gate", "assertion"))
-    def memory_should_be_at_most(self, evaluation: Evaluation, maximum: int | str) -> None:
+    def memory_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the module and all that it allocates take more bytes of the chip's memory than this.
 
         Example:
@@ -292,7 +292,7 @@ class GateLibrary:
         _judge(evaluation, "memory_peak_bytes", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def stack_should_be_at_most(self, evaluation: Evaluation, maximum: int | str) -> None:
+    def stack_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the firmware's stack grows beyond this many bytes.
 
         Example:
@@ -301,7 +301,7 @@ class GateLibrary:
         _judge(evaluation, "stack_peak_bytes", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def module_size_should_be_at_most(self, evaluation: Evaluation, maximum: int | str) -> None:
+    def module_size_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the compiled module is larger than this many bytes.
 
         Example:
@@ -310,7 +310,7 @@ class GateLibrary:
         _judge(evaluation, "module_bytes", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def firmware_size_should_be_at_most(self, evaluation: Evaluation, maximum: int | str) -> None:
+    def firmware_size_should_be_at_most(self, evaluation: Evaluation, maximum: int) -> None:
         """Fails when the firmware's code, constants and data are more than this many bytes.
 
         Example:
@@ -339,7 +339,7 @@ class GateLibrary:
         _judge(evaluation, "accuracy", _share(minimum))
 
     @keyword(tags=("gate", "assertion"))
-    def mean_absolute_error_should_be_at_most(self, evaluation: Evaluation, maximum: float | str) -> None:
+    def mean_absolute_error_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
         """Fails when the device's answers are further from the right values than this, on average. For regressions.
 
         Example:
@@ -348,7 +348,7 @@ class GateLibrary:
         _judge(evaluation, "mean_absolute_error", maximum)
 
     @keyword(tags=("gate", "assertion"))
-    def root_mean_square_error_should_be_at_most(self, evaluation: Evaluation, maximum: float | str) -> None:
+    def root_mean_square_error_should_be_at_most(self, evaluation: Evaluation, maximum: float) -> None:
         """Fails when the root of the mean square distance from the right values is more than this. For regressions.
 
         Example:
@@ -426,15 +426,11 @@ def _fit(model: CompiledModel, platform: str | None) -> Fit:
     return fit(model, load(platform))
 
 
-def _number(given: float | str) -> float:
-    """A limit as it was written. Raises GateError for what is no number, ``50 %`` and ``nan`` too."""
+def _number(given: str) -> float:
     try:
-        found = float(given)
+        return float(given)
     except ValueError:
-        found = math.nan
-    if math.isnan(found):
-        raise gate.GateError(f"The limit '{given}' is no number.")
-    return given if isinstance(given, int) else found
+        raise gate.GateError(f"The limit '{given}' is no number.") from None
 
 
 def _share(given: float | str) -> float:
@@ -449,16 +445,15 @@ def _share(given: float | str) -> float:
     return found
 
 
-def _judge(evaluation: Evaluation, metric: str, bound: float | str) -> None:
-    given = bound if metric == "outputs_sha256" else _number(bound)
-    _settle([gate.judge(_snapshot(evaluation), Limit(metric, given))])
+def _judge(evaluation: Evaluation, metric: str, bound: object) -> None:
+    _settle([gate.judge(_snapshot(evaluation), Limit(metric, bound))])
 
 
-def _judge_code(evaluation: Evaluation, metric: str, bound: float | str, dispatch: str | None) -> None:
+def _judge_code(evaluation: Evaluation, metric: str, bound: float, dispatch: str | None) -> None:
     if dispatch is None:
         _judge(evaluation, metric, bound)
     else:
-        _settle(gate.judge_dispatches(_snapshot(evaluation), dispatch, _number(bound), metric))
+        _settle(gate.judge_dispatches(_snapshot(evaluation), dispatch, bound, metric))
 
 
 def _settle(verdicts: list[gate.Verdict], details: str = "") -> None:

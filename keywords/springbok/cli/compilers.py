@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 when every version compiled every model, and rightly."""
     chip = use_platform(options)
+    models = [model_file(model) for model in options.models or NAMES]
+    check_models(models)
     wanted = in_order(options.versions)
     if wanted != [resolved(version) for version in options.versions]:
         print(f"Compared oldest first, each once: {', '.join(wanted)}.", flush=True)
-    models = [model_file(model) for model in options.models or NAMES]
-    check_models(models)
     variant = options.variant if chip.vector_extension else "scalar"
     folder = Path(options.results)
     with claimed(folder):
@@ -69,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
                     tolerance=options.tolerance,
                 )
         except KeyboardInterrupt:
-            rows_are_kept = (folder / ROWS_NAME).is_file()
-            print(f"\nInterrupted.{' The same command goes on from whole rows.' if rows_are_kept else ''}", flush=True)
+            goes_on = " The same command goes on from the rows that are whole." * (folder / ROWS_NAME).is_file()
+            print(f"\nInterrupted.{goes_on}", flush=True)
             raise
         paths = reports.write_compilers(rows, folder)
     print("\n" + reports.compilers_table(rows))

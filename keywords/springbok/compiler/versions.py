@@ -33,7 +33,8 @@ from springbok.support.progress import is_watched
 #: A folder of one's own with a folder for each version, in place of this project's cache.
 FOLDER_VARIABLE = "SPRINGBOK_COMPILERS"
 NEWEST = "newest"
-#: The first version that compiles models as all later ones do: those before it stop at what the importers write.
+#: The first version that compiles models of all front ends: 3.8 takes none in int8, and of 3.7 the pinned version can
+#: finish no module.
 OLDEST = "3.9.0"
 _MOST_TOLD = 5  # versions of the registry, where it has not the one that is asked for
 _SIZE = "100 MB to fetch, 400 MB on disk"
@@ -58,7 +59,9 @@ def environment(version: str, tell: Callable[[str], None] | None = None) -> Path
     if version == iree.compiler_version():
         return None
     if Version(version) < Version(OLDEST):
-        raise CompileError(f"The compiler's version {version} is too old: the oldest one that is supported is {OLDEST}.")
+        raise CompileError(
+            f"The compiler's version {version} is too old: the oldest one that is supported is {OLDEST}."
+        )
     if not holds(folder, version):
         _fetch(version, folder, {} if tell is None else {"tell": tell})
     _check_starts(folder)

@@ -114,6 +114,7 @@ class Difference:
 # What flags are written to, whatever they do; and what each file begins with.
 _TARGET = re.compile(r'<"llvm-cpu", "[^"]*", \{[^{}]*\}>')
 _HEAD = ("// -----//", "#device_target_", "#executable_target_")
+_MACHINE_CODE = re.compile(r"(\bdata = |application/x-elf.* = )dense\w*<[^<>]*> : vector<\d+xi8>")
 _LOCATION = re.compile(r" loc\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)$|^#loc.*$", re.MULTILINE)
 _VALUE = re.compile(r"%[\w$.-]+(?:#\d+)?")
 _OPERATION = re.compile(r"^ *(?:%[^=]*= )?\"?([a-z_]\w*(?:\.\w+)+)", re.MULTILINE)
@@ -125,13 +126,14 @@ _LONG = re.compile(r'dense(?:_resource)?<(?:"0x[0-9A-F]{64,}"|[^<>]{200,})>')
 
 
 def normal(code: str) -> str:
-    """MLIR's text without locations, with values numbered anew in each line's order, and long constants cut.
+    """MLIR's text without locations and machine code, with values numbered anew in each line, and long constants cut.
 
     >>> normal("%7 = arith.addi %arg0, %5 : i32 loc(#loc3)")
     '%0 = arith.addi %1, %2 : i32'
     """
     lines = []
-    for line in _TARGET.sub("<…>", _LONG.sub("dense<…>", _LOCATION.sub("", code))).splitlines():
+    code = _MACHINE_CODE.sub(r"\1…", _LOCATION.sub("", code))
+    for line in _TARGET.sub("<…>", _LONG.sub("dense<…>", code)).splitlines():
         known: dict[str, str] = {}
         text = _VALUE.sub(lambda found, known=known: known.setdefault(found[0], f"%{len(known)}"), line)
         if text.strip() and not text.startswith(_HEAD):
@@ -191,6 +193,7 @@ def _phases(side: Side, folder: Path) -> dict[str, str]:
 
 
 _SHORT = ("--mlir-elide-elementsattrs-if-larger=64", "--mlir-elide-resource-strings-if-larger=64")
+_LINKED = "_linked"  # ends the name of what holds the machine code of all kernels
 _COMPUTES = re.compile(r"(/\w+_func_\w*?_dispatch_\d+)_\w+")
 _Pass = tuple[tuple[int, ...], str, str]  # order, name, the code behind it
 _Orders = tuple[tuple[int, ...], tuple[int, ...]]  # of a pass in both compilations
@@ -223,11 +226,12 @@ def of_kernel(first: Side, second: Side, folder: Path, kernel: str) -> list[Diff
     kernel is to be made. Raises `BenchError` where a compilation has no such kernel.
     """
     one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
-    known = sorted({_kernel_of(place) for place in one.keys() & other.keys()} - {""}, key=_by_number)
+    places = one.keys() & other.keys()
+    known = sorted({each for each in map(_kernel_of, places) if each and not each.endswith(_LINKED)}, key=_by_number)
     if kernel not in known:
         raise BenchError(f"There is no kernel {kernel} in both: {', '.join(known) or 'there is none'}.")
     pairs = []
-    for place in (each for each in one.keys() & other.keys() if _kernel_of(each) == kernel):
+    for place in (each for each in places if _kernel_of(each) == kernel):
         for block in _matching([one[place], other[place]]):
             ends = block.a + block.size, block.b + block.size
             pairs += zip(one[place][block.a : ends[0]], other[place][block.b : ends[1]], strict=True)

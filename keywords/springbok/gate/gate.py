@@ -102,7 +102,7 @@ def _check_bound(metric: Metric, bound: Any) -> None:
     if isinstance(bound, bool) or not isinstance(bound, int | float):
         return
     if math.isnan(bound):
-        raise GateError(f"The limit of '{metric.title}' is no number: write one.")
+        raise GateError(f"The limit of '{metric.title}' is no number.")
     if metric.form == "share" and not 0 <= bound <= 1:
         share = f": for {bound:g} % write {bound / 100:g}" if 1 < bound <= 100 else ""
         raise GateError(f"The limit {bound:g} of '{metric.title}' is no share, which is from 0 to 1{share}.")
@@ -247,7 +247,7 @@ def judge_dispatches(
         if name != RUNTIME
         and any(
             fnmatch.fnmatchcase(each, pattern)
-            for each in (name, kernel(name), *_layers(part["layer"] or ""), named(name, part))
+            for each in (name, kernel(name), *_layers(part["layer"]), named(name, part))
         )
     ]
     if not found:
@@ -265,8 +265,8 @@ def judge_dispatches(
     return verdicts
 
 
-def _layers(layer: str) -> list[str]:
-    return [layer, *layer.split(" + ")]
+def _layers(layer: str | None) -> list[str]:
+    return [layer, *layer.split(" + ")] if layer else []
 
 
 def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:

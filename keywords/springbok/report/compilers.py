@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,10 @@ def compilers_figures(rows: Sequence[Row]) -> list[Figure]:
     for (model, level), series in _series(rows):
         title = f"{model}{f', optimize={level}' if level != 'none' else ''}"
         changes = [line for old, new in itertools.pairwise(series) for line in _change_rows(old, new)]
-        notes = [f"{row['version']}: {note}" for row in series for note in row["notes"]]
+        notes = [
+            f"{', '.join(row['version'] for row in series if note in row['notes'])}: {note}"
+            for note in dict.fromkeys(note for row in series for note in row["notes"])
+        ]
         columns = (
             Column("versions", "versions"),
             Column("layer", "layer"),
@@ -74,8 +78,7 @@ def _table(rows: Sequence[Row]) -> Figure:
 
 
 def _reason(row: Row) -> str:
-    reason = (row["error"] or "").partition("\n")[0]
-    return f"{reason[:_REASON_LETTERS]}…" if len(reason) > _REASON_LETTERS else reason
+    return _cut((row["error"] or "").partition("\n")[0], _REASON_LETTERS)
 
 
 def _series(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], list[Row]]]:
@@ -97,10 +100,14 @@ def _change_rows(old: Row, new: Row) -> list[dict[str, Any]]:
         what = differences(one, other)
         counts = [(part or {}).get("instructions") for part in (one, other)]
         if what:
-            layer = (other or one)["layer"] or (other or one)["name"]
-            found.append(_line(versions, layer, *counts, "; ".join(what)))
-    found.sort(key=lambda line: -abs((line["after"] or 0) - (line["before"] or 0)))
-    return lines + found
+            part = other or one
+            line = _line(versions, part["layer"] or part["name"], *counts, "; ".join(what))
+            found.append((line, kernel(part["name"])))
+    layers = Counter(line["layer"] for line, _ in found)
+    for line, name in found:
+        line["layer"] += f" ({name})" if layers[line["layer"]] > 1 else ""
+    changed = sorted((line for line, _ in found), key=lambda line: -abs((line["after"] or 0) - (line["before"] or 0)))
+    return lines + changed
 
 
 def _line(versions: str, layer: str, before: float | None, after: float | None, what: str) -> dict[str, Any]:
@@ -169,8 +176,11 @@ def _tiles(old: Sequence[str], new: Sequence[str]) -> str:
     """Those that only one of both has."""
     lost = [each for each in old if each not in new][:_MOST_TILES]
     gained = [each for each in new if each not in old][:_MOST_TILES]
-    text = f"{', '.join(lost) or 'none'} → {', '.join(gained) or 'none'}"
-    return f"{text[:_MOST_LETTERS]}…" if len(text) > _MOST_LETTERS else text
+    return " → ".join(_cut(", ".join(each) or "none", _MOST_LETTERS) for each in (lost, gained))
+
+
+def _cut(text: str, most: int) -> str:
+    return f"{text[:most]}…" if len(text) > most else text
 
 
 def compilers_table(rows: Sequence[Row]) -> str:

@@ -8,7 +8,6 @@ Packages that only some models or commands need are groups of ``requirements.txt
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import importlib
@@ -24,15 +23,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from springbok.support import pins
+from springbok.support.errors import STORAGE_CAUSES, no_room
 from springbok.support.places import IS_CHECKOUT, REQUIREMENTS, ROOT
 
 #: Set in the environment of a process that needs nothing but the standard library and what is in its path.
 ALONE = "SPRINGBOK_ALONE"
-_FULL = {
-    errno.ENOSPC: "the disk is full. Free some space, then start again.",
-    errno.EDQUOT: "the quota of this user is used up. Free some space, then start again.",
-    errno.EFBIG: "a file is larger than this process may write. Raise the limit (ulimit -f), then start again.",
-}
 _NO_ANSWER = "after connection broken by"  # pip, before it tries once more
 _MOST_VERSIONS = 5  # of a package that are told
 NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
@@ -190,7 +185,8 @@ def bring(
                 _remove(unfinished)
             done.touch()
     except OSError as error:
-        raise ImportError(f"{error.filename or folder} can't be written: {error.strerror}.") from error
+        cause = STORAGE_CAUSES.get(error.errno, error.strerror)
+        raise ImportError(f"{error.filename or folder} can't be written: {cause}.") from error
 
 
 def _remove(folders: Sequence[Path]) -> None:
@@ -198,9 +194,7 @@ def _remove(folders: Sequence[Path]) -> None:
         shutil.rmtree(each, ignore_errors=True)
 
 
-def _run_pip(
-    command: Sequence[str], told: Sequence[str], shows_progress: bool, folder: Path, temporary: Path
-) -> None:
+def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool, folder: Path, temporary: Path) -> None:
     """Raises ImportError with pip's last words, and the command as it is ``told`` to people.
 
     ``folder`` is where it installs; its own files, of which it removes none when it is killed, go to ``temporary``.
@@ -218,12 +212,10 @@ def _run_pip(
 
 def _why(said: str, folder: Path) -> str | None:
     """What pip's errors mean, and what to do, where that is known; ``folder`` is where it installs."""
-    for number, cause in _FULL.items():
-        text = os.strerror(number)
-        if text in said:
-            place = re.search(rf"{re.escape(text)}: \\?'([^'\\]+)", said)
-            elsewhere = place and not Path(place[1]).is_relative_to(folder)
-            return f"{place[1] if elsewhere else folder} can't be written: {cause}"
+    if full := no_room(said):
+        place = re.search(rf"{re.escape(full[0])}: \\?'([^'\\]+)", said)
+        elsewhere = place and not Path(place[1]).is_relative_to(folder)
+        return f"{place[1] if elsewhere else folder} can't be written: {full[1]}."
     if said.rstrip().endswith("No module named pip"):
         python = shlex.quote(sys.executable)
         return f"this environment has no pip. {python} -m ensurepip makes it; or install by what made the environment."
