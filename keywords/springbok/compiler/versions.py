@@ -59,9 +59,7 @@ def environment(version: str, tell: Callable[[str], None] | None = None) -> Path
     if version == iree.compiler_version():
         return None
     if Version(version) < Version(OLDEST):
-        raise CompileError(
-            f"The compiler's version {version} is too old: the oldest one that is supported is {OLDEST}."
-        )
+        raise CompileError(f"The compiler's version {version} is too old: {OLDEST} is the oldest that is supported.")
     if not holds(folder, version):
         _fetch(version, folder, {} if tell is None else {"tell": tell})
     _check_starts(folder)
@@ -89,18 +87,13 @@ def _both(version: str) -> str:
 
 
 def _check_known(version: str) -> None:
-    """Raise `CompileError`, before anything is fetched, where the registry has no such version.
-
-    It tells no versions that are no releases: one of those is left to pip.
-    """
+    """Raise `CompileError` for a release that the registry has not, before anything is fetched; pip tells of others."""
     has = released()
     if version in has or Version(version).is_prerelease:
         return
-    supported = [each for each in has if Version(each) >= Version(OLDEST)]
-    told = f"its newest are {', '.join(reversed(supported[:_MOST_TOLD]))}" if supported else "nor any that is supported"
     raise CompileError(
         f"The compiler's version {version} can't be had: the registry has no {iree.COMPILER_PACKAGE}=={version} for "
-        f"this Python; {told}. The oldest one that is supported is {OLDEST}."
+        f"this Python; its newest are {', '.join(reversed(has[:_MOST_TOLD]))}."
     )
 
 

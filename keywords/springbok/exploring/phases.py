@@ -193,6 +193,7 @@ def _phases(side: Side, folder: Path) -> dict[str, str]:
 
 
 _SHORT = ("--mlir-elide-elementsattrs-if-larger=64", "--mlir-elide-resource-strings-if-larger=64")
+_SERIALIZING = "iree-hal-serialize-"  # begins names of passes behind which a kernel is machine code
 _LINKED = "_linked"  # ends the name of what holds the machine code of all kernels
 _COMPUTES = re.compile(r"(/\w+_func_\w*?_dispatch_\d+)_\w+")
 _Pass = tuple[tuple[int, ...], str, str]  # order, name, the code behind it
@@ -307,7 +308,7 @@ def _passes(side: Side, folder: Path) -> dict[str, list[_Pass]]:
     found: dict[str, list[_Pass]] = {}
     for file in folder.rglob("*.mlir"):
         name = re.fullmatch(r"(\d+(?:_\d+)*)_(.+)\.mlir", file.name)
-        if name:
+        if name and not name[2].startswith(_SERIALIZING):
             order = tuple(int(number) for number in name[1].split("_"))
             # A function is named by what it computes, which may be what differs: its kernel's number tells it.
             place = _COMPUTES.sub(r"\1", "/".join(file.parent.relative_to(folder).parts[1:]))
