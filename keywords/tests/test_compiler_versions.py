@@ -18,6 +18,7 @@ from springbok.compiler.flags import compiler_flags
 from springbok.compiler.importers import mlir_file
 from springbok.support import packages
 from springbok.support.errors import CompileError
+from springbok.trials import newest
 
 RELEASED = ("3.99.0", "3.13.0", "3.12.0", "3.11.0", "3.10.0", "3.9.0", "3.8.0")
 
@@ -94,6 +95,10 @@ def test_what_can_not_be_used_is_said_before_anything_is_fetched(folder, version
         versions.environment(version, tell=pytest.fail)
     assert str(refused.value) == f"The compiler's version {said}"
     assert not folder.exists()
+
+
+def test_the_document_names_the_oldest_version():
+    assert f"The oldest version is {versions.OLDEST}: " in newest.FILE.read_text(encoding="utf-8")
 
 
 def test_pip_looks_for_what_is_no_release(folder, monkeypatch):

@@ -33,8 +33,7 @@ from springbok.support.progress import is_watched
 #: A folder of one's own with a folder for each version, in place of this project's cache.
 FOLDER_VARIABLE = "SPRINGBOK_COMPILERS"
 NEWEST = "newest"
-#: The first version that compiles models of all front ends: 3.8 takes none in int8, and of 3.7 the pinned version can
-#: finish no module.
+#: The first version that compiles models of all front ends; what those before it can't is in docs/compilers.md.
 OLDEST = "3.9.0"
 _MOST_TOLD = 5  # versions of the registry, where it has not the one that is asked for
 _SIZE = "100 MB to fetch, 400 MB on disk"
