@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.compiler import compiler, host_check, importers, iree
-from springbok.compiler.importers import worker_onnx
+from springbok.compiler.importers import onnx_limits, worker_onnx
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
 from springbok.compiler.judgement import Limit, Tolerance
@@ -326,6 +326,39 @@ class TestFunctions:
         got = answers(rewritten(model), values)
         np.testing.assert_array_equal(got[0], output[::-1])
         np.testing.assert_array_equal(got[1], state)
+
+    @pytest.mark.parametrize(("operator", "gates", "functions"), [("LSTM", 4, 3), ("GRU", 3, 2), ("RNN", 1, 1)])
+    @pytest.mark.parametrize("ways", [1, 2])
+    def test_recurrent_layers_have_the_activations_that_they_name(self, operator, gates, functions, ways, tmp_path):
+        random = np.random.default_rng(4)
+        constants = {
+            "w": random_array(random, FLOAT, (ways, gates * 4, 3)),
+            "r": random_array(random, FLOAT, (ways, gates * 4, 4)),
+            "n": np.array([5, 5], np.int32),
+        }
+
+        def made(**options):
+            options |= {"hidden_size": 4, "direction": "bidirectional" if ways == 2 else "forward"}
+            nodes = [helper.make_node(operator, ["x", "w", "r", "", "n"], ["y"], name="memory", **options)]
+            return model_of(nodes, {"x": (FLOAT, [5, 2, 3])}, {"y": (FLOAT, None)}, constants)
+
+        values = random_array(random, FLOAT, (5, 2, 3))
+        found = [
+            answers(made(activations=[name] * functions * ways), values)[0] for name in ("Tanh", "Relu", "Sigmoid")
+        ]
+        assert not any(np.allclose(found[one], found[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
+        path = tmp_path / "recurrent.onnx"
+        onnx.save(made(activations=["Relu", "Sigmoid", "Tanh"][:functions] * ways), path)
+        compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        for options, refused in (
+            ({"activations": ["HardSigmoid"] * functions * ways}, "has the activation HardSigmoid, which IREE"),
+            ({"clip": 0.5}, "limits its sums"),
+        ):
+            with pytest.raises(UnusableError, match=f"'memory'.*{refused}"):
+                onnx_limits.check(made(**options))
+        constants["n"] = np.array([5, 4], np.int32)
+        with pytest.raises(UnusableError, match=r"sequences of several lengths \('n'\)"):
+            rewritten(made())
 
     @pytest.mark.parametrize("operator", ["Div", "Max", "Min", "Mod"])
     def test_unsigned_integers_count_by_their_values(self, operator):

@@ -5,7 +5,7 @@ A folder holds
 
 model.py     ``SERVES`` (uart, timer, control or i2c: what the firmware uses it as), ``SETTINGS`` (what a description
              may set, with defaults), ``create(surroundings, settings)``, which makes the model; ``ALLOWED``, by name,
-             for settings with few values
+             for settings with few values; ``problem(settings)``, which says what no device can be set to
 driver.c     the functions of ``firmware/port/devices.h`` for what it serves
 renode.repl  its entry in a Renode platform, with ``$name``, ``$base`` and the settings
 model.cpp    if there is one, what ``model.py`` does in C++ (see ``model.h``), for a simulator that has a compiler
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from springbok.devices.interface import Problem, Surroundings
 
 _HERE = Path(__file__).parent
 #: What the firmware has a use for; a device may also serve nothing that it knows.
@@ -50,6 +52,11 @@ class Kind:
         """Of settings that have few, all values."""
         return getattr(self.model, "ALLOWED", {})
 
+    def problem(self, settings: dict[str, int]) -> Problem:
+        """What the device can't be set to: the setting, and why; None where nothing is wrong."""
+        check = getattr(self.model, "problem", None)
+        return check({**self.settings, **settings}) if check else None
+
     @property
     def places_code(self) -> bool:
         """Whether the host writes code through it where the core can't: its driver has ``host_places_code``."""
@@ -59,6 +66,10 @@ class Kind:
     def driver(self) -> Path:
         """The firmware's C source for it; a device that the firmware does not drive has none."""
         return self.folder / "driver.c"
+
+    def size(self, settings: dict[str, int]) -> int:
+        """Bytes of its registers on the bus."""
+        return self.create(Surroundings(warn=lambda text: None), settings).SIZE
 
     def create(self, surroundings: Any, settings: dict[str, int]) -> Any:
         """The device, for a simulator."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from springbok.compiler.importers import onnx_windows
+from springbok.compiler.importers import onnx_recurrent, onnx_windows
 from springbok.compiler.importers.onnx_integers import widened
 from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
@@ -247,57 +247,6 @@ def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-def _recurrent(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE goes through sequences forwards only: others are turned around before and after."""
-    attributes = attributes_of(node)
-    direction = attributes.pop("direction", b"forward")
-    if direction == b"forward":
-        return False
-    shape = graph.shape_of(node.input[0])
-    if shape is None or (len(node.input) > 4 and node.input[4]) or attributes.get("layout", 0):
-        raise UnusableError(f"{described(node)} goes backwards through sequences of several lengths: use one length")
-    outputs = [name for name in node.output if name]
-    if direction == b"reverse":
-        made = _one_way(graph, node, attributes, None, backwards=True)
-        for name in outputs:
-            graph.add("Identity", made[name], to=name)
-        return None
-    ways = [_one_way(graph, node, attributes, number, backwards=bool(number)) for number in (0, 1)]
-    for name in outputs:
-        axis = 1 if name == node.output[0] else 0
-        graph.add("Concat", *(way[name] for way in ways), axis=axis, to=name)
-    return None
-
-
-def _one_way(graph: Graph, node: onnx.NodeProto, attributes: dict, number: int | None, *, backwards: bool) -> dict:
-    """One direction of a recurrent node, of several the one of this ``number``: its outputs by their own names."""
-    given, *others = node.input
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    del made.attribute[:], made.input[:], made.output[:]
-    halves = {name: values for name, values in attributes.items() if name.startswith("activation")}
-    for name, values in attributes.items():
-        if name in halves and number is not None:
-            half = len(values) // 2
-            values = values[number * half :][:half]  # noqa: PLW2901 (its own half)
-        made.attribute.append(onnx.helper.make_attribute(name, values))
-    turned = graph.value(np.arange(graph.shape_of(given)[0])[::-1].copy())
-    place = graph.value(np.array([number or 0]))
-    made.input.append(graph.add("Gather", given, turned, axis=0) if backwards else given)
-    made.input.extend(
-        graph.apply("Gather", lambda array, taken: array[taken], name, place) if name and number is not None else name
-        for name in others
-    )
-    outputs = {}
-    for name in node.output:
-        made.output.append(f"{name}_way_{number or 0}" if name else "")
-        outputs[name] = made.output[-1]
-    graph.keep(made)
-    if backwards and node.output[0]:
-        outputs[node.output[0]] = graph.add("Gather", outputs[node.output[0]], turned, axis=0)
-    return outputs
-
-
 def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE counts wrongly where windows stick out, and in 64 bits: sums are divided by constants here."""
     (given,) = node.input
@@ -364,14 +313,14 @@ REWRITINGS = {
     "Asinh": _asinh,
     "AveragePool": _average_pool,
     "Cos": _periodic,
-    "GRU": _recurrent,
+    "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
-    "LSTM": _recurrent,
+    "LSTM": onnx_recurrent.rewritten,
     "MatMul": _matmul_of_vectors,
     "MaxPool": _max_pool,
     "Mod": _mod,
     "Pow": _pow,
-    "RNN": _recurrent,
+    "RNN": onnx_recurrent.rewritten,
     "Sin": _periodic,
     "Softsign": _softsign,
     "Swish": _swish,

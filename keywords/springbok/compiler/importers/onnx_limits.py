@@ -13,6 +13,7 @@ from collections.abc import Callable
 import onnx
 from onnx import TensorProto
 
+from springbok.compiler.importers.onnx_recurrent import reason_against
 from springbok.compiler.importers.onnx_rewriting import attributes_of, described, version_of
 from springbok.compiler.importers.worker import UnusableError
 
@@ -138,6 +139,8 @@ def _check_node(node: onnx.NodeProto, own_domains: set[str]) -> None:
         reason = _RANDOM if attributes.get("ratio", 0.5) else None
     if node.op_type == "BatchNormalization" and attributes_of(node).get("training_mode"):
         reason = _TRAINING
+    if node.op_type in ("GRU", "LSTM", "RNN"):
+        reason = reason_against(node)
     if reason:
         raise UnusableError(f"{described(node)} {reason}")
 

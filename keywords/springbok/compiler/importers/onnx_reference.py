@@ -21,7 +21,7 @@ from onnx.reference.ops.op_quantize_linear import QuantizeLinear_25
 from onnx.reference.ops.op_reverse_sequence import ReverseSequence as ReferenceReverseSequence
 from onnx.reference.ops.op_scan import Scan as ReferenceScan
 
-from springbok.compiler.importers import onnx_windows
+from springbok.compiler.importers import onnx_recurrent, onnx_windows
 
 
 class QuantizeLinear(QuantizeLinear_25):
@@ -302,6 +302,7 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 _OWN = [
     *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
     *(MaxPool, AveragePool, Div, Mod, Pad, ReverseSequence, GridSample, Loop, Scan),
+    *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
 ]
 
 
