@@ -109,10 +109,6 @@ def test_all_passes_by_which_a_kernel_differs_are_told(source, tmp_path):
     assert "pass iree-hal-serialize-target-executables" not in found
 
 
-def test_a_kernel_of_equal_compilations_differs_by_no_pass(source, tmp_path):
-    assert of_kernel(side(source), side(source), tmp_path, "main_dispatch_0") == []
-
-
 def test_a_kernel_that_is_not_there_is_a_sentence_with_those_that_are(source, tmp_path):
     with pytest.raises(BenchError, match=r"There is no kernel dispatch_0 in both: main_dispatch_0\."):
         of_kernel(side(source), side(source), tmp_path, "dispatch_0")
