@@ -327,6 +327,40 @@ class TestFunctions:
         np.testing.assert_array_equal(got[0], output[::-1])
         np.testing.assert_array_equal(got[1], state)
 
+    @pytest.mark.parametrize("opset", [11, 17, 18])
+    @pytest.mark.parametrize("axes", [[1], [-1, 0], [], None])
+    @pytest.mark.parametrize("keepdims", [0, 1])
+    def test_sums_of_exponentials_beyond_the_largest_number(self, opset, axes, keepdims):
+        options, constants = {"keepdims": keepdims}, {}
+        if axes is not None and opset < 18:
+            options |= {"axes": axes} if axes else {}
+        elif axes is not None:
+            constants = {"axes": np.array(axes, np.int64)}
+        nodes = [helper.make_node("ReduceLogSumExp", ["x", *constants], ["y"], **options)]
+        model = model_of(nodes, {"x": (FLOAT, [2, 3])}, {"y": (FLOAT, None)}, constants, opset=opset)
+        for values in (
+            [[200, 201, -5], [-300, -301, -302]],
+            [[np.inf, 1, 2], [-np.inf, 0, 1]],
+            [[1, 2, 3], [0, -1, np.nan]],
+        ):
+            equal(model, np.float32(values), relative=1e-6)
+        assert {node.op_type for node in rewritten(model).graph.node} >= {"ReduceMax", "Exp"}
+
+    @pytest.mark.parametrize("operator", ["Sinh", "Cosh"])
+    def test_hyperbolic_functions_up_to_the_largest_number(self, operator, tmp_path):
+        values = np.float32(
+            [-89.4, -88.8, -20, -10, -9.99, -1, -0.0, 0.0, 1e-6, 3, 10.01, 88.8, 89.4, 100, -100, np.inf]
+        )
+        path = tmp_path / "hyperbolic.onnx"
+        onnx.save(
+            model_of([helper.make_node(operator, ["x"], ["y"])], {"x": (FLOAT, [16])}, {"y": (FLOAT, None)}), path
+        )
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        with np.errstate(over="ignore"):
+            wanted = getattr(np, operator.lower())(values.astype(np.float64)).astype(np.float32)
+        (answer,) = iree_answers(model, values[np.newaxis], "y", tmp_path).view(np.float32)
+        np.testing.assert_allclose(answer, wanted, rtol=2e-6, atol=1e-7)
+
     @pytest.mark.parametrize(("operator", "gates", "functions"), [("LSTM", 4, 3), ("GRU", 3, 2), ("RNN", 1, 1)])
     @pytest.mark.parametrize("ways", [1, 2])
     def test_recurrent_layers_have_the_activations_that_they_name(self, operator, gates, functions, ways, tmp_path):

@@ -6,6 +6,8 @@ Each rewriting has its reason in a line. Numbers mean what IEEE 754 and C say, i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -22,6 +24,8 @@ _ALL_EVEN = 2.0**25
 #: Beyond it, 1 is nothing beside a number's square.
 _SQUARES = 1e5
 _TURN = 2 * np.pi
+#: Beyond it, exp(-x) is nothing beside exp(x), of every type of numbers.
+_ROOTS_ALONE = 10.0
 
 
 def _pow(graph: Graph, node: onnx.NodeProto) -> None:
@@ -144,19 +148,54 @@ def _argument(reduction: str):
         lengths[axis] = shape[axis]
         places = graph.value(np.arange(shape[axis], dtype=np.int32).reshape(lengths))
         beyond = graph.value(np.int32(-1 if last else shape[axis]))
-        best = _reduced(graph, reduction, given, axis, 1)
+        best = _reduced(graph, reduction, given, [axis], 1)
         found = graph.add("Where", graph.add("Equal", given, best), places, beyond)
-        found = _reduced(graph, "ReduceMax" if last else "ReduceMin", found, axis, attributes.get("keepdims", 1))
+        found = _reduced(graph, "ReduceMax" if last else "ReduceMin", found, [axis], attributes.get("keepdims", 1))
         graph.cast(found, TensorProto.INT64, to=node.output[0])
         return None
 
     return rewriting
 
 
-def _reduced(graph: Graph, operator: str, name: str, axis: int, keepdims: int) -> str:
-    if graph.version >= 18:
-        return graph.add(operator, name, graph.value(np.array([axis], np.int64)), keepdims=keepdims)
-    return graph.add(operator, name, axes=[axis], keepdims=keepdims)
+def _reduced(graph: Graph, operator: str, name: str, axes: Sequence[int], keepdims: int) -> str:
+    if graph.version >= (13 if operator == "ReduceSum" else 18):
+        return graph.add(operator, name, graph.value(np.array(axes, np.int64)), keepdims=keepdims)
+    return graph.add(operator, name, axes=list(axes), keepdims=keepdims)
+
+
+def _log_sum_exp(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's overflows beyond 88: the largest is subtracted before, and added behind."""
+    attributes = attributes_of(node)
+    given, *rest = node.input
+    shape = graph.shape_of(given)
+    axes = graph.constant(rest[0]) if rest and rest[0] else np.array(attributes.get("axes", ()), np.int64)
+    if shape is None or axes is None or graph.type_of(given) not in FLOATS:
+        return False
+    if not axes.size and attributes.get("noop_with_empty_axes"):
+        return False
+    axes = sorted(int(axis) % len(shape) for axis in axes) or range(len(shape))
+    number = graph.numbers_like(given)
+    most = _reduced(graph, "ReduceMax", given, axes, 1)
+    most = graph.add("Where", graph.add("Equal", graph.add("Abs", most), number(np.inf)), number(0), most)
+    sums = _reduced(graph, "ReduceSum", graph.add("Exp", graph.add("Sub", given, most)), axes, 1)
+    result = graph.add("Add", graph.add("Log", sums), most)
+    keeps = attributes.get("keepdims", 1)
+    lengths = [1 if axis in axes else length for axis, length in enumerate(shape) if keeps or axis not in axes]
+    graph.reshape(result, lengths, to=node.output[0])
+    return None
+
+
+def _hyperbolic(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE's overflow where the exponential function does, at half of their largest numbers."""
+    (given,) = node.input
+    number = graph.numbers_like(given)
+    size = graph.add("Abs", given)
+    root = graph.add("Exp", graph.add("Mul", size, number(0.5)))
+    large = graph.add("Mul", graph.add("Mul", root, number(0.5)), root)
+    if node.op_type == "Sinh":
+        large = graph.add("Where", graph.add("Less", given, number(0)), graph.add("Neg", large), large)
+    inside = graph.add("Less", size, number(_ROOTS_ALONE))
+    graph.add("Where", inside, graph.add(node.op_type, given), large, to=node.output[0])
 
 
 def _swish(graph: Graph, node: onnx.NodeProto) -> None:
@@ -313,6 +352,7 @@ REWRITINGS = {
     "Asinh": _asinh,
     "AveragePool": _average_pool,
     "Cos": _periodic,
+    "Cosh": _hyperbolic,
     "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
     "LSTM": onnx_recurrent.rewritten,
@@ -321,7 +361,9 @@ REWRITINGS = {
     "Mod": _mod,
     "Pow": _pow,
     "RNN": onnx_recurrent.rewritten,
+    "ReduceLogSumExp": _log_sum_exp,
     "Sin": _periodic,
+    "Sinh": _hyperbolic,
     "Softsign": _softsign,
     "Swish": _swish,
     "Tan": _periodic,
