@@ -185,6 +185,20 @@ def _log_sum_exp(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE divides zeros by their length."""
+    (given,) = node.input
+    shape, attributes = graph.shape_of(given), attributes_of(node)
+    if shape is None:
+        return False
+    number = graph.numbers_like(given)
+    reduction = "ReduceL1" if attributes.get("p", 2) == 1 else "ReduceL2"
+    length = _reduced(graph, reduction, given, [attributes.get("axis", -1) % len(shape)], 1)
+    divisor = graph.add("Where", graph.add("Equal", length, number(0)), number(1), length)
+    graph.add("Div", given, divisor, to=node.output[0])
+    return None
+
+
 def _hyperbolic(graph: Graph, node: onnx.NodeProto) -> None:
     """IREE's overflow where the exponential function does, at half of their largest numbers."""
     (given,) = node.input
@@ -327,22 +341,33 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE counts windows that begin in the padding in ceil_mode: paddings up to the last window say what is meant."""
+def _max_pool(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE counts windows that begin in the padding in ceil_mode, and places within each channel's own image.
+
+    Paddings up to the last window say what is meant; the places of the images' beginnings are added.
+    """
     attributes = attributes_of(node)
     shape = graph.shape_of(node.input[0])
-    if not attributes.get("ceil_mode") or shape is None:
-        return widened(graph, node)
-    window, _, beyond = onnx_windows.pooled(attributes, shape)
     made = onnx.NodeProto()
     made.CopyFrom(node)
-    del made.attribute[:]
-    kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
-    pads = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
-    made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in (kept | {"pads": pads}).items())
+    if attributes.get("ceil_mode") and shape is not None:
+        window, _, beyond = onnx_windows.pooled(attributes, shape)
+        del made.attribute[:]
+        kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
+        kept["pads"] = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
+        made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in kept.items())
+    has_places = len(node.output) > 1 and node.output[1] and shape is not None
+    if has_places and attributes.get("storage_order"):
+        raise UnusableError(f"{described(node)} counts places by columns (storage_order=1): count them by rows")
+    if has_places:
+        made.output[1] = f"{node.output[1]}_of_its_image"
+        graph.declare_like(made.output[1], node.output[1])
     if widened(graph, made) is False:
         graph.keep(made)
-    return None
+    if has_places:
+        images = np.arange(shape[0] * shape[1], dtype=np.int64) * int(np.prod(shape[2:]))
+        first = graph.value(images.reshape(*shape[:2], *[1] * (len(shape) - 2)))
+        graph.add("Add", made.output[1], first, to=node.output[1])
 
 
 REWRITINGS = {
@@ -356,6 +381,7 @@ REWRITINGS = {
     "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
     "LSTM": onnx_recurrent.rewritten,
+    "LpNormalization": _lp_normalization,
     "MatMul": _matmul_of_vectors,
     "MaxPool": _max_pool,
     "Mod": _mod,

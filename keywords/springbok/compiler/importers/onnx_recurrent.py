@@ -17,7 +17,7 @@ from onnx.reference.ops.op_rnn import CommonRNN as ReferenceRNN
 from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
-_LENGTHS = 4  # the place of sequence_lens among the inputs
+_LENGTHS, _PEEPHOLES = 4, 7  # the places of sequence_lens and P among the inputs
 #: Those that IREE computes as they are meant, and by these names alone.
 _ACTIVATIONS = {
     "Tanh": np.tanh,
@@ -34,6 +34,8 @@ def _lengths_of(node: onnx.NodeProto) -> str:
 def reason_against(node: onnx.NodeProto) -> str | None:
     """Why IREE does not compute what a recurrent operation says: attributes that it leaves out or takes otherwise."""
     attributes = attributes_of(node)
+    if node.op_type == "LSTM" and len(node.input) > _PEEPHOLES and node.input[_PEEPHOLES]:
+        return "has peepholes (P), which IREE leaves out: export it without"
     if attributes.get("clip"):
         return "limits its sums (clip), which IREE leaves out: export it without"
     names = [each.decode() for each in attributes.get("activations", ())]
