@@ -18,7 +18,7 @@ from typing import Any
 from springbok.chips.chip import Chip
 from springbok.support.cache import digest
 from springbok.support.errors import BenchError
-from springbok.support.places import PLATFORMS
+from springbok.support.places import PLATFORMS, given_path
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 from springbok.timing.operands import Operation, Unit
@@ -195,7 +195,7 @@ def load(name: str | Path) -> Timing:
 
     Raises :class:`TimingError` that says what is wrong with it, and where.
     """
-    path = Path(name)
+    path = given_path(name)
     if path.suffix != ".toml":
         folder = PLATFORMS / "timing"
         path = folder / f"{name}.toml"

@@ -174,7 +174,22 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         if before < _PLACES_OPSET:
             _keep_old_places(model)
         _forget_shapes(model)  # those of the old version, where a pooling rounded up otherwise
+    _tell_shapes_of_groups(model)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _tell_shapes_of_groups(model: onnx.ModelProto) -> None:
+    """ONNX infers none for a normalisation by groups, whose result is like what it is given."""
+    for node in model.graph.node:
+        if node.op_type != "GroupNormalization":
+            continue
+        graph = Graph(onnx.shape_inference.infer_shapes(model, data_prop=True))
+        shape = graph.shape_of(node.input[0])
+        if shape is not None:
+            like = onnx.helper.make_tensor_type_proto(graph.type_of(node.input[0]), shape)
+            outputs = [info for info in model.graph.output if info.name == node.output[0]]
+            for info in outputs or [model.graph.value_info.add(name=node.output[0])]:
+                info.type.CopyFrom(like)
 
 
 def _keep_old_places(model: onnx.ModelProto) -> None:
@@ -277,6 +292,7 @@ def load(path: Path, selection: Selection) -> OnnxModel:
     onnx_limits.check(model)
     try:
         if not all(info.type.tensor_type.HasField("shape") for info in model.graph.output):
+            _tell_shapes_of_groups(model)
             model = onnx.shape_inference.infer_shapes(model)  # ONNX itself demands it, exporters leave it away
         onnx.checker.check_model(model)
     except Exception as error:  # noqa: BLE001 (each of its checks has errors of its own)
