@@ -525,3 +525,16 @@ def test_an_error_of_the_first_half_tells_all_flags(tmp_path):
     source.write_text("func.func @main(")
     with pytest.raises(CompileError, match=r"(?s)iree-compile can't compile broken: .*zvl512b"):
         iree.first_half(source, compiler_flags(Target())[0], tmp_path / "half.mlirbc", "broken")
+
+
+@pytest.mark.parametrize("exit_code", [1, -6])
+def test_a_full_disk_is_no_crash_of_the_compiler(exit_code):
+    said = "LLVM ERROR: IO failure on output stream: No space left on device\nStack dump:\n"
+    text = iree._first_errors(process.Finished(exit_code, said))
+    assert text == "it can't write what it makes: the disk is full. Free some space, then start again"
+
+
+def test_what_the_compiler_says_of_several_places_is_said_once():
+    said = "".join(f"m.mlir:{line}:1: error: 'tosa.rescale' op failed\n" for line in range(1, 5))
+    text = iree._first_errors(process.Finished(1, said + "m.mlir:5:1: error: 'tosa.pad' op failed\n"))
+    assert text.endswith(": 'tosa.rescale' op failed; 'tosa.pad' op failed")

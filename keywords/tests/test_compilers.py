@@ -10,21 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiler_stand_ins import stand_in
 
 from springbok import report
 from springbok.cli import main
-from springbok.compiler import finishing, host_check, importers, iree, optimizer, proving, versions
+from springbok.compiler import importers, iree, optimizer, proving, versions
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
-from springbok.compiler.flags import compiler_flags
-from springbok.compiler.importers import mlir_file
 from springbok.compiler.optimizer import plan_for
 from springbok.exploring import compiler_row, kept_rows
 from springbok.exploring.compiler_row import Job, measured_apart, row_of
 from springbok.exploring.compilers import compare, titled
 from springbok.exploring.sweep import Watcher
 from springbok.report.compilers import differences
-from springbok.support import packages, process
+from springbok.support import process
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError
 from springbok.support.results_folder import claimed
@@ -59,120 +58,6 @@ def folder(tmp_path, monkeypatch):
     return path
 
 
-def stand_in(version, **programs):
-    """The installed compiler under another number; ``programs`` are texts of scripts in place of its own."""
-    place = versions.place(version)
-    installed = Path(iree._distribution(iree.COMPILER_PACKAGE).locate_file("iree"))
-    place.mkdir(parents=True)
-    if programs:
-        libraries = place / "iree" / "compiler" / "_mlir_libs"
-        libraries.mkdir(parents=True)
-        for name, text in programs.items():
-            (libraries / name.replace("_", "-")).write_text(text, encoding="utf-8")
-            (libraries / name.replace("_", "-")).chmod(0o755)
-    else:
-        (place / "iree").symlink_to(installed)
-    for package in (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE):
-        record = place / f"{package.replace('-', '_')}-{version}.dist-info"
-        record.mkdir()
-        (record / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n", encoding="utf-8"
-        )
-    return place
-
-
-# ---- Environments
-
-
-@pytest.mark.parametrize("text", ["", "latest", "3.12 ", "../3.12.0", "3.12.0; echo", "3.12.0+local", "1!3.12"])
-def test_what_is_no_version_is_refused(folder, text):
-    with pytest.raises(CompileError, match="is no version of iree-base-compiler"):
-        versions.environment(text)
-
-
-@pytest.mark.parametrize(
-    ("given", "meant"),
-    [
-        ("3.12", "3.12.0"),
-        ("3", "3.0.0"),
-        ("3.12.0.0", "3.12.0"),
-        ("03.12.0", "3.12.0"),
-        ("3.13.0RC20260801", "3.13.0rc20260801"),
-        ("3.13rc1", "3.13.0rc1"),
-        ("3.7.1", "3.7.1"),
-    ],
-)
-def test_a_version_is_what_the_registry_calls_it(folder, given, meant):
-    assert versions.resolved(given) == meant
-    assert versions.place(given) == versions.place(meant)
-
-
-def test_the_pinned_version_is_known_by_a_short_number_too(folder):
-    assert versions.environment(iree.PINNED_VERSION.removesuffix(".0")) is None
-
-
-def test_the_pinned_version_needs_no_folder(folder):
-    assert versions.environment(iree.PINNED_VERSION) is None
-    assert versions.variables(iree.PINNED_VERSION) == {}
-
-
-def test_a_version_is_fetched_once_with_its_runtime(folder, monkeypatch):
-    fetched = []
-
-    def bring(lines, place, what, shows_progress):
-        fetched.append((lines, place))
-        stand_in("3.99.0")
-
-    monkeypatch.setattr(packages, "bring", bring)
-    place = versions.environment("3.99.0")
-    assert versions.environment("3.99.0") == place == versions.place("3.99.0")
-    assert fetched == [(["iree-base-compiler==3.99.0", "iree-base-runtime==3.99.0"], place)]
-    assert versions.variables("3.99.0")["PYTHONPATH"].split(":")[0] == str(place)
-
-
-def test_a_version_that_the_registry_has_not_is_a_sentence(folder, monkeypatch):
-    def bring(*_, **__):
-        raise ImportError("pip could not install what is needed: No matching distribution found.")
-
-    monkeypatch.setattr(packages, "bring", bring)
-    with pytest.raises(CompileError, match="version 3.77.0 can't be had: .*No matching distribution"):
-        versions.environment("3.77.0")
-
-
-@pytest.mark.parametrize("damage", ["exit 127", None])
-def test_a_folder_that_was_damaged_is_named(folder, damage):
-    place = stand_in("3.2.0", iree_compile=f"#!/bin/sh\n{damage}\n")
-    if damage is None:
-        iree.tool_of(place).unlink()
-    with pytest.raises(CompileError, match=f"The compiler in {place} does not start. Delete this folder"):
-        versions.environment("3.2.0")
-
-
-def test_an_older_versions_modules_are_finished_by_the_pinned_one(folder):
-    stand_in("3.2.0")
-    found = versions.variables("3.2.0")
-    assert found[finishing.VARIABLE] == str(iree.tool("iree-compile"))
-    assert found[finishing.RUNTIME_VARIABLE] == str(iree.tool("iree-run-module"))
-
-
-def test_a_module_that_only_this_machine_runs_is_finished_by_the_version_that_began_it(monkeypatch):
-    """The pinned one does not read an older one's command buffers."""
-    monkeypatch.setenv(finishing.VARIABLE, "/somewhere/iree-compile")
-    flags = compiler_flags(Target())[0]
-    assert finishing.finisher(flags) == finishing.finisher(host_check.host_flags(flags)) == finishing.finisher()
-    assert finishing.finisher() == Path("/somewhere/iree-compile")
-    assert finishing.finisher(mlir_file.FLAGS) is None
-
-
-def test_what_is_finished_by_the_pinned_one_has_the_kernels_names(monkeypatch):
-    """Modules of this machine too: the optimizer proves itself there."""
-    assert "--iree-llvmcpu-debug-symbols=true" not in compiler_flags(Target())[0]
-    monkeypatch.setenv(finishing.VARIABLE, "/somewhere/iree-compile")
-    for given in ((), ("--iree-llvmcpu-debug-symbols=false",)):
-        flags = host_check.host_flags(compiler_flags(Target(), given)[0])
-        assert [flag for flag in flags if "debug-symbols" in flag] == ["--iree-llvmcpu-debug-symbols=true"]
-
-
 # ---- Rows
 
 
@@ -190,9 +75,10 @@ def test_damaged_rows_are_measured_again(tmp_path):
 
 
 def test_versions_that_are_the_same_compile_the_same(folder, model, tmp_path):
-    for version in ("3.2.0", "3.99.0"):
+    for version in ("3.9.0", "3.99.0"):
         stand_in(version)
-    rows = compare(["3.2.0", "3.99.0", iree.PINNED_VERSION], [model], tmp_path / "results", count=2)
+    rows = compare(["3.99", "3.9.0", iree.PINNED_VERSION, "3.99.0"], [model], tmp_path / "results", count=2)
+    assert [row["version"] for row in rows] == ["3.9.0", iree.PINNED_VERSION, "3.99.0"]
     assert [row["error"] for row in rows] == [None] * 3
     assert len({row["metrics"]["instructions"] for row in rows}) == 1
     assert len({json.dumps(row["dispatches"]) for row in rows}) == 1
@@ -200,7 +86,7 @@ def test_versions_that_are_the_same_compile_the_same(folder, model, tmp_path):
     assert kernel["tiles"] and kernel["opcodes"] and kernel["stack"] is not None
     assert rows[0]["metrics"]["cycles"] is None  # no timing was given
     assert any("pinned version finished" in note for note in rows[0]["notes"])
-    again = compare(["3.2.0", "3.99.0", iree.PINNED_VERSION], [model], tmp_path / "results")  # nothing is done
+    again = compare(["3.9.0", "3.99.0", iree.PINNED_VERSION], [model], tmp_path / "results")  # nothing is done
     assert again == rows
     changes = report.compilers_figures(rows)[1]
     assert [row["what"] for row in changes.rows] == ["nothing", "nothing"]
@@ -409,6 +295,58 @@ def test_the_page_has_all_rows_and_the_changes_between_neighbours(tmp_path):
     assert "3.12.0" in html.read_text(encoding="utf-8")
     assert len(table.read_text(encoding="utf-8").splitlines()) == 4
     assert "1 failed" in report.compilers_table(rows)
+
+
+def changes_of(*rows):
+    """What the page tells of one model's neighbours: the first table, and its note; None without such a table."""
+    _, *found = report.compilers_figures(rows)
+    return (found[0].rows, found[0].note) if found else None
+
+
+def test_what_reads_the_same_is_no_change():
+    rows = [made_up_row(f"3.{number}.0", part("0_conv_8", 1_000_000 - number)) for number in (10, 11)]
+    for row, ratio in zip(rows, (0.0461, 0.0462), strict=True):
+        row["metrics"]["vset_per_vector"] = ratio
+    (whole, _), _ = changes_of(*rows)
+    assert (whole["what"], whole["change"]) == ("", "-1")
+
+
+def test_a_model_that_no_version_compiles_has_no_changes():
+    failed = [made_up_row(version, error="it is empty") for version in ("3.11.0", "3.12.0")]
+    assert changes_of(*failed) is None
+    rows, _ = changes_of(made_up_row("3.10.0", part("0_conv_8")), *failed)
+    assert [row["what"] for row in rows] == ["3.11.0 has none: it is empty"] * 2
+
+
+def test_kernels_of_one_layer_are_told_apart():
+    kernels = [part("0_fill"), part("1_conv_8"), part("2_pool", layer="pool")]
+    tiled = [{**each, "tiles": ["[8]"]} for each in kernels]
+    rows, _ = changes_of(made_up_row("3.10.0", *kernels), made_up_row("3.11.0", *tiled))
+    assert [row["layer"] for row in rows] == ["the whole", "conv_1 (fill)", "conv_1 (conv_8)", "pool"]
+
+
+def test_a_note_is_said_once_for_all_versions_that_have_it():
+    notes = {"3.10.0": ["Older.", "Imported."], "3.11.0": ["Older."], "3.12.0": []}
+    _, note = changes_of(*(made_up_row(version, part("0_conv_8"), notes=said) for version, said in notes.items()))
+    assert note == "3.10.0, 3.11.0: Older. 3.10.0: Imported."
+
+
+def test_long_tile_sizes_are_cut_on_both_sides():
+    old, new = (part("0_conv_8", tiles=[f"vector_{letter * 300} = [1]"]) for letter in "ab")
+    (tiles,) = differences(old, new)
+    before, after = tiles.removeprefix("other tile sizes: ").split(" → ")
+    assert before.startswith("vector_aaa") and after.startswith("vector_bbb") and len(before) == len(after)
+
+
+def test_versions_are_compared_oldest_first_and_it_is_said(tmp_path, capsys):
+    broken = tmp_path / "broken.mlir"
+    broken.write_text("nothing", encoding="utf-8")
+    command = ["compilers", "--models", str(broken), "--results", str(tmp_path / "results"), iree.PINNED_VERSION]
+    said = f"Compared oldest first, each once: {iree.PINNED_VERSION}."
+    assert main(command) == 1
+    assert said not in capsys.readouterr().out
+    assert main([*command, iree.PINNED_VERSION.removesuffix(".0")]) == 1
+    assert said in capsys.readouterr().out
 
 
 def test_the_whole_is_no_other_only_where_nothing_is():

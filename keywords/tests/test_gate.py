@@ -137,6 +137,9 @@ def test_code_quality_is_judged_by_dispatch(document):
     part["opcodes"] = {**part["opcodes"], "vsetvli": part["vector_instructions"] // 2}
     (ratio,) = gate.judge_dispatches(measured, "conv_0", 0.4, "vset_per_vector")
     assert (ratio.outcome, ratio.value[:3]) == ("failed", "0.5")
+    vsets, vectors = part["opcodes"]["vsetvli"], part["vector_instructions"]
+    (ratio,) = gate.judge_dispatches(measured, "conv_0", vsets / vectors - 0.004, "vset_per_vector")
+    assert "is allowed: +0.004 (" in ratio.text()  # not +0
 
 
 def test_an_engine_that_tells_nothing_of_the_stack_keeps_no_limit(before):
@@ -301,8 +304,9 @@ def test_a_dispatch_is_found_by_name_kernel_or_layer(before):
     (verdict,) = gate.judge_dispatches(before, "conv_3")
     assert verdict.has_failed
     assert "vector share of 3 conv_3" in verdict.text()
-    with pytest.raises(gate.GateError, match="matches 'pool'. It has:\n    0 conv_0"):
-        gate.judge_dispatches(before, "pool")
+    for other in ("pool", ""):
+        with pytest.raises(gate.GateError, match=f"matches '{other}'. It has:\n    0 conv_0"):
+            gate.judge_dispatches(before, other)
 
 
 def test_a_layer_is_judged_in_every_dispatch_that_has_it(document):

@@ -126,9 +126,22 @@ def test_what_fails_or_is_killed_leaves_no_folder(pip, tmp_path):
             "ERROR: No matching distribution found for a==9",
             "the registry has no a==9 for this Python; it has 1.0, 1.1, 1.2.",
         ),
+        (
+            "ERROR: Could not find a version that satisfies the requirement a==9 (from versions: 1, 2, 3, 4, 5, 6)",
+            "the registry has no a==9 for this Python; its newest are 2, 3, 4, 5, 6.",
+        ),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 27] File too large",
+            "FOLDER can't be written: the file is larger than this process may write. Raise the limit (ulimit -f), ",
+        ),
+        (
+            "OSError: [Errno 28] No space left on device: 'FOLDER/.temporary-1/pip-target-2/lib/x.so'",
+            "FOLDER can't be written: the disk is full. Free some space, then start again.",
+        ),
     ],
 )
 def test_what_pip_says_is_told_with_what_to_do(tmp_path, monkeypatch, said, told):
+    said, told = (text.replace("FOLDER", str(tmp_path)) for text in (said, told))  # where it installs
     monkeypatch.setattr(
         packages.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", said)
     )

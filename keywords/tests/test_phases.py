@@ -2,15 +2,26 @@
 """What makes the difference between two modules: fewest flags, phases, passes; with written code, and the compiler."""
 
 import pytest
+from compiler_stand_ins import stand_in
 from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok.cli import main
-from springbok.compiler import iree
+from springbok.compiler import iree, versions
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
-from springbok.exploring.phases import Side, by_pass, by_phase, difference, differing, joined, minimal, normal
-from springbok.support.errors import CompileError
+from springbok.exploring.phases import (
+    Side,
+    by_pass,
+    by_phase,
+    difference,
+    differing,
+    joined,
+    minimal,
+    normal,
+    of_kernel,
+)
+from springbok.support.errors import BenchError, CompileError
 
 MODEL = """
 func.func @main(%x: tensor<16x64xf32>) -> tensor<16xf32> {
@@ -80,6 +91,29 @@ def test_two_equal_compilations_have_no_difference(source, tmp_path):
     assert by_pass(side(source), side(source), tmp_path) == []
 
 
+def test_what_llvm_makes_of_equal_code_is_no_difference():
+    """Neither where a kernel was serialized, nor where its machine code became a constant."""
+    binary = '  hal.executable.binary public @k <data = dense_resource<__elided__> : vector<{}xi8>, mime_type = "x">'
+    constant = '  %0 = util.buffer.constant "k" <mime_type = "application/x-elf"> = dense<"0x{:0200}"> : vector<{}xi8>'
+    for line in (binary, constant):
+        assert difference("here", line.format(30536, 1), line.format(30344, 2)) is None
+    weights = "  %0 = util.buffer.constant : !util.buffer = dense_resource<w> : vector<{}xi8>"
+    assert difference("here", weights.format(1), weights.format(2))
+
+
+def test_all_passes_by_which_a_kernel_differs_are_told(source, tmp_path):
+    """But for those behind which it is machine code."""
+    sides = side(source), side(source, "--iree-llvmcpu-disable-distribution=true")
+    found = {each.where: each.operations for each in of_kernel(*sides, tmp_path, "main_dispatch_0")}
+    assert found["pass iree-codegen-forall-to-for"]["scf.for"] == 1
+    assert "pass iree-hal-serialize-target-executables" not in found
+
+
+def test_a_kernel_that_is_not_there_is_a_sentence_with_those_that_are(source, tmp_path):
+    with pytest.raises(BenchError, match=r"There is no kernel dispatch_0 in both: main_dispatch_0\."):
+        of_kernel(side(source), side(source), tmp_path, "dispatch_0")
+
+
 def test_what_does_not_compile_is_a_sentence(source, tmp_path):
     with pytest.raises(CompileError, match="iree-compile can't compile small.mlir"):
         by_phase(side(source, "--no-such-flag"), side(source), tmp_path)
@@ -105,3 +139,35 @@ def test_the_command_names_the_flag(source, capsys):
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "Made by: --iree-llvmcpu-disable-distribution=true" in out or "No difference" in out
+
+
+@pytest.fixture
+def older(tmp_path, monkeypatch):
+    """Version 3.11.0: the installed compiler, but its front end takes no StableHLO."""
+    monkeypatch.setenv(versions.FOLDER_VARIABLE, str(tmp_path / "versions"))
+    real = iree.tool("iree-compile")
+    refuses = 'grep -qs stablehlo -- "$1" && { echo "small.mlir:1:1: error: no such dialect"; exit 1; }'
+    return stand_in("3.11.0", iree_compile=f'#!/bin/sh\n{refuses}\nexec {real} "$@"\n')
+
+
+def test_two_versions_are_compared_the_way_both_can_be_measured(source, older, capsys):
+    assert main(["phases", str(source), "--versions", "3.11.0", iree.PINNED_VERSION, "--metric", "code"]) == 0
+    said, first, second, *rest = capsys.readouterr().out.splitlines()
+    assert said.startswith("3.11.0 does not take the model as it is imported: both compile what the pinned version's")
+    assert first.removeprefix("3.11.0: ") == second.removeprefix("3.13.0: ")
+    assert rest[1] == "Phases that differ: none" and rest[-1].startswith("none, ")
+
+
+def test_a_version_without_a_module_is_not_compared(source, older, capsys):
+    real = iree.tool_of(older)
+    real.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\necho "small.mlir:1:1: error: not that"\nexit 1\n')
+    assert main(["phases", str(source), "--versions", "3.11.0", iree.PINNED_VERSION, "--metric", "code"]) == 2
+    assert "3.11.0 has no module to compare: iree-compile can't compile small.mlir" in capsys.readouterr().err
+
+
+def test_what_makes_one_kernel_otherwise_is_told_at_the_command(source, capsys):
+    flags = "--second=--iree-llvmcpu-disable-distribution=true"
+    assert main(["phases", str(source), flags, "--metric", "code", "--kernel", "main_dispatch_0"]) == 0
+    out = capsys.readouterr().out
+    assert "Passes of main_dispatch_0 by which it differs" in out
+    assert "\npass iree-codegen-forall-to-for: scf.for +1" in out

@@ -13,7 +13,8 @@ from springbok.cli.arguments import add_platform, add_results, add_vlen, check_m
 from springbok.cli.sweep import Terminal, shown_while
 from springbok.compiler.flags import flags_of
 from springbok.compiler.optimizer import LEVELS
-from springbok.exploring.compilers import compare
+from springbok.compiler.versions import OLDEST, in_order, resolved
+from springbok.exploring.compilers import ROWS_NAME, compare
 from springbok.exploring.search import NAMES
 from springbok.support.places import model_file
 from springbok.support.results_folder import claimed
@@ -23,7 +24,7 @@ from springbok.timing.description import load as load_timing
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("versions", nargs="+", metavar="VERSION", help="such as 3.12.0, or newest; oldest first")
+    parser.add_argument("versions", nargs="+", metavar="VERSION", help=f"such as 3.12.0, or newest; from {OLDEST} on")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help=f"files, also of models/ (default: {len(NAMES)})")
     levels = f"of {','.join(LEVELS[:2])}: without the optimizer and with it (default: none)"
     parser.add_argument("--optimize", type=_levels, default=("none",), metavar="LEVELS", help=levels)
@@ -43,13 +44,16 @@ def run(options: argparse.Namespace) -> int:
     chip = use_platform(options)
     models = [model_file(model) for model in options.models or NAMES]
     check_models(models)
+    wanted = in_order(options.versions)
+    if wanted != [resolved(version) for version in options.versions]:
+        print(f"Compared oldest first, each once: {', '.join(wanted)}.", flush=True)
     variant = options.variant if chip.vector_extension else "scalar"
     folder = Path(options.results)
     with claimed(folder):
         try:
             with shown_while(_Terminal) as terminal:
                 rows = compare(
-                    options.versions,
+                    wanted,
                     models,
                     folder,
                     levels=options.optimize,
@@ -65,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
                     tolerance=options.tolerance,
                 )
         except KeyboardInterrupt:
-            print("\nInterrupted. The same command goes on from the rows that are whole.", flush=True)
+            goes_on = " The same command goes on from the rows that are whole." * (folder / ROWS_NAME).is_file()
+            print(f"\nInterrupted.{goes_on}", flush=True)
             raise
         paths = reports.write_compilers(rows, folder)
     print("\n" + reports.compilers_table(rows))

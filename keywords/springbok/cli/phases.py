@@ -7,7 +7,6 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from springbok.cli.arguments import add_platform, add_vlen, use_platform
 from springbok.compiler import importers, iree, versions
@@ -16,13 +15,14 @@ from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
 from springbok.compiler.flags import check_flags, compiler_flags, flags_of
 from springbok.compiler.importers import ImportedModel
 from springbok.exploring.calibrate import inference
-from springbok.exploring.compiler_row import LOWERED, Job, lowered, measured_apart
-from springbok.exploring.phases import Side, by_pass, by_phase, differing, joined, minimal
+from springbok.exploring.compiler_row import LOWERED, OWN_IMPORT, Job, lowered, measured_apart
+from springbok.exploring.phases import Side, by_pass, by_phase, differing, joined, minimal, of_kernel
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
 
 _MOST = 6  # differences that are shown
+_NONE = "none, before LLVM makes machine code of the kernels"
 _SHARE = 0.9  # of the difference that fewer flags must still make
 # What can be measured of a module: its name in rows of `springbok.exploring.compiler_row`, and its unit.
 _METRICS = {
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", choices=tuple(_METRICS), default="instructions", help="what differs (default: instructions)"
     )
+    parser.add_argument("--kernel", metavar="NAME", help="all passes by which one kernel differs: main_dispatch_2")
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
     add_platform(parser)
     add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
@@ -60,54 +61,75 @@ def run(options: argparse.Namespace) -> int:
     if not wanted:
         check_flags(target, [*first, *second])
     imported = importers.import_model(Path(options.model), Cache(DEFAULT_OUTPUT_DIR))
-    compilers = [iree.tool("iree-compile")] * 2
-    if wanted:
-        folders = [versions.environment(each) for each in wanted]
-        compilers = [iree.tool_of(folder) if folder else compilers[0] for folder in folders]
-        check_flags(target, first, frozenset().union(*map(iree.compiler_flag_names, folders)))
-        rows = _tell_versions(options, target, imported, wanted, first)
-    else:
-        rows, second = [], _tell_flags(options, target, first, second)
-        if second is None:
-            return 0
-    flags = [compiler_flags(target, each)[0] for each in (first, first if wanted else second)]
     with temporary_folder() as folder:
-        if any(LOWERED in row["notes"] for row in rows):
-            imported = lowered(imported, iree.tool("iree-compile"), Path(folder))
-            print("Both are compared from the pinned version's phase 'input' on: a front end does not take the model.")
+        if wanted:
+            compilers, imported = _tell_versions(options, target, imported, wanted, first, Path(folder))
+            second = first
+        else:
+            compilers = [iree.tool("iree-compile")] * 2
+            second = _tell_flags(options, target, first, second)
+            if second is None:
+                return 0
+        flags = [compiler_flags(target, each)[0] for each in (first, second)]
         sides = [Side(*each) for each in zip(compilers, (imported.mlir,) * 2, flags, strict=True)]
-        phases = by_phase(*sides, Path(folder))
-        print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
-        found = by_pass(*sides, Path(folder))
-    print("First pass behind which the module, and each kernel, differs:")
-    print("\n".join(each.describe() for each in found[:_MOST]) or "none, before LLVM makes machine code of the kernels")
-    if len(found) > _MOST:
-        print(f"and {len(found) - _MOST} more kernels")
+        _tell_passes(sides, Path(folder), options.kernel)
     return 0
 
 
+def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None) -> None:
+    """Print the phases that differ and the first pass of each kernel that does; of one kernel all that do."""
+    if kernel:
+        print(f"\nPasses of {kernel} by which it differs, and what each adds to the difference:")
+        print("\n".join(each.describe() for each in of_kernel(*sides, folder, kernel)) or _NONE)
+        return
+    phases = by_phase(*sides, folder)
+    print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
+    found = by_pass(*sides, folder)
+    print("First pass behind which the module, and each kernel, differs:")
+    print("\n".join(each.describe() for each in found[:_MOST]) or _NONE)
+    if len(found) > _MOST:
+        print(f"and {len(found) - _MOST} more kernels")
+
+
 def _tell_versions(
-    options: argparse.Namespace, target: Target, imported: ImportedModel, wanted: Sequence[str], flags: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Print what each version's module takes, or why it takes nothing; returns the rows that say so."""
-    rows = []
+    options: argparse.Namespace,
+    target: Target,
+    imported: ImportedModel,
+    wanted: Sequence[str],
+    flags: Sequence[str],
+    folder: Path,
+) -> tuple[list[Path], ImportedModel]:
+    """Print what each version's module takes; returns the compilers, and the model as both of them were measured with.
+
+    Raises `BenchError` where one of them compiles nothing.
+    """
+    folders = [versions.environment(each) for each in wanted]
+    check_flags(target, flags, frozenset().union(*map(iree.compiler_flag_names, folders)))
     job = Job("", options.model, imported, "none", target.variant, target.vlen, options.platform, tuple(flags))
-    for version in wanted:
-        row = measured_apart(replace(job, version=version))
-        rows.append(row)
-        key, unit = _METRICS[options.metric]
+    rows = [measured_apart(replace(job, version=version)) for version in wanted]
+    refusing = [row["version"] for row in rows if {OWN_IMPORT, LOWERED} & {*row["notes"]}]
+    if refusing:
+        job = replace(job, imported=lowered(imported, iree.tool("iree-compile"), folder))
+        rows = [measured_apart(replace(job, version=version)) for version in wanted]
+        said = f"{refusing[0]} does not take" if len(refusing) == 1 else "Neither takes"
+        print(f"{said} the model as it is imported: both compile what the pinned version's phase 'input' leaves of it.")
+    key, unit = _METRICS[options.metric]
+    for row in rows:
+        reason = (row["error"] or "").partition("\n")[0]
+        if not row["dispatches"]:
+            raise BenchError(f"{row['version']} has no module to compare: {reason}")
         found = row["metrics"].get(key)
         told = f"{found:,} {unit}" if found is not None else ""
-        print(f"{version}: {'; '.join(filter(None, (told, (row['error'] or '').partition(chr(10))[0])))}")
-    return rows
+        print(f"{row['version']}: {'; '.join(filter(None, (told, reason)))}")
+    return [iree.tool_of(folder) if folder else iree.tool("iree-compile") for folder in folders], job.imported
 
 
 def _tell_flags(
     options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]
-) -> Sequence[str] | None:
-    """Print what both sets give, and the fewest flags that make the difference.
+) -> tuple[str, ...] | None:
+    """Print what both sets give, and the fewest flags that make the difference; returns ``first`` with these alone.
 
-    Returns the first set with these alone changed; None where there is no difference.
+    None where there is no difference.
     """
     measure = _Measure(options, target)
     before, after = measure(first), measure(second)
@@ -119,19 +141,19 @@ def _tell_flags(
         return None
     gone, gained = differing(first, second)
 
-    def changed(kept: Sequence[str]) -> Sequence[str]:
+    def with_these(kept: Sequence[str]) -> tuple[str, ...]:
         left = [flag for flag in first if flag not in kept]
         return joined(left, [flag for flag in kept if flag in gained])
 
     def makes_it(kept: Sequence[str]) -> bool:
-        value = measure(changed(kept))
+        value = measure(with_these(kept))
         return value is not None and (value - before) / (after - before) >= _SHARE
 
     names = {flag.partition("=")[0] for flag in gained}
     needed = minimal([*gained, *(flag for flag in gone if flag.partition("=")[0] not in names)], makes_it)
     told = [flag if flag in gained else f"without {flag}" for flag in needed]
     print(f"Made by: {' '.join(told)} ({measure.count} modules measured)")
-    return changed(needed)
+    return with_these(needed)
 
 
 class _Measure:

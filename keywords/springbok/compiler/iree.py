@@ -28,7 +28,7 @@ from springbok.modules.layer_names import readable
 from springbok.modules.vmfb import Vmfb
 from springbok.support import process
 from springbok.support.cache import MAKING, Cache, digest
-from springbok.support.errors import CompileError, CompilerDidNotEnd
+from springbok.support.errors import CompileError, CompilerDidNotEnd, no_room
 from springbok.support.files import build_folder, temporary_folder
 from springbok.support.supervisor import TEMPORARY_PREFIX
 
@@ -428,7 +428,9 @@ def _first_errors(done: process.Finished, count: int = 3) -> str:
     """What the compiler could not compile, where it is and what can be done, then its own words."""
     lines = [line.strip() for line in done.output.splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line.lower()]
-    words = "; ".join(re.sub(r"^.*?error: ", "", line) for line in errors[:count])
+    if full := no_room(" ".join(errors)):
+        return f"it can't write what it makes: {full[1]}"
+    words = "; ".join(list(dict.fromkeys(re.sub(r"^.*?error: ", "", line) for line in errors))[:count])
     place = _place(errors[0]) if errors else ""
     if done.exit_code < 0 or "Stack dump:" in done.output or "include the crash backtrace" in done.output:
         said = f"; it had said: {words}" if words else ""

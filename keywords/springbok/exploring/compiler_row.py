@@ -149,7 +149,7 @@ def _compiled(job: Job, folder: Path, notes: list[str]) -> tuple[CompiledModel, 
             raise
         refused = error
     notes.append(f"The pinned version's import does not compile: {_first_line(refused)}")
-    for given, note in ((_own_import, "Imported by this version itself."), (_lowered, LOWERED)):
+    for given, note in ((_own_import, OWN_IMPORT), (_lowered, LOWERED)):
         try:
             imported = given(job, folder)
             model = compile_model(job.model, imported=imported, **options)
@@ -161,6 +161,7 @@ def _compiled(job: Job, folder: Path, notes: list[str]) -> tuple[CompiledModel, 
 
 
 _FINISHED = "The pinned version finished the module: kernels are this version's, the VM's bytecode is not."
+OWN_IMPORT = "Imported by this version itself."
 LOWERED = "Compiled from the pinned version's phase 'input': its own front end does not take the model."
 
 
@@ -176,7 +177,10 @@ def _lowered(job: Job, folder: Path) -> ImportedModel:
 
 
 def lowered(imported: ImportedModel, compiler: Path, folder: Path) -> ImportedModel:
-    """The model as the pinned version's front end leaves it: operations that change less from version to version."""
+    """The model as the front end of ``compiler`` leaves it: operations that change less from version to version.
+
+    Raises `BenchError` where it does not take the model.
+    """
     written = folder / "lowered.mlir"
     command = [compiler, imported.mlir, "--compile-to=input", "--mlir-print-debuginfo", "-o", written]
     done = process.run(command)

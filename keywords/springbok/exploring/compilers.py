@@ -52,14 +52,14 @@ def compare(
     watcher: Watcher | None = None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Measure each model with each version; rows by model, level and version, in the order given, each once.
+    """Measure each model with each version; rows by model, level and version, oldest first, each once.
 
     ``options`` are further fields of `Job`; ``count`` processes work at a time. The rows are in ``folder`` too, as
     compilers.json. Raises `BenchError` before anything is measured: where the registry has no such version, and for
     options that can't be used.
     """
     watcher = watcher or Watcher()
-    wanted = list(dict.fromkeys(map(versions.resolved, wanted)))
+    wanted = versions.in_order(wanted)
     _check(wanted, Job("", "", None, **options))
     firmware = build_firmware()
     jobs: list[Job] = []

@@ -3,7 +3,8 @@
 
 `minimal` looks for the fewest flags that make the difference between two sets. `by_phase` compiles both with the code
 of every phase written down, and holds them against each other; `by_pass` does so behind every pass, those that make
-the kernels too. The two may be versions of the compiler as well: then numbers of operations are compared.
+the kernels too, and `of_kernel` every pass that adds to the difference of one kernel. The two may be versions of the
+compiler as well: then numbers of operations are compared, and how kernels are to be made.
 
 Code is compared without locations and names of values, so that only what is computed, and how, counts.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from springbok.compiler import iree
 from springbok.support import process
-from springbok.support.errors import CompileError
+from springbok.support.errors import BenchError, CompileError
 
 #: The phases of the compilation in order; kernels are made between the last two.
 PHASES = ("input", "abi", "preprocessing", "global-optimization", "dispatch-creation", "flow", "stream", "hal")
@@ -114,23 +115,26 @@ class Difference:
 # What flags are written to, whatever they do; and what each file begins with.
 _TARGET = re.compile(r'<"llvm-cpu", "[^"]*", \{[^{}]*\}>')
 _HEAD = ("// -----//", "#device_target_", "#executable_target_")
+_MACHINE_CODE = re.compile(r"(\bdata = |application/x-elf.* = )dense\w*<[^<>]*> : vector<\d+xi8>")
 _LOCATION = re.compile(r" loc\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)$|^#loc.*$", re.MULTILINE)
 _VALUE = re.compile(r"%[\w$.-]+(?:#\d+)?")
 _OPERATION = re.compile(r"^ *(?:%[^=]*= )?\"?([a-z_]\w*(?:\.\w+)+)", re.MULTILINE)
 _PIPELINE = re.compile(r"\bpipeline = (?:#iree_\w+\.pipeline<)?(?:CPU)?(\w+)")
+_ENABLED = re.compile(r"\benable_\w+")
 _LOWERING = re.compile(r"#iree_\w+\.lowering_config<([^>]*)>")
 _SIZES = re.compile(r"\w+ = \[[^\]]*\]+")
 _LONG = re.compile(r'dense(?:_resource)?<(?:"0x[0-9A-F]{64,}"|[^<>]{200,})>')
 
 
 def normal(code: str) -> str:
-    """MLIR's text without locations, with values numbered anew in each line's order, and long constants cut.
+    """MLIR's text without locations and machine code, with values numbered anew in each line, and long constants cut.
 
     >>> normal("%7 = arith.addi %arg0, %5 : i32 loc(#loc3)")
     '%0 = arith.addi %1, %2 : i32'
     """
     lines = []
-    for line in _TARGET.sub("<…>", _LONG.sub("dense<…>", _LOCATION.sub("", code))).splitlines():
+    code = _MACHINE_CODE.sub(r"\1…", _LOCATION.sub("", code))
+    for line in _TARGET.sub("<…>", _LONG.sub("dense<…>", code)).splitlines():
         known: dict[str, str] = {}
         text = _VALUE.sub(lambda found, known=known: known.setdefault(found[0], f"%{len(known)}"), line)
         if text.strip() and not text.startswith(_HEAD):
@@ -152,7 +156,8 @@ def _computing(code: str) -> Counter[str]:
     operations = operations_of(code)
     kept = {name: count for name, count in operations.items() if name.startswith(_COMPUTING) and name not in _CHEAP}
     sizes = (size for config in _LOWERING.findall(code) for size in _SIZES.findall(config))
-    return Counter(kept) + Counter(f"pipeline {name}" for name in _PIPELINE.findall(code)) + Counter(sizes)
+    pipelines = Counter(f"pipeline {name}" for name in _PIPELINE.findall(code))
+    return Counter(kept) + pipelines + Counter(_ENABLED.findall(code)) + Counter(sizes)
 
 
 def difference(where: str, first: str, second: str, by_text: bool = True) -> Difference | None:
@@ -189,6 +194,9 @@ def _phases(side: Side, folder: Path) -> dict[str, str]:
 
 
 _SHORT = ("--mlir-elide-elementsattrs-if-larger=64", "--mlir-elide-resource-strings-if-larger=64")
+_SERIALIZING = "iree-hal-serialize-"  # begins names of passes behind which a kernel is machine code
+_LINKED = "_linked"  # ends the name of what holds the machine code of all kernels
+_COMPUTES = re.compile(r"(/\w+_func_\w*?_dispatch_\d+)_\w+")
 _Pass = tuple[tuple[int, ...], str, str]  # order, name, the code behind it
 _Orders = tuple[tuple[int, ...], tuple[int, ...]]  # of a pass in both compilations
 
@@ -213,6 +221,43 @@ def by_pass(first: Side, second: Side, folder: Path) -> list[Difference]:
     return [each for _, each in sorted(found.values(), key=lambda item: item[0])]
 
 
+def of_kernel(first: Side, second: Side, folder: Path, kernel: str) -> list[Difference]:
+    """Every pass that adds to the difference of one kernel or takes from it, in order, with what it adds.
+
+    ``kernel`` is named as `by_pass` does, such as ``main_dispatch_2``. Only operations that compute count, and how the
+    kernel is to be made. Raises `BenchError` where a compilation has no such kernel.
+    """
+    one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
+    places = one.keys() & other.keys()
+    known = sorted({each for each in map(_kernel_of, places) if each and not each.endswith(_LINKED)}, key=_by_number)
+    if kernel not in known:
+        raise BenchError(f"There is no kernel {kernel} in both: {', '.join(known) or 'there is none'}.")
+    pairs = []
+    for place in (each for each in places if _kernel_of(each) == kernel):
+        for block in _matching([one[place], other[place]]):
+            ends = block.a + block.size, block.b + block.size
+            pairs += zip(one[place][block.a : ends[0]], other[place][block.b : ends[1]], strict=True)
+    found, last = [], Counter[str]()
+    for (_, name, code), (_, _, other_code) in sorted(pairs):
+        now = _computing(normal(other_code))
+        now.subtract(_computing(normal(code)))
+        changes = {each: now[each] - last[each] for each in sorted({*now, *last}) if now[each] != last[each]}
+        if changes:
+            found.append(Difference(f"pass {name}", changes, ()))
+        last = now
+    return found
+
+
+def _by_number(name: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", name)]
+
+
+def _matching(sides: Sequence[Sequence[_Pass]]) -> list[difflib.Match]:
+    """Where both compilations have the same passes in the same order."""
+    names = [[name for _, name, _ in side] for side in sides]
+    return difflib.SequenceMatcher(None, *names, autojunk=False).get_matching_blocks()
+
+
 def _kernel_of(place: str) -> str:
     owner = re.match(r"hal_executable_(\w+)", place)
     return owner[1] if owner else ""
@@ -228,11 +273,10 @@ def _where_they_part(
     place: str, one: Sequence[_Pass], other: Sequence[_Pass], by_text: bool
 ) -> tuple[_Orders, Difference] | None:
     """The first pass of one place that differs, of those that both compilations have in the same order."""
-    names = [[name for _, name, _ in side] for side in (one, other)]
     seen = (0, 0)  # passes of both that were compared, or stand before those
-    for block in difflib.SequenceMatcher(None, *names, autojunk=False).get_matching_blocks():
-        starts = (block.a, block.b)
-        only = [side[before:after] for side, before, after in zip(names, seen, starts, strict=True)]
+    for block in _matching((one, other)):
+        starts = zip((one, other), seen, (block.a, block.b), strict=True)
+        only = [[name for _, name, _ in side[before:after]] for side, before, after in starts]
         if by_text and any(only):
             orders = tuple(side[min(at, len(side) - 1)][0] for side, at in zip((one, other), seen, strict=True))
             return orders, Difference(f"the passes of {place}{_only(only)}", {}, ())
@@ -265,8 +309,9 @@ def _passes(side: Side, folder: Path) -> dict[str, list[_Pass]]:
     found: dict[str, list[_Pass]] = {}
     for file in folder.rglob("*.mlir"):
         name = re.fullmatch(r"(\d+(?:_\d+)*)_(.+)\.mlir", file.name)
-        if name:
+        if name and not name[2].startswith(_SERIALIZING):
             order = tuple(int(number) for number in name[1].split("_"))
-            place = "/".join(file.parent.relative_to(folder).parts[1:])
+            # A function is named by what it computes, which may be what differs: its kernel's number tells it.
+            place = _COMPUTES.sub(r"\1", "/".join(file.parent.relative_to(folder).parts[1:]))
             found.setdefault(place, []).append((order, name[2], file.read_text(encoding="utf-8", errors="replace")))
     return {place: sorted(passes) for place, passes in found.items()}

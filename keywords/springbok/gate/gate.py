@@ -248,7 +248,7 @@ def judge_dispatches(
         if name != RUNTIME
         and any(
             fnmatch.fnmatchcase(each, pattern)
-            for each in (name, kernel(name), *_layers(part["layer"] or ""), named(name, part))
+            for each in (name, kernel(name), *_layers(part["layer"]), named(name, part))
         )
     ]
     if not found:
@@ -266,8 +266,8 @@ def judge_dispatches(
     return verdicts
 
 
-def _layers(layer: str) -> list[str]:
-    return [layer, *layer.split(" + ")]
+def _layers(layer: str | None) -> list[str]:
+    return [layer, *layer.split(" + ")] if layer else []
 
 
 def causes(measured: Snapshot, baseline: Snapshot) -> list[str]:
@@ -346,4 +346,7 @@ def _change(metric: Metric, value: Any, reference: Any) -> str:
         return f"{difference:+.3g}"
     percent = f" ({difference / reference * 100:+.2f} %)" if reference else ""
     unit = " bytes" if metric.form == "bytes" else ""
-    return f"{signed(difference)}{unit}{percent}"
+    change = signed(difference)
+    if not change.strip("+-0.,"):  # less than the digits that a count has
+        change = f"{difference:+.2g}"
+    return f"{change}{unit}{percent}"

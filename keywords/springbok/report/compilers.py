@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,10 @@ def compilers_figures(rows: Sequence[Row]) -> list[Figure]:
     for (model, level), series in _series(rows):
         title = f"{model}{f', optimize={level}' if level != 'none' else ''}"
         changes = [line for old, new in itertools.pairwise(series) for line in _change_rows(old, new)]
-        notes = [f"{row['version']}: {note}" for row in series for note in row["notes"]]
+        notes = [
+            f"{', '.join(row['version'] for row in series if note in row['notes'])}: {note}"
+            for note in dict.fromkeys(note for row in series for note in row["notes"])
+        ]
         columns = (
             Column("versions", "versions"),
             Column("layer", "layer"),
@@ -48,7 +52,7 @@ def compilers_figures(rows: Sequence[Row]) -> list[Figure]:
             Column("change", "change"),
             Column("what", "what is other"),
         )
-        if len(series) > 1:
+        if len(series) > 1 and any(row["dispatches"] for row in series):
             found.append(Figure(f"changes {title}", f"Changes: {title}", columns, tuple(changes), note=" ".join(notes)))
     return found
 
@@ -87,8 +91,7 @@ def _table(rows: Sequence[Row]) -> Figure:
 
 
 def _reason(row: Row) -> str:
-    reason = (row["error"] or "").partition("\n")[0]
-    return f"{reason[:_REASON_LETTERS]}…" if len(reason) > _REASON_LETTERS else reason
+    return _cut((row["error"] or "").partition("\n")[0], _REASON_LETTERS)
 
 
 def _series(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], list[Row]]]:
@@ -109,17 +112,22 @@ def _change_rows(old: Row, new: Row) -> list[dict[str, Any]]:
         what = differences(one, other)
         counts = [(part or {}).get("instructions") for part in (one, other)]
         if what:
-            layer = (other or one)["layer"] or (other or one)["name"]
-            found.append(_line(versions, layer, *counts, "; ".join(what)))
-    found.sort(key=lambda line: -abs((line["after"] or 0) - (line["before"] or 0)))
-    sizes = _sizes(old, new) or ("" if found else "nothing")
-    return [_line(versions, "the whole", before, after, sizes), *found]
+            part = other or one
+            line = _line(versions, part["layer"] or part["name"], *counts, "; ".join(what))
+            found.append((line, kernel(part["name"])))
+    layers = Counter(line["layer"] for line, _ in found)
+    for line, name in found:
+        line["layer"] += f" ({name})" if layers[line["layer"]] > 1 else ""
+    changed = sorted((line for line, _ in found), key=lambda line: -abs((line["after"] or 0) - (line["before"] or 0)))
+    sizes = _sizes(old, new) or ("" if changed else "nothing")
+    return [_line(versions, "the whole", before, after, sizes), *changed]
 
 
 def _line(versions: str, layer: str, before: float | None, after: float | None, what: str) -> dict[str, Any]:
     change = ""
     if before is not None and after is not None and before != after:
-        change = signed(tidy(after - before)) + (f" ({(after - before) / before:+.1%})" if before else "")
+        share = f"{(after - before) / before:+.1%}" if before else ""
+        change = signed(tidy(after - before)) + (f" ({share})" if share.strip("+-0.%") else "")
     return {"versions": versions, "layer": layer, "before": before, "after": after, "change": change, "what": what}
 
 
@@ -180,8 +188,11 @@ def _tiles(old: Sequence[str], new: Sequence[str]) -> str:
     """Those that only one of both has."""
     lost = [each for each in old if each not in new][:_MOST_TILES]
     gained = [each for each in new if each not in old][:_MOST_TILES]
-    text = f"{', '.join(lost) or 'none'} → {', '.join(gained) or 'none'}"
-    return f"{text[:_MOST_LETTERS]}…" if len(text) > _MOST_LETTERS else text
+    return " → ".join(_cut(", ".join(each) or "none", _MOST_LETTERS) for each in (lost, gained))
+
+
+def _cut(text: str, most: int) -> str:
+    return f"{text[:most]}…" if len(text) > most else text
 
 
 def compilers_table(rows: Sequence[Row]) -> str:

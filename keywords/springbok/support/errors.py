@@ -8,9 +8,30 @@ the class name before it.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 
 _HTML = "*HTML*"
+#: Why a file can't be written, and what to do, by the number of the operating system's error.
+STORAGE_CAUSES = {
+    errno.ENOSPC: "the disk is full. Free some space, then start again",
+    errno.EDQUOT: "the quota of this user is used up. Free some space, then start again",
+    errno.EFBIG: "the file is larger than this process may write. Raise the limit (ulimit -f), then start again",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "this user has no right to",
+    errno.EPERM: "this user has no right to",
+}
+
+
+def no_room(said: str) -> tuple[str, str] | None:
+    """The system's words in what a program ``said`` when it could not write on, and what they mean; None without.
+
+    >>> no_room("OSError: [Errno 28] No space left on device: '/a/b'")
+    ('No space left on device', 'the disk is full. Free some space, then start again')
+    """
+    known = ((os.strerror(each), STORAGE_CAUSES[each]) for each in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+    return next(((words, cause) for words, cause in known if words in said), None)
 
 
 def plain(text: str) -> str:

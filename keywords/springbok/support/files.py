@@ -15,23 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from springbok.support.errors import BenchError
+from springbok.support.errors import STORAGE_CAUSES, BenchError
 from springbok.support.packages import cache_folder
 from springbok.support.places import IS_CHECKOUT, ROOT
 from springbok.support.supervisor import TEMPORARY_PREFIX
 
 _numbers = itertools.count()
 _REMOVALS, _REMOVAL_SECONDS = 40, 0.05
-_CAUSES = {
-    errno.ENOSPC: "the disk is full. Free some space, then start again",
-    errno.EDQUOT: "the quota of this user is used up. Free some space, then start again",
-    errno.EFBIG: "the file is larger than this process may write. Raise the limit (ulimit -f), then start again",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "this user has no right to",
-    errno.EPERM: "this user has no right to",
-}
-
-
 _RIGHTS = (errno.EACCES, errno.EPERM)
 
 
@@ -46,7 +36,7 @@ def storage_error(error: OSError, path: Path | str | None = None, remedy: str = 
     "/a can't be written: the file system is read-only."
     """
     where = path or error.filename or "A file"
-    cause = _CAUSES.get(error.errno, error.strerror or str(error))
+    cause = STORAGE_CAUSES.get(error.errno, error.strerror or str(error))
     return StorageError(f"{where} can't be written: {cause}.{f' {remedy}' if remedy else ''}")
 
 
@@ -60,7 +50,7 @@ def storage_errors(path: Path, remedy: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         is_here = Path(os.fsdecode(error.filename or path)).is_relative_to(path)
-        if error.errno not in _CAUSES or (error.errno in _RIGHTS and not is_here):
+        if error.errno not in STORAGE_CAUSES or (error.errno in _RIGHTS and not is_here):
             raise
         raise storage_error(error, error.filename or path, remedy) from error
 

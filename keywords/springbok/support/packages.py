@@ -8,7 +8,6 @@ Packages that only some models or commands need are groups of ``requirements.txt
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import importlib
@@ -24,11 +23,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from springbok.support import pins
+from springbok.support.errors import STORAGE_CAUSES, no_room
 from springbok.support.places import IS_CHECKOUT, REQUIREMENTS, ROOT
 
 #: Set in the environment of a process that needs nothing but the standard library and what is in its path.
 ALONE = "SPRINGBOK_ALONE"
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota of this user is used up"}
 _NO_ANSWER = "after connection broken by"  # pip, before it tries once more
 _MOST_VERSIONS = 5  # of a package that are told
 NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
@@ -179,14 +178,15 @@ def bring(
             _remove(unfinished)  # of one who was killed
             try:
                 temporary.mkdir()
-                _run_pip(command(making or place), command(place), shows_progress, temporary)
+                _run_pip(command(making or place), command(place), shows_progress, folder, temporary)
                 if making:
                     making.rename(place)
             finally:
                 _remove(unfinished)
             done.touch()
     except OSError as error:
-        raise ImportError(f"{error.filename or folder} can't be written: {error.strerror}.") from error
+        cause = STORAGE_CAUSES.get(error.errno, error.strerror)
+        raise ImportError(f"{error.filename or folder} can't be written: {cause}.") from error
 
 
 def _remove(folders: Sequence[Path]) -> None:
@@ -194,26 +194,28 @@ def _remove(folders: Sequence[Path]) -> None:
         shutil.rmtree(each, ignore_errors=True)
 
 
-def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool, temporary: Path) -> None:
-    """Raises ImportError with pip's last words, and the command as it is ``told`` to people."""
+def _run_pip(command: Sequence[str], told: Sequence[str], shows_progress: bool, folder: Path, temporary: Path) -> None:
+    """Raises ImportError with pip's last words, and the command as it is ``told`` to people.
+
+    ``folder`` is where it installs; its own files, of which it removes none when it is killed, go to ``temporary``.
+    """
     said = {"stdout": None if shows_progress else subprocess.PIPE, "stderr": subprocess.PIPE}
     said["env"] = os.environ | {"TMPDIR": str(temporary)}
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, text=True, check=False, **said)
     if ended.returncode:
-        why = _why(ended.stderr)
+        why = _why(ended.stderr, folder)
         if why is None:
             last = " ".join((ended.stderr.strip() or (ended.stdout or "").strip()).splitlines()[-2:])
             why = f"{last} Install it yourself, then start again: {shlex.join(told)}"
         raise ImportError(f"pip could not install what is needed: {why}")
 
 
-def _why(said: str) -> str | None:
-    """What pip's errors mean, and what to do, where that is known."""
-    for number, cause in _FULL.items():
-        text = os.strerror(number)
-        if text in said:
-            place = re.search(rf"{re.escape(text)}: \\?'([^'\\]+)", said)
-            return f"{place[1] if place else 'A file'} can't be written: {cause}. Free some space, then start again."
+def _why(said: str, folder: Path) -> str | None:
+    """What pip's errors mean, and what to do, where that is known; ``folder`` is where it installs."""
+    if full := no_room(said):
+        place = re.search(rf"{re.escape(full[0])}: \\?'([^'\\]+)", said)
+        elsewhere = place and not Path(place[1]).is_relative_to(folder)
+        return f"{place[1] if elsewhere else folder} can't be written: {full[1]}."
     if said.rstrip().endswith("No module named pip"):
         python = shlex.quote(sys.executable)
         return f"this environment has no pip. {python} -m ensurepip makes it; or install by what made the environment."
@@ -224,7 +226,8 @@ def _why(said: str) -> str | None:
         has = lacking[2].split(", ")
         if has == ["none"]:
             return f"the registry has no {lacking[1]} for this Python, nor any other version, or it can't be reached."
-        return f"the registry has no {lacking[1]} for this Python; it has {', '.join(has[-_MOST_VERSIONS:])}."
+        word = "its newest are" if len(has) > _MOST_VERSIONS else "it has"
+        return f"the registry has no {lacking[1]} for this Python; {word} {', '.join(has[-_MOST_VERSIONS:])}."
     return None
 
 
