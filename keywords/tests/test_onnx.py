@@ -687,6 +687,38 @@ def iree_answers(model, inputs, name, tmp_path):
     return iree.run_samples(tmp_path / "host.vmfb", declared, [inputs], inline=True)[number].view(np.uint64)
 
 
+def test_a_pointwise_convolution_without_chosen_flags_is_not_slower_than_stock(tmp_path):
+    random = np.random.default_rng(8)
+    constants = {
+        "w": random_array(random, INT8, (41, 13, 1, 1)),
+        "ws": random.uniform(0.001, 0.01, 41).astype(np.float32),
+        "wz": np.zeros(41, np.int8),
+        **{"xs": np.float32(0.02), "xz": np.int8(-5), "ys": np.float32(0.1), "yz": np.int8(3)},
+    }
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "xs", "xz"], ["xf"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], axis=0),
+        helper.make_node("Conv", ["xf", "wf"], ["c"]),
+        helper.make_node("QuantizeLinear", ["c", "ys", "yz"], ["y"]),
+    ]
+    path = tmp_path / "pointwise.onnx"
+    onnx.save(model_of(nodes, {"x": (INT8, [1, 13, 9, 9])}, {"y": (INT8, None)}, constants), path)
+    counts, sizes = {}, {}
+    session = Session()
+    try:
+        session.boot("spike", count_opcodes=False)
+        for level in ("none", "standard"):
+            model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize=level)
+            session.load_model(model)
+            session.infer(np.zeros((1, 13, 9, 9), np.int8))
+            counts[level] = session.need_link().profile().inference_instructions
+            sizes[level] = model.vmfb_bytes
+    finally:
+        session.shut_down()
+    assert counts["standard"] <= counts["none"]
+    assert sizes["standard"] <= sizes["none"]
+
+
 def test_what_only_computes_with_integers_is_held_exactly():
     random = np.random.default_rng(4)
     nodes = [
