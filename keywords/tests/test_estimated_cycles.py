@@ -3,6 +3,7 @@
 
 import copy
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from springbok.cli import run
 from springbok.compiler.compiler import compile_and_check
 from springbok.data.dataset import Dataset
 from springbok.engines.base import RUNTIME_SITES, Site
+from springbok.engines.compressed import expand
 from springbok.exploring.bare_metal import count
 from springbok.exploring.optimizer_cycles import Cost, Pair
 from springbok.gate import baseline, gate, snapshots, verdicts
@@ -26,7 +28,7 @@ from springbok.measuring import metrics
 from springbok.measuring.derived import estimated_cycles_of
 from springbok.report import cards, compare, costs, cycles, page
 from springbok.report.gate import gate_figures
-from springbok.rtl.program import elf_of
+from springbok.rtl.program import elf_of, load_constant
 from springbok.session import Session, usable_timing
 from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS
@@ -328,6 +330,56 @@ def test_engines_tell_what_a_program_reaches(tmp_path):
     assert {site.region for site in plain.sites[RUNTIME_SITES]} == {0}
     with pytest.raises(EngineError, match="only by the simulator's helper in C"):
         count(elf, chip, watched=((data, data + 0x1000),), native=False)
+
+
+#: Loads and stores, by s0 and by sp, as halfwords.
+SHORT_ACCESSES = {
+    32: (0x4008, 0x4048, 0xC008, 0xC44C, 0x4502, 0x4512, 0xC02A, 0xD62A, 0x6008, 0x2008, 0xE008, 0xF02A),
+    64: (0x4008, 0x4048, 0xC008, 0xC44C, 0x4502, 0x4512, 0xC02A, 0xD62A, 0x6008, 0x6408, 0xE008, 0xE42A, 0x6502, 0xF02A),
+}
+
+
+def elf64_of(words, start):
+    """An executable of 64 bits, one segment."""
+    code = struct.pack(f"<{len(words)}I", *words.values())
+    rest = struct.pack("<HHIQQQIHHHHHH", 2, 243, 1, start, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 7, 120, start, start, len(code), len(code), 4)
+    return b"\x7fELF" + bytes((2, 1, 1)) + bytes(9) + rest + segment + code
+
+
+@pytest.mark.parametrize(("name", "xlen"), [("springbok", 32), ("rv64gcv", 64)])
+def test_compressed_accesses_reach_what_they_stand_for(tmp_path, name, xlen):
+    """The same accesses as words and as halfwords, at addresses on both sides of what is watched."""
+    chip = load_chip(name)
+    chip = replace(chip, base_isa=chip.base_isa.replace("rv32imf_", "rv32imfdc_"))
+    mark = chip.doing("mark").match | 5 << 15 | 6 << 20
+    data = chip.holding("data").base + 0x8_0000
+    reached = []
+    for wide in (True, False):
+        halves = []
+        begin = [0x00002537, 0x30051073, *load_constant(8, data), *load_constant(2, data + 0x40)]  # mstatus.FS, s0, sp
+        if xlen == 64:  # slli and srli by 32, since a constant's sign was extended
+            begin += [0x02041413, 0x02045413, 0x02011113, 0x02015113]
+        for word in begin:
+            halves += [word & 0xFFFF, word >> 16]
+        for event, accesses in ((1, SHORT_ACCESSES[xlen]), (2, ())):
+            for word in (0x00000293 | event << 20, 0x00000313, mark):
+                halves += [word & 0xFFFF, word >> 16]
+            for each in accesses:
+                word = expand(each, xlen)
+                halves += [word & 0xFFFF, word >> 16] if wide else [each]
+            halves += [] if wide or len(accesses) % 2 == 0 else [1]
+        halves += [0x006F, 0]
+        words = {chip.start + 2 * at: halves[at] | halves[at + 1] << 16 for at in range(0, len(halves), 2)}
+        elf = tmp_path / "loads.elf"
+        elf.write_bytes((elf_of if xlen == 32 else elf64_of)(words, chip.start))
+        counts = count(elf, chip, watched=((data, data + 4), (data + 8, data + 0x44)))
+        sites = counts.sites[RUNTIME_SITES]
+        found = [(word, site.region) for site in sites if (word := site.word if wide else expand(site.word & 0xFFFF, xlen))]
+        reached.append([each for each in found if each[0] & 0x7F in (0x03, 0x23, 0x07, 0x27)])
+    assert reached[0] == reached[1]
+    assert len(reached[0]) == len(SHORT_ACCESSES[xlen])
+    assert {region for _, region in reached[0]} == {0, 1, 2}
 
 
 def test_an_engine_that_tells_no_addresses_is_refused_for_regions(tmp_path):

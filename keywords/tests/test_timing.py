@@ -19,7 +19,7 @@ from springbok.chips.description import load as load_chip
 from springbok.cli.cycles import table
 from springbok.compiler.compiler import compile_and_check
 from springbok.engines.base import RUNTIME_SITES, Site
-from springbok.exploring import calibrate
+from springbok.exploring import bare_metal, calibrate
 from springbok.exploring.bare_metal import count
 from springbok.firmware import build_program
 from springbok.rtl.program import elf_of
@@ -80,7 +80,7 @@ def run(operations, timing, state):
 
 
 RET, LW, MUL = 0x00008067, 0x0005A503, 0x02C58533  # ret; lw a0, 0(a1); mul a0, a1, a2
-MULH = 0x02C59533
+MULH, WFI = 0x02C59533, 0x10500073
 
 
 @pytest.mark.parametrize(
@@ -546,6 +546,7 @@ def marking(*steps, behind):
     [
         ([(1, 0), 10, (3, 7), 20, (2, 0)], 22),
         ([(1, 0), (3, 1), 10, (3, 2), 20, (4, 2), 5, (4, 1), (2, 0)], 12),
+        ([(1, 0), (3, 7), 10, (4, 9), 5, (2, 0)], 19),
         ([(1, 0), (3, 1), 10, (4, 1), 5, (3, 1), 20, (4, 1), (2, 0)], 0),
     ],
 )
@@ -559,6 +560,24 @@ def test_a_part_without_an_end_is_refused(tmp_path, steps, lost):
             count(elf, chip)
     else:
         assert count(elf, chip).dispatches[1].calls == 2
+
+
+@pytest.mark.parametrize(
+    ("behind", "does"),
+    [
+        ([WFI, 0xFFDFF06F], "waits for an interrupt"),  # j .-4
+        ([0x400002B7, 0x0182A303, 0xFFDFF06F], "is waiting for the UART"),  # lui t0, 0x40000; lw t1, 24(t0); j .-4
+    ],
+)
+@pytest.mark.parametrize("native", [True, False])
+def test_a_program_that_waits_for_what_nobody_sends_is_refused(tmp_path, monkeypatch, behind, does, native):
+    monkeypatch.setattr(bare_metal, "MOST_IDLE_TURNS", 5)
+    chip = load_chip("springbok")
+    elf = tmp_path / "mine.elf"
+    words = marking((1, 0), 10, behind=behind)
+    elf.write_bytes(elf_of({chip.start + 4 * at: word for at, word in enumerate(words)}, chip.start))
+    with pytest.raises(EngineError, match=f"no window has ended within .* instructions. The core {does}"):
+        count(elf, chip, native=native)
 
 
 def test_windows_that_repeat_are_refused(tmp_path):
