@@ -501,6 +501,29 @@ def test_blocks_are_added_removed_connected_and_changes_taken_back_by_keyboard(p
 
 
 @needs_browser
+@pytest.mark.parametrize("key", ["Delete", "Backspace"])
+def test_a_key_let_go_at_once_removes_what_has_the_focus_or_is_chosen(page, key):
+    tap = """(element, key) => {
+      for (const type of ["keydown", "keyup"]) {
+        element.dispatchEvent(new KeyboardEvent(type, { key, code: key, bubbles: true }));
+      }
+    }"""
+    edge, node = page.locator(".react-flow__edge.port-protocol"), page.locator(".react-flow__node.block-protocol")
+    edge.evaluate(tap, key)
+    edge.wait_for(state="detached")
+    page.get_by_role("button", name="Protocol", exact=True).click()
+    page.get_by_label("baudrate").evaluate(tap, key)  # is typed there
+    page.get_by_role("button", name="Undo").click()
+    edge.wait_for(state="attached")
+    page.get_by_role("button", name="Protocol", exact=True).evaluate(tap, key)
+    node.wait_for(state="detached")
+    page.locator("body").evaluate(tap, key)  # nothing is chosen any more
+    page.get_by_role("button", name="Undo").click()
+    node.wait_for()
+    edge.wait_for(state="attached")
+
+
+@needs_browser
 def test_connections_are_drawn_from_port_to_port_of_one_type(page):
     edge = page.locator(".react-flow__edge.port-protocol")
     edge.focus()

@@ -33,6 +33,11 @@ _COMPILERS_LEAST_VLEN = 64
 _VECTOR_LENGTH = re.compile(r"zvl\d+b")
 #: Registers that the firmware reads or writes on every chip.
 _FIRMWARES_REGISTERS = (0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343, 0xB00, 0xB02)
+#: Registers that instructions write, by what they hold: whether a chip has it, and their addresses.
+_STATE = {
+    "floating-point state": (lambda chip: chip.has("f"), (0x001, 0x002, 0x003)),
+    "vector state": (lambda chip: bool(chip.vlen), (0x008, 0x009, 0x00A, 0x00F, 0xC20, 0xC21, 0xC22)),
+}
 _OPERANDS = {"mark": ("rs1, the event", "rs2, its value"), "print": ("rs1, the text", "rs2, the number")}
 _RS1, _RS2 = 31 << 15, 31 << 20
 #: Fewer ticks a second tell no microseconds.
@@ -47,6 +52,7 @@ def problems(chip: Chip) -> Iterator[Problem]:
     yield from _of_numbers(chip)
     yield from _of_instructions(chip)
     yield from _of_registers(chip)
+    yield from _of_defects(chip)
 
 
 def _of_extensions(chip: Chip) -> Iterator[Problem]:
@@ -95,13 +101,6 @@ def _of_numbers(chip: Chip) -> Iterator[Problem]:
         yield ["core", "start"], f"start 0x{chip.start:x} is no place of an instruction: a multiple of {alignment} is"
     if not _LEAST_HZ <= chip.instructions_per_second <= _WORD:
         yield ["core", "instructions_per_second"], f"instructions_per_second: from {_LEAST_HZ:,} to {_WORD:,}"
-    for number, device in enumerate(chip.devices):
-        frequency = device.settings.get("frequency_hz")
-        if frequency is not None and not _LEAST_HZ <= frequency <= _WORD:
-            yield (
-                ["device", number, "frequency_hz"],
-                f"{device.name}: frequency_hz is from {_LEAST_HZ:,} to {_WORD:,}, so that it tells microseconds",
-            )
     known = sorted(path.stem for path in (PLATFORMS / "timing").glob("*.toml"))
     if chip.timing.endswith(".toml"):
         if not Path(chip.timing).is_file():
@@ -120,6 +119,10 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
                 ["instruction", number, "match"],
                 f"{other.name} and {one.name} have words in common: make match or mask differ",
             )
+    marks = [number for number, each in enumerate(chip.instructions) if each.does == "mark"]
+    for number in marks[1:]:
+        first = chip.instructions[marks[0]].name
+        yield ["instruction", number, "does"], f"{first} is the chip's mark already: leave one out"
     for number, each in enumerate(chip.instructions):
         where: list[str | int] = ["instruction", number, "mask"]
         if each.mask & 3 != 3 or each.match & 3 != 3:
@@ -191,6 +194,14 @@ def _takes(given: ast.arguments, count: int) -> bool:
 
 def _of_registers(chip: Chip) -> Iterator[Problem]:
     for number, each in enumerate(chip.registers):
+        if each.absent and (each.value or each.counter):
+            key = "counter" if each.counter else "value"
+            yield ["register", number, key], f"{each.name}: a register that is absent has no {key}: leave one out"
+        if each.counter and each.value:
+            yield ["register", number, "value"], f"{each.name}: it reads as {each.counter} or as a value: leave one"
+        state = next((what for what, (has, those) in _STATE.items() if has(chip) and each.address in those), "")
+        if state and not each.absent:
+            yield ["register", number, "address"], f"{each.name}: 0x{each.address:03x} is the core's {state}"
         if each.value >> chip.xlen:
             yield ["register", number, "value"], f"{each.name}: its value has more than {chip.xlen} bits"
         if each.absent and each.address in _FIRMWARES_REGISTERS:
@@ -200,3 +211,9 @@ def _of_registers(chip: Chip) -> Iterator[Problem]:
             yield ["register", number, "address"], f"{other.name} and {one.name} have one address: 0x{one.address:x}"
         if one.name == other.name:
             yield ["register", number, "name"], f"there are two registers called '{one.name}'"
+
+
+def _of_defects(chip: Chip) -> Iterator[Problem]:
+    for (_, one), (number, other) in combinations(enumerate(chip.defects), 2):
+        if one.name == other.name:
+            yield ["defect", number, "name"], f"there are two defects called '{one.name}'"

@@ -320,6 +320,9 @@ class _Reading:
             if value not in kind.allowed.get(name, (value,)):
                 known = ", ".join(map(str, kind.allowed[name]))
                 raise self._error(["device", number, name], f"{given['name']}: {name} is one of {known}, not {value}")
+        if problem := kind.problem(settings):
+            name, sentence = problem
+            raise self._error(["device", number, name], f"{given['name']}: {sentence}")
         name = given["kind"]
         return Device(given["name"], str(kind.folder) if "/" in name else name, given["base"], settings)
 

@@ -5,7 +5,7 @@ A folder holds
 
 model.py     ``SERVES`` (uart, timer, control or i2c: what the firmware uses it as), ``SETTINGS`` (what a description
              may set, with defaults), ``create(surroundings, settings)``, which makes the model; ``ALLOWED``, by name,
-             for settings with few values
+             for settings with few values; ``problem(settings)``, which says what no device can be set to
 driver.c     the functions of ``firmware/port/devices.h`` for what it serves
 renode.repl  its entry in a Renode platform, with ``$name``, ``$base`` and the settings
 model.cpp    if there is one, what ``model.py`` does in C++ (see ``model.h``), for a simulator that has a compiler
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from springbok.devices.interface import Problem
 
 _HERE = Path(__file__).parent
 #: What the firmware has a use for; a device may also serve nothing that it knows.
@@ -49,6 +51,11 @@ class Kind:
     def allowed(self) -> dict[str, tuple[int, ...]]:
         """Of settings that have few, all values."""
         return getattr(self.model, "ALLOWED", {})
+
+    def problem(self, settings: dict[str, int]) -> Problem:
+        """What the device can't be set to: the setting, and why; None where nothing is wrong."""
+        check = getattr(self.model, "problem", None)
+        return check({**self.settings, **settings}) if check else None
 
     @property
     def places_code(self) -> bool:

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Warn = Callable[[str], None]
+#: A setting that a device can't have, and why.
+Problem = tuple[str, str] | None
+#: Drivers compute a clock's divisor in 32 bits.
+MOST_HZ = 1_000_000_000
 
 
 class Warnings:
@@ -133,3 +137,22 @@ class Uart:
             self._warn(f"UART: byte lost, it was written while the transmit FIFO was full ({self.FULL})")
             return
         self.to_send.append(value & 0xFF)
+
+
+def line_rate_problem(settings: dict[str, int], divisor: Callable[[int, int], int], values: range) -> Problem:
+    """Why a UART can't have its ``baud`` from its ``clock_hz``; ``divisor`` is what its driver sets, of ``values``.
+
+    >>> line_rate_problem({"clock_hz": 24_000_000, "baud": 115_200}, lambda clock, baud: clock // baud, range(16, 999))
+    >>> line_rate_problem({"clock_hz": 1_000_000, "baud": 115_200}, lambda clock, baud: clock // baud, range(16, 999))
+    ('baud', "baud 115,200 can't be had from clock_hz 1,000,000: its divisor would be 8, and is from 16 to 998")
+    """
+    clock, baud = settings["clock_hz"], settings["baud"]
+    if not 1 <= clock <= MOST_HZ:
+        return "clock_hz", f"clock_hz is from 1 to {MOST_HZ:,}, not {clock:,}"
+    if not baud:
+        return "baud", "baud is 1 or more"
+    found = divisor(clock, baud)
+    if found in values:
+        return None
+    why = f"its divisor would be {found:,}, and is from {values[0]:,} to {values[-1]:,}"
+    return "baud", f"baud {baud:,} can't be had from clock_hz {clock:,}: {why}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from springbok.devices.interface import Surroundings, Warn
+from springbok.devices.interface import Problem, Surroundings, Warn
 
 
 class Clint:
@@ -78,6 +78,13 @@ def _with_half(value: int, byte: int, half: int) -> int:
 SERVES = "timer"
 #: Ticks of mtime a second: whole megahertz.
 SETTINGS = {"frequency_hz": 24_000_000}
+
+
+def problem(settings: dict[str, int]) -> Problem:
+    """A frequency that tells no microseconds."""
+    if settings["frequency_hz"] >= 1_000_000:
+        return None
+    return "frequency_hz", "frequency_hz is from 1,000,000 up, so that it tells microseconds"
 
 
 def create(surroundings: Surroundings, settings: dict[str, int]) -> Clint:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntFlag
 
-from springbok.devices.interface import Surroundings, Uart, Warn
+from springbok.devices.interface import Problem, Surroundings, Uart, Warn, line_rate_problem
 
 DATA, INTERRUPT_ENABLE, FIFO_CONTROL, LINE_CONTROL, MODEM_CONTROL, LINE_STATUS, MODEM_STATUS, SCRATCH = range(8)
 
@@ -103,6 +103,11 @@ SERVES = "uart"
 #: Feeds the baud rate's divisor; the rate itself; bytes from one register to the next.
 SETTINGS = {"clock_hz": 24_000_000, "baud": 115_200, "stride": 4}
 ALLOWED = {"stride": (1, 4)}
+
+
+def problem(settings: dict[str, int]) -> Problem:
+    """A divisor that the driver can't set."""
+    return line_rate_problem(settings, lambda clock, baud: (clock + 8 * baud) // (16 * baud), range(1, 1 << 16))
 
 
 def create(surroundings: Surroundings, settings: dict[str, int]) -> Ns16550:

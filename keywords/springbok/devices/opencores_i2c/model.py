@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import IntFlag
 from typing import Protocol
 
-from springbok.devices.interface import Surroundings, Warn
+from springbok.devices.interface import MOST_HZ, Problem, Surroundings, Warn
 from springbok.devices.opencores_i2c.adxl345 import Adxl345
 
 
@@ -136,6 +136,15 @@ class OpenCoresI2c:
 SERVES = "i2c"
 #: The accelerometer's address on the bus; what feeds the bus clock's divisor.
 SETTINGS = {"accelerometer": 0x1D, "clock_hz": 24_000_000}
+
+
+def problem(settings: dict[str, int]) -> Problem:
+    """An address that no device has, or a clock that the bus can't be made of."""
+    if settings["accelerometer"] not in range(0x08, 0x78):
+        return "accelerometer", f"accelerometer is an address from 0x08 to 0x77, not 0x{settings['accelerometer']:02x}"
+    if not 2_000_000 <= settings["clock_hz"] <= MOST_HZ:  # five times the 400 kHz of the bus
+        return "clock_hz", f"clock_hz is from 2,000,000 to {MOST_HZ:,}, not {settings['clock_hz']:,}"
+    return None
 
 
 def create(surroundings: Surroundings, settings: dict[str, int]) -> OpenCoresI2c:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntFlag
 
-from springbok.devices.interface import Surroundings, Uart, Warn
+from springbok.devices.interface import Problem, Surroundings, Uart, Warn, line_rate_problem
 
 INTR_STATE, INTR_ENABLE, INTR_TEST, ALERT_TEST, CTRL, STATUS = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
 RDATA, WDATA, FIFO_CTRL, FIFO_STATUS, OVRD, VAL, TIMEOUT_CTRL = 0x18, 0x1C, 0x20, 0x24, 0x28, 0x2C, 0x30
@@ -102,6 +102,11 @@ class OpenTitanUart(Uart):
 SERVES = "uart"
 #: Feeds the baud rate's divisor; the rate itself.
 SETTINGS = {"clock_hz": 50_000_000, "baud": 115_200}
+
+
+def problem(settings: dict[str, int]) -> Problem:
+    """A divisor that the driver can't set."""
+    return line_rate_problem(settings, lambda clock, baud: (baud << 20) // clock, range(1, 1 << 16))
 
 
 def create(surroundings: Surroundings, settings: dict[str, int]) -> OpenTitanUart:

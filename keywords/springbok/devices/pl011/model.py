@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntFlag
 
-from springbok.devices.interface import Surroundings, Uart, Warn
+from springbok.devices.interface import Problem, Surroundings, Uart, Warn, line_rate_problem
 
 
 class UartFlag(IntFlag):
@@ -121,6 +121,11 @@ class Pl011(Uart):
 SERVES = "uart"
 #: Feeds the baud rate's divisor; the rate itself.
 SETTINGS = {"clock_hz": 24_000_000, "baud": 115_200}
+
+
+def problem(settings: dict[str, int]) -> Problem:
+    """A divisor that the driver can't set."""
+    return line_rate_problem(settings, lambda clock, baud: (4 * clock + baud // 2) // baud, range(1 << 6, 1 << 22))
 
 
 def create(surroundings: Surroundings, settings: dict[str, int]) -> Pl011:

@@ -67,7 +67,7 @@ const SETTINGS = {
   editable: true,
   editor_mode: "side",
   enable_connect: true,
-  enable_delete: true,
+  enable_delete: false,
   enable_multiselect: false,
   error_recovery: "auto",
   has_connection_validators: false,
@@ -93,6 +93,7 @@ export class GraphView {
   // `heard` gets {moved: id, position}, {selected: id or null}, {connected: connection}, {removed: {nodes, edges}}.
   constructor(element, kinds, heard) {
     this.kinds = kinds;
+    this.chosen = { nodes: NONE, edges: NONE };
     this.root = createRoot(element);
     const types = {};
     for (const kind of kinds) {
@@ -103,29 +104,31 @@ export class GraphView {
     }
     this.model = new Model({ ...SETTINGS, nodes: NONE, edges: NONE, node_types: types }, (message) => {
       if (message.type === "node_moved") heard({ moved: message.node_id, position: message.position });
-      if (message.type === "selection_changed") heard({ selected: message.nodes[0] ?? null });
+      if (message.type === "selection_changed") {
+        this.chosen = message;
+        heard({ selected: message.nodes[0] ?? null });
+      }
       if (message.type === "edge_added") heard({ connected: message.edge });
-      if (message.type === "node_deleted") this.remove(message.node_ids, [], heard);
-      if (message.type === "edge_deleted") this.remove([], message.edge_ids, heard);
     });
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const colour = () => this.model.set({ color_mode: dark.matches ? "dark" : "light" });
     dark.addEventListener("change", colour);
     colour();
     this.mounted = 0;
+    // React Flow looks for a pressed key as it draws, and misses one that was let go before: removing is done here.
+    addEventListener("keydown", (event) => {
+      const isTyped = event.target.closest?.("input, textarea, select, dialog");
+      if (!["Delete", "Backspace"].includes(event.key) || isTyped || event.ctrlKey || event.metaKey || event.altKey) return;
+      const { nodes, edges } = this.focused(event.target) ?? this.chosen;
+      if (nodes.length + edges.length) heard({ removed: { nodes, edges } });
+    });
   }
 
-  // A block's connections go with it, and are told before it: that is one removal, and whole before the next key.
-  remove(nodes, edges, heard) {
-    if (!this.removed) {
-      this.removed = { nodes: [], edges: [] };
-      queueMicrotask(() => {
-        heard({ removed: this.removed });
-        this.removed = null;
-      });
-    }
-    this.removed.nodes.push(...nodes);
-    this.removed.edges.push(...edges);
+  // The block or connection that has the focus, or null.
+  focused(element) {
+    const id = (kind) => [element.closest?.(`.react-flow__${kind}`)?.dataset.id].filter(Boolean);
+    const found = { nodes: id("node"), edges: id("edge") };
+    return found.nodes.length + found.edges.length ? found : null;
   }
 
   // Draw the graph; `anew` fits it into the canvas.

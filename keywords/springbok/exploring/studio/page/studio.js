@@ -209,10 +209,11 @@ function drawn(event) {
     const { source, sourceHandle: output, target, targetHandle: input } = event.connected;
     change({ ...graph, connections: [...graph.connections, { source, output, target, input }] });
   }
-  if (event.removed?.nodes.length) remove(event.removed.nodes);
-  else if (event.removed?.edges.length) {
+  if (event.removed) {
+    const ids = event.removed.nodes.filter((id) => graph.nodes.some((node) => node.id === id));
     const kept = graph.connections.filter((each) => !event.removed.edges.includes(edge(each).id));
-    if (kept.length < graph.connections.length) change({ ...graph, connections: kept });
+    if (ids.length) remove(ids);
+    else if (kept.length < graph.connections.length) change({ ...graph, connections: kept });
   }
 }
 
