@@ -11,7 +11,7 @@ from springbok.engines.base import Site
 from springbok.engines.compressed import expand
 from springbok.engines.opcodes import UNKNOWN, opcode_name
 from springbok.timing.blocks import blocks
-from springbok.timing.description import load
+from springbok.timing.loading import load
 from springbok.timing.estimate import estimate
 from springbok.timing.operands import Unit, operation, unknown
 

@@ -32,9 +32,10 @@ from springbok.rtl.program import elf_of, load_constant
 from springbok.session import Session, usable_timing
 from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS
-from springbok.timing.description import VERSION, Calibration, Region, TimingError, load, timing_of
+from springbok.timing.description import VERSION, Calibration, Region, TimingError
 from springbok.timing.description import text as description_text
 from springbok.timing.estimate import estimate
+from springbok.timing.loading import load, timing_of
 
 TIMING = load("springbok_assumed")
 
@@ -84,7 +85,7 @@ def test_reports_show_the_estimate_with_what_it_is(evaluations):
     document = metrics.evaluation_document(evaluations[1])
     (entry,) = document["models"]
     assert costs.dispatches(entry).columns[4].title == "estimated cycles"
-    (figure,) = cycles.estimated_cycles(entry)
+    figure, _ = cycles.estimated_cycles(entry)
     assert sum(row["estimated"] for row in figure.rows) == estimated_cycles_of(entry)
     assert "an assumption, never calibrated" in figure.note
     assert [column.key for column in figure.columns if column.key in ("measured", "error")] == []
@@ -100,7 +101,7 @@ def test_an_estimate_stands_beside_what_was_measured(evaluations):
     (entry,) = copy.deepcopy(metrics.evaluation_document(evaluations[1]))["models"]
     first = entry["dispatches"][0]
     first["cycles"] = 2 * first["estimate"]["estimated_cycles"]
-    (figure,) = cycles.estimated_cycles(entry)
+    figure, _ = cycles.estimated_cycles(entry)
     assert (figure.rows[0]["measured"], figure.rows[0]["error"]) == (first["cycles"], -0.5)
 
 

@@ -35,7 +35,7 @@ from springbok.exploring.workers import Job, done
 from springbok.gate import snapshots
 from springbok.support.errors import BenchError, ReportError
 from springbok.support.places import KEYWORDS, MODELS
-from springbok.timing.description import load as load_timing
+from springbok.timing.loading import load as load_timing
 
 
 @pytest.fixture

@@ -30,8 +30,9 @@ from springbok.support.small_files import parse_toml
 from springbok.tensors import TensorSpec
 from springbok.timing.blocks import blocks
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
-from springbok.timing.description import Region, TimingError, UnitTiming, _timing, load, text
+from springbok.timing.description import Region, TimingError, UnitTiming, text
 from springbok.timing.estimate import Limit, estimate, limit
+from springbok.timing.loading import _timing, load
 from springbok.timing.microbenchmarks import TURNS, microbenchmarks, program
 from springbok.timing.operands import Unit, operation
 from springbok.timing.scoreboard import Pipeline, State
@@ -639,9 +640,9 @@ def test_every_instruction_of_an_inference_has_its_place(magic_wand_model, nativ
     executed = sum(site.executions for sites in counts.sites.values() for site in sites)
     marks = counts.opcodes["mark"]
     assert executed + marks == counts.inferences[0].instructions
-    found = table(magic_wand_model, counts, PLAIN, 512)
+    found = table(magic_wand_model, counts, PLAIN, 512, load_chip("springbok"))
     assert sum(row["instructions"] for row in found["dispatches"]) == found["instructions"]
-    assert found == table(magic_wand_model, counts, PLAIN, 512)
+    assert found == table(magic_wand_model, counts, PLAIN, 512, load_chip("springbok"))
     for row in found["dispatches"]:
         assert row["estimated_cycles"] == sum(row["where"].values()) >= row["instructions"] - marks
     assert RUNTIME_SITES in counts.sites

@@ -104,7 +104,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         vlen = chip.vlen
     chip.check_vlen(chip.vlen if vlen is None else vlen)
     if options.timing is not None:
-        usable_timing(options.timing, chip, engine)
+        usable_timing(options.timing, chip, engine, vlen)
     with working("Building the firmware"):
         firmware = build_firmware(chip=chip)
     print(f"Firmware: {firmware.summary()}, for {chip.title}")
