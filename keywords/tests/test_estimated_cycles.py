@@ -25,6 +25,7 @@ from springbok.exploring.optimizer_cycles import Cost, Pair
 from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
 from springbok.measuring import metrics
+from springbok.measuring.consistency import contradictions
 from springbok.measuring.derived import estimated_cycles_of
 from springbok.report import cards, compare, costs, cycles, page
 from springbok.report.gate import gate_figures
@@ -70,6 +71,35 @@ def test_metrics_hold_estimates_by_dispatch_and_reason(evaluations):
     for part in parts:
         assert part["estimated_cycles"] == sum(part["where"].values()) >= part["limit_cycles"]
     assert "cycles" not in entry and all("cycles" not in each for each in entry["dispatches"])
+    assert whole["notes"] == []
+    assert list(contradictions(document)) == []
+    first = document["models"][0]["dispatches"][0]["estimate"]
+    first["bytes"] += 8 * 32 * max(1, first["limit_cycles"])
+    assert "bytes take" in next(contradictions(document))
+
+
+def test_the_rooflines_roofs_are_the_descriptions(evaluations):
+    (entry,) = copy.deepcopy(metrics.evaluation_document(evaluations[1]))["models"]
+    _, figure = cycles.estimated_cycles(entry)
+    assert len(figure.rows) == len(entry["dispatches"]) + 1
+    multiplying = [row for row in figure.rows if row["products"]]
+    assert multiplying
+    for row in figure.rows:
+        assert row["reached"] is None or 0 <= row["reached"] <= 1
+    for row in multiplying:
+        assert row["roof"] <= 32  # 256 bits are 32 products of bytes
+        assert row["rate"] == pytest.approx(row["reached"] * row["roof"])
+    lines = figure.chart["layer"][0]["data"]["values"]
+    assert {each["roof"] for each in lines} >= {"vector multiply, 32 bits: 32 bytes, 8 products"}
+    assert "The roofs are those of springbok_assumed" in figure.note
+    del entry["estimate"]["timing"]["peaks"]  # of an older version
+    assert len(cycles.estimated_cycles(entry)) == 1
+
+
+def test_notes_of_an_estimate_stand_in_its_report(evaluations):
+    (entry,) = copy.deepcopy(metrics.evaluation_document(evaluations[1]))["models"]
+    entry["estimate"]["notes"] = ["ibex is another one."]
+    assert cycles.estimated_cycles(entry)[0].note.endswith("times the machine's limit. ibex is another one.")
 
 
 def test_all_else_is_as_without_an_estimate(evaluations):
@@ -202,6 +232,10 @@ def test_a_description_is_the_same_where_its_figures_are():
 def test_an_engine_that_tells_nothing_to_estimate_from_is_refused():
     with pytest.raises(EngineError, match="which the engine 'renode' does not tell: use spike or rtl"):
         Session().boot("renode", timing="ibex")
+    with pytest.raises(TimingError, match="coralnpu is of a core with VLEN 128, and springbok runs with VLEN 512"):
+        Session().boot("spike", timing="coralnpu")
+    with pytest.raises(TimingError, match="ibex is of a core without vectors, and springbok runs with VLEN 256"):
+        Session().boot("spike", timing="ibex", vlen=256)
     with pytest.raises(TimingError, match="rv64gcv names no timing"):
         Session().boot("spike", platform="rv64gcv", timing="chip")
 
@@ -336,7 +370,22 @@ def test_engines_tell_what_a_program_reaches(tmp_path):
 #: Loads and stores, by s0 and by sp, as halfwords.
 SHORT_ACCESSES = {
     32: (0x4008, 0x4048, 0xC008, 0xC44C, 0x4502, 0x4512, 0xC02A, 0xD62A, 0x6008, 0x2008, 0xE008, 0xF02A),
-    64: (0x4008, 0x4048, 0xC008, 0xC44C, 0x4502, 0x4512, 0xC02A, 0xD62A, 0x6008, 0x6408, 0xE008, 0xE42A, 0x6502, 0xF02A),
+    64: (
+        0x4008,
+        0x4048,
+        0xC008,
+        0xC44C,
+        0x4502,
+        0x4512,
+        0xC02A,
+        0xD62A,
+        0x6008,
+        0x6408,
+        0xE008,
+        0xE42A,
+        0x6502,
+        0xF02A,
+    ),
 }
 
 
@@ -376,7 +425,9 @@ def test_compressed_accesses_reach_what_they_stand_for(tmp_path, name, xlen):
         elf.write_bytes((elf_of if xlen == 32 else elf64_of)(words, chip.start))
         counts = count(elf, chip, watched=((data, data + 4), (data + 8, data + 0x44)))
         sites = counts.sites[RUNTIME_SITES]
-        found = [(word, site.region) for site in sites if (word := site.word if wide else expand(site.word & 0xFFFF, xlen))]
+        found = [
+            (word, site.region) for site in sites if (word := site.word if wide else expand(site.word & 0xFFFF, xlen))
+        ]
         reached.append([each for each in found if each[0] & 0x7F in (0x03, 0x23, 0x07, 0x27)])
     assert reached[0] == reached[1]
     assert len(reached[0]) == len(SHORT_ACCESSES[xlen])

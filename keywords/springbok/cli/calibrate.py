@@ -41,10 +41,19 @@ def run(options: argparse.Namespace) -> int:
     seed = os.environ.get(SEED_VARIABLE)  # which `use_core` sets, or somebody before
     target = Target.of("vector" if vlen else "scalar", None, chip)
     core = Path(options.core).name
-    fitted, measured = calibrate(timing, chip, target, f"{core}'s RTL", options.models, vlen, print, seed=int(seed) if seed else None)
+    fitted, measured = calibrate(
+        timing, chip, target, f"{core}'s RTL", options.models, vlen, print, seed=int(seed) if seed else None
+    )
     rows = [("measured", "cycles", "estimated", "error")]
     for each in measured:
-        rows.append((each.name, f"{each.cycles:,}", f"{each.estimate(fitted, vlen):,}", f"{100 * each.error(fitted, vlen):+.1f} %"))
+        rows.append(
+            (
+                each.name,
+                f"{each.cycles:,}",
+                f"{each.estimate(fitted, vlen):,}",
+                f"{100 * each.error(fitted, vlen):+.1f} %",
+            )
+        )
     print_table(rows, 1)
     print(f"{fitted.name}: {fitted.standing}")
     if options.output:

@@ -211,7 +211,9 @@ def _cycles(session: Session) -> int | None:
     session.need_engine().take_counts()
     answer_of(session, inputs, SAMPLES - 1)
     counts = session.need_engine().take_counts()
-    return estimated_cycles(counts, session.timing, session.chip.vlen_bits, session.description).whole()["estimated_cycles"]
+    return estimated_cycles(counts, session.timing, session.chip.vlen_bits, session.description).whole()[
+        "estimated_cycles"
+    ]
 
 
 # ---- The command

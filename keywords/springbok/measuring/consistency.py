@@ -192,14 +192,17 @@ def _estimate(estimate: Mapping[str, Any] | None, place: str) -> _Found:
 
 
 def _limit(estimate: Mapping[str, Any], peaks: Mapping[str, Any], place: str) -> _Found:
-    """The limit in cycles follows from what was to be done, but for scalar instructions, and is whole for all inferences."""
+    """The limit in cycles follows from what was to be done, but for scalar instructions; it is rounded up."""
     products, moved = estimate.get("products"), estimate.get("bytes")
     if products is None or moved is None:
         return
     bits = peaks["product_bits"]
     least = {"bytes": moved / peaks["bytes"]}
     least["products"] = _sum(
-        times * int(width) / bits[unit] for unit, widths in products.items() for width, times in widths.items() if unit in bits
+        times * int(width) / bits[unit]
+        for unit, widths in products.items()
+        for width, times in widths.items()
+        if unit in bits
     )
     limit, by = estimate["limit_cycles"], estimate["limited_by"]
     for name, cycles in least.items():

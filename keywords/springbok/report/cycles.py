@@ -88,7 +88,9 @@ def _roofline(parts: Sequence[tuple[str, Mapping]], timing: Mapping) -> list[Fig
         return []  # of an older version
     rows = [_under_roof(label, part["estimate"], peaks) for label, part in parts]
     points = [row for row in rows if row["intensity"] and row["rate"]]
-    widths = {(unit, int(bits)) for _, part in parts for unit, each in part["estimate"]["products"].items() for bits in each}
+    widths = {
+        (unit, int(bits)) for _, part in parts for unit, each in part["estimate"]["products"].items() for bits in each
+    }
     roofs = {}
     for unit, bits in sorted(widths, key=lambda each: (each[1], each[0])):
         most = peaks["product_bits"][unit] / bits
@@ -112,9 +114,9 @@ def _roofline(parts: Sequence[tuple[str, Mapping]], timing: Mapping) -> list[Fig
             ),
             tuple(rows),
             charts.roofline(points, ("intensity", "rate", "dispatch"), titles, roofs) if points else None,
-            f"The roofs are those of {timing['name']}, in a cycle: bytes that memory's ports move, and multiplications of "
-            "vectors by the bits of an element. A scalar access takes all of a port. What multiplies no vectors has no "
-            "place in the plot.",
+            f"The roofs are those of {timing['name']}, in a cycle: bytes that memory's ports move, and multiplications "
+            "of vectors by the bits of an element. A scalar access takes all of a port. What multiplies no vectors has "
+            "no place in the plot.",
         )
     ]
 
@@ -126,7 +128,9 @@ def _under_roof(label: str, estimate: Mapping, peaks: Mapping) -> dict:
         for unit, widths in estimate["products"].items()
         for bits, times in widths.items()
     )
-    rate, roof = (ratio(products, each) for each in (estimate["estimated_cycles"], _longest(multiplying, estimate, peaks)))
+    rate, roof = (
+        ratio(products, each) for each in (estimate["estimated_cycles"], _longest(multiplying, estimate, peaks))
+    )
     return {
         "dispatch": label,
         "products": tidy(products),

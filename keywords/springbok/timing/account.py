@@ -99,8 +99,8 @@ def notes(lines: Sequence[Line], timing: Timing, chip: Chip | None, names: Mappi
         )
     if not_known := sum(line.unknown for line in lines):
         found.append(
-            f"{not_known:,} of the instructions are not known to the estimate, which takes each for one of the alu that "
-            "waits for nothing: cycles are too few where they take longer."
+            f"{not_known:,} of the instructions are not known to the estimate, which takes each for one of the alu "
+            "that waits for nothing: cycles are too few where they take longer."
         )
     unfitted = sum((line.unfitted for line in lines), Counter())
     if unfitted:

@@ -201,7 +201,9 @@ def text(timing: Timing) -> str:
     }
     if timing.calibration:
         tables["calibration"] = {
-            name: value for name, value in vars(timing.calibration).items() if value not in (None, ()) or name == "models"
+            name: value
+            for name, value in vars(timing.calibration).items()
+            if value not in (None, ()) or name == "models"
         }
     lines = ["# SPDX-License-Identifier: Apache-2.0", f"title = {_toml(timing.title)}"]
     lines.append(f"assumed = {_toml(timing.is_assumed)}")

@@ -156,7 +156,9 @@ def _vlens(given: Any, path: Path) -> tuple[int, ...] | None:
     if given is None:
         return None
     if not isinstance(given, list):
-        raise TimingError(f"{path}: vlens is a list of the bits of vector registers, such as [128, 256], not {given!r}.")
+        raise TimingError(
+            f"{path}: vlens is a list of the bits of vector registers, such as [128, 256], not {given!r}."
+        )
     return tuple(_whole(path, "each of", "vlens", each) for each in given)
 
 
