@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.compiler import compiler, host_check, importers, iree
-from springbok.compiler.importers import worker_onnx
+from springbok.compiler.importers import onnx_control_flow, onnx_limits, worker_onnx
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
 from springbok.compiler.judgement import Limit, Tolerance
@@ -326,6 +326,148 @@ class TestFunctions:
         got = answers(rewritten(model), values)
         np.testing.assert_array_equal(got[0], output[::-1])
         np.testing.assert_array_equal(got[1], state)
+
+    @pytest.mark.parametrize("opset", [11, 17, 18])
+    @pytest.mark.parametrize("axes", [[1], [-1, 0], [], None])
+    @pytest.mark.parametrize("keepdims", [0, 1])
+    def test_sums_of_exponentials_beyond_the_largest_number(self, opset, axes, keepdims):
+        options, constants = {"keepdims": keepdims}, {}
+        if axes is not None and opset < 18:
+            options |= {"axes": axes} if axes else {}
+        elif axes is not None:
+            constants = {"axes": np.array(axes, np.int64)}
+        nodes = [helper.make_node("ReduceLogSumExp", ["x", *constants], ["y"], **options)]
+        model = model_of(nodes, {"x": (FLOAT, [2, 3])}, {"y": (FLOAT, None)}, constants, opset=opset)
+        for values in (
+            [[200, 201, -5], [-300, -301, -302]],
+            [[np.inf, 1, 2], [-np.inf, 0, 1]],
+            [[1, 2, 3], [0, -1, np.nan]],
+        ):
+            equal(model, np.float32(values), relative=1e-6)
+        assert {node.op_type for node in rewritten(model).graph.node} >= {"ReduceMax", "Exp"}
+
+    @pytest.mark.parametrize("kind", [INT8, TensorProto.INT16])
+    def test_the_least_integer_has_no_opposite(self, kind):
+        nodes = [helper.make_node("Neg", ["x"], ["y"])]
+        assert "Sub" in operators(rewritten(model_of(nodes, {"x": (kind, [4])}, {"y": (kind, None)})))
+        equal(model_of(nodes, {"x": (INT8, [4])}, {"y": (INT8, None)}), np.int8([-128, 127, 0, -1]))
+
+    @pytest.mark.parametrize("p", [1, 2])
+    def test_zeros_have_no_length(self, p):
+        nodes = [helper.make_node("LpNormalization", ["x"], ["y"], p=p, axis=0)]
+        model = model_of(nodes, {"x": (FLOAT, [2, 3])}, {"y": (FLOAT, None)})
+        values = np.float32([[0, -3, 1], [0, 4, -1]])
+        length = {1: [1, 7, 2], 2: [1, 5, np.sqrt(2)]}[p]
+        for each in (model, rewritten(model)):
+            np.testing.assert_allclose(answers(each, values)[0], values / np.float32(length), rtol=1e-6)
+
+    def test_places_of_the_largest_are_those_of_the_whole(self):
+        nodes = [helper.make_node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2], strides=[2, 2])]
+        model = model_of(nodes, {"x": (FLOAT, [1, 3, 4, 4])}, {"y": (FLOAT, None), "i": (INT64, None)})
+        (*_, pool, add) = [node.op_type for node in rewritten(model).graph.node]
+        assert (pool, add) == ("MaxPool", "Add")
+        values = np.random.default_rng(1).permutation(48).astype(np.float32).reshape(1, 3, 4, 4)
+        largest, places = answers(model, values)
+        np.testing.assert_array_equal(values.ravel()[places], largest)
+
+    @pytest.mark.parametrize("operator", ["Upsample", "Resize"])
+    @pytest.mark.parametrize("mode", ["nearest", "linear"])
+    def test_a_resize_of_old_takes_the_places_that_it_took_then(self, operator, mode):
+        nodes = [helper.make_node(operator, ["x", "s"], ["y"], mode=mode)]
+        opset = 9 if operator == "Upsample" else 10
+        scales = {"s": np.float32([1, 1, 1, 2])}
+        model = model_of(nodes, {"x": (FLOAT, [1, 1, 1, 3])}, {"y": (FLOAT, None)}, scales, opset=opset)
+        (answer,) = answers(worker_onnx.prepared(model), np.float32([[[[0, 2, 4]]]]))
+        assert answer.ravel().tolist() == ([0, 0, 2, 2, 4, 4] if mode == "nearest" else [0, 1, 2, 3, 4, 4])
+        if mode == "nearest" and operator == "Resize":
+            model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.float32([1, 2, 1, 0.5]), "s"))
+            with pytest.raises(UnusableError, match="gets longer and another one that gets shorter"):
+                worker_onnx.prepared(model)
+
+    def test_what_shapes_decide_is_worked_out(self):
+        nodes = [
+            helper.make_node("Shape", ["x"], ["lengths"], start=1),
+            helper.make_node("Gather", ["lengths", "first"], ["length"]),
+            helper.make_node("Range", ["from", "length", "step"], ["places"]),
+            helper.make_node("Cast", ["places"], ["numbers"], to=FLOAT),
+            helper.make_node("Add", ["x", "numbers"], ["y"]),
+        ]
+        constants = {"first": np.array(0), "from": np.array(0), "step": np.array(1)}
+        model = model_of(nodes, {"x": (FLOAT, [2, 5])}, {"y": (FLOAT, None)}, constants)
+        fixed = onnx_control_flow.with_shapes_worked_out(worker_onnx.prepared(model))
+        assert operators(fixed) == {"Add"}
+        values = np.ones((2, 5), np.float32)
+        np.testing.assert_array_equal(answers(fixed, values)[0], values + np.arange(5))
+
+    def test_the_reference_follows_the_specification_where_its_package_does_not(self):
+        random = np.random.default_rng(5)
+        image = random_array(random, FLOAT, (1, 6, 5))
+        alone = {"x": (FLOAT, [1, 6, 5])}, {"y": (FLOAT, None)}
+        (largest,) = answers(model_of([helper.make_node("GlobalMaxPool", ["x"], ["y"])], *alone), image)
+        np.testing.assert_array_equal(largest, image.max(2, keepdims=True))
+        node = helper.make_node("LRN", ["x"], ["y"], size=3, alpha=0.3, beta=0.5, bias=2.0)
+        (normal,) = answers(model_of([node], *alone), image)
+        squares = np.pad(image**2, [(0, 0), (1, 1), (0, 0)])
+        sums = squares[:, :-2] + squares[:, 1:-1] + squares[:, 2:]
+        np.testing.assert_allclose(normal, image / np.sqrt(2 + 0.1 * sums), rtol=1e-6)
+        weights = {"w": random_array(random, FLOAT, (6, 2, 3)), "b": random_array(random, FLOAT, (4,))}
+        node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], group=2, strides=[2])
+        (wide,) = answers(model_of([node], *alone, weights), image)
+        wanted = np.zeros((1, 4, 11)) + weights["b"][:, np.newaxis]
+        for group, place, step in np.ndindex(2, 5, 3):
+            part = slice(3 * group, 3 * group + 3)
+            wanted[0, 2 * group : 2 * group + 2, 2 * place + step] += (
+                image[0, part, place] @ weights["w"][part, :, step]
+            )
+        np.testing.assert_allclose(wide, wanted, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("operator", ["Sinh", "Cosh"])
+    def test_hyperbolic_functions_up_to_the_largest_number(self, operator, tmp_path):
+        values = np.float32(
+            [-89.4, -88.8, -20, -10, -9.99, -1, -0.0, 0.0, 1e-6, 3, 10.01, 88.8, 89.4, 100, -100, np.inf]
+        )
+        path = tmp_path / "hyperbolic.onnx"
+        onnx.save(
+            model_of([helper.make_node(operator, ["x"], ["y"])], {"x": (FLOAT, [16])}, {"y": (FLOAT, None)}), path
+        )
+        model = compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        with np.errstate(over="ignore"):
+            wanted = getattr(np, operator.lower())(values.astype(np.float64)).astype(np.float32)
+        (answer,) = iree_answers(model, values[np.newaxis], "y", tmp_path).view(np.float32)
+        np.testing.assert_allclose(answer, wanted, rtol=2e-6, atol=1e-7)
+
+    @pytest.mark.parametrize(("operator", "gates", "functions"), [("LSTM", 4, 3), ("GRU", 3, 2), ("RNN", 1, 1)])
+    @pytest.mark.parametrize("ways", [1, 2])
+    def test_recurrent_layers_have_the_activations_that_they_name(self, operator, gates, functions, ways, tmp_path):
+        random = np.random.default_rng(4)
+        constants = {
+            "w": random_array(random, FLOAT, (ways, gates * 4, 3)),
+            "r": random_array(random, FLOAT, (ways, gates * 4, 4)),
+            "n": np.array([5, 5], np.int32),
+        }
+
+        def made(**options):
+            options |= {"hidden_size": 4, "direction": "bidirectional" if ways == 2 else "forward"}
+            nodes = [helper.make_node(operator, ["x", "w", "r", "", "n"], ["y"], name="memory", **options)]
+            return model_of(nodes, {"x": (FLOAT, [5, 2, 3])}, {"y": (FLOAT, None)}, constants)
+
+        values = random_array(random, FLOAT, (5, 2, 3))
+        found = [
+            answers(made(activations=[name] * functions * ways), values)[0] for name in ("Tanh", "Relu", "Sigmoid")
+        ]
+        assert not any(np.allclose(found[one], found[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
+        path = tmp_path / "recurrent.onnx"
+        onnx.save(made(activations=["Relu", "Sigmoid", "Tanh"][:functions] * ways), path)
+        compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none")
+        for options, refused in (
+            ({"activations": ["HardSigmoid"] * functions * ways}, "has the activation HardSigmoid, which IREE"),
+            ({"clip": 0.5}, "limits its sums"),
+        ):
+            with pytest.raises(UnusableError, match=f"'memory'.*{refused}"):
+                onnx_limits.check(made(**options))
+        constants["n"] = np.array([5, 4], np.int32)
+        with pytest.raises(UnusableError, match=r"sequences of several lengths \('n'\)"):
+            rewritten(made())
 
     @pytest.mark.parametrize("operator", ["Div", "Max", "Min", "Mod"])
     def test_unsigned_integers_count_by_their_values(self, operator):

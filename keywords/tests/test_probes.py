@@ -25,6 +25,13 @@ def test_a_function_of_elements_is_asked_for_corners_and_extremes():
     np.testing.assert_array_equal(answer, np.tanh(given))
 
 
+@pytest.mark.parametrize(("function", "counts"), [(lambda x: x * np.float32(0.7), False), (np.negative, True)])
+def test_an_answer_near_the_largest_number_counts_only_where_it_is_what_was_given(function, counts):
+    (given,), _ = probe([LARGE], of(function))
+    assert (np.float32(3.4028235e38) in given[3]) == counts
+    assert np.isinf(given[3]).any()
+
+
 def test_where_elements_meet_nothing_infinite_is_asked():
     (given,), _ = probe([LARGE], of(lambda x: x - x.mean(axis=-1, keepdims=True)))
     assert np.isfinite(given).all()

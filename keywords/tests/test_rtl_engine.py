@@ -19,9 +19,9 @@ from springbok.data import datasets
 from springbok.gate import gate, snapshots
 from springbok.measuring import metrics
 from springbok.report import cards, costs, timeline
-from springbok.rtl import build, program
+from springbok.rtl import build, program, report
 from springbok.rtl.core import load
-from springbok.rtl.native_machine import Trial
+from springbok.rtl.native_machine import NativeMachine, Trial
 from springbok.session import Session
 from springbok.support.errors import CoreNeeded, EngineError, LinkError, RtlError
 from springbok.support.places import MODELS, PLATFORMS
@@ -74,13 +74,15 @@ WORDS = [
 ]  # fmt: skip
 
 
-def run(ibex, tmp_path: Path, words: list[int] = WORDS, trial: Trial | None = None, core=None) -> program.Outcome:
+def run(
+    ibex, tmp_path: Path, words: list[int] = WORDS, trial: Trial | None = None, core=None, answers: tuple[int, ...] = ()
+) -> program.Outcome:
     trial = trial or Trial()
     own, library, golden = ibex
     elf = tmp_path / "program.elf"
     memory = {START + 4 * number: word for number, word in enumerate([*words, program.STAY])}
     elf.write_bytes(program.elf_of(memory, START))
-    case = program.Case("ibex", len(words), trial)
+    case = program.Case("ibex", len(words), trial, answers=answers)
     return program.run(library, golden, core or own, own.chip(), elf, case)
 
 
@@ -191,7 +193,7 @@ def test_a_model_runs_on_the_rtl_as_on_spike_and_its_cycles_are_known_by_layer(i
 
 @needs_core
 def test_a_difference_names_layer_and_instruction_and_is_kept_as_a_program(ibex, model, recordings, tmp_path):
-    """Ibex with a reference that has no mulh: what the model's second layer needs first."""
+    """Ibex with a reference that divides nothing: what the model's second layer needs first."""
     folder = tmp_path / "ibex"
     shutil.copytree(IBEX, folder)
     text = (folder / "core.toml").read_text(encoding="utf-8")
@@ -202,6 +204,32 @@ def test_a_difference_names_layer_and_instruction_and_is_kept_as_a_program(ibex,
     assert "RTL differs from Spike: " in message
     assert "expected a trap, cause 2" in message
     assert "instructions repeats it (the same" in message
+
+
+@needs_core
+def test_a_program_has_the_answers_of_the_devices_that_it_asked(ibex, tmp_path, monkeypatch):
+    own, library, golden = ibex
+    windows, close = [], NativeMachine.close
+    monkeypatch.setattr(NativeMachine, "close", lambda native: (windows.append(report.windows(native)), close(native)))
+    chip = own.chip()
+    (clint,) = (device.base for device in chip.devices if device.kind == "clint")
+    core = dataclasses.replace(own, reference_isa=own.reference_isa.replace("rv32imc_", "rv32ic_zmmul_"))
+    time_below_its_end = 0xFF8
+    words = [
+        *[addi(0, 0, 0)] * 20, lui(1, clint + 0xC000), load_word(2, 1, time_below_its_end),
+        lui(3, clint), store(2, 3, 0), load_word(4, 1, time_below_its_end), mul(5, 2, 4, 4),
+    ]  # fmt: skip
+    first = run(ibex, tmp_path, words, core=core, answers=(77, 78))
+    assert first.why.startswith("expected a trap, cause 2")
+    monkeypatch.undo()
+
+    def tries(elf, case):
+        return program.run(library, golden, core, chip, elf, case)
+
+    assert [window["answers"] for window in windows[0]] == [[], [78], [77, 78], [77, 78]]
+    case, outcome = program.make(windows[0][2:3], chip, core, Trial(), first.why, tmp_path, tries)
+    assert (case.answers, outcome.why) == ((77, 78), first.why)
+    assert program.read_case(tmp_path) == case
 
 
 @needs_core

@@ -22,7 +22,6 @@ import jsonschema
 from springbok import devices
 from springbok.chips.chip import CONTENTS, DEFAULT, KERNELS, Chip, Defect, Device, Instruction, Memory, Register
 from springbok.chips.contradictions import problems
-from springbok.devices.interface import Surroundings
 from springbok.support.errors import ChipError
 from springbok.support.places import PLATFORMS
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
@@ -261,8 +260,7 @@ class _Reading:
             ("memory", number, memory.name, memory.base, memory.bytes) for number, memory in enumerate(chip.memories)
         ]
         for number, device in enumerate(chip.devices):
-            kind = devices.find(device.kind, self._path.parent)
-            size = kind.create(Surroundings(warn=lambda text: None), device.settings).SIZE
+            size = devices.find(device.kind, self._path.parent).size(device.settings)
             self._check_address("device", number, device.name, device.base, size)
             places.append(("device", number, device.name, device.base, size))
         for index, (kind, number, name, base, size) in enumerate(places):

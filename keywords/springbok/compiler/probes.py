@@ -13,8 +13,9 @@ so there the extremes are left away, and the corners too if the framework's answ
 
 Of the extremes, only such elements count whose answer is a number, or infinite because something given is infinite.
 Whether a function overflows on its way to a finite answer, and what becomes of NaN in a minimum or in a conversion
-to integers, is defined nowhere. An answer that the last bit of an input decides, such as the sine of the largest
-number, says nothing. All these elements are given ordinary numbers instead.
+to integers, is defined nowhere: an answer near the largest number counts only where it is what was given. An answer
+that the last bit of an input decides, such as the sine of the largest number, says nothing. All these elements are
+given ordinary numbers instead.
 
 Integers hold 0, which some of them may be divided by: that is defined nowhere either, and frameworks refuse it. Where
 one does, the first integer input that it helps holds neither 0 nor -1, or else all of them.
@@ -34,6 +35,8 @@ CORNERS = (0.0, -0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 7.0, -0.5, -1.0, -1.5, 
 _CORNERS, _EXTREMES = 2, 3
 _BEYOND_INTEGERS = 1e9
 _STEADY = 1e-2
+#: How near an answer is to the largest number where the order of products decides whether they overflow.
+_NEAR_OVERFLOW = 2.0**-16
 
 Arrays = list[np.ndarray]
 
@@ -154,6 +157,9 @@ def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool, integ
             counting &= np.isfinite(answer) | (np.isinf(answer) & infinite)
             steady = np.isclose(answer, other, rtol=_STEADY, atol=_STEADY)
             counting &= steady | infinite | with_nan
+            size = np.abs(answer)
+            given = np.logical_or.reduce([size == np.abs(array) for array in floats] or [none])
+            counting &= (size < np.finfo(answer.dtype).max * _NEAR_OVERFLOW) | ~np.isfinite(answer) | given
         if integers or answer.dtype.kind in "iu":
             counting &= ~(with_nan | infinite | huge)
     return counting & ~with_nan if not nan else counting

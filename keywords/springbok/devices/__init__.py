@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from springbok.devices.interface import Problem
+from springbok.devices.interface import Problem, Surroundings
 
 _HERE = Path(__file__).parent
 #: What the firmware has a use for; a device may also serve nothing that it knows.
@@ -66,6 +66,10 @@ class Kind:
     def driver(self) -> Path:
         """The firmware's C source for it; a device that the firmware does not drive has none."""
         return self.folder / "driver.c"
+
+    def size(self, settings: dict[str, int]) -> int:
+        """Bytes of its registers on the bus."""
+        return self.create(Surroundings(warn=lambda text: None), settings).SIZE
 
     def create(self, surroundings: Any, settings: dict[str, int]) -> Any:
         """The device, for a simulator."""

@@ -159,6 +159,10 @@ class NativeMachine:
         """Raise a software interrupt when so many have retired."""
         self._library.machine_interrupt_at(self._machine, U64(instructions))
 
+    def refuse_at(self, instructions: int, address: int) -> None:
+        """Answer an access to that address with an error when so many have retired, or are about to."""
+        self._library.machine_refuse_at(self._machine, U64(instructions), U32(address))
+
     def hold_against(
         self, golden: Path, isa: str, privilege: str, rules: Sequence[CsrRule], stores_on_bus: bool, start: int,
         devices: Sequence[tuple[int, int]],
@@ -287,15 +291,19 @@ class NativeMachine:
         return self._golden is not None
 
     def kept(self) -> int:
-        """Steps that `rewind` can go back: none of them used a device."""
+        """Steps that `rewind` can go back."""
         return self._golden.golden_kept(self._reference)
+
+    def waiting(self) -> int:
+        """Instructions that an enabled interrupt has waited for."""
+        return self._golden.golden_waiting(self._reference)
 
     def rewind(self, steps: int) -> int:
         """Take so many steps of the reference back; returns how many it were."""
         return self._golden.golden_rewind(self._reference, U32(steps))
 
     def replay(self, steps: int, touched: Callable[[int, int, int, int], None]) -> None:
-        """Do the steps again; calls ``touched(address, bytes, kind, lines)``."""
+        """Do the steps again; calls ``touched(address, bytes, kind, value)``, see native/retired.h."""
         function = TOUCHED(lambda _, *what: touched(*what))
         self._golden.golden_replay(self._reference, U32(steps), function, None)
 

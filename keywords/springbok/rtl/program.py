@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from springbok import devices
 from springbok.chips.chip import Chip
 from springbok.engines.elf import read_executable
 from springbok.rtl.core import Core
@@ -30,19 +31,25 @@ MEPC, MSTATUS, FCSR = 0x341, 0x300, 0x003
 CSRS = {"mie": 0x304, "mtvec": 0x305, "mscratch": 0x340, "mcause": 0x342, "mtval": 0x343, "fcsr": FCSR}
 T0, T1 = 5, 6
 MRET, STAY = 0x3020_0073, 0x0000_006F
-CYCLES_AN_INSTRUCTION, AFTER = 400, 64
-SEEDS_TRIED = 8
+CYCLES_AN_INSTRUCTION = 400
+#: Instructions behind a program's own, in its endless loop; so many more where an interrupt may be waited for.
+AFTER, WAIT = 64, 512
+SEEDS_TRIED, SEEDS_TRIED_OFTEN = 8, 24
+OFTEN = 400_000  # of a million
 
 
 @dataclass(frozen=True)
 class Case:
     """A program with what decides its run: how many instructions it has, what the core is tried with, after how many
-    instructions interrupts come, and what differed when it was made."""
+    instructions interrupts come, and errors on the bus at which address, what devices answer one after the other, and
+    what differed when it was made."""
 
     core: str
     instructions: int
     trial: Trial = Trial()
     interrupts: tuple[int, ...] = ()
+    errors: tuple[tuple[int, int], ...] = ()
+    answers: tuple[int, ...] = ()
     why: str = ""
 
 
@@ -73,7 +80,7 @@ def run(
     covered: Coverage | None = None,
     wave: Path | None = None,
 ) -> Outcome:
-    """Run a program on the core in lockstep, without devices but a CLINT's first register.
+    """Run a program on the core in lockstep. Devices give the case's answers, and 0 behind them.
 
     A run in which fewer instructions retire than the program has is a difference: the rest was not compared. What it
     executes is added to ``covered``; ``wave`` gets the waveform (VCD), from a build that can write one. The RTL can
@@ -81,20 +88,16 @@ def run(
     """
     native = NativeMachine(library, chip, chip.start, [*plusargs, "program"])
     try:
-        native.call(lambda *_: 0, lambda *_: None, lambda *_: None)
-        clint = next((device for device in chip.devices if device.kind == "clint"), None)
-        devices = []
-        if clint:  # what a handler answers a software interrupt by
-            native.add_device(clint.base, 0xC000)
-            devices = [(clint.base, 0xC000)]
-            native.call(lambda *_: 0, lambda *_: native.acknowledge(), lambda *_: None)
+        ranges = _add_devices(native, chip, case.answers)
         native.try_with(case.trial)
         isa = core.reference_isa or chip.isa()
-        native.hold_against(golden, isa, core.privilege, core.rules, core.stores_on_bus, chip.start, devices)
+        native.hold_against(golden, isa, core.privilege, core.rules, core.stores_on_bus, chip.start, ranges)
         for address, content in read_executable(elf, chip).segments:
             native.write(address, content)
         for count in case.interrupts:
             native.interrupt_at(count)
+        for count, address in case.errors:
+            native.refuse_at(count, address)
         native.allow(errors=True, interrupts=False)
         if covered is not None:
             native.keep_classes()
@@ -103,8 +106,9 @@ def run(
             native.wave(wave, 0)
         native.reset()
         reason = Reason.TIME
-        limit = (case.instructions + AFTER) * CYCLES_AN_INSTRUCTION
-        while native.state.cycles < limit and native.state.instructions < case.instructions + AFTER:
+        last_one = case.instructions + AFTER + (WAIT if case.interrupts else 0)
+        limit = last_one * CYCLES_AN_INSTRUCTION
+        while native.state.cycles < limit and native.state.instructions < last_one:
             reason = native.run(min(256, limit))
             if reason is Reason.MISMATCH:
                 last = native.history(1)[0]
@@ -127,6 +131,21 @@ def run(
         native.close()
 
 
+def _add_devices(native: NativeMachine, chip: Chip, answers: Sequence[int]) -> list[tuple[int, int]]:
+    """Devices that only give answers, one after the other; returns where they lie."""
+    left = iter(answers)
+
+    def write(number: int, offset: int, *_: int) -> None:
+        if chip.devices[number].kind == "clint" and offset == 0:  # what a handler answers a software interrupt by
+            native.acknowledge()
+
+    native.call(lambda *_: next(left, 0), write, lambda *_: None)
+    ranges = [(device.base, devices.find(device.kind).size(device.settings)) for device in chip.devices]
+    for base, size in ranges:
+        native.add_device(base, size)
+    return ranges
+
+
 def make(
     windows: Sequence[Mapping],
     chip: Chip,
@@ -144,14 +163,25 @@ def make(
         elf = folder / PROGRAM
         count = _write(window, chip, elf)
         interrupts = tuple(count + at for at in window["interrupts"])
-        for seed in range(1, SEEDS_TRIED + 1 if trial.stall or trial.delay else 2):
-            case = Case(core.name, count + window["steps"], Trial(**{**asdict(trial), "seed": seed}), interrupts, why)
+        errors = tuple((count + at, address) for at, address in window["errors"])
+        for tried in _trials(trial):
+            case = Case(core.name, count + window["steps"], tried, interrupts, errors, tuple(window["answers"]), why)
             outcome = tries(elf, case)
             if outcome.why is not None:
                 write_case(folder, case, outcome)
                 return case, outcome
         elf.unlink(missing_ok=True)
     return None
+
+
+def _trials(trial: Trial) -> Iterator[Trial]:
+    """What a short program is tried with: the run's own, where its buses stall by other seeds, and then often."""
+    if not (trial.stall or trial.delay):
+        yield replace(trial, seed=1)
+        return
+    yield from (replace(trial, seed=seed) for seed in range(1, SEEDS_TRIED + 1))
+    often = replace(trial, stall=OFTEN if trial.stall else 0, delay=OFTEN if trial.delay else 0)
+    yield from (replace(often, seed=seed) for seed in range(1, SEEDS_TRIED_OFTEN + 1))
 
 
 def write_case(folder: Path, case: Case, outcome: Outcome) -> None:
@@ -164,7 +194,9 @@ def read_case(folder: Path) -> Case:
     """The case of a folder. Raises RtlError."""
     try:
         content = strict_json.parse((folder / CASE).read_text(encoding="utf-8"))
-        return Case(**{**content, "trial": Trial(**content["trial"]), "interrupts": tuple(content["interrupts"])})
+        lists = {name: tuple(content.get(name, ())) for name in ("interrupts", "answers")}
+        errors = tuple((count, address) for count, address in content.get("errors", ()))
+        return Case(**{**content, **lists, "trial": Trial(**content["trial"]), "errors": errors})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RtlError(f"{folder} holds no kept program: {error}.") from error
 

@@ -10,7 +10,7 @@ from springbok.rtl.native_machine import NativeMachine
 
 BEFORE = 12  # instructions that a report shows
 LENGTHS = (1, 4, 16, 64, 256)  # of programs that repeat it, in instructions
-CODE, LOAD, STORE, INTERRUPT = range(4)
+CODE, LOAD, STORE, INTERRUPT, ANSWER, ERROR = range(6)
 
 
 def describe(native: NativeMachine, place: dict, chip: Chip) -> dict:
@@ -71,9 +71,11 @@ def _window(native: NativeMachine, steps: int) -> dict:
     state, vectors = native.reference_state()
     native.replay(steps, lambda *what: touched.append(what))
     native.rewind(steps)
+    waiting = native.waiting()
+    raised = [max(0, steps - waiting)] if waiting else []  # one that was not taken
     memory = {}
     for address, count, kind, _ in touched:
-        if kind != INTERRUPT:
+        if kind in (CODE, LOAD, STORE):
             memory.update((at, native.read_reference(at, 4)) for at in range(address & ~3, address + count, 4))
     native.replay(steps, lambda *_: None)
     return {
@@ -87,5 +89,7 @@ def _window(native: NativeMachine, steps: int) -> dict:
         "vectors": base64.b64encode(vectors).decode(),
         "code": [address for address, _, kind, _ in touched if kind == CODE],
         "memory": {f"{at:#x}": int.from_bytes(word, "little") for at, word in sorted(memory.items())},
-        "interrupts": [address for address, _, kind, _ in touched if kind == INTERRUPT],
+        "interrupts": [address for address, _, kind, _ in touched if kind == INTERRUPT] + raised,
+        "errors": [(step, address) for address, step, kind, _ in touched if kind == ERROR],
+        "answers": [value for _, _, kind, value in touched if kind == ANSWER],
     }

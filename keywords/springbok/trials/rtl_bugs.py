@@ -96,6 +96,14 @@ BUGS = (
         "is_greater_equal = operand_a_i[31] ^ (cmp_signed | BUG);"),
     Bug("bytes on the bus", "ibex_load_store_unit.sv", "{lsu_wdata_i[23:0], lsu_wdata_i[31:24]}",
         "{lsu_wdata_i[23:16], BUG ? lsu_wdata_i[23:8] : lsu_wdata_i[15:0], lsu_wdata_i[31:24]}"),
+    Bug("return from an interrupt", "ibex_cs_registers.sv", "mepc_d         = exception_pc;",
+        "mepc_d = exception_pc + (BUG && mcause_d.irq_int ? 32'd4 : 32'd0);", BUSY),
+    Bug("forwarding after a late load", "ibex_id_stage.sv",
+        "assign rf_rdata_b_fwd = rf_rd_b_wb_match & rf_write_wb_i ?",
+        "logic [2:0] late;\n"
+        "    always_ff @(posedge clk_i) late <= outstanding_load_wb_i ? late + 3'(late < 7) : 3'd0;\n"
+        "    assign rf_rdata_b_fwd = !(BUG && late >= 5) & rf_rd_b_wb_match & rf_write_wb_i ?",
+        replace(BUSY, interrupt_every=0)),
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ import onnx
 import onnx.inliner
 import onnx.shape_inference
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
+from springbok.compiler.importers import onnx_reference
 from springbok.compiler.importers.onnx_rewriting import attributes_of, constant_of, read_by
 
 #: A graph is written out up to so many operations; beyond that, its code would not fit a chip either.
@@ -48,6 +48,15 @@ def written_out(model: onnx.ModelProto) -> onnx.ModelProto:
     if not defined and used.isdisjoint(_CONTROL):
         return model
     return onnx.shape_inference.infer_shapes(_Writer(model).written(), strict_mode=True, data_prop=True)
+
+
+def with_shapes_worked_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without what it computes of its shapes and of constants alone; itself if there is no such thing."""
+    while True:
+        made = onnx.shape_inference.infer_shapes(_Writer(model).written(), strict_mode=True, data_prop=True)
+        if len(made.graph.node) == len(model.graph.node):
+            return model
+        model = made
 
 
 class _Writer:
@@ -245,9 +254,10 @@ class _Writer:
     def _results(self, node: onnx.NodeProto) -> Sequence[np.ndarray]:
         if node.op_type == "Constant":
             return [constant_of(node)]
-        if node.op_type == "Shape" and not node.attribute:
-            dims = self._shapes[node.input[0]]
-            return [np.array([self._length(node.input[0], axis) for axis in range(len(dims))])]
+        if node.op_type == "Shape":
+            dims, ways = self._shapes[node.input[0]], attributes_of(node)
+            lengths = [self._length(node.input[0], axis) for axis in range(len(dims))]
+            return [np.array(lengths[ways.get("start", 0) : ways.get("end")], np.int64)]
         given = {name: self._value(name) for name in node.input if name}
         if node.op_type in _QUANTISED or not given or any(array.size > _MOST_ELEMENTS for array in given.values()):
             raise _UnknownError
@@ -261,4 +271,4 @@ class _Writer:
             [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in node.output],
         )
         alone = onnx.helper.make_model(graph, opset_imports=self._model.opset_import)
-        return ReferenceEvaluator(alone).run(None, given)
+        return onnx_reference.evaluator(alone).run(None, given)

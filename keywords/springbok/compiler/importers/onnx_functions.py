@@ -6,11 +6,13 @@ Each rewriting has its reason in a line. Numbers mean what IEEE 754 and C say, i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from springbok.compiler.importers import onnx_windows
+from springbok.compiler.importers import onnx_recurrent, onnx_windows
 from springbok.compiler.importers.onnx_integers import widened
 from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
@@ -22,6 +24,8 @@ _ALL_EVEN = 2.0**25
 #: Beyond it, 1 is nothing beside a number's square.
 _SQUARES = 1e5
 _TURN = 2 * np.pi
+#: Beyond it, exp(-x) is nothing beside exp(x), of every type of numbers.
+_ROOTS_ALONE = 10.0
 
 
 def _pow(graph: Graph, node: onnx.NodeProto) -> None:
@@ -144,19 +148,68 @@ def _argument(reduction: str):
         lengths[axis] = shape[axis]
         places = graph.value(np.arange(shape[axis], dtype=np.int32).reshape(lengths))
         beyond = graph.value(np.int32(-1 if last else shape[axis]))
-        best = _reduced(graph, reduction, given, axis, 1)
+        best = _reduced(graph, reduction, given, [axis], 1)
         found = graph.add("Where", graph.add("Equal", given, best), places, beyond)
-        found = _reduced(graph, "ReduceMax" if last else "ReduceMin", found, axis, attributes.get("keepdims", 1))
+        found = _reduced(graph, "ReduceMax" if last else "ReduceMin", found, [axis], attributes.get("keepdims", 1))
         graph.cast(found, TensorProto.INT64, to=node.output[0])
         return None
 
     return rewriting
 
 
-def _reduced(graph: Graph, operator: str, name: str, axis: int, keepdims: int) -> str:
-    if graph.version >= 18:
-        return graph.add(operator, name, graph.value(np.array([axis], np.int64)), keepdims=keepdims)
-    return graph.add(operator, name, axes=[axis], keepdims=keepdims)
+def _reduced(graph: Graph, operator: str, name: str, axes: Sequence[int], keepdims: int) -> str:
+    if graph.version >= (13 if operator == "ReduceSum" else 18):
+        return graph.add(operator, name, graph.value(np.array(axes, np.int64)), keepdims=keepdims)
+    return graph.add(operator, name, axes=list(axes), keepdims=keepdims)
+
+
+def _log_sum_exp(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's overflows beyond 88: the largest is subtracted before, and added behind."""
+    attributes = attributes_of(node)
+    given, *rest = node.input
+    shape = graph.shape_of(given)
+    axes = graph.constant(rest[0]) if rest and rest[0] else np.array(attributes.get("axes", ()), np.int64)
+    if shape is None or axes is None or graph.type_of(given) not in FLOATS:
+        return False
+    if not axes.size and attributes.get("noop_with_empty_axes"):
+        return False
+    axes = sorted(int(axis) % len(shape) for axis in axes) or range(len(shape))
+    number = graph.numbers_like(given)
+    most = _reduced(graph, "ReduceMax", given, axes, 1)
+    most = graph.add("Where", graph.add("Equal", graph.add("Abs", most), number(np.inf)), number(0), most)
+    sums = _reduced(graph, "ReduceSum", graph.add("Exp", graph.add("Sub", given, most)), axes, 1)
+    result = graph.add("Add", graph.add("Log", sums), most)
+    keeps = attributes.get("keepdims", 1)
+    lengths = [1 if axis in axes else length for axis, length in enumerate(shape) if keeps or axis not in axes]
+    graph.reshape(result, lengths, to=node.output[0])
+    return None
+
+
+def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE divides zeros by their length."""
+    (given,) = node.input
+    shape, attributes = graph.shape_of(given), attributes_of(node)
+    if shape is None:
+        return False
+    number = graph.numbers_like(given)
+    reduction = "ReduceL1" if attributes.get("p", 2) == 1 else "ReduceL2"
+    length = _reduced(graph, reduction, given, [attributes.get("axis", -1) % len(shape)], 1)
+    divisor = graph.add("Where", graph.add("Equal", length, number(0)), number(1), length)
+    graph.add("Div", given, divisor, to=node.output[0])
+    return None
+
+
+def _hyperbolic(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE's overflow where the exponential function does, at half of their largest numbers."""
+    (given,) = node.input
+    number = graph.numbers_like(given)
+    size = graph.add("Abs", given)
+    root = graph.add("Exp", graph.add("Mul", size, number(0.5)))
+    large = graph.add("Mul", graph.add("Mul", root, number(0.5)), root)
+    if node.op_type == "Sinh":
+        large = graph.add("Where", graph.add("Less", given, number(0)), graph.add("Neg", large), large)
+    inside = graph.add("Less", size, number(_ROOTS_ALONE))
+    graph.add("Where", inside, graph.add(node.op_type, given), large, to=node.output[0])
 
 
 def _swish(graph: Graph, node: onnx.NodeProto) -> None:
@@ -247,57 +300,6 @@ def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-def _recurrent(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE goes through sequences forwards only: others are turned around before and after."""
-    attributes = attributes_of(node)
-    direction = attributes.pop("direction", b"forward")
-    if direction == b"forward":
-        return False
-    shape = graph.shape_of(node.input[0])
-    if shape is None or (len(node.input) > 4 and node.input[4]) or attributes.get("layout", 0):
-        raise UnusableError(f"{described(node)} goes backwards through sequences of several lengths: use one length")
-    outputs = [name for name in node.output if name]
-    if direction == b"reverse":
-        made = _one_way(graph, node, attributes, None, backwards=True)
-        for name in outputs:
-            graph.add("Identity", made[name], to=name)
-        return None
-    ways = [_one_way(graph, node, attributes, number, backwards=bool(number)) for number in (0, 1)]
-    for name in outputs:
-        axis = 1 if name == node.output[0] else 0
-        graph.add("Concat", *(way[name] for way in ways), axis=axis, to=name)
-    return None
-
-
-def _one_way(graph: Graph, node: onnx.NodeProto, attributes: dict, number: int | None, *, backwards: bool) -> dict:
-    """One direction of a recurrent node, of several the one of this ``number``: its outputs by their own names."""
-    given, *others = node.input
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    del made.attribute[:], made.input[:], made.output[:]
-    halves = {name: values for name, values in attributes.items() if name.startswith("activation")}
-    for name, values in attributes.items():
-        if name in halves and number is not None:
-            half = len(values) // 2
-            values = values[number * half :][:half]  # noqa: PLW2901 (its own half)
-        made.attribute.append(onnx.helper.make_attribute(name, values))
-    turned = graph.value(np.arange(graph.shape_of(given)[0])[::-1].copy())
-    place = graph.value(np.array([number or 0]))
-    made.input.append(graph.add("Gather", given, turned, axis=0) if backwards else given)
-    made.input.extend(
-        graph.apply("Gather", lambda array, taken: array[taken], name, place) if name and number is not None else name
-        for name in others
-    )
-    outputs = {}
-    for name in node.output:
-        made.output.append(f"{name}_way_{number or 0}" if name else "")
-        outputs[name] = made.output[-1]
-    graph.keep(made)
-    if backwards and node.output[0]:
-        outputs[node.output[0]] = graph.add("Gather", outputs[node.output[0]], turned, axis=0)
-    return outputs
-
-
 def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE counts wrongly where windows stick out, and in 64 bits: sums are divided by constants here."""
     (given,) = node.input
@@ -339,22 +341,33 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE counts windows that begin in the padding in ceil_mode: paddings up to the last window say what is meant."""
+def _max_pool(graph: Graph, node: onnx.NodeProto) -> None:
+    """IREE counts windows that begin in the padding in ceil_mode, and places within each channel's own image.
+
+    Paddings up to the last window say what is meant; the places of the images' beginnings are added.
+    """
     attributes = attributes_of(node)
     shape = graph.shape_of(node.input[0])
-    if not attributes.get("ceil_mode") or shape is None:
-        return widened(graph, node)
-    window, _, beyond = onnx_windows.pooled(attributes, shape)
     made = onnx.NodeProto()
     made.CopyFrom(node)
-    del made.attribute[:]
-    kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
-    pads = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
-    made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in (kept | {"pads": pads}).items())
+    if attributes.get("ceil_mode") and shape is not None:
+        window, _, beyond = onnx_windows.pooled(attributes, shape)
+        del made.attribute[:]
+        kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
+        kept["pads"] = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
+        made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in kept.items())
+    has_places = len(node.output) > 1 and node.output[1] and shape is not None
+    if has_places and attributes.get("storage_order"):
+        raise UnusableError(f"{described(node)} counts places by columns (storage_order=1): count them by rows")
+    if has_places:
+        made.output[1] = f"{node.output[1]}_of_its_image"
+        graph.declare_like(made.output[1], node.output[1])
     if widened(graph, made) is False:
         graph.keep(made)
-    return None
+    if has_places:
+        images = np.arange(shape[0] * shape[1], dtype=np.int64) * int(np.prod(shape[2:]))
+        first = graph.value(images.reshape(*shape[:2], *[1] * (len(shape) - 2)))
+        graph.add("Add", made.output[1], first, to=node.output[1])
 
 
 REWRITINGS = {
@@ -364,15 +377,19 @@ REWRITINGS = {
     "Asinh": _asinh,
     "AveragePool": _average_pool,
     "Cos": _periodic,
-    "GRU": _recurrent,
+    "Cosh": _hyperbolic,
+    "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
-    "LSTM": _recurrent,
+    "LSTM": onnx_recurrent.rewritten,
+    "LpNormalization": _lp_normalization,
     "MatMul": _matmul_of_vectors,
     "MaxPool": _max_pool,
     "Mod": _mod,
     "Pow": _pow,
-    "RNN": _recurrent,
+    "RNN": onnx_recurrent.rewritten,
+    "ReduceLogSumExp": _log_sum_exp,
     "Sin": _periodic,
+    "Sinh": _hyperbolic,
     "Softsign": _softsign,
     "Swish": _swish,
     "Tan": _periodic,

@@ -40,6 +40,10 @@ def _wrapped(graph: Graph, wide: str, kind: int) -> str:
 def _wrapping(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """Arithmetic whose results may lie beyond the type, of integers that stay wide inside the model."""
     kind = graph.declared_type(node.output[0])
+    if node.op_type == "Neg" and kind in (TensorProto.INT8, TensorProto.INT16):  # IREE's saturates
+        (given,) = node.input
+        graph.add("Sub", graph.numbers_like(given)(0), given, to=node.output[0])
+        return None
     if kind not in (TensorProto.UINT16, TensorProto.UINT32):
         return False
     wide = graph.add(node.op_type, *(graph.cast(name, _WIDER[kind]) for name in node.input))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import onnx
 from onnx import TensorProto
 
+from springbok.compiler.importers.onnx_recurrent import reason_against
 from springbok.compiler.importers.onnx_rewriting import attributes_of, described, version_of
 from springbok.compiler.importers.worker import UnusableError
 
@@ -69,6 +70,9 @@ def check(model: onnx.ModelProto) -> None:
             f"its output '{twice[0]}' is listed {names.count(twice[0])} times: list it once, or give the others names "
             "of their own by operations Identity"
         )
+    passed = sorted({info.name for info in inputs}.intersection(names))
+    if passed:
+        raise UnusableError(f"its output '{passed[0]}' is its input: leave it out, or make it by an operation Identity")
     for kind, values in (("input", inputs), ("output", model.graph.output)):
         for info in values:
             _check_value(kind, info)
@@ -138,6 +142,10 @@ def _check_node(node: onnx.NodeProto, own_domains: set[str]) -> None:
         reason = _RANDOM if attributes.get("ratio", 0.5) else None
     if node.op_type == "BatchNormalization" and attributes_of(node).get("training_mode"):
         reason = _TRAINING
+    if node.op_type in ("GRU", "LSTM", "RNN"):
+        reason = reason_against(node)
+    if node.op_type == "LRN" and attributes_of(node)["size"] % 2 == 0:
+        reason = "sums over an even number of channels, which IREE takes from the wrong side: make it odd (size)"
     if reason:
         raise UnusableError(f"{described(node)} {reason}")
 

@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops._quant_utils import reshape_input
 from onnx.reference.ops.op_conv import _conv_implementation
+from onnx.reference.ops.op_conv_transpose import ConvTranspose as ReferenceConvTranspose
 from onnx.reference.ops.op_dequantize_linear import DequantizeLinear_25
 from onnx.reference.ops.op_div import Div as ReferenceDiv
 from onnx.reference.ops.op_grid_sample import GridSample as ReferenceGridSample
@@ -21,7 +22,7 @@ from onnx.reference.ops.op_quantize_linear import QuantizeLinear_25
 from onnx.reference.ops.op_reverse_sequence import ReverseSequence as ReferenceReverseSequence
 from onnx.reference.ops.op_scan import Scan as ReferenceScan
 
-from springbok.compiler.importers import onnx_windows
+from springbok.compiler.importers import onnx_recurrent, onnx_windows
 
 
 class QuantizeLinear(QuantizeLinear_25):
@@ -152,6 +153,52 @@ def _check_divisors(left: np.ndarray, right: np.ndarray) -> None:
         raise ZeroDivisionError("it divides an integer by 0, which has no answer")
     if right.dtype.kind == "i" and ((right == -1) & (left == np.iinfo(left.dtype).min)).any():
         raise ZeroDivisionError(f"it divides the smallest integer of {left.dtype} by -1, which has no answer")
+
+
+class GlobalMaxPool(OpRun):
+    """The reference takes other axes than an image's where there are not two of them."""
+
+    op_domain = ""
+
+    def _run(self, given):
+        return (given.max(axis=tuple(range(2, given.ndim)), keepdims=True),)
+
+
+class LpNormalization(OpRun):
+    """The reference takes powers of negative numbers, and not of their sizes."""
+
+    op_domain = ""
+
+    def _run(self, given, axis=-1, p=2):
+        size = (np.abs(given) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
+        return (np.where(size == 0, 0, given / np.where(size == 0, 1, size)).astype(given.dtype),)
+
+
+class LRN(OpRun):
+    """The reference goes through as many channels as there are images."""
+
+    op_domain = ""
+
+    def _run(self, given, alpha=0.0001, beta=0.75, bias=1.0, size=1):
+        before = (size - 1) // 2
+        pads = [(0, 0), (before, size - 1 - before), *[(0, 0)] * (given.ndim - 2)]
+        squares = np.lib.stride_tricks.sliding_window_view(np.pad(given**2, pads), size, axis=1).sum(-1)
+        return ((given / (bias + alpha / size * squares) ** beta).astype(given.dtype),)
+
+
+class ConvTranspose(ReferenceConvTranspose):
+    """The reference fails where there are groups."""
+
+    op_domain = ""
+
+    def _run(self, given, weights, bias=None, group=1, **attributes):
+        parts = zip(*(np.split(array, group) for array in (np.moveaxis(given, 1, 0), weights)), strict=True)
+        biases = [None] * group if bias is None else np.split(bias, group)
+        made = [
+            super(ConvTranspose, self)._run(np.moveaxis(part, 0, 1), own, each, group=1, **attributes)[0]
+            for (part, own), each in zip(parts, biases, strict=True)
+        ]
+        return (np.concatenate(made, axis=1).astype(given.dtype),)
 
 
 class MaxPool(OpRun):
@@ -301,7 +348,9 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 
 _OWN = [
     *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
-    *(MaxPool, AveragePool, Div, Mod, Pad, ReverseSequence, GridSample, Loop, Scan),
+    *(GlobalMaxPool, LpNormalization, LRN, ConvTranspose, MaxPool, AveragePool),
+    *(Div, Mod, Pad, ReverseSequence, GridSample, Loop, Scan),
+    *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
 ]
 
 

@@ -167,6 +167,10 @@ class Graph:
         """Whether a value is an output of the model, and nothing in it reads it."""
         return name in self._outputs and not any(name in read_by(node) for node in self._model.graph.node)
 
+    def declare_like(self, name: str, other: str) -> None:
+        """Says that a value that is made has the type and shape of another one."""
+        self._values[name] = self._values[other]
+
     def give_bits(self, name: str, elem_type: int) -> None:
         """Says that a value is made as ``elem_type``, whose bits are those of its own type."""
         self._types[name] = elem_type

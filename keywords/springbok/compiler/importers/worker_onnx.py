@@ -40,6 +40,8 @@ from springbok.tensors import TensorSpec
 _OPSET = 17
 #: The version since which a pooling with ``ceil_mode`` has no windows that begin in its padding, as PyTorch means it.
 _CEILING_OPSET = 22
+#: Since it a resize says which places it takes; before, those of Upsample, as onnxruntime has them.
+_PLACES_OPSET = 11
 #: The flag of IREE's front end for functions that wait for nobody; since 3.12.
 _SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
 REWRITINGS = joined(
@@ -72,6 +74,8 @@ class OnnxModel:
         try:
             self._model = prepared(model)
             self._evaluator = onnx_reference.evaluator(self._model)
+        except UnusableError:
+            raise
         except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
             raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
         onnx_limits.check_outputs(declared, self._model.graph)
@@ -124,10 +128,13 @@ class OnnxModel:
             raise UnusableError(onnx_limits.explain(model, message, lambda other: _import_to(other, path)))
 
     def _rewritten(self) -> onnx.ModelProto:
-        made = Graph(onnx_control_flow.written_out(self._model)).rewrite(REWRITINGS)
-        made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
-        onnx_limits.check_shapes(made)
-        return made
+        try:
+            return _for_iree(self._model)
+        except UnusableError:
+            fixed = onnx_control_flow.with_shapes_worked_out(self._model)
+            if fixed is self._model:
+                raise
+            return _for_iree(fixed)
 
     def describe_outputs(self, arrays: list[np.ndarray]) -> list[TensorSpec]:
         """See :class:`springbok.compiler.importers.worker.Model`."""
@@ -144,14 +151,45 @@ class OnnxModel:
         return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
 
 
+def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
+    made = Graph(onnx_control_flow.written_out(model)).rewrite(REWRITINGS)
+    made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+    onnx_limits.check_shapes(made)
+    return made
+
+
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
     model = onnx.inliner.inline_local_functions(model)
+    for node in model.graph.node:
+        if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
+            node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
     wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
-    if version_of(model) < wanted:
+    before = version_of(model)
+    if before < wanted:
         model = onnx.version_converter.convert_version(model, wanted)
+        if before < _PLACES_OPSET:
+            _keep_old_places(model)
         _forget_shapes(model)  # those of the old version, where a pooling rounded up otherwise
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _keep_old_places(model: onnx.ModelProto) -> None:
+    """Says what a resize of old means: the converter leaves it to defaults that came later."""
+    graph = Graph(model)
+    for node in model.graph.node:
+        if node.op_type != "Resize":
+            continue
+        scales = graph.constant(node.input[2]) if len(node.input) > 2 else None
+        larger, smaller = (scales is not None and (scales >= 1).all(), scales is not None and (scales <= 1).all())
+        if attributes_of(node).get("mode", b"nearest") == b"nearest" and not (larger or smaller):
+            raise UnusableError(
+                f"{described(node)} takes nearest values, of an axis that gets longer and another one that gets "
+                f"shorter, or by what is computed: before version {_PLACES_OPSET} of ONNX's operators that has no one "
+                "meaning. Export the model with a newer one"
+            )
+        added = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor" if larger else "ceil"}
+        node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in added.items())
 
 
 def _forget_shapes(model: onnx.ModelProto) -> None:

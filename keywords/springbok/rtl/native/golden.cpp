@@ -73,11 +73,19 @@ struct Stored {
     uint8_t old[STORE_BYTES];
 };
 
+struct Error { // an access that the bus answered with an error
+    uint32_t address, bytes;
+    bool is_store;
+    uint64_t number;
+};
+
 struct Step { // what is needed to take it back
     uint32_t pc, rd, frd, old_f;
     reg_t old_x, privilege, csrs[SAVED];
-    uint32_t lines; // of an interrupt that was taken before it
-    bool uses_device;
+    uint32_t lines;                // of an interrupt that was taken before it
+    std::vector<uint32_t> answers; // of devices
+    std::vector<Error> errors;     // that it trapped by
+    bool fetch_failed;
     std::vector<Stored> stores;
     std::vector<uint8_t> vectors;
 };
@@ -113,13 +121,10 @@ struct golden : simif_t, memtracer_t {
     uint32_t waiting = 0; // instructions that an enabled interrupt waits for
 
     bool device_missing = false, uses_device = false;
+    std::vector<uint32_t> replayed; // what devices answered when a step was done first
+    std::vector<uint32_t>::const_iterator next_answer = replayed.end();
     uint32_t device_missing_at = 0;
     bool fetch_fails = false;
-    struct Error {
-        uint32_t address, bytes;
-        bool is_store;
-        uint64_t number;
-    };
     std::vector<Error> errors;
     bool fails_now = false;
     uint64_t number = 0;
@@ -167,10 +172,14 @@ struct golden : simif_t, memtracer_t {
         uint32_t value = 0;
         if (!is_device(uint32_t(address)) || fails(uint32_t(address))) return false;
         uses_device = true;
-        if (!device_read || !device_read(owner, uint32_t(address), uint32_t(count), &value)) {
+        if (next_answer != replayed.end()) {
+            value = *next_answer++;
+            touched(touched_owner, uint32_t(address), uint32_t(count), TOUCHED_ANSWER, value);
+        } else if (!device_read || !device_read(owner, uint32_t(address), uint32_t(count), &value)) {
             device_missing = true;
             device_missing_at = uint32_t(address);
         }
+        if (step) step->answers.push_back(value);
         memcpy(bytes, &value, count < 4 ? count : 4);
         return true;
     }
@@ -199,10 +208,10 @@ struct golden : simif_t, memtracer_t {
         return type == STORE || (type == LOAD && traces_loads);
     }
     void trace(uint64_t address, size_t count, access_type type) override {
-        if (type == STORE) { // about to be done
+        if (!byte_at(uint32_t(address))) return; // a device
+        if (type == STORE) {                     // about to be done
             if (touched) touched(touched_owner, uint32_t(address), uint32_t(count), TOUCHED_STORE, 0);
             Stored stored{uint32_t(address), uint32_t(count), {}};
-            if (!byte_at(stored.address)) return; // a device
             for (uint32_t i = 0; i < stored.bytes && i < STORE_BYTES; i++)
                 stored.old[i] = *byte_at(stored.address + i);
             if (step) step->stores.push_back(stored);
@@ -248,9 +257,31 @@ struct golden : simif_t, memtracer_t {
         memcpy(step->csrs, csrs, sizeof csrs);
         step->privilege = state->prv;
         step->lines = lines;
-        step->uses_device = false;
+        step->answers.clear();
+        step->errors.clear();
+        step->fetch_failed = false;
         step->stores.clear();
         if (vector_bytes()) step->vectors.assign(v.begin(), v.end());
+    }
+    // The core met an error where the reference finds the instruction: the trap is done by hand.
+    void refuse_fetch() {
+        uint32_t pc = uint32_t(state->pc);
+        step->fetch_failed = true;
+        state->mepc->write(pc), state->mcause->write(1), state->mtval->write(pc);
+        reg_t status = core->get_csr(MSTATUS);
+        reg_t previous = (status & MSTATUS_MIE) << 4 | state->prv << 11;
+        core->put_csr(MSTATUS, (status & ~reg_t(MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP)) | previous);
+        core->set_privilege(3, false);
+        state->pc = core->get_csr(MTVEC) & ~reg_t(3);
+        remember_csrs();
+    }
+    // One instruction; where `refused`, accesses that meet one of the errors trap.
+    void execute(bool refused) {
+        fails_now = refused;
+        if (refused) step->errors = errors, core->get_mmu()->flush_tlb();
+        core->step(1);
+        fails_now = false;
+        if (refused) core->get_mmu()->flush_tlb();
     }
     void take_interrupt(uint32_t lines) {
         state->mip->backdoor_write_with_mask(MIP_MSIP | MIP_MTIP | MIP_MEIP, lines);
@@ -449,32 +480,21 @@ extern "C" int golden_step(golden_t *g, const retired_t *r, uint32_t lines, int 
     uint32_t pc = uint32_t(state->pc);
     if (pc != r->pc) return say(why, room, "pc: expected 0x%08x, got 0x%08x", pc, r->pc);
     if (fetch_failed && r->trapped) {
-        // The core met an error where the reference finds the instruction: the trap is done by hand.
-        state->mepc->write(pc), state->mcause->write(1), state->mtval->write(pc);
-        reg_t status = core->get_csr(MSTATUS);
-        reg_t previous = (status & MSTATUS_MIE) << 4 | state->prv << 11;
-        core->put_csr(MSTATUS, (status & ~reg_t(MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP)) | previous);
-        core->set_privilege(3, false);
-        state->pc = core->get_csr(MTVEC) & ~reg_t(3);
-        g->remember_csrs();
+        g->refuse_fetch();
         return compare_registers(g, r, why, room);
     }
     reg_t before = state->minstret->read();
-    g->fails_now = r->trapped && !g->errors.empty();
-    if (g->fails_now) core->get_mmu()->flush_tlb();
-    core->step(1);
+    bool refused = r->trapped && !g->errors.empty();
+    g->execute(refused);
     bool writes_counter = accesses_csr(r->word) && (csr_of(r->word) & 0x7F) == 2;
     bool trapped = state->minstret->read() == before;
-    if (g->fails_now) {
-        g->fails_now = false;
-        core->get_mmu()->flush_tlb();
+    if (refused) {
         reg_t cause = core->get_csr(MCAUSE);
         if (trapped && (cause == LOAD_FAULT || cause == STORE_FAULT)) g->errors.clear();
     }
     if (!g->errors.empty() && g->number - g->errors.front().number > WAIT_LIMIT)
         return say(why, room, "the bus answered an error at 0x%08x, and no trap came",
                    g->errors.front().address);
-    g->step->uses_device = g->uses_device;
     if (trapped || (r->word & 0x7F) == SYSTEM) g->remember_csrs();
     if (trapped != (r->trapped != 0) && !writes_counter)
         return trapped ? say(why, room, "expected a trap, cause %u, mtval 0x%08x; got none", g->csr(MCAUSE),
@@ -511,10 +531,11 @@ extern "C" const char *golden_disassemble(golden_t *g, uint32_t word) {
 }
 
 extern "C" uint32_t golden_kept(golden_t *g) {
-    uint32_t there = uint32_t(g->step_count < KEPT ? g->step_count : KEPT), kept = 0;
-    while (kept < there && !g->steps[(g->step_count - 1 - kept) % KEPT].uses_device)
-        kept++;
-    return kept;
+    return uint32_t(g->step_count < KEPT ? g->step_count : KEPT);
+}
+
+extern "C" uint32_t golden_waiting(golden_t *g) {
+    return g->waiting;
 }
 
 extern "C" uint32_t golden_rewind(golden_t *g, uint32_t steps) {
@@ -570,8 +591,10 @@ extern "C" void golden_replay(golden_t *g, uint32_t steps, touched_t touched, vo
     g->traces_loads = true;
     g->core->get_mmu()->flush_tlb();
     for (uint32_t i = 0; i < steps; i++) {
-        const Step &again = g->steps[g->step_count % KEPT];
+        const Step again = g->steps[g->step_count % KEPT];
         uint32_t lines = again.lines;
+        g->replayed = again.answers;
+        g->next_answer = g->replayed.begin();
         g->begin_step(lines, again.rd, again.frd);
         if (lines) {
             g->take_interrupt(lines);
@@ -579,7 +602,16 @@ extern "C" void golden_replay(golden_t *g, uint32_t steps, touched_t touched, vo
             touched(owner, i, 0, TOUCHED_INTERRUPT, lines);
         }
         touched(owner, uint32_t(g->state->pc), 4, TOUCHED_CODE, 0);
-        g->core->step(1);
+        for (const Error &error : again.errors)
+            touched(owner, error.address, i, TOUCHED_ERROR, 0);
+        if (again.fetch_failed) {
+            touched(owner, uint32_t(g->state->pc), i, TOUCHED_ERROR, 0);
+            g->refuse_fetch();
+        } else {
+            g->errors = again.errors;
+            g->execute(!again.errors.empty());
+            g->errors.clear();
+        }
         g->remember_csrs();
         for (size_t n = 1; n < 32; n++)
             g->x[n] = g->state->XPR[n];
@@ -588,6 +620,8 @@ extern "C" void golden_replay(golden_t *g, uint32_t steps, touched_t touched, vo
         if (!g->v.empty()) memcpy(g->v.data(), g->vectors(), g->v.size());
     }
     g->traces_loads = false;
+    g->replayed.clear();
+    g->next_answer = g->replayed.end();
     g->touched = nullptr;
     g->core->get_mmu()->flush_tlb();
 }

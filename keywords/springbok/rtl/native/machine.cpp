@@ -28,6 +28,7 @@ namespace {
 constexpr uint32_t HISTORY = 64, PAGE_SHIFT = 12, PAGE_PLACES = 1 << (PAGE_SHIFT - 1);
 constexpr uint32_t BUS_BYTES = 32; // of the widest bus
 constexpr uint32_t OUTSTANDING = 8;
+constexpr uint32_t IN_FLIGHT = 4; // instructions
 constexpr uint32_t MSIP = 1 << 3, MTIP = 1 << 7, MEIP = 1 << 11;
 
 enum Reason { TIME, STOPPED, MISMATCH, STUCK };
@@ -183,7 +184,13 @@ struct machine {
     std::deque<uint32_t> failed_fetches;
     uint64_t injected_errors = 0, injected_interrupts = 0;
     int64_t interrupt_in = -1;
-    std::deque<uint64_t> interrupts_at; // instructions, of a program that repeats something
+    // Of a program that repeats something: when, in instructions.
+    struct Refused {
+        uint64_t instructions;
+        uint32_t address;
+    };
+    std::deque<uint64_t> interrupts_at;
+    std::deque<Refused> refused_at;
     bool injected = false;
 
     uint32_t software = 0, external = 0, lines = 0, lines_before = 0;
@@ -270,12 +277,22 @@ struct machine {
         return false;
     }
 
+    // An access of an instruction that is under way when so many have retired.
+    bool is_refused(uint32_t base, uint32_t width) {
+        if (refused_at.empty()) return false;
+        const Refused &next = refused_at.front();
+        if (next.address - base >= width || instructions + IN_FLIGHT < next.instructions) return false;
+        refused_at.pop_front();
+        return true;
+    }
+
     void accept(Bus &bus, uint32_t address, uint32_t width, bool is_store, uint32_t enables, uint8_t *data) {
         Response response{};
         response.address = address, response.is_store = is_store;
         memcpy(response.data, data, BUS_BYTES);
         // Devices answer: a read of theirs may have an effect.
         bool fails = errors_allowed && memory(address & ~(width - 1)) && errors.hits(trial.error);
+        fails |= is_refused(address & ~(width - 1), width);
         if (fails) {
             injected_errors++;
             for (uint8_t &byte : response.data)
@@ -541,6 +558,11 @@ void machine_allow(machine *m, int errors, int interrupts) {
 
 void machine_interrupt_at(machine *m, uint64_t instructions) {
     m->interrupts_at.push_back(instructions);
+}
+
+// The bus answers an access to the address with an error when so many have retired, or are about to.
+void machine_refuse_at(machine *m, uint64_t instructions, uint32_t address) {
+    m->refused_at.push_back({instructions, address});
 }
 
 // 0, or -1 with what the loader said in `why`.

@@ -70,6 +70,8 @@ const char *golden_disassemble(golden_t *golden, uint32_t word);
 // For a program that reproduces a difference: goes `steps` back (to where that many are kept), gives the
 // registers, and tells which memory the steps from there touch.
 uint32_t golden_kept(golden_t *golden);
+// Instructions that an enabled interrupt has waited for.
+uint32_t golden_waiting(golden_t *golden);
 uint32_t golden_rewind(golden_t *golden, uint32_t steps);
 typedef struct {
     uint32_t pc, x[32], f[32];
@@ -77,8 +79,10 @@ typedef struct {
     uint32_t vl, vtype, vector_bytes;
 } golden_state_t;
 void golden_state(golden_t *golden, golden_state_t *state, uint8_t *vectors);
-typedef void (*touched_t)(void *owner, uint32_t address, uint32_t bytes, uint32_t kind, uint32_t lines);
-enum { TOUCHED_CODE, TOUCHED_LOAD, TOUCHED_STORE, TOUCHED_INTERRUPT };
+typedef void (*touched_t)(void *owner, uint32_t address, uint32_t bytes, uint32_t kind, uint32_t value);
+// Of an interrupt the address is the number of the step, and the value its lines; of what a device answered,
+// the value; of an error on the bus, instead of bytes, the number of the step.
+enum { TOUCHED_CODE, TOUCHED_LOAD, TOUCHED_STORE, TOUCHED_INTERRUPT, TOUCHED_ANSWER, TOUCHED_ERROR };
 void golden_replay(golden_t *golden, uint32_t steps, touched_t touched, void *owner);
 void golden_read(golden_t *golden, uint32_t address, uint8_t *bytes, uint32_t count);
 
