@@ -399,9 +399,9 @@ def test_a_mistake_is_named(tmp_path, old, new, error):
         ("\nerror = 0.0004", "\nerror = inf", "error is a number from 0"),
         ("vlens = []", "vlens = 128", r"vlens is a list of the bits of vector registers"),
         ("vlens = []", "vlens = [100]", "each of vlens is a power of two, not 100"),
-        ("microbenchmarks = 15", 'microbenchmarks = 15\nunits = ["al"]', "units is a list of names of"),
+        ('units = ["alu"', 'units = ["al"', "units is a list of names of"),
         ("microbenchmarks = 15", "microbenchmarks = 15\nseed = -1", "seed is a whole number from 0"),
-        ("microbenchmarks = 15", 'microbenchmarks = 15\nfigures = "x"', "figures is a digest of 64"),
+        ('figures = "fa', 'figures = "x', "figures is a digest of 64"),
         ("microbenchmarks = 15", "microbenchmarks = 0", "microbenchmarks is a whole number from 1"),
         ("microbenchmarks = 15", "microbenchmarks = 1.5", "microbenchmarks is a whole number from 1"),
         ('"ibex\'s RTL"', '" "', "measured_on is empty"),
@@ -484,7 +484,7 @@ def test_what_stands_anywhere_is_taken_as_it_is_or_refused():
                 refused += 1
             else:
                 again = parse_toml(text(found))
-                assert again == changed or (last, value) == ("region", [])
+                assert again == changed or (last, value) in (("region", []), ("units", []))
                 assert value == [] or type(reduce(getitem, above, again)[last]) is type(value)
     assert refused > 400
 
