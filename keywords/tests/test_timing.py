@@ -290,7 +290,7 @@ def test_an_estimate_tells_of_loops_that_did_not_come_to_repeat(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "chip", "vlen", "said"),
     [
-        ("coralnpu", "springbok", 512, "of a core with VLEN 128, and springbok runs with VLEN 512: choose VLEN 128, or"),
+        ("coralnpu", "springbok", 512, "a core with VLEN 128, and springbok runs with VLEN 512: choose VLEN 128, or"),
         ("coralnpu", "springbok", None, "springbok runs with VLEN 512: choose VLEN 128"),
         ("coralnpu", "springbok", 128, None),
         ("coralnpu", "coralnpu_soc", None, None),
@@ -436,7 +436,8 @@ CALIBRATIONS = st.fixed_dictionaries(
         "units": st.lists(st.sampled_from([unit.value for unit in Unit]), max_size=2) | VALUES,
         "seed": VALUES,
         "figures": st.just("0" * 64) | VALUES,
-        "models": st.lists(st.text(), max_size=2), "error": VALUES,
+        "models": st.lists(st.text(), max_size=2),
+        "error": VALUES,
         "kernel_error": VALUES,
     },
 )
