@@ -247,6 +247,24 @@ def test_the_option_of_a_run_reaches_its_suites(tmp_path, monkeypatch):
         assert run.suite_variables(options) == ["--variable", f"TIMING:{Path(told)}"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("cycles", "MODEL", "--timing", "coralnpu"),
+        ("cycles", "MODEL", "--timing", "coralnpu", "--vlen", "256"),
+        ("sweep", "MODEL", "--timing", "coralnpu", "--vlens", "128,256"),
+        ("sweep", "MODEL", "--timing", "coralnpu"),
+        ("mlperf", "ic01", "--timing", "coralnpu"),
+        ("measure", "MODEL", "--timing", "coralnpu"),
+        ("trial", "search", "MODEL", "--timing", "coralnpu", "--vlen", "128", "256"),
+    ],
+)
+def test_commands_refuse_another_vlens_timing_before_they_begin(command, capfd):
+    model = str(MODELS / "gestures_int8.tflite")
+    assert cli.main([model if each == "MODEL" else each for each in command]) == 2
+    assert "The timing coralnpu is of a core with VLEN 128, and springbok runs with VLEN" in capfd.readouterr().err
+
+
 # ---- The optimizer's table
 
 

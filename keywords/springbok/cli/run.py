@@ -219,6 +219,9 @@ def print_summary(files: Outputs) -> None:
         timings = {each["name"]: each["standing"] for each in _timings(document)}
         for name, standing in timings.items():
             print(f"Cycles:  estimated by {name} ({standing})")
+        estimates = [model["estimate"] for model in document["models"] if "estimate" in model]
+        for note in dict.fromkeys(note for each in estimates for note in each.get("notes", ())):
+            print(f"         {note}")
         print(f"Metrics: {shown(file)}, metrics.csv")
         print(f"Report:  {shown(results / 'report.html')}, report.md")
     for line in verdicts.summary(results):

@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     """0 when every configuration was measured and, if there are limits, one keeps them."""
     chip = use_platform(options)
     timing = None
-    for vlen in options.vlens if options.timing else ():
+    for vlen in (options.vlens or chip.vlens or [0]) if options.timing else ():
         timing = usable_timing(options.timing, chip, "spike", vlen)
     objective = Objective(options.objective, timing)
     limits = dict(map(_limit, options.limit))
