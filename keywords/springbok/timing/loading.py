@@ -60,8 +60,8 @@ def timing_of(given: str | Path | Timing, chip: Chip, vlen: int | None = None) -
 
 
 def _check_vlen(timing: Timing, chip: Chip, vlen: int) -> None:
-    if not (chip.vector_extension and vlen) or timing.vlens is None or vlen in timing.vlens:
-        return
+    if vlen not in chip.vlens or timing.vlens is None or vlen in timing.vlens:
+        return  # what the chip can't have is refused where it is started
     core = f"with VLEN {', '.join(map(str, timing.vlens))}" if timing.vlens else "without vectors"
     fitting = sorted(set(timing.vlens) & set(chip.vlens)) or [0]
     without = "" if fitting[0] else " and code without vectors"
