@@ -159,6 +159,14 @@ def test_an_isa_string_that_is_none_is_refused_when_it_is_read(tmp_path, isa):
         load(folder)
 
 
+def test_an_engine_says_what_the_wrapper_lacks_before_anything_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
+    starter.write(tmp_path / "mine")
+    engine = RtlEngine(tmp_path / "none.elf", core=tmp_path / "mine")
+    with pytest.raises(RtlError, match=r"core\.sv still says FILL_IN: put your core there"):
+        engine._prepare()
+
+
 def test_a_vectored_core_says_so_in_both_files(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
     filled_in(tmp_path / "mine")

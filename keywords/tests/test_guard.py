@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A transformation that fails, or that costs memory, leaves the model as it was, and the report says so."""
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,7 @@ from springbok.compiler.mlir import operations, where
 from springbok.compiler.optimizer import guard, pads
 from springbok.compiler.optimizer.choices import DEFAULT, RECORDED, Choice
 from springbok.compiler.optimizer.transformation import WHOLE, Change, Visits
+from springbok.support import process
 from springbok.support.errors import CompileError, CompilerDidNotEnd
 
 MODEL = """
@@ -73,6 +76,22 @@ def test_only_the_place_that_fails_is_left(not_strict):
     assert failed.place == "two tensor<4xi32>"
     assert failed.detail.endswith("a defect of the optimizer (KeyError: 'what it did not expect')")
     assert sum(each.applied for each in changes) == 5
+
+
+def test_a_signal_in_the_middle_of_a_walk_is_no_failure_of_the_optimizer(not_strict, monkeypatch):
+    monkeypatch.setattr(process._endings, "number", 0)  # and so it is again for who comes next
+
+    class Asked(Marks):
+        def apply(self, module, visits=None):
+            def visit(operation):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return ir.WalkResult.ADVANCE
+
+            module.operation.walk(visit)  # the binding makes another exception of what is raised in it
+            return []
+
+    with pytest.raises(process.Interrupted), process.ended_by_signals():
+        marked(Asked("first"))
 
 
 def test_after_some_places_the_transformation_is_left_as_a_whole(not_strict, monkeypatch):

@@ -11,6 +11,7 @@ from springbok.compiler import buffers, flags, host_check, iree
 from springbok.compiler.compiler import compile_and_check, compile_model
 from springbok.compiler.flags import WEIGHT_FLAGS
 from springbok.compiler.host_check import check_on_host, host_flags
+from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, ModelError
 
 INPUTS = np.linspace(-2, 2, 6 * 16, dtype=np.float32).reshape(6, 1, 16)
@@ -50,6 +51,23 @@ def test_wrong_outputs_are_found_with_their_place(model):
     with pytest.raises(CompileError, match=r"output 'output0' of sample 2 differs by .*\[0, 5\].*tolerance 1e-05\)"):
         check_on_host(model, INPUTS, expected)
     assert check_on_host(model, INPUTS, expected, tolerance=1.5).error > 0.01
+
+
+def test_whose_defect_it_is_is_found_by_doing_without_the_optimizer(model, monkeypatch, tmp_path):
+    expected = dense(INPUTS)
+    expected[2, 0, 5] += 1
+    with pytest.raises(CompileError, match=r"Stock IREE \(optimize=none\) computes it otherwise too: another form"):
+        check_on_host(model, INPUTS, expected)
+    run = iree.run_samples
+
+    def wrong_with_the_optimizer(module, declared, inputs, **options):
+        return [array + (module.name != "stock.vmfb") for array in run(module, declared, inputs, **options)]
+
+    monkeypatch.setattr(iree, "run_samples", wrong_with_the_optimizer)
+    with pytest.raises(
+        CompileError, match=r"Compiled with optimize=none, .* it is right: the optimizer has a defect\."
+    ):
+        check_on_host(model, INPUTS, dense(INPUTS), cache=Cache(tmp_path))
 
 
 def test_not_a_number_is_never_within_the_tolerance(model):

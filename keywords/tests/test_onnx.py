@@ -384,6 +384,27 @@ class TestFunctions:
             with pytest.raises(UnusableError, match="gets longer and another one that gets shorter"):
                 worker_onnx.prepared(model)
 
+    def test_a_normalisation_by_groups(self, tmp_path):
+        random = np.random.default_rng(6)
+        constants = {name: random_array(random, FLOAT, (6,)) for name in ("s", "b")}
+        nodes = [
+            helper.make_node("GroupNormalization", ["x", "s", "b"], ["n"], num_groups=2),
+            helper.make_node("Relu", ["n"], ["y"]),
+        ]
+        model = model_of(nodes, {"x": (FLOAT, [1, 6, 3, 3])}, {"y": (FLOAT, None)}, constants, opset=21)
+        equal(worker_onnx.prepared(model), random_array(random, FLOAT, (1, 6, 3, 3)), relative=1e-5)
+        path = tmp_path / "groups.onnx"
+        onnx.save(model, path)
+        assert compiler.compile_and_check(path, output_dir=tmp_path / "build").dispatches
+
+    @pytest.mark.parametrize("name", ["n" * 300, "名前" * 40])
+    def test_a_long_name_of_the_graph_is_cut(self, name, tmp_path):
+        model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [2])}, {"y": (FLOAT, None)})
+        model.graph.name = name
+        path = tmp_path / "named.onnx"
+        onnx.save(model, path)
+        assert compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none").dispatches
+
     def test_what_shapes_decide_is_worked_out(self):
         nodes = [
             helper.make_node("Shape", ["x"], ["lengths"], start=1),

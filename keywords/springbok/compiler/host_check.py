@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from springbok.compiler.judgement import Judgement, Tolerance, judge
 from springbok.modules.vmfb import read_vmfb
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
+from springbok.support.files import temporary_folder
 from springbok.tensors import fit
 
 if TYPE_CHECKING:
@@ -70,12 +72,35 @@ def check_on_host(
         judgement = judge(compiled.outputs, [outputs[name] for name in outputs.files], wanted, tolerance)
     if not judgement.passed:
         reasons = [judgement.explain(), compiled.remark, (folder / "cause.txt").read_text(encoding="utf-8")]
-        reasons.append(optimizer.suspicion(compiled.plan, compiled.changes))
+        reasons.append(_whose_defect(compiled, flags, given, wanted, tolerance))
         raise CompileError(
             f"The module compiled from {compiled.source.name} does not compute what the model does: "
             f"{' '.join(filter(None, reasons))}\nThe flags were: {' '.join(flags)}"
         )
     return judgement
+
+
+def _whose_defect(
+    compiled: CompiledModel,
+    flags: tuple[str, ...],
+    inputs: list[np.ndarray],
+    wanted: list[np.ndarray],
+    tolerance: Tolerance | float | str | None,
+) -> str:
+    """Whether a wrong module is right without the optimizer's transformations, and what somebody can do."""
+    if not compiled.plan.transformations:
+        return optimizer.suspicion(compiled.plan, compiled.changes)
+    stock = replace(compiled, plan=replace(compiled.plan, level="none", transformations=()))
+    try:
+        with temporary_folder() as folder:
+            outputs, _ = _compile_and_run(stock, flags, inputs, Path(folder) / "stock.vmfb")
+        is_right = judge(compiled.outputs, outputs, wanted, tolerance).passed
+    except CompileError:
+        return optimizer.suspicion(compiled.plan, compiled.changes)
+    if is_right:
+        did = optimizer.whereabouts(compiled.changes)
+        return f"Compiled with optimize=none, as stock IREE does it, it is right: the optimizer has a defect.{did}"
+    return "Stock IREE (optimize=none) computes it otherwise too: another form of the layer may help."
 
 
 def host_flags(flags: Sequence[str]) -> tuple[str, ...]:

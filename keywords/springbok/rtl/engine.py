@@ -16,11 +16,11 @@ from springbok.chips.chip import Chip
 from springbok.engines.machine_engine import MachineEngine
 from springbok.engines.machine_process import MachineProcess
 from springbok.firmware import Firmware
-from springbok.rtl import build, program
+from springbok.rtl import build, check, program
 from springbok.rtl.core import Core, load
 from springbok.rtl.native_machine import Trial
 from springbok.support.cache import digest
-from springbok.support.errors import EngineError
+from springbok.support.errors import EngineError, RtlError
 from springbok.support.files import build_folder, write_in_one_step
 
 CORE_VARIABLE = "SPRINGBOK_CORE"
@@ -211,6 +211,9 @@ class RtlEngine(MachineEngine):
     # ---- Inside
 
     def _prepare(self) -> None:
+        lacking = list(check.of_the_wrapper(self.core, self._chip)) if self.core.wrapper.is_file() else []
+        if lacking:
+            raise RtlError(f"{self.core.folder}: {' '.join(lacking)}")
         self._built = build.build(self.core, _log.info)
 
     def _make_machine(self, line: int, options: dict[str, object]) -> MachineProcess:

@@ -127,6 +127,15 @@ def _raise_if_ended() -> None:
         raise Interrupted(number)
 
 
+def raise_if_ended() -> None:
+    """Raises `Interrupted` if a signal has asked this process to end.
+
+    For who meets an exception from a library that calls Python back: it may be what `Interrupted` has become there.
+    """
+    if _endings.number:
+        raise Interrupted(_endings.number)
+
+
 def run_in_foreground(
     command: Sequence[str | Path],
     quiet: bool = False,

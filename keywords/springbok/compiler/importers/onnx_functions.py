@@ -199,6 +199,22 @@ def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _group_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it: each group is normalised as if it were a channel."""
+    given, scale, bias = node.input
+    shape, attributes = graph.shape_of(given), attributes_of(node)
+    if shape is None:
+        return False
+    number, groups = graph.numbers_like(given), attributes["num_groups"]
+    ones, zeros = (graph.value(np.full(groups, each, graph.constant(number(0)).dtype)) for each in (1, 0))
+    parts = graph.reshape(given, (shape[0], groups, -1))
+    parts = graph.add("InstanceNormalization", parts, ones, zeros, epsilon=attributes.get("epsilon", 1e-5))
+    parts = graph.reshape(parts, (*shape[:2], -1))
+    scale, bias = (graph.reshape(name, (1, shape[1], 1)) for name in (scale, bias))
+    graph.reshape(graph.add("Add", graph.add("Mul", parts, scale), bias), shape, to=node.output[0])
+    return None
+
+
 def _hyperbolic(graph: Graph, node: onnx.NodeProto) -> None:
     """IREE's overflow where the exponential function does, at half of their largest numbers."""
     (given,) = node.input
@@ -380,6 +396,7 @@ REWRITINGS = {
     "Cosh": _hyperbolic,
     "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
+    "GroupNormalization": _group_normalization,
     "LSTM": onnx_recurrent.rewritten,
     "LpNormalization": _lp_normalization,
     "MatMul": _matmul_of_vectors,

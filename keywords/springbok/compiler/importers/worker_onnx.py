@@ -42,6 +42,8 @@ _OPSET = 17
 _CEILING_OPSET = 22
 #: Since it a resize says which places it takes; before, those of Upsample, as onnxruntime has them.
 _PLACES_OPSET = 11
+#: Of the graph: kernels and files of the compiler are called by it.
+_MOST_NAME = 60
 #: The flag of IREE's front end for functions that wait for nobody; since 3.12.
 _SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
 REWRITINGS = joined(
@@ -161,6 +163,7 @@ def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without functions of its own, in a version that IREE knows, with the shapes of all its values."""
     model = onnx.inliner.inline_local_functions(model)
+    model.graph.name = re.sub(r"^__|[^\w$.-]", "n", model.graph.name, flags=re.ASCII)[:_MOST_NAME]
     for node in model.graph.node:
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
             node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
@@ -171,7 +174,22 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         if before < _PLACES_OPSET:
             _keep_old_places(model)
         _forget_shapes(model)  # those of the old version, where a pooling rounded up otherwise
+    _tell_shapes_of_groups(model)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _tell_shapes_of_groups(model: onnx.ModelProto) -> None:
+    """ONNX infers none for a normalisation by groups, whose result is like what it is given."""
+    for node in model.graph.node:
+        if node.op_type != "GroupNormalization":
+            continue
+        graph = Graph(onnx.shape_inference.infer_shapes(model, data_prop=True))
+        shape = graph.shape_of(node.input[0])
+        if shape is not None:
+            like = onnx.helper.make_tensor_type_proto(graph.type_of(node.input[0]), shape)
+            outputs = [info for info in model.graph.output if info.name == node.output[0]]
+            for info in outputs or [model.graph.value_info.add(name=node.output[0])]:
+                info.type.CopyFrom(like)
 
 
 def _keep_old_places(model: onnx.ModelProto) -> None:
@@ -274,6 +292,7 @@ def load(path: Path, selection: Selection) -> OnnxModel:
     onnx_limits.check(model)
     try:
         if not all(info.type.tensor_type.HasField("shape") for info in model.graph.output):
+            _tell_shapes_of_groups(model)
             model = onnx.shape_inference.infer_shapes(model)  # ONNX itself demands it, exporters leave it away
         onnx.checker.check_model(model)
     except Exception as error:  # noqa: BLE001 (each of its checks has errors of its own)

@@ -214,16 +214,21 @@ def suspicion(plan: Plan, changes: Sequence[Change]) -> str:
     """What somebody can do whose module is wrong: what the optimizer did in it, by layers, and how to do without."""
     if plan.level == "none":
         return "It is as stock IREE compiles it (optimize=none): other flags, or another form of the layer, may help."
+    return (
+        "Compile it with optimize=none, as stock IREE does it: what is right then is a defect of the optimizer."
+        f"{whereabouts(changes)}"
+    )
+
+
+def whereabouts(changes: Sequence[Change]) -> str:
+    """A sentence on what the optimizer did, by layers, with a blank before it; nothing if it did nothing."""
     places: dict[str, list[str]] = {}
     for change in changes:
         if change.applied:
             places.setdefault(change.place.partition(" ")[0], []).append(change.transformation)
     named = [f"{place} ({', '.join(dict.fromkeys(names))})" for place, names in list(places.items())[:_MOST_PLACES]]
     more = f" and {len(places) - _MOST_PLACES} more layers" if len(places) > _MOST_PLACES else ""
-    did = f" The optimizer changed {', '.join(named)}{more}." if named else ""
-    return (
-        f"Compile it with optimize=none, as stock IREE does it: what is right then is a defect of the optimizer.{did}"
-    )
+    return f" The optimizer changed {', '.join(named)}{more}." if named else ""
 
 
 def _is_smaller(

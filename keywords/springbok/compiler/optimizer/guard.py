@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from iree.compiler import ir
 
 from springbok.compiler.optimizer.transformation import WHOLE, Change, Transformation, Visits
+from springbok.support import process
 
 STRICT_VARIABLE = "SPRINGBOK_STRICT_OPTIMIZER"
 #: Places that a transformation may fail at before it is left out as a whole.
@@ -77,6 +78,7 @@ def _applied(transformation: Transformation, module: ir.Module, known: _Failures
         changes = transformation.apply(module, visits)
         module.operation.verify()
     except Exception as error:
+        process.raise_if_ended()
         if is_strict():
             raise
         cause = f"{type(error).__name__}: {error}".partition("\n")[0]
