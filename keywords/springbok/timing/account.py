@@ -84,11 +84,10 @@ def _unfitted(sites: Sequence[Site], timing: Timing, xlen: int) -> Counter[Unit]
     return found
 
 
-def notes(lines: Sequence[Line], timing: Timing, chip: Chip | None, names: Mapping[int, str]) -> list[str]:
-    """What to keep in mind of an estimate, a sentence each; ``names`` are those of the lines. ``chip`` is what it was
-    made for, None where that is not known."""
+def notes(lines: Sequence[Line], timing: Timing, chip: Chip, names: Mapping[int, str]) -> list[str]:
+    """What to keep in mind of an estimate for a chip, a sentence each; ``names`` are those of the lines."""
     found = []
-    own = Path(chip.timing).stem if chip else timing.name
+    own = Path(chip.timing).stem
     if timing.name != own:
         named = f"names {own}" if own else "names none"
         found.append(f"{timing.name} is not the timing of {chip.name}, whose description {named}.")
