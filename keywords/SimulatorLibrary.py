@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot keywords that start, stop and look into the simulated chip."""
 
-from pathlib import Path
-
 from robot.api import logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
@@ -11,6 +9,7 @@ import renode_test
 from springbok import session
 from springbok.chips.description import load
 from springbok.support.errors import EngineError
+from springbok.support.places import given_path
 from springbok.support.suggestions import misnamed
 
 _ARGUMENTS = (
@@ -113,10 +112,10 @@ class SimulatorLibrary:
         if platform is not None and str(platform).endswith(".repl"):
             if engine != "renode":
                 raise EngineError(f"{platform} is a platform of Renode's, and this chip runs on {engine}.")
-            options["repl"], platform = Path(platform), None
+            options["repl"], platform = given_path(platform), None
         if engine == "rtl":
             options |= {"core": core, "lockstep": lockstep, "seed": seed}
-            platform = platform or (str(Path(core) / "chip.toml") if core else None)
+            platform = platform or (str(given_path(core) / "chip.toml") if core else None)
         if engine == "renode" and renode_test.is_there():
             options |= {"keyword": renode_test.run_keyword, "quiet_keyword": renode_test.run_quietly}
         booting = session.current

@@ -2,7 +2,6 @@
 """Robot keywords that explore: the same model in many configurations."""
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from robot.api import logger
 from robot.api.deco import keyword, library
@@ -22,6 +21,7 @@ from springbok.exploring.sweep import run_sweep
 from springbok.firmware import build_firmware
 from springbok.session import usable_timing
 from springbok.support.errors import plain
+from springbok.support.places import given_path
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -80,7 +80,7 @@ class SweepLibrary:
             raise SweepError(f"vlens are numbers such as 256,512, not '{vlens}'.")
         with _run_with(platform) as chip:
             wanted = configurations(
-                [Path(model)],
+                [given_path(model)],
                 types=types.split(","),
                 variants=variants.split(","),
                 vlens=[int(vlen) for vlen in vlens.split(",")],
@@ -146,7 +146,7 @@ class SweepLibrary:
         """
         dataset = data.name if data else "basic_motions"
         configuration = Configuration(
-            str(Path(model).resolve()), type, variant, vlen, flags, dataset=dataset, samples=samples
+            str(given_path(model).resolve()), type, variant, vlen, flags, dataset=dataset, samples=samples
         )
         with _run_with(platform):
             check([configuration], data)

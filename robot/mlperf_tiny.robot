@@ -52,7 +52,7 @@ Should Refuse What It Cannot Do And Go On
     ${before}=    Infer By Runner    ${{bytes(2560)}}
     @{refused}=    Create List    frobnicate    db    db load    db load 0    db load 99999999999    db load 1048577
     ...    db 00    infer 0    infer -1    infer 9999999    infer 1 -1    infer 1 9999999    start
-    ...    ${{'db ' + '0' * 500}}
+    ...    stop    print_detections    name it    infer 1 0 0    db load 2560 1    ${{'db ' + '0' * 500}}
     FOR    ${command}    IN    @{refused}
         Run Keyword And Expect Error    *The device answered to*    Runner Command    ${command}
     END
@@ -61,6 +61,13 @@ Should Refuse What It Cannot Do And Go On
     Run Keyword And Expect Error    *Input db has 0 bytes, expected 2560*    Runner Command    infer 1 0
     ${after}=    Infer By Runner    ${{bytes(2560)}}
     Should Be Equal    ${before.results}    ${after.results}
+
+Should Give No Results Of Bytes That Were Not Inferred
+    [Documentation]    The error of an anomaly would be that of other bytes' output.
+    Load And Start    ad01    autoencoder_int8.tflite
+    Infer By Runner    ${{bytes(2560)}}
+    Runner Command    db load 2560
+    Run Keyword And Expect Error    *No inference was done yet*    Runner Command    results
 
 Should Give The Line Back To The Link
     Load And Start    ad01    autoencoder_int8.tflite

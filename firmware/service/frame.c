@@ -53,6 +53,10 @@ static bool is_text_byte(uint8_t byte) {
     return (byte >= 0x20 && byte < 0x7f) || (byte >= '\t' && byte <= '\r');
 }
 
+static bool is_texts(const frame_receiver_t *receiver) {
+    return SERVES_MLPERF && receiver->client == FRAME_TEXT;
+}
+
 // Four bytes open a dialogue in text: as a base frame it would be of more than 100 MB. Then one tells.
 static bool is_text(const frame_receiver_t *receiver) {
     uint32_t telling = receiver->client == FRAME_TEXT ? 1 : MAGIC_BYTES;
@@ -64,7 +68,6 @@ static bool is_text(const frame_receiver_t *receiver) {
 }
 
 static uint32_t header_bytes(const frame_receiver_t *receiver) {
-    if (SERVES_MLPERF && receiver->client == FRAME_TEXT && receiver->received == 0) return 1;
     if (is_text(receiver)) return receiver->received + 1;
     if (receiver->received < MAGIC_BYTES) return MAGIC_BYTES;
     if (is_kenning(receiver))
@@ -218,18 +221,29 @@ uint8_t *frame_space(frame_receiver_t *receiver, uint32_t *room) {
         *room = receiver->payload_bytes - receiver->received;
         if (*room > sizeof receiver->discarded) *room = sizeof receiver->discarded;
         return receiver->discarded;
-    default: // a hunt may find the magic anywhere, so it takes that byte by byte
-        *room = receiver->state == FRAME_HUNTING && receiver->received < MAGIC_BYTES
+    default: // a hunt may find the magic anywhere, and a command end anywhere, so they are taken byte by byte
+        *room = is_texts(receiver) || (receiver->state == FRAME_HUNTING && receiver->received < MAGIC_BYTES)
                     ? 1
                     : header_bytes(receiver) - receiver->received;
         return receiver->header.bytes + receiver->received;
     }
 }
 
+// In a dialogue in text, what is no frame ends with the command that it is in.
+static bool ends_command(const frame_receiver_t *receiver) {
+    return is_texts(receiver) && receiver->header.bytes[receiver->received - 1] == COMMAND_END &&
+           (receiver->state == FRAME_IN_HEADER || receiver->status == FAILURE_FRAME_SIZE) &&
+           !begins_with_magic(receiver) && !is_kenning(receiver);
+}
+
 static frame_event_t on_header_bytes(frame_receiver_t *receiver) {
     bool extended = begins_with_magic(receiver);
-    if (receiver->state == FRAME_HUNTING && !extended) return hunt(receiver);
     if (is_text(receiver)) return on_text(receiver);
+    if (ends_command(receiver)) {
+        receiver->status = status_report(REASON(COMMAND_BYTE));
+        return on_frame_end(receiver);
+    }
+    if (receiver->state == FRAME_HUNTING && !extended) return hunt(receiver);
     if (receiver->received < header_bytes(receiver)) return FRAME_PENDING;
     receiver->kind = extended ? FRAME_EXTENDED : is_kenning(receiver) ? FRAME_KENNING : FRAME_BASE;
     if (extended) return on_extended_header(receiver);

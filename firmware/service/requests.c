@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "requests.h"
 
+#include "../runtime/float.h"
 #include "../runtime/platform.h"
 #include "../runtime/runtime.h"
 #include "board.h"
@@ -218,8 +219,16 @@ static void on_infer(reply_t *reply) {
     on_output(reply);
 }
 
+// Of an int8 tensor: the scale is above 0 and finite, which a float's bits tell.
+static void check_scale(phrase_t which, float scale, int32_t zero_point) {
+    if (bits_of(scale) - 1 >= bits_of(__builtin_inff()) - 1 || zero_point != (int8_t)zero_point)
+        FAIL(SAID_SCALE, which, bits_of(scale), zero_point);
+}
+
 static void on_sense(reply_t *reply) {
-    sensor_sense(&session.request.sense, runtime_signature(&session.runtime), session.input);
+    const sense_request_t *said = &session.request.sense;
+    check_scale(PHRASE_INPUT, said->scale, said->zero_point);
+    sensor_sense(said, runtime_signature(&session.runtime), session.input);
     invoke(session.output);
     on_output(reply);
 }
@@ -231,6 +240,9 @@ static void on_benchmark(reply_t *reply) {
     if (said->input >= INPUT_KINDS || said->results >= RESULTS_KINDS ||
         (said->frame_bytes != 0 && input_bytes() % said->frame_bytes != 0))
         FAIL(BENCHMARK_VALUES, said->input, said->results, said->frame_bytes, input_bytes());
+    if (said->frame_bytes != 0 && said->frame_us == 0) FAIL(BENCHMARK_FRAME, said->frame_bytes);
+    check_scale(PHRASE_INPUT, said->input_scale, said->input_zero_point);
+    check_scale(PHRASE_OUTPUT, said->output_scale, said->output_zero_point);
     session.benchmark = *said;
 }
 

@@ -37,7 +37,7 @@ from springbok.measuring.quality import judged
 from springbok.modules.lifetimes import tensor_memory
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, DeviceError, EngineError, LinkError, ModelError
-from springbok.support.places import PROGRAM
+from springbok.support.places import PROGRAM, given_path
 from springbok.tensors import fit
 from springbok.timing.description import Timing
 from springbok.timing.loading import timing_of
@@ -89,7 +89,8 @@ class Session:
         if timing is not None:
             self.timing = usable_timing(timing, description, engine, options.get("vlen"))
             options |= {"count_sites": True, **({"watched": self.timing.watched} if self.timing.regions else {})}
-        self.firmware = build_firmware(chip=description) if firmware is None else Firmware.from_elf(Path(firmware))
+        own = None if firmware is None else Firmware.from_elf(given_path(firmware))
+        self.firmware = own or build_firmware(chip=description)
         self.engine = create_engine(engine, self.firmware.elf, chip=description, **options)
         self.description = description
         try:

@@ -32,12 +32,12 @@ _DRAW_ALL = """async () => {
 
 @contextmanager
 def opened(browser, path, width=1280, scheme="light", draws=True):
-    """A page of a file, and its problems: scripts' errors, what its security policy forbade, what it would load."""
+    """A page of a file, and its problems: scripts' errors and warnings, what its policy forbade, what it would load."""
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.set_default_timeout(120_000)  # a loaded computer takes its time
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
     page.on("request", lambda request: request.url.startswith(("file:", "data:")) or problems.append(request.url))
     page.goto(path.as_uri() if hasattr(path, "as_uri") else path)
     if draws:

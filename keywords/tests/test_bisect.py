@@ -175,6 +175,12 @@ def test_a_suite_outside_of_the_repository_is_refused(repo, tmp_path, capsys):
     assert "earlier commits have none to run" in capsys.readouterr().err
 
 
+def test_a_folder_outside_of_any_repository_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["bisect", "--good", "a", "--bad", "b"]) == 2
+    assert f"{tmp_path} is in no Git repository: go to one" in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_nothing_behind(repo, tmp_path):
     """While a suite runs that would not end."""
     started, ended = tmp_path / "started", tmp_path / "ended"

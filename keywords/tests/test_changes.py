@@ -10,6 +10,7 @@ from made_up_runs import make_dispatch, make_document, make_model
 from springbok import report
 from springbok.measuring.derived import RUNTIME
 from springbok.report.changes import changes_figure, layer_changes
+from springbok.report.compare import comparison_figures
 
 
 def with_dispatches(*parts):
@@ -39,6 +40,7 @@ def test_each_kind_of_change_is_told_with_its_opcodes():
     }
     assert rows["pad + conv + relu"]["how"] == "pad + conv | relu → conv + relu | pad"
     assert rows["slower"]["opcodes"].startswith("addi +1,500, flw +1,000")
+    assert rows["slower"]["opcodes"].endswith(", and 7 others") and rows["same"]["opcodes"] == ""
     assert (rows["gone"]["after"], rows["new"]["before"], rows["new"]["ratio"]) == (None, None, None)
 
 
@@ -68,3 +70,25 @@ def test_a_chart_of_changes_goes_both_ways_and_is_left_out_where_nothing_moved(t
     assert "From gestures \\(vector\\), VLEN 128, x to" in (tmp_path / "compare.md").read_text()
     report.write_reports(make_document(after), tmp_path, earlier=make_document(before))
     assert "From the earlier results to these, by layer" in (tmp_path / "report.html").read_text()
+
+
+def test_a_ratio_to_nothing_is_none_and_to_what_is_not_told_unknown():
+    first, second, third = make_model(variant="scalar"), make_model(), make_model(variant="untold")
+    third["opcodes"] = None
+    found = comparison_figures([report.Run("a", make_document(first, second, third))])
+    figure = next(each for each in found if each.key == "opcode")
+    columns = {column.title: column for column in figure.columns}
+    assert list(columns) == ["opcode", "scalar", "vector", "vector: ratio", "untold", "untold: ratio"]
+    row = next(row for row in figure.rows if row["opcode"].startswith("v"))
+    assert [columns[name].shown(row) for name in list(columns)[1:]][0::2] == ["0", "none", "unknown"]
+    assert columns["untold"].shown(row) == "unknown"
+    known = next(row for row in figure.rows if row["opcode"] == "addi")
+    assert float(columns["vector: ratio"].shown(known)) == 1.0
+    assert figure.is_wide and "to 0 there is none" in figure.note
+
+
+def test_tables_of_many_configurations_have_the_pages_width():
+    for count, is_wide in ((2, False), (3, True), (4, True)):
+        models = [make_model(variant=f"v{number}", seed=number + 1) for number in range(count)]
+        found = comparison_figures([report.Run("a", make_document(*models))])
+        assert [each.is_wide for each in found if each.key in ("layer", "opcode")] == [is_wide, is_wide]

@@ -293,11 +293,34 @@ def test_the_chip_of_a_run_wins_over_that_of_a_suites_resource(tmp_path, monkeyp
     assert variables_of("--platform", "my.toml") == ["--variable", f"PLATFORM:{tmp_path / 'my.toml'}"]
 
 
-def test_a_model_is_no_suite(tmp_path, capsys):
-    model = tmp_path / "pump.onnx"
-    model.write_bytes(b"x")
-    assert cli.main(["run", str(model)]) == 2
-    assert f"{model} is a model and no suite" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pump.onnx", "pump.onnx is a model and no suite"),
+        ("pump.csv", "pump.csv is no suite: a file that ends with .robot is meant"),
+        ("chip.resource", "chip.resource is no suite"),
+        ("README", "README is no suite"),
+        ("folder", "There is no suite in the folder folder"),
+        ("pipe", "pipe is no suite"),
+        ("nowhere.robot", "There is no suite nowhere.robot. "),
+        ("pomp.robot", "There is no suite pomp.robot (did you mean 'pump.robot'?)."),
+    ],
+)
+def test_what_is_no_suite_starts_nothing(nothing_starts, tmp_path, monkeypatch, capsys, name, said):
+    monkeypatch.chdir(tmp_path)
+    for file in ("pump.onnx", "pump.csv", "pump.robot", "chip.resource", "README", "folder/pump.csv"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_bytes(b"x")
+    os.mkfifo("pipe")
+    Path("nowhere.robot").symlink_to("nothing")
+    assert cli.main(["run", "pump.robot", name]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_robot_is_told_to_take_is_a_suite(tmp_path):
+    (tmp_path / "suite.md").write_text("x")
+    for options in (["--parser", "mine.py"], ["-F", "md"], ["--extension=md"]):
+        checks.check_suites([tmp_path, tmp_path / "suite.md"], options)
 
 
 # ---- Ctrl-C at any moment
@@ -337,14 +360,32 @@ def test_the_version_is_told(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["init", ""], "Name the folder of the new repository"),
         (["platform", __file__], "is a file: name the folder"),
+        (["init", ""], "FOLDER is empty. If a variable was meant there, it is not set."),
+        (["run", "suites", ""], "SUITE is empty"),
+        (["run", "--baselines="], "--baselines is empty"),
         (["platform", "x", "--platform", ""], "--platform is empty"),
+        (["sweep", "--types=,"], "--types: ',' names nothing"),
+        (["sweep", "--data-option", ""], "--data-option is empty"),
     ],
 )
 def test_names_that_lead_nowhere_are_said(capsys, arguments, said):
     assert cli.main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["--platform", "~/a b.toml"], "{home}/a b.toml"),
+        (["--platform=~/chip.toml"], "{home}/chip.toml"),
+        (["--platform", "~no one/chip.toml"], "~no one/chip.toml"),
+        (["--platform=a~/chip.toml"], "a~/chip.toml"),
+    ],
+)
+def test_homes_that_no_shell_has_seen_are_those_of_the_user(monkeypatch, words, value):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert cli.COMMANDS["fit"].parse(["m.h5", *words]).platform == value.format(home="/home/somebody")
 
 
 @pytest.mark.parametrize("place", ["/proc/none", "/dev/null/none"])

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -305,6 +306,13 @@ class TestErrors:
         with pytest.raises(ModelError, match="is empty"):
             compile_model(path, output_dir=tmp_path)
 
+    @pytest.mark.parametrize("suffix", [".h5", ".onnx"])
+    def test_pointer_of_git_lfs(self, tmp_path, suffix):
+        path = tmp_path / f"model{suffix}"
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab\nsize 12345\n")
+        with pytest.raises(ModelError, match="is Git LFS's pointer to the file, not the file itself: git lfs pull"):
+            compile_model(path, output_dir=tmp_path)
+
     @pytest.mark.parametrize(
         ("suffix", "kind"),
         [(".h5", "an HDF5 file"), (".keras", "a Keras archive"), (".tflite", "a TensorFlow Lite file")],
@@ -347,6 +355,21 @@ class TestErrors:
         monkeypatch.setitem(iree._TOOLS, "iree-compile", ("iree-base-compiler", "iree/gone"))
         with pytest.raises(CompileError, match="force-reinstall iree-base-compiler"):
             compile_model(source, output_dir=tmp_path)
+
+    @pytest.mark.parametrize("where", ["the compiler", "temporary files"])
+    def test_a_shell_would_take_the_path_apart(self, where, source, model, tmp_path, monkeypatch):
+        place = tmp_path / "It's mine (new) [1] $HOME ü"
+        place.mkdir()
+        if where == "the compiler":
+            installed = iree.tool("iree-compile").parent
+            for name in ("iree-compile", "iree-lld"):
+                shutil.copy(installed / name, place)
+            (place / "libIREECompiler.so").symlink_to(installed / "libIREECompiler.so")
+            monkeypatch.setattr(iree, "tool", lambda name: place / name)
+        else:
+            monkeypatch.setenv("TMPDIR", str(place))
+            monkeypatch.setattr(tempfile, "tempdir", None)
+        assert compile_model(source, output_dir=tmp_path / "built").vmfb_sha256 == model.vmfb_sha256
 
     def test_time_limit(self, source, tmp_path, monkeypatch):
         monkeypatch.setattr(process, "TIME_LIMIT_SECONDS", 0.01)

@@ -56,7 +56,8 @@ def with_everything(model):
     calls = {"dispatch": list(range(len(lengths))), "begin": begins, "instructions": lengths}
     model["timeline"] = {"instructions": model["per_sample"]["instructions"][-1], "calls": calls}
     model["runtime_functions"] = {"vm_run": 700, "memcpy": 200}
-    model["fit"] = [{"name": "dtcm", "bytes": 1000, "parts": {"stack": 200, "tensors": None}, "free_bytes": 800}]
+    parts = {"stack": 2000, "tensors": None}
+    model["fit"] = [{"name": "dtcm", "bytes": 200_000, "parts": parts, "free_bytes": 198_000}]
     return model
 
 
@@ -111,6 +112,52 @@ def test_a_damaged_number_is_refused_or_judged_no_better(model, data):
     measured, baseline = (snapshots.snapshot(each) for each in (damaged, whole))
     better = [each.metric for each in gate.compare(measured, baseline) if each.outcome == "improved"]
     assert better == [], f"{place} is now {part[place[-1]]}"
+
+
+def spread_out(model):
+    """Inferences that differ by more than a call."""
+    each = model["per_sample"]["instructions"]
+    each[0], each[1] = each[0] - 40_000, each[1] + 40_000
+    model["instructions"].update(min=min(each), max=max(each))
+    return model
+
+
+def calling(*places):
+    return lambda model: model["timeline"]["calls"].update(dispatch=list(places))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (calling(0, 0, 0, 0), "timeline/calls/dispatch: 4 calls of dispatch 0, which has 1"),
+        (calling(3, 2, 1, 0), "timeline/calls/instructions: "),
+        (lambda model: model["dispatches"][0].update(calls=50), "timeline/calls/dispatch: 1 calls of dispatch 0"),
+        (lambda model: model["runtime_functions"].update(vm_run=1100), "runtime_functions: they come to 1,300"),
+        (lambda model: model.update(stack_peak_bytes=2001), "stack_peak_bytes: 2,001 of a stack of 2,000"),
+        (lambda model: model.update(device_instructions={"mean": 5}), "device_instructions: 5, but between the marks"),
+        (lambda model: model["device_instructions"].update(mean=10**6), "device_instructions: 1,000,000, but"),
+        (lambda model: model["outside_kernels"].update(mean=model["instructions"]["mean"] - 9), "outside_kernels: "),
+        (
+            lambda model: model["dispatches"][1].update(name=model["dispatches"][0]["name"]),
+            "dispatches: 2 of them are called main_dispatch_0",
+        ),
+    ],
+)
+def test_what_can_not_be_is_refused_with_its_place(change, place):
+    model = with_everything(make_model())
+    change(model)
+    assert f"models/0/{place}" in metrics.problem_of(make_document(model))
+
+
+def test_what_may_be_otherwise_in_each_inference_is_not_held_against_the_last_one():
+    """A loop whose length depends on data; two kernels of one name, as far as the device tells it."""
+    model = spread_out(with_everything(make_model()))
+    calling(3, 2, 1, 0)(model)
+    assert metrics.problem_of(make_document(model)) == ""
+    model["runtime_functions"]["vm_run"] = 1100
+    for dispatch in model["dispatches"]:
+        dispatch["name"] = "a" * 95
+    assert metrics.problem_of(make_document(model)) == ""
 
 
 @pytest.mark.parametrize("name", ["accuracy", "instructions", "lane_utilisation"])

@@ -386,6 +386,19 @@ def test_second_host_is_told_in_a_sentence_and_may_take_over(shared_line):
         assert second.infer(bytes(24)) == b"\1" * 8
 
 
+def test_host_whose_dialogue_is_several_ago_is_told_so_and_spoils_nobodys(shared_line, monkeypatch):
+    monkeypatch.setattr("springbok.link.extension.DAMAGE_LIMIT", 10)
+    with started(shared_line) as first:
+        for _ in range(2):
+            with Link(shared_line.url) as other:
+                other.negotiate(take_over=True)
+        with started(shared_line, take_over=True) as last:
+            for _ in range(2):
+                with pytest.raises(DialogueLost, match="in another dialogue .* other hosts have used it since"):
+                    first.infer(SMALL_INPUT)
+                assert last.infer(SMALL_INPUT) == SMALL_OUTPUT
+
+
 def test_second_host_is_served_when_the_first_has_left(shared_line):
     with started(shared_line) as first:
         assert first.infer(SMALL_INPUT) == SMALL_OUTPUT

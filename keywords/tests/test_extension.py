@@ -431,10 +431,16 @@ def test_int8_input_is_quantised_as_the_host_does_it(extended, scale, zero, seed
     assert np.array_equal(values(answer, "i1"), wanted)
 
 
-@pytest.mark.parametrize("scale", [0.0, -0.0, float("nan"), 1e-45])
-def test_impossible_scale_quantises_to_something_and_harms_nothing(extended, scale):
-    answers = extended(window_of(1, I8), Motion([[1, -1, 0]] * 2), sense(3, 1, 0.1, scale), sense(4, 1))
-    assert [answer.type for _, answer in answers] == [OK] * 4
+@pytest.mark.parametrize("quantisation", [(0.0, 0), (-0.0, 0), (-1.0, 0), (float("nan"), 0), (1.0, 128), (1.0, -129)])
+def test_impossible_scales_are_refused_before_a_sample_is_taken(extended, quantisation):
+    answers = extended(window_of(1, I8), Motion([[1, -1, 0]]), sense(3, 1, 0.1, *quantisation), sense(4, 1))
+    assert answers[2][1].error.startswith("SESSION_INPUT: the scale of the input, as float32 0x")
+    assert answers[3][1].type == OK
+
+
+def test_the_smallest_scale_quantises_to_the_ends(extended):
+    answers = extended(window_of(1, I8), Motion([[1, -1, 0]]), sense(3, 1, 0.1, 1e-45))
+    assert values(answers[2][1], "i1").tolist() == [[127, -128, 0]]
 
 
 def test_samples_that_do_not_come_are_counted_and_those_that_came_are_kept(extended):

@@ -2,9 +2,11 @@
 """Files and folders under an operating system's worst moods: full, read-only, killed in the middle, in use."""
 
 import errno
+import itertools
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -320,6 +322,22 @@ def test_a_run_says_where_its_log_is_or_why_there_is_none(tmp_path, monkeypatch,
 def test_temporary_files_stay_apart(tmp_path):
     with temporary_folder(place=tmp_path) as one, temporary_folder(place=tmp_path) as other:
         assert one != other
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_goes_in_which_something_still_writes(tmp_path, monkeypatch):
+    """As a process that is just ending does: the first removals find new files."""
+    remove, left = shutil.rmtree, iter("ab")
+
+    def removed_meanwhile(folder, **options):
+        remove(folder, **options)
+        for name in itertools.islice(left, 1):
+            folder.mkdir()
+            (folder / name).touch()
+
+    monkeypatch.setattr(shutil, "rmtree", removed_meanwhile)
+    with temporary_folder(place=tmp_path) as folder:
+        (folder / "file").touch()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -660,8 +660,10 @@ def test_other_data_are_told_as_a_cause(document, before):
         ("accuracy", -0.1, "is no share, which is from 0 to 1"),
         ("max_abs_error", -1.0, "can't be kept by anything"),
         ("instructions", -5, "can't be kept by anything"),
-        ("max_abs_error", math.nan, "can't be kept by anything"),
+        ("max_abs_error", math.nan, "is no number"),
         ("max_abs_error", math.inf, "is kept by everything"),
+        ("r_squared", math.nan, "is no number"),
+        ("r_squared", -math.inf, "is kept by everything"),
     ],
 )
 def test_a_limit_that_nothing_or_everything_keeps_is_refused(before, metric, bound, words):

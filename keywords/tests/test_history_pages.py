@@ -15,6 +15,7 @@ from springbok import cli
 from springbok.chips.description import load
 from springbok.history.steps import all_steps
 from springbok.history.store import opened
+from springbok.measuring import metrics
 from springbok.report import matrix
 from springbok.report.history import history_page
 from springbok.support.places import ROOT
@@ -259,6 +260,30 @@ def contrast(colour, other="#FFFFFF"):
 def test_texts_of_badges_can_be_read():
     for colour in (*matrix._COLOURS.values(), matrix._LABEL_COLOUR):
         assert contrast(colour) >= 4.5
+
+
+def test_what_a_later_result_of_a_cell_leaves_out_is_said(tmp_path, capsys):
+    for name, seed in (("ten", 1), ("pass", 2), ("same", 2)):
+        metrics.write(tmp_path / name / "metrics.json", make_document(right(make_model(seed=seed))))
+    folders = [str(tmp_path / name) for name in ("ten", "pass", "same")]
+    assert cli.main(["matrix", *folders, "--output", str(tmp_path / "out")]) == 0
+    cells = [matrix.cells_of([metrics.read(tmp_path / name)])[0] for name in ("ten", "pass")]
+    told = (
+        f"gestures (vector) on springbok, VLEN 512: {cells[1].message}, of {folders[1]}; "
+        f"another result of {folders[0]} is left out: {cells[0].message}."
+    )
+    assert capsys.readouterr().out.count(" is left out") == 1  # equal results leave nothing out
+    assert told in (tmp_path / "out" / "matrix.html").read_text()
+    assert " is left out" in (tmp_path / "out" / "matrix.md").read_text()
+
+
+def test_a_model_measured_on_several_sets_of_data_has_a_row_for_each():
+    other = right(make_model(seed=2))
+    other["dataset"]["name"] = "wave/train"
+    documents = [make_document(right(make_model())), make_document(other)]
+    names = ["gestures (vector), motions/test", "gestures (vector), wave/train"]
+    assert [each.model for each in matrix.cells_of(documents)] == names
+    assert matrix.replaced(documents, ["a", "b"]) == []
 
 
 def test_the_matrix_of_a_history_is_of_its_newest_runs(tmp_path):

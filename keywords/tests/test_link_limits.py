@@ -23,13 +23,14 @@ from springbok.link.frames import (
 from springbok.link.io_spec import IoSpec
 from springbok.link.link import Dialect, Link
 from springbok.link.messages import Benchmark, Signature
-from springbok.support.errors import LinkError
+from springbok.support.errors import DialogueLost, LinkError
 
 LIMIT = 3.0
 GRACE = 0.5
 KEPT_BYTES = MAX_PAYLOAD_BYTES + 64
 IDENTITY = 7  # of the dialogue, and of what the chips answer to it
 OTHER_HOST = bytes([175, 1]) + (1000).to_bytes(4, "little")  # the failure DIALOGUE_OTHER and its word
+DAMAGED_HEADER = bytes([128, 0])  # the failure FRAME_HEADER: what is said of a frame of an unknown dialogue
 SPEC = IoSpec(((1, 4),), (4,), 4, "f32")
 
 
@@ -105,7 +106,7 @@ waits = st.sampled_from([0.0, 0.0, 0.001, 0.05, 0.3, 0.4, 0.9, 2.0, 10.0])
 @st.composite
 def frames(draw):
     """What a chip says to a request: a frame, right or wrong, of the base or extended; or noise."""
-    kind = draw(st.sampled_from(["base", "size", "extended", "header", "noise", "echo", "other"]))
+    kind = draw(st.sampled_from(["base", "size", "extended", "header", "noise", "echo", "other", "stranger"]))
     identity = draw(st.sampled_from([0, IDENTITY]))
     payload, message = draw(payloads), draw(st.sampled_from([0, 0, 1, 5, 300]))
     size, flipped = draw(st.sampled_from([0, 4, 70, 256, 100_000, 1 << 20])), draw(st.integers(0, 31))
@@ -119,6 +120,7 @@ def frames(draw):
         ],
         "echo": lambda request: request,
         "other": lambda _: encode_frame(MessageType.ERROR, OTHER_HOST),
+        "stranger": lambda _: encode_extended_frame(0, MessageType.ERROR, DAMAGED_HEADER, 9)[: 16 + len(payload)],
         "noise": lambda _: payload,
     }[kind]
 
@@ -237,3 +239,64 @@ def test_batch_with_an_input_of_another_size_is_refused(clock):
     link = opened(clock, clock.chip, Dialect.EXTENDED, True)
     with pytest.raises(LinkError, match="Input 0 of the batch has 8 bytes, but the model takes 16"):
         link.infer_batch([bytes(8), bytes(8)])
+
+
+# ---- Whose dialogue it is, as far as another one's frames tell
+
+RIGHT = bytes(range(40))
+
+
+@st.composite
+def heard(draw):
+    """A frame that a host may hear who asks in a dialogue of before: whether it tells so, and how it is made."""
+    kind = draw(st.sampled_from(["stranger", "stranger", "spoilt", "noise", "other", "own"]))
+    identity = draw(st.integers(1, 2**32 - 1).filter(lambda number: number != IDENTITY))
+    refusal = encode_extended_frame(0, MessageType.ERROR, DAMAGED_HEADER, identity)
+    bit, noise = draw(st.integers(0, 8 * len(refusal) - 1)), draw(st.binary(max_size=30))
+    spoilt = bytearray(refusal)
+    spoilt[bit // 8] ^= 1 << bit % 8
+    message, sequence = draw(st.sampled_from([(MessageType.OK, 0), (MessageType.ERROR, 5), (MessageType.OK, 5)]))
+    return kind == "stranger", {
+        "stranger": lambda _: refusal,
+        "spoilt": lambda _: bytes(spoilt),
+        "noise": lambda _: noise,
+        "other": lambda _: encode_extended_frame(sequence, message, DAMAGED_HEADER, identity),
+        "own": lambda request: encode_extended_frame(sequence_of(request), MessageType.OK, RIGHT, IDENTITY),
+    }[kind]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    script=st.lists(st.lists(heard(), max_size=3), min_size=1, max_size=6),
+    begun=st.booleans(),
+    wait=st.sampled_from([0.0, 0.01, 0.2]),
+)
+def test_frames_of_other_dialogues_are_no_answers_and_end_no_request_before_its_time(clock, script, begun, wait):
+    told = []  # each time that a frame said that the device is in another dialogue
+
+    def answer_of(parts):
+        def answer(request):
+            told.extend(tells for tells, _ in parts if tells)
+            return [(wait, part(request)) for _, part in parts]
+
+        return answer
+
+    clock.chip = Chip(clock, [answer_of(parts) for parts in script], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True, IDENTITY)
+    link._extended._begun = begun
+    started = clock.now
+    try:
+        assert link.infer(bytes(8), timeout=LIMIT) == RIGHT
+    except DialogueLost:
+        assert begun and len(told) >= 3
+        assert clock.now - started >= LIMIT or link.report.retransmissions >= extension.DAMAGE_LIMIT
+    except LinkError:
+        pass
+
+
+def test_who_is_refused_in_other_dialogues_alone_is_told_so(clock):
+    clock.chip = Chip(clock, [lambda _: [(0.01, encode_extended_frame(0, MessageType.ERROR, DAMAGED_HEADER, 9))]], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True, IDENTITY)
+    link._extended._begun = True
+    with pytest.raises(DialogueLost, match="in another dialogue than that of INFER: .* Negotiate again"):
+        link.infer(bytes(8), timeout=LIMIT)

@@ -118,6 +118,8 @@ def test_introductions_carry_scales():
     introduced = TASKS["ad01"].introduction(INT8, INT8)
     assert (introduced.model, introduced.input_scale, introduced.output_zero_point) == ("ad01", 0.5, -3)
     assert len(introduced.encode()) == 56
+    unsigned = TensorSpec("input", (1, 4), "uint8", scale=0.5, zero_point=128)
+    assert TASKS["kws01"].introduction(unsigned, unsigned).input_zero_point == 0, "only int8 is quantised on the chip"
     floats = TensorSpec("input", (1, 4), "float32")
     assert TASKS["ic01"].introduction(floats, floats).input == 0
 
@@ -364,6 +366,13 @@ def test_client_says_what_is_wrong(answer, raised, said):
     url, _ = device([answer])
     with MlperfRunner(url, timeout=0.3) as runner, pytest.raises(raised, match=said):
         runner.name()
+
+
+@pytest.mark.parametrize("answer", ["e-[There is no stream]\r\nm-ready\r\n", "No stream.\r\nm-ready\r\n"])
+def test_a_stream_that_is_none_is_no_stream(answer):
+    url, _ = device([answer])
+    with MlperfRunner(url) as runner, pytest.raises(LinkError, match=r"There is no stream|lacks a line"):
+        runner.stop()
 
 
 def test_client_ends_by_its_limit_whatever_comes():

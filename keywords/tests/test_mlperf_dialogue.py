@@ -7,7 +7,6 @@ The made-up runtime's outputs are its input's bytes plus one.
 from __future__ import annotations
 
 import re
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -160,9 +159,79 @@ def test_anomaly_is_the_mean_square_of_the_difference(talk):
 
 def test_float_models_take_and_give_floats(talk):
     image = model([tensor(F32, 1)], [tensor(F32, 1)])
-    raw = struct.pack("<I", 0x3F000000 - 0x01010101)  # each byte plus one is 0.5
-    answers = talk("db load 4", f"db {raw.hex()}", "infer 1 0", image=image, benchmark=Benchmark("ad01"))
+    answers = talk("db load 4", f"db {before(0.5).hex()}", "infer 1 0", image=image, benchmark=Benchmark("ad01"))
     assert answers[-1][-1] == "m-results-[0.500]"
+
+
+def before(*values: float) -> bytes:
+    """Input of the made-up runtime, which adds one to each byte, for these outputs."""
+    return bytes((byte - 1) & 0xFF for byte in np.array(values, "<f4").tobytes())
+
+
+TOO_LARGE = "e-[Result 1 is no number or too large]"
+FLOATS = model([tensor(F32, 2)], [tensor(F32, 2)])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (float("nan"), TOO_LARGE),
+        (float("inf"), TOO_LARGE),
+        (float("-inf"), TOO_LARGE),
+        (1e7, TOO_LARGE),
+        (-1e7, TOO_LARGE),
+        (2147483.75, TOO_LARGE),
+        (2147483.25, "m-results-[0.000,2147483.264]"),
+        (-2147483.25, "m-results-[0.000,-2147483.264]"),
+        (-0.5, "m-results-[0.000,-0.500]"),
+        (0.0625, "m-results-[0.000,0.063]"),
+    ],
+)
+def test_only_numbers_that_three_decimals_can_say_are_results(talk, value, said):
+    commands = ["db load 8", f"db {before(0, value).hex()}", "infer 1 0", "results", "name"]
+    answers = talk(*commands, image=FLOATS, benchmark=Benchmark("kws01"))
+    assert answers[-2][-1] == answers[-3][-1] == said
+    assert answers[-1] == ["m-name-dut-[springbok-bench]"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 0xFFFFFFFF), min_size=1, max_size=5))
+def test_a_result_is_the_output_or_none_is_given(talk, bits):
+    """Of floats of any bits, behind one that asks the made-up runtime for nothing else."""
+    values = [0.0, *np.array(bits, np.uint32).view(np.float32).tolist()]
+    image, count = model([tensor(F32, len(values))], [tensor(F32, len(values))]), 4 * len(values)
+    raw = before(0) + bytes((byte - 1) & 0xFF for byte in np.array(bits, "<u4").tobytes())
+    answer = talk(f"db load {count}", f"db {raw.hex()}", "infer 1 0", image=image, benchmark=Benchmark("kws01"))[-1]
+    found = re.fullmatch(r"m-results-\[([^]]+)]", answer[-1])
+    if found:
+        said = [float(each) for each in found[1].split(",")]
+        assert said == pytest.approx(values, rel=1e-6, abs=0.00051)
+    else:
+        assert answer[-1].startswith("e-[Result ")
+        assert not all(abs(value) < 2147483 for value in values)
+
+
+def test_an_anomaly_that_is_no_number_is_none(talk):
+    image = model([tensor(F32, 2)], [tensor(F32, 2)])
+    benchmark = Benchmark("ad01", results=BenchmarkResults.ERROR)
+    answers = talk("db load 8", f"db {before(0, float('nan')).hex()}", "infer 1 0", image=image, benchmark=benchmark)
+    assert answers[-1][-1] == "e-[Result 0 is no number or too large]"
+
+
+@pytest.mark.parametrize("since", [["db load 8"], ["db load 8", "db 0000000000000000"], ["db load 8", "db 00"]])
+@pytest.mark.parametrize("results", BenchmarkResults)
+def test_results_are_of_what_is_loaded(talk, results, since):
+    """Nothing is said of bytes that were not inferred."""
+    load_one, benchmark = ["db load 8", f"db {'7f7f7f3e' * 2}"], Benchmark("ad01", results=results)
+    answers = talk(*load_one, "infer 1 0", "results", *since, "results", image=FLOATS, benchmark=benchmark)
+    assert answers[2][-1] == answers[3][-1]
+    assert answers[3][-1].startswith("m-results-[")
+    assert answers[-1] == ["e-[No inference was done yet]"]
+
+
+def test_a_refused_load_leaves_the_results(talk):
+    answers = talk("db load 8", f"db {'01' * 8}", "infer 1 0", "db load 0", "db load 8 8", "results")
+    assert answers[-1][-1] == answers[2][-1] == "m-results-[1.500,1.500,1.500]"
 
 
 # ---- Streams
@@ -236,16 +305,23 @@ def test_what_a_stream_refuses(talk, command, said):
 def test_a_model_without_a_stream(talk):
     assert talk("start", "stop", "print_detections") == [
         ["e-[The model takes no stream]"],
-        ["No stream is running."],
-        ["Detection Timestamps (ms)"],
+        ["e-[There is no stream]"],
+        ["e-[There is no stream]"],
     ]
+
+
+def test_a_stream_without_frames_has_no_detections(talk):
+    answers = talk("print_detections", "start", "print_detections", "stop", "stop", image=WINDOW, benchmark=STREAM)
+    assert answers[0] == answers[4] == ["e-[There is no stream]"]
+    assert answers[2] == ["Detection Timestamps (ms)"]
+    assert answers[3][-1] == "[]"
 
 
 def test_a_stream_ends_with_what_fails(talk):
     answers = talk("start", "db load 4", "db ee000000", *["db load 8", "db " + "00" * 8], "stop", **WINDOWS_FAIL)
     assert answers[2][0].startswith("e-[springbok: failure 56 1")
     assert answers[2][-1] == "m-load-done"
-    assert answers[-1] == ["No stream is running."]
+    assert answers[-1] == ["e-[There is no stream]"]
 
 
 WINDOWS_FAIL = {"image": model([tensor(I8, 1, 2)], [tensor(I8, 1, 1)]), "benchmark": STREAM}
@@ -283,6 +359,18 @@ WINDOWS_FAIL = {"image": model([tensor(I8, 1, 2)], [tensor(I8, 1, 1)]), "benchma
         (["infer 1 -1"], "e-[A number from 0 to 1000000 is needed]"),
         (["infer 1 1000001"], "e-[A number from 0 to 1000000 is needed]"),
         (["results"], "e-[No inference was done yet]"),
+        (["name name"], "e-[Too many words]"),
+        (["profile x"], "e-[Too many words]"),
+        (["timestamp 0"], "e-[Too many words]"),
+        (["results 1"], "e-[Too many words]"),
+        (["start 1"], "e-[Too many words]"),
+        (["stop now"], "e-[Too many words]"),
+        (["print_detections all"], "e-[Too many words]"),
+        (["db load 8 junk"], "e-[Too many words]"),
+        (["infer 1 0 junk"], "e-[Too many words]"),
+        (["infer 1 0 1 1 1"], "e-[Too many words]"),
+        (["db load 2", "db 00 11"], "e-[Too many words]"),
+        (["db load 2", "db 0011 x"], "e-[Too many words]"),
     ],
 )
 def test_what_is_refused(talk, commands, said):
@@ -290,6 +378,15 @@ def test_what_is_refused(talk, commands, said):
     answers = talk("name", *commands, "db load 8", f"db {'02' * 8}", "infer 1 0")
     assert answers[len(commands)] == [said]
     assert answers[-1][-1] == "m-results-[2.000,2.000,2.000]"
+
+
+def test_a_command_with_too_many_words_does_nothing(talk):
+    answers = talk("db load 2", "db 01 02", "db 03", "db load 8 8", "db 04", "infer 1 0", "results")
+    assert answers[4] == ["m-load-done"], "the bytes of a refused command are none, and the load goes on"
+    assert answers[5] == ["e-[Input db has 2 bytes, expected 8]"]
+    answers = talk("start 1", "start", "stop 1", "db load 2", "db 0900", "stop", image=WINDOW, benchmark=STREAM)
+    assert answers[0] == answers[2] == ["e-[Too many words]"]
+    assert answers[-1][-1] == "[1]"
 
 
 def test_bytes_of_a_refused_command_are_not_kept(talk):
@@ -352,10 +449,25 @@ def test_a_model_that_was_not_introduced(program):
     assert answers[-1][-1] == "m-results-[2.000,3.000,4.000]"
 
 
-@pytest.mark.parametrize("changes", [{"input": 3}, {"results": 2}, {"frame_bytes": 3}])
+NO_SCALES = (float("nan"), float("inf"), 0.0, -0.0, -1.0)
+NO_ZERO_POINTS = (128, -129, 2_000_000_000)
+IMPOSSIBLE = [
+    *({"input": 3}, {"results": 2}, {"frame_bytes": 3}, {"frame_bytes": 2, "frame_us": 0}),
+    *({f"{which}_scale": scale} for which in ("input", "output") for scale in NO_SCALES),
+    *({f"{which}_zero_point": zero} for which in ("input", "output") for zero in NO_ZERO_POINTS),
+]
+
+
+@pytest.mark.parametrize("changes", IMPOSSIBLE, ids=str)
 def test_impossible_introductions_are_refused(program, changes):
     answers = play_raw(program, load(KEYWORDS, Benchmark(**{"model": "kws01", **changes})))
     assert decode_extended_header(answers[90:106]).message_type == ERROR
+
+
+@pytest.mark.parametrize("changes", [{"input_scale": 1e-45, "output_scale": 3.4e38}, {"input_zero_point": -128}])
+def test_introductions_at_the_limits(program, changes):
+    answers = play_raw(program, load(KEYWORDS, Benchmark(**{"model": "kws01", "output_zero_point": 127, **changes})))
+    assert decode_extended_header(answers[90:106]).message_type == OK
 
 
 # ---- Beside the link
@@ -412,6 +524,42 @@ def test_noise_is_answered_in_text(program):
     answers = split_answers(play_raw(program, [b"name%", b"\xf1\xf2\xf3\xf4\xf5\xf6\xf7", 100_000, b"name%"]))
     assert answers[1][0].startswith("e-[springbok: failure 127 ")
     assert answers[2] == ["m-name-dut-[springbok-bench]"]
+
+
+BAD_BYTES = sorted({*range(256)} - {*range(0x20, 0x7F), *range(0x09, 0x0E)})
+SPOILT = "e-[springbok: failure 181]"
+NAME = "m-name-dut-[springbok-bench]"
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"nam\xffe%name%name%", [SPOILT, NAME, NAME]),
+        (b"nam\x00e%name%", [SPOILT, NAME]),
+        (b"name\xff%name%", [SPOILT, NAME]),
+        (b"\xff%name%", [SPOILT, NAME]),
+        (b"\xff\xfe\xfd\xfc\xfb\xfa\xf9 and so on%name%", [SPOILT, NAME]),
+        (b"\x00\x00\x00\x00%name%", [SPOILT, NAME]),
+        (b"\xff%\xff%name%\xff\xff\xff\xff\xff\xff%name%", [SPOILT, SPOILT, NAME, SPOILT, NAME]),
+        (b"[\xff%name%", ["e-[Unknown command]", NAME]),
+    ],
+)
+def test_a_byte_that_is_no_text_spoils_its_own_command_alone(program, sent, said):
+    answers = split_answers(play_raw(program, [*load(KEYWORDS, SCALED), b"name%" + sent])[ANSWERS_BEFORE:])
+    assert [lines[0] for lines in answers[1:]] == said
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=st.text("dbnamifer 0123\r\n", max_size=70).map(str.encode),
+    bad=st.sampled_from(BAD_BYTES),
+    after=st.text("dbnamifer 0123\r\n", max_size=300).map(str.encode),
+)
+def test_wherever_the_byte_is_the_commands_behind_it_are_served(program, before, bad, after):
+    answers = split_answers(play_raw(program, [b"name%" + before + bytes([bad]) + after + b"%name%name%"]))
+    assert len(answers) == 4
+    assert answers[1][0].startswith("e-[")
+    assert answers[2:] == [[NAME], [NAME]]
 
 
 TEXT = st.text(st.sampled_from("dbnameiferloadstrpu_ 0123456789xf%\r\n-"), max_size=120).map(str.encode)

@@ -39,7 +39,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def load(source, **options):
-    return datasets.load(source, options.pop("split", "test"), options=parse_options(options))
+    return datasets.load(source, options.pop("split", None), options=parse_options(options))
 
 
 def refused(source, *words, **options):
@@ -205,6 +205,7 @@ def test_damaged_files_are_data_or_a_sentence(damage, kind):
         ({"x": np.zeros((2, 3))}, {"raw": "True"}, ["holds no integers, so raw=True has no meaning"]),
         ({"x": np.zeros((2, 3))}, {"raw": "perhaps"}, ["raw=perhaps is neither"]),
         ({"x": np.zeros((2, 3))}, {"split": "train"}, ["split= is not for arrays that are not named by splits"]),
+        ({"x": np.zeros((2, 3))}, {"split": "test"}, ["split= is not for arrays that are not named by splits"]),
         ({"x": np.zeros((2, 3))}, {"header": True}, ["header= is not for an .npz"]),
     ],
 )
@@ -289,6 +290,15 @@ def test_any_numbers_come_back_from_a_table(rows, header):
         ('a,b\n1,"2\n', {}, ["no comma-separated values"]),
         ("a\0b,1\n", {}, ["zero byte"]),
         ("a,b\n1,0\n", {"split": "train"}, ["split= is not for a table"]),
+        ("a,b\n1,0\n", {"split": "test"}, ["split= is not for a table"]),
+        ("version https://git-lfs.github.com/spec/v1\n", {}, ["pointer to the file, not the file itself"]),
+        ("a,b,c\n1,2,0\n", {"skip": "c"}, ["the column 'c' holds the labels: label= names another one"]),
+        ("a,b,c\n1,2,0\n", {"inputs": "a,-1"}, ["the column '-1' holds the labels"]),
+        ("a,b,c\n1,2,0\n", {"inputs": "a,a"}, ["inputs= names 'a' twice"]),
+        ("a,b,c\n1,2,0\n", {"class_names": "x,y,x"}, ["class_names= names 'x' twice"]),
+        ("a,b,c\n1,2,0\n", {"label": "c", "labels": "l.npy"}, ["both labels=l.npy and label=c name labels"]),
+        ("a,b,c\n1,2,0\n", {"label": "none", "task": "anomaly"}, ["no labels, which the task anomaly needs"]),
+        ("a,b,c\n1,2,0\n", {"preprocessing": "scale 0 5"}, ["'scale 0 5' makes all values the same"]),
         ("a,b\n1,0\n", {"normal": "0"}, ["normal= is for task=anomaly"]),
         ("a,b\n1,0\n", {"preprocessing": "scael"}, ["no preprocessing 'scael'", "Known: scale,"]),
     ],
@@ -531,6 +541,7 @@ def test_functions_return_inputs_and_labels(code):
         ("mine.py:text", {}, ["the inputs that it returned are str", "return an array with the samples first"]),
         ("mine.py:ragged", {}, ["the inputs that it returned are no array"]),
         ("mine.py:alone", {"split": "train"}, ["split= is not for a function without a parameter 'split'"]),
+        ("mine.py:alone", {"split": "test"}, ["split= is not for a function without a parameter 'split'"]),
         ("mine.py:alone", {"label": "x"}, ["label= is not for a function"]),
         ("mine.py:whole", {"task": "regression"}, ["returns a Dataset, which says itself what it is: leave task out"]),
         ("other.py:alone", {}, ["other.py can't be read"]),

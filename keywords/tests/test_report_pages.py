@@ -10,6 +10,8 @@ import report_picture
 from browser import draw_all, needs_browser, opened, point_at, running
 from history_runs import make_run
 from made_up_runs import make_document, make_model, make_regression
+from test_compilers import compiler_rows
+from test_consistency import with_everything
 from test_report import HOSTILE, board_model, hostile_document
 
 from springbok import report
@@ -130,6 +132,12 @@ def folder(tmp_path_factory):
     report.write_comparison([report.Run("a", hostile_document())], folder / "hostile")
     report.write_reports(make_document(board_model(), engine="serial"), folder / "board")
     report.write_reports(make_document(), folder / "empty")
+    timed = make_document(with_everything(make_model()), with_everything(make_model(variant="scalar")))
+    wrong = ("run.json: VLEN 256, metrics.json: VLEN 512",)
+    report.write_reports(timed, folder / "timed", leading=lead(timed, tests, None, record, wrong))
+    runs = [report.Run(f"v{vlen}", make_document(*timed["models"], vlen=vlen)) for vlen in (256, 512)]
+    report.write_comparison(runs, folder / "four")
+    report.write_compilers(compiler_rows(), folder / "compilers")
     report.write_sweep(many_rows(30), None, folder / "sweep")
     report.write_matrix([document, make_document(make_regression(), vlen=128)], folder / "matrix")
     keyword_page.write(folder / "keywords")
@@ -149,6 +157,9 @@ PAGES = (
     "compare.html",
     "board/report.html",
     "empty/report.html",
+    "timed/report.html",
+    "four/compare.html",
+    "compilers/compilers.html",
     "hostile/report.html",
     "hostile/compare.html",
     "matrix/matrix.html",
@@ -247,6 +258,22 @@ def test_a_search_over_layers_and_another_model_by_keyboard(browser, folder):
         values = [float(each.get_attribute("data-value")) for each in cells]
         assert values == sorted(values, reverse=True)
         assert RUNTIME in page.locator("#model-2 [data-figure=dispatches]").text_content()
+
+
+@pytest.mark.parametrize("width", [1280, 600])
+def test_a_search_for_what_is_not_there_leaves_no_chart_and_no_wider_page(browser, folder, width):
+    """Every chart with names says that nothing is left: also those whose roofs or axes would still be there."""
+    with opened(browser, folder / "timed" / "report.html", width) as (page, problems):
+        before = page.locator(".sb-model:not([hidden]) .sb-plot svg.marks").count()
+        for words in ("zzz", "conv_1 zzz"):
+            redrawn(page, lambda words=words: page.get_by_label("Search layers").fill(words))
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for key in ("dispatches", "timeline", "roofline"):
+                figure = page.locator(f".sb-model:not([hidden]) [data-figure={key}]")
+                assert "Nothing is left to show" in figure.locator(".sb-plot").text_content(), key
+        redrawn(page, lambda: page.get_by_label("Search layers").fill(""))
+        assert page.locator(".sb-model:not([hidden]) .sb-plot svg.marks").count() == before
+        assert problems == []
 
 
 def many_rows(count):

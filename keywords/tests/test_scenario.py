@@ -492,7 +492,7 @@ def test_own_data_are_read_from_beside_the_scenario(write, tmp_path):
     assert read.dataset == str(tmp_path / "pump.csv")
     assert read.data_options["preprocessing"] == [f"{tmp_path / 'data.py'}:centre", "scale 2"]
     text = suite_text(read, tmp_path)
-    assert "Load Data Set    ${CURDIR}/pump.csv    split=test    label=state    shape=2, 1    " in text
+    assert "Load Data Set    ${CURDIR}/pump.csv    label=state    shape=2, 1    " in text
     assert "preprocessing=${CURDIR}/data.py:centre; scale 2" in text
     with pytest.raises(ScenarioError, match="'path' is missing"):
         read_scenario(write(at("dataset", {"type": "springbok.datasets.own", "parameters": {}})))

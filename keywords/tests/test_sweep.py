@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_runs import make_document, make_model, make_regression
 
 import SweepLibrary
 from springbok import report, session
@@ -29,11 +28,11 @@ from springbok.data.dataset import Dataset
 from springbok.exploring import sweep, workers
 from springbok.exploring.configurations import SweepError, check, configurations
 from springbok.exploring.front import best, broken_limits, mark_pareto
-from springbok.exploring.measure import Objective, compile_step, recorded
+from springbok.exploring.measure import Objective, compile_step
 from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done
-from springbok.gate import snapshots
-from springbok.support.errors import BenchError, ReportError
+from springbok.support import process
+from springbok.support.errors import BenchError
 from springbok.support.places import KEYWORDS, MODELS
 from springbok.timing.loading import load as load_timing
 
@@ -326,6 +325,8 @@ def test_what_is_fine_is_started(wanted):
         (["--workers", "2", "--scheduler", "tcp://a:1"], "a scheduler has workers of its own"),
         (["--vlens", "12x"], "'12x' is no list of numbers such as 256,512"),
         (["--types", "int9"], "There is no type 'int9' to sweep over (did you mean 'int8'?); known: float32, int8."),
+        (["--limit", "accuracy=2"], "The limit 2 of 'accuracy' is no share, which is from 0 to 1: for 2 % write 0.02."),
+        (["--limit", "instructions=nan"], "The limit nan of 'instructions an inference' is no number."),
         (["--limit", "accurracy=1"], "There is no metric 'accurracy' to limit (did you mean 'accuracy'?)."),
     ],
 )
@@ -570,40 +571,34 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
         pass
 
 
+def test_ctrl_c_while_workers_start_closes_them(monkeypatch):
+    """It waits until they are there, and must find them closed before the folder that they write in goes."""
+    import distributed
+
+    told = []
+
+    class Cluster:
+        def __init__(self, local_directory, env, **_):
+            assert env == {"TMPDIR": local_directory}  # what they leave goes with it
+            self.folder = Path(local_directory)
+            os.kill(os.getpid(), signal.SIGINT)
+            told.append("made")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            told.append(f"closed {self.folder.is_dir()}")
+
+    monkeypatch.setattr(distributed, "LocalCluster", Cluster)
+    with pytest.raises(process.Interrupted), process.ended_by_signals(), workers.workers(None, 1):
+        raise AssertionError("there are workers")
+    assert told == ["made", "closed True"]
+
+
 def test_workers_start_in_a_daemonic_process_as_those_of_renode_test(monkeypatch):
     options = multiprocessing.current_process()._config
     monkeypatch.setitem(options, "daemon", True)
     with workers.workers(None, 1) as client:
         assert client.submit(os.getpid).result() != os.getpid()
     assert options["daemon"] is True
-
-
-@pytest.mark.parametrize("model", [make_model(), make_regression()])
-def test_a_table_of_what_is_recorded_can_be_read(tmp_path, model):
-    metrics = recorded(snapshots.snapshot(make_document(model)))
-    rows = mark_pareto([{**row("a", 1, 1), "metrics": {"accuracy_loss": 0.0, **metrics}}])
-    whole = {"schema": 1, "firmware_sha256": "0", "rows": rows}
-    (tmp_path / sweep.FILE_NAME).write_text(json.dumps(whole))
-    assert sweep.read(tmp_path) == whole
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"rows": None},
-        {"rows": [3]},
-        {"rows": [{}]},
-        {"objective": "energy"},
-        {"rows": [{**row("a", 1, 1), "pareto": None}]},
-        {"rows": [{**row("a", 1, 1), "pareto": True, "metrics": []}]},
-        {"rows": [{**row("a", -1, 1), "pareto": True}]},
-        {"rows": [{**row("a", "1", 1), "pareto": True}]},
-    ],
-)
-def test_a_table_of_another_shape_is_no_good(tmp_path, damage):
-    whole = {"schema": 1, "firmware_sha256": "0", "rows": mark_pareto([row("a", 1, 1), failed_row("b")])}
-    (tmp_path / sweep.FILE_NAME).write_text(json.dumps(whole))
-    assert sweep.read(tmp_path) == whole
-    (tmp_path / sweep.FILE_NAME).write_text(json.dumps({**whole, **damage}))
-    with pytest.raises(ReportError, match=r"sweep\.json is no good: "):
-        sweep.read(tmp_path)

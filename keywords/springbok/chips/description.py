@@ -23,7 +23,7 @@ from springbok import devices
 from springbok.chips.chip import CONTENTS, DEFAULT, KERNELS, Chip, Defect, Device, Instruction, Memory, Register
 from springbok.chips.contradictions import problems
 from springbok.support.errors import ChipError
-from springbok.support.places import PLATFORMS
+from springbok.support.places import PLATFORMS, given_path
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 
@@ -88,7 +88,7 @@ def _find(chip: str | Path) -> Chip:
                 "is named by its file, such as my_chip.toml."
             )
         return _read(PLATFORMS / f"{text}.toml", (PLATFORMS / f"{text}.toml").stat().st_mtime_ns)
-    path = Path(chip).expanduser().resolve()
+    path = given_path(chip).resolve()
     try:
         changed = path.stat().st_mtime_ns
     except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from springbok.starter import version
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
-from springbok.support.places import IS_CHECKOUT, PROGRAM
+from springbok.support.places import IS_CHECKOUT, PROGRAM, given_path
 from springbok.support.suggestions import did_you_mean
 
 
@@ -48,7 +49,7 @@ class Command:
         own, robot_options = _split(arguments) if self.takes_robot_options else (list(arguments), [])
         parser = Parser(prog=f"{PROGRAM} {self.name}", description=f"{self.line[0].upper()}{self.line[1:]}.")
         self.module.add_arguments(parser)
-        options = parser.parse_args(own)
+        options = parser.parse_args([_at_home(word) for word in own])
         options.robot_options = robot_options
         return options
 
@@ -160,6 +161,12 @@ def overview() -> str:
             f"{PROGRAM} COMMAND --help tells a command's options.",
         ]
     )
+
+
+def _at_home(word: str) -> str:
+    """A word of the command line with ``~`` as a path: shells leave it in quotes, and in ``--option=~/file``."""
+    option, equals, value = word.partition("=") if re.match(r"--[\w-]+=~", word) else ("", "", word)
+    return f"{option}{equals}{given_path(value)}" if value.startswith("~") else word
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

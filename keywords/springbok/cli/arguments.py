@@ -43,7 +43,17 @@ class Parser(argparse.ArgumentParser):
             if name in _OTHER_NAMES:
                 hint = f": {_OTHER_NAMES[name]}"
             raise BenchError(f"{self.prog} takes no option '{name}'{hint}. {self.prog} --help lists what it takes.")
+        self._check_empty(options)
         return options
+
+    def _check_empty(self, options: argparse.Namespace) -> None:
+        """What is empty stands for a variable that is not set, except where nothing is what an option says already."""
+        for action in self._actions:
+            given = getattr(options, action.dest, None)
+            takes_nothing = action.default == "" or action.dest == "flags"
+            if not takes_nothing and "" in (given if isinstance(given, list | tuple) else [given]):
+                name = " or ".join(action.option_strings) or action.metavar or action.dest
+                raise BenchError(f"{self.prog}: {name} is empty. If a variable was meant there, it is not set.")
 
     @property
     def _may_mix(self) -> bool:
@@ -121,8 +131,6 @@ def use_platform(options: argparse.Namespace) -> Chip:
     """The chip of ``--platform``, from now on that of this process and of all that it starts."""
     from springbok.chips.description import VARIABLE, load
 
-    if options.platform == "":
-        raise BenchError("--platform is empty: name a chip, or its description, FILE.toml.")
     chip = load(options.platform)
     if options.platform:
         os.environ[VARIABLE] = str(Path(options.platform).resolve()) if chip.name != options.platform else chip.name

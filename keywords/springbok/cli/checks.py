@@ -5,12 +5,44 @@ from __future__ import annotations
 
 import argparse
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from springbok.compiler.importers import FORMATS
 from springbok.link.link import Link
 from springbok.measuring import metrics
 from springbok.session import BOOT_LIMIT_SECONDS
 from springbok.support.errors import BenchError, LinkError
+from springbok.support.places import PROGRAM, SUITES
+from springbok.support.suggestions import did_you_mean
+
+#: Endings of suites: Robot's own form, text around it, and JSON.
+_SUITES = (".robot", ".rst", ".rest", ".txt", ".tsv", ".json", ".rbt")
+_OTHER_SUITES = ("-F", "--ext", "--parse")  # options of Robot's with which other files are suites
+
+
+def check_suites(suites: Sequence[Path], robot_options: Sequence[str]) -> None:
+    """Check that each of ``suites`` is there and can be one. Raises `BenchError`."""
+    for suite in suites:
+        ending = suite.suffix.lower()
+        if not suite.exists():
+            own = f" The project's own suites are in {SUITES}." if SUITES.is_dir() else ""
+            near = did_you_mean(suite.name, {path.name for path in suite.parent.glob("*")} - {suite.name})
+            raise BenchError(f"There is no suite {suite}{near}.{own}")
+        if ending in FORMATS:
+            raise BenchError(
+                f"{suite} is a model and no suite: a suite compiles and judges it, {PROGRAM} compile tells "
+                "what it takes."
+            )
+        if any(option.startswith(_OTHER_SUITES) for option in robot_options):
+            continue
+        if suite.is_dir() and not any(path.suffix in _SUITES[:2] for path in suite.rglob("*")):
+            raise BenchError(f"There is no suite in the folder {suite}: a suite is a file that ends with .robot.")
+        if not suite.is_dir() and (ending not in _SUITES or not suite.is_file()):
+            raise BenchError(
+                f"{suite} is no suite: a file that ends with .robot is meant, or a folder of such. Models and data are "
+                "named in suites, by Compile Model and Load Data Set."
+            )
 
 
 def check_inputs(options: argparse.Namespace, engine: str) -> None:
@@ -27,8 +59,6 @@ def check_inputs(options: argparse.Namespace, engine: str) -> None:
     if options.earlier:
         metrics.read(options.earlier)
     _check_baselines(options)
-    if engine == "serial":
-        check_board(options.port)
 
 
 def _check_baselines(options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from springbok.history.record import METRICS_FILE, XUNIT_FILE
 from springbok.history.store import Filter, HistoryError, Store, StoredRun, opened
 from springbok.measuring import metrics
 from springbok.report.history import cause_text, history_page, value_text
+from springbok.report.lead import read_lead
 from springbok.support import repository, run_record
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
@@ -269,9 +270,11 @@ def _add(options: argparse.Namespace, place: str) -> int:
     found = [_record_of(Path(each)) for each in options.what]
     with opened(place) as store:
         for begin in range(0, len(found), _AT_ONCE):
-            numbers = store.add_all(found[begin : begin + _AT_ONCE])
-            for path, number in zip(options.what[begin:], numbers, strict=False):
-                print(f"{path}: run {number} in {_place(store.place)}", flush=True)
+            added = found[begin : begin + _AT_ONCE]
+            for path, run, number in zip(options.what[begin:], added, store.add_all(added), strict=False):
+                is_other = store.documents(number) != run.documents
+                told = ", which was there before with other results: those stay" if is_other else ""
+                print(f"{path}: run {number} in {_place(store.place)}{told}", flush=True)
     return 0
 
 
@@ -287,13 +290,22 @@ def _record_with(folder: Path, content: dict[str, Any]) -> record.Record:
     names = {name: home / name for name in record.DOCUMENTS}
     documents = {name: path.read_text(encoding="utf-8") for name, path in names.items() if path.is_file()}
     documents[METRICS_FILE] = json.dumps(content, indent=2) + "\n"
-    own = home / run_record.FILE_NAME
-    if own.is_file():
-        try:
-            return record.read_json(own.read_text(encoding="utf-8"), documents)
-        except record.RecordError as error:
-            raise HistoryError(f"{own}: {error}") from error
+    run = _described(home / run_record.FILE_NAME, documents)
+    lead = read_lead(home, content)
+    if lead.wrong:
+        raise HistoryError(f"The results in {home} contradict themselves: {'; '.join(lead.wrong)}.")
+    if run:
+        return run
     file = home / METRICS_FILE if folder.is_dir() else folder
     written = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
-    tests = tests_of(home / XUNIT_FILE)
-    return record.unknown(documents, written, tests, bool(tests.count) and not tests.failed)
+    return record.unknown(documents, written, tests_of(home / XUNIT_FILE), lead.verdict == "passed")
+
+
+def _described(path: Path, documents: dict[str, str]) -> record.Record | None:
+    """What ``run.json`` tells of these documents; None without it."""
+    if not path.is_file():
+        return None
+    try:
+        return record.read_json(path.read_text(encoding="utf-8"), documents)
+    except record.RecordError as error:
+        raise HistoryError(f"{path}: {error}") from error

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from springbok import starter
 from springbok.cli.text import shown
-from springbok.support.errors import BenchError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write it and name its files."""
-    if not options.folder.strip():
-        raise BenchError("Name the folder of the new repository; the working folder is '.'.")
     for path in starter.create(Path(options.folder)):
         print(shown(path))
     return 0

@@ -28,7 +28,9 @@ def record_run(
     """What a run that has ended has left; ``run.json`` in its folder, for its reports."""
     names = [str(shown(suite.absolute())) for suite in suites]
     sources = [suites[0] if suites[0].is_dir() else suites[0].parent, project_of(*suites)]
-    run = record.of_results(folder, started, names, passed, tests_of(xunit), sources, xunit)
+    tests = tests_of(xunit)
+    passed = passed and not tests.failed  # Robot's --nostatusrc ends with 0 whatever failed
+    run = record.of_results(folder, started, names, passed, tests, sources, xunit)
     if folder.is_dir():
         run_record.write(folder, run.as_json(documents=False))
     return run

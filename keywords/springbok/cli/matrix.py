@@ -16,7 +16,7 @@ from springbok.history import keeping
 from springbok.history.record import METRICS_FILE
 from springbok.history.store import Filter, HistoryError, opened
 from springbok.measuring import metrics
-from springbok.report.matrix import GOOD
+from springbok.report.matrix import GOOD, replaced
 from springbok.support.errors import ReportError
 from springbok.support.places import PROGRAM
 from springbok.support.results_folder import claimed
@@ -42,13 +42,17 @@ def run(options: argparse.Namespace) -> int:
     """Write the matrix, and print it."""
     documents = _given(options.results) if options.results else _of_history(options)
     with claimed(options.output, OUTPUT), metrics.telling_of(documents):
-        cells, paths = reports.write_matrix([document for _, document in documents], options.output)
+        contents, names = [document for _, document in documents], [str(place) for place, _ in documents]
+        left_out = replaced(contents, names) if options.results else []  # of a history, older ones are meant to go
+        cells, paths = reports.write_matrix(contents, options.output, left_out)
     rows = [
         (cell.model, cell.column.title, "runs" if cell.state == GOOD else cell.state, f"{cell.instructions:,.10g}")
         for cell in cells
     ]
     print_table([("model", "chip", "state", "instructions"), *rows], left=3)
     print()
+    for sentence in left_out:
+        print(sentence)
     for path in paths[:3]:
         print(shown(path))
     print(f"{shown(paths[3].parent)}: {len(paths) - 3} badges")

@@ -24,7 +24,6 @@ from springbok.cli.keeping import keep_run, record_run
 from springbok.cli.report import EARLIER, write_reports, write_summary
 from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot
 from springbok.cli.text import print_table, shown
-from springbok.compiler.importers import FORMATS
 from springbok.firmware import build_firmware
 from springbok.gate import baseline, verdicts
 from springbok.history import keeping, record
@@ -35,7 +34,6 @@ from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
 from springbok.support.progress import working
 from springbok.support.results_folder import Outputs, claimed, outputs
-from springbok.support.suggestions import did_you_mean
 
 #: Of this project, or of the user's, as ``init`` writes it.
 DEFAULT_SUITE = SUITES / "gestures.robot" if IS_CHECKOUT else Path("suites")
@@ -78,16 +76,7 @@ def run(options: argparse.Namespace) -> int:
     suites = [Path(suite) for suite in options.suites] or [DEFAULT_SUITE]
     if not options.suites and not DEFAULT_SUITE.exists():
         raise BenchError(f"Name the suites to run, files or folders: there is no {shown(DEFAULT_SUITE)} here.")
-    for suite in suites:
-        if not suite.exists():
-            own = f" The project's own suites are in {SUITES}." if SUITES.is_dir() else ""
-            near = did_you_mean(suite.name, [path.name for path in suite.parent.glob("*")])
-            raise BenchError(f"There is no suite {suite}{near}.{own}")
-        if suite.suffix.lower() in FORMATS:
-            raise BenchError(
-                f"{suite} is a model and no suite: a suite compiles and judges it, {PROGRAM} compile tells "
-                "what it takes."
-            )
+    checks.check_suites(suites, options.robot_options)
     options.results = options.results or str(project_of(*suites) / "results")
     return run_suites(options, suites, vlen=options.vlen)
 
@@ -105,6 +94,8 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     chip.check_vlen(chip.vlen if vlen is None else vlen)
     if options.timing is not None:
         usable_timing(options.timing, chip, engine, vlen)
+    if engine == "serial":
+        checks.check_board(options.port)
     with working("Building the firmware"):
         firmware = build_firmware(chip=chip)
     print(f"Firmware: {firmware.summary()}, for {chip.title}")

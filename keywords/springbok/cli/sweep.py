@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         timing = usable_timing(options.timing, chip, "spike", vlen)
     objective = Objective(options.objective, timing)
     limits = dict(map(_limit, options.limit))
-    front.best([], limits)  # a limit that does not exist is said before the sweep, not after it
+    front.best([], limits)  # a limit that is none is said before the sweep, not after it
     if options.workers is not None and options.scheduler:
         raise SweepError("--workers is a number of processes of this machine; a scheduler has workers of its own.")
     wanted = configurations(
@@ -241,7 +241,7 @@ def _own_data(options: argparse.Namespace) -> Dataset | None:
     """The data set of ``--data``, unless it is one by name, which each worker has."""
     given = dict(map(_data_option, options.data_option))
     inputs = _inputs_of(options.models) if Path(options.dataset).is_dir() and "shape" not in given else None
-    loaded = datasets.load(options.dataset, given.pop("split", "test"), options=parse_options(given, inputs))
+    loaded = datasets.load(options.dataset, given.pop("split", None), options=parse_options(given, inputs))
     return None if options.dataset in datasets.NAMES else loaded
 
 
@@ -280,7 +280,10 @@ def _quality_of(found: Mapping[str, Any]) -> str:
 
 
 def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise argparse.ArgumentTypeError(f"'{text}' names nothing")
+    return parts
 
 
 def _numbers(text: str) -> list[int]:

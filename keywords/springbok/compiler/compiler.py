@@ -44,6 +44,7 @@ from springbok.modules.vmfb import Vmfb, read_vmfb
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
 from springbok.support.files import build_folder
+from springbok.support.places import given_path
 from springbok.tensors import TensorSpec, fit
 
 DEFAULT_OUTPUT_DIR = build_folder() / "models"
@@ -192,7 +193,7 @@ def _compile(
     selection: Selection,
     imported: ImportedModel | None = None,
 ) -> tuple[CompiledModel, ImportedModel, Cache]:
-    path = Path(path)
+    path = given_path(path)
     if not isinstance(optimize, Plan) and optimize not in optimizer.LEVELS:
         optimizer.plan_for(optimize, vectors=target.vectors, vlen=target.vlen)  # says what there is
     version = iree.compiler_version()
@@ -275,7 +276,7 @@ def _compile(
 
 def _file_of(function: str) -> bytes:
     """The source of ``file.py:function``."""
-    path = Path(function.rpartition(":")[0])
+    path = given_path(function.rpartition(":")[0])
     return path.read_bytes() if path.is_file() else b""
 
 

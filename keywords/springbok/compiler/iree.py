@@ -354,14 +354,14 @@ def _run(
     Kernels that lack functions of the compiler's runtime library are linked with it.
     """
     command = [compiler or tool("iree-compile"), *_last_of_each(arguments)]
-    done = process.run([*command, output, *looking])
+    done = run_compiler([*command, output, *looking])
     if compiler_runtime.undefined_symbols(done.output):
         library = compiler_runtime.library_for([str(argument) for argument in arguments])
         own = [each for each in map(str, command) if each.startswith(f"{compiler_runtime.LINKER_FLAG}=")]
         with temporary_folder() as folder:
             linker = own[0].partition("=")[2] if own else shlex.quote(str(tool("iree-lld")))
             more = compiler_runtime.linker_flag(library, linker, Path(folder))
-            done = process.run([*(each for each in command if str(each) not in own), output, *looking, more])
+            done = run_compiler([*(each for each in command if str(each) not in own), output, *looking, more])
     shown = shlex.join(["iree-compile", *(_lasting(str(word), name) for word in command[1:]), output.name])
     if done.timed_out:
         raise CompilerDidNotEnd(
@@ -372,6 +372,21 @@ def _run(
         errors = _missing_functions(missing, looking) if missing else _first_errors(done)
         raise CompileError(f"iree-compile can't compile {name}: {errors}.\nThe command was: {shown}")
     return done.output
+
+
+def run_compiler(command: Sequence[object]) -> process.Finished:
+    """Runs ``command``, an `iree-compile` that links kernels, as `process.run`: wherever it and temporary files are.
+
+    It gives a shell the linker's command as it stands, so that paths with spaces or brackets are other words there.
+    """
+    words = [each.absolute() if isinstance(each, Path) else str(each) for each in command]
+    linker = str(words[0].with_name("iree-lld"))
+    if shlex.quote(linker) != linker and not any(str(each).startswith(compiler_runtime.LINKER_FLAG) for each in words):
+        words.append(f"{compiler_runtime.LINKER_FLAG}={shlex.quote(linker)}")
+    place = tempfile.gettempdir()
+    if shlex.quote(place) != place:
+        words = ["sh", "-c", 'cd "${TMPDIR:-/tmp}" && TMPDIR=. exec "$@"', "sh", *words]
+    return process.run(words)
 
 
 def _missing_functions(missing: dict[str, tuple[str, ...]], looking: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from springbok.support.errors import DatasetError, ModelError
 from springbok.tensors import Data, TensorSpec, fit
 
 SPLITS = ("train", "test")
+DEFAULT_SPLIT = "test"
 
 CLASSIFICATION, REGRESSION, ANOMALY, EQUALITY = "classification", "regression", "anomaly", "equality"
 #: What can be judged of answers; all are held against the host's, and `EQUALITY` is nothing else.

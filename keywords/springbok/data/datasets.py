@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from springbok.data import own
-from springbok.data.dataset import Dataset
+from springbok.data.dataset import DEFAULT_SPLIT, Dataset
 from springbok.data.own import Options
 from springbok.data.packaged import PACKAGED
 from springbok.support.errors import DatasetError
@@ -25,7 +25,7 @@ NAMES = tuple(PACKAGED)
 
 def load(
     name: str | Path,
-    split: str = "test",
+    split: str | None = None,
     data: Path | None = None,
     root: Path | None = None,
     download: bool = True,
@@ -49,6 +49,7 @@ def load(
             raise DatasetError(
                 f"{name} is read as it is and takes no {', '.join(refused)}: these are for your own data."
             )
+        split = split or DEFAULT_SPLIT
         found = (
             PACKAGED[name](data, split, root=root, download=download) if name == "magic_wand" else PACKAGED[name](split)
         )

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from springbok.devices.interface import Problem, Surroundings
+from springbok.support.suggestions import did_you_mean
 
 _HERE = Path(__file__).parent
 #: What the firmware has a use for; a device may also serve nothing that it knows.
@@ -99,5 +100,7 @@ def find(name: str, beside: Path | None = None) -> Kind:
         specification.loader.exec_module(module)
         return Kind(name, folder, module)
     if name not in names():
-        raise LookupError(f"there is no kind '{name}'; there are {', '.join(names())}, and folders by their paths")
+        near = did_you_mean(name, names())
+        known = ", ".join(names())
+        raise LookupError(f"there is no kind '{name}'{near}; there are {known}, and folders by their paths")
     return Kind(name, _HERE / name, importlib.import_module(f"springbok.devices.{name}.model"))

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,34 +29,42 @@ def mark_pareto(rows: Sequence[Mapping[str, Any]], objective: str = INSTRUCTIONS
     Failed rows are never in front.
     """
 
-    def values(row: Mapping[str, Any]) -> tuple:
-        return _objectives(row["metrics"], objective)
+    found = [_objectives(row["metrics"], objective) if row["metrics"] else None for row in rows]
+    of_models: dict[str, set[tuple]] = {}
+    for row, values in zip(rows, found, strict=True):
+        if values is not None:
+            of_models.setdefault(row["model"], set()).add(values)
 
-    def beaten(row: Mapping[str, Any]) -> bool:
-        return any(
-            other["metrics"]
-            and other["model"] == row["model"]
-            and values(other) != values(row)
-            and all(one <= own for one, own in zip(values(other), values(row), strict=True))
-            for other in rows
-        )
+    def beaten(model: str, values: tuple) -> bool:
+        others = of_models[model]
+        return any(each != values and all(map(operator.le, each, values)) for each in others)
 
-    return [{**row, "pareto": bool(row["metrics"]) and not beaten(row)} for row in rows]
+    return [
+        {**row, "pareto": values is not None and not beaten(row["model"], values)}
+        for row, values in zip(rows, found, strict=True)
+    ]
 
 
 def best(
     rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], objective: str = INSTRUCTIONS
 ) -> Mapping[str, Any] | None:
-    """The row with the least ``objective`` of those that keep every limit (metric: bound); None when none does."""
-    for name in limits:
-        _metric(name)
+    """The row with the least ``objective`` of those that keep every limit (metric: bound); None when none does.
+
+    Raises SweepError for a metric that does not exist, and GateError for a bound that everything or nothing keeps.
+    """
+    for name, bound in limits.items():
+        gate.check_bound(_metric(name), bound)
     kept = [row for row in rows if row["metrics"] and not broken_limits(row, limits)]
     return min(kept, key=lambda row: _objectives(row["metrics"], objective), default=None)
 
 
 def _objectives(found: Mapping[str, Any], objective: str) -> tuple:
-    loss = OBJECTIVES[-1] if OBJECTIVES[-1] in found else "quality_loss"
-    return tuple(found[name] for name in (SOUGHT[objective], *OBJECTIVES[:-1], loss))
+    return tuple(found[name] for name in (SOUGHT[objective], *OBJECTIVES[:-1], loss_of(found)))
+
+
+def loss_of(found: Mapping[str, Any]) -> str:
+    """What a row's metrics tell the loss by, which depends on the task."""
+    return OBJECTIVES[-1] if OBJECTIVES[-1] in found else "quality_loss"
 
 
 def broken_limits(row: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from springbok.compiler import iree
 from springbok.support import process
 from springbok.support.errors import CompileError
 
@@ -85,7 +86,7 @@ class Side:
 
     def compile(self, *looking: object) -> None:
         """Compiles with further flags. Raises `CompileError` with the compiler's first error."""
-        done = process.run([self.compiler, self.source, *self.flags, *looking])
+        done = iree.run_compiler([self.compiler, self.source, *self.flags, *looking])
         if done.timed_out or done.exit_code:
             errors = [line for line in done.output.splitlines() if "error:" in line]
             reason = errors[0] if errors else process.ending(done.exit_code)

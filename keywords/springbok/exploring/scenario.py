@@ -29,12 +29,13 @@ from springbok.compiler import iree
 from springbok.compiler.compiled import FEATURES, LEAST_VLEN, VECTOR_FEATURES, Target
 from springbok.compiler.flags import compiler_flags, translated
 from springbok.compiler.importers import FORMATS
+from springbok.data.dataset import DEFAULT_SPLIT
 from springbok.data.own.functions import FUNCTION
 from springbok.exploring.scenario_file import parse, read_content
 from springbok.exploring.scenario_problems import Problem, problems, schema
 from springbok.support import strict_json
 from springbok.support.errors import CompileError, ScenarioError
-from springbok.support.places import MODELS
+from springbok.support.places import MODELS, given_path
 
 BLOCKS = ("dataset", "model_wrapper", "optimizers", "runtime", "protocol", "platform")
 
@@ -141,7 +142,7 @@ class Scenario:
     model: Path
     model_name: str | None
     dataset: str
-    split: str = "test"
+    split: str | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     download: bool = True
@@ -284,7 +285,7 @@ class _Mapping:
 
     def _resolve(self, written: str) -> Path:
         """Where Kenning would look, the working directory; else beside the scenario."""
-        path = Path(written).expanduser()
+        path = given_path(written)
         beside = self.path.parent / path
         return beside if not path.exists() and beside.exists() else path
 
@@ -326,9 +327,9 @@ class _Mapping:
     def _dataset(self, model: Path) -> tuple[dict[str, Any], str]:
         block = self.given["dataset"]
         name = block.name if block.definition == "DataSet" else "magic_wand"
-        split = self._get("dataset", "split", "test")
         if block.type == OWN_DATA:
-            return self._own_data(block, split, model)
+            return self._own_data(block, model)
+        split = self._get("dataset", "split", DEFAULT_SPLIT)
         root = self._get("dataset", "dataset_root")
         download = self._get("dataset", "download_dataset", True)
         meaning = f"data set {name}, {split} split"
@@ -345,7 +346,7 @@ class _Mapping:
             "class_names": self._class_names(model, name == "magic_wand"),
         }, meaning
 
-    def _own_data(self, block: Block, split: str, model: Path) -> tuple[dict[str, Any], str]:
+    def _own_data(self, block: Block, model: Path) -> tuple[dict[str, Any], str]:
         options = {name: value for name, value in block.parameters.items() if name not in ("path", "split")}
         if "labels" in options:
             options["labels"] = str(self._resolve(options["labels"]))
@@ -355,7 +356,7 @@ class _Mapping:
         names = options.pop("class_names", None)
         return {
             "dataset": source,
-            "split": split,
+            "split": self._get("dataset", "split"),
             "data_options": options,
             "class_names": tuple(names) if names else self._class_names(model, False),
         }, f"own data {block.parameters['path']}"
@@ -424,7 +425,7 @@ class _Mapping:
             "variant": target.variant,
             "vlen": target.vlen,
             "flags": flags,
-            "module": Path(module).expanduser() if module else None,
+            "module": given_path(module) if module else None,
         }, f"iree-compile {iree.compiler_version()}, {target.variant} code for VLEN {target.vlen}{own}"
 
     def _flag(self, written: str) -> tuple[str, str] | None:
@@ -515,7 +516,7 @@ class _Mapping:
 
 def _is_device(port: str) -> bool:
     """Whether something can be at the port: a character device (a serial port, a pty), or a URL of pyserial's."""
-    return "://" in port or Path(port).expanduser().is_char_device()
+    return "://" in port or given_path(port).is_char_device()
 
 
 def _is_own(model: Path) -> bool:

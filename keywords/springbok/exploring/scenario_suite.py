@@ -58,7 +58,8 @@ def suite_text(
         *(f"{name}={_cell(value)}" for name, value in (options or {}).items() if value),
     ]
     is_own = scenario.dataset not in NAMES
-    load_data_set = [_source(scenario.dataset, folder) if is_own else scenario.dataset, f"split={scenario.split}"]
+    load_data_set = [_source(scenario.dataset, folder) if is_own else scenario.dataset]
+    load_data_set += [f"split={scenario.split}"] if scenario.split else []
     load_data_set += [_option(name, value, folder) for name, value in scenario.data_options.items()]
     if scenario.dataset == "magic_wand":
         load_data_set.append("data=${DATA}")

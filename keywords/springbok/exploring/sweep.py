@@ -25,6 +25,7 @@ from springbok.exploring.configurations import Configuration
 from springbok.exploring.front import mark_pareto
 from springbok.exploring.measure import CALIBRATION_SAMPLES, INSTRUCTIONS, Objective, compile_step, row_of, run_step
 from springbok.exploring.model_files import ModelFiles
+from springbok.exploring.row_consistency import contradictions
 from springbok.exploring.workers import Job, done, listen, workers
 from springbok.firmware import build_firmware
 from springbok.measuring import metrics
@@ -184,6 +185,9 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise ReportError(f"{path} is not JSON: {error}. '{PROGRAM} sweep' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
         raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} sweep' writes it anew.")
-    if problem := json_schema.problem_of(content, Path(__file__).with_name("sweep.schema.json")):
+    problem = json_schema.problem_of(content, Path(__file__).with_name("sweep.schema.json")) or next(
+        contradictions(content["rows"], content.get("objective", "instructions"), _mark_equal), ""
+    )
+    if problem:
         raise ReportError(f"{path} is no good: {problem}. '{PROGRAM} sweep' writes it anew.")
     return content

@@ -54,8 +54,11 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
         except OSError as error:
             raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
         return
-    with temporary_folder() as scratch, _children_allowed(), dask.config.set({"temporary-directory": str(scratch)}):
-        with _ctrl_c_later():
+    with contextlib.ExitStack() as opened:
+        scratch = str(opened.enter_context(temporary_folder()))
+        opened.enter_context(_children_allowed())
+        opened.enter_context(dask.config.set({"temporary-directory": scratch}))
+        with _ctrl_c_later():  # one that waited comes when the cluster is there to be closed
             cluster = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
@@ -63,11 +66,12 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # a free port, without a warning that the usual one is in use
                 memory_limit=0,
-                local_directory=str(scratch),
+                local_directory=scratch,
+                env={"TMPDIR": scratch},  # what a worker that is killed leaves goes with it
                 silence_logs="CRITICAL",
             )
-        with cluster, Client(cluster) as client:
-            yield client
+            opened.enter_context(cluster)
+        yield opened.enter_context(Client(cluster))
 
 
 @contextlib.contextmanager

@@ -94,19 +94,22 @@ def judge(measured: Snapshot, limit: Limit, baseline: Snapshot | None = None) ->
     """
     metric = _metric(limit.metric)
     if not baseline:
-        _check_bound(metric, limit.bound)
+        check_bound(metric, limit.bound)
     return _verdict(measured, metric, limit, measured["metrics"].get(metric.name), baseline)
 
 
-def _check_bound(metric: Metric, bound: Any) -> None:
+def check_bound(metric: Metric, bound: Any) -> None:
+    """Raises GateError for a bound of ``metric`` that everything or nothing keeps."""
     if isinstance(bound, bool) or not isinstance(bound, int | float):
         return
+    if math.isnan(bound):
+        raise GateError(f"The limit {bound:g} of '{metric.title}' is no number.")
     if metric.form == "share" and not 0 <= bound <= 1:
         share = f": for {bound:g} % write {bound / 100:g}" if 1 < bound <= 100 else ""
         raise GateError(f"The limit {bound:g} of '{metric.title}' is no share, which is from 0 to 1{share}.")
     if metric.relation == AT_MOST and not bound >= 0:
         raise GateError(f"The limit {bound:g} of '{metric.title}' can't be kept by anything: it is at least 0.")
-    if metric.relation == AT_MOST and bound == math.inf:
+    if bound == {AT_MOST: math.inf, AT_LEAST: -math.inf}.get(metric.relation):
         raise GateError(f"The limit {bound:g} of '{metric.title}' is kept by everything: give a number.")
 
 
@@ -238,7 +241,7 @@ def judge_dispatches(
     A dispatch that computes several layers at once is one of each of them.
     """
     known, measure = DISPATCH_METRICS[metric]
-    _check_bound(known, bound)
+    check_bound(known, bound)
     found = [
         (name, part)
         for name, part in measured["dispatches"].items()

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the numbers of a snapshot hang together: a baseline that was changed by hand at one place does not."""
+"""Whether the numbers of a snapshot hang together: a baseline that was changed by hand at one place does not.
+
+Its parts are held to what holds of those of a metrics document; here is what is a snapshot's own: the runtime is a part
+too, so that all come to the whole.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import math
 from collections.abc import Iterator
 
 from springbok.gate.snapshots import Snapshot
+from springbok.measuring.consistency import of_part
 from springbok.measuring.derived import RUNTIME, shown
 
 #: Means of dispatches and of the whole are rounded each by itself.
@@ -29,13 +34,8 @@ def _contradictions(measured: Snapshot) -> Iterator[str]:
         yield f"it has no '{RUNTIME}' among its dispatches"
         return
     for name, part in dispatches.items():
-        vectors, lanes = part.get("vector_instructions"), part.get("lanes")
-        if vectors is not None and vectors > part["instructions"] + _ROUNDING:
-            told = f"{shown(vectors, 'count')} vector of {shown(part['instructions'], 'count')} instructions"
-            yield f"'{name}' has {told}"
-        if lanes and lanes["active"] > lanes["available"] + _ROUNDING:
-            told = f"{shown(lanes['active'], 'count')} active of {shown(lanes['available'], 'count')} lanes"
-            yield f"'{name}' has {told}"
+        for _, told in of_part(part, vlen=measured["subject"].get("vlen_bits")):
+            yield f"'{name}': {told}"
     for name in _SUMS:
         whole, parts = metrics.get(name), [part.get(name) for part in dispatches.values()]
         if whole is None or None in parts:

@@ -22,7 +22,7 @@ from springbok.gate import snapshots
 from springbok.gate.gate import METRICS
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.measuring.derived import RUNTIME
-from springbok.support import strict_json
+from springbok.support import json_schema, run_record, strict_json
 from springbok.support.errors import BenchError
 from springbok.support.repository import Origin, origin_of
 
@@ -115,18 +115,23 @@ class Record:
             yield configuration, numbers_of(measured)
 
     def as_json(self, documents: bool = True) -> str:
-        """The record as a text; without its documents it is what stands in the run's own folder."""
+        """The record as a text; without its documents it is what stands beside them in the run's own folder."""
         kept = {"schema": SCHEMA_VERSION, **asdict(self)}
         kept["started"] = self.started.astimezone().isoformat()
         kept["origin"]["committed"] = self.origin.committed.isoformat() if self.origin.committed else None
         if not documents:
             del kept["documents"]
+            kept["digests"] = {name: digest_of(text) for name, text in self.documents.items()}
         return json.dumps(kept, indent=1) + "\n"
 
 
-def snapshots_of(text: str | None) -> Iterator[tuple[Configuration, snapshots.Snapshot]]:
-    """What each model of ``metrics.json`` came to; nothing of results so old that they lack what is asked for."""
-    document = json.loads(text) if text else {"models": []}
+def digest_of(text: str) -> str:
+    """What tells a document of a run from those of all others."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def snapshots_in(document: Mapping[str, Any]) -> Iterator[tuple[Configuration, snapshots.Snapshot]]:
+    """What each model of a document came to; nothing of results so old that they lack what is asked for."""
     for model in document["models"]:
         try:
             measured = snapshots.snapshot({"chip": DEFAULT, **document, "models": [model]})
@@ -145,6 +150,11 @@ def snapshots_of(text: str | None) -> Iterator[tuple[Configuration, snapshots.Sn
             ),
             measured,
         )
+
+
+def snapshots_of(text: str | None) -> Iterator[tuple[Configuration, snapshots.Snapshot]]:
+    """The same of the text of ``metrics.json``; None has no models."""
+    return snapshots_in(json.loads(text) if text else {"models": []})
 
 
 def numbers_of(measured: snapshots.Snapshot) -> list[Measurement]:
@@ -182,6 +192,9 @@ def read_json(text: str, documents: Mapping[str, str] | None = None) -> Record:
         given = strict_json.parse(text)
         if given.pop("schema") != SCHEMA_VERSION:
             raise RecordError(f"It is not of form {SCHEMA_VERSION}: springbok-bench of another version wrote it.")
+        if problem := json_schema.problem_of(given, run_record.SCHEMA_FILE):
+            raise RecordError(f"It is no record of a run: {problem}.")
+        given.pop("digests", None)  # of files beside it
         given["started"] = datetime.fromisoformat(given["started"])
         origin = given["origin"]
         origin["committed"] = datetime.fromisoformat(origin["committed"]) if origin["committed"] else None
@@ -261,7 +274,7 @@ def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, passe
         tests=tests,
         versions=_versions(content),
         documents=documents,
-        uid=hashlib.sha256(documents[METRICS_FILE].encode("utf-8", "replace")).hexdigest()[:32],
+        uid=digest_of(documents[METRICS_FILE])[:32],
     )
 
 

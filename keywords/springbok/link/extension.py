@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
+import struct
 import time
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ _LINK_MODULE = 1  # of the firmware's error codes: the frame did not arrive as i
 _DAMAGED = ("LINK_CRC", "LINK_STALL")  # those of a frame whose header arrived
 _READ_BYTES = 4096
 _FORGOTTEN_LIMIT = 3  # so often the device says that it knows no dialogue: it is no late answer
+_REFUSAL_BYTES = 160  # an ERROR's, at most
+_DAMAGED_HEADER = "LINK_HEADER"  # what the device says of a frame whose identity it does not know
 
 _log = logging.getLogger(__name__)
 
@@ -91,10 +94,12 @@ class ExtendedExchange:
         self._longest = max(LONGEST_PATIENCE, self._shortest)
         self._identity = 0  # of the dialogue; 0 before there is one, and with a firmware that tells none apart
         self._forgotten = 0  # times that the device knew no dialogue, since the latest request began
+        self._strange = 0  # times that it knew another dialogue alone
+        self._begun = False  # the device has answered in this dialogue
 
     def greet(self, hello: bytes, deadline: float) -> bytes:
         """Send HELLO with its payload, return its answer's."""
-        self._identity = 0
+        self._identity, self._begun = 0, False
         return self.request(MessageType.HELLO, hello, deadline)
 
     def begin(self, identity: int, deadline: float) -> bytes:
@@ -103,13 +108,15 @@ class ExtendedExchange:
         Raises DialogueLost when the device expects another one: its HELLO came between.
         """
         self._identity = identity
-        return self.request(MessageType.INFO, b"", deadline)
+        answer = self.request(MessageType.INFO, b"", deadline)
+        self._begun = identity != 0
+        return answer
 
     def end(self, deadline: float) -> None:
         """End the dialogue, so that another host may begin one at once. Harmless when there is none."""
         if self._identity:
             self.request(MessageType.HELLO, encode_hello(identity=0), deadline)
-            self._identity = 0
+            self._identity, self._begun = 0, False
 
     def request(self, message_type: MessageType, payload: bytes, deadline: float) -> bytes:
         """Send a request and return its answer's payload.
@@ -121,7 +128,7 @@ class ExtendedExchange:
         self._sequence = self._sequence % 0xFFFF + 1
         name = self._written = message_type.name
         frame = encode_extended_frame(self._sequence, message_type, payload, self._identity)
-        self._forgotten = 0
+        self._forgotten = self._strange = 0
         started = time.monotonic()
         patience = self._patience.get(message_type, self._shortest)
         self._line.write(name, frame, deadline)
@@ -142,6 +149,7 @@ class ExtendedExchange:
                     "host has used it since. Negotiate again, in Robot with Connect Runtime, and load the model."
                 )
             if time.monotonic() >= deadline:
+                self._check_whose(name)
                 limit = time.monotonic() - started
                 raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
             if self._report.unanswered > unanswered:
@@ -152,10 +160,22 @@ class ExtendedExchange:
             self._report.retransmissions += 1
             _log.debug("%s is sent again; %s", name, self._report)
             self._line.write(name, frame, deadline)
+        self._check_whose(name)
         raise LinkError(
             f"{name} was sent {attempts} times and not once did both it and its answer arrive whole. "
             f"On the line: {self._report}. Check the cable, the baud rate and that no other host uses the device."
         )
+
+    def _check_whose(self, name: str) -> None:
+        """Raise DialogueLost where what came instead of an answer tells that the device is in another dialogue.
+
+        What tells so may have been recorded, so it ends no request that may still be answered.
+        """
+        if self._begun and self._strange >= _FORGOTTEN_LIMIT:
+            raise DialogueLost(
+                f"The device is in another dialogue than that of {name}: other hosts have used it since. Negotiate "
+                "again, in Robot with Connect Runtime, and load the model."
+            )
 
     def receive(self, begun_by: float, deadline: float) -> tuple[int, int, bytes] | None:
         """Return type, sequence number and payload of the next whole frame; None when none comes.
@@ -165,7 +185,8 @@ class ExtendedExchange:
         buffer = self._buffer
         noise = False
         while True:
-            self._fill(EXTENDED_HEADER_BYTES, min(begun_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by)
+            until = min(begun_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by
+            self._fill(EXTENDED_HEADER_BYTES, until, ahead=_READ_BYTES)
             place = _magic_place(buffer)
             noise = noise or place > 0
             self._drop(place)
@@ -179,6 +200,7 @@ class ExtendedExchange:
             header = self._decode_header(bytes(buffer[:EXTENDED_HEADER_BYTES]))
             if header is None:
                 noise = True
+                self._strange += self._begins_refusal_to_strangers(deadline)
                 self._drop(1)
                 continue
             size = EXTENDED_HEADER_BYTES + header.rest_bytes
@@ -201,13 +223,28 @@ class ExtendedExchange:
         self._forgotten += 1
         return header
 
+    def _begins_refusal_to_strangers(self, deadline: float) -> bool:
+        """Tell whether the buffer begins with what the device says, in a dialogue of others, of a frame of this one.
+
+        That dialogue's identity is unknown here, so that only the payload's CRC, which goes on from the check, can be
+        held against what came.
+        """
+        sequence, message_type, payload_bytes, check = struct.unpack("<4xHHII", self._buffer[:EXTENDED_HEADER_BYTES])
+        header = ExtendedHeader(sequence, message_type, payload_bytes, check)
+        if (message_type, sequence) != (MessageType.ERROR, 0) or not 0 < payload_bytes <= _REFUSAL_BYTES:
+            return False
+        size = EXTENDED_HEADER_BYTES + header.rest_bytes
+        self._fill_steadily(size, deadline)
+        payload = extended_payload(header, self._buffer[EXTENDED_HEADER_BYTES:size])
+        return payload is not None and ErrorAnswer.decode(payload).name == _DAMAGED_HEADER
+
     def _answer(self, begun_by: float, deadline: float) -> tuple[int, bytes] | None:
         """Return type and payload of the current request's answer; None when the request must be sent again."""
+        before, refused = self._report.damaged_answers, False
         while True:
-            before = self._report.damaged_answers
             frame = self.receive(begun_by, deadline)
             if frame is None:
-                self._report.unanswered += self._report.damaged_answers == before
+                self._report.unanswered += not refused and self._report.damaged_answers == before
                 return None
             kind, sequence, payload = frame
             error = ErrorAnswer.decode(payload) if kind == MessageType.ERROR else None
@@ -217,16 +254,20 @@ class ExtendedExchange:
             )
             if unheard:
                 self._report.refused_requests += 1
-                return None
+                refused = True
+                if not self._buffer and not self._line.has_bytes(self._written):
+                    return None
+                begun_by = min(begun_by, time.monotonic() + NOISE_SECONDS)  # it may be about another host's frames
+                continue
             if sequence == self._sequence and kind in (MessageType.OK, MessageType.ERROR):
                 return kind, payload
             self._report.late_answers += 1
 
-    def _fill(self, count: int, deadline: float) -> None:
-        """Have ``count`` bytes in the buffer, or fewer at the deadline."""
+    def _fill(self, count: int, deadline: float, ahead: int = 0) -> None:
+        """Have ``count`` bytes in the buffer, fewer at the deadline, and up to ``ahead`` of what came behind them."""
         buffer = self._buffer
         while len(buffer) < count:
-            data = self._line.read(self._written, count - len(buffer), deadline)
+            data = self._line.read(self._written, count - len(buffer), deadline, ahead)
             if not data:
                 return
             buffer += data

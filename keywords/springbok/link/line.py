@@ -92,8 +92,8 @@ class Line:
                 if progress:
                     progress(written, len(data))
 
-    def read(self, request: str, count: int, deadline: float) -> bytes:
-        """Return ``count`` bytes, never more, or fewer when the time is over.
+    def read(self, request: str, count: int, deadline: float, most: int = 0) -> bytes:
+        """Return ``count`` bytes, or fewer when the time is over; of what has come behind them, up to ``most`` in all.
 
         All that has come is taken from the port at once, and what nobody asked for is kept.
         """
@@ -104,8 +104,9 @@ class Line:
                 if part:
                     self._busy_at = time.monotonic()
                     come += part
-        data = bytes(come[:count])
-        del come[:count]
+        taken = max(count, most)
+        data = bytes(come[:taken])
+        del come[:taken]
         return data
 
     def drain(self, silence: float, deadline: float) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the numbers of a metrics document hang together: what its schema can't say.
+"""Whether the numbers of a metrics document hang together: what its schema can't say. Baselines are held to `of_part`.
 
 Here is what holds of every run, whatever ran it: parts against their whole, means and extremes against the samples,
 and what sums up all samples. Of what a document lacks nothing is said: older ones have less. What answers must come to
@@ -23,6 +23,10 @@ MOST = 10**18
 _ROUNDING = 1e-3
 #: No register is longer, by the vector extension.
 _LONGEST_VLEN = 1 << 16
+#: The device reads its counters just inside the engine's marks, or as exactly as the engine counts: by blocks.
+_MARKS, _MARKS_SHARE = 1000, 0.01
+#: Bytes of a dispatch's name that the device tells: longer ones may begin alike.
+_NAME_BYTES = 95
 #: Bytes that a scalar load or store moves at most, and operations that an instruction does with an element.
 _WIDEST, _FUSED = 8, 2
 
@@ -56,10 +60,11 @@ def _of_model(model: Mapping[str, Any], vlen: int | None) -> _Found:
     if model.get("name") == "":
         yield "/name", "the model has no name"
     yield from _samples(model)
-    yield from _part(model, "", vlen)
+    yield from of_part(model, "", vlen)
     for number, dispatch in enumerate(model.get("dispatches", ())):
-        yield from _part(dispatch, f"/dispatches/{number}", vlen)
+        yield from of_part(dispatch, f"/dispatches/{number}", vlen)
     yield from _shares(model, vlen)
+    yield from _counters(model)
     yield from _timeline(model)
     yield from _memory(model)
     yield from wrong_answers(model)
@@ -105,25 +110,23 @@ def _samples(model: Mapping[str, Any]) -> _Found:
     spread = [told.get(name) for name in ("min", "mean", "max")]
     if None not in spread and (_more(spread[0], spread[1]) or _more(spread[1], spread[2])):
         yield "/instructions", "the mean is not between the least and the most"
-    functions = (model.get("runtime_functions") or {}).values()
-    if functions and each and (found := sum(functions)) > each[0]:
-        yield (
-            "/runtime_functions",
-            f"they come to {_count(found)} instructions, the first inference to {_count(each[0])}",
-        )
     trips = (model.get("wall_clock") or {}).get("round_trip_seconds")
     if trips is not None and len(trips) != model.get("samples", len(trips)):
         yield "/wall_clock/round_trip_seconds", f"{len(trips)} of {model['samples']} samples"
 
 
-def _part(part: Mapping[str, Any], place: str, vlen: int | None) -> _Found:
-    """What holds of an inference and of each dispatch of one."""
+def of_part(part: Mapping[str, Any], place: str = "", vlen: int | None = None) -> _Found:
+    """What holds of an inference and of each dispatch of one, also in a baseline: (place, sentence) of what does not.
+
+    >>> list(of_part({"instructions": 5, "vector_instructions": 7}))
+    [('/vector_instructions', '7 vector of 5 instructions')]
+    """
     whole, vectors = mean_of(part.get("instructions")), mean_of(part.get("vector_instructions"))
     opcodes, classes = part.get("opcodes"), part.get("opcode_classes")
     if whole is None:
         return
     if vectors is not None and _more(vectors, whole):
-        yield f"{place}/vector_instructions", f"{_count(vectors)} vector instructions of {_count(whole)}"
+        yield f"{place}/vector_instructions", f"{_count(vectors)} vector of {_count(whole)} instructions"
     if opcodes is not None:
         if not _equal(found := _sum(opcodes.values()), whole, len(opcodes) + 1):
             yield f"{place}/opcodes", f"they come to {_count(found)} instructions of {_count(whole)}"
@@ -151,7 +154,7 @@ def _lanes(lanes: Mapping[str, float] | None, vectors: float | None, vlen: int |
         return
     active, available = lanes["active"], lanes["available"]
     if _more(active, available):
-        yield place, f"{_count(active)} of {_count(available)} lanes are used"
+        yield place, f"{_count(active)} active of {_count(available)} lanes"
     # No instruction has more elements than eight registers have bytes.
     if vectors is not None and vlen is not None and _more(available, vectors * vlen):
         yield place, f"{_count(available)} lanes in {_count(vectors)} vector instructions of {vlen} bits"
@@ -184,11 +187,8 @@ def _estimate(estimate: Mapping[str, Any] | None, place: str) -> _Found:
     cycles, where = estimate["estimated_cycles"], estimate["where"]
     if not _equal(found := _sum(where.values()), cycles, len(where) + 1):
         yield f"{place}/where", f"it comes to {_count(found)} of {_count(cycles)} cycles"
-    if _more(estimate["limit_cycles"], cycles):
-        yield (
-            f"{place}/limit_cycles",
-            f"{_count(estimate['limit_cycles'])} at least, and {_count(cycles)} are estimated",
-        )
+    if _more(least := estimate.get("limit_cycles", 0), cycles):
+        yield f"{place}/limit_cycles", f"{_count(least)} at least, and {_count(cycles)} are estimated"
 
 
 def _limit(estimate: Mapping[str, Any], peaks: Mapping[str, Any], place: str) -> _Found:
@@ -215,6 +215,9 @@ def _shares(model: Mapping[str, Any], vlen: int | None) -> _Found:
     dispatches = model.get("dispatches")
     if dispatches is None:
         return
+    for name, count in Counter(each.get("name") for each in dispatches).items():
+        if name is not None and count > 1 and len(name.encode()) < _NAME_BYTES:
+            yield "/dispatches", f"{count} of them are called {name}"
     for name in ("instructions", "vector_instructions", "cycles"):
         whole, parts = mean_of(model.get(name)), [each.get(name) for each in dispatches]
         if whole is not None and None not in parts and _more(found := _sum(parts), whole, 1 + len(parts)):
@@ -245,6 +248,10 @@ def _runtime(model: Mapping[str, Any], dispatches: Sequence[Mapping[str, Any]], 
         rest = whole - _sum(each.get("instructions", 0) for each in dispatches)
         if _more(outside, whole) or _more(rest, outside, 1 + len(dispatches)):
             yield "/outside_kernels", f"{_count(outside)} of {_count(whole)}, and {_count(rest)} outside of dispatches"
+        # What has the firmware's way into a kernel beside it executes vectors in the kernel alone.
+        inside = _sum(each.get("vector_instructions") or 0 for each in dispatches)
+        if _more(outside, whole - inside, 1 + len(dispatches)):
+            yield "/outside_kernels", f"{_count(outside)} of {_count(whole)}, and {_count(inside)} vector in dispatches"
     if model.get("opcodes") is not None and all(each.get("opcodes") is not None for each in dispatches):
         left = Counter(model["opcodes"])
         for each in dispatches:
@@ -270,14 +277,51 @@ def _left(whole: float, parts: Sequence[float]) -> float:
     return 0 if _equal(whole, _sum(parts), 1 + len(parts)) else rest
 
 
+def _counters(model: Mapping[str, Any]) -> _Found:
+    """What the device counts beside the engine, and what the runtime's functions come to."""
+    whole, own = mean_of(model.get("instructions")), mean_of(model.get("device_instructions"))
+    if whole is not None and own is not None and abs(whole - own) > _MARKS + _MARKS_SHARE * whole:
+        yield "/device_instructions", f"{_count(own)}, but between the marks {_count(whole)}"
+    functions = (model.get("runtime_functions") or {}).values()
+    each = (model.get("per_sample") or {}).get("instructions")
+    if functions and each:
+        kernels = _sum(dispatch.get("instructions", 0) for dispatch in model.get("dispatches", ()))
+        # Dispatches are told as means: what the first inference had otherwise, others show.
+        rest = each[0] - kernels + max(each) - min(each)
+        if _more(found := _sum(functions), min(rest, each[0]), 1 + len(model.get("dispatches", ()))):
+            told = f"the first inference to {_count(each[0])}, {_count(kernels)} of them in dispatches"
+            yield "/runtime_functions", f"they come to {_count(found)} instructions, {told}"
+
+
+def _calls(model: Mapping[str, Any], calls: Mapping[str, Sequence[float]]) -> _Found:
+    """Where inferences hardly differ, the last one's calls are what dispatches tell of the mean of all."""
+    each, dispatches = (model.get("per_sample") or {}).get("instructions"), model.get("dispatches", ())
+    told = [(one.get("calls"), one.get("instructions")) for one in dispatches]
+    if not each or any(count is None or not count or count % 1 or whole is None for count, whole in told):
+        return
+    spread, shortest = max(each) - min(each), min((whole / count for count, whole in told), default=0)
+    if spread >= shortest:  # so inferences may differ by a call
+        return
+    for place, (count, whole) in enumerate(told):
+        lengths = [length for of, length in zip(calls["dispatch"], calls["instructions"], strict=True) if of == place]
+        if len(lengths) != count:
+            yield "/timeline/calls/dispatch", f"{len(lengths)} calls of dispatch {place}, which has {_count(count)}"
+        elif abs(_sum(lengths) - whole) > spread + shortest:
+            had = f"{_count(_sum(lengths))} instructions of dispatch {place}, which has {_count(whole)}"
+            yield "/timeline/calls/instructions", had
+
+
 def _timeline(model: Mapping[str, Any]) -> _Found:
     timeline = model.get("timeline") or {}
     calls = timeline.get("calls") or {}
     if any(place >= len(model.get("dispatches", ())) for place in calls.get("dispatch", ())):
         yield "/timeline", "it calls a dispatch that is not there"
+        return
     if len({len(column) for column in calls.values()}) > 1:
         yield "/timeline", "its lists are not of one length"
         return
+    if {"dispatch", "instructions"} <= {*calls}:
+        yield from _calls(model, calls)
     each = (model.get("per_sample") or {}).get("instructions")
     if each and timeline.get("instructions", each[-1]) != each[-1]:
         yield "/timeline/instructions", f"{_count(timeline['instructions'])}, but of the last sample {_count(each[-1])}"
@@ -306,6 +350,10 @@ def _memory(model: Mapping[str, Any]) -> _Found:
                 f"/fit/{number}",
                 f"{_count(used)} bytes used, {_count(memory['free_bytes'])} free of {_count(memory['bytes'])}",
             )
+    stacks = [memory["parts"]["stack"] for memory in model.get("fit", ()) if memory["parts"].get("stack")]
+    deepest = model.get("stack_peak_bytes")
+    if stacks and deepest is not None and deepest > max(stacks):
+        yield "/stack_peak_bytes", f"{_count(deepest)} of a stack of {_count(max(stacks))}"
     accesses = model.get("accesses_over_time")
     if accesses:
         slices = accesses["seconds"]

@@ -79,12 +79,12 @@ class Task:
     def introduction(self, given: TensorSpec, taken: TensorSpec) -> Benchmark:
         """What the device is to know of a model for this task, whose input is ``given`` and whose output ``taken``.
 
-        A model of floats is sent what it takes.
+        A model of anything but int8 is sent what it takes.
         """
         scales = {}
-        if given.is_quantised:
+        if given.is_quantised and np.dtype(given.dtype) == np.int8:
             scales |= {"input_scale": float(given.scale), "input_zero_point": int(given.zero_point)}
-        if taken.is_quantised:
+        if taken.is_quantised and np.dtype(taken.dtype) == np.int8:
             scales |= {"output_scale": float(taken.scale), "output_zero_point": int(taken.zero_point)}
         how = self.input if np.dtype(given.dtype) == np.int8 else BenchmarkInput.AS_IT_IS
         frames = dict(zip(("frame_bytes", "frame_us", "threshold"), self.stream or (), strict=False))

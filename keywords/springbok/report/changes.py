@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from springbok.gate.accounts import kernel, opcode_change
+from springbok.gate.accounts import MOST_OPCODES, kernel, opcode_change
 from springbok.measuring.derived import RUNTIME, ratio, runtime_instructions, shown, tidy
 from springbok.report import charts
 from springbok.report.figure import Column, Figure
@@ -39,7 +39,7 @@ def layer_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
     """
     rows = [_row(old, new) for old, new in _groups(before["dispatches"], after["dispatches"])]
     rows.append(_change(RUNTIME, (runtime_instructions(before), runtime_instructions(after))))
-    rows[-1]["opcodes"] = opcode_change(_runtime_opcodes(after), _runtime_opcodes(before)).removeprefix(": ")
+    rows[-1]["opcodes"] = _by_opcodes(_runtime_opcodes(after), _runtime_opcodes(before))
     return sorted(rows, key=lambda row: -abs(row["change"]))
 
 
@@ -105,7 +105,7 @@ def _row(old: Sequence[Entry], new: Sequence[Entry]) -> dict[str, Any]:
     if old and new and cuts[0] != cuts[1]:
         row["status"] = f"{FUSED}, {row['status']}"
         row["how"] = " → ".join(" | ".join(cut) for cut in cuts)
-    row["opcodes"] = opcode_change(_opcodes(new), _opcodes(old)).removeprefix(": ")
+    row["opcodes"] = _by_opcodes(_opcodes(new), _opcodes(old))
     return row
 
 
@@ -133,6 +133,12 @@ def _opcodes(entries: Sequence[Entry]) -> dict[str, float]:
     for entry in entries:
         found.update(entry["opcodes"] or {})
     return dict(found)
+
+
+def _by_opcodes(new: Mapping[str, float], old: Mapping[str, float]) -> str:
+    """Those whose counts changed most, and how many others did."""
+    others = sum(tidy(new.get(name, 0) - old.get(name, 0)) != 0 for name in {*new, *old}) - MOST_OPCODES
+    return f"{opcode_change(new, old).removeprefix(': ')}{f', and {others} others' if others > 0 else ''}"
 
 
 def _runtime_opcodes(model: Mapping[str, Any]) -> dict[str, float]:

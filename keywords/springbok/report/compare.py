@@ -23,8 +23,10 @@ from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
 from springbok.report import charts
 from springbok.report.changes import changes_figure
 from springbok.report.costs import TOP
-from springbok.report.figure import Column, Figure, title_of
+from springbok.report.figure import NO_RATIO, Column, Figure, title_of
 
+#: Of a table that has room beside another one.
+_COLUMNS_OF_A_HALF = 5
 CLASS_COLOURS = dict(
     zip(
         (name.replace("_", " ") for name in VECTOR_WORK),
@@ -271,13 +273,14 @@ def _overlaid(
             known = bool(each)
             row[f"count {number}"] = each.get(name, 0) if known else None
             if number:
-                row[f"ratio {number}"] = ratio(row[f"count {number}"], row["count 0"] or 0) if known else None
+                row[f"ratio {number}"] = _ratio(row[f"count {number}"], row["count 0"])
         rows.append(row)
     columns = [Column(what, what)]
     for number, each in enumerate(group):
-        columns.append(Column(f"count {number}", f"{each.label}, {unit}", "count"))
+        label = _within(each)
+        columns.append(Column(f"count {number}", label, "count"))
         if number:
-            columns.append(Column(f"ratio {number}", f"{each.label}, ratio", "ratio"))
+            columns.append(Column(f"ratio {number}", f"{label}: ratio", "ratio"))
     bars = [
         {what: row[what], "configuration": each.label, "count": row[f"count {number}"]}
         for row in rows
@@ -285,4 +288,16 @@ def _overlaid(
         if row[f"count {number}"] is not None
     ]
     chart = charts.bars(bars, what, "count", (what, unit), series="configuration", grouped=True, compares=True)
-    return Figure(what, title, tuple(columns), tuple(rows), chart, f"Ratios are to {group[0].label}.")
+    note = f"{unit[0].upper()}{unit[1:]}. Ratios are to {group[0].label}; to 0 there is none."
+    return Figure(what, title, tuple(columns), tuple(rows), chart, note, is_wide=len(columns) > _COLUMNS_OF_A_HALF)
+
+
+def _within(configuration: Configuration) -> str:
+    """The label, in a table that is of one model: ``scalar, VLEN 256``."""
+    model, title = configuration.model, title_of(configuration.model)
+    return f"{model['variant']}{configuration.label.removeprefix(title)}"
+
+
+def _ratio(count: float | None, reference: float | None) -> float | str | None:
+    """None where one is not known; to nothing there is no ratio."""
+    return NO_RATIO if reference == 0 and count is not None else ratio(count, reference or 0)

@@ -13,6 +13,7 @@ from typing import Any
 
 from springbok.gate.accounts import kernel, opcode_change, paired, signed
 from springbok.measuring.derived import shown, stack_accesses, tidy
+from springbok.report import charts
 from springbok.report.figure import Column, Figure
 from springbok.support.progress import amount
 
@@ -54,23 +55,35 @@ def compilers_figures(rows: Sequence[Row]) -> list[Figure]:
 
 def _table(rows: Sequence[Row]) -> Figure:
     columns = [Column("model", "model"), Column("optimize", "optimize"), Column("version", "version")]
-    if len({row["optimize"] for row in rows}) == 1:
+    several_levels = len({row["optimize"] for row in rows}) > 1
+    if not several_levels:
         columns.pop(1)
     columns += [Column(key, title, form, none="-") for key, title, form in METRICS]
-    columns += [Column("kernels", "kernels", "number", none="-"), Column("error", "why not")]
+    columns.append(Column("kernels", "kernels", "number", none="-"))
+    columns += [Column("error", "why not")] if any(row["error"] for row in rows) else []
     table = []
     for row in rows:
         numbers = {key: row["metrics"].get(key) for key, *_ in METRICS}
         kernels = len(row["dispatches"]) or None
         named = {key: row[key] for key in ("model", "optimize", "version")}
-        table.append({**named, **numbers, "kernels": kernels, "error": _reason(row)})
+        name = ", ".join(named[column.key] for column in columns[: 3 if several_levels else 2])
+        table.append({**named, **numbers, "kernels": kernels, "error": _reason(row), "name": name})
     failed = sum(bool(row["error"]) for row in rows)
     versions = list(dict.fromkeys(row["version"] for row in rows))
-    note = (
-        f"{amount(len(rows), 'row')} of {amount(len(versions), 'version')}: {', '.join(versions)}; {failed} failed. "
-        "Cycles are estimated."
-    )
-    return Figure("compilers", "Compilers", tuple(columns), tuple(table), note=note)
+    note = f"{amount(len(rows), 'row')} of {amount(len(versions), 'version')}: {', '.join(versions)}; {failed} failed."
+    note += " Cycles are estimated." if any(row["cycles"] is not None for row in table) else ""
+    bars = [
+        {
+            "model": f"{row['model']}, {row['optimize']}" if several_levels else row["model"],
+            "version": row["version"],
+            "instructions": row["instructions"],
+        }
+        for row in table
+        if row["instructions"] is not None
+    ]
+    titles = ("model", "instructions an inference")
+    chart = charts.bars(bars, "model", "instructions", titles, series="version", grouped=True, compares=True)
+    return Figure("compilers", "Compilers", tuple(columns), tuple(table), chart, note, is_wide=True, heads="name")
 
 
 def _reason(row: Row) -> str:
@@ -91,7 +104,6 @@ def _change_rows(old: Row, new: Row) -> list[dict[str, Any]]:
         if not row["dispatches"]:
             return [_line(versions, "the whole", None, None, f"{row['version']} has none: {_reason(row)}")]
     before, after = (row["metrics"].get("instructions") for row in (old, new))
-    lines = [_line(versions, "the whole", before, after, _sizes(old, new))]
     found = []
     for one, other in matched(old["dispatches"], new["dispatches"]):
         what = differences(one, other)
@@ -100,7 +112,8 @@ def _change_rows(old: Row, new: Row) -> list[dict[str, Any]]:
             layer = (other or one)["layer"] or (other or one)["name"]
             found.append(_line(versions, layer, *counts, "; ".join(what)))
     found.sort(key=lambda line: -abs((line["after"] or 0) - (line["before"] or 0)))
-    return lines + found
+    sizes = _sizes(old, new) or ("" if found else "nothing")
+    return [_line(versions, "the whole", before, after, sizes), *found]
 
 
 def _line(versions: str, layer: str, before: float | None, after: float | None, what: str) -> dict[str, Any]:
@@ -115,9 +128,9 @@ def _sizes(old: Row, new: Row) -> str:
     parts = [kernels if len(old["dispatches"]) != len(new["dispatches"]) else ""]
     for key, title, form in METRICS[1:]:
         before, after = old["metrics"].get(key), new["metrics"].get(key)
-        if before is not None and after is not None and before != after:
-            parts.append(f"{title} {shown(before, form)} → {shown(after, form)}")
-    return "; ".join(filter(None, parts)) or "nothing"
+        if before is not None and after is not None and (told := shown(before, form)) != shown(after, form):
+            parts.append(f"{title} {told} → {shown(after, form)}")
+    return "; ".join(filter(None, parts))
 
 
 def matched(

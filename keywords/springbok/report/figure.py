@@ -12,6 +12,8 @@ from springbok.measuring.derived import UNKNOWN, shown
 from springbok.report import charts
 
 _LONGEST_NAME = 60  # letters
+#: In place of a number where it is known that there is none, which is not unknown.
+NO_RATIO = "none"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Column:
 
     def shown(self, row: Mapping[str, Any]) -> str:
         """The row's value in this column as text."""
-        return self.none if row[self.key] is None else shown(row[self.key], self.form)
+        value = row[self.key]
+        return self.none if value is None else value if value == NO_RATIO else shown(value, self.form)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Figure:
     """A titled table, with a chart of its rows where ``chart`` holds a specification; ``note`` says what to know.
 
     ``marks`` is the key of what the chart's marks call the rows by, so that a page can show and hide them together.
+    ``heads`` is the key of what rows are called where they are lists, if not by their first column.
     ``is_wide`` figures take a page's whole width. ``narrow`` is the chart for pages that have no room for it.
     """
 
@@ -53,6 +57,7 @@ class Figure:
     marks: str = ""
     is_wide: bool = False
     narrow: dict | None = None
+    heads: str = ""
 
     @property
     def height(self) -> int:

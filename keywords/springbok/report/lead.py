@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,22 +13,31 @@ from urllib.parse import quote
 
 from springbok.chips.chip import DEFAULT
 from springbok.gate import verdicts
+from springbok.history.record import FAILED
 from springbok.measuring.derived import UNKNOWN
+from springbok.report import agreement
 from springbok.report.summary import Tests, read_tests
 from springbok.support import run_record
 from springbok.support.results_folder import Outputs
 
 #: Characters of a commit that people read.
 _SHORT_COMMIT = 10
-_TITLES = {"passed": "✓ Passed", "failed": "✗ Failed", "measured": "• Measured", "empty": "• Nothing measured"}
+_TITLES = {
+    "passed": "✓ Passed",
+    "failed": "✗ Failed",
+    "unclear": "✗ Unclear",
+    "measured": "• Measured",
+    "empty": "• Nothing measured",
+}
 
 
 @dataclass(frozen=True)
 class Lead:
-    """The top of a page. ``verdict`` is passed, failed, measured where nothing was judged, or empty.
+    """The top of a page. ``verdict`` is passed, failed, unclear where the run's files contradict each other, measured
+    where nothing was judged, or empty.
 
-    ``facts`` are (name, value), ``failures`` (what failed, why); ``log`` is the address of Robot's log, as a page
-    beside the results has it, or nothing where there is none.
+    ``facts`` are (name, value), ``failures`` (what failed, why), of these ``wrong`` what the files say against each
+    other; ``log`` is the address of Robot's log, as a page beside the results has it, or nothing where there is none.
     """
 
     verdict: str
@@ -36,6 +45,7 @@ class Lead:
     facts: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str], ...] = ()
     log: str = ""
+    wrong: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -51,8 +61,11 @@ def read_lead(folder: Path, document: Mapping[str, Any] | None, files: Outputs |
     """
     files = files or Outputs.usual(folder)
     xunit, log = files.xunit_there(), files.log_there()
-    tests = read_tests(xunit) if xunit else None
-    found = lead(document, tests, verdicts.known(folder), run_record.read(folder))
+    tests, gate = read_tests(xunit) if xunit else None, verdicts.known(folder)
+    record, damage = run_record.examine(folder)
+    there = agreement.files_of(folder, xunit)
+    wrong = (*([damage] if damage else ()), *agreement.disagreements(document, tests, gate, record, there))
+    found = lead(document, tests, gate, record, wrong)
     return replace(found, log=quote(os.path.relpath(log, folder))) if log else found
 
 
@@ -68,11 +81,15 @@ def lead(
     tests: Tests | None = None,
     gate: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
+    wrong: Sequence[str] = (),
 ) -> Lead:
     """What to lead with of a run's metrics, its ``tests``, what its ``gate`` said, and the ``record`` of the run.
 
-    What is None is not known, and said to be so.
+    What is None is not known, and said to be so; ``wrong`` are sentences on what these say against each other. A run
+    has failed where one of them says so.
     """
+    record = record or {}
+    tests = tests or _recorded(record)
     judged = (gate or {}).get("verdicts", [])
     failed = [each for each in judged if each["outcome"] == "failed"]
     failures = [*(tests.failures if tests else ())]
@@ -85,14 +102,25 @@ def lead(
         sentences.append(verdicts.headline(gate))
         missing = sorted({each["subject"] for each in gate["baselines"] if not each["read"]})
         sentences += [f"without a baseline: {', '.join(missing)}"] if missing else []
+    if record.get("verdict") == FAILED and not failures:
+        failures.append((run_record.FILE_NAME, "The run ended as failed; no test or number of it is told that did."))
     measured = "measured" if document and document["models"] else "empty"
-    verdict = "failed" if failures else "passed" if tests and tests.count else measured
+    verdict = "failed" if failures else "unclear" if wrong else "passed" if tests and tests.count else measured
+    failures += [("What this run left contradicts itself", "\n".join(wrong))] if wrong else []
     return Lead(
         verdict,
         " ".join(f"{each[0].upper()}{each[1:]}." for each in sentences),
-        tuple(_facts(document, tests, record or {})),
+        tuple(_facts(document, tests, record)),
         tuple(failures),
+        wrong=tuple(wrong),
     )
+
+
+def _recorded(record: Mapping[str, Any]) -> Tests | None:
+    """The tests as the record tells them, for results without a file of them."""
+    told = record.get("tests") or {"count": None}
+    failures = tuple((test, message) for test, message in told.get("failures", ()))
+    return None if told["count"] is None else Tests(told["count"], told["skipped"] or 0, failures)
 
 
 def _failure(verdict: Mapping[str, Any]) -> tuple[str, str]:

@@ -86,21 +86,59 @@ class Cell:
 
 
 def cells_of(documents: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """The cells of results, which are contents of ``metrics.json``."""
-    found: dict[tuple, Cell] = {}
-    for document in documents:
-        column = Column(document.get("chip", DEFAULT), document["vlen_bits"] or 0, document["engine"])
-        for model in document["models"]:
-            cell = _cell(model, column)
-            found.pop((cell.model, column), None)
-            found[cell.model, column] = cell
+    """The cells of results, which are contents of ``metrics.json``: of several of one cell the last."""
+    found: dict[tuple[str, Column], Cell] = {}
+    for cell, _ in _measured(documents):
+        found.pop((cell.model, cell.column), None)
+        found[cell.model, cell.column] = cell
     return list(found.values())
 
 
-def _cell(model: Mapping[str, Any], column: Column) -> Cell:
+def replaced(documents: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """A sentence on each cell that a later one of the results, called ``names``, took the place of with other numbers.
+
+    >>> replaced([], [])
+    []
+    """
+    sentences = []
+    known: dict[tuple[str, Column], tuple[Cell, int]] = {}
+    for cell, number in _measured(documents):
+        earlier, of = known.get((cell.model, cell.column), (cell, number))
+        if earlier != cell:
+            sentences.append(
+                f"{cell.model} on {cell.column.title}: {cell.message}, of {names[number]}; another result of "
+                f"{names[of]} is left out: {earlier.message}."
+            )
+        known[cell.model, cell.column] = (cell, number)
+    return sentences
+
+
+def _measured(documents: Sequence[Mapping[str, Any]]) -> list[tuple[Cell, int]]:
+    """Every model of every document as a cell, with the document's number.
+
+    Where one was measured on several sets of data, its name has those too.
+    """
+    data: dict[str, set[str]] = {}
+    for model in (model for document in documents for model in document["models"]):
+        data.setdefault(title_of(model), set()).add(_data_of(model))
+    found = []
+    for number, document in enumerate(documents):
+        column = Column(document.get("chip", DEFAULT), document["vlen_bits"] or 0, document["engine"])
+        for model in document["models"]:
+            title = title_of(model)
+            title += f", {_data_of(model)}" if len(data[title]) > 1 else ""
+            found.append((_cell(title, model, column), number))
+    return found
+
+
+def _data_of(model: Mapping[str, Any]) -> str:
+    return (model.get("dataset") or {}).get("name") or "no data"
+
+
+def _cell(title: str, model: Mapping[str, Any], column: Column) -> Cell:
     memories = model.get("fit")
     return Cell(
-        title_of(model),
+        title,
         column,
         _is_equal(model),
         model["max_abs_error"],
@@ -138,8 +176,13 @@ def _is_accurate(model: Mapping[str, Any]) -> bool | None:
     return None
 
 
-def write_matrix(documents: Sequence[Mapping[str, Any]], folder: Path | str) -> tuple[list[Cell], list[Path]]:
-    """Write ``matrix.html``, ``matrix.md``, ``matrix.json`` and badges into ``folder``; the cells, and the paths."""
+def write_matrix(
+    documents: Sequence[Mapping[str, Any]], folder: Path | str, left_out: Sequence[str] = ()
+) -> tuple[list[Cell], list[Path]]:
+    """Write ``matrix.html``, ``matrix.md``, ``matrix.json`` and badges into ``folder``; the cells, and the paths.
+
+    ``left_out`` are sentences on what is not shown, as `replaced` has them.
+    """
     folder, cells = Path(folder), cells_of(documents)
     columns = sorted({cell.column for cell in cells}, key=lambda each: (each.chip, each.vlen_bits, each.engine))
     several_engines = len({each.engine for each in columns}) > 1
@@ -156,6 +199,7 @@ def write_matrix(documents: Sequence[Mapping[str, Any]], folder: Path | str) -> 
         "names": names,
         "cells": cells,
         "whole": whole,
+        "left_out": left_out,
         "badge": lambda cell: badge(f"{cell.model}, {titles[cell.column]}", cell.message, cell.state),
     }
     paths = [

@@ -112,7 +112,7 @@ def write_compilers(rows: Sequence[Mapping], folder: Path | str) -> list[Path]:
     folder = Path(folder)
     found = compilers_figures(rows)
     flat = [{name: row[name] for name in _COMPILERS_CSV} | {"error": _first_line(row["error"])} for row in rows]
-    page = render("figures.html.j2", title="compilers", figures=_drawn(found))
+    page = _page("figures.html.j2", title="compilers", figures=_for_page(found))
     return [
         write_in_one_step(folder / "compilers.html", page),
         write_in_one_step(folder / "compilers.md", render("figures.md.j2", title="compilers", figures=found)),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,24 +21,48 @@ class Tests:
     failures: tuple[tuple[str, str], ...]
 
     @property
+    def failed(self) -> int:
+        """How many failed."""
+        return len(self.failures)
+
+    @property
     def headline(self) -> str:
         """``11 tests passed``, or what did not."""
-        passed = self.count - self.skipped - len(self.failures)
+        passed = self.count - self.skipped - self.failed
         parts = [f"{passed} of {self.count} tests passed"]
-        parts += [f"{len(self.failures)} failed"] if self.failures else []
+        parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         return ", ".join(parts)
 
 
 def read_tests(path: Path) -> Tests:
-    """Read Robot Framework's ``xunit.xml``. Raises `ReportError`."""
+    """Read Robot Framework's ``xunit.xml``. Raises `ReportError`, also where its head counts others than it has."""
     try:
-        cases = ElementTree.parse(path).getroot().findall(".//testcase")
+        root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
         raise ReportError(f"{path} can't be read: {error}. '{PROGRAM} run' writes it.") from error
-    failures = [
-        (f"{case.get('classname')}: {case.get('name')}", failure.get("message") or failure.text or "")
-        for case in cases
-        for failure in (*case.findall("failure"), *case.findall("error"))
-    ]
-    return Tests(len(cases), sum(case.find("skipped") is not None for case in cases), tuple(failures))
+    cases = root.findall(".//testcase")
+    failures = []
+    for case in cases:
+        if found := [*case.findall("failure"), *case.findall("error")]:
+            told = "\n".join(each.get("message") or each.text or "" for each in found)
+            failures.append((f"{case.get('classname')}: {case.get('name')}", told))
+    tests = Tests(len(cases), sum(_is_skipped(case) for case in cases), tuple(failures))
+    if wrong := _wrong_head(root.attrib, tests):
+        raise ReportError(f"{path} contradicts itself: {wrong}. '{PROGRAM} run' writes it.")
+    return tests
+
+
+def _is_skipped(case: ElementTree.Element) -> bool:
+    return case.find("skipped") is not None and case.find("failure") is None and case.find("error") is None
+
+
+def _wrong_head(head: Mapping[str, str], tests: Tests) -> str:
+    """What the head says of its tests that they don't; empty where there is nothing. It need not say anything."""
+    counts = ((("tests",), tests.count), (("skipped",), tests.skipped), (("failures", "errors"), tests.failed))
+    for names, found in counts:
+        told = {name: head[name] for name in names if name in head}
+        if told and not (all(map(str.isdecimal, told.values())) and sum(map(int, told.values())) == found):
+            said = " ".join(f'{name}="{text}"' for name, text in told.items())
+            return f"its head says {said}, and its tests come to {found}"
+    return ""

@@ -18,6 +18,7 @@ from typing import Any
 from springbok.chips import description
 from springbok.chips.chip import Chip
 from springbok.support.errors import CoreNeeded, RtlError
+from springbok.support.places import given_path
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 
@@ -101,7 +102,7 @@ class Core:
 
 def load(folder: str | Path) -> Core:
     """Reads a core's folder. Raises RtlError, which says what is wrong, where, and what to do."""
-    folder = Path(folder).expanduser().resolve()
+    folder = given_path(folder).resolve()
     if not folder.is_dir():
         raise RtlError(f"There is no core in {folder}: --core names a folder with {CORE_FILE} and {CHIP_FILE}.")
     file = folder / CORE_FILE

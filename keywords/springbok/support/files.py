@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from springbok.support.places import IS_CHECKOUT, ROOT
 from springbok.support.supervisor import TEMPORARY_PREFIX
 
 _numbers = itertools.count()
+_REMOVALS, _REMOVAL_SECONDS = 40, 0.05
 _CAUSES = {
     errno.ENOSPC: "the disk is full. Free some space, then start again",
     errno.EDQUOT: "the quota of this user is used up. Free some space, then start again",
@@ -106,8 +108,17 @@ def temporary_folder(prefix: str = TEMPORARY_PREFIX, place: Path | None = None) 
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which a process that is just ending may still write."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_REMOVAL_SECONDS)
 
 
 def _new_folder(prefix: str, place: Path) -> tuple[Path, int]:

@@ -4,6 +4,7 @@
 What a user's run reads and writes is in the user's project, see `project_of`.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -21,6 +22,17 @@ MODELS = ROOT / "models"
 PLATFORMS = ROOT / "platforms"
 SUITES = ROOT / "robot"
 REQUIREMENTS = ROOT / "requirements.txt"
+
+
+def given_path(given: str | Path) -> Path:
+    """A path that a user gives, of which no shell may have seen ``~`` or ``~name``: that stays if nobody is called so.
+
+    >>> given_path("~/chip.toml") == Path.home() / "chip.toml", given_path("~no one/chip.toml")
+    (True, PosixPath('~no one/chip.toml'))
+    """
+    with suppress(RuntimeError):
+        return Path(given).expanduser()
+    return Path(given)
 
 
 def model_file(model: str | Path) -> Path:

@@ -55,7 +55,7 @@ class Origin:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git writes. Raises `GitError` with git's own words."""
+    """What git writes. Raises `GitError`: outside of a repository, or with git's own words."""
     environment = {name: value for name, value in os.environ.items() if name not in _OTHER_REPOSITORY}
     environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     try:
@@ -70,6 +70,8 @@ def git(folder: Path, *arguments: str) -> str:
         raise GitError(f"git can't be started: {error.strerror}. Install it, or put it on PATH.") from error
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
+        if words.startswith("not a git repository"):
+            raise GitError(f"{folder} is in no Git repository: go to one, or make one with git init and a commit.")
         raise GitError(f"git {arguments[0]} failed in {folder}: {words or 'it says nothing'}.")
     return done.stdout.decode("utf-8", "replace")
 

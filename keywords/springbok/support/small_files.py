@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # Python 3.10
 
 TOMLDecodeError = tomllib.TOMLDecodeError
 MOST_BYTES = 1 << 20
+_LFS = b"version https://git-lfs.github.com/spec/"
 
 
 def read_text(path: Path) -> str:
@@ -30,6 +31,17 @@ def read_text(path: Path) -> str:
     if found.st_size > MOST_BYTES:
         raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, more than {MOST_BYTES:,}", str(path))
     return path.read_text(encoding="utf-8-sig")
+
+
+def lfs_pointer(path: Path) -> str:
+    """What to do where a file is what stands for it in a clone without Git LFS, as a sentence; empty: it is none.
+
+    >>> lfs_pointer(Path(__file__))
+    ''
+    """
+    with path.open("rb") as file:
+        is_one = file.read(len(_LFS)) == _LFS
+    return f"{path} is Git LFS's pointer to the file, not the file itself: git lfs pull brings it." if is_one else ""
 
 
 def parse_toml(text: str) -> dict[str, Any]:

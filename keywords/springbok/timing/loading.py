@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok.chips.chip import Chip
-from springbok.support.places import PLATFORMS
+from springbok.support.places import PLATFORMS, given_path
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 from springbok.timing.description import (
@@ -76,7 +76,7 @@ def load(name: str | Path) -> Timing:
 
     Raises :class:`TimingError` that says what is wrong with it, and where.
     """
-    path = Path(name)
+    path = given_path(name)
     if path.suffix != ".toml":
         folder = PLATFORMS / "timing"
         path = folder / f"{name}.toml"

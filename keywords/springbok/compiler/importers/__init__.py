@@ -31,6 +31,8 @@ from springbok.compiler.importers.selection import WHOLE_FILE, Selection
 from springbok.support import packages
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError, ModelError
+from springbok.support.places import given_path
+from springbok.support.small_files import lfs_pointer
 from springbok.tensors import TensorSpec, fit
 
 _HERE = Path(__file__).resolve().parent
@@ -90,7 +92,7 @@ def import_model(path: str | Path, cache: Cache, selection: Selection = WHOLE_FI
 
     Raises :class:`ModelError` when the file is missing, broken, of an unknown format, or not what was selected.
     """
-    path = Path(path)
+    path = given_path(path)
     data, importer = _open(path)
     folder, answer, importer, note = _import(path, data, importer, cache, selection)
     return ImportedModel(
@@ -120,7 +122,7 @@ def framework_outputs(
     An MLIR file has no framework: XLA answers for StableHLO, and for other dialects IREE's ordinary execution model on
     this machine.
     """
-    path = Path(path)
+    path = given_path(path)
     data, importer = _open(path)
     folder, answer, importer, _ = _import(path, data, importer, cache, selection)
     arrays = fit(path.name, _as_specs(answer["inputs"]), inputs)
@@ -145,7 +147,8 @@ def files_of(path: str | Path) -> list[Path]:
 
     Raises :class:`ModelError` where one is missing, and for a format that is unknown.
     """
-    return _importer_of(Path(path)).files(Path(path))
+    path = given_path(path)
+    return _importer_of(path).files(path)
 
 
 def _open(path: Path) -> tuple[bytes, Importer]:
@@ -160,6 +163,8 @@ def _open(path: Path) -> tuple[bytes, Importer]:
     data = path.read_bytes()
     if not data:
         raise ModelError(f"The model file {path} is empty.")
+    if pointer := lfs_pointer(path):
+        raise ModelError(pointer)
     if importer is MLIR and any(dialect in data.replace(b"\0", b"") for dialect in (b"stablehlo", b"chlo", b"vhlo")):
         importer = STABLEHLO  # text of 16 bits a letter too
     beside = [f"\0{file.relative_to(path.parent)}\0{_digest_of(file)}".encode() for file in files if file != path]

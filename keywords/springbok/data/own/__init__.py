@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from springbok.data.dataset import Dataset, check_split
+from springbok.data.dataset import DEFAULT_SPLIT, EQUALITY, Dataset, check_split
 from springbok.data.own.arrays import read_npy, read_npz
-from springbok.data.own.content import Content, Options
+from springbok.data.own.content import NONE, Content, Options
 from springbok.data.own.folders import read_folder
 from springbok.data.own.functions import FUNCTION, read_function
 from springbok.data.own.labels import read_labels, understood
 from springbok.data.own.preprocessing import preprocess
 from springbok.data.own.tables import read_csv
 from springbok.support.errors import DatasetError
+from springbok.support.places import given_path
 
 #: Endings of files that are read, each with its reader.
 KINDS: dict[str, Callable[[Path, Options], Content | Dataset]] = {".npz": read_npz, ".npy": read_npy, ".csv": read_csv}
@@ -31,7 +32,7 @@ KINDS: dict[str, Callable[[Path, Options], Content | Dataset]] = {".npz": read_n
 
 def is_own(source: str) -> bool:
     """Whether ``source`` is a path that is there, is written like a file that is read, or names a function."""
-    path = Path(source)
+    path = given_path(source)
     return bool(FUNCTION.fullmatch(source)) or path.suffix.lower() in KINDS or path.exists()
 
 
@@ -40,9 +41,14 @@ def load(source: str, options: Options) -> Dataset:
 
     >>> load("motions.npz", Options(label="y", preprocessing=("scale 1/255",)))      # doctest: +SKIP
     """
-    check_split(options.split)
+    check_split(options.split or DEFAULT_SPLIT)
+    if options.labels and options.label not in (None, NONE):
+        raise DatasetError(f"{source}: both labels={options.labels} and label={options.label} name labels: keep one.")
+    if options.label == NONE and not options.labels and options.task not in (None, EQUALITY):
+        raise DatasetError(f"{source}: label=none says that there are no labels, which the task {options.task} needs.")
     found = FUNCTION.fullmatch(source)
-    content = read_function(Path(found["file"]), found["function"], options) if found else _read(Path(source), options)
+    path = given_path(found["file"] if found else source)
+    content = read_function(path, found["function"], options) if found else _read(path, options)
     if isinstance(content, Dataset):
         return _of_function(content, source, options)
     if options.labels:

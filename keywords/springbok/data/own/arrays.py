@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from springbok.data.dataset import NUMBER_KINDS, SPLITS
+from springbok.data.dataset import DEFAULT_SPLIT, NUMBER_KINDS, SPLITS
 from springbok.data.own.content import NONE, Content, Options, check_bytes, size_of
 from springbok.support.errors import DatasetError
 
@@ -28,7 +28,7 @@ def read_npz(path: Path, options: Options) -> Content:
     """
     options.without(path, "an .npz", "header")
     everything = _npz_arrays(path)
-    arrays = _of_split(path, everything, options.split)
+    arrays = _of_split(path, everything, options.split or DEFAULT_SPLIT)
     if arrays is everything:
         options.without(path, "arrays that are not named by splits (x_train, x_test)", "split")
     label = _label_name(path, arrays, options)

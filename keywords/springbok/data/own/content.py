@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from springbok.support.errors import DatasetError
+from springbok.support.places import given_path
+from springbok.support.small_files import lfs_pointer
 from springbok.tensors import Data, TensorSpec
 
 #: More than this is no data set for one chip at one sample after the other, but a mistake or an attack.
@@ -33,7 +36,7 @@ class Options:
     raw            integers for a quantised input are quantised already
     preprocessing  steps: see `springbok.data.preprocessing`
     title          what the data set is called in metrics and baselines
-    split          for sources that have splits
+    split          of sources that have splits, ``test`` by default
     model          inputs of the model, which say the size of images and the length of recordings
     """
 
@@ -49,7 +52,7 @@ class Options:
     raw: bool = False
     preprocessing: tuple[str, ...] = ()
     title: str | None = None
-    split: str = "test"
+    split: str | None = None
     model: tuple[TensorSpec, ...] | None = None
 
     def changed(self, besides: Sequence[str] = ()) -> list[str]:
@@ -78,7 +81,7 @@ def parse_options(given: Mapping[str, object], model: Sequence[TensorSpec] | Non
     ('scale', 'mean/std')
     """
     read: dict[str, Callable[[object], object]] = {
-        "labels": lambda value: Path(str(value)),
+        "labels": lambda value: given_path(str(value)),
         "inputs": listed,
         "skip": listed,
         "class_names": listed,
@@ -88,6 +91,10 @@ def parse_options(given: Mapping[str, object], model: Sequence[TensorSpec] | Non
         "raw": lambda value: _yes_or_no("raw", value),
     }
     found = {name: read.get(name, str)(value) for name, value in given.items() if value is not None}
+    for name in ("inputs", "skip", "class_names"):
+        twice = [each for each, count in Counter(found.get(name, ())).items() if count > 1]
+        if twice:
+            raise DatasetError(f"{name}= names '{twice[0]}' twice: name each once.")
     return Options(**found, model=tuple(model) if model is not None else None)
 
 
@@ -131,7 +138,10 @@ class Content:
 
 
 def size_of(path: Path) -> int:
-    """Size of a file that may be read, bytes. Raises DatasetError: it is not there, no file, empty, or too large."""
+    """Size of a file that may be read, bytes.
+
+    Raises DatasetError: it is not there, no file, empty, too large, or only Git LFS's pointer to it.
+    """
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -141,6 +151,12 @@ def size_of(path: Path) -> int:
     if size == 0:
         raise DatasetError(f"{path} is empty: nothing can be inferred from it.")
     check_bytes(path, size)
+    try:
+        pointer = lfs_pointer(path)
+    except OSError as error:
+        raise DatasetError(f"The data file {path.absolute()} can't be read: {error.strerror}.") from error
+    if pointer:
+        raise DatasetError(pointer)
     return size
 
 

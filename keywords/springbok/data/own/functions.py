@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from springbok.data.dataset import Dataset
+from springbok.data.dataset import DEFAULT_SPLIT, Dataset
 from springbok.data.own.content import Content, Options, read_bytes
 from springbok.support.cache import digest
 from springbok.support.errors import BenchError, DatasetError
@@ -33,7 +33,7 @@ def read_function(path: Path, name: str, options: Options) -> Content | Dataset:
     """
     options.without(f"{path}:{name}", "a function", "label", "inputs", "skip", "header")
     function = find(path, name)
-    given = {"split": options.split} if _takes(function, "split") else {}
+    given = {"split": options.split or DEFAULT_SPLIT} if _takes(function, "split") else {}
     if not given:
         options.without(f"{path}:{name}", "a function without a parameter 'split'", "split")
     with running(path, name):

@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from springbok.data.own.content import read_bytes
 from springbok.data.own.functions import FUNCTION, as_inputs, find, running
 from springbok.support.errors import DatasetError
+from springbok.support.places import given_path
 
 _MOST_SHOWN = 8
 KNOWN = "scale, scale FACTOR [OFFSET], mean/std, mean/std MEANS DEVIATIONS, FILE.py:FUNCTION"
@@ -46,7 +46,7 @@ def preprocess(source: str, inputs: Any, steps: Sequence[str]) -> tuple[Any, tup
 
 
 def _by_function(found: re.Match, inputs: Any) -> tuple[Any, str]:
-    path, name = Path(found["file"]), found["function"]
+    path, name = given_path(found["file"]), found["function"]
     function = find(path, name)
     with running(path, name):
         done = function(_copies(inputs))
@@ -65,6 +65,8 @@ def _by_name(source: str, step: str, inputs: Any) -> tuple[Any, str]:
 
 def _scale(source: str, step: str, inputs: Any, numbers: list[Fraction]) -> tuple[Any, str]:
     if numbers:
+        if not numbers[0]:
+            raise DatasetError(f"{source}: preprocessing '{step}' makes all values the same: its factor is 0.")
         factor, offset = float(numbers[0]), float(numbers[1] if len(numbers) > 1 else 0)
         text = f"scale: times {step.split()[1]}" + (f", plus {step.split()[2]}" if len(numbers) > 1 else "")
         return _each(inputs, lambda array: (array.astype(np.float64) * factor + offset).astype(np.float32)), text

@@ -80,6 +80,11 @@ def read_csv(path: Path, options: Options) -> Content:
     labels_elsewhere = options.labels is not None or options.label == NONE
     label = None if labels_elsewhere else label_column(table, options.label)
     skipped = {table.column(name) for name in options.skip}
+    for name in (*options.inputs, *options.skip):
+        if table.column(name) == label:
+            raise DatasetError(
+                f"{path}: the column '{name}' holds the labels: label= names another one, or none if there are none."
+            )
     remarks = []
     if _is_index(table) and 0 not in skipped and not options.inputs:
         skipped.add(0)

@@ -5,6 +5,8 @@
   const config = JSON.parse(document.getElementById("sb-config").textContent);
   const narrow = 700;
   const charts = [];
+  const rowsOf = (part) => [
+    ...(part.data?.values ?? []), ...[...(part.layer ?? []), ...(part.vconcat ?? [])].flatMap(rowsOf)];
 
   const control = (text, input, before = "") => {
     const label = document.createElement("label");
@@ -155,9 +157,19 @@
       if (width < narrow) looks.legend.columns = 1;
       if (wanted.width === "container") {
         wanted.autosize = {type: "fit-x", contains: "padding"};
+        if (wanted.height?.step) wanted.height = this.height(wanted);
         wanted.padding = {left: 2, top: 14, bottom: 4, right: wanted.layer ? 60 : 12};  // values stand beside the bars
       }
       return {...wanted, config: looks};
+    }
+
+    // Pixels of all lines. With a step for each, Vega-Lite warns of every chart whose width fits that its height can't;
+    // groups of lines have its own room between them, a fifth of theirs.
+    height(wanted) {
+      const count = (field) => new Set(wanted.data.values.map((row) => row[field])).size;
+      const {category, series} = this.meta;
+      const {step, for: of} = wanted.height;
+      return of ? (count(category) + 0.2) * count(series) * step / 0.8 : count(category) * step;
     }
 
     // A bar's length means nothing on a logarithmic axis: there its end is marked.
@@ -176,6 +188,14 @@
       }
     }
 
+    // Whether nothing is left of what has names; roofs and axes alone are no chart.
+    isEmpty(wanted) {
+      const {category} = this.meta;
+      const [before, left] = [this.specification, wanted].map(rowsOf).map(
+        (rows) => (category ? rows.filter((row) => row[category] !== undefined) : rows).length);
+      return before > 0 && left === 0;
+    }
+
     async draw() {
       this.isDrawn = true;
       delete this.plot.dataset.drawn;
@@ -183,7 +203,7 @@
         tooltip: {theme: "custom", disableDefaultStyle: true}};
       this.view?.finalize();
       const wanted = this.wanted();
-      if (wanted.data?.values?.length === 0) {
+      if (this.isEmpty(wanted)) {
         this.view = null;
         this.plot.textContent = "Nothing is left to show: all is switched off, or nothing has these words.";
         this.plot.dataset.drawn = "";

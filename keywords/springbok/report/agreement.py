@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the files that a run left tell of one run: those of two in a folder don't, nor does one that was changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from springbok.chips.chip import DEFAULT
+from springbok.gate.metric import METRICS
+from springbok.gate.snapshots import title
+from springbok.gate.verdicts import FILE_NAME as GATE_FILE
+from springbok.history.record import DOCUMENTS, METRICS_FILE, XUNIT_FILE, digest_of, snapshots_in
+from springbok.report.summary import Tests
+from springbok.support.run_record import FILE_NAME as RECORD_FILE
+
+_PLATFORM = (("engine", "engine"), ("engine_version", "version of the engine"), ("chip", "chip"), ("vlen_bits", "VLEN"))
+#: The stack's mark is of all since the chip's start: it grows between a verdict and the document.
+_GROWS = "stack_peak_bytes"
+_HEADS = (("count", "tests"), ("skipped", "skipped"), ("failed", "failed"))
+
+
+def files_of(folder: Path, xunit: Path | None = None) -> dict[str, Path]:
+    """Where what a run left is, as far as it is there, by the names of `springbok.history.record.DOCUMENTS`."""
+    paths = {**{name: folder / name for name in (METRICS_FILE, GATE_FILE)}, XUNIT_FILE: xunit}
+    return {name: path for name, path in paths.items() if path is not None and path.is_file()}
+
+
+def disagreements(
+    document: Mapping[str, Any] | None,
+    tests: Tests | None,
+    gate: Mapping[str, Any] | None,
+    record: Mapping[str, Any],
+    files: Mapping[str, Path],
+) -> Iterator[str]:
+    """What ``metrics.json``, ``xunit.xml``, ``gate.json`` and ``run.json`` say against each other, a sentence each.
+
+    ``files`` are those that are there, by the names of `springbok.history.record.DOCUMENTS`; what is None, or lacks in
+    the record, says nothing.
+    """
+    told = record.get("digests", {})
+    changed = [
+        name
+        for name in DOCUMENTS
+        if name in told
+        and name in files
+        and digest_of(files[name].read_text(encoding="utf-8", errors="replace")) != told[name]
+    ]
+    for name in changed:
+        yield f"{name} is not the one that the run of {RECORD_FILE} left: another run's, or changed since"
+    if document and document["models"]:
+        for key, what in _PLATFORM:
+            given, found = record.get(key), {"chip": DEFAULT, **document}.get(key)
+            if key in record and given != found and (given or found is not None):  # a record has "" for what is null
+                yield f"{RECORD_FILE}: {what} {given or 'none'}, {METRICS_FILE}: {what} {found or 'none'}"
+    yield from _of_tests(tests, record)
+    are_of_one_run = not changed and {METRICS_FILE, GATE_FILE} <= {*told}
+    if document and gate and not are_of_one_run:
+        yield from _of_gate(document, gate)
+
+
+def _of_tests(tests: Tests | None, record: Mapping[str, Any]) -> Iterator[str]:
+    if tests is None or "tests" not in record or record["tests"]["count"] is None:
+        return
+    given = {**record["tests"], "failed": len(record["tests"]["failures"])}
+    for key, what in _HEADS:
+        if given[key] != (found := getattr(tests, key)):
+            yield f"{RECORD_FILE}: {given[key]} {what}, {XUNIT_FILE}: {found} {what}"
+    if record.get("verdict") == "passed" and tests.failures:
+        yield f"{RECORD_FILE} says that the run has passed, {XUNIT_FILE} that {tests.failed} of its tests have failed"
+
+
+def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
+    """The gate judges what runs measure: the same models, on the same engine with the same VLEN, to the same numbers.
+
+    A suite may judge a model more than once, and record another of its evaluations: this is for files of which nothing
+    else tells that they are of one run.
+    """
+    judged: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for each in gate["verdicts"]:
+        judged[each["subject"]][each["title"]].add(each["value"])
+    measured: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for _, snapshot in snapshots_in(document):
+        measured[title(snapshot)].append(snapshot["metrics"])
+    for subject, candidates in measured.items():
+        of_model = f"{subject.rpartition(' on ')[0]} on "
+        others = [each for each in judged if each.startswith(of_model)]
+        if others and subject not in judged:
+            yield f"{GATE_FILE} judged {', '.join(others)}; {METRICS_FILE} is of {subject}"
+        for name, metric in METRICS.items():
+            values = judged[subject][metric.title] if subject in judged else ()
+            found = {metric.shown(each[name]) for each in candidates if each.get(name) is not None}
+            if values and found and name != _GROWS and found.isdisjoint(values):
+                yield (
+                    f"{subject}: {metric.title}: {' and '.join(sorted(values))} in {GATE_FILE}, "
+                    f"{' and '.join(sorted(found))} in {METRICS_FILE}"
+                )

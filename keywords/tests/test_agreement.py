@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run left tells of one run: files of two in a folder, or a changed one, never lead with a pass."""
+
+import copy
+import json
+import shutil
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_up_runs import make_document, make_model
+
+from springbok import cli
+from springbok.gate import gate, snapshots
+from springbok.gate.verdicts import VerdictFile
+from springbok.history import record
+from springbok.measuring import metrics
+from springbok.report.lead import read_lead
+from springbok.report.summary import read_tests
+from springbok.support import run_record
+from springbok.support.errors import ReportError
+
+FILES = ("metrics.json", "gate.json", "xunit.xml", "run.json")
+CASES = '<testcase classname="S" name="a {0}"/><testcase classname="S" name="b"><skipped/></testcase>'
+#: What nothing else in a folder tells.
+ALONE = {"started", "seconds", "origin", "machine", "suites", "versions", "uid", "schema"}
+
+
+def write_run(folder, vlen=512):
+    """What a run of these vectors leaves that has passed."""
+    document = make_document(make_model(seed=vlen), vlen=vlen)
+    metrics.write(folder / "metrics.json", document)
+    measured = snapshots.snapshot(document)
+    said = VerdictFile(folder, "S", "a")
+    said.add_comparison(folder / "base.json", gate.compare(measured, measured))
+    said.add([gate.judge(measured, gate.Limit("max_abs_error", 1e-5))])
+    head = '<testsuite tests="2" errors="0" failures="0" skipped="1">'
+    (folder / "xunit.xml").write_text(f"{head}{CASES.format(vlen)}</testsuite>")
+    tests = record.Tests(2, 1)
+    run = record.of_results(folder, record.now(), ["S"], True, tests, [folder])
+    run_record.write(folder, run.as_json(documents=False))
+    return document
+
+
+def verdict(folder, document=None):
+    """What a report of the folder leads with; ``refused`` where none is made."""
+    try:
+        return read_lead(folder, document or metrics.read(folder)).verdict
+    except ReportError:
+        return "refused"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    for vlen in (256, 512):
+        (place / str(vlen)).mkdir()
+        write_run(place / str(vlen), vlen)
+        assert verdict(place / str(vlen)) == "passed"
+    return place
+
+
+@pytest.mark.parametrize("others", range(1, 2 ** len(FILES) - 1))
+@pytest.mark.parametrize("digests", [True, False])
+def test_files_of_two_runs_have_not_passed(runs, tmp_path, others, digests):
+    """Whichever are of the other run; runs of before kept no digests, and their tests alone can't be told apart."""
+    names = [name for place, name in enumerate(FILES) if others >> place & 1]
+    for name in FILES:
+        shutil.copy(runs / ("256" if name in names else "512") / name, tmp_path / name)
+    if not digests:
+        told = json.loads((tmp_path / "run.json").read_text())
+        del told["digests"]
+        (tmp_path / "run.json").write_text(json.dumps(told))
+    tests_alone = names in (["xunit.xml"], [name for name in FILES if name != "xunit.xml"])
+    assert verdict(tmp_path) == ("passed" if tests_alone and not digests else "unclear")
+
+
+def test_a_gates_numbers_are_those_of_the_metrics_where_no_record_tells(runs, tmp_path):
+    for name in ("metrics.json", "gate.json"):
+        shutil.copy(runs / "512" / name, tmp_path / name)
+    document = metrics.read(tmp_path)
+    assert read_lead(tmp_path, document).verdict == "measured"
+    document["models"][0]["max_abs_error"] = 0.9
+    found = read_lead(tmp_path, document)
+    told = "largest difference of an output from the host's: 1.00e-07 in gate.json, 9.00e-01 in metrics.json"
+    assert found.verdict == "unclear" and told in found.wrong[0]
+    content = json.loads((tmp_path / "gate.json").read_text())
+    content["verdicts"] = [{**each, "subject": "other (vector) on spike, VLEN 128"} for each in content["verdicts"]]
+    (tmp_path / "gate.json").write_text(json.dumps(content))
+    assert read_lead(tmp_path, document).wrong == ()  # a suite may judge models that it records nothing of
+
+
+def places(part, place=()):
+    """The place of every value."""
+    if isinstance(part, dict | list) and part:
+        for name, each in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from places(each, (*place, name))
+    else:
+        yield place
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_record_has_not_passed_where_something_else_tells(runs, data):
+    folder = runs / "512"
+    document = metrics.read(folder)
+    whole = json.loads((folder / "run.json").read_text())
+    place = data.draw(st.sampled_from([each for each in places(whole) if each[0] not in ALONE]))
+    damaged = copy.deepcopy(whole)
+    part = damaged
+    for name in place[:-1]:
+        part = part[name]
+    others = st.sampled_from([0, 1, -1, 7, 10**9, None, "", "zzz", "failed", [], {}, ["a"], [["a", "b"]], [{"x": 1}]])
+    part[place[-1]] = data.draw(others.filter(lambda other: other != part[place[-1]]))
+    if place == ("tests", "count") and part["count"] is None:
+        return  # a run that left the results of its tests out
+    try:
+        (folder / "run.json").write_text(json.dumps(damaged))
+        assert verdict(folder, document) in ("failed", "unclear"), f"{place} is now {part[place[-1]]!r}"
+    finally:
+        (folder / "run.json").write_text(json.dumps(whole))
+
+
+def test_a_run_has_failed_where_any_file_says_so(tmp_path):
+    document = write_run(tmp_path)
+    told = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**told, "verdict": "failed"}))
+    found = read_lead(tmp_path, document)
+    assert found.verdict == "failed" and found.failures[0][0] == "run.json"
+    failures = [["S: a", "no"]]
+    (tmp_path / "run.json").write_text(
+        json.dumps({**told, "verdict": "failed", "tests": {**told["tests"], "failures": failures}})
+    )
+    assert read_lead(tmp_path, document).wrong == ("run.json: 1 failed, xunit.xml: 0 failed",)
+    (tmp_path / "xunit.xml").unlink()
+    found = read_lead(tmp_path, document)  # the record tells of the tests where no file does
+    assert (found.verdict, found.failures, found.wrong) == ("failed", (("S: a", "no"),), ())
+    assert dict(found.facts)["Tests"] == "0 of 2 tests passed, 1 failed, 1 skipped"
+
+
+@pytest.mark.parametrize(
+    "head",
+    ['tests="3"', 'tests="-2"', 'tests="x"', 'failures="1"', 'errors="1"', 'failures="1" errors="1"', 'skipped="0"'],
+)
+def test_an_xunit_file_whose_head_counts_others_is_refused(tmp_path, head):
+    path = tmp_path / "xunit.xml"
+    path.write_text(f'<testsuite failures_="0" {head}>{CASES}</testsuite>')
+    with pytest.raises(ReportError, match=rf"xunit\.xml contradicts itself: its head says {head.split(' ')[0]}"):
+        read_tests(path)
+    path.write_text(f"<testsuite>{CASES}</testsuite>")
+    assert (read_tests(path).count, read_tests(path).skipped, read_tests(path).failed) == (2, 1, 0)
+
+
+def test_the_history_takes_no_results_that_contradict_themselves(runs, tmp_path, capsys):
+    folder, store = tmp_path / "mixed", str(tmp_path / "h.db")
+    shutil.copytree(runs / "512", folder)
+    assert cli.main(["history", "add", str(folder), "--history", store]) == 0
+    shutil.copy(runs / "256" / "metrics.json", folder)
+    capsys.readouterr()
+    assert cli.main(["history", "add", str(folder), "--history", store]) == 2
+    assert "contradict themselves: metrics.json is not the one" in capsys.readouterr().err
+    told = json.loads((runs / "256" / "run.json").read_text())
+    told["uid"] = json.loads((runs / "512" / "run.json").read_text())["uid"]
+    for name in FILES[:-1]:
+        shutil.copy(runs / "256" / name, folder)
+    (folder / "run.json").write_text(json.dumps(told))
+    assert cli.main(["history", "add", str(folder), "--history", store]) == 0
+    assert "run 1 in" in (said := capsys.readouterr().out) and "other results: those stay" in said
