@@ -93,7 +93,8 @@ class SweepLibrary:
                 tolerance=tolerance,
             )
             check(wanted, data)
-            sought = Objective(objective, usable_timing(timing, chip, "spike") if timing else None)
+            usable = [usable_timing(timing, chip, "spike", int(vlen)) for vlen in vlens.split(",") if timing]
+            sought = Objective(objective, usable[0] if usable else None)
             rows = run_sweep(wanted, renode_test.suite_folder(), own_data=data, objective=sought, scheduler=scheduler)
         logger.info(report.sweep_table(rows, objective=objective))
         failed = [f"{row['label']}: {row['error']}" for row in rows if row["error"]]

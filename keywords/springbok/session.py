@@ -39,7 +39,8 @@ from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, DeviceError, EngineError, LinkError, ModelError
 from springbok.support.places import PROGRAM, given_path
 from springbok.tensors import fit
-from springbok.timing.description import Timing, timing_of
+from springbok.timing.description import Timing
+from springbok.timing.loading import timing_of
 
 BOOT_LIMIT_SECONDS = 10.0
 TYPE_BYTES = 2  # of a message, beside its payload
@@ -81,12 +82,12 @@ class Session:
         """Start the engine with the firmware (built if it is stale) and release the core from reset.
 
         ``platform`` is the name of a chip or the path of its description, by default the run's. With ``timing``, as
-        `springbok.timing.description.timing_of` takes it, evaluations have estimated cycles too.
+        `springbok.timing.loading.timing_of` takes it, evaluations have estimated cycles too.
         """
         self.shut_down()
         description = load(platform)
         if timing is not None:
-            self.timing = usable_timing(timing, description, engine)
+            self.timing = usable_timing(timing, description, engine, options.get("vlen"))
             options |= {"count_sites": True, **({"watched": self.timing.watched} if self.timing.regions else {})}
         own = None if firmware is None else Firmware.from_elf(given_path(firmware))
         self.firmware = own or build_firmware(chip=description)
@@ -458,14 +459,14 @@ class Session:
         """Nothing where the chip was booted without a timing."""
         if self.timing is None or counts is None:
             return None
-        return estimated_cycles(counts, self.timing, self.chip.vlen_bits)
+        return estimated_cycles(counts, self.timing, self.chip.vlen_bits, self.description)
 
     def _take_counts(self) -> Counts | None:
         return self.engine.take_counts() if self.engine is not None else None
 
 
-def usable_timing(given: str | Path | Timing, chip: Chip, engine: str) -> Timing:
-    """The timing, as `springbok.timing.description.timing_of` takes it, for an engine of this name.
+def usable_timing(given: str | Path | Timing, chip: Chip, engine: str, vlen: int | None = None) -> Timing:
+    """The timing, as `springbok.timing.loading.timing_of` takes it, for an engine of this name.
 
     Raises EngineError where the engine tells nothing to estimate from, TimingError for a timing that can't be used.
     """
@@ -474,7 +475,7 @@ def usable_timing(given: str | Path | Timing, chip: Chip, engine: str) -> Timing
             f"Cycles are estimated from executions by address, which the engine '{engine}' does not tell: use "
             f"{' or '.join(COUNT_SITES)}, or leave the timing out."
         )
-    timing = timing_of(given, chip)
+    timing = timing_of(given, chip, vlen)
     if timing.regions and engine not in WATCH_ADDRESSES:
         raise EngineError(
             f"The timing {timing.name} has regions, and which memory a program reaches is not told by the engine "

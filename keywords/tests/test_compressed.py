@@ -11,8 +11,8 @@ from springbok.engines.base import Site
 from springbok.engines.compressed import expand
 from springbok.engines.opcodes import UNKNOWN, opcode_name
 from springbok.timing.blocks import blocks
-from springbok.timing.description import load
 from springbok.timing.estimate import estimate
+from springbok.timing.loading import load
 from springbok.timing.operands import Unit, operation, unknown
 
 HALFWORDS = [halfword for halfword in range(1 << 16) if halfword & 3 != 3]

@@ -3,6 +3,7 @@
 
 import copy
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,21 +19,24 @@ from springbok.cli import run
 from springbok.compiler.compiler import compile_and_check
 from springbok.data.dataset import Dataset
 from springbok.engines.base import RUNTIME_SITES, Site
+from springbok.engines.compressed import expand
 from springbok.exploring.bare_metal import count
 from springbok.exploring.optimizer_cycles import Cost, Pair
 from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
 from springbok.measuring import metrics
+from springbok.measuring.consistency import contradictions
 from springbok.measuring.derived import estimated_cycles_of
 from springbok.report import cards, compare, costs, cycles, page
 from springbok.report.gate import gate_figures
-from springbok.rtl.program import elf_of
+from springbok.rtl.program import elf_of, load_constant
 from springbok.session import Session, usable_timing
 from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS
-from springbok.timing.description import VERSION, Calibration, Region, TimingError, load, timing_of
+from springbok.timing.description import VERSION, Calibration, Region, TimingError
 from springbok.timing.description import text as description_text
 from springbok.timing.estimate import estimate
+from springbok.timing.loading import load, timing_of
 
 TIMING = load("springbok_assumed")
 
@@ -67,6 +71,35 @@ def test_metrics_hold_estimates_by_dispatch_and_reason(evaluations):
     for part in parts:
         assert part["estimated_cycles"] == sum(part["where"].values()) >= part["limit_cycles"]
     assert "cycles" not in entry and all("cycles" not in each for each in entry["dispatches"])
+    assert whole["notes"] == []
+    assert list(contradictions(document)) == []
+    first = document["models"][0]["dispatches"][0]["estimate"]
+    first["bytes"] += 8 * 32 * max(1, first["limit_cycles"])
+    assert "bytes take" in next(contradictions(document))
+
+
+def test_the_rooflines_roofs_are_the_descriptions(evaluations):
+    (entry,) = copy.deepcopy(metrics.evaluation_document(evaluations[1]))["models"]
+    _, figure = cycles.estimated_cycles(entry)
+    assert len(figure.rows) == len(entry["dispatches"]) + 1
+    multiplying = [row for row in figure.rows if row["products"]]
+    assert multiplying
+    for row in figure.rows:
+        assert row["reached"] is None or 0 <= row["reached"] <= 1
+    for row in multiplying:
+        assert row["roof"] <= 32  # 256 bits are 32 products of bytes
+        assert row["rate"] == pytest.approx(row["reached"] * row["roof"])
+    lines = figure.chart["layer"][0]["data"]["values"]
+    assert {each["roof"] for each in lines} >= {"vector multiply, 32 bits: 32 bytes, 8 products"}
+    assert "The roofs are those of springbok_assumed" in figure.note
+    del entry["estimate"]["timing"]["peaks"]  # of an older version
+    assert len(cycles.estimated_cycles(entry)) == 1
+
+
+def test_notes_of_an_estimate_stand_in_its_report(evaluations):
+    (entry,) = copy.deepcopy(metrics.evaluation_document(evaluations[1]))["models"]
+    entry["estimate"]["notes"] = ["ibex is another one."]
+    assert cycles.estimated_cycles(entry)[0].note.endswith("times the machine's limit. ibex is another one.")
 
 
 def test_all_else_is_as_without_an_estimate(evaluations):
@@ -82,7 +115,7 @@ def test_reports_show_the_estimate_with_what_it_is(evaluations):
     document = metrics.evaluation_document(evaluations[1])
     (entry,) = document["models"]
     assert costs.dispatches(entry).columns[4].title == "estimated cycles"
-    (figure,) = cycles.estimated_cycles(entry)
+    figure, _ = cycles.estimated_cycles(entry)
     assert sum(row["estimated"] for row in figure.rows) == estimated_cycles_of(entry)
     assert "an assumption, never calibrated" in figure.note
     assert [column.key for column in figure.columns if column.key in ("measured", "error")] == []
@@ -98,7 +131,7 @@ def test_an_estimate_stands_beside_what_was_measured(evaluations):
     (entry,) = copy.deepcopy(metrics.evaluation_document(evaluations[1]))["models"]
     first = entry["dispatches"][0]
     first["cycles"] = 2 * first["estimate"]["estimated_cycles"]
-    (figure,) = cycles.estimated_cycles(entry)
+    figure, _ = cycles.estimated_cycles(entry)
     assert (figure.rows[0]["measured"], figure.rows[0]["error"]) == (first["cycles"], -0.5)
 
 
@@ -199,6 +232,10 @@ def test_a_description_is_the_same_where_its_figures_are():
 def test_an_engine_that_tells_nothing_to_estimate_from_is_refused():
     with pytest.raises(EngineError, match="which the engine 'renode' does not tell: use spike or rtl"):
         Session().boot("renode", timing="ibex")
+    with pytest.raises(TimingError, match="coralnpu is of a core with VLEN 128, and springbok runs with VLEN 512"):
+        Session().boot("spike", timing="coralnpu")
+    with pytest.raises(TimingError, match="ibex is of a core without vectors, and springbok runs with VLEN 256"):
+        Session().boot("spike", timing="ibex", vlen=256)
     with pytest.raises(TimingError, match="rv64gcv names no timing"):
         Session().boot("spike", platform="rv64gcv", timing="chip")
 
@@ -208,6 +245,24 @@ def test_the_option_of_a_run_reaches_its_suites(tmp_path, monkeypatch):
     for given, told in (("chip", "chip"), ("coralnpu", "coralnpu"), ("mine.toml", str(tmp_path / "mine.toml"))):
         options = cli.COMMANDS["run"].parse(("--timing", given))
         assert run.suite_variables(options) == ["--variable", f"TIMING:{Path(told)}"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("cycles", "MODEL", "--timing", "coralnpu"),
+        ("cycles", "MODEL", "--timing", "coralnpu", "--vlen", "256"),
+        ("sweep", "MODEL", "--timing", "coralnpu", "--vlens", "128,256"),
+        ("sweep", "MODEL", "--timing", "coralnpu"),
+        ("mlperf", "ic01", "--timing", "coralnpu"),
+        ("measure", "MODEL", "--timing", "coralnpu"),
+        ("trial", "search", "MODEL", "--timing", "coralnpu", "--vlen", "128", "256"),
+    ],
+)
+def test_commands_refuse_another_vlens_timing_before_they_begin(command, capfd):
+    model = str(MODELS / "gestures_int8.tflite")
+    assert cli.main([model if each == "MODEL" else each for each in command]) == 2
+    assert "The timing coralnpu is of a core with VLEN 128, and springbok runs with VLEN" in capfd.readouterr().err
 
 
 # ---- The optimizer's table
@@ -328,6 +383,73 @@ def test_engines_tell_what_a_program_reaches(tmp_path):
     assert {site.region for site in plain.sites[RUNTIME_SITES]} == {0}
     with pytest.raises(EngineError, match="only by the simulator's helper in C"):
         count(elf, chip, watched=((data, data + 0x1000),), native=False)
+
+
+#: Loads and stores, by s0 and by sp, as halfwords.
+SHORT_ACCESSES = {
+    32: (0x4008, 0x4048, 0xC008, 0xC44C, 0x4502, 0x4512, 0xC02A, 0xD62A, 0x6008, 0x2008, 0xE008, 0xF02A),
+    64: (
+        0x4008,
+        0x4048,
+        0xC008,
+        0xC44C,
+        0x4502,
+        0x4512,
+        0xC02A,
+        0xD62A,
+        0x6008,
+        0x6408,
+        0xE008,
+        0xE42A,
+        0x6502,
+        0xF02A,
+    ),
+}
+
+
+def elf64_of(words, start):
+    """An executable of 64 bits, one segment."""
+    code = struct.pack(f"<{len(words)}I", *words.values())
+    rest = struct.pack("<HHIQQQIHHHHHH", 2, 243, 1, start, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 7, 120, start, start, len(code), len(code), 4)
+    return b"\x7fELF" + bytes((2, 1, 1)) + bytes(9) + rest + segment + code
+
+
+@pytest.mark.parametrize(("name", "xlen"), [("springbok", 32), ("rv64gcv", 64)])
+def test_compressed_accesses_reach_what_they_stand_for(tmp_path, name, xlen):
+    """The same accesses as words and as halfwords, at addresses on both sides of what is watched."""
+    chip = load_chip(name)
+    chip = replace(chip, base_isa=chip.base_isa.replace("rv32imf_", "rv32imfdc_"))
+    mark = chip.doing("mark").match | 5 << 15 | 6 << 20
+    data = chip.holding("data").base + 0x8_0000
+    reached = []
+    for wide in (True, False):
+        halves = []
+        begin = [0x00002537, 0x30051073, *load_constant(8, data), *load_constant(2, data + 0x40)]  # mstatus.FS, s0, sp
+        if xlen == 64:  # slli and srli by 32, since a constant's sign was extended
+            begin += [0x02041413, 0x02045413, 0x02011113, 0x02015113]
+        for word in begin:
+            halves += [word & 0xFFFF, word >> 16]
+        for event, accesses in ((1, SHORT_ACCESSES[xlen]), (2, ())):
+            for word in (0x00000293 | event << 20, 0x00000313, mark):
+                halves += [word & 0xFFFF, word >> 16]
+            for each in accesses:
+                word = expand(each, xlen)
+                halves += [word & 0xFFFF, word >> 16] if wide else [each]
+            halves += [] if wide or len(accesses) % 2 == 0 else [1]
+        halves += [0x006F, 0]
+        words = {chip.start + 2 * at: halves[at] | halves[at + 1] << 16 for at in range(0, len(halves), 2)}
+        elf = tmp_path / "loads.elf"
+        elf.write_bytes((elf_of if xlen == 32 else elf64_of)(words, chip.start))
+        counts = count(elf, chip, watched=((data, data + 4), (data + 8, data + 0x44)))
+        sites = counts.sites[RUNTIME_SITES]
+        found = [
+            (word, site.region) for site in sites if (word := site.word if wide else expand(site.word & 0xFFFF, xlen))
+        ]
+        reached.append([each for each in found if each[0] & 0x7F in (0x03, 0x23, 0x07, 0x27)])
+    assert reached[0] == reached[1]
+    assert len(reached[0]) == len(SHORT_ACCESSES[xlen])
+    assert {region for _, region in reached[0]} == {0, 1, 2}
 
 
 def test_an_engine_that_tells_no_addresses_is_refused_for_regions(tmp_path):

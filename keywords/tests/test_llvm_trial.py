@@ -7,7 +7,7 @@ import pytest
 
 from springbok.engines.base import Site
 from springbok.support.errors import BenchError
-from springbok.timing.description import load
+from springbok.timing.loading import load
 from springbok.trials import llvm_mca
 
 PLAIN = load("springbok_assumed")

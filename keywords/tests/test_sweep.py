@@ -34,7 +34,7 @@ from springbok.exploring.workers import Job, done
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.places import KEYWORDS, MODELS
-from springbok.timing.description import load as load_timing
+from springbok.timing.loading import load as load_timing
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from springbok.chips.description import load as load_chip
 from springbok.cli.cycles import table
 from springbok.compiler.compiler import compile_and_check
-from springbok.engines.base import RUNTIME_SITES, Site
-from springbok.exploring import calibrate
+from springbok.engines.base import RUNTIME_SITES, Counts, InferenceCounts, Site
+from springbok.exploring import bare_metal, calibrate
 from springbok.exploring.bare_metal import count
 from springbok.firmware import build_program
 from springbok.rtl.program import elf_of
@@ -28,10 +28,12 @@ from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS, ROOT
 from springbok.support.small_files import parse_toml
 from springbok.tensors import TensorSpec
+from springbok.timing.account import account, notes
 from springbok.timing.blocks import blocks
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
-from springbok.timing.description import Region, TimingError, UnitTiming, _timing, load, text
+from springbok.timing.description import Calibration, Region, TimingError, UnitTiming, text
 from springbok.timing.estimate import Limit, estimate, limit
+from springbok.timing.loading import _timing, load, timing_of
 from springbok.timing.microbenchmarks import TURNS, microbenchmarks, program
 from springbok.timing.operands import Unit, operation
 from springbok.timing.scoreboard import Pipeline, State
@@ -80,7 +82,7 @@ def run(operations, timing, state):
 
 
 RET, LW, MUL = 0x00008067, 0x0005A503, 0x02C58533  # ret; lw a0, 0(a1); mul a0, a1, a2
-MULH = 0x02C59533
+MULH, WFI = 0x02C59533, 0x10500073
 
 
 @pytest.mark.parametrize(
@@ -268,7 +270,76 @@ def test_a_loop_takes_no_fewer_cycles_than_its_limit_however_slow_its_units_are(
     assert estimate(sites, slower, 512).cycles >= limit(sites, slower, 512).cycles
 
 
+def test_an_estimate_tells_of_loops_that_did_not_come_to_repeat(monkeypatch):
+    sites = vector_loop(VDIV, 10_000)
+    assert estimate(sites, PLAIN, 512).is_settled
+    assert estimate(loop(100), PLAIN, 512).is_settled
+    monkeypatch.setattr("springbok.timing.estimate._MOST_TURNS", 3)
+    assert not estimate(sites, PLAIN, 512).is_settled
+    counts = Counts((InferenceCounts(30_001, 0, 10_000),), sites={RUNTIME_SITES: tuple(sites), 7: tuple(loop(100))})
+    found = account(counts, PLAIN, 512, 32)
+    (told,) = notes(found, PLAIN, load_chip("springbok"), {RUNTIME_SITES: "the runtime", 7: "dispatch 7"})
+    assert told.startswith("Loops of the runtime had not come to repeat")
+    monkeypatch.setattr("springbok.timing.estimate._MOST_ROUNDS", 1)
+    assert not estimate(loop(100), PLAIN, 512).is_settled
+
+
 # ---- Descriptions
+
+
+@pytest.mark.parametrize(
+    ("name", "chip", "vlen", "said"),
+    [
+        ("coralnpu", "springbok", 512, "a core with VLEN 128, and springbok runs with VLEN 512: choose VLEN 128, or"),
+        ("coralnpu", "springbok", None, "springbok runs with VLEN 512: choose VLEN 128"),
+        ("coralnpu", "springbok", 128, None),
+        ("coralnpu", "coralnpu_soc", None, None),
+        ("springbok_assumed", "coralnpu_soc", None, None),
+        ("springbok_assumed", "springbok", 1024, None),
+        ("ibex", "springbok", 512, "of a core without vectors, .* choose VLEN 0 and code without vectors, or another"),
+        ("ibex", "springbok", 0, None),
+        ("chip", "springbok", 256, None),
+    ],
+)
+def test_a_description_of_another_vlen_is_refused_with_what_to_do(name, chip, vlen, said):
+    if said is None:
+        timing_of(name, load_chip(chip), vlen)
+        return
+    with pytest.raises(TimingError, match=said):
+        timing_of(name, load_chip(chip), vlen)
+    assert timing_of(replace(load(name), vlens=None), load_chip(chip), vlen).name == name
+
+
+def test_a_description_of_another_chip_and_units_that_were_not_calibrated_are_told():
+    fitted = replace(load("ibex"), calibration=replace(load("ibex").calibration, units=("alu", "branch")))
+    counts = Counts((InferenceCounts(3, 0, 0),), sites={RUNTIME_SITES: (Site(0, LW, 0, 0, 3), Site(4, MUL, 0, 0, 2))})
+    found = account(counts, fitted, 0, 32)
+    other, units = notes(found, fitted, load_chip("springbok"), {RUNTIME_SITES: ""})
+    assert other == "ibex is not the timing of springbok, whose description names springbok_assumed."
+    assert units == "The calibration did not measure units of some of the instructions: load (3), multiply (2)."
+    own, none = (replace(load_chip("springbok"), timing=each) for each in ("platforms/timing/ibex.toml", ""))
+    assert notes(found, fitted, own, {RUNTIME_SITES: ""}) == [units]
+    assert notes(found, fitted, none, {RUNTIME_SITES: ""})[0].endswith("whose description names none.")
+    assert notes(account(counts, PLAIN, 0, 32), PLAIN, load_chip("springbok"), {RUNTIME_SITES: ""}) == []
+
+
+@pytest.mark.parametrize("name", ["ibex", "cv32e40p"])
+def test_calibrated_figures_that_were_changed_have_no_error(name):
+    timing = load(name)
+    assert timing.calibration.figures == timing.sha256
+    assert {"alu", "load", "store", "branch", "multiply", "divide"} <= set(timing.calibration.units)
+    assert replace(timing, title="mine", vlens=None).standing == timing.standing
+    changed = replace(timing, jump=timing.jump + 1)
+    assert changed.standing.startswith("its figures were changed since it was calibrated on")
+    assert (changed.as_json()["error"], changed.as_json()["kernel_error"]) == (None, None)
+
+
+def test_a_calibration_amid_stalls_or_without_models_says_so():
+    timing = load("ibex")
+    tried = replace(timing, calibration=replace(timing.calibration, seed=7))
+    assert "by 15 microbenchmarks amid stalls and interrupts by seed 7; whole inferences" in tried.standing
+    alone = replace(timing, calibration=Calibration("x", 15, 0.051))
+    assert alone.standing == "calibrated on x by 15 microbenchmarks, 5.1 % off in the mean; no model was measured"
 
 
 def test_each_description_of_the_project_is_whole_and_tells_its_sources():
@@ -326,6 +397,11 @@ def test_a_mistake_is_named(tmp_path, old, new, error):
         ("\nerror = 0.0004", "\nerror = -0.5", "error is a number from 0"),
         ("\nerror = 0.0004", f"\nerror = {'9' * 400}", "error is a number from 0"),
         ("\nerror = 0.0004", "\nerror = inf", "error is a number from 0"),
+        ("vlens = []", "vlens = 128", r"vlens is a list of the bits of vector registers"),
+        ("vlens = []", "vlens = [100]", "each of vlens is a power of two, not 100"),
+        ('units = ["alu"', 'units = ["al"', "units is a list of names of"),
+        ("microbenchmarks = 15", "microbenchmarks = 15\nseed = -1", "seed is a whole number from 0"),
+        ('figures = "fa', 'figures = "x', "figures is a digest of 64"),
         ("microbenchmarks = 15", "microbenchmarks = 0", "microbenchmarks is a whole number from 1"),
         ("microbenchmarks = 15", "microbenchmarks = 1.5", "microbenchmarks is a whole number from 1"),
         ('"ibex\'s RTL"', '" "', "measured_on is empty"),
@@ -356,7 +432,14 @@ VALUES = st.one_of(
 )
 CALIBRATIONS = st.fixed_dictionaries(
     {"measured_on": st.text() | VALUES, "microbenchmarks": st.integers(1, 99) | VALUES, "microbenchmark_error": VALUES},
-    optional={"models": st.lists(st.text(), max_size=2), "error": VALUES, "kernel_error": VALUES},
+    optional={
+        "units": st.lists(st.sampled_from([unit.value for unit in Unit]), max_size=2) | VALUES,
+        "seed": VALUES,
+        "figures": st.just("0" * 64) | VALUES,
+        "models": st.lists(st.text(), max_size=2),
+        "error": VALUES,
+        "kernel_error": VALUES,
+    },
 )
 
 
@@ -402,7 +485,7 @@ def test_what_stands_anywhere_is_taken_as_it_is_or_refused():
                 refused += 1
             else:
                 again = parse_toml(text(found))
-                assert again == changed or (last, value) == ("region", [])
+                assert again == changed or (last, value) in (("region", []), ("units", []))
                 assert value == [] or type(reduce(getitem, above, again)[last]) is type(value)
     assert refused > 400
 
@@ -488,6 +571,21 @@ def test_hidden_figures_are_found_by_what_they_cost(benchmarks):
     assert (fitted.branch_taken, fitted.jump) == (3, 2)
 
 
+@pytest.mark.parametrize(("chip", "vlens"), [("springbok", (512,)), ("platforms/cores/ibex/chip.toml", ())])
+def test_a_calibration_records_what_it_was_made_of(tmp_path, monkeypatch, benchmarks, chip, vlens):
+    found, counts = benchmarks
+    scalar = {number: each.name for number, each in enumerate(found) if each.name in ("add, chain", "load, each")}
+    measured = [Measurement(name, counts.sites[number], 1, 100) for number, name in scalar.items()]
+    monkeypatch.setattr(calibrate, "measure_microbenchmarks", lambda *_: measured)
+    fitted, _ = calibrate.calibrate(PLAIN, load_chip(chip), None, "x", [], *vlens or (0,), lambda _: None, seed=3)
+    assert (fitted.is_assumed, fitted.vlens, fitted.calibration.seed) == (False, vlens, 3)
+    assert fitted.calibration.units == ("alu", "load", "branch")
+    path = tmp_path / "springbok_assumed.toml"
+    path.write_text(text(fitted), encoding="utf-8")
+    assert load(path) == fitted
+    assert not fitted.is_changed
+
+
 def test_errors_of_a_model_are_those_of_its_large_kernels():
     sites = tuple(Site(4 * at, addi(5, 6, 1), 0, 0, 1) for at in range(100))
     own = estimate(sites, PLAIN, 0).cycles
@@ -546,6 +644,7 @@ def marking(*steps, behind):
     [
         ([(1, 0), 10, (3, 7), 20, (2, 0)], 22),
         ([(1, 0), (3, 1), 10, (3, 2), 20, (4, 2), 5, (4, 1), (2, 0)], 12),
+        ([(1, 0), (3, 7), 10, (4, 9), 5, (2, 0)], 19),
         ([(1, 0), (3, 1), 10, (4, 1), 5, (3, 1), 20, (4, 1), (2, 0)], 0),
     ],
 )
@@ -559,6 +658,24 @@ def test_a_part_without_an_end_is_refused(tmp_path, steps, lost):
             count(elf, chip)
     else:
         assert count(elf, chip).dispatches[1].calls == 2
+
+
+@pytest.mark.parametrize(
+    ("behind", "does"),
+    [
+        ([WFI, 0xFFDFF06F], "waits for an interrupt"),  # j .-4
+        ([0x400002B7, 0x0182A303, 0xFFDFF06F], "is waiting for the UART"),  # lui t0, 0x40000; lw t1, 24(t0); j .-4
+    ],
+)
+@pytest.mark.parametrize("native", [True, False])
+def test_a_program_that_waits_for_what_nobody_sends_is_refused(tmp_path, monkeypatch, behind, does, native):
+    monkeypatch.setattr(bare_metal, "MOST_IDLE_TURNS", 5)
+    chip = load_chip("springbok")
+    elf = tmp_path / "mine.elf"
+    words = marking((1, 0), 10, behind=behind)
+    elf.write_bytes(elf_of({chip.start + 4 * at: word for at, word in enumerate(words)}, chip.start))
+    with pytest.raises(EngineError, match=f"no window has ended within .* instructions. The core {does}"):
+        count(elf, chip, native=native)
 
 
 def test_windows_that_repeat_are_refused(tmp_path):
@@ -620,9 +737,9 @@ def test_every_instruction_of_an_inference_has_its_place(magic_wand_model, nativ
     executed = sum(site.executions for sites in counts.sites.values() for site in sites)
     marks = counts.opcodes["mark"]
     assert executed + marks == counts.inferences[0].instructions
-    found = table(magic_wand_model, counts, PLAIN, 512)
+    found = table(magic_wand_model, counts, PLAIN, 512, load_chip("springbok"))
     assert sum(row["instructions"] for row in found["dispatches"]) == found["instructions"]
-    assert found == table(magic_wand_model, counts, PLAIN, 512)
+    assert found == table(magic_wand_model, counts, PLAIN, 512, load_chip("springbok"))
     for row in found["dispatches"]:
         assert row["estimated_cycles"] == sum(row["where"].values()) >= row["instructions"] - marks
     assert RUNTIME_SITES in counts.sites

@@ -174,7 +174,7 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
     core = load(options.core)
     options.platform = options.platform or str(core.chip_file)
     if getattr(options, "timing", None):  # what can't be used is said before minutes of work
-        usable_timing(options.timing, load_chip(options.platform), engine)
+        usable_timing(options.timing, load_chip(options.platform), engine, getattr(options, "vlen", None))
     missing = build.what_is_missing()
     if missing:
         raise RtlToolNeeded(missing)

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from springbok.cli.arguments import add_core, add_platform, add_timing, check_models, use_core, use_platform
 from springbok.cli.text import print_table, shown
 from springbok.compiler.compiled import Target
 from springbok.exploring.calibrate import calibrate
+from springbok.rtl.engine import SEED_VARIABLE
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
-from springbok.timing.description import OF_CHIP, text, timing_of
-from springbok.timing.estimate import estimate
+from springbok.timing.description import OF_CHIP, text
+from springbok.timing.loading import timing_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +38,22 @@ def run(options: argparse.Namespace) -> int:
     chip = use_platform(options)
     timing = timing_of(options.timing, chip)
     vlen = chip.vlen if chip.vector_extension else 0
+    seed = os.environ.get(SEED_VARIABLE)  # which `use_core` sets, or somebody before
     target = Target.of("vector" if vlen else "scalar", None, chip)
     core = Path(options.core).name
-    fitted, measured = calibrate(timing, chip, target, f"{core}'s RTL", options.models, vlen, print)
+    fitted, measured = calibrate(
+        timing, chip, target, f"{core}'s RTL", options.models, vlen, print, seed=int(seed) if seed else None
+    )
     rows = [("measured", "cycles", "estimated", "error")]
     for each in measured:
-        cycles = estimate(each.sites, fitted, vlen, each.calls).cycles
-        rows.append((each.name, f"{each.cycles:,}", f"{cycles:,}", f"{100 * each.error(fitted, vlen):+.1f} %"))
+        rows.append(
+            (
+                each.name,
+                f"{each.cycles:,}",
+                f"{each.estimate(fitted, vlen):,}",
+                f"{100 * each.error(fitted, vlen):+.1f} %",
+            )
+        )
     print_table(rows, 1)
     print(f"{fitted.name}: {fitted.standing}")
     if options.output:

@@ -19,7 +19,8 @@ from springbok.exploring.search import NAMES
 from springbok.support.places import model_file
 from springbok.support.results_folder import claimed
 from springbok.support.suggestions import did_you_mean
-from springbok.timing.description import load as load_timing
+from springbok.timing.description import OF_CHIP
+from springbok.timing.loading import timing_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"Compared oldest first, each once: {', '.join(wanted)}.", flush=True)
     variant = options.variant if chip.vector_extension else "scalar"
     folder = Path(options.results)
+    vlen = options.vlen or chip.vlen or 128
+    timing = timing_of(OF_CHIP, chip, vlen) if chip.timing else None
     with claimed(folder):
         try:
             with shown_while(_Terminal) as terminal:
@@ -60,10 +63,10 @@ def run(options: argparse.Namespace) -> int:
                     count=options.workers,
                     watcher=terminal,
                     variant=variant,
-                    vlen=options.vlen or chip.vlen or 128,
+                    vlen=vlen,
                     chip=options.platform,
                     flags=flags_of(options.flags),
-                    timing=load_timing(chip.timing) if chip.timing else None,
+                    timing=timing,
                     shape=options.shape,
                     signature=options.signature,
                     tolerance=options.tolerance,

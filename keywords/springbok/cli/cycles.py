@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from springbok.chips.chip import Chip
 from springbok.cli.arguments import (
     add_core,
     add_optimize,
@@ -32,7 +33,7 @@ from springbok.measuring.derived import RUNTIME
 from springbok.session import usable_timing
 from springbok.support.errors import BenchError
 from springbok.support.progress import working
-from springbok.timing.account import Line, account
+from springbok.timing.account import Line, account, notes
 from springbok.timing.description import OF_CHIP, Timing
 
 _CAUSES = 3
@@ -62,10 +63,13 @@ def run(options: argparse.Namespace) -> int:
     engine = "rtl" if options.core else "spike"
     use_core(options, engine)
     chip = use_platform(options)
-    timing = usable_timing(options.timing, chip, engine)
-    variant = options.variant or ("vector" if chip.vector_extension else "scalar")
+    has_vectors = chip.vector_extension and options.vlen != 0
+    variant = options.variant or ("vector" if has_vectors else "scalar")
     target = Target.of(variant, options.vlen, chip)
-    vlen = target.vlen if chip.vector_extension else 0
+    vlen = target.vlen if has_vectors else 0
+    timing = usable_timing(options.timing, chip, engine, vlen)
+    if variant == "vector" and not vlen:
+        raise BenchError("Code with vectors needs a VLEN: leave --variant out, or give another --vlen than 0.")
     if options.table:
         return _compare(options, target, timing, vlen)
     accounts = []
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         with working(f"Compiling {Path(path).name}"):
             model = compile_and_check(path, target, optimize=options.optimize, choose=search)
         with working(f"Running {model.name} on {engine}"):
-            accounts.append(table(model, inference(model, engine, vlen, timing), timing, vlen))
+            accounts.append(table(model, inference(model, engine, vlen, timing), timing, vlen, chip))
         if not options.json:
             print_account(accounts[-1], timing)
     if options.json:
@@ -110,16 +114,21 @@ def _compared(pair: Pair) -> tuple[str, ...]:
     )
 
 
-def table(model: CompiledModel, counts: Counts, timing: Timing, vlen: int) -> dict[str, Any]:
+def table(model: CompiledModel, counts: Counts, timing: Timing, vlen: int, chip: Chip) -> dict[str, Any]:
     """Instructions and cycles of an inference, by kernel; measured ones where the engine has a core to measure."""
     names = {ordinal: (known.name, ", ".join(known.layers)) for ordinal, known in enumerate(model.dispatches)} | {
         RUNTIME_SITES: (RUNTIME, "")
     }
-    return as_json(model.name, account(counts, timing, vlen), counts, names, timing)
+    return as_json(model.name, account(counts, timing, vlen, chip.xlen), counts, names, timing, chip)
 
 
 def as_json(
-    title: str, lines: Sequence[Line], counts: Counts, names: Mapping[int, tuple[str, str]], timing: Timing
+    title: str,
+    lines: Sequence[Line],
+    counts: Counts,
+    names: Mapping[int, tuple[str, str]],
+    timing: Timing,
+    chip: Chip,
 ) -> dict[str, Any]:
     """All of it; ``names`` are the name and the layer of each part."""
     measured = [line.measured for line in lines]
@@ -130,6 +139,7 @@ def as_json(
         "estimated_cycles": sum(line.estimate.cycles for line in lines),
         "limit_cycles": sum(line.limit.cycles for line in lines),
         "measured_cycles": None if None in measured else sum(measured),
+        "notes": notes(lines, timing, chip, {ordinal: name for ordinal, (name, _) in names.items()}),
         "dispatches": [
             {
                 "name": names[line.ordinal][0],
@@ -164,11 +174,8 @@ def print_account(found: dict[str, Any], timing: Timing) -> None:
         limit = f"{row['estimated_cycles'] / max(1, row['limit_cycles']):.1f} ({row['limited_by']})"
         rows.append((row["name"], row["layer"], *counts, *own, each, limit, told))
     print_table(rows, 2)
-    if unknown := sum(row["unknown_instructions"] for row in found["dispatches"]):
-        print(
-            f"{unknown:,} of the instructions are not known to the estimate, which takes each for one of the alu that "
-            "waits for nothing: cycles are too few where they take longer."
-        )
+    for note in found["notes"]:
+        print(note)
 
 
 def _error(row: dict[str, Any]) -> str:

@@ -40,11 +40,11 @@ def run(options: argparse.Namespace) -> int:
     engine = "rtl" if options.core else "spike"
     use_core(options, engine)
     chip = use_platform(options)
-    timing = usable_timing(options.timing, chip, engine)
-    vlen = (options.vlen or chip.vlen) if chip.vector_extension else 0
+    vlen = (chip.vlen if options.vlen is None else options.vlen) if chip.vector_extension else 0
+    timing = usable_timing(options.timing, chip, engine, vlen)
     watched = {"watched": timing.watched} if timing.regions else {}
     counts = count(options.elf, chip, engine, options.limit, vlen=vlen, **watched)
     names = {ordinal: (f"part {ordinal}", "") for ordinal in counts.sites} | {RUNTIME_SITES: (OUTSIDE, "")}
-    found = as_json(options.elf.name, account(counts, timing, vlen, chip.xlen), counts, names, timing)
+    found = as_json(options.elf.name, account(counts, timing, vlen, chip.xlen), counts, names, timing, chip)
     print(json.dumps(found, indent=1)) if options.json else print_account(found, timing)
     return 0

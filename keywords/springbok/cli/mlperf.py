@@ -34,7 +34,8 @@ from springbok.support.files import write_in_one_step
 from springbok.support.places import MODELS
 from springbok.support.progress import progress
 from springbok.support.suggestions import did_you_mean
-from springbok.timing.description import OF_CHIP, timing_of
+from springbok.timing.description import OF_CHIP
+from springbok.timing.loading import timing_of
 
 _ANNOUNCE = Path(springbok.link.__file__).parent / "announced_port.py"  # for the runner's own Python
 _SOURCE = "targets of the closed division: mlcommons/tiny, benchmark/MLPerfTiny_Rules.adoc and benchmark/README.md"
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         (task,) = tasks
         sounds = _sounds(task, options)
         _serve(task, task.name in own, sounds, _compile(paths[task], target, options), vlen, options)
-    timing = timing_of(options.timing or OF_CHIP, chip) if options.timing or chip.timing else None
+    timing = timing_of(options.timing or OF_CHIP, chip, vlen) if options.timing or chip.timing else None
     rows = []
     for task, path in paths.items():
         model = _compile(path, target, options)

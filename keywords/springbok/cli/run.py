@@ -93,7 +93,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         vlen = chip.vlen
     chip.check_vlen(chip.vlen if vlen is None else vlen)
     if options.timing is not None:
-        usable_timing(options.timing, chip, engine)
+        usable_timing(options.timing, chip, engine, vlen)
     if engine == "serial":
         checks.check_board(options.port)
     with working("Building the firmware"):
@@ -210,6 +210,9 @@ def print_summary(files: Outputs) -> None:
         timings = {each["name"]: each["standing"] for each in _timings(document)}
         for name, standing in timings.items():
             print(f"Cycles:  estimated by {name} ({standing})")
+        estimates = [model["estimate"] for model in document["models"] if "estimate" in model]
+        for note in dict.fromkeys(note for each in estimates for note in each.get("notes", ())):
+            print(f"         {note}")
         print(f"Metrics: {shown(file)}, metrics.csv")
         print(f"Report:  {shown(results / 'report.html')}, report.md")
     for line in verdicts.summary(results):

@@ -91,7 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 when every configuration was measured and, if there are limits, one keeps them."""
     chip = use_platform(options)
-    timing = usable_timing(options.timing, chip, "spike") if options.timing else None
+    timing = None
+    for vlen in (options.vlens or chip.vlens or [0]) if options.timing else ():
+        timing = usable_timing(options.timing, chip, "spike", vlen)
     objective = Objective(options.objective, timing)
     limits = dict(map(_limit, options.limit))
     front.best([], limits)  # a limit that is none is said before the sweep, not after it

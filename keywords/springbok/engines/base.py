@@ -252,6 +252,11 @@ class Engine(ABC):
     def counters(self) -> dict[str, int]:
         """Return ``instructions`` and ``cycles`` that the core executed since it was started."""
 
+    def idle_turns(self) -> int:
+        """Return how often the core has waited, some milliseconds each, for something from outside or for an interrupt
+        since it was started; 0 from an engine that does not tell."""
+        return 0
+
     @abstractmethod
     def registers(self) -> dict[str, int]:
         """Return the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mstatus``, ``mcause``, ``mepc``…"""

@@ -135,6 +135,9 @@ class MachineEngine(Engine):
     def counters(self) -> dict[str, int]:
         return self._request("counters")
 
+    def idle_turns(self) -> int:
+        return self._request("state")["idle_turns"]
+
     def registers(self) -> dict[str, int]:
         return self._request("registers")
 

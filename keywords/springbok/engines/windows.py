@@ -227,7 +227,7 @@ class WindowCounter:
         if event == Mark.DISPATCH_BEGIN:
             self._dispatch, self._dispatch_start, self._dispatch_cycles = value, instructions, cycles
             self._histogram.select(value)
-        elif event == Mark.DISPATCH_END and self._dispatch is not None:
+        elif event == Mark.DISPATCH_END and value == self._dispatch:
             dispatch = self._open.setdefault(self._dispatch, _Dispatch())
             dispatch.calls += 1
             dispatch.instructions += instructions - self._dispatch_start - 1

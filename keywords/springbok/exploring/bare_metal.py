@@ -21,6 +21,8 @@ from springbok.session import create_engine
 from springbok.support.errors import EngineError
 
 LIMIT_INSTRUCTIONS = 10_000_000_000
+#: Waits of up to 20 ms. Nobody sends anything to a program that is measured: only its timer can end them.
+MOST_IDLE_TURNS = 500
 _LOOK_SECONDS = 0.02
 
 
@@ -28,8 +30,8 @@ def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTR
     """What the program executed in its window.
 
     ``limit`` is in instructions that are executed until the window's end; ``options`` are the engine's. Raises
-    EngineError where no window ends within it, with what the core does; where another one has ended by the time that it
-    was seen; and where a part begins that does not end, or within another one.
+    EngineError where no window ends within it, or within `MOST_IDLE_TURNS`, with what the core does; where another one
+    has ended by the time that it was seen; and where a part begins that does not end, or within another one.
     """
     with create_engine(engine, elf, chip=chip, count_sites=True, **options) as running:
         executed = -1
@@ -43,7 +45,7 @@ def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTR
                     )
                 return _checked(counts, elf)
             before, executed = executed, running.counters()["instructions"]
-            if executed > limit or executed == before:
+            if executed > limit or executed == before or running.idle_turns() > MOST_IDLE_TURNS:
                 _refuse(elf, running, min(executed, limit), counts)
             time.sleep(_LOOK_SECONDS)
 
@@ -59,7 +61,7 @@ def _checked(counts: Counts, elf: Path) -> Counts:
     if lost > 0:
         raise EngineError(
             f"{elf}: {lost:,} instructions of its window are in a part that has no end: each mark 3 is followed by a "
-            "mark 4 before the next mark 3, and before mark 2."
+            "mark 4 with the same number before the next mark 3, and before mark 2."
         )
     return counts
 

@@ -22,6 +22,7 @@ from springbok.support.files import temporary_folder, write_in_one_step
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
 from springbok.timing.description import Calibration, Timing
 from springbok.timing.microbenchmarks import microbenchmarks, program
+from springbok.timing.operands import Unit
 
 
 def measure_microbenchmarks(chip: Chip, engine: str, vlen: int) -> list[Measurement]:
@@ -30,7 +31,7 @@ def measure_microbenchmarks(chip: Chip, engine: str, vlen: int) -> list[Measurem
     with temporary_folder() as folder:
         elf = write_in_one_step(folder / "microbenchmarks.elf", elf_of(program(chip, benchmarks), chip.start))
         counts = count(elf, chip, engine, vlen=vlen)
-    return _measurements(counts, {number: each.name for number, each in enumerate(benchmarks)})
+    return _measurements(counts, {number: each.name for number, each in enumerate(benchmarks)}, chip.xlen)
 
 
 def measure_model(path: str, target: Target, engine: str, vlen: int) -> list[Measurement]:
@@ -39,9 +40,10 @@ def measure_model(path: str, target: Target, engine: str, vlen: int) -> list[Mea
     counts = inference(model, engine, vlen)
     names = {ordinal: f"{model.name}: {each.name}" for ordinal, each in enumerate(model.dispatches)}
     (whole,) = counts.inferences
-    kernels = _measurements(counts, names)
+    kernels = _measurements(counts, names, target.chip.xlen)
     rest = whole.cycles - sum(each.cycles for each in kernels)
-    return [*kernels, Measurement(f"{model.name}: runtime", counts.sites[RUNTIME_SITES], 1, rest)]
+    runtime = Measurement(f"{model.name}: runtime", counts.sites[RUNTIME_SITES], 1, rest, target.chip.xlen)
+    return [*kernels, runtime]
 
 
 def inference(model: CompiledModel, engine: str, vlen: int, timing: Timing | None = None) -> Counts:
@@ -71,8 +73,12 @@ def calibrate(
     vlen: int,
     tell: Callable[[str], None],
     engine: str = "rtl",
+    seed: int | None = None,
 ) -> tuple[Timing, list[Measurement]]:
-    """The description fitted to microbenchmarks, with what it is off by for ``models``, and all that was measured."""
+    """The description fitted to microbenchmarks, with what it is off by for ``models``, and all that was measured.
+
+    ``seed`` is that of the stalls and interrupts which the engine tries the core with, if it does.
+    """
     if timing.regions:
         raise BenchError(f"{timing.name} has regions: calibrate the core's own pipeline, without them.")
     benchmarks = measure_microbenchmarks(chip, engine, vlen)
@@ -92,16 +98,20 @@ def calibrate(
         len(benchmarks),
         round(error, 4),
         tuple(names),
-        *((round(max(each), 4) for each in zip(*errors, strict=True)) if errors else ()),
+        *((round(max(each), 4) for each in zip(*errors, strict=True)) if errors else (None, None)),
+        tuple(unit.value for unit in Unit if any(unit in each.units(vlen) for each in benchmarks)),
+        seed,
+        fitted.sha256,
     )
-    return replace(fitted, is_assumed=False, calibration=known), measured
+    vlens = (vlen,) if vlen else ()
+    return replace(fitted, is_assumed=False, vlens=vlens, calibration=known), measured
 
 
-def _measurements(counts: Counts, names: dict[int, str]) -> list[Measurement]:
+def _measurements(counts: Counts, names: dict[int, str], xlen: int) -> list[Measurement]:
     if any(each.cycles is None for each in counts.dispatches.values()):
         raise BenchError("This engine has no core that counts cycles: calibrate on RTL, --core FOLDER.")
     return [
-        Measurement(names[ordinal], counts.sites[ordinal], each.calls, each.cycles)
+        Measurement(names[ordinal], counts.sites[ordinal], each.calls, each.cycles, xlen)
         for ordinal, each in counts.dispatches.items()
     ]
 

@@ -38,8 +38,8 @@ from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
 from springbok.support.places import KEYWORDS
+from springbok.timing.account import account
 from springbok.timing.description import Timing
-from springbok.timing.estimate import estimate
 
 TIME_LIMIT_SECONDS = 3600.0
 INFERENCE_LIMIT_SECONDS = 1800.0
@@ -217,8 +217,8 @@ def _ran(job: Job, model: CompiledModel, imported: ImportedModel, found: Mapping
     finally:
         session.shut_down()
     cycles = {
-        ordinal: estimate(sites, job.timing, job.vlen, counts.dispatches[ordinal].calls if ordinal >= 0 else 1).cycles
-        for ordinal, sites in (counts.sites.items() if job.timing else ())
+        line.ordinal: line.estimate.cycles
+        for line in (account(counts, job.timing, job.vlen, load(job.chip).xlen) if job.timing else ())
     }
     ran = {"metrics": {**found["metrics"], **_metrics(performance, cycles)}}
     ran["dispatches"] = [

@@ -23,8 +23,8 @@ from springbok.measuring.mlperf import Task
 from springbok.session import Session
 from springbok.support.errors import ModelError
 from springbok.tensors import TensorSpec
+from springbok.timing.account import account
 from springbok.timing.description import Timing
-from springbok.timing.estimate import estimate
 
 STREAM_SEED = 1  # of the recording that a stream's model is judged by
 _BATCH, _BATCH_SECONDS = 64, 600.0  # inputs in one trip
@@ -112,8 +112,8 @@ def measure(
     check_fits(task, model)
     with loaded(model, vlen=vlen, timing=timing) as session:
         counts = _warm(session, model)
-        profile = session.need_link().profile()
-    cycles = None if timing is None else _cycles(counts, timing, vlen)
+        profile, xlen = session.need_link().profile(), session.description.xlen
+    cycles = None if timing is None else sum(line.estimate.cycles for line in account(counts, timing, vlen, xlen))
     judged = None
     if task.stream is not None and recording is not None:
         judged = _judge_stream(task, model, recording, vlen, progress)
@@ -164,11 +164,6 @@ def _warm(session: Session, model: CompiledModel) -> Counts:
         session.need_engine().take_counts()
         session.infer(*zeros, raw=True)
     return session.need_engine().take_counts()
-
-
-def _cycles(counts: Counts, timing: Timing, vlen: int) -> int:
-    calls = {ordinal: dispatch.calls for ordinal, dispatch in counts.dispatches.items()}
-    return sum(estimate(sites, timing, vlen, calls.get(ordinal, 1)).cycles for ordinal, sites in counts.sites.items())
 
 
 def answers(

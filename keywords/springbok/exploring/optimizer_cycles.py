@@ -61,7 +61,7 @@ def compare(path: str | Path, target: Target, timing: Timing, vlen: int, level: 
     for each in (STOCK, level):
         model = compile_and_check(path, target, optimize=each, choose=search)
         counts = inference(model, "spike", vlen, timing)
-        lines = account(counts, timing, vlen)
+        lines = account(counts, timing, vlen, target.chip.xlen)
         cycles, limit = sum(line.estimate.cycles for line in lines), sum(line.limit.cycles for line in lines)
         costs.append(Cost(sum(one.instructions for one in counts.inferences), cycles, limit))
     return Pair(model.name, *costs)

@@ -42,7 +42,8 @@ from springbok.support.cache import Cache, digest
 from springbok.support.errors import BenchError
 from springbok.support.places import model_file
 from springbok.tensors import TensorSpec, probe_inputs
-from springbok.timing.description import Timing, timing_of
+from springbok.timing.description import Timing
+from springbok.timing.loading import timing_of
 
 #: The models of robot/models.robot: those that are measured when none is named.
 NAMES = (
@@ -210,7 +211,9 @@ def _cycles(session: Session) -> int | None:
     session.need_engine().take_counts()
     answer_of(session, inputs, SAMPLES - 1)
     counts = session.need_engine().take_counts()
-    return estimated_cycles(counts, session.timing, session.chip.vlen_bits).whole()["estimated_cycles"]
+    return estimated_cycles(counts, session.timing, session.chip.vlen_bits, session.description).whole()[
+        "estimated_cycles"
+    ]
 
 
 # ---- The command
@@ -262,10 +265,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write("    {:20} {:>14} {:>11}{}\n".format("flags", "instructions", "memory", cycles))
     try:
         chip = load(options.platform)
-        timing = timing_of(options.timing, chip) if options.timing else None
+        vlens, timing = options.vlen or [chip.vlen], None
+        for vlen in vlens if options.timing else ():
+            timing = timing_of(options.timing, chip, vlen)
         if timing:
             sys.stdout.write(f"cycles estimated by {timing.name}: {timing.title} ({timing.standing})\n")
-        for file, vlen in ((file, vlen) for file in files for vlen in options.vlen or [chip.vlen]):
+        for file, vlen in ((file, vlen) for file in files for vlen in vlens):
             target = Target.of(options.variant, vlen, chip)
             choice = search(file, target, budget=options.budget, timing=timing)
             what = f"VLEN {vlen}" if target.vectors else "no vectors"

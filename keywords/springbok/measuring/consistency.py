@@ -191,6 +191,25 @@ def _estimate(estimate: Mapping[str, Any] | None, place: str) -> _Found:
         yield f"{place}/limit_cycles", f"{_count(least)} at least, and {_count(cycles)} are estimated"
 
 
+def _limit(estimate: Mapping[str, Any], peaks: Mapping[str, Any], place: str) -> _Found:
+    """The limit in cycles follows from what was to be done, but for scalar instructions; it is rounded up."""
+    products, moved = estimate.get("products"), estimate.get("bytes")
+    if products is None or moved is None:
+        return
+    bits = peaks["product_bits"]
+    least = {"bytes": moved / peaks["bytes"]}
+    least["products"] = _sum(
+        times * int(width) / bits[unit]
+        for unit, widths in products.items()
+        for width, times in widths.items()
+        if unit in bits
+    )
+    limit, by = estimate["limit_cycles"], estimate["limited_by"]
+    for name, cycles in least.items():
+        if _more(cycles, limit) or (name == by and _more(limit, cycles + 1)):
+            yield f"{place}/limit_cycles", f"{_count(limit)}, set by {by}, but {name} take {_count(cycles)} at least"
+
+
 def _shares(model: Mapping[str, Any], vlen: int | None) -> _Found:
     """Dispatches, and what is left of the inference for the runtime."""
     dispatches = model.get("dispatches")
@@ -216,6 +235,10 @@ def _shares(model: Mapping[str, Any], vlen: int | None) -> _Found:
             if not _equal(found, estimate[name], 1 + len(parts)):
                 yield f"/estimate/{name}", f"{_count(estimate[name])}, but of dispatches and runtime {_count(found)}"
         yield from _estimate(estimate["runtime"], "/estimate/runtime")
+        peaks = estimate["timing"].get("peaks")
+        for number, each in enumerate(parts if peaks else ()):
+            place = f"/dispatches/{number}/estimate" if number < len(dispatches) else "/estimate/runtime"
+            yield from _limit(each, peaks, place)
 
 
 def _runtime(model: Mapping[str, Any], dispatches: Sequence[Mapping[str, Any]], vlen: int | None) -> _Found:

@@ -39,7 +39,7 @@ def _flag_sets(choice: Mapping, measured: float) -> Figure:
     )
     return Figure(
         "flag_sets",
-        "Compiler flags, chosen by count",
+        f"Compiler flags, chosen by {_sought(choice)}",
         (
             Column("flag_set", "set of flags"),
             Column("instructions", "instructions of a warm inference, when chosen", "count"),
@@ -66,11 +66,15 @@ def _then_and_now(choice: Mapping, measured: float) -> str:
 _UNCOUNTED = {"borrowed": "borrowed"}
 
 
+def _sought(choice: Mapping) -> str:
+    return "estimated cycles" if any("estimated_cycles" in each for each in choice["candidates"]) else "count"
+
+
 def flags_chosen(choice: Mapping) -> str:
     """Such as ``rolled, chosen of 5 by count (recorded)``."""
     measured = sum(each["instructions"] is not None for each in choice["candidates"])
     how = (
-        f"chosen of {measured} by count ({choice['origin']})"
+        f"chosen of {measured} by {_sought(choice)} ({choice['origin']})"
         if measured
         else _UNCOUNTED.get(choice["origin"], "the default")
     )

@@ -23,20 +23,25 @@ _BIG_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Measurement:
-    """Executions in one place, and the cycles that the core took for them."""
+    """Executions in one place, and the cycles that the core took for them; ``xlen`` of its registers in bits."""
 
     name: str
     sites: tuple[Site, ...]
     calls: int
     cycles: int
+    xlen: int = 32
+
+    def estimate(self, timing: Timing, vlen: int) -> int:
+        """The estimated cycles."""
+        return estimate(self.sites, timing, vlen, self.calls, self.xlen).cycles
 
     def error(self, timing: Timing, vlen: int) -> float:
         """Of the estimate: a share of the measured cycles."""
-        return estimate(self.sites, timing, vlen, self.calls).cycles / self.cycles - 1
+        return self.estimate(timing, vlen) / self.cycles - 1
 
     def units(self, vlen: int) -> set[Unit]:
         """What its instructions occupy."""
-        return {operation(site.word, site.vl, site.vtype, vlen).unit for site in self.sites}
+        return {operation(site.word, site.vl, site.vtype, vlen, self.xlen).unit for site in self.sites}
 
 
 def fit(timing: Timing, measured: Sequence[Measurement], vlen: int) -> Timing:
@@ -74,7 +79,7 @@ def model_errors(timing: Timing, kernels: Sequence[Measurement], vlen: int) -> t
     """Of one inference: the error of the whole, and the largest of a kernel with 5 % of its cycles or more; both as
     absolute values."""
     whole = sum(each.cycles for each in kernels)
-    estimated = sum(estimate(each.sites, timing, vlen, each.calls).cycles for each in kernels)
+    estimated = sum(each.estimate(timing, vlen) for each in kernels)
     big = [abs(each.error(timing, vlen)) for each in kernels if each.cycles >= _BIG_SHARE * whole]
     return abs(estimated / whole - 1), max(big, default=0.0)
 

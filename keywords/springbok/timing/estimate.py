@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from springbok.engines.base import Site
 from springbok.timing.blocks import Block, blocks
-from springbok.timing.description import Timing
+from springbok.timing.description import MULTIPLIES, Timing
 from springbok.timing.operands import Operation, Unit, operation
 from springbok.timing.scoreboard import MEMORY, Pipeline, State, run
 
@@ -25,15 +25,16 @@ BRANCHES, DRAIN = "branches", "drain"
 _MOST_ROUNDS, _MOST_TURNS = 256, 4096
 _Ran = tuple[int, State, "Counter[str]"]
 _IDLE = State()
-_MULTIPLIES, _BYTES = (Unit.VECTOR_MULTIPLY, Unit.VECTOR_FLOAT), "bytes"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """``where`` says what the cycles went to, and sums up to them."""
+    """``where`` says what the cycles went to, and sums up to them. ``is_settled`` is False where a loop had not come to
+    repeat within the bound of what is simulated."""
 
     cycles: int
     where: dict[str, int] = field(default_factory=dict)
+    is_settled: bool = True
 
 
 def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1, xlen: int = 32) -> Estimate:
@@ -42,7 +43,8 @@ def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1, x
     ``calls`` is how often the code was entered.
     """
     found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
-    rounds, left = _rounds(found, _Runner(timing))
+    runner = _Runner(timing)
+    rounds, left = _rounds(found, runner)
     where: Counter[str] = Counter()
     for block in found:
         for costs in rounds:
@@ -55,7 +57,7 @@ def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1, x
     if found:
         where[DRAIN] += calls * max((left[block.start].under_way for block in found if _leaves(block)), default=0)
     rounded = {name: round(cycles) for name, cycles in sorted(where.items()) if round(cycles)}
-    return Estimate(sum(rounded.values()), rounded)
+    return Estimate(sum(rounded.values()), rounded, runner.all_settled)
 
 
 def turn(block: Block, timing: Timing) -> float:
@@ -83,30 +85,55 @@ class Limit:
     by: str
 
 
-def limit(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Limit:
-    """The limit of the machine for what was executed in one place; ``vlen`` and ``xlen`` in bits."""
-    bits: Counter[str] = Counter()
+@dataclass(frozen=True)
+class Work:
+    """What sets the limit: ``products`` by unit and by the bits of an element, ``bytes`` of the ports' accesses (a
+    scalar one takes all of a port), and ``scalar`` instructions."""
+
+    products: dict[tuple[Unit, int], int]
+    bytes: int
+    scalar: int
+
+    def limit(self, timing: Timing) -> Limit:
+        """The fewest cycles for it."""
+        peaks = timing.peaks
+        found = {
+            "products": sum(
+                times * bits / peaks["product_bits"][unit.value] for (unit, bits), times in self.products.items()
+            ),
+            "bytes": self.bytes / peaks["bytes"],
+            "issue": self.scalar / timing.issue_width,
+        }
+        by = max(found, key=found.__getitem__)
+        return Limit(math.ceil(found[by]), by)
+
+
+def work(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Work:
+    """What was executed in one place has to do; ``vlen`` and ``xlen`` in bits."""
+    products: Counter[tuple[Unit, int]] = Counter()
+    moved = scalar = 0
     for site in sites:
         each = operation(site.word, site.vl, site.vtype, vlen, xlen)
-        if each.unit in _MULTIPLIES:
-            bits[each.unit] += site.executions * each.elements * each.bits
+        if each.unit in MULTIPLIES and each.elements:
+            products[each.unit, each.bits] += site.executions * each.elements
         elif each.unit in MEMORY:
-            bits[_BYTES] += site.executions * (each.elements * each.bits or timing.port_bits)
+            moved += site.executions * (each.elements * each.bits or timing.port_bits)
         if not each.unit.is_vector:
-            bits["issue"] += site.executions
-    found = {
-        "products": sum(bits[unit] / (timing.datapath_bits * timing.units[unit].count) for unit in _MULTIPLIES),
-        _BYTES: bits[_BYTES] / (timing.port_bits * timing.memory_ports),
-        "issue": bits["issue"] / timing.issue_width,
-    }
-    by = max(found, key=found.__getitem__)
-    return Limit(math.ceil(found[by]), by)
+            scalar += site.executions
+    return Work(dict(sorted(products.items())), moved // 8, scalar)
+
+
+def limit(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Limit:
+    """The limit of the machine for what was executed in one place; ``vlen`` and ``xlen`` in bits."""
+    return work(sites, timing, vlen, xlen).limit(timing)
 
 
 class _Runner:
-    """Runs of operations through a pipeline: of equal ones from equal states once."""
+    """Runs of operations through a pipeline: of equal ones from equal states once. ``all_settled`` says that each loop
+    that was run came to repeat."""
 
     def __init__(self, timing: Timing) -> None:
+        self.all_settled = True
         self._pipeline = Pipeline(timing)
         self._ran: dict[tuple, _Ran] = {}
 
@@ -144,6 +171,7 @@ def _rounds(found: list[Block], runner: _Runner) -> tuple[list[dict[int, dict[st
                 entries[block.start] = entry.key
                 costs[block.start], left[block.start] = _cost(block, runner, entry)
         rounds.append(dict(costs))
+    runner.all_settled = False
     return rounds[len(rounds) // 2 :], left
 
 
@@ -176,4 +204,5 @@ def _turns(
         seen[key] = len(turns)
         _, state, went = runner(operations, state, key)
         turns.append(went)
+    runner.all_settled &= most == 1
     return turns, state, len(turns) // 2

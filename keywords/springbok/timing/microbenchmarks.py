@@ -170,7 +170,7 @@ def program(chip: Chip, benchmarks: list[Microbenchmark]) -> dict[int, int]:
         words += [*each.before, _addi(_COUNT, 0, TURNS)]
         tell(Mark.DISPATCH_BEGIN, number)
         words += [*each.words, _addi(_COUNT, _COUNT, -1), _branch(_COUNT, 0, 1, -4 * len(each.words) - 4)]
-        tell(Mark.DISPATCH_END)
+        tell(Mark.DISPATCH_END, number)
     tell(Mark.INFERENCE_END)
     words.append(STAY)
     return {chip.start + 4 * at: word for at, word in enumerate(words)}

@@ -30,8 +30,9 @@ from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
 from springbok.support.places import model_file
 from springbok.timing.blocks import blocks
-from springbok.timing.description import Timing, timing_of
+from springbok.timing.description import Timing
 from springbok.timing.estimate import turn
+from springbok.timing.loading import timing_of
 from springbok.timing.operands import operation
 
 CORE, VLEN = "sifive-x280", 512

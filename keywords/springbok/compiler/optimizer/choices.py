@@ -109,7 +109,9 @@ class Choice:
         """Such as ``chosen of 5 by count, recorded``."""
         measured = sum(each.instructions is not None for each in self.candidates)
         if self.origin in (RECORDED, SEARCHED, INCOMPLETE):
-            return f"chosen of {measured} by count, {self.origin}" + (f"; {self.note}" if self.note else "")
+            counted = all(each.estimated_cycles is None for each in self.candidates)
+            by = "count" if counted else "estimated cycles"
+            return f"chosen of {measured} by {by}, {self.origin}" + (f"; {self.note}" if self.note else "")
         if self.origin == BORROWED:
             return self.note
         return f"{'recorded' if self.kernels_sha256 else 'the default'}; {self.note}"

@@ -25,8 +25,10 @@ const reg_t kNoAddress = 1; // never a program counter
 
 const size_t kMostLabels = 1 << 18; // that are kept when other code is loaded
 
-// How an instruction tells the address that it reaches: not at all, or by rs1 and an offset.
-enum class address_t : uint32_t { kNone, kLoad, kStore, kRegister };
+// The address that an instruction reaches: a register's, if any, and an offset.
+struct address_t {
+    int16_t base = -1, offset = 0;
+};
 
 // An instruction that was met: what it is, what executes it, and the number of its count. One that reaches
 // memory while regions are watched has one number a region, one behind the other.
@@ -35,7 +37,7 @@ struct site_t {
     insn_bits_t bits = 0;
     insn_func_t function = nullptr;
     uint32_t number = 0;
-    address_t address = address_t::kNone;
+    address_t address;
 };
 
 // Addresses from `begin` up to `end`.
@@ -202,24 +204,37 @@ insn_func_t function_of(processor_t *core, insn_bits_t bits) {
     return followed[kind];
 }
 
-// Compressed instructions, and a chip's own, are taken to reach nothing that is watched.
-address_t address_of(insn_bits_t bits) {
-    uint32_t width = bits >> 12 & 7;
+address_t address_of(int64_t base, int64_t offset) {
+    return {int16_t(base), int16_t(offset)};
+}
+
+address_t address_of_compressed(processor_t *core, insn_t insn) {
+    uint32_t quadrant = insn.bits() & 3, kind = insn.bits() >> 13 & 7;
+    if (quadrant == 1 || kind % 4 == 0) return {};
+    // What moves words of floating point on a core of 32 bits moves integers of 64 on another one.
+    bool is_word = kind % 4 == 2 || (kind % 4 == 3 && core->get_xlen() == 32);
+    if (quadrant == 0) return address_of(insn.rvc_rs1s(), is_word ? insn.rvc_lw_imm() : insn.rvc_ld_imm());
+    if (kind < 4) return address_of(X_SP, is_word ? insn.rvc_lwsp_imm() : insn.rvc_ldsp_imm());
+    return address_of(X_SP, is_word ? insn.rvc_swsp_imm() : insn.rvc_sdsp_imm());
+}
+
+// A chip's own instructions are taken to reach nothing that is watched.
+address_t address_of(processor_t *core, insn_t insn) {
+    if ((insn.bits() & 3) != 3) return address_of_compressed(core, insn);
+    uint32_t width = insn.bits() >> 12 & 7;
     bool is_vector = width == 0 || width > 4;
-    switch (bits & 0x7F) {
-    case 0x03: return address_t::kLoad;
-    case 0x23: return address_t::kStore;
-    case 0x07: return is_vector ? address_t::kRegister : address_t::kLoad;
-    case 0x27: return is_vector ? address_t::kRegister : address_t::kStore;
-    case 0x2F: return address_t::kRegister;
-    default: return address_t::kNone;
+    switch (insn.bits() & 0x7F) {
+    case 0x03: return address_of(insn.rs1(), insn.i_imm());
+    case 0x23: return address_of(insn.rs1(), insn.s_imm());
+    case 0x07: return address_of(insn.rs1(), is_vector ? 0 : insn.i_imm());
+    case 0x27: return address_of(insn.rs1(), is_vector ? 0 : insn.s_imm());
+    case 0x2F: return address_of(insn.rs1(), 0);
+    default: return {};
     }
 }
 
-uint32_t region_of(processor_t *core, insn_t insn, address_t address) {
-    reg_t at = core->get_state()->XPR[insn.rs1()];
-    if (address != address_t::kRegister) at += address == address_t::kLoad ? insn.i_imm() : insn.s_imm();
-    at &= counting.address_mask;
+uint32_t region_of(processor_t *core, address_t address) {
+    reg_t at = (core->get_state()->XPR[address.base] + address.offset) & counting.address_mask;
     for (size_t i = 0; i < counting.watched.size(); i++)
         if (at >= counting.watched[i].begin && at < counting.watched[i].end) return uint32_t(i + 1);
     return 0;
@@ -234,7 +249,7 @@ void add_numbers(word_at_t word, size_t count) {
 
 __attribute__((noinline)) site_t *meet(processor_t *core, insn_bits_t bits, reg_t pc, site_t *site) {
     if (!counting.place) {
-        *site = {pc, bits, function_of(core, bits), 0, address_t::kNone};
+        *site = {pc, bits, function_of(core, bits), 0, {}};
         return site;
     }
     word_at_t word = {pc, bits};
@@ -242,9 +257,9 @@ __attribute__((noinline)) site_t *meet(processor_t *core, insn_bits_t bits, reg_
     if (is_new) {
         insn_func_t function = function_of(core, bits);
         uint32_t number = function == mark ? 0 : uint32_t(counting.words.size());
-        address_t address = number && !counting.watched.empty() ? address_of(bits) : address_t::kNone;
+        address_t address = number && !counting.watched.empty() ? address_of(core, bits) : address_t();
         found->second = {pc, bits, function, number, address};
-        if (number) add_numbers(word, address == address_t::kNone ? 1 : counting.watched.size() + 1);
+        if (number) add_numbers(word, address.base < 0 ? 1 : counting.watched.size() + 1);
     }
     *site = found->second;
     return site;
@@ -270,7 +285,7 @@ reg_t execute_watching(processor_t *core, insn_t insn, reg_t pc) {
     site_t *site = site_of(pc);
     if (unlikely(site->pc != pc || site->bits != insn.bits())) site = meet(core, insn.bits(), pc, site);
     uint32_t number = site->number;
-    if (site->address != address_t::kNone) number += region_of(core, insn, site->address);
+    if (site->address.base >= 0) number += region_of(core, site->address);
     reg_t next = site->function(core, insn, pc);
     if (likely(next != kSerializeBefore)) count(number);
     return next;
