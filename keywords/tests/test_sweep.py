@@ -10,6 +10,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -571,17 +572,28 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
         pass
 
 
-def test_ctrl_c_while_workers_start_closes_them(monkeypatch):
+@pytest.mark.parametrize("by_another_thread", [False, True])
+def test_ctrl_c_while_workers_start_closes_them(monkeypatch, by_another_thread):
     """It waits until they are there, and must find them closed before the folder that they write in goes."""
     import distributed
 
-    told = []
+    told, asked = [], threading.Event()
+
+    def strike():
+        asked.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    other = threading.Thread(target=strike, daemon=True)  # it blocks no signal, and gets those of the process
 
     class Cluster:
         def __init__(self, local_directory, env, **_):
             assert env == {"TMPDIR": local_directory}  # what they leave goes with it
             self.folder = Path(local_directory)
-            os.kill(os.getpid(), signal.SIGINT)
+            if by_another_thread:
+                asked.set()
+                other.join()
+            else:
+                signal.raise_signal(signal.SIGINT)
             told.append("made")
 
         def __enter__(self):
@@ -591,6 +603,8 @@ def test_ctrl_c_while_workers_start_closes_them(monkeypatch):
             told.append(f"closed {self.folder.is_dir()}")
 
     monkeypatch.setattr(distributed, "LocalCluster", Cluster)
+    if by_another_thread:
+        other.start()
     with pytest.raises(process.Interrupted), process.ended_by_signals(), workers.workers(None, 1):
         raise AssertionError("there are workers")
     assert told == ["made", "closed True"]
