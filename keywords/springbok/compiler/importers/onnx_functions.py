@@ -6,8 +6,6 @@ Each rewriting has its reason in a line. Numbers mean what IEEE 754 and C say, i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -129,89 +127,6 @@ def _gelu(graph: Graph, node: onnx.NodeProto) -> bool | None:
     cube = graph.add("Mul", graph.add("Mul", graph.add("Mul", given, given), given), cubic)
     inner = graph.add("Tanh", graph.add("Mul", graph.add("Add", given, cube), root))
     graph.add("Mul", graph.add("Mul", given, half), graph.add("Add", inner, one), to=node.output[0])
-    return None
-
-
-def _argument(reduction: str):
-    def rewriting(graph: Graph, node: onnx.NodeProto) -> bool | None:
-        """IREE's code for x86 takes another element than the first along an axis that is not the last one."""
-        (given,) = node.input
-        shape = graph.shape_of(given)
-        if shape is None or graph.type_of(given) not in (TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT8):
-            return False
-        attributes = attributes_of(node)
-        axis = attributes.get("axis", 0) % max(len(shape), 1)
-        if axis == len(shape) - 1 or not shape:
-            return False
-        last = attributes.get("select_last_index", 0)
-        lengths = [1] * len(shape)
-        lengths[axis] = shape[axis]
-        places = graph.value(np.arange(shape[axis], dtype=np.int32).reshape(lengths))
-        beyond = graph.value(np.int32(-1 if last else shape[axis]))
-        best = _reduced(graph, reduction, given, [axis], 1)
-        found = graph.add("Where", graph.add("Equal", given, best), places, beyond)
-        found = _reduced(graph, "ReduceMax" if last else "ReduceMin", found, [axis], attributes.get("keepdims", 1))
-        graph.cast(found, TensorProto.INT64, to=node.output[0])
-        return None
-
-    return rewriting
-
-
-def _reduced(graph: Graph, operator: str, name: str, axes: Sequence[int], keepdims: int) -> str:
-    if graph.version >= (13 if operator == "ReduceSum" else 18):
-        return graph.add(operator, name, graph.value(np.array(axes, np.int64)), keepdims=keepdims)
-    return graph.add(operator, name, axes=list(axes), keepdims=keepdims)
-
-
-def _log_sum_exp(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE's overflows beyond 88: the largest is subtracted before, and added behind."""
-    attributes = attributes_of(node)
-    given, *rest = node.input
-    shape = graph.shape_of(given)
-    axes = graph.constant(rest[0]) if rest and rest[0] else np.array(attributes.get("axes", ()), np.int64)
-    if shape is None or axes is None or graph.type_of(given) not in FLOATS:
-        return False
-    if not axes.size and attributes.get("noop_with_empty_axes"):
-        return False
-    axes = sorted(int(axis) % len(shape) for axis in axes) or range(len(shape))
-    number = graph.numbers_like(given)
-    most = _reduced(graph, "ReduceMax", given, axes, 1)
-    most = graph.add("Where", graph.add("Equal", graph.add("Abs", most), number(np.inf)), number(0), most)
-    sums = _reduced(graph, "ReduceSum", graph.add("Exp", graph.add("Sub", given, most)), axes, 1)
-    result = graph.add("Add", graph.add("Log", sums), most)
-    keeps = attributes.get("keepdims", 1)
-    lengths = [1 if axis in axes else length for axis, length in enumerate(shape) if keeps or axis not in axes]
-    graph.reshape(result, lengths, to=node.output[0])
-    return None
-
-
-def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE divides zeros by their length."""
-    (given,) = node.input
-    shape, attributes = graph.shape_of(given), attributes_of(node)
-    if shape is None:
-        return False
-    number = graph.numbers_like(given)
-    reduction = "ReduceL1" if attributes.get("p", 2) == 1 else "ReduceL2"
-    length = _reduced(graph, reduction, given, [attributes.get("axis", -1) % len(shape)], 1)
-    divisor = graph.add("Where", graph.add("Equal", length, number(0)), number(1), length)
-    graph.add("Div", given, divisor, to=node.output[0])
-    return None
-
-
-def _group_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE lacks it: each group is normalised as if it were a channel."""
-    given, scale, bias = node.input
-    shape, attributes = graph.shape_of(given), attributes_of(node)
-    if shape is None:
-        return False
-    number, groups = graph.numbers_like(given), attributes["num_groups"]
-    ones, zeros = (graph.value(np.full(groups, each, graph.constant(number(0)).dtype)) for each in (1, 0))
-    parts = graph.reshape(given, (shape[0], groups, -1))
-    parts = graph.add("InstanceNormalization", parts, ones, zeros, epsilon=attributes.get("epsilon", 1e-5))
-    parts = graph.reshape(parts, (*shape[:2], -1))
-    scale, bias = (graph.reshape(name, (1, shape[1], 1)) for name in (scale, bias))
-    graph.reshape(graph.add("Add", graph.add("Mul", parts, scale), bias), shape, to=node.output[0])
     return None
 
 
@@ -388,23 +303,18 @@ def _max_pool(graph: Graph, node: onnx.NodeProto) -> None:
 
 REWRITINGS = {
     "Acosh": _acosh,
-    "ArgMax": _argument("ReduceMax"),
-    "ArgMin": _argument("ReduceMin"),
     "Asinh": _asinh,
     "AveragePool": _average_pool,
     "Cos": _periodic,
     "Cosh": _hyperbolic,
     "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
-    "GroupNormalization": _group_normalization,
     "LSTM": onnx_recurrent.rewritten,
-    "LpNormalization": _lp_normalization,
     "MatMul": _matmul_of_vectors,
     "MaxPool": _max_pool,
     "Mod": _mod,
     "Pow": _pow,
     "RNN": onnx_recurrent.rewritten,
-    "ReduceLogSumExp": _log_sum_exp,
     "Sin": _periodic,
     "Sinh": _hyperbolic,
     "Softsign": _softsign,

@@ -25,6 +25,7 @@ from springbok.compiler.importers import (
     onnx_limits,
     onnx_moving,
     onnx_quantised,
+    onnx_reductions,
     onnx_reference,
     onnx_sampling,
     onnx_weights,
@@ -51,6 +52,7 @@ REWRITINGS = joined(
     onnx_integers.REWRITINGS,
     onnx_functions.REWRITINGS,
     onnx_moving.REWRITINGS,
+    onnx_reductions.REWRITINGS,
     onnx_sampling.REWRITINGS,
 )
 
