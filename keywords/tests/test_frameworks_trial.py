@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trial of Keras models in every form: how a file ends, and what the table says."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,7 @@ import pytest
 from springbok.session import Session
 from springbok.support.errors import CompileError, ModelError
 from springbok.support.places import MODELS
-from springbok.trials import frameworks
+from springbok.trials import framework_server, frameworks
 from springbok.trials.frameworks import File, Result, run, table
 from springbok.trials.operators import Verdict
 
@@ -54,3 +58,17 @@ def test_the_table_names_what_is_not_right_and_counts_by_form():
     assert "two" in lines[0]
     assert "output 0" in lines[0]
     assert [line.split()[1:] for line in lines[-2:]] == [["0", "0", "0", "0", "1"], ["1", "0", "1", "0", "1"]]
+
+
+def test_a_server_ends_with_who_started_it_however_that_ended(tmp_path):
+    place = tmp_path / "frameworks" / "socket"
+    place.parent.mkdir()
+    killed = (
+        "import os, signal, subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, {framework_server.__file__!r}, {str(place)!r}])\n"
+        f"while not os.path.exists({str(place)!r}): time.sleep(0.02)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    while place.parent.exists():
+        time.sleep(0.05)

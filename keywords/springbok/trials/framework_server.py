@@ -39,6 +39,7 @@ from springbok.support import process
 
 _WORKER = "springbok.compiler.importers.worker"
 _LOOK_SECONDS = 0.02
+_PARENT_SECONDS = 2.0
 
 
 class FrameworkServer:
@@ -106,14 +107,20 @@ class FrameworkServer:
 
 
 def serve(place: str) -> None:
-    """Do jobs until this process is ended."""
+    """Do jobs until this process is ended, or who started it is gone."""
+    parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that answer
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(f"{place}.new")
     listening.listen(16)
     Path(f"{place}.new").rename(place)  # whoever sees it can ask
-    while True:
-        connection, _ = listening.accept()
+    listening.settimeout(_PARENT_SECONDS)
+    while os.getppid() == parent:
+        try:
+            connection, _ = listening.accept()
+        except TimeoutError:
+            continue
+        connection.setblocking(True)
         with connection, connection.makefile("rw", encoding="utf-8") as channel:
             if line := channel.readline():  # else who asked is gone
                 _import(json.loads(line))
@@ -123,6 +130,10 @@ def serve(place: str) -> None:
                         _answer(json.loads(line), channel)
                     finally:
                         os._exit(0)
+
+    Path(place).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a folder of others
+        Path(place).parent.rmdir()
 
 
 def _import(request: dict) -> None:
