@@ -601,6 +601,8 @@ def test_cut_cable_and_resumed_upload(cable):
         assert seen[0][0] > 0
         assert seen[-1] == (len(image), len(image))
         assert link.report.resumed_uploads == 1
+        link.load_model(image, place=lambda *_: False)
+        assert link.report.resumed_uploads == 1  # what is sent to be placed is no upload that was stopped
         assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok.link.failures import FIRMWARE, cause, sentence, sentences
+from springbok.link.messages import ErrorAnswer
 
 TABLE = (FIRMWARE / "runtime" / "failures.def").read_text()
 ROWS = re.findall(r"^(FAILURE|PHRASE)\((\w+), +(\d+), ", TABLE, re.MULTILINE)
@@ -124,3 +125,9 @@ def test_what_is_no_record_is_left_to_others(details):
 @given(st.binary(max_size=64))
 def test_any_bytes_are_read_without_an_exception(details):
     assert sentence(details) is None or isinstance(sentence(details), str)
+
+
+@pytest.mark.parametrize("details", [bytes(1 << 20), b"\x93\0" * (1 << 19)])
+def test_a_reason_of_a_megabyte_is_none(details):
+    assert sentence(details) is None
+    assert len(ErrorAnswer.decode(details).message) < 600

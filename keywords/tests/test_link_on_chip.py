@@ -8,7 +8,7 @@ import re
 import pytest
 
 from springbok.link.link import Dialect, Link
-from springbok.support.errors import DeviceError
+from springbok.support.errors import DeviceError, LinkError
 from springbok.support.places import ROOT
 from springbok.trials.link_rig import chip, sample, small_module
 from springbok.trials.link_soak import soak
@@ -59,6 +59,9 @@ def test_batch_beyond_the_time_limit_is_stopped(module):
         data, expected = sample(1)
         with pytest.raises(DeviceError, match=r"TIME_LIMIT: stopped after 5 ms, mepc 0x3[24]"):
             link.infer_batch([data] * 1000)
+        room = link.limits.input_capacity // len(data)
+        with pytest.raises(LinkError, match=rf"give it {room:,} at a time"):
+            link.infer_batch([data] * (room + 1))
         link.negotiate()
         link.load_model(module)
         assert link.infer(data) == expected

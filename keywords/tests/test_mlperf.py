@@ -21,7 +21,7 @@ from springbok.data import runner_files
 from springbok.data.packaged import wake_word
 from springbok.exploring.mlperf import Judged, Row, check_fits, input_of, windows
 from springbok.link.failures import details_of, sentence
-from springbok.link.mlperf import MlperfRunner
+from springbok.link.mlperf import MlperfRunner, RunnerInferences
 from springbok.measuring.mlperf import (
     TASKS,
     area_under_curve,
@@ -328,6 +328,32 @@ def device(answers):
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     return f"socket://127.0.0.1:{server.getsockname()[1]}", heard
+
+
+def test_a_late_answer_is_never_the_next_commands():
+    server = socket.create_server(("127.0.0.1", 0))
+    sent, goes_on = threading.Event(), threading.Event()
+
+    def serve():
+        with server, server.accept()[0] as line:
+            line.recv(100)
+            line.sendall(b"m-lap-us-100\r\nm-lap")  # half a line, and the time is over
+            sent.set()
+            goes_on.wait()
+            line.sendall(b"-us-600\r\nm-results-[1.000]\r\nm-ready\r\n")
+            line.recv(100)
+            line.sendall(b"m-lap-us-2000\r\nm-lap-us-9000\r\nm-results-[2.000]\r\nm-ready\r\n")
+            line.recv(1)
+
+    threading.Thread(target=serve, daemon=True).start()
+    with MlperfRunner(f"socket://127.0.0.1:{server.getsockname()[1]}") as runner:
+        while not sent.is_set():
+            with pytest.raises(LinkTimeout, match="in time to infer"):
+                runner.infer(1, timeout=0.1)
+        with pytest.raises(LinkTimeout, match="in time to infer"):
+            runner.infer(100, timeout=0.1)
+        goes_on.set()
+        assert runner.infer(100) == RunnerInferences(100, 7000, (2.0,))
 
 
 def test_client_reads_what_it_is_given():

@@ -23,6 +23,8 @@ from springbok.support.places import FIRMWARE
 
 _TEXT = 0  # a record of DETAILS_TEXT
 _MOST_WORDS = 7
+#: Of an ERROR's details: a firmware has some 160.
+_MOST_BYTES = 4096
 _NO_INDEX = 0xFFFFFFFF
 _ROW = r'^{}\((\w+),\s*(\w+),\s*(?:\w+,\s*)?"((?:[^"\\]|\\.)*)"\)'
 _UNKNOWN = (0, "UNKNOWN")
@@ -173,6 +175,8 @@ _CONVERSIONS: dict[str, Callable[[int], str]] = {
 def _records(details: bytes) -> list[tuple[int, bytes]] | None:
     """(failure, its words) and (_TEXT, its bytes), as they come. The first is a failure."""
     records = []
+    if len(details) > _MOST_BYTES:
+        return None
     while details:
         if len(details) < 2:
             return None

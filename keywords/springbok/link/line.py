@@ -82,6 +82,8 @@ class Line:
             while written < len(data):
                 left = min(stall, deadline - time.monotonic())
                 taken = self._port.send(data[written : written + piece], left) if left > 0 else 0
+                if left <= 0 and not written:
+                    raise LinkTimeout(f"The time was over before {request} could be sent.{self._diagnose()}")
                 if not taken:
                     raise LinkTimeout(
                         f"The device stopped taking {request}: {written} of {len(data)} bytes were written, then it "

@@ -271,8 +271,8 @@ class Link:
     ) -> list[bytes]:
         """Run several inferences, with the extension in one round trip; ``timeout`` is for all of them together.
 
-        ``answer_bytes`` is of all outputs of one. Raises LinkError when an input has not the model's size, and
-        DeviceError when the inputs or the outputs together are more than ``limits`` says.
+        ``answer_bytes`` is of all outputs of one. Raises LinkError when an input has not the model's size, or the
+        inputs together are more than ``limits`` says, and DeviceError when the outputs are.
         """
         if self.dialect is not Dialect.EXTENDED or len(inputs) < 2:
             until = time.monotonic() + self._compute_limit(timeout)
@@ -287,6 +287,12 @@ class Link:
         for number, data in enumerate(inputs):
             if len(data) != expected:
                 raise LinkError(f"Input {number} of the batch has {len(data)} bytes, but the model takes {expected}.")
+        room = self.limits.input_capacity
+        if expected * len(inputs) > room:
+            raise LinkError(
+                f"A batch of {len(inputs):,} inputs of {expected:,} bytes is more than the device takes at once, "
+                f"{room:,} bytes: give it {room // expected if expected else 0:,} at a time."
+            )
         answer = self.request(MessageType.INFER, b"".join(inputs), timeout=limit + sent, until=until)
         size = len(answer) // len(inputs)
         return [answer[at * size : (at + 1) * size] for at in range(len(inputs))]
@@ -412,7 +418,8 @@ class Link:
                 offset = self._ask(MessageType.CHUNK, decode_offset, image[:PLACED_AFTER_BYTES])
                 if offset == PLACED_AFTER_BYTES and place(image, request, offset):
                     return
-            self.report.resumed_uploads += offset > 0
+            else:
+                self.report.resumed_uploads += offset > 0
             if progress:
                 progress(offset, len(image))
             while offset < len(image):

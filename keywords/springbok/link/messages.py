@@ -396,6 +396,10 @@ def _decode_dispatch(record: bytes) -> DispatchProfile:
     return DispatchProfile(**{**values, "name": _unpadded(values["name"])})
 
 
+#: Bytes of a reason that can't be read.
+_MOST_TOLD = 160
+
+
 @dataclass(frozen=True)
 class ErrorAnswer:
     """What ERROR carries. A firmware of 2023 sends nothing: then the code is 0 and the name ``UNKNOWN``."""
@@ -411,7 +415,8 @@ class ErrorAnswer:
             return cls(0, "UNKNOWN", "the firmware gives no reason")
         message = failures.sentence(payload)
         if message is None:
-            message = f"the firmware's reason can't be read: {payload.hex(' ')}"
+            rest = f" … ({len(payload):,} bytes)" if len(payload) > _MOST_TOLD else ""
+            message = f"the firmware's reason can't be read: {payload[:_MOST_TOLD].hex(' ')}{rest}"
         return cls(*failures.cause(payload), message)
 
 

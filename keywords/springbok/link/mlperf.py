@@ -75,6 +75,8 @@ class MlperfRunner:
         self.timeout = timeout
         self._line = Line(url, baudrate=baudrate, diagnose=diagnose)
         self._diagnose = diagnose
+        self._unanswered: list[str] = []
+        self._begun = bytearray()  # of a line that was not whole when the time was over
 
     def __enter__(self) -> MlperfRunner:
         return self
@@ -89,20 +91,30 @@ class MlperfRunner:
     def command(self, text: str, timeout: float | None = None) -> list[str]:
         """Send a command; return the lines of its answer, without the last.
 
-        Raises DeviceError if one of them is an error's.
+        Answers that commands before have not got in their time are waited for first, and thrown away. Raises
+        DeviceError if a line is an error's.
         """
         if "%" in text or not text.isascii():
             raise LinkError(f"A command is ASCII without '%', which ends it: {text!r}")
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-        what = text.split(" ", maxsplit=1)[0] or "an empty command"
+        what = text.split(" ", maxsplit=1)[0].encode("unicode_escape").decode() or "an empty command"
+        while self._unanswered:
+            self._answer(self._unanswered[0], deadline)
+        self._unanswered.append(what)
         self._line.write(what, f"{text}%".encode("ascii"), deadline)
+        lines = self._answer(what, deadline)
+        refused = [line for line in lines if line.startswith("e-[")]
+        if refused:
+            raise _error(refused[0], what)
+        return lines
+
+    def _answer(self, what: str, deadline: float) -> list[str]:
+        """The lines of the first answer that is owed."""
         lines: list[str] = []
         while READY not in (line := self._read_line(what, lines, deadline)):
             if line:
                 lines.append(line)
-        refused = [line for line in lines if line.startswith("e-[")]
-        if refused:
-            raise _error(refused[0], what)
+        del self._unanswered[0]
         return lines
 
     def name(self) -> str:
@@ -161,10 +173,11 @@ class MlperfRunner:
     def _read_line(self, what: str, before: list[str], deadline: float) -> str:
         if len(before) > _MOST_LINES:
             raise LinkError(f"The answer to {what} does not end: {len(before)} lines have come.")
-        data = bytearray()
+        data, self._begun = self._begun, bytearray()
         while not data.endswith(b"\n"):
             byte = self._line.read(what, 1, deadline)
             if not byte:
+                self._begun = data
                 heard = "".join(f"\n  {line}" for line in [*before, data.decode(_ENCODING)] if line)[-_TOLD_CHARACTERS:]
                 raise LinkTimeout(
                     f"No '{READY}' in time to {what}. What came:{heard or ' nothing'}\nIs the device's firmware built "
