@@ -4,6 +4,7 @@
 import itertools
 import json
 import re
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,10 @@ def test_a_process_that_dies_is_a_row_too(folder, imported, model, monkeypatch):
     monkeypatch.setattr(versions, "variables", lambda version: {"PYTHONHOME": "/nonexistent"})
     row = measured_apart(Job("3.97.0", str(model), imported))
     assert row["error"].startswith("The process for this row ended early:")
+    monkeypatch.setattr(process, "run", lambda *_: process.Finished(-signal.SIGBUS, "", False))
+    place = stand_in("3.97.0")
+    row = measured_apart(Job("3.97.0", str(model), imported))
+    assert f"ended by SIGBUS. If it ends so again, delete {place}: it is fetched anew then." in row["error"]
 
 
 def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):

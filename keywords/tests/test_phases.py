@@ -105,6 +105,9 @@ def test_all_passes_by_which_a_kernel_differs_are_told(source, tmp_path):
     """But for those behind which it is machine code."""
     sides = side(source), side(source, "--iree-llvmcpu-disable-distribution=true")
     found = {each.where: each.operations for each in of_kernel(*sides, tmp_path, "main_dispatch_0")}
+    (tmp_path / "whole").mkdir()
+    by_its_whole_name = of_kernel(*sides, tmp_path / "whole", "main_dispatch_0_elementwise_4_f32")
+    assert found == {each.where: each.operations for each in by_its_whole_name}
     assert found["pass iree-codegen-forall-to-for"]["scf.for"] == 1
     assert "pass iree-hal-serialize-target-executables" not in found
 

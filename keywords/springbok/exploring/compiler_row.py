@@ -13,6 +13,7 @@ import importlib
 import json
 import math
 import pickle
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -95,8 +96,16 @@ def measured_apart(job: Job) -> dict[str, Any]:
         if not made.is_file():
             last = (done.output.strip().splitlines() or ["no message"])[-1]
             why = f"it used {TIME_LIMIT_SECONDS:g} s of processor time" if done.timed_out else last
+            if done.exit_code < 0:
+                why = f"it was ended by {signal.Signals(-done.exit_code).name}. {_damaged(job.version)}"
             return row_of(job, error=f"The process for this row ended early: {why}")
         return json.loads(made.read_text(encoding="utf-8"))
+
+
+def _damaged(version: str) -> str:
+    """What to do where a compiler's own code crashes as it starts."""
+    folder = versions.place(version)
+    return f"If it ends so again, delete {folder}: it is fetched anew then." if folder.is_dir() else ""
 
 
 def row_of(job: Job, **values: Any) -> dict[str, Any]:

@@ -197,6 +197,8 @@ _SHORT = ("--mlir-elide-elementsattrs-if-larger=64", "--mlir-elide-resource-stri
 _SERIALIZING = "iree-hal-serialize-"  # begins names of passes behind which a kernel is machine code
 _LINKED = "_linked"  # ends the name of what holds the machine code of all kernels
 _COMPUTES = re.compile(r"(/\w+_func_\w*?_dispatch_\d+)_\w+")
+_MODULE = "the module"
+_EXECUTABLE = re.compile(r"^( +)(?:flow|stream|hal)\.executable\b[^\n]*\{\n(?:\1[ ][^\n]*\n|\n)*\1\}\n", re.MULTILINE)
 _Pass = tuple[tuple[int, ...], str, str]  # order, name, the code behind it
 _Orders = tuple[tuple[int, ...], tuple[int, ...]]  # of a pass in both compilations
 
@@ -210,7 +212,7 @@ def by_pass(first: Side, second: Side, folder: Path) -> list[Difference]:
     one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
     found: dict[str, tuple[_Orders, Difference]] = {}  # by kernel; the module is the empty one
     for place in sorted(one.keys() & other.keys()):
-        parted = _where_they_part(_kernel_of(place) or place or "the module", one[place], other[place], by_text)
+        parted = _where_they_part(_kernel_of(place) or place or _MODULE, one[place], other[place], by_text)
         key = _kernel_of(place)
         if parted and (key not in found or parted[0] < found[key][0]):
             found[key] = parted
@@ -224,12 +226,14 @@ def by_pass(first: Side, second: Side, folder: Path) -> list[Difference]:
 def of_kernel(first: Side, second: Side, folder: Path, kernel: str) -> list[Difference]:
     """Every pass that adds to the difference of one kernel or takes from it, in order, with what it adds.
 
-    ``kernel`` is named as `by_pass` does, such as ``main_dispatch_2``. Only operations that compute count, and how the
-    kernel is to be made. Raises `BenchError` where a compilation has no such kernel.
+    ``kernel`` is named as `by_pass` does, such as ``main_dispatch_2``, or as modules do, with what it computes. Only
+    operations that compute count, and how the kernel is to be made. Raises `BenchError` where a compilation has no such
+    kernel.
     """
     one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
     places = one.keys() & other.keys()
     known = sorted({each for each in map(_kernel_of, places) if each and not each.endswith(_LINKED)}, key=_by_number)
+    kernel = next((each for each in known if f"{kernel}_".startswith(f"{each}_")), kernel)
     if kernel not in known:
         raise BenchError(f"There is no kernel {kernel} in both: {', '.join(known) or 'there is none'}.")
     pairs = []
@@ -258,6 +262,15 @@ def _matching(sides: Sequence[Sequence[_Pass]]) -> list[difflib.Match]:
     return difflib.SequenceMatcher(None, *names, autojunk=False).get_matching_blocks()
 
 
+def _without_kernels(code: str) -> str:
+    """A module without the code of its kernels, which are compared by themselves.
+
+    >>> _without_kernels("module {\\n  hal.executable private @a {\\n    arith.addi\\n  }\\n  util.global @b\\n}")
+    'module {\\n  util.global @b\\n}'
+    """
+    return _EXECUTABLE.sub("", code)
+
+
 def _kernel_of(place: str) -> str:
     owner = re.match(r"hal_executable_(\w+)", place)
     return owner[1] if owner else ""
@@ -283,7 +296,10 @@ def _where_they_part(
         for (order, name, code), (other_order, _, other_code) in zip(
             one[block.a : block.a + block.size], other[block.b : block.b + block.size], strict=True
         ):
-            found = difference(f"pass {name} of {place}", code, other_code, by_text)
+            if not by_text and place == _MODULE:
+                found = difference(f"pass {name} of {place}", *map(_without_kernels, (code, other_code)), by_text)
+            else:
+                found = difference(f"pass {name} of {place}", code, other_code, by_text)
             if found:
                 return (order, other_order), found
         seen = (block.a + block.size, block.b + block.size)
