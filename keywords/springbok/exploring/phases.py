@@ -212,6 +212,8 @@ def by_pass(first: Side, second: Side, folder: Path) -> list[Difference]:
     one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
     found: dict[str, tuple[_Orders, Difference]] = {}  # by kernel; the module is the empty one
     for place in sorted(one.keys() & other.keys()):
+        if not by_text and _kernel_of(place).endswith(_LINKED):
+            continue  # the code of kernels that were compared
         parted = _where_they_part(_kernel_of(place) or place or _MODULE, one[place], other[place], by_text)
         key = _kernel_of(place)
         if parted and (key not in found or parted[0] < found[key][0]):
