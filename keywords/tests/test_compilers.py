@@ -277,6 +277,7 @@ def test_neighbours_tell_what_is_other():
         "stack 4 → 0",
     ]
     assert differences(before, before) == []
+    assert differences({**before, "cycles": 1377.0}, {**before, "cycles": 1313.0}) == ["cycles 1,377 → 1,313"]
     assert differences(None, after) == ["new kernel: conv_8"]
     assert differences(before, None) == ["no such kernel any more: conv_8"]
 

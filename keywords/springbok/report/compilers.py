@@ -150,7 +150,7 @@ def matched(
 
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> list[str]:
-    """What is other in a kernel: how it was formed, its tile sizes, its opcodes, its stack. Empty where nothing is.
+    """What is other in a kernel: how it was formed, its tile sizes, its opcodes, stack and cycles. Empty where nothing is.
 
     >>> part = {"name": "main_dispatch_0_conv_8", "layer": "conv", "tiles": ["[1, 7]"], "opcodes": {"addi": 3}}
     >>> differences(part, {**part, "name": "main_dispatch_1_conv_8x1", "opcodes": {"addi": 3, "vadd.vv": 2}})
@@ -172,6 +172,9 @@ def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) ->
     stacks = [stack_accesses(part) for part in (old, new)]
     if None not in stacks and stacks[0] != stacks[1]:
         found.append(f"stack {shown(stacks[0], 'count')} → {shown(stacks[1], 'count')}")
+    cycles = [part.get("cycles") for part in (old, new)]
+    if None not in cycles and shown(cycles[0], "count") != shown(cycles[1], "count"):
+        found.append(f"cycles {shown(cycles[0], 'count')} → {shown(cycles[1], 'count')}")
     return found
 
 
