@@ -572,8 +572,10 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("by_another_thread", [False, True])
-def test_ctrl_c_while_workers_start_closes_them(monkeypatch, by_another_thread):
+@pytest.mark.parametrize(
+    ("number", "by_another_thread"), [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGTERM, False)]
+)
+def test_who_is_asked_to_end_while_workers_start_closes_them(monkeypatch, number, by_another_thread):
     """It waits until they are there, and must find them closed before the folder that they write in goes."""
     import distributed
 
@@ -581,7 +583,7 @@ def test_ctrl_c_while_workers_start_closes_them(monkeypatch, by_another_thread):
 
     def strike():
         asked.wait()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
     other = threading.Thread(target=strike, daemon=True)  # it blocks no signal, and gets those of the process
 
@@ -593,7 +595,7 @@ def test_ctrl_c_while_workers_start_closes_them(monkeypatch, by_another_thread):
                 asked.set()
                 other.join()
             else:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             told.append("made")
 
         def __enter__(self):

@@ -20,6 +20,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from springbok.exploring.configurations import SweepError
+from springbok.support import supervisor
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
 from springbok.support.packages import provide
@@ -59,7 +60,7 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
         scratch = str(opened.enter_context(temporary_folder()))
         opened.enter_context(_children_allowed())
         opened.enter_context(dask.config.set({"temporary-directory": scratch}))
-        with _ctrl_c_later():  # one that waited comes when the cluster is there to be closed
+        with _endings_later():  # one that waited comes when the cluster is there to be closed
             cluster = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
@@ -76,24 +77,25 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Within the context Ctrl-C waits; processes and threads that are started there never get it.
+def _endings_later() -> Iterator[None]:
+    """Within the context whoever asks this process to end waits; what is started there never gets a Ctrl-C.
 
     A terminal gives it to all processes: workers would each write a traceback, where this one ends them.
     """
     resource_tracker.ensure_running()  # its start lets the signal through again, whatever was set before
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    received: list[int] = []  # by another thread of this process, which does not block it
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, _: received.append(number)) if is_main else None
+    received: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # which alone has handlers
+    handled = [each for each in supervisor.ENDINGS if is_main and signal.getsignal(each) not in (signal.SIG_IGN, None)]
+    handlers = {each: signal.signal(each, lambda number, _: received.append(number)) for each in handled}
     try:
         yield
     finally:
-        if is_main:
-            signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if received:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(received[0])
 
 
 @contextlib.contextmanager

@@ -150,7 +150,7 @@ def matched(
 
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> list[str]:
-    """What is other in a kernel: how it was formed, its tile sizes, its opcodes, stack and cycles. Empty where nothing is.
+    """What is other in a kernel: how it was formed, its tiles, opcodes, stack and cycles. Empty where nothing is.
 
     >>> part = {"name": "main_dispatch_0_conv_8", "layer": "conv", "tiles": ["[1, 7]"], "opcodes": {"addi": 3}}
     >>> differences(part, {**part, "name": "main_dispatch_1_conv_8x1", "opcodes": {"addi": 3, "vadd.vv": 2}})
