@@ -55,6 +55,8 @@ def test_faults_are_survived():
 def test_batch_beyond_the_time_limit_is_stopped(module):
     with chip() as engine, Link(engine.uart_url, diagnose=engine.diagnose) as link:
         link.negotiate(time_limit=0.005)
+        with pytest.raises(LinkError, match="No model is loaded, so that there is nothing to infer"):
+            link.infer_batch([bytes(32)] * 2)
         link.load_model(module)
         data, expected = sample(1)
         with pytest.raises(DeviceError, match=r"TIME_LIMIT: stopped after 5 ms, mepc 0x3[24]"):

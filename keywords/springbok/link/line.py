@@ -19,6 +19,7 @@ from springbok.support.errors import LinkError, LinkTimeout
 
 Progress = Callable[[int, int], None]
 
+_TELLING_SECONDS = 0.5  # bytes that come in less say nothing of a line that never falls silent
 _POLL_SECONDS = 0.02
 _READ_BYTES = 4096
 _PROGRESS_BYTES = 1024  # so often it is told how far a write is
@@ -126,7 +127,7 @@ class Line:
             data = self.read("resynchronisation", _READ_BYTES, until)
             thrown_away, heard = thrown_away + len(data), (heard + data)[-_READ_BYTES:]
         waited = max(0.0, deadline - started)
-        if waited < silence:
+        if waited < max(silence, _TELLING_SECONDS):
             raise LineBusy(
                 f"The time was over before {self.url} could be silent for {silence:.1f} s, which tells late answers "
                 f"from this request's: {waited:.1f} s were left for it. What came before was not understood: check the "

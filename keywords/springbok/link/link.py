@@ -300,7 +300,12 @@ class Link:
     def _size_of_input(self, until: float) -> int:
         """Bytes of all inputs of the loaded model, as the device says; asked once a model."""
         if self._input_bytes is None:
-            signature = self._ask(MessageType.SIGNATURE, Signature.decode, until=until)
+            try:
+                signature = self._ask(MessageType.SIGNATURE, Signature.decode, until=until)
+            except DeviceError as error:
+                if error.name == "SESSION_STATE":
+                    raise LinkError("No model is loaded, so that there is nothing to infer: load one first.") from error
+                raise
             self._input_bytes = sum(tensor.nbytes for tensor in signature.inputs)
         return self._input_bytes
 
