@@ -19,7 +19,7 @@ from springbok.support.errors import LinkError, LinkTimeout
 
 Progress = Callable[[int, int], None]
 
-_TELLING_SECONDS = 0.5  # bytes that come in less say nothing of a line that never falls silent
+_TELLING_SECONDS = 0.1  # bytes that come in less say nothing of a line that never falls silent
 _POLL_SECONDS = 0.02
 _READ_BYTES = 4096
 _PROGRESS_BYTES = 1024  # so often it is told how far a write is
