@@ -354,6 +354,9 @@ def test_a_late_answer_is_never_the_next_commands():
             runner.infer(100, timeout=0.1)
         goes_on.set()
         assert runner.infer(100) == RunnerInferences(100, 7000, (2.0,))
+        with pytest.raises(LinkTimeout, match="before infer could be sent"):
+            runner.infer(1, timeout=0)
+        assert not runner._unanswered
 
 
 def test_client_reads_what_it_is_given():

@@ -100,7 +100,8 @@ class MlperfRunner:
         what = text.split(" ", maxsplit=1)[0].encode("unicode_escape").decode() or "an empty command"
         while self._unanswered:
             self._answer(self._unanswered[0], deadline)
-        self._unanswered.append(what)
+        if time.monotonic() < deadline:  # else nothing is sent, and no answer owed
+            self._unanswered.append(what)
         self._line.write(what, f"{text}%".encode("ascii"), deadline)
         lines = self._answer(what, deadline)
         refused = [line for line in lines if line.startswith("e-[")]
