@@ -28,7 +28,7 @@ class PerformanceLibrary:
     """
 
     def __init__(self) -> None:
-        self._documents: list[dict] = []  # of what was recorded until now, if anything was
+        self._recorded: list[dict] = []  # the document until now, if there is one
         self.ROBOT_LIBRARY_LISTENER = HistoryListener()
 
     @keyword(tags=("performance", "getter"))
@@ -153,9 +153,9 @@ class PerformanceLibrary:
         """
         platform = evaluation.platform or session.current.platform
         alone = metrics.evaluation_document(replace(evaluation, platform=platform))
-        document = joined([*self._documents, alone])
-        self._documents = [document]
-        (configuration,) = (configuration_of(alone, model) for model in alone["models"])
+        document = joined([*self._recorded, alone])
+        self._recorded = [document]
+        configuration = configuration_of(alone, *alone["models"])
         entry = next(each for each in document["models"] if configuration_of(document, each) == configuration)
         robot = BuiltIn()
         path = renode_test.suite_folder() / "metrics.json"

@@ -284,6 +284,9 @@ def test_a_gate_that_judged_other_numbers_of_one_length_is_found(tmp_path, numbe
     (tmp_path / "gate.json").write_text(json.dumps(changed))
     (wrong,) = read_lead(tmp_path, document).wrong
     assert wrong.startswith(f"{content['verdicts'][number]['subject']}: instructions an inference: 7 in gate.json, ")
+    only = {**content, "verdicts": content["verdicts"][number : number + 1]}
+    (tmp_path / "gate.json").write_text(json.dumps(only))
+    assert read_lead(tmp_path, document).wrong == ()  # the others were recorded, and not judged
     for each in content["verdicts"]:
         each["subject"] = each["subject"].replace("mine, ", "")
     (tmp_path / "gate.json").write_text(json.dumps(content))

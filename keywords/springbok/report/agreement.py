@@ -95,7 +95,7 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
     for subject, candidates in measured.items():
         of_model = f"{subject.rpartition(' on ')[0]} on "
         others = [each for each in judged if each.startswith(of_model)]
-        if others and subject not in judged:
+        if others and measured.keys().isdisjoint(others):
             yield f"{GATE_FILE} judged {', '.join(others)}; {METRICS_FILE} is of {subject}"
         for name, metric in METRICS.items():
             values = judged[subject][metric.title] if subject in judged else ()

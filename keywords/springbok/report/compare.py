@@ -58,11 +58,6 @@ class Configuration:
     run: Run
     model: Mapping[str, Any]
 
-    @property
-    def platform(self) -> dict[str, Any]:
-        """What it ran on, by `springbok.measuring.platforms.KEYS`."""
-        return platform_of(self.run.document, self.model)
-
 
 def configurations(runs: Sequence[Run]) -> list[Configuration]:
     """Every model of every run; a label says no more than what differs."""
