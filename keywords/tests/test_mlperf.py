@@ -341,22 +341,23 @@ def test_a_late_answer_is_never_the_next_commands():
             sent.set()
             goes_on.wait()
             line.sendall(b"-us-600\r\nm-results-[1.000]\r\nm-ready\r\n")
-            line.recv(100)
-            line.sendall(b"m-lap-us-2000\r\nm-lap-us-9000\r\nm-results-[2.000]\r\nm-ready\r\n")
-            line.recv(1)
+            while commands := line.recv(1000).decode():
+                for command in commands.split("%")[:-1]:
+                    inferred = "" if command == "timestamp" else "m-lap-us-9000\r\nm-results-[2.000]\r\n"
+                    line.sendall(f"m-lap-us-2000\r\n{inferred}m-ready\r\n".encode())
 
     threading.Thread(target=serve, daemon=True).start()
     with MlperfRunner(f"socket://127.0.0.1:{server.getsockname()[1]}") as runner:
-        while not sent.is_set():
-            with pytest.raises(LinkTimeout, match="in time to infer"):
-                runner.infer(1, timeout=0.1)
         with pytest.raises(LinkTimeout, match="in time to infer"):
+            runner.infer(1, timeout=0.1)
+        sent.wait()
+        with pytest.raises(LinkTimeout, match="infer was not sent: the answer to infer was not whole"):
             runner.infer(100, timeout=0.1)
         goes_on.set()
         assert runner.infer(100) == RunnerInferences(100, 7000, (2.0,))
         with pytest.raises(LinkTimeout, match="before infer could be sent"):
             runner.infer(1, timeout=0)
-        assert not runner._unanswered
+        assert runner.infer(100) == RunnerInferences(100, 7000, (2.0,))
 
 
 def test_client_reads_what_it_is_given():
@@ -388,6 +389,7 @@ def test_client_reads_what_it_is_given():
         ),
         ("nonsense\r\nm-ready\r\n", LinkError, "lacks a line"),
         ("m-name-dut-[x]\r\n", LinkTimeout, "What came:\n  m-name-dut"),
+        ("e-[\x1b[2J\x07<b>]\r\nm-ready\r\n", DeviceError, r"REFUSED: \\x1b\[2J\\x07<b>$"),
         (None, LinkTimeout, "What came: nothing"),
     ],
 )
@@ -402,6 +404,40 @@ def test_a_stream_that_is_none_is_no_stream(answer):
     url, _ = device([answer])
     with MlperfRunner(url) as runner, pytest.raises(LinkError, match=r"There is no stream|lacks a line"):
         runner.stop()
+
+
+LAPS = "m-lap-us-100\r\nm-lap-us-600\r\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (MlperfRunner.timestamp, f"m-lap-us-{'9' * 5000}"),
+        (MlperfRunner.infer, f"m-lap-us-{'9' * 5000}\r\nm-lap-us-600"),
+        (MlperfRunner.infer, "m-lap-us-600\r\nm-lap-us-100\r\nm-results-[1]"),
+        *(
+            (MlperfRunner.infer, f"{LAPS}m-results-[{value}]")
+            for value in ("nan", "inf", "1_0", "1,,2", "٣", "9" * 5000)
+        ),
+        *((MlperfRunner.detections, f"Detection Timestamps (ms)\r\n{value},") for value in ("abc", "-1", "9" * 5000)),
+        *(
+            (MlperfRunner.stop, f"m-busy-us-1\r\ntarget activations: \r\n[{value}]")
+            for value in ("a,b", "1_0", "9" * 5000)
+        ),
+    ],
+)
+def test_what_is_no_number_is_none(call, answer):
+    url, _ = device([f"{answer}\r\nm-ready\r\n"])
+    with MlperfRunner(url) as runner, pytest.raises(LinkError) as error:
+        call(runner)
+    assert len(str(error.value)) < 1000
+
+
+def test_numbers_of_inferences_that_no_device_takes():
+    url, heard = device([])
+    with MlperfRunner(url) as runner, pytest.raises(LinkError, match="numbers from 0 to 268,435,455"):
+        runner.infer(10**5000)
+    assert heard == []
 
 
 def test_client_ends_by_its_limit_whatever_comes():

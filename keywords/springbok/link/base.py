@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from springbok.link.extension import LinkReport, content
 from springbok.link.frames import HEADER_BYTES, MAGIC, MessageType, decode_header, encode_frame
-from springbok.link.line import Line, LineBusy, Progress
+from springbok.link.line import Line, LineBusy, Progress, shown
 from springbok.link.messages import SESSION_OTHER, ChipInfo, ErrorAnswer
 from springbok.support.errors import LinkError, LinkTimeout, OtherHost
 
@@ -218,7 +218,7 @@ class BaseExchange:
 
     def _no_answer(self, request: str, started: float, came: str) -> LinkTimeout:
         waited = time.monotonic() - started
-        return LinkTimeout(f"No whole answer to {request} within {waited:.1f} s: {came} came.{self._diagnosis()}")
+        return LinkTimeout(f"No whole answer to {request} within {shown(waited)} s: {came} came.{self._diagnosis()}")
 
 
 def _is_info(payload: bytes) -> bool:

@@ -27,7 +27,7 @@ from springbok.link.frames import (
     encode_extended_frame,
     extended_payload,
 )
-from springbok.link.line import Line
+from springbok.link.line import Line, shown
 from springbok.link.messages import ErrorAnswer, encode_hello
 from springbok.support.errors import DeviceError, DialogueLost, LinkError, LinkTimeout
 
@@ -151,7 +151,7 @@ class ExtendedExchange:
             if time.monotonic() >= deadline:
                 self._check_whose(name)
                 limit = time.monotonic() - started
-                raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
+                raise LinkTimeout(f"No whole answer to {name} within {shown(limit)} s. On the line: {self._report}.")
             if self._report.unanswered > unanswered:
                 patience = min(self._longest, 2 * patience)
             else:
