@@ -24,8 +24,8 @@ from springbok.link.frames import (
 )
 from springbok.link.io_spec import IoSpec
 from springbok.link.link import Dialect, Link
-from springbok.link.mlperf import MlperfRunner
 from springbok.link.messages import Benchmark, DispatchProfile, Profile, Signature
+from springbok.link.mlperf import MlperfRunner
 from springbok.support.errors import DialogueLost, LinkError
 
 LIMIT = 3.0
@@ -251,9 +251,13 @@ def test_what_is_no_limit_is_refused(clock, name, dialect, limit):
         LIMITED[name](link, limit)
 
 
+def ok(payload):
+    """A chip's answer to any request of the extension."""
+    return lambda request: [(0.1, encode_extended_frame(sequence_of(request), MessageType.OK, payload))]
+
+
 def test_limit_of_an_inference_that_is_answered_is_not_the_lines_fault(clock):
-    answer = lambda request: [(0.1, encode_extended_frame(sequence_of(request), MessageType.OK, b"output"))]  # noqa: E731
-    clock.chip = Chip(clock, [answer], 1e6)
+    clock.chip = Chip(clock, [ok(b"output")], 1e6)
     link = opened(clock, clock.chip, Dialect.EXTENDED, True)
     assert link.infer(b"input") == b"output"
 
@@ -274,10 +278,7 @@ def signature_of(inputs, outputs):
 
 @pytest.mark.parametrize("answered", [0, 1, 8, 15, 17, 24])
 def test_batch_whose_answer_is_not_of_the_models_outputs_is_refused(clock, answered):
-    contents = [signature_of([4, 4], [6, 2]), bytes(answered)]
-    answer = lambda request: [(0.0, encode_extended_frame(sequence_of(request), MessageType.OK, contents[0]))]  # noqa: E731
-    other = lambda request: [(0.0, encode_extended_frame(sequence_of(request), MessageType.OK, contents[1]))]  # noqa: E731
-    clock.chip = Chip(clock, [answer, other], 1e6)
+    clock.chip = Chip(clock, [ok(signature_of([4, 4], [6, 2])), ok(bytes(answered))], 1e6)
     link = opened(clock, clock.chip, Dialect.EXTENDED, True)
     link.limits = SimpleNamespace(input_capacity=1 << 20, output_capacity=24)
     with pytest.raises(LinkError, match=f"INFER is malformed: 2 inferences give 8 bytes each, but it has {answered}"):
@@ -304,10 +305,7 @@ def test_answer_of_more_records_than_can_be_read_in_time_is_refused(decode, payl
     ],
 )
 def test_batch_that_the_device_has_no_room_for_is_not_sent(clock, capacity, told):
-    answer = lambda request: [
-        (0.0, encode_extended_frame(sequence_of(request), MessageType.OK, signature_of([8], [8])))
-    ]  # noqa: E731
-    clock.chip = Chip(clock, [answer, pytest.fail], 1e6)
+    clock.chip = Chip(clock, [ok(signature_of([8], [8])), pytest.fail], 1e6)
     link = opened(clock, clock.chip, Dialect.EXTENDED, True)
     link.limits = SimpleNamespace(input_capacity=capacity[0], output_capacity=capacity[1])
     with pytest.raises(LinkError, match=told):
@@ -315,10 +313,8 @@ def test_batch_that_the_device_has_no_room_for_is_not_sent(clock, capacity, told
 
 
 def test_batch_with_an_input_of_another_size_is_refused(clock):
-    payload = signature_of([16], [])
-    assert Signature.decode(payload).inputs[0].nbytes == 16
-    answer = lambda request: [(0.0, encode_extended_frame(sequence_of(request), MessageType.OK, payload))]  # noqa: E731
-    clock.chip = Chip(clock, [answer], 1e6)
+    assert Signature.decode(signature_of([16], [])).inputs[0].nbytes == 16
+    clock.chip = Chip(clock, [ok(signature_of([16], []))], 1e6)
     link = opened(clock, clock.chip, Dialect.EXTENDED, True)
     with pytest.raises(LinkError, match="Input 0 of the batch has 8 bytes, but the model takes 16"):
         link.infer_batch([bytes(8), bytes(8)])
@@ -426,8 +422,9 @@ def test_runner_never_takes_another_commands_answer_and_finds_the_step(clock, fa
 
 
 def test_runner_that_is_not_answered_once_goes_on(clock):
-    answers = [lambda _: [], lambda _: [(0.1, b"m-lap-us-7\r\nm-ready\r\n")], lambda _: [(0.1, b"m-ready\r\n")]]
-    clock.chip = Chip(clock, answers, 1e6)
+    time, ready = b"m-lap-us-7\r\nm-ready\r\n", b"m-ready\r\n"
+    answers = [[(0.1, time)], [], [(0.1, time)], [(0.1, ready)]]
+    clock.chip = Chip(clock, [lambda _, each=each: each for each in answers], 1e6)
     clock.chip.link = SimpleNamespace(_extended=SimpleNamespace(_buffer=b""))
     with MlperfRunner("fake://", timeout=LIMIT) as runner:
         with pytest.raises(LinkError, match="No 'm-ready' in time to start"):

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import wave
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -306,14 +307,14 @@ def test_the_command_judges_by_the_runners_files(tmp_path, capsys):
 # ---- The client
 
 
-def device(answers):
-    """A port that answers each command with the next text; None: nothing."""
+def device(answers, first="m-lap-us-1\r\nm-ready\r\n"):
+    """A port that tells the time, and answers each command after that with the next text; None: nothing."""
     server = socket.create_server(("127.0.0.1", 0))
     heard = []
 
     def serve():
         with server, server.accept()[0] as line:
-            for answer in answers:
+            for answer in [first, *answers]:
                 command = b""
                 while not command.endswith(b"%"):
                     part = line.recv(1)
@@ -323,7 +324,8 @@ def device(answers):
                 heard.append(command.decode())
                 if answer is not None:
                     line.sendall(answer.encode())
-            line.recv(1)
+            with suppress(ConnectionError):
+                line.recv(1)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -336,6 +338,9 @@ def test_a_late_answer_is_never_the_next_commands():
 
     def serve():
         with server, server.accept()[0] as line:
+            for _ in range(2):
+                line.recv(100)
+                line.sendall(b"m-lap-us-1\r\nm-ready\r\n")
             line.recv(100)
             line.sendall(b"m-lap-us-100\r\nm-lap")  # half a line, and the time is over
             sent.set()
@@ -348,10 +353,11 @@ def test_a_late_answer_is_never_the_next_commands():
 
     threading.Thread(target=serve, daemon=True).start()
     with MlperfRunner(f"socket://127.0.0.1:{server.getsockname()[1]}") as runner:
+        assert runner.timestamp() == 1
         with pytest.raises(LinkTimeout, match="in time to infer"):
             runner.infer(1, timeout=0.1)
         sent.wait()
-        with pytest.raises(LinkTimeout, match="infer was not sent: the answer to infer was not whole"):
+        with pytest.raises(LinkTimeout, match="infer was not sent: the device may still be at work for infer"):
             runner.infer(100, timeout=0.1)
         goes_on.set()
         assert runner.infer(100) == RunnerInferences(100, 7000, (2.0,))
@@ -375,7 +381,23 @@ def test_client_reads_what_it_is_given():
         runner.load(bytes(33))
         found = runner.infer(5, 1)
     assert (found.microseconds, found.results, found.a_second) == (500, (0.5, -1.25), 10_000)
-    assert heard == ["name%", "db load 33%", f"db {'00' * 31}%", "db 0000%", "infer 5 1%"]
+    assert heard == ["timestamp%", "name%", "db load 33%", f"db {'00' * 31}%", "db 0000%", "infer 5 1%"]
+
+
+def test_client_that_begins_while_the_device_works_for_a_killed_one_waits_for_it():
+    """What comes late is none of its answers: also where it looks like one."""
+    late = "m-lap-us-1\r\nm-lap-us-2\r\nm-results-[9]\r\nm-ready\r\nm-lap-us-2\r\nm-ready\r\n"
+    inferred = "m-lap-us-7000\r\nm-lap-us-9000\r\nm-results-[2.000]\r\nm-ready\r\n"
+    url, heard = device([inferred], first=f"{late}m-lap-us-3\r\nm-ready\r\n")
+    with MlperfRunner(url) as runner:
+        assert runner.infer(1) == RunnerInferences(1, 2000, (2.0,))
+    assert heard == ["timestamp%", "infer 1 0%"]
+
+
+def test_client_that_is_refused_from_the_begin_says_so():
+    url, _ = device([], first="e-[Another host is at work]\r\nm-ready\r\n")
+    with MlperfRunner(url, timeout=0.3) as runner, pytest.raises(DeviceError, match="Another host is at work"):
+        runner.name()
 
 
 @pytest.mark.parametrize(

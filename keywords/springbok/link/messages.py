@@ -310,7 +310,8 @@ class Signature:
 def _check_count(records: int, what: str) -> None:
     if records > _MOST_RECORDS:
         raise LinkError(
-            f"A {what} has {records:,} records, at most {_MOST_RECORDS:,} are read: it is damaged, or of another firmware."
+            f"A {what} has {records:,} records, at most {_MOST_RECORDS:,} are read: it is damaged, or of another "
+            "firmware."
         )
 
 

@@ -36,7 +36,8 @@ _MOST_LINES = 1 << 20
 _TOLD_CHARACTERS = 400
 _MOST_INFERENCES = 1 << 28
 _PATIENCE_SECONDS = 1.0  # until the time is asked again
-_SILENCE_SECONDS = 1.5
+_SILENCE_SECONDS, _BRIEF_SECONDS = 1.5, 0.2  # after a time was told, of which one was lost, or none
+_BEFORE = "a host before"
 _TIME = "timestamp"
 _DIGITS = r"\d{1,20}"
 _LAP = rf"m-lap-us-({_DIGITS})"
@@ -87,7 +88,8 @@ class MlperfRunner:
         self.turn = threading.RLock()
         self._line = Line(url, baudrate=baudrate, diagnose=diagnose)
         self._diagnose = diagnose
-        self._unanswered: str | None = None  # the command whose answer was not whole in its time
+        # The command whose answer was not whole in its time; at first whatever a killed host has asked.
+        self._unanswered: str | None = _BEFORE
         self._asked = self._told = 0  # times of the device since then, those that come late too
         self._begun = bytearray()  # of a line that was not whole when the time was over
 
@@ -105,8 +107,8 @@ class MlperfRunner:
     def command(self, text: str, timeout: float | None = None) -> list[str]:
         """Send a command; return the lines of its answer, without the last.
 
-        Where the command before has not got its answer in its time, the step is found again first. Raises DeviceError if
-        a line is an error's.
+        Where the command before has not got its answer in its time, and before the first one, the step is found first.
+        Raises DeviceError if a line is an error's.
         """
         if "%" in text or not text.isascii():
             raise LinkError(f"A command is ASCII without '%', which ends it: {text!r}")
@@ -120,36 +122,43 @@ class MlperfRunner:
         self._line.write(what, f"{text}%".encode("ascii"), deadline)
         lines = self._answer(what, deadline)
         self._unanswered = None
-        refused = [line for line in lines if line.startswith("e-[")]
-        if refused:
-            raise _error(refused[0], what)
+        if refused := next(filter(_is_refusal, lines), ""):
+            raise _error(refused, what)
         return lines
 
     def _find_step(self, what: str, deadline: float) -> None:
         """Ask the time until it is told as often as it was asked, or nothing comes behind it.
 
-        All that is owed comes before; it may be lost, or come when the device has computed what it was told to.
+        All that is owed comes before; it may be lost, or come when the device has computed what it was told to. Raises
+        DeviceError where the device refuses to tell it for so long.
         """
-        patience = _PATIENCE_SECONDS
+        refused = ""
+        patience, why = _PATIENCE_SECONDS, f"The time was over before {what} could be sent.{self._diagnose()}"
         while time.monotonic() < deadline:
-            with suppress(LinkTimeout):
+            try:
                 self._line.write(_TIME, f"{_TIME}%".encode("ascii"), deadline)
                 self._asked += 1
                 until = min(deadline, time.monotonic() + patience)
                 while self._told < self._asked:
                     lines = self._answer(_TIME, until)
                     self._told += len(lines) == 1 and re.fullmatch(_LAP, lines[0]) is not None
-                self._unanswered = None
-                return
+                    refused = next(filter(_is_refusal, lines), "")
+            except LinkTimeout as error:
+                why = str(error)
             if self._told:
+                # A host before may have asked the time too.
+                silence = _SILENCE_SECONDS if self._told < self._asked else _BRIEF_SECONDS
                 with suppress(LinkTimeout):
-                    self._line.drain(_SILENCE_SECONDS, deadline)
+                    if self._told < self._asked or self._unanswered is _BEFORE:
+                        self._line.drain(silence, deadline)
                     self._begun, self._unanswered = bytearray(), None
                     return
             patience *= 2
+        if refused:
+            raise _error(refused, what)
         raise LinkTimeout(
-            f"{what} was not sent: the answer to {self._unanswered} was not whole, and the device has not told its time "
-            f"since. It may still compute: allow more time.{self._diagnose()}"
+            f"{what} was not sent: the device may still be at work for {self._unanswered}, and did not tell its time. "
+            f"{why}"
         )
 
     def _answer(self, what: str, deadline: float) -> list[str]:
@@ -258,6 +267,10 @@ def _match(lines: list[str], pattern: str, command: str) -> str:
         if found := re.fullmatch(pattern, line):
             return found[1]
     raise LinkError(f"The answer to {command} lacks a line that it should have: {_told(lines)}")
+
+
+def _is_refusal(line: str) -> bool:
+    return line.startswith("e-[")
 
 
 def _error(line: str, command: str) -> DeviceError:
