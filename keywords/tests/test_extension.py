@@ -434,7 +434,7 @@ def test_int8_input_is_quantised_as_the_host_does_it(extended, scale, zero, seed
 @pytest.mark.parametrize("quantisation", [(0.0, 0), (-0.0, 0), (-1.0, 0), (float("nan"), 0), (1.0, 128), (1.0, -129)])
 def test_impossible_scales_are_refused_before_a_sample_is_taken(extended, quantisation):
     answers = extended(window_of(1, I8), Motion([[1, -1, 0]]), sense(3, 1, 0.1, *quantisation), sense(4, 1))
-    assert answers[2][1].error.startswith("SESSION_INPUT: the scale of the input, as float32 0x")
+    assert answers[2][1].error.startswith("SESSION_INPUT: the scale of the input, ")
     assert answers[3][1].type == OK
 
 

@@ -543,3 +543,16 @@ def test_who_was_interrupted_while_negotiating_negotiates_again(line, monkeypatc
 def test_what_is_no_baud_rate_is_refused(url, baudrate):
     with pytest.raises(LinkError, match="baud rate is a whole number, 1 or more"):
         Link(url, baudrate=baudrate)
+
+
+def test_device_that_says_nothing_is_named_with_what_to_check(line):
+    _, link = line(*[lambda device: None] * 20, timeout=BRIEF)
+    with pytest.raises(LinkTimeout, match=r"socket://127.* gave no answer .* within 0\.\d s .*right port and baud rate"):
+        link.negotiate()
+
+
+def test_time_limit_that_can_not_be_told_is_refused(line):
+    _, link = line()
+    link._base.explains_errors = lambda _: False  # a firmware of 2023
+    with pytest.raises(LinkError, match="time_limit needs the extension; the link is 'base'"):
+        link.negotiate(time_limit=1.0)

@@ -141,7 +141,7 @@ class BaseExchange:
         between attempts grow: a simulated chip's second may be many of this machine's.
         """
         self._own_model = None
-        pause = _SILENCE_SECONDS
+        pause, started = _SILENCE_SECONDS, time.monotonic()
         while True:
             if self._line.has_bytes("STATS"):
                 self._silence(_SILENCE_SECONDS, deadline)
@@ -149,7 +149,12 @@ class BaseExchange:
             if explains is not None:
                 return explains
             if time.monotonic() >= deadline:
-                raise LinkTimeout(f"No whole answer to STATS came in time.{self._diagnosis()}")
+                raise LinkTimeout(
+                    f"{self._line.url} gave no answer by which a firmware is known, within "
+                    f"{shown(time.monotonic() - started)} s (asked was STATS, which every firmware knows). Check that it "
+                    "is the right port and baud rate, that the device is powered and runs springbok-bench's firmware, and "
+                    f"that it is not computing for another host.{self._diagnosis()}"
+                )
             self._report.resynchronisations += 1
             self._silence(min(pause, (deadline - time.monotonic()) / 2), deadline)
             pause = max(_STALL_SECONDS, 2 * pause)

@@ -161,6 +161,7 @@ _CONVERSIONS: dict[str, Callable[[int], str]] = {
     "u": str,
     "d": lambda word: str(word - (word >> 31 << 32)),
     "x": lambda word: f"{word:x}",
+    "f": lambda word: f"{struct.unpack('<f', struct.pack('<I', word))[0]:g}",
     "P": _named(_phrases, "phrase"),
     "M": _named(_messages, "message type"),
     "I": lambda word: "" if word == _NO_INDEX else f"[{word}]",

@@ -185,8 +185,8 @@ class Line:
         waited = max(0.0, deadline - started)
         if waited < max(silence, _TELLING_SECONDS):
             raise LineBusy(
-                f"The time was over before {self.url} could be silent for {silence:.1f} s, which tells late answers "
-                f"from this request's: {waited:.1f} s were left for it. What came before was not understood: check the "
+                f"The time was over before {self.url} could be silent for {shown(silence)} s, which tells late "
+                f"answers from this request's: {shown(waited)} s were left for it. What came before was not understood: check the "
                 "baud rate and that the device runs springbok-bench's firmware, and allow more time.",
                 heard,
             )

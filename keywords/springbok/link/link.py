@@ -151,7 +151,7 @@ class Link:
 
         A firmware of 2023 says nothing: None. Without ``extension`` the base protocol is used in any case.
         ``timeout`` is for all of it. ``time_limit`` is for one request's computation on the device, seconds, as long as
-        this dialogue lasts; only the extension can tell it. ``take_over`` ends another host's dialogue, who is told so
+        this dialogue lasts; LinkError where it can't be told, which only the extension does. ``take_over`` ends another host's dialogue, who is told so
         at its next request; without it OtherHost is raised when one is going on.
         """
         deadline = time.monotonic() + self._limit(timeout)
@@ -160,6 +160,8 @@ class Link:
         self._is_unfinished = True
         try:
             info = self._negotiated(deadline, extension, time_limit, take_over)
+            if time_limit is not None and self.dialect is not Dialect.EXTENDED:
+                raise LinkError(f"time_limit needs the extension; the link is '{self.dialect.value}'.")
         except LinkError:
             self._is_unfinished = False
             raise
@@ -288,7 +290,8 @@ class Link:
     def infer(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> bytes:
         """Run one inference: all inputs' bytes, one after the other, in; all outputs' bytes out.
 
-        ``timeout`` is for all of it; ``answer_bytes``, of the outputs, gives the line the time that it needs for them.
+        ``timeout`` is for all of it but what the line needs at its baud rate for the inputs, and for the outputs where
+        ``answer_bytes`` tells their size.
         """
         limit, data = self._compute_limit(timeout), _plain(data)
         if self.dialect is Dialect.EXTENDED:

@@ -14,6 +14,7 @@ from springbok.link.layouts import (
     HELLO_LIMITS,
     HELLO_REQUEST,
     HELLO_REQUEST_SHORT,
+    NAME_BYTES,
     PROFILE_HEADER,
     PROFILE_RECORD,
     SENSE_REQUEST,
@@ -32,6 +33,7 @@ PROTOCOL_VERSION = 2
 _KNOWN_VERSIONS = (1, PROTOCOL_VERSION)  # a firmware of 1 has no part in a dialogue's identity
 SESSION_OTHER = "SESSION_OTHER"  # the name of an error: another host is at work
 TAKES_OVER = 1  # a flag of HELLO
+_NAME_CHARACTERS = NAME_BYTES - 1  # one is the NUL behind it
 #: Of an answer: reading takes some 50 us for each, within the caller's limit.
 _MOST_RECORDS = 4096
 
@@ -264,6 +266,8 @@ class Benchmark:
 
     def encode(self) -> bytes:
         """Return the 56 bytes."""
+        if len(self.model.encode()) > _NAME_CHARACTERS:
+            raise LinkError(f"A benchmark's model has a name of at most {_NAME_CHARACTERS} characters: '{self.model:.60}'.")
         return build(BENCHMARK_REQUEST, vars(self), "benchmark")
 
 
