@@ -133,9 +133,9 @@ class Session:
     def connect(self, url: str | None = None, **options: object) -> Link:
         """Open the link: to ``url``, or to the running engine's UART. Waits until the firmware answers.
 
-        ``extension=False`` stays with the base protocol, ``take_over=True`` ends another host's dialogue, ``time_limit``
-        is the device's for a request: see `Link.negotiate`; other options are those of `Link`, whose time limits are
-        longer for a simulator.
+        ``extension=False`` stays with the base protocol, ``take_over=True`` ends another host's dialogue, and
+        ``time_limit`` is the device's for a request: see `Link.negotiate`. Other options are those of `Link`, whose
+        time limits are longer for a simulator.
         """
         self.disconnect()
         engine = self.engine
@@ -321,7 +321,9 @@ class Session:
     def need_model(self) -> CompiledModel:
         """Return the loaded model, or say how to load one."""
         if self.model is None:
-            raise ModelError("'Load Model' has loaded no model, so that its inputs and outputs are not known: use it first.")
+            raise ModelError(
+                "'Load Model' has loaded no model, so that its inputs and outputs are not known: use it first."
+            )
         return self.model
 
     def infer(

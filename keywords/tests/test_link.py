@@ -266,7 +266,7 @@ def test_error_answer_tells_code_name_message_and_request(either):
     ) as raised:
         link.infer(b"")
     assert (raised.value.code, raised.value.name) == (0x0201, "SESSION_STATE")
-    assert raised.value.message == "DATA in state NONE, expected IOSPEC or MODEL"
+    assert raised.value.message == "DATA in state NONE, without a model: MODEL, or IOSPEC and MODEL, come first"
     assert raised.value.request == "DATA"
     assert link.statistics() == STATISTICS
 
@@ -547,7 +547,9 @@ def test_what_is_no_baud_rate_is_refused(url, baudrate):
 
 def test_device_that_says_nothing_is_named_with_what_to_check(line):
     _, link = line(*[lambda device: None] * 20, timeout=BRIEF)
-    with pytest.raises(LinkTimeout, match=r"socket://127.* gave no answer .* within 0\.\d s .*right port and baud rate"):
+    with pytest.raises(
+        LinkTimeout, match=r"socket://127.* gave no answer .* within 0\.\d s .*right port and baud rate"
+    ):
         link.negotiate()
 
 
@@ -556,3 +558,26 @@ def test_time_limit_that_can_not_be_told_is_refused(line):
     link._base.explains_errors = lambda _: False  # a firmware of 2023
     with pytest.raises(LinkError, match="time_limit needs the extension; the link is 'base'"):
         link.negotiate(time_limit=1.0)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_inference_amid_which_other_answers_came_begins_anew(line, times):
+    """Another host's input may have taken the place of this one's."""
+    stray = OK + OK  # to this host's DATA, and to another host's
+    script = [stray if at % 3 == 0 else None for at in range(3 * times)]
+    device, link = line(*script)
+    if times < 3:
+        assert link.infer(b"input") == NORMAL[MessageType.OUTPUT]
+        assert device.kinds == ["DATA", "PROCESS", "OUTPUT"] * 2
+    else:
+        with pytest.raises(LinkError, match="amid an inference, 3 times. See that no other host uses the device"):
+            link.infer(b"input")
+
+
+def test_link_is_closed_even_where_its_farewell_is_interrupted(either, monkeypatch):
+    _, link = either()
+    link.dialect = Dialect.EXTENDED
+    monkeypatch.setattr(link, "_take_leave", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        link.close()
+    assert not link._line.is_open

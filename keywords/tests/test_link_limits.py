@@ -312,6 +312,28 @@ def test_batch_that_the_device_has_no_room_for_is_not_sent(clock, capacity, told
         link.infer_batch([bytes(8), bytes(8)])
 
 
+FORGETTING = {
+    "negotiate": lambda link: link.negotiate(),
+    "load_model": lambda link: link.load_model(bytes(8)),
+    "unload": lambda link: link.unload(),
+    "reset_device": lambda link: link.reset_device(),
+    "send_io_spec": lambda link: link.send_io_spec(SPEC),
+}
+
+
+@pytest.mark.parametrize("call", FORGETTING.values(), ids=FORGETTING)
+def test_sizes_of_a_model_that_may_be_gone_are_asked_anew(clock, call):
+    clock.chip = Chip(clock, [ok(signature_of([8], [4])), ok(bytes(8)), ok(b"")], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True)
+    link.limits = SimpleNamespace(input_capacity=1 << 20, output_capacity=1 << 20)
+    assert link.infer_batch([bytes(8)] * 2) == [bytes(4)] * 2
+    with suppress(LinkError):
+        call(link)
+    clock.chip.answers = [ok(signature_of([2], [3])), ok(bytes(6))]
+    link.dialect = Dialect.EXTENDED
+    assert link.infer_batch([bytes(2)] * 2) == [bytes(3)] * 2
+
+
 def test_batch_with_an_input_of_another_size_is_refused(clock):
     assert Signature.decode(signature_of([16], [])).inputs[0].nbytes == 16
     clock.chip = Chip(clock, [ok(signature_of([16], []))], 1e6)

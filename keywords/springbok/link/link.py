@@ -59,7 +59,15 @@ _OTHER_HOST_PAUSE = 0.2
 
 UPLOAD_CHUNK_BYTES = 8192
 PLACED_AFTER_BYTES = 60  # of an image that is put into memory: by them its place is recognised
-UPLOAD_ATTEMPTS = 3
+UPLOAD_ATTEMPTS = _BASE_ATTEMPTS = 3
+
+_KEEP_THE_MODEL = (
+    MessageType.INFER,
+    MessageType.MEASURE,
+    MessageType.SIGNATURE,
+    MessageType.PROFILE,
+    MessageType.STATS,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +110,7 @@ class Link:
         self.url = url
         self.timeout = seconds_of(timeout)
         self.compute_timeout = seconds_of(compute_timeout, "compute_timeout")
-        patience = None if patience is None else seconds_of(patience, "patience")
+        patience = None if patience is None else max(0.0, seconds_of(patience, "patience"))
         self.turn = threading.RLock()
         self._diagnose = diagnose
         self.dialect = Dialect.UNKNOWN
@@ -125,10 +133,12 @@ class Link:
 
         Another thread may close it too: then the call that goes on ends with LinkError.
         """
-        if self.dialect is Dialect.EXTENDED and self._line.is_open:
-            with suppress(LinkError):
-                self._take_leave(time.monotonic() + _FAREWELL_SECONDS)
-        self._line.close()
+        try:
+            if self.dialect is Dialect.EXTENDED and self._line.is_open:
+                with suppress(LinkError):
+                    self._take_leave(time.monotonic() + _FAREWELL_SECONDS)
+        finally:
+            self._line.close()
 
     @alone
     def _take_leave(self, deadline: float) -> None:
@@ -157,7 +167,7 @@ class Link:
         deadline = time.monotonic() + self._limit(timeout)
         if time_limit is not None and seconds_of(time_limit, "time_limit") <= 0:
             raise LinkError("time_limit is more than 0 seconds; None leaves it to the firmware.")
-        self._is_unfinished = True
+        self._is_unfinished, self._sizes = True, None
         try:
             info = self._negotiated(deadline, extension, time_limit, take_over)
             if time_limit is not None and self.dialect is not Dialect.EXTENDED:
@@ -279,7 +289,7 @@ class Link:
         ``timeout`` starts when all is sent; an upload has the link's own for each piece of it. ``place`` may put the
         image where it belongs by itself, past the line: see `springbok.engines.base.Engine.place_image`.
         """
-        self._sizes, limit, vmfb = None, self._compute_limit(timeout), _plain(vmfb)
+        limit, vmfb = self._compute_limit(timeout), _plain(vmfb)
         if self.dialect is Dialect.EXTENDED:
             self._upload(vmfb, progress, place)
             self._ask(MessageType.LOAD, _nothing, timeout=limit)
@@ -290,6 +300,8 @@ class Link:
     def infer(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> bytes:
         """Run one inference: all inputs' bytes, one after the other, in; all outputs' bytes out.
 
+        Several times the inputs' bytes are several inferences with the extension, see `infer_batch`.
+
         ``timeout`` is for all of it but what the line needs at its baud rate for the inputs, and for the outputs where
         ``answer_bytes`` tells their size.
         """
@@ -297,9 +309,17 @@ class Link:
         if self.dialect is Dialect.EXTENDED:
             return self.request(MessageType.INFER, data, timeout=limit, answer_bytes=answer_bytes)
         until = time.monotonic() + limit + self._seconds_for(len(data), answer_bytes)
-        self._ask(MessageType.DATA, _nothing, data, until=until)
-        self._ask(MessageType.PROCESS, _nothing, timeout=limit, until=until)
-        return self.request(MessageType.OUTPUT, answer_bytes=answer_bytes, until=until)
+        for _ in range(_BASE_ATTEMPTS):
+            self._ask(MessageType.DATA, _nothing, data, until=until)
+            before = self.report.resynchronisations
+            self._ask(MessageType.PROCESS, _nothing, timeout=limit, until=until)
+            output = self.request(MessageType.OUTPUT, answer_bytes=answer_bytes, until=until)
+            if self.report.resynchronisations == before:  # else another host's input may have taken this one's place
+                return output
+        raise LinkError(
+            f"Answers that this host had not asked for came amid an inference, {_BASE_ATTEMPTS} times. See that no "
+            "other host uses the device, or let both use the extension."
+        )
 
     @alone
     def infer_batch(
@@ -448,6 +468,7 @@ class Link:
         if not isinstance(message_type, MessageType):
             raise TypeError(f"A request is a MessageType of springbok.link.frames, not {message_type!r:.40}.")
         self._check_negotiated(message_type.name)
+        self._sizes = self._sizes if message_type in _KEEP_THE_MODEL else None
         started, payload = time.monotonic(), _plain(payload)
         deadline = started + self._limit(timeout) + self._seconds_for(HEADER_BYTES + len(payload), answer_bytes)
         deadline = deadline if until is None else min(deadline, until)

@@ -267,7 +267,9 @@ class Benchmark:
     def encode(self) -> bytes:
         """Return the 56 bytes."""
         if len(self.model.encode()) > _NAME_CHARACTERS:
-            raise LinkError(f"A benchmark's model has a name of at most {_NAME_CHARACTERS} characters: '{self.model:.60}'.")
+            raise LinkError(
+                f"A benchmark's model has a name of at most {_NAME_CHARACTERS} characters: '{self.model:.60}'."
+            )
         return build(BENCHMARK_REQUEST, vars(self), "benchmark")
 
 

@@ -228,11 +228,10 @@ class MlperfRunner:
     def _read_line(self, what: str, before: list[str], deadline: float) -> str:
         if len(before) > _MOST_LINES:
             raise LinkError(f"The answer to {what} does not end: {len(before)} lines have come.")
-        data, self._begun = self._begun, bytearray()
+        data = self._begun
         while not data.endswith(b"\n"):
             byte = self._line.read(what, 1, deadline)
             if not byte:
-                self._begun = data
                 heard = "".join(f"\n  {line}" for line in [*before, data.decode(_ENCODING)] if line)[-_TOLD_CHARACTERS:]
                 raise LinkTimeout(
                     f"No '{READY}' in time to {what}. What came:{heard or ' nothing'}\nIs the device's firmware built "
@@ -240,7 +239,9 @@ class MlperfRunner:
                 )
             data += byte
             if len(data) > _LINE_BYTES:
+                self._begun = bytearray()
                 raise LinkError(f"The answer to {what} has a line of more than {_LINE_BYTES} bytes.")
+        self._begun = bytearray()
         return data.decode(_ENCODING).strip("\r\n\0")
 
 

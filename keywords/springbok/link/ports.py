@@ -13,6 +13,7 @@ b'answer'
 
 from __future__ import annotations
 
+import queue
 import select
 import socket
 from collections.abc import Iterator
@@ -65,11 +66,12 @@ class SerialPort:
         options = {} if "://" in url else {"exclusive": True}
         self._port = serial.serial_for_url(url, baudrate=baudrate, timeout=_POLL_SECONDS, **options)
         self.baudrate = self._port.baudrate
+        self._is_closed = False
         self._bounds_writes = not url.startswith("rfc2217:")  # whose every setting is a dialogue of its own
 
     @property
     def is_open(self) -> bool:
-        return self._port.is_open
+        return not self._is_closed and self._port.is_open
 
     def has_bytes(self) -> bool:
         with self._opened():
@@ -86,10 +88,11 @@ class SerialPort:
                 self._port.write_timeout = min(seconds, _LONGEST_WAIT)
             try:
                 return self._port.write(data)
-            except serial.SerialTimeoutException:
+            except (serial.SerialTimeoutException, queue.Full):  # the latter is of loop://
                 return 0
 
     def close(self) -> None:
+        self._is_closed = True  # before pyserial says so: it is closed piece by piece
         self._port.close()
 
     @contextmanager
