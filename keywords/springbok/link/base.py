@@ -151,9 +151,9 @@ class BaseExchange:
             if time.monotonic() >= deadline:
                 raise LinkTimeout(
                     f"{self._line.url} gave no answer by which a firmware is known, within "
-                    f"{shown(time.monotonic() - started)} s (asked was STATS, which every firmware knows). Check that it "
-                    "is the right port and baud rate, that the device is powered and runs springbok-bench's firmware, and "
-                    f"that it is not computing for another host.{self._diagnosis()}"
+                    f"{shown(time.monotonic() - started)} s (asked was STATS, which every firmware knows). Check that "
+                    "it is the right port and baud rate, that the device is powered and runs springbok-bench's "
+                    f"firmware, and that it is not computing for another host.{self._diagnosis()}"
                 )
             self._report.resynchronisations += 1
             self._silence(min(pause, (deadline - time.monotonic()) / 2), deadline)

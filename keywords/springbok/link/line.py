@@ -186,8 +186,8 @@ class Line:
         if waited < max(silence, _TELLING_SECONDS):
             raise LineBusy(
                 f"The time was over before {self.url} could be silent for {shown(silence)} s, which tells late "
-                f"answers from this request's: {shown(waited)} s were left for it. What came before was not understood: check the "
-                "baud rate and that the device runs springbok-bench's firmware, and allow more time.",
+                f"answers from this request's: {shown(waited)} s were left. What came before was not understood: "
+                "check the baud rate and that the device runs springbok-bench's firmware, and allow more time.",
                 heard,
             )
         raise LineBusy(

@@ -161,8 +161,8 @@ class Link:
 
         A firmware of 2023 says nothing: None. Without ``extension`` the base protocol is used in any case.
         ``timeout`` is for all of it. ``time_limit`` is for one request's computation on the device, seconds, as long as
-        this dialogue lasts; LinkError where it can't be told, which only the extension does. ``take_over`` ends another host's dialogue, who is told so
-        at its next request; without it OtherHost is raised when one is going on.
+        this dialogue lasts; LinkError where it can't be told: only the extension does. ``take_over`` ends another
+        host's dialogue, who is told so at its next request; without it OtherHost is raised when one is going on.
         """
         deadline = time.monotonic() + self._limit(timeout)
         if time_limit is not None and seconds_of(time_limit, "time_limit") <= 0:
