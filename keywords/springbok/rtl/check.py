@@ -159,7 +159,7 @@ def _counters(core: Core, chip: Chip, library: Path, golden: Path, folder: Path)
     advice = (
         "though mcountinhibit was cleared"
         if chip.counters_stopped
-        else f"so the firmware counts nothing. If mcountinhibit comes up set, {CHIP_FILE} needs counters_stopped = true "
-        "in [core]"
+        else f"so the firmware counts nothing. If mcountinhibit comes up set, {CHIP_FILE} needs "
+        "counters_stopped = true in [core]"
     )
     return f"The core's counters stand ({', '.join(standing)}), {advice}."

@@ -159,7 +159,6 @@ class RtlEngine(MachineEngine):
         text = self.describe_mismatch(found)
         folder = folder or build_folder() / "differences" / f"{self.core.name}-{digest(text)[:12]}"
         folder.mkdir(parents=True, exist_ok=True)
-        write_in_one_step(folder / program.REPORT, text + "\n")
         if self._inputs is not None:
             write_in_one_step(folder / "inputs.bin", self._inputs)
 
@@ -176,6 +175,7 @@ class RtlEngine(MachineEngine):
             same = (outcome.why, outcome.assembly) == (found["why"], found["assembly"])
             again = f"the same, {outcome.assembly}" if same else outcome.said
             sentence = f"A program of {case.instructions} instructions repeats it ({again})."
+        write_in_one_step(folder / program.REPORT, f"{text}\n{sentence}\n")
         if self._record:
             self._request("save", path=str(folder / RECORDING))
         self._kept = (folder, sentence)

@@ -200,7 +200,7 @@ class NativeMachine:
     @property
     def why(self) -> str:
         """What differed."""
-        return self._library.machine_why(self._machine).decode()
+        return " ".join(self._library.machine_why(self._machine).decode().split())
 
     def history(self, count: int = 16) -> list[Retired]:
         """The newest instructions that retired, the newest last."""

@@ -203,6 +203,8 @@ def write_case(folder: Path, case: Case, outcome: Outcome) -> None:
 
 def read_case(folder: Path) -> Case:
     """The case of a folder. Raises RtlError."""
+    if (folder / REPORT).is_file() and not (folder / CASE).is_file():
+        raise RtlError(f"{folder} holds a report and no program: no short one repeats what differed.")
     try:
         content = strict_json.parse((folder / CASE).read_text(encoding="utf-8"))
         lists = {name: tuple(content.get(name, ())) for name in ("interrupts", "answers")}

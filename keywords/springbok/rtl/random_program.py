@@ -14,7 +14,6 @@ such as the two halves of compressed instructions.
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from springbok.rtl.coverage import Coverage, takes_floats
 from springbok.rtl.extensions import COMPRESSED_FLOATS, WORDS, extensions_of, unknown
 from springbok.rtl.float_operands import operands
 from springbok.rtl.native_machine import Trial
-from springbok.support.files import write_in_one_step
+from springbok.support.files import temporary_folder, write_in_one_step
 
 _VALUES = (0, 1, 0xFFFF_FFFF, 0x8000_0000, 0x7FFF_FFFF)
 _FLOAT_VALUES = (0x3F80_0000, 0xBF80_0000, 0x7F80_0000)  # 1, -1, infinite
@@ -127,18 +126,19 @@ def run(
     isa = core.reference_isa or chip.isa()
     for seed in seeds:
         memory, instructions = generate(chip, seed, length, weights, isa)
-        place = folder / f"random-{seed}"
-        elf = write_in_one_step(place / program.PROGRAM, program.elf_of(memory, chip.start))
         moments = random.Random(seed).sample(range(instructions), INTERRUPTS) if _interrupts(chip) is not None else ()
         case = program.Case(core.name, instructions, trial or Trial(seed), tuple(sorted(moments)))
-        outcome = program.run(library, golden, core, chip, elf, case, plusargs, covered)
-        if outcome.why is not None:
+        with temporary_folder() as made:
+            elf = write_in_one_step(made / program.PROGRAM, program.elf_of(memory, chip.start))
+            outcome = program.run(library, golden, core, chip, elf, case, plusargs, covered)
+            if outcome.why is None:
+                continue
             differing.append((seed, outcome))
-            program.write_case(place, case, outcome)
-            said = f"{core.name}'s RTL differs from Spike: random program {seed}, {outcome.said}."
-            write_in_one_step(place / program.REPORT, "\n".join([said, *outcome.before, ""]))
-        else:
-            shutil.rmtree(place)
+            place = folder / f"random-{seed}"
+            write_in_one_step(place / program.PROGRAM, elf.read_bytes())
+        program.write_case(place, case, outcome)
+        said = f"{core.name}'s RTL differs from Spike: random program {seed}, {outcome.said}."
+        write_in_one_step(place / program.REPORT, "\n".join([said, *outcome.before, ""]))
     return covered, differing
 
 

@@ -607,6 +607,8 @@ static void add_circumstances(golden *g, const retired_t *r, uint32_t wanted, ui
         add_to(why, room, "; the bus answered an access to 0x%08x with an error%s", g->errors.front().address,
                told);
         if (hidden) g->step->errors = g->errors;
+    } else if (hidden && !lines) {
+        add_to(why, room, "; a handler begins there, and the retire port tells none before it that trapped");
     }
 }
 
