@@ -2,6 +2,7 @@
 // Spike as the reference of a lockstep, from the headers and the library of the simulator's package.
 #include "retired.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -172,10 +173,14 @@ struct golden : simif_t, memtracer_t {
         return false;
     }
 
+    // The error of an instruction's fetch, the oldest one; those before it are of what was never executed.
+    std::deque<range_t>::const_iterator failed_fetch(uint32_t pc) const {
+        return std::find_if(failed_fetches.begin(), failed_fetches.end(), [pc](const range_t &fetch) {
+            return pc - fetch.base < fetch.bytes || pc + 2 - fetch.base < fetch.bytes;
+        });
+    }
     bool fetch_failed(uint32_t pc) const {
-        for (const range_t &fetch : failed_fetches)
-            if (pc - fetch.base < fetch.bytes || pc + 2 - fetch.base < fetch.bytes) return true;
-        return false;
+        return failed_fetch(pc) != failed_fetches.end();
     }
     bool interrupt_enabled(uint32_t lines) const {
         return lines & csrs[1] && csrs[0] & MSTATUS_MIE;
@@ -401,21 +406,42 @@ static void add_to(char *why, uint32_t room, const char *format, ...) {
     va_end(list);
 }
 
-// The word that the retire port tells must be the one that the reference is about to execute. What traps may
-// have none.
-static int compare_word(golden *g, const retired_t *r, char *why, uint32_t room) {
-    if (r->trapped && r->word == 0) return 0;
-    uint32_t held;
+// The word that the reference is about to execute, and which of its bits count; false: there is none to
+// execute.
+static bool held_word(golden *g, uint32_t *held, uint32_t *mask) {
     try {
-        held = uint32_t(g->core->get_mmu()->access_icache(g->state->pc)->data.insn.bits());
+        *held = uint32_t(g->core->get_mmu()->access_icache(g->state->pc)->data.insn.bits());
     } catch (trap_t &) {
-        return 0; // there is nothing to execute: both trap
+        return false;
     }
-    uint32_t mask = (held & 3) == 3 ? ~0u : 0xFFFF;
+    *mask = (*held & 3) == 3 ? ~0u : 0xFFFF;
+    *held &= *mask;
+    return true;
+}
+
+// What traps may have no word.
+static int compare_word(golden *g, const retired_t *r, char *why, uint32_t room) {
+    uint32_t held, mask;
+    if ((r->trapped && r->word == 0) || !held_word(g, &held, &mask)) return 0;
     g->word_differs = (held ^ r->word) & mask;
     if (!g->word_differs) return 0;
-    return say(why, room, "the retire port tells 0x%0*x, memory holds 0x%0*x there, %s", mask == ~0u ? 8 : 4,
-               r->word, mask == ~0u ? 8 : 4, held & mask, golden_disassemble(g, held & mask));
+    int digits = mask == ~0u ? 8 : 4;
+    return say(why, room, "the retire port tells 0x%0*x, memory holds 0x%0*x there, %s", digits, r->word,
+               digits, held, golden_disassemble(g, held));
+}
+
+// Whether a trap is by an error that the bus answered the fetch with. The error may be that of a later fetch
+// of the same address: an instruction that is told as it is, and traps by itself, has not met it.
+static bool trapped_by_fetch(golden *g, const retired_t *r, bool interrupted) {
+    uint32_t held, mask;
+    if (!r->trapped || !g->fetch_failed(r->pc)) return false;
+    if (interrupted || !held_word(g, &held, &mask) || (held ^ r->word) & mask) return true;
+    reg_t before = g->state->minstret->read();
+    g->execute(false);
+    bool by_itself = g->state->minstret->read() == before;
+    golden_rewind(g, 1);
+    g->begin_step(0, r->rd, r->frd_written ? r->frd : 0);
+    return !by_itself;
 }
 
 static int compare_registers(golden *g, const retired_t *r, char *why, uint32_t room) {
@@ -542,9 +568,9 @@ static int compare_step(golden *g, const retired_t *r, uint32_t lines, char *why
         return say(why, room,
                    "rvfi_intr tells that a handler begins here, which mtvec, 0x%08x, does not name",
                    unsigned(g->csrs[2]));
-    if (r->trapped && g->fetch_failed(pc)) {
+    if (trapped_by_fetch(g, r, interrupted)) {
         g->refuse_fetch();
-        g->failed_fetches.clear();
+        g->failed_fetches.erase(g->failed_fetches.begin(), g->failed_fetch(pc) + 1);
         return compare_registers(g, r, why, room);
     }
     if (compare_word(g, r, why, room)) return 1;
