@@ -31,10 +31,13 @@ _VALUES = (0, 1, 0xFFFF_FFFF, 0x8000_0000, 0x7FFF_FFFF)
 _FLOAT_VALUES = (0x3F80_0000, 0xBF80_0000, 0x7F80_0000)  # 1, -1, infinite
 DATA, HANDLER = 1, 31  # registers: of the data's address; of nothing else
 DATA_BYTES = 4096
+SKIPPED = 3  # units that a branch leads beyond, at most
 ACROSS_WORDS = 0.25  # the share of instructions that lie across two words, on a core with compressed ones
 FROM_REGISTERS = 0.25  # the share of floating-point operations whose operands are what registers hold
 R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FUSED, FLAGS, FLOAT_LOAD, FLOAT_STORE = range(14)
 REGISTER_JUMP, FIXED, EXTENSION, COMPRESSED = range(14, 18)
+#: What extensions bring is much, so that others would get rare by it; floats have the most operands to decide on.
+_SHARES = {COMPRESSED: 0.3, EXTENSION: 0.3, FLOAT: 1.5, FUSED: 1.5, FLAGS: 4}
 _ANYWHERE = (R, IMMEDIATE, LOAD, STORE, UPPER, CSR, FIXED, EXTENSION)  # kinds that may lie across two words
 _R_TYPE = {
     name: (0, funct3, funct7)
@@ -85,7 +88,7 @@ def generate(
     isa = isa or chip.isa()
     menu = menu_of(chip, isa)
     least = min(weights.values(), default=1) if weights else 1
-    shares = [max((weights or {}).get(name, least), least) for name in menu]
+    shares = [max((weights or {}).get(name, least), least) * _SHARES.get(kind, 1) for name, kind in menu.items()]
     code = chip.holding("code")
     begin = chip.start
     handler = begin + 0x400 & ~0xFF
@@ -187,7 +190,7 @@ def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequenc
         free = {7: _register(chooser), 15: _register(chooser), 20: chooser.randrange(32) if match & 0x7F == 0x13 else
                 _register(chooser)}  # fmt: skip
         return [match | sum(value << at for at, value in free.items() if not mask >> at & 31)]
-    over = chooser.randint(0, min(7, len(behind)))
+    over = chooser.randint(0, min(SKIPPED, len(behind)))
     ahead = 4 + 4 * sum(map(len, behind[len(behind) - over :]))
     return [_word(name, kind, chooser, ahead)]
 
@@ -234,7 +237,7 @@ def _word(name: str, kind: int, chooser: random.Random, ahead: int) -> int:  # n
         third, rounding = chooser.randrange(32), chooser.choice(_ROUNDINGS)
         return third << 27 | rs2 << 20 | rs1 << 15 | rounding << 12 | rd << 7 | _FUSED[name]
     if kind == FLAGS:
-        return 0x001 << 20 | 2 << 12 | rd << 7 | 0x73
+        return 0x001 << 20 | chooser.choice((1, 2)) << 12 | rd << 7 | 0x73  # csrrw with zero clears them: they stick
     return 0xFFFF_FFFF
 
 
