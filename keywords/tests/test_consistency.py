@@ -127,7 +127,7 @@ def calling(*places):
 
 
 def test_a_counter_of_the_device_that_stands_is_no_contradiction():
-    document = make_document(model())
+    document = make_document(MODELS["scalar"]())
     document["models"][0]["device_instructions"] = {"mean": 0}
     assert "device_instructions" not in metrics.problem_of(document)
 
