@@ -327,3 +327,26 @@ def test_the_engine_needs_a_core(tmp_path, monkeypatch):
     session = Session()
     with pytest.raises(EngineError, match="--core FOLDER"):
         session.boot("rtl")
+
+
+@needs_core
+def test_a_program_has_only_what_lies_in_memory_also_where_the_core_went_elsewhere(ibex):
+    own, library, golden = ibex
+    chip, away = own.chip(), 0x1000_0000
+    native = NativeMachine(library, chip, chip.start)
+    try:
+        native.call(lambda *_: 0, lambda *_: None, lambda *_: None)
+        native.hold_against(golden, own.reference_isa, own.privilege, own.rules, own.stores_on_bus, chip.start, [])
+        for at, word in enumerate([addi(1, 0, 1), lui(5, away), 0x0002_8067]):  # jalr x0, 0(x5)
+            native.write(chip.start + 4 * at, word.to_bytes(4, "little"))
+        native.reset()
+        while native.state.pc != away:
+            assert native.state.cycles < 100
+            native.run(1)
+        windows = report.windows(native)
+    finally:
+        native.close()
+    assert windows[-1]["steps"] == 4
+    places = {int(at, 0) for window in windows for at in window["memory"]}
+    assert chip.start in places
+    assert away not in places

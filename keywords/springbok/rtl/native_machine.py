@@ -190,6 +190,10 @@ class NativeMachine:
             raise ValueError(f"no memory at 0x{address:x}")
         return buffer.raw
 
+    def has_memory(self, address: int) -> bool:
+        """Whether a word lies in one of the chip's memories."""
+        return any(base <= address and address + 4 <= base + size for base, size in self._chip.ranges)
+
     @property
     def state(self) -> State:
         """Counters and registers."""

@@ -122,7 +122,9 @@ def _window(native: NativeMachine, steps: int, raises: bool) -> dict:
         "vtype": state.vtype,
         "vectors": base64.b64encode(vectors).decode(),
         "code": [address for address, _, kind, _ in touched if kind == CODE],
-        "memory": {f"{at:#x}": int.from_bytes(word, "little") for at, word in sorted(memory.items())},
+        "memory": {
+            f"{at:#x}": int.from_bytes(word, "little") for at, word in sorted(memory.items()) if native.has_memory(at)
+        },
         "interrupts": taken + raised,
         "errors": [(step, address) for address, step, kind, _ in touched if kind == ERROR],
         "answers": [value for _, _, kind, value in touched if kind == ANSWER],
