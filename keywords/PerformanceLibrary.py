@@ -150,9 +150,9 @@ class PerformanceLibrary:
 
         Under renode-test the file is in a folder of the suite's name, because suites may run in parallel there.
 
-        A second evaluation of the same model, variant and data set on the same engine, chip and VLEN replaces the
-        first; on others it is one more. All that were recorded stand as a table at the top of the log. With a
-        variable ``${EARLIER}``, the path of an earlier ``metrics.json``, the cards show the change.
+        A second evaluation of the same model, variant, data set and level of the optimizer on the same engine, chip
+        and VLEN replaces the first; of others it is one more. All that were recorded stand as a table at the top of
+        the log. With a variable ``${EARLIER}``, the path of an earlier ``metrics.json``, the cards show the change.
 
         Example:
         | Record Metrics | ${evaluation} |

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that measure on several platforms: each entry is told of its own, by the document and by all who read it."""
+"""Runs that measure on several platforms, or a model at several levels: each entry is told of its own by all."""
 
 import copy
 import csv
@@ -17,6 +17,7 @@ from test_report import Page
 import PerformanceLibrary
 from springbok import cli, report
 from springbok.cli import bisect, run
+from springbok.compiler import optimizer
 from springbok.gate import gate, snapshots
 from springbok.gate.verdicts import VerdictFile
 from springbok.history import record
@@ -46,9 +47,15 @@ PLATFORMS = st.fixed_dictionaries(
         "firmware": st.sampled_from([*FIRMWARES, None]),
     }
 )
-#: What was recorded, one after the other: the model's name and variant, what of its numbers, on which platform.
+#: What was recorded, one after the other: the model's name and variant, what of its numbers, its level, where.
 RECORDINGS = st.lists(
-    st.tuples(st.sampled_from("ab"), st.sampled_from(["vector", "scalar"]), st.integers(1, 4), PLATFORMS),
+    st.tuples(
+        st.sampled_from("ab"),
+        st.sampled_from(["vector", "scalar"]),
+        st.integers(1, 4),
+        st.sampled_from(["none", "standard", None]),
+        PLATFORMS,
+    ),
     min_size=1,
     max_size=6,
 )
@@ -59,8 +66,17 @@ def alone(model, platform):
     return {"schema": 1, **platform, "models": [model]}
 
 
+def at_level(model, level):
+    """The model as one that the optimizer has compiled at this level; None: as documents of before have it."""
+    optimizer = {"level": level, "flag_set": "", "transformations": []}
+    return {**model, "compiler": {**model["compiler"], **({"optimizer": optimizer} if level else {})}}
+
+
 def recorded(recordings):
-    return [alone(make_model(name, variant, seed), platform) for name, variant, seed, platform in recordings]
+    return [
+        alone(at_level(make_model(name, variant, seed), level), platform)
+        for name, variant, seed, level, platform in recordings
+    ]
 
 
 @given(RECORDINGS, st.data())
@@ -86,9 +102,9 @@ def test_an_entry_has_the_platform_that_it_was_recorded_on(recordings, data):
 @given(RECORDINGS)
 @settings(max_examples=30, deadline=None)
 def test_a_document_of_one_platform_says_nothing_of_platforms(recordings):
-    documents = recorded([(*recording[:3], recordings[0][3]) for recording in recordings])
-    models = {(each["models"][0]["name"], each["models"][0]["variant"]): each["models"][0] for each in documents}
-    expected = {"schema": 1, **recordings[0][3], "models": list(models.values())}
+    documents = recorded([(*recording[:4], recordings[0][4]) for recording in recordings])
+    models = {(*given[:2], given[3]): each["models"][0] for given, each in zip(recordings, documents, strict=True)}
+    expected = {"schema": 1, **recordings[0][4], "models": list(models.values())}
     assert json.dumps(joined(documents)) == json.dumps(expected)
 
 
@@ -156,7 +172,9 @@ def test_all_readers_find_the_same_entries_on_the_same_platforms(recordings):
     labels = [each.label for each in configurations([Run("", whole)])]
     assert len(set(labels)) == len(labels) and not any("#" in each for each in labels)
     rows = {
-        (row["engine"], row["chip"], int(row["vlen_bits"]), row["model"], row["variant"]): int(row["value"])
+        (row["engine"], row["chip"], int(row["vlen_bits"]), row["model"], row["variant"], row["optimize"]): int(
+            row["value"]
+        )
         for row in csv.DictReader(io.StringIO(page.csv_text([Run("", whole)])))
         if (row["figure"], row["metric"]) == ("comparison", "instructions an inference")
     }
@@ -349,3 +367,61 @@ def test_a_snapshot_is_of_the_entrys_platform():
     assert snapshots.snapshot(last)["subject"]["chip"] == "mine"
     assert snapshots.snapshot(last)["made_with"]["firmware_sha256"] == "3" * 64
     assert [each["vlen_bits"] for each in platforms_in(document)] == [128, 256, 512, 512]
+
+
+# ---- Levels of the optimizer
+
+
+def two_levels():
+    """A model as stock IREE compiles it, and optimized: on one platform."""
+    models = [at_level(make_model(seed=seed), level) for seed, level in ((1, "none"), (2, "standard"))]
+    return joined([make_document(model) for model in models])
+
+
+def test_the_levels_of_a_model_are_told_apart(tmp_path, capsys):
+    document, place = two_levels(), str(tmp_path / "h.db")
+    counts = [model["instructions"]["mean"] for model in document["models"]]
+    labels = [f"gestures (vector), optimize={level}" for level in ("none", "standard")]
+    report.write_reports(document, tmp_path)
+    shown = Page((tmp_path / "report.html").read_text())
+    assert [row[0] for row in shown.tables["comparison"] if row] == labels
+    metrics.write(tmp_path / "metrics.json", document)
+    run.print_summary(Outputs.usual(tmp_path))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("gestures")]
+    assert [(line[6], line[-1]) for line in lines] == [(f"{counts[0]:,}", "none"), (f"{counts[1]:,}", "standard")]
+    assert [(cell.model, cell.instructions) for cell in matrix.cells_of([document])] == [*zip(labels, counts)]
+    said = VerdictFile(tmp_path, "S", "a")
+    for _, measured in record.snapshots_in(document):
+        said.add([gate.judge(measured, gate.Limit("instructions", 10**9))])
+    content = json.loads((tmp_path / "gate.json").read_text())
+    named = [f"gestures ({what}) on spike, VLEN 512" for what in ("vector, none", "vector")]
+    assert [each["subject"] for each in content["verdicts"]] == named
+    assert read_lead(tmp_path, document).wrong == ()
+    content["verdicts"][0]["subject"] = named[1]  # verdicts of before did not name the level
+    (tmp_path / "gate.json").write_text(json.dumps(content))
+    assert read_lead(tmp_path, document).wrong == ()
+    assert cli.main(["history", "add", str(tmp_path), "--history", place]) == 0
+    with opened(place) as store:
+        found = {
+            each.configuration.optimize: each.points[1]
+            for each in store.series(store.runs())
+            if (each.metric, each.layer) == ("instructions", "")
+        }
+    assert found == {"none": counts[0], "standard": counts[1]}
+    assert snapshots.USUAL_LEVEL == optimizer.DEFAULT_LEVEL
+
+
+def test_the_change_is_since_the_same_level():
+    """What each side has once is compared also where the level is another: that is the change then."""
+    both, single = two_levels(), [make_document(model) for model in two_levels()["models"]]
+    for number, model in enumerate(both["models"]):
+        assert find_same(both, model, copy.deepcopy(both))["vmfb_bytes"] == model["vmfb_bytes"]
+        assert find_same(both, model, single[1 - number]) is None
+    assert find_same(single[1], single[1]["models"][0], single[0]) is single[0]["models"][0]
+
+
+def test_one_level_twice_is_refused():
+    document = two_levels()
+    assert metrics.problem_of(document) == ""
+    document["models"][1]["compiler"] = document["models"][0]["compiler"]
+    assert "models/1: gestures (vector) with motions/test is there twice" in metrics.problem_of(document)

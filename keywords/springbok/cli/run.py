@@ -29,7 +29,7 @@ from springbok.gate import baseline, verdicts
 from springbok.history import keeping, record
 from springbok.measuring import metrics
 from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text
-from springbok.measuring.platforms import platform_of, platforms_text, told_apart
+from springbok.measuring.platforms import level_of, platform_of, platforms_text, told_apart
 from springbok.session import usable_timing
 from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
@@ -195,6 +195,9 @@ def print_summary(files: Outputs) -> None:
         places = told_apart([platform_of(document, model) for model in document["models"]])
         if any(places):
             rows = [(*row, place) for row, place in zip(rows, ("platform", *places), strict=True)]
+        levels = [level_of(model) or "unknown" for model in document["models"]]
+        if len(set(levels)) > 1:
+            rows = [(*row, level) for row, level in zip(rows, ("optimize", *levels), strict=True)]
         if any("estimate" in model for model in document["models"]):
             estimates = (estimated_cycles_of(model) for model in document["models"])
             cells = ("estimated cycles", *("none" if each is None else f"{each:,.0f}" for each in estimates))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""On which platform each entry of a metrics document was measured: a run may record evaluations of several.
+"""What tells the entries of a metrics document apart: on which platform each was measured, at which level compiled.
 
-The document's own keys are the platform of its first entry. An entry of another one has its own as ``platform``: who
+A run may record evaluations of several. The document's own keys are the platform of its first entry. An entry of another one has its own as ``platform``: who
 asks `platform_of` never takes one for the other.
 """
 
@@ -44,9 +44,24 @@ def model_of(model: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     return model.get("name"), model.get("variant"), (model.get("dataset") or {}).get("name")
 
 
+def level_of(model: Mapping[str, Any]) -> str | None:
+    """The level of the optimizer that compiled an entry; None of old documents, which do not tell.
+
+    >>> level_of({"name": "gestures", "compiler": {"optimizer": {"level": "standard"}}})
+    'standard'
+    """
+    return ((model.get("compiler") or {}).get("optimizer") or {}).get("level")
+
+
+def level_text(model: Mapping[str, Any]) -> str:
+    """The level as it is given: ``optimize=standard``; nothing where it is not known."""
+    level = level_of(model)
+    return f"optimize={level}" if level else ""
+
+
 def configuration_of(document: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a document has one entry of: `model_of`, and the engine, the chip and its VLEN."""
-    return model_of(model) + tuple(map(platform_of(document, model).get, _TELLING))
+    """What a document has one entry of: `model_of`, the optimizer's level, the engine, the chip and its VLEN."""
+    return (*model_of(model), level_of(model), *map(platform_of(document, model).get, _TELLING))
 
 
 def joined(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

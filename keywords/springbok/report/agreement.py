@@ -90,7 +90,8 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
         judged[each["subject"]][each["title"]].add(each["value"])
     measured: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for _, snapshot in snapshots_in(document):
-        titles = (title(snapshot), title(snapshot, names_chip=False))  # verdicts of before did not name it
+        # Verdicts of before did not name the level, nor those of long before the chip.
+        titles = [title(snapshot, *named) for named in ((True, True), (True, False), (False, False))]
         measured[next((each for each in titles if each in judged), titles[0])].append(snapshot["metrics"])
     for subject, candidates in measured.items():
         of_model = f"{subject.rpartition(' on ')[0]} on "

@@ -116,9 +116,9 @@ def _change(new: float | None, old: float | None, better: str, points: bool) -> 
 
 
 def find_same(document: Mapping, model: Mapping, earlier: Mapping | None) -> Mapping | None:
-    """The entry of ``earlier`` results of the same model, variant and data set on the same engine, chip and VLEN.
+    """The entry of ``earlier`` results of the same model, variant, data set and level on the same engine, chip and VLEN.
 
-    Where both sides have the model once, what it ran on may be another.
+    Where both sides have the model once, the level and what it ran on may be others.
     """
     if earlier is None:
         return None

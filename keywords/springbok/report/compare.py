@@ -19,7 +19,7 @@ from springbok.measuring.derived import (
     vector_share,
 )
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
-from springbok.measuring.platforms import platform_of, platforms_text, told_apart
+from springbok.measuring.platforms import level_text, platform_of, platforms_text, told_apart
 from springbok.report import charts
 from springbok.report.changes import changes_figure
 from springbok.report.costs import TOP
@@ -65,7 +65,7 @@ def configurations(runs: Sequence[Run]) -> list[Configuration]:
     columns = (
         [(model.get("dataset") or {}).get("name") or "" for _, model in pairs],
         told_apart([platform_of(run.document, model) for run, model in pairs]),
-        [_level(model) for _, model in pairs],
+        [level_text(model) for _, model in pairs],
         [run.label for run, _ in pairs],
     )
     telling = [column for column in columns if len(set(column)) > 1]
@@ -76,11 +76,6 @@ def configurations(runs: Sequence[Run]) -> list[Configuration]:
         labels[label] = labels.get(label, 0) + 1
         found.append(Configuration(label if labels[label] == 1 else f"{label} #{labels[label]}", run, model))
     return found
-
-
-def _level(model: Mapping[str, Any]) -> str:
-    level = (model["compiler"].get("optimizer") or {}).get("level")
-    return f"optimize={level}" if level else ""
 
 
 def comparison_figures(runs: Sequence[Run], changes: bool = False) -> list[Figure]:

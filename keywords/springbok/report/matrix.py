@@ -11,15 +11,15 @@ import hashlib
 import json
 import math
 import re
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from springbok.measuring.derived import CLASSIFICATION, QUALITY, cycles_of, quality_of, quality_text, shown, task_of
-from springbok.measuring.platforms import platform_of
+from springbok.measuring.platforms import level_text, platform_of
 from springbok.report.figure import title_of
 from springbok.report.page import render
 from springbok.support.files import write_in_one_step
@@ -116,24 +116,29 @@ def replaced(documents: Sequence[Mapping[str, Any]], names: Sequence[str]) -> li
 def _measured(documents: Sequence[Mapping[str, Any]]) -> list[tuple[Cell, int]]:
     """Every model of every document as a cell, with the document's number.
 
-    Where one was measured on several sets of data, its name has those too.
+    Where one was measured on several sets of data, or by several of the optimizer's levels, its name has those too.
     """
-    data: dict[str, set[str]] = {}
+    several: dict[str, dict[Callable, set[str]]] = defaultdict(lambda: defaultdict(set))
     for model in (model for document in documents for model in document["models"]):
-        data.setdefault(title_of(model), set()).add(_data_of(model))
+        for part in _PARTS:
+            several[title_of(model)][part].add(part(model))
     found = []
     for number, document in enumerate(documents):
         for model in document["models"]:
             platform = platform_of(document, model)
             column = Column(platform["chip"], platform["vlen_bits"] or 0, platform["engine"])
             title = title_of(model)
-            title += f", {_data_of(model)}" if len(data[title]) > 1 else ""
-            found.append((_cell(title, model, column), number))
+            parts = [part(model) for part in _PARTS if len(several[title][part]) > 1]
+            found.append((_cell(", ".join(filter(None, (title, *parts))), model, column), number))
     return found
 
 
 def _data_of(model: Mapping[str, Any]) -> str:
     return (model.get("dataset") or {}).get("name") or "no data"
+
+
+#: What tells entries of one name and variant apart, whatever they ran on.
+_PARTS = (_data_of, level_text)
 
 
 def _cell(title: str, model: Mapping[str, Any], column: Column) -> Cell:

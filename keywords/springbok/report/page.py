@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from springbok.measuring.platforms import platform_of
+from springbok.measuring.platforms import level_of, platform_of
 from springbok.report import charts, interactive, timeline
 from springbok.report.cards import cards, find_same
 from springbok.report.changes import changes_figure
@@ -29,7 +29,8 @@ from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figures
 from springbok.support.files import write_in_one_step
 
-CSV_COLUMNS = ("run", "engine", "chip", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
+_CSV_PLACE = ("run", "engine", "chip", "vlen_bits", "model", "variant", "optimize", "dataset")
+CSV_COLUMNS = (*_CSV_PLACE, "figure", "row", "metric", "value")
 
 _COMPILERS_CSV = ("model", "optimize", "variant", "vlen", "version", "error", "metrics")
 
@@ -217,6 +218,7 @@ def csv_text(runs: Sequence[Run]) -> str:
                 platform["vlen_bits"],
                 model["name"],
                 model["variant"],
+                level_of(model),
                 (model.get("dataset") or {}).get("name"),
             )
             summary = comparison_table(configurations([Run(run.label, {**run.document, "models": [model]})]))
