@@ -124,9 +124,6 @@ def test_a_damaged_record_has_not_passed_where_something_else_tells(runs, data):
 def test_a_run_has_failed_where_any_file_says_so(tmp_path):
     document = write_run(tmp_path)
     told = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps({**told, "verdict": "failed"}))
-    found = read_lead(tmp_path, document)
-    assert found.verdict == "failed" and found.failures[0][0] == "run.json"
     failures = [["S: a", "no"]]
     (tmp_path / "run.json").write_text(
         json.dumps({**told, "verdict": "failed", "tests": {**told["tests"], "failures": failures}})
@@ -164,5 +161,45 @@ def test_the_history_takes_no_results_that_contradict_themselves(runs, tmp_path,
     for name in FILES[:-1]:
         shutil.copy(runs / "256" / name, folder)
     (folder / "run.json").write_text(json.dumps(told))
-    assert cli.main(["history", "add", str(folder), "--history", store]) == 0
-    assert "run 1 in" in (said := capsys.readouterr().out) and "other results: those stay" in said
+    assert cli.main(["history", "add", str(folder), "--history", store]) == 2
+    said = capsys.readouterr().err
+    assert "has the id of run 1, and is otherwise in started, VLEN, gate.json, metrics.json, xunit.xml" in said
+
+
+@pytest.mark.parametrize("has_xunit", [True, False])
+def test_a_failure_that_nothing_shows_is_unclear(runs, tmp_path, has_xunit):
+    """A run may fail as none of its tests does only where its record alone tells of it."""
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    told = json.loads((tmp_path / "run.json").read_text())
+    if not has_xunit:
+        (tmp_path / "xunit.xml").unlink()
+    (tmp_path / "run.json").write_text(json.dumps({**told, "verdict": "failed"}))
+    found, document = read_lead(tmp_path, metrics.read(tmp_path)), metrics.read(tmp_path)
+    source = "xunit.xml" if has_xunit else "run.json"
+    (sentence,) = found.wrong
+    assert sentence.startswith(f"run.json says that the run has failed, {source} that none of its 2 tests has")
+    assert (found.verdict, len(found.failures)) == ("unclear", 1)
+    content = json.loads((tmp_path / "gate.json").read_text())
+    content["verdicts"][0]["outcome"] = "failed"
+    del told["digests"]
+    (tmp_path / "gate.json").write_text(json.dumps(content))
+    (tmp_path / "run.json").write_text(json.dumps({**told, "verdict": "failed"}))
+    assert read_lead(tmp_path, document).verdict == "failed"
+    (tmp_path / "gate.json").unlink()
+    untold = {"count": None, "skipped": None, "failures": []}
+    (tmp_path / "xunit.xml").unlink(missing_ok=True)
+    (tmp_path / "run.json").write_text(json.dumps({**told, "verdict": "failed", "tests": untold}))
+    assert read_lead(tmp_path, document).verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seconds", 1e308), ("seconds", 3.2e8), ("started", "9999-12-31T00:00:00+00:00"), ("started", "yesterday")],
+)
+def test_a_record_of_no_time_is_unclear(runs, tmp_path, name, value):
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    told = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**told, name: value}))
+    found = read_lead(tmp_path, metrics.read(tmp_path))
+    assert found.verdict == "unclear"
+    assert found.wrong[0].startswith(f"run.json is no good: {name}: ")

@@ -275,3 +275,53 @@ def test_a_checkout_shares_what_is_kept_by_content_and_the_packages_of_the_same_
             assert own == repo / ".venv" if name == "HEAD" else own.parent == cache
     assert len(list(cache.iterdir())) == 1
     assert (repo / "build" / "models").is_dir()
+
+
+# ---- Commits that fail, and levels
+
+
+FAILING = """
+import pathlib, sys
+results = pathlib.Path(sys.argv[sys.argv.index("--results") + 1])
+results.mkdir(parents=True)
+(results / "xunit.xml").write_text(
+    '<testsuite tests="1" failures="1"><testcase classname="Own" name="Should Run">'
+    '<failure message="Keyword &#39;Compile Model&#39; got unexpected named argument &#39;flags&#39;."/>'
+    "</testcase></testsuite>"
+)
+print(f"Log: {results / 'log.html'}")
+sys.exit(3)
+"""
+
+
+def test_a_commit_that_fails_says_why_and_names_no_file_that_is_gone(repo, capsys):
+    (repo / "bench").write_text(FAILING)
+    git(repo, "commit", "-qam", "Broken")
+    assert cli.main(["bisect", "suites/own.robot", "--good", "HEAD~3"]) == 2
+    said = capsys.readouterr().err
+    told = "(exit code 3): Own: Should Run: Keyword 'Compile Model' got unexpected named argument 'flags'.\n"
+    assert said.endswith(told)
+    assert bisect.PREFIX not in said
+
+
+def with_level(repo, level):
+    content = json.loads((repo / "metrics.json").read_text())
+    optimizer = {"level": level, "flag_set": "", "transformations": []}
+    content["models"][0]["compiler"]["optimizer"] = optimizer
+    (repo / "metrics.json").write_text(json.dumps(content))
+
+
+def test_a_level_that_was_switched_off_is_found_where_that_is_meant(repo, capsys):
+    for number, level, cost in ((100, "standard", 500), (101, "none", 900), (102, "none", 900)):
+        with_level(repo, level)
+        commit(repo, number, cost)
+    asked = ["bisect", "suites/own.robot", "--good", "HEAD~2"]
+    assert cli.main(asked) == 2
+    assert "if the level is the change, say --optimize any." in capsys.readouterr().err
+    assert cli.main([*asked, "--optimize", "standard"]) == 2
+    assert "Nothing that was measured is meant." in capsys.readouterr().err
+    assert cli.main([*asked, "--optimize", "any"]) == 0
+    said = capsys.readouterr().out
+    assert "is the commit: Change 101" in said
+    assert "instructions: 130,320 -> 130,720, gestures (vector) on springbok, spike, VLEN 512" in said
+    assert "optimizer: level standard -> none" in said

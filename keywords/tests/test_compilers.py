@@ -19,7 +19,7 @@ from springbok.compiler import importers, iree, optimizer, proving, versions
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR
 from springbok.compiler.optimizer import plan_for
-from springbok.exploring import compiler_row, kept_rows
+from springbok.exploring import compiler_row, compilers, kept_rows
 from springbok.exploring.compiler_row import Job, measured_apart, row_of
 from springbok.exploring.compilers import compare, titled
 from springbok.exploring.sweep import Watcher
@@ -72,7 +72,27 @@ def test_damaged_rows_are_measured_again(tmp_path):
     kept_rows.add(path, "a", {"error": None, "x": 1})
     path.write_bytes(path.read_bytes() + b'{"key": "b", "row"\n\xff\x00\n[]\n')
     kept_rows.add(path, "c", {"error": None})
-    assert kept_rows.read(path) == {"a": {"error": None, "x": 1}, "c": {"error": None}}
+    whole = dict.fromkeys("abc", lambda row: "")
+    assert kept_rows.read(path, whole) == ({"a": {"error": None, "x": 1}, "c": {"error": None}}, {})
+    path.write_bytes(path.read_bytes().replace(b'"x": 1', b'"x": 2'))
+    rows, damaged = kept_rows.read(path, {**whole, "c": lambda row: "of no use"})
+    assert (rows, damaged) == ({}, {"a": "it is not as it was written", "c": "of no use"})
+    kept_rows.add(path, "a", {"error": None, "x": 3})
+    assert kept_rows.read(path, {"a": whole["a"]}) == ({"a": {"error": None, "x": 3}}, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"version": "3.1"}, "version: it is of another configuration"),
+        ({"metrics": {"instructions": -1}}, "metrics/instructions: -1 is none"),
+        ({"metrics": None}, "it is no row"),
+    ],
+)
+def test_a_kept_row_is_held_to_what_it_is_of(change, said):
+    job = compiler_row.Job("3.12", "m.h5", None, "none")
+    assert compilers._problem_of(job, {**compiler_row.row_of(job, metrics={"instructions": 5}), **change}) == said
 
 
 def test_versions_that_are_the_same_compile_the_same(folder, model, tmp_path):

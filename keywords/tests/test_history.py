@@ -670,8 +670,43 @@ def test_results_of_before_can_be_added_once(tmp_path, capsys):
     folder.mkdir()
     (folder / "metrics.json").write_text(json.dumps(make_document(make_model())))
     path = str(tmp_path / "h.db")
-    for _ in range(2):
-        assert said(capsys, "add", str(folder), "--history", path) == f"{folder}: run 1 in {path}\n"
+    for told in (f"run 1 in {path}", f"is in {path} already, as run 1"):
+        assert said(capsys, "add", str(folder), "--history", path) == f"{folder}: {told}\n"
+    os.utime(folder / "metrics.json", (0, 0))  # a copy
+    assert "already, as run 1" in said(capsys, "add", str(folder), "--history", path)
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"origin": {"branch": "other"}}, "branch"),
+        ({"machine": "elsewhere", "verdict": "failed"}, "machine, verdict"),
+        ({"versions": {"python": "2"}}, "versions"),
+        ({"suites": ["s2.robot"]}, "suites"),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_run_whose_id_another_one_has_is_refused(tmp_path, capsys, change, differs, together):
+    path, run = str(tmp_path / "h.db"), make_run(1)
+    folders = [tmp_path / name for name in ("first", "second")]
+    content = json.loads(run.as_json(documents=False))
+    del content["digests"]
+    content["tests"] = {"count": None, "skipped": None, "failures": []}
+    changed = {**content, **change, "origin": {**content["origin"], **change.get("origin", {})}}
+    for folder, told in zip(folders, (content, changed), strict=True):
+        folder.mkdir()
+        (folder / "metrics.json").write_text(run.documents["metrics.json"])
+        (folder / "run.json").write_text(json.dumps(told))
+    asked = ["history", "--history", path, "add"]
+    if not together:
+        assert cli.main([*asked, str(folders[0])]) == 0
+    assert cli.main([*asked, *map(str, folders)]) == 2
+    told = capsys.readouterr()
+    assert f"{folders[1]} has the id of run 1, and is otherwise in {differs}. What is in" in told.err
+    assert str(folders[0]) in told.out and str(folders[1]) not in told.out
+    with opened(path) as store:
+        (kept,) = store.runs()
+    assert (kept.branch, kept.machine, kept.verdict) == (run.origin.branch, run.machine, run.verdict)
 
 
 def test_many_folders_are_added_in_few_transactions_and_each_as_it_is(tmp_path, monkeypatch, capsys):
@@ -688,13 +723,13 @@ def test_many_folders_are_added_in_few_transactions_and_each_as_it_is(tmp_path, 
     assert cli.main(["history", "--history", place, "add", *folders, folders[7]]) == 0
     assert len(writings) <= 3  # of these one makes the tables
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(": run ")[0] for line in lines] == [*folders, folders[7]]
+    assert [line.partition(": ")[0] for line in lines] == [*folders, folders[7]]
     with opened(place) as store:
         runs = store.runs()
         numbers = store.series(runs, Filter(model="gestures", metric="instructions"))
     (costs,) = [each for each in numbers if (each.configuration.variant, each.layer) == ("vector", "")]
     assert len(runs) == 60 and len(set(costs.points.values())) == 60
-    assert lines[7].split(": run ")[1] == lines[-1].split(": run ")[1]
+    assert lines[7].endswith(f": run 8 in {place}") and lines[-1].endswith(f"is in {place} already, as run 8")
 
 
 @pytest.mark.parametrize(

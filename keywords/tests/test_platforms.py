@@ -389,7 +389,9 @@ def test_the_levels_of_a_model_are_told_apart(tmp_path, capsys):
     run.print_summary(Outputs.usual(tmp_path))
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("gestures")]
     assert [(line[6], line[-1]) for line in lines] == [(f"{counts[0]:,}", "none"), (f"{counts[1]:,}", "standard")]
-    assert [(cell.model, cell.instructions) for cell in matrix.cells_of([document])] == [*zip(labels, counts)]
+    assert [(cell.model, cell.instructions) for cell in matrix.cells_of([document])] == [
+        *zip(labels, counts, strict=True)
+    ]
     said = VerdictFile(tmp_path, "S", "a")
     for _, measured in record.snapshots_in(document):
         said.add([gate.judge(measured, gate.Limit("instructions", 10**9))])

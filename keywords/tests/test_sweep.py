@@ -32,6 +32,7 @@ from springbok.exploring.front import best, broken_limits, mark_pareto
 from springbok.exploring.measure import Objective, compile_step
 from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done
+from springbok.report.sweep import sweep_figures
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.places import KEYWORDS, MODELS
@@ -410,6 +411,50 @@ def test_what_was_measured_is_not_measured_again_and_counted(fake, model, tmp_pa
     model.write_bytes(b"another model")
     sweep.run_sweep(wanted, tmp_path)
     assert third.ran == wanted
+
+
+def changed_row(place, change):
+    """Change the first row that was kept at ``place``, with its digest or without."""
+    lines = [json.loads(line) for line in place.read_text().splitlines()]
+    change(lines[0])
+    place.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda kept: kept["row"]["metrics"].update(instructions=2), "it is not as it was written"),
+        (lambda kept: kept.update(row=[]), "it is not as it was written"),
+        (lambda kept: kept["row"]["metrics"].update(instructions=-7) or kept.pop("sha256"), "metrics/instructions: -7"),
+        (lambda kept: kept["row"]["metrics"].update(accuracy_loss=7) or kept.pop("sha256"), "metrics/accuracy_loss: 7"),
+        (lambda kept: kept["row"].update(vlen=256) or kept.pop("sha256"), "vlen: it is of another configuration"),
+        (lambda kept: kept["row"].pop("module_sha256") or kept.pop("sha256"), "it is no row"),
+        (lambda kept: kept["row"].update(metrics=None) or kept.pop("sha256"), "was neither measured nor has it failed"),
+        (lambda kept: kept.pop("sha256"), ""),  # as rows of before
+    ],
+)
+def test_a_kept_row_that_is_damaged_is_measured_anew_and_told(fake, model, tmp_path, capsys, change, said):
+    wanted = configurations([model], types=("float32",), variants=("vector",), vlens=(128, 512))
+    fake()
+    rows = sweep.run_sweep(wanted, tmp_path)
+    changed_row(tmp_path / sweep.ROWS_NAME, change)
+    workers = fake()
+    assert sweep.run_sweep(wanted, tmp_path, watcher=Terminal(is_terminal=False)) == rows
+    assert workers.compiled == (wanted[:1] if said else [])
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(
+        f"{wanted[0].label}: its kept row is damaged, and measured anew: " if said else "2 config"
+    )
+    assert said in told[0]
+    again = fake()
+    assert sweep.run_sweep(wanted, tmp_path) == rows and again.compiled == []
+
+
+def test_what_no_logarithm_has_is_in_the_table_and_in_no_chart():
+    rows = [row("a", 2, 5), row("b", -7, 5), row("c", 9, 0)]
+    (figure,) = sweep_figures(mark_pareto(rows))
+    assert len(figure.rows) == 3 and json.dumps(figure.chart).count('"module_bytes": 5') == 1
+    assert sweep_figures(mark_pareto(rows[1:]))[0].chart is None
 
 
 def test_equal_modules_run_once(fake, model, tmp_path):

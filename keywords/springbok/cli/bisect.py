@@ -8,24 +8,31 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from springbok.cli.arguments import add_history, add_vlen, results_here
 from springbok.cli.keeping import tests_of
+from springbok.compiler.optimizer import LEVELS
 from springbok.gate import gate
+from springbok.gate.snapshots import Snapshot
 from springbok.history import bisect, keeping, record, steps
 from springbok.history.bisect import BisectError, Measured, Search
 from springbok.history.record import METRICS_FILE, XUNIT_FILE, Configuration
 from springbok.history.store import Filter, Store, StoredRun, is_url, opened
 from springbok.report.history import value_text
 from springbok.support import repository
+from springbok.support.errors import BenchError
+from springbok.support.escaping import visible
 from springbok.support.files import build_folder
 from springbok.support.places import PROGRAM
 from springbok.support.repository import GitError
 from springbok.support.suggestions import did_you_mean
 
-_SHORT = 9
+_SHORT, _LONGEST = 9, 400
+#: A level that is none: a configuration is the same one at any.
+_ANY = "any"
 _NAMES = ("model", "variant", "chip", "engine")
 
 
@@ -38,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", default="", metavar="NAME", help="that of this layer, not of the whole inference")
     for name in _NAMES:
         parser.add_argument(f"--{name}", default="", metavar=name.upper(), help=f"of this {name}, where there are more")
+    parser.add_argument(
+        "--optimize",
+        default="",
+        choices=(*LEVELS, _ANY),
+        help="at this level of the optimizer; any: at whichever each commit has, where the level is the change",
+    )
     add_vlen(parser, None, "with this VLEN, where there are more")
     add_history(parser)
 
@@ -77,12 +90,17 @@ def _inside(top: Path, suites: Sequence[str]) -> list[str]:
 
 
 def _named(top: Path, commit: str) -> str:
-    return f"{commit[:_SHORT]} ({repository.subject_of(top, commit)})"
+    return visible(f"{commit[:_SHORT]} ({repository.subject_of(top, commit)})")
 
 
 def _is_meant(configuration: Configuration, options: argparse.Namespace) -> bool:
     named = all(getattr(options, name) in ("", getattr(configuration, name)) for name in _NAMES)
+    named = named and options.optimize in ("", _ANY, configuration.optimize)
     return named and options.vlen in (None, configuration.vlen_bits)
+
+
+def _at_any_level(configuration: Configuration) -> Configuration:
+    return replace(configuration, optimize="")
 
 
 class _Known:
@@ -174,9 +192,8 @@ class _Runner:
         started = record.now()
         exit_code, said = bisect.run(command, folder, self.place.parent / "console.txt", environment)
         if not (results / METRICS_FILE).is_file():
-            lines = [line for line in said.splitlines() if line.strip()]
-            told = next((line for line in reversed(lines) if "springbok-bench:" in line), lines[-1] if lines else "")
-            return Measured(commit, None, f"it left no metrics (exit code {exit_code}): {told.strip()}")
+            why = _why(results, said) or "it said nothing"
+            return Measured(commit, None, f"it left no metrics (exit code {exit_code}): {why}")
         found = self._read(commit, (results / METRICS_FILE).read_text(encoding="utf-8"))
         tests = tests_of(results / XUNIT_FILE)
         run = record.of_results(results, started, self.suites, exit_code == 0, tests, [self.place])
@@ -191,15 +208,27 @@ class _Runner:
             return Measured(commit, None, f"its metrics can't be read: {error}")
         if self.configuration is None:
             self.configuration = self._choose(models)
-        measured = dict(models).get(self.configuration)
+        measured = self._meant(models)
         if measured is None:
             others = "; ".join(each.title for each, _ in models) or "no models"
-            return Measured(commit, None, f"it does not measure {self.configuration.title}, but {others}")
+            why = f"it does not measure {self.configuration.title}, but {others}"
+            if _at_any_level(self.configuration) in {_at_any_level(each) for each, _ in models}:
+                why += f"; if the level is the change, say --optimize {_ANY}"
+            return Measured(commit, None, why)
         value = record.value_of(measured, self.options.metric, self.options.layer)
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             of = f" of {self.options.layer}" if self.options.layer else ""
             return Measured(commit, None, f"{self.options.metric}{of} is not known")
         return Measured(commit, value, snapshot=measured)
+
+    def _meant(self, models: list) -> Snapshot | None:
+        """What a commit came to in the configuration; with any level the only one where that one is not there."""
+        exact = dict(models).get(self.configuration)
+        if exact is not None or self.options.optimize != _ANY:
+            return exact
+        wanted = _at_any_level(self.configuration)
+        others = [measured for each, measured in models if _at_any_level(each) == wanted]
+        return others[0] if len(others) == 1 else None
 
     def _choose(self, models: list) -> Configuration:
         """The configuration that is meant, from the first commit that runs. Raises `BisectError`."""
@@ -215,9 +244,19 @@ class _Runner:
             )
         if len(fitting) > 1:
             # The first is what most suites are about; that another one is meant can be said.
-            others = f"{', '.join(f'--{name}' for name in _NAMES)}, --vlen name another"
+            others = f"{', '.join(f'--{name}' for name in _NAMES)}, --optimize, --vlen name another"
             print(f"Of {len(fitting)} configurations: {fitting[0][0].title} ({others}).")
         return fitting[0][0]
+
+
+def _why(results: Path, said: str) -> str:
+    """Why a run left no numbers: the first failure of its tests, else what it ended with; nothing of files now gone."""
+    with suppress(BenchError):
+        for test, message in tests_of(results / XUNIT_FILE).failures:
+            return visible(f"{test}: {' '.join(message.split())}")[:_LONGEST].rstrip(".")
+    lines = [line.strip() for line in said.splitlines() if line.strip() and str(results.parent) not in line]
+    told = next((line for line in reversed(lines) if "springbok-bench:" in line), lines[-1] if lines else "")
+    return visible(told)[:_LONGEST].rstrip(".")
 
 
 def _find(runner: _Runner, good: str, bad: str) -> int:
@@ -260,7 +299,7 @@ def _print_answer(runner: _Runner, found: Search, before: Measured, after: Measu
     last = next((each for each in found.good if each.commit in parents), before)
     print(f"\n{bad.commit} is the commit: {repository.subject_of(runner.top, bad.commit)}")
     print(f"  {repository.author_of(runner.top, bad.commit)}")
-    print(f"  {title}: {runner.shown(last)} -> {runner.shown(bad)}, {runner.configuration.title}")
+    print(f"  {title}: {runner.shown(last)} -> {runner.shown(bad)}, {_titled(runner)}")
     if bad.value != after.value or last.value != before.value:
         whole = f"{runner.shown(before)} -> {runner.shown(after)}"
         print(f"  The whole change was {whole}: other commits have changed it too.")
@@ -269,10 +308,17 @@ def _print_answer(runner: _Runner, found: Search, before: Measured, after: Measu
     return 0
 
 
+def _titled(runner: _Runner) -> str:
+    chosen = runner.configuration
+    return (_at_any_level(chosen) if runner.options.optimize == _ANY else chosen).title
+
+
 def _accounts(runner: _Runner, last: Measured, bad: Measured) -> list[str]:
     """The layers and opcodes that make the change, and what else is other than it was."""
     if last.snapshot is None or bad.snapshot is None:
         return []
     name = runner.options.metric
     lines = gate.METRICS[name].explain(bad.snapshot, last.snapshot) if name in gate.METRICS else []
+    levels = [each["subject"]["optimize"] for each in (last.snapshot, bad.snapshot)]
+    lines += [f"optimizer: level {levels[0]} -> {levels[1]}"] if levels[0] != levels[1] else []
     return [*lines, *gate.causes(bad.snapshot, last.snapshot)]

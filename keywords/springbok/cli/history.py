@@ -22,6 +22,7 @@ from springbok.measuring import metrics
 from springbok.report.history import cause_text, history_page, value_text
 from springbok.report.lead import read_lead
 from springbok.support import repository, run_record
+from springbok.support.escaping import visible
 from springbok.support.files import write_in_one_step
 from springbok.support.places import PROGRAM
 from springbok.support.results_folder import claimed
@@ -125,6 +126,7 @@ def commit_text(run: StoredRun) -> str:
 
 
 def _cut(text: str) -> str:
+    text = visible(text)
     return text if len(text) <= _LINE else f"{text[: _LINE - 1]}…"
 
 
@@ -153,7 +155,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     else:
         _print_run(run)
         for failure in failures:
-            print(f"Failed:  {failure.test}: {_cut(' '.join(failure.message.split()))}")
+            print(f"Failed:  {visible(failure.test)}: {_cut(' '.join(failure.message.split()))}")
         for configuration in dict.fromkeys(each.configuration for each in numbers):
             print(f"\n{configuration.title}")
             rows = [
@@ -179,7 +181,7 @@ def _print_run(run: StoredRun) -> None:
         ("Suites", ", ".join(run.suites)),
         ("With", versions),
     ):
-        print(f"{title + ':':9}{text}")
+        print(f"{title + ':':9}{visible(text)}")
 
 
 def _exact(value: float | str) -> str:
@@ -267,14 +269,24 @@ def _page(store: Store, options: argparse.Namespace) -> int:
 def _add(options: argparse.Namespace, place: str) -> int:
     if not options.what:
         raise HistoryError(f"Name the results to add: {PROGRAM} history add FOLDER ...")
-    found = [_record_of(Path(each)) for each in options.what]
+    found, refused = [_record_of(Path(each)) for each in options.what], []
     with opened(place) as store:
         for begin in range(0, len(found), _AT_ONCE):
-            added = found[begin : begin + _AT_ONCE]
-            for path, run, number in zip(options.what[begin:], added, store.add_all(added), strict=False):
-                is_other = store.documents(number) != run.documents
-                told = ", which was there before with other results: those stay" if is_other else ""
-                print(f"{path}: run {number} in {_place(store.place)}{told}", flush=True)
+            added, paths = found[begin : begin + _AT_ONCE], options.what[begin : begin + _AT_ONCE]
+            known = [store.compared(each) for each in added]
+            wanted = [each for each, there in zip(added, known, strict=True) if there is None]
+            new = dict(zip((each.uid for each in wanted), store.add_all(wanted), strict=True))
+            for path, run, there in zip(paths, added, known, strict=True):
+                if there is None and (number := new.pop(run.uid, None)) is not None:
+                    print(f"{path}: run {number} in {_place(store.place)}", flush=True)
+                    continue
+                number, differing = there or store.compared(run)  # or it came with these
+                if differing:
+                    refused.append(f"{path} has the id of run {number}, and is otherwise in {', '.join(differing)}")
+                else:
+                    print(f"{path}: is in {_place(store.place)} already, as run {number}", flush=True)
+    if refused:
+        raise HistoryError(f"Not added: {'; '.join(refused)}. What is in {_place(place)} stays as it is.")
     return 0
 
 

@@ -15,9 +15,10 @@ from springbok.cli.text import print_table, shown
 from springbok.history import keeping
 from springbok.history.record import METRICS_FILE
 from springbok.history.store import Filter, HistoryError, opened
-from springbok.measuring import metrics
+from springbok.measuring import derived, metrics
 from springbok.report.matrix import GOOD, replaced
 from springbok.support.errors import ReportError
+from springbok.support.escaping import visible
 from springbok.support.places import PROGRAM
 from springbok.support.results_folder import claimed
 
@@ -45,14 +46,14 @@ def run(options: argparse.Namespace) -> int:
         contents, names = [document for _, document in documents], [str(place) for place, _ in documents]
         left_out = replaced(contents, names) if options.results else []  # of a history, older ones are meant to go
         cells, paths = reports.write_matrix(contents, options.output, left_out)
-    rows = [
-        (cell.model, cell.column.title, "runs" if cell.state == GOOD else cell.state, f"{cell.instructions:,.10g}")
-        for cell in cells
-    ]
+    rows = []
+    for cell in cells:
+        state, count = "runs" if cell.state == GOOD else cell.state, derived.shown(cell.instructions, "count")
+        rows.append((cell.model, cell.column.title, state, count))
     print_table([("model", "chip", "state", "instructions"), *rows], left=3)
     print()
     for sentence in left_out:
-        print(sentence)
+        print(visible(sentence))
     for path in paths[:3]:
         print(shown(path))
     print(f"{shown(paths[3].parent)}: {len(paths) - 3} badges")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from springbok.exploring.pipeline_manager.application import connect
 from springbok.exploring.pipeline_manager.format import dataflow_of, graph_of_dataflow, specification
 from springbok.exploring.scenario_file import parse, read_content
 from springbok.exploring.scenario_graph import document_text, graph_of
+from springbok.support import coroutines
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
 
@@ -63,5 +63,6 @@ def _connect(options: argparse.Namespace) -> int:
     folder = Path(options.folder) if options.folder else Path.cwd()
     if not folder.is_dir():
         raise BenchError(f"There is no folder {folder}.")
-    asyncio.run(connect(options.host, options.port, folder, settings_of(options), lambda text: print(text, flush=True)))
+    settings = settings_of(options)
+    coroutines.run(connect(options.host, options.port, folder, settings, lambda text: print(text, flush=True)))
     return 0

@@ -192,19 +192,8 @@ def print_summary(files: Outputs) -> None:
             "dispatches",
         )
         rows = [header, *(_row(model) for model in document["models"])]
-        places = told_apart([platform_of(document, model) for model in document["models"]])
-        if any(places):
-            rows = [(*row, place) for row, place in zip(rows, ("platform", *places), strict=True)]
-        levels = [level_of(model) or "unknown" for model in document["models"]]
-        if len(set(levels)) > 1:
-            rows = [(*row, level) for row, level in zip(rows, ("optimize", *levels), strict=True)]
-        if any("estimate" in model for model in document["models"]):
-            estimates = (estimated_cycles_of(model) for model in document["models"])
-            cells = ("estimated cycles", *("none" if each is None else f"{each:,.0f}" for each in estimates))
-            rows = [(*row, cell) for row, cell in zip(rows, cells, strict=True)]
-        datasets = [model["dataset"]["name"] for model in document["models"]]
-        if len(set(datasets)) > 1:
-            rows = [(*row, name) for row, name in zip(rows, ("data", *datasets), strict=True)]
+        for title, cells in _columns(document).items():
+            rows = [(*row, cell) for row, cell in zip(rows, (title, *cells), strict=True)]
         print()
         if document["models"]:
             print_table(rows, left=2)
@@ -232,6 +221,22 @@ def print_summary(files: Outputs) -> None:
 
 def _timings(document: dict) -> list[dict]:
     return [model["estimate"]["timing"] for model in document["models"] if "estimate" in model]
+
+
+def _columns(document: dict) -> dict[str, list[str]]:
+    """What some runs' models have more, and what tells a run's models apart where that differs, by the title."""
+    models, found = document["models"], {}
+    places = told_apart([platform_of(document, model) for model in models])
+    if any(places):
+        found["platform"] = places
+    if any("estimate" in model for model in models):
+        estimates = (estimated_cycles_of(model) for model in models)
+        found["estimated cycles"] = ["none" if each is None else f"{each:,.0f}" for each in estimates]
+    parts = {
+        "optimize": [level_of(model) or "unknown" for model in models],
+        "data": [model["dataset"]["name"] for model in models],
+    }
+    return found | {title: cells for title, cells in parts.items() if len(set(cells)) > 1}
 
 
 def _row(model: dict) -> tuple[str, ...]:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import webbrowser
 from pathlib import Path
 
 from springbok.cli.arguments import ANY_PORT, add_platform, use_platform, whole
 from springbok.cli.running import choose_engine
 from springbok.exploring.scenario_run import ENGINES, Settings
+from springbok.support import coroutines
 from springbok.support.errors import BenchError
 from springbok.support.packages import provide
 from springbok.support.places import project_of
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
             if options.open:
                 webbrowser.open(server.address)
 
-        asyncio.run(server.serve(ready))
+        coroutines.run(server.serve(ready))
     finally:
         server.close()
     return 0

@@ -29,6 +29,7 @@ from springbok.exploring.measure import Objective
 from springbok.exploring.sweep import Watcher, run_sweep
 from springbok.measuring.derived import QUALITY, shown
 from springbok.session import usable_timing
+from springbok.support.escaping import visible
 from springbok.support.places import MODELS
 from springbok.support.progress import amount, duration, is_watched, pace
 from springbok.support.results_folder import claimed
@@ -163,6 +164,9 @@ class Terminal(Watcher):
         self._kept = self._count = self._total = 0
         self._steps: dict[str, tuple[str, float]] = {}
         self._started = self._logged = time.monotonic()
+
+    def damaged(self, label: str, problem: str) -> None:
+        self._print(f"{label}: its kept row is damaged, and measured anew: {visible(problem)}")
 
     def begin(self, kept: int, total: int) -> None:
         with self._lock:

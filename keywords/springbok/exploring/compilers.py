@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,11 @@ def compare(
                 if refused:
                     rows[len(jobs) - 1] = row_of(jobs[-1], error=refused)
     keys = {number: _key(job, firmware.sha256) for number, job in enumerate(jobs) if number not in rows}
-    kept = kept_rows.read(folder / ROWS_NAME)
+    checks = {key: partial(_problem_of, jobs[number]) for number, key in keys.items()}
+    kept, damaged = kept_rows.read(folder / ROWS_NAME, checks)
+    for number, key in keys.items():
+        if key in damaged:
+            watcher.damaged(jobs[number].name, damaged[key])
     refused = list(rows.items())
     rows |= {number: kept[key] for number, key in keys.items() if key in kept}
     watcher.begin(len(rows) - len(refused), len(jobs))
@@ -131,6 +136,20 @@ def _measured(jobs: Mapping[int, Job], count: int | None, watcher: Watcher) -> I
         listen(client, watcher.step)
         for work, row in done(client, works):
             yield numbers[work.name], row
+
+
+def _problem_of(job: Job, row: Any) -> str:
+    """What is wrong with a row that was kept of a job; empty where nothing is."""
+    expected = row_of(job)
+    if not isinstance(row, dict) or not {*expected} <= {*row} or not isinstance(row["metrics"], dict):
+        return "it is no row"
+    for name in ("version", "model", "optimize", "variant", "vlen", "flags"):
+        if row[name] != expected[name]:
+            return f"{name}: it is of another configuration"
+    for name, value in row["metrics"].items():
+        if isinstance(value, int | float) and value < 0:
+            return f"metrics/{name}: {value:.6g} is none"
+    return ""
 
 
 def _key(job: Job, firmware_sha256: str) -> str:

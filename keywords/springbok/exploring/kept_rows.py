@@ -4,24 +4,49 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from springbok.support import strict_json
 from springbok.support.files import storage_errors
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
-    """Rows of earlier runs, by key. A last line that was cut off by an interruption does not count."""
-    rows = {}
+class Kept(NamedTuple):
+    """Rows of earlier runs by key, and of those that are damaged by key what is wrong with them."""
+
+    rows: dict[str, dict[str, Any]]
+    damaged: dict[str, str]
+
+
+def read(path: Path, problems: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> Kept:
+    """The rows that are wanted: ``problems`` says by key what is wrong with one, nothing where it is whole.
+
+    A line that is none, as the last one that an interruption has cut off, does not count. A row that is not as it was
+    written is damaged too.
+    """
+    kept = Kept({}, {})
     with contextlib.suppress(FileNotFoundError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                kept = strict_json.parse(line)
-                rows[kept["key"]] = kept["row"]
-    return rows
+                found = strict_json.parse(line)
+                key, row = found["key"], found["row"]
+                if key not in problems:
+                    continue
+                changed = "it is not as it was written" if found.get("sha256", _digest(row)) != _digest(row) else ""
+                kept.rows.pop(key, None)
+                kept.damaged.pop(key, None)
+                if problem := changed or problems[key](row):
+                    kept.damaged[key] = problem
+                else:
+                    kept.rows[key] = row
+    return kept
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 def add(path: Path, key: str, row: Mapping[str, Any]) -> None:
@@ -32,4 +57,4 @@ def add(path: Path, key: str, row: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         ragged = path.exists() and not path.read_bytes().endswith(b"\n")
         with path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if ragged else "") + json.dumps({"key": key, "row": row}) + "\n")
+            file.write(("\n" if ragged else "") + json.dumps({"key": key, "sha256": _digest(row), "row": row}) + "\n")

@@ -24,7 +24,7 @@ def contradictions(rows: Rows, objective: str, mark_equal: Callable[[Rows], Rows
     ``objective`` is a key of `SOUGHT`; ``mark_equal`` gives rows with ``equals`` as it must be.
     """
     for number, row in enumerate(rows):
-        for place, sentence in _of_row(row, objective):
+        for place, sentence in of_row(row, objective):
             yield f"rows/{number}{place}: {sentence}"
             return  # who is in front can't be told
     for key, found in (("pareto", mark_pareto(rows, objective)), ("equals", _equals(rows, mark_equal))):
@@ -38,7 +38,8 @@ def _equals(rows: Rows, mark_equal: Callable[[Rows], Rows]) -> Rows:
     return mark_equal(rows) if all({"equals", "module_sha256"} <= {*row} for row in rows) else rows
 
 
-def _of_row(row: Mapping[str, Any], objective: str) -> Iterator[tuple[str, str]]:
+def of_row(row: Mapping[str, Any], objective: str) -> Iterator[tuple[str, str]]:
+    """What can't be of one row, before who is in front is known: (place in it, sentence)."""
     found = row["metrics"]
     if (row["error"] is None) == (found is None):
         yield "", f"{row['label']} was {'neither measured nor has it' if found is None else 'measured and has'} failed"

@@ -12,9 +12,11 @@ configuration it was at. Modules that are equal run once.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from springbok.exploring.configurations import Configuration
 from springbok.exploring.front import mark_pareto
 from springbok.exploring.measure import CALIBRATION_SAMPLES, INSTRUCTIONS, Objective, compile_step, row_of, run_step
 from springbok.exploring.model_files import ModelFiles
-from springbok.exploring.row_consistency import contradictions
+from springbok.exploring.row_consistency import contradictions, of_row
 from springbok.exploring.workers import Job, done, listen, workers
 from springbok.firmware import build_firmware
 from springbok.measuring import metrics
@@ -52,6 +54,9 @@ class Watcher:
         Before ``begin`` it is what is done ahead of all of them.
         """
 
+    def damaged(self, label: str, problem: str) -> None:
+        """The row that was kept of the configuration ``label`` is no good: it is measured anew. Before ``begin``."""
+
     def row(self, row: Mapping[str, Any], count: int, total: int) -> None:
         """A row is there, the ``count``-th of ``total``."""
 
@@ -77,7 +82,11 @@ def run_sweep(
     firmware = build_firmware()
     contents = {model: ModelFiles.read(model) for model in {each.model for each in wanted}}
     keys = {each: _key(each, contents[each.model], firmware.sha256, own_data, objective) for each in wanted}
-    rows = {key: row for key, row in kept_rows.read(folder / ROWS_NAME).items() if key in keys.values()}
+    checks = {key: partial(_problem_of, each, objective) for each, key in keys.items()}
+    rows, damaged = kept_rows.read(folder / ROWS_NAME, checks)
+    for each, key in keys.items():
+        if key in damaged:
+            watcher.damaged(each.label, damaged[key])
     left = [each for each in wanted if keys[each] not in rows]
     watcher.begin(len(wanted) - len(left), len(wanted))
     if left:
@@ -136,6 +145,24 @@ def _measured(client: Any, arguments: Mapping[Configuration, tuple], known: dict
                 yield each, row_of(each, compiled[each], dict(known[equality]))
 
 
+def _problem_of(configuration: Configuration, objective: Objective, row: Any) -> str:
+    """What is wrong with a row that was kept of a configuration; empty where nothing is."""
+    if not isinstance(row, dict) or not isinstance(row.get("module_sha256"), str):
+        return "it is no row"
+    described = {"label": configuration.label, **asdict(configuration), "model": Path(configuration.model).stem}
+    for name, value in json.loads(json.dumps(described, default=str)).items():
+        if row.get(name) != value:
+            return f"{name}: it is of another configuration"
+    whole = {"schema": SCHEMA_VERSION, "rows": [{**row, "pareto": False}]}
+    if problem := _misfit(whole):
+        return problem.removeprefix("rows/0/")
+    return next((f"{place.lstrip('/') or 'row'}: {sentence}" for place, sentence in of_row(row, objective.name)), "")
+
+
+def _misfit(content: Mapping[str, Any]) -> str:
+    return json_schema.problem_of(content, Path(__file__).with_name("sweep.schema.json"))
+
+
 def _equality(configuration: Configuration, content: ModelFiles, module_sha256: str | None) -> tuple:
     """Two configurations with the same of this are measured by one run."""
     kept = ("type", "vlen", "dataset", "samples", "shape", "signature")
@@ -185,7 +212,7 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise ReportError(f"{path} is not JSON: {error}. '{PROGRAM} sweep' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
         raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} sweep' writes it anew.")
-    problem = json_schema.problem_of(content, Path(__file__).with_name("sweep.schema.json")) or next(
+    problem = _misfit(content) or next(
         contradictions(content["rows"], content.get("objective", "instructions"), _mark_equal), ""
     )
     if problem:

@@ -26,6 +26,7 @@ from springbok.measuring.derived import (
     whole_register_moves,
 )
 from springbok.measuring.platforms import platform_of
+from springbok.support.escaping import visible
 
 SCHEMA_VERSION = 1
 #: The optimizer's level that goes without saying: its default.
@@ -173,4 +174,4 @@ def title(measured: Snapshot, names_chip: bool = True, names_level: bool = True)
     level = subject.get("optimize") or USUAL_LEVEL
     variant = f"{subject['variant']}, {level}" if names_level and level != USUAL_LEVEL else subject["variant"]
     chip = f"{subject['chip']}, " if names_chip and "chip" in subject else ""
-    return f"{subject['model']} ({variant}) on {chip}{subject['engine']}, VLEN {subject['vlen_bits']}"
+    return visible(f"{subject['model']} ({variant}) on {chip}{subject['engine']}, VLEN {subject['vlen_bits']}")

@@ -25,6 +25,7 @@ from springbok.measuring.derived import RUNTIME
 from springbok.measuring.platforms import platforms_in
 from springbok.support import json_schema, run_record, strict_json
 from springbok.support.errors import BenchError
+from springbok.support.escaping import visible
 from springbok.support.repository import Origin, origin_of
 
 SCHEMA_VERSION = 1
@@ -90,7 +91,7 @@ class Configuration:
     def title(self) -> str:
         """``gestures (vector) on springbok, spike, VLEN 512``"""
         level = f", {self.optimize}" if self.optimize else ""
-        return f"{self.model} ({self.variant}{level}) on {self.chip}, {self.engine}, VLEN {self.vlen_bits}"
+        return visible(f"{self.model} ({self.variant}{level}) on {self.chip}, {self.engine}, VLEN {self.vlen_bits}")
 
 
 @dataclass(frozen=True)

@@ -357,6 +357,26 @@ class Store:
 
     # ---- Reading
 
+    def compared(self, record: Record) -> tuple[int, list[str]] | None:
+        """The number of the run with this one's id, and what of it is otherwise there; None where there is none."""
+        with self._reading() as connection:
+            row = connection.execute(sa.select(tables.runs).where(tables.runs.c.uid == record.uid)).first()
+        if row is None:
+            return None
+        known, given = dict(row._mapping), _row_of(record)
+        for name in ("suites", "versions"):  # whatever the order of their names
+            known[name], given[name] = json.loads(known[name]), json.loads(given[name])
+        if not record.machine:  # whose id is that of its results, and its time that of a file
+            del given["started"]
+        differing = [_CALLED.get(name, name) for name, value in given.items() if known[name] != value]
+        if self.failures(known["number"]) != [Failure(*map(_plain, each)) for each in record.tests.failures]:
+            differing.append("failures")
+        there = self.documents(known["number"])
+        differing += [
+            name for name in sorted({*there, *record.documents}) if there.get(name) != record.documents.get(name)
+        ]
+        return known["number"], differing
+
     def runs(self, wanted: Filter | None = None) -> list[StoredRun]:
         """The runs, the oldest first."""
         wanted = wanted or Filter()
@@ -437,6 +457,10 @@ class Store:
             if each.points
         ]
         return sorted(kept, key=lambda each: (astuple(each.configuration), each.metric, each.layer))
+
+
+#: How people call columns.
+_CALLED = {"commit_id": "commit", "is_dirty": "whether files were changed", "vlen_bits": "VLEN"}
 
 
 def _of_configuration(wanted: Filter) -> list[sa.ColumnElement]:

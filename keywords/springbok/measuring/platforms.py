@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tells the entries of a metrics document apart: on which platform each was measured, at which level compiled.
 
-A run may record evaluations of several. The document's own keys are the platform of its first entry. An entry of another one has its own as ``platform``: who
-asks `platform_of` never takes one for the other.
+A run may record evaluations of several. The document's own keys are the platform of its first entry. An entry of
+another one has its own as ``platform``: who asks `platform_of` never takes one for the other.
 """
 
 from __future__ import annotations

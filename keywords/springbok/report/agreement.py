@@ -13,7 +13,9 @@ from springbok.gate.snapshots import title
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.history.record import (
     DOCUMENTS,
+    FAILED,
     METRICS_FILE,
+    PASSED,
     XUNIT_FILE,
     digest_of,
     platform_in_short,
@@ -63,6 +65,7 @@ def disagreements(
             if key in record and given != found and {given, found} != {None, ""}:
                 yield f"{RECORD_FILE}: {what} {given or 'none'}, {METRICS_FILE}: {what} {found or 'none'}"
     yield from _of_tests(tests, record)
+    yield from _of_verdict(tests, gate, record)
     are_of_one_run = not changed and {METRICS_FILE, GATE_FILE} <= {*told}
     if document and gate and not are_of_one_run:
         yield from _of_gate(document, gate)
@@ -75,8 +78,23 @@ def _of_tests(tests: Tests | None, record: Mapping[str, Any]) -> Iterator[str]:
     for key, what in _HEADS:
         if given[key] != (found := getattr(tests, key)):
             yield f"{RECORD_FILE}: {given[key]} {what}, {XUNIT_FILE}: {found} {what}"
-    if record.get("verdict") == "passed" and tests.failures:
-        yield f"{RECORD_FILE} says that the run has passed, {XUNIT_FILE} that {tests.failed} of its tests have failed"
+
+
+def _of_verdict(tests: Tests | None, gate: Mapping[str, Any] | None, record: Mapping[str, Any]) -> Iterator[str]:
+    """What the record says of the run's end, against its tests and what the gate said."""
+    told = record.get("tests") or {"count": None, "failures": ()}
+    own = len(told["failures"])
+    source, count, failed = RECORD_FILE, told["count"], own
+    if tests is not None:
+        source, count, failed = XUNIT_FILE, tests.count, tests.failed
+    if record.get("verdict") == PASSED and failed:
+        yield f"{RECORD_FILE} says that the run has passed, {source} that {failed} of its tests have failed"
+    judged = [each for each in (gate or {}).get("verdicts", ()) if each["outcome"] == "failed"]
+    if record.get("verdict") == FAILED and count and not (failed or own or judged):
+        yield (
+            f"{RECORD_FILE} says that the run has failed, {source} that none of its {count} tests has, and "
+            "nothing that the gate judged did"
+        )
 
 
 def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:

@@ -116,7 +116,7 @@ def _change(new: float | None, old: float | None, better: str, points: bool) -> 
 
 
 def find_same(document: Mapping, model: Mapping, earlier: Mapping | None) -> Mapping | None:
-    """The entry of ``earlier`` results of the same model, variant, data set and level on the same engine, chip and VLEN.
+    """The entry of ``earlier`` results of the same model, variant, data set, level, engine, chip and VLEN.
 
     Where both sides have the model once, the level and what it ran on may be others.
     """

@@ -22,6 +22,7 @@ from springbok.measuring.derived import CLASSIFICATION, QUALITY, cycles_of, qual
 from springbok.measuring.platforms import level_text, platform_of
 from springbok.report.figure import title_of
 from springbok.report.page import render
+from springbok.support.escaping import visible
 from springbok.support.files import write_in_one_step
 
 BADGES = "badges"
@@ -258,6 +259,7 @@ def badge_names(cells: Iterable[tuple[Hashable, str, str]]) -> dict[Hashable, st
 
 def badge(label: str, message: str, state: str) -> str:
     """A badge: what it is about, and what came out, in the colour of ``state``."""
+    label, message = visible(label), visible(message)
     title = escape(f"{label}: {message}")
     label = label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
     widths = [round(_LETTER * len(text) + 2 * _PADDING) for text in (label, message)]

@@ -27,6 +27,7 @@ from springbok.report.lead import Lead, lead
 from springbok.report.scenario import scenario
 from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figures
+from springbok.support.escaping import visible
 from springbok.support.files import write_in_one_step
 
 _CSV_PLACE = ("run", "engine", "chip", "vlen_bits", "model", "variant", "optimize", "dataset")
@@ -303,18 +304,18 @@ def _drawn(found: Sequence[Figure], for_narrow: bool = False) -> list[dict[str, 
 
 def _markdown(text: object) -> str:
     """Text in a cell of a Markdown table: nothing in it is markup."""
-    escaped = "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+!|~" else letter for letter in str(text))
+    escaped = "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+!|~" else letter for letter in visible(text))
     return " ".join(escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 
 
 def _code_block(text: object) -> str:
     """Text as an indented block, which needs no fence that the text could close."""
-    return "\n".join(f"    {line}" for line in str(text).splitlines())
+    return "\n".join(f"    {line}" for line in visible(text).splitlines())
 
 
 def _robot_text(text: str) -> str:
     """Text in a cell of a table in Robot's documentation format, which knows no escape for the bar."""
-    return " ".join(text.replace("|", "¦").split())
+    return " ".join(visible(text).replace("|", "¦").split())
 
 
 def render(template: str, **values: object) -> str:

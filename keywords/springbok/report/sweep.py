@@ -65,6 +65,7 @@ def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: in
     columns += [each for each in (Column("equals", "same module as"), Column("error", "failed because"))
                 if any(row[each.key] for row in shown)]  # fmt: skip
     measured = [row for row in shown if row["instructions"] is not None]
+    drawn = [row for row in measured if all((row[key] or 0) > 0 for key in ("module_bytes", sought))]  # in logarithms
     for row in shown:
         row["name"] = (
             " ".join(each.shown(row) for each in differing if row[each.key] is not None).strip() or row["label"]
@@ -80,7 +81,7 @@ def _figure(model: str, rows: Rows, chosen: Mapping[str, Any] | None, models: in
 
     def front(width: int) -> dict | None:
         names = ("module_bytes", sought, "name")
-        return charts.front(measured, names, titles, "is_front", best, width) if measured else None
+        return charts.front(drawn, names, titles, "is_front", best, width) if drawn else None
 
     return Figure(
         "sweep" if models == 1 else f"sweep {model}",

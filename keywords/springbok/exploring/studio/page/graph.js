@@ -115,6 +115,12 @@ export class GraphView {
     dark.addEventListener("change", colour);
     colour();
     this.mounted = 0;
+    // As its button does it, when React Flow knows the canvas's new size too.
+    let waiting = 0;
+    addEventListener("resize", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => element.querySelector(".react-flow__controls-fitview")?.click(), 150);
+    });
     // React Flow looks for a pressed key as it draws, and misses one that was let go before: removing is done here.
     addEventListener("keydown", (event) => {
       const isTyped = event.target.closest?.("input, textarea, select, dialog");
