@@ -123,6 +123,8 @@ def application(tmp_path_factory):
             stub.listener.close()
             if stub.line is not None:
                 stub.line.close()
+    said = (place / "output").read_text()
+    assert "ended by SIGINT" in said and "Traceback" not in said
 
 
 @pytest.fixture

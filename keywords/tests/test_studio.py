@@ -560,11 +560,17 @@ CONTRAST = """() => {
   const poor = [];
   for (const each of document.querySelectorAll("body *")) {
     const own = [...each.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!own || !each.checkVisibility() || each.disabled) continue;
+    if (!own || !each.checkVisibility()) continue;
+    if (getComputedStyle(each).opacity < 1) poor.push(`${each.tagName}: opacity`);
     const [a, b] = [light(number(getComputedStyle(each).color)), light(ground(each))].sort((x, y) => y - x);
     if ((a + 0.05) / (b + 0.05) < 4.5) poor.push(`${each.tagName} ${each.className}: ${each.textContent.slice(0, 30)}`);
   }
   return poor;
+}"""
+FITS = """() => {
+  const [graph, ...blocks] = [...document.querySelectorAll("#graph, .react-flow__node")]
+    .map((each) => each.getBoundingClientRect());
+  return blocks.length === 5 && blocks.every((each) => each.left >= graph.left && each.right <= graph.right);
 }"""
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, iframe, [role=tab], [tabindex='0']")]
   .filter((each) => each.checkVisibility() && !each.closest(".react-flow__panel"))
@@ -580,6 +586,7 @@ def test_the_page_is_legible_and_its_controls_have_names_at_each_width_and_colou
     wait_for_text(page, ".react-flow__node .problem", "must be of type integer")
     for width in (1280, 600):
         page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(FITS)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
         for colour in ("light", "dark"):
             page.emulate_media(color_scheme=colour)
