@@ -13,7 +13,7 @@ from springbok.link.link import Link
 from springbok.measuring import metrics
 from springbok.session import BOOT_LIMIT_SECONDS
 from springbok.support.errors import BenchError, LinkError
-from springbok.support.places import PROGRAM, SUITES
+from springbok.support.places import SUITES, command
 from springbok.support.suggestions import did_you_mean
 
 #: Endings of suites: Robot's own form, text around it, and JSON.
@@ -31,8 +31,8 @@ def check_suites(suites: Sequence[Path], robot_options: Sequence[str]) -> None:
             raise BenchError(f"There is no suite {suite}{near}.{own}")
         if ending in FORMATS:
             raise BenchError(
-                f"{suite} is a model and no suite: a suite compiles and judges it, {PROGRAM} compile tells "
-                "what it takes."
+                f"{suite} is a model and no suite: a suite compiles and judges it, "
+                f"'{command('compile', suite)}' tells what it takes."
             )
         if any(option.startswith(_OTHER_SUITES) for option in robot_options):
             continue

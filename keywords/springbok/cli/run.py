@@ -31,7 +31,7 @@ from springbok.measuring import metrics
 from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text, vlen_text
 from springbok.session import usable_timing
 from springbok.support.errors import BenchError
-from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
+from springbok.support.places import IS_CHECKOUT, SUITES, command, project_of
 from springbok.support.progress import working
 from springbok.support.results_folder import Outputs, claimed, outputs
 
@@ -97,8 +97,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     if engine == "serial":
         checks.check_board(options.port)
     with working("Building the firmware"):
-        firmware = build_firmware(chip=chip)
-    print(f"Firmware: {firmware.summary()}, for {chip.title}")
+        build_firmware(chip=chip)
     files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
     robot_options = [*suite_variables(options, vlen), *robot_options]
     history, started = keeping.place_for(files.folder, options.history), record.now()
@@ -130,7 +129,8 @@ def _of_renode(options: argparse.Namespace, runner_options: list[str]) -> Output
     given = [each for each in runner_options if re.match(r"-r$|--results-dir|--outputdir", each)]
     if given:
         raise BenchError(
-            f"{given[0]} behind --: with Renode, the results' place is given as {PROGRAM} run --results FOLDER."
+            f"{given[0]} behind --: with Renode, the results' place is given as "
+            f"'{command('run', 'SUITE', '--results', 'FOLDER')}'."
         )
     return outputs([], Path(options.results))
 

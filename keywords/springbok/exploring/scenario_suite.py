@@ -19,7 +19,7 @@ from springbok.data.datasets import NAMES
 from springbok.data.own.functions import FUNCTION
 from springbok.exploring.scenario import Scenario
 from springbok.support.errors import ScenarioError
-from springbok.support.places import KEYWORDS
+from springbok.support.places import KEYWORDS, command
 
 RESOURCE = KEYWORDS / "springbok" / "bench.resource"
 
@@ -76,7 +76,13 @@ def suite_text(
         "SPDX-License-Identifier: Apache-2.0",
         "",
         "*** Settings ***",
-        _row("Documentation", _cell(f"The scenario {scenario.file.name}, written by ./bench scenario --to-suite.")),
+        _row(
+            "Documentation",
+            _cell(
+                f"The scenario {scenario.file.name}, written by "
+                f"'{command('scenario', scenario.file.name, '--to-suite', 'SUITE')}'."
+            ),
+        ),
         "...",
         *(_row("...", _cell(line)) for block in scenario.blocks for line in [f"- {block.name}: {block.meaning}"]),
         _row("Library", "OperatingSystem"),

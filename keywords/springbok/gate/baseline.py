@@ -19,10 +19,10 @@ from springbok.gate import gate, snapshots, sums
 from springbok.support import json_schema, strict_json
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 SCHEMA_FILE = Path(__file__).with_name("baseline.schema.json")
-UPDATE = f"{PROGRAM} run SUITE --update-baselines"
+UPDATE = command("run", "SUITE", "--update-baselines")
 
 
 class BaselineError(BenchError):

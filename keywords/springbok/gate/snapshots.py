@@ -159,7 +159,8 @@ def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, SHARE_DIGITS)
 
 
-def title(measured: Snapshot) -> str:
-    """``gestures (vector) on spike, VLEN 512``"""
+def title(measured: Snapshot, names_chip: bool = True) -> str:
+    """``gestures (vector) on spike, VLEN 512``; a chip that is not the usual one comes before the engine."""
     subject = measured["subject"]
-    return f"{subject['model']} ({subject['variant']}) on {subject['engine']}, VLEN {subject['vlen_bits']}"
+    chip = f"{subject['chip']}, " if names_chip and "chip" in subject else ""
+    return f"{subject['model']} ({subject['variant']}) on {chip}{subject['engine']}, VLEN {subject['vlen_bits']}"
