@@ -37,6 +37,7 @@ from springbok.compiler import compiler_runtime
 from springbok.support.elf import ElfLayout, Unpack, layout_of
 from springbok.support.errors import FirmwareError
 from springbok.support.files import build_folder, storage_errors, write_in_one_step
+from springbok.support.packages import OTHER_CACHE
 from springbok.support.places import FIRMWARE, INSTALL, command
 from springbok.support.process import run
 
@@ -174,7 +175,7 @@ def build_firmware(
     output = (output or build_folder() / "firmware").resolve()
     cache = (cache or build_folder() / "zig-cache").resolve()
     elf, stamp = output / f"{chip.name}.elf", output / f"{chip.name}.json"
-    with storage_errors(output), _lock(output / ".lock"):
+    with storage_errors(output, OTHER_CACHE), _lock(output / ".lock"):
         key = _key(source, chip, options)
         if too_large := _known_as_too_large(stamp, key):
             raise _too_large(chip, too_large)

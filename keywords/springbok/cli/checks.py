@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,20 @@ def check_suites(suites: Sequence[Path], robot_options: Sequence[str]) -> None:
                 f"{suite} is no suite: a file that ends with .robot is meant, or a folder of such. Models and data are "
                 "named in suites, by Compile Model and Load Data Set."
             )
+
+
+def namesakes(suites: Sequence[Path], project: Path) -> list[Path]:
+    """Suites of ``project`` that are none of ``suites``, nor in one of these folders, and called as one that is."""
+    known, others = set(), []
+    ran = [suite.resolve() for suite in suites]
+    for folder, folders, names in os.walk(project.resolve()):
+        folders[:] = [each for each in folders if not each.startswith((".", "__"))]
+        for path in (Path(folder, name) for name in names if Path(name).suffix in _SUITES):
+            if any(path.is_relative_to(each) for each in ran):
+                known.add(path.stem)
+            else:
+                others.append(path)
+    return sorted(path for path in others if path.stem in known | {each.stem for each in ran})
 
 
 def check_inputs(options: argparse.Namespace, engine: str) -> None:

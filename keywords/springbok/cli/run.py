@@ -120,7 +120,8 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         keep_run(run, files.folder, history)
         if options.update_baselines:
             passed = status == 0
-            status = print_updates(files.folder, engine, prune=whole_suites and passed, passed=passed) or status
+            prune = suites if whole_suites and passed else ()
+            status = print_updates(files.folder, engine, prune=prune, passed=passed) or status
     return status
 
 
@@ -156,8 +157,11 @@ def _named_file(given: str | None) -> str | Path | None:
     return Path(given).resolve() if given and given.endswith(".toml") else given
 
 
-def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:
-    """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing."""
+def print_updates(results: Path, engine: str, prune: Sequence[Path], passed: bool) -> int:
+    """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing.
+
+    What the suites ``prune`` do not measure any more is removed, but for what another suite of the same name may.
+    """
     updates = verdicts.read(results)["updates"]
     print("\nBaselines:")
     if updates and not passed:
@@ -166,7 +170,12 @@ def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:
         print(f"  {shown(Path(update['path']))}")
         for change in update["changes"] or ["unchanged"]:
             print(f"    {change}")
-    for path in baseline.prune(engine, [Path(update["path"]) for update in updates]) if prune else ():
+    namesakes = checks.namesakes(prune, project_of(*prune)) if prune and updates else {}
+    kept = {baseline.folder_name(suite): suite for suite in namesakes}
+    written = [Path(update["path"]) for update in updates]
+    for name in sorted(kept.keys() & {path.parent.name for path in written}):
+        print(f"  Nothing is removed from {name}/, where the baselines of {shown(kept[name])} are too.")
+    for path in baseline.prune(engine, written, kept) if prune else ():
         print(f"  {shown(path)}\n    removed: no test measures it any more")
     if not updates:
         print("  None was written: no test of this run came past 'Performance Should Not Regress'.")

@@ -19,9 +19,10 @@ from springbok.data.datasets import NAMES
 from springbok.data.own.functions import FUNCTION
 from springbok.exploring.scenario import Scenario
 from springbok.support.errors import ScenarioError
-from springbok.support.places import KEYWORDS, command
+from springbok.support.places import IS_CHECKOUT, KEYWORDS, command
 
-RESOURCE = KEYWORDS / "springbok" / "bench.resource"
+INSTALLED_RESOURCE = "springbok/bench.resource"  # as Robot finds it wherever the package is installed
+RESOURCE = KEYWORDS / INSTALLED_RESOURCE
 
 
 def write_suite(
@@ -86,7 +87,7 @@ def suite_text(
         "...",
         *(_row("...", _cell(line)) for block in scenario.blocks for line in [f"- {block.name}: {block.meaning}"]),
         _row("Library", "OperatingSystem"),
-        _row("Resource", _path(RESOURCE, folder)),
+        _row("Resource", _path(RESOURCE, folder) if IS_CHECKOUT else INSTALLED_RESOURCE),
         _row("Suite Setup", "Boot Springbok", *boot),
         _row("Suite Teardown", "Stop Chip"),
         "",

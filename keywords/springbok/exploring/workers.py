@@ -53,8 +53,10 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
             with Client(scheduler, timeout=LIMIT_SECONDS) as client:
                 client.wait_for_workers(1, timeout=LIMIT_SECONDS)
                 yield client
-        except OSError as error:
-            raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise SweepError(
+                f"There is no Dask scheduler with workers at {scheduler}: {error}. Its address is like tcp://host:8786."
+            ) from error
         return
     with contextlib.ExitStack() as opened:
         scratch = str(opened.enter_context(temporary_folder()))
