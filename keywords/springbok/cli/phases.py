@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from springbok.cli.arguments import add_platform, add_vlen, use_platform
 from springbok.compiler import importers, iree, versions
@@ -20,6 +21,7 @@ from springbok.exploring.phases import Side, by_pass, by_phase, differing, joine
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
+from springbok.support.progress import working
 
 _MOST = 6  # differences that are shown
 _NONE = "none, before LLVM makes machine code of the kernels"
@@ -80,11 +82,15 @@ def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None) -> Non
     """Print the phases that differ and the first pass of each kernel that does; of one kernel all that do."""
     if kernel:
         print(f"\nPasses of {kernel} by which it differs, and what each adds to the difference:")
-        print("\n".join(each.describe() for each in of_kernel(*sides, folder, kernel)) or _NONE)
+        with working("Compiling both, with the kernel behind every pass"):
+            found = of_kernel(*sides, folder, kernel)
+        print("\n".join(each.describe() for each in found) or _NONE)
         return
-    phases = by_phase(*sides, folder)
+    with working("Compiling both, with the code behind every phase"):
+        phases = by_phase(*sides, folder)
     print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
-    found = by_pass(*sides, folder)
+    with working("Compiling both, with the code behind every pass"):
+        found = by_pass(*sides, folder)
     print("First pass behind which the module, and each kernel, differs:")
     print("\n".join(each.describe() for each in found[:_MOST]) or _NONE)
     if len(found) > _MOST:
@@ -106,11 +112,11 @@ def _tell_versions(
     folders = [versions.environment(each) for each in wanted]
     check_flags(target, flags, frozenset().union(*map(iree.compiler_flag_names, folders)))
     job = Job("", options.model, imported, "none", target.variant, target.vlen, options.platform, tuple(flags))
-    rows = [measured_apart(replace(job, version=version)) for version in wanted]
+    rows = _measured(job, wanted)
     refusing = [row["version"] for row in rows if {OWN_IMPORT, LOWERED} & {*row["notes"]}]
     if refusing:
         job = replace(job, imported=lowered(imported, iree.tool("iree-compile"), folder))
-        rows = [measured_apart(replace(job, version=version)) for version in wanted]
+        rows = _measured(job, wanted)
         said = f"{refusing[0]} does not take" if len(refusing) == 1 else "Neither takes"
         print(f"{said} the model as it is imported: both compile what the pinned version's phase 'input' leaves of it.")
     key, unit = _METRICS[options.metric]
@@ -122,6 +128,14 @@ def _tell_versions(
         told = f"{found:,} {unit}" if found is not None else ""
         print(f"{row['version']}: {'; '.join(filter(None, (told, reason)))}")
     return [iree.tool_of(folder) if folder else iree.tool("iree-compile") for folder in folders], job.imported
+
+
+def _measured(job: Job, wanted: Sequence[str]) -> list[dict[str, Any]]:
+    rows = []
+    for version in wanted:
+        with working(f"Measuring {Path(job.model).name} with {version}"):
+            rows.append(measured_apart(replace(job, version=version)))
+    return rows
 
 
 def _tell_flags(
@@ -172,7 +186,8 @@ class _Measure:
         key = tuple(sorted(flags))
         if key not in self._known:
             try:
-                self._known[key] = self._measured(flags)
+                with working(f"Measuring {Path(self._options.model).name}, module {self.count + 1}"):
+                    self._known[key] = self._measured(flags)
             except BenchError:
                 if self.count < 2:  # one of the two sets that were given
                     raise

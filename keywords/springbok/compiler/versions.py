@@ -86,9 +86,9 @@ def _both(version: str) -> str:
 
 
 def _check_known(version: str) -> None:
-    """Raise `CompileError` for a release that the registry has not, before anything is fetched; pip tells of others."""
-    has = released()
-    if version in has or Version(version).is_prerelease:
+    """Raise `CompileError` for a version that the registry has not, before anything is fetched."""
+    has = released(Version(version).is_prerelease)
+    if version in has:
         return
     raise CompileError(
         f"The compiler's version {version} can't be had: the registry has no {iree.COMPILER_PACKAGE}=={version} for "
@@ -138,12 +138,13 @@ def newest() -> str:
 
 
 @functools.cache
-def released() -> tuple[str, ...]:
-    """The versions that the registry has for this Python, the newest first; only releases.
+def released(with_candidates: bool = False) -> tuple[str, ...]:
+    """The versions that the registry has for this Python, the newest first; releases only, or their candidates too.
 
     Raises `CompileError` where it can't be asked.
     """
     command = [sys.executable, "-m", "pip", "index", "versions", iree.COMPILER_PACKAGE, "--disable-pip-version-check"]
+    command += ["--pre"] if with_candidates else []
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     found = re.search(r"^Available versions: (.+)", done.stdout, re.MULTILINE)
     if done.returncode or not found:

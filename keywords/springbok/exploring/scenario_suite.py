@@ -19,10 +19,9 @@ from springbok.data.datasets import NAMES
 from springbok.data.own.functions import FUNCTION
 from springbok.exploring.scenario import Scenario
 from springbok.support.errors import ScenarioError
-from springbok.support.places import IS_CHECKOUT, KEYWORDS, command
+from springbok.support.places import IS_CHECKOUT, KEYWORDS, ROOT, command
 
-INSTALLED_RESOURCE = "springbok/bench.resource"  # as Robot finds it wherever the package is installed
-RESOURCE = KEYWORDS / INSTALLED_RESOURCE
+_RESOURCE = "springbok/bench.resource"
 
 
 def write_suite(
@@ -58,6 +57,7 @@ def suite_text(
         *([f"name={_cell(scenario.model_name)}"] if scenario.model_name else []),
         *(f"{name}={_cell(value)}" for name, value in (options or {}).items() if value),
     ]
+    written_by = command("scenario", scenario.file.name, "--to-suite", "SUITE")
     is_own = scenario.dataset not in NAMES
     load_data_set = [_source(scenario.dataset, folder) if is_own else scenario.dataset]
     load_data_set += [f"split={scenario.split}"] if scenario.split else []
@@ -77,17 +77,11 @@ def suite_text(
         "SPDX-License-Identifier: Apache-2.0",
         "",
         "*** Settings ***",
-        _row(
-            "Documentation",
-            _cell(
-                f"The scenario {scenario.file.name}, written by "
-                f"'{command('scenario', scenario.file.name, '--to-suite', 'SUITE')}'."
-            ),
-        ),
+        _row("Documentation", _cell(f"The scenario {scenario.file.name}, written by '{written_by}'.")),
         "...",
         *(_row("...", _cell(line)) for block in scenario.blocks for line in [f"- {block.name}: {block.meaning}"]),
         _row("Library", "OperatingSystem"),
-        _row("Resource", _path(RESOURCE, folder) if IS_CHECKOUT else INSTALLED_RESOURCE),
+        _row("Resource", _resource(folder)),
         _row("Suite Setup", "Boot Springbok", *boot),
         _row("Suite Teardown", "Stop Chip"),
         "",
@@ -112,6 +106,11 @@ def suite_text(
         "",
     ]
     return "\n".join(lines)
+
+
+def _resource(folder: Path) -> str:
+    """By its path within a checkout, where renode-test finds it too; elsewhere by the name in the package."""
+    return _path(KEYWORDS / _RESOURCE, folder) if IS_CHECKOUT and folder.resolve().is_relative_to(ROOT) else _RESOURCE
 
 
 def _row(*cells: str) -> str:
