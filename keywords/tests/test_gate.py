@@ -516,7 +516,6 @@ def in_metrics(name, value):
         (vectors_beyond, "vector of"),
         (other_runtime, "its metric says"),
         (in_metrics("accuracy", 0), "accuracy is 0.00 % of 40 samples, but 0 are named as mistakes"),
-        (in_metrics("accuracy", 1.5), "which no number of 40 samples is"),
         (in_metrics("host_accuracy", 0.999), "which no number of 40 samples is"),
         (in_metrics("memory_peak_bytes", 1e12), "more than any memory has"),
         (in_metrics("module_bytes", 1), "its parts come to"),

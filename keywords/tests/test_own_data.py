@@ -181,6 +181,7 @@ def test_damaged_files_are_data_or_a_sentence(damage, kind):
         ({"x": np.zeros((2, 2)), "y": np.zeros(2)}, {"label": "z"}, ["no array 'z' for the labels", "'y' float64[2]"]),
         ({"x": np.zeros((2, 2))}, {"inputs": "z"}, ["no array 'z' for an input"]),
         ({"x": np.array([[0.0, 1], [np.nan, 1]])}, {}, ["input 'x' is not finite (nan) in sample 1 at [0]"]),
+        ({"x": np.float64(5)}, {}, ["array 'x' is a single value float64 and no array of samples"]),
         ({"x": np.zeros((2, 2)), "labels": [0, -1]}, {}, ["sample 1 has -1"]),
         ({"x": np.zeros((2, 2)), "labels": [0, 7]}, {"class_names": "a,b"}, ["lie in 0..1 (a, b)", "sample 1 has 7"]),
         ({"x": np.zeros((2, 2)), "labels": ["a", "c"]}, {"class_names": "a,b"}, ["sample 1 is labelled 'c'"]),

@@ -74,10 +74,11 @@ def without_home():
     raise RuntimeError("Could not determine home directory.")
 
 
-@pytest.mark.parametrize("place", ["/dev/null", "/proc/nobody"])
-def test_a_cache_that_can_not_be_is_a_sentence(monkeypatch, place):
-    monkeypatch.setenv("XDG_CACHE_HOME", place)
-    with pytest.raises(BenchError, match=f"{place}.* can't be written: .*XDG_CACHE_HOME=/a/folder names another place"):
+def test_a_cache_that_can_not_be_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    with pytest.raises(
+        BenchError, match="/dev/null.* can't be written: .*XDG_CACHE_HOME=/a/folder names another place"
+    ):
         build_firmware(output=packages.cache_folder())
 
 

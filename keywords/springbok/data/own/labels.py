@@ -20,12 +20,17 @@ _MOST_SHOWN = 5
 _EXACT_INTEGERS = 1 << 53  # of floating-point numbers
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file of labels is a table."""
+    return path.suffix.lower() == ".csv"
+
+
 def read_labels(path: Path, content: Content) -> np.ndarray:
     """The labels in ``.npy`` or ``.csv``, one a sample of ``content``; a table may name the samples' files first."""
     samples = _count(content)
     if path.suffix.lower() == ".npy":
         labels, what = npy_array(path), "labels"
-    elif path.suffix.lower() == ".csv":
+    elif is_table(path):
         table = read_table(path)
         known = {Path(group).name: number for number, group in enumerate(content.groups)}
         names = [cells[0].strip() for cells in table.rows]
@@ -73,7 +78,7 @@ def understood(source: str, content: Content, options: Options) -> tuple[str, np
     if task == ANOMALY:
         return ANOMALY, *_anomalies(source, labels, options)
     if task is None:
-        task = _task_of(source, labels, options)
+        task = _task_of(source, labels, content, options)
     if task == REGRESSION:
         if is_text:
             raise DatasetError(f"{source}: for a regression labels are numbers, but they are text: '{labels.flat[0]}'.")
@@ -89,11 +94,14 @@ def _classes(source: str, labels: np.ndarray, class_names: tuple[str, ...]) -> t
     return labels, class_names
 
 
-def _task_of(source: str, labels: np.ndarray, options: Options) -> str:
-    """What labels are for that say it themselves. Names of classes say it too."""
+def _task_of(source: str, labels: np.ndarray, content: Content, options: Options) -> str:
+    """What labels are for that say it themselves. Names of classes say it too.
+
+    An array's type is what its maker wants it to be; a table's is made of what stands there.
+    """
     if labels.dtype.kind not in "fc" or _is_one_hot(labels) or options.class_names:
         return CLASSIFICATION
-    if _are_whole(labels):
+    if content.written and _are_whole(labels):
         found = ", ".join(f"{label:g}" for label in np.unique(labels)[:_MOST_SHOWN])
         raise DatasetError(
             f"{source}: the labels are whole ({found} …), but not all are written as integers, so that they may be "
