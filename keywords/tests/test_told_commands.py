@@ -2,6 +2,7 @@
 """What messages tell to do can be done as it is printed: commands are those of the program, documents are there."""
 
 import ast
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -21,9 +22,9 @@ SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if PACKAGE / "trials" 
 NAMES_THE_PROGRAM = ("support/places.py", "cli/__init__.py", "report/history.py", "support/results_folder.py")
 
 
+@functools.cache
 def trees():
-    for path in SOURCES:
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES]
 
 
 def imported(tree):
@@ -57,11 +58,13 @@ def texts(tree):
         for each in body if isinstance(body, list) else ():
             if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
                 documentation.add(each.value)
-    parts = {each for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for each in node.values}
+    others = documentation | {
+        each for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for each in node.values
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(each.value if isinstance(each, ast.Constant) else "{}" for each in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documentation | parts:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in others:
             yield node.value
 
 
