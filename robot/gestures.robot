@@ -20,8 +20,7 @@ ${MODEL FILE}    ${MODELS}/gestures.h5
 *** Test Cases ***
 Should Boot With The Vectors It Was Built With
     ${chip}=    Get Chip Information
-    ${vlen}=    Evaluate    springbok.session.current.description.vlen if $VLEN is None else $VLEN
-    Should Be Equal As Integers    ${chip}[vlen_bits]    ${vlen}
+    Should Be Equal As Integers    ${chip}[vlen_bits]    ${VLEN}
 
 Should Set Every Device Up Before Using It
     Get Chip Information
