@@ -109,6 +109,10 @@ def test_a_process_that_dies_is_a_row_too(folder, imported, model, monkeypatch):
     place = stand_in("3.97.0")
     row = measured_apart(Job("3.97.0", str(model), imported))
     assert f"ended by SIGBUS. If it ends so again, delete {place}: it is fetched anew then." in row["error"]
+    library = "ImportError: libIREECompiler.so: file too short"
+    monkeypatch.setattr(process, "run", lambda *_: process.Finished(1, f"Traceback\n{library}\n", False))
+    row = measured_apart(Job("3.97.0", str(model), imported))
+    assert f"{library}. If it ends so again, delete {place}: it is fetched anew then." in row["error"]
 
 
 def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):
