@@ -141,7 +141,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add what says how model files are taken: ``--shape``, ``--signature``, ``--tolerance``."""
     parser.add_argument("--shape", help="of the inputs, where the files leave them open: 1x32x32x3")
     parser.add_argument("--signature", help="which function of files that have several")
-    parser.add_argument("--tolerance", help="what outputs may differ by: 0.001 of the largest, or '2 steps'")
+    text = "what outputs may differ by: 0.001 of the largest (the chip's: ten times that), or '2 steps'"
+    parser.add_argument("--tolerance", help=text)
 
 
 def model_files(names: Sequence[str]) -> list[Path]:
