@@ -13,6 +13,7 @@ from results_of_keywords import CONVERTERS
 from springbok import report, session
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation
+from springbok.measuring.platforms import configuration_of, joined
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -27,7 +28,7 @@ class PerformanceLibrary:
     """
 
     def __init__(self) -> None:
-        self._models: dict[tuple[str, str, str], dict] = {}
+        self._recorded: list[dict] = []  # the document until now, if there is one
         self.ROBOT_LIBRARY_LISTENER = HistoryListener()
 
     @keyword(tags=("performance", "getter"))
@@ -143,18 +144,19 @@ class PerformanceLibrary:
 
         Under renode-test the file is in a folder of the suite's name, because suites may run in parallel there.
 
-        A second evaluation of the same model, variant and data set replaces the first. All that were recorded
-        stand as a table at the top of the log. With a variable ``${EARLIER}``, the path of an earlier
-        ``metrics.json``, the cards show the change.
+        A second evaluation of the same model, variant and data set on the same engine, chip and VLEN replaces the
+        first; on others it is one more. All that were recorded stand as a table at the top of the log. With a
+        variable ``${EARLIER}``, the path of an earlier ``metrics.json``, the cards show the change.
 
         Example:
         | Record Metrics | ${evaluation} |
         """
-        model = evaluation.model
-        entry = metrics.model_metrics(evaluation)
-        self._models[(model.name, model.variant, evaluation.dataset.name)] = entry
         platform = evaluation.platform or session.current.platform
-        document = metrics.document(**vars(platform), models=list(self._models.values()))
+        alone = metrics.evaluation_document(replace(evaluation, platform=platform))
+        document = joined([*self._recorded, alone])
+        self._recorded = [document]
+        configuration = configuration_of(alone, *alone["models"])
+        entry = next(each for each in document["models"] if configuration_of(document, each) == configuration)
         robot = BuiltIn()
         path = renode_test.suite_folder() / "metrics.json"
         metrics.write(path, metrics.with_rtl_checks(path, document))

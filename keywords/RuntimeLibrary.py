@@ -34,6 +34,7 @@ class RuntimeLibrary:
         timeout: float | None = None,
         extension: bool = True,
         take_over: bool = False,
+        time_limit: float | None = None,
     ) -> None:
         """Opens the link, waits until the firmware answers and finds out what it speaks.
 
@@ -43,12 +44,14 @@ class RuntimeLibrary:
         | timeout    | seconds that the device may take to answer a request; by default 10, of a simulator 60 |
         | extension  | ``False`` stays with the base protocol even if the firmware speaks more |
         | take_over  | ``True`` ends another host's dialogue with the device; else it fails while there is one |
+        | time_limit | seconds that the device may compute for a request; by default the firmware's, 10 minutes |
 
         Example:
         | Connect Runtime | socket://127.0.0.1:3456 |
         """
         limit = {} if timeout is None else {"timeout": timeout}
-        link = session.current.connect(url, baudrate=baudrate, extension=extension, take_over=take_over, **limit)
+        options = {"extension": extension, "take_over": take_over, "time_limit": time_limit}
+        link = session.current.connect(url, baudrate=baudrate, **options, **limit)
         logger.info(f"Protocol: {link.dialect.value}")
         if link.dialect is not Dialect.BASE:
             logger.info(f"Firmware: {asdict(session.current.chip)}")

@@ -133,8 +133,9 @@ class Session:
     def connect(self, url: str | None = None, **options: object) -> Link:
         """Open the link: to ``url``, or to the running engine's UART. Waits until the firmware answers.
 
-        ``extension=False`` stays with the base protocol, ``take_over=True`` ends another host's dialogue; other options
-        are those of `Link`, whose time limits are longer for a simulator.
+        ``extension=False`` stays with the base protocol, ``take_over=True`` ends another host's dialogue, and
+        ``time_limit`` is the device's for a request: see `Link.negotiate`. Other options are those of `Link`, whose
+        time limits are longer for a simulator.
         """
         self.disconnect()
         engine = self.engine
@@ -142,7 +143,7 @@ class Session:
             url = self.need_engine().uart_url
         if engine is not None:
             options = engine.link_options | options
-        negotiation = {name: options.pop(name) for name in ("extension", "take_over") if name in options}
+        negotiation = {name: options.pop(name) for name in ("extension", "take_over", "time_limit") if name in options}
         link = Link(url, diagnose=engine.diagnose if engine else None, **options)
         try:
             self._chip = link.negotiate(timeout=max(BOOT_LIMIT_SECONDS, link.timeout), **negotiation)
@@ -320,7 +321,9 @@ class Session:
     def need_model(self) -> CompiledModel:
         """Return the loaded model, or say how to load one."""
         if self.model is None:
-            raise ModelError("No model is loaded on the device: use 'Load Model' first.")
+            raise ModelError(
+                "'Load Model' has loaded no model, so that its inputs and outputs are not known: use it first."
+            )
         return self.model
 
     def infer(

@@ -133,7 +133,7 @@ def test_a_fault_in_an_inference_is_an_answer_and_the_service_goes_on(client, ho
     assert error.name == name
     assert error.message.startswith(message)
     assert client.info().model_state == ModelState.NONE
-    assert "expected IOSPEC or MODEL" in client.error(MessageType.PROCESS).message
+    assert "without a model: MODEL, or IOSPEC and MODEL, come first" in client.error(MessageType.PROCESS).message
     client.request(MessageType.MODEL, MODEL)
     assert client.infer(bytes([1])) == (b"\x02" + bytes([1]) * 249) + b"\x02" + bytes([1]) * 49
 

@@ -104,7 +104,7 @@ def test_a_failure_has_the_code_and_name_of_its_kind():
         (record("KERNEL_RESULT", 0xFFFFFFFF, 1, 2, 3) + text("matmul"), "matmul returned -1 in workgroup 1, 2, 3"),
         (record("BUFFER_RANGE", 1, 2, 3, 0, 7), "8589934593 bytes at offset 3 of a buffer of 7 bytes"),
         (record("REFERENCE_TYPE", 1, 4), "buffer instead of a list"),
-        (record("MESSAGE_STATE", 2, 0), "DATA in state NONE, expected IOSPEC or MODEL"),
+        (record("MESSAGE_STATE", 2, 0), "DATA in state NONE, without a model: MODEL, or IOSPEC and MODEL, come first"),
         (record("TRAP", 2, 0x34000000, 0), "mcause 2 (illegal instruction), mepc 0x34000000, mtval 0x0"),
         (record("REQUIREMENTS", 6, 6), "the module requires f64 arithmetic (bits 0x6)"),
         (bytes([255, 1, 9, 0, 0, 0]), "failure 255 (9), which firmware/runtime/failures.def does not know"),

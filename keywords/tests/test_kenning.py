@@ -272,3 +272,26 @@ def test_hello_of_another_host_between_messages_of_a_specification_harms_nothing
         assert heard[0] == b""
         (answer,), _ = read_answers(heard[2])
     assert answer.succeeded
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_request_whose_last_messages_are_lost_is_denied_once_and_may_come_again(program, kept):
+    messages = request(IO_SPEC, SPEC)
+    with device_of(program) as device:
+        device.play(open_dialogue())
+        assert device.play(messages[: kept * 136]) == device.play(900_000) == b""
+        answers, _ = read_answers(device.play(200_000))
+        assert denied_types(answers) == list(range(8))
+        assert device.play(5_000_000) == b""
+        (answer,), _ = read_answers(device.play(messages))
+    assert answer.succeeded
+
+
+def test_request_whose_last_messages_are_lost_is_nothing_to_the_next_dialogue(program):
+    with device_of(program) as device:
+        line = Recording(device)
+        line.send(open_dialogue())
+        line.send(request(IO_SPEC, SPEC)[:136])
+        assert line.send(hello(7))
+        assert line.send(Request(7, 2, MessageType.INFO))
+        assert device.play(5_000_000) == b""

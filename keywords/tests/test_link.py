@@ -11,12 +11,13 @@ import threading
 import time
 import tty
 
+import numpy as np
 import pytest
 
 from springbok.link import base as base_module
 from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
 from springbok.link.io_spec import IoSpec
-from springbok.link.link import Link
+from springbok.link.link import Dialect, Link
 from springbok.link.messages import ChipInfo, DispatchProfile, ModelState, Profile, Statistics
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
@@ -32,6 +33,16 @@ NORMAL = {
     MessageType.OUTPUT: b"output bytes",
 }
 PATIENT, BRIEF = 10.0, 0.2  # seconds: for a device that answers, and for one that does not
+CALLS = {
+    "negotiate": lambda link: link.negotiate(),
+    "chip_info": lambda link: link.chip_info(),
+    "load_model": lambda link: link.load_model(b"model"),
+    "infer": lambda link: link.infer(b"input"),
+    "infer_batch": lambda link: link.infer_batch([b"input", b"other"]),
+    "receive_answer": lambda link: link.receive_answer(),
+    "statistics": lambda link: link.statistics(),
+    "send_raw": lambda link: link.send_raw(b"raw"),
+}
 
 
 class FakeDevice:
@@ -255,7 +266,7 @@ def test_error_answer_tells_code_name_message_and_request(either):
     ) as raised:
         link.infer(b"")
     assert (raised.value.code, raised.value.name) == (0x0201, "SESSION_STATE")
-    assert raised.value.message == "DATA in state NONE, expected IOSPEC or MODEL"
+    assert raised.value.message == "DATA in state NONE, without a model: MODEL, or IOSPEC and MODEL, come first"
     assert raised.value.request == "DATA"
     assert link.statistics() == STATISTICS
 
@@ -437,12 +448,37 @@ def test_closed_connection_is_a_clear_error(line):
         link.statistics()
 
 
-def test_link_that_was_closed_says_so(line):
-    _, link = line()
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("dialect", [Dialect.BASE, Dialect.INFO, Dialect.EXTENDED])
+def test_link_that_was_closed_says_so(either, call, dialect):
+    _, link = either()
+    link.dialect = dialect
+    link._line.close()
     link.close()
-    link.close()
+    with pytest.raises(LinkError, match="was lost during .*: it was closed"):
+        call(link)
+
+
+def test_link_that_another_thread_closes_says_so(either):
+    _, link = either(lambda device: link.close())
     with pytest.raises(LinkError, match="was lost during STATS"):
         link.statistics()
+
+
+def test_two_threads_do_not_talk_at_once(either):
+    """Each would take the other's answers."""
+    refused = []
+
+    def ask_too(device):
+        with pytest.raises(LinkError, match="chip_info was called while another thread's call goes on") as error:
+            link.chip_info()
+        refused.append(error)
+        device.write(encode_frame(MessageType.OK, STATISTICS.encode()))
+
+    _, link = either(ask_too)
+    assert link.statistics() == STATISTICS
+    assert len(refused) == 1
+    assert link.chip_info() == INFO
 
 
 @pytest.mark.parametrize(
@@ -475,3 +511,73 @@ def test_model_beyond_the_protocol_is_not_sent(line):
         link.load_model(bytes((16 << 20) + 1))
     assert link.statistics() == STATISTICS
     assert device.kinds == ["STATS"]
+
+
+@pytest.mark.parametrize("data", [None, "gestures.vmfb", [0, 0], np.zeros(4, np.int8), 5], ids=repr)
+@pytest.mark.parametrize("call", [Link.infer, Link.measure, Link.load_model, Link.send_raw])
+def test_what_is_no_bytes_is_told_with_what_to_do(line, call, data):
+    device, link = line()
+    with pytest.raises(TypeError, match=rf"carries bytes, not {type(data).__name__}: .*tobytes\(\)"):
+        call(link, data)
+    assert link.infer(bytearray(b"input")) == link.infer(memoryview(b"input")) == NORMAL[MessageType.OUTPUT]
+    assert (MessageType.DATA, b"input") in device.requests
+
+
+def test_who_was_interrupted_while_negotiating_negotiates_again(line, monkeypatch):
+    """Its own dialogue may be going on, which would look like another host's."""
+    _, link = line()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(link._base, "explains_errors", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        link.negotiate()
+    for call in (link.statistics, link.chip_info, lambda: link.infer(b"")):
+        with pytest.raises(LinkError, match="was not sent: the negotiation was interrupted. Negotiate again"):
+            call()
+    with pytest.raises(LinkError, match="time_limit is more than 0"):
+        link.negotiate(time_limit=0)
+    with pytest.raises(TypeError, match="MessageType of springbok.link.frames, not 99"):
+        link.request(99)
+
+
+@pytest.mark.parametrize("baudrate", [0, -5, 9600.0, "fast", None])
+@pytest.mark.parametrize("url", ["socket://127.0.0.1:1", "/dev/null", "loop://"])
+def test_what_is_no_baud_rate_is_refused(url, baudrate):
+    with pytest.raises(LinkError, match="baud rate is a whole number, 1 or more"):
+        Link(url, baudrate=baudrate)
+
+
+def test_device_that_says_nothing_is_named_with_what_to_check(line):
+    _, link = line(*[lambda device: None] * 20, timeout=BRIEF)
+    with pytest.raises(
+        LinkTimeout, match=r"socket://127.* gave no answer .* within 0\.\d s .*right port and baud rate"
+    ):
+        link.negotiate()
+
+
+def test_time_limit_that_can_not_be_told_is_refused(line):
+    _, link = line()
+    link._base.explains_errors = lambda _: False  # a firmware of 2023
+    with pytest.raises(LinkError, match="time_limit needs the extension; the link is 'base'"):
+        link.negotiate(time_limit=1.0)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_inference_amid_which_other_answers_came_begins_anew(line, times):
+    """Another host's input may have taken the place of this one's."""
+    stray = OK + OK  # to this host's DATA, and to another host's
+    script = [stray if at % 3 == 0 else None for at in range(3 * times)]
+    device, link = line(*script)
+    if times < 3:
+        assert link.infer(b"input") == NORMAL[MessageType.OUTPUT]
+        assert device.kinds == ["DATA", "PROCESS", "OUTPUT"] * 2
+    else:
+        with pytest.raises(LinkError, match="amid an inference, 3 times. See that no other host uses the device"):
+            link.infer(b"input")
+
+
+def test_link_is_closed_even_where_its_farewell_is_interrupted(either, monkeypatch):
+    _, link = either()
+    link.dialect = Dialect.EXTENDED
+    monkeypatch.setattr(link, "_take_leave", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        link.close()
+    assert not link._line.is_open

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A limit is a limit: every call of the link, against chips that answer anything at any pace, on a clock of our own."""
 
+import math
+import struct
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springbok.link import base as base_module
-from springbok.link import extension, ports
+from springbok.link import extension, mlperf, ports
 from springbok.link import line as line_module
 from springbok.link import link as link_module
 from springbok.link.frames import (
@@ -22,7 +24,8 @@ from springbok.link.frames import (
 )
 from springbok.link.io_spec import IoSpec
 from springbok.link.link import Dialect, Link
-from springbok.link.messages import Benchmark, Signature
+from springbok.link.messages import Benchmark, DispatchProfile, Profile, Signature
+from springbok.link.mlperf import MlperfRunner
 from springbok.support.errors import DialogueLost, LinkError
 
 LIMIT = 3.0
@@ -184,7 +187,7 @@ def clock():
     """Time and ports of the link's modules are made up while this file's tests run."""
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (line_module, link_module, base_module, extension):
+        for module in (line_module, link_module, base_module, extension, mlperf):
             patch.setattr(module, "time", clock)
         patch.setattr(
             ports, "serial", SimpleNamespace(**{**vars(serial), "serial_for_url": lambda *_, **__: clock.chip})
@@ -215,9 +218,46 @@ def test_call_ends_by_its_limit_whatever_the_chip_does(clock, name, script, pace
     assert clock.now - started <= LIMIT + 20 * 400 / 115200 + GRACE
 
 
+LIMITED = {
+    "negotiate": lambda link, limit: link.negotiate(limit),
+    "time_limit": lambda link, limit: link.negotiate(time_limit=limit),
+    "chip_info": lambda link, limit: link.chip_info(limit),
+    "load_model": lambda link, limit: link.load_model(bytes(8), timeout=limit),
+    "infer": lambda link, limit: link.infer(bytes(8), timeout=limit),
+    "answer_bytes": lambda link, limit: link.infer(bytes(8), answer_bytes=limit),
+    "infer_batch": lambda link, limit: link.infer_batch([bytes(8)] * 2, timeout=limit),
+    "measure": lambda link, limit: link.measure(bytes(8), timeout=limit),
+    "sense": lambda link, limit: link.sense(0, 0.0, 1.0, timeout=limit),
+    "wait": lambda link, limit: link.sense(0, limit, 1.0),
+    "request": lambda link, limit: link.request(MessageType.STATS, timeout=limit),
+    "receive_answer": lambda link, limit: link.receive_answer(limit),
+    "resynchronise": lambda link, limit: link.resynchronise(limit),
+    "own": lambda link, limit: (setattr(link, "timeout", limit), link.statistics()),
+    "opened": lambda _, limit: Link("fake://", timeout=limit),
+    "computing": lambda _, limit: Link("fake://", compute_timeout=limit),
+    "patience": lambda _, limit: Link("fake://", patience=limit),
+}
+
+
+@pytest.mark.parametrize("limit", [math.nan, math.inf, -math.inf, 10**400, "soon"], ids=lambda limit: f"{limit!s:.5}")
+@pytest.mark.parametrize(
+    ("name", "dialect"), [*((name, Dialect.EXTENDED) for name in LIMITED), ("infer", Dialect.BASE)]
+)
+def test_what_is_no_limit_is_refused(clock, name, dialect, limit):
+    """The time would never be over: no chip is asked anything."""
+    clock.chip = Chip(clock, [pytest.fail], 1e6)
+    link = opened(clock, clock.chip, dialect, True)
+    with pytest.raises(LinkError, match="finite number of seconds, for example|whole number of bytes"):
+        LIMITED[name](link, limit)
+
+
+def ok(payload):
+    """A chip's answer to any request of the extension."""
+    return lambda request: [(0.1, encode_extended_frame(sequence_of(request), MessageType.OK, payload))]
+
+
 def test_limit_of_an_inference_that_is_answered_is_not_the_lines_fault(clock):
-    answer = lambda request: [(0.1, encode_extended_frame(sequence_of(request), MessageType.OK, b"output"))]  # noqa: E731
-    clock.chip = Chip(clock, [answer], 1e6)
+    clock.chip = Chip(clock, [ok(b"output")], 1e6)
     link = opened(clock, clock.chip, Dialect.EXTENDED, True)
     assert link.infer(b"input") == b"output"
 
@@ -230,12 +270,73 @@ def test_line_that_had_no_time_to_fall_silent_is_not_said_to_be_loud(clock):
         link.resynchronise(0.1)
 
 
+def signature_of(inputs, outputs):
+    """The payload of a signature with so many bytes in each input and output."""
+    counts = struct.pack("<2I", len(inputs), len(outputs))
+    return counts + b"".join(struct.pack("<12I", 0x21000020, 1, 4, *bytes(7), size, 0) for size in [*inputs, *outputs])
+
+
+@pytest.mark.parametrize("answered", [0, 1, 8, 15, 17, 24])
+def test_batch_whose_answer_is_not_of_the_models_outputs_is_refused(clock, answered):
+    clock.chip = Chip(clock, [ok(signature_of([4, 4], [6, 2])), ok(bytes(answered))], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True)
+    link.limits = SimpleNamespace(input_capacity=1 << 20, output_capacity=24)
+    with pytest.raises(LinkError, match=f"INFER is malformed: 2 inferences give 8 bytes each, but it has {answered}"):
+        link.infer_batch([bytes(8), bytes(8)])
+
+
+@pytest.mark.parametrize(
+    ("decode", "payload"),
+    [
+        (Signature.decode, signature_of([1] * 4096, [1])),
+        (Profile.decode, Profile(*range(9), (DispatchProfile(0, 1, 2, 3, 4, "conv"),) * 4097).encode()),
+    ],
+)
+def test_answer_of_more_records_than_can_be_read_in_time_is_refused(decode, payload):
+    with pytest.raises(LinkError, match="has 4,097 records, at most 4,096 are read"):
+        decode(payload)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "told"),
+    [
+        ((15, 16), "2 inputs of 8 bytes .* 15 bytes: give it 1 at a time"),
+        ((16, 7), "2 outputs of 8 bytes .* 7 bytes: give it 0 at"),
+    ],
+)
+def test_batch_that_the_device_has_no_room_for_is_not_sent(clock, capacity, told):
+    clock.chip = Chip(clock, [ok(signature_of([8], [8])), pytest.fail], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True)
+    link.limits = SimpleNamespace(input_capacity=capacity[0], output_capacity=capacity[1])
+    with pytest.raises(LinkError, match=told):
+        link.infer_batch([bytes(8), bytes(8)])
+
+
+FORGETTING = {
+    "negotiate": lambda link: link.negotiate(),
+    "load_model": lambda link: link.load_model(bytes(8)),
+    "unload": lambda link: link.unload(),
+    "reset_device": lambda link: link.reset_device(),
+    "send_io_spec": lambda link: link.send_io_spec(SPEC),
+}
+
+
+@pytest.mark.parametrize("call", FORGETTING.values(), ids=FORGETTING)
+def test_sizes_of_a_model_that_may_be_gone_are_asked_anew(clock, call):
+    clock.chip = Chip(clock, [ok(signature_of([8], [4])), ok(bytes(8)), ok(b"")], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True)
+    link.limits = SimpleNamespace(input_capacity=1 << 20, output_capacity=1 << 20)
+    assert link.infer_batch([bytes(8)] * 2) == [bytes(4)] * 2
+    with suppress(LinkError):
+        call(link)
+    clock.chip.answers = [ok(signature_of([2], [3])), ok(bytes(6))]
+    link.dialect = Dialect.EXTENDED
+    assert link.infer_batch([bytes(2)] * 2) == [bytes(3)] * 2
+
+
 def test_batch_with_an_input_of_another_size_is_refused(clock):
-    tensor = (0x21000020).to_bytes(4, "little") + (1).to_bytes(4, "little") + (4).to_bytes(4, "little") + bytes(28)
-    payload = (1).to_bytes(4, "little") + (0).to_bytes(4, "little") + tensor + (16).to_bytes(4, "little") + bytes(4)
-    assert Signature.decode(payload).inputs[0].nbytes == 16
-    answer = lambda request: [(0.0, encode_extended_frame(sequence_of(request), MessageType.OK, payload))]  # noqa: E731
-    clock.chip = Chip(clock, [answer], 1e6)
+    assert Signature.decode(signature_of([16], [])).inputs[0].nbytes == 16
+    clock.chip = Chip(clock, [ok(signature_of([16], []))], 1e6)
     link = opened(clock, clock.chip, Dialect.EXTENDED, True)
     with pytest.raises(LinkError, match="Input 0 of the batch has 8 bytes, but the model takes 16"):
         link.infer_batch([bytes(8), bytes(8)])
@@ -300,3 +401,54 @@ def test_who_is_refused_in_other_dialogues_alone_is_told_so(clock):
     link._extended._begun = True
     with pytest.raises(DialogueLost, match="in another dialogue than that of INFER: .* Negotiate again"):
         link.infer(bytes(8), timeout=LIMIT)
+
+
+# ---- The runner's client, whose answers have no numbers
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    fates=st.lists(st.sampled_from(["whole", "lost", "late", "damaged", "cut", "noise"]), max_size=8),
+    wait=st.sampled_from([0.01, 0.5, LIMIT + 0.1, 10.0]),
+    asks_time=st.booleans(),
+)
+def test_runner_never_takes_another_commands_answer_and_finds_the_step(clock, fates, wait, asks_time):
+    fates, told = [*fates], [0]
+
+    def answer(request):
+        command = request.decode().removesuffix("%")
+        told[0] += 1
+        line = f"m-lap-us-{told[0]}" if command == "timestamp" else f"m-[{command}]"
+        whole = f"{line}\r\nm-ready\r\n".encode()
+        return {
+            "whole": [(0.01, whole)],
+            "lost": [],
+            "late": [(0.01 if command == "timestamp" else wait, whole)],  # that takes no time to compute
+            "damaged": [(0.01, whole.replace(b"m-ready", b"m-r?ady"))],
+            "cut": [(0.01, whole[: len(whole) // 2])],
+            "noise": [(0.01, b"\xff\x00\r\n" + whole)],
+        }[fates.pop(0) if fates else "whole"]
+
+    clock.chip = Chip(clock, [answer], 1e6)
+    clock.chip.link = SimpleNamespace(_extended=SimpleNamespace(_buffer=b""))
+    with MlperfRunner("fake://", timeout=LIMIT) as runner:
+        for number in range(40):
+            started = clock.now
+            with suppress(LinkError):
+                if asks_time and number % 2:
+                    assert runner.timestamp() == told[0]
+                else:
+                    assert runner.command(f"say {number}")[-1] == f"m-[say {number}]"
+            assert clock.now - started <= LIMIT + GRACE
+        assert runner.command("say it") == ["m-[say it]"]
+
+
+def test_runner_that_is_not_answered_once_goes_on(clock):
+    time, ready = b"m-lap-us-7\r\nm-ready\r\n", b"m-ready\r\n"
+    answers = [[(0.1, time)], [], [(0.1, time)], [(0.1, ready)]]
+    clock.chip = Chip(clock, [lambda _, each=each: each for each in answers], 1e6)
+    clock.chip.link = SimpleNamespace(_extended=SimpleNamespace(_buffer=b""))
+    with MlperfRunner("fake://", timeout=LIMIT) as runner:
+        with pytest.raises(LinkError, match="No 'm-ready' in time to start"):
+            runner.start()
+        assert runner.command("start") == []

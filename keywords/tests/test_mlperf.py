@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import wave
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -306,14 +307,14 @@ def test_the_command_judges_by_the_runners_files(tmp_path, capsys):
 # ---- The client
 
 
-def device(answers):
-    """A port that answers each command with the next text; None: nothing."""
+def device(answers, first="m-lap-us-1\r\nm-ready\r\n"):
+    """A port that tells the time, and answers each command after that with the next text; None: nothing."""
     server = socket.create_server(("127.0.0.1", 0))
     heard = []
 
     def serve():
         with server, server.accept()[0] as line:
-            for answer in answers:
+            for answer in [first, *answers]:
                 command = b""
                 while not command.endswith(b"%"):
                     part = line.recv(1)
@@ -323,7 +324,8 @@ def device(answers):
                 heard.append(command.decode())
                 if answer is not None:
                     line.sendall(answer.encode())
-            line.recv(1)
+            with suppress(ConnectionError):
+                line.recv(1)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -336,27 +338,32 @@ def test_a_late_answer_is_never_the_next_commands():
 
     def serve():
         with server, server.accept()[0] as line:
+            for _ in range(2):
+                line.recv(100)
+                line.sendall(b"m-lap-us-1\r\nm-ready\r\n")
             line.recv(100)
             line.sendall(b"m-lap-us-100\r\nm-lap")  # half a line, and the time is over
             sent.set()
             goes_on.wait()
             line.sendall(b"-us-600\r\nm-results-[1.000]\r\nm-ready\r\n")
-            line.recv(100)
-            line.sendall(b"m-lap-us-2000\r\nm-lap-us-9000\r\nm-results-[2.000]\r\nm-ready\r\n")
-            line.recv(1)
+            while commands := line.recv(1000).decode():
+                for command in commands.split("%")[:-1]:
+                    inferred = "" if command == "timestamp" else "m-lap-us-9000\r\nm-results-[2.000]\r\n"
+                    line.sendall(f"m-lap-us-2000\r\n{inferred}m-ready\r\n".encode())
 
     threading.Thread(target=serve, daemon=True).start()
     with MlperfRunner(f"socket://127.0.0.1:{server.getsockname()[1]}") as runner:
-        while not sent.is_set():
-            with pytest.raises(LinkTimeout, match="in time to infer"):
-                runner.infer(1, timeout=0.1)
+        assert runner.timestamp() == 1
         with pytest.raises(LinkTimeout, match="in time to infer"):
+            runner.infer(1, timeout=0.1)
+        sent.wait()
+        with pytest.raises(LinkTimeout, match="infer was not sent: the device may still be at work for infer"):
             runner.infer(100, timeout=0.1)
         goes_on.set()
         assert runner.infer(100) == RunnerInferences(100, 7000, (2.0,))
         with pytest.raises(LinkTimeout, match="before infer could be sent"):
             runner.infer(1, timeout=0)
-        assert not runner._unanswered
+        assert runner.infer(100) == RunnerInferences(100, 7000, (2.0,))
 
 
 def test_client_reads_what_it_is_given():
@@ -374,7 +381,23 @@ def test_client_reads_what_it_is_given():
         runner.load(bytes(33))
         found = runner.infer(5, 1)
     assert (found.microseconds, found.results, found.a_second) == (500, (0.5, -1.25), 10_000)
-    assert heard == ["name%", "db load 33%", f"db {'00' * 31}%", "db 0000%", "infer 5 1%"]
+    assert heard == ["timestamp%", "name%", "db load 33%", f"db {'00' * 31}%", "db 0000%", "infer 5 1%"]
+
+
+def test_client_that_begins_while_the_device_works_for_a_killed_one_waits_for_it():
+    """What comes late is none of its answers: also where it looks like one."""
+    late = "m-lap-us-1\r\nm-lap-us-2\r\nm-results-[9]\r\nm-ready\r\nm-lap-us-2\r\nm-ready\r\n"
+    inferred = "m-lap-us-7000\r\nm-lap-us-9000\r\nm-results-[2.000]\r\nm-ready\r\n"
+    url, heard = device([inferred], first=f"{late}m-lap-us-3\r\nm-ready\r\n")
+    with MlperfRunner(url) as runner:
+        assert runner.infer(1) == RunnerInferences(1, 2000, (2.0,))
+    assert heard == ["timestamp%", "infer 1 0%"]
+
+
+def test_client_that_is_refused_from_the_begin_says_so():
+    url, _ = device([], first="e-[Another host is at work]\r\nm-ready\r\n")
+    with MlperfRunner(url, timeout=0.3) as runner, pytest.raises(DeviceError, match="Another host is at work"):
+        runner.name()
 
 
 @pytest.mark.parametrize(
@@ -388,6 +411,7 @@ def test_client_reads_what_it_is_given():
         ),
         ("nonsense\r\nm-ready\r\n", LinkError, "lacks a line"),
         ("m-name-dut-[x]\r\n", LinkTimeout, "What came:\n  m-name-dut"),
+        ("e-[\x1b[2J\x07<b>]\r\nm-ready\r\n", DeviceError, r"REFUSED: \\x1b\[2J\\x07<b>$"),
         (None, LinkTimeout, "What came: nothing"),
     ],
 )
@@ -402,6 +426,40 @@ def test_a_stream_that_is_none_is_no_stream(answer):
     url, _ = device([answer])
     with MlperfRunner(url) as runner, pytest.raises(LinkError, match=r"There is no stream|lacks a line"):
         runner.stop()
+
+
+LAPS = "m-lap-us-100\r\nm-lap-us-600\r\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (MlperfRunner.timestamp, f"m-lap-us-{'9' * 5000}"),
+        (MlperfRunner.infer, f"m-lap-us-{'9' * 5000}\r\nm-lap-us-600"),
+        (MlperfRunner.infer, "m-lap-us-600\r\nm-lap-us-100\r\nm-results-[1]"),
+        *(
+            (MlperfRunner.infer, f"{LAPS}m-results-[{value}]")
+            for value in ("nan", "inf", "1_0", "1,,2", "٣", "9" * 5000)
+        ),
+        *((MlperfRunner.detections, f"Detection Timestamps (ms)\r\n{value},") for value in ("abc", "-1", "9" * 5000)),
+        *(
+            (MlperfRunner.stop, f"m-busy-us-1\r\ntarget activations: \r\n[{value}]")
+            for value in ("a,b", "1_0", "9" * 5000)
+        ),
+    ],
+)
+def test_what_is_no_number_is_none(call, answer):
+    url, _ = device([f"{answer}\r\nm-ready\r\n"])
+    with MlperfRunner(url) as runner, pytest.raises(LinkError) as error:
+        call(runner)
+    assert len(str(error.value)) < 1000
+
+
+def test_numbers_of_inferences_that_no_device_takes():
+    url, heard = device([])
+    with MlperfRunner(url) as runner, pytest.raises(LinkError, match="numbers from 0 to 268,435,455"):
+        runner.infer(10**5000)
+    assert heard == []
 
 
 def test_client_ends_by_its_limit_whatever_comes():

@@ -44,13 +44,16 @@ def test_documented_table_of_messages_is_the_firmwares():
     """One row a message of all three protocols, its numbers, and the sizes of what it carries."""
     listed = (FIRMWARE / "service" / "messages.def").read_text()
     types = dict(re.findall(r"^X\((\w+),\s*(\d+)\)", listed, re.MULTILINE))
-    kenning = dict(re.findall(r"^K\((\w+),\s*(\d+),", listed, re.MULTILINE))
+    rows = re.findall(r"^K\((\w+),\s*(\d+),\s*(\d+)", listed, re.MULTILINE)
+    kenning = {name: number for name, number, _ in rows}
+    done = {name: action for name, _, action in rows if name not in ("PING", "LOGS")}
     text = (ROOT / "docs" / "protocol.md").read_text()
     table = text[text.index("| message | type | 2026 |") : text.index("Every request may be answered")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:] if line]
     assert [row[0] for row in rows] == [*types, *(name for name in kenning if name not in types)]
     assert {row[0]: row[1] for row in rows if row[1] != "–"} == types
     assert {row[0]: row[2] for row in rows if row[2] != "–"} == kenning
+    assert {row[0]: row[3] for row in rows if row[3] != "–"} == done
     carried = {
         "STATS": [layouts.STATISTICS],
         "IOSPEC": [layouts.IO_SPEC, layouts.KENNING_SPEC],

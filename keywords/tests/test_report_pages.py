@@ -12,6 +12,7 @@ from history_runs import make_run
 from made_up_runs import make_document, make_model, make_regression
 from test_compilers import compiler_rows
 from test_consistency import with_everything
+from test_platforms import LABELS, three_lengths
 from test_report import HOSTILE, board_model, hostile_document
 
 from springbok import report
@@ -137,6 +138,7 @@ def folder(tmp_path_factory):
     report.write_reports(timed, folder / "timed", leading=lead(timed, tests, None, record, wrong))
     runs = [report.Run(f"v{vlen}", make_document(*timed["models"], vlen=vlen)) for vlen in (256, 512)]
     report.write_comparison(runs, folder / "four")
+    report.write_reports(three_lengths(), folder / "platforms")
     report.write_compilers(compiler_rows(), folder / "compilers")
     report.write_sweep(many_rows(30), None, folder / "sweep")
     report.write_matrix([document, make_document(make_regression(), vlen=128)], folder / "matrix")
@@ -159,6 +161,7 @@ PAGES = (
     "empty/report.html",
     "timed/report.html",
     "four/compare.html",
+    "platforms/report.html",
     "compilers/compilers.html",
     "hostile/report.html",
     "hostile/compare.html",
@@ -258,6 +261,19 @@ def test_a_search_over_layers_and_another_model_by_keyboard(browser, folder):
         values = [float(each.get_attribute("data-value")) for each in cells]
         assert values == sorted(values, reverse=True)
         assert RUNTIME in page.locator("#model-2 [data-figure=dispatches]").text_content()
+
+
+def test_a_model_at_several_vector_lengths_is_chosen_by_its_own(browser, folder):
+    """Also by a link to it."""
+    address = (folder / "platforms" / "report.html").as_uri()
+    for number, label in enumerate(LABELS, 1):
+        with opened(browser, f"{address}#model-{number}", draws=False) as (page, problems):
+            shown = page.locator(".sb-model:not([hidden])")
+            assert shown.get_attribute("aria-label") == label
+            assert page.locator("#sb-model option:checked").text_content() == label
+            details = shown.locator(".sb-step").last.locator("small").all_text_contents()
+            assert f"gestures (vector), {', '.join(details[-2:])}" == label
+            assert problems == []
 
 
 @pytest.mark.parametrize("width", [1280, 600])

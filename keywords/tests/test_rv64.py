@@ -332,7 +332,7 @@ def store_to(address: int) -> tuple[int, ...]:
         (store_to(0x10000000), "mcause 7 (store access fault)"),  # the UART
         ((0x30047073,), "mcause 2 (illegal instruction)"),  # csrrci mstatus
         ((0x00000073,), "mcause 8 (environment call)"),
-        ((0x0000006F,), "stopped after 50 ms"),  # for ever
+        ((0x0000006F,), "stopped at the time limit of 50 ms"),  # for ever
     ],
     ids=["code", "variables", "stack", "uart", "csr", "ecall", "loop"],
 )

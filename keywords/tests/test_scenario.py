@@ -19,14 +19,14 @@ from springbok import cli
 from springbok.compiler import iree
 from springbok.data.packaged.basic_motions import basic_motions
 from springbok.data.packaged.magic_wand import magic_wand
-from springbok.exploring import scenario
+from springbok.exploring import scenario, scenario_suite
 from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, read_scenario
 from springbok.exploring.scenario_file import parse
 from springbok.exploring.scenario_problems import SCHEMA_FILE
 from springbok.exploring.scenario_suite import suite_text, write_suite
 from springbok.report import scenario as picture
 from springbok.support.errors import DatasetError, ScenarioError
-from springbok.support.places import MODELS
+from springbok.support.places import MODELS, ROOT
 
 SEED = Path(__file__).parent / "scenarios" / "seed.json"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
@@ -431,6 +431,17 @@ def test_a_scenario_becomes_a_suite_that_robot_reads(capsys, tmp_path):
     model = path.parent / variables["${MODEL FILE}"][0].removeprefix("${CURDIR}/")
     assert model.resolve() == (MODELS / "magic_wand.h5").resolve()
     assert f" {MODELS.parent}" not in path.read_text()
+
+
+@pytest.mark.parametrize("is_checkout", [True, False])
+def test_a_suite_finds_its_resource_wherever_it_lies(monkeypatch, tmp_path, is_checkout):
+    monkeypatch.setattr(scenario_suite, "IS_CHECKOUT", is_checkout)
+    scenario = read_scenario(SEED)
+    (named,) = re.findall(r"^Resource +(.*)$", scenario_suite.suite_text(scenario, tmp_path), re.MULTILINE)
+    assert named == "springbok/bench.resource"
+    inside = ROOT / "robot" / "made"
+    (named,) = re.findall(r"^Resource +(.*)$", scenario_suite.suite_text(scenario, inside), re.MULTILINE)
+    assert named == ("${CURDIR}/../../keywords/springbok/bench.resource" if is_checkout else "springbok/bench.resource")
 
 
 @settings(max_examples=60, deadline=None)

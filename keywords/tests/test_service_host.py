@@ -279,7 +279,10 @@ REACH = {
     STATE_INFERENCE_DONE: frame(MODEL, SMALL) + frame(DATA, SMALL_INPUT) + frame(PROCESS),
 }
 STATE_NAMES = ["NONE", "IOSPEC", "MODEL_LOADED", "INPUT_LOADED", "INFERENCE_DONE"]
-EXPECTED = ["IOSPEC or MODEL", "MODEL", "DATA", "PROCESS", "OUTPUT, PROCESS or DATA"]
+EXPECTED = [
+    "without a model: MODEL, or IOSPEC and MODEL, come first",
+    *(f"expected {names}" for names in ("MODEL", "DATA", "PROCESS", "OUTPUT, PROCESS or DATA")),
+]
 EARLIEST = {
     DATA: STATE_MODEL_LOADED,
     PROCESS: STATE_INPUT_LOADED,
@@ -308,7 +311,7 @@ def test_every_request_in_every_state(dialogue, state, name):
     if state >= EARLIEST.get(request[4], STATE_NONE):
         assert answer.type == OK
     else:
-        assert answer.error == f"SESSION_STATE: {name} in state {STATE_NAMES[state]}, expected {EXPECTED[state]}"
+        assert answer.error == f"SESSION_STATE: {name} in state {STATE_NAMES[state]}, {EXPECTED[state]}"
         assert info.info[9] == state
 
 
@@ -618,7 +621,10 @@ def test_a_model_that_keeps_its_input_and_fails_is_unloaded(complete_firmware):
     load = frame(MODEL, hostile_modules.keeps_its_input())
     answers = play(complete_firmware, [load, model_input, frame(PROCESS), frame(PROFILE), frame(PROCESS), frame(INFO)])
     assert "input 0 is still in use, so the model is dropped" in answers[2].error
-    assert answers[3].error == "SESSION_STATE: PROFILE in state NONE, expected IOSPEC or MODEL"
+    assert (
+        answers[3].error
+        == "SESSION_STATE: PROFILE in state NONE, without a model: MODEL, or IOSPEC and MODEL, come first"
+    )
     assert answers[4].error.startswith("SESSION_STATE")
     assert answers[5].info[-2] == STATE_NONE
 

@@ -324,6 +324,8 @@ def test_what_is_fine_is_started(wanted):
     [
         (["--workers", "0"], "--workers: 0: a number from 1 on"),
         (["--workers", "2", "--scheduler", "tcp://a:1"], "a scheduler has workers of its own"),
+        (["--scheduler", "nonsense"], "--scheduler: 'nonsense' is no address such as tcp://10.0.0.5:8786"),
+        (["--scheduler", "tcp://a:b"], "--scheduler: 'tcp://a:b' is no address such as"),
         (["--vlens", "12x"], "'12x' is no list of numbers such as 256,512"),
         (["--types", "int9"], "There is no type 'int9' to sweep over (did you mean 'int8'?); known: float32, int8."),
         (["--limit", "accuracy=2"], "The limit 2 of 'accuracy' is no share, which is from 0 to 1: for 2 % write 0.02."),
@@ -561,6 +563,22 @@ def test_workers_that_lack_this_package_are_named():
         said = r"worker at tcp://.* can't import springbok\.exploring\.workers: No module named"
         with workers.workers(None, 1) as client, pytest.raises(SweepError, match=said):
             list(done(client, [Job("a", str, (1,))]))
+
+
+def test_types_that_no_model_can_have_are_refused():
+    assert {each.type for each in configurations([GESTURES], types=("int8",))} == {"int8"}
+    assert {each.type for each in configurations([MODELS / "digits.onnx"])} == {"as it came"}
+    with pytest.raises(SweepError, match=r"Only Keras models \(\.h5, \.keras\) are quantised here: others are"):
+        configurations([MODELS / "digits.onnx"], types=("int8",))
+
+
+def test_what_fails_in_a_teams_sweep_is_not_put_down_to_its_scheduler(tmp_path):
+    with (
+        cluster(tmp_path, 1) as (address, *_),
+        pytest.raises(OSError, match="disk full"),
+        workers.workers(address, 1),
+    ):
+        raise OSError("disk full")
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):

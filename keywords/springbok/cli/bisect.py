@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from springbok.cli.arguments import add_history, results_here
+from springbok.cli.arguments import add_history, add_vlen, results_here
 from springbok.cli.keeping import tests_of
 from springbok.gate import gate
 from springbok.history import bisect, keeping, record, steps
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", default="", metavar="NAME", help="that of this layer, not of the whole inference")
     for name in _NAMES:
         parser.add_argument(f"--{name}", default="", metavar=name.upper(), help=f"of this {name}, where there are more")
+    add_vlen(parser, None, "with this VLEN, where there are more")
     add_history(parser)
 
 
@@ -79,6 +80,11 @@ def _named(top: Path, commit: str) -> str:
     return f"{commit[:_SHORT]} ({repository.subject_of(top, commit)})"
 
 
+def _is_meant(configuration: Configuration, options: argparse.Namespace) -> bool:
+    named = all(getattr(options, name) in ("", getattr(configuration, name)) for name in _NAMES)
+    return named and options.vlen in (None, configuration.vlen_bits)
+
+
 class _Known:
     """What the history knows of the number that is looked for; what is measured is added to it."""
 
@@ -101,8 +107,8 @@ class _Known:
     def _chosen(self, store: Store, runs: Sequence[StoredRun], wanted: Filter) -> list:
         """Series of the number; that of a layer stands for one of the whole, which is what steps are found in."""
         numbers = store.series(runs, wanted)
-        layer, metric, variant = self.options.layer, self.options.metric, self.options.variant
-        chosen = [each for each in numbers if variant in ("", each.configuration.variant)]
+        layer, metric = self.options.layer, self.options.metric
+        chosen = [each for each in numbers if _is_meant(each.configuration, self.options)]
         if layer:
             own = [each for each in chosen if (each.metric, each.layer) == (metric, layer)]
             return [steps.Series(each.configuration, each.metric, "", each.points) for each in own]
@@ -197,11 +203,7 @@ class _Runner:
 
     def _choose(self, models: list) -> Configuration:
         """The configuration that is meant, from the first commit that runs. Raises `BisectError`."""
-        fitting = [
-            (each, measured)
-            for each, measured in models
-            if all(getattr(self.options, name) in ("", getattr(each, name)) for name in _NAMES)
-        ]
+        fitting = [(each, measured) for each, measured in models if _is_meant(each, self.options)]
         titles = "; ".join(each.title for each, _ in models)
         if not fitting:
             raise BisectError(f"Nothing that was measured is meant. There are: {titles or 'no models'}.")
@@ -213,7 +215,8 @@ class _Runner:
             )
         if len(fitting) > 1:
             # The first is what most suites are about; that another one is meant can be said.
-            print(f"Of {len(fitting)} configurations: {fitting[0][0].title} (--model, --variant name another).")
+            others = f"{', '.join(f'--{name}' for name in _NAMES)}, --vlen name another"
+            print(f"Of {len(fitting)} configurations: {fitting[0][0].title} ({others}).")
         return fitting[0][0]
 
 

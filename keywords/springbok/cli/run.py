@@ -28,7 +28,8 @@ from springbok.firmware import build_firmware
 from springbok.gate import baseline, verdicts
 from springbok.history import keeping, record
 from springbok.measuring import metrics
-from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text, vlen_text
+from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text
+from springbok.measuring.platforms import platform_of, platforms_text, told_apart
 from springbok.session import usable_timing
 from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
@@ -191,6 +192,9 @@ def print_summary(files: Outputs) -> None:
             "dispatches",
         )
         rows = [header, *(_row(model) for model in document["models"])]
+        places = told_apart([platform_of(document, model) for model in document["models"]])
+        if any(places):
+            rows = [(*row, place) for row, place in zip(rows, ("platform", *places), strict=True)]
         if any("estimate" in model for model in document["models"]):
             estimates = (estimated_cycles_of(model) for model in document["models"])
             cells = ("estimated cycles", *("none" if each is None else f"{each:,.0f}" for each in estimates))
@@ -205,8 +209,8 @@ def print_summary(files: Outputs) -> None:
         for check in document.get("rtl", []):
             verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
             print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")
-        chip = "" if document.get("chip", DEFAULT) == DEFAULT else f"{document['chip']}, "
-        print(f"Engine: {document['engine']} {document['engine_version']}, {chip}{vlen_text(document['vlen_bits'])}")
+        for platform in platforms_text(document):
+            print(f"Engine:  {platform}")
         timings = {each["name"]: each["standing"] for each in _timings(document)}
         for name, standing in timings.items():
             print(f"Cycles:  estimated by {name} ({standing})")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from springbok.gate import verdicts
 from springbok.measuring import metrics
+from springbok.measuring.platforms import joined
 from springbok.support import process, run_record
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
@@ -73,11 +74,7 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     verdicts.gather(results, started)
     measured = [path for path in sorted(results.glob("*/metrics.json")) if path.stat().st_mtime >= started]
     if measured:
-        documents = [metrics.read(path) for path in measured]
-        models = [model for document in documents for model in document["models"]]
-        checks = [check for document in documents for check in document.get("rtl", [])]
-        whole = {**documents[0], "models": models, **({"rtl": checks} if checks else {})}
-        metrics.write(results / "metrics.json", whole)
+        metrics.write(results / "metrics.json", joined([metrics.read(path) for path in measured]))
     return status
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from springbok import report as reports
 from springbok.cli.arguments import add_platform, add_results, add_timing, use_platform, whole
@@ -41,7 +42,7 @@ _MOST_STEPS = 3  # of workers that one line shows
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("models", nargs="*", metavar="MODEL", default=[str(MODELS / "gestures.h5")], help="model files")
-    parser.add_argument("--types", type=_list, default=TYPES, help="of float32,int8 (default: both)")
+    parser.add_argument("--types", type=_list, default=TYPES, help="of Keras models: of float32,int8 (default: both)")
     parser.add_argument("--variants", type=_list, default=VARIANTS, help="of vector,scalar (default: both)")
     add_platform(parser)
     parser.add_argument("--vlens", type=_numbers, help="default: all of the chip, such as 128,256,512,1024")
@@ -83,7 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", action="append", default=[], metavar="METRIC=VALUE", help="for the best configuration"
     )
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster (default: this machine's cores)")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", type=_address, help="of a Dask cluster (default: this machine's cores)"
+    )
     parser.add_argument("--workers", type=whole(), help="processes on this machine (default: one a core)")
     add_results(parser, "where the table goes")
 
@@ -284,6 +287,16 @@ def _list(text: str) -> list[str]:
     if not parts:
         raise argparse.ArgumentTypeError(f"'{text}' names nothing")
     return parts
+
+
+def _address(text: str) -> str:
+    try:
+        found = urlsplit(text if "://" in text else f"tcp://{text}")
+        if found.hostname and found.port:
+            return text
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"'{text}' is no address such as tcp://10.0.0.5:8786")
 
 
 def _numbers(text: str) -> list[int]:

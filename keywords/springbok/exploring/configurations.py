@@ -84,7 +84,8 @@ def configurations(
     tolerance: str | None = None,
 ) -> list[Configuration]:
     """Every combination, in order; scalar code once for all vector lengths, and models that are no Keras models in one
-    type. ``vlens`` are all of the run's chip unless given. Raises `SweepError` for what is unknown."""
+    type. ``vlens`` are all of the run's chip unless given. Raises `SweepError` for what is unknown, and for int8 alone
+    where no model can be quantised."""
     known_vlens = load().vlens or (0,)
     vlens = known_vlens if vlens is None else vlens
     if 0 in vlens:
@@ -101,6 +102,10 @@ def configurations(
                 raise SweepError(
                     f"There is no {what} '{each}' to sweep over{hint}; known: {', '.join(map(str, known))}."
                 )
+    if [*types] == ["int8"] and not any(Path(model).suffix in KERAS_SUFFIXES for model in models):
+        raise SweepError(
+            f"Only Keras models ({', '.join(KERAS_SUFFIXES)}) are quantised here: others are measured as they come."
+        )
     for model in models:
         importers.files_of(model)  # raises for what is not there
     found = [

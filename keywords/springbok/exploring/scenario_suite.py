@@ -19,9 +19,9 @@ from springbok.data.datasets import NAMES
 from springbok.data.own.functions import FUNCTION
 from springbok.exploring.scenario import Scenario
 from springbok.support.errors import ScenarioError
-from springbok.support.places import KEYWORDS
+from springbok.support.places import IS_CHECKOUT, KEYWORDS, PROGRAM, ROOT
 
-RESOURCE = KEYWORDS / "springbok" / "bench.resource"
+_RESOURCE = "springbok/bench.resource"
 
 
 def write_suite(
@@ -76,11 +76,11 @@ def suite_text(
         "SPDX-License-Identifier: Apache-2.0",
         "",
         "*** Settings ***",
-        _row("Documentation", _cell(f"The scenario {scenario.file.name}, written by ./bench scenario --to-suite.")),
+        _row("Documentation", _cell(f"The scenario {scenario.file.name}, written by {PROGRAM} scenario --to-suite.")),
         "...",
         *(_row("...", _cell(line)) for block in scenario.blocks for line in [f"- {block.name}: {block.meaning}"]),
         _row("Library", "OperatingSystem"),
-        _row("Resource", _path(RESOURCE, folder)),
+        _row("Resource", _resource(folder)),
         _row("Suite Setup", "Boot Springbok", *boot),
         _row("Suite Teardown", "Stop Chip"),
         "",
@@ -105,6 +105,11 @@ def suite_text(
         "",
     ]
     return "\n".join(lines)
+
+
+def _resource(folder: Path) -> str:
+    """By its path within a checkout, where renode-test finds it too; elsewhere by the name in the package."""
+    return _path(KEYWORDS / _RESOURCE, folder) if IS_CHECKOUT and folder.resolve().is_relative_to(ROOT) else _RESOURCE
 
 
 def _row(*cells: str) -> str:

@@ -49,12 +49,13 @@ def workers(scheduler: str | None, count: int) -> Iterator[Any]:
 
     dask.config.set({"distributed.logging.distributed": "critical", "distributed.scheduler.allowed-failures": 3})
     if scheduler:
-        try:
-            with Client(scheduler, timeout=LIMIT_SECONDS) as client:
+        with contextlib.ExitStack() as opened:
+            try:
+                client = opened.enter_context(Client(scheduler, timeout=LIMIT_SECONDS))
                 client.wait_for_workers(1, timeout=LIMIT_SECONDS)
-                yield client
-        except OSError as error:
-            raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
+            except (OSError, ValueError) as error:
+                raise SweepError(f"There is no Dask scheduler with workers at {scheduler}: {error}") from error
+            yield client
         return
     with contextlib.ExitStack() as opened:
         scratch = str(opened.enter_context(temporary_folder()))

@@ -25,6 +25,7 @@ from springbok.measuring.derived import (
     vset_per_vector,
     whole_register_moves,
 )
+from springbok.measuring.platforms import platform_of
 
 SCHEMA_VERSION = 1
 # Shares are stored with this many digits; a difference below them is rounding.
@@ -40,7 +41,8 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
     the runtime, so that their instructions and opcodes add up to the inference.
     """
     (model,) = document["models"]
-    firmware = document["firmware"]
+    platform = platform_of(document, model)
+    firmware = platform["firmware"]
     optimizer, timing = model["compiler"].get("optimizer") or {}, (model.get("estimate") or {}).get("timing")
     return {
         "schema": SCHEMA_VERSION,
@@ -51,15 +53,15 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
             "optimize": optimizer.get("level"),
             "dataset": model["dataset"]["name"],
             **({"task": task_of(model)} if task_of(model) != CLASSIFICATION else {}),
-            "engine": document["engine"],
-            **({"chip": document["chip"]} if document.get("chip", DEFAULT) != DEFAULT else {}),
-            "vlen_bits": document["vlen_bits"],
+            "engine": platform["engine"],
+            **({"chip": platform["chip"]} if platform["chip"] != DEFAULT else {}),
+            "vlen_bits": platform["vlen_bits"],
         },
         "made_with": {
             "compiler": model["compiler"]["version"],
             "flags": sorted(model["compiler"]["flags"]),
             "transformations": {each["name"]: each["applied"] for each in optimizer.get("transformations", ())},
-            "engine_version": document["engine_version"],
+            "engine_version": platform["engine_version"],
             "model_sha256": model["sha256"],
             "module_sha256": model["vmfb_sha256"],
             "firmware_sha256": firmware["sha256"] if firmware else None,
@@ -159,7 +161,8 @@ def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, SHARE_DIGITS)
 
 
-def title(measured: Snapshot) -> str:
-    """``gestures (vector) on spike, VLEN 512``"""
+def title(measured: Snapshot, names_chip: bool = True) -> str:
+    """``gestures (vector) on spike, VLEN 512``; a chip that is not the usual one comes before the engine."""
     subject = measured["subject"]
-    return f"{subject['model']} ({subject['variant']}) on {subject['engine']}, VLEN {subject['vlen_bits']}"
+    chip = f"{subject['chip']}, " if names_chip and "chip" in subject else ""
+    return f"{subject['model']} ({subject['variant']}) on {chip}{subject['engine']}, VLEN {subject['vlen_bits']}"

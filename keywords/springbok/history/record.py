@@ -22,6 +22,7 @@ from springbok.gate import snapshots
 from springbok.gate.gate import METRICS
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.measuring.derived import RUNTIME
+from springbok.measuring.platforms import platforms_in
 from springbok.support import json_schema, run_record, strict_json
 from springbok.support.errors import BenchError
 from springbok.support.repository import Origin, origin_of
@@ -30,6 +31,8 @@ SCHEMA_VERSION = 1
 METRICS_FILE, XUNIT_FILE = "metrics.json", "xunit.xml"
 #: What is kept of a run's results: the reports can be made again from it.
 DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE)
+#: `METRICS_FILE` of a run that left none.
+NOTHING = '{"models": []}'
 PASSED, FAILED = "passed", "failed"
 #: What is known of each layer.
 LAYER_METRICS = ("instructions", "vector_instructions", "cycles")
@@ -134,7 +137,7 @@ def snapshots_in(document: Mapping[str, Any]) -> Iterator[tuple[Configuration, s
     """What each model of a document came to; nothing of results so old that they lack what is asked for."""
     for model in document["models"]:
         try:
-            measured = snapshots.snapshot({"chip": DEFAULT, **document, "models": [model]})
+            measured = snapshots.snapshot({**document, "models": [model]})
         except (KeyError, TypeError, ValueError):
             continue
         subject = measured["subject"]
@@ -154,7 +157,7 @@ def snapshots_in(document: Mapping[str, Any]) -> Iterator[tuple[Configuration, s
 
 def snapshots_of(text: str | None) -> Iterator[tuple[Configuration, snapshots.Snapshot]]:
     """The same of the text of ``metrics.json``; None has no models."""
-    return snapshots_in(json.loads(text) if text else {"models": []})
+    return snapshots_in(json.loads(text or NOTHING))
 
 
 def numbers_of(measured: snapshots.Snapshot) -> list[Measurement]:
@@ -232,15 +235,12 @@ def of_results(
         for name, path in paths.items()
         if path.is_file() and path.stat().st_mtime >= begin
     }
-    content = json.loads(documents.get(METRICS_FILE, "{}"))
+    content = json.loads(documents.get(METRICS_FILE, NOTHING))
     return Record(
         started=started,
         origin=_origin(sources or (folder,)),
         machine=machine(),
-        engine=content.get("engine") or "",
-        engine_version=content.get("engine_version") or "",
-        chip=content.get("chip", DEFAULT),
-        vlen_bits=content.get("vlen_bits"),
+        **platform_in_short(content),
         suites=tuple(suites),
         verdict=PASSED if passed else FAILED,
         tests=tests,
@@ -265,10 +265,7 @@ def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, passe
         started=written,
         origin=Origin(),
         machine="",
-        engine=content.get("engine") or "",
-        engine_version=content.get("engine_version") or "",
-        chip=content.get("chip", DEFAULT),
-        vlen_bits=content.get("vlen_bits"),
+        **platform_in_short(content),
         suites=(),
         verdict=PASSED if passed else FAILED,
         tests=tests,
@@ -276,6 +273,21 @@ def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, passe
         documents=documents,
         uid=digest_of(documents[METRICS_FILE])[:32],
     )
+
+
+def platform_in_short(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of the platforms of a document: several names with commas, and no VLEN of several.
+
+    >>> platform_in_short({"engine": "spike", "engine_version": "1.1", "vlen_bits": 512, "models": []})
+    {'engine': 'spike', 'engine_version': '1.1', 'chip': 'springbok', 'vlen_bits': 512}
+    """
+    found = platforms_in(content)
+    names = {
+        key: ", ".join(dict.fromkeys(each[key] for each in found if each.get(key)))
+        for key in ("engine", "engine_version", "chip")
+    }
+    lengths = {each.get("vlen_bits") for each in found}
+    return {**names, "vlen_bits": lengths.pop() if len(lengths) == 1 else None}
 
 
 def machine() -> str:
@@ -304,5 +316,6 @@ def _versions(content: Mapping[str, Any]) -> dict[str, str]:
             continue
     compilers = {(model.get("compiler") or {}).get("version") for model in content.get("models", ())}
     found["compiler"] = ", ".join(sorted(filter(None, compilers)))
-    found["firmware"] = ((content.get("firmware") or {}).get("sha256") or "")[:16]
+    firmware = dict.fromkeys(((each.get("firmware") or {}).get("sha256") or "")[:16] for each in platforms_in(content))
+    found["firmware"] = ", ".join(filter(None, firmware))
     return {name: text for name, text in found.items() if text}

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from springbok.link.extension import LinkReport, content
 from springbok.link.frames import HEADER_BYTES, MAGIC, MessageType, decode_header, encode_frame
-from springbok.link.line import Line, LineBusy, Progress
+from springbok.link.line import Line, LineBusy, Progress, shown
 from springbok.link.messages import SESSION_OTHER, ChipInfo, ErrorAnswer
 from springbok.support.errors import LinkError, LinkTimeout, OtherHost
 
@@ -141,7 +141,7 @@ class BaseExchange:
         between attempts grow: a simulated chip's second may be many of this machine's.
         """
         self._own_model = None
-        pause = _SILENCE_SECONDS
+        pause, started = _SILENCE_SECONDS, time.monotonic()
         while True:
             if self._line.has_bytes("STATS"):
                 self._silence(_SILENCE_SECONDS, deadline)
@@ -149,7 +149,12 @@ class BaseExchange:
             if explains is not None:
                 return explains
             if time.monotonic() >= deadline:
-                raise LinkTimeout(f"No whole answer to STATS came in time.{self._diagnosis()}")
+                raise LinkTimeout(
+                    f"{self._line.url} gave no answer by which a firmware is known, within "
+                    f"{shown(time.monotonic() - started)} s (asked was STATS, which every firmware knows). Check that "
+                    "it is the right port and baud rate, that the device is powered and runs springbok-bench's "
+                    f"firmware, and that it is not computing for another host.{self._diagnosis()}"
+                )
             self._report.resynchronisations += 1
             self._silence(min(pause, (deadline - time.monotonic()) / 2), deadline)
             pause = max(_STALL_SECONDS, 2 * pause)
@@ -218,7 +223,7 @@ class BaseExchange:
 
     def _no_answer(self, request: str, started: float, came: str) -> LinkTimeout:
         waited = time.monotonic() - started
-        return LinkTimeout(f"No whole answer to {request} within {waited:.1f} s: {came} came.{self._diagnosis()}")
+        return LinkTimeout(f"No whole answer to {request} within {shown(waited)} s: {came} came.{self._diagnosis()}")
 
 
 def _is_info(payload: bytes) -> bool:

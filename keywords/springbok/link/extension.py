@@ -17,6 +17,7 @@ import struct
 import time
 from dataclasses import dataclass
 
+from springbok.link import failures
 from springbok.link.frames import (
     CHECK_BYTES,
     EXTENDED_HEADER_BYTES,
@@ -27,7 +28,7 @@ from springbok.link.frames import (
     encode_extended_frame,
     extended_payload,
 )
-from springbok.link.line import Line
+from springbok.link.line import Line, shown
 from springbok.link.messages import ErrorAnswer, encode_hello
 from springbok.support.errors import DeviceError, DialogueLost, LinkError, LinkTimeout
 
@@ -40,7 +41,6 @@ _LINK_MODULE = 1  # of the firmware's error codes: the frame did not arrive as i
 _DAMAGED = ("LINK_CRC", "LINK_STALL")  # those of a frame whose header arrived
 _READ_BYTES = 4096
 _FORGOTTEN_LIMIT = 3  # so often the device says that it knows no dialogue: it is no late answer
-_REFUSAL_BYTES = 160  # an ERROR's, at most
 _DAMAGED_HEADER = "LINK_HEADER"  # what the device says of a frame whose identity it does not know
 
 _log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class ExtendedExchange:
             if time.monotonic() >= deadline:
                 self._check_whose(name)
                 limit = time.monotonic() - started
-                raise LinkTimeout(f"No whole answer to {name} within {limit:.1f} s. On the line: {self._report}.")
+                raise LinkTimeout(f"No whole answer to {name} within {shown(limit)} s. On the line: {self._report}.")
             if self._report.unanswered > unanswered:
                 patience = min(self._longest, 2 * patience)
             else:
@@ -231,7 +231,7 @@ class ExtendedExchange:
         """
         sequence, message_type, payload_bytes, check = struct.unpack("<4xHHII", self._buffer[:EXTENDED_HEADER_BYTES])
         header = ExtendedHeader(sequence, message_type, payload_bytes, check)
-        if (message_type, sequence) != (MessageType.ERROR, 0) or not 0 < payload_bytes <= _REFUSAL_BYTES:
+        if (message_type, sequence) != (MessageType.ERROR, 0) or not 0 < payload_bytes <= failures.most_bytes():
             return False
         size = EXTENDED_HEADER_BYTES + header.rest_bytes
         self._fill_steadily(size, deadline)

@@ -23,15 +23,13 @@ from springbok.support.places import FIRMWARE
 
 _TEXT = 0  # a record of DETAILS_TEXT
 _MOST_WORDS = 7
-#: Of an ERROR's details: a firmware has some 160.
-_MOST_BYTES = 4096
 _NO_INDEX = 0xFFFFFFFF
 _ROW = r'^{}\((\w+),\s*(\w+),\s*(?:\w+,\s*)?"((?:[^"\\]|\\.)*)"\)'
 _UNKNOWN = (0, "UNKNOWN")
 _WRITTEN = r' (?:failure (\d+(?: \d+)*)|"([ -~]*?)")'
 _OBJECTS = {1: "buffer", 2: "buffer view", 3: "executable", 4: "list"}
 _STATES = {
-    0: "NONE, expected IOSPEC or MODEL",
+    0: "NONE, without a model: MODEL, or IOSPEC and MODEL, come first",
     1: "IOSPEC, expected MODEL",
     2: "MODEL_LOADED, expected DATA",
     3: "INPUT_LOADED, expected PROCESS",
@@ -44,6 +42,12 @@ _REQUIREMENTS = {2: "f64 arithmetic", 4: "yield (an asynchronous model)"}
 def sentences() -> dict[int, str]:
     """The sentence of each failure, with its conversions, by number."""
     return _rows("FAILURE")
+
+
+@functools.cache
+def most_bytes() -> int:
+    """Of an ERROR's details."""
+    return int(re.search(r"^#define DETAILS_BYTES (\d+)$", _table("status.h"), re.MULTILINE)[1])
 
 
 def cause(details: bytes) -> tuple[int, str]:
@@ -161,6 +165,7 @@ _CONVERSIONS: dict[str, Callable[[int], str]] = {
     "u": str,
     "d": lambda word: str(word - (word >> 31 << 32)),
     "x": lambda word: f"{word:x}",
+    "f": lambda word: f"{struct.unpack('<f', struct.pack('<I', word))[0]:g}",
     "P": _named(_phrases, "phrase"),
     "M": _named(_messages, "message type"),
     "I": lambda word: "" if word == _NO_INDEX else f"[{word}]",
@@ -175,7 +180,7 @@ _CONVERSIONS: dict[str, Callable[[int], str]] = {
 def _records(details: bytes) -> list[tuple[int, bytes]] | None:
     """(failure, its words) and (_TEXT, its bytes), as they come. The first is a failure."""
     records = []
-    if len(details) > _MOST_BYTES:
+    if len(details) > most_bytes():
         return None
     while details:
         if len(details) < 2:

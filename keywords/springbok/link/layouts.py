@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import construct as c
@@ -168,6 +169,14 @@ def parse(layout: c.Construct, data: bytes, what: str) -> c.Container:
         return layout.parse(data)
     except c.ConstructError as error:
         raise LinkError(f"The {what} can't be read: {first_line(error)}.") from error
+
+
+def build(layout: c.Construct, values: Mapping[str, Any], what: str) -> bytes:
+    """The bytes of ``values``. Raises LinkError for what has no place there."""
+    try:
+        return layout.build(values)
+    except (c.ConstructError, OverflowError) as error:
+        raise LinkError(f"The {what} can't be sent: {first_line(error)}.") from error
 
 
 def fields_of(container: c.Container) -> dict[str, Any]:

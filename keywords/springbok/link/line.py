@@ -9,20 +9,69 @@ line.close()
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from numbers import Integral
+from typing import ParamSpec, TypeVar
 
 from springbok.link.ports import open_port
 from springbok.support.errors import LinkError, LinkTimeout
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 
 _TELLING_SECONDS = 0.1  # bytes that come in less say nothing of a line that never falls silent
 _POLL_SECONDS = 0.02
 _READ_BYTES = 4096
+_MOST_BYTES = 1 << 63
 _PROGRESS_BYTES = 1024  # so often it is told how far a write is
+
+
+def seconds_of(limit: float, name: str = "timeout") -> float:
+    """A limit that a caller gives. Raises LinkError for what is no finite number: such a time would never be over.
+
+    >>> seconds_of(3)
+    3.0
+    """
+    with suppress(TypeError, ValueError, OverflowError):
+        if math.isfinite(seconds := float(limit)):
+            return seconds
+    raise LinkError(f"{name} takes a finite number of seconds, for example {name}=10.")
+
+
+def shown(seconds: float) -> str:
+    """Seconds as they are told.
+
+    >>> shown(10.04), shown(0.0001)
+    ('10.0', '0.0001')
+    """
+    return f"{seconds:.1f}" if seconds >= 0.05 else f"{seconds:.1g}"
+
+
+def alone(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """A method of what has a line, which one thread at a time may call: answers are in the order of requests.
+
+    Its object has a ``turn``, a `threading.RLock`. Raises LinkError where another thread's call goes on.
+    """
+
+    @functools.wraps(method)
+    def call(*given: Arguments.args, **named: Arguments.kwargs) -> Result:
+        turn = given[0].turn
+        if not turn.acquire(blocking=False):
+            raise LinkError(
+                f"{method.__name__} was called while another thread's call goes on: a line carries one dialogue. Let "
+                "threads take turns, by a lock around each whole exchange."
+            )
+        try:
+            return method(*given, **named)
+        finally:
+            turn.release()
+
+    return call
 
 
 class LineBusy(LinkTimeout):
@@ -48,10 +97,12 @@ class Line:
         self._diagnose = diagnose
         self._busy_at = 0.0  # when a byte last came or went
         self._come = bytearray()  # what nobody has read yet
+        if not isinstance(baudrate, Integral) or baudrate <= 0:
+            raise LinkError("The baud rate is a whole number, 1 or more.")
         try:
             self._port = open_port(url, baudrate)
         except (OSError, ValueError) as error:  # pyserial's are OSErrors
-            raise LinkError(f"{url} can't be opened: {error}. {_advice(url)}") from error
+            raise LinkError(f"{url or 'A port without a name'} can't be opened: {error}. {_advice(url)}") from error
 
     @property
     def is_open(self) -> bool:
@@ -63,7 +114,12 @@ class Line:
         self._port.close()
 
     def seconds_for(self, count: int) -> float:
-        """Return twice the time that so many bytes of 10 bits are on a line of the baud rate."""
+        """Return twice the time that so many bytes of 10 bits are on a line of the baud rate.
+
+        Raises LinkError for what is no number of bytes.
+        """
+        if not isinstance(count, Integral) or not 0 <= count < _MOST_BYTES:
+            raise LinkError("The size of an answer is a whole number of bytes, 0 or more.")
         return 20 * count / self._port.baudrate
 
     def has_bytes(self, request: str) -> bool:
@@ -129,9 +185,9 @@ class Line:
         waited = max(0.0, deadline - started)
         if waited < max(silence, _TELLING_SECONDS):
             raise LineBusy(
-                f"The time was over before {self.url} could be silent for {silence:.1f} s, which tells late answers "
-                f"from this request's: {waited:.1f} s were left for it. What came before was not understood: check the "
-                "baud rate and that the device runs springbok-bench's firmware, and allow more time.",
+                f"The time was over before {self.url} could be silent for {shown(silence)} s, which tells late "
+                f"answers from this request's: {shown(waited)} s were left. What came before was not understood: "
+                "check the baud rate and that the device runs springbok-bench's firmware, and allow more time.",
                 heard,
             )
         raise LineBusy(

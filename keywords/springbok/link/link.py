@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,7 +31,7 @@ from springbok.link.base import BaseExchange
 from springbok.link.extension import ExtendedExchange, LinkReport, content
 from springbok.link.frames import HEADER_BYTES, MessageType, encode_frame
 from springbok.link.io_spec import IoSpec
-from springbok.link.line import Line, Progress
+from springbok.link.line import Line, Progress, alone, seconds_of
 from springbok.link.messages import (
     SESSION_OTHER,
     Benchmark,
@@ -58,7 +59,15 @@ _OTHER_HOST_PAUSE = 0.2
 
 UPLOAD_CHUNK_BYTES = 8192
 PLACED_AFTER_BYTES = 60  # of an image that is put into memory: by them its place is recognised
-UPLOAD_ATTEMPTS = 3
+UPLOAD_ATTEMPTS = _BASE_ATTEMPTS = 3
+
+_KEEP_THE_MODEL = (
+    MessageType.INFER,
+    MessageType.MEASURE,
+    MessageType.SIGNATURE,
+    MessageType.PROFILE,
+    MessageType.STATS,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +93,8 @@ class Link:
 
     Every method raises LinkError when the port can't be opened, the connection is lost, or an answer is
     malformed; LinkTimeout when no whole answer came in time; DeviceError when the device answered ERROR. After
-    any of these but a lost connection, the link can be used on.
+    any of these but a lost connection, the link can be used on. Limits are finite; payloads are bytes, and anything
+    else a TypeError. One thread at a time may call it, and any may close it.
     """
 
     def __init__(
@@ -98,8 +108,10 @@ class Link:
         diagnose: Callable[[], str] | None = None,
     ) -> None:
         self.url = url
-        self.timeout = timeout
-        self.compute_timeout = compute_timeout
+        self.timeout = seconds_of(timeout)
+        self.compute_timeout = seconds_of(compute_timeout, "compute_timeout")
+        patience = None if patience is None else max(0.0, seconds_of(patience, "patience"))
+        self.turn = threading.RLock()
         self._diagnose = diagnose
         self.dialect = Dialect.UNKNOWN
         self.limits: Limits | None = None  # with the extension
@@ -107,7 +119,8 @@ class Link:
         self._line = Line(url, baudrate=baudrate, diagnose=self._diagnosis)
         self._extended = ExtendedExchange(self._line, self.report, patience)
         self._base = BaseExchange(self._line, self.report, self._diagnosis)
-        self._input_bytes: int | None = None  # of the loaded model, once a batch has asked for it
+        self._is_unfinished = False  # `negotiate` did not come to its end
+        self._sizes: tuple[int, int] | None = None  # of the loaded model's inputs and outputs, once a batch has asked
 
     def __enter__(self) -> Link:
         return self
@@ -116,17 +129,26 @@ class Link:
         self.close()
 
     def close(self) -> None:
-        """Close the line. Harmless when it is closed. The device will speak the base protocol with the next client."""
-        if self.dialect is Dialect.EXTENDED and self._line.is_open:
-            deadline = time.monotonic() + _FAREWELL_SECONDS
-            with suppress(LinkError):
-                self._extended.end(deadline)
-                self._base.write("INFO", encode_frame(MessageType.INFO), deadline)
-                self._base.receive_answer("INFO", deadline)
-        self._line.close()
+        """Close the line. Harmless when it is closed. The device will speak the base protocol with the next client.
+
+        Another thread may close it too: then the call that goes on ends with LinkError.
+        """
+        try:
+            if self.dialect is Dialect.EXTENDED and self._line.is_open:
+                with suppress(LinkError):
+                    self._take_leave(time.monotonic() + _FAREWELL_SECONDS)
+        finally:
+            self._line.close()
+
+    @alone
+    def _take_leave(self, deadline: float) -> None:
+        self._extended.end(deadline)
+        self._base.write("INFO", encode_frame(MessageType.INFO), deadline)
+        self._base.receive_answer("INFO", deadline)
 
     # Requests
 
+    @alone
     def negotiate(
         self,
         timeout: float | None = None,
@@ -139,10 +161,26 @@ class Link:
 
         A firmware of 2023 says nothing: None. Without ``extension`` the base protocol is used in any case.
         ``timeout`` is for all of it. ``time_limit`` is for one request's computation on the device, seconds, as long as
-        this dialogue lasts; only the extension can tell it. ``take_over`` ends another host's dialogue, who is told so
-        at its next request; without it OtherHost is raised when one is going on.
+        this dialogue lasts; LinkError where it can't be told: only the extension does. ``take_over`` ends another
+        host's dialogue, who is told so at its next request; without it OtherHost is raised when one is going on.
         """
         deadline = time.monotonic() + self._limit(timeout)
+        if time_limit is not None and seconds_of(time_limit, "time_limit") <= 0:
+            raise LinkError("time_limit is more than 0 seconds; None leaves it to the firmware.")
+        self._is_unfinished, self._sizes = True, None
+        try:
+            info = self._negotiated(deadline, extension, time_limit, take_over)
+            if time_limit is not None and self.dialect is not Dialect.EXTENDED:
+                raise LinkError(f"time_limit needs the extension; the link is '{self.dialect.value}'.")
+        except LinkError:
+            self._is_unfinished = False
+            raise
+        self._is_unfinished = False
+        return info
+
+    def _negotiated(
+        self, deadline: float, extension: bool, time_limit: float | None, take_over: bool
+    ) -> ChipInfo | None:
         if self.dialect is Dialect.EXTENDED:
             with suppress(LinkError):
                 self._extended.end(min(deadline, time.monotonic() + _FAREWELL_SECONDS))
@@ -190,8 +228,9 @@ class Link:
             own = _new_identity() if info is None or info.tells_dialogues_apart else None
             try:
                 hello = encode_hello(time_limit, own, take_over=take_over)
-                _, self.limits = decode_hello(self._extended.greet(hello, deadline))
-                info = ChipInfo.decode(self._extended.begin((own or 0) ^ self.limits.nonce, deadline))
+                _, self.limits = _decoded("HELLO", decode_hello, self._extended.greet(hello, deadline))
+                answer = self._extended.begin((own or 0) ^ self.limits.nonce, deadline)
+                info = _decoded("INFO", ChipInfo.decode, answer)
                 break
             except DialogueLost as error:
                 attempts += 1
@@ -216,21 +255,25 @@ class Link:
         self._extended.end(deadline)
         return self._begin(extension, time_limit, deadline)
 
+    @alone
     def chip_info(self, timeout: float | None = None) -> ChipInfo:
         """Ask what the firmware and the chip are. A firmware of 2023 does not know this request."""
         if self._base.in_step or self.dialect is Dialect.EXTENDED:
             info = self._ask(MessageType.INFO, ChipInfo.decode, timeout=timeout)
         else:
+            self._check_negotiated("INFO")
             deadline = time.monotonic() + self._limit(timeout)
             self._base.drain(deadline)
             info = self._base.probe(deadline)
         self._base.speaks_info = True
         return info
 
+    @alone
     def send_io_spec(self, spec: IoSpec) -> None:
         """Tell what the next model takes and gives. Optional; the device compares it with the model."""
         self._ask(MessageType.IOSPEC, _nothing, spec.encode())
 
+    @alone
     def load_model(
         self,
         vmfb: bytes,
@@ -246,34 +289,48 @@ class Link:
         ``timeout`` starts when all is sent; an upload has the link's own for each piece of it. ``place`` may put the
         image where it belongs by itself, past the line: see `springbok.engines.base.Engine.place_image`.
         """
-        self._input_bytes = None
+        limit, vmfb = self._compute_limit(timeout), _plain(vmfb)
         if self.dialect is Dialect.EXTENDED:
             self._upload(vmfb, progress, place)
-            self._ask(MessageType.LOAD, _nothing, timeout=self._compute_limit(timeout))
+            self._ask(MessageType.LOAD, _nothing, timeout=limit)
         else:
-            self._ask(MessageType.MODEL, _nothing, vmfb, timeout=self._compute_limit(timeout), progress=progress)
+            self._ask(MessageType.MODEL, _nothing, vmfb, timeout=limit, progress=progress)
 
+    @alone
     def infer(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> bytes:
         """Run one inference: all inputs' bytes, one after the other, in; all outputs' bytes out.
 
-        ``timeout`` is for all of it; ``answer_bytes``, of the outputs, gives the line the time that it needs for them.
+        Several times the inputs' bytes are several inferences with the extension, see `infer_batch`.
+
+        ``timeout`` is for all of it but what the line needs at its baud rate for the inputs, and for the outputs where
+        ``answer_bytes`` tells their size.
         """
-        limit = self._compute_limit(timeout)
+        limit, data = self._compute_limit(timeout), _plain(data)
         if self.dialect is Dialect.EXTENDED:
             return self.request(MessageType.INFER, data, timeout=limit, answer_bytes=answer_bytes)
-        until = time.monotonic() + limit + self._line.seconds_for(len(data) + answer_bytes)
-        self._ask(MessageType.DATA, _nothing, data, until=until)
-        self._ask(MessageType.PROCESS, _nothing, timeout=limit, until=until)
-        return self.request(MessageType.OUTPUT, answer_bytes=answer_bytes, until=until)
+        until = time.monotonic() + limit + self._seconds_for(len(data), answer_bytes)
+        for _ in range(_BASE_ATTEMPTS):
+            self._ask(MessageType.DATA, _nothing, data, until=until)
+            before = self.report.resynchronisations
+            self._ask(MessageType.PROCESS, _nothing, timeout=limit, until=until)
+            output = self.request(MessageType.OUTPUT, answer_bytes=answer_bytes, until=until)
+            if self.report.resynchronisations == before:  # else another host's input may have taken this one's place
+                return output
+        raise LinkError(
+            f"Answers that this host had not asked for came amid an inference, {_BASE_ATTEMPTS} times. See that no "
+            "other host uses the device, or let both use the extension."
+        )
 
+    @alone
     def infer_batch(
         self, inputs: Sequence[bytes], *, timeout: float | None = None, answer_bytes: int = 0
     ) -> list[bytes]:
         """Run several inferences, with the extension in one round trip; ``timeout`` is for all of them together.
 
         ``answer_bytes`` is of all outputs of one. Raises LinkError when an input has not the model's size, or the
-        inputs together are more than ``limits`` says, and DeviceError when the outputs are.
+        inputs or the outputs together are more than ``limits`` says.
         """
+        inputs = [_plain(data) for data in inputs]
         if self.dialect is not Dialect.EXTENDED or len(inputs) < 2:
             until = time.monotonic() + self._compute_limit(timeout)
             return [
@@ -281,47 +338,57 @@ class Link:
                 for data in inputs
             ]
         limit = self._compute_limit(timeout)
-        sent = self._line.seconds_for(sum(map(len, inputs)) + answer_bytes * len(inputs))
+        sent = self._seconds_for(sum(map(len, inputs)), answer_bytes * len(inputs))
         until = time.monotonic() + limit + sent
-        expected = self._size_of_input(until)
+        expected, size = self._sizes_of_model(until)
         for number, data in enumerate(inputs):
             if len(data) != expected:
                 raise LinkError(f"Input {number} of the batch has {len(data)} bytes, but the model takes {expected}.")
-        room = self.limits.input_capacity
-        if expected * len(inputs) > room:
-            raise LinkError(
-                f"A batch of {len(inputs):,} inputs of {expected:,} bytes is more than the device takes at once, "
-                f"{room:,} bytes: give it {room // expected if expected else 0:,} at a time."
-            )
+        for what, each, room in (
+            ("inputs", expected, self.limits.input_capacity),
+            ("outputs", size, self.limits.output_capacity),
+        ):
+            if each * len(inputs) > room:
+                raise LinkError(
+                    f"A batch of {len(inputs):,} {what} of {each:,} bytes is more than the device takes at once, "
+                    f"{room:,} bytes: give it {room // each:,} at a time."
+                )
         answer = self.request(MessageType.INFER, b"".join(inputs), timeout=limit + sent, until=until)
-        size = len(answer) // len(inputs)
+        if len(answer) != size * len(inputs):
+            raise LinkError(
+                f"The answer to INFER is malformed: {len(inputs)} inferences give {size:,} bytes each, but it has "
+                f"{len(answer):,}."
+            )
         return [answer[at * size : (at + 1) * size] for at in range(len(inputs))]
 
-    def _size_of_input(self, until: float) -> int:
-        """Bytes of all inputs of the loaded model, as the device says; asked once a model."""
-        if self._input_bytes is None:
+    def _sizes_of_model(self, until: float) -> tuple[int, int]:
+        """Bytes of all inputs and of all outputs of the loaded model, as the device says; asked once a model."""
+        if self._sizes is None:
             try:
                 signature = self._ask(MessageType.SIGNATURE, Signature.decode, until=until)
             except DeviceError as error:
                 if error.name == "SESSION_STATE":
                     raise LinkError("No model is loaded, so that there is nothing to infer: load one first.") from error
                 raise
-            self._input_bytes = sum(tensor.nbytes for tensor in signature.inputs)
-        return self._input_bytes
+            inputs, outputs = ((tensor.nbytes for tensor in side) for side in (signature.inputs, signature.outputs))
+            self._sizes = sum(inputs), sum(outputs)
+        return self._sizes
 
+    @alone
     def measure(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> tuple[bytes, Profile]:
         """Run one inference like `infer`; return its outputs' bytes and what it cost."""
-        limit = self._compute_limit(timeout)
+        limit, data = self._compute_limit(timeout), _plain(data)
         if self.dialect is Dialect.EXTENDED:
             profile, output = self._ask(
                 MessageType.MEASURE, decode_measured, data, timeout=limit, answer_bytes=answer_bytes
             )
             return output, profile
         self._need_info("PROFILE")
-        until = time.monotonic() + limit + self._line.seconds_for(len(data) + answer_bytes)
+        until = time.monotonic() + limit + self._seconds_for(len(data), answer_bytes)
         output = self.infer(data, timeout=limit, answer_bytes=answer_bytes)
         return output, self._ask(MessageType.PROFILE, Profile.decode, until=until)
 
+    @alone
     def sense(
         self,
         samples: int,
@@ -338,44 +405,52 @@ class Link:
         input: see `encode_sense`. ``timeout`` is for the computation and comes on top of ``wait``.
         """
         self._need_extension("SENSE")
-        limit = self._limit(timeout) + wait
+        limit = self._limit(timeout) + seconds_of(wait, "wait")
         return self.request(MessageType.SENSE, encode_sense(samples, wait, unit, scale, zero_point), timeout=limit)
 
+    @alone
     def introduce(self, benchmark: Benchmark) -> None:
         """Tell the device what MLPerf Tiny's runner is to know of the loaded model, which may talk to it next."""
         self._need_extension("BENCHMARK")
         self._ask(MessageType.BENCHMARK, _nothing, benchmark.encode())
 
+    @alone
     def signature(self) -> Signature:
         """Ask what the loaded module itself declares: type and shape of each input and output."""
         self._need_extension("SIGNATURE")
         return self._ask(MessageType.SIGNATURE, Signature.decode)
 
+    @alone
     def abort(self) -> None:
         """Make the device forget an unfinished upload and an input that it has not used yet."""
         self._need_extension("ABORT")
         self._ask(MessageType.ABORT, _nothing)
 
+    @alone
     def reset_device(self) -> None:
         """Restart the firmware as after power-on. Negotiate again afterwards."""
         self._need_extension("RESET")
         self._ask(MessageType.RESET, _nothing)
         self.dialect = Dialect.UNKNOWN
 
+    @alone
     def statistics(self) -> Statistics:
         """Ask for the memory of the model's tensors."""
         return self._ask(MessageType.STATS, Statistics.decode)
 
+    @alone
     def profile(self) -> Profile:
         """Ask what the last inference and the load cost. Raises LinkError for a firmware of 2023."""
         self._need_info("PROFILE")
         return self._ask(MessageType.PROFILE, Profile.decode)
 
+    @alone
     def unload(self) -> None:
         """Make the device drop its model. Raises LinkError for a firmware of 2023."""
         self._need_info("UNLOAD")
         self._ask(MessageType.UNLOAD, _nothing)
 
+    @alone
     def request(
         self,
         message_type: MessageType,
@@ -390,9 +465,12 @@ class Link:
 
         ``timeout`` is for all of it; ``until`` is the moment (of `time.monotonic`) by which a larger whole ends.
         """
-        started = time.monotonic()
-        on_the_line = HEADER_BYTES + len(payload) + answer_bytes
-        deadline = started + self._limit(timeout) + self._line.seconds_for(on_the_line)
+        if not isinstance(message_type, MessageType):
+            raise TypeError(f"A request is a MessageType of springbok.link.frames, not {message_type!r:.40}.")
+        self._check_negotiated(message_type.name)
+        self._sizes = self._sizes if message_type in _KEEP_THE_MODEL else None
+        started, payload = time.monotonic(), _plain(payload)
+        deadline = started + self._limit(timeout) + self._seconds_for(HEADER_BYTES + len(payload), answer_bytes)
         deadline = deadline if until is None else min(deadline, until)
         if self.dialect is Dialect.EXTENDED:
             return self._request_extended(message_type, payload, deadline)
@@ -441,6 +519,10 @@ class Link:
             "Check that no other client talks to it and that it does not restart."
         )
 
+    def _check_negotiated(self, request: str) -> None:
+        if self._is_unfinished:
+            raise LinkError(f"{request} was not sent: the negotiation was interrupted. Negotiate again.")
+
     def _need_extension(self, request: str) -> None:
         if self.dialect is not Dialect.EXTENDED:
             raise LinkError(f"{request} needs the extension; with this firmware the link is '{self.dialect.value}'.")
@@ -451,12 +533,14 @@ class Link:
 
     # For tests of the firmware's robustness
 
+    @alone
     def send_raw(self, data: bytes) -> None:
         """Write bytes as they are, a frame or not. The next request finds the step again by itself."""
-        self._base.in_step = False
+        self._base.in_step, data = False, _plain(data)
         deadline = time.monotonic() + self.timeout + self._line.seconds_for(len(data))
         self._base.write("raw bytes", data, deadline, self.timeout)
 
+    @alone
     def receive_answer(self, timeout: float | None = None) -> bytes:
         """Wait for an answer that no ``request`` waits for, and return its payload."""
         deadline = time.monotonic() + self._limit(timeout)
@@ -467,6 +551,7 @@ class Link:
             return content((frame[0], frame[2]), "raw bytes")
         return self._base.receive_answer("raw bytes", deadline)
 
+    @alone
     def resynchronise(self, timeout: float | None = None) -> None:
         """Throw away what comes until the line is silent; then, if possible, ask until the answers are in step."""
         deadline = time.monotonic() + self._limit(timeout)
@@ -482,16 +567,19 @@ class Link:
     ) -> Decoded:
         answer = self.request(message_type, *payload, **options)
         try:
-            return decode(answer)
-        except LinkError as error:
+            return _decoded(message_type.name, decode, answer)
+        except LinkError:
             self._base.in_step = False
-            raise LinkError(f"The answer to {message_type.name} is malformed: {error}") from error
+            raise
+
+    def _seconds_for(self, *sizes: int) -> float:
+        return sum(map(self._line.seconds_for, sizes))
 
     def _limit(self, timeout: float | None) -> float:
-        return self.timeout if timeout is None else timeout
+        return seconds_of(self.timeout if timeout is None else timeout)
 
     def _compute_limit(self, timeout: float | None) -> float:
-        return self.compute_timeout if timeout is None else timeout
+        return seconds_of(self.compute_timeout if timeout is None else timeout)
 
     def _diagnosis(self) -> str:
         if self._diagnose is None:
@@ -500,6 +588,23 @@ class Link:
             return f"\n{self._diagnose()}"
         except Exception as error:  # whatever it is, it must not hide the time-out
             return f"\nThe diagnosis failed too: {error}"
+
+
+def _decoded(request: str, decode: Callable[[bytes], Decoded], answer: bytes) -> Decoded:
+    try:
+        return decode(answer)
+    except LinkError as error:
+        raise LinkError(f"The answer to {request} is malformed: {error}") from error
+
+
+def _plain(data: bytes) -> bytes:
+    """Raises TypeError, with what to do, for what is no bytes."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(
+            f"The link carries bytes, not {type(data).__name__}: of an array array.tobytes(), of a file "
+            "Path(file).read_bytes(), and several arrays' bytes one after the other."
+        )
+    return data if isinstance(data, bytes) else bytes(data)
 
 
 def _new_identity() -> int:

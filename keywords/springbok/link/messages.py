@@ -14,6 +14,7 @@ from springbok.link.layouts import (
     HELLO_LIMITS,
     HELLO_REQUEST,
     HELLO_REQUEST_SHORT,
+    NAME_BYTES,
     PROFILE_HEADER,
     PROFILE_RECORD,
     SENSE_REQUEST,
@@ -22,6 +23,7 @@ from springbok.link.layouts import (
     TENSOR_DESCRIPTION,
     UPLOAD_ANSWER,
     UPLOAD_REQUEST,
+    build,
     fields_of,
     parse,
 )
@@ -31,6 +33,9 @@ PROTOCOL_VERSION = 2
 _KNOWN_VERSIONS = (1, PROTOCOL_VERSION)  # a firmware of 1 has no part in a dialogue's identity
 SESSION_OTHER = "SESSION_OTHER"  # the name of an error: another host is at work
 TAKES_OVER = 1  # a flag of HELLO
+_NAME_CHARACTERS = NAME_BYTES - 1  # one is the NUL behind it
+#: Of an answer: reading takes some 50 us for each, within the caller's limit.
+_MOST_RECORDS = 4096
 
 
 class ModelState(IntEnum):
@@ -219,7 +224,7 @@ def encode_sense(samples: int, wait: float, unit: float, scale: float = 1.0, zer
     """
     milliseconds = max(0, min(round(wait * 1000), 0xFFFFFFFF))
     fields = {"samples": samples, "wait_ms": milliseconds, "unit": unit, "scale": scale, "zero_point": zero_point}
-    return SENSE_REQUEST.build(fields)
+    return build(SENSE_REQUEST, fields, "request to sense")
 
 
 class BenchmarkInput(IntEnum):
@@ -261,7 +266,11 @@ class Benchmark:
 
     def encode(self) -> bytes:
         """Return the 56 bytes."""
-        return BENCHMARK_REQUEST.build(vars(self))
+        if len(self.model.encode()) > _NAME_CHARACTERS:
+            raise LinkError(
+                f"A benchmark's model has a name of at most {_NAME_CHARACTERS} characters: '{self.model:.60}'."
+            )
+        return build(BENCHMARK_REQUEST, vars(self), "benchmark")
 
 
 def decode_offset(payload: bytes) -> int:
@@ -299,8 +308,17 @@ class Signature:
                 f"A signature announces {header.input_count} inputs and {header.output_count} outputs of {size} bytes "
                 f"each, but {len(records)} bytes follow."
             )
+        _check_count(len(records) // size, "signature")
         tensors = tuple(_decode_tensor(records[at : at + size]) for at in range(0, len(records), size))
         return cls(tensors[: header.input_count], tensors[header.input_count :])
+
+
+def _check_count(records: int, what: str) -> None:
+    if records > _MOST_RECORDS:
+        raise LinkError(
+            f"A {what} has {records:,} records, at most {_MOST_RECORDS:,} are read: it is damaged, or of another "
+            "firmware."
+        )
 
 
 def _decode_tensor(record: bytes) -> TensorDescription:
@@ -379,6 +397,7 @@ class Profile:
                 f"A profile announces {header.dispatch_count} records of {size} bytes, but {len(records)} bytes follow"
                 ": it is damaged, or answers another request. Ask again."
             )
+        _check_count(header.dispatch_count, "profile")
         values = fields_of(header)
         del values["record_size"], values["dispatch_count"]
         starts = range(0, len(records), size)
@@ -425,4 +444,5 @@ def _padded(text: str, size: int) -> bytes:
 
 
 def _unpadded(text: bytes) -> str:
-    return text.split(b"\0")[0].decode("utf8", "backslashreplace")
+    name = text.split(b"\0")[0].decode("utf8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -15,13 +15,18 @@ Example::
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from springbok.link import failures
-from springbok.link.line import Line
+from springbok.link.line import Line, alone, seconds_of
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
+
+Number = TypeVar("Number", int, float)
 
 READY = "m-ready"
 BYTES_A_COMMAND = 31  # as the public runner sends
@@ -29,6 +34,13 @@ BYTES_A_COMMAND = 31  # as the public runner sends
 _LINE_BYTES = 1 << 16  # of an answer's line, at most: results of some thousand classes
 _MOST_LINES = 1 << 20
 _TOLD_CHARACTERS = 400
+_MOST_INFERENCES = 1 << 28
+_PATIENCE_SECONDS = 1.0  # until the time is asked again
+_SILENCE_SECONDS, _BRIEF_SECONDS = 1.5, 0.2  # after a time was told, of which one was lost, or none
+_BEFORE = "a host before"
+_TIME = "timestamp"
+_DIGITS = r"\d{1,20}"
+_LAP = rf"m-lap-us-({_DIGITS})"
 _ENCODING = "latin-1"  # whatever comes is a text
 
 
@@ -61,7 +73,7 @@ class MlperfRunner:
     timeout   seconds that an answer may take; `infer` and `load` take their own
 
     Raises LinkError when the port can't be opened, LinkTimeout when an answer does not end in time, and DeviceError
-    with what the device said when it refuses a command.
+    with what the device said when it refuses a command. One thread at a time may call it.
     """
 
     def __init__(
@@ -72,10 +84,13 @@ class MlperfRunner:
         timeout: float = 10.0,
         diagnose: Callable[[], str] = str,
     ) -> None:
-        self.timeout = timeout
+        self.timeout = seconds_of(timeout)
+        self.turn = threading.RLock()
         self._line = Line(url, baudrate=baudrate, diagnose=diagnose)
         self._diagnose = diagnose
-        self._unanswered: list[str] = []
+        # The command whose answer was not whole in its time; at first whatever a killed host has asked.
+        self._unanswered: str | None = _BEFORE
+        self._asked = self._told = 0  # times of the device since then, those that come late too
         self._begun = bytearray()  # of a line that was not whole when the time was over
 
     def __enter__(self) -> MlperfRunner:
@@ -88,34 +103,70 @@ class MlperfRunner:
         """Close the line. Harmless when it is closed."""
         self._line.close()
 
+    @alone
     def command(self, text: str, timeout: float | None = None) -> list[str]:
         """Send a command; return the lines of its answer, without the last.
 
-        Answers that commands before have not got in their time are waited for first, and thrown away. Raises
-        DeviceError if a line is an error's.
+        Where the command before has not got its answer in its time, and before the first one, the step is found first.
+        Raises DeviceError if a line is an error's.
         """
         if "%" in text or not text.isascii():
             raise LinkError(f"A command is ASCII without '%', which ends it: {text!r}")
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        deadline = time.monotonic() + (self.timeout if timeout is None else seconds_of(timeout))
         what = text.split(" ", maxsplit=1)[0].encode("unicode_escape").decode() or "an empty command"
-        while self._unanswered:
-            self._answer(self._unanswered[0], deadline)
+        if self._unanswered is not None:
+            self._find_step(what, deadline)
         if time.monotonic() < deadline:  # else nothing is sent, and no answer owed
-            self._unanswered.append(what)
+            self._unanswered = what
+            self._asked, self._told = int(what == _TIME), 0
         self._line.write(what, f"{text}%".encode("ascii"), deadline)
         lines = self._answer(what, deadline)
-        refused = [line for line in lines if line.startswith("e-[")]
-        if refused:
-            raise _error(refused[0], what)
+        self._unanswered = None
+        if refused := next(filter(_is_refusal, lines), ""):
+            raise _error(refused, what)
         return lines
 
+    def _find_step(self, what: str, deadline: float) -> None:
+        """Ask the time until it is told as often as it was asked, or nothing comes behind it.
+
+        All that is owed comes before; it may be lost, or come when the device has computed what it was told to. Raises
+        DeviceError where the device refuses to tell it for so long.
+        """
+        refused = ""
+        patience, why = _PATIENCE_SECONDS, f"The time was over before {what} could be sent.{self._diagnose()}"
+        while time.monotonic() < deadline:
+            try:
+                self._line.write(_TIME, f"{_TIME}%".encode("ascii"), deadline)
+                self._asked += 1
+                until = min(deadline, time.monotonic() + patience)
+                while self._told < self._asked:
+                    lines = self._answer(_TIME, until)
+                    self._told += len(lines) == 1 and re.fullmatch(_LAP, lines[0]) is not None
+                    refused = next(filter(_is_refusal, lines), "")
+            except LinkTimeout as error:
+                why = str(error)
+            if self._told:
+                # A host before may have asked the time too.
+                silence = _SILENCE_SECONDS if self._told < self._asked else _BRIEF_SECONDS
+                with suppress(LinkTimeout):
+                    if self._told < self._asked or self._unanswered is _BEFORE:
+                        self._line.drain(silence, deadline)
+                    self._begun, self._unanswered = bytearray(), None
+                    return
+            patience *= 2
+        if refused:
+            raise _error(refused, what)
+        raise LinkTimeout(
+            f"{what} was not sent: the device may still be at work for {self._unanswered}, and did not tell its time. "
+            f"{why}"
+        )
+
     def _answer(self, what: str, deadline: float) -> list[str]:
-        """The lines of the first answer that is owed."""
+        """The lines of the next answer."""
         lines: list[str] = []
         while READY not in (line := self._read_line(what, lines, deadline)):
             if line:
                 lines.append(line)
-        del self._unanswered[0]
         return lines
 
     def name(self) -> str:
@@ -129,8 +180,9 @@ class MlperfRunner:
 
     def timestamp(self) -> int:
         """The device's clock, microseconds."""
-        return int(self._find("timestamp", r"m-lap-us-(\d+)"))
+        return int(self._find(_TIME, _LAP))
 
+    @alone
     def load(self, data: bytes, timeout: float | None = None) -> None:
         """Bring the bytes of an input, or the frames of a running stream, which are inferred before this returns."""
         self.command(f"db load {len(data)}")
@@ -141,10 +193,12 @@ class MlperfRunner:
 
     def infer(self, count: int = 1, warmups: int = 0, timeout: float = 60.0) -> RunnerInferences:
         """Infer what was loaded ``count`` times, after ``warmups`` that are not timed."""
+        if not (0 <= count < _MOST_INFERENCES and 0 <= warmups < _MOST_INFERENCES):
+            raise LinkError(f"Inferences and warmups are numbers from 0 to {_MOST_INFERENCES - 1:,}.")
         lines = self.command(f"infer {count} {warmups}", timeout)
-        laps = [int(found[1]) for line in lines if (found := re.fullmatch(r"m-lap-us-(\d+)", line))]
-        if len(laps) != 2:
-            raise LinkError(f"The answer to infer has {len(laps)} times, not those of begin and end: {lines}")
+        laps = [int(found[1]) for line in lines if (found := re.fullmatch(_LAP, line))]
+        if len(laps) != 2 or laps[1] < laps[0]:
+            raise LinkError(f"The answer to infer has no times of begin and end: {_told(lines)}")
         return RunnerInferences(count, laps[1] - laps[0], _results(lines))
 
     def results(self) -> tuple[float, ...]:
@@ -159,14 +213,14 @@ class MlperfRunner:
         """End the stream."""
         lines = self.command("stop")
         listed = _match(["".join(lines)], r".*target activations:\s*\[([^]]*)]", "stop")
-        busy = int(_match(lines, r"m-busy-us-(\d+)", "stop"))
-        return RunnerStream(tuple(int(value) for value in listed.split(",") if value.strip()), busy)
+        busy = int(_match(lines, rf"m-busy-us-({_DIGITS})", "stop"))
+        return RunnerStream(tuple(_numbers(listed, int, rf"-?{_DIGITS}", "stop")), busy)
 
     def detections(self) -> list[int]:
         """Milliseconds of the last stream's first frame, which marks its begin, and of what was detected."""
         lines = self.command("print_detections")
         _match(lines[:1], r"(Detection Timestamps \(ms\))", "print_detections")
-        return [int(line.rstrip(",")) for line in lines[1:]]
+        return _numbers("".join(lines[1:]), int, _DIGITS, "print_detections")
 
     def _find(self, command: str, pattern: str) -> str:
         return _match(self.command(command), pattern, command)
@@ -174,11 +228,10 @@ class MlperfRunner:
     def _read_line(self, what: str, before: list[str], deadline: float) -> str:
         if len(before) > _MOST_LINES:
             raise LinkError(f"The answer to {what} does not end: {len(before)} lines have come.")
-        data, self._begun = self._begun, bytearray()
+        data = self._begun
         while not data.endswith(b"\n"):
             byte = self._line.read(what, 1, deadline)
             if not byte:
-                self._begun = data
                 heard = "".join(f"\n  {line}" for line in [*before, data.decode(_ENCODING)] if line)[-_TOLD_CHARACTERS:]
                 raise LinkTimeout(
                     f"No '{READY}' in time to {what}. What came:{heard or ' nothing'}\nIs the device's firmware built "
@@ -186,23 +239,39 @@ class MlperfRunner:
                 )
             data += byte
             if len(data) > _LINE_BYTES:
+                self._begun = bytearray()
                 raise LinkError(f"The answer to {what} has a line of more than {_LINE_BYTES} bytes.")
+        self._begun = bytearray()
         return data.decode(_ENCODING).strip("\r\n\0")
 
 
 def _results(lines: list[str]) -> tuple[float, ...]:
     listed = _match(lines, r"m-results-\[([^]]+)]", "results")
-    try:
-        return tuple(float(value) for value in listed.split(","))
-    except ValueError:
-        raise LinkError(f"Results are numbers, but these came: {listed}") from None
+    return tuple(_numbers(listed, float, rf"[-+]?{_DIGITS}(\.\d*)?(e[-+]?\d+)?", "results"))
+
+
+def _numbers(listed: str, kind: Callable[[str], Number], pattern: str, command: str) -> list[Number]:
+    values = [value.strip() for value in listed.split(",")]
+    values = values[:-1] if not values[-1] else values
+    if wrong := [value for value in values if not re.fullmatch(pattern, value)]:
+        raise LinkError(f"The answer to {command} lists numbers, but one is {_told(wrong[:1])}.")
+    return [kind(value) for value in values]
+
+
+def _told(lines: list[str]) -> str:
+    """What a device said, as it can be shown: without control characters, and not all of it."""
+    return repr(", ".join(lines)[:_TOLD_CHARACTERS])
 
 
 def _match(lines: list[str], pattern: str, command: str) -> str:
     for line in lines:
         if found := re.fullmatch(pattern, line):
             return found[1]
-    raise LinkError(f"The answer to {command} lacks a line {pattern}: {lines}")
+    raise LinkError(f"The answer to {command} lacks a line that it should have: {_told(lines)}")
+
+
+def _is_refusal(line: str) -> bool:
+    return line.startswith("e-[")
 
 
 def _error(line: str, command: str) -> DeviceError:
@@ -210,5 +279,6 @@ def _error(line: str, command: str) -> DeviceError:
     said = line.removeprefix("e-[").removesuffix("]")
     details = failures.details_of(said)
     if details is None:
+        said = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in said[:_TOLD_CHARACTERS])
         return DeviceError(0, "REFUSED", said, command)
     return DeviceError(*failures.cause(details), failures.sentence(details) or said, command)

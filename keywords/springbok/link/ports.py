@@ -13,8 +13,11 @@ b'answer'
 
 from __future__ import annotations
 
+import queue
 import select
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -22,7 +25,7 @@ import serial
 
 _POLL_SECONDS = 0.02
 _CONNECT_SECONDS = 5.0
-_LONGEST_WAIT = 1e6  # seconds that poll can be told
+_LONGEST_WAIT = 1e6  # seconds that poll and select can be told
 _SCHEME = "socket://"
 
 
@@ -63,29 +66,46 @@ class SerialPort:
         options = {} if "://" in url else {"exclusive": True}
         self._port = serial.serial_for_url(url, baudrate=baudrate, timeout=_POLL_SECONDS, **options)
         self.baudrate = self._port.baudrate
+        self._is_closed = False
         self._bounds_writes = not url.startswith("rfc2217:")  # whose every setting is a dialogue of its own
 
     @property
     def is_open(self) -> bool:
-        return self._port.is_open
+        return not self._is_closed and self._port.is_open
 
     def has_bytes(self) -> bool:
-        return self._port.in_waiting > 0
+        with self._opened():
+            return self._port.in_waiting > 0
 
     def receive(self, most: int, seconds: float) -> bytes:
         del seconds  # each setting would be a call of the system's
-        return self._port.read(max(1, min(self._port.in_waiting, most)))
+        with self._opened():
+            return self._port.read(max(1, min(self._port.in_waiting, most)))
 
     def send(self, data: bytes, seconds: float) -> int:
-        if self._bounds_writes:
-            self._port.write_timeout = seconds
-        try:
-            return self._port.write(data)
-        except serial.SerialTimeoutException:
-            return 0
+        with self._opened():
+            if self._bounds_writes:
+                self._port.write_timeout = min(seconds, _LONGEST_WAIT)
+            try:
+                return self._port.write(data)
+            except (serial.SerialTimeoutException, queue.Full):  # the latter is of loop://
+                return 0
 
     def close(self) -> None:
+        self._is_closed = True  # before pyserial says so: it is closed piece by piece
         self._port.close()
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """pyserial has errors of types for a port that was closed, or that another thread closes meanwhile."""
+        try:
+            if not self.is_open:
+                raise ConnectionError("it was closed")
+            yield
+        except (TypeError, ValueError) as error:
+            if self.is_open:
+                raise
+            raise ConnectionError("it was closed") from error
 
 
 class SocketPort:
@@ -118,10 +138,11 @@ class SocketPort:
             return b""
         data = self._socket.recv(most)
         if not data:
-            raise ConnectionError("the other side closed it")
+            raise ConnectionError("the other side closed it, as a simulated chip does that has another client")
         return data
 
     def send(self, data: bytes, seconds: float) -> int:
+        self._check_open()
         try:
             return self._socket.send(data)
         except BlockingIOError:
@@ -131,6 +152,9 @@ class SocketPort:
         self._socket.close()
 
     def _is_ready(self, poller: select.poll, seconds: float) -> bool:
+        self._check_open()
+        return bool(poller.poll(1000 * min(seconds, _LONGEST_WAIT)))
+
+    def _check_open(self) -> None:
         if not self.is_open:  # its number may be another file's by now
             raise ConnectionError("it was closed")
-        return bool(poller.poll(1000 * min(seconds, _LONGEST_WAIT)))

@@ -16,6 +16,7 @@ from typing import Any
 from springbok.measuring.consistent_answers import wrong_answers
 from springbok.measuring.derived import mean_of, shown
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
+from springbok.measuring.platforms import configuration_of, model_of, platform_of
 
 #: No run executes as many of anything: ten years of a chip at 1 GHz. What is beyond was never counted.
 MOST = 10**18
@@ -38,18 +39,27 @@ def contradictions(document: Mapping[str, Any]) -> Iterator[str]:
 
     ``document`` has the form that its schema asks for, but for what it lacks.
     """
-    vlen = document.get("vlen_bits")
-    if vlen is not None and (not 0 <= vlen <= _LONGEST_VLEN or vlen & (vlen - 1)):
-        yield f"vlen_bits: {vlen} is no length of a vector register: a power of two, or 0 without vectors"
+    if problem := _wrong_length(document.get("vlen_bits")):
+        yield f"vlen_bits: {problem}"
         return
     seen: set[tuple[Any, ...]] = set()
     for number, model in enumerate(document["models"]):
-        identity = (model.get("name"), model.get("variant"), (model.get("dataset") or {}).get("name"))
-        if None not in identity and identity in seen:
-            yield f"models/{number}: {identity[0]} ({identity[1]}) with {identity[2]} is there twice"
-        seen.add(identity)
+        vlen = platform_of(document, model).get("vlen_bits")
+        if problem := _wrong_length(vlen):
+            yield f"models/{number}/platform/vlen_bits: {problem}"
+            return
+        configuration, what = configuration_of(document, model), model_of(model)
+        if None not in what and configuration in seen:
+            yield f"models/{number}: {what[0]} ({what[1]}) with {what[2]} is there twice"
+        seen.add(configuration)
         for place, sentence in _of_model(model, vlen):
             yield f"models/{number}{place}: {sentence}"
+
+
+def _wrong_length(vlen: int | None) -> str:
+    if vlen is None or (0 <= vlen <= _LONGEST_VLEN and not vlen & (vlen - 1)):
+        return ""
+    return f"{vlen} is no length of a vector register: a power of two, or 0 without vectors"
 
 
 def _of_model(model: Mapping[str, Any], vlen: int | None) -> _Found:

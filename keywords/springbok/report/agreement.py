@@ -8,11 +8,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from springbok.chips.chip import DEFAULT
 from springbok.gate.metric import METRICS
 from springbok.gate.snapshots import title
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
-from springbok.history.record import DOCUMENTS, METRICS_FILE, XUNIT_FILE, digest_of, snapshots_in
+from springbok.history.record import (
+    DOCUMENTS,
+    METRICS_FILE,
+    XUNIT_FILE,
+    digest_of,
+    platform_in_short,
+    snapshots_in,
+)
 from springbok.report.summary import Tests
 from springbok.support.run_record import FILE_NAME as RECORD_FILE
 
@@ -51,9 +57,10 @@ def disagreements(
     for name in changed:
         yield f"{name} is not the one that the run of {RECORD_FILE} left: another run's, or changed since"
     if document and document["models"]:
+        measured = platform_in_short(document)
         for key, what in _PLATFORM:
-            given, found = record.get(key), {"chip": DEFAULT, **document}.get(key)
-            if key in record and given != found and (given or found is not None):  # a record has "" for what is null
+            given, found = record.get(key), measured[key]
+            if key in record and given != found and {given, found} != {None, ""}:
                 yield f"{RECORD_FILE}: {what} {given or 'none'}, {METRICS_FILE}: {what} {found or 'none'}"
     yield from _of_tests(tests, record)
     are_of_one_run = not changed and {METRICS_FILE, GATE_FILE} <= {*told}
@@ -83,11 +90,12 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
         judged[each["subject"]][each["title"]].add(each["value"])
     measured: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for _, snapshot in snapshots_in(document):
-        measured[title(snapshot)].append(snapshot["metrics"])
+        titles = (title(snapshot), title(snapshot, names_chip=False))  # verdicts of before did not name it
+        measured[next((each for each in titles if each in judged), titles[0])].append(snapshot["metrics"])
     for subject, candidates in measured.items():
         of_model = f"{subject.rpartition(' on ')[0]} on "
         others = [each for each in judged if each.startswith(of_model)]
-        if others and subject not in judged:
+        if others and measured.keys().isdisjoint(others):
             yield f"{GATE_FILE} judged {', '.join(others)}; {METRICS_FILE} is of {subject}"
         for name, metric in METRICS.items():
             values = judged[subject][metric.title] if subject in judged else ()

@@ -16,12 +16,13 @@ from springbok.measuring.derived import (
     shown,
     vector_share,
 )
+from springbok.measuring.platforms import configuration_of, model_of, platform_of
 from springbok.report.figure import Card
 
 
 def cards(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> list[Card]:
     """The result cards of a configuration; ``earlier`` is the same configuration in earlier results."""
-    firmware = document.get("firmware")
+    firmware = platform_of(document, model).get("firmware")
     code = sum(firmware[f"{part}_bytes"] for part in ("text", "rodata", "data")) if firmware else None
     share, lanes = vector_share(model), lane_utilisation(model)
     vectors = shown(mean_of(model["vector_instructions"]), "count")
@@ -114,11 +115,17 @@ def _change(new: float | None, old: float | None, better: str, points: bool) -> 
     return f"{(new / old - 1) * 100:+.2f} % ({verdict})", verdict
 
 
-def find_same(model: Mapping, document: Mapping | None) -> Mapping | None:
-    """The entry of the same model, variant and data set in another document."""
-    wanted = _identity(model)
-    return next((entry for entry in (document or {}).get("models", []) if _identity(entry) == wanted), None)
+def find_same(document: Mapping, model: Mapping, earlier: Mapping | None) -> Mapping | None:
+    """The entry of ``earlier`` results of the same model, variant and data set on the same engine, chip and VLEN.
 
-
-def _identity(model: Mapping) -> tuple:
-    return model["name"], model["variant"], (model.get("dataset") or {}).get("name")
+    Where both sides have the model once, what it ran on may be another.
+    """
+    if earlier is None:
+        return None
+    ours, theirs = (
+        [(configuration_of(each, entry), entry) for entry in each["models"] if model_of(entry) == model_of(model)]
+        for each in (document, earlier)
+    )
+    wanted = configuration_of(document, model)
+    same = next((entry for configuration, entry in theirs if configuration == wanted), None)
+    return theirs[0][1] if same is None and len(ours) == len(theirs) == 1 else same

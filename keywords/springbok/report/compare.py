@@ -17,9 +17,9 @@ from springbok.measuring.derived import (
     runtime_instructions,
     tidy,
     vector_share,
-    vlen_text,
 )
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
+from springbok.measuring.platforms import platform_of, platforms_text, told_apart
 from springbok.report import charts
 from springbok.report.changes import changes_figure
 from springbok.report.costs import TOP
@@ -44,6 +44,11 @@ class Run:
     document: Mapping[str, Any]
     origin: str = ""
 
+    @property
+    def platforms(self) -> str:
+        """What its models ran on, as people read it."""
+        return "; ".join(platforms_text(self.document))
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -57,24 +62,17 @@ class Configuration:
 def configurations(runs: Sequence[Run]) -> list[Configuration]:
     """Every model of every run; a label says no more than what differs."""
     pairs = [(run, model) for run in runs for model in run.document["models"]]
-
-    def differs(value) -> bool:
-        return len({value(run, model) for run, model in pairs}) > 1
-
-    parts = [lambda run, model: title_of(model)]
-    for part, text in (
-        (lambda run, model: (model.get("dataset") or {}).get("name") or "", "{}"),
-        (lambda run, model: run.document["engine"], "{}"),
-        (lambda run, model: vlen_text(run.document["vlen_bits"]), "{}"),
-        (lambda run, model: _level(model), "{}"),
-        (lambda run, model: run.label, "{}"),
-    ):
-        if differs(part):
-            parts.append(lambda run, model, part=part, text=text: text.format(part(run, model)))
+    columns = (
+        [(model.get("dataset") or {}).get("name") or "" for _, model in pairs],
+        told_apart([platform_of(run.document, model) for run, model in pairs]),
+        [_level(model) for _, model in pairs],
+        [run.label for run, _ in pairs],
+    )
+    telling = [column for column in columns if len(set(column)) > 1]
     labels: dict[str, int] = {}
     found = []
-    for run, model in pairs:
-        label = ", ".join(filter(None, (part(run, model) for part in parts)))
+    for (run, model), *parts in zip(pairs, *telling, strict=True):
+        label = ", ".join(filter(None, (title_of(model), *parts)))
         labels[label] = labels.get(label, 0) + 1
         found.append(Configuration(label if labels[label] == 1 else f"{label} #{labels[label]}", run, model))
     return found

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from springbok.chips.chip import DEFAULT
 from springbok.gate import verdicts
 from springbok.history.record import FAILED
 from springbok.measuring.derived import UNKNOWN
+from springbok.measuring.platforms import platforms_in
 from springbok.report import agreement
 from springbok.report.summary import Tests, read_tests
 from springbok.support import run_record
@@ -136,18 +136,22 @@ def _facts(document: Mapping | None, tests: Tests | None, record: Mapping) -> li
     facts = [("Tests", tests.headline if tests else "none recorded"), ("Commit", _commit(record))]
     facts.append(("Date", _date(record)))
     if document:
-        vlen = document["vlen_bits"]
-        vectors = UNKNOWN if vlen is None else f"{vlen} bits" if vlen else "no vectors"
+        platforms = platforms_in(document)
         facts += [
-            ("Chip", document.get("chip", DEFAULT)),
-            ("VLEN", vectors),
-            ("Engine", " ".join(filter(None, (document["engine"], document["engine_version"])))),
-            (
-                "Compiler",
-                ", ".join(dict.fromkeys(f"IREE {each['compiler']['version']}" for each in document["models"])),
-            ),
+            ("Chip", _each(each["chip"] for each in platforms)),
+            ("VLEN", _each(_bits(each["vlen_bits"]) for each in platforms)),
+            ("Engine", _each(" ".join(filter(None, (each["engine"], each["engine_version"]))) for each in platforms)),
+            ("Compiler", _each(f"IREE {each['compiler']['version']}" for each in document["models"])),
         ]
     return [(name, value) for name, value in facts if value]
+
+
+def _each(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _bits(vlen: int | None) -> str:
+    return UNKNOWN if vlen is None else f"{vlen} bits" if vlen else "no vectors"
 
 
 def _commit(record: Mapping) -> str:

@@ -18,8 +18,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import CLASSIFICATION, QUALITY, cycles_of, quality_of, quality_text, shown, task_of
+from springbok.measuring.platforms import platform_of
 from springbok.report.figure import title_of
 from springbok.report.page import render
 from springbok.support.files import write_in_one_step
@@ -123,8 +123,9 @@ def _measured(documents: Sequence[Mapping[str, Any]]) -> list[tuple[Cell, int]]:
         data.setdefault(title_of(model), set()).add(_data_of(model))
     found = []
     for number, document in enumerate(documents):
-        column = Column(document.get("chip", DEFAULT), document["vlen_bits"] or 0, document["engine"])
         for model in document["models"]:
+            platform = platform_of(document, model)
+            column = Column(platform["chip"], platform["vlen_bits"] or 0, platform["engine"])
             title = title_of(model)
             title += f", {_data_of(model)}" if len(data[title]) > 1 else ""
             found.append((_cell(title, model, column), number))

@@ -14,13 +14,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from springbok.measuring.platforms import platform_of
 from springbok.report import charts, interactive, timeline
 from springbok.report.cards import cards, find_same
 from springbok.report.changes import changes_figure
 from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
 from springbok.report.compilers import compilers_figures
 from springbok.report.coverage import coverage_figures
-from springbok.report.figure import Figure, title_of
+from springbok.report.figure import Figure
 from springbok.report.figures import figures
 from springbok.report.lead import Lead, lead
 from springbok.report.scenario import scenario
@@ -28,7 +29,7 @@ from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figures
 from springbok.support.files import write_in_one_step
 
-CSV_COLUMNS = ("run", "engine", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
+CSV_COLUMNS = ("run", "engine", "chip", "vlen_bits", "model", "variant", "dataset", "figure", "row", "metric", "value")
 
 _COMPILERS_CSV = ("model", "optimize", "variant", "vlen", "version", "error", "metrics")
 
@@ -178,7 +179,8 @@ def run_markdown(
 
 def log_message(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> str:
     """HTML of one configuration for a message in Robot's log: no scripts, styles of its own, safe to merge."""
-    section = _section(document, model, earlier)
+    label = next(each.label for each in configurations([Run("", document)]) if each.model == model)
+    section = _section(document, model, earlier, label)
     found, nothing = _with_something(section["figures"])
     return render("log.html.j2", section={**section, "figures": _drawn(found), "nothing": nothing})
 
@@ -207,16 +209,18 @@ def csv_text(runs: Sequence[Run]) -> str:
     writer.writerow(CSV_COLUMNS)
     for run in runs:
         for model in run.document["models"]:
+            platform = platform_of(run.document, model)
             place = (
                 run.label,
-                run.document["engine"],
-                run.document["vlen_bits"],
+                platform["engine"],
+                platform["chip"],
+                platform["vlen_bits"],
                 model["name"],
                 model["variant"],
                 (model.get("dataset") or {}).get("name"),
             )
             summary = comparison_table(configurations([Run(run.label, {**run.document, "models": [model]})]))
-            for figure in (summary, *figures(model, run.document["vlen_bits"])):
+            for figure in (summary, *figures(model, platform["vlen_bits"])):
                 writer.writerows((*place, *line) for line in _csv_lines(figure))
     return target.getvalue()
 
@@ -232,19 +236,19 @@ def _csv_lines(figure: Figure) -> list[tuple]:
 
 
 def _sections(run: Run, earlier: Mapping | None) -> tuple[list[Figure], list[dict[str, Any]]]:
-    sections = [{**_section(run.document, each.model, earlier), "title": each.label} for each in configurations([run])]
+    sections = [_section(run.document, each.model, earlier, each.label) for each in configurations([run])]
     return comparison_figures([run]) if len(sections) > 1 else [], sections
 
 
-def _section(document: Mapping, model: Mapping, earlier: Mapping | None) -> dict[str, Any]:
-    before = find_same(model, earlier)
+def _section(document: Mapping, model: Mapping, earlier: Mapping | None, title: str) -> dict[str, Any]:
+    before = find_same(document, model, earlier)
     changed = [changes_figure(("the earlier results", "these"), before, model)] if before else []
     return {
-        "title": title_of(model),
+        "title": title,
         "model": model,
         "cards": cards(document, model, before),
         "scenario": scenario(document, model),
-        "figures": [*changed, *figures(model, document["vlen_bits"])],
+        "figures": [*changed, *figures(model, platform_of(document, model)["vlen_bits"])],
     }
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import CLASSIFICATION, UNKNOWN, shown, task_of, vlen_text
+from springbok.measuring.platforms import platform_of
 from springbok.report.figure import Step, in_short
 from springbok.report.optimizer import flags_chosen
 
@@ -27,7 +27,8 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
         f"{len(flags)} flag{'' if len(flags) == 1 else 's'}, see below",
     )
     target = [_flag(flags, "target-triple"), _flag(flags, "target-abi"), *features]
-    firmware = document.get("firmware")
+    platform = platform_of(document, model)
+    firmware = platform.get("firmware")
     code = f"{shown(firmware['text_bytes'], 'count')} bytes of code" if firmware else "firmware not built here"
     steps = [
         Step("Data set", dataset["name"], (f"{model['samples']} samples", _judged_by(model))),
@@ -40,11 +41,11 @@ def scenario(document: Mapping, model: Mapping) -> list[Step]:
         Step("Compiler", f"IREE {model['compiler']['version']}", compilation),
         Step("Target", _flag(flags, "target-cpu") or "RISC-V", tuple(filter(None, target))),
         Step("Runtime", "springbok-bench", (code, f"module {shown(model['vmfb_bytes'], 'count')} bytes")),
-        Step("Link", "UART", (f"over {document['link']}" if document.get("link") else "carrier unknown",)),
+        Step("Link", "UART", (f"over {platform['link']}" if platform.get("link") else "carrier unknown",)),
         Step(
             "Engine",
-            document["engine"],
-            (document["engine_version"] or "", document.get("chip", DEFAULT), vlen_text(document["vlen_bits"])),
+            platform["engine"],
+            (platform["engine_version"] or "", platform["chip"], vlen_text(platform["vlen_bits"])),
         ),
     ]
     blocks = {_BLOCK_STEPS[block["block"]]: block for block in model.get("scenario", {}).get("blocks", [])}
