@@ -100,6 +100,8 @@ def test_kernels_are_paired_by_what_they_compute(folder):
         assert told(of_kernel(first, second, folder, name)) == ["pass tile: arith.mulf -1, scf.for +1"]
     with pytest.raises(BenchError, match=r"is main_dispatch_1_conv_2x3 in the first and main_dispatch_1_sum_4 in the"):
         of_kernel(first, second, folder, "main_dispatch_1")
+    with pytest.raises(BenchError, match=r"is main_dispatch_0 in the first and main_dispatch_0_conv_2x3 in the second"):
+        of_kernel(first, second, folder, "main_dispatch_0")
     for name in ("main_dispatch_1_nonsense", "main_dispatch_3"):
         with pytest.raises(BenchError, match=f"There is no kernel {name} in both: main_dispatch_1_conv_2x3, "):
             of_kernel(first, second, folder, name)

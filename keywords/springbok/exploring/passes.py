@@ -201,12 +201,10 @@ def _wanted(both: _Both, name: str) -> str:
     if not found:
         known = [each for each, number in whole[0].items() if number in both.pairs]
         raise BenchError(f"There is no kernel {name} in both: {', '.join(known) or 'there is none'}.")
-    if len(found) > 1 and name in whole[0]:
-        return as_first
-    if len(found) > 1:
-        names = [f"{name}_{side[name]} in the {which}" for side, which in _by_side(both.kernels)]
+    if all(name in side for side in both.kernels) and both.pairs.get(name) != name:
+        names = [f"{name}_{side[name]}".rstrip("_") + f" in the {which}" for side, which in _by_side(both.kernels)]
         raise BenchError(f"{name} is {' and '.join(names)}: give the whole name of one.")
-    return found.pop()
+    return as_first if as_first in found else found.pop()
 
 
 def paired(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
