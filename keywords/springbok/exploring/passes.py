@@ -89,7 +89,7 @@ class _Both:
         view: Callable[[str], str] = str if _kernel_of(place) else without_kernels
         return [
             each._replace(place=place, codes=tuple(map(view, each.codes)))
-            for each in _steps(self.one[place], self.other[place])
+            for each in _steps(self.one[place], self.other[place], self.by_text)
         ]
 
     def ran(self, begins: str, step: _Step) -> list[list[str]]:
@@ -282,15 +282,18 @@ def _placed(passes: _Passes, names: Mapping[str, str]) -> _Passes:
     }
 
 
-def _steps(one: Sequence[_Pass], other: Sequence[_Pass]) -> Iterator[_Step]:
-    """Behind each pass that both ran in the same order, and behind those that only one of them ran between these."""
+def _steps(one: Sequence[_Pass], other: Sequence[_Pass], with_those_alone: bool) -> Iterator[_Step]:
+    """Behind each pass that both ran in the same order, and behind those that only one of them ran between these.
+
+    Two versions have passes of one kind in other places: there it is the next one that both ran.
+    """
     seen = (0, 0)
     for block in difflib.SequenceMatcher(
         None, *([each.name for each in side] for side in (one, other)), autojunk=False
     ).get_matching_blocks():
         starts = list(zip((one, other), seen, (block.a, block.b), strict=True))
         only = [[each.name for each in side[before:after]] for side, before, after in starts]
-        if any(only) and block.a and block.b:
+        if with_those_alone and any(only) and block.a and block.b:
             last = [side[after - 1] for side, _, after in starts]
             yield _step(f"the passes{{}}{_only(only)}", *last)
         for first, second in zip(
