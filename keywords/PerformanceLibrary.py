@@ -93,6 +93,12 @@ class PerformanceLibrary:
         | Device And Simulator Should Count The Same | ${evaluation} |
         """
         cost = evaluation.performance
+        if any(cost.instructions) and not any(cost.device_instructions):
+            raise AssertionError(
+                f"The core's own counter of instructions stands: it counted 0 in each of {len(cost.instructions)} "
+                "inferences. If mcountinhibit comes up set, the chip's description needs counters_stopped = true in "
+                "[core]."
+            )
         differences = {one - other for one, other in zip(cost.instructions, cost.device_instructions, strict=True)}
         if len(differences) != 1:
             raise AssertionError(f"The simulator counts more than the device by {sorted(differences)} instructions.")

@@ -313,6 +313,5 @@ frame_event_t frame_silence(frame_receiver_t *receiver, uint64_t now_us) {
 }
 
 bool frame_at_rest(const frame_receiver_t *receiver) {
-    bool goes_on = SERVES_KENNING && receiver->is_open && receiver->client == FRAME_KENNING;
-    return receiver->state == FRAME_IN_HEADER && receiver->received == 0 && !goes_on;
+    return receiver->state == FRAME_IN_HEADER && receiver->received == 0;
 }

@@ -54,7 +54,6 @@ struct frame_receiver {
     frame_accept_fn accept;
     enum { FRAME_IN_HEADER, FRAME_IN_PAYLOAD, FRAME_IN_CHECK, FRAME_DISCARDING, FRAME_HUNTING } state;
     frame_kind_t client; // set by the owner: what the client speaks; whatever does not fit that is noise
-    bool is_open;        // set by the owner: a request of Kenning's has begun, whose last message is to come
     bool without_checks; // set by the owner: Kenning's client leaves its checksums 0
     frame_kind_t kind;   // of the frame at hand, or the last one
     union {
@@ -94,7 +93,7 @@ frame_event_t frame_silence(frame_receiver_t *receiver, uint64_t now_us);
 // The checksum of Kenning's messages goes on from `value`.
 uint32_t frame_exclusive_or(uint32_t value, const uint8_t *bytes, uint32_t count);
 
-// True between requests, when silence means nothing and needs no clock.
+// True between frames, when silence means nothing and needs no clock.
 bool frame_at_rest(const frame_receiver_t *receiver);
 
 #endif

@@ -12,6 +12,7 @@ _Static_assert(sizeof(text_line_t) <= PAYLOAD_BYTES, "a line is in one message")
 
 // The request whose messages are coming.
 static struct {
+    bool open;
     bool begun; // its first message is there
     uint16_t type;
     uint32_t bytes;
@@ -105,7 +106,7 @@ static void check_end(void *unused) {
 
 static void on_last(frame_receiver_t *receiver, reply_t *reply) {
     uint16_t type = receiver->type;
-    receiver->is_open = false;
+    request.open = false;
     if (type == KENNING_PING) {
         on_ping(receiver);
         return;
@@ -155,7 +156,7 @@ status_t kenning_accept(frame_receiver_t *receiver, uint8_t **payload) {
     const kenning_header_t *header = &receiver->header.kenning;
     if ((header->flow & KENNING_FLOW) != KENNING_REQUEST) return FAILURE_REQUEST_STALE; // an acknowledgement
     if ((header->flags & KENNING_FIRST) != 0) {
-        receiver->is_open = true;
+        request.open = true;
         request.begun = false;
         request.type = served_as(receiver->type);
         request.bytes = 0;
@@ -164,7 +165,8 @@ status_t kenning_accept(frame_receiver_t *receiver, uint8_t **payload) {
         if (receiver->payload_bytes <= sizeof request.first) return STATUS_OK; // see kenning_message()
         begin();
     }
-    if (!receiver->is_open || request.type != served_as(receiver->type))
+    // A first message that was damaged may have been followed by another client's frame.
+    if (!request.open || !request.begun || request.type != served_as(receiver->type))
         return status_report(REASON(KENNING_BEGIN, receiver->type));
     if (has_room(receiver->type, receiver->payload_bytes)) *payload = request.destination + request.bytes;
     return request.status;
@@ -183,11 +185,11 @@ void kenning_message(frame_receiver_t *receiver, reply_t *reply) {
 void kenning_refusal(frame_receiver_t *receiver, reply_t *reply) {
     if (receiver->status == FAILURE_REQUEST_STALE) return;
     // Refused by kenning_accept(): the answer waits for the request's last message.
-    if (receiver->is_open && receiver->status == request.status && receiver->kind == FRAME_KENNING) {
+    if (request.open && receiver->status == request.status && receiver->kind == FRAME_KENNING) {
         if ((receiver->header.kenning.flags & KENNING_LAST) != 0) on_last(receiver, reply);
         return;
     }
-    receiver->is_open = false;
+    request.open = false;
     deny_all();
 }
 

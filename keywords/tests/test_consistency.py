@@ -126,6 +126,12 @@ def calling(*places):
     return lambda model: model["timeline"]["calls"].update(dispatch=list(places))
 
 
+def test_a_counter_of_the_device_that_stands_is_no_contradiction():
+    document = make_document(MODELS["scalar"]())
+    document["models"][0]["device_instructions"] = {"mean": 0}
+    assert "device_instructions" not in metrics.problem_of(document)
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [

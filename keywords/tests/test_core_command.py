@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import random
@@ -16,6 +17,7 @@ from springbok import cli
 from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
 from springbok.rtl import build, check, float_operands, ports, program, random_program, starter
 from springbok.rtl.core import load
+from springbok.rtl.coverage import Coverage
 from springbok.rtl.engine import RtlEngine
 from springbok.support.errors import RtlError
 from springbok.support.places import PLATFORMS
@@ -136,6 +138,7 @@ MTVEC_RULE = '\n[[csr]]\nname = "mtvec"\naddress = 0x305\n'
         (MTVEC_RULE + MTVEC_RULE, r"\[\[csr\]\] mtvec is a second rule for 0x305"),
         ('\n[[csr]]\nname = "mine"\naddress = 0x1306\n', r"mine has address 0x1306: a register's is 0 to 0xfff"),
         ('\n[[csr]]\nname = "mine"\naddress = -1\n', "mine has address -0x1"),
+        ('\n[[csr]]\nname = "mepc"\naddress = 0x343\n', "mepc has address 0x343: that name's is 0x341"),
         (MTVEC_RULE + "keep = 0x1_0000_0000\n", "keep = 0x100000000 does not fit into 32 bits"),
     ],
 )
@@ -182,6 +185,8 @@ def test_what_a_difference_may_come_from_is_said_by_its_kind():
 
     assert "_zicclsm" in hint("expected a trap, cause 4; got none", "lw a0, 1(ra)")
     assert "vectored = true" in hint("x5: expected 0x300, got 0x301", "csrr t0, mtvec")
+    assert "irq_software" in hint("an interrupt (lines 0x8) is not taken, 512 instructions after", "j pc + 0x0")
+    assert "rvfi_insn" in hint("the retire port tells 0x00000000, memory holds 0x320002b7 there", "c.unimp")
     assert hint("x5: expected 1, got 2", "add t0, t0, t0") == (
         "Is it the core, or is a rule for a register missing in core.toml?"
     )
@@ -196,11 +201,9 @@ def test_a_difference_is_told_in_full_once(tmp_path, monkeypatch):
         return engine._kept
 
     monkeypatch.setattr(engine, "keep_mismatch", keep)
-    monkeypatch.setattr(
-        engine, "describe_mismatch", lambda found: "mine's RTL differs\nThe instructions before it:\n  1"
-    )
+    monkeypatch.setattr(engine, "describe_mismatch", lambda found: "mine's RTL differs\nThe last instructions:\n  1")
     once, again = (engine._describe([{"mismatch": {"why": "x1"}}]) for _ in range(2))
-    assert "The instructions before it:" in once
+    assert "The last instructions:" in once
     assert again == f"mine's RTL differs\nNo short program repeats it. Kept in {tmp_path}, as was said before."
 
 
@@ -239,6 +242,37 @@ def test_random_programs_are_decided_by_their_seed():
     chip = load(IBEX).chip()
     assert random_program.generate(chip, 7, 50) == random_program.generate(chip, 7, 50)
     assert random_program.generate(chip, 7, 50) != random_program.generate(chip, 8, 50)
+
+
+def test_what_the_isa_has_and_no_program_tried_is_listed():
+    chip = load(IBEX).chip()
+    isa = "rv32imac_zicsr_zbb_zvfoo"
+    tried = Coverage(dict.fromkeys(random_program.menu_of(chip, isa), 1) | {"mret": 9})
+    assert random_program.untried(chip, isa, tried) == (["c.ebreak", "ebreak", "wfi"], ["a", "zvfoo"])
+    del tried.executions["clz"], tried.executions["c.jalr"]
+    assert random_program.untried(chip, isa, tried)[0] == ["c.ebreak", "c.jalr", "clz", "ebreak", "wfi"]
+    assert "f" in random_program.untried(chip, "rv32imf", tried)[1]  # the chip says that there are no registers for it
+
+
+def test_a_folder_that_holds_a_report_alone_says_that_there_is_no_program(tmp_path):
+    (tmp_path / program.REPORT).write_text("mine's RTL differs", encoding="utf-8")
+    with pytest.raises(RtlError, match="holds a report and no program: no short one repeats what differed"):
+        program.read_case(tmp_path)
+
+
+@needs_core
+def test_a_random_program_that_differs_stays_with_what_ran_before(tmp_path):
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    plain = dataclasses.replace(core, rules=tuple(rule for rule in core.rules if rule.address != 0x305))
+    _, differing = random_program.run(library, golden, plain, chip, [1], tmp_path, 60)
+    assert [seed for seed, _ in differing] == [1]
+    said = (tmp_path / "random-1" / program.REPORT).read_text(encoding="utf-8").splitlines()
+    assert said[0].startswith("ibex's RTL differs from Spike: random program 1, csrr t0, mtvec at 0x")
+    assert said[1] == "The last instructions:"
+    assert said[-1].split()[2:5] == ["csrr", "t0,", "mtvec"]
+    assert random_program.run(library, golden, core, chip, [1], tmp_path, 60)[1] == []
+    assert program.read_case(tmp_path / "random-1").why == differing[0][1].why  # a later run takes nothing away
 
 
 def decisions(a: int, b: int, c: int) -> set[str]:
@@ -315,10 +349,13 @@ def test_random_programs_find_nothing_in_ibex_and_say_what_they_covered(tmp_path
     options = ["--programs", "20", "--length", "120", "--coverage", str(file), "--report", str(tmp_path)]
     status = cli.main(["core", "try", str(IBEX), *options])
     assert status == 0, capsys.readouterr().out
-    assert "20 programs, 0 differ" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "20 programs, 0 differ" in said
+    assert "In the isa, and executed by none of them: " in said
+    assert "ebreak, wfi" in said
     covered = json.loads(file.read_text(encoding="utf-8"))
     assert covered["mulh"]["operand_classes"] > 10
-    assert {"lb", "sw", "bgeu", "divu", "csrrs", "mret"} <= set(covered)
+    assert {"lb", "sw", "bgeu", "divu", "csrrs", "mret", "jalr", "fence.i", "c.lw", "c.jalr"} <= set(covered)
     page = (tmp_path / "coverage.html").read_text(encoding="utf-8")
     assert "<svg" in page
     assert "mulh" in page

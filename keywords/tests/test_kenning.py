@@ -52,8 +52,8 @@ from test_service_host import (
 from test_service_host import OK as BASE_OK
 
 from springbok.link import failures
-from springbok.link.frames import MessageType, decode_extended_header, extended_payload
-from springbok.link.messages import ErrorAnswer
+from springbok.link.frames import MessageType, decode_extended_header, encode_extended_frame, extended_payload
+from springbok.link.messages import ErrorAnswer, encode_hello
 
 PAUSE_US = 60_000  # ends noise
 SPEC = specification([("float32", (1, 2, 3))], [("float32", (1, 2))])
@@ -274,24 +274,38 @@ def test_hello_of_another_host_between_messages_of_a_specification_harms_nothing
     assert answer.succeeded
 
 
-@pytest.mark.parametrize("kept", [1, 2])
-def test_request_whose_last_messages_are_lost_is_denied_once_and_may_come_again(program, kept):
-    messages = request(IO_SPEC, SPEC)
-    with device_of(program) as device:
-        device.play(open_dialogue())
-        assert device.play(messages[: kept * 136]) == device.play(900_000) == b""
-        answers, _ = read_answers(device.play(200_000))
-        assert denied_types(answers) == list(range(8))
-        assert device.play(5_000_000) == b""
-        (answer,), _ = read_answers(device.play(messages))
-    assert answer.succeeded
-
-
-def test_request_whose_last_messages_are_lost_is_nothing_to_the_next_dialogue(program):
+@pytest.mark.parametrize("later", [1, 2])
+@pytest.mark.parametrize("kind", [IO_SPEC, MODEL])
+def test_message_of_a_request_whose_first_one_was_damaged_is_none(program, kind, later):
+    """Another host's frame right behind the damaged message ends the noise."""
+    whole = request(kind, SPEC if kind == IO_SPEC else SMALL.ljust(356, b"\0"))
+    damaged = bytearray(whole[:136])
+    damaged[20] ^= 1
     with device_of(program) as device:
         line = Recording(device)
-        line.send(open_dialogue())
-        line.send(request(IO_SPEC, SPEC)[:136])
-        assert line.send(hello(7))
-        assert line.send(Request(7, 2, MessageType.INFO))
-        assert device.play(5_000_000) == b""
+        for part in (open_dialogue(), request(MODEL, SMALL), bytes(damaged), hello(7)):
+            line.send(part)
+        device.play(whole[136 * later :])
+        answers, _ = read_answers(device.play(PAUSE_US))
+        assert denied_types(answers) == list(range(8))
+        answers, _ = read_answers(device.play(request(DATA, SMALL_INPUT) + request(PROCESS) + request(OUTPUT)))
+    assert answers[-1].payload == SMALL_OUTPUT
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_frames_of_three_protocols_in_any_order_and_damage_crash_nothing(program, data):
+    asked = encode_extended_frame(1, MessageType.HELLO, encode_hello(identity=7))
+    whole = {kind: request(kind, SPEC) for kind in (IO_SPEC, MODEL)}
+    messages = [content[at : at + 136] for content in whole.values() for at in range(0, len(content), 136)]
+    others = [open_dialogue(), close_dialogue(), request(DATA, SMALL_INPUT), frame(INFO), asked]
+    with device_of(program) as device:
+        for part in data.draw(st.lists(st.sampled_from([*messages, *others, 60_000]), min_size=3, max_size=12)):
+            sent = bytearray() if isinstance(part, int) else bytearray(part)
+            if sent and data.draw(st.booleans()):
+                sent[data.draw(st.integers(0, len(sent) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+            device.play(bytes(sent) or part)
+        device.play(5_000_000)
+        device.play(open_dialogue())
+        answers, _ = read_answers(device.play(open_dialogue()))
+    assert answers[-1].type == PING

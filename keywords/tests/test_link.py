@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The link against a fake device in a thread, at the other end of a loopback socket or of a pseudo-terminal."""
 
+import gc
 import os
 import pty
 import re
 import select
+import signal
 import socket
 import struct
 import threading
 import time
 import tty
 
+import construct
 import numpy as np
 import pytest
 
 from springbok.link import base as base_module
 from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
 from springbok.link.io_spec import IoSpec
+from springbok.link.line import Turn
 from springbok.link.link import Dialect, Link
-from springbok.link.messages import ChipInfo, DispatchProfile, ModelState, Profile, Statistics
+from springbok.link.messages import ChipInfo, DispatchProfile, ModelState, Profile, Statistics, encode_sense
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
 OK = encode_frame(MessageType.OK)
@@ -459,10 +463,39 @@ def test_link_that_was_closed_says_so(either, call, dialect):
         call(link)
 
 
-def test_link_that_another_thread_closes_says_so(either):
+def test_link_that_another_thread_closes_says_so_at_once(either):
     _, link = either(lambda device: link.close())
-    with pytest.raises(LinkError, match="was lost during STATS"):
+    with pytest.raises(LinkError, match="was lost during STATS: it was closed"):
         link.statistics()
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_handler_of_a_signal_may_call_nothing_but_close(either, call):
+    """It interrupts a call of its own thread, whose answer it would take."""
+    told = []
+
+    def interrupt(device):
+        signal.raise_signal(signal.SIGUSR1)
+        device.write(encode_frame(MessageType.OK, STATISTICS.encode()))
+
+    def handler(*_):
+        with pytest.raises(LinkError, match="while another call goes on") as error:
+            call(link)
+        told.append(error)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        _, link = either(interrupt)
+        assert link.statistics() == STATISTICS
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert told
+
+
+def test_progress_may_not_talk(line):
+    _, link = line()
+    with pytest.raises(LinkError, match="chip_info was called while another call goes on"):
+        link.load_model(bytes(5000), progress=lambda *_: link.chip_info())
 
 
 def test_two_threads_do_not_talk_at_once(either):
@@ -470,7 +503,7 @@ def test_two_threads_do_not_talk_at_once(either):
     refused = []
 
     def ask_too(device):
-        with pytest.raises(LinkError, match="chip_info was called while another thread's call goes on") as error:
+        with pytest.raises(LinkError, match="chip_info was called while another call goes on") as error:
             link.chip_info()
         refused.append(error)
         device.write(encode_frame(MessageType.OK, STATISTICS.encode()))
@@ -581,3 +614,39 @@ def test_link_is_closed_even_where_its_farewell_is_interrupted(either, monkeypat
     with pytest.raises(KeyboardInterrupt):
         link.close()
     assert not link._line.is_open
+
+
+def test_turn_of_a_call_ends_with_it_however_it_ended():
+    turn = Turn()
+
+    def interrupted():
+        token = Turn.Token()
+        assert turn.take(token)
+        raise KeyboardInterrupt  # before it gave its turn up
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    gc.collect()
+    first, second = Turn.Token(), Turn.Token()
+    assert turn.take(first) and turn.take(first) and not turn.take(second)
+    turn.leave(second)
+    assert not turn.take(second)
+    turn.leave(first)
+    assert turn.take(second)
+
+
+def test_exception_of_a_signals_handler_is_none_of_the_answers(monkeypatch):
+    class Timeout(Exception):  # such as Robot's
+        pass
+
+    def interrupted(*_, **__):
+        raise Timeout("Test timeout exceeded.")
+
+    with monkeypatch.context() as patch, pytest.raises(Timeout):
+        patch.setattr(construct.core.struct, "unpack", interrupted)
+        Statistics.decode(STATISTICS.encode())
+    with monkeypatch.context() as patch, pytest.raises(Timeout):
+        patch.setattr(construct.core.struct, "pack", interrupted)
+        encode_sense(1, 1.0, 1.0)
+    with pytest.raises(LinkError, match="request to sense can't be sent"):
+        encode_sense(-1, 1.0, 1.0)

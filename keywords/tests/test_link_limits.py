@@ -239,7 +239,9 @@ LIMITED = {
 }
 
 
-@pytest.mark.parametrize("limit", [math.nan, math.inf, -math.inf, 10**400, "soon"], ids=lambda limit: f"{limit!s:.5}")
+@pytest.mark.parametrize(
+    "limit", [math.nan, math.inf, -math.inf, 10**400, "soon", "5", [1.0]], ids=lambda limit: f"{limit!s:.5}"
+)
 @pytest.mark.parametrize(
     ("name", "dialect"), [*((name, Dialect.EXTENDED) for name in LIMITED), ("infer", Dialect.BASE)]
 )
@@ -300,8 +302,8 @@ def test_answer_of_more_records_than_can_be_read_in_time_is_refused(decode, payl
 @pytest.mark.parametrize(
     ("capacity", "told"),
     [
-        ((15, 16), "2 inputs of 8 bytes .* 15 bytes: give it 1 at a time"),
-        ((16, 7), "2 outputs of 8 bytes .* 7 bytes: give it 0 at"),
+        ((15, 16), "2 inferences of 8 bytes in and 8 out .* 15 in and 16 out: give it 1 at a time"),
+        ((16, 7), "2 inferences .* 16 in and 7 out: give it 0 at a time"),
     ],
 )
 def test_batch_that_the_device_has_no_room_for_is_not_sent(clock, capacity, told):

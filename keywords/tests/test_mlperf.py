@@ -346,10 +346,12 @@ def test_a_late_answer_is_never_the_next_commands():
             sent.set()
             goes_on.wait()
             line.sendall(b"-us-600\r\nm-results-[1.000]\r\nm-ready\r\n")
+            clock = 2000
             while commands := line.recv(1000).decode():
                 for command in commands.split("%")[:-1]:
-                    inferred = "" if command == "timestamp" else "m-lap-us-9000\r\nm-results-[2.000]\r\n"
-                    line.sendall(f"m-lap-us-2000\r\n{inferred}m-ready\r\n".encode())
+                    inferred = f"m-lap-us-{clock + 7000}\r\nm-results-[2.000]\r\n" if "infer" in command else ""
+                    line.sendall(f"m-lap-us-{clock}\r\n{inferred}m-ready\r\n".encode())
+                    clock += 10_000
 
     threading.Thread(target=serve, daemon=True).start()
     with MlperfRunner(f"socket://127.0.0.1:{server.getsockname()[1]}") as runner:
@@ -392,6 +394,21 @@ def test_client_that_begins_while_the_device_works_for_a_killed_one_waits_for_it
     with MlperfRunner(url) as runner:
         assert runner.infer(1) == RunnerInferences(1, 2000, (2.0,))
     assert heard == ["timestamp%", "infer 1 0%"]
+
+
+def test_answer_that_comes_again_is_no_other_ones():
+    """An echo, or what a proxy has kept: late enough to be read for the next command's."""
+    answer = "m-lap-us-{}\r\nm-lap-us-{}\r\nm-results-[2.000]\r\nm-ready\r\n".format
+    time_told = "m-lap-us-{}\r\nm-ready\r\n".format
+    url, _ = device(
+        [answer(100, 600) * 2, time_told(700), answer(800, 900), answer(800, 900), time_told(950), answer(960, 970)]
+    )
+    with MlperfRunner(url) as runner:
+        assert runner.infer(1).microseconds == 500
+        assert runner.infer(1).microseconds == 100  # two came: the time was asked before
+        with pytest.raises(LinkError, match="no times of begin and end since 900"):
+            runner.infer(1)
+        assert runner.infer(1).microseconds == 10
 
 
 def test_client_that_is_refused_from_the_begin_says_so():
@@ -455,10 +472,15 @@ def test_what_is_no_number_is_none(call, answer):
     assert len(str(error.value)) < 1000
 
 
-def test_numbers_of_inferences_that_no_device_takes():
+@pytest.mark.parametrize(
+    "count",
+    [10**5000, -1, "5", 1.0, None],
+    ids=lambda count: type(count).__name__ + str(count)[:2] if not isinstance(count, int) or count < 9 else "huge",
+)
+def test_numbers_of_inferences_that_no_device_takes(count):
     url, heard = device([])
     with MlperfRunner(url) as runner, pytest.raises(LinkError, match="numbers from 0 to 268,435,455"):
-        runner.infer(10**5000)
+        runner.infer(count)
     assert heard == []
 
 

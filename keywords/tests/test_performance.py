@@ -8,6 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from PerformanceLibrary import PerformanceLibrary
 from springbok.compiler.optimizer import Plan
 from springbok.compiler.optimizer.choices import Candidate, Choice
 from springbok.data.dataset import Dataset
@@ -182,3 +183,9 @@ def test_what_is_no_document_is_refused_with_its_name(tmp_path, content, said):
         (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(ReportError, match=said):
         metrics.read(tmp_path)
+
+
+def test_a_counter_of_the_device_that_stands_is_named():
+    cost = summarise([profile(0, {0: 0, 1: 0})] * 2, counts(1000, 1000), 512)
+    with pytest.raises(AssertionError, match=r"stands: it counted 0 in each of 2 inferences.*counters_stopped = true"):
+        PerformanceLibrary().device_and_simulator_should_count_the_same(SimpleNamespace(performance=cost))

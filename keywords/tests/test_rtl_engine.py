@@ -21,7 +21,7 @@ from springbok.measuring import metrics
 from springbok.report import cards, costs, timeline
 from springbok.rtl import build, program, report
 from springbok.rtl.core import load
-from springbok.rtl.native_machine import NativeMachine, Trial
+from springbok.rtl.native_machine import NativeMachine, Reason, Trial
 from springbok.session import Session
 from springbok.support.errors import CoreNeeded, EngineError, LinkError, RtlError
 from springbok.support.places import MODELS, PLATFORMS
@@ -233,6 +233,40 @@ def test_a_program_has_the_answers_of_the_devices_that_it_asked(ibex, tmp_path, 
 
 
 @needs_core
+def test_a_core_that_is_stuck_is_told_with_what_waits_and_kept_as_a_program(ibex, tmp_path):
+    """Ibex asleep: `wfi`, with no interrupt that its mie lets wake it."""
+    own, library, golden = ibex
+    chip, wfi = own.chip(), 0x1050_0073
+    words = [addi(1, 0, 1), addi(2, 0, 2), wfi, addi(3, 0, 3)]
+    native = NativeMachine(library, chip, chip.start)
+    try:
+        native.call(lambda *_: 0, lambda *_: None, lambda *_: None)
+        native.hold_against(golden, own.reference_isa, own.privilege, own.rules, own.stores_on_bus, chip.start, [])
+        for at, word in enumerate(words):
+            native.write(chip.start + 4 * at, word.to_bytes(4, "little"))
+        native.reset()
+        while native.run(100_000) is Reason.TIME:
+            assert native.state.cycles < 400_000
+        found = report.describe(native, {"dispatch": 1}, stuck="none has retired since")
+        native.set_lines(True, False, 1 << 63)
+        native.run(1)
+        waiting = report.describe(native, {}, stuck="none has retired since")["why"]
+        windows = report.windows(native)
+    finally:
+        native.close()
+    assert (found["why"], found["assembly"]) == ("none has retired since; no interrupt is pending", "wfi")
+    assert waiting == "none has retired since; an interrupt (lines 0x8) is pending and not enabled"
+    assert (found["number"], found["stuck"], found["dispatch"]) == (3, True, 1)
+
+    def tries(elf, case):
+        return program.run(library, golden, own, chip, elf, case)
+
+    case, outcome = program.make(windows, chip, own, Trial(), found["why"], tmp_path, tries, stuck=True)
+    assert outcome.assembly == "wfi"
+    assert f"{case.instructions - 1} of {case.instructions} instructions retired" in outcome.why
+
+
+@needs_core
 def test_memory_registers_and_reset_are_those_of_every_engine(ibex):
     session = Session()
     engine = session.boot("rtl", core=IBEX, platform=IBEX / "chip.toml")
@@ -293,3 +327,26 @@ def test_the_engine_needs_a_core(tmp_path, monkeypatch):
     session = Session()
     with pytest.raises(EngineError, match="--core FOLDER"):
         session.boot("rtl")
+
+
+@needs_core
+def test_a_program_has_only_what_lies_in_memory_also_where_the_core_went_elsewhere(ibex):
+    own, library, golden = ibex
+    chip, away = own.chip(), 0x1000_0000
+    native = NativeMachine(library, chip, chip.start)
+    try:
+        native.call(lambda *_: 0, lambda *_: None, lambda *_: None)
+        native.hold_against(golden, own.reference_isa, own.privilege, own.rules, own.stores_on_bus, chip.start, [])
+        for at, word in enumerate([addi(1, 0, 1), lui(5, away), 0x0002_8067]):  # jalr x0, 0(x5)
+            native.write(chip.start + 4 * at, word.to_bytes(4, "little"))
+        native.reset()
+        while native.state.pc != away:
+            assert native.state.cycles < 100
+            native.run(1)
+        windows = report.windows(native)
+    finally:
+        native.close()
+    assert windows[-1]["steps"] == 4
+    places = {int(at, 0) for window in windows for at in window["memory"]}
+    assert chip.start in places
+    assert away not in places

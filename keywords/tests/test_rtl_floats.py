@@ -6,6 +6,7 @@ Skipped without Verilator, C++ or the core.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -39,6 +40,15 @@ def test_nothing_is_missing(cv32e40p):
     said = []
     assert list(check.missing(FOLDER, said.append)) == []
     assert not any("tells nothing of memory" in line for line in said)
+
+
+def test_counters_that_stand_until_the_firmware_starts_them_are_named(cv32e40p, tmp_path):
+    core, library, golden = cv32e40p
+    chip = core.chip()
+    assert check._counters(core, chip, library, golden, tmp_path) is None
+    said = check._counters(core, dataclasses.replace(chip, counters_stopped=False), library, golden, tmp_path)
+    assert said.startswith("The core's counters stand (minstret reads 0 twice, mcycle reads 0 twice)")
+    assert said.endswith("chip.toml needs counters_stopped = true in [core].")
 
 
 def test_random_programs_cover_the_floats_and_find_nothing(cv32e40p, tmp_path):

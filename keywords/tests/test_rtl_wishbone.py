@@ -6,6 +6,7 @@ Skipped without Verilator, C++ or the core.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from springbok.compiler import compiler
 from springbok.compiler.flags import Target
 from springbok.data import datasets
-from springbok.rtl import build, check, random_program
+from springbok.rtl import build, check, program, random_program
 from springbok.rtl.core import load
 from springbok.rtl.native_machine import Trial
 from springbok.session import Session
@@ -42,6 +43,21 @@ def test_random_programs_find_nothing_under_stalls(tmp_path):
     covered, differing = random_program.run(library, golden, core, core.chip(), range(1, 21), tmp_path, 120, trial)
     assert differing == []
     assert {"lh", "sb", "mulhsu", "rem", "bltu", "mret"} <= set(covered.executions)
+
+
+def test_a_waveform_is_written_without_a_warning(tmp_path, capfd):
+    core = load(FOLDER)
+    chip = core.chip()
+    elf = tmp_path / program.PROGRAM
+    elf.write_bytes(program.elf_of({chip.start: 0x0010_8093, chip.start + 4: program.STAY}, chip.start))
+    case, wave = program.Case(core.name, 1), tmp_path / "mine.vcd"
+    library = build.build(core, wave=True).library
+    assert program.run(library, build.build_golden(), core, chip, elf, case, wave=wave).why is None
+    ctypes.CDLL(None).fflush(None)
+    assert "Warning" not in "".join(capfd.readouterr())
+    times = [int(line[1:]) for line in wave.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert times == sorted(set(times))
+    assert times[:3] == [0, 1, 2]
 
 
 def test_a_model_runs_on_the_rtl_as_on_spike():

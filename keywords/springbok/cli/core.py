@@ -75,7 +75,11 @@ def _built(folder: Path, wave: bool = False):
     sentences = list(check.of_the_wrapper(core, chip)) if core.wrapper.is_file() else []
     if sentences:
         raise RtlError(" ".join(sentences))
-    return core, chip, build.build(core, print, wave).library, build.build_golden()
+    missing = build.what_is_missing()
+    if missing:
+        raise RtlToolNeeded(missing)
+    golden = build.reference_of(core, chip)
+    return core, chip, build.build(core, print, wave).library, golden
 
 
 def _try(folder: Path, options: argparse.Namespace) -> int:
@@ -100,9 +104,12 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
         place = shown(kept / f"random-{seed}")
         print(f"seed {seed}: {outcome.said}; kept in {place}")
     met = covered.as_json()
-    pairs = f"{sum(each['operand_classes'] for each in met.values())} of {64 * len(met)}"
+    pairs = f"{sum(each['operand_classes'] for each in met.values())} of {sum(each['of'] for each in met.values())}"
     print(f"{len(numbers)} programs, {len(differing)} differ")
     print(f"Covered: {len(met)} opcodes, {pairs} pairs of operand classes ({', '.join(CLASSES)})")
+    names, extensions = random_program.untried(chip, core.reference_isa or chip.isa(), covered)
+    parts = [*([", ".join(names)] if names else []), *([f"all of {', '.join(extensions)}"] if extensions else [])]
+    print(f"In the isa, and executed by none of them: {'; '.join(parts) or 'nothing'}")
     if not met:
         print("No instruction of these programs was compared: this says nothing about the core.")
     if executed:

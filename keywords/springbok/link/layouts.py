@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -168,6 +169,7 @@ def parse(layout: c.Construct, data: bytes, what: str) -> c.Container:
     try:
         return layout.parse(data)
     except c.ConstructError as error:
+        _raise_interruption(error)
         raise LinkError(f"The {what} can't be read: {first_line(error)}.") from error
 
 
@@ -176,7 +178,15 @@ def build(layout: c.Construct, values: Mapping[str, Any], what: str) -> bytes:
     try:
         return layout.build(values)
     except (c.ConstructError, OverflowError) as error:
+        _raise_interruption(error)
         raise LinkError(f"The {what} can't be sent: {first_line(error)}.") from error
+
+
+def _raise_interruption(error: Exception) -> None:
+    """Construct takes whatever is raised amid its work for an error of the data: a signal's handler may raise too."""
+    cause = error.__context__
+    if cause is not None and not isinstance(cause, (c.ConstructError, struct.error, ValueError, TypeError)):
+        raise cause
 
 
 def fields_of(container: c.Container) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import functools
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from numbers import Integral
+from numbers import Integral, Real
 from typing import ParamSpec, TypeVar
 
 from springbok.link.ports import open_port
@@ -37,8 +38,10 @@ def seconds_of(limit: float, name: str = "timeout") -> float:
     >>> seconds_of(3)
     3.0
     """
-    with suppress(TypeError, ValueError, OverflowError):
-        if math.isfinite(seconds := float(limit)):
+    if type(limit) is float and math.isfinite(limit):  # so it nearly always is
+        return limit
+    with suppress(OverflowError):
+        if isinstance(limit, Real) and math.isfinite(seconds := float(limit)):
             return seconds
     raise LinkError(f"{name} takes a finite number of seconds, for example {name}=10.")
 
@@ -52,24 +55,54 @@ def shown(seconds: float) -> str:
     return f"{seconds:.1f}" if seconds >= 0.05 else f"{seconds:.1g}"
 
 
-def alone(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A method of what has a line, which one thread at a time may call: answers are in the order of requests.
+class Turn:
+    """Whose call goes on.
 
-    Its object has a ``turn``, a `threading.RLock`. Raises LinkError where another thread's call goes on.
+    It ends with its call even where that was interrupted on the way to the end: the call has its token, and this only a
+    weak reference.
+    """
+
+    class Token:
+        """A call's."""
+
+    def __init__(self) -> None:
+        self._calls: dict[None, weakref.ref[Turn.Token]] = {}
+
+    def take(self, token: Token) -> bool:
+        """Whether the turn is this call's now."""
+        own = weakref.ref(token)
+        while (other := self._calls.setdefault(None, own)) is not own:
+            if other() is not None:
+                return False
+            self._calls.pop(None, None)
+        return True
+
+    def leave(self, token: Token) -> None:
+        """Give it up; harmless for who has not got it."""
+        if self._calls.get(None) is weakref.ref(token):
+            del self._calls[None]
+
+
+def alone(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """A method of what has a line, of which one call at a time may go on: answers are in the order of requests.
+
+    Its object has a ``turn``, a `Turn`. Raises LinkError where another call goes on, of another thread or of
+    this one, which a signal's handler has interrupted.
     """
 
     @functools.wraps(method)
     def call(*given: Arguments.args, **named: Arguments.kwargs) -> Result:
-        turn = given[0].turn
-        if not turn.acquire(blocking=False):
-            raise LinkError(
-                f"{method.__name__} was called while another thread's call goes on: a line carries one dialogue. Let "
-                "threads take turns, by a lock around each whole exchange."
-            )
+        turn, token = given[0].turn, Turn.Token()
         try:
-            return method(*given, **named)
+            if turn.take(token):
+                return method(*given, **named)
         finally:
-            turn.release()
+            turn.leave(token)
+            del token  # a traceback may keep this frame
+        raise LinkError(
+            f"{method.__name__} was called while another call goes on: a line carries one dialogue. Let threads take "
+            "turns, by a lock around each whole exchange, and call nothing from a signal's handler but close."
+        )
 
     return call
 
@@ -101,7 +134,7 @@ class Line:
             raise LinkError("The baud rate is a whole number, 1 or more.")
         try:
             self._port = open_port(url, baudrate)
-        except (OSError, ValueError) as error:  # pyserial's are OSErrors
+        except (OSError, ValueError, OverflowError) as error:  # pyserial's are OSErrors
             raise LinkError(f"{url or 'A port without a name'} can't be opened: {error}. {_advice(url)}") from error
 
     @property
@@ -118,7 +151,7 @@ class Line:
 
         Raises LinkError for what is no number of bytes.
         """
-        if not isinstance(count, Integral) or not 0 <= count < _MOST_BYTES:
+        if not (type(count) is int or isinstance(count, Integral)) or not 0 <= count < _MOST_BYTES:
             raise LinkError("The size of an answer is a whole number of bytes, 0 or more.")
         return 20 * count / self._port.baudrate
 

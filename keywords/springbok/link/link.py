@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,7 +30,7 @@ from springbok.link.base import BaseExchange
 from springbok.link.extension import ExtendedExchange, LinkReport, content
 from springbok.link.frames import HEADER_BYTES, MessageType, encode_frame
 from springbok.link.io_spec import IoSpec
-from springbok.link.line import Line, Progress, alone, seconds_of
+from springbok.link.line import Line, Progress, Turn, alone, seconds_of
 from springbok.link.messages import (
     SESSION_OTHER,
     Benchmark,
@@ -94,7 +93,8 @@ class Link:
     Every method raises LinkError when the port can't be opened, the connection is lost, or an answer is
     malformed; LinkTimeout when no whole answer came in time; DeviceError when the device answered ERROR. After
     any of these but a lost connection, the link can be used on. Limits are finite; payloads are bytes, and anything
-    else a TypeError. One thread at a time may call it, and any may close it.
+    else a TypeError. One call at a time: another thread's, or one from
+    ``progress`` or a signal's handler, is a LinkError, but for ``close``.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Link:
         self.timeout = seconds_of(timeout)
         self.compute_timeout = seconds_of(compute_timeout, "compute_timeout")
         patience = None if patience is None else max(0.0, seconds_of(patience, "patience"))
-        self.turn = threading.RLock()
+        self.turn = Turn()
         self._diagnose = diagnose
         self.dialect = Dialect.UNKNOWN
         self.limits: Limits | None = None  # with the extension
@@ -305,16 +305,20 @@ class Link:
         ``timeout`` is for all of it but what the line needs at its baud rate for the inputs, and for the outputs where
         ``answer_bytes`` tells their size.
         """
+        return self._infer(data, timeout, answer_bytes)
+
+    def _infer(self, data: bytes, timeout: float | None, answer_bytes: int) -> bytes:
         limit, data = self._compute_limit(timeout), _plain(data)
         if self.dialect is Dialect.EXTENDED:
-            return self.request(MessageType.INFER, data, timeout=limit, answer_bytes=answer_bytes)
+            return self._request(MessageType.INFER, data, timeout=limit, answer_bytes=answer_bytes)
         until = time.monotonic() + limit + self._seconds_for(len(data), answer_bytes)
         for _ in range(_BASE_ATTEMPTS):
             self._ask(MessageType.DATA, _nothing, data, until=until)
             before = self.report.resynchronisations
             self._ask(MessageType.PROCESS, _nothing, timeout=limit, until=until)
-            output = self.request(MessageType.OUTPUT, answer_bytes=answer_bytes, until=until)
-            if self.report.resynchronisations == before:  # else another host's input may have taken this one's place
+            output = self._request(MessageType.OUTPUT, answer_bytes=answer_bytes, until=until)
+            # Else another host's input may have taken this one's place.
+            if self.report.resynchronisations == before and not self._line.has_bytes("OUTPUT"):
                 return output
         raise LinkError(
             f"Answers that this host had not asked for came amid an inference, {_BASE_ATTEMPTS} times. See that no "
@@ -331,12 +335,9 @@ class Link:
         inputs or the outputs together are more than ``limits`` says.
         """
         inputs = [_plain(data) for data in inputs]
-        if self.dialect is not Dialect.EXTENDED or len(inputs) < 2:
+        if self.dialect is not Dialect.EXTENDED or not inputs:
             until = time.monotonic() + self._compute_limit(timeout)
-            return [
-                self.infer(data, timeout=max(0.0, until - time.monotonic()), answer_bytes=answer_bytes)
-                for data in inputs
-            ]
+            return [self._infer(data, max(0.0, until - time.monotonic()), answer_bytes) for data in inputs]
         limit = self._compute_limit(timeout)
         sent = self._seconds_for(sum(map(len, inputs)), answer_bytes * len(inputs))
         until = time.monotonic() + limit + sent
@@ -344,16 +345,14 @@ class Link:
         for number, data in enumerate(inputs):
             if len(data) != expected:
                 raise LinkError(f"Input {number} of the batch has {len(data)} bytes, but the model takes {expected}.")
-        for what, each, room in (
-            ("inputs", expected, self.limits.input_capacity),
-            ("outputs", size, self.limits.output_capacity),
-        ):
-            if each * len(inputs) > room:
-                raise LinkError(
-                    f"A batch of {len(inputs):,} {what} of {each:,} bytes is more than the device takes at once, "
-                    f"{room:,} bytes: give it {room // each:,} at a time."
-                )
-        answer = self.request(MessageType.INFER, b"".join(inputs), timeout=limit + sent, until=until)
+        rooms = ((self.limits.input_capacity, expected), (self.limits.output_capacity, size))
+        most = min((room // each for room, each in rooms if each), default=len(inputs))
+        if len(inputs) > most:
+            raise LinkError(
+                f"A batch of {len(inputs):,} inferences of {expected:,} bytes in and {size:,} out is more than the "
+                f"device takes at once, {rooms[0][0]:,} in and {rooms[1][0]:,} out: give it {most:,} at a time."
+            )
+        answer = self._request(MessageType.INFER, b"".join(inputs), timeout=limit + sent, until=until)
         if len(answer) != size * len(inputs):
             raise LinkError(
                 f"The answer to INFER is malformed: {len(inputs)} inferences give {size:,} bytes each, but it has "
@@ -385,7 +384,7 @@ class Link:
             return output, profile
         self._need_info("PROFILE")
         until = time.monotonic() + limit + self._seconds_for(len(data), answer_bytes)
-        output = self.infer(data, timeout=limit, answer_bytes=answer_bytes)
+        output = self._infer(data, limit, answer_bytes)
         return output, self._ask(MessageType.PROFILE, Profile.decode, until=until)
 
     @alone
@@ -406,7 +405,7 @@ class Link:
         """
         self._need_extension("SENSE")
         limit = self._limit(timeout) + seconds_of(wait, "wait")
-        return self.request(MessageType.SENSE, encode_sense(samples, wait, unit, scale, zero_point), timeout=limit)
+        return self._request(MessageType.SENSE, encode_sense(samples, wait, unit, scale, zero_point), timeout=limit)
 
     @alone
     def introduce(self, benchmark: Benchmark) -> None:
@@ -452,6 +451,12 @@ class Link:
 
     @alone
     def request(
+        self, message_type: MessageType, payload: bytes = b"", *, timeout: float | None = None, answer_bytes: int = 0
+    ) -> bytes:
+        """Send any request and return its answer's payload; ``timeout`` is as `infer` takes it."""
+        return self._request(message_type, payload, timeout=timeout, answer_bytes=answer_bytes)
+
+    def _request(
         self,
         message_type: MessageType,
         payload: bytes = b"",
@@ -461,10 +466,7 @@ class Link:
         answer_bytes: int = 0,
         progress: Progress | None = None,
     ) -> bytes:
-        """Send any request and return its answer's payload.
-
-        ``timeout`` is for all of it; ``until`` is the moment (of `time.monotonic`) by which a larger whole ends.
-        """
+        """``until`` is the moment (of `time.monotonic`) by which a larger whole ends."""
         if not isinstance(message_type, MessageType):
             raise TypeError(f"A request is a MessageType of springbok.link.frames, not {message_type!r:.40}.")
         self._check_negotiated(message_type.name)
@@ -565,7 +567,7 @@ class Link:
     def _ask(
         self, message_type: MessageType, decode: Callable[[bytes], Decoded], *payload: bytes, **options: Any
     ) -> Decoded:
-        answer = self.request(message_type, *payload, **options)
+        answer = self._request(message_type, *payload, **options)
         try:
             return _decoded(message_type.name, decode, answer)
         except LinkError:

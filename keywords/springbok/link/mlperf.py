@@ -15,15 +15,15 @@ Example::
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TypeVar
 
 from springbok.link import failures
-from springbok.link.line import Line, alone, seconds_of
+from springbok.link.line import Line, Turn, alone, seconds_of
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
 Number = TypeVar("Number", int, float)
@@ -73,7 +73,7 @@ class MlperfRunner:
     timeout   seconds that an answer may take; `infer` and `load` take their own
 
     Raises LinkError when the port can't be opened, LinkTimeout when an answer does not end in time, and DeviceError
-    with what the device said when it refuses a command. One thread at a time may call it.
+    with what the device said when it refuses a command. One call at a time.
     """
 
     def __init__(
@@ -85,12 +85,13 @@ class MlperfRunner:
         diagnose: Callable[[], str] = str,
     ) -> None:
         self.timeout = seconds_of(timeout)
-        self.turn = threading.RLock()
+        self.turn = Turn()
         self._line = Line(url, baudrate=baudrate, diagnose=diagnose)
         self._diagnose = diagnose
         # The command whose answer was not whole in its time; at first whatever a killed host has asked.
         self._unanswered: str | None = _BEFORE
         self._asked = self._told = 0  # times of the device since then, those that come late too
+        self._clock = 0  # the device's, as it was told last
         self._begun = bytearray()  # of a line that was not whole when the time was over
 
     def __enter__(self) -> MlperfRunner:
@@ -110,21 +111,29 @@ class MlperfRunner:
         Where the command before has not got its answer in its time, and before the first one, the step is found first.
         Raises DeviceError if a line is an error's.
         """
+        return self._command(text, timeout)
+
+    def _command(self, text: str, timeout: float | None = None) -> list[str]:
         if "%" in text or not text.isascii():
             raise LinkError(f"A command is ASCII without '%', which ends it: {text!r}")
-        deadline = time.monotonic() + (self.timeout if timeout is None else seconds_of(timeout))
+        deadline = time.monotonic() + seconds_of(self.timeout if timeout is None else timeout)
         what = text.split(" ", maxsplit=1)[0].encode("unicode_escape").decode() or "an empty command"
+        if self._unanswered is None and self._line.has_bytes(what):
+            self._lose_step("what came unasked")
         if self._unanswered is not None:
             self._find_step(what, deadline)
         if time.monotonic() < deadline:  # else nothing is sent, and no answer owed
-            self._unanswered = what
-            self._asked, self._told = int(what == _TIME), 0
+            self._lose_step(what)
         self._line.write(what, f"{text}%".encode("ascii"), deadline)
         lines = self._answer(what, deadline)
         self._unanswered = None
         if refused := next(filter(_is_refusal, lines), ""):
             raise _error(refused, what)
         return lines
+
+    def _lose_step(self, what: str) -> None:
+        """Until its answer is whole, and understood."""
+        self._unanswered, self._asked, self._told = what, int(what == _TIME), 0
 
     def _find_step(self, what: str, deadline: float) -> None:
         """Ask the time until it is told as often as it was asked, or nothing comes behind it.
@@ -141,7 +150,8 @@ class MlperfRunner:
                 until = min(deadline, time.monotonic() + patience)
                 while self._told < self._asked:
                     lines = self._answer(_TIME, until)
-                    self._told += len(lines) == 1 and re.fullmatch(_LAP, lines[0]) is not None
+                    if len(lines) == 1 and (found := re.fullmatch(_LAP, lines[0])):
+                        self._told, self._clock = self._told + 1, int(found[1])
                     refused = next(filter(_is_refusal, lines), "")
             except LinkTimeout as error:
                 why = str(error)
@@ -176,34 +186,38 @@ class MlperfRunner:
     def profile(self) -> tuple[str, str]:
         """What its firmware is, and which model it has: ``kws01``, …"""
         lines = self.command("profile")
-        return _match(lines, r"m-profile-\[([^]]+)]", "profile"), _match(lines, r"m-model-\[([^]]+)]", "profile")
+        found = [self._match(lines, rf"m-{what}-\[([^]]+)]", "profile") for what in ("profile", "model")]
+        return found[0], found[1]
 
     def timestamp(self) -> int:
         """The device's clock, microseconds."""
-        return int(self._find(_TIME, _LAP))
+        self._clock = int(self._find(_TIME, _LAP))
+        return self._clock
 
     @alone
     def load(self, data: bytes, timeout: float | None = None) -> None:
         """Bring the bytes of an input, or the frames of a running stream, which are inferred before this returns."""
-        self.command(f"db load {len(data)}")
+        self._command(f"db load {len(data)}")
         lines: list[str] = []
         for at in range(0, len(data), BYTES_A_COMMAND):
-            lines = self.command(f"db {data[at : at + BYTES_A_COMMAND].hex()}", timeout)
-        _match(lines, r"(m-load-done)", "db")
+            lines = self._command(f"db {data[at : at + BYTES_A_COMMAND].hex()}", timeout)
+        self._match(lines, r"(m-load-done)", "db")
 
     def infer(self, count: int = 1, warmups: int = 0, timeout: float = 60.0) -> RunnerInferences:
         """Infer what was loaded ``count`` times, after ``warmups`` that are not timed."""
-        if not (0 <= count < _MOST_INFERENCES and 0 <= warmups < _MOST_INFERENCES):
+        if not all(isinstance(each, Integral) and 0 <= each < _MOST_INFERENCES for each in (count, warmups)):
             raise LinkError(f"Inferences and warmups are numbers from 0 to {_MOST_INFERENCES - 1:,}.")
         lines = self.command(f"infer {count} {warmups}", timeout)
         laps = [int(found[1]) for line in lines if (found := re.fullmatch(_LAP, line))]
-        if len(laps) != 2 or laps[1] < laps[0]:
-            raise LinkError(f"The answer to infer has no times of begin and end: {_told(lines)}")
-        return RunnerInferences(count, laps[1] - laps[0], _results(lines))
+        if len(laps) != 2 or not self._clock <= laps[0] <= laps[1]:  # an earlier one's answer may come again
+            self._lose_step("infer")
+            raise LinkError(f"The answer to infer has no times of begin and end since {self._clock}: {_told(lines)}")
+        self._clock = laps[1]
+        return RunnerInferences(count, laps[1] - laps[0], self._results(lines))
 
     def results(self) -> tuple[float, ...]:
         """The last inference's results again."""
-        return _results(self.command("results"))
+        return self._results(self.command("results"))
 
     def start(self) -> None:
         """Begin a stream: its frames come by `load`."""
@@ -212,18 +226,37 @@ class MlperfRunner:
     def stop(self) -> RunnerStream:
         """End the stream."""
         lines = self.command("stop")
-        listed = _match(["".join(lines)], r".*target activations:\s*\[([^]]*)]", "stop")
-        busy = int(_match(lines, rf"m-busy-us-({_DIGITS})", "stop"))
-        return RunnerStream(tuple(_numbers(listed, int, rf"-?{_DIGITS}", "stop")), busy)
+        listed = self._match(["".join(lines)], r".*target activations:\s*\[([^]]*)]", "stop")
+        busy = int(self._match(lines, rf"m-busy-us-({_DIGITS})", "stop"))
+        return RunnerStream(tuple(self._numbers(listed, int, rf"-?{_DIGITS}", "stop")), busy)
 
     def detections(self) -> list[int]:
         """Milliseconds of the last stream's first frame, which marks its begin, and of what was detected."""
         lines = self.command("print_detections")
-        _match(lines[:1], r"(Detection Timestamps \(ms\))", "print_detections")
-        return _numbers("".join(lines[1:]), int, _DIGITS, "print_detections")
+        self._match(lines[:1], r"(Detection Timestamps \(ms\))", "print_detections")
+        return self._numbers("".join(lines[1:]), int, _DIGITS, "print_detections")
 
     def _find(self, command: str, pattern: str) -> str:
-        return _match(self.command(command), pattern, command)
+        return self._match(self.command(command), pattern, command)
+
+    def _results(self, lines: list[str]) -> tuple[float, ...]:
+        listed = self._match(lines, r"m-results-\[([^]]+)]", "results")
+        return tuple(self._numbers(listed, float, rf"[-+]?{_DIGITS}(\.\d*)?(e[-+]?\d+)?", "results"))
+
+    def _numbers(self, listed: str, kind: Callable[[str], Number], pattern: str, command: str) -> list[Number]:
+        values = [value.strip() for value in listed.split(",")]
+        values = values[:-1] if not values[-1] else values
+        if wrong := [value for value in values if not re.fullmatch(pattern, value)]:
+            self._lose_step(command)
+            raise LinkError(f"The answer to {command} lists numbers, but one is {_told(wrong[:1])}.")
+        return [kind(value) for value in values]
+
+    def _match(self, lines: list[str], pattern: str, command: str) -> str:
+        for line in lines:
+            if found := re.fullmatch(pattern, line):
+                return found[1]
+        self._lose_step(command)
+        raise LinkError(f"The answer to {command} lacks a line that it should have: {_told(lines)}")
 
     def _read_line(self, what: str, before: list[str], deadline: float) -> str:
         if len(before) > _MOST_LINES:
@@ -245,29 +278,9 @@ class MlperfRunner:
         return data.decode(_ENCODING).strip("\r\n\0")
 
 
-def _results(lines: list[str]) -> tuple[float, ...]:
-    listed = _match(lines, r"m-results-\[([^]]+)]", "results")
-    return tuple(_numbers(listed, float, rf"[-+]?{_DIGITS}(\.\d*)?(e[-+]?\d+)?", "results"))
-
-
-def _numbers(listed: str, kind: Callable[[str], Number], pattern: str, command: str) -> list[Number]:
-    values = [value.strip() for value in listed.split(",")]
-    values = values[:-1] if not values[-1] else values
-    if wrong := [value for value in values if not re.fullmatch(pattern, value)]:
-        raise LinkError(f"The answer to {command} lists numbers, but one is {_told(wrong[:1])}.")
-    return [kind(value) for value in values]
-
-
 def _told(lines: list[str]) -> str:
     """What a device said, as it can be shown: without control characters, and not all of it."""
     return repr(", ".join(lines)[:_TOLD_CHARACTERS])
-
-
-def _match(lines: list[str], pattern: str, command: str) -> str:
-    for line in lines:
-        if found := re.fullmatch(pattern, line):
-            return found[1]
-    raise LinkError(f"The answer to {command} lacks a line that it should have: {_told(lines)}")
 
 
 def _is_refusal(line: str) -> bool:

@@ -17,7 +17,7 @@ import queue
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -118,6 +118,7 @@ class SocketPort:
         if not place.hostname or place.port is None or place.query or place.path:
             raise ValueError("a socket is named by host and port")
         self.baudrate = baudrate
+        self._is_closed = False
         self._socket = socket.create_connection((place.hostname, place.port), timeout=_CONNECT_SECONDS)
         self._socket.setblocking(False)
         # Else each request waits 40 ms for an acknowledgement (Nagle).
@@ -128,7 +129,7 @@ class SocketPort:
 
     @property
     def is_open(self) -> bool:
-        return self._socket.fileno() >= 0
+        return not self._is_closed
 
     def has_bytes(self) -> bool:
         return self._is_ready(self._coming, 0)
@@ -136,20 +137,33 @@ class SocketPort:
     def receive(self, most: int, seconds: float) -> bytes:
         if not self._is_ready(self._coming, seconds):
             return b""
-        data = self._socket.recv(most)
+        try:
+            data = self._socket.recv(most)
+        except OSError as error:
+            raise self._closed_or(error) from error
         if not data:
+            self._check_open()
             raise ConnectionError("the other side closed it, as a simulated chip does that has another client")
         return data
 
     def send(self, data: bytes, seconds: float) -> int:
-        self._check_open()
         try:
-            return self._socket.send(data)
-        except BlockingIOError:
-            return self._socket.send(data) if self._is_ready(self._going, seconds) else 0
+            try:
+                return self._socket.send(data)
+            except BlockingIOError:
+                return self._socket.send(data) if self._is_ready(self._going, seconds) else 0
+        except OSError as error:
+            raise self._closed_or(error) from error
 
     def close(self) -> None:
+        self._is_closed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes another thread's call
         self._socket.close()
+
+    def _closed_or(self, error: OSError) -> OSError:
+        """The system knows a closed socket by its number alone."""
+        return error if self.is_open else ConnectionError("it was closed")
 
     def _is_ready(self, poller: select.poll, seconds: float) -> bool:
         self._check_open()

@@ -290,7 +290,8 @@ def _left(whole: float, parts: Sequence[float]) -> float:
 def _counters(model: Mapping[str, Any]) -> _Found:
     """What the device counts beside the engine, and what the runtime's functions come to."""
     whole, own = mean_of(model.get("instructions")), mean_of(model.get("device_instructions"))
-    if whole is not None and own is not None and abs(whole - own) > _MARKS + _MARKS_SHARE * whole:
+    # A counter that stands counts 0: that is the core's or its description's fault, and no contradiction.
+    if whole is not None and own and abs(whole - own) > _MARKS + _MARKS_SHARE * whole:
         yield "/device_instructions", f"{_count(own)}, but between the marks {_count(whole)}"
     functions = (model.get("runtime_functions") or {}).values()
     each = (model.get("per_sample") or {}).get("instructions")

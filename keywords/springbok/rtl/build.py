@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from springbok.chips.chip import Chip
 from springbok.engines import spike_library
-from springbok.rtl.core import Core
+from springbok.rtl.core import CORE_FILE, Core
+from springbok.rtl.reference import refusal
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import RtlError, RtlToolNeeded
 from springbok.support.files import build_folder, temporary_folder
@@ -105,6 +107,17 @@ def build_golden(cache: Path | None = None) -> Path:
     """The shared object of the reference model."""
     disassembler = spike_library.data_folder() / "lib" / "libdisasm.a"
     return spike_library.build("golden", [*GOLDEN, disassembler], HEADERS, cache=cache)
+
+
+def reference_of(core: Core, chip: Chip, vlen: int | None = None) -> Path:
+    """The shared object of the reference model for a core. Raises RtlError where Spike does not know its ISA."""
+    golden = build_golden()
+    isa = core.reference_isa or chip.isa(vlen)
+    refused = refusal(golden, isa, core.privilege)
+    if refused:
+        where = core.folder / CORE_FILE if core.reference_isa else core.chip_file
+        raise RtlError(f"{where}: Spike, the reference, does not take isa '{isa}': {refused}.".replace("..", "."))
+    return golden
 
 
 def _verilate(program: str, core: Core, arguments: list[str], wave: bool, made: Path) -> None:

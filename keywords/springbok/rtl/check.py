@@ -16,6 +16,7 @@ from springbok.support.files import temporary_folder
 
 MTVEC = 0x305
 STRAIGHT = 8  # instructions of the first program
+MCOUNTINHIBIT, COUNTERS = 0x320, {"minstret": 0xB02, "mcycle": 0xB00}
 
 
 def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
@@ -39,7 +40,11 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
     if sentences:
         return
     try:
-        library, golden = build.build(core, say).library, build.build_golden()
+        lacking = build.what_is_missing()
+        if lacking:
+            raise RtlToolNeeded(lacking)
+        golden = build.reference_of(core, chip)
+        library = build.build(core, say).library
     except RtlToolNeeded:
         raise
     except BenchError as error:
@@ -87,6 +92,13 @@ def _vectored_alone(core: Core, chip: Chip) -> str | None:
 
 def hint(outcome: program.Outcome) -> str:
     """What a difference of a random program may come from beside the core: what its folder says of it."""
+    if "the retire port tells 0x" in (outcome.why or ""):
+        return "Is rvfi_insn the word of what retires, as it lies in memory, and not what a compressed one stands for?"
+    if "interrupt" in (outcome.why or "") or "rvfi_intr" in (outcome.why or ""):
+        return (
+            "Is irq_software the core's software interrupt, and does rvfi_intr mark the first instruction of each "
+            "handler, and no other?"
+        )
     if re.search(r"cause [46]\b", outcome.why or ""):
         return (
             "Does the core do misaligned accesses? Then isa in core.toml has _zicclsm, and has it not where they trap."
@@ -115,9 +127,39 @@ def _first_instructions(core, chip, library: Path, golden: Path) -> Iterator[str
         if outcome.why:
             yield f"The first instructions (addi x1, x1, 1) differ: {outcome.said}."
             return
+        stopped = _counters(core, chip, library, golden, folder)
+        if stopped:
+            yield stopped
         for what, trial in (("", Trial()), (" with stalls on the buses", Trial(stall=200_000, delay=200_000))):
             _, differing = random_program.run(library, golden, core, chip, range(1, 6), folder, 100, trial)
             if differing:
                 seed, outcome = differing[0]
                 yield f"A random program (seed {seed}){what} differs: {outcome.said}. {hint(outcome)}"
                 return
+
+
+def _counters(core: Core, chip: Chip, library: Path, golden: Path, folder: Path) -> str | None:
+    """A sentence where counters that the firmware reads stand: each is read twice."""
+    words = [program.csrw(MCOUNTINHIBIT, 0)] if chip.counters_stopped else []
+    first, second = range(10, 10 + len(COUNTERS)), range(20, 20 + len(COUNTERS))
+    for registers in (first, second):
+        words += [
+            address << 20 | 2 << 12 | rd << 7 | 0x73 for rd, address in zip(registers, COUNTERS.values(), strict=True)
+        ]
+    elf = folder / program.PROGRAM
+    placed = {chip.start + 4 * at: word for at, word in enumerate([*words, program.STAY])}
+    elf.write_bytes(program.elf_of(placed, chip.start))
+    outcome = program.run(library, golden, core, chip, elf, program.Case(core.name, len(words)))
+    if outcome.why:
+        return f"A program that reads {' and '.join(COUNTERS)} differs: {outcome.said}."
+    read = {name: [outcome.registers[at] for at in pair] for name, *pair in zip(COUNTERS, first, second, strict=True)}
+    standing = [f"{name} reads {before:,} twice" for name, (before, after) in read.items() if before == after]
+    if not standing:
+        return None
+    advice = (
+        "though mcountinhibit was cleared"
+        if chip.counters_stopped
+        else f"so the firmware counts nothing. If mcountinhibit comes up set, {CHIP_FILE} needs "
+        "counters_stopped = true in [core]"
+    )
+    return f"The core's counters stand ({', '.join(standing)}), {advice}."

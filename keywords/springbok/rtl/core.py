@@ -30,6 +30,16 @@ VOLATILE = (
     *(0x301, 0x344, 0xF11, 0xF12, 0xF13, 0xF14, 0xF15),
 )  # fmt: skip
 FS_VS_SD = 0x8000_7E00
+#: The privileged architecture's names of registers that a rule may be for: a rule's address must be its name's.
+ADDRESSES = {
+    "fflags": 0x001, "frm": 0x002, "fcsr": 0x003, "vstart": 0x008, "vxsat": 0x009, "vxrm": 0x00A, "vcsr": 0x00F,
+    "vl": 0xC20, "vtype": 0xC21, "vlenb": 0xC22, "mvendorid": 0xF11, "marchid": 0xF12, "mimpid": 0xF13,
+    "mhartid": 0xF14, "mconfigptr": 0xF15, "mstatus": 0x300, "misa": 0x301, "medeleg": 0x302, "mideleg": 0x303,
+    "mie": 0x304, "mtvec": 0x305, "mcounteren": 0x306, "mstatush": 0x310, "mcountinhibit": 0x320, "mscratch": 0x340,
+    "mepc": 0x341, "mcause": 0x342, "mtval": 0x343, "mip": 0x344, "mcycle": 0xB00, "minstret": 0xB02,
+    "mcycleh": 0xB80, "minstreth": 0xB82, "sstatus": 0x100, "sie": 0x104, "stvec": 0x105, "scounteren": 0x106,
+    "sscratch": 0x140, "sepc": 0x141, "scause": 0x142, "stval": 0x143, "sip": 0x144, "satp": 0x180,
+}  # fmt: skip
 _KEYS = {
     "": {"rtl": dict, "reference": dict, "csr": list},
     "rtl": {"wrapper": str, "files": str, "verilator": list, "retires": int, "slow": bool},
@@ -150,6 +160,9 @@ def _rules(file: Path, given: list[Mapping[str, Any]]) -> tuple[CsrRule, ...]:
         address, who = each["address"], f"[[csr]] {each.get('name', '')}".strip()
         if not 0 <= address < _CSRS:
             raise RtlError(f"{file}: {who} has address {address:#x}: a register's is 0 to 0x{_CSRS - 1:x}.")
+        named = ADDRESSES.get(str(each.get("name", "")).lower(), address)
+        if named != address:
+            raise RtlError(f"{file}: {who} has address 0x{address:03x}: that name's is 0x{named:03x}.")
         if address in given_at:
             raise RtlError(f"{file}: {who} is a second rule for 0x{address:03x}: put both into one.")
         given_at.add(address)

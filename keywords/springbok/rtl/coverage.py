@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from springbok.engines.opcodes import opcode_name
+from springbok.rtl.extensions import name_of
 from springbok.rtl.native_machine import NativeMachine
 
 #: Of an operand, as native/machine.cpp numbers them: two's complement; a small one is below 64.
@@ -29,10 +30,14 @@ class Coverage:
             self.classes.setdefault(name, set()).update(other.classes.get(name, ()))
 
     def as_json(self) -> dict[str, dict]:
-        """By opcode: executions, and how many of the pairs of operand classes were met."""
+        """By opcode: executions, and how many of the pairs of operand classes were met: none of compressed ones."""
         pairs = len(CLASSES) ** 2
         return {
-            name: {"executions": count, "operand_classes": len(self.classes.get(name, ())), "of": pairs}
+            name: {
+                "executions": count,
+                "operand_classes": len(self.classes.get(name, ())),
+                "of": 0 if name.startswith("c.") else pairs,
+            }
             for name, count in sorted(self.executions.items())
         }
 
@@ -52,7 +57,8 @@ def coverage_of(native: NativeMachine, number: int) -> Coverage:
     found = Coverage()
     for pc, executions, mask in native.drain(number):
         word = int.from_bytes(native.read(pc, 4), "little")
-        name, names = opcode_name(word), FLOAT_CLASSES if takes_floats(word) else CLASSES
-        pairs = {(names[bit // 8], names[bit % 8]) for bit in range(64) if mask >> bit & 1}
+        name, names = name_of(word) or opcode_name(word), FLOAT_CLASSES if takes_floats(word) else CLASSES
+        whole = word & 3 == 3  # of a compressed one the operands are elsewhere
+        pairs = {(names[bit // 8], names[bit % 8]) for bit in range(64) if whole and mask >> bit & 1}
         found.add(Coverage({name: executions}, {name: pairs}))
     return found

@@ -16,11 +16,11 @@ from springbok.chips.chip import Chip
 from springbok.engines.machine_engine import MachineEngine
 from springbok.engines.machine_process import MachineProcess
 from springbok.firmware import Firmware
-from springbok.rtl import build, check, program
+from springbok.rtl import build, check, program, report
 from springbok.rtl.core import Core, load
 from springbok.rtl.native_machine import Trial
 from springbok.support.cache import digest
-from springbok.support.errors import EngineError, RtlError
+from springbok.support.errors import EngineError, RtlError, RtlToolNeeded
 from springbok.support.files import build_folder, write_in_one_step
 
 CORE_VARIABLE = "SPRINGBOK_CORE"
@@ -86,6 +86,7 @@ class RtlEngine(MachineEngine):
         seed = int(named) if seed is None and named else seed
         self._trial = trial or (Trial(**{**asdict(USUAL), "seed": seed}) if seed is not None else Trial())
         self._built: build.Built | None = None
+        self._golden: Path | None = None  # None: nothing is compared
         self._names: Mapping[int, str] = {}
         self._inputs: bytes | None = None
         self._kept: tuple[Path, str] | None = None
@@ -143,7 +144,8 @@ class RtlEngine(MachineEngine):
         self._inputs = content
 
     def mismatch(self) -> dict | None:
-        """What differed from the reference, or None; keys as in `springbok.rtl.report.describe`."""
+        """What differed from the reference, or where nothing retires any more, or None; keys as in
+        `springbok.rtl.report.describe`."""
         return self._request("state")["mismatch"]
 
     def keep_mismatch(self, folder: Path | None = None) -> tuple[Path, str]:
@@ -157,25 +159,40 @@ class RtlEngine(MachineEngine):
         text = self.describe_mismatch(found)
         folder = folder or build_folder() / "differences" / f"{self.core.name}-{digest(text)[:12]}"
         folder.mkdir(parents=True, exist_ok=True)
-        write_in_one_step(folder / program.REPORT, text + "\n")
         if self._inputs is not None:
             write_in_one_step(folder / "inputs.bin", self._inputs)
-        golden = build.build_golden()
 
         def tries(elf: Path, case: program.Case) -> program.Outcome:
-            return program.run(self._built.library, golden, self.core, self._chip, elf, case, self._plusargs)
+            return program.run(self._built.library, self._golden, self.core, self._chip, elf, case, self._plusargs)
 
         windows = self._request("program") or []
-        made = program.make(windows, self._chip, self.core, self._trial, found["why"], folder, tries)
-        sentence = "No short program repeats it: it depends on what was long before, or on a device."
+        made = program.make(
+            windows, self._chip, self.core, self._trial, found["why"], folder, tries, stuck=found["stuck"]
+        )
+        sentence = f"No short program repeats it: it depends on {self._reasons()}."
         if made:
             case, outcome = made
-            again = "the same" if outcome.why == found["why"] else outcome.why
-            sentence = f"A program of {case.instructions} instructions repeats it ({again}, {outcome.assembly})."
+            same = (outcome.why, outcome.assembly) == (found["why"], found["assembly"])
+            again = f"the same, {outcome.assembly}" if same else outcome.said
+            sentence = f"A program of {case.instructions} instructions repeats it ({again})."
+        write_in_one_step(folder / program.REPORT, f"{text}\n{sentence}\n")
         if self._record:
             self._request("save", path=str(folder / RECORDING))
         self._kept = (folder, sentence)
         return self._kept
+
+    def _reasons(self) -> str:
+        """What a difference may depend on that a short program hasn't."""
+        trial = self._trial
+        if not self._lockstep:
+            return "registers and memory as they were, which only lockstep knows"
+        moments = [
+            *(["stalls"] if trial.stall or trial.delay else []),
+            *(["interrupts"] if trial.interrupt_every else []),
+            *(["errors on the bus"] if trial.error else []),
+        ]
+        when = f", or on the moments of {' and '.join(moments)}" if moments else ""
+        return f"what was long before, or a device{when}"
 
     def _describe(self, samples: list[dict]) -> str:
         last = samples[-1]
@@ -200,13 +217,9 @@ class RtlEngine(MachineEngine):
         elif found["where"]:
             place = f"{found['where']}, {place}"
         where = self._executable.describe(found["pc"])
-        lines = [f"{self.core.name}'s RTL differs from Spike: {place}, {found['assembly']} at {where}: {found['why']}."]
-        lines += ["The instructions before it:"]
-        lines += [
-            f"  {each['number']:>10}  {each['pc']:08x}  {each['assembly']:<28} {each['effect']}".rstrip()
-            for each in found["before"]
-        ]
-        return "\n".join(lines)
+        does = "is stuck behind" if found["stuck"] else "differs from Spike:"
+        said = f"{self.core.name}'s RTL {does} {place}, {found['assembly']} at {where}: {found['why']}."
+        return "\n".join([said, *report.listed(found["before"])])
 
     # ---- Inside
 
@@ -214,6 +227,10 @@ class RtlEngine(MachineEngine):
         lacking = list(check.of_the_wrapper(self.core, self._chip)) if self.core.wrapper.is_file() else []
         if lacking:
             raise RtlError(f"{self.core.folder}: {' '.join(lacking)}")
+        missing = build.what_is_missing()
+        if missing:
+            raise RtlToolNeeded(missing)
+        self._golden = build.reference_of(self.core, self._chip, self._vlen) if self._lockstep else None
         self._built = build.build(self.core, _log.info)
 
     def _make_machine(self, line: int, options: dict[str, object]) -> MachineProcess:
@@ -222,7 +239,7 @@ class RtlEngine(MachineEngine):
         options |= {
             "core": str(self.core.folder),
             "library": str(self._built.library),
-            "golden": str(build.build_golden()) if self._lockstep else None,
+            "golden": str(self._golden) if self._golden else None,
             "record": self._record,
             "mark_address": symbols.get("platform_mark", 0),
             "limit_cycles": self._limit_cycles,

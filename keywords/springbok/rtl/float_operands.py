@@ -29,11 +29,23 @@ def operands(chooser: random.Random) -> tuple[int, int, int]:
     second = first + chooser.randint(-_REACH, _REACH) if for_sum else BIAS + chooser.randint(-3, 3)
     third = first + second - BIAS + chooser.randint(-2 * _REACH, 2 * _REACH)
     numbers = [_number(chooser, exponent) for exponent in (first, second, third)]
+    if chooser.random() < 0.1:  # a product just below the double of what its exponent says, and just above it
+        numbers[:2] = [number | _FRACTION ^ chooser.randrange(4) for number in numbers[:2]]
+        numbers[2] = _bits(_value(numbers[0]) * _value(numbers[1])) + chooser.randrange(8) ^ _little(chooser)
     if chooser.random() < 0.1:  # what is subtracted differs in the last bits alone
         numbers[1] = numbers[0] ^ _little(chooser)
     if chooser.random() < 0.2:
         numbers[2] = _bits(_value(numbers[0]) * _value(numbers[1])) ^ _little(chooser)
-    return tuple(chooser.choice(_SPECIAL) if chooser.random() < _SPECIAL_SHARE else each for each in numbers)
+    if chooser.random() < 0.02:  # the greatest number, and what decides whether it is rounded to infinity
+        sign = chooser.getrandbits(1) << 31
+        rest = _number(chooser, GREATEST_EXPONENT - MANTISSA_BITS - 1) & ~(1 << 31)
+        return sign | 0x7F7F_FFFF, sign | rest, sign | rest
+    if chooser.random() < 0.02:
+        return tuple(chooser.getrandbits(1) << 31 for _ in range(3))
+    return tuple(
+        chooser.choice(_SPECIAL) | chooser.getrandbits(1) << 31 if chooser.random() < _SPECIAL_SHARE else each
+        for each in numbers
+    )
 
 
 def _little(chooser: random.Random) -> int:

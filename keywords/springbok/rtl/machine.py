@@ -175,14 +175,21 @@ class RtlMachine(Machine):
             self._update_interrupts()
             reason = self._native.run(SLICE_CYCLES)
             if reason is Reason.MISMATCH:
-                self._mismatch = report.describe(self._native, self._place(), self._chip)
+                self._mismatch = report.describe(self._native, self._place())
                 self._end("differs")
             elif reason is Reason.STUCK:
-                self._end("No instruction has retired for 200,000 cycles")
+                self._stop_stuck()
             self._look_at_limit()
             self._serve(0, hold=True)
             self._answer_requests()
             self._wait_while_halted()
+
+    def _stop_stuck(self) -> None:
+        if self._native.state.instructions:
+            self._mismatch = report.describe(self._native, self._place(), "none has retired for 200,000 cycles since")
+            self._end("stuck")
+        else:
+            self._end("No instruction has ever retired, in 200,000 cycles")
 
     def _end(self, why: str) -> None:
         """The core does not go on; a client of the UART learns it by the line's end."""
@@ -322,7 +329,9 @@ class RtlMachine(Machine):
 
     def _do_program(self) -> dict | None:
         """What a program needs that repeats the difference; see `springbok.rtl.program`."""
-        return report.windows(self._native) if self._mismatch is not None else None
+        if self._mismatch is None:
+            return None
+        return report.windows(self._native, raises="an interrupt" in self._mismatch["why"])
 
     def _do_save(self, path: str) -> None:
         self._native.save(Path(path))

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from ctypes import POINTER, Structure, c_char_p, c_uint32, c_uint64, c_void_p
+from ctypes import Structure, c_char_p, c_uint32, c_uint64, c_void_p
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from springbok.chips.chip import Chip
-from springbok.rtl.core import ALL, CsrRule
+from springbok.rtl.core import CsrRule
+from springbok.rtl.reference import config
 
 U32, U64 = c_uint32, c_uint64
 VECTOR_BYTES = 128
@@ -35,23 +36,6 @@ class Retired(Structure):
         *((name, U32) for name in ("memory_address", "read_mask", "write_mask", "read_data", "write_data")),
         *((name, U32) for name in ("trapped", "first_of_handler", "has_memory", "vectors_written")),
         ("vectors", c_void_p),
-    )
-
-
-class _Range(Structure):
-    _fields_ = (("base", U32), ("bytes", U32))
-
-
-class _Rule(Structure):
-    _fields_ = tuple((name, U32) for name in ("address", "keep", "always", "compared", "reset", "has_reset"))
-
-
-class _GoldenConfig(Structure):
-    _fields_ = (
-        *(("isa", c_char_p), ("privilege", c_char_p), ("start", U32)),
-        *(("memories", POINTER(_Range)), ("devices", POINTER(_Range)), ("memory_count", U32), ("device_count", U32)),
-        *(("rules", POINTER(_Rule)), ("rule_count", U32), ("stores_on_bus", U32)),
-        *(("device_read", c_void_p), ("owner", c_void_p)),
     )
 
 
@@ -168,21 +152,8 @@ class NativeMachine:
         devices: Sequence[tuple[int, int]],
     ) -> None:  # fmt: skip
         """Compare each instruction with the reference from the reset on. Raises OSError where it can't be loaded."""
-        memories = (_Range * len(self._chip.ranges))(*(_Range(*each) for each in self._chip.ranges))
-        ranges = (_Range * max(1, len(devices)))(*(_Range(*each) for each in devices))
-        own = (_Rule * max(1, len(rules)))(
-            *(
-                _Rule(
-                    each.address, each.keep, each.always, each.compared & ALL, each.reset or 0, each.reset is not None
-                )
-                for each in rules
-            )
-        )
-        config = _GoldenConfig(
-            isa.encode(), privilege.encode(), start, memories, ranges, len(memories), len(devices), own, len(rules),
-            int(stores_on_bus), None, None,
-        )  # fmt: skip
-        if self._library.machine_lockstep(self._machine, str(golden).encode(), ctypes.byref(config)) != 0:
+        made = config(isa, privilege, start, self._chip.ranges, devices, rules, stores_on_bus)
+        if self._library.machine_lockstep(self._machine, str(golden).encode(), ctypes.byref(made)) != 0:
             raise OSError(self.why)
         self._golden = ctypes.CDLL(str(golden))
         self._golden.golden_disassemble.restype = c_char_p
@@ -219,6 +190,10 @@ class NativeMachine:
             raise ValueError(f"no memory at 0x{address:x}")
         return buffer.raw
 
+    def has_memory(self, address: int) -> bool:
+        """Whether a word lies in one of the chip's memories."""
+        return any(base <= address and address + 4 <= base + size for base, size in self._chip.ranges)
+
     @property
     def state(self) -> State:
         """Counters and registers."""
@@ -229,7 +204,7 @@ class NativeMachine:
     @property
     def why(self) -> str:
         """What differed."""
-        return self._library.machine_why(self._machine).decode()
+        return " ".join(self._library.machine_why(self._machine).decode().split())
 
     def history(self, count: int = 16) -> list[Retired]:
         """The newest instructions that retired, the newest last."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from springbok import devices
 from springbok.chips.chip import Chip
 from springbok.engines.elf import read_executable
+from springbok.rtl import report
 from springbok.rtl.core import Core
 from springbok.rtl.coverage import Coverage, coverage_of
 from springbok.rtl.native_machine import NativeMachine, Reason, Trial
@@ -55,13 +56,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a run: how many instructions were compared, and what differed, or None: all were the same."""
+    """Of a run: how many instructions were compared, and what differed, or None: all were the same. ``registers`` are
+    the RTL's integer ones at its end, ``before`` the last instructions before what differed, in lines."""
 
     instructions: int
     cycles: int
     why: str | None
     assembly: str = ""
     pc: int = 0
+    registers: tuple[int, ...] = ()
+    before: tuple[str, ...] = ()
 
     @property
     def said(self) -> str:
@@ -111,24 +115,28 @@ def run(
         while native.state.cycles < limit and native.state.instructions < last_one:
             reason = native.run(min(256, limit))
             if reason is Reason.MISMATCH:
-                last = native.history(1)[0]
-                state = native.state
-                return Outcome(state.instructions, state.cycles, native.why, native.disassemble(last.word), last.pc)
+                return _differs(native, native.why)
             if reason is Reason.STUCK:
                 break
         state = native.state
         if state.instructions >= case.instructions and reason is not Reason.STUCK:
-            return Outcome(state.instructions, state.cycles, None)
+            return Outcome(state.instructions, state.cycles, None, registers=tuple(state.x))
         why = f"{state.instructions} of {case.instructions} instructions retired in {state.cycles:,} cycles"
-        last = native.history(1)
-        if not last:
+        if state.instructions == 0:
             return Outcome(0, state.cycles, f"{why}: none was compared")
-        why += "; behind this one none retires any more, or too slowly"
-        return Outcome(state.instructions, state.cycles, why, native.disassemble(last[0].word), last[0].pc)
+        return _differs(native, f"{why}; behind this one none retires any more, or too slowly")
     finally:
         if covered is not None:
             covered.add(coverage_of(native, 1))
         native.close()
+
+
+def _differs(native: NativeMachine, why: str) -> Outcome:
+    state, before = native.state, report.history(native)
+    last, lines = before[-1], report.listed(before)
+    return Outcome(
+        state.instructions, state.cycles, why, last["assembly"], last["pc"], tuple(state.x), tuple(lines)
+    )  # fmt: skip
 
 
 def _add_devices(native: NativeMachine, chip: Chip, answers: Sequence[int]) -> list[tuple[int, int]]:
@@ -154,10 +162,12 @@ def make(
     why: str,
     folder: Path,
     tries: Callable[[Path, Case], Outcome],
+    stuck: bool = False,
 ) -> tuple[Case, Outcome] | None:
     """Write the shortest program that repeats a difference into ``folder``; None where none of them does.
 
-    ``tries`` runs one. Stalls come at other moments than in the long run: a few seeds are tried.
+    ``tries`` runs one. Where the core is ``stuck`` a program has one more, which does not retire.
+    Stalls come at other moments than in the long run: a few seeds are tried.
     """
     for window in windows:
         elf = folder / PROGRAM
@@ -165,7 +175,8 @@ def make(
         interrupts = tuple(count + at for at in window["interrupts"])
         errors = tuple((count + at, address) for at, address in window["errors"])
         for tried in _trials(trial):
-            case = Case(core.name, count + window["steps"], tried, interrupts, errors, tuple(window["answers"]), why)
+            last = count + window["steps"] + stuck
+            case = Case(core.name, last, tried, interrupts, errors, tuple(window["answers"]), why)
             outcome = tries(elf, case)
             if outcome.why is not None:
                 write_case(folder, case, outcome)
@@ -192,6 +203,8 @@ def write_case(folder: Path, case: Case, outcome: Outcome) -> None:
 
 def read_case(folder: Path) -> Case:
     """The case of a folder. Raises RtlError."""
+    if (folder / REPORT).is_file() and not (folder / CASE).is_file():
+        raise RtlError(f"{folder} holds a report and no program: no short one repeats what differed.")
     try:
         content = strict_json.parse((folder / CASE).read_text(encoding="utf-8"))
         lists = {name: tuple(content.get(name, ())) for name in ("interrupts", "answers")}

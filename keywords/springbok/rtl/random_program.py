@@ -3,31 +3,42 @@
 
 Registers begin with values of all classes (`coverage.CLASSES`), and most floating-point operations load operands of
 their own (`float_operands`). Loads and stores stay in a piece of data memory, which x1 points at; branches and jumps go
-forward, so that every program ends; illegal words, environment calls and misaligned accesses trap into a handler that
-reads cause, address and value of the trap and goes on behind it.
+forward, so that every program ends; illegal words, environment calls and misaligned accesses trap into a
+handler that reads cause, address and value of the trap and goes on behind it; a chip that takes software interrupts
+gets some.
+
+A program is a row of units of whole words. A branch leads to the begin of one; within one stand what belongs together,
+such as the two halves of compressed instructions.
 """
 
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from springbok.chips.chip import Chip
+from springbok.rtl import compressed_units as c
 from springbok.rtl import program
 from springbok.rtl.core import Core
 from springbok.rtl.coverage import Coverage, takes_floats
+from springbok.rtl.extensions import COMPRESSED_FLOATS, WORDS, extensions_of, unknown
 from springbok.rtl.float_operands import operands
 from springbok.rtl.native_machine import Trial
-from springbok.support.files import write_in_one_step
+from springbok.support.files import temporary_folder, write_in_one_step
 
 _VALUES = (0, 1, 0xFFFF_FFFF, 0x8000_0000, 0x7FFF_FFFF)
 _FLOAT_VALUES = (0x3F80_0000, 0xBF80_0000, 0x7F80_0000)  # 1, -1, infinite
 DATA, HANDLER = 1, 31  # registers: of the data's address; of nothing else
 DATA_BYTES = 4096
+SKIPPED = 3  # units that a branch leads beyond, at most
+ACROSS_WORDS = 0.25  # the share of instructions that lie across two words, on a core with compressed ones
 FROM_REGISTERS = 0.25  # the share of floating-point operations whose operands are what registers hold
 R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FUSED, FLAGS, FLOAT_LOAD, FLOAT_STORE = range(14)
+REGISTER_JUMP, FIXED, EXTENSION, COMPRESSED = range(14, 18)
+#: What extensions bring is much, so that others would get rare by it; floats have the most operands to decide on.
+_SHARES = {COMPRESSED: 0.3, EXTENSION: 0.3, FLOAT: 1.5, FUSED: 1.5, FLAGS: 4}
+_ANYWHERE = (R, IMMEDIATE, LOAD, STORE, UPPER, CSR, FIXED, EXTENSION)  # kinds that may lie across two words
 _R_TYPE = {
     name: (0, funct3, funct7)
     for name, funct3, funct7 in (
@@ -56,20 +67,28 @@ _FLOATS = {
 }
 _FUSED = {"fmadd.s": 0x43, "fmsub.s": 0x47, "fnmsub.s": 0x4B, "fnmadd.s": 0x4F}
 _ROUNDINGS = (0, 1, 2, 3, 4, 7)
-MSCRATCH, MTVEC = 0x340, 0x305
+_FIXED = {"fence": 0x0FF0_000F, "ecall": 0x0000_0073}
+#: What no program has: `wfi` sleeps until what none can raise in time; of `ebreak`'s trap cores may tell two values.
+NEVER, NEVER_COMPRESSED = ("ebreak", "wfi"), ("c.ebreak",)
+UNCOUNTED = ("ecall", "illegal", "frflags")  # they trap, or have another name where they are counted
+MSCRATCH, MTVEC, MIE, MSTATUS = 0x340, 0x305, 0x304, 0x300
+MSTATUS_MIE, MSIE = 1 << 3, 1 << 3
+INTERRUPTS = 3  # in a program
 
 
 def generate(
-    chip: Chip, seed: int, length: int, weights: Mapping[str, float] | None = None
+    chip: Chip, seed: int, length: int, weights: Mapping[str, float] | None = None, isa: str = ""
 ) -> tuple[dict[int, int], int]:
-    """Words by address, and how many instructions the program has before and with its random part.
+    """Words by address, and how many instructions the program has before and with its random part, at least.
 
     ``weights`` are by opcode's name, such as the counts of a model; what they do not name has the least of them.
+    ``isa`` is what the core executes, where that is more than the chip's.
     """
     chooser = random.Random(seed)
-    menu = _menu(chip)
+    isa = isa or chip.isa()
+    menu = menu_of(chip, isa)
     least = min(weights.values(), default=1) if weights else 1
-    shares = [max((weights or {}).get(name, least), least) for name in menu]
+    shares = [max((weights or {}).get(name, least), least) * _SHARES.get(kind, 1) for name, kind in menu.items()]
     code = chip.holding("code")
     begin = chip.start
     handler = begin + 0x400 & ~0xFF
@@ -78,10 +97,16 @@ def generate(
     names = chooser.choices(list(menu), shares, k=length)
     first = handler + 0x200
     numbers: list[int] = []  # operands of floating-point operations, from the begin of the data on
-    body = []
-    for at, name in enumerate(names):
-        word = _word(name, menu[name], chooser, length - at)
-        body += [*_loads_of(word, menu[name], chooser, numbers), word]
+    compressed = "c" in extensions_of(isa)
+    units: list[list[int]] = []  # from the last one on, so that each knows how far it is to those behind it
+    for name in names:
+        unit = _unit(name, menu[name], chooser, units)
+        if compressed and len(unit) == 1 and menu[name] in _ANYWHERE and chooser.random() < ACROSS_WORDS:
+            unit = words_of([c.NOP, unit[0] & 0xFFFF, unit[0] >> 16, c.NOP])
+        if len(unit) == 1:
+            unit = [*_loads_of(unit[0], menu[name], chooser, numbers), *unit]
+        units.append(unit)
+    body = [word for unit in reversed(units) for word in unit]
     memory = {begin + 4 * at: word for at, word in enumerate([*words, program.jump(first - begin - 4 * len(words))])}
     memory |= {first + 4 * at: word for at, word in enumerate([*body, program.STAY])}
     memory |= _handler(chip, handler)
@@ -101,37 +126,83 @@ def run(
     The programs that differed are kept in ``folder``.
     """
     covered, differing = Coverage(), []
+    isa = core.reference_isa or chip.isa()
     for seed in seeds:
-        memory, instructions = generate(chip, seed, length, weights)
-        place = folder / f"random-{seed}"
-        elf = write_in_one_step(place / program.PROGRAM, program.elf_of(memory, chip.start))
-        case = program.Case(core.name, instructions, trial or Trial(seed))
-        outcome = program.run(library, golden, core, chip, elf, case, plusargs, covered)
-        if outcome.why is not None:
+        memory, instructions = generate(chip, seed, length, weights, isa)
+        moments = random.Random(seed).sample(range(instructions), INTERRUPTS) if _interrupts(chip) is not None else ()
+        case = program.Case(core.name, instructions, trial or Trial(seed), tuple(sorted(moments)))
+        with temporary_folder() as made:
+            elf = write_in_one_step(made / program.PROGRAM, program.elf_of(memory, chip.start))
+            outcome = program.run(library, golden, core, chip, elf, case, plusargs, covered)
+            if outcome.why is None:
+                continue
             differing.append((seed, outcome))
-            program.write_case(place, case, outcome)
-        else:
-            shutil.rmtree(place)
+            place = folder / f"random-{seed}"
+            write_in_one_step(place / program.PROGRAM, elf.read_bytes())
+        program.write_case(place, case, outcome)
+        said = f"{core.name}'s RTL differs from Spike: random program {seed}, {outcome.said}."
+        write_in_one_step(place / program.REPORT, "\n".join([said, *outcome.before, ""]))
     return covered, differing
 
 
-def _menu(chip: Chip) -> dict[str, int]:
+def untried(chip: Chip, isa: str, covered: Coverage) -> tuple[list[str], list[str]]:
+    """What an ISA has and no program executed: instructions by name, and extensions of which programs know none."""
+    has, met = extensions_of(isa), covered.executions
+    names = {*menu_of(chip, isa), *NEVER} - {*UNCOUNTED}
+    names |= {*NEVER_COMPRESSED} if "c" in has else set()
+    names |= {*COMPRESSED_FLOATS} if "c" in has and "f" in has else set()
+    floats = ["f"] if "f" in has and not chip.has("f") else []
+    return sorted(each for each in names if not met.get(each)), [*floats, *unknown(isa)]
+
+
+def menu_of(chip: Chip, isa: str) -> dict[str, int]:
+    """What a program may have: names of instructions, with their kinds."""
+    has = extensions_of(isa)
     kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys((*_I_TYPE, *_SHIFTS), IMMEDIATE)}
     kinds |= dict.fromkeys(_LOADS, LOAD) | dict.fromkeys(_STORES, STORE) | dict.fromkeys(_BRANCHES, BRANCH)
-    kinds |= {"lui": UPPER, "auipc": UPPER, "jal": JUMP, "ecall": TRAP, "illegal": TRAP} | dict.fromkeys(_CSRS, CSR)
-    if chip.has("m"):
+    kinds |= {"lui": UPPER, "auipc": UPPER, "jal": JUMP, "jalr": REGISTER_JUMP, "illegal": TRAP}
+    kinds |= dict.fromkeys(_CSRS, CSR) | dict.fromkeys(_FIXED, FIXED)
+    if "m" in has:
         kinds |= dict.fromkeys(_M_TYPE, R)
+    elif "zmmul" in has:
+        kinds |= {name: R for name in _M_TYPE if name.startswith("mul")}
+    for extension in has:
+        kinds |= dict.fromkeys(WORDS.get(extension, ()), EXTENSION)
+    if "c" in has:
+        kinds |= dict.fromkeys((name for name in c.NAMES if name not in NEVER_COMPRESSED), COMPRESSED)
     if chip.has("f"):
         kinds |= dict.fromkeys(_FLOATS, FLOAT) | dict.fromkeys(_FUSED, FUSED)
         kinds |= {"frflags": FLAGS, "flw": FLOAT_LOAD, "fsw": FLOAT_STORE}
     return kinds
 
 
-def _word(name: str, kind: int, chooser: random.Random, left: int) -> int:  # noqa: PLR0911 (a line a kind)
-    rd, rs1, rs2 = (chooser.choice([each for each in range(31) if each != DATA]) for _ in range(3))
+def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequence[int]]) -> list[int]:
+    """An instruction with what it needs; ``behind`` are the units that follow, the next one last."""
+    if kind == COMPRESSED:
+        return words_of(c.unit(name, chooser))
+    if kind == REGISTER_JUMP:  # to what is behind a word that is left out; the target's lowest bit counts for nothing
+        rd, base = _register(chooser), chooser.choice(range(5, 28))
+        return [0x17 | base << 7, (12 + chooser.randrange(2)) << 20 | base << 15 | rd << 7 | 0x67, 0xFFFF_FFFF]
+    if kind == FIXED:
+        return [_FIXED[name]]
+    if kind == EXTENSION:
+        match, mask = next(each[name] for each in WORDS.values() if name in each)
+        free = {7: _register(chooser), 15: _register(chooser), 20: chooser.randrange(32) if match & 0x7F == 0x13 else
+                _register(chooser)}  # fmt: skip
+        return [match | sum(value << at for at, value in free.items() if not mask >> at & 31)]
+    over = chooser.randint(0, min(SKIPPED, len(behind)))
+    ahead = 4 + 4 * sum(map(len, behind[len(behind) - over :]))
+    return [_word(name, kind, chooser, ahead)]
+
+
+def _register(chooser: random.Random) -> int:
+    return chooser.choice([each for each in range(31) if each != DATA])
+
+
+def _word(name: str, kind: int, chooser: random.Random, ahead: int) -> int:  # noqa: PLR0911 (a line a kind)
+    rd, rs1, rs2 = (_register(chooser) for _ in range(3))
     offset = chooser.randrange(-DATA_BYTES // 2, DATA_BYTES // 2 - 4)
     aligned = offset if chooser.random() < 0.1 else offset & ~3
-    ahead = 4 * chooser.randint(1, max(1, min(8, left)))
     if kind == R:
         _, funct3, funct7 = {**_R_TYPE, **_M_TYPE}[name]
         return funct7 << 25 | rs2 << 20 | rs1 << 15 | funct3 << 12 | rd << 7 | 0x33
@@ -166,8 +237,8 @@ def _word(name: str, kind: int, chooser: random.Random, left: int) -> int:  # no
         third, rounding = chooser.randrange(32), chooser.choice(_ROUNDINGS)
         return third << 27 | rs2 << 20 | rs1 << 15 | rounding << 12 | rd << 7 | _FUSED[name]
     if kind == FLAGS:
-        return 0x001 << 20 | 2 << 12 | rd << 7 | 0x73
-    return 0x0000_0073 if name == "ecall" else 0xFFFF_FFFF
+        return 0x001 << 20 | chooser.choice((1, 2)) << 12 | rd << 7 | 0x73  # csrrw with zero clears them: they stick
+    return 0xFFFF_FFFF
 
 
 def _loads_of(word: int, kind: int, chooser: random.Random, numbers: list[int]) -> list[int]:
@@ -198,7 +269,15 @@ def _start(chip: Chip, chooser: random.Random, handler: int, data: int) -> list[
     for number in range(2, 32):
         small = chooser.randrange(2, 64)
         words += program.load_constant(number, chooser.choice((*_VALUES, small, chooser.getrandbits(32))))
-    return [*words, *program.load_constant(DATA, data)]
+    words += program.load_constant(DATA, data)
+    if _interrupts(chip) is not None:
+        words += [MSIE << 15 | MIE << 20 | 6 << 12 | 0x73, MSTATUS_MIE << 15 | MSTATUS << 20 | 6 << 12 | 0x73]
+    return words
+
+
+def _interrupts(chip: Chip) -> int | None:
+    """Where a software interrupt of the chip is answered; None where it takes none."""
+    return next((device.base for device in chip.devices if device.kind == "clint" and chip.software_interrupts), None)
 
 
 def _handler(chip: Chip, handler: int) -> dict[int, int]:
@@ -215,6 +294,11 @@ def _handler(chip: Chip, handler: int) -> dict[int, int]:
     words += [0x3430_2EF3, 0x3410_2F73, 0x004F_0F13, 0x341F_1073, program.MRET]  # mtval, mepc, +4
     memory = {handler + 4 * at: program.jump(0x100 - 4 * at) for at in range(16)}
     return memory | {handler + 0x100 + 4 * at: word for at, word in enumerate(words)}
+
+
+def words_of(halves: Sequence[int]) -> list[int]:
+    """Halves of words as words, the lower one first."""
+    return [low | high << 16 for low, high in zip(halves[::2], halves[1::2], strict=True)]
 
 
 def weights_of(opcodes: Mapping[str, float]) -> dict[str, float]:

@@ -4,40 +4,60 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
-from springbok.chips.chip import Chip
 from springbok.rtl.native_machine import NativeMachine
 
 BEFORE = 12  # instructions that a report shows
 LENGTHS = (1, 4, 16, 64, 256)  # of programs that repeat it, in instructions
 CODE, LOAD, STORE, INTERRUPT, ANSWER, ERROR = range(6)
+HANDLER_BYTES = 64  # of a trap vector that a program gets along, where an interrupt waits
+MSTATUS_MIE = 1 << 3
 
 
-def describe(native: NativeMachine, place: dict, chip: Chip) -> dict:
-    """The difference, at the newest instruction that retired."""
-    del chip
-    history = native.history(BEFORE)
-    last = history[-1]
-    return {
-        **place,
-        "why": native.why,
-        "pc": last.pc,
-        "word": last.word,
-        "assembly": native.disassemble(last.word),
-        "number": last.number,
-        "cycle": last.cycle,
-        "before": [
-            {
-                "number": each.number,
-                "cycle": each.cycle,
-                "pc": each.pc,
-                "word": each.word,
-                "assembly": native.disassemble(each.word),
-                "effect": _effect(each),
-            }
-            for each in history
-        ],
-    }
+def describe(native: NativeMachine, place: dict, stuck: str = "") -> dict:
+    """The difference, at the newest instruction that retired; ``stuck`` is what is said where none retires any more,
+    and nothing differed. At least one must have retired."""
+    before = history(native)
+    return {**place, **before[-1], "why": _waiting(native, stuck) if stuck else native.why, "stuck": bool(stuck),
+            "before": before}  # fmt: skip
+
+
+def history(native: NativeMachine) -> list[dict]:
+    """The newest instructions that retired, the newest last: number, cycle, pc, word, assembly, effect."""
+    return [
+        {
+            "number": each.number,
+            "cycle": each.cycle,
+            "pc": each.pc,
+            "word": each.word,
+            "assembly": native.disassemble(each.word),
+            "effect": _effect(each),
+        }
+        for each in native.history(BEFORE)
+    ]
+
+
+def listed(before: Sequence[dict]) -> list[str]:
+    """Lines for what `history` gave."""
+    return [
+        "The last instructions:",
+        *(
+            f"  {each['number']:>10}  {each['pc']:08x}  {each['assembly']:<28} {each['effect']}".rstrip()
+            for each in before
+        ),
+    ]
+
+
+def _waiting(native: NativeMachine, said: str) -> str:
+    lines = native.state.lines
+    if not lines:
+        return f"{said}; no interrupt is pending"
+    if not native.has_reference:
+        return f"{said}; an interrupt (lines 0x{lines:x}) is pending"
+    state, _ = native.reference_state()
+    enabled = "enabled" if lines & state.mie and state.mstatus & MSTATUS_MIE else "not enabled"
+    return f"{said}; an interrupt (lines 0x{lines:x}) is pending and {enabled}"
 
 
 def _effect(each) -> str:
@@ -53,31 +73,45 @@ def _effect(each) -> str:
     return ", ".join(parts)
 
 
-def windows(native: NativeMachine) -> list[dict]:
-    """Where to begin so that the same instructions lead to the difference, a few lengths: state, memory, code."""
+def windows(native: NativeMachine, raises: bool = False) -> list[dict]:
+    """Where to begin so that the same instructions lead to the difference, a few lengths: state, memory, code.
+
+    With ``raises`` an interrupt that is pending matters, also where the reference does not wait for it.
+    """
+    if not native.has_reference:
+        return []
     found = []
     for length in LENGTHS:
         steps = native.rewind(min(length, native.kept()))
         if steps == 0 or (found and steps <= found[-1]["steps"]):
             native.replay(steps, lambda *_: None)
             break
-        found.append({"steps": steps, **_window(native, steps)})
+        found.append({"steps": steps, **_window(native, steps, raises)})
     return found
 
 
-def _window(native: NativeMachine, steps: int) -> dict:
+def _window(native: NativeMachine, steps: int, raises: bool) -> dict:
     """The state before the steps, the memory that they touch, and their instructions. The reference is at the end."""
     touched: list[tuple[int, int, int, int]] = []
     state, vectors = native.reference_state()
     native.replay(steps, lambda *what: touched.append(what))
     native.rewind(steps)
     waiting = native.waiting()
-    raised = [max(0, steps - waiting)] if waiting else []  # one that was not taken
+    taken = [address for address, _, kind, _ in touched if kind == INTERRUPT]
+    raised = []  # one that was not taken, or taken without a word
+    if waiting or (raises and native.state.lines and not taken):
+        raised = [max(0, steps - waiting)]
     memory = {}
     for address, count, kind, _ in touched:
         if kind in (CODE, LOAD, STORE):
             memory.update((at, native.read_reference(at, 4)) for at in range(address & ~3, address + count, 4))
     native.replay(steps, lambda *_: None)
+    after, _ = native.reference_state()
+    # Where the reference goes on, and where the core was last: neither is among the steps.
+    behind = [*range(after.pc & ~3, after.pc + 4, 4), *range(native.state.pc & ~3, native.state.pc + 4, 4)]
+    if raised:
+        behind += range(after.mtvec & ~3, (after.mtvec & ~3) + HANDLER_BYTES, 4)
+    memory = {at: native.read_reference(at, 4) for at in behind} | memory
     return {
         "pc": state.pc,
         "x": list(state.x),
@@ -88,8 +122,10 @@ def _window(native: NativeMachine, steps: int) -> dict:
         "vtype": state.vtype,
         "vectors": base64.b64encode(vectors).decode(),
         "code": [address for address, _, kind, _ in touched if kind == CODE],
-        "memory": {f"{at:#x}": int.from_bytes(word, "little") for at, word in sorted(memory.items())},
-        "interrupts": [address for address, _, kind, _ in touched if kind == INTERRUPT] + raised,
+        "memory": {
+            f"{at:#x}": int.from_bytes(word, "little") for at, word in sorted(memory.items()) if native.has_memory(at)
+        },
+        "interrupts": taken + raised,
         "errors": [(step, address) for address, step, kind, _ in touched if kind == ERROR],
         "answers": [value for _, _, kind, value in touched if kind == ANSWER],
     }

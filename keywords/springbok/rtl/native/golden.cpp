@@ -2,6 +2,7 @@
 // Spike as the reference of a lockstep, from the headers and the library of the simulator's package.
 #include "retired.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -24,9 +25,21 @@ namespace {
 constexpr uint32_t KEPT = 512;       // steps that can be taken back
 constexpr uint32_t WAIT_LIMIT = 512; // instructions that an interrupt or a store may take
 constexpr uint32_t SYSTEM = 0x73, CSR_MASK = 0xFFF;
+constexpr uint32_t FETCHES = 16; // errors of fetches that are kept: some are of what is never executed
 constexpr uint32_t LOAD_FAULT = 5, STORE_FAULT = 7;
 
-enum { MSTATUS = 0x300, MIE = 0x304, MTVEC = 0x305, MSCRATCH = 0x340, MEPC, MCAUSE, MTVAL, MIP, FCSR = 3 };
+enum {
+    MSTATUS = 0x300,
+    MIE = 0x304,
+    MTVEC = 0x305,
+    MSCRATCH = 0x340,
+    MEPC,
+    MCAUSE,
+    MTVAL,
+    MIP,
+    FCSR = 3,
+    STVEC = 0x105
+};
 constexpr int SAVED_CSRS[] = {MSTATUS, MIE, MTVEC, MSCRATCH, MEPC, MCAUSE, MTVAL};
 constexpr size_t SAVED = sizeof SAVED_CSRS / sizeof *SAVED_CSRS;
 
@@ -126,7 +139,8 @@ struct golden : simif_t, memtracer_t {
     uint32_t device_missing_at = 0;
     bool fetch_fails = false;
     std::vector<Error> errors;
-    bool fails_now = false;
+    std::deque<range_t> failed_fetches;
+    bool fails_now = false, word_differs = false;
     uint64_t number = 0;
 
     Words expected, written; // on the bus
@@ -156,6 +170,28 @@ struct golden : simif_t, memtracer_t {
         if (fails_now)
             for (const Error &error : errors)
                 if (at - error.address < error.bytes || error.address - at < 4) return true;
+        return false;
+    }
+
+    // The error of an instruction's fetch, the oldest one; those before it are of what was never executed.
+    std::deque<range_t>::const_iterator failed_fetch(uint32_t pc) const {
+        return std::find_if(failed_fetches.begin(), failed_fetches.end(), [pc](const range_t &fetch) {
+            return pc - fetch.base < fetch.bytes || pc + 2 - fetch.base < fetch.bytes;
+        });
+    }
+    bool fetch_failed(uint32_t pc) const {
+        return failed_fetch(pc) != failed_fetches.end();
+    }
+    bool interrupt_enabled(uint32_t lines) const {
+        return lines & csrs[1] && csrs[0] & MSTATUS_MIE;
+    }
+    // Whether a trap may lead there.
+    bool begins_handler(uint32_t pc) {
+        reg_t vectors[] = {csrs[2], core->extension_enabled('S') ? core->get_csr(STVEC) : csrs[2]};
+        for (reg_t vector : vectors) {
+            uint32_t behind = pc - uint32_t(vector & ~reg_t(3));
+            if (behind == 0 || (vector & 1 && behind < 32 * 4 && behind % 4 == 0)) return true;
+        }
         return false;
     }
 
@@ -349,12 +385,63 @@ extern "C" void golden_bus_error(golden_t *g, uint32_t address, uint32_t bytes, 
     g->errors.push_back({address, bytes, is_store != 0, g->number});
 }
 
+extern "C" void golden_fetch_error(golden_t *g, uint32_t address, uint32_t bytes) {
+    g->failed_fetches.push_back({address, bytes});
+    if (g->failed_fetches.size() > FETCHES) g->failed_fetches.pop_front();
+}
+
 static int say(char *why, uint32_t room, const char *format, ...) {
     va_list list;
     va_start(list, format);
     vsnprintf(why, room, format, list);
     va_end(list);
     return 1;
+}
+
+static void add_to(char *why, uint32_t room, const char *format, ...) {
+    size_t used = strlen(why);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(why + used, room - used, format, list);
+    va_end(list);
+}
+
+// The word that the reference is about to execute, and which of its bits count; false: there is none to
+// execute.
+static bool held_word(golden *g, uint32_t *held, uint32_t *mask) {
+    try {
+        *held = uint32_t(g->core->get_mmu()->access_icache(g->state->pc)->data.insn.bits());
+    } catch (trap_t &) {
+        return false;
+    }
+    *mask = (*held & 3) == 3 ? ~0u : 0xFFFF;
+    *held &= *mask;
+    return true;
+}
+
+// What traps may have no word.
+static int compare_word(golden *g, const retired_t *r, char *why, uint32_t room) {
+    uint32_t held, mask;
+    if ((r->trapped && r->word == 0) || !held_word(g, &held, &mask)) return 0;
+    g->word_differs = (held ^ r->word) & mask;
+    if (!g->word_differs) return 0;
+    int digits = mask == ~0u ? 8 : 4;
+    return say(why, room, "the retire port tells 0x%0*x, memory holds 0x%0*x there, %s", digits, r->word,
+               digits, held, golden_disassemble(g, held));
+}
+
+// Whether a trap is by an error that the bus answered the fetch with. The error may be that of a later fetch
+// of the same address: an instruction that is told as it is, and traps by itself, has not met it.
+static bool trapped_by_fetch(golden *g, const retired_t *r, bool interrupted) {
+    uint32_t held, mask;
+    if (!r->trapped || !g->fetch_failed(r->pc)) return false;
+    if (interrupted || !held_word(g, &held, &mask) || (held ^ r->word) & mask) return true;
+    reg_t before = g->state->minstret->read();
+    g->execute(false);
+    bool by_itself = g->state->minstret->read() == before;
+    golden_rewind(g, 1);
+    g->begin_step(0, r->rd, r->frd_written ? r->frd : 0);
+    return !by_itself;
 }
 
 static int compare_registers(golden *g, const retired_t *r, char *why, uint32_t room) {
@@ -450,39 +537,43 @@ static int compare_bus(golden *g, char *why, uint32_t room) {
     return 0;
 }
 
-extern "C" int golden_step(golden_t *g, const retired_t *r, uint32_t lines, int fetch_failed, char *why,
-                           uint32_t room) {
+static int compare_step(golden *g, const retired_t *r, uint32_t lines, char *why, uint32_t room) {
     processor_t *core = g->core.get();
     state_t *state = g->state;
     g->device_missing = g->uses_device = false;
     g->number = r->number;
     core->clear_waiting_for_interrupt();
-    uint32_t taken = 0;
     // RVFI marks the first instruction of any handler; only an interrupt is news to the reference.
-    if (r->first_of_handler && uint32_t(state->pc) != r->pc) {
-        taken = lines;
-        if (!(lines & g->csrs[1]) || !(g->csrs[0] & MSTATUS_MIE))
-            return say(why, room,
-                       "an interrupt was taken that was not there, or not enabled (lines 0x%x, mie 0x%x, "
-                       "mstatus 0x%x)",
-                       lines, unsigned(g->csrs[1]), unsigned(g->csrs[0]));
-    }
+    bool interrupted = r->first_of_handler && uint32_t(state->pc) != r->pc;
+    bool misplaced = r->first_of_handler && !interrupted && !g->begins_handler(r->pc);
+    uint32_t taken = interrupted && g->interrupt_enabled(lines) ? lines : 0;
     g->begin_step(taken, r->rd, r->frd_written ? r->frd : 0);
+    if (interrupted && !taken)
+        return say(
+            why, room,
+            "an interrupt was taken that was not there, or not enabled (lines 0x%x, mie 0x%x, mstatus 0x%x)",
+            lines, unsigned(g->csrs[1]), unsigned(g->csrs[0]));
     if (taken) {
         g->take_interrupt(taken);
         g->remember_csrs();
     }
-    g->waiting = lines & g->csrs[1] && g->csrs[0] & MSTATUS_MIE ? g->waiting + 1 : 0;
+    g->waiting = g->interrupt_enabled(lines) ? g->waiting + 1 : 0;
     if (g->waiting > WAIT_LIMIT)
         return say(why, room,
                    "an interrupt (lines 0x%x) is not taken, %u instructions after it was enabled and raised",
                    lines, WAIT_LIMIT);
     uint32_t pc = uint32_t(state->pc);
     if (pc != r->pc) return say(why, room, "pc: expected 0x%08x, got 0x%08x", pc, r->pc);
-    if (fetch_failed && r->trapped) {
+    if (misplaced)
+        return say(why, room,
+                   "rvfi_intr tells that a handler begins here, which mtvec, 0x%08x, does not name",
+                   unsigned(g->csrs[2]));
+    if (trapped_by_fetch(g, r, interrupted)) {
         g->refuse_fetch();
+        g->failed_fetches.erase(g->failed_fetches.begin(), g->failed_fetch(pc) + 1);
         return compare_registers(g, r, why, room);
     }
+    if (compare_word(g, r, why, room)) return 1;
     reg_t before = state->minstret->read();
     bool refused = r->trapped && !g->errors.empty();
     g->execute(refused);
@@ -523,6 +614,39 @@ extern "C" int golden_step(golden_t *g, const retired_t *r, uint32_t lines, int 
     int differs = compare_registers(g, r, why, room);
     if (!differs) differs = compare_retired_store(g, r, why, room);
     return differs ? differs : compare_bus(g, why, room);
+}
+
+// What happened outside, and the retire port did not tell. What the bus refused is kept with the step, so
+// that a program has it too.
+static void add_circumstances(golden *g, const retired_t *r, uint32_t wanted, uint32_t lines, char *why,
+                              uint32_t room) {
+    bool elsewhere = r->pc != wanted, hidden = elsewhere && g->begins_handler(r->pc);
+    const char *told = hidden ? ", and the retire port tells none that trapped by it" : "";
+    if (lines)
+        add_to(why, room, "; an interrupt (lines 0x%x) is pending and enabled%s", lines,
+               hidden ? ", and rvfi_intr does not tell that it was taken" : "");
+    if ((hidden || g->word_differs) && g->fetch_failed(wanted)) {
+        add_to(why, room, "; the bus answered the fetch of the instruction at 0x%08x with an error%s", wanted,
+               told);
+        if (hidden) g->step->fetch_failed = true;
+    } else if (elsewhere && !g->errors.empty()) {
+        add_to(why, room, "; the bus answered an access to 0x%08x with an error%s", g->errors.front().address,
+               told);
+        if (hidden) g->step->errors = g->errors;
+    } else if (hidden && !lines) {
+        add_to(why, room, "; a handler begins there, and the retire port tells none before it that trapped");
+    }
+}
+
+extern "C" int golden_step(golden_t *g, const retired_t *r, uint32_t lines, char *why, uint32_t room) {
+    uint32_t wanted = uint32_t(g->state->pc);
+    bool elsewhere = r->pc != wanted;
+    // One that is taken here is told; of others the line matters where the core went elsewhere, or says so.
+    uint32_t pending = elsewhere != (r->first_of_handler != 0) && g->interrupt_enabled(lines) ? lines : 0;
+    g->word_differs = false;
+    int differs = compare_step(g, r, lines, why, room);
+    if (differs) add_circumstances(g, r, wanted, pending, why, room);
+    return differs;
 }
 
 extern "C" const char *golden_disassemble(golden_t *g, uint32_t word) {

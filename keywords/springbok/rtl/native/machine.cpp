@@ -181,7 +181,6 @@ struct machine {
     trial_t trial = {};
     Random stalls, errors, interrupts;
     bool errors_allowed = false, interrupts_allowed = false;
-    std::deque<uint32_t> failed_fetches;
     uint64_t injected_errors = 0, injected_interrupts = 0;
     int64_t interrupt_in = -1;
     // Of a program that repeats something: when, in instructions.
@@ -206,6 +205,7 @@ struct machine {
     decltype(&golden_step) step = nullptr;
     decltype(&golden_bus_store) bus_store = nullptr;
     decltype(&golden_bus_error) bus_error = nullptr;
+    decltype(&golden_fetch_error) fetch_error = nullptr;
     decltype(&golden_write) write_golden = nullptr;
     struct Read {
         uint32_t address, value;
@@ -315,7 +315,7 @@ struct machine {
         core->clk = level;
         core->eval();
 #if VM_TRACE
-        if (wave && cycle >= wave_from) wave->dump(vluint64_t(cycle * 2 + level));
+        if (wave && core->rst_n && cycle >= wave_from) wave->dump(vluint64_t(cycle * 2 + level));
 #endif
     }
 
@@ -327,10 +327,8 @@ struct machine {
             if (answers) {
                 const Response &front = bus.responses.front();
                 set_bytes(c.i_rdata, front.data), c.i_err = front.failed;
-                if (front.failed) {
-                    failed_fetches.push_back(front.address & ~uint32_t(sizeof c.i_rdata - 1));
-                    if (failed_fetches.size() > 2 * OUTSTANDING) failed_fetches.pop_front();
-                }
+                if (front.failed && golden)
+                    fetch_error(golden, front.address & ~uint32_t(sizeof c.i_rdata - 1), sizeof c.i_rdata);
                 bus.responses.pop_front();
             }
             c.i_gnt = bus.grants = grant(bus);
@@ -400,15 +398,8 @@ struct machine {
         }
         instructions++, last_retired = cycle;
         traps += r.trapped;
-        if (golden) {
-            int failed = 0;
-            if (r.trapped)
-                for (uint32_t address : failed_fetches)
-                    failed |= r.pc - address < 4 || r.pc + 2 - address < 4;
-            if (step(golden, &r, r.first_of_handler ? lines | lines_before : lines, failed, why, sizeof why))
-                return false;
-            if (failed) failed_fetches.clear();
-        }
+        if (golden && step(golden, &r, r.first_of_handler ? lines | lines_before : lines, why, sizeof why))
+            return false;
         uint32_t first = r.word >> 15 & 31, second = r.word >> 20 & 31;
         uint32_t first_class = 0, second_class = 0;
         if (classes && takes_floats(r.word)) {
@@ -576,6 +567,7 @@ int machine_lockstep(machine *m, const char *path, const golden_config_t *config
     m->step = reinterpret_cast<decltype(&golden_step)>(dlsym(m->library, "golden_step"));
     m->bus_store = reinterpret_cast<decltype(&golden_bus_store)>(dlsym(m->library, "golden_bus_store"));
     m->bus_error = reinterpret_cast<decltype(&golden_bus_error)>(dlsym(m->library, "golden_bus_error"));
+    m->fetch_error = reinterpret_cast<decltype(&golden_fetch_error)>(dlsym(m->library, "golden_fetch_error"));
     m->write_golden = reinterpret_cast<decltype(&golden_write)>(dlsym(m->library, "golden_write"));
     golden_config_t own = *config;
     own.device_read = read_for_golden, own.owner = m;

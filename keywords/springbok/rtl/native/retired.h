@@ -61,11 +61,10 @@ void golden_write(golden_t *golden, uint32_t address, const uint8_t *bytes, uint
 void golden_bus_store(golden_t *golden, uint32_t address, uint32_t enables, const uint8_t *bytes,
                       uint64_t cycle);
 void golden_bus_error(golden_t *golden, uint32_t address, uint32_t bytes, int is_store);
-// Executes what the RTL retired and compares. `lines` are the interrupt lines, as mip has them;
-// `fetch_failed` says that the bus answered its fetch with an error. 0: equal; else the difference is in
-// `why`.
-int golden_step(golden_t *golden, const retired_t *retired, uint32_t lines, int fetch_failed, char *why,
-                uint32_t room);
+void golden_fetch_error(golden_t *golden, uint32_t address, uint32_t bytes);
+// Executes what the RTL retired and compares. `lines` are the interrupt lines, as mip has them. 0: equal;
+// else the difference is in `why`.
+int golden_step(golden_t *golden, const retired_t *retired, uint32_t lines, char *why, uint32_t room);
 const char *golden_disassemble(golden_t *golden, uint32_t word);
 // For a program that reproduces a difference: goes `steps` back (to where that many are kept), gives the
 // registers, and tells which memory the steps from there touch.

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference of the lockstep alone: what it says of a retire port that tells something else than what happens.
+
+A retire port is played by hand here, so no core is needed; skipped without Spike or a C++ compiler.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import random
+
+import pytest
+
+from springbok.engines import spike_library
+from springbok.rtl import build, compressed_units, random_program, reference
+from springbok.rtl.extensions import COMPRESSED, WORDS, extensions_of, name_of
+from springbok.rtl.native_machine import TOUCHED, Retired
+from springbok.rtl.report import ERROR
+
+pytestmark = pytest.mark.skipif(
+    spike_library.what_is_missing() is not None, reason=spike_library.what_is_missing() or ""
+)
+
+START, HANDLER = 0x1000, 0x1100
+ISA = "rv32imc_zba_zbb_zbc_zbs_zicond_zicsr_zifencei"
+ADDI, LOAD, ILLEGAL = 0x0010_8093, 0x0001_2183, 0xFFFF_FFFF  # addi x1, x1, 1; lw x3, 0(x2)
+SOFTWARE = 1 << 3
+
+
+class Port:
+    """A reference with memory from `START` on, mtvec at `HANDLER`, interrupts on, x1 = 0, x2 = `START`."""
+
+    def __init__(self, *words: int) -> None:
+        self.golden = ctypes.CDLL(str(build.build_golden()))
+        self.golden.golden_new.restype = ctypes.c_void_p
+        self.golden.golden_disassemble.restype = ctypes.c_char_p
+        config = reference.config(ISA, "m", START, [(START, 0x1000)])
+        self.own = ctypes.c_void_p(self.golden.golden_new(ctypes.byref(config)))
+        # lui x2, 1; lui x5, 1; addi x5, x5, 0x100; csrw mtvec, x5; csrsi mie, 8; csrsi mstatus, 8
+        begin = [0x1137, 0x12B7, 0x1002_8293, 0x3052_9073, 0x3044_6073, 0x3004_6073]
+        self.write(START, [*begin, *words])
+        self.write(HANDLER, [ADDI] * 4)
+        self.pc, self.number = START, 0
+        for word, rd, value in zip(begin, (2, 5, 5, 0, 0, 0), (0x1000, 0x1000, HANDLER, 0, 0, 0), strict=True):
+            assert self.retire(word, rd=rd, rd_value=value) == ""
+
+    def write(self, address: int, words: list[int]) -> None:
+        content = b"".join(word.to_bytes(4, "little") for word in words)
+        self.golden.golden_write(self.own, address, content, len(content))
+
+    def retire(self, word: int, pc: int | None = None, lines: int = 0, **told: int) -> str:
+        """What differs when this retires; the next is expected behind it."""
+        self.number += 1
+        pc = self.pc if pc is None else pc
+        why = ctypes.create_string_buffer(400)
+        retired = Retired(number=self.number, pc=pc, word=word, **told)
+        if self.golden.golden_step(self.own, ctypes.byref(retired), lines, why, 400):
+            return " ".join(why.value.decode().split())
+        self.pc = HANDLER if told.get("trapped") else pc + (4 if word & 3 == 3 else 2)
+        return ""
+
+
+def test_the_word_that_the_port_tells_is_the_one_in_memory():
+    assert Port(ADDI).retire(ADDI, rd=1, rd_value=1) == ""
+    assert Port(ADDI).retire(ADDI + (1 << 20), rd=1, rd_value=1) == (
+        "the retire port tells 0x00208093, memory holds 0x00108093 there, addi ra, ra, 1"
+    )
+
+
+def test_of_a_compressed_instruction_the_lower_half_counts():
+    li = 0x4505  # c.li a0, 1
+    for upper in (0, 0xABCD_0000):
+        assert Port(li).retire(upper | li, rd=10, rd_value=1) == ""
+    said = Port(li).retire(0x0010_0513, rd=10, rd_value=1)  # what it stands for
+    assert said == "the retire port tells 0x100513, memory holds 0x4505 there, c.li a0, 1"
+
+
+def test_what_traps_may_tell_no_word():
+    for word in (0, ILLEGAL):
+        assert Port(ILLEGAL).retire(word, trapped=1) == ""
+    assert "memory holds 0xffffffff" in Port(ILLEGAL).retire(ADDI, trapped=1)
+
+
+def test_a_handler_begins_only_where_one_is():
+    said = Port(ADDI).retire(ADDI, rd=1, rd_value=1, first_of_handler=1)
+    assert said == "rvfi_intr tells that a handler begins here, which mtvec, 0x00001100, does not name"
+    early = Port(ADDI).retire(ADDI, rd=1, rd_value=1, first_of_handler=1, lines=SOFTWARE)
+    assert early == f"{said}; an interrupt (lines 0x8) is pending and enabled"
+    port = Port(ILLEGAL)
+    assert port.retire(ILLEGAL, trapped=1) == ""
+    assert port.retire(ADDI, rd=1, rd_value=1, first_of_handler=1) == ""
+
+
+def test_an_interrupt_that_is_taken_and_not_told_is_named():
+    port = Port(ADDI)
+    assert port.retire(ADDI, HANDLER, SOFTWARE, rd=1, rd_value=1, first_of_handler=1) == ""
+    port = Port(ADDI)
+    assert port.retire(ADDI, HANDLER, SOFTWARE, rd=1, rd_value=1) == (
+        f"pc: expected 0x{port.pc:08x}, got 0x00001100; an interrupt (lines 0x8) is pending and enabled, and rvfi_intr "
+        "does not tell that it was taken"
+    )
+
+
+@pytest.mark.parametrize("flag", [0, 1])
+def test_a_fetch_that_the_bus_refuses_is_named_where_its_trap_is_not_told(flag):
+    port = Port(ADDI)
+    port.golden.golden_fetch_error(port.own, port.pc & ~7, 8)
+    said = port.retire(ADDI, HANDLER, rd=1, rd_value=1, first_of_handler=flag)
+    assert said.endswith(
+        f"; the bus answered the fetch of the instruction at 0x{port.pc:08x} with an error, and the retire port tells "
+        "none that trapped by it"
+    )
+    assert refused(port) == [(port.pc, 0)]
+    port = Port(ADDI)
+    port.golden.golden_fetch_error(port.own, port.pc & ~7, 8)
+    assert port.retire(0, trapped=1) == ""
+
+
+def test_an_access_that_the_bus_refuses_is_named_where_its_trap_is_not_told():
+    port = Port(LOAD)
+    port.golden.golden_bus_error(port.own, START, 4, 0)
+    said = port.retire(ADDI, HANDLER, rd=1, rd_value=1)
+    assert said.endswith(
+        "; the bus answered an access to 0x00001000 with an error, and the retire port tells none that trapped by it"
+    )
+    assert refused(port) == [(START, 0)]
+    port = Port(LOAD)
+    port.golden.golden_bus_error(port.own, START, 4, 0)
+    assert port.retire(LOAD, trapped=1) == ""
+
+
+def refused(port: Port) -> list[tuple[int, int]]:
+    """What a program that repeats the last step is refused: addresses, and in which step."""
+    found = []
+    port.golden.golden_rewind(port.own, 1)
+    touched = TOUCHED(lambda _, *what: found.append(what))
+    port.golden.golden_replay(port.own, 1, touched, None)
+    return [(address, step) for address, step, kind, _ in found if kind == ERROR]
+
+
+def test_a_trap_that_the_port_hides_is_told_as_such():
+    said = Port(ILLEGAL).retire(ADDI, HANDLER, rd=1, rd_value=1)
+    assert said.endswith("; a handler begins there, and the retire port tells none before it that trapped")
+
+
+def test_an_isa_that_spike_does_not_know_is_refused_and_ends_nothing():
+    library = build.build_golden()
+    assert reference.refusal(library, "rv32im_zicsr", "m") is None
+    assert reference.refusal(library, "rv32im_zfoo_zicsr", "m") == "unsupported extension: zfoo"
+
+
+def test_instructions_of_extensions_are_what_spike_takes_them_for():
+    port, chooser = Port(), random.Random(3)
+    for _ in range(20):
+        for name in (each for table in WORDS.values() for each in table):
+            (word,) = random_program._unit(name, random_program.EXTENSION, chooser, [])
+            assert disassembled(port, word) == name == name_of(word)
+        for name in COMPRESSED:
+            halves = compressed_units.unit(name, chooser)
+            assert len(halves) % 2 == 0
+            mine = [half for half in halves if name_of(half) == name and half & 3 != 3]
+            assert mine
+            if name not in ("c.jr", "c.ebreak"):  # Spike has an alias
+                assert disassembled(port, mine[0]) == name
+
+
+def disassembled(port: Port, word: int) -> str:
+    return port.golden.golden_disassemble(port.own, word).decode().split()[0].removesuffix(".rv32")
+
+
+def test_extensions_are_those_of_the_string():
+    assert extensions_of("rv32imac_zicsr") == ("i", "m", "a", "c", "zicsr")
+    assert extensions_of("rv32imzba_zbb") == ("i", "m", "zba", "zbb")
+    assert extensions_of("RV32G")[:2] == ("i", "m")
