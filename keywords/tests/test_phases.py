@@ -169,6 +169,8 @@ def test_what_can_not_be_compared_is_said_first(capsys, source):
     assert "a quote has no end" in capsys.readouterr().err
     assert main(["phases", str(source), "--second=--iree-nope"]) == 2
     assert "iree-compile has no flag --iree-nope" in capsys.readouterr().err
+    assert main(["phases", str(source), "--second=--iree-opt-level=O3", "--shape", "1xq"]) == 2
+    assert "1xq" in capsys.readouterr().err
 
 
 def test_the_command_names_the_flag(source, capsys):
