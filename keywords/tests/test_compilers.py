@@ -126,7 +126,7 @@ def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):
     ("option", "said"),
     [
         ("--vlen=100", "VLEN must be a power of two"),
-        ("--vlen=64", "VLEN 64 is not available"),
+        ("--vlen=64", "VLEN 64 is not available on Springbok"),
         ("--tolerance=nan", "The tolerance 'nan' can't be understood"),
         ("--flags=--iree-nope", "iree-compile has no flag --iree-nope"),
         ("--flags=--a='b", "a quote has no end"),

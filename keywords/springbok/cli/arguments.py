@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from springbok.support.errors import BenchError
-from springbok.support.places import IS_CHECKOUT, ROOT, model_file
+from springbok.support.places import IS_CHECKOUT, ROOT, command, model_file
 from springbok.support.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -189,7 +189,9 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
     from springbok.support.errors import RtlToolNeeded
 
     if options.core is None:
-        raise BenchError("--engine rtl needs the core: --core FOLDER. 'core init' writes one to fill in.")
+        raise BenchError(
+            f"--engine rtl needs the core: --core FOLDER. '{command('core', 'init', 'FOLDER')}' writes one to fill in."
+        )
     core = load(options.core)
     options.platform = options.platform or str(core.chip_file)
     if getattr(options, "timing", None):  # what can't be used is said before minutes of work
