@@ -143,6 +143,32 @@ def test_code_quality_is_judged_by_dispatch(document):
     assert "is allowed: +0.004 (" in ratio.text()  # not +0
 
 
+def test_a_dispatch_is_told_by_what_was_judged(document):
+    measured = changed(document, spill(1, 30, 12))
+    (stack,) = gate.judge_dispatches(measured, "conv_1", 61, "stack_accesses")
+    assert stack.accounts[0].startswith("40 loads and 22 stores of its stack in ")
+    part = measured["dispatches"][next(name for name in measured["dispatches"] if name.startswith("main_dispatch_0"))]
+    part["opcodes"] = {**part["opcodes"], "vsetvli": 7, "vsetivli": 4, "vmv2r.v": 3}
+    (ratio,) = gate.judge_dispatches(measured, "conv_0", 0, "vset_per_vector")
+    vectors = f"{part['vector_instructions']:,} vector instructions of {part['instructions']:,} instructions"
+    assert ratio.accounts == (f"11 vset*, of these vsetvli 7, vsetivli 4; {vectors}",)
+    (moves,) = gate.judge_dispatches(measured, "conv_0", 2, "whole_register_moves")
+    assert moves.accounts[0].startswith("3 moves of whole registers, of these vmv2r.v 3; ")
+    (share,) = gate.judge_dispatches(measured, "conv_0", 1, "vector_share")
+    assert share.accounts[0].startswith(vectors)
+
+
+def test_a_limit_is_shown_with_the_digits_that_tell_it(document):
+    measured = changed(document, spill(1, 0, 0))
+    part = next(iter(measured["dispatches"].values()))
+    part["opcodes"] = {**part["opcodes"], "vsetvli": part["vector_instructions"] // 50}
+    for bound, told in ((0.0001, "at most 0.0001 is allowed"), (1e-7, "at most 0.0000001 is allowed")):
+        (verdict,) = gate.judge_dispatches(measured, "conv_0", bound, "vset_per_vector")
+        assert told in verdict.text()
+    near = gate.judge(measured, Limit("vset_per_vector", measured["metrics"]["vset_per_vector"] - 1e-6))
+    assert near.has_failed and near.value not in near.limit
+
+
 def test_an_engine_that_tells_nothing_of_the_stack_keeps_no_limit(before):
     whole = gate.judge(before, Limit("stack_accesses", 100))
     for verdict in (whole, *gate.judge_dispatches(before, "*", 100, "stack_accesses")):
