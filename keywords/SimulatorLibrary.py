@@ -48,6 +48,7 @@ class SimulatorLibrary:
 
     def __init__(self) -> None:
         self.ROBOT_LIBRARY_LISTENER = self
+        self._told: set[str] = set()  # of the firmware, on the console
 
     def _start_test(self, data, result) -> None:
         del result
@@ -126,6 +127,10 @@ class SimulatorLibrary:
         chip = booting.description
         shown = chip.vlen if vlen is None else vlen
         logger.info(f"{running.name} {running.version}: {chip.title} with VLEN {shown}, UART at {running.uart_url}")
+        firmware = f"Firmware: {booting.firmware.summary()}, for {chip.title}"
+        if firmware not in self._told:
+            self._told.add(firmware)
+            logger.console(firmware)
         if chip.name != load().name:
             logger.console(f"Chip: {chip.title}, which the suite names, with VLEN {shown}")
         return running.uart_url

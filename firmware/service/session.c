@@ -73,6 +73,7 @@ static void begin_expected(void) {
     hello_request_t *hello = &session.expected;
     check_hello(hello);
     begin_dialogue(session.receiver.expected_identity, session.expected_sequence, hello->time_limit_ms);
+    session.receiver.client = FRAME_EXTENDED; // though its first request may still prove damaged
     session.receiver.expected_identity = hello->identity = 0;
 }
 

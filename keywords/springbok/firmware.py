@@ -37,7 +37,8 @@ from springbok.compiler import compiler_runtime
 from springbok.support.elf import ElfLayout, Unpack, layout_of
 from springbok.support.errors import FirmwareError
 from springbok.support.files import build_folder, storage_errors, write_in_one_step
-from springbok.support.places import FIRMWARE, PROGRAM
+from springbok.support.packages import OTHER_CACHE
+from springbok.support.places import FIRMWARE, INSTALL, command
 from springbok.support.process import run
 
 SOURCES = ("port/*.S", "port/chip.c", "port/support.c", "service/*.c", "runtime/*.c")
@@ -174,17 +175,17 @@ def build_firmware(
     output = (output or build_folder() / "firmware").resolve()
     cache = (cache or build_folder() / "zig-cache").resolve()
     elf, stamp = output / f"{chip.name}.elf", output / f"{chip.name}.json"
-    with storage_errors(output), _lock(output / ".lock"):
+    with storage_errors(output, OTHER_CACHE), _lock(output / ".lock"):
         key = _key(source, chip, options)
         if too_large := _known_as_too_large(stamp, key):
-            raise FirmwareTooLarge(too_large)
+            raise _too_large(chip, too_large)
         if not _is_current(elf, stamp, key):
             stamp.unlink(missing_ok=True)
             try:
                 _compile(source, elf, cache, chip, options)
             except FirmwareTooLarge as error:
                 write_in_one_step(stamp, json.dumps({"key": key, "too_large": str(error)}))
-                raise
+                raise _too_large(chip, str(error)) from None
             write_in_one_step(stamp, json.dumps({"key": key, "sha256": _sha256(elf)}))
             return Firmware.from_elf(elf, built=True)
         return Firmware.from_elf(elf)
@@ -230,8 +231,8 @@ def _compiler_version() -> str:
         return importlib.metadata.version("ziglang")
     except importlib.metadata.PackageNotFoundError:
         raise FirmwareError(
-            "The firmware needs the C compiler of the Python package 'ziglang', which is not installed here. "
-            "Run ./bench once, or: pip install -r requirements.txt"
+            "The firmware needs the C compiler of the Python package 'ziglang', which is not installed here: "
+            f"{INSTALL}."
         ) from None
 
 
@@ -304,6 +305,11 @@ def _compile(source: Path, elf: Path, cache: Path, chip: Chip, options: frozense
         linked.unlink(missing_ok=True)
 
 
+def _too_large(chip: Chip, what: str) -> FirmwareTooLarge:
+    """What lacks, with what to do: where the chip's description is, another build of the same may not know."""
+    return FirmwareTooLarge(f"{what} '{command('fit', '--platform', chip.argument)}' says what takes how much.")
+
+
 def _what_lacks(chip: Chip, said: str) -> str:
     """A sentence by memory, of what the linker said."""
     found = re.findall(r"will not fit in region '(\w+)': overflowed by (\d+)", said)
@@ -313,10 +319,7 @@ def _what_lacks(chip: Chip, said: str) -> str:
         for region, count in most.items()
         for memory in [chip.holding(region.lower())]
     ]
-    return (
-        f"The runtime does not fit {chip.title}: {'; '.join(lacks) or 'there is too little data memory'}. "
-        f"{PROGRAM} fit --platform {chip.name} says what takes how much."
-    )
+    return f"The runtime does not fit {chip.title}: {'; '.join(lacks) or 'there is too little data memory'}."
 
 
 def _zig(arguments: list[str], source: Path, cache: Path) -> None:

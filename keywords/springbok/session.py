@@ -37,7 +37,7 @@ from springbok.measuring.quality import judged
 from springbok.modules.lifetimes import tensor_memory
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, DeviceError, EngineError, LinkError, ModelError
-from springbok.support.places import PROGRAM, given_path
+from springbok.support.places import command, document, given_path
 from springbok.tensors import fit
 from springbok.timing.description import Timing
 from springbok.timing.loading import timing_of
@@ -444,7 +444,7 @@ class Session:
         if self.engine is not None and self.engine.is_simulated and chip is not None and chip.doing("mark") is None:
             raise EngineError(
                 f"{chip.title} has no instruction for the firmware's marks, between which {self.engine.name} counts: "
-                f'give its description an [[instruction]] with does = "mark" (docs/chips.md).'
+                f'give its description an [[instruction]] with does = "mark" ({document("chips.md")}).'
             )
 
     def _known_to_engine(self, payload: bytes) -> bytes:
@@ -498,7 +498,8 @@ def _with_remedy(error: DeviceError, model: CompiledModel, chip: ChipInfo | None
         remedy = "no vectors: compile it without (variant=scalar)"
     text = (
         f"{what}. {model.name} was compiled for VLEN {model.vlen_bits}, and the chip has {remedy}, or boot a chip of "
-        f"the model's VLEN (Boot Springbok    vlen={model.vlen_bits}, or {PROGRAM} run --vlen {model.vlen_bits})"
+        f"the model's VLEN (Boot Springbok    vlen={model.vlen_bits}, or "
+        f"'{command('run', 'SUITE', '--vlen', model.vlen_bits)}')"
     )
     return DeviceError(error.code, error.name, text, error.request)
 

@@ -230,7 +230,7 @@ def test_circles_and_long_chains_are_named(path):
     with pytest.raises(ChipError, match="more than 16 descriptions are like one another"):
         load(path.with_name("c0.toml"))
     path.with_name("c1.toml").write_text('like = "./c0.toml"\n')
-    with pytest.raises(ChipError, match=r"c0\.toml is like c1\.toml is like c0\.toml is a circle"):
+    with pytest.raises(ChipError, match=r"c0\.toml is like c1\.toml is like c0\.toml, in a circle"):
         load(path.with_name("c0.toml"))
 
 

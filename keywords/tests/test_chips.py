@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -186,7 +189,7 @@ def test_a_users_chip_is_read_by_its_path(mine):
         ),
         ("base = 0x6000_0000", "base = 0x1_0000_0000", 18, "uart ends at 0x100001000; .* below 4 GiB"),
         ('title = "A', 'like = "springbog"\ntitle = "A', 1, r"there is no chip 'springbog' \(did you mean 'springbok'"),
-        ('title = "A', 'like = "./mine.toml"\ntitle = "A', 1, "like: mine.toml is like mine.toml is a circle"),
+        ('title = "A', 'like = "./mine.toml"\ntitle = "A', 1, "like: mine.toml is like itself"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(mine, old, new, line, message):
@@ -278,8 +281,37 @@ def test_code_follows_the_chip(mine):
 
 
 def test_a_vlen_that_the_chip_has_not_is_refused(mine):
-    with pytest.raises(EngineError, match="VLEN 512 is not available: choose one of 0, 256"):
+    with pytest.raises(EngineError, match=r"VLEN 512 is not available on .*: choose one of 0, 256 \(--vlen 256, or \$"):
         SpikeEngine(Path("x.elf"), chip=load(mine), vlen=512)
+
+
+TWO_CHIPS = """
+*** Settings ***
+Resource    springbok/bench.resource
+Test Teardown    Stop Chip
+
+*** Test Cases ***
+Each Is Booted As It Is Built
+    Start Bench
+    Should Be Equal As Integers    ${VLEN}    512
+    Set Suite Variable    ${PLATFORM}    coralnpu_soc
+    Start Bench
+    ${chip}=    Get Chip Information
+    Should Be Equal As Integers    ${chip}[vlen_bits]    128
+    Should Be Equal As Integers    ${VLEN}    128
+    Set Suite Variable    ${VLEN}    512
+    Run Keyword And Expect Error    *VLEN 512 is not available on Coral NPU SoC: choose one of 0, 128 *    Start Bench
+"""
+
+
+@needs_spike
+def test_a_suite_that_names_its_chip_and_no_vlen_gets_the_chips_own(tmp_path):
+    (tmp_path / "two.robot").write_text(TWO_CHIPS)
+    command = [sys.executable, "-m", "robot", "--outputdir", str(tmp_path), str(tmp_path / "two.robot")]
+    environment = {**os.environ, "PYTHONPATH": str(KEYWORDS), "SPRINGBOK_HISTORY": "none"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "for Coral NPU SoC" in done.stdout
 
 
 # ---- Devices

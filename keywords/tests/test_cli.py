@@ -458,7 +458,7 @@ def test_options_may_stand_before_between_and_behind_what_has_no_name(command):
         (["rnu"], "There is no command 'rnu' (did you mean 'run'?)."),
         (["run", "--vlenn", "512"], "./bench run takes no option '--vlenn' (did you mean '--vlen'?)."),
         (["run", "--engine", "spikes"], "--engine can't be 'spikes' (did you mean 'spike'?): choose from auto, "),
-        (["run", "--vlen", "500"], "VLEN 500 is not available: choose one of 0, 128, 256, 512, 1024."),
+        (["run", "--vlen", "500"], "VLEN 500 is not available on Springbok: choose one of 0, 128, 256, 512, 1024 (--"),
         (["run", "--baseline", "old"], "--earlier RESULT"),
         (["report", "--result=x"], "./bench report takes no option '--result'"),
         (["trial", "muttation"], "There is no trial 'muttation' (did you mean 'mutation'?)."),

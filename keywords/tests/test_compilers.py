@@ -129,6 +129,10 @@ def test_a_process_that_dies_is_a_row_too(folder, imported, model, monkeypatch):
     place = stand_in("3.97.0")
     row = measured_apart(Job("3.97.0", str(model), imported))
     assert f"ended by SIGBUS. If it ends so again, delete {place}: it is fetched anew then." in row["error"]
+    library = "ImportError: libIREECompiler.so: file too short"
+    monkeypatch.setattr(process, "run", lambda *_: process.Finished(1, f"Traceback\n{library}\n", False))
+    row = measured_apart(Job("3.97.0", str(model), imported))
+    assert f"{library}. If it ends so again, delete {place}: it is fetched anew then." in row["error"]
 
 
 def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):
@@ -142,7 +146,7 @@ def test_wrong_answers_are_a_row_with_the_worst_element(imported, model):
     ("option", "said"),
     [
         ("--vlen=100", "VLEN must be a power of two"),
-        ("--vlen=64", "VLEN 64 is not available"),
+        ("--vlen=64", "VLEN 64 is not available on Springbok"),
         ("--tolerance=nan", "The tolerance 'nan' can't be understood"),
         ("--flags=--iree-nope", "iree-compile has no flag --iree-nope"),
         ("--flags=--a='b", "a quote has no end"),
@@ -223,7 +227,7 @@ def test_on_another_version_what_differs_stays_out_with_a_line(imported, tmp_pat
     assert plan.transformations == tuple(each for each in optimizer.TRANSFORMATIONS if each != "pads")
     assert reasons == (
         "The optimizer's pads: not proved on IREE 3.99.0: it differs from stock IREE by 1 on the probes "
-        "(allowed is 1e-06).",
+        "(allowed is 1e-06, which versions where it is proved are not asked for).",
     )
     answers["pads"] = 0
     assert for_version(imported, tmp_path)[1] == reasons  # proved once

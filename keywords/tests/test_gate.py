@@ -18,6 +18,7 @@ from made_up_runs import make_document, make_model, make_regression
 import GateLibrary
 import SweepLibrary
 from springbok import starter
+from springbok.cli import checks
 from springbok.exploring.configurations import SweepError
 from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
@@ -140,6 +141,32 @@ def test_code_quality_is_judged_by_dispatch(document):
     vsets, vectors = part["opcodes"]["vsetvli"], part["vector_instructions"]
     (ratio,) = gate.judge_dispatches(measured, "conv_0", vsets / vectors - 0.004, "vset_per_vector")
     assert "is allowed: +0.004 (" in ratio.text()  # not +0
+
+
+def test_a_dispatch_is_told_by_what_was_judged(document):
+    measured = changed(document, spill(1, 30, 12))
+    (stack,) = gate.judge_dispatches(measured, "conv_1", 61, "stack_accesses")
+    assert stack.accounts[0].startswith("40 loads and 22 stores of its stack in ")
+    part = measured["dispatches"][next(name for name in measured["dispatches"] if name.startswith("main_dispatch_0"))]
+    part["opcodes"] = {**part["opcodes"], "vsetvli": 7, "vsetivli": 4, "vmv2r.v": 3}
+    (ratio,) = gate.judge_dispatches(measured, "conv_0", 0, "vset_per_vector")
+    vectors = f"{part['vector_instructions']:,} vector instructions of {part['instructions']:,} instructions"
+    assert ratio.accounts == (f"11 vset*, of these vsetvli 7, vsetivli 4; {vectors}",)
+    (moves,) = gate.judge_dispatches(measured, "conv_0", 2, "whole_register_moves")
+    assert moves.accounts[0].startswith("3 moves of whole registers, of these vmv2r.v 3; ")
+    (share,) = gate.judge_dispatches(measured, "conv_0", 1, "vector_share")
+    assert share.accounts[0].startswith(vectors)
+
+
+def test_a_limit_is_shown_with_the_digits_that_tell_it(document):
+    measured = changed(document, spill(1, 0, 0))
+    part = next(iter(measured["dispatches"].values()))
+    part["opcodes"] = {**part["opcodes"], "vsetvli": part["vector_instructions"] // 50}
+    for bound, told in ((0.0001, "at most 0.0001 is allowed"), (1e-7, "at most 0.0000001 is allowed")):
+        (verdict,) = gate.judge_dispatches(measured, "conv_0", bound, "vset_per_vector")
+        assert told in verdict.text()
+    near = gate.judge(measured, Limit("vset_per_vector", measured["metrics"]["vset_per_vector"] - 1e-6))
+    assert near.has_failed and near.value not in near.limit
 
 
 def test_an_engine_that_tells_nothing_of_the_stack_keeps_no_limit(before):
@@ -502,6 +529,10 @@ def other_runtime(content):
     content["metrics"]["runtime_instructions"] += 1
 
 
+def in_metrics(name, value):
+    return lambda content: content["metrics"].update({name: value})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -510,6 +541,15 @@ def other_runtime(content):
         (lanes_beyond, "active of"),
         (vectors_beyond, "vector of"),
         (other_runtime, "its metric says"),
+        (in_metrics("accuracy", 0), "accuracy is 0.00 % of 40 samples, but 0 are named as mistakes"),
+        (in_metrics("host_accuracy", 0.999), "which no number of 40 samples is"),
+        (in_metrics("memory_peak_bytes", 1e12), "more than any memory has"),
+        (in_metrics("module_bytes", 1), "its parts come to"),
+        (in_metrics("firmware_bytes", 10**6), "its parts come to"),
+        (in_metrics("lane_utilisation", 0), "by its dispatches it is"),
+        (in_metrics("stack_accesses", 10**6), "of its dispatches"),
+        (in_metrics("whole_register_moves", 10**6), "of its dispatches"),
+        (in_metrics("scalar_dispatches", 8), "of its dispatches"),
     ],
 )
 def test_numbers_that_contradict_each_other_are_no_baseline(tmp_path, change, words):
@@ -557,6 +597,29 @@ def test_what_no_test_measures_any_more_is_removed_for_the_same_engine_and_vlen_
     removed = baseline.prune("spike", [baseline.path_of(tmp_path, before)])
     assert removed == [baseline.path_of(tmp_path, gone)]
     assert all(baseline.path_of(tmp_path, each).exists() for each in (before, narrow, board))
+
+
+def test_a_suite_of_the_same_name_keeps_its_baselines(tmp_path, before):
+    """Baselines are in a folder called as the suite: another one of that name may measure what this one does not."""
+    other = {**before, "subject": {**before["subject"], "model": "other"}}
+    for each in (before, other):
+        baseline.write(tmp_path, each)
+    mine, theirs = tmp_path / "a" / "gestures.robot", tmp_path / "b" / "gestures.robot"
+    for path in (mine, theirs, tmp_path / ".venv" / "gestures.robot", tmp_path / "b" / "more.robot"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert checks.namesakes([mine], tmp_path) == checks.namesakes([mine.parent], tmp_path) == [theirs]
+    assert checks.namesakes([tmp_path], tmp_path) == checks.namesakes([theirs.with_name("more.robot")], tmp_path) == []
+    written = [baseline.path_of(tmp_path, before)]
+    assert baseline.prune("spike", written, {baseline.folder_name(theirs)}) == []
+    assert baseline.prune("spike", written, {"more"}) == [baseline.path_of(tmp_path, other)]
+
+
+def test_a_chip_of_ones_own_is_named_in_every_sentence(document):
+    mine = snapshots.snapshot({**document, "chip": "nacelle"}, "gestures")
+    verdict = gate.judge(mine, gate.Limit("instructions", 1))
+    assert " on nacelle, spike, VLEN 512: instructions" in verdict.text()
+    assert "nacelle" not in gate.judge(snapshots.snapshot(document), gate.Limit("instructions", 1)).text()
 
 
 def test_a_folder_without_baselines_is_no_missing_baseline(tmp_path, before):

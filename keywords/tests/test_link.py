@@ -2,6 +2,7 @@
 """The link against a fake device in a thread, at the other end of a loopback socket or of a pseudo-terminal."""
 
 import gc
+import itertools
 import os
 import pty
 import re
@@ -20,6 +21,7 @@ import pytest
 from springbok.link import base as base_module
 from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
 from springbok.link.io_spec import IoSpec
+from springbok.link.layouts import PROFILE_HEADER
 from springbok.link.line import Turn
 from springbok.link.link import Dialect, Link
 from springbok.link.messages import ChipInfo, DispatchProfile, ModelState, Profile, Statistics, encode_sense
@@ -648,5 +650,12 @@ def test_exception_of_a_signals_handler_is_none_of_the_answers(monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Timeout):
         patch.setattr(construct.core.struct, "pack", interrupted)
         encode_sense(1, 1.0, 1.0)
-    with pytest.raises(LinkError, match="request to sense can't be sent"):
-        encode_sense(-1, 1.0, 1.0)
+    unpack, count = construct.core.struct.unpack, itertools.count()
+    header_fields = len(PROFILE_HEADER.subcons)
+    with monkeypatch.context() as patch, pytest.raises(Timeout):
+        late = lambda *given: interrupted() if next(count) > header_fields else unpack(*given)  # noqa: E731
+        patch.setattr(construct.core.struct, "unpack", late)
+        Profile.decode(PROFILE.encode())
+    for samples, unit in ((-1, 1.0), (1, 1e300), ("x", 1.0), (1, None)):
+        with pytest.raises(LinkError, match="request to sense can't be sent"):
+            encode_sense(samples, 1.0, unit)

@@ -582,3 +582,37 @@ def test_whatever_comes_the_link_is_served_afterwards(program, parts):
     greeting = encode_extended_frame(9, MessageType.HELLO, encode_hello(identity=77, take_over=True))
     answers = play_raw(program, [b"name%", *parts, 4_000_000, greeting, 4_000_000, greeting])
     assert decode_extended_header(answers[-HELLO_ANSWER_BYTES:][:16]).message_type == OK
+
+
+def begun_by_a_damaged_request(line):
+    """Another host's dialogue begins with a first request whose header alone arrives whole: two inputs."""
+    line.send(hello(5))
+    damaged = bytearray(encode_extended_frame(2, MessageType.INFER, bytes([50] * 16), line.identities[5]))
+    damaged[-1] ^= 1
+    return line.send(bytes(damaged))
+
+
+def test_input_of_the_runner_is_gone_where_another_dialogue_has_begun(program):
+    """The payload, which comes before its checksum, has overwritten it."""
+    with device_of(program) as device:
+        line = Recording(device)
+        for part in load(KEYWORDS, SCALED):
+            line.send(part)
+        line.send(1_100_000)
+        commands = [b"db load 8%", b"db 0102030405060708%", b"infer 1 0%"]
+        (*_, inferred) = split_answers(b"".join(line.send(command) for command in commands))
+        assert any("m-results-" in each for each in inferred)
+        begun_by_a_damaged_request(line)
+        line.send(1_100_000)
+        (inferred,) = split_answers(line.send(b"infer 1 0%"))
+    assert inferred[0].startswith("e-[") and not any("m-results-" in each for each in inferred)
+
+
+def test_dialogue_that_never_had_a_whole_request_is_nobodys_after_a_silence(program):
+    with device_of(program) as device:
+        line = Recording(device)
+        line.send(frame(INFO))
+        begun_by_a_damaged_request(line)
+        line.send(1_100_000)
+        assert split_frames(line.send(frame(INFO)))[0].type == OK
+        assert split_answers(line.send(b"name%")) == [["m-name-dut-[springbok-bench]"]]

@@ -181,6 +181,7 @@ def test_damaged_files_are_data_or_a_sentence(damage, kind):
         ({"x": np.zeros((2, 2)), "y": np.zeros(2)}, {"label": "z"}, ["no array 'z' for the labels", "'y' float64[2]"]),
         ({"x": np.zeros((2, 2))}, {"inputs": "z"}, ["no array 'z' for an input"]),
         ({"x": np.array([[0.0, 1], [np.nan, 1]])}, {}, ["input 'x' is not finite (nan) in sample 1 at [0]"]),
+        ({"x": np.float64(5)}, {}, ["array 'x' is a single value float64 and no array of samples"]),
         ({"x": np.zeros((2, 2)), "labels": [0, -1]}, {}, ["sample 1 has -1"]),
         ({"x": np.zeros((2, 2)), "labels": [0, 7]}, {"class_names": "a,b"}, ["lie in 0..1 (a, b)", "sample 1 has 7"]),
         ({"x": np.zeros((2, 2)), "labels": ["a", "c"]}, {"class_names": "a,b"}, ["sample 1 is labelled 'c'"]),
@@ -299,6 +300,10 @@ def test_any_numbers_come_back_from_a_table(rows, header):
         ("a,b,c\n1,2,0\n", {"label": "c", "labels": "l.npy"}, ["both labels=l.npy and label=c name labels"]),
         ("a,b,c\n1,2,0\n", {"label": "none", "task": "anomaly"}, ["no labels, which the task anomaly needs"]),
         ("a,b,c\n1,2,0\n", {"preprocessing": "scale 0 5"}, ["'scale 0 5' makes all values the same"]),
+        ("a,b,c\n1,2,0\n", {"preprocessing": "scale 1e-60"}, ["'1e-60' is beyond what float32 holds"]),
+        ("a,b,c\n1,2,0\n", {"preprocessing": "scale 1e400"}, ["'1e400' is beyond what float32 holds"]),
+        ("a,b,c\n1,2,0\n", {"preprocessing": "mean/std 0 1e-400"}, ["'1e-400' is beyond what float32 holds"]),
+        ("a,y\n1,1\n2,1.0\n3,2\n", {}, ["the labels are whole (1, 2 …)", "task=classification or task=regression"]),
         ("a,b\n1,0\n", {"normal": "0"}, ["normal= is for task=anomaly"]),
         ("a,b\n1,0\n", {"preprocessing": "scael"}, ["no preprocessing 'scael'", "Known: scale,"]),
     ],
@@ -306,6 +311,23 @@ def test_any_numbers_come_back_from_a_table(rows, header):
 def test_what_is_wrong_with_a_table_is_said_with_its_place(text, options, words):
     Path("t.csv").write_text(text)
     refused("t.csv", *words, **options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "task"),
+    [
+        ("1 1.0 2", {"task": "classification"}, "classification"),
+        ("1 1.0 2", {"class_names": "0,1,2"}, "classification"),
+        ("1 1.0 2", {"task": "regression"}, "regression"),
+        ("1 1.5 2", {}, "regression"),
+        ("1 1 2", {}, "classification"),
+    ],
+)
+def test_numbers_are_classes_or_quantities_as_they_are_written_or_as_is_said(labels, options, task):
+    Path("t.csv").write_text("a,y\n" + "".join(f"0,{label}\n" for label in labels.split()))
+    found = own.load("t.csv", parse_options(options))
+    assert found.task == task
+    assert np.ravel(found.labels).tolist() == [float(label) for label in labels.split()]
 
 
 def test_other_encodings_are_named():

@@ -45,7 +45,7 @@ def repository(installed, tmp_path_factory):
 
 def test_the_wheel_holds_what_the_package_reads_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("firmware", "platforms", "models"):
+    for folder in ("firmware", "platforms", "models", "docs"):
         there = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file()}
         kept = {f"springbok/files/{name}" for name in there if "__pycache__" not in name}
         assert kept <= names
@@ -69,6 +69,13 @@ def test_nothing_of_this_checkout_is_used(installed, tmp_path):
     assert done.returncode == 0, done.stdout
     assert str(ROOT) not in done.stdout
     assert done.stdout.split()[-1] == "False"
+
+
+def test_documents_that_messages_name_can_be_opened(installed, tmp_path):
+    told = installed.run("springbok-bench", "--help", cwd=tmp_path).stdout
+    folder = Path(told.rpartition("Documents: ")[2].strip())
+    assert folder.is_relative_to(installed.folder)
+    assert (folder / "chips.md").read_bytes() == (ROOT / "docs" / "chips.md").read_bytes()
 
 
 def test_a_new_repository_runs_at_once_and_its_results_are_its_own(repository, installed):

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running in a Python that is not the project's own."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
+from springbok.firmware import build_firmware
 from springbok.support import packages
-from springbok.support.places import KEYWORDS
+from springbok.support.errors import BenchError
+from springbok.support.places import KEYWORDS, REQUIREMENTS
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 @pytest.fixture
@@ -43,6 +50,60 @@ def test_this_package_is_found_by_what_is_started_later(venv, tmp_path, monkeypa
     added = [str(keywords), str(venv)]
     assert sys.path[-2:] == added
     assert os.environ["PYTHONPATH"] == os.pathsep.join(("before", *added))
+
+
+@pytest.mark.parametrize("given", ["", "caches", "../caches"])
+def test_a_relative_place_for_caches_is_none(monkeypatch, tmp_path, given):
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert packages.cache_folder().is_relative_to(tmp_path / ".cache" / "springbok-bench")
+
+
+def test_a_user_without_a_home_gets_help_and_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", without_home)
+    monkeypatch.setattr(packages, "NEEDED", ())
+    packages.make_available(tmp_path)
+    with pytest.raises(BenchError, match="This user has no home, .*: XDG_CACHE_HOME=/a/folder names a place"):
+        packages.cache_folder()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert packages.cache_folder().is_relative_to(tmp_path)
+
+
+def without_home():
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_cache_that_can_not_be_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    with pytest.raises(
+        BenchError, match="/dev/null.* can't be written: .*XDG_CACHE_HOME=/a/folder names another place"
+    ):
+        build_firmware(output=packages.cache_folder())
+
+
+def pinned():
+    """Each pin with the Python versions that get it and, where it is installed here, those that it can have."""
+    for line in REQUIREMENTS.read_text().splitlines():
+        if line and not line.startswith("#"):
+            pin = Requirement(line)
+            takers = [each for each in PYTHONS if pin.marker is None or pin.marker.evaluate(environment(each))]
+            try:
+                there = importlib.metadata.distribution(pin.name)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            if pin.specifier.contains(there.version):
+                yield line, takers, SpecifierSet(there.metadata["Requires-Python"] or "")
+
+
+def environment(python):
+    return {"python_version": python, "python_full_version": f"{python}.0"}
+
+
+def test_every_python_that_gets_a_package_can_have_it():
+    found = list(pinned())
+    assert len(found) > 30
+    assert [line for line, takers, possible in found if not all(map(possible.contains, takers))] == []
 
 
 def test_what_is_nowhere_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):

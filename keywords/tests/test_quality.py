@@ -48,3 +48,10 @@ def test_the_confusion_table_names_the_classes():
 def test_outputs_that_do_not_fit_the_classes_are_refused():
     with pytest.raises(ModelError, match=r"device gave outputs of shape \(1, 3\)"):
         quality([[1, 0, 0]], [0])
+
+
+def test_classes_that_the_data_lack_are_asked_for_by_their_names():
+    with pytest.raises(
+        ModelError, match=r"1 sample of 2 classes .*class_names= names all, in the order of its outputs"
+    ):
+        quality([[0.5, 0.25, 0.25]], [0])

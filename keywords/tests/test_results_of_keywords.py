@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A path where a keyword takes what another keyword returns, which is what people write first."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from robot.api import TestSuite
 
+import SimulatorLibrary
+from springbok import session
+from springbok.chips.description import load
 from springbok.data.dataset import Dataset
 from springbok.measuring.evaluation import Evaluation
-from springbok.support.places import KEYWORDS
+from springbok.support.places import KEYWORDS, PLATFORMS
 
 EVALUATION = Evaluation(*[None] * 5)
 
@@ -59,3 +64,28 @@ def test_a_misspelt_argument_is_named_with_the_one_that_was_meant(library, call,
     suite.tests.create("Misspelt").body.create_keyword(call[0], args=call[1:])
     result = suite.run(output=None, stdout=(tmp_path / "out.txt").open("w"))
     assert words in result.suite.tests[0].message
+
+
+def test_the_firmware_that_a_suite_uses_is_told_once_and_no_other(monkeypatch, tmp_path):
+    """A suite's own chip is known when it boots: before that only the usual one could be told."""
+    own = tmp_path / "own.toml"
+    own.write_text((PLATFORMS / "rv64gcv.toml").read_text().replace("title = ", 'title = "Own" # '))
+    told = []
+    monkeypatch.setattr(SimulatorLibrary.logger, "console", told.append)
+    monkeypatch.setattr(session.current, "boot", booted)
+    for name in ("description", "firmware"):
+        monkeypatch.setattr(session.current, name, None)
+    library = SimulatorLibrary.SimulatorLibrary()
+    for _ in range(2):
+        library.boot_chip(str(own), engine="spike", timing="none")
+    assert [line for line in told if line.startswith("Firmware")] == ["Firmware: own.elf, for Own"]
+    library.boot_chip(engine="spike", timing="none")
+    assert told[-1] == "Firmware: springbok.elf, for Springbok"
+
+
+def booted(engine, *, platform=None, **_):
+    """Says what would run, in place of a chip."""
+    chip = load(platform)
+    session.current.description = chip
+    session.current.firmware = SimpleNamespace(summary=lambda: f"{chip.name}.elf")
+    return SimpleNamespace(name=engine, version="1", uart_url="socket://x")

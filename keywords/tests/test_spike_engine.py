@@ -652,7 +652,7 @@ def test_wrong_firmware_is_refused(tmp_path, content, message):
 
 
 def test_wrong_options_are_refused(tmp_path):
-    with pytest.raises(EngineError, match="VLEN 100 is not available: choose one of 0, 128, 256, 512, 1024"):
+    with pytest.raises(EngineError, match="VLEN 100 is not available on Springbok: choose one of 0, 128, 256, 512, "):
         create_engine("spike", tmp_path, vlen=100)
     with pytest.raises(EngineError, match="no UART connection 'usb': choose one of socket, pty"):
         create_engine("spike", tmp_path, uart="usb")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok.support.errors import EngineError
+from springbok.support.places import PLATFORMS, told_path
 
 DEFAULT = "springbok"
 
@@ -162,6 +163,17 @@ class Chip:
     timing: str = ""
     source: Path | None = None
 
+    @property
+    def argument(self) -> str:
+        """What ``--platform`` takes for this chip: its name, or where its description is.
+
+        >>> load("springbok").argument                                                           # doctest: +SKIP
+        'springbok'
+        """
+        if self.source is None or self.source == PLATFORMS / f"{self.name}.toml":
+            return self.name
+        return str(told_path(self.source))
+
     # The core
 
     @property
@@ -201,7 +213,10 @@ class Chip:
         """Raise EngineError for vector registers that the chip can't be built with."""
         if vlen not in (0, *self.vlens):
             known = ", ".join(map(str, (0, *self.vlens)))
-            raise EngineError(f"VLEN {vlen} is not available: choose one of {known}.")
+            raise EngineError(
+                f"VLEN {vlen} is not available on {self.title}: choose one of {known} (--vlen {self.vlen}, or "
+                f"${{VLEN}} in a suite; where neither says one it is {self.vlen})."
+            )
 
     # Memories, devices, instructions
 

@@ -188,7 +188,8 @@ class _Reading:
             raise self._error(["like"], f"like: there is no chip '{other}'{did_you_mean(other, names())}")
         chain = (*heirs, self._path, path)
         if path in chain[:-1]:
-            raise self._error(["like"], f"like: {' is like '.join(each.name for each in chain)} is a circle")
+            told = f"{' is like '.join(each.name for each in chain)}, in a circle"
+            raise self._error(["like"], f"like: {told if len(chain) > 2 else f'{path.name} is like itself'}")
         if len(chain) > _MOST_ANCESTORS:
             raise self._error(["like"], f"like: more than {_MOST_ANCESTORS} descriptions are like one another in a row")
         self._parent = parent = _Reading(*_content(path))

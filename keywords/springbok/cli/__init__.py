@@ -25,7 +25,7 @@ from springbok.starter import version
 from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
-from springbok.support.places import IS_CHECKOUT, PROGRAM, given_path
+from springbok.support.places import DOCS, IS_CHECKOUT, PROGRAM, given_path
 from springbok.support.suggestions import did_you_mean
 
 
@@ -158,7 +158,7 @@ def overview() -> str:
             "",
             *(f"  {command.name:{width}}  {command.line}" for command in COMMANDS.values()),
             "",
-            f"{PROGRAM} COMMAND --help tells a command's options.",
+            f"{PROGRAM} COMMAND --help tells a command's options. Documents: {DOCS}",
         ]
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from springbok.support.errors import BenchError
-from springbok.support.places import IS_CHECKOUT, ROOT
+from springbok.support.places import IS_CHECKOUT, ROOT, command, model_file
 from springbok.support.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -137,6 +137,25 @@ def use_platform(options: argparse.Namespace) -> Chip:
     return chip
 
 
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add what says how model files are taken: ``--shape``, ``--signature``, ``--tolerance``."""
+    parser.add_argument("--shape", help="of the inputs, where the files leave them open: 1x32x32x3")
+    parser.add_argument("--signature", help="which function of files that have several")
+    text = "what outputs may differ by: 0.001 of the largest (the chip's: ten times that), or '2 steps'"
+    parser.add_argument("--tolerance", help=text)
+
+
+def model_files(names: Sequence[str]) -> list[Path]:
+    """Model files by their paths, or by their names in ``models/``. Raises `BenchError` for those that are not there.
+
+    >>> [each.name for each in model_files(["gestures.h5"])]
+    ['gestures.h5']
+    """
+    models = [model_file(name) for name in names]
+    check_models(models)
+    return models
+
+
 def check_models(models: Sequence[str | Path]) -> None:
     """Raise `BenchError` for model files that are not there, before work is done for any of them."""
     missing = [str(model) for model in models if not Path(model).exists()]
@@ -170,7 +189,9 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
     from springbok.support.errors import RtlToolNeeded
 
     if options.core is None:
-        raise BenchError("--engine rtl needs the core: --core FOLDER. 'core init' writes one to fill in.")
+        raise BenchError(
+            f"--engine rtl needs the core: --core FOLDER. '{command('core', 'init', 'FOLDER')}' writes one to fill in."
+        )
     core = load(options.core)
     options.platform = options.platform or str(core.chip_file)
     if getattr(options, "timing", None):  # what can't be used is said before minutes of work

@@ -26,7 +26,7 @@ from springbok.support import repository
 from springbok.support.errors import BenchError
 from springbok.support.escaping import visible
 from springbok.support.files import build_folder
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 from springbok.support.repository import GitError
 from springbok.support.suggestions import did_you_mean
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     if options.good is None and found is None:
         raise BisectError(
             f"The history knows no step of {options.metric}{' here' if place else ''}: name a commit before it and "
-            f"one after it: {PROGRAM} bisect SUITE --good COMMIT --bad COMMIT."
+            f"one after it: '{command('bisect', 'SUITE', '--good', 'COMMIT', '--bad', 'COMMIT')}'."
         )
     good = repository.commit_of(top, options.good or found.before.commit)
     bad = repository.commit_of(top, options.bad or (found.after.commit if found else "HEAD"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from springbok.link.link import Link
 from springbok.measuring import metrics
 from springbok.session import BOOT_LIMIT_SECONDS
 from springbok.support.errors import BenchError, LinkError
-from springbok.support.places import PROGRAM, SUITES
+from springbok.support.places import SUITES, command
 from springbok.support.suggestions import did_you_mean
 
 #: Endings of suites: Robot's own form, text around it, and JSON.
@@ -31,8 +32,8 @@ def check_suites(suites: Sequence[Path], robot_options: Sequence[str]) -> None:
             raise BenchError(f"There is no suite {suite}{near}.{own}")
         if ending in FORMATS:
             raise BenchError(
-                f"{suite} is a model and no suite: a suite compiles and judges it, {PROGRAM} compile tells "
-                "what it takes."
+                f"{suite} is a model and no suite: a suite compiles and judges it, "
+                f"'{command('compile', suite)}' tells what it takes."
             )
         if any(option.startswith(_OTHER_SUITES) for option in robot_options):
             continue
@@ -43,6 +44,20 @@ def check_suites(suites: Sequence[Path], robot_options: Sequence[str]) -> None:
                 f"{suite} is no suite: a file that ends with .robot is meant, or a folder of such. Models and data are "
                 "named in suites, by Compile Model and Load Data Set."
             )
+
+
+def namesakes(suites: Sequence[Path], project: Path) -> list[Path]:
+    """Suites of ``project`` that are none of ``suites``, nor in one of these folders, and called as one that is."""
+    known, others = set(), []
+    ran = [suite.resolve() for suite in suites]
+    for folder, folders, names in os.walk(project.resolve()):
+        folders[:] = [each for each in folders if not each.startswith((".", "__"))]
+        for path in (Path(folder, name) for name in names if Path(name).suffix in _SUITES):
+            if any(path.is_relative_to(each) for each in ran):
+                known.add(path.stem)
+            else:
+                others.append(path)
+    return sorted(path for path in others if path.stem in known | {each.stem for each in ran})
 
 
 def check_inputs(options: argparse.Namespace, engine: str) -> None:

@@ -12,7 +12,7 @@ from springbok.cli.arguments import OUTPUT, add_results
 from springbok.cli.text import print_table, shown
 from springbok.measuring import metrics
 from springbok.support.errors import ReportError
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 from springbok.support.progress import working
 from springbok.support.results_folder import claimed
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     if len(options.results) == 1:
         raise ReportError(
             f"There is nothing to compare {options.results[0]} with: name two results or more. "
-            f"'{PROGRAM} report {options.results[0]}' shows one."
+            f"'{command('report', options.results[0])}' shows one."
         )
     runs = [
         reports.Run(label, metrics.read(path), reports.origin_text(path if path.is_dir() else path.parent))

@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from springbok import report as reports
-from springbok.cli.arguments import add_platform, add_results, add_vlen, check_models, use_platform, whole
+from springbok.cli.arguments import (
+    add_platform,
+    add_results,
+    add_selection,
+    add_vlen,
+    model_files,
+    use_platform,
+    whole,
+)
 from springbok.cli.sweep import Terminal, shown_while
 from springbok.compiler.flags import flags_of
 from springbok.compiler.optimizer import LEVELS
 from springbok.compiler.versions import OLDEST, in_order, resolved
 from springbok.exploring.compilers import ROWS_NAME, compare
 from springbok.exploring.search import NAMES
-from springbok.support.places import model_file
 from springbok.support.results_folder import claimed
 from springbok.support.suggestions import did_you_mean
 from springbok.timing.description import OF_CHIP
@@ -33,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_platform(parser)
     add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
     parser.add_argument("--flags", default="", metavar="FLAGS", help='for iree-compile, as --flags="--a --b"')
-    parser.add_argument("--shape", help="of the inputs, where the files leave them open: 1x32x32x3")
-    parser.add_argument("--signature", help="which function of files that have several")
-    parser.add_argument("--tolerance", help="what outputs may differ by: 0.001 of the largest, or '2 steps'")
+    add_selection(parser)
     parser.add_argument("--workers", type=whole(), help="processes at a time (default: one a core)")
     add_results(parser, "where the table goes")
 
@@ -43,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 when every version compiled every model, and rightly."""
     chip = use_platform(options)
-    models = [model_file(model) for model in options.models or NAMES]
-    check_models(models)
+    models = model_files(options.models or NAMES)
     wanted = in_order(options.versions)
     if wanted != [resolved(version) for version in options.versions]:
         print(f"Compared oldest first, each once: {', '.join(wanted)}.", flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from springbok.cli.arguments import whole
 from springbok.cli.text import shown
 from springbok.support.errors import BenchError, RtlError, RtlToolNeeded
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 from springbok.support.progress import counted
 
 ACTIONS = ("init", "check", "try", "replay")
@@ -50,7 +50,7 @@ def _init(folder: Path, options: argparse.Namespace) -> int:
 
     for path in starter.write(folder):
         print(f"  {shown(path)}")
-    print(f"Fill in the wrapper and the file list, then: {PROGRAM} core check {shown(folder)}")
+    print(f"Fill in the wrapper and the file list, then: '{command('core', 'check', shown(folder))}'")
     return 0
 
 
@@ -62,7 +62,7 @@ def _check(folder: Path, options: argparse.Namespace) -> int:
     for sentence in sentences:
         print(f"- {sentence}")
     if not sentences:
-        print(f"{folder.name}: nothing is missing. Now: {PROGRAM} core try {shown(folder)}")
+        print(f"{folder.name}: nothing is missing. Now: '{command('core', 'try', shown(folder))}'")
     return int(bool(sentences))
 
 
@@ -129,7 +129,7 @@ def _replay(folder: Path, options: argparse.Namespace) -> int:
     from springbok.rtl import program
 
     if not options.kept:
-        raise BenchError(f"Name the folders to repeat: {PROGRAM} core replay FOLDER KEPT ...")
+        raise BenchError(f"Name the folders to repeat: '{command('core', 'replay', folder, 'KEPT')}'")
     core, chip, library, golden = _built(folder, bool(options.wave))
     failed = 0
     for number, kept in enumerate(counted("Repeating", list(map(Path, options.kept)))):

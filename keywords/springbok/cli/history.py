@@ -24,7 +24,7 @@ from springbok.report.lead import read_lead
 from springbok.support import repository, run_record
 from springbok.support.escaping import visible
 from springbok.support.files import write_in_one_step
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 from springbok.support.results_folder import claimed
 
 ACTIONS = ("list", "show", "steps", "page", "add")
@@ -71,7 +71,7 @@ def place_of(options: argparse.Namespace, folder: Path | None = None) -> str:
 def run(options: argparse.Namespace) -> int:
     """Do what is asked for."""
     if options.action in ("list", "steps", "page") and options.what:
-        raise HistoryError(f"'{PROGRAM} history {options.action}' takes no '{options.what[0]}'.")
+        raise HistoryError(f"'{command('history', options.action)}' takes no '{options.what[0]}'.")
     place = place_of(options)
     if options.action == "add":
         return _add(options, place)
@@ -141,7 +141,7 @@ def _as_text(value: object) -> str:
 def _show(store: Store, options: argparse.Namespace) -> int:
     if len(options.what) != 1 or not re.fullmatch(r"\d{1,9}", options.what[0]):
         raise HistoryError(
-            f"Name one run by its number: {PROGRAM} history show NUMBER. '{PROGRAM} history' lists them."
+            f"Name one run by its number: '{command('history', 'show', 'NUMBER')}'. '{command('history')}' lists them."
         )
     run = store.run(int(options.what[0]))
     numbers = [each for each in store.series([run], _filter(options)) if not each.layer]
@@ -249,7 +249,9 @@ def step_text(found: steps.Found) -> str:
     ]
     if found.commits and found.commits > 1:
         lines.append(
-            f"    One of {found.commits} commits since {found.before.commit[:_SHORT]}: '{PROGRAM} bisect' finds it."
+            f"    One of {found.commits} commits since {found.before.commit[:_SHORT]}: "
+            f"'{command('bisect', '--metric', found.series.metric, '--model', found.series.configuration.model)}' "
+            "finds it."
         )
     lines += [f"    {cause_text(cause)}" for cause in found.causes[:4]]
     if len(found.causes) > 4:
@@ -268,7 +270,7 @@ def _page(store: Store, options: argparse.Namespace) -> int:
 
 def _add(options: argparse.Namespace, place: str) -> int:
     if not options.what:
-        raise HistoryError(f"Name the results to add: {PROGRAM} history add FOLDER ...")
+        raise HistoryError(f"Name the results to add: '{command('history', 'add', 'FOLDER')}'")
     found, refused = [_record_of(Path(each)) for each in options.what], []
     with opened(place) as store:
         for begin in range(0, len(found), _AT_ONCE):

@@ -19,7 +19,7 @@ from springbok.measuring import derived, metrics
 from springbok.report.matrix import GOOD, replaced
 from springbok.support.errors import ReportError
 from springbok.support.escaping import visible
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 from springbok.support.results_folder import claimed
 
 #: Of a history: what was measured before these runs is of old.
@@ -67,7 +67,7 @@ def _given(results: Sequence[str]) -> list[tuple[object, dict[str, Any]]]:
         if path.is_dir() and not (path / METRICS_FILE).exists():
             below = sorted(path.rglob(METRICS_FILE))
             if not below:
-                raise ReportError(f"There are no metrics in {path} or below. '{PROGRAM} run' writes them.")
+                raise ReportError(f"There are no metrics in {path} or below. '{command('run')}' writes them.")
             found += [(each, metrics.read(each)) for each in below]
         else:
             found.append((path, metrics.read(path)))

@@ -9,15 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from springbok.cli.arguments import add_platform, add_vlen, use_platform
+from springbok.cli.arguments import add_platform, add_selection, add_vlen, model_files, use_platform
 from springbok.compiler import importers, iree, versions
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
 from springbok.compiler.flags import check_flags, compiler_flags, flags_of
 from springbok.compiler.importers import ImportedModel
+from springbok.compiler.importers.selection import Selection
 from springbok.exploring.calibrate import inference
 from springbok.exploring.compiler_row import LOWERED, OWN_IMPORT, Job, lowered, measured_apart
-from springbok.exploring.phases import Side, by_pass, by_phase, differing, joined, minimal, of_kernel
+from springbok.exploring.passes import by_pass, of_kernel
+from springbok.exploring.phases import Side, by_phase, differing, joined, minimal
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError
 from springbok.support.files import temporary_folder
@@ -35,7 +37,7 @@ _METRICS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("model", metavar="MODEL", help="a model file, or the folder of a SavedModel")
+    parser.add_argument("model", metavar="MODEL", help="a model file, also of models/, or the folder of a SavedModel")
     parser.add_argument(
         "--first", default="", metavar="FLAGS", help='for iree-compile, as --first="--a --b" (default: none)'
     )
@@ -47,12 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", metavar="NAME", help="all passes by which one kernel differs: main_dispatch_2")
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
     add_platform(parser)
+    add_selection(parser)
     add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
 
 
 def run(options: argparse.Namespace) -> int:
     """0 when what makes the difference was found, or there is none."""
     chip = use_platform(options)
+    (options.model,) = model_files([options.model])
     first, second = flags_of(options.first), flags_of(options.second)
     if bool(options.versions) == bool(second):
         raise BenchError("Give --second with other flags, or --versions with two versions of the compiler.")
@@ -62,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     target = Target.of(options.variant, options.vlen, chip)
     if not wanted:
         check_flags(target, [*first, *second])
-    imported = importers.import_model(Path(options.model), Cache(DEFAULT_OUTPUT_DIR))
+    selection = Selection.of(options.shape, options.signature)
+    imported = importers.import_model(options.model, Cache(DEFAULT_OUTPUT_DIR), selection)
     with temporary_folder() as folder:
         if wanted:
             compilers, imported = _tell_versions(options, target, imported, wanted, first, Path(folder))
@@ -111,7 +116,8 @@ def _tell_versions(
     """
     folders = [versions.environment(each) for each in wanted]
     check_flags(target, flags, frozenset().union(*map(iree.compiler_flag_names, folders)))
-    job = Job("", options.model, imported, "none", target.variant, target.vlen, options.platform, tuple(flags))
+    job = Job("", str(options.model), imported, "none", target.variant, target.vlen, options.platform, tuple(flags))
+    job = replace(job, shape=options.shape, signature=options.signature, tolerance=options.tolerance)
     rows = _measured(job, wanted)
     refusing = [row["version"] for row in rows if {OWN_IMPORT, LOWERED} & {*row["notes"]}]
     if refusing:
@@ -195,7 +201,8 @@ class _Measure:
         return self._known[key]
 
     def _measured(self, flags: Sequence[str]) -> int:
-        model = compile_model(self._options.model, self._target, extra_flags=flags, optimize="none")
+        selection = {"shape": self._options.shape, "signature": self._options.signature}
+        model = compile_model(self._options.model, self._target, extra_flags=flags, optimize="none", **selection)
         if self._options.metric == "code":
             return model.kernel_text_bytes
         (counted,) = inference(model, "spike", self._target.vlen).inferences

@@ -12,7 +12,7 @@ from springbok.cli.text import shown
 from springbok.exploring import sweep
 from springbok.gate import verdicts
 from springbok.measuring import metrics
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 from springbok.support.progress import working
 from springbok.support.results_folder import Outputs, claimed
 
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     for results in map(Path, options.results):
         metrics.read(results)  # what is not there is said before its folder is made
         folder = results if results.is_dir() else results.parent
-        with claimed(folder, f"{PROGRAM} report COPY, where COPY is a copy of the results"):
+        with claimed(folder, f"'{command('report', 'COPY')}', where COPY is a copy of the results"):
             with working(f"Making the reports of {folder}"):
                 paths = write_reports(results, folder, options.earlier)
             for path in paths:

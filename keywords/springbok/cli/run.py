@@ -32,7 +32,7 @@ from springbok.measuring.derived import estimated_cycles_of, quality_of, quality
 from springbok.measuring.platforms import level_of, platform_of, platforms_text, told_apart
 from springbok.session import usable_timing
 from springbok.support.errors import BenchError
-from springbok.support.places import IS_CHECKOUT, PROGRAM, SUITES, project_of
+from springbok.support.places import IS_CHECKOUT, SUITES, command, project_of
 from springbok.support.progress import working
 from springbok.support.results_folder import Outputs, claimed, outputs
 
@@ -98,8 +98,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     if engine == "serial":
         checks.check_board(options.port)
     with working("Building the firmware"):
-        firmware = build_firmware(chip=chip)
-    print(f"Firmware: {firmware.summary()}, for {chip.title}")
+        build_firmware(chip=chip)
     files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
     robot_options = [*suite_variables(options, vlen), *robot_options]
     history, started = keeping.place_for(files.folder, options.history), record.now()
@@ -122,7 +121,8 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         keep_run(run, files.folder, history)
         if options.update_baselines:
             passed = status == 0
-            status = print_updates(files.folder, engine, prune=whole_suites and passed, passed=passed) or status
+            prune = suites if whole_suites and passed else ()
+            status = print_updates(files.folder, engine, prune=prune, passed=passed) or status
     return status
 
 
@@ -131,7 +131,8 @@ def _of_renode(options: argparse.Namespace, runner_options: list[str]) -> Output
     given = [each for each in runner_options if re.match(r"-r$|--results-dir|--outputdir", each)]
     if given:
         raise BenchError(
-            f"{given[0]} behind --: with Renode, the results' place is given as {PROGRAM} run --results FOLDER."
+            f"{given[0]} behind --: with Renode, the results' place is given as "
+            f"'{command('run', 'SUITE', '--results', 'FOLDER')}'."
         )
     return outputs([], Path(options.results))
 
@@ -157,8 +158,11 @@ def _named_file(given: str | None) -> str | Path | None:
     return Path(given).resolve() if given and given.endswith(".toml") else given
 
 
-def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:
-    """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing."""
+def print_updates(results: Path, engine: str, prune: Sequence[Path], passed: bool) -> int:
+    """Print what became of the baselines; 1 when none was written: a gate that records nothing gates nothing.
+
+    What the suites ``prune`` do not measure any more is removed, but for what another suite of the same name may.
+    """
     updates = verdicts.read(results)["updates"]
     print("\nBaselines:")
     if updates and not passed:
@@ -167,7 +171,12 @@ def print_updates(results: Path, engine: str, prune: bool, passed: bool) -> int:
         print(f"  {shown(Path(update['path']))}")
         for change in update["changes"] or ["unchanged"]:
             print(f"    {change}")
-    for path in baseline.prune(engine, [Path(update["path"]) for update in updates]) if prune else ():
+    namesakes = checks.namesakes(prune, project_of(*prune)) if prune and updates else {}
+    kept = {baseline.folder_name(suite): suite for suite in namesakes}
+    written = [Path(update["path"]) for update in updates]
+    for name in sorted(kept.keys() & {path.parent.name for path in written}):
+        print(f"  Nothing is removed from {name}/, where the baselines of {shown(kept[name])} are too.")
+    for path in baseline.prune(engine, written, kept) if prune else ():
         print(f"  {shown(path)}\n    removed: no test measures it any more")
     if not updates:
         print("  None was written: no test of this run came past 'Performance Should Not Regress'.")

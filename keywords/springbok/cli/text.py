@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from springbok.support.files import storage_error
+from springbok.support.places import told_path
 
 _LONGEST_CELL = 120
 
@@ -93,4 +94,4 @@ def _in_a_line(text: str) -> str:
 
 def shown(path: Path) -> Path:
     """The path as short as it can be told from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return told_path(path)

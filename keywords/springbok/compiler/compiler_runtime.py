@@ -25,6 +25,7 @@ from pathlib import Path
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
 from springbok.support.files import ROOT, build_folder, write_in_one_step
+from springbok.support.places import INSTALL
 from springbok.support.process import run
 
 #: What the compiler's own library lacks.
@@ -84,7 +85,7 @@ def library_for(flags: Sequence[str]) -> Path:
     if not version():
         raise CompileError(
             f"The model needs functions of the compiler's runtime library, and the Python package '{_PACKAGE}', which "
-            "has them, is not installed here. Run ./bench once, or: pip install -r requirements.txt"
+            f"has them, is not installed here: {INSTALL}."
         )
     values = {
         name: flag[len(name) :] for flag in flags for name in (_TRIPLE_FLAG, _FEATURES_FLAG) if flag.startswith(name)

@@ -26,7 +26,7 @@ from springbok.engines.elf import Executable, read_executable
 from springbok.engines.renode_platform import has_springboks_core
 from springbok.engines.windows import Configuration, Instruction, KernelCode, Mark, Part, Place, WindowCounter
 from springbok.support.errors import EngineError
-from springbok.support.places import PLATFORMS, PROGRAM
+from springbok.support.places import PLATFORMS, command
 
 UARTS = ("socket", "virtual")
 MEMORY_CHUNK_BYTES = 0x4000
@@ -76,7 +76,7 @@ class RenodeEngine(Engine):
         if keyword is None:
             raise EngineError(
                 "Engine 'renode' needs Renode: put renode on PATH or set RENODE_ROOT to its folder. Suites run by "
-                "renode-test, ./bench run --engine renode, or plain robot with engine=renode."
+                f"renode-test, '{command('run', '--engine', 'renode')}', or plain robot with engine=renode."
             )
         chip = chip or load()
         self._sets_vlen = repl is None or vlen is not None
@@ -84,8 +84,9 @@ class RenodeEngine(Engine):
         chip.check_vlen(vlen)
         if repl is None and not has_springboks_core(chip):
             raise EngineError(
-                f"Engine 'renode' runs chips with Springbok's core; {chip.title} runs on Spike. {PROGRAM} platform "
-                f"FOLDER --platform {chip.name} writes its platform and script for a Renode of your own."
+                f"Engine 'renode' runs chips with Springbok's core; {chip.title} runs on Spike. "
+                f"'{command('platform', 'FOLDER', '--platform', chip.argument)}' writes its platform and script for a "
+                "Renode of your own."
             )
         if repl is not None and not repl.is_file():
             raise EngineError(f"There is no Renode platform {repl}.")
@@ -137,8 +138,8 @@ class RenodeEngine(Engine):
     def execute_paused(self, *commands: str) -> None:
         """Execute commands that must not meet a running core, and let it go on."""
         self.execute("pause")
-        for command in commands:
-            self.execute(command)
+        for each in commands:
+            self.execute(each)
         if not self._paused and self._uart != "virtual":
             self.execute("start")
 

@@ -19,6 +19,7 @@ from springbok.engines.base import Counts, Engine
 from springbok.engines.opcodes import MARK_NAME
 from springbok.session import create_engine
 from springbok.support.errors import EngineError
+from springbok.support.places import document
 
 LIMIT_INSTRUCTIONS = 10_000_000_000
 #: Waits of up to 20 ms. Nobody sends anything to a program that is measured: only its timer can end them.
@@ -71,5 +72,5 @@ def _refuse(elf: Path, running: Engine, executed: int, counts: Counts | None) ->
     why = "a window began and did not end" if abandoned else "no window has ended"
     raise EngineError(
         f"{elf}: {why} within {executed:,} instructions. {running.diagnose()} A window begins by mark 1 and ends by "
-        "mark 2: see docs/timing.md."
+        f"mark 2: see {document('timing.md')}."
     )

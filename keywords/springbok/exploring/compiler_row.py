@@ -44,6 +44,7 @@ from springbok.timing.description import Timing
 
 TIME_LIMIT_SECONDS = 3600.0
 INFERENCE_LIMIT_SECONDS = 1800.0
+_EARLY = "The process for this row ended early"
 SAMPLES = 2  # that are judged; the second one is counted
 
 
@@ -94,16 +95,16 @@ def measured_apart(job: Job) -> dict[str, Any]:
             return row_of(job, error=str(error))
         done = process.run(command, TIME_LIMIT_SECONDS, KEYWORDS, environment)
         if not made.is_file():
-            last = (done.output.strip().splitlines() or ["no message"])[-1]
-            why = f"it used {TIME_LIMIT_SECONDS:g} s of processor time" if done.timed_out else last
-            if done.exit_code < 0:
-                why = f"it was ended by {signal.Signals(-done.exit_code).name}. {_damaged(job.version)}"
-            return row_of(job, error=f"The process for this row ended early: {why}")
+            if done.timed_out:
+                return row_of(job, error=f"{_EARLY}: it used {TIME_LIMIT_SECONDS:g} s of processor time")
+            last = (done.output.strip().splitlines() or ["no message"])[-1].rstrip(".")
+            why = f"it was ended by {signal.Signals(-done.exit_code).name}" if done.exit_code < 0 else last
+            return row_of(job, error=f"{_EARLY}: {why}. {_damaged(job.version)}".rstrip())
         return json.loads(made.read_text(encoding="utf-8"))
 
 
 def _damaged(version: str) -> str:
-    """What to do where a compiler's own code crashes as it starts."""
+    """What to do where a compiler's own code crashes or can't be loaded as it starts."""
     folder = versions.place(version)
     return f"If it ends so again, delete {folder}: it is fetched anew then." if folder.is_dir() else ""
 

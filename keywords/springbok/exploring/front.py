@@ -75,9 +75,8 @@ def broken_limits(row: Mapping[str, Any], limits: Mapping[str, float]) -> list[s
     for name, bound in limits.items():
         metric, value = _metric(name), row["metrics"].get(name)
         if value is None or metric.is_worse(value, bound):
-            sentences.append(
-                f"{row['label']}: {metric.title}: {metric.shown(value)}; {metric.relation} {metric.shown(bound)}."
-            )
+            told, allowed = metric.shown_apart(value, bound)
+            sentences.append(f"{row['label']}: {metric.title}: {told}; {metric.relation} {allowed}.")
     return sentences
 
 

@@ -19,7 +19,7 @@ from springbok.data.datasets import NAMES
 from springbok.data.own.functions import FUNCTION
 from springbok.exploring.scenario import Scenario
 from springbok.support.errors import ScenarioError
-from springbok.support.places import IS_CHECKOUT, KEYWORDS, PROGRAM, ROOT
+from springbok.support.places import IS_CHECKOUT, KEYWORDS, ROOT, command
 
 _RESOURCE = "springbok/bench.resource"
 
@@ -57,6 +57,7 @@ def suite_text(
         *([f"name={_cell(scenario.model_name)}"] if scenario.model_name else []),
         *(f"{name}={_cell(value)}" for name, value in (options or {}).items() if value),
     ]
+    written_by = command("scenario", scenario.file.name, "--to-suite", "SUITE")
     is_own = scenario.dataset not in NAMES
     load_data_set = [_source(scenario.dataset, folder) if is_own else scenario.dataset]
     load_data_set += [f"split={scenario.split}"] if scenario.split else []
@@ -76,7 +77,7 @@ def suite_text(
         "SPDX-License-Identifier: Apache-2.0",
         "",
         "*** Settings ***",
-        _row("Documentation", _cell(f"The scenario {scenario.file.name}, written by {PROGRAM} scenario --to-suite.")),
+        _row("Documentation", _cell(f"The scenario {scenario.file.name}, written by '{written_by}'.")),
         "...",
         *(_row("...", _cell(line)) for block in scenario.blocks for line in [f"- {block.name}: {block.meaning}"]),
         _row("Library", "OperatingSystem"),

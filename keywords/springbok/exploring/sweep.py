@@ -34,7 +34,7 @@ from springbok.measuring import metrics
 from springbok.support import json_schema, strict_json
 from springbok.support.cache import digest
 from springbok.support.errors import ReportError
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 SCHEMA_VERSION = 1
 #: Counts up when rows hold something else, so that none that was kept before is taken.
@@ -209,12 +209,12 @@ def read(folder: Path) -> dict[str, Any] | None:
     try:
         content = strict_json.parse(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise ReportError(f"{path} is not JSON: {error}. '{PROGRAM} sweep' writes it anew.") from error
+        raise ReportError(f"{path} is not JSON: {error}. '{command('sweep')}' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
-        raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} sweep' writes it anew.")
+        raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{command('sweep')}' writes it anew.")
     problem = _misfit(content) or next(
         contradictions(content["rows"], content.get("objective", "instructions"), _mark_equal), ""
     )
     if problem:
-        raise ReportError(f"{path} is no good: {problem}. '{PROGRAM} sweep' writes it anew.")
+        raise ReportError(f"{path} is no good: {problem}. '{command('sweep')}' writes it anew.")
     return content

@@ -82,7 +82,43 @@ def by_moves(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
 
 def by_vset(measured: Snapshot, baseline: Snapshot | None) -> list[str]:
     """Dispatches by their executions of vset*."""
-    return _by_amount(measured, baseline, "vset*", _vsets)
+    return _by_amount(measured, baseline, "vset*", _vsets, with_vectors=True)
+
+
+def stack_of(part: Mapping) -> str:
+    """How often a dispatch loads from its stack and stores to it."""
+    loads, stores = (shown(part["stack"][kind], "count") for kind in ("loads", "stores"))
+    return f"{loads} loads and {stores} stores of its stack in {_of_instructions(part)}"
+
+
+def vset_of(part: Mapping) -> str:
+    """A dispatch's executions of vset*, of each kind, and its vector instructions."""
+    kinds = {name: count for name, count in part["opcodes"].items() if name.startswith("vset")}
+    told = f"{shown(_vsets(part), 'count')} vset*{opcodes(kinds)}"
+    return f"{told}; {_of_instructions(part, with_vectors=True)}"
+
+
+def moves_of(part: Mapping) -> str:
+    """A dispatch's moves of whole vector registers, of each kind."""
+    kinds = {name: count for name, count in part["opcodes"].items() if whole_register_moves({"opcodes": {name: count}})}
+    told = f"{shown(whole_register_moves(part), 'count')} moves of whole registers{opcodes(kinds)}"
+    return f"{told}; {_of_instructions(part)}"
+
+
+def cycles_went_to(part: Mapping) -> str:
+    """What a dispatch's estimated cycles went to."""
+    return f"{shown(part['estimated_cycles'], 'count')} estimated cycles{opcodes(part.get('where'))}"
+
+
+def vectors_of(part: Mapping) -> str:
+    """A dispatch's vector instructions, all, and its most frequent opcodes."""
+    return f"{_of_instructions(part, with_vectors=True)}{opcodes(part['opcodes'])}"
+
+
+def _of_instructions(part: Mapping, with_vectors: bool = False) -> str:
+    vectors = part.get("vector_instructions") if with_vectors else None
+    told = f"{shown(vectors, 'count')} vector instructions of " if vectors is not None else ""
+    return f"{told}{shown(part['instructions'], 'count')} instructions"
 
 
 def _vsets(part: Mapping) -> float | None:
@@ -91,7 +127,11 @@ def _vsets(part: Mapping) -> float | None:
 
 
 def _by_amount(
-    measured: Snapshot, baseline: Snapshot | None, unit: str, amount: Callable[[Mapping], float | None]
+    measured: Snapshot,
+    baseline: Snapshot | None,
+    unit: str,
+    amount: Callable[[Mapping], float | None],
+    with_vectors: bool = False,
 ) -> list[str]:
     """The dispatches that hold most of an amount, or most of its change, with what of their instructions it is."""
     rows = []
@@ -104,7 +144,7 @@ def _by_amount(
     for change, name, part, value, before in sorted(rows, key=lambda row: -abs(row[0]))[:MOST_DISPATCHES]:
         counts = f"{shown(before, 'count')} -> {shown(value, 'count')}" if baseline else ""
         told = f"{signed(change)} {unit} ({counts})" if baseline else f"{shown(value, 'count')} {unit}"
-        lines.append(f"{named(name, part)}: {told} in {shown(part['instructions'], 'count')} instructions")
+        lines.append(f"{named(name, part)}: {told} in {_of_instructions(part, with_vectors)}")
     return lines
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from springbok.gate import gate, snapshots, sums
 from springbok.support import json_schema, strict_json
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 SCHEMA_FILE = Path(__file__).with_name("baseline.schema.json")
-UPDATE = f"{PROGRAM} run SUITE --update-baselines"
+UPDATE = command("run", "SUITE", "--update-baselines")
 
 
 class BaselineError(BenchError):
@@ -111,15 +111,25 @@ def write(folder: Path, measured: snapshots.Snapshot) -> list[str]:
     return changes
 
 
-def prune(engine: str, written: Sequence[Path]) -> list[Path]:
+def folder_name(suite: Path) -> str:
+    """What the folder with a suite's baselines is called: as the suite's file.
+
+    >>> folder_name(Path("suites/my pump.robot"))
+    'my_pump'
+    """
+    return _as_file_name(suite.stem)
+
+
+def prune(engine: str, written: Sequence[Path], kept: Collection[str] = ()) -> list[Path]:
     """Remove the engine's baselines that stand beside the written ones and were not written; returns their paths.
 
-    Those of vector lengths that the run did not have are another run's.
+    Those of vector lengths that the run did not have are another run's, and so are those in folders called as in
+    ``kept``: see `folder_name`.
     """
 
     removed = []
     lengths = {(subject.get("chip"), subject.get("vlen_bits")) for subject in map(_subject_of, written)}
-    for suite in {path.parent for path in written}:
+    for suite in {path.parent for path in written if path.parent.name not in kept}:
         for path in sorted(set(suite.glob("*.json")) - set(written)):
             other = _subject_of(path)
             if other.get("engine") == engine and (other.get("chip"), other.get("vlen_bits")) in lengths:

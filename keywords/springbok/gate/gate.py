@@ -18,13 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from springbok.gate.accounts import by_nothing, kernel, named, opcodes, paired, signed
+from springbok.gate.accounts import (
+    by_nothing,
+    cycles_went_to,
+    kernel,
+    moves_of,
+    named,
+    paired,
+    signed,
+    stack_of,
+    vectors_of,
+    vset_of,
+)
 from springbok.gate.metric import AT_LEAST, AT_MOST, EXACTLY, METRICS, Metric, short_digest
 from springbok.gate.snapshots import Snapshot, title
 from springbok.measuring.derived import (
     RUNTIME,
     SCALAR_BELOW,
-    shown,
     stack_accesses,
     tidy,
     vector_share,
@@ -120,7 +130,8 @@ def _verdict(
     value: Any,
     baseline: Snapshot | None = None,
 ) -> Verdict:
-    allowed = _ALLOWED[metric.relation].format(metric.shown(limit.bound))
+    told, bound = metric.shown_apart(value, limit.bound)
+    allowed = _ALLOWED[metric.relation].format(bound)
     old = baseline["metrics"].get(metric.name) if baseline else None
     if value is None:  # asked for and not known: nothing that may pass
         outcome, accounts = "failed", (metric.why_unknown(measured, metric.name),)
@@ -132,7 +143,7 @@ def _verdict(
         title(measured),
         metric.name,
         metric.title,
-        metric.shown(value),
+        told,
         f"{allowed} ({limit.origin})" if limit.origin else allowed,
         metric.shown(old) if old is not None else "",
         _change(metric, value, old if baseline else limit.bound),
@@ -204,16 +215,17 @@ def _of_vectors(measure: Callable[[Mapping], float | None]) -> Callable[[Mapping
     return lambda part: 0 if part["vector_instructions"] == 0 else measure(part)
 
 
-#: What each dispatch can be judged by, beside the whole inference.
-DISPATCH_METRICS: dict[str, tuple[Metric, Callable[[Mapping], float | None]]] = {
-    "vector_share": (Metric("vector_share", "vector share", "share", AT_LEAST, by_nothing), vector_share),
-    "stack_accesses": (METRICS["stack_accesses"], stack_accesses),
-    "vset_per_vector": (METRICS["vset_per_vector"], _of_vectors(vset_per_vector)),
+#: What each dispatch can be judged by, beside the whole inference: the metric, its value, what accounts for that.
+DISPATCH_METRICS: dict[str, tuple[Metric, Callable[[Mapping], float | None], Callable[[Mapping], str]]] = {
+    "vector_share": (Metric("vector_share", "vector share", "share", AT_LEAST, by_nothing), vector_share, vectors_of),
+    "stack_accesses": (METRICS["stack_accesses"], stack_accesses, stack_of),
+    "vset_per_vector": (METRICS["vset_per_vector"], _of_vectors(vset_per_vector), vset_of),
     "estimated_cycles": (
         replace(METRICS["estimated_cycles"], title="estimated cycles"),
         lambda part: part.get("estimated_cycles"),
+        cycles_went_to,
     ),
-    "whole_register_moves": (METRICS["whole_register_moves"], _of_vectors(whole_register_moves)),
+    "whole_register_moves": (METRICS["whole_register_moves"], _of_vectors(whole_register_moves), moves_of),
 }
 
 
@@ -240,7 +252,7 @@ def judge_dispatches(
 
     A dispatch that computes several layers at once is one of each of them.
     """
-    known, measure = DISPATCH_METRICS[metric]
+    known, measure, account = DISPATCH_METRICS[metric]
     check_bound(known, bound)
     found = [
         (name, part)
@@ -260,8 +272,7 @@ def judge_dispatches(
         judged = replace(known, title=f"{known.title} of {named(name, part)}", explain=by_nothing)
         verdict = _verdict(measured, judged, Limit(metric, bound), value)
         if verdict.has_failed and value is not None:
-            text = f"{shown(part['instructions'], 'count')} instructions{opcodes(part['opcodes'])}"
-            verdict = replace(verdict, accounts=(text,))
+            verdict = replace(verdict, accounts=(account(part),))
         verdicts.append(verdict)
     return verdicts
 
@@ -339,7 +350,8 @@ def _change(metric: Metric, value: Any, reference: Any) -> str:
     if not difference:
         return "unchanged"
     if metric.form == "share":
-        return f"{difference * 100:+.2f} points"
+        points = f"{difference * 100:+.2f}"
+        return f"{points if points.strip('+-0.') else format(difference * 100, '+.2g')} points"
     if metric.form == "error":
         return f"{difference:+.2e}"
     if metric.form == "value":

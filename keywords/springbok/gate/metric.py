@@ -28,7 +28,7 @@ from springbok.gate.accounts import (
     by_vset,
 )
 from springbok.gate.snapshots import Snapshot
-from springbok.measuring.derived import CLASSIFICATION, QUALITY, shown
+from springbok.measuring.derived import CLASSIFICATION, QUALITY, shown, shown_apart
 
 AT_MOST, AT_LEAST, EXACTLY = "at most", "at least", "exactly"
 
@@ -89,6 +89,14 @@ class Metric:
         if self.form == "digest":
             return f"{value[:16]}…"
         return f"{shown(value, 'count')} bytes" if self.form == "bytes" else shown(value, self.form)
+
+    def shown_apart(self, *values: Any) -> list[str]:
+        """Values that are compared, with as many digits as it takes to tell them from each other, and from 0."""
+        if self.form == "digest":
+            return [self.shown(value) for value in values]
+        unit = " bytes" if self.form == "bytes" else ""
+        texts = shown_apart(values, "count" if unit else self.form, ROUNDING)
+        return [text if value is None else f"{text}{unit}" for text, value in zip(texts, values, strict=True)]
 
     def is_worse(self, value: Any, reference: Any) -> bool:
         """Whether ``value`` lies on the wrong side of ``reference``, by more than rounding."""

@@ -16,7 +16,7 @@ from springbok.gate.gate import NOT_COMPARED, Verdict
 from springbok.support import json_schema, strict_json
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 FILE_NAME = "gate.json"
 SCHEMA_VERSION = 1
@@ -95,11 +95,11 @@ def known(folder: Path) -> dict[str, Any] | None:
     try:
         content = strict_json.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ReportError(f"{path} can't be read: {error}. '{PROGRAM} run' writes it anew.") from error
+        raise ReportError(f"{path} can't be read: {error}. '{command('run')}' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
-        raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{PROGRAM} run' writes it anew.")
+        raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{command('run')}' writes it anew.")
     if problem := json_schema.problem_of(content, _SCHEMA_FILE):
-        raise ReportError(f"{path} is no good: {problem}. '{PROGRAM} run' writes it anew.")
+        raise ReportError(f"{path} is no good: {problem}. '{command('run')}' writes it anew.")
     return _completed(content)
 
 

@@ -19,7 +19,7 @@ from springbok.history.record import Record, RecordError
 from springbok.support import run_record
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 #: Names the store for all commands: a file, a URL, or `NONE`.
 VARIABLE = "SPRINGBOK_HISTORY"
@@ -77,7 +77,7 @@ def keep(run: Record, folder: Path, place: str) -> Kept:
     """
     with suppress(BenchError):  # where there is no room for files, the store may be elsewhere
         run_record.write(folder, run.as_json(documents=False))
-    return add(run, folder, place, f"When that is mended: {PROGRAM} history add {folder}")
+    return add(run, folder, place, f"When that is mended: '{command('history', 'add', folder)}'")
 
 
 def add(run: Record, folder: Path, place: str, remedy: str = "") -> Kept:

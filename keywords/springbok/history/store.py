@@ -26,7 +26,7 @@ from springbok.history import tables
 from springbok.history.record import Configuration, Failure, Record
 from springbok.support import packages
 from springbok.support.errors import BenchError
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: For another writer's end. What can't be written even then waits beside the store, and is not lost.
@@ -125,7 +125,7 @@ def opened(place: str | Path, create: bool = True) -> Iterator[Store]:
     """
     url = url_of(place)
     if url.get_backend_name() == "sqlite" and not create and not Path(url.database).exists():
-        raise NoHistory(f"There is no history in {url.database} yet: '{PROGRAM} run' begins it.")
+        raise NoHistory(f"There is no history in {url.database} yet: '{command('run')}' begins it.")
     engine = _engine(url)
     try:
         store = Store(engine, _shown(url))
@@ -410,7 +410,7 @@ class Store:
             last = connection.execute(sa.select(sa.func.max(tables.runs.c.number))).scalar()
         if found is None:
             there = f"its runs have numbers up to {last}" if last else "it is empty"
-            raise HistoryError(f"There is no run {number} in {self.place}: {there}. '{PROGRAM} history' lists them.")
+            raise HistoryError(f"There is no run {number} in {self.place}: {there}. '{command('history')}' lists them.")
         return found
 
     def documents(self, number: int) -> dict[str, str]:

@@ -11,6 +11,8 @@ import construct as c
 
 from springbok.support.errors import LinkError
 
+_OF_DATA = (c.ConstructError, struct.error, ValueError, TypeError, ArithmeticError, AttributeError, LookupError)
+
 NAME_BYTES = 20  # of entry_func and model_name, the terminating NUL included
 INPUTS, DIMENSIONS, OUTPUTS = 2, 4, 12
 
@@ -185,7 +187,7 @@ def build(layout: c.Construct, values: Mapping[str, Any], what: str) -> bytes:
 def _raise_interruption(error: Exception) -> None:
     """Construct takes whatever is raised amid its work for an error of the data: a signal's handler may raise too."""
     cause = error.__context__
-    if cause is not None and not isinstance(cause, (c.ConstructError, struct.error, ValueError, TypeError)):
+    if cause is not None and not isinstance(cause, _OF_DATA):
         raise cause
 
 

@@ -59,28 +59,29 @@ class Turn:
     """Whose call goes on.
 
     It ends with its call even where that was interrupted on the way to the end: the call has its token, and this only a
-    weak reference.
+    weak reference. What such a call leaves behind stays in its place, so that nobody removes another's.
     """
 
     class Token:
         """A call's."""
 
     def __init__(self) -> None:
-        self._calls: dict[None, weakref.ref[Turn.Token]] = {}
+        self._calls: dict[int, weakref.ref[Turn.Token]] = {}
 
     def take(self, token: Token) -> bool:
         """Whether the turn is this call's now."""
-        own = weakref.ref(token)
-        while (other := self._calls.setdefault(None, own)) is not own:
+        own, place = weakref.ref(token), 0
+        while (other := self._calls.setdefault(place, own)) is not own:
             if other() is not None:
                 return False
-            self._calls.pop(None, None)
+            place += 1
         return True
 
     def leave(self, token: Token) -> None:
         """Give it up; harmless for who has not got it."""
-        if self._calls.get(None) is weakref.ref(token):
-            del self._calls[None]
+        place = len(self._calls) - 1  # behind those that were left
+        if self._calls.get(place) is weakref.ref(token):
+            del self._calls[place]
 
 
 def alone(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

@@ -322,7 +322,7 @@ def _check_count(records: int, what: str) -> None:
 
 
 def _decode_tensor(record: bytes) -> TensorDescription:
-    fields = TENSOR_DESCRIPTION.parse(record)
+    fields = parse(TENSOR_DESCRIPTION, record, "tensor's description")
     if fields.rank > len(fields.dims):
         raise LinkError(f"A tensor of the signature has rank {fields.rank}, at most {len(fields.dims)} are possible.")
     kind, bits = fields.element_type >> 24, fields.element_type & 0xFF
@@ -411,7 +411,7 @@ class Profile:
 
 
 def _decode_dispatch(record: bytes) -> DispatchProfile:
-    values = fields_of(PROFILE_RECORD.parse(record))
+    values = fields_of(parse(PROFILE_RECORD, record, "profile's record"))
     return DispatchProfile(**{**values, "name": _unpadded(values["name"])})
 
 

@@ -9,9 +9,10 @@ A part is a model of the document or one of its dispatches; see docs/metrics.md.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNKNOWN = "unknown"
@@ -31,6 +32,7 @@ _WHOLE_MOVE = re.compile(r"vmv[1248]r\.v")
 CLASSIFICATION = "classification"  # the task of documents that name none
 
 _FORMATS = {"value": ".5g", "text": "", "number": "", "count": ",.2f", "ratio": ".3f", "error": ".2e", "seconds": ".4g"}
+_MOST_DIGITS = 12
 
 
 def task_of(model: Mapping[str, Any]) -> str:
@@ -163,6 +165,36 @@ def shown(value: Any, form: str = "text") -> str:
         return f"{value * 100:.2f} %"
     text = format(value, _FORMATS[form])
     return text.rstrip("0").rstrip(".") if form == "count" and "." in text else text
+
+
+def shown_apart(values: Sequence[float | None], form: str, rounding: float = 0.0) -> list[str]:
+    """Write numbers that are compared as `shown` does, but with as many digits as it takes to see what they are.
+
+    What is not 0 does not look like it, and numbers that differ by more than ``rounding`` (of their size, at least of
+    1) look different.
+
+    >>> shown_apart([0.0191, 0.0001], "ratio"), shown_apart([0.2504, 0.2501], "ratio"), shown_apart([2, 1], "count")
+    (['0.0191', '0.0001'], ['0.2504', '0.2501'], ['2', '1'])
+    """
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    pairs = [(a, b) for a, b in itertools.combinations(known, 2) if abs(a - b) > rounding * max(1.0, abs(a), abs(b))]
+    for digits in range(_MOST_DIGITS):
+        one = {value: _with_digits(value, form, digits) for value in known}
+        looks_like_0 = any(value and not re.search("[1-9]", one[value].partition("e")[0]) for value in known)
+        if not looks_like_0 and all(one[a] != one[b] for a, b in pairs):
+            break
+    return [one[value] if value in known else shown(value, form) for value in values]
+
+
+def _with_digits(value: float, form: str, more: int) -> str:
+    """As `shown`, with so many digits more."""
+    if not more or form in ("text", "number"):
+        return shown(value, form)
+    if form == "share":
+        return f"{value * 100:.{2 + more}f} %"
+    digits, kind = re.search(r"(\d)(\w)$", _FORMATS[form]).groups()
+    text = format(value, f"{',' * (form == 'count')}.{int(digits) + more}{kind}")
+    return text.rstrip("0").rstrip(".") if form == "count" else text
 
 
 def vlen_text(bits: int | None) -> str:

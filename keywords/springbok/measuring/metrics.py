@@ -22,7 +22,7 @@ from springbok.measuring.performance import exact_mean
 from springbok.support import json_schema, strict_json
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 if TYPE_CHECKING:  # reading old results needs neither a compiler nor a simulator
     from springbok.compiler.optimizer import Change
@@ -258,7 +258,7 @@ def read(path: Path) -> dict[str, Any]:
         content = strict_json.parse(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ReportError(
-            f"There are no metrics in {path}: {error.strerror}: {file}. '{PROGRAM} run' writes them."
+            f"There are no metrics in {path}: {error.strerror}: {file}. '{command('run')}' writes them."
         ) from error
     except ValueError as error:
         raise ReportError(f"{file} is not JSON: {error}. Give the metrics.json of a run, or its folder.") from error

@@ -125,9 +125,11 @@ class Classification(Quality):
         gives_class = values == (1,) and (self.outputs.dtype.kind in "iu" or classes == 2)
         if len(self.outputs) != count or not (values == (classes,) or gives_class):
             raise ModelError(
-                f"The device gave outputs of shape {self.outputs.shape}, but {count} samples of {classes} classes "
-                f"({', '.join(self.class_names)}) need the shape {(count, classes)}. Where labels are no classes: "
-                "task=regression."
+                f"The device gave outputs of shape {self.outputs.shape}, but "
+                f"{count} sample{'s' * (count != 1)} of {classes} class{'es' * (classes != 1)} "
+                f"({', '.join(self.class_names)}) need the shape {(count, classes)}. "
+                "Where not every class of the model occurs in the data, class_names= names all, in the order of its "
+                "outputs; where labels are no classes: task=regression."
             )
         for owner, outputs in (("device", self.outputs), ("host", self.host_outputs)):
             given = self._classes(outputs)

@@ -9,6 +9,7 @@ from springbok.measuring.derived import shown
 from springbok.report import charts
 from springbok.report.costs import binned
 from springbok.report.figure import Column, Figure
+from springbok.support.places import command
 
 
 def memory(model: Mapping) -> Figure:
@@ -48,7 +49,7 @@ def fit(model: Mapping) -> list[Figure]:
             "The chip's memories",
             columns,
             tuple(rows),
-            note="Known before the model runs, as './bench fit' says it.",
+            note=f"Known before the model runs, as '{command('fit', 'MODEL')}' says it.",
         )
     ]
 

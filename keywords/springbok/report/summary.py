@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from springbok.support.errors import ReportError
-from springbok.support.places import PROGRAM
+from springbok.support.places import command
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def read_tests(path: Path) -> Tests:
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
-        raise ReportError(f"{path} can't be read: {error}. '{PROGRAM} run' writes it.") from error
+        raise ReportError(f"{path} can't be read: {error}. '{command('run')}' writes it.") from error
     cases = root.findall(".//testcase")
     failures = []
     for case in cases:
@@ -49,7 +49,7 @@ def read_tests(path: Path) -> Tests:
             failures.append((f"{case.get('classname')}: {case.get('name')}", told))
     tests = Tests(len(cases), sum(_is_skipped(case) for case in cases), tuple(failures))
     if wrong := _wrong_head(root.attrib, tests):
-        raise ReportError(f"{path} contradicts itself: {wrong}. '{PROGRAM} run' writes it.")
+        raise ReportError(f"{path} contradicts itself: {wrong}. '{command('run')}' writes it.")
     return tests
 
 

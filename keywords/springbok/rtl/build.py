@@ -19,6 +19,7 @@ from springbok.rtl.reference import refusal
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import RtlError, RtlToolNeeded
 from springbok.support.files import build_folder, temporary_folder
+from springbok.support.places import command
 from springbok.support.process import run
 
 NATIVE = Path(__file__).with_name("native")
@@ -71,7 +72,10 @@ def build(
     version = _version(program)
     for path in (core.wrapper, core.files):
         if not path.is_file():
-            raise RtlError(f"There is no {path.name} in {core.folder}: 'core init' writes one to fill in.")
+            raise RtlError(
+                f"There is no {path.name} in {core.folder}: '{command('core', 'init', 'FOLDER')}' writes one to fill "
+                "in."
+            )
     arguments = core.arguments()
     sources = [path for path in map(Path, _paths(arguments)) if path.is_file()]
     absent = [path for path in _paths(arguments) if path.startswith(str(core.folder)) and not Path(path).exists()]

@@ -18,7 +18,7 @@ from typing import Any
 from springbok.chips import description
 from springbok.chips.chip import Chip
 from springbok.support.errors import CoreNeeded, RtlError
-from springbok.support.places import given_path
+from springbok.support.places import command, given_path
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 
@@ -192,7 +192,9 @@ def _text(path: Path) -> str:
     try:
         return read_text(path)
     except OSError as error:
-        raise RtlError(f"Can't read {path}: {error.strerror}. 'core init' writes one to fill in.") from error
+        raise RtlError(
+            f"Can't read {path}: {error.strerror}. '{command('core', 'init', 'FOLDER')}' writes one to fill in."
+        ) from error
     except UnicodeDecodeError:
         raise RtlError(f"{path} is not text in UTF-8.") from None
 

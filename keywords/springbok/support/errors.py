@@ -19,6 +19,7 @@ STORAGE_CAUSES = {
     errno.EDQUOT: "the quota of this user is used up. Free some space, then start again",
     errno.EFBIG: "the file is larger than this process may write. Raise the limit (ulimit -f), then start again",
     errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of its path is no folder",
     errno.EACCES: "this user has no right to",
     errno.EPERM: "this user has no right to",
 }

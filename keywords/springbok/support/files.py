@@ -22,7 +22,7 @@ from springbok.support.supervisor import TEMPORARY_PREFIX
 
 _numbers = itertools.count()
 _REMOVALS, _REMOVAL_SECONDS = 40, 0.05
-_RIGHTS = (errno.EACCES, errno.EPERM)
+_OF_A_PLACE = (errno.EACCES, errno.EPERM, errno.ENOTDIR)  # which are told of what can't be read too
 
 
 class StorageError(BenchError):
@@ -49,8 +49,9 @@ def storage_errors(path: Path, remedy: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        is_here = Path(os.fsdecode(error.filename or path)).is_relative_to(path)
-        if error.errno not in STORAGE_CAUSES or (error.errno in _RIGHTS and not is_here):
+        where = Path(os.fsdecode(error.filename or path))
+        is_here = where.is_relative_to(path) or path.is_relative_to(where)  # a folder above it may lack too
+        if error.errno not in STORAGE_CAUSES or (error.errno in _OF_A_PLACE and not is_here):
             raise
         raise storage_error(error, error.filename or path, remedy) from error
 

@@ -19,27 +19,42 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from springbok.support import pins
-from springbok.support.errors import STORAGE_CAUSES, no_room
+from springbok.support.errors import STORAGE_CAUSES, BenchError, no_room
 from springbok.support.places import IS_CHECKOUT, REQUIREMENTS, ROOT
 
 #: Set in the environment of a process that needs nothing but the standard library and what is in its path.
 ALONE = "SPRINGBOK_ALONE"
+#: What to do where it can't be written.
+OTHER_CACHE = "XDG_CACHE_HOME=/a/folder names another place for what is built and fetched."
 _NO_ANSWER = "after connection broken by"  # pip, before it tries once more
 _MOST_VERSIONS = 5  # of a package that are told
 NEEDED = ("numpy", "serial", "construct")  # without these no library of this project can be imported
 
 
+class NoCache(BenchError):
+    """There is no place for what is built and fetched."""
+
+
 def cache_folder(root: Path = ROOT) -> Path:
     """Where things go that a checkout which can't be written can't hold: a folder of the user's cache.
 
-    That is ``$XDG_CACHE_HOME`` or ``~/.cache``. The launcher has the same rule. An installed package has no checkout:
-    everything that it builds or fetches is there.
+    That is ``$XDG_CACHE_HOME``, if it is an absolute path as it must be, or ``~/.cache``. The launcher has the same
+    rule. An installed package has no checkout: everything that it builds or fetches is there. Raises `NoCache` for a
+    user without a home.
     """
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "springbok-bench"
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        caches = (given if given.is_absolute() else Path.home() / ".cache") / "springbok-bench"
+    except RuntimeError:
+        raise NoCache(
+            "This user has no home, where what is built and fetched would be kept: XDG_CACHE_HOME=/a/folder names a "
+            "place for it."
+        ) from None
     return caches / hashlib.sha256(str(root).encode()).hexdigest()[:12] if IS_CHECKOUT or root != ROOT else caches
 
 
@@ -52,8 +67,10 @@ def make_available(root: Path = ROOT) -> None:
     if os.environ.get(ALONE):
         return
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    installed = [venv / "lib" / version / "site-packages" for venv in (root / ".venv", cache_folder(root) / ".venv")]
-    for folder in filter(Path.is_dir, (root / "keywords", *installed, _brought(root))):
+    known = [root / "keywords", root / ".venv" / "lib" / version / "site-packages"]
+    with suppress(NoCache):  # much needs none
+        known += [cache_folder(root) / ".venv" / "lib" / version / "site-packages", _brought(root)]
+    for folder in filter(Path.is_dir, known):
         _append(folder)
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -186,7 +203,7 @@ def bring(
             done.touch()
     except OSError as error:
         cause = STORAGE_CAUSES.get(error.errno, error.strerror)
-        raise ImportError(f"{error.filename or folder} can't be written: {cause}.") from error
+        raise ImportError(f"{error.filename or folder} can't be written: {cause}. {OTHER_CACHE}") from error
 
 
 def _remove(folders: Sequence[Path]) -> None:

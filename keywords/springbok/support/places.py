@@ -4,6 +4,7 @@
 What a user's run reads and writes is in the user's project, see `project_of`.
 """
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +17,34 @@ ROOT = KEYWORDS.parent if IS_CHECKOUT else _PACKAGE / "files"
 
 #: How its users call the program.
 PROGRAM = "./bench" if IS_CHECKOUT else "springbok-bench"
+#: What to do where a package of `REQUIREMENTS` is not installed.
+INSTALL = f"{PROGRAM} run installs it" if IS_CHECKOUT else "python -m pip install springbok-bench brings it"
 
 FIRMWARE = ROOT / "firmware"
 MODELS = ROOT / "models"
 PLATFORMS = ROOT / "platforms"
+#: The documents, which the wheel has too: see `document`.
+DOCS = ROOT / "docs"
 SUITES = ROOT / "robot"
 REQUIREMENTS = ROOT / "requirements.txt"
+
+
+def command(*words: object) -> str:
+    """A command of the program with these words, as a shell takes it: what messages tell to do, in single quotes.
+
+    >>> command("fit", "my net.onnx") == f"{PROGRAM} fit 'my net.onnx'"
+    True
+    """
+    return f"{PROGRAM} {shlex.join(map(str, words))}"
+
+
+def document(name: str) -> Path:
+    """Where a document of this project is, by its file's name: what messages point to can be opened.
+
+    >>> document("chips.md").is_file()
+    True
+    """
+    return DOCS / name
 
 
 def given_path(given: str | Path) -> Path:
@@ -33,6 +56,15 @@ def given_path(given: str | Path) -> Path:
     with suppress(RuntimeError):
         return Path(given).expanduser()
     return Path(given)
+
+
+def told_path(path: Path) -> Path:
+    """A path as short as it can be told from here.
+
+    >>> told_path(Path.cwd() / "chip.toml"), told_path(Path("/a/chip.toml"))
+    (PosixPath('chip.toml'), PosixPath('/a/chip.toml'))
+    """
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def model_file(model: str | Path) -> Path:

@@ -18,6 +18,7 @@ from typing import TextIO
 
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_error
+from springbok.support.places import PROGRAM
 
 LOCK_NAME = ".lock"
 NONE = "NONE"
@@ -91,7 +92,7 @@ def _lock(path: Path, option: str) -> TextIO:
         file.close()
     program = Path(sys.argv[0])
     is_bench = program.name == "__main__.py" and program.parent.name == "cli"
-    command = shlex.join(["./bench" if is_bench else program.name, *sys.argv[1:]])
+    command = shlex.join([PROGRAM if is_bench else program.name, *sys.argv[1:]])
     since = datetime.now().astimezone().isoformat(" ", "seconds")
     file.truncate(0)
     file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": since}))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok.chips.chip import Chip
-from springbok.support.places import PLATFORMS, given_path
+from springbok.support.places import PLATFORMS, command, given_path
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 from springbok.timing.description import (
@@ -205,7 +205,10 @@ def _calibration(given: Any, path: Path) -> Calibration | None:
     _check_names(path, where, given, names)
     for name in names[:3]:
         if name not in given:
-            raise TimingError(f"{path}: {where} lacks '{name}'. './bench calibrate' writes this table.")
+            raise TimingError(
+                f"{path}: {where} lacks '{name}'. "
+                f"'{command('calibrate', '--core', 'FOLDER', '--output', 'FILE')}' writes this table."
+            )
     if not _text(path, f"{where} measured_on", given["measured_on"]).strip():
         raise TimingError(f"{path}: {where} measured_on is empty: it says what the cycles were measured on.")
     _whole(path, where, "microbenchmarks", given["microbenchmarks"])

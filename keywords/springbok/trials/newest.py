@@ -3,6 +3,7 @@
 
 Runs ``robot/gestures.robot`` and ``robot/models.robot`` on Spike with the registry's newest version of IREE's compiler,
 or with those that ``--versions`` names, each with the optimizer and without, and says what breaks: which test, and why.
+Tests are told as they end: the whole is a matter of an hour or more, the main job alone (``--suites``) of a minute.
 What is pinned stays as it is. ``--record`` writes a table in ``docs/compilers.md``, and leaves its other rows alone.
 """
 
@@ -132,7 +133,7 @@ def run(version: str, optimize: str, suites: Sequence[Path], folder: Path) -> Ou
     command = [sys.executable, "-m", "springbok.cli", "run", *suites, "--engine", "spike", "--optimize", optimize]
     command += ["--results", results, "--", "--variable", "LARGE:vector,scalar"]  # of robot/models.robot
     (results / "output.xml").unlink(missing_ok=True)
-    code = process.run_in_foreground(command, True, versions.variables(version))
+    code = process.run_in_foreground(command, environment=versions.variables(version))
     return outcome_of(version, optimize, results / "output.xml", code)
 
 

@@ -20,7 +20,7 @@ from springbok.data.own.arrays import read_npy, read_npz
 from springbok.data.own.content import NONE, Content, Options
 from springbok.data.own.folders import read_folder
 from springbok.data.own.functions import FUNCTION, read_function
-from springbok.data.own.labels import read_labels, understood
+from springbok.data.own.labels import is_table, read_labels, understood
 from springbok.data.own.preprocessing import preprocess
 from springbok.data.own.tables import read_csv
 from springbok.support.errors import DatasetError
@@ -56,7 +56,7 @@ def load(source: str, options: Options) -> Dataset:
             raise DatasetError(
                 f"{source} has labels of its own, but labels={options.labels} was given too: keep one of them."
             )
-        content = replace(content, labels=read_labels(options.labels, content))
+        content = replace(content, labels=read_labels(options.labels, content), written=is_table(options.labels))
     inputs, steps = content.inputs, content.steps
     if not content.is_shaped:
         inputs = _shaped(source, inputs, options)

@@ -98,10 +98,12 @@ def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
         )
     nbytes = math.prod(shape) * dtype.itemsize
     there = size - file.tell()
-    if nbytes != there or not shape:
+    if not shape:
+        raise DatasetError(f"{where} is a single value {dtype} and no array of samples: save an array, samples first.")
+    if nbytes != there:
         raise DatasetError(
-            f"{where} is an array {dtype}{list(shape)} of {nbytes:,} bytes, but {there:,} are there: it is no array of "
-            "samples, or was not copied whole."
+            f"{where} is an array {dtype}{list(shape)} of {nbytes:,} bytes, but {there:,} are there: it "
+            "was not copied whole."
         )
     content = file.read(nbytes)
     if len(content) != nbytes:

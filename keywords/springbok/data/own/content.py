@@ -122,8 +122,9 @@ def _yes_or_no(name: str, given: object) -> bool:
 class Content:
     """What a source holds. ``labels`` are numbers or text, one a sample; ``steps`` is what the reader did to values.
 
-    ``what`` says what kind of source it is, ``is_shaped`` that the reader made the shape that was asked for; the other
-    fields are those of `springbok.data.dataset.Dataset`.
+    ``what`` says what kind of source it is, ``is_shaped`` that the reader made the shape that was asked for,
+    ``written`` that the labels were written as text, in a table; the other fields are those of
+    `springbok.data.dataset.Dataset`.
     """
 
     inputs: Data
@@ -134,6 +135,7 @@ class Content:
     skipped: tuple[str, ...] = ()
     flat: bool = False
     is_shaped: bool = False
+    written: bool = False
     advice: str = ""
 
 

@@ -16,6 +16,13 @@ from springbok.support.suggestions import did_you_mean
 
 #: What a class that is no anomaly is called, if ``normal=`` says nothing else.
 NORMAL_NAMES = ("normal", "ok", "good", "0", "false", "negative", "healthy")
+_MOST_SHOWN = 5
+_EXACT_INTEGERS = 1 << 53  # of floating-point numbers
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file of labels is a table."""
+    return path.suffix.lower() == ".csv"
 
 
 def read_labels(path: Path, content: Content) -> np.ndarray:
@@ -23,7 +30,7 @@ def read_labels(path: Path, content: Content) -> np.ndarray:
     samples = _count(content)
     if path.suffix.lower() == ".npy":
         labels, what = npy_array(path), "labels"
-    elif path.suffix.lower() == ".csv":
+    elif is_table(path):
         table = read_table(path)
         known = {Path(group).name: number for number, group in enumerate(content.groups)}
         names = [cells[0].strip() for cells in table.rows]
@@ -71,14 +78,43 @@ def understood(source: str, content: Content, options: Options) -> tuple[str, np
     if task == ANOMALY:
         return ANOMALY, *_anomalies(source, labels, options)
     if task is None:
-        task = CLASSIFICATION if is_text or labels.dtype.kind in "biu" or _is_one_hot(labels) else REGRESSION
+        task = _task_of(source, labels, content, options)
     if task == REGRESSION:
         if is_text:
             raise DatasetError(f"{source}: for a regression labels are numbers, but they are text: '{labels.flat[0]}'.")
         return REGRESSION, labels.astype(np.float64), ()
-    if is_text or _are_names(labels, options.class_names):
-        return CLASSIFICATION, *_named(source, labels, options.class_names)
-    return CLASSIFICATION, labels, options.class_names
+    return CLASSIFICATION, *_classes(source, labels, options.class_names)
+
+
+def _classes(source: str, labels: np.ndarray, class_names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+    if _are_whole(labels):  # 1.0 is the class 1
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind not in NUMBER_KINDS or _are_names(labels, class_names):
+        return _named(source, labels, class_names)
+    return labels, class_names
+
+
+def _task_of(source: str, labels: np.ndarray, content: Content, options: Options) -> str:
+    """What labels are for that say it themselves. Names of classes say it too.
+
+    An array's type is what its maker wants it to be; a table's is made of what stands there.
+    """
+    if labels.dtype.kind not in "fc" or _is_one_hot(labels) or options.class_names:
+        return CLASSIFICATION
+    if content.written and _are_whole(labels):
+        found = ", ".join(f"{label:g}" for label in np.unique(labels)[:_MOST_SHOWN])
+        raise DatasetError(
+            f"{source}: the labels are whole ({found} …), but not all are written as integers, so that they may be "
+            "classes or quantities: say which, task=classification or task=regression."
+        )
+    return REGRESSION
+
+
+def _are_whole(labels: np.ndarray) -> bool:
+    """Whether floating-point labels, one a sample, are all integers: pandas writes integers so beside a gap."""
+    if labels.dtype.kind != "f" or labels.size != len(labels):
+        return False
+    return bool((np.isfinite(labels) & (np.abs(labels) < _EXACT_INTEGERS) & (labels == np.floor(labels))).all())
 
 
 def _is_one_hot(labels: np.ndarray) -> bool:

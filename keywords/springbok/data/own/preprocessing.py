@@ -115,9 +115,15 @@ def _shown(numbers: np.ndarray) -> str:
 def _number(step: str, text: str) -> Fraction:
     try:
         upper, _, lower = text.partition("/")
-        return Fraction(upper) / Fraction(lower or 1)
+        number = Fraction(upper) / Fraction(lower or 1)
     except (ValueError, ZeroDivisionError):
         raise DatasetError(f"Preprocessing '{step}': '{text}' is no number. Write 0.5 or 1/255.") from None
+    limits = np.finfo(np.float32)
+    if number and not limits.tiny <= abs(number) <= limits.max:
+        raise DatasetError(
+            f"Preprocessing '{step}': '{text}' is beyond what float32 holds, {limits.tiny:.2g} to {limits.max:.2g}."
+        )
+    return number
 
 
 def _arrays(inputs: Any) -> list[np.ndarray]:

@@ -104,6 +104,7 @@ def read_csv(path: Path, options: Options) -> Content:
         what=f"table {path.name}{called}",
         skipped=tuple(remarks),
         flat=True,
+        written=True,
         advice=f"The {len(features)} columns of {path.name} are one sample; skip= leaves columns out, label= names the "
         "label's, and label=none says that there is none.",
     )

@@ -338,7 +338,7 @@ function ended(event) {
 }
 
 function lost() {
-  say("The studio has ended. Start it again: ./bench studio", true);
+  say("The studio has ended. Start it again as before", true);
   for (const each of document.querySelectorAll("button, select, input, textarea")) each.disabled = true;
 }
 
