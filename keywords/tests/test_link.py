@@ -13,12 +13,15 @@ import struct
 import threading
 import time
 import tty
+import weakref
+from types import SimpleNamespace
 
 import construct
 import numpy as np
 import pytest
 
 from springbok.link import base as base_module
+from springbok.link import line as line_module
 from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
 from springbok.link.io_spec import IoSpec
 from springbok.link.layouts import PROFILE_HEADER
@@ -635,6 +638,41 @@ def test_turn_of_a_call_ends_with_it_however_it_ended():
     assert not turn.take(second)
     turn.leave(first)
     assert turn.take(second)
+
+
+class YieldingReference(weakref.ref):
+    """Other threads go on wherever it is made or asked."""
+
+    def __init__(self, token):
+        super().__init__(token)
+        time.sleep(1e-6)
+
+    def __call__(self):
+        found = super().__call__()
+        time.sleep(1e-6)
+        return found
+
+
+def test_turn_is_one_calls_however_many_threads_ask(monkeypatch):
+    monkeypatch.setattr(line_module, "weakref", SimpleNamespace(ref=YieldingReference))
+    turn, at_work, found = Turn(), [], []
+
+    def work():
+        for _ in range(300):
+            token = Turn.Token()
+            if turn.take(token):
+                at_work.append(token)
+                found.append(len(at_work))
+                time.sleep(1e-6)
+                at_work.remove(token)
+                turn.leave(token)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert max(found) == 1
 
 
 def test_exception_of_a_signals_handler_is_none_of_the_answers(monkeypatch):

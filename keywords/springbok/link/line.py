@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -55,33 +56,43 @@ def shown(seconds: float) -> str:
     return f"{seconds:.1f}" if seconds >= 0.05 else f"{seconds:.1g}"
 
 
+def plain(data: bytes) -> bytes:
+    """What a line carries. Raises TypeError, with what to do, for what is no bytes."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(
+            f"The link carries bytes, not {type(data).__name__}: of an array array.tobytes(), of a file "
+            "Path(file).read_bytes(), and several arrays' bytes one after the other."
+        )
+    return data if isinstance(data, bytes) else bytes(data)
+
+
 class Turn:
     """Whose call goes on.
 
     It ends with its call even where that was interrupted on the way to the end: the call has its token, and this only a
-    weak reference. What such a call leaves behind stays in its place, so that nobody removes another's.
+    weak reference.
     """
 
     class Token:
         """A call's."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, weakref.ref[Turn.Token]] = {}
+        self._call: weakref.ref[Turn.Token] | None = None
+        self._lock = threading.RLock()  # a signal's handler may come amid what it guards, and ask for the turn
 
     def take(self, token: Token) -> bool:
         """Whether the turn is this call's now."""
-        own, place = weakref.ref(token), 0
-        while (other := self._calls.setdefault(place, own)) is not own:
-            if other() is not None:
-                return False
-            place += 1
-        return True
+        with self._lock:
+            if self._call is None or self._call() in (None, token):
+                self._call = weakref.ref(token)
+                return True
+            return False
 
     def leave(self, token: Token) -> None:
         """Give it up; harmless for who has not got it."""
-        place = len(self._calls) - 1  # behind those that were left
-        if self._calls.get(place) is weakref.ref(token):
-            del self._calls[place]
+        with self._lock:
+            if self._call is not None and self._call() is token:
+                self._call = None
 
 
 def alone(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

@@ -30,7 +30,7 @@ from springbok.link.base import BaseExchange
 from springbok.link.extension import ExtendedExchange, LinkReport, content
 from springbok.link.frames import HEADER_BYTES, MessageType, encode_frame
 from springbok.link.io_spec import IoSpec
-from springbok.link.line import Line, Progress, Turn, alone, seconds_of
+from springbok.link.line import Line, Progress, Turn, alone, plain, seconds_of
 from springbok.link.messages import (
     SESSION_OTHER,
     Benchmark,
@@ -289,7 +289,7 @@ class Link:
         ``timeout`` starts when all is sent; an upload has the link's own for each piece of it. ``place`` may put the
         image where it belongs by itself, past the line: see `springbok.engines.base.Engine.place_image`.
         """
-        limit, vmfb = self._compute_limit(timeout), _plain(vmfb)
+        limit, vmfb = self._compute_limit(timeout), plain(vmfb)
         if self.dialect is Dialect.EXTENDED:
             self._upload(vmfb, progress, place)
             self._ask(MessageType.LOAD, _nothing, timeout=limit)
@@ -308,7 +308,7 @@ class Link:
         return self._infer(data, timeout, answer_bytes)
 
     def _infer(self, data: bytes, timeout: float | None, answer_bytes: int) -> bytes:
-        limit, data = self._compute_limit(timeout), _plain(data)
+        limit, data = self._compute_limit(timeout), plain(data)
         if self.dialect is Dialect.EXTENDED:
             return self._request(MessageType.INFER, data, timeout=limit, answer_bytes=answer_bytes)
         until = time.monotonic() + limit + self._seconds_for(len(data), answer_bytes)
@@ -334,7 +334,7 @@ class Link:
         ``answer_bytes`` is of all outputs of one. Raises LinkError when an input has not the model's size, or the
         inputs or the outputs together are more than ``limits`` says.
         """
-        inputs = [_plain(data) for data in inputs]
+        inputs = [plain(data) for data in inputs]
         if self.dialect is not Dialect.EXTENDED or not inputs:
             until = time.monotonic() + self._compute_limit(timeout)
             return [self._infer(data, max(0.0, until - time.monotonic()), answer_bytes) for data in inputs]
@@ -376,7 +376,7 @@ class Link:
     @alone
     def measure(self, data: bytes, *, timeout: float | None = None, answer_bytes: int = 0) -> tuple[bytes, Profile]:
         """Run one inference like `infer`; return its outputs' bytes and what it cost."""
-        limit, data = self._compute_limit(timeout), _plain(data)
+        limit, data = self._compute_limit(timeout), plain(data)
         if self.dialect is Dialect.EXTENDED:
             profile, output = self._ask(
                 MessageType.MEASURE, decode_measured, data, timeout=limit, answer_bytes=answer_bytes
@@ -471,7 +471,7 @@ class Link:
             raise TypeError(f"A request is a MessageType of springbok.link.frames, not {message_type!r:.40}.")
         self._check_negotiated(message_type.name)
         self._sizes = self._sizes if message_type in _KEEP_THE_MODEL else None
-        started, payload = time.monotonic(), _plain(payload)
+        started, payload = time.monotonic(), plain(payload)
         deadline = started + self._limit(timeout) + self._seconds_for(HEADER_BYTES + len(payload), answer_bytes)
         deadline = deadline if until is None else min(deadline, until)
         if self.dialect is Dialect.EXTENDED:
@@ -538,7 +538,7 @@ class Link:
     @alone
     def send_raw(self, data: bytes) -> None:
         """Write bytes as they are, a frame or not. The next request finds the step again by itself."""
-        self._base.in_step, data = False, _plain(data)
+        self._base.in_step, data = False, plain(data)
         deadline = time.monotonic() + self.timeout + self._line.seconds_for(len(data))
         self._base.write("raw bytes", data, deadline, self.timeout)
 
@@ -597,16 +597,6 @@ def _decoded(request: str, decode: Callable[[bytes], Decoded], answer: bytes) ->
         return decode(answer)
     except LinkError as error:
         raise LinkError(f"The answer to {request} is malformed: {error}") from error
-
-
-def _plain(data: bytes) -> bytes:
-    """Raises TypeError, with what to do, for what is no bytes."""
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(
-            f"The link carries bytes, not {type(data).__name__}: of an array array.tobytes(), of a file "
-            "Path(file).read_bytes(), and several arrays' bytes one after the other."
-        )
-    return data if isinstance(data, bytes) else bytes(data)
 
 
 def _new_identity() -> int:

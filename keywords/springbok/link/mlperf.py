@@ -23,7 +23,7 @@ from numbers import Integral
 from typing import TypeVar
 
 from springbok.link import failures
-from springbok.link.line import Line, Turn, alone, seconds_of
+from springbok.link.line import Line, Turn, alone, plain, seconds_of
 from springbok.support.errors import DeviceError, LinkError, LinkTimeout
 
 Number = TypeVar("Number", int, float)
@@ -197,8 +197,8 @@ class MlperfRunner:
     @alone
     def load(self, data: bytes, timeout: float | None = None) -> None:
         """Bring the bytes of an input, or the frames of a running stream, which are inferred before this returns."""
+        data, lines = plain(data), list[str]()
         self._command(f"db load {len(data)}")
-        lines: list[str] = []
         for at in range(0, len(data), BYTES_A_COMMAND):
             lines = self._command(f"db {data[at : at + BYTES_A_COMMAND].hex()}", timeout)
         self._match(lines, r"(m-load-done)", "db")
