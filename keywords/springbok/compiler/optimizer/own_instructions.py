@@ -124,7 +124,7 @@ class OwnInstructions:
                     )
                     changes.append(Change(self.name, place, True, detail))
                     break
-            erase_dead(module)
+        erase_dead(module)  # not before: what comes later may be among it
         return changes
 
 
