@@ -3,7 +3,8 @@
 
 Runs ``robot/gestures.robot`` and ``robot/models.robot`` on Spike with the registry's newest version of IREE's compiler,
 or with those that ``--versions`` names, each with the optimizer and without, and says what breaks: which test, and why.
-Tests are told as they end: the whole is a matter of an hour or more, the main job alone (``--suites``) of a minute.
+Tests are told as they end: the whole takes some quarter of an hour of processor time for each version, the main job
+alone (``--suites``) a minute.
 What is pinned stays as it is. ``--record`` writes a table in ``docs/compilers.md``, and leaves its other rows alone.
 """
 
