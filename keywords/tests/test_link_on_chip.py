@@ -61,7 +61,7 @@ def test_batch_beyond_the_time_limit_is_stopped(module):
         data, expected = sample(1)
         with pytest.raises(DeviceError, match=r"TIME_LIMIT: stopped at the time limit of 5 ms, mepc 0x3[24]"):
             link.infer_batch([data] * 1000)
-        room = link.limits.input_capacity // len(data)
+        room = link.limits.output_capacity // len(expected)
         with pytest.raises(LinkError, match=rf"give it {room:,} at a time"):
             link.infer_batch([data] * (room + 1))
         link.negotiate()

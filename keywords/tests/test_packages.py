@@ -93,7 +93,7 @@ def pinned():
             except importlib.metadata.PackageNotFoundError:
                 continue
             if pin.specifier.contains(there.version):
-                yield line, takers, SpecifierSet(there.metadata["Requires-Python"] or "")
+                yield line, takers, SpecifierSet(there.metadata.get("Requires-Python") or "")
 
 
 def environment(python):

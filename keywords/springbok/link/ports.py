@@ -139,8 +139,9 @@ class SocketPort:
             return b""
         try:
             data = self._socket.recv(most)
-        except OSError as error:
-            raise self._closed_or(error) from error
+        except OSError:
+            self._check_open()  # the system knows a closed socket by its number alone
+            raise
         if not data:
             self._check_open()
             raise ConnectionError("the other side closed it, as a simulated chip does that has another client")
@@ -152,18 +153,15 @@ class SocketPort:
                 return self._socket.send(data)
             except BlockingIOError:
                 return self._socket.send(data) if self._is_ready(self._going, seconds) else 0
-        except OSError as error:
-            raise self._closed_or(error) from error
+        except OSError:
+            self._check_open()  # the system knows a closed socket by its number alone
+            raise
 
     def close(self) -> None:
         self._is_closed = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes another thread's call
         self._socket.close()
-
-    def _closed_or(self, error: OSError) -> OSError:
-        """The system knows a closed socket by its number alone."""
-        return error if self.is_open else ConnectionError("it was closed")
 
     def _is_ready(self, poller: select.poll, seconds: float) -> bool:
         self._check_open()
