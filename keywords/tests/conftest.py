@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from springbok.compiler.importers import frameworks
+from springbok.support import process
 from springbok.trials.framework_server import FrameworkServer
 
 # A defect of the optimizer is an error here; for users it is a line in the compile report.
@@ -56,3 +57,10 @@ def one_framework(request, framework_server, monkeypatch):
     """Models are imported by one process of the frameworks, but for tests that are marked ``own_framework``."""
     if not request.node.get_closest_marker("own_framework"):
         monkeypatch.setattr(frameworks, "process", framework_server.in_place_of_process())
+
+
+@pytest.fixture(autouse=True)
+def not_asked_to_end():
+    """A signal that a test has raised asks nobody behind it to end."""
+    yield
+    process._endings.number = 0
