@@ -130,6 +130,15 @@ def test_fewest_cycles_win_where_they_were_estimated():
     assert search.table(chosen).splitlines()[2] == "  * b                                12         100             60"
 
 
+def test_what_is_recorded_needs_no_more_memory_than_with_the_flags_of_before():
+    found = (Candidate("a", 12, 100), Candidate("b", 10, 90), Candidate("c", 9, 95), Candidate("d", 1, 0, "differs"))
+    chosen = Choice("c", choices.SEARCHED, found, Candidate("", 20, 200))
+    assert [search.no_larger(chosen, before).flag_set for before in ("a", "b", "c", "d", "gone")] == list("cbccc")
+    outcomes = [each.outcome for each in search.no_larger(chosen, "b").candidates]
+    more = "bytes of memory more than allowed"
+    assert outcomes == [f"needs 10 {more}", "", f"needs 5 {more}", "differs"]
+
+
 def test_what_is_chosen_by_cycles_is_not_recorded(capsys):
     with pytest.raises(SystemExit):
         search.main(["--record", "--timing", "chip"])
