@@ -27,7 +27,7 @@ from springbok.compiler.flags import compiler_flags
 from springbok.devices.interface import Surroundings, Warnings
 from springbok.engines import spike_native
 from springbok.engines.base import Counts
-from springbok.engines.opcodes import UNKNOWN
+from springbok.chips.opcodes import UNKNOWN
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware
 from springbok.link.link import Link

@@ -195,6 +195,17 @@ class Chip:
         """``v`` or ``zve…``; None for a core that never has vectors."""
         return next((each for each in self.extensions if _VECTOR.fullmatch(each)), None)
 
+    @property
+    def elen(self) -> int:
+        """Bits of the widest element of a vector; 0 on a core that never has vectors.
+
+        >>> load("springbok").elen, load("rv64gcv").elen                                         # doctest: +SKIP
+        (32, 64)
+        """
+        if self.vector_extension is None:
+            return 0
+        return 64 if self.vector_extension == "v" else int(re.search(r"\d+", self.vector_extension)[0])
+
     def isa(self, vlen: int | None = None) -> str:
         """The ISA string of a core with vector registers of ``vlen`` bits (0: without them; default: as built)."""
         vlen = self.vlen if vlen is None else vlen

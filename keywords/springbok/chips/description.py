@@ -221,11 +221,6 @@ class _Reading:
             raise self._error(["core", "abi"], f"abi '{chip.abi}' does not suit {chip.base_isa}: use '{wanted}'")
         if chip.software_interrupts and chip.user_mode and chip.pmp_entries:
             raise self._error(["core", "software_interrupts"], "software interrupts end kernels that are contained")
-        for number, defect in enumerate(chip.defects):
-            try:
-                re.compile(defect.opcodes)
-            except re.error as error:
-                raise self._error(["defect", number, "opcodes"], f"'{defect.opcodes}': {error}") from None
 
     def _check_memories(self, memories: tuple[Memory, ...]) -> None:
         for content in CONTENTS:

@@ -47,6 +47,7 @@ def header(chip: Chip) -> str:
         "#define SPRINGBOK_CHIP_H",
         "",
         f"#define CHIP_XLEN {chip.xlen}",
+        f"#define CHIP_ELEN {chip.elen} // the widest element of a vector",
         *(f"#define CHIP_HAS_{each.upper()} 1" for each in chip.extensions if len(each) == 1),
         f"#define CHIP_ABI {_text(chip.abi)}",
         f"#define CHIP_FLOAT_ABI {_FLOAT_ABIS[chip.abi[-1]]} // of a module's ELF flags",

@@ -63,8 +63,7 @@ def repl(chip: Chip, vlen: int | None = None) -> str:
     core = "SpringbokCore" if own else f"RiscV{chip.xlen}"
     lines += ["", f"cpu: CPU.{core} @ sysbus", f'    cpuType: "{cpu_type(chip, vlen)}"', f"    timeProvider: {timer}"]
     if vlen:
-        elen = 64 if chip.vector_extension == "v" or "64" in chip.vector_extension else 32
-        lines += [f"    VectorRegisterLength: {vlen}", f"    VectorElementMaxWidth: {elen}"]
+        lines += [f"    VectorRegisterLength: {vlen}", f"    VectorElementMaxWidth: {chip.elen}"]
     for device, kind in zip(chip.devices, kinds, strict=True):
         entry = kind.folder / "renode.repl"
         if not entry.is_file():

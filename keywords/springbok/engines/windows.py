@@ -26,7 +26,7 @@ from springbok.engines.base import (
     VectorConfiguration,
 )
 from springbok.engines.lanes import lanes, vector_type
-from springbok.engines.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
+from springbok.chips.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
 from springbok.engines.stack_accesses import NONE, stack_accesses
 
 

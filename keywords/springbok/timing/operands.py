@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from springbok.engines.base import Site
 from springbok.engines.compressed import expand
-from springbok.engines.opcodes import UNKNOWN, branch_offset, jump_offset, opcode_name
+from springbok.chips.opcodes import UNKNOWN, branch_offset, jump_offset, opcode_name
 
 
 class Unit(str, Enum):
