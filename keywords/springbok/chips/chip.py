@@ -65,12 +65,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class Device:
-    """A device on the bus. ``kind`` is a folder of `springbok.devices`, or of the user's by its path."""
+    """A device on the bus. ``kind`` is a folder of `springbok.devices`, or of the user's by its path; ``interrupt`` the
+    line of the core that it drives, as its number in mip, or None.
+    """
 
     name: str
     kind: str
     base: int
     settings: dict[str, int] = field(default_factory=dict, hash=False)
+    interrupt: int | None = None
 
 
 @dataclass(frozen=True)

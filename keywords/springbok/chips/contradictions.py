@@ -54,6 +54,7 @@ _RS1, _RS2 = 31 << 15, 31 << 20
 #: Fewer ticks a second tell no microseconds.
 _LEAST_HZ = 1_000_000
 _WORD = 0xFFFFFFFF
+_EXTERNAL_INTERRUPT = 11
 
 
 def problems(chip: Chip) -> Iterator[Problem]:
@@ -64,6 +65,7 @@ def problems(chip: Chip) -> Iterator[Problem]:
     yield from _of_instructions(chip)
     yield from _of_registers(chip)
     yield from _of_timing(chip)
+    yield from _of_interrupts(chip)
     yield from defects.problems(chip)
 
 
@@ -130,6 +132,26 @@ def _of_numbers(chip: Chip) -> Iterator[Problem]:
 
 def _serves(chip: Chip, service: str) -> Iterator[bool]:
     return (devices.find(device.kind).serves == service for device in chip.devices)
+
+
+def _of_interrupts(chip: Chip) -> Iterator[Problem]:
+    driving = [(number, each) for number, each in enumerate(chip.devices) if each.interrupt is not None]
+    for number, each in driving:
+        where: list[str | int] = ["device", number, "interrupt"]
+        kind = devices.find(each.kind)
+        if not kind.drives_interrupt:
+            known = " and ".join(name for name in devices.names() if devices.find(name).drives_interrupt)
+            yield where, f"{each.name}: {kind.name} drives no interrupt line here ({known} do): leave interrupt out"
+        if each.interrupt != _EXTERNAL_INTERRUPT:
+            yield (
+                where,
+                f"{each.name}: interrupt is {_EXTERNAL_INTERRUPT}, the core's machine external interrupt, not "
+                f"{each.interrupt}: no engine here has a controller (PLIC) whose numbers there could be",
+            )
+    for number, each in driving[1:]:
+        first = driving[0][1].name
+        sentence = f"{first} drives {each.interrupt} already, and several need a controller, which no engine here has"
+        yield ["device", number, "interrupt"], f"{each.name}: {sentence}: leave one out"
 
 
 def _of_timing(chip: Chip) -> Iterator[Problem]:

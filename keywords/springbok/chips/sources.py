@@ -81,6 +81,8 @@ def header(chip: Chip) -> str:
             f"#define CHIP_{service}_{name.upper()} {value}u"
             for name, value in {**kind.settings, **device.settings}.items()
         ]
+        if device.interrupt is not None:
+            lines.append(f"#define CHIP_{service}_INTERRUPT {device.interrupt}u")
     if "timer" not in served:
         lines += ["", f"#define CHIP_TIMER_FREQUENCY_HZ {chip.instructions_per_second}u"]
     mark, say, finish = chip.doing("mark"), chip.doing("print"), chip.doing("finish") or chip.doing("halt")
