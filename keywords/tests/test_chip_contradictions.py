@@ -76,7 +76,12 @@ def test_extensions_that_contradict_each_other(path, isa, message):
         ("vlen = 256", "vlen = 256\ninstructions_per_second = 1000", 7, "from 1,000,000 to"),
         ("vlen = 256", 'vlen = 256\ntiming = "ibix"', 7, r"there is no 'ibix' \(did you mean 'ibex'\?\)"),
         ("vlen = 256", 'vlen = 256\ntiming = "./none.toml"', 7, r"there is no .*none\.toml"),
-        ("vlen = 256", 'vlen = 256\ntiming = "coralnpu"', 7, "coralnpu is of a core with VLEN 128, and this one is built"),
+        (
+            "vlen = 256",
+            'vlen = 256\ntiming = "coralnpu"',
+            7,
+            "coralnpu is of a core with VLEN 128, and this one is built",
+        ),
         ("vlen = 256", 'vlen = 256\ntiming = "ibex"', 7, "ibex is of a core without vectors, and this one is built"),
         ("vlen = 256", 'vlen = 256\ntiming = "./own.toml"', 7, "own is of a core with VLEN 512, 1024, and this one"),
         ("vlen = 256", "vlen = 256\npmp_entries = 16", 7, "pmp_entries contain kernels in user mode: add user_mode"),
@@ -90,7 +95,12 @@ def test_extensions_that_contradict_each_other(path, isa, message):
         ("stride = 1", "stride = 0x1_0000_0000", 19, "a whole number, not 4294967296, of at most 32 bits"),
         ("stride = 1", "interrupt = 10", 19, "uart: interrupt is 11, .* not 10: no engine here has a controller"),
         ("stride = 1", "interrupt = true", 19, "interrupt: True is not of type 'integer'"),
-        ("frequency_hz = 1_000_000", "interrupt = 11", 25, "clint: clint drives no interrupt line here .ns16550 and pl011 do"),
+        (
+            "frequency_hz = 1_000_000",
+            "interrupt = 11",
+            25,
+            "clint: clint drives no interrupt line here .ns16550 and pl011 do",
+        ),
         ("stride = 1", f"interrupt = 11\n\n{SECOND}", 25, "two: uart drives 11 already, and several need a controller"),
         ("mask = 0xFE00_7FFF", "mask = 0xFFFF_FFFF", 30, "must leave rs1, the event, open"),
         (
@@ -144,7 +154,10 @@ def test_what_needs_a_timer(path, setting, message):
         ('name = "b"\naddress = 0xC20\nvalue = 4', "line 44: b: 0xc20 is the core's vector state"),
         ('name = "b"\naddress = 0xB02\nabsent = true', "line 45: b: the firmware can't do without 0xb02"),
         ('name = "b"\naddress = 0xB80\nabsent = true', "line 45: b: the firmware can't do without 0xb80"),
-        ('name = "b"\naddress = 0x300\nvalue = 7', "line 44: b: the firmware works with 0x300, the core's mstatus: leave"),
+        (
+            'name = "b"\naddress = 0x300\nvalue = 7',
+            "line 44: b: the firmware works with 0x300, the core's mstatus: leave",
+        ),
         ('name = "b"\naddress = 0x342\ncounter = "cycles"', "line 44: b: .* 0x342, the core's mcause"),
         ('name = "b"\naddress = 0xB00\nvalue = 7', "line 44: b: the firmware works with 0xb00, the core's mcycle"),
     ],
@@ -319,7 +332,12 @@ opcodes = '{opcodes}'
 @pytest.mark.parametrize(
     ("opcodes", "rest", "line", "message"),
     [
-        (r"vredsumm\.vs", "", 41, r"one: 'vredsumm\\\.vs' matches no instruction that counts name \(did you mean 'vred"),
+        (
+            r"vredsumm\.vs",
+            "",
+            41,
+            r"one: 'vredsumm\\\.vs' matches no instruction that counts name \(did you mean 'vred",
+        ),
         ("vfoo.v", "", 41, "one: 'vfoo.v' matches no instruction"),
         ("mark", "", 41, "one: 'mark' matches no instruction"),
         ("v(", "", 41, "one: 'v\\(' is no regular expression: "),
@@ -329,7 +347,12 @@ opcodes = '{opcodes}'
         ("vadd.vv", "sew = [8, 64]", 42, r"one: sew 64 can't be with elements of up to 32 bits and VLEN 256"),
         ("vadd.vv", 'lmul = ["mf8"]', 42, "one: lmul mf8 can't be"),
         ("vadd.vv", "vl = [0, 257]", 42, "one: vl 257 can't be"),
-        ("vadd.vv", 'vl = [256]\nlmul = ["m4"]', 43, r"one: lmul \['m4'\] and vl \[256\] can't be together with VLEN 256"),
+        (
+            "vadd.vv",
+            'vl = [256]\nlmul = ["m4"]',
+            43,
+            r"one: lmul \['m4'\] and vl \[256\] can't be together with VLEN 256",
+        ),
         ("vadd.vv", f"\n{DEFECT.format(opcodes='vadd.vv')}", 44, "there are two defects called 'one'"),
     ],
 )

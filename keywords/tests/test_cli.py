@@ -215,8 +215,9 @@ def test_a_run_that_a_fault_ends_says_so_at_its_end(monkeypatch, tmp_path, capfd
     assert cli.main([*arguments, *(["--update-baselines"] if number == signal.SIGABRT else [])]) == 128 + number
     told, words = capfd.readouterr()
     assert told.splitlines()[-1] == (
-        f"The run died by signal {number:d} ({number.name}): its test did not end, and no later one has run. There is no "
-        f"log, and {folder / 'output.xml'} is cut short; what the process said last is above, below the name of the test."
+        f"The run died by signal {number:d} ({number.name}): its test did not end, and no later one has run. "
+        f"There is no log, and {folder / 'output.xml'} is cut short; what the process said last is above, below the "
+        "name of the test."
     )
     assert ("Dying.py" in words) == (number != signal.SIGKILL)
 

@@ -491,6 +491,10 @@ def mac(rs1: int, rs2: int, rd: int) -> int:
 """
 
 
+def _register_in(registers):
+    return lambda number: SimpleNamespace(RawValue=registers[number])
+
+
 @pytest.mark.parametrize("name", ["springbok", "rv64gcv"])
 def test_what_is_written_for_renode_can_be_taken_elsewhere(name, tmp_path, capsys, monkeypatch):
     """No place of this machine stands in it; what the script names lies beside it."""
@@ -518,9 +522,7 @@ def test_what_is_written_for_renode_can_be_taken_elsewhere(name, tmp_path, capsy
     mask = (1 << load(name).xlen) - 1
     for each, model in (("mac", lambda a, b, d: d + a * b * 4), ("dot", dot4)):
         registers = {1: 0x80FF7F01, 2: 0x01FF8003, 3: mask}
-        cpu = SimpleNamespace(
-            GetRegister=lambda number: SimpleNamespace(RawValue=registers[number]), SetRegister=registers.__setitem__
-        )
+        cpu = SimpleNamespace(GetRegister=_register_in(registers), SetRegister=registers.__setitem__)
         word = 2 << 20 | 1 << 15 | 3 << 7
         exec(texts[f"{each}.instruction.py"], {"instruction": word, "cpu": cpu})
         assert registers[3] == model(registers[1], registers[2], mask) & mask
@@ -532,7 +534,10 @@ def test_what_is_written_for_renode_can_be_taken_elsewhere(name, tmp_path, capsy
 def test_a_device_without_springboks_core_is_renodes_own(tmp_path):
     chip = load("coralnpu_soc")
     chip = replace(chip, devices=(Device("uart0", "pl011", 0x40000000, {}, 11), chip.devices[1]))
-    assert entries(renode_platform.repl(chip))["uart0"] == {"": f"UART.PL011 @ sysbus {0x40000000}", "IRQ -> cpu@11": ""}
+    assert entries(renode_platform.repl(chip))["uart0"] == {
+        "": f"UART.PL011 @ sysbus {0x40000000}",
+        "IRQ -> cpu@11": "",
+    }
     chip = replace(chip, devices=(*chip.devices, Device("i2c0", "opencores_i2c", 0x40010000, {})))
     with pytest.raises(EngineError, match="Renode has no model of i2c0"):
         renode_platform.repl(chip)

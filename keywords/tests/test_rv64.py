@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from springbok.chips.description import load
+from springbok.chips.opcodes import UNKNOWN, opcode_name
 from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
-from springbok.chips.opcodes import UNKNOWN, opcode_name
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware, write_sources
 from springbok.link.failures import cause, sentence

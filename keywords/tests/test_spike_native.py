@@ -21,13 +21,13 @@ from tiny_models import DENSE
 from springbok import devices
 from springbok.chips.chip import Chip
 from springbok.chips.description import load
+from springbok.chips.opcodes import UNKNOWN
 from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
 from springbok.devices.interface import Surroundings, Warnings
 from springbok.engines import spike_native
 from springbok.engines.base import Counts
-from springbok.chips.opcodes import UNKNOWN
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware
 from springbok.link.link import Link

@@ -299,4 +299,3 @@ def _of_registers(chip: Chip) -> Iterator[Problem]:
             yield ["register", number, "address"], f"{other.name} and {one.name} have one address: 0x{one.address:x}"
         if one.name == other.name:
             yield ["register", number, "name"], f"there are two registers called '{one.name}'"
-

@@ -116,9 +116,7 @@ def _counted(title: str, counts: Counts, names: dict[int, str], chip: Chip) -> d
 
 def _print_counts(found: dict[str, Any]) -> None:
     measured = found["measured_cycles"]
-    print(
-        f"{found['model']}: {found['instructions']:,} instructions" + (f", {measured:,} cycles" if measured else "")
-    )
+    print(f"{found['model']}: {found['instructions']:,} instructions" + (f", {measured:,} cycles" if measured else ""))
     rows = [("kernel", "instructions", "vector", *(["measured"] if measured else []))]
     for row in found["dispatches"]:
         own = (f"{row['measured_cycles']:,}",) if measured else ()

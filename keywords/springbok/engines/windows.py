@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from springbok.chips.chip import Chip
+from springbok.chips.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
 from springbok.engines.base import (
     RUNTIME_SITES,
     Call,
@@ -27,7 +28,6 @@ from springbok.engines.base import (
 )
 from springbok.engines.known_defects import shown
 from springbok.engines.lanes import lanes, vector_type
-from springbok.chips.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
 from springbok.engines.stack_accesses import NONE, stack_accesses
 
 

@@ -183,8 +183,8 @@ struct turns_t : abstract_device_t {
         return copy(at, sizeof word, reinterpret_cast<char *>(&word), false) && word == MATCH_WFI;
     }
 
-    // A trap ends a turn at its handler. If that traps before it executes anything, as where there is none, the
-    // registers tell of the last of many.
+    // A trap ends a turn at its handler. If that traps before it executes anything, as where there is none,
+    // the registers tell of the last of many.
     static void note_first_trap(uint64_t executed) {
         chip_clock_t *clock = machine.clock;
         state_t *state = machine.core->get_state();
