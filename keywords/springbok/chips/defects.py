@@ -23,6 +23,11 @@ Problem = tuple[list[str | int], str]
 _SEWS = (8, 16, 32, 64)
 _LMULS = {**{f"mf{part}": Fraction(1, part) for part in (8, 4, 2)}, **{f"m{times}": times for times in (1, 2, 4, 8)}}
 _FLOATING_CATEGORIES = (1, 5)
+#: Scalar instructions on numbers of 64 bits: floats, and whole ones, which take a core of 64 bits.
+_DOUBLE = re.compile(r"f.*\.d(\..*)?")
+_WIDE = re.compile(r"fcvt\.(.*\.)?lu?(\..*)?|fmv\.(x\.d|d\.x)|(amo.*|lr|sc)\.d")
+_NARROW = 32
+_MAJORS_OF_64 = (0x1B, 0x3B)
 
 
 def problems(chip: Chip) -> Iterator[Problem]:
@@ -49,14 +54,18 @@ def _of_opcodes(chip: Chip, defect: Defect) -> Iterator[tuple[str, str]]:
     if not matching:
         near = did_you_mean(defect.opcodes.replace("\\", ""), [*own, *named])
         yield "opcodes", f"'{defect.opcodes}' matches no instruction that counts name{near}: it would never show"
-    elif not any(_executes(chip, word) for name in matching for word in named[name]):
+    elif not any(_executes(chip, name, word) for name in matching for word in named[name]):
         others = f" and {len(matching) - 1} more" if len(matching) > 1 else ""
         yield "opcodes", f"no '{chip.base_isa}' executes {matching[0]}{others}: it would never show"
 
 
-def _executes(chip: Chip, word: int) -> bool:
-    """Whether the chip's ISA has the instruction of a word."""
+def _executes(chip: Chip, name: str, word: int) -> bool:
+    """Whether the chip's ISA has the instruction of that name, of which ``word`` is one."""
     major, funct3 = word & 0x7F, word >> 12 & 7
+    if chip.xlen == _NARROW and (major in _MAJORS_OF_64 or _WIDE.fullmatch(name)):
+        return False
+    if _DOUBLE.fullmatch(name) and not chip.has("d"):
+        return False
     if major in (LOAD_FP, STORE_FP) and VECTOR_WIDTHS.get(funct3, 0) > chip.elen > 0:
         return False
     if major == OP_V and funct3 in _FLOATING_CATEGORIES and not chip.has("f"):
