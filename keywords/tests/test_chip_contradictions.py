@@ -388,21 +388,21 @@ def test_a_defect_may_be_of_what_the_isa_executes_and_of_nothing_else(path, isa,
 
 def executed(name, base, letters, vectors):
     """By the name alone."""
-    if name.startswith("v"):
-        floats = re.match("vm?f(?!irst)", name)
-        wide = re.fullmatch(r"v[ls].*e(?:i)?64(?:ff)?\.v", name)
-        return bool(vectors) and (not floats or "f" in letters) and (not wide or vectors == "zve64x")
-    if re.match(r"amo|lr\.|sc\.", name):
-        return "a" in letters and (base == "rv64" or name.endswith(".w"))
-    if base == "rv32" and (re.match(r"fcvt.*\.lu?\b", name) or name in ("fmv.x.d", "fmv.d.x")):
-        return False
-    if re.match("mul|div|rem", name):
-        return "m" in letters and (base == "rv64" or not name.endswith("w"))
-    if name in ("fld", "fsd") or (name.startswith("f") and re.search(r"\.d\b", name)):
-        return "d" in letters
-    if name.startswith("f") and not name.startswith("fence"):
-        return "f" in letters
-    return base == "rv64" or name not in RV64_ALONE
+    of_64 = name in RV64_ALONE or re.fullmatch(r"(mul|div|rem).*w|(amo.*|lr|sc)\.d|fcvt.*\.lu?(\..*)?|fmv.*d.*", name)
+    needed = next(letter for pattern, letter in OWNERS.items() if re.fullmatch(pattern, name))
+    has = {"i": True, "v": bool(vectors), "vf": vectors and "f" in letters, "v64": vectors == "zve64x"}
+    return bool(has.get(needed, needed in letters)) and (base == "rv64" or not of_64)
 
 
+#: The first pattern that a name fits tells what its instruction needs.
+OWNERS = {
+    r"v[ls].*e(i)?64(ff)?\.v": "v64",
+    "vm?f(?!irst).*": "vf",
+    "v.*": "v",
+    r"amo.*|lr\..*|sc\..*": "a",
+    "(mul|div|rem).*": "m",
+    r"fld|fsd|f.*\.d\b.*": "d",
+    "f(?!ence).*": "f",
+    ".*": "i",
+}
 RV64_ALONE = {"ld", "lwu", "sd", "addiw", "slliw", "srliw", "sraiw", "addw", "subw", "sllw", "srlw", "sraw"}
