@@ -192,6 +192,7 @@ class _WithoutAnnotations(ast.NodeTransformer):
 
 
 _HANDLER = """\
+# -*- coding: utf-8 -*-
 # {name} of {title}. Generated from the chip's description; changes are lost.
 {model}
 
