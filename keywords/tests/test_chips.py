@@ -31,7 +31,7 @@ from springbok.devices.mailbox import model as mailbox
 from springbok.devices.ns16550.model import Ns16550
 from springbok.devices.opentitan_uart.model import CTRL, FIFO_STATUS, RDATA, STATUS, WDATA, OpenTitanUart, Status
 from springbok.engines.base import RUNTIME_SITES
-from springbok.engines.opcodes import opcode_name
+from springbok.chips.opcodes import opcode_name
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware
 from springbok.link.messages import ModelState
