@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from springbok.chips.chip import Chip, Defect
 from springbok.chips.description import load, names
+from springbok.chips.opcodes import opcode_name
 from springbok.chips.sources import TENSOR_ALIGNMENT, header, linker_script, message_rooms
 from springbok.compiler import compiler
 from springbok.compiler.compiled import Target
@@ -31,7 +32,6 @@ from springbok.devices.mailbox import model as mailbox
 from springbok.devices.ns16550.model import Ns16550
 from springbok.devices.opentitan_uart.model import CTRL, FIFO_STATUS, RDATA, STATUS, WDATA, OpenTitanUart, Status
 from springbok.engines.base import RUNTIME_SITES
-from springbok.chips.opcodes import opcode_name
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware
 from springbok.link.messages import ModelState

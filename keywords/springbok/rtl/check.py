@@ -135,7 +135,8 @@ def _first_instructions(core, chip, library: Path, golden: Path) -> Iterator[str
             _, differing = random_program.run(library, golden, core, chip, range(1, 6), folder, 100, trial)
             if differing:
                 seed, outcome = differing[0]
-                yield f"A random program (seed {seed}){what} differs: {outcome.difference.said}. {hint(outcome.difference)}"
+                found = outcome.difference
+                yield f"A random program (seed {seed}){what} differs: {found.said}. {hint(found)}"
                 return
 
 
