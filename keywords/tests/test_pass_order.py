@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from springbok.exploring import passes
+from springbok.exploring import pass_steps
 from springbok.exploring.pass_order import inlined, part_of, read_passes
 from springbok.exploring.passes import by_pass, of_kernel
 
@@ -38,6 +38,9 @@ class Run:
 
     def __init__(self, root, steps):
         self.root, self.steps = root, steps
+
+    def __repr__(self):
+        return repr(self.steps)
 
     def write(self, folder):
         place, head, functions = self.root
@@ -74,7 +77,7 @@ def folder(tmp_path_factory, monkeypatch):
         side.write(written)
         return read_passes(written)
 
-    monkeypatch.setattr(passes, "_passes", read)
+    monkeypatch.setattr(pass_steps, "_passes", read)
     return tmp_path_factory.getbasetemp()
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from springbok.exploring import passes
+from springbok.exploring import pass_steps
 from springbok.exploring.pass_order import read_passes
-from springbok.exploring.passes import Measured, by_pass, of_kernel
+from springbok.exploring.pass_steps import Measured
+from springbok.exploring.passes import by_pass, of_kernel
 from springbok.exploring.phases import difference, without_addresses
 from springbok.support.errors import BenchError
 
@@ -50,7 +51,7 @@ def folder(tmp_path_factory, monkeypatch):
         side.write(written)
         return read_passes(written)
 
-    monkeypatch.setattr(passes, "_passes", read)
+    monkeypatch.setattr(pass_steps, "_passes", read)
     return tmp_path_factory.getbasetemp()
 
 
@@ -185,8 +186,8 @@ def test_kernels_stand_by_what_they_cost_and_those_that_cost_the_same_last(folde
     assert [(each.short, each.minor) for each in found] == [
         ("main_dispatch_2 (30 to 3 instructions)", False),
         ("main_dispatch_0 (10 to 11 instructions)", False),
-        ("main_dispatch_1 (20 to 20 instructions)", True),
-        ("main_dispatch_3 (40 to 40 instructions)", True),
+        ("main_dispatch_1", True),
+        ("main_dispatch_3", True),
     ]
     assert found[0].where == "pass tile of main_dispatch_2 (30 to 3 instructions)"
 

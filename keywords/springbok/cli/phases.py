@@ -19,14 +19,14 @@ from springbok.compiler.importers import ImportedModel
 from springbok.compiler.importers.selection import Selection
 from springbok.exploring.calibrate import inference
 from springbok.exploring.compiler_row import LOWERED, OWN_IMPORT, Job, lowered, measured_apart
-from springbok.exploring.passes import Measured, by_pass, of_kernel
+from springbok.exploring.pass_steps import Measured, Table
+from springbok.exploring.passes import by_pass, of_kernel
 from springbok.exploring.phases import Difference, Side, by_phase, differing, joined, minimal
 from springbok.support.cache import Cache
 from springbok.support.errors import BenchError, CompileError
 from springbok.support.files import temporary_folder
 from springbok.support.progress import working
 
-_Table = dict[str, Measured]
 _CRASHED_ANYWAY = "Simplify that part of the model, or leave out flags of --first"
 _MOST = 6  # differences that are shown in full
 _CRASHED, _ADVICE = "the compiler crashed", re.compile(r"Simplify that part of the model, or compile it with [\w=]+")
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None, tables: Sequence[_Table], unit: str) -> None:
+def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None, tables: Sequence[Table], unit: str) -> None:
     """Print the phases that differ and the first pass of each kernel that does; of one kernel all that do."""
     measured = (tables[0], tables[1])
     if kernel:
@@ -116,7 +116,7 @@ def _shown(found: Sequence[Difference]) -> list[str]:
     if more:
         lines.append(f"and {len(more)} more, each told by --kernel: {', '.join(more)}")
     if less := [each.short for each in rest if each.minor]:
-        lines.append(f"and {len(less)} that cost the same: {', '.join(less)}")
+        lines.append(f"and {len(less)} that make no difference in the end: {', '.join(less)}")
     return lines
 
 
@@ -127,7 +127,7 @@ def _tell_versions(
     wanted: Sequence[str],
     flags: Sequence[str],
     folder: Path,
-) -> tuple[list[Path], ImportedModel, list[_Table]]:
+) -> tuple[list[Path], ImportedModel, list[Table]]:
     """Print what each version's module takes.
 
     Returns the compilers, the model as both of them were measured with, and what their kernels take.
@@ -171,7 +171,7 @@ def _measured(job: Job, wanted: Sequence[str]) -> list[dict[str, Any]]:
 
 def _tell_flags(
     options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]
-) -> tuple[tuple[str, ...], list[_Table]] | None:
+) -> tuple[tuple[str, ...], list[Table]] | None:
     """Print what both sets give, and the fewest flags that make the difference.
 
     Returns ``first`` with these alone, and what the kernels of both take; None where there is no difference.
@@ -214,14 +214,14 @@ class _Measure:
     def __init__(self, options: argparse.Namespace, target: Target) -> None:
         self._options, self._target = options, target
         self._known: dict[tuple[str, ...], int | None] = {}
-        self._tables: dict[tuple[str, ...], _Table] = {}
+        self._tables: dict[tuple[str, ...], Table] = {}
 
     @property
     def count(self) -> int:
         """How many modules were measured."""
         return len(self._known)
 
-    def table(self, flags: Sequence[str]) -> _Table:
+    def table(self, flags: Sequence[str]) -> Table:
         """What each kernel takes, of a module that was measured."""
         return self._tables[tuple(sorted(flags))]
 

@@ -197,7 +197,7 @@ def inlined(code: str) -> str:
 
 
 def aligned(one: Sequence[Pass], other: Sequence[Pass], by_text: bool) -> list[tuple[int, int]]:
-    """Places in both of the most passes that are one, in one order; of equal ways the one with most equal code."""
+    """Places in both of passes that are one, in one order: most of those that change something, and of all others."""
     first, last = 0, 0
     shorter = min(len(one), len(other))
 
@@ -211,14 +211,17 @@ def aligned(one: Sequence[Pass], other: Sequence[Pass], by_text: bool) -> list[t
             break
         last += 1
     ends = len(one) - last, len(other) - last
-    best: dict[tuple[int, int], tuple[int, int]] = {}
+    works = _working(one, by_text), _working(other, by_text)
+    nothing = (0, 0, 0)
+    best: dict[tuple[int, int], tuple[int, int, int]] = {}
     taken: set[tuple[int, int]] = set()
     for a in reversed(range(first, ends[0])):
         for b in reversed(range(first, ends[1])):
-            best[a, b] = max(best.get((a + 1, b), (0, 0)), best.get((a, b + 1), (0, 0)))
+            best[a, b] = max(best.get((a + 1, b), nothing), best.get((a, b + 1), nothing))
             if is_one(one[a], other[b]):
-                names, equal = best.get((a + 1, b + 1), (0, 0))
-                way = names + 1, equal + one[a].is_as(other[b], by_text)
+                working, names, equal = best.get((a + 1, b + 1), nothing)
+                work = works[0][a] and works[1][b]
+                way = working + work, names + 1, equal + one[a].is_as(other[b], by_text)
                 if way >= best[a, b]:
                     best[a, b] = way
                     taken.add((a, b))
@@ -227,8 +230,18 @@ def aligned(one: Sequence[Pass], other: Sequence[Pass], by_text: bool) -> list[t
         if (a, b) in taken:
             found.append((a, b))
             a, b = a + 1, b + 1
-        elif best.get((a + 1, b), (0, 0)) >= best.get((a, b + 1), (0, 0)):
+        elif best.get((a + 1, b), nothing) >= best.get((a, b + 1), nothing):
             a += 1
         else:
             b += 1
     return [*found, *((ends[0] + at, ends[1] + at) for at in range(last))]
+
+
+def _working(passes: Sequence[Pass], by_text: bool) -> list[bool]:
+    """Whether the code behind each is other than behind the one before on the same operation."""
+    before: dict[str, Pass] = {}
+    found = []
+    for each in passes:
+        found.append(each.key not in before or not each.is_as(before[each.key], by_text))
+        before[each.key] = each
+    return found

@@ -3,25 +3,20 @@
 
 `by_pass` names the first one behind which the module, and each kernel, differs to the end; `of_kernel` all those that
 add to the difference of one kernel or take from it. `springbok.exploring.pass_order` has the order of passes,
-`springbok.exploring.kernel_pairs` which kernels are one.
-
-As long as both ran the same passes and the code behind them is equal, so it is before the next one. A pass that one
-alone ran is a cause where it changes its operation, then.
+`springbok.exploring.pass_steps` where both can be compared, `springbok.exploring.kernel_pairs` which kernels are one.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
-from springbok.exploring.kernel_pairs import Kernel, Pairing, pairing
-from springbok.exploring.pass_order import Pass, aligned, is_within, kernel_of, read_passes, state_before
+from springbok.exploring.kernel_pairs import Kernel
+from springbok.exploring.pass_order import is_within
+from springbok.exploring.pass_steps import NOTHING, Both, Measured, Step, Table, by_side
 from springbok.exploring.phases import (
-    SHORT,
     Difference,
     Side,
     computing,
@@ -34,190 +29,9 @@ from springbok.exploring.phases import (
 )
 from springbok.support.errors import BenchError
 
-_MODULE = "the module"
-_ALONE = "_alone"  # ends the number of a kernel of the second compilation that the first one has not
-_CALL = re.compile(r"\bflow\.dispatch @(\w+)::")
-
-_Each = TypeVar("_Each")
-
-
-class Measured(NamedTuple):
-    """What a kernel takes, if that is known, and the layers that it was made from."""
-
-    cost: float | None = None
-    layer: str = ""
-
-
-_Table = Mapping[str, Measured]  # by the kernel's name in its module
-_NOTHING: tuple[_Table, _Table] = ({}, {})
-
-
-class _Step(NamedTuple):
-    """A point in the order of both compilations at which their code of ``place`` can be compared.
-
-    ``at`` are the numbers of the passes of both that ran before. ``where`` has a place for what it is of.
-    """
-
-    place: str
-    at: tuple[int, int]
-    where: str
-    codes: tuple[str, str]
-    differs: bool
-    whole_differs: bool  # with the code of kernels, for the module's
-    behind: str = ""  # what only one of both ran before, as far as that can be the cause
-    level_begins: bool = False  # nothing ran before on the kernel as it is there: flow's, stream's or hal's
-
-
-class _Change(NamedTuple):
-    """A pass that one side alone ran, by its number too, and the code before it."""
-
-    at: int
-    ran: Pass
-    before: str
-
-
-@dataclass(frozen=True)
-class _Both:
-    """What both compilations have behind each pass; kernels of the second are called as the first's."""
-
-    sides: tuple[list[Pass], list[Pass]]
-    by_text: bool
-    kernels: tuple[dict[str, Kernel], dict[str, Kernel]]  # by their numbers
-    pairing: Pairing
-    measured: tuple[_Table, _Table]
-    _walked: dict[str, list[_Step]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, first: Side, second: Side, folder: Path, measured: tuple[_Table, _Table] = _NOTHING) -> _Both:
-        one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
-        kernels = _kernels(one, measured[0]), _kernels(other, measured[1])
-        paired = pairing(_called(one, kernels[0]), _called(other, kernels[1]))
-        back = {there: here for here, there in paired.pairs.items()}
-        numbers = {kernel_of(each.place) for each in other} - {""}
-        names = {number: number + _ALONE for number in numbers} | back
-        sides = _placed(one, {}), _placed(other, names)
-        return cls(sides, first.compiler == second.compiler, kernels, paired, measured)
-
-    @property
-    def pairs(self) -> dict[str, str]:
-        """The second's number of each of the first's kernels that both have."""
-        return self.pairing.pairs
-
-    def label(self, number: str) -> str:
-        """A kernel's name, with the second compilation's where that has another one."""
-        if not number:
-            return _MODULE
-        there = self.pairs[number]
-        why = self.pairing.why.get(number)
-        if why:
-            one, other = self.kernels[0][number].name, self.kernels[1][there].name
-            return f"{one} ({other} in the second, by its {why} alone)"
-        return number if number == there else f"{number} ({there} in the second)"
-
-    def costs(self, number: str) -> tuple[float, float] | None:
-        """What a kernel takes in both; None where it was not measured."""
-        names = self.kernels[0][number].name, self.kernels[1][self.pairs[number]].name
-        costs = [table[name].cost for table, name in zip(self.measured, names, strict=True) if name in table]
-        return (costs[0], costs[1]) if len(costs) == 2 and None not in costs else None
-
-    def own_names(self, found: Difference) -> Difference:
-        """``found`` with kernels called in its lines as their own module calls them."""
-        renamed = {here: there for here, there in self.pairs.items() if here != there}
-        renamed |= {number + _ALONE: number for number in self.kernels[1]}
-        return replace(
-            found, lines=tuple(_renamed(line, renamed) if line.startswith("+") else line for line in found.lines)
-        )
-
-    def steps(self, number: str) -> list[_Step]:
-        """Where both can be compared, of a kernel or the module, in order."""
-        if number not in self._walked:
-            self._walked[number] = list(self._walk(number))
-        return self._walked[number]
-
-    def _walk(self, number: str) -> Iterator[_Step]:
-        """Of each function by itself, with what ran around it: one has no order with its neighbours."""
-        every = [
-            [at for at, each in enumerate(side) if each.kernel == number and not each.runs_others]
-            for side in self.sides
-        ]
-        keys = [{side[at].key for at in these} for side, these in zip(self.sides, every, strict=True)]
-        inner = [
-            key
-            for key in keys[0] & keys[1]
-            if not any(each != key and is_within(each, key) for each in keys[0] & keys[1])
-        ]
-        found: dict[tuple[int, int], _Step] = {}
-        for leaf in sorted(inner):
-            ran = [
-                [at for at in these if is_within(leaf, side[at].key)]
-                for side, these in zip(self.sides, every, strict=True)
-            ]
-            for step in self._along(ran[0], ran[1]):
-                found.setdefault(step.at, step)
-        return iter([found[at] for at in sorted(found)])
-
-    def _along(self, first: Sequence[int], second: Sequence[int]) -> Iterator[_Step]:
-        """Steps of passes of both that ran in one order, by their numbers."""
-        one, other = ([side[at] for at in these] for side, these in zip(self.sides, (first, second), strict=True))
-        kernel = bool(one and one[0].kernel)
-        unknown: tuple[list[str], list[str]] = ([], [])  # passes of one alone whose effect no file shows
-        here, there = 0, 0
-        for a, b in [*aligned(one, other, self.by_text), (len(one), len(other))]:
-            if self.by_text:
-                alone = first[here:a], second[there:b]
-                changes = [self._change(side, these, unknown) for side, these in enumerate(alone)]
-                if any(changes):
-                    behind = [
-                        these[at] if at < len(these) else len(side)
-                        for side, these, at in zip(self.sides, (first, second), (a, b), strict=True)
-                    ]
-                    yield _alone_step(changes, behind)
-            if a < len(one) and b < len(other):
-                levels = [each.place.partition("/")[0] for each in (one[a], other[b])]
-                begins = all(
-                    not any(is_within(each.place, level) for each in ran[:at])
-                    for level, ran, at in zip(levels, (one, other), (a, b), strict=True)
-                )
-                step = self._step(one, other, (a, b), unknown)
-                yield step._replace(level_begins=kernel and begins, at=(first[a], second[b]))
-            here, there = a + 1, b + 1
-
-    def _change(self, side: int, ran: Sequence[int], unknown: Sequence[list[str]]) -> _Change | None:
-        """The first of the passes that one side alone ``ran`` which changes its operation."""
-        for at in ran:
-            each, before = self.sides[side][at], state_before(self.sides[side], at)
-            if before is None:
-                unknown[side].append(each.name)
-            elif normal(before) != each.text:
-                return _Change(at, each, before)
-        return None
-
-    def _step(
-        self, one: Sequence[Pass], other: Sequence[Pass], at: tuple[int, int], unknown: Sequence[Sequence[str]]
-    ) -> _Step:
-        first, second = one[at[0]], other[at[1]]
-        if self.by_text:
-            behind = _only(unknown)
-        else:
-            ran = [[each.name for each in side[:number]] for side, number in zip((one, other), at, strict=True)]
-            behind = _only(*_told_apart(ran, [{each.name for each in side} for side in (one, other)]))
-        where = f"pass {first.name}{{0}}{_other_options(first, second)}"
-        whole = first.whole != second.whole if self.by_text else first.whole_counts != second.whole_counts
-        differs = not first.is_as(second, self.by_text)
-        return _Step(first.key, at, where, (first.view, second.view), differs, differs or whole, behind)
-
-
-def _alone_step(changes: Sequence[_Change | None], following: Sequence[int]) -> _Step:
-    """Of a pass of one side, or one of each, that the other did not run there; the ``following`` ones both ran."""
-    found = next(each for each in changes if each)
-    codes = tuple(each.ran.view if each else found.before for each in changes)
-    told = [f"{each.ran.name}{{0}} only in the {side}" for each, side in _by_side(changes) if each]
-    at = tuple(each.at if each else number for each, number in zip(changes, following, strict=True))
-    return _Step(found.ran.key, (at[0], at[1]), f"pass {'; '.join(told)}", (codes[0], codes[1]), True, True)
-
 
 def by_pass(
-    first: Side, second: Side, folder: Path, measured: tuple[_Table, _Table] = _NOTHING, unit: str = ""
+    first: Side, second: Side, folder: Path, measured: tuple[Table, Table] = NOTHING, unit: str = ""
 ) -> list[Difference]:
     """The first pass, up to the phase `hal`, behind which the module, and each kernel, differs.
 
@@ -225,49 +39,49 @@ def by_pass(
     as ``measured`` tells. Those that come to cost the same, and those whose difference a later pass takes away again,
     are `Difference.minor` and the last.
     """
-    both = _Both.of(first, second, folder, measured)
+    both = Both.of(first, second, folder, measured)
     found = []
     for number in ("", *both.pairs):
         step, taken_by = _cause(both, number)
-        if step:
-            costs = both.costs(number) if number else None
-            found.append((step, number, _told(both, number, step, taken_by, costs, unit), costs))
-    found.sort(key=lambda item: (item[2].minor, item[1] != "", -abs(_by(item[3])), item[0].at))
-    return _without_pair(both, unit) + [both.own_names(told) for _, _, told, _ in found]
-
-
-def _by(costs: tuple[float, float] | None) -> float:
-    return costs[1] - costs[0] if costs else 0.0
+        costs = both.costs(number) if number else None
+        by = costs[1] - costs[0] if costs else 0.0
+        if step or by:
+            told = _told(both, number, step, taken_by, costs, unit)
+            found.append(((told.minor, number != "", -abs(by), step.at if step else ()), told))
+    return _without_pair(both, unit) + [told for _, told in sorted(found, key=lambda item: item[0])]
 
 
 def _told(
-    both: _Both, number: str, step: _Step, taken_by: str, costs: tuple[float, float] | None, unit: str
+    both: Both, number: str, step: Step | None, taken_by: str, costs: tuple[float, float] | None, unit: str
 ) -> Difference:
     label = both.label(number)
-    if number and costs:
+    if costs and costs[0] != costs[1]:
         label += f" ({costs[0]:,.0f} to {costs[1]:,.0f} {unit})"
-    elif not number and step.place:
+    if step is None:
+        return Difference(label, {}, (), "the same before LLVM makes machine code of it", short=label)
+    if not number and step.place:
         label = step.place
     addresses, formed = _before_passes(step, both.by_text)
     where = f"{label} is {formed}" if formed else step.where.format(f" of {label}") + step.behind
     where += f" (taken away again: pass {taken_by} leaves it equal)" if taken_by else ""
-    made = difference(where, *step.codes, both.by_text)
-    made = made or Difference(where, {}, ())
-    minor = bool(taken_by) or (costs[0] == costs[1] if costs else addresses)
-    return replace(made, minor=minor, short=label)
+    made = difference(where, *step.codes, both.by_text) or Difference(where, {}, ())
+    minor = costs[0] == costs[1] if costs else addresses or bool(taken_by)
+    return both.own_names(replace(made, minor=minor, short=label))
 
 
-def _cause(both: _Both, number: str) -> tuple[_Step | None, str]:
+def _cause(both: Both, number: str) -> tuple[Step | None, str]:
     """The first step from which on both differ, and nothing; or one whose difference the named pass takes away."""
-    firsts: dict[str, _Step] = {}  # by place
-    taken: tuple[_Step | None, str] = (None, "")
-    elsewhere: _Step | None = None  # buffers that lie elsewhere
+    firsts: dict[str, Step] = {}  # by place
+    taken: tuple[Step | None, str] = (None, "")
+    elsewhere: Step | None = None  # buffers that lie elsewhere
     for step in both.steps(number):
         if step.differs and step.level_begins and _only_addresses(step, both.by_text):
             elsewhere = elsewhere or step
         elif step.differs and not (elsewhere and _only_addresses(step, both.by_text)):
-            firsts.setdefault(step.place, step)
-        elif not step.whole_differs:
+            # What is nested in an operation differs there too.
+            if not any(is_within(each, step.place) for each in firsts):
+                firsts[step.place] = step
+        elif not step.whole_differs and (number or both.by_text):  # of a module numbers can be equal by chance
             for place in [each for each in firsts if is_within(each, step.place)]:
                 gone = firsts.pop(place)
                 taken = taken if taken[0] else (gone, _name_of(step))
@@ -276,17 +90,17 @@ def _cause(both: _Both, number: str) -> tuple[_Step | None, str]:
     return (elsewhere, "") if elsewhere else taken
 
 
-def _name_of(step: _Step) -> str:
+def _name_of(step: Step) -> str:
     return step.where.partition("{0}")[0].removeprefix("pass ")
 
 
-def _only_addresses(step: _Step, by_text: bool) -> bool:
+def _only_addresses(step: Step, by_text: bool) -> bool:
     """Whether a difference is none but for where buffers lie."""
     one, other = (without_addresses(code, lowered=not step.level_begins) for code in step.codes)
     return one == other if by_text else computing(one) == computing(other)
 
 
-def _before_passes(step: _Step, by_text: bool) -> tuple[bool, str]:
+def _before_passes(step: Step, by_text: bool) -> tuple[bool, str]:
     """Of a kernel that differs before its passes: whether in addresses alone, and what is said of it; or nothing."""
     if not step.level_begins:
         return False, ""
@@ -296,7 +110,7 @@ def _before_passes(step: _Step, by_text: bool) -> tuple[bool, str]:
     return addresses, f"{said}, before its passes ({name} is the first)"
 
 
-def _without_pair(both: _Both, unit: str) -> list[Difference]:
+def _without_pair(both: Both, unit: str) -> list[Difference]:
     """The kernels of one compilation that have no pair: what stands in their place, or does their work."""
 
     def named(side: int, kernels: Iterable[Kernel]) -> str:
@@ -314,21 +128,21 @@ def _without_pair(both: _Both, unit: str) -> list[Difference]:
             found.append(Difference(f"in place of {named(0, gone)}", {}, (), said))
         for side, these in enumerate((gone, come) if not (gone and come) else ()):
             only[side].extend(these)
-    for side, (merged, which) in enumerate(_by_side(both.pairing.merged)):
+    for side, (merged, which) in enumerate(by_side(both.pairing.merged)):
         for number, by in merged.items():
             whole = both.kernels[side][number]
             said = f"{both.kernels[1 - side][by].name} of the other does its work too"
             found.append(Difference(f"{named(side, [whole])} is only in the {which}", {}, (), said))
     alone = [
         Difference(f"kernels only in the {which}", {}, (), named(side, each))
-        for side, (each, which) in enumerate(_by_side(only))
+        for side, (each, which) in enumerate(by_side(only))
         if each
     ]
     return alone + found
 
 
 def of_kernel(
-    first: Side, second: Side, folder: Path, kernel: str, measured: tuple[_Table, _Table] = _NOTHING
+    first: Side, second: Side, folder: Path, kernel: str, measured: tuple[Table, Table] = NOTHING
 ) -> list[Difference]:
     """Every pass that adds to the difference of one kernel or takes from it, in order, with what it adds.
 
@@ -336,7 +150,7 @@ def of_kernel(
     is to be made is told where it is decided, and not where that is used up. Raises `BenchError` where the compilations
     have no such kernel both, or each another one of that number.
     """
-    both = _Both.of(first, second, folder, measured)
+    both = Both.of(first, second, folder, measured)
     number = _wanted(both, kernel)
     found: list[Difference] = []
     last, other_lines = Counter[str](), set[str]()
@@ -372,7 +186,7 @@ def _pair(lines: Sequence[str]) -> tuple[str, ...]:
     return (*text_of_difference(gone[:1], come[:1]), *more)
 
 
-def _wanted(both: _Both, name: str) -> str:
+def _wanted(both: Both, name: str) -> str:
     """The first's number of the kernel called ``name``, by its number or its whole name in one of both."""
     whole = [{kernel.name: number for number, kernel in side.items()} for side in both.kernels]
     back = {number: first for first, number in both.pairs.items()}
@@ -382,88 +196,6 @@ def _wanted(both: _Both, name: str) -> str:
         known = [each for each, number in whole[0].items() if number in both.pairs]
         raise BenchError(f"There is no kernel {name} in both: {', '.join(known) or 'there is none'}.")
     if all(name in side for side in both.kernels) and both.pairs.get(name) != name:
-        names = [f"{side[name].name} in the {which}" for side, which in _by_side(both.kernels)]
+        names = [f"{side[name].name} in the {which}" for side, which in by_side(both.kernels)]
         raise BenchError(f"{name} is {' and '.join(names)}: give the whole name of one.")
     return as_first if as_first in found else found.pop()
-
-
-def _by_number(name: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", name)]
-
-
-def _kernels(passes: Sequence[Pass], measured: _Table) -> dict[str, Kernel]:
-    """The kernels that the module has in the end, by their numbers, in the order of these."""
-    found: dict[str, str] = {}
-    for each in passes:
-        number = each.kernel
-        function = re.search(rf"_func_{re.escape(number)}_(\w+)$", each.place)
-        if number and each.place.startswith("hal_executable_"):
-            found[number] = function[1] if function else found.get(number, "")
-    names = {number: Kernel(number, found[number]) for number in sorted(found, key=_by_number)}
-    return {
-        number: replace(kernel, layer=measured.get(kernel.name, Measured()).layer or "")
-        for number, kernel in names.items()
-    }
-
-
-def _called(passes: Sequence[Pass], kernels: Mapping[str, Kernel]) -> list[Kernel]:
-    """Kernels in the order of their calls; those that the model does not call itself stand behind, by their numbers."""
-    calls: list[str] = []
-    for each in reversed(passes):
-        calls = [] if each.kernel else _CALL.findall(each.code)
-        if calls:
-            break
-    return [
-        kernels[number] for number in (*calls, *(each for each in kernels if each not in calls)) if number in kernels
-    ]
-
-
-def _placed(passes: Sequence[Pass], names: Mapping[str, str]) -> list[Pass]:
-    """``passes`` with other numbers of kernels."""
-    moved = {number: name for number, name in names.items() if number != name}
-    return [replace(each, place=_renamed(each.place, moved), code=_renamed(each.code, moved)) for each in passes]
-
-
-def _renamed(text: str, names: Mapping[str, str]) -> str:
-    if not names:
-        return text
-    known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    return re.sub(rf"(?:{known})(?!\d)", lambda found: names[found[0]], text)
-
-
-def _told_apart(ran: Sequence[Sequence[str]], whole: Sequence[set[str]]) -> tuple[list[list[str]], list[list[str]]]:
-    """Of the passes that ran before: those that the other compilation never runs, and those that it runs later."""
-    before = [list(dict.fromkeys(each for each in side if each not in ran[1 - at])) for at, side in enumerate(ran)]
-    only = [[each for each in names if each not in whole[1 - at]] for at, names in enumerate(before)]
-    sooner = [[each for each in names if each in whole[1 - at]] for at, names in enumerate(before)]
-    return only, sooner
-
-
-def _other_options(first: Pass, second: Pass) -> str:
-    """Options that only one of two runs of a pass has; older versions write none."""
-    if not (first.options and second.options) or first.options == second.options:
-        return ""
-    gone = [each for each in first.options if each not in second.options]
-    come = [each for each in second.options if each not in first.options]
-    told = [f"{' '.join(each)} in the {side}" for each, side in _by_side((gone, come)) if each]
-    return f" ({', '.join(told)})".replace("{", "{{").replace("}", "}}")
-
-
-def _by_side(both: Sequence[_Each]) -> Iterator[tuple[_Each, str]]:
-    return zip(both, ("first", "second"), strict=True)
-
-
-def _only(passes: Sequence[Sequence[str]], sooner: Sequence[Sequence[str]] = ((), ())) -> str:
-    """Passes that stand before, in one of both compilations."""
-    told = [f"{', '.join(names)} only in the {side}" for names, side in _by_side(passes) if names]
-    told += [f"{', '.join(names)} sooner in the {side}" for names, side in _by_side(sooner) if names]
-    return f" (behind {'; '.join(told)})" if told else ""
-
-
-def _passes(side: Side, folder: Path) -> list[Pass]:
-    """What is behind each pass."""
-    side.compile(
-        *("--compile-to=hal", "--mlir-print-ir-after-all", f"--mlir-print-ir-tree-dir={folder}", *SHORT),
-        *("-o", folder.with_suffix(".mlir")),
-    )
-    return read_passes(folder)
