@@ -238,7 +238,7 @@ def test_lines_and_names_are_those_of_the_modules(folder):
     for side, at in ((first, 1), (second, 0)):
         side.add("", "call", f"a @main_dispatch_{at}_matmul_8x4 of {at}")
         side.add("", "link", f"a @main_dispatch_{1 - at} of {at}")
-    *alone, module, kernel = by_pass(first, second, folder)
+    *alone, kernel, module = by_pass(first, second, folder)
     assert [each.where for each in alone] == ["kernels only in the first", "kernels only in the second"]
     assert [each.said for each in alone] == ["main_dispatch_0_pad_8", "main_dispatch_1_new_3"]
     assert module.lines == ("-a @main_dispatch_1_matmul_8x4 of 1", "+a @main_dispatch_0_matmul_8x4 of 0")
