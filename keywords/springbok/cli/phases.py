@@ -222,7 +222,8 @@ class _Measure:
         return len(self._known)
 
     def table(self, flags: Sequence[str]) -> Table:
-        """What each kernel takes, of a module that was measured."""
+        """What each kernel takes, of a module that can be measured."""
+        self(flags)
         return self._tables[tuple(sorted(flags))]
 
     def __call__(self, flags: Sequence[str]) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -68,7 +68,6 @@ class Both:
     kernels: tuple[dict[str, Kernel], dict[str, Kernel]]  # by their numbers
     pairing: Pairing
     measured: tuple[Table, Table]
-    _walked: dict[str, list[Step]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, first: Side, second: Side, folder: Path, measured: tuple[Table, Table] = NOTHING) -> Both:
@@ -112,13 +111,10 @@ class Both:
         )
 
     def steps(self, number: str) -> list[Step]:
-        """Where both can be compared, of a kernel or the module, in order."""
-        if number not in self._walked:
-            self._walked[number] = list(self._walk(number))
-        return self._walked[number]
+        """Where both can be compared, of a kernel or the module, in order.
 
-    def _walk(self, number: str) -> Iterator[Step]:
-        """Of each function by itself, with what ran around it: one has no order with its neighbours."""
+        Each function is walked by itself, with what ran around it: one has no order with its neighbours.
+        """
         every = [
             [at for at, each in enumerate(side) if each.kernel == number and not each.runs_others]
             for side in self.sides
@@ -137,7 +133,7 @@ class Both:
             ]
             for step in self._along(ran[0], ran[1]):
                 found.setdefault(step.at, step)
-        return iter([found[at] for at in sorted(found)])
+        return [found[at] for at in sorted(found)]
 
     def _along(self, first: Sequence[int], second: Sequence[int]) -> Iterator[Step]:
         """Steps of passes of both that ran in one order, by their numbers."""

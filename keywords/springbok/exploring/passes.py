@@ -36,13 +36,14 @@ def by_pass(
     """The first pass, up to the phase `hal`, behind which the module, and each kernel, differs.
 
     First come the kernels that only one of both has, then the module if it differs before its kernels do, then kernels
-    by what the difference costs, as far as ``measured`` tells. Those that come to cost the same are `Difference.minor`
-    and the last; where no cost is known, those are that a later pass leaves equal again, or that differ in addresses.
+    by what the difference costs, as far as ``measured`` tells, else in order of their calls. Those that come to cost
+    the same are `Difference.minor` and the last; where no cost is known, those are that a later pass leaves equal
+    again, or that differ in addresses.
     """
     both = Both.of(first, second, folder, measured)
     found = []
     begun: list[tuple[int, int]] = []  # where kernels begin to differ: the module before that, or as it uses them
-    for number in (*both.pairs, ""):
+    for order, number in enumerate((*both.pairs, "")):
         step, taken_by = _cause(both, number)
         costs = both.costs(number) if number else None
         by = costs[1] - costs[0] if costs else 0.0
@@ -50,7 +51,7 @@ def by_pass(
             told = _told(both, number, step, taken_by, costs, unit)
             at = step.at if step else (0, 0)
             place = 1 if number else 0 if at < min(begun, default=(at[0] + 1, 0)) else 2
-            found.append(((told.minor, place, -abs(by), at), told))
+            found.append(((told.minor, place, -abs(by), order), told))
             begun += [at] if number and step else []
     return _without_pair(both, unit) + [told for _, told in sorted(found, key=lambda item: item[0])]
 
