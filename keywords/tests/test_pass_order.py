@@ -17,7 +17,7 @@ from springbok.exploring import pass_steps
 from springbok.exploring.pass_order import inlined, part_of, read_passes
 from springbok.exploring.passes import by_pass, of_kernel
 
-SETTINGS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MODULE = ("", "module", ("util_func_f", "util_func_g"))
 KERNEL = ("hal_executable_m_dispatch_0", "hal.executable private @m_dispatch_0", ("func_func_m_dispatch_0_sum_4",))
 
@@ -99,7 +99,7 @@ def runs(draw, root):
             sides[side].insert(at, Step("cause", function, f"cause{side}" if whose is None else "cause"))
     for side in range(2):
         for idle in draw(st.lists(st.tuples(names, functions), max_size=3)):
-            sides[side].insert(draw(st.integers(begun, len(sides[side]))), Step(f"idle-{idle[0]}", idle[1]))
+            sides[side].insert(draw(st.integers(begun, len(sides[side]))), Step(f"idle{side}-{idle[0]}", idle[1]))
     return whose, function, [Run(root, side) for side in sides]
 
 

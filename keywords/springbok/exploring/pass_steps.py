@@ -146,11 +146,10 @@ class Both:
                 alone = first[here:a], second[there:b]
                 changes = [self._change(side, these, unknown) for side, these in enumerate(alone)]
                 if any(changes):
-                    behind = [
-                        these[at] if at < len(these) else len(side)
-                        for side, these, at in zip(self.sides, (first, second), (a, b), strict=True)
+                    before = [
+                        these[at - 1] if at else -1 for these, at in zip((first, second), (here, there), strict=True)
                     ]
-                    yield _alone_step(changes, behind)
+                    yield _alone_step(changes, before)
             if a < len(one) and b < len(other):
                 levels = [each.place.partition("/")[0] for each in (one[a], other[b])]
                 begins = all(
@@ -186,12 +185,12 @@ class Both:
         return Step(first.key, at, where, (first.view, second.view), differs, differs or whole, behind)
 
 
-def _alone_step(changes: Sequence[_Change | None], following: Sequence[int]) -> Step:
-    """Of a pass of one side, or one of each, that the other did not run there; the ``following`` ones both ran."""
+def _alone_step(changes: Sequence[_Change | None], before: Sequence[int]) -> Step:
+    """Of a pass of one side, or one of each, that the other did not run there; both ran the ones ``before``."""
     found = next(each for each in changes if each)
     codes = tuple(each.ran.view if each else found.before for each in changes)
     told = [f"{each.ran.name}{{0}} only in the {side}" for each, side in by_side(changes) if each]
-    at = tuple(each.at if each else number for each, number in zip(changes, following, strict=True))
+    at = tuple(each.at if each else number for each, number in zip(changes, before, strict=True))
     return Step(found.ran.key, (at[0], at[1]), f"pass {'; '.join(told)}", (codes[0], codes[1]), True, True)
 
 
