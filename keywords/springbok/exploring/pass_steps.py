@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cmp_to_key
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -48,7 +49,18 @@ class Step(NamedTuple):
     differs: bool
     whole_differs: bool  # with the code of kernels, for the module's
     behind: str = ""  # what only one of both ran before, as far as that can be the cause
+    alone: int | None = None  # the side that alone ran the pass
     level_begins: bool = False  # nothing ran before on the kernel as it is there: flow's, stream's or hal's
+
+
+def _compared(one: Step, other: Step) -> int:
+    """Which of two steps is before the other: by the order of a side that ran the passes of both, if there is one."""
+    sides = [side for side in range(2) if {one.alone, other.alone} <= {None, side}] or [0, 1]
+    first, second = ([step.at[side] for side in sides] for step in (one, other))
+    return (first > second) - (first < second)
+
+
+IN_ORDER = cmp_to_key(_compared)
 
 
 class _Change(NamedTuple):
@@ -132,8 +144,9 @@ class Both:
                 for side, these in zip(self.sides, every, strict=True)
             ]
             for step in self._along(ran[0], ran[1]):
-                found.setdefault(step.at, step)
-        return [found[at] for at in sorted(found)]
+                key = (-1 - step.alone, step.at[step.alone]) if step.alone is not None else step.at
+                found.setdefault(key, step)
+        return sorted(found.values(), key=IN_ORDER)
 
     def _along(self, first: Sequence[int], second: Sequence[int]) -> Iterator[Step]:
         """Steps of passes of both that ran in one order, by their numbers."""
@@ -191,7 +204,9 @@ def _alone_step(changes: Sequence[_Change | None], before: Sequence[int]) -> Ste
     codes = tuple(each.ran.view if each else found.before for each in changes)
     told = [f"{each.ran.name}{{0}} only in the {side}" for each, side in by_side(changes) if each]
     at = tuple(each.at if each else number for each, number in zip(changes, before, strict=True))
-    return Step(found.ran.key, (at[0], at[1]), f"pass {'; '.join(told)}", (codes[0], codes[1]), True, True)
+    alone = None if all(changes) else int(changes[0] is None)
+    where = f"pass {'; '.join(told)}"
+    return Step(found.ran.key, (at[0], at[1]), where, (codes[0], codes[1]), True, True, alone=alone)
 
 
 def _by_number(name: str) -> list[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from springbok.exploring.kernel_pairs import Kernel
 from springbok.exploring.pass_order import is_within
-from springbok.exploring.pass_steps import NOTHING, Both, Measured, Step, Table, by_side
+from springbok.exploring.pass_steps import IN_ORDER, NOTHING, Both, Measured, Step, Table, by_side
 from springbok.exploring.phases import (
     Difference,
     Side,
@@ -91,7 +91,7 @@ def _cause(both: Both, number: str) -> tuple[Step | None, str]:
                 gone = firsts.pop(place)
                 taken = taken if taken[0] else (gone, _name_of(step))
     if firsts:
-        return min(firsts.values(), key=lambda step: step.at), ""
+        return min(firsts.values(), key=IN_ORDER), ""
     return (elsewhere, "") if elsewhere else taken
 
 
