@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -138,15 +139,22 @@ class Both:
             if not any(each != key and is_within(each, key) for each in keys[0] & keys[1])
         ]
         found: dict[tuple[int, int], Step] = {}
+        order: TopologicalSorter[tuple[int, int]] = TopologicalSorter()
         for leaf in sorted(inner):
             ran = [
                 [at for at in these if is_within(leaf, side[at].key)]
                 for side, these in zip(self.sides, every, strict=True)
             ]
+            last: list[tuple[int, int]] = []
             for step in self._along(ran[0], ran[1]):
                 key = (-1 - step.alone, step.at[step.alone]) if step.alone is not None else step.at
                 found.setdefault(key, step)
-        return sorted(found.values(), key=IN_ORDER)
+                order.add(key, *last)
+                last = [key]
+        try:
+            return [found[key] for key in order.static_order()]
+        except CycleError:  # of passes of one name that stand elsewhere in each
+            return sorted(found.values(), key=IN_ORDER)
 
     def _along(self, first: Sequence[int], second: Sequence[int]) -> Iterator[Step]:
         """Steps of passes of both that ran in one order, by their numbers."""
