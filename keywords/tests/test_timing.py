@@ -561,7 +561,7 @@ def test_hidden_figures_are_found_by_what_they_cost(benchmarks):
         units[Unit(unit)] = UnitTiming(latency, interval)
     hidden = replace(PLAIN, units=units, branch_taken=3, branch_mispredicted=5, jump=2)
     measured = [
-        Measurement(found[number].name, counts.sites[number], 1, estimate(counts.sites[number], hidden, 128).cycles)
+        Measurement(found[number].name, counts.sites[number], estimate(counts.sites[number], hidden, 128).cycles)
         for number in scalar
     ]
     assert mean_error(PLAIN, measured, 128) > 0.1
@@ -575,7 +575,7 @@ def test_hidden_figures_are_found_by_what_they_cost(benchmarks):
 def test_a_calibration_records_what_it_was_made_of(tmp_path, monkeypatch, benchmarks, chip, vlens):
     found, counts = benchmarks
     scalar = {number: each.name for number, each in enumerate(found) if each.name in ("add, chain", "load, each")}
-    measured = [Measurement(name, counts.sites[number], 1, 100) for number, name in scalar.items()]
+    measured = [Measurement(name, counts.sites[number], 100) for number, name in scalar.items()]
     monkeypatch.setattr(calibrate, "measure_microbenchmarks", lambda *_: measured)
     fitted, _ = calibrate.calibrate(PLAIN, load_chip(chip), None, "x", [], *vlens or (0,), lambda _: None, seed=3)
     assert (fitted.is_assumed, fitted.vlens, fitted.calibration.seed) == (False, vlens, 3)
@@ -589,7 +589,7 @@ def test_a_calibration_records_what_it_was_made_of(tmp_path, monkeypatch, benchm
 def test_errors_of_a_model_are_those_of_its_large_kernels():
     sites = tuple(Site(4 * at, addi(5, 6, 1), 0, 0, 1) for at in range(100))
     own = estimate(sites, PLAIN, 0).cycles
-    kernels = [Measurement("large", sites, 1, round(own / 1.1)), Measurement("small", sites[:2], 1, 1)]
+    kernels = [Measurement("large", sites, round(own / 1.1)), Measurement("small", sites[:2], 1)]
     whole, largest = model_errors(PLAIN, kernels, 0)
     assert largest == pytest.approx(0.1, abs=0.01)
     assert whole == pytest.approx(0.1, abs=0.02)

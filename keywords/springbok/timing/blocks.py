@@ -31,9 +31,11 @@ class Block:
 
     ``taken`` and ``passed`` are how often its last one jumped, or the block below followed. ``entries`` says how often
     each other block came before it (by its first address; None is what comes from elsewhere: calls and returns).
+    ``end`` is the address behind it.
     """
 
     start: int
+    end: int
     executions: int
     variants: tuple[Variant, ...]
     target: int | None = None
@@ -52,6 +54,12 @@ class Block:
         """Whether it ends with a jump that is returned from: to the block below, as often."""
         last = self.variants[0].operations[-1]
         return last.jumps and not last.is_conditional and bool(last.writes)
+
+    @property
+    def is_return(self) -> bool:
+        """Whether it ends with a jump to where a call wanted to be returned to."""
+        last = self.variants[0].operations[-1]
+        return last.jumps and self.target is None and not last.writes and last.reads in (("x1",), ("x5",))
 
 
 def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = (), xlen: int = 32) -> list[Block]:
@@ -73,7 +81,7 @@ def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = 
         else:
             groups.append([pc])
     made = [_block(group, by_pc, counts, words, waited, (vlen, xlen)) for group in groups]
-    _find_ways(made, {group[0]: group[-1] + _size(by_pc[group[-1]][0].word) for group in groups})
+    _find_ways(made)
     return made
 
 
@@ -116,7 +124,8 @@ def _block(
 ) -> Block:
     last = words[pcs[-1]]
     target = pcs[-1] + last.target if last.target is not None else None
-    return Block(pcs[0], counts[pcs[0]], _variants(pcs, by_pc, words, waited, widths), target, last.jumps)
+    end = pcs[-1] + _size(by_pc[pcs[-1]][0].word)
+    return Block(pcs[0], end, counts[pcs[0]], _variants(pcs, by_pc, words, waited, widths), target, last.jumps)
 
 
 def _variants(
@@ -163,10 +172,10 @@ def _of(known: Operation, vl: int, vtype: int) -> tuple[int, int]:
     return (vl, vtype) if known.unit.is_vector else (0, 0)
 
 
-def _find_ways(all_blocks: list[Block], ends: dict[int, int]) -> None:
+def _find_ways(all_blocks: list[Block]) -> None:
     """Solves how often each branch was taken, and fills in what comes from where."""
     by_start = {block.start: block for block in all_blocks}
-    below = {block.start: by_start.get(ends[block.start]) for block in all_blocks}
+    below = {block.start: by_start.get(block.end) for block in all_blocks}
     known: dict[int, int] = {}  # times taken, by the block's start
     for block in all_blocks:
         if not block.jumps:

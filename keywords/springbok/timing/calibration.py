@@ -27,13 +27,12 @@ class Measurement:
 
     name: str
     sites: tuple[Site, ...]
-    calls: int
     cycles: int
     xlen: int = 32
 
     def estimate(self, timing: Timing, vlen: int) -> int:
         """The estimated cycles."""
-        return estimate(self.sites, timing, vlen, self.calls, self.xlen).cycles
+        return estimate(self.sites, timing, vlen, self.xlen).cycles
 
     def error(self, timing: Timing, vlen: int) -> float:
         """Of the estimate: a share of the measured cycles."""
