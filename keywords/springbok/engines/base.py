@@ -257,6 +257,11 @@ class Engine(ABC):
         since it was started; 0 from an engine that does not tell."""
         return 0
 
+    def traps(self) -> int:
+        """Return how many exceptions and interrupts the core took since it was started; 0 from an engine that does not
+        tell."""
+        return 0
+
     @abstractmethod
     def registers(self) -> dict[str, int]:
         """Return the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mstatus``, ``mcause``, ``mepc``…"""

@@ -135,6 +135,9 @@ class RtlEngine(MachineEngine):
         ``processor_seconds`` since the start."""
         return self._request("figures")
 
+    def traps(self) -> int:
+        return int(self.figures()["traps"])
+
     def know_dispatches(self, names: Mapping[int, str]) -> None:
         """Remember the loaded model's dispatches by ordinal, with their layers: for what is said of a difference."""
         self._names = dict(names)

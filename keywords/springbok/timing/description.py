@@ -118,7 +118,10 @@ class Timing:
         """How far its estimates can be trusted, for people."""
         found = self.calibration
         if found is None:
-            return "an assumption, never calibrated" if self.is_assumed else "from its documents, never calibrated"
+            guessed = [table for table, source in self.sources.items() if "assum" in source.lower()]
+            but = f", but for assumptions ({', '.join(guessed)})" if guessed else ""
+            told = "an assumption" if self.is_assumed else f"from its documents{but}"
+            return f"{told}, never calibrated"
         told = f"calibrated on {found.measured_on} by {found.microbenchmarks} microbenchmarks"
         if found.seed is not None:
             told += f" amid stalls and interrupts by seed {found.seed}"
