@@ -180,10 +180,10 @@ def _find_ways(all_blocks: list[Block]) -> None:
     for block in all_blocks:
         if not block.jumps:
             known[block.start] = 0
-        elif not block.is_conditional or below[block.start] is None:
+        elif not block.is_conditional:
             known[block.start] = block.executions
-        elif block.target not in by_start:
-            known[block.start] = 0
+        elif block.target not in by_start:  # with nothing below either it leads out, as branches do that are taken
+            known[block.start] = 0 if below[block.start] is not None else block.executions
     comes_from = defaultdict(list)
     for block in all_blocks:
         if block.target in by_start:
@@ -191,10 +191,10 @@ def _find_ways(all_blocks: list[Block]) -> None:
     _solve(all_blocks, known, comes_from, below)
     for block in all_blocks:
         block.taken = min(block.executions, max(0, known[block.start]))
-        block.passed = block.executions - block.taken if below[block.start] is not None else 0
+        block.passed = block.executions - block.taken
         if block.jumps and not block.is_conditional:
             block.passed = 0
-        if block.passed:
+        if block.passed and below[block.start] is not None:
             below[block.start].entries[block.start] = block.passed
         if block.taken and block.target in by_start:
             entries = by_start[block.target].entries
@@ -220,11 +220,26 @@ def _solve(
             start = _tells(block, known, comes_from[block.start], above)
         else:
             guessed = next(block for block in guesses if block.start not in known)
-            start, backward = guessed.start, guessed.target <= guessed.start
-            known[start] = min(guessed.executions, by_start[guessed.target].executions) if backward else 0
+            start, jumps = guessed.start, guessed.target <= guessed.start or below[guessed.start] is None
+            known[start] = _most(guessed, by_start[guessed.target], known, comes_from, above) if jumps else 0
         if start is not None:
             reached = (by_start.get(by_start[start].target), below[start])
             asked.extend(block for block in reached if block is not None and block is not all_blocks[0])
+
+
+def _most(
+    guessed: Block, head: Block, known: dict[int, int], comes_from: dict[int, list[Block]], above: dict[int, Block]
+) -> int:
+    """How often a branch can have been taken, as far as the other ways to where it leads are known. A loop is entered
+    once at least: its head has been executed before it is jumped back to."""
+    backward = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start >= head.start)
+    entered = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start < head.start)
+    over = above.get(head.start)
+    if over is not None and over is not guessed and over.start in known and not over.is_call:
+        entered += over.executions - known[over.start]
+    if guessed.start >= head.start:
+        entered = max(entered, 1)
+    return max(0, min(guessed.executions, head.executions - backward - entered))
 
 
 def _tells(block: Block, known: dict[int, int], comes_from: list[Block], above: dict[int, Block]) -> int | None:

@@ -174,9 +174,8 @@ class Timing:
         """How often a vector instruction goes through its unit."""
         if each.unit is Unit.VECTOR_MEMORY:
             return each.accesses if each.accesses > 1 else max(1, -(-each.elements * each.bits // self.port_bits))
-        if self.work == "registers":
-            return max(1, sum(register[0] == "v" for register in each.writes))
-        return max(1, -(-each.elements * each.bits // self.datapath_bits))
+        registers = sum(register[0] == "v" for register in each.writes) if self.work == "registers" else 0
+        return max(1, registers, -(-each.elements * each.bits // self.datapath_bits))
 
     def way(self, jumps: bool, is_conditional: bool, backward: bool, taken: bool) -> int:
         """Cycles that the way out of a block costs beside the instruction."""

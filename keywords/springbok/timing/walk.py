@@ -193,8 +193,7 @@ class Walk:
                 self._through(number)
 
     def _has_room(self) -> bool:
-        if self._walked >= MOST_STEPS:
-            self.is_settled = False
+        self.is_settled &= self._walked < MOST_STEPS
         return self._walked < MOST_STEPS
 
     def _starts(self) -> Iterator[int]:
@@ -224,7 +223,7 @@ class Walk:
             loop.enter()
         while number is not None:
             place = self._places[number]
-            if self._visits[number] >= self._found[number].executions * _SLACK + 1 or self._walked >= 2 * MOST_STEPS:
+            if self._visits[number] >= self._found[number].executions * _SLACK + 1 or not self._has_room():
                 break
             taken = place.is_taken()
             step = Step(number, place.variant(), state, taken)
