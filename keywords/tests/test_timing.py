@@ -19,6 +19,7 @@ from springbok.chips.description import load as load_chip
 from springbok.cli.cycles import table
 from springbok.compiler.compiler import compile_and_check
 from springbok.engines.base import RUNTIME_SITES, Counts, InferenceCounts, Site
+from springbok.engines.spike import SpikeEngine
 from springbok.exploring import bare_metal, calibrate
 from springbok.exploring.bare_metal import count
 from springbok.firmware import build_program
@@ -527,6 +528,11 @@ def test_a_description_is_written_as_it_is_read(tmp_path):
 
 def test_every_estimate_says_how_far_it_can_be_trusted():
     assert PLAIN.standing == "an assumption, never calibrated"
+    told = "from its documents, but for assumptions (issue, branch, memory, vector, unit), never calibrated"
+    assert replace(PLAIN, is_assumed=False).standing == told
+    documented = dict.fromkeys(PLAIN.sources, "its data sheet")
+    documented = replace(PLAIN, is_assumed=False, sources=documented)
+    assert documented.standing == "from its documents, never calibrated"
     assert load("ibex").standing.startswith("calibrated on ibex's RTL by 19 microbenchmarks; whole inferences of")
 
 
@@ -569,6 +575,23 @@ def test_hidden_figures_are_found_by_what_they_cost(benchmarks):
     assert mean_error(fitted, measured, 128) == 0
     assert fitted.units[Unit.LOAD] == units[Unit.LOAD]
     assert (fitted.branch_taken, fitted.jump) == (3, 2)
+
+
+def test_a_divider_that_stalls_is_told_from_one_that_does_not(benchmarks):
+    """By the work behind a division: a chain of them costs the same on both."""
+    found, counts = benchmarks
+    names = ("div, chain", "div, each", "div, before others", "add, each")
+    numbers = [number for number, each in enumerate(found) if each.name in names]
+    stalling = replace(PLAIN, units=PLAIN.units | {Unit.DIVIDE: UnitTiming(34, 34, stall=33)})
+    for hidden, other in ((stalling, PLAIN), (PLAIN, stalling)):
+        cycles = [estimate(counts.sites[number], hidden, 128).cycles for number in numbers]
+        measured = [
+            Measurement(found[number].name, counts.sites[number], each)
+            for number, each in zip(numbers, cycles, strict=True)
+        ]
+        fitted = fit(other, measured, 128)
+        assert fitted.units[Unit.DIVIDE].stall == hidden.units[Unit.DIVIDE].stall
+        assert mean_error(fitted, measured, 128) == 0
 
 
 @pytest.mark.parametrize(("chip", "vlens"), [("springbok", (512,)), ("platforms/cores/ibex/chip.toml", ())])
@@ -625,8 +648,26 @@ def test_a_window_that_ends_behind_the_limit_is_refused_whenever_it_is_seen(tmp_
     with pytest.raises(EngineError, match="its window ends after 54 instructions: the limit is 53"):
         count(elf, chip, limit=len(words) - 3)
     with pytest.raises(EngineError, match="no window has ended within 1,000 instructions"):
-        elf.write_bytes(elf_of({chip.start: 0x0000006F}, chip.start))
+        elf.write_bytes(elf_of({chip.start: addi(7, 7, 1), chip.start + 4: 0xFFDFF06F}, chip.start))  # j .-4
         count(elf, chip, limit=1000)
+
+
+def test_a_program_that_stays_where_no_interrupt_reaches_it_is_refused_at_once(tmp_path):
+    chip = load_chip("springbok")
+    elf = tmp_path / "mine.elf"
+    elf.write_bytes(elf_of({chip.start: 0x0000006F}, chip.start))
+    with pytest.raises(EngineError, match="It jumps to itself there, and no interrupt is enabled"):
+        count(elf, chip)
+
+
+def test_a_program_that_traps_again_and_again_is_refused(monkeypatch, tmp_path):
+    """As one for another core does, whose handler begins it anew."""
+    monkeypatch.setattr(SpikeEngine, "traps", lambda _: 10_001)
+    chip = load_chip("springbok")
+    elf = tmp_path / "mine.elf"
+    elf.write_bytes(elf_of({chip.start: addi(7, 7, 1), chip.start + 4: 0xFFDFF06F}, chip.start))
+    with pytest.raises(EngineError, match="It has trapped 10,001 times: is it for this core"):
+        count(elf, chip)
 
 
 def marking(*steps, behind):

@@ -138,6 +138,9 @@ class RtlEngine(MachineEngine):
     def traps(self) -> int:
         return int(self.figures()["traps"])
 
+    def takes_interrupts(self) -> bool:
+        return self._golden is None or super().takes_interrupts()  # the reference alone knows its CSRs
+
     def know_dispatches(self, names: Mapping[int, str]) -> None:
         """Remember the loaded model's dispatches by ordinal, with their layers: for what is said of a difference."""
         self._names = dict(names)
