@@ -14,7 +14,7 @@ from springbok.timing.blocks import blocks
 from springbok.timing.description import UnitTiming
 from springbok.timing.estimate import estimate, limit
 from springbok.timing.loading import load
-from springbok.timing.operands import Unit, operation
+from springbok.timing.operands import operation
 from springbok.timing.scoreboard import Pipeline, State, run
 
 E32M1, E32M8 = 0xD0, 0xD3
@@ -44,7 +44,9 @@ def branch(offset, other=0):
 
 def call(offset):
     offset &= 0x1FFFFF
-    return offset >> 20 << 31 | (offset >> 1 & 0x3FF) << 21 | (offset >> 11 & 1) << 20 | (offset & 0xFF000) | 1 << 7 | 0x6F
+    return (
+        offset >> 20 << 31 | (offset >> 1 & 0x3FF) << 21 | (offset >> 11 & 1) << 20 | (offset & 0xFF000) | 1 << 7 | 0x6F
+    )
 
 
 class Program:
@@ -157,7 +159,6 @@ def test_counted_loops_and_calls_cost_what_their_whole_trace_costs(parts, timing
     assert found.cycles == sum(found.where.values())
 
 
-
 @settings(deadline=None, max_examples=80)
 @given(parts=programs(arms=True), timing=st.sampled_from(TIMINGS))
 def test_what_only_some_turns_execute_meets_what_they_leave_under_way(parts, timing):
@@ -188,13 +189,13 @@ def looped(body, turns):
 
 
 @pytest.mark.parametrize("turns", [2, 3, 8, 20, 50])
-@pytest.mark.parametrize("body", [["vadd.vv v8, v16, v24"], ["vdivu.vv v8, v8, v16"], ["div a0, a1, a2", "add a3, a0, a0"]])
+@pytest.mark.parametrize(
+    "body", [["vadd.vv v8, v16, v24"], ["vdivu.vv v8, v8, v16"], ["div a0, a1, a2", "add a3, a0, a0"]]
+)
 def test_a_loop_and_the_same_one_after_the_other_cost_the_same(body, turns):
     """But for the branches, and their instruction."""
     timing = replace(TIMINGS[0], branch_taken=0, branch_mispredicted=0)
-    loop, straight = (
-        estimate(Program(tree, []).sites(32, E32M8), timing, 128).cycles for tree in looped(body, turns)
-    )
+    loop, straight = (estimate(Program(tree, []).sites(32, E32M8), timing, 128).cycles for tree in looped(body, turns))
     assert 0 <= loop - straight <= turns + 1
 
 

@@ -89,6 +89,6 @@ def _refuse(elf: Path, running: Engine, executed: int, counts: Counts | None, do
     abandoned = counts.abandoned_inferences if counts else 0
     why = "a window began and did not end" if abandoned else "no window has ended"
     raise EngineError(
-        f"{elf}: {why} within {executed:,} instructions. {running.diagnose()}{does} A window begins by mark 1 and ends by "
-        f"mark 2: see {document('timing.md')}."
+        f"{elf}: {why} within {executed:,} instructions. {running.diagnose()}{does} A window begins by mark 1 and ends "
+        f"by mark 2: see {document('timing.md')}."
     )

@@ -99,7 +99,9 @@ def _neighbours(timing: Timing, figure: tuple[Unit | None, str]) -> Iterator[Tim
     now = getattr(timing if unit is None else timing.units[unit], name)
     least = 0 if unit is None or name == "stall" else 1  # no result is there in the cycle that it was begun in
     values = {max(least, now + step) for step in _STEPS} - {now}
-    for value in sorted(values, key=lambda value: (abs(value - now), value)):  # of equally good ones the nearest is taken
+    for value in sorted(
+        values, key=lambda value: (abs(value - now), value)
+    ):  # of equally good ones the nearest is taken
         if unit is None:
             yield replace(timing, **{name: value})
         else:

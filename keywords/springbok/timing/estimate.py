@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from springbok.engines.base import Site
 from springbok.timing.blocks import Block, blocks
 from springbok.timing.description import MULTIPLIES, Timing
-from springbok.timing.operands import Operation, Unit, operation
+from springbok.timing.operands import Unit, operation
 from springbok.timing.scoreboard import ISSUE, MEMORY, Pipeline, State, run
 from springbok.timing.walk import Step, Walk
 

@@ -56,9 +56,10 @@ def timing_of(given: str | Path | Timing, chip: Chip, vlen: int | None = None) -
                 f"{chip.xlen} bits."
             )
         if not any(base < region.base + region.bytes and region.base < base + size for base, size in chip.ranges):
+            memories = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in chip.ranges)
             raise TimingError(
                 f"{found.name}: the region '{region.name}' lies where {chip.name} has no memory, so nothing would wait "
-                f"there: its memories are {', '.join(f'0x{base:x} to 0x{base + size - 1:x}' for base, size in chip.ranges)}."
+                f"there: its memories are {memories}."
             )
     _check_vlen(found, chip, chip.vlen if vlen is None else vlen)
     return found

@@ -182,7 +182,9 @@ class Walk:
             while self.entered[start] < self._external[start] and self._has_room():
                 key = tuple(share.at for share in self._shares)
                 steps, entered = seen.get(key, (0, 0))
-                times = (self._external[start] - self.entered[start]) // (self.entered[start] - entered) if entered else 0
+                times = (
+                    (self._external[start] - self.entered[start]) // (self.entered[start] - entered) if entered else 0
+                )
                 if times:
                     self._repeat(steps, times)
                 else:
