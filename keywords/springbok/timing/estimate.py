@@ -54,6 +54,7 @@ def estimate(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -
             where[BRANCHES] += times * _way(block, timing, taken)
     for step, times in walk.weights.items():
         if step.variant is None and not step.taken:
+            times *= walk.share(step.block)  # noqa: PLW2901 (the end of so many)
             where[ISSUE] += times
             where[DRAIN] += times * max(0, runner.states[step.state].under_way - 1)
     return Estimate(*_whole(where), walk.is_settled)

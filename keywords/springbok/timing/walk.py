@@ -128,14 +128,14 @@ class _Loop:
         at, chosen = tuple(each.at for each in self.shares), tuple(each.chosen for each in self.shares)
         return _Moment(steps, state, at, chosen)
 
-    def repeats(self, before: _Moment, now: _Moment, most: float, exactly: bool = True) -> int:
+    def repeats(self, before: _Moment, now: _Moment, most: int, exactly: bool = True) -> int:
         """How often what was done since ``before`` can follow before a share chooses otherwise than in it."""
         for share, old, new, once, again in zip(self.shares, before.at, now.at, before.chosen, now.chosen, strict=True):
             if once == again and new > old:
                 most = min(most, (share.total - 1 - new) // (new - old))
             elif once != again and old != new and exactly:
                 return 0
-        return int(most)
+        return most
 
     def advance(self, before: _Moment, now: _Moment, times: int) -> None:
         for share, old, new, once, again in zip(self.shares, before.at, now.at, before.chosen, now.chosen, strict=True):
@@ -146,7 +146,7 @@ class _Loop:
 class Walk:
     """Goes through all of the blocks. ``simulate`` says what is under way behind a step, as a number.
 
-    ``weights`` then tells how often each step was taken, ``entered`` how often each place was begun at from elsewhere.
+    ``weights`` then tells how often each step was taken.
     """
 
     def __init__(self, found: Sequence[Block], simulate: Callable[[Step], int], idle: int) -> None:
@@ -160,7 +160,7 @@ class Walk:
         self._walked = 0
         self._visits = [0] * len(found)
         self._external = _external(found)
-        self.entered: Counter[int] = Counter()
+        self._entered: Counter[int] = Counter()
         self._loops: dict[int, _Loop] = {}
         last: dict[int, int] = {}
         for number, place in enumerate(self._places):
@@ -176,19 +176,21 @@ class Walk:
         """How often each step was taken."""
         return self._counted(0)
 
+    def share(self, number: int) -> float:
+        """How many entries from elsewhere into a block one in the walk stands for."""
+        return max(1.0, self._external[number] / self._entered[number])
+
     def _go(self) -> None:
         for start in self._starts():
             seen: dict[tuple[int, ...], tuple[int, int]] = {}
-            while self.entered[start] < self._external[start] and self._has_room():
+            while self._entered[start] < self._external[start] and self._has_room():
                 key = tuple(share.at for share in self._shares)
                 steps, entered = seen.get(key, (0, 0))
-                times = (
-                    (self._external[start] - self.entered[start]) // (self.entered[start] - entered) if entered else 0
-                )
-                if times:
+                left = self._external[start] - self._entered[start]
+                if key in seen and (times := left // (self._entered[start] - entered)):
                     self._repeat(steps, times)
                 else:
-                    seen[key] = (len(self._steps), self.entered[start])
+                    seen[key] = (len(self._steps), self._entered[start])
                     self._through(start)
         for number in range(len(self._found)):
             if not self._visits[number]:
@@ -253,7 +255,9 @@ class Walk:
 
     def _callee(self) -> int | None:
         """The one of which the largest share of entries from elsewhere is left, for what a pointer may lead to."""
-        left = [(1 - self.entered[n] / times, -n) for n, times in enumerate(self._external) if times > self.entered[n]]
+        left = [
+            (1 - self._entered[n] / times, -n) for n, times in enumerate(self._external) if times > self._entered[n]
+        ]
         if not left:
             return None
         number = -max(left)[1]
@@ -267,8 +271,10 @@ class Walk:
         loop.turns += 1
         now = loop.moment(len(self._steps), state)
         for old, least, exactly in self._earlier(loop, state):
-            times = loop.repeats(old, now, self._found[head].executions - self._visits[head], exactly)
-            if times >= least and self._repeat(old.steps, times, head):
+            left = self._found[head].executions - self._visits[head]
+            times = loop.repeats(old, now, left, exactly)
+            if times >= least and (times := min(times, left // self._turns_since(old.steps, head))):
+                self._repeat(old.steps, times)
                 self.is_settled &= exactly
                 loop.advance(old, now, times)
                 now = loop.moment(len(self._steps), state)
@@ -288,7 +294,7 @@ class Walk:
             yield loop.mark, 1, False
 
     def _enter(self, number: int) -> None:
-        self.entered[number] += 1
+        self._entered[number] += 1
         self._note(Step(number, None, self._idle, True), 1)
 
     def _note(self, step: Step, times: int) -> None:
@@ -303,18 +309,17 @@ class Walk:
             counts[step] += times
         return counts
 
-    def _repeat(self, since: int, times: int, head: int | None = None) -> bool:
-        """Counts what was done since then once more, so often; ``head`` never more often than it was executed."""
-        counts = self._counted(since)
-        if head is not None:
-            turns = sum(count for step, count in counts.items() if step.block == head and step.variant is not None)
-            if turns * times > self._found[head].executions - self._visits[head]:
-                return False
-        for step, count in counts.items():
+    def _turns_since(self, since: int, head: int) -> int:
+        return sum(
+            count for step, count in self._counted(since).items() if step.block == head and step.variant is not None
+        )
+
+    def _repeat(self, since: int, times: int) -> None:
+        """Counts what was done since then once more, so often."""
+        for step, count in self._counted(since).items():
             self._note(step, count * times)
             if step.variant is None and step.taken:
-                self.entered[step.block] += count * times
-        return True
+                self._entered[step.block] += count * times
 
 
 def _external(found: Sequence[Block]) -> list[int]:
