@@ -70,10 +70,10 @@ class _Place:
     def __init__(self, block: Block, numbers: dict[int, int]) -> None:
         last = block.variants[0].operations[-1]
         self.below, self.target = numbers.get(block.end), numbers.get(block.target)
-        self.is_branch, self.jumps = block.is_conditional, block.jumps
-        self.is_call = block.is_call
-        self.is_return = block.is_return
+        self.is_call, self.is_return = block.is_call, block.is_return
         self.is_open = last.jumps and block.target is None and not self.is_return  # through a pointer
+        self.is_plain = not (self.is_call or self.is_return or self.is_open)
+        self.most = block.executions * _SLACK + 1
         self.way: _Share | None = None
         self.rare_is_taken = False
         if block.taken and block.passed:
@@ -161,6 +161,7 @@ class Walk:
         self._visits = [0] * len(found)
         self._external = _external(found)
         self._entered: Counter[int] = Counter()
+        self._known: dict[tuple[int, int, int, bool], tuple[Step, int]] = {}
         self._loops: dict[int, _Loop] = {}
         last: dict[int, int] = {}
         for number, place in enumerate(self._places):
@@ -225,26 +226,35 @@ class Walk:
         number: int | None = start
         for loop in self._loops.values():
             loop.enter()
+        visits, loops, steps, times, known = self._visits, self._loops, self._steps, self._times, self._known
         while number is not None:
             place = self._places[number]
-            if self._visits[number] >= self._found[number].executions * _SLACK + 1 or not self._has_room():
+            if visits[number] >= place.most or not self._has_room():
                 break
-            taken = place.is_taken()
-            step = Step(number, place.variant(), state, taken)
-            state = self._simulate(step)
-            self._note(step, 1)
+            taken = place.is_taken() if place.way else place.usually_taken
+            key = (number, place.variant() if place.variants else place.main_variant, state, taken)
+            found = known.get(key)
+            if found is None:
+                step = Step(*key)
+                found = known[key] = (step, self._simulate(step))
+            step, state = found
+            steps.append(step)
+            times.append(1)
+            visits[number] += 1
             self._walked += 1
-            after = self._after(place, taken, stack)
-            if after in self._loops:
-                self._turn(self._loops[after], after, number, state)
+            if place.is_plain:
+                after = place.target if taken else place.below
+            else:
+                after = self._after(place, stack)
+            if after in loops:
+                self._turn(loops[after], after, number, state)
             number = after
         self._note(Step(start, None, state, False), 1)
 
-    def _after(self, place: _Place, taken: bool, stack: list[int | None]) -> int | None:
+    def _after(self, place: _Place, stack: list[int | None]) -> int | None:
+        """Where a call, a return or a pointer leads to."""
         if place.is_return:
             return stack.pop() if stack else None
-        if not place.jumps or not taken and place.is_branch:
-            return place.below
         goes_to = self._callee() if place.is_open else place.target
         if not place.is_call:
             return stack.pop() if goes_to is None and place.is_open and stack else goes_to
