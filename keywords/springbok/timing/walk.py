@@ -242,10 +242,7 @@ class Walk:
             times.append(1)
             visits[number] += 1
             self._walked += 1
-            if place.is_plain:
-                after = place.target if taken else place.below
-            else:
-                after = self._after(place, stack)
+            after = (place.target if taken else place.below) if place.is_plain else self._after(place, stack)
             if after in loops:
                 self._turn(loops[after], after, number, state)
             number = after
