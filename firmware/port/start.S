@@ -376,10 +376,15 @@ contained_exit:
     vsetvli zero, zero, e8, m1, ta, ma
     ret
 
-    // uint32_t vector_elen_bits(void): the widest element. vtype's top bit says that a setting is not supported.
+    // uint32_t vector_elen_bits(void): the widest element. vtype's top bit says that a setting is not supported. That
+    // is set too where vl is kept while VLMAX changes, so a chip that may have elements of 64 bits asks for a new vl.
     function vector_elen_bits, .text.vector_elen_bits
     li      a0, 64
+#if CHIP_ELEN == 64
+    vsetivli zero, 1, e64, m1, ta, ma
+#else
     vsetvli zero, zero, e64, m1, ta, ma
+#endif
     csrr    t0, vtype
     bgez    t0, 1f
     li      a0, 32

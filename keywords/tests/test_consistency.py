@@ -181,3 +181,9 @@ def test_the_property_would_find_what_nothing_refuses(name):
     assert metrics.problem_of(damaged)
     measured, baseline = (snapshots.snapshot(each) for each in (damaged, whole))
     assert name in [each.metric for each in gate.compare(measured, baseline) if each.outcome == "improved"]
+
+
+def test_a_module_larger_than_the_memory_that_it_lies_in_is_refused():
+    model = make_model()
+    model["vmfb_bytes"] = model["memory_peak_bytes"] + 1
+    assert metrics.problem_of(make_document(model)).startswith("models/0/vmfb_bytes: ")

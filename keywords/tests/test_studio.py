@@ -501,6 +501,30 @@ def test_blocks_are_added_removed_connected_and_changes_taken_back_by_keyboard(p
 
 
 @needs_browser
+def test_a_change_leaves_the_focus_where_it_is(page):
+    protocol = page.locator(".react-flow__node.block-protocol")
+    model = page.locator(".react-flow__node.block-model_wrapper")
+    page.get_by_role("button", name="Protocol").click()
+    page.get_by_label("baudrate").fill("fast")
+    protocol.locator(".problem").wait_for()
+    page.evaluate(
+        """() => {
+          window.hidden = [];
+          const look = () => hidden.push(...[...document.querySelectorAll(".react-flow__node")]
+            .filter((node) => node.style.visibility === "hidden").map((node) => node.dataset.id));
+          new MutationObserver(look).observe(document.getElementById("graph"), { subtree: true, attributes: true });
+        }"""
+    )
+    model.focus()
+    page.keyboard.press("Control+z")
+    protocol.locator(".problem").wait_for(state="detached")
+    page.keyboard.press("Enter")
+    wait_for_text(page, ".react-flow__node.selected", "Model")
+    assert model.evaluate("element => element === document.activeElement")
+    assert page.evaluate("hidden") == []
+
+
+@needs_browser
 @pytest.mark.parametrize("key", ["Delete", "Backspace"])
 def test_a_key_let_go_at_once_removes_what_has_the_focus_or_is_chosen(page, key):
     tap = """(element, key) => {

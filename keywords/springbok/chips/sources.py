@@ -47,6 +47,7 @@ def header(chip: Chip) -> str:
         "#define SPRINGBOK_CHIP_H",
         "",
         f"#define CHIP_XLEN {chip.xlen}",
+        f"#define CHIP_ELEN {chip.elen} // the widest element of a vector",
         *(f"#define CHIP_HAS_{each.upper()} 1" for each in chip.extensions if len(each) == 1),
         f"#define CHIP_ABI {_text(chip.abi)}",
         f"#define CHIP_FLOAT_ABI {_FLOAT_ABIS[chip.abi[-1]]} // of a module's ELF flags",
@@ -80,6 +81,8 @@ def header(chip: Chip) -> str:
             f"#define CHIP_{service}_{name.upper()} {value}u"
             for name, value in {**kind.settings, **device.settings}.items()
         ]
+        if device.interrupt is not None:
+            lines.append(f"#define CHIP_{service}_INTERRUPT {device.interrupt}u")
     if "timer" not in served:
         lines += ["", f"#define CHIP_TIMER_FREQUENCY_HZ {chip.instructions_per_second}u"]
     mark, say, finish = chip.doing("mark"), chip.doing("print"), chip.doing("finish") or chip.doing("halt")

@@ -354,6 +354,9 @@ def _memory(model: Mapping[str, Any]) -> _Found:
     module, kernels = model.get("vmfb_bytes"), [model.get(f"kernel_{part}_bytes") for part in ("text", "rodata")]
     if module is not None and None not in kernels and sum(kernels) > module:
         yield "/vmfb_bytes", f"{_count(module)}, and {_count(sum(kernels))} of kernels in it"
+    peak = model.get("memory_peak_bytes")
+    if module is not None and peak is not None and module > peak:
+        yield "/vmfb_bytes", f"{_count(module)} in a memory that had {_count(peak)} in use at most"
     for number, memory in enumerate(model.get("fit", ())):
         used = sum(count or 0 for count in memory["parts"].values())
         if used + memory["free_bytes"] != memory["bytes"]:

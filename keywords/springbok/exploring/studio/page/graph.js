@@ -92,6 +92,7 @@ export function typeOf(node, kinds) {
 export class GraphView {
   // `heard` gets {moved: id, position}, {selected: id or null}, {connected: connection}, {removed: {nodes, edges}}.
   constructor(element, kinds, heard) {
+    this.element = element;
     this.kinds = kinds;
     this.chosen = { nodes: NONE, edges: NONE };
     this.root = createRoot(element);
@@ -158,8 +159,11 @@ export class GraphView {
   node(node, number, problems) {
     const { block, kind, title } = typeOf(node, this.kinds);
     const count = problems.filter((problem) => problem.node === node.id).length;
+    const drawn = this.element.querySelector(`.react-flow__node[data-id="${CSS.escape(node.id)}"]`);
     return {
       id: node.id,
+      // A block without a size is hidden until it is measured, and what is hidden loses the focus.
+      ...(drawn && { measured: { width: drawn.offsetWidth, height: drawn.offsetHeight } }),
       type: `${block}/${kind?.name ?? ""}`,
       label: title,
       position: { x: node.position[0], y: node.position[1] },
