@@ -6,6 +6,7 @@ import json
 import struct
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -189,6 +190,17 @@ def test_estimates_of_different_descriptions_are_not_compared_and_it_is_said(tmp
     assert f": {len(found) - 1} numbers compared, 0 worse" in verdicts.summary(tmp_path)[0]
     (row,) = gate_figures(verdicts.read(tmp_path))[0].rows
     assert row["change"].startswith(why)
+
+
+def test_a_comparison_says_that_some_estimates_are_of_another_version():
+    def title(*timings):
+        found = [SimpleNamespace(model={"estimate": {"timing": each.as_json()}}) for each in timings]
+        return compare._estimated_by(found)
+
+    assert title(TIMING, TIMING, load("coralnpu")) == "estimated cycles (by springbok_assumed, coralnpu)"
+    assert title(TIMING, replace(TIMING, jump=7)).endswith(
+        "(by springbok_assumed; some of another version, not comparable)"
+    )
 
 
 def test_baselines_without_estimates_stay_as_they_are(tmp_path):
