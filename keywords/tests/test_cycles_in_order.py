@@ -18,7 +18,7 @@ from springbok.support.places import PLATFORMS
 from springbok.timing import walk
 from springbok.timing.blocks import blocks
 from springbok.timing.description import UnitTiming
-from springbok.timing.estimate import estimate, limit
+from springbok.timing.estimate import along_an_order, estimate, limit
 from springbok.timing.loading import load
 from springbok.timing.microbenchmarks import Microbenchmark, program
 from springbok.timing.operands import operation
@@ -187,7 +187,18 @@ def test_no_program_takes_fewer_cycles_than_its_limit(data, parts, base):
     timing = replace(base, units=base.units | {unit: figures}, **counts, **bits)
     for configuration in ((4, E32M1), (32, E32M8), (3, E32M8)):
         sites = made(parts).sites(*configuration)
-        assert estimate(sites, timing, 128).cycles >= limit(sites, timing, 128).cycles
+        assert along_an_order(sites, timing, 128).cycles >= limit(sites, timing, 128).cycles
+
+
+def test_an_order_that_stands_for_more_is_not_believed_below_the_limit(monkeypatch):
+    program = Program([("loop", 40, [("word", VECTORS["vmul.vv v8, v16, v24"])])], [])
+    sites, timing = program.sites(128, E32M8), TIMINGS[0]
+    whole = estimate(sites, timing, 512)
+    monkeypatch.setattr(walk, "MOST_STEPS", 2)
+    least = limit(sites, timing, 512).cycles
+    assert along_an_order(sites, timing, 512).cycles < least
+    found = estimate(sites, timing, 512)
+    assert whole.cycles >= found.cycles == sum(found.where.values()) == least
 
 
 def looped(body, turns):
