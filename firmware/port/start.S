@@ -367,9 +367,12 @@ contained_exit:
     add     a0, a0, t0
     bgeu    t1, a0, 1b
 2:  sub     a2, a3, a0
+#ifdef CHIP_NO_EMPTY_STORES
+    beqz    a2, 3f
+#endif
     vsetvli zero, a2, e8, m8, ta, ma // what is left, also if it is nothing
     vse8.v  v0, (a0)
-    ret
+3:  ret
 
     // void vector_configure(void): any instruction of the vector unit.
     function vector_configure, .text.vector_configure

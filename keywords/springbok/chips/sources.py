@@ -55,6 +55,7 @@ def header(chip: Chip) -> str:
         *(["#define CHIP_VECTORED 1"] if chip.vectored else []),
         *(["#define CHIP_COUNTERS_STOPPED 1"] if chip.counters_stopped else []),
         *(["#define CHIP_SOFTWARE_INTERRUPTS 1"] if chip.software_interrupts else []),
+        *(["#define CHIP_NO_EMPTY_STORES 1 // of vectors: a known defect"] if _fails_at_empty_stores(chip) else []),
         f"#define CHIP_KERNELS_APART {int(chip.has_kernels_apart)} // from the models' data",
         f"#define CHIP_HOST_PLACES_CODE {int('w' not in chip.holding(KERNELS).access)} // the core can't",
         "// Extensions that a module's code may use; those of vectors first.",
@@ -96,6 +97,11 @@ def header(chip: Chip) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _fails_at_empty_stores(chip: Chip) -> bool:
+    """Whether a known defect of the chip is one of the store of no element, which ends `vector_fill` else."""
+    return any(0 in each.vl and each.shows_in("vse8.v", 0, 8, "m8") for each in chip.defects)
 
 
 def linker_script(chip: Chip) -> str:
