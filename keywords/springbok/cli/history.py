@@ -19,6 +19,7 @@ from springbok.history import keeping, record, steps
 from springbok.history.record import METRICS_FILE, XUNIT_FILE
 from springbok.history.store import Filter, HistoryError, Store, StoredRun, opened
 from springbok.measuring import metrics
+from springbok.measuring.recorded import left_out
 from springbok.report.history import cause_text, history_page, value_text
 from springbok.report.lead import read_lead
 from springbok.support import repository, run_record
@@ -156,6 +157,8 @@ def _show(store: Store, options: argparse.Namespace) -> int:
         _print_run(run)
         for failure in failures:
             print(f"Failed:  {visible(failure.test)}: {_cut(' '.join(failure.message.split()))}")
+        for sentence in left_out(json.loads(documents.get(METRICS_FILE) or "{}")):
+            print(f"Left out: {sentence}.")
         for configuration in dict.fromkeys(each.configuration for each in numbers):
             print(f"\n{configuration.title}")
             rows = [

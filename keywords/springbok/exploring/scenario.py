@@ -319,6 +319,9 @@ class _Mapping:
                 f"model_wrapper.model_path: there is no file {_short(written)}, neither from the working directory nor "
                 f"from the scenario's folder: {advice if own.is_file() else ''}put your model there",
             )
+        elif path.is_dir() and not (path / "saved_model.pb").is_file():
+            sentence = f"model_wrapper.model_path: {_short(written)} is a folder, and no SavedModel: give a model's file"
+            self._problem("model_wrapper", "model_path", sentence)
         elif not os.access(path, os.R_OK):
             sentence = f"model_wrapper.model_path: this user has no right to read {_short(written)}"
             self._problem("model_wrapper", "model_path", sentence)
@@ -371,7 +374,7 @@ class _Mapping:
 
     def _class_names(self, model: Path, is_magic_wand: bool) -> tuple[str, ...] | None:
         """The order of the model's outputs. A wrong one would look like a bad model."""
-        described = model.with_name(f"{model.name}.json")
+        described = model.parent / f"{model.name}.json"  # a folder such as / has no name
         if described.is_file():
             try:
                 names = strict_json.parse(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")

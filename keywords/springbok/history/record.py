@@ -22,10 +22,9 @@ from springbok.gate import snapshots
 from springbok.gate.gate import METRICS
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.measuring.derived import RUNTIME
-from springbok.measuring.platforms import platforms_in
+from springbok.measuring.platforms import configuration_title, platforms_in
 from springbok.support import json_schema, run_record, strict_json
 from springbok.support.errors import BenchError
-from springbok.support.escaping import visible
 from springbok.support.repository import Origin, origin_of
 
 SCHEMA_VERSION = 1
@@ -89,9 +88,9 @@ class Configuration:
 
     @property
     def title(self) -> str:
-        """``gestures (vector) on springbok, spike, VLEN 512``"""
-        level = f", {self.optimize}" if self.optimize else ""
-        return visible(f"{self.model} ({self.variant}{level}) on {self.chip}, {self.engine}, VLEN {self.vlen_bits}")
+        """``gestures (vector, standard) on springbok, spike, VLEN 512``"""
+        names = (self.model, self.variant, self.optimize, self.chip, self.engine)
+        return configuration_title(*names, self.vlen_bits)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from springbok.measuring.platforms import level_of, platform_of
+from springbok.measuring.recorded import left_out
 from springbok.report import charts, interactive, timeline
 from springbok.report.cards import cards, find_same
 from springbok.report.changes import changes_figure
@@ -24,6 +25,7 @@ from springbok.report.coverage import coverage_figures
 from springbok.report.figure import Figure
 from springbok.report.figures import figures
 from springbok.report.lead import Lead, lead
+from springbok.report.left_out import left_out_figures
 from springbok.report.scenario import scenario
 from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figures
@@ -90,7 +92,7 @@ def write_summary(
     ``xunit`` is ``xunit.xml`` of the folder unless it is given.
     """
     folder = Path(folder)
-    found = [*first]
+    found = [*left_out_figures(document or {}), *first]
     if document and document["models"]:
         found.append(comparison_table(configurations([Run("", document)])))
     text = render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml"), figures=found)
@@ -164,7 +166,7 @@ def run_page(
         "report.html.j2",
         run=run,
         lead=leading or lead(run.document),
-        first=_for_page(first),
+        first=_for_page([*left_out_figures(run.document), *first]),
         overlaid=_for_page(overlaid),
         sections=sections,
     )
@@ -175,7 +177,7 @@ def run_markdown(
 ) -> str:
     """The same for a pull request: tables only, the long ones folded."""
     overlaid, sections = _sections(run, earlier)
-    top = leading or lead(run.document)
+    top, first = leading or lead(run.document), [*left_out_figures(run.document), *first]
     return render("report.md.j2", run=run, lead=top, first=first, overlaid=overlaid, sections=sections)
 
 
@@ -197,6 +199,7 @@ def suite_summary(document: Mapping) -> str:
     lines = [[f"*{column.title}*" for column in chosen]]
     lines += [[_robot_text(column.shown(row)) for column in chosen] for row in figure.rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table += "".join(f"\n\nLeft out: {_robot_text(sentence)}." for sentence in left_out(document))
     if figure.chart is None:
         return table
     (drawing,) = charts.render([figure.chart])
