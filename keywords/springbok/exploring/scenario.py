@@ -341,6 +341,11 @@ class _Mapping:
             root = None
         if root:
             meaning += f", in {root}" + (" or downloaded to it" if download else "")
+            if not download and not self._resolve(root).exists():
+                self.notes.append(
+                    f"dataset: dataset_root: there is no {_short(root)}, and download_dataset is false: a run ends there, "
+                    "unless it is told where its data are (--data)."
+                )
         return {
             "dataset": name,
             "split": split,

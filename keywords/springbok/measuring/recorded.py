@@ -68,6 +68,8 @@ def _differing(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str
     for what, (of, others) in (("lost", flags), ("added", flags[::-1])):
         if told := " ".join(flag for flag in of if flag not in others):
             found.append(f"compiler flags {what}: {told if len(told) <= _LONGEST_FLAGS else f'{told[:_LONGEST_FLAGS]}…'}")
+    if flags[0] != flags[1] and {*flags[0]} == {*flags[1]}:
+        found.append("compiler flags in another order")
     others = {title: [read(each) for each in pair] for title, read in _PARTS.items()}
     found += [f"another {title}" for title, (old, new) in others.items() if old != new]
     counts = [each["instructions"]["mean"] for each in pair]

@@ -29,7 +29,7 @@ from springbok.report.left_out import left_out_figures
 from springbok.report.scenario import scenario
 from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figures
-from springbok.support.escaping import visible
+from springbok.support.escaping import visible, visible_in
 from springbok.support.files import write_in_one_step
 
 _CSV_PLACE = ("run", "engine", "chip", "vlen_bits", "model", "variant", "optimize", "dataset")
@@ -290,7 +290,7 @@ def _for_page(found: Sequence[Figure]) -> list[dict[str, Any]]:
 
 def _script_text(specification: Mapping[str, Any]) -> str:
     """JSON that no name in it can end, inside of a script element."""
-    return json.dumps(specification, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(visible_in(specification), separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _drawn(found: Sequence[Figure], for_narrow: bool = False) -> list[dict[str, Any]]:
@@ -327,6 +327,8 @@ def render(template: str, **values: object) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
+        # A name that turns the direction of writing would turn the numbers behind it too.
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -423,7 +423,7 @@ at("undo").addEventListener("click", () => step(past, future));
 at("redo").addEventListener("click", () => step(future, past));
 at("form").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("keydown", (event) => {
-  if (!event.ctrlKey && !event.metaKey) return;
+  if ((!event.ctrlKey && !event.metaKey) || at("ask").open) return;
   const key = event.key.toLowerCase();
   if (key === "s") {
     event.preventDefault();
