@@ -367,19 +367,27 @@ contained_exit:
     add     a0, a0, t0
     bgeu    t1, a0, 1b
 2:  sub     a2, a3, a0
+#ifdef CHIP_NO_EMPTY_STORES
+    beqz    a2, 3f
+#endif
     vsetvli zero, a2, e8, m8, ta, ma // what is left, also if it is nothing
     vse8.v  v0, (a0)
-    ret
+3:  ret
 
     // void vector_configure(void): any instruction of the vector unit.
     function vector_configure, .text.vector_configure
     vsetvli zero, zero, e8, m1, ta, ma
     ret
 
-    // uint32_t vector_elen_bits(void): the widest element. vtype's top bit says that a setting is not supported.
+    // uint32_t vector_elen_bits(void): the widest element. vtype's top bit says that a setting is not supported. That
+    // is set too where vl is kept while VLMAX changes, so a chip that may have elements of 64 bits asks for a new vl.
     function vector_elen_bits, .text.vector_elen_bits
     li      a0, 64
+#if CHIP_ELEN == 64
+    vsetivli zero, 1, e64, m1, ta, ma
+#else
     vsetvli zero, zero, e64, m1, ta, ma
+#endif
     csrr    t0, vtype
     bgez    t0, 1f
     li      a0, 32

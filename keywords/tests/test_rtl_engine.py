@@ -21,6 +21,7 @@ from springbok.measuring import metrics
 from springbok.report import cards, costs, timeline
 from springbok.rtl import build, program, report
 from springbok.rtl.core import load
+from springbok.rtl.difference import Difference
 from springbok.rtl.native_machine import NativeMachine, Reason, Trial
 from springbok.session import Session
 from springbok.support.errors import CoreNeeded, EngineError, LinkError, RtlError
@@ -106,7 +107,7 @@ def test_a_core_that_is_another_than_said_is_named(ibex, tmp_path):
     other = dataclasses.replace(core, reference_isa="rv32ic_zicsr")  # Ibex multiplies
     outcome = run(ibex, tmp_path, core=other)
     assert "expected a trap, cause 2" in outcome.why
-    assert outcome.assembly == "mul tp, sp, gp" or outcome.pc == START + 12
+    assert outcome.difference.assembly == "mul tp, sp, gp" or outcome.difference.pc == START + 12
 
 
 @needs_core
@@ -227,7 +228,7 @@ def test_a_program_has_the_answers_of_the_devices_that_it_asked(ibex, tmp_path, 
         return program.run(library, golden, core, chip, elf, case)
 
     assert [window["answers"] for window in windows[0]] == [[], [78], [77, 78], [77, 78]]
-    case, outcome = program.make(windows[0][2:3], chip, core, Trial(), first.why, tmp_path, tries)
+    case, outcome = program.make(windows[0][2:3], chip, core, Trial(), first.difference, tmp_path, tries)
     assert (case.answers, outcome.why) == ((77, 78), first.why)
     assert program.read_case(tmp_path) == case
 
@@ -261,8 +262,10 @@ def test_a_core_that_is_stuck_is_told_with_what_waits_and_kept_as_a_program(ibex
     def tries(elf, case):
         return program.run(library, golden, own, chip, elf, case)
 
-    case, outcome = program.make(windows, chip, own, Trial(), found["why"], tmp_path, tries, stuck=True)
-    assert outcome.assembly == "wfi"
+    stuck = Difference(found["why"], found["assembly"], found["pc"], found["stuck"])
+    case, outcome = program.make(windows, chip, own, Trial(), stuck, tmp_path, tries)
+    assert case.difference.is_like(stuck)
+    assert outcome.difference.assembly == "wfi"
     assert f"{case.instructions - 1} of {case.instructions} instructions retired" in outcome.why
 
 

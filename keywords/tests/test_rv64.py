@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from springbok.chips.description import load
+from springbok.chips.opcodes import UNKNOWN, opcode_name
 from springbok.compiler import iree
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
-from springbok.engines.opcodes import UNKNOWN, opcode_name
 from springbok.engines.spike import SpikeEngine
 from springbok.firmware import build_firmware, write_sources
 from springbok.link.failures import cause, sentence
@@ -308,7 +308,8 @@ def check_answer(link: Link, module: bytes) -> None:
 def test_a_model_computes_what_numpy_does(started, compiled):
     engine, link, vlen = started
     info = link.chip_info()
-    assert (info.vlen_bits, info.contains_kernels) == (vlen, True)
+    assert (info.vlen_bits, info.elen_bits, info.contains_kernels) == (vlen, load(CHIP).elen, True)
+    assert info.elen_bits == 64
     check_answer(link, compiled(CHIP, vlen))
     counts = engine.take_counts()
     assert counts.opcodes["ld"] > 0

@@ -549,10 +549,21 @@ def test_diagnosis_of_a_handler_that_stays(tmp_path):
     )
 
 
-def test_diagnosis_of_a_core_without_a_handler(tmp_path):
-    with running(Program().word(0), tmp_path) as engine:
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("before", [0, 3, 5000])  # a trap may be the first thing of a turn
+def test_diagnosis_of_a_core_without_a_handler(tmp_path, native, before):
+    """The first trap is told, not only the last of those at the handler that is not there."""
+    program = Program()
+    for _ in range(before):
+        program.addi(T0, T0, 1)
+    program.label("illegal").word(0)
+    with running(program, tmp_path, native=native) as engine:
         state = wait_for_state(engine, "trapped")
-    assert state.endswith("it traps again at every instruction.")
+    assert state == (
+        f"The core trapped: mcause 2 (illegal instruction), mepc 0x{program.address('illegal'):x}, mtval 0x0; "
+        "then at its trap handler 0x0: mcause 1 (instruction access fault), mepc 0x0, mtval 0x0; "
+        "it traps again at every instruction."
+    )
 
 
 def test_diagnosis_of_firmware_that_reports_a_fault_and_finishes(tmp_path):

@@ -65,12 +65,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class Device:
-    """A device on the bus. ``kind`` is a folder of `springbok.devices`, or of the user's by its path."""
+    """A device on the bus. ``kind`` is a folder of `springbok.devices`, or of the user's by its path; ``interrupt`` the
+    line of the core that it drives, as its number in mip, or None.
+    """
 
     name: str
     kind: str
     base: int
     settings: dict[str, int] = field(default_factory=dict, hash=False)
+    interrupt: int | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,17 @@ class Chip:
     def vector_extension(self) -> str | None:
         """``v`` or ``zve…``; None for a core that never has vectors."""
         return next((each for each in self.extensions if _VECTOR.fullmatch(each)), None)
+
+    @property
+    def elen(self) -> int:
+        """Bits of the widest element of a vector; 0 on a core that never has vectors.
+
+        >>> load("springbok").elen, load("rv64gcv").elen                                         # doctest: +SKIP
+        (32, 64)
+        """
+        if self.vector_extension is None:
+            return 0
+        return 64 if self.vector_extension == "v" else int(re.search(r"\d+", self.vector_extension)[0])
 
     def isa(self, vlen: int | None = None) -> str:
         """The ISA string of a core with vector registers of ``vlen`` bits (0: without them; default: as built)."""

@@ -18,9 +18,12 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from springbok import devices
+from springbok.chips import defects
 from springbok.chips.chip import Chip
 from springbok.chips.extensions import EXTENSIONS, taken_by
 from springbok.support.places import PLATFORMS
+from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
 
 Problem = tuple[list[str | int], str]
@@ -31,8 +34,16 @@ _LEAST_VLEN = {"v": 128, "zve64x": 64, "zve64f": 64, "zve64d": 64}
 #: The shortest vectors that the compiler makes code for.
 _COMPILERS_LEAST_VLEN = 64
 _VECTOR_LENGTH = re.compile(r"zvl\d+b")
-#: Registers that the firmware reads or writes on every chip.
-_FIRMWARES_REGISTERS = (0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343, 0xB00, 0xB02)
+#: Registers that the firmware works with: on every chip; where it is contained; by the upper half on 32 bits.
+_OF_TRAPS = {
+    **{0x300: "mstatus", 0x304: "mie", 0x305: "mtvec"},
+    **{0x340: "mscratch", 0x341: "mepc", 0x342: "mcause", 0x343: "mtval"},
+}
+_OF_CONTAINMENT = {0x306: "mcounteren", 0x3A0: "pmpcfg0", **{0x3B0 + entry: f"pmpaddr{entry}" for entry in range(8)}}
+_COUNTERS = {0xB00: "mcycle", 0xB02: "minstret"}
+_USERS_COUNTERS = {0xC00: "cycle", 0xC02: "instret"}
+_UPPER_HALF = 0x80
+_INHIBIT = "mcountinhibit"
 #: Registers that instructions write, by what they hold: whether a chip has it, and their addresses.
 _STATE = {
     "floating-point state": (lambda chip: chip.has("f"), (0x001, 0x002, 0x003)),
@@ -43,6 +54,7 @@ _RS1, _RS2 = 31 << 15, 31 << 20
 #: Fewer ticks a second tell no microseconds.
 _LEAST_HZ = 1_000_000
 _WORD = 0xFFFFFFFF
+_EXTERNAL_INTERRUPT = 11
 
 
 def problems(chip: Chip) -> Iterator[Problem]:
@@ -52,7 +64,9 @@ def problems(chip: Chip) -> Iterator[Problem]:
     yield from _of_numbers(chip)
     yield from _of_instructions(chip)
     yield from _of_registers(chip)
-    yield from _of_defects(chip)
+    yield from _of_timing(chip)
+    yield from _of_interrupts(chip)
+    yield from defects.problems(chip)
 
 
 def _of_extensions(chip: Chip) -> Iterator[Problem]:
@@ -101,13 +115,74 @@ def _of_numbers(chip: Chip) -> Iterator[Problem]:
         yield ["core", "start"], f"start 0x{chip.start:x} is no place of an instruction: a multiple of {alignment} is"
     if not _LEAST_HZ <= chip.instructions_per_second <= _WORD:
         yield ["core", "instructions_per_second"], f"instructions_per_second: from {_LEAST_HZ:,} to {_WORD:,}"
+    if chip.instructions_per_second % _LEAST_HZ and not any(_serves(chip, "timer")):
+        yield (
+            ["core", "instructions_per_second"],
+            "instructions_per_second: whole megahertz, for without a timer they tell microseconds",
+        )
+    if chip.pmp_entries and not chip.user_mode:
+        yield (
+            ["core", "pmp_entries"],
+            "pmp_entries contain kernels in user mode: add user_mode = true, or leave them out, since the firmware "
+            "has no use for them then",
+        )
+    if chip.software_interrupts and not any(_serves(chip, "timer")):
+        yield ["core", "software_interrupts"], "software_interrupts come from a clint: add one, or leave them out"
+
+
+def _serves(chip: Chip, service: str) -> Iterator[bool]:
+    return (devices.find(device.kind).serves == service for device in chip.devices)
+
+
+def _of_interrupts(chip: Chip) -> Iterator[Problem]:
+    driving = [(number, each) for number, each in enumerate(chip.devices) if each.interrupt is not None]
+    for number, each in driving:
+        where: list[str | int] = ["device", number, "interrupt"]
+        kind = devices.find(each.kind)
+        if not kind.drives_interrupt:
+            known = " and ".join(name for name in devices.names() if devices.find(name).drives_interrupt)
+            yield where, f"{each.name}: {kind.name} drives no interrupt line here ({known} do): leave interrupt out"
+        if each.interrupt != _EXTERNAL_INTERRUPT:
+            yield (
+                where,
+                f"{each.name}: interrupt is {_EXTERNAL_INTERRUPT}, the core's machine external interrupt, not "
+                f"{each.interrupt}: no engine here has a controller (PLIC) whose numbers there could be",
+            )
+    for number, each in driving[1:]:
+        first = driving[0][1].name
+        sentence = f"{first} drives {each.interrupt} already, and several need a controller, which no engine here has"
+        yield ["device", number, "interrupt"], f"{each.name}: {sentence}: leave one out"
+
+
+def _of_timing(chip: Chip) -> Iterator[Problem]:
     known = sorted(path.stem for path in (PLATFORMS / "timing").glob("*.toml"))
+    path = Path(chip.timing) if chip.timing.endswith(".toml") else PLATFORMS / "timing" / f"{chip.timing}.toml"
     if chip.timing.endswith(".toml"):
-        if not Path(chip.timing).is_file():
+        if not path.is_file():
             yield ["core", "timing"], f"timing: there is no {chip.timing}"
+            return
     elif chip.timing and chip.timing not in known:
         remedy = did_you_mean(chip.timing, known)
         yield ["core", "timing"], f"timing: there is no '{chip.timing}'{remedy}. Known: {', '.join(known)}"
+        return
+    lengths = _lengths_of(path) if chip.timing else None
+    if lengths is not None and chip.vlen not in (lengths or [0]):
+        core = f"with VLEN {', '.join(map(str, lengths))}" if lengths else "without vectors"
+        built = f"is built with VLEN {chip.vlen}" if chip.vlen else "has no vectors"
+        yield (
+            ["core", "timing"],
+            f"timing: {path.stem} is of a core {core}, and this one {built}: name another, or leave it out (--timing "
+            "then names one for each run)",
+        )
+
+
+def _lengths_of(timing: Path) -> list[int] | None:
+    """The VLENs that a timing says it is for. What else is wrong with it is said where it is loaded."""
+    try:
+        lengths = parse_toml(read_text(timing)).get("vlens")
+    except (OSError, UnicodeDecodeError, TOMLDecodeError):
+        return None
+    return lengths if isinstance(lengths, list) else None
 
 
 def _of_instructions(chip: Chip) -> Iterator[Problem]:
@@ -192,7 +267,17 @@ def _takes(given: ast.arguments, count: int) -> bool:
     return all(default is not None for default in given.kw_defaults)
 
 
+def _needed_registers(chip: Chip) -> dict[int, str]:
+    """What the firmware works with on this chip, by address."""
+    counters = {**_COUNTERS, **(_USERS_COUNTERS if chip.has("zicntr") else {})}
+    upper = {address + _UPPER_HALF: f"{name}h" for address, name in counters.items() if chip.xlen == 32}
+    contained = {**_OF_CONTAINMENT, **({0x3A1: "pmpcfg1"} if chip.xlen == 32 else {})} if chip.contains else {}
+    return {**_OF_TRAPS, **counters, **upper, **contained, **({0x320: _INHIBIT} if chip.counters_stopped else {})}
+
+
 def _of_registers(chip: Chip) -> Iterator[Problem]:
+    needed = _needed_registers(chip)
+    counters = {*_COUNTERS.values(), *_USERS_COUNTERS.values()}
     for number, each in enumerate(chip.registers):
         if each.absent and (each.value or each.counter):
             key = "counter" if each.counter else "value"
@@ -204,16 +289,13 @@ def _of_registers(chip: Chip) -> Iterator[Problem]:
             yield ["register", number, "address"], f"{each.name}: 0x{each.address:03x} is the core's {state}"
         if each.value >> chip.xlen:
             yield ["register", number, "value"], f"{each.name}: its value has more than {chip.xlen} bits"
-        if each.absent and each.address in _FIRMWARES_REGISTERS:
+        if each.absent and each.address in needed:
             yield ["register", number, "absent"], f"{each.name}: the firmware can't do without 0x{each.address:x}"
+        elif each.address in needed and not (each.counter and needed[each.address] in counters):
+            name = f"0x{each.address:x}, the core's {needed[each.address]}"
+            yield ["register", number, "address"], f"{each.name}: the firmware works with {name}: leave the table out"
     for (_, one), (number, other) in combinations(enumerate(chip.registers), 2):
         if one.address == other.address:
             yield ["register", number, "address"], f"{other.name} and {one.name} have one address: 0x{one.address:x}"
         if one.name == other.name:
             yield ["register", number, "name"], f"there are two registers called '{one.name}'"
-
-
-def _of_defects(chip: Chip) -> Iterator[Problem]:
-    for (_, one), (number, other) in combinations(enumerate(chip.defects), 2):
-        if one.name == other.name:
-            yield ["defect", number, "name"], f"there are two defects called '{one.name}'"

@@ -33,6 +33,8 @@ SCHEMA = Path(__file__).with_name("chip.schema.json")
 _ADDRESSES = 1 << 32
 #: Memories whose rights a simulator holds the core to: each takes two of its 16 entries of memory protection.
 _MOST_LIMITED = 8
+#: What stands beside the settings of its kind in a device's table.
+_OF_ALL_DEVICES = ("name", "kind", "base", "interrupt")
 #: Descriptions that one is like, one after the other.
 _MOST_ANCESTORS = 16
 #: The environment variable that names another chip for a whole run, as ``--platform`` does.
@@ -221,11 +223,6 @@ class _Reading:
             raise self._error(["core", "abi"], f"abi '{chip.abi}' does not suit {chip.base_isa}: use '{wanted}'")
         if chip.software_interrupts and chip.user_mode and chip.pmp_entries:
             raise self._error(["core", "software_interrupts"], "software interrupts end kernels that are contained")
-        for number, defect in enumerate(chip.defects):
-            try:
-                re.compile(defect.opcodes)
-            except re.error as error:
-                raise self._error(["defect", number, "opcodes"], f"'{defect.opcodes}': {error}") from None
 
     def _check_memories(self, memories: tuple[Memory, ...]) -> None:
         for content in CONTENTS:
@@ -300,7 +297,7 @@ class _Reading:
             )
 
     def _device(self, number: int, given: dict[str, Any]) -> Device:
-        settings = {name: value for name, value in given.items() if name not in ("name", "kind", "base")}
+        settings = {name: value for name, value in given.items() if name not in _OF_ALL_DEVICES}
         try:
             kind = devices.find(given["kind"], self._path.parent)
         except (LookupError, ImportError, SyntaxError) as error:
@@ -323,7 +320,8 @@ class _Reading:
             name, sentence = problem
             raise self._error(["device", number, name], f"{given['name']}: {sentence}")
         name = given["kind"]
-        return Device(given["name"], str(kind.folder) if "/" in name else name, given["base"], settings)
+        folder = str(kind.folder) if "/" in name else name
+        return Device(given["name"], folder, given["base"], settings, given.get("interrupt"))
 
     def _instruction(self, number: int, given: dict[str, Any]) -> Instruction:
         instruction = Instruction(**given)

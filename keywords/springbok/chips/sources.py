@@ -47,6 +47,7 @@ def header(chip: Chip) -> str:
         "#define SPRINGBOK_CHIP_H",
         "",
         f"#define CHIP_XLEN {chip.xlen}",
+        f"#define CHIP_ELEN {chip.elen} // the widest element of a vector",
         *(f"#define CHIP_HAS_{each.upper()} 1" for each in chip.extensions if len(each) == 1),
         f"#define CHIP_ABI {_text(chip.abi)}",
         f"#define CHIP_FLOAT_ABI {_FLOAT_ABIS[chip.abi[-1]]} // of a module's ELF flags",
@@ -54,6 +55,7 @@ def header(chip: Chip) -> str:
         *(["#define CHIP_VECTORED 1"] if chip.vectored else []),
         *(["#define CHIP_COUNTERS_STOPPED 1"] if chip.counters_stopped else []),
         *(["#define CHIP_SOFTWARE_INTERRUPTS 1"] if chip.software_interrupts else []),
+        *(["#define CHIP_NO_EMPTY_STORES 1 // of vectors: a known defect"] if _fails_at_empty_stores(chip) else []),
         f"#define CHIP_KERNELS_APART {int(chip.has_kernels_apart)} // from the models' data",
         f"#define CHIP_HOST_PLACES_CODE {int('w' not in chip.holding(KERNELS).access)} // the core can't",
         "// Extensions that a module's code may use; those of vectors first.",
@@ -80,6 +82,8 @@ def header(chip: Chip) -> str:
             f"#define CHIP_{service}_{name.upper()} {value}u"
             for name, value in {**kind.settings, **device.settings}.items()
         ]
+        if device.interrupt is not None:
+            lines.append(f"#define CHIP_{service}_INTERRUPT {device.interrupt}u")
     if "timer" not in served:
         lines += ["", f"#define CHIP_TIMER_FREQUENCY_HZ {chip.instructions_per_second}u"]
     mark, say, finish = chip.doing("mark"), chip.doing("print"), chip.doing("finish") or chip.doing("halt")
@@ -93,6 +97,11 @@ def header(chip: Chip) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _fails_at_empty_stores(chip: Chip) -> bool:
+    """Whether a known defect of the chip is one of the store of no element, which ends `vector_fill` else."""
+    return any(0 in each.vl and each.shows_in("vse8.v", 0, 8, "m8") for each in chip.defects)
 
 
 def linker_script(chip: Chip) -> str:

@@ -115,15 +115,16 @@ def add_platform(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--platform", metavar="CHIP", help=text)
 
 
-def add_timing(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Add ``--timing TIMING``."""
+def add_timing(parser: argparse.ArgumentParser, default: str | None, without: str = "") -> None:
+    """Add ``--timing TIMING``; ``without`` is what else it takes, for no estimate."""
     own = "the chip's own" if default else "no estimate of cycles"
+    other = f"; {without} for counts alone" if without else ""
     parser.add_argument(
         "--timing",
         metavar="TIMING",
         default=default,
         help="the core's pipeline: a name of platforms/timing/, FILE.toml of your own, or chip for the one that the "
-        f"chip's description names (default: {own})",
+        f"chip's description names{other} (default: {own})",
     )
 
 

@@ -102,7 +102,7 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
     covered, differing = random_program.run(library, golden, core, chip, seeds, kept, options.length, trial, weights)
     for seed, outcome in differing:
         place = shown(kept / f"random-{seed}")
-        print(f"seed {seed}: {outcome.said}; kept in {place}")
+        print(f"seed {seed}: {outcome.difference.said}; kept in {place}")
     met = covered.as_json()
     pairs = f"{sum(each['operand_classes'] for each in met.values())} of {sum(each['of'] for each in met.values())}"
     print(f"{len(numbers)} programs, {len(differing)} differ")
@@ -136,6 +136,6 @@ def _replay(folder: Path, options: argparse.Namespace) -> int:
         elf, case = kept / program.PROGRAM, program.read_case(kept)
         wave = Path(options.wave) if options.wave and number == 0 else None
         outcome = program.run(library, golden, core, chip, elf, case, wave=wave)
-        failed += outcome.why is not None
-        print(f"{shown(kept)}: {outcome.said if outcome.why else 'nothing differs'}")
+        failed += outcome.difference is not None
+        print(f"{shown(kept)}: {program.repeated(case, outcome)}")
     return int(failed > 0)

@@ -26,6 +26,7 @@ from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.optimizer import DEFAULT_LEVEL
 from springbok.engines.base import RUNTIME_SITES, Counts
+from springbok.engines.known_defects import shown_at
 from springbok.exploring.calibrate import inference
 from springbok.exploring.optimizer_cycles import Pair, compare
 from springbok.exploring.search import search
@@ -132,6 +133,7 @@ def as_json(
 ) -> dict[str, Any]:
     """All of it; ``names`` are the name and the layer of each part."""
     measured = [line.measured for line in lines]
+    parts = {ordinal: name for ordinal, (name, _) in names.items()}
     return {
         "model": title,
         "timing": timing.as_json(),
@@ -139,7 +141,7 @@ def as_json(
         "estimated_cycles": sum(line.estimate.cycles for line in lines),
         "limit_cycles": sum(line.limit.cycles for line in lines),
         "measured_cycles": None if None in measured else sum(measured),
-        "notes": notes(lines, timing, chip, {ordinal: name for ordinal, (name, _) in names.items()}),
+        "notes": [*notes(lines, timing, chip, parts), *defect_notes(counts, chip, parts)],
         "dispatches": [
             {
                 "name": names[line.ordinal][0],
@@ -151,10 +153,21 @@ def as_json(
                 "limit_cycles": line.limit.cycles,
                 "limited_by": line.limit.by,
                 "unknown_instructions": line.unknown,
+                "defects": shown_at(counts.sites[line.ordinal], chip),
             }
             for line in lines
         ],
     }
+
+
+def defect_notes(counts: Counts, chip: Chip, names: Mapping[int, str]) -> list[str]:
+    """A sentence for each known defect of the chip that a part showed; ``names`` are those of the parts."""
+    reports = {defect.name: f": {defect.text}" + f" ({defect.report})" * bool(defect.report) for defect in chip.defects}
+    return [
+        f"{names[ordinal]} executes {times:,} instructions that show the chip's known defect '{name}'{reports[name]}."
+        for ordinal, sites in counts.sites.items()
+        for name, times in shown_at(sites, chip).items()
+    ]
 
 
 def print_account(found: dict[str, Any], timing: Timing) -> None:

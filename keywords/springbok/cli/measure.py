@@ -6,22 +6,28 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
+from springbok.chips.chip import Chip
 from springbok.cli.arguments import add_core, add_platform, add_timing, add_vlen, use_core, use_platform, whole
-from springbok.cli.cycles import as_json, print_account
-from springbok.engines.base import RUNTIME_SITES
+from springbok.cli.cycles import as_json, defect_notes, print_account
+from springbok.cli.text import print_table
+from springbok.engines.base import RUNTIME_SITES, Counts
+from springbok.engines.known_defects import shown_at
 from springbok.exploring.bare_metal import LIMIT_INSTRUCTIONS, count
 from springbok.session import usable_timing
 from springbok.timing.account import account
 from springbok.timing.description import OF_CHIP
 
 OUTSIDE = "outside of parts"
+#: What ``--timing`` takes for counts without an estimate.
+COUNTS_ALONE = "none"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("elf", metavar="ELF", type=Path, help="a program for the chip that marks windows")
-    add_timing(parser, OF_CHIP)
+    add_timing(parser, OF_CHIP, COUNTS_ALONE)
     add_platform(parser)
     add_vlen(parser, None, "bits of a vector register of the chip (default: as the chip is built)")
     add_core(parser)
@@ -41,10 +47,80 @@ def run(options: argparse.Namespace) -> int:
     use_core(options, engine)
     chip = use_platform(options)
     vlen = (chip.vlen if options.vlen is None else options.vlen) if chip.vector_extension else 0
-    timing = usable_timing(options.timing, chip, engine, vlen)
-    watched = {"watched": timing.watched} if timing.regions else {}
+    no_estimate = _why_no_estimate(options.timing, chip)
+    timing = None if no_estimate else usable_timing(options.timing, chip, engine, vlen)
+    watched = {"watched": timing.watched} if timing and timing.regions else {}
     counts = count(options.elf, chip, engine, options.limit, vlen=vlen, **watched)
     names = {ordinal: (f"part {ordinal}", "") for ordinal in counts.sites} | {RUNTIME_SITES: (OUTSIDE, "")}
-    found = as_json(options.elf.name, account(counts, timing, vlen, chip.xlen), counts, names, timing, chip)
-    print(json.dumps(found, indent=1)) if options.json else print_account(found, timing)
+    if timing:
+        found = as_json(options.elf.name, account(counts, timing, vlen, chip.xlen), counts, names, timing, chip)
+    else:
+        found = _counted(options.elf.name, counts, {part: name for part, (name, _) in names.items()}, chip)
+        found["notes"] = [no_estimate, *found["notes"]]
+    if options.json:
+        print(json.dumps(found, indent=1))
+    elif timing:
+        print_account(found, timing)
+    else:
+        _print_counts(found)
     return 0
+
+
+def _why_no_estimate(timing: str, chip: Chip) -> str:
+    """Why cycles are not estimated, in a sentence; empty where they are."""
+    if timing == COUNTS_ALONE:
+        return f"No cycles are estimated: --timing {COUNTS_ALONE}."
+    if timing == OF_CHIP and not chip.timing:
+        return (
+            f"No cycles are estimated: the description of {chip.name} names no timing (timing in its [core], or "
+            "--timing with a name of platforms/timing/ or a file of your own)."
+        )
+    return ""
+
+
+def _counted(title: str, counts: Counts, names: dict[int, str], chip: Chip) -> dict[str, Any]:
+    """What was executed, with the keys that an estimate has too."""
+    whole = sum(each.instructions for each in counts.inferences)
+    cycles = [each.cycles for each in counts.inferences]
+    parts = {
+        ordinal: (part.instructions, part.vector_instructions, part.cycles)
+        for ordinal, part in counts.dispatches.items()
+    }
+    vectors = sum(each.vector_instructions for each in counts.inferences)
+    measured = None if None in cycles else sum(cycles)
+    outside = None if measured is None else measured - sum(each or 0 for _, _, each in parts.values())
+    inside, inside_vectors = (sum(each[place] for each in parts.values()) for place in (0, 1))
+    parts[RUNTIME_SITES] = (whole - inside, vectors - inside_vectors, outside)
+    return {
+        "model": title,
+        "timing": None,
+        "instructions": whole,
+        "estimated_cycles": None,
+        "limit_cycles": None,
+        "measured_cycles": measured,
+        "notes": defect_notes(counts, chip, names),
+        "dispatches": [
+            {
+                "name": names[ordinal],
+                "layer": "",
+                "instructions": instructions,
+                "vector_instructions": vector,
+                "estimated_cycles": None,
+                "measured_cycles": own,
+                "defects": shown_at(counts.sites[ordinal], chip),
+            }
+            for ordinal, (instructions, vector, own) in sorted(parts.items(), key=lambda item: (-item[1][0], item[0]))
+        ],
+    }
+
+
+def _print_counts(found: dict[str, Any]) -> None:
+    measured = found["measured_cycles"]
+    print(f"{found['model']}: {found['instructions']:,} instructions" + (f", {measured:,} cycles" if measured else ""))
+    rows = [("kernel", "instructions", "vector", *(["measured"] if measured else []))]
+    for row in found["dispatches"]:
+        own = (f"{row['measured_cycles']:,}",) if measured else ()
+        rows.append((row["name"], f"{row['instructions']:,}", f"{row['vector_instructions']:,}", *own))
+    print_table(rows, 1)
+    for note in found["notes"]:
+        print(note)

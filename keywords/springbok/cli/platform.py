@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         files[f"{chip.name}.repl"] = renode_platform.repl(chip)
         files[f"{chip.name}.resc"] = renode_platform.resc(chip, f"$ORIGIN/{chip.name}.repl")
+        files |= renode_platform.beside(chip)
     except EngineError as error:
         missing = str(error)
     with storage_errors(folder):

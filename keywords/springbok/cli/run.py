@@ -32,6 +32,7 @@ from springbok.measuring.derived import estimated_cycles_of, quality_of, quality
 from springbok.measuring.platforms import level_of, platform_of, platforms_text, told_apart
 from springbok.measuring.recorded import left_out
 from springbok.session import usable_timing
+from springbok.support import process
 from springbok.support.errors import BenchError
 from springbok.support.places import IS_CHECKOUT, SUITES, command, project_of
 from springbok.support.progress import working
@@ -39,6 +40,10 @@ from springbok.support.results_folder import Outputs, claimed, outputs
 
 #: Of this project, or of the user's, as ``init`` writes it.
 DEFAULT_SUITE = SUITES / "gestures.robot" if IS_CHECKOUT else Path("suites")
+
+
+#: What the exit status of a run that a signal ended is above the signal's number.
+SIGNALLED = 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +114,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
                 status = run_renode(list(suites), files.folder, [*data_variables(options.data), *robot_options])
             else:
                 status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
+        died = max(0, -status)
         xunit = files.xunit_there()
         if xunit:
             verdicts.begin(files.folder)
@@ -124,7 +130,19 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
             passed = status == 0
             prune = suites if whole_suites and passed else ()
             status = print_updates(files.folder, engine, prune=prune, passed=passed) or status
-    return status
+        if died:
+            print(_death(died, files.output))
+    return SIGNALLED + died if died else status
+
+
+def _death(number: int, output: Path | None) -> str:
+    """What is said of a run whose process a signal ended, which nobody sent from here: a library's fault, as a rule."""
+    name = process.ending(-number).removeprefix("signal ")
+    unfinished = f", and {shown(output)} is cut short" if output and output.is_file() else ""
+    return (
+        f"The run died by signal {number} ({name}): its test did not end, and no later one has run. There is no log"
+        f"{unfinished}; what the process said last is above, below the name of the test."
+    )
 
 
 def _of_renode(options: argparse.Namespace, runner_options: list[str]) -> Outputs:

@@ -7,7 +7,8 @@ model.py     ``SERVES`` (uart, timer, control or i2c: what the firmware uses it 
              may set, with defaults), ``create(surroundings, settings)``, which makes the model; ``ALLOWED``, by name,
              for settings with few values; ``problem(settings)``, which says what no device can be set to
 driver.c     the functions of ``firmware/port/devices.h`` for what it serves
-renode.repl  its entry in a Renode platform, with ``$name``, ``$base`` and the settings
+renode.repl  its entry in a Renode platform, with ``$name``, ``$base`` and the settings, and on a line of its own
+             ``$interrupt`` if it drives one; ``renode_springbok.repl`` in its place beside Springbok's own core
 model.cpp    if there is one, what ``model.py`` does in C++ (see ``model.h``), for a simulator that has a compiler
 
 A chip's description names a folder of this package, or one of the user's own by its path, such as ``./my_uart``.
@@ -62,6 +63,17 @@ class Kind:
     def places_code(self) -> bool:
         """Whether the host writes code through it where the core can't: its driver has ``host_places_code``."""
         return getattr(self.model, "PLACES_CODE", False)
+
+    def renode_entry(self, own_core: bool) -> Path:
+        """Its entry in a Renode platform, which may lack; ``own_core``: beside Springbok's core, of `Springbok.cs`."""
+        own = self.folder / "renode_springbok.repl"
+        return own if own_core and own.is_file() else self.folder / "renode.repl"
+
+    @property
+    def drives_interrupt(self) -> bool:
+        """Whether it has an interrupt line that a description can lead to the core."""
+        entry = self.renode_entry(own_core=False)
+        return entry.is_file() and "$interrupt" in entry.read_text(encoding="utf-8")
 
     @property
     def driver(self) -> Path:

@@ -12,11 +12,14 @@ Example::
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 from pathlib import Path
 from string import Template
 
 from springbok import devices
-from springbok.chips.chip import Chip, Instruction, Register
+from springbok.chips.chip import DEFAULT, Chip, Instruction, Register
+from springbok.chips.description import load
 from springbok.devices.springbok_control.model import CONTROL
 from springbok.support.errors import EngineError
 from springbok.support.places import PLATFORMS
@@ -25,6 +28,8 @@ _CONTROL_KIND = "springbok_control"
 #: Extensions that Renode's cores know by name, beside single letters; others change nothing there.
 _KNOWN = ("zicsr", "zifencei", "zba", "zbb", "zbc", "zbs")
 _STRIDE_OF_WIDE_REGISTERS = 4
+_SPRINGBOK = PLATFORMS / "Springbok.cs"
+_CUSTOM_3 = 0x7B
 
 
 def has_springboks_core(chip: Chip) -> bool:
@@ -63,10 +68,9 @@ def repl(chip: Chip, vlen: int | None = None) -> str:
     core = "SpringbokCore" if own else f"RiscV{chip.xlen}"
     lines += ["", f"cpu: CPU.{core} @ sysbus", f'    cpuType: "{cpu_type(chip, vlen)}"', f"    timeProvider: {timer}"]
     if vlen:
-        elen = 64 if chip.vector_extension == "v" or "64" in chip.vector_extension else 32
-        lines += [f"    VectorRegisterLength: {vlen}", f"    VectorElementMaxWidth: {elen}"]
+        lines += [f"    VectorRegisterLength: {vlen}", f"    VectorElementMaxWidth: {chip.elen}"]
     for device, kind in zip(chip.devices, kinds, strict=True):
-        entry = kind.folder / "renode.repl"
+        entry = kind.renode_entry(own)
         if not entry.is_file():
             raise EngineError(
                 f"Renode has no model of {device.name} ({device.kind}) of {chip.title}: there is no {entry.name} in "
@@ -75,13 +79,17 @@ def repl(chip: Chip, vlen: int | None = None) -> str:
         settings = {**kind.settings, **device.settings}
         values = {name: f"0x{value:X}" if name == "accelerometer" else value for name, value in settings.items()}
         wide = str(settings.get("stride") == _STRIDE_OF_WIDE_REGISTERS).lower()
-        text = Template(entry.read_text(encoding="utf-8"))
+        line = "" if device.interrupt is None else f"    IRQ -> cpu@{device.interrupt}\n"
+        text = Template(entry.read_text(encoding="utf-8").replace("    $interrupt\n", line))
         lines += ["", text.substitute(values, name=device.name, base=f"{device.base:#010x}", wide=wide).strip()]
     return "\n".join(lines) + "\n"
 
 
 def resc(chip: Chip, platform: str) -> str:
-    """The script that makes the machine of ``platform``, a path as the script has it, and loads and starts ``$bin``."""
+    """The script that makes the machine of ``platform``, a path as the script has it, and loads and starts ``$bin``.
+
+    Beside it lie the files of `beside`, whose places it tells by ``$ORIGIN``, its own folder.
+    """
     lines = [
         f":name: {chip.title}",
         ":description: Runs the firmware of springbok-bench. Generated from the chip's description; changes are lost.",
@@ -96,11 +104,11 @@ def resc(chip: Chip, platform: str) -> str:
     if has_springboks_core(chip):
         lines += [
             'EnsureTypeIsLoaded "Antmicro.Renode.Peripherals.CPU.RiscV32"',
-            f"include @{PLATFORMS / 'Springbok.cs'}",
+            f"include $ORIGIN/{_SPRINGBOK.name}",
         ]
     lines += ['emulation SetGlobalQuantum "0.001"', "mach create $name", "machine LoadPlatformDescription $platform"]
+    lines += map(_instruction, _for_python(chip))
     if not has_springboks_core(chip):
-        lines += [_instruction(each) for each in chip.instructions if each.does != "mark" or each.match & 0x7F == 0x7B]
         lines += [_register(each) for each in chip.registers if not each.absent]
     control = next((each for each in chip.devices if each.kind == _CONTROL_KIND), None)
     start = f"sysbus WriteDoubleWord {control.base + CONTROL:#010x} 0" if control else f"cpu PC {chip.start:#x}"
@@ -122,15 +130,81 @@ def pattern(instruction: Instruction) -> str:
 def _instruction(instruction: Instruction) -> str:
     """A handler in Python: ``instruction`` is the word, ``cpu`` the core."""
     if instruction.model:
-        file, _, function = instruction.model.rpartition(":")
-        code = (
-            f"import imp; f = imp.load_source('own', '{Path(file)}').{function}; w = int(instruction); "
-            "r = lambda n: cpu.GetRegister(w >> n & 31).RawValue; v = f(r(15), r(20), r(7)); "
-            "(w >> 7 & 31) and cpu.SetRegister(w >> 7 & 31, v)"
-        )
-    else:
-        code = "cpu.IsHalted = True" if instruction.does in ("halt", "finish") else "pass"
+        where = f"$ORIGIN/{_handler_name(instruction)}"
+        return f'cpu InstallCustomInstructionHandlerFromFile "{pattern(instruction)}" {where}'
+    code = "cpu.IsHalted = True" if instruction.does in ("halt", "finish") else "pass"
     return f'cpu InstallCustomInstructionHandlerFromString "{pattern(instruction)}" "{code}"'
+
+
+def beside(chip: Chip) -> dict[str, str]:
+    """The files that the script needs in its own folder: their names and texts.
+
+    Raises EngineError for an instruction whose model has no source in Python.
+    """
+    classes = {_SPRINGBOK.name: _SPRINGBOK.read_text(encoding="utf-8")} if has_springboks_core(chip) else {}
+    return classes | {_handler_name(each): handler(each, chip) for each in _for_python(chip) if each.model}
+
+
+def _for_python(chip: Chip) -> list[Instruction]:
+    """Instructions that Renode's core does not know: beside Springbok's, what its class does not do already; beside
+    others all but marks, of which HINTs do nothing anyway."""
+    if has_springboks_core(chip):
+        known = {each.match for each in load(DEFAULT).instructions}
+        return [each for each in chip.instructions if each.model and each.match not in known]
+    return [each for each in chip.instructions if each.does != "mark" or each.match & 0x7F == _CUSTOM_3]
+
+
+def _handler_name(instruction: Instruction) -> str:
+    return f"{instruction.name}.instruction.py"
+
+
+def handler(instruction: Instruction, chip: Chip) -> str:
+    """The program that Renode runs at each instruction with a model, with the word as ``instruction`` and ``cpu``.
+
+    The model's file is in it as a whole, without annotations: Renode's Python is an older one.
+    """
+    file, _, function = instruction.model.rpartition(":")
+    if not file.endswith(".py"):
+        found = importlib.util.find_spec(file)
+        if found is None or not (found.origin or "").endswith(".py"):
+            raise EngineError(f"{instruction.name}: the module {file} has no source in Python, which Renode needs.")
+        file = found.origin
+    model = ast.unparse(_WithoutAnnotations().visit(ast.parse(Path(file).read_bytes())))
+    return _HANDLER.format(
+        name=instruction.name, title=chip.title, model=model, function=function, mask=(1 << chip.xlen) - 1
+    )
+
+
+class _WithoutAnnotations(ast.NodeTransformer):
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802 (the visitor's own names)
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:  # noqa: N802
+        return ast.Assign([node.target], node.value, lineno=node.lineno) if node.value else None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:  # noqa: N802
+        return None if node.module == "__future__" else node
+
+
+_HANDLER = """\
+# -*- coding: utf-8 -*-
+# {name} of {title}. Generated from the chip's description; changes are lost.
+{model}
+
+
+def operand_at(place):
+    return int(cpu.GetRegister(int(instruction) >> place & 31).RawValue)
+
+
+if int(instruction) >> 7 & 31:
+    result = {function}(operand_at(15), operand_at(20), operand_at(7)) & {mask:#x}
+    cpu.SetRegister(int(instruction) >> 7 & 31, result)
+"""
 
 
 def _register(register: Register) -> str:

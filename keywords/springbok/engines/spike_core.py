@@ -130,6 +130,10 @@ class SpikeCore:
         """Raise and lower the lines of timer and software interrupt, as bits of mip."""
         self._reach.set_interrupts(level)
 
+    def trap_registers(self) -> dict[str, int]:
+        """``mtvec``, and what the last trap left in ``mcause``, ``mepc`` and ``mtval``."""
+        return {name: self.core.get_csr(CSRS[name]) & self.mask for name in ("mtvec", "mcause", "mepc", "mtval")}
+
     def trap_illegal(self, word: int, pc: int) -> int:
         """Enter the trap handler as Spike does, and return its address.
 

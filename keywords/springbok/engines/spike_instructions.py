@@ -18,8 +18,8 @@ from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 
 from springbok.chips.chip import Chip, Instruction, Register, function_of
+from springbok.chips.opcodes import SYSTEM
 from springbok.devices.interface import Warn
-from springbok.engines.opcodes import SYSTEM
 from springbok.engines.spike_core import (
     CSRS,
     MACHINE_MODE,

@@ -30,7 +30,7 @@ from springbok.engines.serial_line import PtyLine, SocketLine
 from springbok.engines.spike_core import MCYCLE, MIP_MSIP, MIP_MTIP, SpikeCore
 from springbok.engines.spike_histogram import PcHistogram
 from springbok.engines.spike_instructions import EXTENSION, OwnInstructions
-from springbok.engines.spike_native import Clock, Helper, NativeDevice, NativeHistogram, NativeUart
+from springbok.engines.spike_native import FIRST_TRAP, Clock, Helper, NativeDevice, NativeHistogram, NativeUart
 from springbok.engines.windows import WindowCounter
 
 # Spike's turn of a core between two ticks (sim_t::INTERLEAVE).
@@ -161,7 +161,19 @@ class SpikeMachine(Machine):
         """Called by Spike between two turns of the core, without the helper."""
         instructions = self._core.instructions
         executed, self._clock.instructions = instructions - self._clock.instructions, instructions
+        self._note_first_trap(executed)
         self.turn(executed)
+
+    def _note_first_trap(self, executed: int) -> None:
+        """As machine.cpp has it."""
+        clock = self._clock
+        if executed:
+            clock.trapped = 0
+        registers = self._core.trap_registers()
+        if not clock.trapped and self._core.state.pc & self._mask == registers.pop("mtvec") & ~3:
+            clock.trapped = 1
+            for name, value in registers.items():
+                setattr(clock, name, value)
 
     def turn(self, executed: int) -> None:
         """Between two turns of the core; ``executed`` is the last one's instructions."""
@@ -266,6 +278,8 @@ class SpikeMachine(Machine):
     def _do_state(self) -> dict:
         own = {"waits_for_interrupt": self._waits_for_interrupt, "host_request": self._host_request}
         own |= {"idle_turns": self._idle_turns + self._clock.idle_turns}
+        if self._clock.trapped:
+            own["first_trap"] = {name: getattr(self._clock, name) for name in FIRST_TRAP}
         return super()._do_state() | own | {"exit_code": self._exit_code}
 
     def _do_console(self) -> list[str]:

@@ -81,6 +81,9 @@ def has_model(folder: Path) -> bool:
     return (folder / "model.cpp").is_file() and not is_own
 
 
+FIRST_TRAP = ("mcause", "mepc", "mtval")
+
+
 class Clock(ctypes.Structure):
     """``chip_clock_t`` of native.h: what both sides know of the chip's time."""
 
@@ -92,6 +95,7 @@ class Clock(ctypes.Structure):
         ("serve_interval_ns", c_uint64),
         ("attention", c_uint32),
         ("idle_turns", c_uint32),
+        *((name, c_uint64) for name in ("trapped", *FIRST_TRAP)),
     )
 
     def ticks(self, frequency_hz: int) -> int:

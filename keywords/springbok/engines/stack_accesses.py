@@ -15,7 +15,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from springbok.engines.opcodes import branch_offset, jump_offset
+from springbok.chips.opcodes import branch_offset, jump_offset
 
 NONE, LOAD, STORE = 0, 1, 2
 

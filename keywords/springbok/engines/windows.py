@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from springbok.chips.chip import Chip
+from springbok.chips.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
 from springbok.engines.base import (
     RUNTIME_SITES,
     Call,
@@ -25,8 +26,8 @@ from springbok.engines.base import (
     Site,
     VectorConfiguration,
 )
+from springbok.engines.known_defects import shown
 from springbok.engines.lanes import lanes, vector_type
-from springbok.engines.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
 from springbok.engines.stack_accesses import NONE, stack_accesses
 
 
@@ -392,9 +393,5 @@ class WindowCounter:
 
     def _look_for_defects(self, tally: _Tally, name: str, configuration: Configuration, count: int) -> None:
         """Add executions that show one of the chip's known defects."""
-        vl, vtype = configuration
-        if vtype >> 8:  # no valid configuration
-            return
-        for defect in self._defects:
-            if defect.shows_in(name, vl, *vector_type(vtype)):
-                tally.defects[defect.name] += count
+        for defect in shown(self._defects, name, *configuration):
+            tally.defects[defect] += count

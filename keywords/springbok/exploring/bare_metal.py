@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from springbok.chips.chip import Chip
+from springbok.chips.opcodes import MARK_NAME
 from springbok.engines.base import Counts, Engine
-from springbok.engines.opcodes import MARK_NAME
 from springbok.session import create_engine
 from springbok.support.errors import EngineError
 from springbok.support.places import document

@@ -10,6 +10,7 @@ from pathlib import Path
 from springbok.chips.chip import Chip
 from springbok.rtl import build, ports, program, random_program
 from springbok.rtl.core import CHIP_FILE, CORE_FILE, Core, load
+from springbok.rtl.difference import Difference
 from springbok.rtl.native_machine import Trial
 from springbok.support.errors import BenchError, RtlToolNeeded
 from springbok.support.files import temporary_folder
@@ -90,20 +91,20 @@ def _vectored_alone(core: Core, chip: Chip) -> str | None:
     )
 
 
-def hint(outcome: program.Outcome) -> str:
+def hint(found: Difference) -> str:
     """What a difference of a random program may come from beside the core: what its folder says of it."""
-    if "the retire port tells 0x" in (outcome.why or ""):
+    if "the retire port tells 0x" in found.why:
         return "Is rvfi_insn the word of what retires, as it lies in memory, and not what a compressed one stands for?"
-    if "interrupt" in (outcome.why or "") or "rvfi_intr" in (outcome.why or ""):
+    if "interrupt" in found.why or "rvfi_intr" in found.why:
         return (
             "Is irq_software the core's software interrupt, and does rvfi_intr mark the first instruction of each "
             "handler, and no other?"
         )
-    if re.search(r"cause [46]\b", outcome.why or ""):
+    if re.search(r"cause [46]\b", found.why):
         return (
             "Does the core do misaligned accesses? Then isa in core.toml has _zicclsm, and has it not where they trap."
         )
-    if outcome.assembly.endswith("mtvec"):
+    if found.assembly.endswith("mtvec"):
         return (
             "Is it the core, or is a rule for mtvec missing in core.toml (keep, always)? A core that is vectored "
             "alone, or aligns mtvec to 256 bytes, needs vectored = true in chip.toml too."
@@ -124,8 +125,8 @@ def _first_instructions(core, chip, library: Path, golden: Path) -> Iterator[str
                 "when rst_n is 1, and is rvfi_valid connected?"
             )
             return
-        if outcome.why:
-            yield f"The first instructions (addi x1, x1, 1) differ: {outcome.said}."
+        if outcome.difference:
+            yield f"The first instructions (addi x1, x1, 1) differ: {outcome.difference.said}."
             return
         stopped = _counters(core, chip, library, golden, folder)
         if stopped:
@@ -134,7 +135,8 @@ def _first_instructions(core, chip, library: Path, golden: Path) -> Iterator[str
             _, differing = random_program.run(library, golden, core, chip, range(1, 6), folder, 100, trial)
             if differing:
                 seed, outcome = differing[0]
-                yield f"A random program (seed {seed}){what} differs: {outcome.said}. {hint(outcome)}"
+                found = outcome.difference
+                yield f"A random program (seed {seed}){what} differs: {found.said}. {hint(found)}"
                 return
 
 
@@ -150,8 +152,8 @@ def _counters(core: Core, chip: Chip, library: Path, golden: Path, folder: Path)
     placed = {chip.start + 4 * at: word for at, word in enumerate([*words, program.STAY])}
     elf.write_bytes(program.elf_of(placed, chip.start))
     outcome = program.run(library, golden, core, chip, elf, program.Case(core.name, len(words)))
-    if outcome.why:
-        return f"A program that reads {' and '.join(COUNTERS)} differs: {outcome.said}."
+    if outcome.difference:
+        return f"A program that reads {' and '.join(COUNTERS)} differs: {outcome.difference.said}."
     read = {name: [outcome.registers[at] for at in pair] for name, *pair in zip(COUNTERS, first, second, strict=True)}
     standing = [f"{name} reads {before:,} twice" for name, (before, after) in read.items() if before == after]
     if not standing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from springbok.engines.opcodes import opcode_name
+from springbok.chips.opcodes import opcode_name
 from springbok.rtl.extensions import name_of
 from springbok.rtl.native_machine import NativeMachine
 

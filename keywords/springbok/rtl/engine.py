@@ -18,6 +18,7 @@ from springbok.engines.machine_process import MachineProcess
 from springbok.firmware import Firmware
 from springbok.rtl import build, check, program, report
 from springbok.rtl.core import Core, load
+from springbok.rtl.difference import Difference
 from springbok.rtl.native_machine import Trial
 from springbok.support.cache import digest
 from springbok.support.errors import EngineError, RtlError, RtlToolNeeded
@@ -166,15 +167,15 @@ class RtlEngine(MachineEngine):
             return program.run(self._built.library, self._golden, self.core, self._chip, elf, case, self._plusargs)
 
         windows = self._request("program") or []
-        made = program.make(
-            windows, self._chip, self.core, self._trial, found["why"], folder, tries, stuck=found["stuck"]
-        )
+        difference = Difference(found["why"], found["assembly"], found["pc"], found["stuck"])
+        made = program.make(windows, self._chip, self.core, self._trial, difference, folder, tries)
         sentence = f"No short program repeats it: it depends on {self._reasons()}."
         if made:
-            case, outcome = made
-            same = (outcome.why, outcome.assembly) == (found["why"], found["assembly"])
-            again = f"the same, {outcome.assembly}" if same else outcome.said
-            sentence = f"A program of {case.instructions} instructions repeats it ({again})."
+            case, _ = made
+            if case.difference.is_like(difference):
+                sentence = f"A program of {case.instructions} instructions repeats it (the same, {case.assembly})."
+            else:
+                sentence += f" One of {case.instructions} instructions shows another: {case.difference.said}."
         write_in_one_step(folder / program.REPORT, f"{text}\n{sentence}\n")
         if self._record:
             self._request("save", path=str(folder / RECORDING))

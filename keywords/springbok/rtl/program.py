@@ -21,6 +21,7 @@ from springbok.engines.elf import read_executable
 from springbok.rtl import report
 from springbok.rtl.core import Core
 from springbok.rtl.coverage import Coverage, coverage_of
+from springbok.rtl.difference import Difference
 from springbok.rtl.native_machine import NativeMachine, Reason, Trial
 from springbok.support import strict_json
 from springbok.support.errors import RtlError
@@ -43,7 +44,7 @@ OFTEN = 400_000  # of a million
 class Case:
     """A program with what decides its run: how many instructions it has, what the core is tried with, after how many
     instructions interrupts come, and errors on the bus at which address, what devices answer one after the other, and
-    what differed when it was made."""
+    what it showed when it was made: ``why`` it differed, at which instruction and where, see `Difference`."""
 
     core: str
     instructions: int
@@ -52,6 +53,14 @@ class Case:
     errors: tuple[tuple[int, int], ...] = ()
     answers: tuple[int, ...] = ()
     why: str = ""
+    assembly: str = ""
+    pc: int = 0
+    stuck: bool = False
+
+    @property
+    def difference(self) -> Difference:
+        """What it showed."""
+        return Difference(self.why, self.assembly, self.pc, self.stuck)
 
 
 @dataclass(frozen=True)
@@ -61,16 +70,14 @@ class Outcome:
 
     instructions: int
     cycles: int
-    why: str | None
-    assembly: str = ""
-    pc: int = 0
+    difference: Difference | None
     registers: tuple[int, ...] = ()
     before: tuple[str, ...] = ()
 
     @property
-    def said(self) -> str:
-        """What differed, behind the instruction at which it did; that nothing retired has none."""
-        return f"{self.assembly} at 0x{self.pc:x}: {self.why}" if self.assembly else str(self.why)
+    def why(self) -> str | None:
+        """What differed, without its instruction."""
+        return self.difference.why if self.difference else None
 
 
 def run(
@@ -120,23 +127,21 @@ def run(
                 break
         state = native.state
         if state.instructions >= case.instructions and reason is not Reason.STUCK:
-            return Outcome(state.instructions, state.cycles, None, registers=tuple(state.x))
+            return Outcome(state.instructions, state.cycles, None, tuple(state.x))
         why = f"{state.instructions} of {case.instructions} instructions retired in {state.cycles:,} cycles"
         if state.instructions == 0:
-            return Outcome(0, state.cycles, f"{why}: none was compared")
-        return _differs(native, f"{why}; behind this one none retires any more, or too slowly")
+            return Outcome(0, state.cycles, Difference(f"{why}: none was compared", stuck=True))
+        return _differs(native, f"{why}; behind this one none retires any more, or too slowly", stuck=True)
     finally:
         if covered is not None:
             covered.add(coverage_of(native, 1))
         native.close()
 
 
-def _differs(native: NativeMachine, why: str) -> Outcome:
+def _differs(native: NativeMachine, why: str, stuck: bool = False) -> Outcome:
     state, before = native.state, report.history(native)
-    last, lines = before[-1], report.listed(before)
-    return Outcome(
-        state.instructions, state.cycles, why, last["assembly"], last["pc"], tuple(state.x), tuple(lines)
-    )  # fmt: skip
+    difference = Difference(why, before[-1]["assembly"], before[-1]["pc"], stuck)
+    return Outcome(state.instructions, state.cycles, difference, tuple(state.x), tuple(report.listed(before)))
 
 
 def _add_devices(native: NativeMachine, chip: Chip, answers: Sequence[int]) -> list[tuple[int, int]]:
@@ -159,30 +164,36 @@ def make(
     chip: Chip,
     core: Core,
     trial: Trial,
-    why: str,
+    found: Difference,
     folder: Path,
     tries: Callable[[Path, Case], Outcome],
-    stuck: bool = False,
 ) -> tuple[Case, Outcome] | None:
-    """Write the shortest program that repeats a difference into ``folder``; None where none of them does.
+    """Write the shortest program that repeats a difference into ``folder``, or one that shows another where none does;
+    None where none shows any. Which of both it is, is to be asked: ``case.difference.is_like(found)``.
 
-    ``tries`` runs one. Where the core is ``stuck`` a program has one more, which does not retire.
+    ``tries`` runs one. Where the core is stuck a program has one more instruction, which does not retire.
     Stalls come at other moments than in the long run: a few seeds are tried.
     """
+    elf, another = folder / PROGRAM, None
     for window in windows:
-        elf = folder / PROGRAM
         count = _write(window, chip, elf)
         interrupts = tuple(count + at for at in window["interrupts"])
         errors = tuple((count + at, address) for at, address in window["errors"])
         for tried in _trials(trial):
-            last = count + window["steps"] + stuck
-            case = Case(core.name, last, tried, interrupts, errors, tuple(window["answers"]), why)
+            last = count + window["steps"] + found.stuck
+            case = Case(core.name, last, tried, interrupts, errors, tuple(window["answers"]))
             outcome = tries(elf, case)
-            if outcome.why is not None:
-                write_case(folder, case, outcome)
-                return case, outcome
-        elf.unlink(missing_ok=True)
-    return None
+            if outcome.difference is None:
+                continue
+            if outcome.difference.is_like(found):
+                return write_case(folder, case, outcome), outcome
+            another = another or (elf.read_bytes(), case, outcome)
+    elf.unlink(missing_ok=True)
+    if another is None:
+        return None
+    content, case, outcome = another
+    write_in_one_step(elf, content)
+    return write_case(folder, case, outcome), outcome
 
 
 def _trials(trial: Trial) -> Iterator[Trial]:
@@ -195,10 +206,21 @@ def _trials(trial: Trial) -> Iterator[Trial]:
     yield from (replace(often, seed=seed) for seed in range(1, SEEDS_TRIED_OFTEN + 1))
 
 
-def write_case(folder: Path, case: Case, outcome: Outcome) -> None:
-    """Keep what decides a program's run, and what differed, beside it."""
-    content = {**asdict(case), "why": case.why or outcome.why or ""}
-    write_in_one_step(folder / CASE, json.dumps(content, indent=1) + "\n")
+def write_case(folder: Path, case: Case, outcome: Outcome) -> Case:
+    """Keep what decides a program's run, and what differed in it, beside it; returns what is kept."""
+    kept = replace(case, **asdict(outcome.difference)) if outcome.difference else case
+    write_in_one_step(folder / CASE, json.dumps(asdict(kept), indent=1) + "\n")
+    return kept
+
+
+def repeated(case: Case, outcome: Outcome) -> str:
+    """What a kept program shows now: what differs, and whether that is another fault than the one it was kept for."""
+    now, kept_for = outcome.difference, case.difference
+    if now is None:
+        return "nothing differs"
+    if now.is_like(kept_for) or not kept_for.assembly:
+        return now.said
+    return f"another difference than it was kept for: {now.said}. It was kept for: {kept_for.said}"
 
 
 def read_case(folder: Path) -> Case:

@@ -134,13 +134,13 @@ def run(
         with temporary_folder() as made:
             elf = write_in_one_step(made / program.PROGRAM, program.elf_of(memory, chip.start))
             outcome = program.run(library, golden, core, chip, elf, case, plusargs, covered)
-            if outcome.why is None:
+            if outcome.difference is None:
                 continue
             differing.append((seed, outcome))
             place = folder / f"random-{seed}"
             write_in_one_step(place / program.PROGRAM, elf.read_bytes())
         program.write_case(place, case, outcome)
-        said = f"{core.name}'s RTL differs from Spike: random program {seed}, {outcome.said}."
+        said = f"{core.name}'s RTL differs from Spike: random program {seed}, {outcome.difference.said}."
         write_in_one_step(place / program.REPORT, "\n".join([said, *outcome.before, ""]))
     return covered, differing
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from springbok.chips.chip import Chip
+from springbok.chips.opcodes import UNKNOWN
 from springbok.engines.base import RUNTIME_SITES, Counts, Site
-from springbok.engines.opcodes import UNKNOWN
 from springbok.timing.description import Timing
 from springbok.timing.estimate import Estimate, Limit, Work, estimate, work
 from springbok.timing.operands import Unit, operation, unknown

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from springbok.chips.opcodes import UNKNOWN, branch_offset, jump_offset, opcode_name
 from springbok.engines.base import Site
 from springbok.engines.compressed import expand
-from springbok.engines.opcodes import UNKNOWN, branch_offset, jump_offset, opcode_name
 
 
 class Unit(str, Enum):

@@ -234,7 +234,7 @@ def _in_random_programs(folder: Path, only: str | None) -> int:
                 ((_, outcome),) = differing
                 elf = folder / f"random-{seed}" / program.PROGRAM
                 without = program.run(library, golden, core, chip, elf, program.read_case(elf.parent))
-                found = f"program {seed}, {outcome.assembly}: {outcome.why}"
+                found = f"program {seed}, {outcome.difference.assembly}: {outcome.why}"
                 missed += without.why is not None
                 break
         missed += found == "nothing differed"

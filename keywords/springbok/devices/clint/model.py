@@ -76,15 +76,20 @@ def _with_half(value: int, byte: int, half: int) -> int:
 
 
 SERVES = "timer"
+MEGAHERTZ = 1_000_000
 #: Ticks of mtime a second: whole megahertz.
 SETTINGS = {"frequency_hz": 24_000_000}
 
 
 def problem(settings: dict[str, int]) -> Problem:
     """A frequency that tells no microseconds."""
-    if settings["frequency_hz"] >= 1_000_000:
-        return None
-    return "frequency_hz", "frequency_hz is from 1,000,000 up, so that it tells microseconds"
+    frequency = settings["frequency_hz"]
+    if frequency < MEGAHERTZ:
+        return "frequency_hz", "frequency_hz is from 1,000,000 up, so that it tells microseconds"
+    if frequency % MEGAHERTZ:
+        near = " or ".join(f"{frequency // MEGAHERTZ + more:,},000,000" for more in (0, 1))
+        return "frequency_hz", f"frequency_hz is whole megahertz, so that it tells microseconds: {near}"
+    return None
 
 
 def create(surroundings: Surroundings, settings: dict[str, int]) -> Clint:

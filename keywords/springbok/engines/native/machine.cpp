@@ -183,11 +183,26 @@ struct turns_t : abstract_device_t {
         return copy(at, sizeof word, reinterpret_cast<char *>(&word), false) && word == MATCH_WFI;
     }
 
+    // A trap ends a turn at its handler. If that traps before it executes anything, as where there is none,
+    // the registers tell of the last of many.
+    static void note_first_trap(uint64_t executed) {
+        chip_clock_t *clock = machine.clock;
+        state_t *state = machine.core->get_state();
+        reg_t mask = machine.core->get_xlen() == 32 ? 0xFFFFFFFF : ~reg_t{0};
+        if (executed) clock->trapped = 0;
+        if (clock->trapped || (state->pc & mask) != (state->mtvec->read() & mask & ~reg_t{3})) return;
+        clock->trapped = 1;
+        clock->mcause = state->mcause->read() & mask;
+        clock->mepc = state->mepc->read() & mask;
+        clock->mtval = state->mtval->read() & mask;
+    }
+
     void tick(reg_t) override {
         chip_clock_t *clock = machine.clock;
         uint64_t instructions = machine.core->get_state()->minstret->read();
         uint64_t executed = instructions - clock->instructions;
         clock->instructions = instructions;
+        note_first_trap(executed);
         // Most polls are remembered: between two of them the core may read the time, and a turn has few then.
         if (machine.uart) machine.uart->polls -= machine.uart->polls / 8;
         machine.interrupts_changed();

@@ -38,6 +38,8 @@ struct chip_clock_t {
     uint64_t serve_interval_ns;
     uint32_t attention;  // the next turn is Python's in any case
     uint32_t idle_turns; // times that the core slept
+    // The first trap of those that follow one another without an instruction between them, if `trapped`.
+    uint64_t trapped, mcause, mepc, mtval;
 };
 
 // A function that does the same as Spike's own for the words that are `match` under `mask`: shortcuts.cpp.

@@ -7,8 +7,10 @@ Source: the RISC-V Unprivileged ISA, version 20240411, and the instruction table
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from functools import lru_cache
+from itertools import product
 
 from springbok.chips.chip import Instruction
 
@@ -435,6 +437,34 @@ def _with_suffix(entry: str | None, letter: str) -> str:
     if letter not in letters:
         return UNKNOWN
     return f"{name}.v{letter}"
+
+
+@lru_cache(maxsize=1)
+def named_words() -> dict[str, tuple[int, ...]]:
+    """All names of the standard's instructions, with words of each: one a format and funct7 at least.
+
+    >>> [hex(word) for word in named_words()["mulh"]]
+    ['0x20010b3']
+    """
+    found: dict[str, list[int]] = {}
+    for word in _samples():
+        if (name := _standard_name(word)) != UNKNOWN:
+            found.setdefault(name, []).append(word)
+    return {name: tuple(words) for name, words in found.items()}
+
+
+def _samples() -> Iterator[int]:
+    """Words that have every value in the bits that names depend on; rd is x1, for x0 makes HINTs."""
+    yield from _SYSTEM
+    rd, eight = 1 << 7, range(8)
+    for major, funct3, funct7 in product(_SCALAR, eight, (0x00, 0x01, 0x20, 0x21)):
+        yield funct7 << 25 | funct3 << 12 | rd | major
+    for major, funct3, rs2, funct7 in product(_DECODERS, eight, range(4), range(0, 128)):
+        yield funct7 << 25 | rs2 << 20 | funct3 << 12 | rd | major
+    for category, vs1, upper in product(eight, range(32), range(128)):
+        yield upper << 25 | vs1 << 15 | category << 12 | rd | OP_V
+    for major, width, unit, upper in product((LOAD_FP, STORE_FP), VECTOR_WIDTHS, (0, 8, 11, 16), range(128)):
+        yield upper << 25 | unit << 20 | width << 12 | rd | major
 
 
 def branch_offset(word: int) -> int:
