@@ -154,7 +154,8 @@ class PerformanceLibrary:
         A second evaluation of the same model, variant, data set and level of the optimizer on the same engine, chip
         and VLEN replaces the first; of others it is one more. Where it is of other samples, flags or bytes than the
         first, which is of the same name only, a warning says so, and so do the run's table and its reports. All that
-        were recorded stand as a table at the top of the log. With a variable ``${EARLIER}``, the path of an earlier ``metrics.json``, the cards show the change.
+        were recorded stand as a table at the top of the log. With a variable ``${EARLIER}``, the path of an earlier
+        ``metrics.json``, the cards show the change.
 
         Example:
         | Record Metrics | ${evaluation} |

@@ -110,7 +110,9 @@ def at(level, vlen, scale=3, variant="vector"):
 
 
 CONFIGURATIONS = st.lists(
-    st.tuples(st.sampled_from(LEVELS), st.sampled_from(VLENS), st.sampled_from(["vector", "scalar"])), unique=True, min_size=1
+    st.tuples(st.sampled_from(LEVELS), st.sampled_from(VLENS), st.sampled_from(["vector", "scalar"])),
+    unique=True,
+    min_size=1,
 )
 
 
@@ -124,11 +126,11 @@ def test_each_configuration_is_held_against_the_same_of_the_other_run(first, sec
     labels = {(each.run.label, *key): each.label for each, key in zip(found, [*first, *second], strict=True)}
     rows = {row["configuration"]: row for row in report.counterparts_table(found).rows}
     for key in second:
-        row = rows[labels["b", *key]]
+        row = rows[labels[("b", *key)]]
         if key in first:
-            assert row["against"] == labels["a", *key]
+            assert row["against"] == labels[("a", *key)]
         elif row["against"] is not None:  # nobody could mean another one
-            (other,) = [each for each in first if labels["a", *each] == row["against"]]
+            (other,) = [each for each in first if labels[("a", *each)] == row["against"]]
             same = [place for place in range(3) if other[place] == key[place]]
             for run in (first, second):
                 assert sum(all(each[place] == key[place] for place in same) for each in run) == 1

@@ -17,7 +17,6 @@ from test_report import Page
 import PerformanceLibrary
 from springbok import cli, report
 from springbok.cli import bisect, run
-from springbok.compiler import optimizer
 from springbok.gate import gate, snapshots
 from springbok.gate.verdicts import VerdictFile
 from springbok.history import record

@@ -5,12 +5,12 @@ import copy
 import json
 from types import SimpleNamespace
 
-import PerformanceLibrary
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_runs import make_document, make_model
 
+import PerformanceLibrary
 from springbok import cli, report
 from springbok.cli import run, running
 from springbok.history import record
@@ -69,7 +69,7 @@ def test_what_takes_anothers_place_is_told_unless_it_is_the_same(changes):
         said += told
     whole = recorded.document
     assert left_out(whole) == said
-    assert metrics.problem_of(make_document(make_model()) | {key: whole[key] for key in whole if key == "replaced"}) == ""
+    assert metrics.problem_of(make_document(make_model()) | {"replaced": whole.get("replaced", [])}) == ""
     rest = {key: value for key, value in whole.items() if key != "replaced"}
     assert json.dumps(rest) == json.dumps(joined(documents))  # all else is as it was
     assert joined([whole, documents[0]])["replaced"] == whole["replaced"] if said else "replaced" not in whole
@@ -107,8 +107,8 @@ def test_the_keyword_warns_and_everything_that_tells_of_the_run_says_it(monkeypa
     library = PerformanceLibrary.PerformanceLibrary()
     firmware = SimpleNamespace(sha256="2" * 64, text_bytes=1, rodata_bytes=2, data_bytes=3, bss_bytes=4)
     for model in (make_model(), make_model(seed=2) | {"vmfb_sha256": "5" * 64}):
-        evaluation = Evaluation(model, None, None, None, None, platform=Platform("spike", "1.0", 512, "socket", firmware))
-        library.record_metrics(evaluation)
+        platform = Platform("spike", "1.0", 512, "socket", firmware)
+        library.record_metrics(Evaluation(model, None, None, None, None, platform=platform))
     (sentence,) = warned
     assert "the numbers of Suites.B (129,820 instructions) are left out, and those of Suites.C are shown" in sentence
     assert f"Left out: {sentence}." in metadata[-1].replace("¦", "|") and "Left out" not in metadata[0]

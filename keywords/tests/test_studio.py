@@ -192,7 +192,8 @@ def test_what_can_not_be_examined_is_a_problem_and_saved_all_the_same(desk, fold
     monkeypatch.setattr("springbok.exploring.studio.desk.examine", lambda *_: 1 / 0)
     for asked in ({"do": "examine"}, {"do": "connect"}, {"do": "save", "name": "new.json"}):
         answer = desk.answer({**asked, "graph": graph})
-        assert "error" not in answer and "nothing is known of it: ZeroDivisionError" in answer["problems"][0]["sentence"]
+        (problem,) = answer["problems"]
+        assert "error" not in answer and "nothing is known of it: ZeroDivisionError" in problem["sentence"]
     assert (folder / "new.json").exists() and "ZeroDivisionError" in caplog.text
     assert "can't be run yet: the studio failed" in desk.answer({"do": "run", "graph": graph})["error"]
 

@@ -450,13 +450,17 @@ def test_a_kept_row_that_is_damaged_is_measured_anew_and_told(fake, model, tmp_p
     assert sweep.run_sweep(wanted, tmp_path) == rows and again.compiled == []
 
 
+CUT = "{label}: its kept row is damaged, and measured anew: its end is cut off"
+EMPTIED = "sweep-rows.jsonl: 1 line cut or emptied: what was kept in such a line is measured anew"
+
+
 @pytest.mark.parametrize(
     ("cut", "said"),
     [
-        (lambda line: line[: len(line) // 2], "{label}: its kept row is damaged, and measured anew: its end is cut off"),
-        (lambda line: line[:-1], "{label}: its kept row is damaged, and measured anew: its end is cut off"),
-        (lambda line: line[:9], "sweep-rows.jsonl: 1 line cut or emptied: what was kept in such a line is measured anew"),
-        (lambda line: "", "sweep-rows.jsonl: 1 line cut or emptied: what was kept in such a line is measured anew"),
+        (lambda line: line[: len(line) // 2], CUT),
+        (lambda line: line[:-1], CUT),
+        (lambda line: line[:9], EMPTIED),
+        (lambda line: "", EMPTIED),
     ],
 )
 def test_a_kept_row_that_is_cut_is_measured_anew_and_told(fake, model, tmp_path, capsys, cut, said):

@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     documents = _given(options.results) if options.results else _of_history(options)
     with claimed(options.output, OUTPUT), metrics.telling_of(documents):
         contents, names = [document for _, document in documents], [str(place) for place, _ in documents]
-        left_out = [f"{name}: {each}." for name, one in zip(names, contents, strict=True) for each in recorded.left_out(one)]
+        results = zip(names, contents, strict=True)
+        left_out = [f"{name}: {sentence}." for name, content in results for sentence in recorded.left_out(content)]
         if options.results:  # of a history, older ones are meant to go
             left_out += replaced(contents, names)
         cells, paths = reports.write_matrix(contents, options.output, left_out)

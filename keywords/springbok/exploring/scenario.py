@@ -320,7 +320,7 @@ class _Mapping:
                 f"from the scenario's folder: {advice if own.is_file() else ''}put your model there",
             )
         elif path.is_dir() and not (path / "saved_model.pb").is_file():
-            sentence = f"model_wrapper.model_path: {_short(written)} is a folder, and no SavedModel: give a model's file"
+            sentence = f"model_wrapper.model_path: {_short(written)} is a folder, and no SavedModel: give a file"
             self._problem("model_wrapper", "model_path", sentence)
         elif not os.access(path, os.R_OK):
             sentence = f"model_wrapper.model_path: this user has no right to read {_short(written)}"
@@ -343,8 +343,8 @@ class _Mapping:
             meaning += f", in {root}" + (" or downloaded to it" if download else "")
             if not download and not self._resolve(root).exists():
                 self.notes.append(
-                    f"dataset: dataset_root: there is no {_short(root)}, and download_dataset is false: a run ends there, "
-                    "unless it is told where its data are (--data)."
+                    f"dataset: dataset_root: there is no {_short(root)}, and download_dataset is false: "
+                    "a run ends there, unless --data tells it where its data are."
                 )
         return {
             "dataset": name,

@@ -258,7 +258,8 @@ def _origin(sources: Sequence[Path]) -> Origin:
 def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, verdict: str) -> Record:
     """The record of results that say neither where they come from nor on which machine they were made.
 
-    ``verdict`` is `PASSED`, `FAILED`, or `MEASURED` where nothing tells of tests. Its id is the content's: the same results are the same run.
+    ``verdict`` is `PASSED`, `FAILED`, or `MEASURED` where nothing tells of tests. Its id is the content's: the same
+    results are the same run.
     """
     content = json.loads(documents[METRICS_FILE])
     return Record(

@@ -67,7 +67,8 @@ def _differing(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str
     found = [f"samples {samples[0]}, now {samples[1]}"] if samples[0] != samples[1] else []
     for what, (of, others) in (("lost", flags), ("added", flags[::-1])):
         if told := " ".join(flag for flag in of if flag not in others):
-            found.append(f"compiler flags {what}: {told if len(told) <= _LONGEST_FLAGS else f'{told[:_LONGEST_FLAGS]}…'}")
+            cut = f"{told[:_LONGEST_FLAGS]}…" if len(told) > _LONGEST_FLAGS else told
+            found.append(f"compiler flags {what}: {cut}")
     if flags[0] != flags[1] and {*flags[0]} == {*flags[1]}:
         found.append("compiler flags in another order")
     others = {title: [read(each) for each in pair] for title, read in _PARTS.items()}

@@ -7,8 +7,9 @@
 [PosixPath('results/report.html'), PosixPath('results/report.md'), PosixPath('results/metrics.csv')]
 """
 
-from springbok.report.compare import Run, comparison_table, configurations
+from springbok.report.compare import comparison_table
 from springbok.report.compilers import compilers_figures, compilers_table
+from springbok.report.configurations import Run, configurations
 from springbok.report.counterparts import counterparts_table
 from springbok.report.gate import gate_figures
 from springbok.report.lead import origin_text, read_lead

@@ -12,16 +12,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from springbok.measuring.derived import ratio, tidy
 from springbok.measuring.platforms import configuration_of
 from springbok.report.changes import FASTER, SAME, SLOWER, changes_figure, layer_changes
+from springbok.report.configurations import Configuration
 from springbok.report.figure import Column, Figure
 from springbok.support.progress import amount
-
-if TYPE_CHECKING:
-    from springbok.report.compare import Configuration
 
 #: What is told by layer: more make a page that nobody reads to its end.
 MOST_BY_LAYER = 10
@@ -29,7 +26,7 @@ MOST_BY_LAYER = 10
 
 @dataclass(frozen=True)
 class Pair:
-    """A configuration and its counterpart in an earlier run; ``moved`` is by how much its layers changed, as a share."""
+    """A configuration and its counterpart in an earlier run; ``moved`` is the share by which its ``layers`` changed."""
 
     before: Configuration
     after: Configuration

@@ -19,8 +19,9 @@ from springbok.measuring.recorded import left_out
 from springbok.report import charts, interactive, timeline
 from springbok.report.cards import cards, find_same
 from springbok.report.changes import changes_figure
-from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
+from springbok.report.compare import comparison_figures, comparison_table
 from springbok.report.compilers import compilers_figures
+from springbok.report.configurations import Run, configurations
 from springbok.report.coverage import coverage_figures
 from springbok.report.figure import Figure
 from springbok.report.figures import figures

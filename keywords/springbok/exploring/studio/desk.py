@@ -169,7 +169,7 @@ class Desk:
             return examine(self._graph, self.folder / (self._name or "scenario.json"), self.settings.engine)
         except Exception as error:
             logging.getLogger(__name__).exception("The studio failed to examine the scenario")
-            sentence = f"the studio failed to examine this, so nothing is known of it: {error!r}. Its terminal says where"
+            sentence = f"the studio failed here, and nothing is known of it: {error!r}. Its terminal says where"
             return Examined((PlacedProblem(sentence),))
 
     def _examine(self, asked: dict[str, Any]) -> dict[str, Any]:

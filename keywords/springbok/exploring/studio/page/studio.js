@@ -4,6 +4,7 @@
 import { GraphView, edge, typeOf } from "./graph.js";
 import { exchange, keepFocus, nextTo } from "./focus.js";
 import { element, fill, mark } from "./form.js";
+import { turn } from "./tabs.js";
 import { Talk } from "./talk.js";
 
 const at = (id) => document.getElementById(id);
@@ -88,20 +89,29 @@ function draw(anew, withForm) {
   const node = graph.nodes.find((each) => each.id === selected);
   if (withForm) showForm(node);
   if (node) mark(at("form"), found.problems.filter((problem) => problem.node === node.id));
-  at("blocks").replaceChildren(...graph.nodes.map(blockButton));
+  showBlocks();
   showProblems();
   at("undo").disabled = !past.length;
   at("redo").disabled = !future.length;
   document.title = `${JSON.stringify(graph) === saved ? "" : "• "}${at("name").value} – Scenario studio`;
 }
 
-function blockButton(node) {
-  const count = found.problems.filter((problem) => problem.node === node.id).length;
-  const text = count ? `${typeOf(node, kinds).title} (${count})` : typeOf(node, kinds).title;
-  const button = element("button", { type: "button", className: count ? "is-wrong" : "" }, text);
-  button.setAttribute("aria-pressed", String(node.id === selected));
-  button.addEventListener("click", () => choose(node.id));
-  return button;
+// Buttons stay while their blocks do: a key may be under way to one.
+function showBlocks() {
+  const there = new Map([...at("blocks").children].map((button) => [button.value, button]));
+  const made = ({ id }) => element("button", { type: "button", value: id, onclick: () => choose(id) });
+  const buttons = graph.nodes.map((node) => there.get(node.id) ?? made(node));
+  if (buttons.length !== there.size || buttons.some((button, place) => button !== at("blocks").children[place])) {
+    at("blocks").replaceChildren(...buttons);
+  }
+  graph.nodes.forEach((node, number) => {
+    const count = found.problems.filter((problem) => problem.node === node.id).length;
+    const { title } = typeOf(node, kinds);
+    const text = count ? `${title} (${count})` : title;
+    if (buttons[number].textContent !== text) buttons[number].textContent = text;
+    buttons[number].classList.toggle("is-wrong", count > 0);
+    buttons[number].setAttribute("aria-pressed", String(node.id === selected));
+  });
 }
 
 function showForm(node) {
@@ -370,28 +380,8 @@ function lost() {
   for (const each of document.querySelectorAll("button, select, input, textarea")) each.disabled = true;
 }
 
-function turn(name) {
-  for (const tab of document.querySelectorAll("[role=tab]")) {
-    const is = tab.id === `tab-${name}`;
-    tab.setAttribute("aria-selected", String(is));
-    tab.tabIndex = is ? 0 : -1;
-    at(tab.getAttribute("aria-controls")).hidden = !is;
-  }
-}
-
 // Controls
 
-const tabs = ["problems", "log", "report"];
-tabs.forEach((name, number) => {
-  at(`tab-${name}`).addEventListener("click", () => turn(name));
-  at(`tab-${name}`).addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by) return;
-    const next = tabs[(number + by + tabs.length) % tabs.length];
-    turn(next);
-    at(`tab-${next}`).focus();
-  });
-});
 at("open").addEventListener("change", open);
 at("upload").addEventListener("click", () => at("file").click());
 at("file").addEventListener("change", upload);
