@@ -3,6 +3,7 @@
 
 import copy
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from made_up_runs import make_document, make_model
 import PerformanceLibrary
 from springbok import cli, report
 from springbok.cli import run, running
+from springbok.cli.text import print_table
 from springbok.history import record
 from springbok.history.store import opened
 from springbok.measuring import metrics
@@ -20,6 +22,7 @@ from springbok.measuring.evaluation import Evaluation, Platform
 from springbok.measuring.platforms import joined
 from springbok.measuring.recorded import Recorded, left_out
 from springbok.report import page
+from springbok.report.lead import lead
 from springbok.support.results_folder import Outputs
 
 
@@ -150,3 +153,35 @@ def test_results_without_a_record_are_neither_passed_nor_failed_and_no_version_i
     assert found.verdict == record.MEASURED and {*found.versions} == {"compiler", "firmware"}
     assert cli.main(["history", "page", "--history", place, "--output", str(tmp_path)]) == 0
     assert '<b class="sb-mark-none">measured</b>' in (tmp_path / "history.html").read_text()
+
+
+def test_a_limit_is_told_as_the_gate_has_it():
+    verdict = {"outcome": "failed", "subject": "m", "title": "samples", "value": "28", "baseline": "8", "change": "+20"}
+    judged = [{**verdict, "limit": "at most 8 is allowed (the baseline's)", "accounts": [], "compared": True}]
+    gate = {"verdicts": judged, "baselines": [], "updates": []}
+    assert ("m: samples", "28 (+20 since 8); at most 8 is allowed (the baseline's)") in lead(None, gate=gate).failures
+
+
+def test_a_matrix_rounds_as_its_badges_do(tmp_path):
+    model = make_model()
+    model["instructions"]["mean"] = 1841.5666667
+    report.write_matrix([make_document(model)], tmp_path)
+    texts = [(tmp_path / f"matrix.{ending}").read_text() for ending in ("html", "md")]
+    assert all("1,841.57" in text and "1,841.5666" not in text for text in texts)
+
+
+def test_a_name_that_turns_the_direction_of_writing_is_shown_as_what_it_is(tmp_path, capsys):
+    document = make_document(make_model("pump\u202e", seed=1))
+    document["models"][0]["dispatches"][0]["layer"] = "conv\u2066"
+    report.write_reports(document, tmp_path)
+    runs = [report.Run("a", document), report.Run("b", make_document(make_model("pump\u202e", seed=2)))]
+    report.write_comparison(runs, tmp_path)
+    report.write_matrix([document], tmp_path)
+    for name in ("report.html", "report.md", "compare.html", "compare.md", "matrix.html", "matrix.md"):
+        text = (tmp_path / name).read_text()
+        assert not re.search("[\u202a-\u202e\u2066-\u2069]", text), name
+        assert "u202e" in text and not re.search(
+            r"(?<!\\)\\u202e", "".join(re.findall("<script type.*?</script>", text))
+        )
+    print_table([["pump\u202e"]])
+    assert "pump\\u202e" in capsys.readouterr().out
