@@ -186,7 +186,7 @@ export class GraphView {
       label: title,
       position: { x: node.position[0], y: node.position[1] },
       className: `block block-${block}${count ? " is-wrong" : ""}`,
-      ariaLabel: `${title}: ${node.type.split(".").pop()}${count ? `, ${count} problems` : ""}`,
+      ariaLabel: `${title}: ${node.type.split(".").pop()}${count ? `, ${count} problem${count === 1 ? "" : "s"}` : ""}`,
       data: { view_idx: number },
     };
   }
