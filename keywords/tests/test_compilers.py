@@ -28,6 +28,8 @@ from springbok.support import process
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError
 from springbok.support.results_folder import claimed
+from springbok.timing import description
+from springbok.timing.loading import load as load_timing
 from springbok.trials import newest
 
 MODEL = """
@@ -99,6 +101,14 @@ def test_damaged_rows_are_measured_again(tmp_path):
 def test_a_kept_row_is_held_to_what_it_is_of(change, said):
     job = compiler_row.Job("3.12", "m.h5", None, "none")
     assert compilers._problem_of(job, {**compiler_row.row_of(job, metrics={"instructions": 5}), **change}) == said
+
+
+def test_a_row_is_not_taken_whose_cycles_were_reckoned_otherwise(imported, monkeypatch):
+    job = compiler_row.Job("3.12", "m.h5", imported, "none", timing=load_timing("springbok_assumed"))
+    before = compilers._key(job, "firmware")
+    assert compilers._key(job, "firmware") == before
+    monkeypatch.setattr(description, "VERSION", description.VERSION + 1)
+    assert compilers._key(job, "firmware") != before
 
 
 def test_versions_that_are_the_same_compile_the_same(folder, model, tmp_path):

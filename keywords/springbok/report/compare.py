@@ -111,8 +111,10 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
 
 def _estimated_by(found: Sequence[Configuration]) -> str:
     """The title of estimated cycles, with the descriptions that they are by."""
-    names = dict.fromkeys(each.model["estimate"]["timing"]["name"] for each in found if "estimate" in each.model)
-    return f"estimated cycles (by {', '.join(names)})"
+    timings = [each.model["estimate"]["timing"] for each in found if "estimate" in each.model]
+    names, digests = dict.fromkeys(each["name"] for each in timings), {each["sha256"] for each in timings}
+    differing = "; some of another version, not comparable" if len(digests) > len(names) else ""
+    return f"estimated cycles (by {', '.join(names)}{differing})"
 
 
 def _by_model(found: Sequence[Configuration]) -> dict[str, list[Configuration]]:
