@@ -75,10 +75,16 @@ def test_damaged_rows_are_measured_again(tmp_path):
     path.write_bytes(path.read_bytes() + b'{"key": "b", "row"\n\xff\x00\n[]\n')
     kept_rows.add(path, "c", {"error": None})
     whole = dict.fromkeys("abc", lambda row: "")
-    assert kept_rows.read(path, whole) == ({"a": {"error": None, "x": 1}, "c": {"error": None}}, {})
+    rows = {"a": {"error": None, "x": 1}, "c": {"error": None}}
+    assert kept_rows.read(path, whole) == (rows, {"b": "its end is cut off"})
+    assert kept_rows.lost(path) == 2 and kept_rows.lost(tmp_path / "none") == 0
     path.write_bytes(path.read_bytes().replace(b'"x": 1', b'"x": 2'))
     rows, damaged = kept_rows.read(path, {**whole, "c": lambda row: "of no use"})
-    assert (rows, damaged) == ({}, {"a": "it is not as it was written", "c": "of no use"})
+    told = {"a": "it is not as it was written", "b": "its end is cut off", "c": "of no use"}
+    assert (rows, damaged) == ({}, told)
+    path.write_bytes(path.read_bytes() + b'{"key": "c"')
+    kept_rows.add(path, "c", {"error": None})
+    assert kept_rows.read(path, {"c": whole["c"]}) == ({"c": {"error": None}}, {})  # it was measured anew
     kept_rows.add(path, "a", {"error": None, "x": 3})
     assert kept_rows.read(path, {"a": whole["a"]}) == ({"a": {"error": None, "x": 3}}, {})
 
