@@ -33,6 +33,7 @@ from springbok.compiler import (
     kernel_repairs,
     optimizer,
     proving,
+    wrong_functions,
 )
 from springbok.compiler.compiled import CompiledModel, Dispatch, Probes, Target
 from springbok.compiler.flags import compiler_flags
@@ -226,6 +227,7 @@ def _compile(
         buffers.VERSION,
         kernel_repairs.VERSION,
         compiler_runtime.version(),
+        wrong_functions.VERSION,
         RECORD_VERSION,
     )
     parts = (imported.inputs, imported.outputs, flags, plan.transformations, plan.holds_memory, target, versions)
