@@ -61,14 +61,21 @@ def session(chip):
 
 
 @pytest.mark.parametrize("variant", ["scalar", "vector"])
-def test_inferences_end_by_themselves_and_by_the_timers_interrupt(chip, session, variant):
-    """Each of them is an attempt, whose frame holds the doubles: Spike traps at one that is not aligned."""
+def test_a_model_answers(chip, session, variant):
+    """Each request is an attempt, whose frame holds the doubles: Spike traps at one that is not aligned."""
     model = compile_and_check(MODELS / "gestures_int8.tflite", Target.of(variant, chip=chip))
     (samples,), (expected,) = model.probes.inputs, model.probes.expected
     session.load_model(model, check=False)
+    np.testing.assert_array_equal(session.infer(samples[0], raw=True)[0], expected[0])
+
+
+def test_the_timers_interrupt_ends_an_inference_and_the_next_one_is_right(chip, session):
+    model = compile_and_check(MODELS / "gestures_int8.tflite", Target.of("scalar", chip=chip))
+    (samples,), (expected,) = model.probes.inputs, model.probes.expected
     link = session.need_link()
     for _ in range(2):
         link.negotiate(time_limit=10)
+        session.load_model(model, check=False)
         np.testing.assert_array_equal(session.infer(samples[0], raw=True)[0], expected[0])
         link.negotiate(time_limit=0.001)
         with pytest.raises(DeviceError, match="TIME_LIMIT"):
