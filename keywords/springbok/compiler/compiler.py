@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.chips.chip import DEFAULT
+from springbok.chips.chip import DEFAULT, source_of
 from springbok.chips.description import load
 from springbok.compiler import (
     buffers,
@@ -232,7 +232,7 @@ def _compile(
     )
     parts = (imported.inputs, imported.outputs, flags, plan.transformations, plan.holds_memory, target, versions)
     if plan.own:
-        parts = (*parts, plan.own, *(_file_of(each.kernels) for each in plan.own))
+        parts = (*parts, plan.own, *(source_of(each.kernels) for each in plan.own))
     key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -274,12 +274,6 @@ def _compile(
         **record,
     )
     return model, imported, cache
-
-
-def _file_of(function: str) -> bytes:
-    """The source of ``file.py:function``."""
-    path = given_path(function.rpartition(":")[0])
-    return path.read_bytes() if path.is_file() else b""
 
 
 def _choice(
