@@ -13,7 +13,8 @@ from results_of_keywords import CONVERTERS
 from springbok import report, session
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation
-from springbok.measuring.platforms import configuration_of, joined
+from springbok.measuring.platforms import configuration_of
+from springbok.measuring.recorded import Recorded
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -28,7 +29,7 @@ class PerformanceLibrary:
     """
 
     def __init__(self) -> None:
-        self._recorded: list[dict] = []  # the document until now, if there is one
+        self._recorded = Recorded()
         self.ROBOT_LIBRARY_LISTENER = HistoryListener()
 
     @keyword(tags=("performance", "getter"))
@@ -151,19 +152,22 @@ class PerformanceLibrary:
         Under renode-test the file is in a folder of the suite's name, because suites may run in parallel there.
 
         A second evaluation of the same model, variant, data set and level of the optimizer on the same engine, chip
-        and VLEN replaces the first; of others it is one more. All that were recorded stand as a table at the top of
-        the log. With a variable ``${EARLIER}``, the path of an earlier ``metrics.json``, the cards show the change.
+        and VLEN replaces the first; of others it is one more. Where it is of other samples, flags or bytes than the
+        first, which is of the same name only, a warning says so, and so do the run's table and its reports. All that
+        were recorded stand as a table at the top of the log. With a variable ``${EARLIER}``, the path of an earlier
+        ``metrics.json``, the cards show the change.
 
         Example:
         | Record Metrics | ${evaluation} |
         """
         platform = evaluation.platform or session.current.platform
         alone = metrics.evaluation_document(replace(evaluation, platform=platform))
-        document = joined([*self._recorded, alone])
-        self._recorded = [document]
+        robot = BuiltIn()
+        for sentence in self._recorded.add(alone, robot.get_variable_value("${SUITE NAME}") or "suite"):
+            logger.warn(sentence)
+        document = self._recorded.document
         configuration = configuration_of(alone, *alone["models"])
         entry = next(each for each in document["models"] if configuration_of(document, each) == configuration)
-        robot = BuiltIn()
         path = renode_test.suite_folder() / "metrics.json"
         metrics.write(path, metrics.with_rtl_checks(path, document))
         earlier = robot.get_variable_value("${EARLIER}")

@@ -304,6 +304,45 @@ def test_a_commit_that_fails_says_why_and_names_no_file_that_is_gone(repo, capsy
     assert bisect.PREFIX not in said
 
 
+UNRECORDED = """
+import json, pathlib, sys
+results = pathlib.Path(sys.argv[sys.argv.index("--results") + 1])
+results.mkdir(parents=True)
+failures = FAILURES
+inside = [f'<failure message="{each}"/>' for each in failures] or [""]
+cases = "".join(f'<testcase classname="Own" name="Should Keep">{each}</testcase>' for each in inside)
+(results / "xunit.xml").write_text(f'<testsuite tests="{len(inside)}" failures="{len(failures)}">{cases}</testsuite>')
+verdict = {"suite": "S", "test": "t", "compared": True, "subject": "m (vector) on c, spike, VLEN 512"}
+verdict |= {"metric": "samples", "title": "samples", "value": "2", "limit": "1 is expected", "baseline": "1"}
+verdict |= {"change": "+1", "accounts": []}
+verdict["outcome"] = "failed" if failures else "passed"
+path = {"suite": "S", "test": "t", "path": "b/m.json", "read": True}
+content = {"schema": 1, "verdicts": [verdict] * JUDGED, "baselines": [path] * JUDGED, "updates": []}
+(results / "gate.json").write_text(json.dumps(content))
+print("Gate:    1 baseline read: 14 numbers compared, 0 worse")
+sys.exit(len(failures))
+"""
+_GATE = "1) m (vector) on c, spike, VLEN 512: samples: 2; 1 is expected"
+_RECORDS = "its suites measured something, and none recorded it: 'Record Metrics' keeps numbers"
+
+
+@pytest.mark.parametrize(
+    ("failures", "judged", "said"),
+    [
+        ([], 1, f"(exit code 0): {_RECORDS}.\n"),
+        ([_GATE], 1, f"(exit code 1): {_RECORDS}.\n"),
+        ([_GATE, "No port."], 1, f"(exit code 2): {_RECORDS}; Own: Should Keep: No port.\n"),
+        ([], 0, "(exit code 0): its suites have passed and recorded no numbers: 'Record Metrics' keeps them.\n"),
+        (["No port."], 0, "(exit code 1): Own: Should Keep: No port.\n"),
+    ],
+)
+def test_a_commit_that_records_nothing_says_so_and_takes_no_number_for_a_reason(repo, capsys, failures, judged, said):
+    (repo / "bench").write_text(UNRECORDED.replace("FAILURES", repr(failures)).replace("JUDGED", str(judged)))
+    git(repo, "commit", "-qam", "Unrecorded")
+    assert cli.main(["bisect", "suites/own.robot", "--good", "HEAD~3"]) == 2
+    assert capsys.readouterr().err.endswith(said)
+
+
 def with_level(repo, level):
     content = json.loads((repo / "metrics.json").read_text())
     optimizer = {"level": level, "flag_set": "", "transformations": []}

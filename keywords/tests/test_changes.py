@@ -9,8 +9,10 @@ from made_up_runs import make_dispatch, make_document, make_model
 
 from springbok import report
 from springbok.measuring.derived import RUNTIME
+from springbok.measuring.platforms import joined
 from springbok.report.changes import changes_figure, layer_changes
 from springbok.report.compare import comparison_figures
+from springbok.report.counterparts import MOST_BY_LAYER
 
 
 def with_dispatches(*parts):
@@ -92,3 +94,75 @@ def test_tables_of_many_configurations_have_the_pages_width():
         models = [make_model(variant=f"v{number}", seed=number + 1) for number in range(count)]
         found = comparison_figures([report.Run("a", make_document(*models))])
         assert [each.is_wide for each in found if each.key in ("layer", "opcode")] == [is_wide, is_wide]
+
+
+# From run to run
+
+
+VLENS, LEVELS = (128, 256, 512), ("none", "standard")
+
+
+def at(level, vlen, scale=3, variant="vector"):
+    """A document of one configuration whose first layer costs by ``scale``."""
+    model = with_dispatches(("a", scale), ("b", 5)) | {"variant": variant}
+    optimizer = {"level": level, "flag_set": "", "transformations": []}
+    return make_document(model | {"compiler": {**model["compiler"], "optimizer": optimizer}}, vlen=vlen)
+
+
+CONFIGURATIONS = st.lists(
+    st.tuples(st.sampled_from(LEVELS), st.sampled_from(VLENS), st.sampled_from(["vector", "scalar"])),
+    unique=True,
+    min_size=1,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CONFIGURATIONS, CONFIGURATIONS, st.data())
+def test_each_configuration_is_held_against_the_same_of_the_other_run(first, second, data):
+    scales = st.integers(1, 9)
+    parts = [[at(level, vlen, data.draw(scales), variant) for level, vlen, variant in run] for run in (first, second)]
+    runs = [report.Run(name, joined(part)) for name, part in zip("ab", parts, strict=True)]
+    found = report.configurations(runs)
+    labels = {(each.run.label, *key): each.label for each, key in zip(found, [*first, *second], strict=True)}
+    rows = {row["configuration"]: row for row in report.counterparts_table(found).rows}
+    for key in second:
+        row = rows[labels[("b", *key)]]
+        if key in first:
+            assert row["against"] == labels[("a", *key)]
+        elif row["against"] is not None:  # nobody could mean another one
+            (other,) = [each for each in first if labels[("a", *each)] == row["against"]]
+            same = [place for place in range(3) if other[place] == key[place]]
+            for run in (first, second):
+                assert sum(all(each[place] == key[place] for place in same) for each in run) == 1
+    told = {label for label, row in rows.items()} | {row["against"] for row in rows.values()}
+    assert told - {None} == set(labels.values())  # each is in a pair, or said to have no counterpart
+    alone = [row for row in rows.values() if row["against"] is None]
+    assert all(row["status"].startswith("only in ") and row["change"] is None for row in alone)
+
+
+def test_what_changed_most_is_told_by_layer_first_and_the_rest_in_a_table(tmp_path):
+    """Twelve configurations of a model, of which eleven changed; one of each run has no counterpart."""
+    places = [(level, vlen, variant) for level in LEVELS for vlen in VLENS for variant in ("vector", "scalar")]
+    before = joined([at(level, vlen, 20, variant) for level, vlen, variant in places] + [at("none", 64)])
+    after = joined([at(level, vlen, 20 + number, variant) for number, (level, vlen, variant) in enumerate(places)])
+    after = joined([after, at("standard", 1024)])
+    runs = [report.Run("a", before), report.Run("b", after)]
+    table, *figures = comparison_figures(runs, changes=True)
+    rows = table.rows
+    assert [row["status"] for row in rows] == ["slower"] * 11 + ["the same", "only in a", "only in b"]
+    changes = [row["change"] for row in rows[:11]]
+    assert changes == sorted(changes, reverse=True) and changes[-1] > 0
+    by_layer = [each.title for each in figures if each.key == "changes"]
+    pairs = [f"From {row['against']} to {row['configuration']}, by layer" for row in rows[:MOST_BY_LAYER]]
+    assert by_layer == pairs and all("optimize=standard, a to gestures" in each for each in by_layer[:5])
+    assert "11 of 12 pairs changed. By layer the 10 that changed most are shown" in table.note
+    assert "2 configurations without a counterpart" in table.note
+    report.write_comparison(runs, tmp_path)
+    text = (tmp_path / "compare.html").read_text()
+    assert text.index("What changed, by configuration") < text.index("by layer")
+
+
+def test_nothing_that_changed_is_said_too():
+    runs = [report.Run(name, at("none", 128)) for name in "ab"]
+    table, *others = comparison_figures(runs, changes=True)
+    assert table.note == "0 of 1 pair changed." and "changes" not in {each.key for each in others}

@@ -28,6 +28,8 @@ from springbok.support import process
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError
 from springbok.support.results_folder import claimed
+from springbok.timing import description
+from springbok.timing.loading import load as load_timing
 from springbok.trials import newest
 
 MODEL = """
@@ -73,10 +75,16 @@ def test_damaged_rows_are_measured_again(tmp_path):
     path.write_bytes(path.read_bytes() + b'{"key": "b", "row"\n\xff\x00\n[]\n')
     kept_rows.add(path, "c", {"error": None})
     whole = dict.fromkeys("abc", lambda row: "")
-    assert kept_rows.read(path, whole) == ({"a": {"error": None, "x": 1}, "c": {"error": None}}, {})
+    rows = {"a": {"error": None, "x": 1}, "c": {"error": None}}
+    assert kept_rows.read(path, whole) == (rows, {"b": "its end is cut off"})
+    assert kept_rows.lost(path) == 2 and kept_rows.lost(tmp_path / "none") == 0
     path.write_bytes(path.read_bytes().replace(b'"x": 1', b'"x": 2'))
     rows, damaged = kept_rows.read(path, {**whole, "c": lambda row: "of no use"})
-    assert (rows, damaged) == ({}, {"a": "it is not as it was written", "c": "of no use"})
+    told = {"a": "it is not as it was written", "b": "its end is cut off", "c": "of no use"}
+    assert (rows, damaged) == ({}, told)
+    path.write_bytes(path.read_bytes() + b'{"key": "c"')
+    kept_rows.add(path, "c", {"error": None})
+    assert kept_rows.read(path, {"c": whole["c"]}) == ({"c": {"error": None}}, {})  # it was measured anew
     kept_rows.add(path, "a", {"error": None, "x": 3})
     assert kept_rows.read(path, {"a": whole["a"]}) == ({"a": {"error": None, "x": 3}}, {})
 
@@ -93,6 +101,14 @@ def test_damaged_rows_are_measured_again(tmp_path):
 def test_a_kept_row_is_held_to_what_it_is_of(change, said):
     job = compiler_row.Job("3.12", "m.h5", None, "none")
     assert compilers._problem_of(job, {**compiler_row.row_of(job, metrics={"instructions": 5}), **change}) == said
+
+
+def test_a_row_is_not_taken_whose_cycles_were_reckoned_otherwise(imported, monkeypatch):
+    job = compiler_row.Job("3.12", "m.h5", imported, "none", timing=load_timing("springbok_assumed"))
+    before = compilers._key(job, "firmware")
+    assert compilers._key(job, "firmware") == before
+    monkeypatch.setattr(description, "VERSION", description.VERSION + 1)
+    assert compilers._key(job, "firmware") != before
 
 
 def test_versions_that_are_the_same_compile_the_same(folder, model, tmp_path):

@@ -6,6 +6,7 @@ import json
 import struct
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -191,6 +192,17 @@ def test_estimates_of_different_descriptions_are_not_compared_and_it_is_said(tmp
     assert row["change"].startswith(why)
 
 
+def test_a_comparison_says_that_some_estimates_are_of_another_version():
+    def title(*timings):
+        found = [SimpleNamespace(model={"estimate": {"timing": each.as_json()}}) for each in timings]
+        return compare._estimated_by(found)
+
+    assert title(TIMING, TIMING, load("coralnpu")) == "estimated cycles (by springbok_assumed, coralnpu)"
+    assert title(TIMING, replace(TIMING, jump=7)).endswith(
+        "(by springbok_assumed; some of another version, not comparable)"
+    )
+
+
 def test_baselines_without_estimates_stay_as_they_are(tmp_path):
     plain = snapshots.snapshot(make_document(make_model()), "gestures")
     baseline.write(tmp_path, plain)
@@ -317,6 +329,8 @@ def test_a_region_is_read_written_and_told_apart(tmp_path):
         (REGION.replace("bytes = 0x1000", "bytes = 0"), "ddr bytes is a whole number from 1 to .*, not 0"),
         (REGION.replace("wait_next", "wait_nxt"), r"'wait_nxt' is nothing that .* has \(did you mean 'wait_next'\?\)"),
         (REGION + REGION, "the regions 'ddr' and 'ddr' overlap"),
+        (REGION + REGION.replace("0x3408", "0x3409"), "two regions have the name 'ddr'"),
+        ("", r"\[source\] says where the figures of 'region' come from, and there is no \[\[region\]\]"),
         ("region = 3\n", "must say|twice|overwrite|Cannot"),
     ],
 )
@@ -326,14 +340,20 @@ def test_a_mistake_in_a_region_is_named(tmp_path, text, said):
 
 
 def test_a_region_ends_where_the_chips_addresses_do(tmp_path):
-    last = REGION.replace("base = 0x34080000", "base = 0xFFFFF000")
+    last = REGION.replace("bytes = 0x1000", "bytes = 0xCBF80000")
     assert timing_of(with_region(tmp_path, last), load_chip("springbok")).regions
-    beyond = with_region(tmp_path, last.replace("bytes = 0x1000", "bytes = 0x1001"))
+    beyond = with_region(tmp_path, last.replace("bytes = 0xCBF80000", "bytes = 0xCBF80001"))
     assert timing_of(beyond, load_chip("rv64gcv")).regions
     with pytest.raises(
         TimingError, match="the region 'ddr' ends beyond the addresses of springbok, which have 32 bits"
     ):
         timing_of(beyond, load_chip("springbok"))
+
+
+def test_a_region_where_the_chip_has_no_memory_is_refused(tmp_path):
+    elsewhere = with_region(tmp_path, REGION.replace("0x34080000", "0x94080000"))
+    with pytest.raises(TimingError, match="the region 'ddr' lies where springbok has no memory, .* 0x34000000 to"):
+        timing_of(elsewhere, load_chip("springbok"))
 
 
 def test_an_access_waits_for_its_region_alone():

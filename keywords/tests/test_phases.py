@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok.cli import main
+from springbok.cli.phases import _shown
 from springbok.compiler import iree, versions
 from springbok.compiler.compiled import Target
 from springbok.compiler.flags import compiler_flags
@@ -104,9 +105,8 @@ def test_the_pass_that_a_flag_changes_is_found(source, tmp_path):
     sides = side(source), side(source, "--iree-llvmcpu-disable-distribution=true")
     assert [each.where for each in by_phase(*sides, tmp_path)] == ["phase hal"]
     first, *_ = by_pass(*sides, tmp_path)
-    assert first.where.startswith("the passes of main_dispatch_0 (behind ")
-    assert "iree-codegen-tile-and-distribute-to-workgroups-using-forall-op" in first.where
-    assert first.where.endswith(" only in the first)")
+    name = "iree-codegen-tile-and-distribute-to-workgroups-using-forall-op"
+    assert first.where == f"pass {name} of main_dispatch_0 only in the first"
 
 
 def test_two_equal_compilations_have_no_difference(source, tmp_path):
@@ -140,6 +140,26 @@ def test_a_kernel_that_is_not_there_is_a_sentence_with_those_that_are(source, tm
         BenchError, match=r"There is no kernel dispatch_0 in both: main_dispatch_0_reduction_16x64_f32\."
     ):
         of_kernel(side(source), side(source), tmp_path, "dispatch_0")
+
+
+def test_where_a_flag_crashes_the_compiler_it_is_named_and_nothing_that_can_not_help(source, capsys):
+    flags = "--iree-opt-level=O2 --iree-llvmcpu-number-of-threads=0"
+    assert main(["phases", str(source), f"--second={flags}", "--metric", "code"]) == 2
+    said = capsys.readouterr().err
+    assert "the compiler crashed" in said and "optimize=none" not in said and "Simplify" not in said
+    assert "It does not without --iree-llvmcpu-number-of-threads=0: leave that out, or give it another value" in said
+
+
+def test_most_is_shown_in_full_and_the_rest_named():
+    found = [Difference("alone", {}, (), "k9")]
+    found += [Difference(f"w{at}", {}, ("+a",), minor=at > 8, short=f"k{at}") for at in range(11)]
+    lines = _shown(found)
+    assert lines[0] == "alone: k9" and [line[:2] for line in lines[1:-2]] == [f"w{at}" for at in range(6)]
+    assert lines[-2:] == [
+        "and 3 more, each told by --kernel: k6, k7, k8",
+        "and 2 that make no difference in the end: k9, k10",
+    ]
+    assert len(_shown(found[-2:])) == 2
 
 
 def test_what_does_not_compile_is_a_sentence(source, tmp_path):

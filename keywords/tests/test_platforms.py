@@ -17,7 +17,6 @@ from test_report import Page
 import PerformanceLibrary
 from springbok import cli, report
 from springbok.cli import bisect, run
-from springbok.compiler import optimizer
 from springbok.gate import gate, snapshots
 from springbok.gate.verdicts import VerdictFile
 from springbok.history import record
@@ -244,7 +243,7 @@ def test_a_run_is_in_the_history_with_all_that_it_ran_on(tmp_path, capsys):
     content = json.loads((folder / "gate.json").read_text())
     subjects = [each["subject"] for each in content["verdicts"]]
     assert subjects == [f"gestures (vector) on {what}" for what in (
-        "spike, VLEN 128", "spike, VLEN 256", "spike, VLEN 512", "mine, spike, VLEN 512"
+        *(f"springbok, spike, VLEN {vlen}" for vlen in (128, 256, 512)), "mine, spike, VLEN 512"
     )]  # fmt: skip
     kept = record.of_results(folder, record.now(), ["S"], True, record.Tests(1, 0), [folder])
     assert (kept.engine, kept.chip, kept.vlen_bits) == ("spike", "springbok, mine", None)
@@ -396,12 +395,20 @@ def test_the_levels_of_a_model_are_told_apart(tmp_path, capsys):
     for _, measured in record.snapshots_in(document):
         said.add([gate.judge(measured, gate.Limit("instructions", 10**9))])
     content = json.loads((tmp_path / "gate.json").read_text())
-    named = [f"gestures ({what}) on spike, VLEN 512" for what in ("vector, none", "vector")]
+    named = [f"gestures (vector, {level}) on springbok, spike, VLEN 512" for level in ("none", "standard")]
     assert [each["subject"] for each in content["verdicts"]] == named
     assert read_lead(tmp_path, document).wrong == ()
-    content["verdicts"][0]["subject"] = named[1]  # verdicts of before did not name the level
+    # Verdicts of before named neither the usual level nor the usual chip, and long before no level at all.
+    for levels in ((", none", ""), ("", "")):
+        for each, level in zip(content["verdicts"], levels, strict=True):
+            each["subject"] = f"gestures (vector{level}) on spike, VLEN 512"
+        (tmp_path / "gate.json").write_text(json.dumps(content))
+        assert read_lead(tmp_path, document).wrong == ()
+    for each in content["verdicts"]:
+        each["subject"] = "gestures (vector) on spike, VLEN 128"
     (tmp_path / "gate.json").write_text(json.dumps(content))
-    assert read_lead(tmp_path, document).wrong == ()
+    assert "gate.json judged gestures (vector) on spike, VLEN 128" in read_lead(tmp_path, document).wrong[0]
+    (tmp_path / "gate.json").unlink()
     assert cli.main(["history", "add", str(tmp_path), "--history", place]) == 0
     with opened(place) as store:
         found = {
@@ -410,7 +417,6 @@ def test_the_levels_of_a_model_are_told_apart(tmp_path, capsys):
             if (each.metric, each.layer) == ("instructions", "")
         }
     assert found == {"none": counts[0], "standard": counts[1]}
-    assert snapshots.USUAL_LEVEL == optimizer.DEFAULT_LEVEL
 
 
 def test_the_change_is_since_the_same_level():

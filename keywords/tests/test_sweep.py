@@ -450,6 +450,33 @@ def test_a_kept_row_that_is_damaged_is_measured_anew_and_told(fake, model, tmp_p
     assert sweep.run_sweep(wanted, tmp_path) == rows and again.compiled == []
 
 
+CUT = "{label}: its kept row is damaged, and measured anew: its end is cut off"
+EMPTIED = "sweep-rows.jsonl: 1 line cut or emptied: what was kept in such a line is measured anew"
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        (lambda line: line[: len(line) // 2], CUT),
+        (lambda line: line[:-1], CUT),
+        (lambda line: line[:9], EMPTIED),
+        (lambda line: "", EMPTIED),
+    ],
+)
+def test_a_kept_row_that_is_cut_is_measured_anew_and_told(fake, model, tmp_path, capsys, cut, said):
+    wanted = configurations([model], types=("float32",), variants=("vector",), vlens=(128, 512))
+    fake()
+    rows = sweep.run_sweep(wanted, tmp_path)
+    first, second = (tmp_path / sweep.ROWS_NAME).read_text().splitlines()
+    (tmp_path / sweep.ROWS_NAME).write_text(f"{cut(first)}\n{second}\n")
+    workers = fake()
+    assert sweep.run_sweep(wanted, tmp_path, watcher=Terminal(is_terminal=False)) == rows
+    assert workers.compiled == wanted[:1]
+    assert capsys.readouterr().out.splitlines()[0] == said.format(label=wanted[0].label)
+    assert sweep.run_sweep(wanted, tmp_path, watcher=Terminal(is_terminal=False)) == rows
+    assert "cut" not in capsys.readouterr().out  # all are there again
+
+
 def test_what_no_logarithm_has_is_in_the_table_and_in_no_chart():
     rows = [row("a", 2, 5), row("b", -7, 5), row("c", 9, 0)]
     (figure,) = sweep_figures(mark_pareto(rows))

@@ -15,7 +15,7 @@ from pathlib import Path
 from springbok.cli.arguments import add_history, add_vlen, results_here
 from springbok.cli.keeping import tests_of
 from springbok.compiler.optimizer import LEVELS
-from springbok.gate import gate
+from springbok.gate import gate, verdicts
 from springbok.gate.snapshots import Snapshot
 from springbok.history import bisect, keeping, record, steps
 from springbok.history.bisect import BisectError, Measured, Search
@@ -192,7 +192,7 @@ class _Runner:
         started = record.now()
         exit_code, said = bisect.run(command, folder, self.place.parent / "console.txt", environment)
         if not (results / METRICS_FILE).is_file():
-            why = _why(results, said) or "it said nothing"
+            why = _unrecorded(results) or _why(results, said) or "it said nothing"
             return Measured(commit, None, f"it left no metrics (exit code {exit_code}): {why}")
         found = self._read(commit, (results / METRICS_FILE).read_text(encoding="utf-8"))
         tests = tests_of(results / XUNIT_FILE)
@@ -249,11 +249,34 @@ class _Runner:
         return fitting[0][0]
 
 
+def _unrecorded(results: Path) -> str:
+    """That a run measured and kept nothing of it, with what else failed; empty where nothing tells that it measured.
+
+    What the gate did not let pass is a number, and no reason to have none.
+    """
+    judged, failures = None, []
+    with suppress(BenchError):
+        judged, failures = verdicts.known(results), tests_of(results / XUNIT_FILE).failures
+    if not judged or not (judged["verdicts"] or judged["baselines"]):
+        return ""
+    failed = [each["subject"] for each in judged["verdicts"] if each["outcome"] == "failed"]
+    others = [each for each in failures if not any(subject in each.message for subject in failed)]
+    told = f"; {_first(others)}" if others else ""
+    return f"its suites measured something, and none recorded it: 'Record Metrics' keeps numbers{told}"
+
+
+def _first(failures: Sequence[record.Failure]) -> str:
+    """The first failure of a run's tests, in a line."""
+    return visible(f"{failures[0].test}: {' '.join(failures[0].message.split())}")[:_LONGEST].rstrip(".")
+
+
 def _why(results: Path, said: str) -> str:
     """Why a run left no numbers: the first failure of its tests, else what it ended with; nothing of files now gone."""
     with suppress(BenchError):
-        for test, message in tests_of(results / XUNIT_FILE).failures:
-            return visible(f"{test}: {' '.join(message.split())}")[:_LONGEST].rstrip(".")
+        if failures := tests_of(results / XUNIT_FILE).failures:
+            return _first(failures)
+        if (results / XUNIT_FILE).is_file():
+            return "its suites have passed and recorded no numbers: 'Record Metrics' keeps them"
     lines = [line.strip() for line in said.splitlines() if line.strip() and str(results.parent) not in line]
     told = next((line for line in reversed(lines) if "springbok-bench:" in line), lines[-1] if lines else "")
     return visible(told)[:_LONGEST].rstrip(".")

@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     check_models(options.models)
     if options.output and not options.output.parent.is_dir():
         raise BenchError(f"--output: there is no folder {options.output.parent}.")
+    if options.output and options.output.is_dir():
+        raise BenchError(f"--output: {options.output} is a folder, and the description is a file.")
     use_core(options, "rtl")
     chip = use_platform(options)
     timing = timing_of(options.timing, chip)

@@ -37,10 +37,12 @@ def run(options: argparse.Namespace) -> int:
     told = metrics.telling_of([(run.label, run.document) for run in runs])
     with claimed(options.output, OUTPUT), working("Comparing the results"), told:
         figure, paths = reports.write_comparison(runs, options.output)
-    print_table(
-        [[column.title for column in figure.columns], *([c.shown(row) for c in figure.columns] for row in figure.rows)]
-    )
-    print(f"\n{figure.note}")
+        changed = reports.counterparts_table(reports.configurations(runs))
+    for each in (changed, figure):
+        titles = [column.title for column in each.columns]
+        left = 3 if each is changed else 1
+        print_table([titles, *([column.shown(row) for column in each.columns] for row in each.rows)], left=left)
+        print(f"\n{each.note}\n")
     for path in paths:
         print(shown(path))
     return 0

@@ -19,6 +19,7 @@ from springbok.history import keeping, record, steps
 from springbok.history.record import METRICS_FILE, XUNIT_FILE
 from springbok.history.store import Filter, HistoryError, Store, StoredRun, opened
 from springbok.measuring import metrics
+from springbok.measuring.recorded import left_out
 from springbok.report.history import cause_text, history_page, value_text
 from springbok.report.lead import read_lead
 from springbok.support import repository, run_record
@@ -156,6 +157,8 @@ def _show(store: Store, options: argparse.Namespace) -> int:
         _print_run(run)
         for failure in failures:
             print(f"Failed:  {visible(failure.test)}: {_cut(' '.join(failure.message.split()))}")
+        for sentence in left_out(json.loads(documents.get(METRICS_FILE) or "{}")):
+            print(f"Left out: {sentence}.")
         for configuration in dict.fromkeys(each.configuration for each in numbers):
             print(f"\n{configuration.title}")
             rows = [
@@ -210,7 +213,7 @@ def _steps(store: Store, options: argparse.Namespace) -> int:
         print(json.dumps([step_json(each) for each in found], indent=1, default=_as_text))
         return 0
     for each in found:
-        print(step_text(each))
+        print(visible(step_text(each)))
     told = f"{len(found)} step{'' if len(found) == 1 else 's'} in {len(runs)} run{'' if len(runs) == 1 else 's'}"
     print(f"{told} of {_place(store.place)}; what was changed since its commit is left out.")
     return 0
@@ -312,7 +315,8 @@ def _record_with(folder: Path, content: dict[str, Any]) -> record.Record:
         return run
     file = home / METRICS_FILE if folder.is_dir() else folder
     written = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
-    return record.unknown(documents, written, tests_of(home / XUNIT_FILE), lead.verdict == "passed")
+    verdict = lead.verdict if lead.verdict in (record.PASSED, record.FAILED) else record.MEASURED
+    return record.unknown(documents, written, tests_of(home / XUNIT_FILE), verdict)
 
 
 def _described(path: Path, documents: dict[str, str]) -> record.Record | None:

@@ -15,7 +15,7 @@ from springbok.cli.text import print_table, shown
 from springbok.history import keeping
 from springbok.history.record import METRICS_FILE
 from springbok.history.store import Filter, HistoryError, opened
-from springbok.measuring import derived, metrics
+from springbok.measuring import derived, metrics, recorded
 from springbok.report.matrix import GOOD, replaced
 from springbok.support.errors import ReportError
 from springbok.support.escaping import visible
@@ -44,7 +44,10 @@ def run(options: argparse.Namespace) -> int:
     documents = _given(options.results) if options.results else _of_history(options)
     with claimed(options.output, OUTPUT), metrics.telling_of(documents):
         contents, names = [document for _, document in documents], [str(place) for place, _ in documents]
-        left_out = replaced(contents, names) if options.results else []  # of a history, older ones are meant to go
+        results = zip(names, contents, strict=True)
+        left_out = [f"{name}: {sentence}." for name, content in results for sentence in recorded.left_out(content)]
+        if options.results:  # of a history, older ones are meant to go
+            left_out += replaced(contents, names)
         cells, paths = reports.write_matrix(contents, options.output, left_out)
     rows = []
     for cell in cells:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +12,24 @@ from typing import Any
 
 from springbok.cli.arguments import add_platform, add_selection, add_vlen, model_files, use_platform
 from springbok.compiler import importers, iree, versions
-from springbok.compiler.compiled import Target
+from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import DEFAULT_OUTPUT_DIR, compile_model
 from springbok.compiler.flags import check_flags, compiler_flags, flags_of
 from springbok.compiler.importers import ImportedModel
 from springbok.compiler.importers.selection import Selection
 from springbok.exploring.calibrate import inference
 from springbok.exploring.compiler_row import LOWERED, OWN_IMPORT, Job, lowered, measured_apart
+from springbok.exploring.pass_steps import Measured, Table
 from springbok.exploring.passes import by_pass, of_kernel
-from springbok.exploring.phases import Side, by_phase, differing, joined, minimal
+from springbok.exploring.phases import Difference, Side, by_phase, differing, joined, minimal
 from springbok.support.cache import Cache
-from springbok.support.errors import BenchError
+from springbok.support.errors import BenchError, CompileError
 from springbok.support.files import temporary_folder
 from springbok.support.progress import working
 
-_MOST = 6  # differences that are shown
+_CRASHED_ANYWAY = "Simplify that part of the model, or leave out flags of --first"
+_MOST = 6  # differences that are shown in full
+_CRASHED, _ADVICE = "the compiler crashed", re.compile(r"Simplify that part of the model, or compile it with [\w=]+")
 _NONE = "none, before LLVM makes machine code of the kernels"
 _SHARE = 0.9  # of the difference that fewer flags must still make
 # What can be measured of a module: its name in rows of `springbok.exploring.compiler_row`, and its unit.
@@ -70,36 +74,50 @@ def run(options: argparse.Namespace) -> int:
     imported = importers.import_model(options.model, Cache(DEFAULT_OUTPUT_DIR), selection)
     with temporary_folder() as folder:
         if wanted:
-            compilers, imported = _tell_versions(options, target, imported, wanted, first, Path(folder))
+            compilers, imported, tables = _tell_versions(options, target, imported, wanted, first, Path(folder))
             second = first
         else:
             compilers = [iree.tool("iree-compile")] * 2
-            second = _tell_flags(options, target, first, second)
-            if second is None:
+            needed = _tell_flags(options, target, first, second)
+            if needed is None:
                 return 0
+            second, tables = needed
         flags = [compiler_flags(target, each)[0] for each in (first, second)]
         sides = [Side(*each) for each in zip(compilers, (imported.mlir,) * 2, flags, strict=True)]
-        _tell_passes(sides, Path(folder), options.kernel)
+        _tell_passes(sides, Path(folder), options.kernel, tables, _METRICS["instructions"][1])
     return 0
 
 
-def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None) -> None:
+def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None, tables: Sequence[Table], unit: str) -> None:
     """Print the phases that differ and the first pass of each kernel that does; of one kernel all that do."""
+    measured = (tables[0], tables[1])
     if kernel:
         print(f"\nPasses of {kernel} by which it differs, and what each adds to the difference:")
         with working("Compiling both, with the kernel behind every pass"):
-            found = of_kernel(*sides, folder, kernel)
+            found = of_kernel(*sides, folder, kernel, measured)
         print("\n".join(each.describe() for each in found) or _NONE)
         return
     with working("Compiling both, with the code behind every phase"):
         phases = by_phase(*sides, folder)
     print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
     with working("Compiling both, with the code behind every pass"):
-        found = by_pass(*sides, folder)
-    print("First pass behind which the module, and each kernel, differs:")
-    print("\n".join(each.describe() for each in found[:_MOST]) or _NONE)
-    if len(found) > _MOST:
-        print(f"and {len(found) - _MOST} more kernels")
+        found = by_pass(*sides, folder, measured, unit)
+    print("First pass behind which the module, and each kernel, differs, by what the difference costs:")
+    print("\n".join(_shown(found)) or _NONE)
+
+
+def _shown(found: Sequence[Difference]) -> list[str]:
+    """Most of what matters in full, then what else differs by its name."""
+    major = [each for each in found if each.short and not each.minor]
+    full = (major or [each for each in found if each.short])[:_MOST]
+    rest = [each for each in found if each.short and not any(each is shown for shown in full)]
+    more = [each.short for each in rest if not each.minor]
+    lines = [each.describe() for each in found if not each.short or any(each is shown for shown in full)]
+    if more:
+        lines.append(f"and {len(more)} more, each told by --kernel: {', '.join(more)}")
+    if less := [each.short for each in rest if each.minor]:
+        lines.append(f"and {len(less)} that make no difference in the end: {', '.join(less)}")
+    return lines
 
 
 def _tell_versions(
@@ -109,8 +127,10 @@ def _tell_versions(
     wanted: Sequence[str],
     flags: Sequence[str],
     folder: Path,
-) -> tuple[list[Path], ImportedModel]:
-    """Print what each version's module takes; returns the compilers, and the model as both of them were measured with.
+) -> tuple[list[Path], ImportedModel, list[Table]]:
+    """Print what each version's module takes.
+
+    Returns the compilers, the model as both of them were measured with, and what their kernels take.
 
     Raises `BenchError` where one of them compiles nothing.
     """
@@ -127,13 +147,18 @@ def _tell_versions(
         print(f"{said} the model as it is imported: both compile what the pinned version's phase 'input' leaves of it.")
     key, unit = _METRICS[options.metric]
     for row in rows:
-        reason = (row["error"] or "").partition("\n")[0]
+        reason = _ADVICE.sub(_CRASHED_ANYWAY, (row["error"] or "").partition("\n")[0])
         if not row["dispatches"]:
             raise BenchError(f"{row['version']} has no module to compare: {reason}")
         found = row["metrics"].get(key)
         told = f"{found:,} {unit}" if found is not None else ""
         print(f"{row['version']}: {'; '.join(filter(None, (told, reason)))}")
-    return [iree.tool_of(folder) if folder else iree.tool("iree-compile") for folder in folders], job.imported
+    tables = [
+        {kernel["name"]: Measured(kernel.get("instructions"), kernel["layer"] or "") for kernel in row["dispatches"]}
+        for row in rows
+    ]
+    compilers = [iree.tool_of(folder) if folder else iree.tool("iree-compile") for folder in folders]
+    return compilers, job.imported, tables
 
 
 def _measured(job: Job, wanted: Sequence[str]) -> list[dict[str, Any]]:
@@ -146,10 +171,10 @@ def _measured(job: Job, wanted: Sequence[str]) -> list[dict[str, Any]]:
 
 def _tell_flags(
     options: argparse.Namespace, target: Target, first: Sequence[str], second: Sequence[str]
-) -> tuple[str, ...] | None:
-    """Print what both sets give, and the fewest flags that make the difference; returns ``first`` with these alone.
+) -> tuple[tuple[str, ...], list[Table]] | None:
+    """Print what both sets give, and the fewest flags that make the difference.
 
-    None where there is no difference.
+    Returns ``first`` with these alone, and what the kernels of both take; None where there is no difference.
     """
     measure = _Measure(options, target)
     before, after = measure(first), measure(second)
@@ -173,7 +198,14 @@ def _tell_flags(
     needed = minimal([*gained, *(flag for flag in gone if flag.partition("=")[0] not in names)], makes_it)
     told = [flag if flag in gained else f"without {flag}" for flag in needed]
     print(f"Made by: {' '.join(told)} ({measure.count} modules measured)")
-    return with_these(needed)
+    return with_these(needed), [measure.table(each) for each in (first, with_these(needed))]
+
+
+def _remedy(flags: Sequence[str]) -> str:
+    """What to do where the compiler crashes with ``flags`` and not without; it was without the optimizer already."""
+    if not flags:
+        return "It does so with its default flags: simplify that part of the model"
+    return f"It does not without {' '.join(flags)}: leave that out, or give it another value"
 
 
 class _Measure:
@@ -182,11 +214,17 @@ class _Measure:
     def __init__(self, options: argparse.Namespace, target: Target) -> None:
         self._options, self._target = options, target
         self._known: dict[tuple[str, ...], int | None] = {}
+        self._tables: dict[tuple[str, ...], Table] = {}
 
     @property
     def count(self) -> int:
         """How many modules were measured."""
         return len(self._known)
+
+    def table(self, flags: Sequence[str]) -> Table:
+        """What each kernel takes, of a module that can be measured."""
+        self(flags)
+        return self._tables[tuple(sorted(flags))]
 
     def __call__(self, flags: Sequence[str]) -> int | None:
         key = tuple(sorted(flags))
@@ -194,16 +232,40 @@ class _Measure:
             try:
                 with working(f"Measuring {Path(self._options.model).name}, module {self.count + 1}"):
                     self._known[key] = self._measured(flags)
-            except BenchError:
+            except BenchError as error:
                 if self.count < 2:  # one of the two sets that were given
+                    if _CRASHED in str(error):
+                        raise CompileError(_ADVICE.sub(_remedy(self._crashing(flags)), str(error))) from error
                     raise
                 self._known[key] = None
         return self._known[key]
 
-    def _measured(self, flags: Sequence[str]) -> int:
+    def _crashing(self, flags: Sequence[str]) -> tuple[str, ...]:
+        """The fewest of ``flags`` with which the compiler crashes; none where it does without any."""
+
+        def crashes(kept: Sequence[str]) -> bool:
+            try:
+                self._compiled(kept)
+            except BenchError as error:
+                return _CRASHED in str(error)
+            return False
+
+        with working("Looking for the flag with which the compiler crashes"):
+            return () if crashes(()) else minimal(flags, crashes)
+
+    def _compiled(self, flags: Sequence[str]) -> CompiledModel:
         selection = {"shape": self._options.shape, "signature": self._options.signature}
-        model = compile_model(self._options.model, self._target, extra_flags=flags, optimize="none", **selection)
+        return compile_model(self._options.model, self._target, extra_flags=flags, optimize="none", **selection)
+
+    def _measured(self, flags: Sequence[str]) -> int:
+        model = self._compiled(flags)
+        table = {each.name: Measured(None, " + ".join(each.layers)) for each in model.dispatches}
+        self._tables[tuple(sorted(flags))] = table
         if self._options.metric == "code":
             return model.kernel_text_bytes
-        (counted,) = inference(model, "spike", self._target.vlen).inferences
+        counts = inference(model, "spike", self._target.vlen)
+        for each in model.dispatches:
+            if each.ordinal in counts.dispatches:
+                table[each.name] = table[each.name]._replace(cost=counts.dispatches[each.ordinal].instructions)
+        (counted,) = counts.inferences
         return counted.instructions

@@ -30,6 +30,7 @@ from springbok.history import keeping, record
 from springbok.measuring import metrics
 from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text
 from springbok.measuring.platforms import level_of, platform_of, platforms_text, told_apart
+from springbok.measuring.recorded import left_out
 from springbok.session import usable_timing
 from springbok.support import process
 from springbok.support.errors import BenchError
@@ -225,6 +226,8 @@ def print_summary(files: Outputs) -> None:
         if document["models"]:
             print_table(rows, left=2)
             print()
+        for sentence in left_out(document):
+            print(f"Left out: {sentence}.")
         for check in document.get("rtl", []):
             verdict = "agrees with its model" if check["agrees"] else "was REFUSED"
             print(f"RTL:     {check['unit']} {verdict}, {sum(check['operands'].values()):,} operands")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from springbok.gate import verdicts
 from springbok.measuring import metrics
-from springbok.measuring.platforms import joined
+from springbok.measuring.recorded import Recorded
 from springbok.support import process, run_record
 from springbok.support.errors import BenchError
 from springbok.support.files import storage_errors
@@ -74,7 +74,10 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     verdicts.gather(results, started)
     measured = [path for path in sorted(results.glob("*/metrics.json")) if path.stat().st_mtime >= started]
     if measured:
-        metrics.write(results / "metrics.json", joined([metrics.read(path) for path in measured]))
+        recorded = Recorded()
+        for path in measured:
+            recorded.add(metrics.read(path), path.parent.name)
+        metrics.write(results / "metrics.json", recorded.document)
     return status
 
 

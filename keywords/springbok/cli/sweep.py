@@ -168,6 +168,9 @@ class Terminal(Watcher):
     def damaged(self, label: str, problem: str) -> None:
         self._print(f"{label}: its kept row is damaged, and measured anew: {visible(problem)}")
 
+    def lost(self, name: str, count: int) -> None:
+        self._print(f"{name}: {amount(count, 'line')} cut or emptied: what was kept in such a line is measured anew")
+
     def begin(self, kept: int, total: int) -> None:
         with self._lock:
             self._steps.clear()

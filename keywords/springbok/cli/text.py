@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from springbok.support.escaping import visible
 from springbok.support.files import storage_error
 from springbok.support.places import told_path
 
@@ -88,7 +89,7 @@ def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
 
 def _in_a_line(text: str) -> str:
     """Text without line breaks, and what else would command a terminal; cut where it is too long for any."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+    line = visible(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text))
     return line if len(line) <= _LONGEST_CELL else f"{line[: _LONGEST_CELL - 1]}…"
 
 

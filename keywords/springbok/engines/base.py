@@ -102,6 +102,7 @@ class VectorConfiguration:
     instructions: int
 
 
+MSTATUS_MIE = 1 << 3
 #: What is in no dispatch, among `Counts.sites`.
 RUNTIME_SITES = -1
 
@@ -257,9 +258,19 @@ class Engine(ABC):
         since it was started; 0 from an engine that does not tell."""
         return 0
 
+    def traps(self) -> int:
+        """Return how many exceptions and interrupts the core took since it was started; 0 from an engine that does not
+        tell."""
+        return 0
+
     @abstractmethod
     def registers(self) -> dict[str, int]:
         """Return the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mstatus``, ``mcause``, ``mepc``…"""
+
+    def takes_interrupts(self) -> bool:
+        """Whether an interrupt could take the core away from what it does; True where that is not known."""
+        registers = self.registers()
+        return bool(registers["mstatus"] & MSTATUS_MIE and registers["mie"])
 
     def believe(self, vlen_bits: int, kernels: tuple[int, int] | None = None) -> None:  # noqa: B027 (may do nothing)
         """Count by what the chip says of itself: its VLEN, and the addresses of the loaded model's own code (first, and

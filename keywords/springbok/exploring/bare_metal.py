@@ -24,19 +24,24 @@ from springbok.support.places import document
 LIMIT_INSTRUCTIONS = 10_000_000_000
 #: Waits of up to 20 ms. Nobody sends anything to a program that is measured: only its timer can end them.
 MOST_IDLE_TURNS = 500
+#: A program that traps so often is for another chip, and begins anew each time.
+MOST_TRAPS = 10_000
 _LOOK_SECONDS = 0.02
+_TO_ITSELF, _SHORT_TO_ITSELF = 0x0000006F, 0xA001  # j ., c.j .
 
 
 def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTRUCTIONS, **options: object) -> Counts:
     """What the program executed in its window.
 
     ``limit`` is in instructions that are executed until the window's end; ``options`` are the engine's. Raises
-    EngineError where no window ends within it, or within `MOST_IDLE_TURNS`, with what the core does; where another one
-    has ended by the time that it was seen; and where a part begins that does not end, or within another one.
+    EngineError where no window ends within it, or within `MOST_IDLE_TURNS` or `MOST_TRAPS`, or can end any more, with
+    what the core does; where another one has ended by the time that it was seen; and where a part begins that does not
+    end, or within another one.
     """
     with create_engine(engine, elf, chip=chip, count_sites=True, **options) as running:
         executed = -1
         while True:
+            stays = _stays(running)  # asked first: what ended before is among the counts
             counts = running.take_counts()
             if counts is not None and counts.inferences:
                 ended_at = counts.inferences[0].ended_at
@@ -48,6 +53,10 @@ def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTR
             before, executed = executed, running.counters()["instructions"]
             if executed > limit or executed == before or running.idle_turns() > MOST_IDLE_TURNS:
                 _refuse(elf, running, min(executed, limit), counts)
+            if (traps := running.traps()) > MOST_TRAPS:
+                _refuse(elf, running, executed, counts, f" It has trapped {traps:,} times: is it for this core?")
+            if stays:
+                _refuse(elf, running, executed, counts, " It jumps to itself there, and no interrupt is enabled.")
             time.sleep(_LOOK_SECONDS)
 
 
@@ -67,10 +76,19 @@ def _checked(counts: Counts, elf: Path) -> Counts:
     return counts
 
 
-def _refuse(elf: Path, running: Engine, executed: int, counts: Counts | None) -> None:
+def _stays(running: Engine) -> bool:
+    """Whether the core jumps to where it is, and nothing can take it away from there."""
+    try:
+        word = int.from_bytes(running.read_memory(running.registers()["pc"], 4), "little")
+    except EngineError:  # no memory is there: it traps
+        return False
+    return (word == _TO_ITSELF or word & 0xFFFF == _SHORT_TO_ITSELF) and not running.takes_interrupts()
+
+
+def _refuse(elf: Path, running: Engine, executed: int, counts: Counts | None, does: str = "") -> None:
     abandoned = counts.abandoned_inferences if counts else 0
     why = "a window began and did not end" if abandoned else "no window has ended"
     raise EngineError(
-        f"{elf}: {why} within {executed:,} instructions. {running.diagnose()} A window begins by mark 1 and ends by "
-        f"mark 2: see {document('timing.md')}."
+        f"{elf}: {why} within {executed:,} instructions. {running.diagnose()}{does} A window begins by mark 1 and ends "
+        f"by mark 2: see {document('timing.md')}."
     )

@@ -42,7 +42,7 @@ def measure_model(path: str, target: Target, engine: str, vlen: int) -> list[Mea
     (whole,) = counts.inferences
     kernels = _measurements(counts, names, target.chip.xlen)
     rest = whole.cycles - sum(each.cycles for each in kernels)
-    runtime = Measurement(f"{model.name}: runtime", counts.sites[RUNTIME_SITES], 1, rest, target.chip.xlen)
+    runtime = Measurement(f"{model.name}: runtime", counts.sites[RUNTIME_SITES], rest, target.chip.xlen)
     return [*kernels, runtime]
 
 
@@ -111,7 +111,7 @@ def _measurements(counts: Counts, names: dict[int, str], xlen: int) -> list[Meas
     if any(each.cycles is None for each in counts.dispatches.values()):
         raise BenchError("This engine has no core that counts cycles: calibrate on RTL, --core FOLDER.")
     return [
-        Measurement(names[ordinal], counts.sites[ordinal], each.calls, each.cycles, xlen)
+        Measurement(names[ordinal], counts.sites[ordinal], each.cycles, xlen)
         for ordinal, each in counts.dispatches.items()
     ]
 

@@ -158,5 +158,6 @@ def _key(job: Job, firmware_sha256: str) -> str:
     named = vars(replace(job, imported=None, model=job.model_name))
     arrays = [part for array in imported.probe_inputs for part in (array.shape, array.tobytes())]
     content = [imported.mlir.read_bytes(), imported.source_sha256, *arrays]
-    parts = (ROWS_VERSION, OPTIMIZER_VERSION, finishing.is_needed(job.version), firmware_sha256)
+    timing = job.timing.sha256 if job.timing else None  # which is of how cycles are reckoned too
+    parts = (ROWS_VERSION, OPTIMIZER_VERSION, finishing.is_needed(job.version), firmware_sha256, timing)
     return digest(sorted((name, repr(value)) for name, value in named.items()), *parts, *content)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,25 +25,59 @@ class Kept(NamedTuple):
 def read(path: Path, problems: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> Kept:
     """The rows that are wanted: ``problems`` says by key what is wrong with one, nothing where it is whole.
 
-    A line that is none, as the last one that an interruption has cut off, does not count. A row that is not as it was
-    written is damaged too.
+    A row that is not as it was written is damaged too, and one whose end is cut off. A line that does not even tell
+    its row does not count: see `lost`.
     """
     kept = Kept({}, {})
-    with contextlib.suppress(FileNotFoundError):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                found = strict_json.parse(line)
-                key, row = found["key"], found["row"]
-                if key not in problems:
-                    continue
-                changed = "it is not as it was written" if found.get("sha256", _digest(row)) != _digest(row) else ""
-                kept.rows.pop(key, None)
-                kept.damaged.pop(key, None)
-                if problem := changed or problems[key](row):
-                    kept.damaged[key] = problem
-                else:
-                    kept.rows[key] = row
+    for line in _lines(path):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            found = _parsed(line)
+            key = found["key"] if found else _key_of(line)
+            if key not in problems or (found is None and key in kept.rows):
+                continue
+            problem = _problem(found, problems[key]) if found else "its end is cut off"
+            kept.rows.pop(key, None)
+            kept.damaged.pop(key, None)
+            if problem:
+                kept.damaged[key] = problem
+            else:
+                kept.rows[key] = found["row"]
     return kept
+
+
+def lost(path: Path) -> int:
+    """How many lines don't tell which row was in them: nobody knows what to measure anew."""
+    return sum(_parsed(line) is None and _key_of(line) is None for line in _lines(path))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """What a line holds; None where it holds no row."""
+    with contextlib.suppress(ValueError):
+        found = strict_json.parse(line)
+        if isinstance(found, dict) and {"key", "row"} <= {*found}:
+            return found
+    return None
+
+
+def _key_of(line: str) -> str | None:
+    """The key of a line whose end is gone, where that is still there."""
+    found = re.match(r'\{"key": ("(?:[^"\\]|\\.)*")', line)
+    with contextlib.suppress(ValueError):
+        return json.loads(found[1]) if found else None
+    return None
+
+
+def _problem(found: Mapping[str, Any], problem_of: Callable[[Mapping[str, Any]], str]) -> str:
+    row = found["row"]
+    is_changed = found.get("sha256", _digest(row)) != _digest(row)
+    return "it is not as it was written" if is_changed else problem_of(row)
 
 
 def _digest(row: Mapping[str, Any]) -> str:

@@ -103,13 +103,16 @@ class Difference:
     """Where two compilations part: a phase or a pass, in which function or kernel, and what is other there.
 
     ``operations`` are how many more of each the second one has; ``lines`` is the beginning of the difference as text;
-    ``said`` is what there is to say where it is none of operations.
+    ``said`` is what there is to say where it is none of operations. A ``minor`` one makes nothing slower or larger;
+    ``short`` is what it is of, empty where ``where`` is as short.
     """
 
     where: str
     operations: Mapping[str, int]
     lines: tuple[str, ...]
     said: str = "the same operations, otherwise"
+    minor: bool = False
+    short: str = ""
 
     def describe(self) -> str:
         """A line, then the difference: operations of matrices and vectors first, how they are to be made last."""
@@ -144,6 +147,15 @@ _ENABLED = re.compile(r"\benable_\w+")
 _LOWERING = re.compile(r"#iree_\w+\.lowering_config<([^>]*)>")
 _SIZES = re.compile(r"\w+ = \[[^\]]*\]+")
 _EXECUTABLE = re.compile(r"^( +)(?:flow|stream|hal)\.executable\b[^\n]*\{\n(?:\1[ ][^\n]*\n|\n)*\1\}\n", re.MULTILINE)
+# What only addresses are computed by; then a number of which one can be computed, if nothing else uses it.
+_ADDRESS = re.compile(r" *(?:%[^=]*= )?(?:hal\.interface\.|util\.assume|memref\.assume_alignment|arith\.index_cast)")
+_INDEX = re.compile(r" *(%[\w$.-]+) = arith\.constant \d+ : index\b")
+_LOWERED_ADDRESS = re.compile(
+    r" *(?:%[^=]*= )?(?:hal\.interface\.|util\.assume|affine\.apply|arith\.(?:constant [^:]*: (?:index|i32|i64)$"
+    r"|addi|muli|index_cast)|memref\.(?:assume_alignment|extract_strided_metadata|reinterpret_cast|subview)"
+    r"|llvm\.(?:mlir\.constant|add|mul|udiv|shl|lshr|getelementptr|ptrtoint|inttoptr)\b)"
+)
+_LAYOUT = re.compile(r", strided<[^>]*>")
 _LONG = re.compile(r'dense(?:_resource)?<(?:"0x[0-9A-F]{64,}"|[^<>]{200,})>')
 
 
@@ -161,6 +173,24 @@ def normal(code: str) -> str:
         if text.strip() and not text.startswith(_HEAD):
             lines.append(text.rstrip())
     return "\n".join(lines)
+
+
+def without_addresses(code: str, lowered: bool = False) -> str:
+    """A kernel's code as `normal` gives it, without how it computes where its buffers lie.
+
+    Of ``lowered`` code, in which addresses are computed as all else, that is all that could be such computing.
+
+    >>> code = "%c = arith.constant {} : index\\n%0 = hal.interface.binding.subspan binding(0) offset(%c) : memref<i8>"
+    >>> without_addresses(code.format(0)) == without_addresses(code.format(1152))
+    True
+    """
+    if lowered:
+        kept = (line for line in normal(code).splitlines() if not _LOWERED_ADDRESS.match(line))
+        return _LAYOUT.sub("", "\n".join(kept))
+    lines = [line for line in code.splitlines() if not _ADDRESS.match(line)]
+    used = Counter(name for line in lines for name in set(_VALUE.findall(line)))
+    kept = (line for line in lines if not ((found := _INDEX.match(line)) and used[found[1]] == 1))
+    return normal("\n".join(kept))
 
 
 def operations_of(code: str) -> Counter[str]:

@@ -319,6 +319,9 @@ class _Mapping:
                 f"model_wrapper.model_path: there is no file {_short(written)}, neither from the working directory nor "
                 f"from the scenario's folder: {advice if own.is_file() else ''}put your model there",
             )
+        elif path.is_dir() and not (path / "saved_model.pb").is_file():
+            sentence = f"model_wrapper.model_path: {_short(written)} is a folder, and no SavedModel: give a file"
+            self._problem("model_wrapper", "model_path", sentence)
         elif not os.access(path, os.R_OK):
             sentence = f"model_wrapper.model_path: this user has no right to read {_short(written)}"
             self._problem("model_wrapper", "model_path", sentence)
@@ -338,6 +341,11 @@ class _Mapping:
             root = None
         if root:
             meaning += f", in {root}" + (" or downloaded to it" if download else "")
+            if not download and not self._resolve(root).exists():
+                self.notes.append(
+                    f"dataset: dataset_root: there is no {_short(root)}, and download_dataset is false: "
+                    "a run ends there, unless --data tells it where its data are."
+                )
         return {
             "dataset": name,
             "split": split,
@@ -371,7 +379,7 @@ class _Mapping:
 
     def _class_names(self, model: Path, is_magic_wand: bool) -> tuple[str, ...] | None:
         """The order of the model's outputs. A wrong one would look like a bad model."""
-        described = model.with_name(f"{model.name}.json")
+        described = model.parent / f"{model.name}.json"  # a folder such as / has no name
         if described.is_file():
             try:
                 names = strict_json.parse(described.read_text(encoding="utf-8-sig"))["output"][0].get("class_names")

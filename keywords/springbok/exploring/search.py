@@ -8,7 +8,8 @@ set `DEFAULT_FLAG_SET`. Of what is left, the fewest instructions of one warm inf
 order are always the same, and the simulator is exact, so a search that was not cut short gives the same choice always.
 With ``--timing`` the fewest cycles win in place of instructions, by that description of the core's pipeline.
 
-``--record`` writes the choices to ``models/choices.json``, from which the level ``standard`` takes them.
+``--record`` writes the choices to ``models/choices.json``, from which the level ``standard`` takes them. None that
+needs more memory takes the place of an earlier one.
 """
 
 from __future__ import annotations
@@ -231,6 +232,30 @@ def table(choice: Choice) -> str:
     return "\n".join(lines)
 
 
+def no_larger(choice: Choice, before: str) -> Choice:
+    """The choice among what needs no more memory than the set of flags ``before``, if that can be taken today."""
+    earlier = next((each for each in choice.candidates if each.flag_set == before and not each.outcome), None)
+    if earlier is None:
+        return choice
+    limit = replace(choice.stock, memory_bytes=min(choice.stock.memory_bytes, earlier.memory_bytes))
+    winner, judged = choices.best(choice.candidates, limit, before)
+    return replace(choice, flag_set=winner.flag_set, candidates=judged)
+
+
+def _recorded_before(file: Path, target: Target) -> str:
+    """The set of flags that is recorded for a model file, or the default one's name."""
+    return choices.recorded(
+        importers.import_model(file, Cache(compiler.DEFAULT_OUTPUT_DIR)).source_sha256,
+        vlen=_entry_vlen(target),
+        compiler=iree.compiler_version(),
+        known=tuple(optimizer.flag_sets(target.vectors)),
+    ).flag_set
+
+
+def _entry_vlen(target: Target) -> int:
+    return target.vlen if target.vectors else choices.NO_VECTORS
+
+
 def _record(choice: Choice, file: Path, target: Target) -> None:
     plan = optimizer.plan_for("standard", vectors=target.vectors, vlen=target.vlen, choice=choice)
     model = compile_model(file, target, optimize=plan)
@@ -238,7 +263,7 @@ def _record(choice: Choice, file: Path, target: Target) -> None:
         choice,
         name=file.name,
         source_sha256=model.source_sha256,
-        vlen=target.vlen if target.vectors else choices.NO_VECTORS,
+        vlen=_entry_vlen(target),
         compiler=model.compiler_version,
         kernels_sha256=read_vmfb(model.vmfb.read_bytes(), file.name).kernels_sha256,
     )
@@ -273,6 +298,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for file, vlen in ((file, vlen) for file in files for vlen in vlens):
             target = Target.of(options.variant, vlen, chip)
             choice = search(file, target, budget=options.budget, timing=timing)
+            if options.record:
+                choice = no_larger(choice, _recorded_before(file, target))
             what = f"VLEN {vlen}" if target.vectors else "no vectors"
             sys.stdout.write(f"{file.name}, {what}: '{choice.flag_set}', {choice.describe()}\n{table(choice)}\n")
             sys.stdout.flush()

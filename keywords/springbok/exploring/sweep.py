@@ -57,6 +57,9 @@ class Watcher:
     def damaged(self, label: str, problem: str) -> None:
         """The row that was kept of the configuration ``label`` is no good: it is measured anew. Before ``begin``."""
 
+    def lost(self, name: str, count: int) -> None:
+        """So many lines of the file ``name`` of kept rows tell nothing. Before ``begin``."""
+
     def row(self, row: Mapping[str, Any], count: int, total: int) -> None:
         """A row is there, the ``count``-th of ``total``."""
 
@@ -88,6 +91,8 @@ def run_sweep(
         if key in damaged:
             watcher.damaged(each.label, damaged[key])
     left = [each for each in wanted if keys[each] not in rows]
+    if left and (lost := kept_rows.lost(folder / ROWS_NAME)):
+        watcher.lost(ROWS_NAME, lost)
     watcher.begin(len(wanted) - len(left), len(wanted))
     if left:
         arguments = {

@@ -6,7 +6,7 @@ A `Snapshot` is what an evaluation came to, exact numbers only. A limit on one o
 
 >>> measured = snapshots.snapshot(metrics.evaluation_document(evaluation), suite="gestures")   # doctest: +SKIP
 >>> judge(measured, Limit("instructions", AT_MOST, 800_000)).text()                  # doctest: +SKIP
-'gestures (vector) on spike, VLEN 512: instructions an inference: 807,742; at most 800,000 is allowed. …'
+'gestures (vector, standard) on springbok, spike, VLEN 512: instructions an inference: 807,742; at most 800,000 is…'
 """
 
 from __future__ import annotations

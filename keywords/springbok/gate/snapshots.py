@@ -25,12 +25,9 @@ from springbok.measuring.derived import (
     vset_per_vector,
     whole_register_moves,
 )
-from springbok.measuring.platforms import platform_of
-from springbok.support.escaping import visible
+from springbok.measuring.platforms import configuration_title, platform_of
 
 SCHEMA_VERSION = 1
-#: The optimizer's level that goes without saying: its default.
-USUAL_LEVEL = "standard"
 # Shares are stored with this many digits; a difference below them is rounding.
 SHARE_DIGITS = 9
 
@@ -164,14 +161,12 @@ def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, SHARE_DIGITS)
 
 
-def title(measured: Snapshot, names_chip: bool = True, names_level: bool = True) -> str:
-    """``gestures (vector) on spike, VLEN 512``; a level and a chip that are not the usual ones are named.
+def title(measured: Snapshot) -> str:
+    """``gestures (vector, standard) on springbok, spike, VLEN 512``
 
     >>> title({"subject": {"model": "m", "variant": "scalar", "optimize": "none", "engine": "rtl", "vlen_bits": 0}})
-    'm (scalar, none) on rtl, VLEN 0'
+    'm (scalar, none) on springbok, rtl, VLEN 0'
     """
     subject = measured["subject"]
-    level = subject.get("optimize") or USUAL_LEVEL
-    variant = f"{subject['variant']}, {level}" if names_level and level != USUAL_LEVEL else subject["variant"]
-    chip = f"{subject['chip']}, " if names_chip and "chip" in subject else ""
-    return visible(f"{subject['model']} ({variant}) on {chip}{subject['engine']}, VLEN {subject['vlen_bits']}")
+    names = (subject["model"], subject["variant"], subject.get("optimize"), subject.get("chip", DEFAULT))
+    return configuration_title(*names, subject["engine"], subject["vlen_bits"])

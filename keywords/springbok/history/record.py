@@ -22,10 +22,9 @@ from springbok.gate import snapshots
 from springbok.gate.gate import METRICS
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.measuring.derived import RUNTIME
-from springbok.measuring.platforms import platforms_in
+from springbok.measuring.platforms import configuration_title, platforms_in
 from springbok.support import json_schema, run_record, strict_json
 from springbok.support.errors import BenchError
-from springbok.support.escaping import visible
 from springbok.support.repository import Origin, origin_of
 
 SCHEMA_VERSION = 1
@@ -34,7 +33,7 @@ METRICS_FILE, XUNIT_FILE = "metrics.json", "xunit.xml"
 DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE)
 #: `METRICS_FILE` of a run that left none.
 NOTHING = '{"models": []}'
-PASSED, FAILED = "passed", "failed"
+PASSED, FAILED, MEASURED = "passed", "failed", "measured"
 #: What is known of each layer.
 LAYER_METRICS = ("instructions", "vector_instructions", "cycles")
 MACHINE_VARIABLE = "SPRINGBOK_MACHINE"
@@ -89,9 +88,9 @@ class Configuration:
 
     @property
     def title(self) -> str:
-        """``gestures (vector) on springbok, spike, VLEN 512``"""
-        level = f", {self.optimize}" if self.optimize else ""
-        return visible(f"{self.model} ({self.variant}{level}) on {self.chip}, {self.engine}, VLEN {self.vlen_bits}")
+        """``gestures (vector, standard) on springbok, spike, VLEN 512``"""
+        names = (self.model, self.variant, self.optimize, self.chip, self.engine)
+        return configuration_title(*names, self.vlen_bits)
 
 
 @dataclass(frozen=True)
@@ -256,10 +255,11 @@ def _origin(sources: Sequence[Path]) -> Origin:
     return next((each for each in found if each.committed), found[0])
 
 
-def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, passed: bool) -> Record:
+def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, verdict: str) -> Record:
     """The record of results that say neither where they come from nor on which machine they were made.
 
-    Its id is the content's: the same results are the same run.
+    ``verdict`` is `PASSED`, `FAILED`, or `MEASURED` where nothing tells of tests. Its id is the content's: the same
+    results are the same run.
     """
     content = json.loads(documents[METRICS_FILE])
     return Record(
@@ -268,9 +268,9 @@ def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, passe
         machine="",
         **platform_in_short(content),
         suites=(),
-        verdict=PASSED if passed else FAILED,
+        verdict=verdict,
         tests=tests,
-        versions=_versions(content),
+        versions=_versions_in(content),
         documents=documents,
         uid=digest_of(documents[METRICS_FILE])[:32],
     )
@@ -308,13 +308,19 @@ def now() -> datetime:
 
 
 def _versions(content: Mapping[str, Any]) -> dict[str, str]:
-    """Of what made the numbers."""
+    """Of what made the numbers, here and now."""
     found = {"python": platform.python_version()}
     for title, package in (("springbok-bench", "springbok-bench"), ("robotframework", "robotframework")):
         try:
             found[title] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    return found | _versions_in(content)
+
+
+def _versions_in(content: Mapping[str, Any]) -> dict[str, str]:
+    """Of what made them, as the document has it."""
+    found = {}
     compilers = {(model.get("compiler") or {}).get("version") for model in content.get("models", ())}
     found["compiler"] = ", ".join(sorted(filter(None, compilers)))
     firmware = dict.fromkeys(((each.get("firmware") or {}).get("sha256") or "")[:16] for each in platforms_in(content))

@@ -13,9 +13,12 @@ from typing import Any
 
 from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import vlen_text
+from springbok.support.escaping import visible
 
 #: What a platform is in a document.
 KEYS = ("engine", "engine_version", "chip", "vlen_bits", "link", "firmware")
+#: What a document has beside its entries, where there is any.
+_LISTS = ("replaced", "rtl")
 #: What of it makes another configuration of a model; the rest is how the same one was measured.
 _TELLING = ("engine", "chip", "vlen_bits")
 
@@ -64,8 +67,22 @@ def configuration_of(document: Mapping[str, Any], model: Mapping[str, Any]) -> t
     return (*model_of(model), level_of(model), *map(platform_of(document, model).get, _TELLING))
 
 
+def configuration_title(
+    model: str, variant: str, level: str | None, chip: str, engine: str, vlen_bits: int | None
+) -> str:
+    """A configuration wherever people read of one alone: nothing goes without saying, whatever else was measured.
+
+    >>> configuration_title("gestures", "vector", "standard", "springbok", "spike", 512)
+    'gestures (vector, standard) on springbok, spike, VLEN 512'
+    """
+    compiled = f"{variant}, {level}" if level else variant
+    return visible(f"{model} ({compiled}) on {chip}, {engine}, VLEN {vlen_bits}")
+
+
 def joined(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One document of the entries (and the checks of RTL) of several; of the same configuration the last one counts.
+
+    What is said of entries that others took the place of (see `springbok.measuring.recorded`) is kept.
 
     Documents of one platform come together under its keys, and nothing else is said of it.
     """
@@ -75,8 +92,8 @@ def joined(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if first != platform_of(whole):
         whole = {**whole, **first}
     models = [_with_platform(model, None if platform == first else platform) for platform, model in entries]
-    checks = [check for each in documents for check in each.get("rtl", ())]
-    return {**whole, "models": models, **({"rtl": checks} if checks else {})}
+    lists = {key: [entry for each in documents for entry in each.get(key, ())] for key in _LISTS}
+    return {**whole, "models": models, **{key: entries for key, entries in lists.items() if entries}}
 
 
 def _with_platform(model: Mapping[str, Any], platform: Mapping[str, Any] | None) -> dict[str, Any]:

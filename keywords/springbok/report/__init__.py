@@ -7,8 +7,10 @@
 [PosixPath('results/report.html'), PosixPath('results/report.md'), PosixPath('results/metrics.csv')]
 """
 
-from springbok.report.compare import Run, comparison_table
+from springbok.report.compare import comparison_table
 from springbok.report.compilers import compilers_figures, compilers_table
+from springbok.report.configurations import Run, configurations
+from springbok.report.counterparts import counterparts_table
 from springbok.report.gate import gate_figures
 from springbok.report.lead import origin_text, read_lead
 from springbok.report.matrix import write_matrix
@@ -27,8 +29,10 @@ from springbok.report.sweep import sweep_figures, sweep_table
 __all__ = [
     "Run",
     "comparison_table",
+    "configurations",
     "compilers_figures",
     "compilers_table",
+    "counterparts_table",
     "gate_figures",
     "log_message",
     "origin_text",

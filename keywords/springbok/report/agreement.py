@@ -22,11 +22,14 @@ from springbok.history.record import (
     snapshots_in,
 )
 from springbok.report.summary import Tests
+from springbok.support.escaping import visible
 from springbok.support.run_record import FILE_NAME as RECORD_FILE
 
 _PLATFORM = (("engine", "engine"), ("engine_version", "version of the engine"), ("chip", "chip"), ("vlen_bits", "VLEN"))
 #: The stack's mark is of all since the chip's start: it grows between a verdict and the document.
 _GROWS = "stack_peak_bytes"
+#: The optimizer's level that went without saying.
+_USUAL_LEVEL = "standard"
 _HEADS = (("count", "tests"), ("skipped", "skipped"), ("failed", "failed"))
 
 
@@ -107,13 +110,14 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
     for each in gate["verdicts"]:
         judged[each["subject"]][each["title"]].add(each["value"])
     measured: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    called: dict[str, set[str]] = defaultdict(set)  # how verdicts on the model begin
     for _, snapshot in snapshots_in(document):
-        # Verdicts of before did not name the level, nor those of long before the chip.
-        titles = [title(snapshot, *named) for named in ((True, True), (True, False), (False, False))]
-        measured[next((each for each in titles if each in judged), titles[0])].append(snapshot["metrics"])
+        titles = [title(snapshot), *_titles_of_before(snapshot["subject"])]
+        subject = next((each for each in titles if each in judged), titles[0])
+        measured[subject].append(snapshot["metrics"])
+        called[subject] |= {f"{each.rpartition(' on ')[0]} on " for each in titles}
     for subject, candidates in measured.items():
-        of_model = f"{subject.rpartition(' on ')[0]} on "
-        others = [each for each in judged if each.startswith(of_model)]
+        others = [each for each in judged if each.startswith(tuple(called[subject]))]
         if others and measured.keys().isdisjoint(others):
             yield f"{GATE_FILE} judged {', '.join(others)}; {METRICS_FILE} is of {subject}"
         for name, metric in METRICS.items():
@@ -124,3 +128,12 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
                     f"{subject}: {metric.title}: {' and '.join(sorted(values))} in {GATE_FILE}, "
                     f"{' and '.join(sorted(found))} in {METRICS_FILE}"
                 )
+
+
+def _titles_of_before(subject: Mapping[str, Any]) -> Iterator[str]:
+    """As verdicts of before named a configuration: a usual level and chip not at all, and long before none."""
+    level = subject.get("optimize") or _USUAL_LEVEL
+    chip = f"{subject['chip']}, " if "chip" in subject else ""
+    for of_level, of_chip in ((f", {level}" if level != _USUAL_LEVEL else "", chip), ("", chip), ("", "")):
+        place = f"{of_chip}{subject['engine']}, VLEN {subject['vlen_bits']}"
+        yield visible(f"{subject['model']} ({subject['variant']}{of_level}) on {place}")

@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from springbok.measuring.derived import tidy
+from springbok.support.escaping import visible_in
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#8C8C8C"
@@ -532,7 +533,7 @@ def with_config(specification: dict) -> dict:
 
 def render(specifications: Sequence[dict]) -> list[str]:
     """Return each specification's SVG. Many are shared among processes: this is most of a report's time."""
-    texts = [json.dumps(with_config(specification)) for specification in specifications]
+    texts = [json.dumps(visible_in(with_config(specification))) for specification in specifications]
     distinct = list(dict.fromkeys(texts))
     workers = min(os.cpu_count() or 1, 4)
     if len(distinct) < _CHARTS_FOR_A_POOL or workers == 1:

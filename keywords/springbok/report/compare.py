@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from springbok.measuring.derived import (
@@ -19,10 +18,10 @@ from springbok.measuring.derived import (
     vector_share,
 )
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
-from springbok.measuring.platforms import level_text, platform_of, platforms_text, told_apart
 from springbok.report import charts
-from springbok.report.changes import changes_figure
+from springbok.report.configurations import Configuration, Run, configurations
 from springbok.report.costs import TOP
+from springbok.report.counterparts import change_figures
 from springbok.report.figure import NO_RATIO, Column, Figure, title_of
 
 #: Of a table that has room beside another one.
@@ -36,79 +35,19 @@ CLASS_COLOURS = dict(
 )
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run's document, what to call it (its folder's name), and of which commit and date it is where that is known."""
-
-    label: str
-    document: Mapping[str, Any]
-    origin: str = ""
-
-    @property
-    def platforms(self) -> str:
-        """What its models ran on, as people read it."""
-        return "; ".join(platforms_text(self.document))
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One model of one run, with a label that tells it from all others of the comparison."""
-
-    label: str
-    run: Run
-    model: Mapping[str, Any]
-
-
-def configurations(runs: Sequence[Run]) -> list[Configuration]:
-    """Every model of every run; a label says no more than what differs."""
-    pairs = [(run, model) for run in runs for model in run.document["models"]]
-    columns = (
-        [(model.get("dataset") or {}).get("name") or "" for _, model in pairs],
-        told_apart([platform_of(run.document, model) for run, model in pairs]),
-        [level_text(model) for _, model in pairs],
-        [run.label for run, _ in pairs],
-    )
-    telling = [column for column in columns if len(set(column)) > 1]
-    labels: dict[str, int] = {}
-    found = []
-    for (run, model), *parts in zip(pairs, *telling, strict=True):
-        label = ", ".join(filter(None, (title_of(model), *parts)))
-        labels[label] = labels.get(label, 0) + 1
-        found.append(Configuration(label if labels[label] == 1 else f"{label} #{labels[label]}", run, model))
-    return found
-
-
 def comparison_figures(runs: Sequence[Run], changes: bool = False) -> list[Figure]:
     """The table with ratios, instructions, vector classes and memory overlaid; then each model's layers and opcodes.
 
-    With ``changes``, what changed by layer from a configuration to others of the same model comes before all of these.
+    With ``changes``, what changed from run to run, by configuration and by layer, comes before all of these.
     """
     found = configurations(runs)
     overlaid = {name: group for name, group in _by_model(found).items() if 1 < len(group) <= len(charts.SERIES)}
-    figures = []
-    if changes:
-        figures += [
-            changes_figure((first.label, other.label), first.model, other.model)
-            for group in overlaid.values()
-            for first, other in _pairs(group)
-        ]
-    figures.append(comparison_table(found))
+    figures = [*(change_figures(found) if changes else ()), comparison_table(found)]
     if len(found) > 1:
         figures += [_vector_classes(found), _memory(found)]
     for name, group in overlaid.items():
         figures += [_layers(name, group), _top_opcodes(name, group)]
     return figures
-
-
-def _pairs(group: Sequence[Configuration]) -> list[tuple[Configuration, Configuration]]:
-    """What is compared by layer: the first of each variant with its others; variants where each is there once."""
-    variants = {each.model["variant"] for each in group}
-    if len(variants) == len(group):
-        return [(group[0], each) for each in group[1:]]
-    first: dict[str, Configuration] = {}
-    for each in group:
-        first.setdefault(each.model["variant"], each)
-    return [(first[each.model["variant"]], each) for each in group if each is not first[each.model["variant"]]]
 
 
 def comparison_table(found: Sequence[Configuration]) -> Figure:
@@ -172,8 +111,10 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
 
 def _estimated_by(found: Sequence[Configuration]) -> str:
     """The title of estimated cycles, with the descriptions that they are by."""
-    names = dict.fromkeys(each.model["estimate"]["timing"]["name"] for each in found if "estimate" in each.model)
-    return f"estimated cycles (by {', '.join(names)})"
+    timings = [each.model["estimate"]["timing"] for each in found if "estimate" in each.model]
+    names, digests = dict.fromkeys(each["name"] for each in timings), {each["sha256"] for each in timings}
+    differing = "; some of another version, not comparable" if len(digests) > len(names) else ""
+    return f"estimated cycles (by {', '.join(names)}{differing})"
 
 
 def _by_model(found: Sequence[Configuration]) -> dict[str, list[Configuration]]:

@@ -17,6 +17,7 @@ from springbok.history.store import Series, StoredRun
 from springbok.measuring.derived import shown
 from springbok.report import interactive
 from springbok.report.page import render
+from springbok.support.escaping import visible_in
 from springbok.support.places import PROGRAM
 
 _SHORT = 9
@@ -50,7 +51,7 @@ def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Se
         count=len(steps),
         rows=rows[:MOST_ROWS],
         left_out=len(rows[MOST_ROWS:]),
-        content=Markup(json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")),
+        content=Markup(json.dumps(visible_in(content), separators=(",", ":")).replace("<", "\\u003c")),
         bundle=interactive.bundle() if numbers else "",
         program=PROGRAM,
     )

@@ -124,7 +124,7 @@ def _recorded(record: Mapping[str, Any]) -> Tests | None:
 
 
 def _failure(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    limit = f"; {verdict['limit']} is allowed" if verdict["limit"] else ""
+    limit = f"; {verdict['limit']}" if verdict["limit"] else ""
     change = f" ({verdict['change']} since {verdict['baseline']})" if verdict["baseline"] else ""
     return (
         f"{verdict['subject']}: {verdict['title']}",

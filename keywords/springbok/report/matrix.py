@@ -207,6 +207,7 @@ def write_matrix(
         "cells": cells,
         "whole": whole,
         "left_out": left_out,
+        "count": lambda number: shown(number, "count"),
         "badge": lambda cell: badge(f"{cell.model}, {titles[cell.column]}", cell.message, cell.state),
     }
     paths = [

@@ -15,19 +15,22 @@ import jinja2
 from markupsafe import Markup
 
 from springbok.measuring.platforms import level_of, platform_of
+from springbok.measuring.recorded import left_out
 from springbok.report import charts, interactive, timeline
 from springbok.report.cards import cards, find_same
 from springbok.report.changes import changes_figure
-from springbok.report.compare import Run, comparison_figures, comparison_table, configurations
+from springbok.report.compare import comparison_figures, comparison_table
 from springbok.report.compilers import compilers_figures
+from springbok.report.configurations import Run, configurations
 from springbok.report.coverage import coverage_figures
 from springbok.report.figure import Figure
 from springbok.report.figures import figures
 from springbok.report.lead import Lead, lead
+from springbok.report.left_out import left_out_figures
 from springbok.report.scenario import scenario
 from springbok.report.summary import read_tests
 from springbok.report.sweep import sweep_figures
-from springbok.support.escaping import visible
+from springbok.support.escaping import visible, visible_in
 from springbok.support.files import write_in_one_step
 
 _CSV_PLACE = ("run", "engine", "chip", "vlen_bits", "model", "variant", "optimize", "dataset")
@@ -90,7 +93,7 @@ def write_summary(
     ``xunit`` is ``xunit.xml`` of the folder unless it is given.
     """
     folder = Path(folder)
-    found = [*first]
+    found = [*left_out_figures(document or {}), *first]
     if document and document["models"]:
         found.append(comparison_table(configurations([Run("", document)])))
     text = render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml"), figures=found)
@@ -164,7 +167,7 @@ def run_page(
         "report.html.j2",
         run=run,
         lead=leading or lead(run.document),
-        first=_for_page(first),
+        first=_for_page([*left_out_figures(run.document), *first]),
         overlaid=_for_page(overlaid),
         sections=sections,
     )
@@ -175,7 +178,7 @@ def run_markdown(
 ) -> str:
     """The same for a pull request: tables only, the long ones folded."""
     overlaid, sections = _sections(run, earlier)
-    top = leading or lead(run.document)
+    top, first = leading or lead(run.document), [*left_out_figures(run.document), *first]
     return render("report.md.j2", run=run, lead=top, first=first, overlaid=overlaid, sections=sections)
 
 
@@ -197,6 +200,7 @@ def suite_summary(document: Mapping) -> str:
     lines = [[f"*{column.title}*" for column in chosen]]
     lines += [[_robot_text(column.shown(row)) for column in chosen] for row in figure.rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table += "".join(f"\n\nLeft out: {_robot_text(sentence)}." for sentence in left_out(document))
     if figure.chart is None:
         return table
     (drawing,) = charts.render([figure.chart])
@@ -287,7 +291,7 @@ def _for_page(found: Sequence[Figure]) -> list[dict[str, Any]]:
 
 def _script_text(specification: Mapping[str, Any]) -> str:
     """JSON that no name in it can end, inside of a script element."""
-    return json.dumps(specification, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(visible_in(specification), separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _drawn(found: Sequence[Figure], for_narrow: bool = False) -> list[dict[str, Any]]:
@@ -324,6 +328,8 @@ def render(template: str, **values: object) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
+        # A name that turns the direction of writing would turn the numbers behind it too.
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

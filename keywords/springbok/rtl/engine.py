@@ -136,6 +136,12 @@ class RtlEngine(MachineEngine):
         ``processor_seconds`` since the start."""
         return self._request("figures")
 
+    def traps(self) -> int:
+        return int(self.figures()["traps"])
+
+    def takes_interrupts(self) -> bool:
+        return self._golden is None or super().takes_interrupts()  # the reference alone knows its CSRs
+
     def know_dispatches(self, names: Mapping[int, str]) -> None:
         """Remember the loaded model's dispatches by ordinal, with their layers: for what is said of a difference."""
         self._names = dict(names)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
+from springbok.engines.base import MSTATUS_MIE
 from springbok.rtl.native_machine import NativeMachine
 
 BEFORE = 12  # instructions that a report shows
 LENGTHS = (1, 4, 16, 64, 256)  # of programs that repeat it, in instructions
 CODE, LOAD, STORE, INTERRUPT, ANSWER, ERROR = range(6)
 HANDLER_BYTES = 64  # of a trap vector that a program gets along, where an interrupt waits
-MSTATUS_MIE = 1 << 3
 
 
 def describe(native: NativeMachine, place: dict, stuck: str = "") -> dict:

@@ -56,14 +56,13 @@ def account(counts: Counts, timing: Timing, vlen: int, xlen: int) -> list[Line]:
         measured = dispatch.cycles if dispatch else None
         if ordinal == RUNTIME_SITES and whole is not None:
             measured = whole - sum(each.cycles or 0 for each in counts.dispatches.values())
-        calls = dispatch.calls if dispatch else len(counts.inferences)
         executed = dispatch.instructions if dispatch else rest
         done = work(sites, timing, vlen, xlen)
         lines.append(
             Line(
                 ordinal,
                 executed,
-                estimate(sites, timing, vlen, calls, xlen),
+                estimate(sites, timing, vlen, xlen),
                 done,
                 done.limit(timing),
                 measured,

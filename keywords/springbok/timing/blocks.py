@@ -31,9 +31,11 @@ class Block:
 
     ``taken`` and ``passed`` are how often its last one jumped, or the block below followed. ``entries`` says how often
     each other block came before it (by its first address; None is what comes from elsewhere: calls and returns).
+    ``end`` is the address behind it.
     """
 
     start: int
+    end: int
     executions: int
     variants: tuple[Variant, ...]
     target: int | None = None
@@ -52,6 +54,12 @@ class Block:
         """Whether it ends with a jump that is returned from: to the block below, as often."""
         last = self.variants[0].operations[-1]
         return last.jumps and not last.is_conditional and bool(last.writes)
+
+    @property
+    def is_return(self) -> bool:
+        """Whether it ends with a jump to where a call wanted to be returned to."""
+        last = self.variants[0].operations[-1]
+        return last.jumps and self.target is None and not last.writes and last.reads in (("x1",), ("x5",))
 
 
 def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = (), xlen: int = 32) -> list[Block]:
@@ -73,7 +81,7 @@ def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = 
         else:
             groups.append([pc])
     made = [_block(group, by_pc, counts, words, waited, (vlen, xlen)) for group in groups]
-    _find_ways(made, {group[0]: group[-1] + _size(by_pc[group[-1]][0].word) for group in groups})
+    _find_ways(made)
     return made
 
 
@@ -116,7 +124,8 @@ def _block(
 ) -> Block:
     last = words[pcs[-1]]
     target = pcs[-1] + last.target if last.target is not None else None
-    return Block(pcs[0], counts[pcs[0]], _variants(pcs, by_pc, words, waited, widths), target, last.jumps)
+    end = pcs[-1] + _size(by_pc[pcs[-1]][0].word)
+    return Block(pcs[0], end, counts[pcs[0]], _variants(pcs, by_pc, words, waited, widths), target, last.jumps)
 
 
 def _variants(
@@ -163,18 +172,18 @@ def _of(known: Operation, vl: int, vtype: int) -> tuple[int, int]:
     return (vl, vtype) if known.unit.is_vector else (0, 0)
 
 
-def _find_ways(all_blocks: list[Block], ends: dict[int, int]) -> None:
+def _find_ways(all_blocks: list[Block]) -> None:
     """Solves how often each branch was taken, and fills in what comes from where."""
     by_start = {block.start: block for block in all_blocks}
-    below = {block.start: by_start.get(ends[block.start]) for block in all_blocks}
+    below = {block.start: by_start.get(block.end) for block in all_blocks}
     known: dict[int, int] = {}  # times taken, by the block's start
     for block in all_blocks:
         if not block.jumps:
             known[block.start] = 0
-        elif not block.is_conditional or below[block.start] is None:
+        elif not block.is_conditional:
             known[block.start] = block.executions
-        elif block.target not in by_start:
-            known[block.start] = 0
+        elif block.target not in by_start:  # with nothing below either it leads out, as branches do that are taken
+            known[block.start] = 0 if below[block.start] is not None else block.executions
     comes_from = defaultdict(list)
     for block in all_blocks:
         if block.target in by_start:
@@ -182,10 +191,10 @@ def _find_ways(all_blocks: list[Block], ends: dict[int, int]) -> None:
     _solve(all_blocks, known, comes_from, below)
     for block in all_blocks:
         block.taken = min(block.executions, max(0, known[block.start]))
-        block.passed = block.executions - block.taken if below[block.start] is not None else 0
+        block.passed = block.executions - block.taken
         if block.jumps and not block.is_conditional:
             block.passed = 0
-        if block.passed:
+        if block.passed and below[block.start] is not None:
             below[block.start].entries[block.start] = block.passed
         if block.taken and block.target in by_start:
             entries = by_start[block.target].entries
@@ -211,11 +220,26 @@ def _solve(
             start = _tells(block, known, comes_from[block.start], above)
         else:
             guessed = next(block for block in guesses if block.start not in known)
-            start, backward = guessed.start, guessed.target <= guessed.start
-            known[start] = min(guessed.executions, by_start[guessed.target].executions) if backward else 0
+            start, jumps = guessed.start, guessed.target <= guessed.start or below[guessed.start] is None
+            known[start] = _most(guessed, by_start[guessed.target], known, comes_from, above) if jumps else 0
         if start is not None:
             reached = (by_start.get(by_start[start].target), below[start])
             asked.extend(block for block in reached if block is not None and block is not all_blocks[0])
+
+
+def _most(
+    guessed: Block, head: Block, known: dict[int, int], comes_from: dict[int, list[Block]], above: dict[int, Block]
+) -> int:
+    """How often a branch can have been taken, as far as the other ways to where it leads are known. A loop is entered
+    once at least: its head has been executed before it is jumped back to."""
+    backward = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start >= head.start)
+    entered = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start < head.start)
+    over = above.get(head.start)
+    if over is not None and over is not guessed and over.start in known and not over.is_call:
+        entered += over.executions - known[over.start]
+    if guessed.start >= head.start:
+        entered = max(entered, 1)
+    return max(0, min(guessed.executions, head.executions - backward - entered))
 
 
 def _tells(block: Block, known: dict[int, int], comes_from: list[Block], above: dict[int, Block]) -> int | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fits the free figures of a description to measured cycles: latencies, intervals, and what branches cost.
+"""Fits the free figures of a description to measured cycles: latencies, intervals, stalls, and what branches cost.
 
 One figure after the other is moved by some cycles as long as that brings estimates nearer to what was measured. The
 result follows from what was measured and from the description that one begins with: the same every time.
@@ -27,13 +27,12 @@ class Measurement:
 
     name: str
     sites: tuple[Site, ...]
-    calls: int
     cycles: int
     xlen: int = 32
 
     def estimate(self, timing: Timing, vlen: int) -> int:
         """The estimated cycles."""
-        return estimate(self.sites, timing, vlen, self.calls, self.xlen).cycles
+        return estimate(self.sites, timing, vlen, self.xlen).cycles
 
     def error(self, timing: Timing, vlen: int) -> float:
         """Of the estimate: a share of the measured cycles."""
@@ -91,13 +90,18 @@ def _figures(units: set[Unit]) -> Iterator[tuple[Unit | None, str]]:
         if unit in units:
             yield unit, "latency"
             yield unit, "interval"
+            if not unit.is_vector:
+                yield unit, "stall"
 
 
 def _neighbours(timing: Timing, figure: tuple[Unit | None, str]) -> Iterator[Timing]:
     unit, name = figure
     now = getattr(timing if unit is None else timing.units[unit], name)
-    least = 1 if unit is not None else 0  # no result is there in the cycle that it was begun in
-    for value in sorted({max(least, now + step) for step in _STEPS} - {now}):
+    least = 0 if unit is None or name == "stall" else 1  # no result is there in the cycle that it was begun in
+    values = {max(least, now + step) for step in _STEPS} - {now}
+    for value in sorted(
+        values, key=lambda value: (abs(value - now), value)
+    ):  # of equally good ones the nearest is taken
         if unit is None:
             yield replace(timing, **{name: value})
         else:

@@ -21,7 +21,7 @@ TABLES = {
     "vector": ("queue", "queue_latency", "dispatch", "datapath_bits", "chaining", "work"),
 }
 #: Counts up when the same executions and figures come to other cycles: what was estimated before is another estimate.
-VERSION = 2
+VERSION = 3
 #: Stands for the timing that the chip's own description names.
 OF_CHIP = "chip"
 #: What descriptions may leave out: the figures of another unit hold for it then.
@@ -118,7 +118,10 @@ class Timing:
         """How far its estimates can be trusted, for people."""
         found = self.calibration
         if found is None:
-            return "an assumption, never calibrated" if self.is_assumed else "from its documents, never calibrated"
+            guessed = [table for table, source in self.sources.items() if "assum" in source.lower()]
+            but = f", but for assumptions ({', '.join(guessed)})" if guessed else ""
+            told = "an assumption" if self.is_assumed else f"from its documents{but}"
+            return f"{told}, never calibrated"
         told = f"calibrated on {found.measured_on} by {found.microbenchmarks} microbenchmarks"
         if found.seed is not None:
             told += f" amid stalls and interrupts by seed {found.seed}"
@@ -171,9 +174,8 @@ class Timing:
         """How often a vector instruction goes through its unit."""
         if each.unit is Unit.VECTOR_MEMORY:
             return each.accesses if each.accesses > 1 else max(1, -(-each.elements * each.bits // self.port_bits))
-        if self.work == "registers":
-            return max(1, sum(register[0] == "v" for register in each.writes))
-        return max(1, -(-each.elements * each.bits // self.datapath_bits))
+        registers = sum(register[0] == "v" for register in each.writes) if self.work == "registers" else 0
+        return max(1, registers, -(-each.elements * each.bits // self.datapath_bits))
 
     def way(self, jumps: bool, is_conditional: bool, backward: bool, taken: bool) -> int:
         """Cycles that the way out of a block costs beside the instruction."""

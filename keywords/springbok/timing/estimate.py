@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cycles of what was executed in one place, by a description of the pipeline, and where they go.
 
-Each distinct block and configuration is simulated with what its most frequent predecessor left under way; a loop, of
-one block or of several, until what is under way repeats: from there on its cost is that of the turns in between. The
-estimate is a matter of counts and description alone: the same in every run.
+The blocks pass through the pipeline in an order in which they may have been executed (`springbok.timing.walk`), and
+what one leaves under way meets the next. A block's cycles are the mean of its executions in that order, times how often
+it was executed. The estimate is a matter of counts and description alone: the same in every run.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from springbok.engines.base import Site
 from springbok.timing.blocks import Block, blocks
 from springbok.timing.description import MULTIPLIES, Timing
-from springbok.timing.operands import Operation, Unit, operation
-from springbok.timing.scoreboard import MEMORY, Pipeline, State, run
+from springbok.timing.operands import Unit, operation
+from springbok.timing.scoreboard import ISSUE, MEMORY, Pipeline, State, run
+from springbok.timing.walk import Step, Walk
 
 BRANCHES, DRAIN = "branches", "drain"
-#: Bounds of what is simulated until it repeats. A queue of vector instructions that fills takes as many turns as it has
-#: places; behind the bound the later half of the turns stands for the rest.
-_MOST_ROUNDS, _MOST_TURNS = 256, 4096
-_Ran = tuple[int, State, "Counter[str]"]
+_MOST_TURNS = 4096
 _IDLE = State()
+#: Sums of shares are as exact as floating point.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -37,40 +37,88 @@ class Estimate:
     is_settled: bool = True
 
 
-def estimate(sites: Iterable[Site], timing: Timing, vlen: int, calls: int = 1, xlen: int = 32) -> Estimate:
+def estimate(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Estimate:
     """The cycles of all executions in ``sites``; ``vlen`` and ``xlen`` (of the core's registers) in bits.
 
-    ``calls`` is how often the code was entered.
+    What is under way where the code is left is waited for, in ``drain``. They are no fewer than those of the `limit`:
+    where an order stands for many executions, its mean could be less by some.
     """
+    sites = tuple(sites)
+    found = along_an_order(sites, timing, vlen, xlen)
+    if (missing := limit(sites, timing, vlen, xlen).cycles - found.cycles) <= 0:
+        return found
+    where = {**found.where, DRAIN: found.where.get(DRAIN, 0) + missing}
+    return Estimate(found.cycles + missing, dict(sorted(where.items())), found.is_settled)
+
+
+def along_an_order(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Estimate:
+    """The cycles that an order of the executions comes to."""
     found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
-    runner = _Runner(timing)
-    rounds, left = _rounds(found, runner)
+    runner = _Runner(found, timing)
+    walk = Walk(found, runner.pass_through, runner.number(_IDLE))
     where: Counter[str] = Counter()
+    for (number, variant), went in _means(walk, runner).items():
+        for name, cycles in went.items():
+            where[name] += cycles * found[number].variants[variant].executions
     for block in found:
-        for costs in rounds:
-            for name, cycles in costs[block.start].items():
-                where[name] += cycles / len(rounds)
-        last = block.variants[0].operations[-1]
-        backward = block.target is not None and block.target <= block.start
         for taken, times in ((True, block.taken), (False, block.passed)):
-            where[BRANCHES] += times * timing.way(last.jumps, last.is_conditional, backward, taken)
-    if found:
-        where[DRAIN] += calls * max((left[block.start].under_way for block in found if _leaves(block)), default=0)
-    rounded = {name: round(cycles) for name, cycles in sorted(where.items()) if round(cycles)}
-    return Estimate(sum(rounded.values()), rounded, runner.all_settled)
+            where[BRANCHES] += times * _way(block, timing, taken)
+    for step, times in walk.weights.items():
+        if step.variant is None and not step.taken:
+            times *= walk.share(step.block)  # noqa: PLW2901 (the end of so many)
+            where[ISSUE] += times
+            where[DRAIN] += times * max(0, runner.states[step.state].under_way - 1)
+    return Estimate(*_whole(where), walk.is_settled)
+
+
+def _means(walk: Walk, runner: _Runner) -> dict[tuple[int, int], Counter[str]]:
+    """What an execution of each variant of each block goes to."""
+    sums: dict[tuple[int, int], Counter[str]] = {}
+    weights: Counter[tuple[int, int]] = Counter()
+    for step, times in walk.weights.items():
+        if step.variant is not None:
+            weights[step.block, step.variant] += times
+            into = sums.setdefault((step.block, step.variant), Counter())
+            for name, cycles in runner.went(step).items():
+                into[name] += cycles * times
+    found = {}
+    for number, block in enumerate(runner.found):
+        for variant in range(len(block.variants)):
+            place = number, variant
+            if place not in sums:  # too rare to be met in the order
+                sums[place], weights[place] = runner.went(Step(*place, runner.number(_IDLE), False)), 1
+            found[place] = Counter({name: cycles / weights[place] for name, cycles in sums[place].items()})
+    return found
+
+
+def _whole(where: Counter[str]) -> tuple[int, dict[str, int]]:
+    """Cycles, rounded up, and what they went to: whole numbers that sum up to them."""
+    cycles = math.ceil(sum(where.values()) - _ROUNDING)
+    whole = {name: math.floor(times + _ROUNDING) for name, times in where.items()}
+    missing = cycles - sum(whole.values())
+    for name in sorted(where, key=lambda name: (whole[name] - where[name], name))[:missing]:
+        whole[name] += 1
+    return cycles, {name: times for name, times in sorted(whole.items()) if times}
+
+
+def _way(block: Block, timing: Timing, taken: bool) -> int:
+    """Cycles that the way out of a block costs beside the instruction."""
+    backward = block.target is not None and block.target <= block.start
+    return timing.way(block.jumps, block.is_conditional, backward, taken)
 
 
 def turn(block: Block, timing: Timing) -> float:
     """Cycles of one execution of a block that follows itself again and again, under its most frequent configuration and
     without those of the branch."""
-    turns, _, steady = _turns(_Runner(timing), block.variants[0].operations, _IDLE, _MOST_TURNS)
-    repeated = turns[steady:]
-    return sum(sum(each.values()) for each in repeated) / len(repeated)
-
-
-def _leaves(block: Block) -> bool:
-    """Whether the code may be left behind it."""
-    return block.jumps and block.target is None
+    steps, state = Pipeline(timing).steps(block.variants[0].operations), _IDLE
+    seen: dict[tuple, int] = {}
+    turns: list[int] = []
+    while state.key not in seen and len(turns) < _MOST_TURNS:
+        seen[state.key] = len(turns)
+        cycles, state, _ = run(steps, timing, state)
+        turns.append(cycles)
+    repeated = turns[seen.get(state.key, len(turns) // 2) :]
+    return sum(repeated) / len(repeated)
 
 
 @dataclass(frozen=True)
@@ -129,80 +177,35 @@ def limit(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> L
 
 
 class _Runner:
-    """Runs of operations through a pipeline: of equal ones from equal states once. ``all_settled`` says that each loop
-    that was run came to repeat."""
+    """Steps through a pipeline: of each distinct one once. What is under way is told by its number in ``states``."""
 
-    def __init__(self, timing: Timing) -> None:
-        self.all_settled = True
-        self._pipeline = Pipeline(timing)
-        self._ran: dict[tuple, _Ran] = {}
+    def __init__(self, found: list[Block], timing: Timing) -> None:
+        self.found, self.states = found, []
+        pipeline = Pipeline(timing)
+        self._timing = timing
+        self._operations = [[pipeline.steps(variant.operations) for variant in block.variants] for block in found]
+        self._ways = [(_way(block, timing, False), _way(block, timing, True)) for block in found]
+        self._numbers: dict[tuple, int] = {}
+        self._ran: dict[Step, tuple[int, Counter[str]]] = {}
 
-    def __call__(self, operations: tuple[Operation, ...], state: State, key: tuple) -> _Ran:
-        what = (id(operations), key)
-        if what not in self._ran:
-            self._ran[what] = run(self._pipeline.steps(operations), self._pipeline.timing, state)
-        return self._ran[what]
+    def number(self, state: State) -> int:
+        """Equal for states behind which everything goes on alike."""
+        found = self._numbers.setdefault(state.key, len(self.states))
+        if found == len(self.states):
+            self.states.append(state)
+        return found
 
+    def pass_through(self, step: Step) -> int:
+        """What is under way behind a step and its branch."""
+        ran = self._ran.get(step)
+        if ran is None:
+            operations = self._operations[step.block][step.variant]
+            _, state, went = run(operations, self._timing, self.states[step.state])
+            ran = self.number(state.after(self._ways[step.block][step.taken])), went
+            self._ran[step] = ran
+        return ran[0]
 
-def _entry(block: Block, left: dict[int, State]) -> State:
-    """What the block's most frequent predecessor leaves under way."""
-    before = max(
-        ((times, start) for start, times in block.entries.items() if start is not None and start != block.start),
-        default=(0, None),
-    )[1]
-    return left.get(before, _IDLE)
-
-
-def _rounds(found: list[Block], runner: _Runner) -> tuple[list[dict[int, dict[str, float]]], dict[int, State]]:
-    """By block, what its cycles went to in each of the rounds through all blocks that repeat, and what it leaves."""
-    left: dict[int, State] = {}
-    entries: dict[int, tuple] = {}
-    costs: dict[int, dict[str, float]] = {}
-    rounds: list[dict[int, dict[str, float]]] = []
-    seen: dict[tuple, int] = {}
-    while len(rounds) < _MOST_ROUNDS:
-        key = tuple((start, state.key) for start, state in left.items())
-        if key in seen:
-            return rounds[seen[key] :], left
-        seen[key] = len(rounds)
-        for block in found:
-            entry = _entry(block, left)
-            if entries.get(block.start) != entry.key:
-                entries[block.start] = entry.key
-                costs[block.start], left[block.start] = _cost(block, runner, entry)
-        rounds.append(dict(costs))
-    runner.all_settled = False
-    return rounds[len(rounds) // 2 :], left
-
-
-def _cost(block: Block, runner: _Runner, entry: State) -> tuple[dict[str, float], State]:
-    """What the cycles of all executions of a block went to, and what is under way behind its main variant."""
-    again = block.entries.get(block.start, 0)
-    where, behind = Counter(), _IDLE
-    for number, variant in enumerate(block.variants):
-        repeats = again / block.executions * variant.executions
-        turns, state, steady = _turns(runner, variant.operations, entry, _MOST_TURNS if repeats else 1)
-        for share, some in ((variant.executions - repeats, turns[:1]), (repeats, turns[steady:])):
-            for went in some if share else ():
-                for name, times in went.items():
-                    where[name] += times / len(some) * share
-        if number == 0:
-            behind = state
-    return where, behind
-
-
-def _turns(
-    runner: _Runner, operations: tuple[Operation, ...], state: State, most: int
-) -> tuple[list[Counter[str]], State, int]:
-    """What the cycles of each turn of a loop went to, the state behind, and the turn from which on they repeat."""
-    turns: list[Counter[str]] = []
-    seen: dict[tuple, int] = {}
-    while len(turns) < most:
-        key = state.key
-        if key in seen:
-            return turns, state, seen[key]
-        seen[key] = len(turns)
-        _, state, went = runner(operations, state, key)
-        turns.append(went)
-    runner.all_settled &= most == 1
-    return turns, state, len(turns) // 2
+    def went(self, step: Step) -> Counter[str]:
+        """What the cycles of a step went to, without those of its branch."""
+        self.pass_through(step)
+        return self._ran[step][1]

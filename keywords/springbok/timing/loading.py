@@ -41,7 +41,7 @@ def timing_of(given: str | Path | Timing, chip: Chip, vlen: int | None = None) -
     """The description that is ``given``: itself, as `load` takes it, or `OF_CHIP`. ``vlen`` is that of the chip's
     vector registers in bits, 0 without them; by default as the chip is built.
 
-    Raises :class:`TimingError`, also for memory beyond the chip's addresses and for another VLEN than it is for.
+    Raises :class:`TimingError`, also for a region where the chip has no memory and for another VLEN than it is for.
     """
     if str(given) == OF_CHIP and not chip.timing:
         raise TimingError(
@@ -54,6 +54,12 @@ def timing_of(given: str | Path | Timing, chip: Chip, vlen: int | None = None) -
             raise TimingError(
                 f"{found.name}: the region '{region.name}' ends beyond the addresses of {chip.name}, which have "
                 f"{chip.xlen} bits."
+            )
+        if not any(base < region.base + region.bytes and region.base < base + size for base, size in chip.ranges):
+            memories = ", ".join(f"0x{base:x} to 0x{base + size - 1:x}" for base, size in chip.ranges)
+            raise TimingError(
+                f"{found.name}: the region '{region.name}' lies where {chip.name} has no memory, so nothing would wait "
+                f"there: its memories are {memories}."
             )
     _check_vlen(found, chip, chip.vlen if vlen is None else vlen)
     return found
@@ -181,6 +187,8 @@ def _regions(given: Any, path: Path) -> tuple[Region, ...]:
         for other in regions:
             if found.base < other.base + other.bytes and other.base < found.base + found.bytes:
                 raise TimingError(f"{path}: the regions '{other.name}' and '{found.name}' overlap.")
+            if found.name == other.name:
+                raise TimingError(f"{path}: two regions have the name '{found.name}'.")
         regions.append(found)
     return tuple(regions)
 
@@ -194,6 +202,8 @@ def _sources(given: Any, path: Path, more: Sequence[str] = ()) -> dict[str, str]
             raise TimingError(f"{path}: [source] must say where the figures of '{table}' come from.")
     for table, source in given.items():
         _text(path, f"[source] {table}", source)
+    if "region" in given and "region" not in more:
+        raise TimingError(f"{path}: [source] says where the figures of 'region' come from, and there is no [[region]].")
     return given
 
 

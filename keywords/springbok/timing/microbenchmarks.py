@@ -2,7 +2,8 @@
 """Small loops that each show one figure of a pipeline: what follows what, and how soon.
 
 Each is a part (marks 3 and 4) of one window of one program. A ``chain`` needs its own last result in each step, and
-shows a latency; an ``each`` needs nothing, and shows how soon a unit can begin again.
+shows a latency; an ``each`` needs nothing, and shows how soon a unit can begin again. What stands ``before others``
+has work behind it that needs none of its result, and shows whether that must wait.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def _pair(name: str, funct7: int, funct3: int, opcode: int = 0x33) -> Iterator[M
     yield Microbenchmark(f"{name}, each", each[:COPIES])
 
 
+def _before_others(name: str, word: int, others: int) -> Microbenchmark:
+    """A long operation, and so many additions behind it as it could take cycles."""
+    return Microbenchmark(f"{name}, before others", (word, *(_addi(20, 0, 1),) * others) * 2)
+
+
 def _scalars(chip: Chip) -> Iterator[Microbenchmark]:
     use = [_r(0, _SECOND, rd, 0, rd, 0x33) for rd in _RESULTS]
     loads = [_load(2, rd, 4 * at) for at, rd in enumerate(_RESULTS)]
@@ -66,6 +72,9 @@ def _scalars(chip: Chip) -> Iterator[Microbenchmark]:
         yield from _pair("div", 1, 4)
         mixed = [word for rd in _RESULTS for word in (_r(1, _SECOND, _FIRST, 0, rd, 0x33), _addi(20, 0, 1))]
         yield Microbenchmark("mul and add", tuple(mixed))
+        yield from _pair("mulh", 1, 1)
+        yield _before_others("mulh", _r(1, _SECOND, _FIRST, 1, _RESULTS[0], 0x33), 8)
+        yield _before_others("div", _r(1, _SECOND, _FIRST, 4, _RESULTS[0], 0x33), 40)
     yield Microbenchmark("load, each", tuple(loads))
     yield Microbenchmark("load, used at once", tuple(word for pair in zip(loads, use, strict=True) for word in pair))
     yield Microbenchmark("load, chain", (_load(2, _FAR, 0, base=_FAR),) * COPIES, (_store_own_address(),))
@@ -87,6 +96,8 @@ def _floats() -> Iterator[Microbenchmark]:
     for name, funct7 in (("fadd.s", 0x00), ("fmul.s", 0x08), ("fdiv.s", 0x0C)):
         for each in _pair(name, funct7, 7, 0x53):
             yield Microbenchmark(each.name, each.words, before)
+    division = _before_others("fdiv.s", _r(0x0C, _SECOND, _FIRST, 7, _RESULTS[0], 0x53), 40)
+    yield Microbenchmark(division.name, division.words, before)
     loads = [_load(2, rd, 4 * at, 0x07) for at, rd in enumerate(_RESULTS)]
     use = [_r(0, _SECOND, rd, 7, rd, 0x53) for rd in _RESULTS]
     yield Microbenchmark("flw, used at once", tuple(w for pair in zip(loads, use, strict=True) for w in pair), before)

@@ -22,9 +22,9 @@ MEMORY = (Unit.LOAD, Unit.STORE, Unit.VECTOR_MEMORY)
 
 
 class Step(NamedTuple):
-    """An operation as one pipeline sees it: ``duration`` is how long its unit is occupied, ``dispatched`` how long the
-    vector unit's front is, ``tail`` the cycles from the begin to that of the last pass, ``stall`` those in which
-    nothing is issued behind it."""
+    """An operation as one pipeline sees it: ``duration`` is how long its unit is occupied, ``passes`` how often it goes
+    through it, ``tail`` the cycles from the begin to that of the last pass, ``stall`` those in which nothing is issued
+    behind it."""
 
     is_vector: bool
     jumps: bool
@@ -38,7 +38,7 @@ class Step(NamedTuple):
     latency: int
     duration: int
     tail: int
-    dispatched: int
+    passes: int
     stall: int
 
 
@@ -73,7 +73,7 @@ class Pipeline:
                 unit.latency + each.wait,
                 passes * unit.interval + each.wait + (passes - 1) * each.wait_next,
                 (passes - 1) * (unit.interval + each.wait_next),
-                -(-passes // timing.dispatch),
+                passes,
                 unit.stall,
             ),
         )
@@ -90,6 +90,7 @@ class State:
     free: dict[str, list[int]] = field(default_factory=dict)  # when each instance of a unit can begin
     queue: list[tuple[int, str]] = field(default_factory=list)  # when each waiting instruction begins, and why then
     vector: int = 0  # when the vector unit can begin the next one
+    begun: int = 0  # passes that it has begun in that cycle already
 
     def after(self, cycles: int) -> State:
         """The same, told from ``cycles`` later; what is over is left out."""
@@ -107,6 +108,7 @@ class State:
             },
             [(time - cycles, why) for time, why in self.queue if time > cycles],
             max(0, self.vector - cycles),
+            self.begun if self.vector >= cycles else 0,
         )
 
     @property
@@ -118,12 +120,14 @@ class State:
             tuple(sorted((name, *times) for name, times in self.free.items())),
             tuple(self.queue),
             self.vector,
+            self.begun,
         )
 
     @property
     def under_way(self) -> int:
-        """Cycles until all is done."""
-        return max([0, self.vector, *(last for _, last, _ in self.ready.values()), *(t for t, _ in self.queue)])
+        """Cycles until all is done: results are there, and units can begin again."""
+        free = (time for times in self.free.values() for time in times)
+        return max([0, self.vector, *(last for _, last, _ in self.ready.values()), *(t for t, _ in self.queue), *free])
 
 
 def run(steps: Sequence[Step], timing: Timing, state: State) -> tuple[int, State, Counter[str]]:
@@ -187,6 +191,7 @@ def _enqueue(each: Step, timing: Timing, state: State, time: int, why: str) -> t
         ready[register] = (first, last, each.unit)
     for register in each.scalar_writes:
         ready[register] = (last, last, each.unit)
-    state.vector = begin + each.dispatched
+    passes = each.passes + (state.begun if begin == state.vector else 0)
+    state.vector, state.begun = begin + passes // timing.dispatch, passes % timing.dispatch
     state.queue.append((begin, cause if cause != ISSUE else each.unit))
     return time, why

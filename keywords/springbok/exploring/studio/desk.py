@@ -20,6 +20,7 @@ from springbok.exploring.scenario_graph import (
     TITLES,
     Examined,
     Graph,
+    PlacedProblem,
     connected,
     document_text,
     examine,
@@ -163,7 +164,13 @@ class Desk:
         }
 
     def _look(self) -> Examined:
-        return examine(self._graph, self.folder / (self._name or "scenario.json"), self.settings.engine)
+        """What is wrong with the graph; that it can't be told is a problem too, and no reason not to save it."""
+        try:
+            return examine(self._graph, self.folder / (self._name or "scenario.json"), self.settings.engine)
+        except Exception as error:
+            logging.getLogger(__name__).exception("The studio failed to examine the scenario")
+            sentence = f"the studio failed here, and nothing is known of it: {error!r}. Its terminal says where"
+            return Examined((PlacedProblem(sentence),))
 
     def _examine(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._graph, self._is_new = read_graph(asked.get("graph")), False

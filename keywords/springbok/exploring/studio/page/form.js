@@ -52,9 +52,12 @@ function control(property, value, id) {
   return [made, read];
 }
 
-// A number as written; what is none stays text, and the server says what is wrong with it.
+// A number as written; what is none, or none that JSON's can be told from its neighbours or from null, stays text, and
+// the server says what is wrong with it.
 function number(text) {
-  return /^-?\d+(\.\d+)?([eE][-+]?\d+)?$/.test(text) ? Number(text) : text;
+  if (!/^-?\d+(\.\d+)?([eE][-+]?\d+)?$/.test(text)) return text;
+  const read = Number(text);
+  return Number.isFinite(read) && (!Number.isInteger(read) || Number.isSafeInteger(read)) ? read : text;
 }
 
 // Fill the form with a block. `changed` gets (name, value), `retyped` a type, `joined` (input, source or "").

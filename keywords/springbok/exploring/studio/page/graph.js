@@ -122,6 +122,10 @@ export class GraphView {
       clearTimeout(waiting);
       waiting = setTimeout(() => element.querySelector(".react-flow__controls-fitview")?.click(), 150);
     });
+    this.wanted = null; // what is to have the focus, and what had it when that was said
+    this.stood = null;
+    const attributes = { attributes: true, attributeFilter: ["style", "class"] };
+    new MutationObserver(() => this.settle()).observe(element, { subtree: true, childList: true, ...attributes });
     // React Flow looks for a pressed key as it draws, and misses one that was let go before: removing is done here.
     addEventListener("keydown", (event) => {
       const isTyped = event.target.closest?.("input, textarea, select, dialog");
@@ -136,6 +140,20 @@ export class GraphView {
     const id = (kind) => [element.closest?.(`.react-flow__${kind}`)?.dataset.id].filter(Boolean);
     const found = { nodes: id("node"), edges: id("edge") };
     return found.nodes.length + found.edges.length ? found : null;
+  }
+
+  // Give a block or a connection the focus, as soon as it takes it: what is just drawn is hidden until it is measured.
+  focus(id) {
+    [this.wanted, this.stood] = [id, document.activeElement];
+    this.settle();
+  }
+
+  settle() {
+    if (!this.wanted) return;
+    const found = this.element.querySelector(`:is(.react-flow__node, .react-flow__edge)[data-id="${CSS.escape(this.wanted)}"]`);
+    const isElsewhere = ![this.stood, document.body].includes(document.activeElement);
+    if (!isElsewhere) found?.focus();
+    if (isElsewhere || document.activeElement === found) this.wanted = null;
   }
 
   // Draw the graph; `anew` fits it into the canvas.
@@ -168,7 +186,7 @@ export class GraphView {
       label: title,
       position: { x: node.position[0], y: node.position[1] },
       className: `block block-${block}${count ? " is-wrong" : ""}`,
-      ariaLabel: `${title}: ${node.type.split(".").pop()}${count ? `, ${count} problems` : ""}`,
+      ariaLabel: `${title}: ${node.type.split(".").pop()}${count ? `, ${count} problem${count === 1 ? "" : "s"}` : ""}`,
       data: { view_idx: number },
     };
   }

@@ -2,7 +2,9 @@
 // The page: what is drawn is sent to the server as it changes, which says what is wrong with it.
 
 import { GraphView, edge, typeOf } from "./graph.js";
+import { exchange, keepFocus, nextTo } from "./focus.js";
 import { element, fill, mark } from "./form.js";
+import { turn } from "./tabs.js";
 import { Talk } from "./talk.js";
 
 const at = (id) => document.getElementById(id);
@@ -71,33 +73,45 @@ async function examine() {
   const number = ++examined;
   const answer = await talk.ask("examine", { graph });
   if (number !== examined) return; // it has changed since
-  if (answer.error) say(answer.error, true);
-  else found = answer;
+  found = answer.error ? { problems: [{ node: "", parameter: "", sentence: answer.error }], notes: [], meanings: {} } : answer;
   show(false, false);
 }
 
 // What the page shows
 
 function show(anew, withForm = true) {
+  keepFocus("#form, #blocks, #panel-problems, .tools", at("kind"), () => draw(anew, withForm));
+}
+
+function draw(anew, withForm) {
   view.show(graph, found.problems, found.meanings, anew);
   at("empty").hidden = graph.nodes.length > 0;
   const node = graph.nodes.find((each) => each.id === selected);
   if (withForm) showForm(node);
   if (node) mark(at("form"), found.problems.filter((problem) => problem.node === node.id));
-  at("blocks").replaceChildren(...graph.nodes.map(blockButton));
+  showBlocks();
   showProblems();
   at("undo").disabled = !past.length;
   at("redo").disabled = !future.length;
   document.title = `${JSON.stringify(graph) === saved ? "" : "• "}${at("name").value} – Scenario studio`;
 }
 
-function blockButton(node) {
-  const count = found.problems.filter((problem) => problem.node === node.id).length;
-  const text = count ? `${typeOf(node, kinds).title} (${count})` : typeOf(node, kinds).title;
-  const button = element("button", { type: "button", className: count ? "is-wrong" : "" }, text);
-  button.setAttribute("aria-pressed", String(node.id === selected));
-  button.addEventListener("click", () => choose(node.id));
-  return button;
+// Buttons stay while their blocks do: a key may be under way to one.
+function showBlocks() {
+  const there = new Map([...at("blocks").children].map((button) => [button.value, button]));
+  const made = ({ id }) => element("button", { type: "button", value: id, onclick: () => choose(id) });
+  const buttons = graph.nodes.map((node) => there.get(node.id) ?? made(node));
+  if (buttons.length !== there.size || buttons.some((button, place) => button !== at("blocks").children[place])) {
+    at("blocks").replaceChildren(...buttons);
+  }
+  graph.nodes.forEach((node, number) => {
+    const count = found.problems.filter((problem) => problem.node === node.id).length;
+    const { title } = typeOf(node, kinds);
+    const text = count ? `${title} (${count})` : title;
+    if (buttons[number].textContent !== text) buttons[number].textContent = text;
+    buttons[number].classList.toggle("is-wrong", count > 0);
+    buttons[number].setAttribute("aria-pressed", String(node.id === selected));
+  });
 }
 
 function showForm(node) {
@@ -166,13 +180,31 @@ function change(next, what = "", withForm = true) {
   examine();
 }
 
-function step(from, to) {
+function step(from, to, isByKey = false) {
   if (!from.length) return;
+  const before = idsOf(graph);
   to.push(graph);
   graph = from.pop();
+  const [came] = idsOf(graph).filter((id) => !before.includes(id));
+  moveOn(before, before.filter((id) => !idsOf(graph).includes(id)));
   lastChange = "";
   show(false);
+  if (isByKey && came) view.focus(came);
   examine();
+}
+
+// Blocks, then connections.
+const idsOf = (drawing) => [...drawing.nodes.map((node) => node.id), ...drawing.connections.map((each) => edge(each).id)];
+
+// Who stands at what goes (`gone`, of `ids`), or removes it in the form, goes on to what is next to it.
+function moveOn(ids, gone) {
+  const stands = document.activeElement;
+  const own = view.focused(stands);
+  const isGone = own ? [...own.nodes, ...own.edges].some((id) => gone.includes(id)) : stands.id === "remove";
+  if (!gone.length || !(isGone || stands === document.body)) return;
+  const next = nextTo(ids, gone);
+  if (next) view.focus(next);
+  else at("kind").focus();
 }
 
 // The scenario's connections follow from its blocks, so they are drawn anew when one comes or goes.
@@ -196,6 +228,7 @@ async function changeBlocks(nodes, connections = graph.connections) {
 async function remove(ids) {
   if (ids.includes(selected)) selected = null;
   const connections = graph.connections.filter((each) => !ids.includes(each.source) && !ids.includes(each.target));
+  moveOn(graph.nodes.map((node) => node.id), ids);
   await changeBlocks(graph.nodes.filter((each) => !ids.includes(each.id)), connections);
 }
 
@@ -213,7 +246,12 @@ function drawn(event) {
     const ids = event.removed.nodes.filter((id) => graph.nodes.some((node) => node.id === id));
     const kept = graph.connections.filter((each) => !event.removed.edges.includes(edge(each).id));
     if (ids.length) remove(ids);
-    else if (kept.length < graph.connections.length) change({ ...graph, connections: kept });
+    else if (kept.length < graph.connections.length) {
+      const edges = graph.connections.map((each) => edge(each).id);
+      // Behind the last connection comes the first block.
+      moveOn([...edges, ...graph.nodes.map((node) => node.id)], event.removed.edges);
+      change({ ...graph, connections: kept });
+    }
   }
 }
 
@@ -229,7 +267,7 @@ async function add() {
 
 // Files
 
-async function leave() {
+async function mayLeave() {
   return JSON.stringify(graph) === saved || ask("The scenario was changed and is not saved. Leave it all the same?");
 }
 
@@ -250,7 +288,7 @@ function ask(question) {
 async function open() {
   const name = at("open").value;
   if (!name) return;
-  if (await leave()) {
+  if (await mayLeave()) {
     const answer = await talk.ask("open", { name });
     if (!answer.error) say(`Opened ${name}.`);
     take(answer, true);
@@ -260,7 +298,7 @@ async function open() {
 async function upload() {
   const [file] = at("file").files;
   at("file").value = "";
-  if (!file || !(await leave())) return;
+  if (!file || !(await mayLeave())) return;
   const answer = await talk.ask("read", { name: file.name, text: await file.text() });
   take(answer, true);
   if (!answer.error) {
@@ -294,8 +332,8 @@ async function run() {
 }
 
 function running(is) {
-  at("run").hidden = is;
-  at("stop").hidden = !is;
+  if (is) exchange(at("stop"), at("run"));
+  else exchange(at("run"), at("stop"));
   at("stop").textContent = "Stop";
   at("progress").hidden = !is;
   at("progress").removeAttribute("value");
@@ -342,33 +380,13 @@ function lost() {
   for (const each of document.querySelectorAll("button, select, input, textarea")) each.disabled = true;
 }
 
-function turn(name) {
-  for (const tab of document.querySelectorAll("[role=tab]")) {
-    const is = tab.id === `tab-${name}`;
-    tab.setAttribute("aria-selected", String(is));
-    tab.tabIndex = is ? 0 : -1;
-    at(tab.getAttribute("aria-controls")).hidden = !is;
-  }
-}
-
 // Controls
 
-const tabs = ["problems", "log", "report"];
-tabs.forEach((name, number) => {
-  at(`tab-${name}`).addEventListener("click", () => turn(name));
-  at(`tab-${name}`).addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by) return;
-    const next = tabs[(number + by + tabs.length) % tabs.length];
-    turn(next);
-    at(`tab-${next}`).focus();
-  });
-});
 at("open").addEventListener("change", open);
 at("upload").addEventListener("click", () => at("file").click());
 at("file").addEventListener("change", upload);
 at("new").addEventListener("click", async () => {
-  if (await leave()) take(await talk.ask("new"), true);
+  if (await mayLeave()) take(await talk.ask("new"), true);
 });
 at("name").addEventListener("input", format);
 at("format").addEventListener("change", () => {
@@ -395,7 +413,7 @@ at("undo").addEventListener("click", () => step(past, future));
 at("redo").addEventListener("click", () => step(future, past));
 at("form").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("keydown", (event) => {
-  if (!event.ctrlKey && !event.metaKey) return;
+  if ((!event.ctrlKey && !event.metaKey) || at("ask").open) return;
   const key = event.key.toLowerCase();
   if (key === "s") {
     event.preventDefault();
@@ -403,8 +421,8 @@ addEventListener("keydown", (event) => {
   } else if (key === "enter" && !at("run").hidden) run();
   else if (key === "z" && !event.target.closest("input, textarea")) {
     event.preventDefault();
-    if (event.shiftKey) step(future, past);
-    else step(past, future);
+    if (event.shiftKey) step(future, past, true);
+    else step(past, future, true);
   }
 });
 addEventListener("beforeunload", (event) => {

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which kernel of one module is which of another one of the same model, whatever their numbers are.
+
+Modules are aligned by the calls of their kernels, in order: one that is called twice can do the work of two. Kernels of
+one name are one; of those between two such, the ones that have something in common. Others are no pair: what stands at
+one place in both modules is told as that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+# Kinds of kernels, by IREE's names, that move or round numbers: of a convolution's shape one is still no convolution.
+_MOVING = ("copy", "elementwise", "generic", "pack", "pad", "slow_memcpy", "transpose", "unpack")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel: its number, such as ``main_dispatch_2``, what it computes by its name, and its layers, if known.
+
+    >>> kernel = Kernel("main_dispatch_2", "matmul_1x8x149_f32")
+    >>> kernel.name, kernel.kind, kernel.shape
+    ('main_dispatch_2_matmul_1x8x149_f32', 'matmul', '1x8x149_f32')
+    """
+
+    number: str
+    computes: str
+    layer: str = ""
+
+    @property
+    def name(self) -> str:
+        """As modules call it."""
+        return f"{self.number}_{self.computes}".rstrip("_")
+
+    @property
+    def shape(self) -> str:
+        """Its sizes and types; empty without any."""
+        found = re.search(r"(?<![A-Za-z0-9])\d\w*", self.computes)
+        return found[0] if found else ""
+
+    @property
+    def kind(self) -> str:
+        """What stands before its sizes."""
+        return self.computes.removesuffix(self.shape).rstrip("_")
+
+    def in_common(self, other: Kernel) -> str:
+        """What makes it likely that ``other`` is this kernel of another module; empty where nothing does."""
+        if (self.kind in _MOVING) != (other.kind in _MOVING):
+            return ""
+        if self.shape and self.shape == other.shape:
+            return "shape"
+        if self.layer and self.layer == other.layer:
+            return "layer"
+        return "kind" if self.kind and self.kind == other.kind else ""
+
+
+_Site = tuple[Kernel, Kernel, str]  # a kernel of both, and by what they are one if not by name
+
+
+@dataclass
+class Pairing:
+    """``pairs`` are numbers of kernels that are one, the second module's by the first's.
+
+    ``why`` says by what those are paired that have not one name. ``merged`` are the kernels without a pair whose work
+    one does that has a pair, of the first and of the second module. ``groups`` are all others, by the places where they
+    stand in both; one of the two can be empty.
+    """
+
+    pairs: dict[str, str] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    merged: tuple[dict[str, str], dict[str, str]] = field(default_factory=lambda: ({}, {}))
+    groups: list[tuple[tuple[Kernel, ...], tuple[Kernel, ...]]] = field(default_factory=list)
+
+
+def pairing(first: Sequence[Kernel], second: Sequence[Kernel]) -> Pairing:
+    """Which are one, of the kernels that two modules call, in order of their calls.
+
+    >>> one = [Kernel("m_dispatch_0", "pad"), Kernel("m_dispatch_1", "conv_2x3")]
+    >>> pairing(one, [Kernel("m_dispatch_0", "conv_2x3")]).pairs
+    {'m_dispatch_1': 'm_dispatch_0'}
+    """
+    aligned = _aligned(first, second)
+    sites: list[_Site] = [(first[a], second[b], "") for a, b in aligned]
+    gaps = list(_gaps(first, second, aligned))
+    for one, other in gaps:
+        sites += _between(one, other)
+    found = Pairing()
+    # A kernel that stands at the places of several is the one of its own number, if there is that.
+    for one, other, why in sorted(sites, key=lambda site: (site[2] != "", site[0].number != site[1].number)):
+        if one.number not in found.pairs and other.number not in found.pairs.values():
+            found.pairs[one.number] = other.number
+            found.why |= {one.number: why} if why else {}
+    for one, other, _ in sites:
+        if one.number not in found.pairs:
+            found.merged[0].setdefault(one.number, other.number)
+        if other.number not in found.pairs.values():
+            found.merged[1].setdefault(other.number, one.number)
+    known = [{site[side].number for site in sites} for side in range(2)]
+    for gap in gaps:
+        left = [
+            tuple(each for each in dict.fromkeys(side) if each.number not in there)
+            for side, there in zip(gap, known, strict=True)
+        ]
+        if any(left):
+            found.groups.append((left[0], left[1]))
+        for side, there in zip(left, known, strict=True):
+            there |= {each.number for each in side}
+    order = {each.number: at for at, each in reversed(list(enumerate(first)))}
+    found.pairs = dict(sorted(found.pairs.items(), key=lambda pair: order[pair[0]]))
+    return found
+
+
+def _aligned(one: Sequence[Kernel], other: Sequence[Kernel]) -> list[tuple[int, int]]:
+    """Places in both of most kernels that compute the same, in one order; of one layer and number where they can be."""
+    nothing = (0, 0, 0)
+    best: dict[tuple[int, int], tuple[int, int, int]] = {}
+    taken: set[tuple[int, int]] = set()
+    for a in reversed(range(len(one))):
+        for b in reversed(range(len(other))):
+            here, there = one[a], other[b]
+            best[a, b] = max(best.get((a + 1, b), nothing), best.get((a, b + 1), nothing))
+            if here.computes == there.computes:
+                same, layers, numbers = best.get((a + 1, b + 1), nothing)
+                way = (same + 1, layers + (here.layer == there.layer), numbers + (here.number == there.number))
+                if way >= best[a, b]:
+                    best[a, b] = way
+                    taken.add((a, b))
+    found, a, b = [], 0, 0
+    while a < len(one) and b < len(other):
+        if (a, b) in taken:
+            found.append((a, b))
+            a, b = a + 1, b + 1
+        elif best.get((a + 1, b), nothing) >= best.get((a, b + 1), nothing):
+            a += 1
+        else:
+            b += 1
+    return found
+
+
+def _gaps(
+    first: Sequence[Kernel], second: Sequence[Kernel], aligned: Sequence[tuple[int, int]]
+) -> Iterator[tuple[Sequence[Kernel], Sequence[Kernel]]]:
+    """What stands between each two places of ``aligned``, in both."""
+    at = (0, 0)
+    for a, b in [*aligned, (len(first), len(second))]:
+        yield first[at[0] : a], second[at[1] : b]
+        at = a + 1, b + 1
+
+
+def _between(one: Sequence[Kernel], other: Sequence[Kernel]) -> list[_Site]:
+    """Pairs of what stands at one place in both modules: as many as have something in common, or one alone."""
+    if len(one) == len(other):
+        likely = [(a, b, a.in_common(b)) for a, b in zip(one, other, strict=True)]
+        return [(a, b, why or "place") for a, b, why in likely if why or len(one) == 1]
+    likely = [(a, b) for a in one for b in other if a.in_common(b) == "shape"]
+    alone = [
+        (a, b)
+        for a, b in likely
+        if sum(here is a for here, _ in likely) == 1 and sum(there is b for _, there in likely) == 1
+    ]
+    rest = [each for side, at in ((one, 0), (other, 1)) for each in side if all(each is not pair[at] for pair in alone)]
+    # Where one is made into several by which something is computed, none of them is it.
+    split = min(len(one), len(other)) == 1 and any(each.kind not in _MOVING for each in rest)
+    places = [([*one].index(a), [*other].index(b)) for a, b in alone]
+    ordered = sorted(places) == sorted(places, key=lambda pair: pair[1])
+    return [] if split or not ordered else [(a, b, "shape") for a, b in alone]

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which configuration of a run is held against which of another, and what became of each of them.
+
+It is the same configuration of the other run: the same model, variant, data set, level of the optimizer, engine, chip
+and VLEN. Where there is none, it is the one that differs in as little as any and that both runs have once, so that
+nobody could mean another one (a scalar build and a vector build, two VLENs); what has none has no counterpart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from springbok.measuring.derived import ratio, tidy
+from springbok.measuring.platforms import configuration_of
+from springbok.report.changes import FASTER, SAME, SLOWER, changes_figure, layer_changes
+from springbok.report.configurations import Configuration
+from springbok.report.figure import Column, Figure
+from springbok.support.progress import amount
+
+#: What is told by layer: more make a page that nobody reads to its end.
+MOST_BY_LAYER = 10
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A configuration and its counterpart in an earlier run; ``moved`` is the share by which its ``layers`` changed."""
+
+    before: Configuration
+    after: Configuration
+    moved: float
+    layers: int
+
+    @property
+    def counts(self) -> tuple[float, float]:
+        """Instructions of an inference, before and after."""
+        before, after = (each.model["instructions"]["mean"] for each in (self.before, self.after))
+        return before, after
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What changed most comes first."""
+        before, after = self.counts
+        return -abs(after - before) / max(before, 1), -self.moved
+
+
+def pairs_of(found: Sequence[Configuration]) -> list[Pair]:
+    """What of these configurations is compared, what changed most first; each against the first run that has such."""
+    by_run: dict[int, list[Configuration]] = {}
+    for each in found:
+        by_run.setdefault(id(each.run), []).append(each)
+    groups = list(by_run.values())
+    pairs = []
+    for number, group in enumerate(groups):
+        for each in group:
+            candidates = (_counterpart(each, group, earlier) for earlier in groups[:number])
+            if other := next(filter(None, candidates), None):
+                pairs.append(_pair(other, each))
+    return sorted(pairs, key=lambda pair: pair.rank)
+
+
+def _key(configuration: Configuration) -> tuple:
+    return configuration_of(configuration.run.document, configuration.model)
+
+
+def _counterpart(
+    wanted: Configuration, own: Sequence[Configuration], others: Sequence[Configuration]
+) -> Configuration | None:
+    """Of ``others``, a run; ``own`` is the run that ``wanted`` is of."""
+    key = _key(wanted)
+    for size in range(len(key) - 1, -1, -1):
+        found = []
+        for rest in combinations(range(1, len(key)), size):  # the model is always the same
+
+            def part(configuration: Configuration, kept: tuple[int, ...] = (0, *rest)) -> tuple:
+                return tuple(_key(configuration)[place] for place in kept)
+
+            same = [[each for each in group if part(each) == part(wanted)] for group in (own, others)]
+            found += same[1] if list(map(len, same)) == [1, 1] else ()
+        if found:
+            return found[0] if all(each is found[0] for each in found) else None
+    return None
+
+
+def _pair(before: Configuration, after: Configuration) -> Pair:
+    changes = [row["change"] for row in layer_changes(before.model, after.model) if row["change"]]
+    moved = math.fsum(map(abs, changes)) / max(before.model["instructions"]["mean"], 1)
+    return Pair(before, after, moved, len(changes))
+
+
+def change_figures(found: Sequence[Configuration]) -> list[Figure]:
+    """What changed from run to run: by configuration, and by layer for those that changed most."""
+    changed = [pair for pair in pairs_of(found) if pair.moved]
+    by_layer = [
+        changes_figure((each.before.label, each.after.label), each.before.model, each.after.model)
+        for each in changed[:MOST_BY_LAYER]
+    ]
+    table = counterparts_table(found)
+    return by_layer if len(table.rows) == len(by_layer) == 1 else [table, *by_layer]
+
+
+def counterparts_table(found: Sequence[Configuration]) -> Figure:
+    """A row for each pair, what changed most first, and for each configuration without a counterpart."""
+    pairs = pairs_of(found)
+    paired = {each.label for pair in pairs for each in (pair.before, pair.after)}
+    alone = [each for each in found if each.label not in paired]
+    rows = [_row(pair) for pair in pairs]
+    rows += [_row_alone(each, is_first=each.run is found[0].run) for each in alone]
+    changed = sum(pair.moved > 0 for pair in pairs)
+    sentences = [f"{changed} of {amount(len(pairs), 'pair')} changed."]
+    if changed > MOST_BY_LAYER:
+        sentences.append(f"By layer the {MOST_BY_LAYER} that changed most are shown; the others are in this table.")
+    if alone:
+        sentences.append(f"{amount(len(alone), 'configuration')} without a counterpart in another run.")
+    return Figure(
+        "counterparts",
+        "What changed, by configuration",
+        (
+            Column("configuration", "configuration"),
+            Column("against", "held against", none="none"),
+            Column("status", "what became of it"),
+            Column("before", "instructions before", "count", none="none"),
+            Column("after", "instructions after", "count", none="none"),
+            Column("change", "change", "count", none="none"),
+            Column("ratio", "ratio", "ratio", none="none"),
+            Column("layers", "layers that changed", "count", none="none"),
+        ),
+        tuple(rows),
+        note=" ".join(sentences),
+        is_wide=True,
+    )
+
+
+def _row(pair: Pair) -> dict:
+    before, after = pair.counts
+    status = SLOWER if after > before else FASTER if after < before else SAME
+    return {
+        "configuration": pair.after.label,
+        "against": pair.before.label,
+        "status": "other layers" if status == SAME and pair.moved else status,
+        "before": before,
+        "after": after,
+        "change": tidy(after - before),
+        "ratio": ratio(after, before),
+        "layers": pair.layers,
+    }
+
+
+def _row_alone(configuration: Configuration, is_first: bool) -> dict:
+    """``is_first``: it is of the run that the others are held against."""
+    known = {"before" if is_first else "after": configuration.model["instructions"]["mean"]}
+    status = f"only in {configuration.run.label}"
+    keys = ("against", "before", "after", "change", "ratio", "layers")
+    return {"configuration": configuration.label, "status": status, **dict.fromkeys(keys), **known}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which kernels of two modules are one."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from springbok.exploring.kernel_pairs import Kernel, pairing
+
+NAMES = st.lists(st.sampled_from(["conv_2x3", "conv_4x4", "sum_4", "pad_8"]), max_size=6)
+
+
+def module(*names):
+    return [Kernel(f"m_dispatch_{number}", computes) for number, computes in enumerate(names)]
+
+
+def pairs(first, second):
+    """By the ends of numbers, with why."""
+    found = pairing(first, second)
+    return {(int(a[-1]), int(b[-1])): found.why.get(a, "") for a, b in found.pairs.items()}
+
+
+@given(NAMES, st.data())
+def test_a_kernel_more_or_less_moves_no_pair_of_others(names, data):
+    at = data.draw(st.integers(0, len(names)))
+    first, second = module(*names), module(*names[:at], "new_9", *names[at:])
+    expected = {f"m_dispatch_{number}": f"m_dispatch_{number + (number >= at)}" for number in range(len(names))}
+    by_name = [each.computes for each in first]
+    for found in (pairing(first, second).pairs, {b: a for a, b in pairing(second, first).pairs.items()}):
+        assert [by_name[int(number[-1])] for number in found] == names
+        assert {a: second[int(b[-1])].computes for a, b in found.items()} == dict(zip(found, names, strict=True))
+        assert found == expected or len(set(names)) < len(names)  # of some alike any can be the one that is gone
+
+
+@given(NAMES, st.data())
+def test_of_kernels_alike_the_one_in_the_middle_is_formed_otherwise(names, data):
+    """By their numbers, where these tell: all others keep theirs."""
+    at = data.draw(st.integers(0, max(len(names) - 1, 0)))
+    second = module(*(f"other_{at}" if number == at else name for number, name in enumerate(names)))
+    found = pairs(module(*names), second)
+    assert set(found) == {(number, number) for number in range(len(names))}
+    assert all(bool(why) == (number == at) for (number, _), why in found.items())
+
+
+@given(NAMES, st.data())
+def test_a_kernel_that_is_called_for_another_does_its_work(names, data):
+    names = ["conv_2x3", *names]
+    at = data.draw(st.integers(0, len(names)))
+    first = module(*names[:at], "conv_2x3", *names[at:])
+    same = [each for each in first if each.computes == "conv_2x3"]
+    gone = data.draw(st.sampled_from(same[1:]))
+    found = pairing(first, [same[0] if each is gone else each for each in first])
+    assert found.merged == ({gone.number: same[0].number}, {})
+    assert found.pairs == {each.number: each.number for each in first if each is not gone} and not found.groups
+
+
+def test_of_one_shape_or_alone_at_one_place_kernels_are_one_and_it_is_said_by_what():
+    first, second = module("reduction_8x4", "pad_3", "sum_4"), module("matvec_like_8x4", "slow_memcpy", "sum_4")
+    assert pairs(first[:1], second[:1]) == {(0, 0): "shape"}
+    assert pairs(first[1:], second[1:]) == {(1, 1): "place", (2, 2): ""}
+    one, other = Kernel("m_dispatch_3", "conv_2", "dense"), Kernel("m_dispatch_3", "matmul_3", "dense")
+    assert pairs([one, *first[:1]], [other, *second[:1]]) == {(3, 3): "layer", (0, 0): "shape"}
+
+
+def test_what_has_nothing_in_common_is_no_pair():
+    first, second = module("conv_2x3", "pool_4"), module("softmax_9", "dense_7")
+    found = pairing(first, second)
+    assert not found.pairs and found.groups == [(tuple(first), tuple(second))]
+    assert not pairing(module("conv_2x3", "x_1"), module("generic_2x3", "y_2")).pairs
+
+
+def test_a_kernel_that_is_split_is_told_as_that_and_is_none_of_its_parts():
+    first = module("pool_2", "matmul_1x8x149", "softmax_8")
+    second = module("pool_2", "matmul_1x8x1", "reduce_1x8x149", "softmax_8")
+    for one, other, flip in ((first, second, 1), (second, first, -1)):
+        found = pairing(one, other)
+        assert [each.number[-1] for each in found.groups[0][0]] == ["1", "2"][: 2 if flip < 0 else 1]
+        assert len(found.pairs) == 2 and len(found.groups) == 1
+    copy, conv = module("generic_4x4x4x3x3_f32", "batch_matvec_4x16x9_f32"), module("conv_4x4x4x3x3_f32")
+    assert not pairing(conv, copy).pairs
+
+
+def test_what_only_moves_beside_a_kernel_takes_no_pair_from_it():
+    found = pairing(module("reduction_8x4"), module("pad_8", "matvec_like_8x4"))
+    assert found.pairs == {"m_dispatch_0": "m_dispatch_1"} and found.why == {"m_dispatch_0": "shape"}
+    assert [[each.computes for each in side] for side in found.groups[0]] == [[], ["pad_8"]]
