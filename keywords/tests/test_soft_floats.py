@@ -196,7 +196,7 @@ NAMES = [each.decode() for each in wrong_functions.NAMES]
     called=st.sets(st.sampled_from([*NAMES, "mine", "floorf"])),
     first=st.booleans(),
 )
-def test_wrong_functions_are_taken_out_where_they_are_called_and_nothing_else_is(tmp_path_factory, order, called, first):
+def test_wrong_functions_are_taken_out_where_they_are_called_alone(tmp_path_factory, order, called, first):
     folder = tmp_path_factory.mktemp("object")
     source, made = folder / "made.c", folder / "made.o"
     functions = [f"LOCAL float {name}(float x) {{ return x * {number}.f; }}" for number, name in enumerate(order)]

@@ -62,9 +62,11 @@ _EXTERNAL_INTERRUPT = 11
 def problems(chip: Chip) -> Iterator[Problem]:
     """All of them."""
     yield from _of_extensions(chip)
+    yield from _of_pairs_of_extensions(chip)
     yield from _of_vectors(chip)
     yield from _of_numbers(chip)
     yield from _of_instructions(chip)
+    yield from _of_instructions_in_kernels(chip)
     yield from _of_registers(chip)
     yield from _of_timing(chip)
     yield from _of_interrupts(chip)
@@ -92,6 +94,14 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
     vectors = [each for each in extensions if each == "v" or each.startswith("zve")]
     if len(vectors) > 1:
         yield where, f"'{isa}' has {' and '.join(vectors)}: give the larger one alone, which has what the other has"
+    for needed, why in (("zicsr", "sets registers"), ("zifencei", "loads code while it runs")):
+        if not chip.has(needed):
+            yield where, f"'{isa}' has no {needed}, but the firmware {why}: add _{needed}"
+
+
+def _of_pairs_of_extensions(chip: Chip) -> Iterator[Problem]:
+    where: list[str | int] = ["core", "isa"]
+    isa = chip.base_isa
     for extension, needed in _NEEDS.items():
         if chip.has(extension) and not chip.has(needed):
             yield where, f"'{isa}' has {extension} without {needed}, which it is made on: add {needed}"
@@ -102,13 +112,11 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
         yield where, f"'{isa}' has zcf, whose encodings a core of 64 bits has for other instructions: leave it out"
     for same in ("zcmp", "zcmt"):
         if chip.has(same) and (chip.has("zcd") or (chip.has("c") and chip.has("d"))):
-            yield where, f"'{isa}' has {same}, whose encodings are those of c and d: write zca for c, or leave {same} out"
-    of_vectors = [each for each in extensions if each.startswith("zv") and not each.startswith(("zve", "zvl"))]
-    if of_vectors and not vectors:
+            remedy = f"write zca for c, or leave {same} out"
+            yield where, f"'{isa}' has {same}, whose encodings are those of c and d: {remedy}"
+    of_vectors = [each for each in chip.extensions if each.startswith("zv") and not each.startswith(("zve", "zvl"))]
+    if of_vectors and chip.vector_extension is None:
         yield where, f"'{isa}' has {of_vectors[0]} without vectors: add v or zve32x, or leave it out"
-    for needed, why in (("zicsr", "sets registers"), ("zifencei", "loads code while it runs")):
-        if not chip.has(needed):
-            yield where, f"'{isa}' has no {needed}, but the firmware {why}: add _{needed}"
 
 
 def _of_vectors(chip: Chip) -> Iterator[Problem]:
@@ -216,14 +224,6 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
         for what, bits in zip(_OPERANDS.get(each.does, ()), (_RS1, _RS2), strict=False):
             if each.mask & bits:
                 yield where, f"{each.name}: its mask must leave {what}, open (the bits 0x{bits:08x})"
-        if each.kernels and not each.model:
-            yield (
-                ["instruction", number, "kernels"],
-                f"{each.name}: kernels compute with what it does: say it by model, a function of rs1, rs2 and rd",
-            )
-        fixed = [name for name, bits in (("rd", _RD), ("rs1", _RS1), ("rs2", _RS2)) if each.mask & bits]
-        if each.kernels and fixed:
-            yield where, f"{each.name}: its mask must leave {', '.join(fixed)} open, as kernels choose the registers"
         taking = taken_by(each.match, each.mask, chip.xlen, chip.extensions)
         if taking:
             yield (
@@ -235,6 +235,19 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
             missing = _missing_function(getattr(each, key), arguments)
             if missing:
                 yield ["instruction", number, key], f"{each.name}: {missing}"
+
+
+def _of_instructions_in_kernels(chip: Chip) -> Iterator[Problem]:
+    for number, each in enumerate(chip.instructions):
+        where: list[str | int] = ["instruction", number, "mask"]
+        if each.kernels and not each.model:
+            yield (
+                ["instruction", number, "kernels"],
+                f"{each.name}: kernels compute with what it does: say it by model, a function of rs1, rs2 and rd",
+            )
+        fixed = [name for name, bits in (("rd", _RD), ("rs1", _RS1), ("rs2", _RS2)) if each.mask & bits]
+        if each.kernels and fixed:
+            yield where, f"{each.name}: its mask must leave {', '.join(fixed)} open, as kernels choose the registers"
 
 
 def _missing_function(written: str, arguments: Sequence[str]) -> str:

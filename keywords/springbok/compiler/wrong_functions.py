@@ -16,6 +16,7 @@ b'no object'
 
 import struct
 import sys
+from pathlib import Path
 
 #: Counts up when other modules are made, so that no older cache entry is taken.
 VERSION = 1
@@ -76,12 +77,10 @@ def _take_out(data: bytearray, table: tuple, relocations: list, names: bytes, he
 
 def main(arguments: list[str]) -> None:
     """Mends the objects among a linker's arguments."""
-    for path in (each for each in arguments if each.endswith(".o")):
-        with open(path, "r+b") as file:
-            content = file.read()
-            if (changed := mended(content)) != content:
-                file.seek(0)
-                file.write(changed)
+    for path in (Path(each) for each in arguments if each.endswith(".o")):
+        content = path.read_bytes()
+        if (changed := mended(content)) != content:
+            path.write_bytes(changed)
 
 
 if __name__ == "__main__":

@@ -313,7 +313,8 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
         try:
             return function(core, insn, pc)
         except SystemExit as error:
-            print(error, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{error}\n")
+            sys.stderr.flush()
             os._exit(1)
         except BaseException:
             traceback.print_exc()
