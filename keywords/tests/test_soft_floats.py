@@ -20,13 +20,11 @@ from springbok.compiler import compiler_runtime, wrong_functions
 from springbok.compiler.iree import tool
 from springbok.session import Session
 
-NO_FLOATS_64 = NO_FLOATS.replace('"springbok"', '"rv64gcv"').replace("rv32im", "rv64im").replace('"ilp32"', '"lp64"')
 
-
-@pytest.fixture(scope="module", params=[NO_FLOATS, NO_FLOATS_64], ids=["32 bits", "64 bits"])
-def chip(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def chip(tmp_path_factory):
     path = tmp_path_factory.mktemp("soft") / "none.toml"
-    path.write_text(request.param)
+    path.write_text(NO_FLOATS)
     session = Session()
     try:
         session.boot("spike", platform=path, count_opcodes=False)
@@ -178,7 +176,7 @@ def test_conversions_are_exact(chip):
     chip.send_module(module(CONVERSIONS, "f32", "scalar", "none", chip.description))
     halves = st.one_of(floats(16, 60000.0), floats(32, 2.0**30)).map(lambda each: each if abs(each) > 2.0**-13 else 0.0)
     numbers = vectors(np.float32, halves)
-    hold(chip, CONVERSIONS, numbers, numbers.filter(lambda b: bool((b != 0).all())))
+    hold(chip, CONVERSIONS, numbers, vectors(np.float32, halves.map(lambda each: each or 1.0)))
 
 
 def test_functions_are_near(chip):
@@ -204,7 +202,7 @@ def test_wrong_functions_are_taken_out_where_they_are_called_alone(tmp_path_fact
     declared = [f"static float {name}(float);" for name in order]
     lines = [*declared, *((user, *functions) if first else (*functions, user))]
     source.write_text("#define LOCAL static __attribute__((noinline, used))\n" + "\n".join(lines) + "\n")
-    options = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m", "-O1", "-fno-builtin")
+    options = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m", "-O0", "-fno-builtin")
     compiler_runtime._zig("cc", "-c", source, *options, "-ffunction-sections", "-o", made, cwd=folder)
     content = made.read_bytes()
     mended = wrong_functions.mended(content)

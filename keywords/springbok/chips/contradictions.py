@@ -31,7 +31,6 @@ Problem = tuple[list[str | int], str]
 #: What an extension is made on, by the ISA manual.
 _NEEDS = {"d": "f", "zve32f": "f", "zve64f": "f", "zve64d": "d", "v": "d", "zfh": "f", "zfhmin": "f"}
 _NEEDS |= {"zcf": "f", "zcd": "d", "zdinx": "zfinx", "zhinx": "zfinx", "zhinxmin": "zfinx"}
-_EXCLUDE = [(inside, own) for inside in ("zfinx", "zdinx", "zhinx", "zhinxmin") for own in ("f", "d")]
 _LEAST_VLEN = {"v": 128, "zve64x": 64, "zve64f": 64, "zve64d": 64}
 #: The shortest vectors that the compiler makes code for.
 _COMPILERS_LEAST_VLEN = 64
@@ -105,9 +104,8 @@ def _of_pairs_of_extensions(chip: Chip) -> Iterator[Problem]:
     for extension, needed in _NEEDS.items():
         if chip.has(extension) and not chip.has(needed):
             yield where, f"'{isa}' has {extension} without {needed}, which it is made on: add {needed}"
-    for one, other in _EXCLUDE:
-        if chip.has(one) and chip.has(other):
-            yield where, f"'{isa}' has {one} and {other}, which exclude each other: leave one out"
+    if chip.has("zfinx") and chip.has("f"):
+        yield where, f"'{isa}' has zfinx and f, which exclude each other: leave one out"
     if chip.xlen == 64 and chip.has("zcf"):
         yield where, f"'{isa}' has zcf, whose encodings a core of 64 bits has for other instructions: leave it out"
     for same in ("zcmp", "zcmt"):
