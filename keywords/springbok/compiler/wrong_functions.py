@@ -28,7 +28,7 @@ _ELF32 = b"\x7fELF\x01\x01"
 _SECTION, _SYMBOL, _RELOCATION = (struct.Struct(each) for each in ("<10I", "<IIIBBH", "<III"))
 _SYMBOLS, _RELOCATIONS = 2, 4  # kinds of sections
 _ALLOCATED = 2
-_GLOBAL, _HIDDEN, _UNDEFINED = 0x10, 2, 0
+_GLOBAL, _UNDEFINED = 0x10, 0
 
 
 def mended(content: bytes) -> bytes:
@@ -63,7 +63,7 @@ def _take_out(data: bytearray, table: tuple, relocations: list, names: bytes, he
         name, _, _, _, _, section = symbols[number]
         if section != _UNDEFINED and number in called and names[name : names.index(b"\0", name)] in NAMES:
             local -= 1
-            symbols[number] = (name, 0, 0, _GLOBAL, _HIDDEN, _UNDEFINED)
+            symbols[number] = (name, 0, 0, _GLOBAL, 0, _UNDEFINED)
             order[number], order[local] = order[local], order[number]
     data[at : at + size] = b"".join(_SYMBOL.pack(*symbols[number]) for number in order)
     if local != table[7]:
