@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from springbok.exploring import pass_steps
-from springbok.exploring.pass_order import Pass, inlined, part_of, read_passes
 from springbok.exploring.kernel_pairs import Pairing
+from springbok.exploring.pass_order import Pass, inlined, part_of, read_passes
 from springbok.exploring.passes import by_pass, of_kernel
 
 SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
