@@ -235,6 +235,40 @@ def test_what_is_under_way_is_not_lost(tree, cycles):
         assert found.cycles == pytest.approx(cycles, abs=3)
 
 
+JALR = 0x000680E7  # ra, a3
+
+
+class Rotation(Program):
+    """A loop that calls functions through a pointer, the next one each turn."""
+
+    def __init__(self, functions, turns):
+        self.words = [JALR, NOP, 0, NOP]
+        self.words[2] = branch(-8)
+        starts = []
+        for body in functions:
+            starts.append(4 * len(self.words))
+            self.words += [*body, RET]
+        self.places = []
+        for turn in range(turns):
+            which = turn % len(functions)
+            inside = range(starts[which], starts[which] + 4 * len(functions[which]), 4)
+            self.places += [(0, True), *((pc, False) for pc in inside), (inside.stop, True), (4, False)]
+            self.places.append((8, turn + 1 < turns))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.lists(st.sampled_from(sorted(SCALARS.values())), min_size=1, max_size=4), min_size=2, max_size=9),
+    st.integers(20, 40),
+    st.sampled_from(TIMINGS),
+)
+def test_functions_that_a_pointer_leads_to_in_turn_cost_what_their_whole_trace_costs(functions, rounds, timing):
+    program = Rotation(functions, rounds * len(functions))
+    whole = program.cycles(timing, 0, E32M1, 512)
+    found = estimate(program.sites(0, E32M1), timing, 512).cycles
+    assert abs(found - whole) <= 0.02 * whole, (found, whole)
+
+
 def test_two_vector_instructions_begin_in_one_cycle_where_two_passes_do():
     """32 on groups of two registers and 64 on single ones are the same passes."""
     add = [operation(0x02A50057 | 16 + at % 8 << 7, 4, E32M1, 128) for at in range(64)]

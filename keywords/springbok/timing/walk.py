@@ -104,12 +104,13 @@ class _Place:
 
 
 class _Moment(NamedTuple):
-    """A begin of a loop's turn: how long the walk was, and how far each share of the loop."""
+    """A begin of a loop's turn: how long the walk was, how far each share of the loop, and what was entered how often."""
 
     steps: int
     state: int
     at: tuple[int, ...]
     chosen: tuple[int, ...]
+    entered: tuple[int, ...]
 
 
 class _Loop:
@@ -124,9 +125,9 @@ class _Loop:
         self.mark: _Moment | None = None
         self.latest: dict[int, _Moment] = {}
 
-    def moment(self, steps: int, state: int) -> _Moment:
+    def moment(self, steps: int, state: int, entered: tuple[int, ...]) -> _Moment:
         at, chosen = tuple(each.at for each in self.shares), tuple(each.chosen for each in self.shares)
-        return _Moment(steps, state, at, chosen)
+        return _Moment(steps, state, at, chosen, entered)
 
     def repeats(self, before: _Moment, now: _Moment, most: int, exactly: bool = True) -> int:
         """How often what was done since ``before`` can follow before a share chooses otherwise than in it."""
@@ -160,6 +161,9 @@ class Walk:
         self._walked = 0
         self._visits = [0] * len(found)
         self._external = _external(found)
+        self._callees = [number for number, times in enumerate(self._external) if times]
+        if not any(place.is_open for place in self._places):
+            self._callees = []  # no pointer leads to them
         self._entered: Counter[int] = Counter()
         self._known: dict[tuple[int, int, int, bool], tuple[Step, int]] = {}
         self._loops: dict[int, _Loop] = {}
@@ -276,19 +280,34 @@ class Walk:
             loop.enter()
             return
         loop.turns += 1
-        now = loop.moment(len(self._steps), state)
+        entered = tuple(self._entered[number] for number in self._callees)
+        now = loop.moment(len(self._steps), state, entered)
         for old, least, exactly in self._earlier(loop, state):
             left = self._found[head].executions - self._visits[head]
             times = loop.repeats(old, now, left, exactly)
+            if times >= least:
+                times = self._with_callees(times, old, now, exactly)
             if times >= least and (times := min(times, left // self._turns_since(old.steps, head))):
                 self._repeat(old.steps, times)
                 self.is_settled &= exactly
                 loop.advance(old, now, times)
-                now = loop.moment(len(self._steps), state)
+                now = loop.moment(len(self._steps), state, tuple(self._entered[number] for number in self._callees))
                 break
         loop.latest[state] = now
         if loop.turns & (loop.turns - 1) == 0:
             loop.mark = now
+
+    def _with_callees(self, most: int, before: _Moment, now: _Moment, exactly: bool) -> int:
+        """``most`` repetitions, or as often as what pointers led to since ``before`` is left: each by its share."""
+        entered = [new - old for old, new in zip(before.entered, now.entered, strict=True)]
+        if not any(entered):
+            return most
+        whole = [self._external[number] for number in self._callees]
+        open_ones = [(e, w) for e, w, old in zip(entered, whole, before.entered, strict=True) if old < w]
+        every, total = sum(e for e, _ in open_ones), sum(w for _, w in open_ones)
+        if exactly and any(each * total != every * times for each, times in open_ones):
+            return 0
+        return min(most, *((w - new) // e for e, w, new in zip(entered, whole, now.entered, strict=True) if e))
 
     @staticmethod
     def _earlier(loop: _Loop, state: int) -> Iterator[tuple[_Moment, int, bool]]:
