@@ -101,6 +101,15 @@ class RtlEngine(MachineEngine):
         """Its limits are those of the machine, in cycles; a simulated line loses nothing."""
         return {"timeout": ANSWER_SECONDS, "compute_timeout": FOREVER_SECONDS, "patience": FOREVER_SECONDS}
 
+    @property
+    def disturbance(self) -> str:
+        """See :class:`Engine`: what the trial brings."""
+        tried = self._trial
+        stalls, interrupts, errors = tried.stall or tried.delay, tried.interrupt_every, tried.error
+        brought = {"stalls": stalls, "interrupts": interrupts, "errors on the bus": errors}
+        names = [name for name, value in brought.items() if value]
+        return f"seed {tried.seed}: {', '.join(names)}" if names else ""
+
     def place_image(self, image: bytes, request: bytes, uploaded: int) -> bool:
         """See :class:`Engine`. The firmware's count of received bytes stands behind the request that it keeps."""
         if self._upload != "memory":
