@@ -374,6 +374,47 @@ def test_a_folder_that_holds_a_report_alone_says_that_there_is_no_program(tmp_pa
         program.read_case(tmp_path)
 
 
+def test_folders_without_a_program_keep_the_others_from_nothing(tmp_path, monkeypatch, capsys):
+    folders = [tmp_path / name for name in ("wrong", "alone", "right", "none")]
+    for folder in folders:
+        folder.mkdir()
+        program.write_case(folder, program.Case("mine", 9), program.Outcome(9, 99, None))
+    for bare in (folders[1], folders[3]):
+        (bare / program.CASE).unlink()
+    (folders[1] / program.REPORT).write_text("mine's RTL differs", encoding="utf-8")
+    shows = {folders[0] / program.PROGRAM: ADD}
+    outcome = lambda *given, **_: program.Outcome(9, 99, shows.get(given[4]))  # noqa: E731
+    monkeypatch.setattr(program, "run", outcome)
+    monkeypatch.setattr("springbok.cli.core._built", lambda *_: (None,) * 4)
+    assert cli.main(["core", "replay", "mine", *map(str, folders)]) == 1
+    said = capsys.readouterr().out
+    assert f"{folders[1]}: not repeated: " in said
+    assert f"{folders[2]}: nothing differs" in said
+    assert "2 of 4 repeated, 1 of them differ\n" in said
+    assert f"Not repeated: {folders[1]}, {folders[3]}\n" in said
+    shows.clear()
+    assert cli.main(["core", "replay", "mine", *map(str, folders)]) == 2
+    assert cli.main(["core", "replay", "mine", str(folders[0]), str(folders[2])]) == 0
+
+
+def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
+    core = load(IBEX)
+    chip = core.chip()
+    said = random_program.beyond(core, chip)
+    assert said[:3] == ["user mode", "interrupts of the lines timer, external", "errors on the bus"]
+    assert "fence.i" in said[3]
+    quiet = dataclasses.replace(chip, software_interrupts=False)
+    bare = dataclasses.replace(core, privilege="m", reference_isa="rv32im_zicsr")
+    assert random_program.beyond(bare, quiet)[:2] == [
+        "interrupts of the lines software, timer, external",
+        "errors on the bus",
+    ]
+    memory, _ = random_program.generate(chip, 3, 400, isa="rv32im_zicsr")
+    words = [word for address, word in memory.items() if address < chip.holding("code").end]
+    csrs = {word >> 20 for word in words if word & 0x7F == 0x73 and word >> 12 & 7}
+    assert csrs == {0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343}  # what it names, and no other
+
+
 @needs_core
 def test_a_random_program_that_differs_stays_with_what_ran_before(tmp_path):
     core = load(IBEX)
@@ -467,6 +508,7 @@ def test_random_programs_find_nothing_in_ibex_and_say_what_they_covered(tmp_path
     assert "20 programs, 0 differ" in said
     assert "In the isa, and executed by none of them: " in said
     assert "ebreak, wfi" in said
+    assert "Beyond instructions, tried by none of them: user mode; interrupts of the lines timer, external; " in said
     covered = json.loads(file.read_text(encoding="utf-8"))
     assert covered["mulh"]["operand_classes"] > 10
     assert {"lb", "sw", "bgeu", "divu", "csrrs", "mret", "jalr", "fence.i", "c.lw", "c.jalr"} <= set(covered)
