@@ -49,7 +49,11 @@
 #endif
 #define FRAME_RA 0
 #define FRAME_S REG
+#if __riscv_xlen == 32 && FREG == 8
+#define FRAME_FS 56 // doubles lie at multiples of 8, as the core may want them
+#else
 #define FRAME_FS (13 * REG)
+#endif
 #define FRAME_PREVIOUS (FRAME_FS + 12 * FREG)
 
 // Structures of library.h and dispatch.c, and events of platform.h.

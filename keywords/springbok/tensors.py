@@ -21,7 +21,8 @@ class TensorSpec:
 
     A quantised tensor has a ``scale``: its integers q stand for the real values (q - zero_point) * scale. ``limits``
     are the lowest and the highest real value that a floating-point input of a quantised model may have, and ``step``
-    is how far one step of its integers can move a floating-point output. ``precision`` is what the model computes a
+    is how far one step of its integers can move a floating-point output, or what comes into the function ``behind``
+    that makes the output of it (``softmax``, ``sigmoid`` or ``tanh``). ``precision`` is what the model computes a
     floating-point output in, where that is less than its own type (``float16``).
     """
 
@@ -32,6 +33,7 @@ class TensorSpec:
     zero_point: int = 0
     limits: tuple[float, float] | None = None
     step: float | None = None
+    behind: str | None = None
     precision: str | None = None
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ def own_device(folder):
 
 @pytest.fixture
 def path(tmp_path):
-    (tmp_path / "mac.py").write_text(MAC)
+    (tmp_path / "mac.py").write_text(f"{MAC}\n\ndef dense(part):\n    return None\n")
     return tmp_path / "mine.toml"
 
 
@@ -60,6 +60,14 @@ def path(tmp_path):
         ("rv32im_zicsr_zifencei_zve32x_zvl128b", "says zvl128b: leave it out, vlen says"),
         ("rv32imf_zicsr_zifencei_zve32x_zve32f", "has zve32x and zve32f: give the larger one alone"),
         ("rv32imf_zicsr_zifencei_zfinx_zve32x", "zfinx and f, which exclude each other"),
+        ("rv32imfd_zicsr_zifencei_zdinx_zve32x", "has zdinx without zfinx"),
+        ("rv64imf_zicsr_zifencei_zca_zcf_zve32x", "has zcf, whose encodings a core of 64 bits has for other"),
+        ("rv32im_zicsr_zifencei_zca_zcf_zve32x", "has zcf without f"),
+        ("rv32imf_zicsr_zifencei_zca_zcd_zve32x", "has zcd without d"),
+        ("rv32imfdc_zicsr_zifencei_zcmp_zve32x", "has zcmp, whose encodings are those of c and d"),
+        ("rv32imfd_zicsr_zifencei_zca_zcd_zcmt_zve32x", "has zcmt, whose encodings are those of c and d"),
+        ("rv32imf_zicsr_zifencei_zvfhmin", "has zvfhmin without vectors: add v or zve32x"),
+        ("rv32im_zicsr_zifencei_zvkned", "has zvkned without vectors"),
         ("rv32imm_zicsr_zifencei_zve32x", "has m twice: leave one out"),
         ("rv128im_zve32x", "does not match .*ISA string with the vector extension"),
     ],
@@ -111,6 +119,24 @@ def test_extensions_that_contradict_each_other(path, isa, message):
             "match = 0x0000_0008\nmask = 0xFE00_707C",
             36,
             "the last two bits of an instruction",
+        ),
+        (
+            'model = "mac.py:mac"',
+            'does = "nothing"\nkernels = "mac.py:dense"',
+            38,
+            "say it by model, a function of rs1",
+        ),
+        (
+            'mask = 0xFE00_707F\nmodel = "mac.py:mac"',
+            'mask = 0xFE00_7FFF\nmodel = "mac.py:mac"\nkernels = "mac.py:dense"',
+            36,
+            "must leave rd open",
+        ),
+        (
+            'mask = 0xFE00_707F\nmodel = "mac.py:mac"',
+            'mask = 0xFFF0_707F\nmodel = "mac.py:mac"\nkernels = "mac.py:dense"',
+            36,
+            "must leave rs2 open",
         ),
         ("match = 0x0000_000B", "match = 0x0000_2033", 35, "mac and mark have words in common"),
         ('name = "mac"', 'name = "mark"', 34, "two instructions called 'mark'"),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measure of right and wrong outputs, and what people may give as a tolerance, a shape and data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,6 +75,13 @@ class TestUnits:
         assert (judgement.worst.output, judgement.worst.limit.unit, judgement.steps) == ("y", "relative", 3)
 
 
+SQUASHING = {
+    "softmax": lambda given: np.exp(given) / np.exp(given).sum(),
+    "sigmoid": lambda given: 1 / (1 + np.exp(np.negative(given))),
+    "tanh": np.tanh,
+}
+
+
 class TestTolerance:
     def test_a_whole_number_is_steps_where_there_are_any(self):
         assert judged(INT8, [9, 0, 0], [3, 0, 0], 6).passed
@@ -82,6 +91,28 @@ class TestTolerance:
     def test_a_share_is_of_the_largest_real_value(self):
         assert judged(INT8, [23, 103, 3], [19, 103, 3], "0.05").passed  # 2 of 50
         assert not judged(INT8, [29, 103, 3], [19, 103, 3], 0.05).passed  # 5 of 50
+
+    @given(st.lists(st.floats(-6, 6), min_size=3, max_size=3), st.integers(0, 2), st.floats(-12, 12))
+    def test_behind_a_function_steps_are_those_in_front_of_it(self, given, place, moved):
+        for name, compute in SQUASHING.items():
+            spec = replace(LAST_STEP, step=0.5, behind=name)
+            other = [each + 0.5 * moved * (number == place) for number, each in enumerate(given)]
+            difference = np.abs(compute(other) - compute(given)).max()
+            assert judged(spec, compute(other), compute(given)).passed or abs(moved) > 3.9 * (1 + (name == "softmax"))
+            if name != "softmax" and difference > 1e-3 and abs(moved) > 4.2:
+                assert not judged(spec, compute(other), compute(given)).passed
+
+    def test_no_softmax_is_right_outside_of_its_range(self):
+        spec = replace(LAST_STEP, step=0.5, behind="softmax")
+        assert not judged(spec, [0.267, -0.067, 0.8], [0.237, 0.053, 0.71]).passed
+        assert not judged(spec, [1.01, 0.0, 0.0], [0.9, 0.05, 0.05]).passed
+        assert judged(spec, [0.24, 0.05, 0.71], [0.237, 0.053, 0.71]).passed
+
+    def test_the_chip_may_be_off_by_a_step_more_than_this_machine(self):
+        limits = [Tolerance(most=most).limit_of(LAST_STEP).value for most in (1, 2.5, 9)]
+        assert limits == [1, 2.5, QUANTISED_STEPS]
+        assert Tolerance(most=1).limit_of(INT8).value == QUANTISED_STEPS
+        assert Tolerance(steps=3, most=1).limit_of(LAST_STEP).value == 3
 
     def test_steps_leave_other_outputs_alone(self):
         assert not judged(FLOAT, [1, 2, 3.1], [1, 2, 3], "9 steps").passed

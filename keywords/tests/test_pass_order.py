@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from springbok.exploring import pass_steps
-from springbok.exploring.pass_order import inlined, part_of, read_passes
+from springbok.exploring.kernel_pairs import Pairing
+from springbok.exploring.pass_order import Pass, inlined, part_of, read_passes
 from springbok.exploring.passes import by_pass, of_kernel
 
 SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -133,6 +134,26 @@ def test_passes_are_read_in_the_order_in_which_they_ran(tmp_path_factory, drawn)
             assert [(each.name, each.place) for each in read if each.place in ("", place)] == [
                 each for each in ran if each[1] in ("", place)
             ]
+
+
+LEVELS = ["flow_executable_m_dispatch_0", "stream_executable_m_dispatch_0", "hal_executable_m_dispatch_0"]
+PLACES = [place for level in LEVELS for place in (level, f"{level}/func_func_m_dispatch_0_sum_4")]
+
+
+@SETTINGS
+@given(st.lists(st.sampled_from(PLACES), max_size=12), st.sets(st.integers(0, 15)))
+def test_passes_of_a_kernel_at_different_levels_are_compared_in_the_order_in_which_they_ran(drawn, changed):
+    sides = [
+        [
+            Pass((at,), place, f"pass-{at}", (), f"code {at} {side if at in changed else ''}")
+            for at, place in enumerate([*drawn, *PLACES[-2:]])
+        ]
+        for side in range(2)
+    ]
+    paired = Pairing({"m_dispatch_0": "m_dispatch_0"})
+    both = pass_steps.Both((sides[0], sides[1]), True, ({}, {}), paired, pass_steps.NOTHING)
+    found = [step.at for step in both.steps("m_dispatch_0")]
+    assert found == sorted(found) and len(found) >= 2
 
 
 def test_a_part_of_a_module_is_as_it_is_printed_by_itself():

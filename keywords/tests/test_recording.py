@@ -218,7 +218,9 @@ def test_the_documents_say_what_a_played_inference_takes_beside_its_kernels():
         *_, warm = session.need_engine().take_counts().inferences
     finally:
         session.shut_down()
-    (row,) = re.findall(r"\| Magic Wand int8 \| [\d,]+ \| ([\d,]+) \|\n", (ROOT / "docs" / "architecture.md").read_text())
+    (row,) = re.findall(
+        r"\| Magic Wand int8 \| [\d,]+ \| ([\d,]+) \|\n", (ROOT / "docs" / "architecture.md").read_text()
+    )
     assert row == f"{warm.instructions - warm.kernel_instructions:,}"
 
 

@@ -168,7 +168,10 @@ def test_what_needs_more_memory_than_stock_iree_is_in_the_documents():
     for entry in json.loads(choices.FILE.read_text())["choices"]:
         chosen = next(each for each in entry["candidates"] if each["flag_set"] == entry["flag_set"])
         needed, stock = chosen["memory_bytes"], entry["stock"]["memory_bytes"]
-        assert needed <= stock or f"{needed:,} bytes to {stock:,}" in " ".join(text.split()), (entry["model"], entry["vlen"])
+        assert needed <= stock or f"{needed:,} bytes to {stock:,}" in " ".join(text.split()), (
+            entry["model"],
+            entry["vlen"],
+        )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import traceback
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -290,6 +291,19 @@ class Chip:
         )
         made["source"] = Path(content["source"]) if content["source"] else None
         return cls(**{**content, "vlens": tuple(content["vlens"]), **made})
+
+
+def source_of(function: str) -> bytes:
+    """The source of ``file.py:function``; empty for a function of a module."""
+    path = Path(function.rpartition(":")[0])
+    return path.read_bytes() if path.suffix == ".py" and path.is_file() else b""
+
+
+def place_of(error: BaseException) -> str:
+    """Where a function of the chip's own raised it, as `` in ops.py, line 7 (mac)``; empty where it raised nothing."""
+    package = Path(__file__).parents[1]
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if package not in Path(each.filename).parents]
+    return f" in {frames[-1].filename}, line {frames[-1].lineno} ({frames[-1].name})" if frames else ""
 
 
 def function_of(model: str) -> Any:

@@ -30,6 +30,7 @@ Problem = tuple[list[str | int], str]
 
 #: What an extension is made on, by the ISA manual.
 _NEEDS = {"d": "f", "zve32f": "f", "zve64f": "f", "zve64d": "d", "v": "d", "zfh": "f", "zfhmin": "f"}
+_NEEDS |= {"zcf": "f", "zcd": "d", "zdinx": "zfinx", "zhinx": "zfinx", "zhinxmin": "zfinx"}
 _LEAST_VLEN = {"v": 128, "zve64x": 64, "zve64f": 64, "zve64d": 64}
 #: The shortest vectors that the compiler makes code for.
 _COMPILERS_LEAST_VLEN = 64
@@ -50,7 +51,7 @@ _STATE = {
     "vector state": (lambda chip: bool(chip.vlen), (0x008, 0x009, 0x00A, 0x00F, 0xC20, 0xC21, 0xC22)),
 }
 _OPERANDS = {"mark": ("rs1, the event", "rs2, its value"), "print": ("rs1, the text", "rs2, the number")}
-_RS1, _RS2 = 31 << 15, 31 << 20
+_RD, _RS1, _RS2 = 31 << 7, 31 << 15, 31 << 20
 #: Fewer ticks a second tell no microseconds.
 _LEAST_HZ = 1_000_000
 _WORD = 0xFFFFFFFF
@@ -60,9 +61,11 @@ _EXTERNAL_INTERRUPT = 11
 def problems(chip: Chip) -> Iterator[Problem]:
     """All of them."""
     yield from _of_extensions(chip)
+    yield from _of_pairs_of_extensions(chip)
     yield from _of_vectors(chip)
     yield from _of_numbers(chip)
     yield from _of_instructions(chip)
+    yield from _of_instructions_in_kernels(chip)
     yield from _of_registers(chip)
     yield from _of_timing(chip)
     yield from _of_interrupts(chip)
@@ -90,14 +93,28 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
     vectors = [each for each in extensions if each == "v" or each.startswith("zve")]
     if len(vectors) > 1:
         yield where, f"'{isa}' has {' and '.join(vectors)}: give the larger one alone, which has what the other has"
+    for needed, why in (("zicsr", "sets registers"), ("zifencei", "loads code while it runs")):
+        if not chip.has(needed):
+            yield where, f"'{isa}' has no {needed}, but the firmware {why}: add _{needed}"
+
+
+def _of_pairs_of_extensions(chip: Chip) -> Iterator[Problem]:
+    where: list[str | int] = ["core", "isa"]
+    isa = chip.base_isa
     for extension, needed in _NEEDS.items():
         if chip.has(extension) and not chip.has(needed):
             yield where, f"'{isa}' has {extension} without {needed}, which it is made on: add {needed}"
     if chip.has("zfinx") and chip.has("f"):
         yield where, f"'{isa}' has zfinx and f, which exclude each other: leave one out"
-    for needed, why in (("zicsr", "sets registers"), ("zifencei", "loads code while it runs")):
-        if not chip.has(needed):
-            yield where, f"'{isa}' has no {needed}, but the firmware {why}: add _{needed}"
+    if chip.xlen == 64 and chip.has("zcf"):
+        yield where, f"'{isa}' has zcf, whose encodings a core of 64 bits has for other instructions: leave it out"
+    for same in ("zcmp", "zcmt"):
+        if chip.has(same) and (chip.has("zcd") or (chip.has("c") and chip.has("d"))):
+            remedy = f"write zca for c, or leave {same} out"
+            yield where, f"'{isa}' has {same}, whose encodings are those of c and d: {remedy}"
+    of_vectors = [each for each in chip.extensions if each.startswith("zv") and not each.startswith(("zve", "zvl"))]
+    if of_vectors and chip.vector_extension is None:
+        yield where, f"'{isa}' has {of_vectors[0]} without vectors: add v or zve32x, or leave it out"
 
 
 def _of_vectors(chip: Chip) -> Iterator[Problem]:
@@ -216,6 +233,19 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
             missing = _missing_function(getattr(each, key), arguments)
             if missing:
                 yield ["instruction", number, key], f"{each.name}: {missing}"
+
+
+def _of_instructions_in_kernels(chip: Chip) -> Iterator[Problem]:
+    for number, each in enumerate(chip.instructions):
+        where: list[str | int] = ["instruction", number, "mask"]
+        if each.kernels and not each.model:
+            yield (
+                ["instruction", number, "kernels"],
+                f"{each.name}: kernels compute with what it does: say it by model, a function of rs1, rs2 and rd",
+            )
+        fixed = [name for name, bits in (("rd", _RD), ("rs1", _RS1), ("rs2", _RS2)) if each.mask & bits]
+        if each.kernels and fixed:
+            yield where, f"{each.name}: its mask must leave {', '.join(fixed)} open, as kernels choose the registers"
 
 
 def _missing_function(written: str, arguments: Sequence[str]) -> str:

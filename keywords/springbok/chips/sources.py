@@ -12,6 +12,9 @@ _NOTE = "Generated from the chip's description; changes are lost."
 # What extensions in a module's attributes the core has, although its ISA string does not say so.
 _IMPLIED = {
     **{"m": ("zmmul",), "a": ("zaamo", "zalrsc"), "c": ("zca", "zcd"), "zve32f": ("zve32x",)},
+    "zve64x": ("zve32x",),
+    "zve64f": ("zve32x", "zve32f", "zve64x"),
+    "zve64d": ("zve32x", "zve32f", "zve64x", "zve64f"),
     "v": ("zve32x", "zve32f", "zve64x", "zve64f", "zve64d"),
 }
 # Floating-point registers that arguments go in, by the ABI's last letter, as ELF flags have them.

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compile, and print what came out; 1 when the chip has too little memory for it."""
+    faulthandler.enable(sys.__stderr__)  # a chip's own function, which runs here, may end the process
     chip = use_platform(options)
     chip.check_vlen(options.vlen or chip.vlen)
     if options.output:

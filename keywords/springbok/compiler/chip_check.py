@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from springbok.compiler.judgement import Judgement, judge
+from springbok.compiler.judgement import QUANTISED_STEPS, Judgement, judge
 from springbok.compiler.optimizer import suspicion
 from springbok.modules.disassembler import disassemble
 from springbok.support.cache import Cache, digest
@@ -32,6 +32,8 @@ INSTRUCTIONS = 5_000_000
 #: The chip adds floating-point numbers in another order than this machine, and may fuse a product with a sum: what that
 #: changes is small, but more than where one machine is compared with itself. What the check is for is large.
 ROUNDING = 10.0
+#: So many steps more than this machine may the chip be off in a floating-point output of a quantised model.
+STEPS = 1
 
 #: Runs one sample, an array an input; returns its outputs and the instructions that it executed.
 Inference = Callable[[Sequence[np.ndarray]], tuple[list[np.ndarray], int]]
@@ -45,7 +47,8 @@ def check_on_chip(
     ``chip`` is everything that tells this chip and its firmware from others; without ``cache`` it always runs.
 
     Raises :class:`CompileError` with the worst difference and its place if an output differs by more than the model's
-    tolerance, `ROUNDING` times as wide for floating-point numbers.
+    tolerance, `ROUNDING` times as wide for floating-point numbers, and of `STEPS` more than on this machine where
+    they have steps.
     """
     probes = model.probes
     if cache is None:
@@ -61,7 +64,9 @@ def check_on_chip(
         with np.load(folder / "outputs.npz") as stored:
             outputs, ran = [stored[name] for name in stored.files], not cached
     expected = [array[: len(got)] for array, got in zip(probes.expected, outputs, strict=True)]
-    judgement = judge(model.outputs, outputs, expected, replace(model.tolerance, factor=ROUNDING))
+    host = model.host_check.steps if model.host_check else None
+    tolerance = replace(model.tolerance, factor=ROUNDING, most=QUANTISED_STEPS if host is None else host + STEPS)
+    judgement = judge(model.outputs, outputs, expected, tolerance)
     if not judgement.passed:
         raise CompileError(
             f"The module compiled from {model.source.name} was right on this machine, but on the chip "

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from springbok.chips.chip import DEFAULT
+from springbok.chips.chip import DEFAULT, source_of
 from springbok.chips.description import load
 from springbok.compiler import (
     buffers,
@@ -33,6 +33,7 @@ from springbok.compiler import (
     kernel_repairs,
     optimizer,
     proving,
+    wrong_functions,
 )
 from springbok.compiler.compiled import CompiledModel, Dispatch, Probes, Target
 from springbok.compiler.flags import compiler_flags
@@ -226,11 +227,12 @@ def _compile(
         buffers.VERSION,
         kernel_repairs.VERSION,
         compiler_runtime.version(),
+        wrong_functions.VERSION,
         RECORD_VERSION,
     )
     parts = (imported.inputs, imported.outputs, flags, plan.transformations, plan.holds_memory, target, versions)
     if plan.own:
-        parts = (*parts, plan.own, *(_file_of(each.kernels) for each in plan.own))
+        parts = (*parts, plan.own, *(source_of(each.kernels) for each in plan.own))
     key = digest(imported.mlir.read_bytes(), *parts)
     folder, cached = cache.entry(f"{name}-{target.variant}", key, make)
     record = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -272,12 +274,6 @@ def _compile(
         **record,
     )
     return model, imported, cache
-
-
-def _file_of(function: str) -> bytes:
-    """The source of ``file.py:function``."""
-    path = given_path(function.rpartition(":")[0])
-    return path.read_bytes() if path.is_file() else b""
 
 
 def _choice(

@@ -19,9 +19,11 @@ import importlib.metadata
 import platform
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from springbok.compiler import wrong_functions
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
 from springbok.support.files import ROOT, build_folder, write_in_one_step
@@ -144,6 +146,13 @@ def linker_flag(library: Path, linker: str, folder: Path) -> str:
     objects = shlex.join(["--start-lib", *map(str, sorted(library.glob("*.o"))), "--end-lib"])
     script.write_text(f'exec {linker} "$@" {objects}\n', encoding="utf-8")
     return f"{LINKER_FLAG}=sh {shlex.quote(str(script))}"
+
+
+def mending(linker: str) -> str:
+    """The command ``linker`` with `wrong_functions` before it, for a core of 32 bits."""
+    mend = shlex.join([sys.executable, "-I", "-S", wrong_functions.__file__])
+    both = f'{mend} "$@" && exec {linker} "$@"'
+    return f"sh -c {shlex.quote(both)} sh"
 
 
 def relocations_flag(linker: Path) -> str:

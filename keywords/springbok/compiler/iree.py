@@ -381,8 +381,12 @@ def run_compiler(command: Sequence[object]) -> process.Finished:
     """
     words = [each.absolute() if isinstance(each, Path) else str(each) for each in command]
     linker = str(words[0].with_name("iree-lld"))
-    if shlex.quote(linker) != linker and not any(str(each).startswith(compiler_runtime.LINKER_FLAG) for each in words):
-        words.append(f"{compiler_runtime.LINKER_FLAG}={shlex.quote(linker)}")
+    given = [each for each in map(str, words) if each.startswith(f"{compiler_runtime.LINKER_FLAG}=")]
+    wanted = given[-1].partition("=")[2] if given else shlex.quote(linker)
+    if any("=riscv32" in str(each) for each in words):
+        wanted = compiler_runtime.mending(wanted)
+    if wanted != linker:
+        words = [*(each for each in words if str(each) not in given), f"{compiler_runtime.LINKER_FLAG}={wanted}"]
     place = tempfile.gettempdir()
     if shlex.quote(place) != place:
         words = ["sh", "-c", 'cd "${TMPDIR:-/tmp}" && TMPDIR=. exec "$@"', "sh", *words]

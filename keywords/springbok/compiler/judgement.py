@@ -4,7 +4,8 @@
 Each output is judged in the unit that its numbers have:
 
 - in **steps** where the model rounds it to a grid: integers that stand for real values (``scale``), and floating-point
-  numbers that a quantised model gives (``step``);
+  numbers that a quantised model gives (``step``). Behind a softmax, a sigmoid or a tanh these are the steps in front
+  of it that make such a difference: some, of a coarse grid, may be wider than all that it gives;
 - **relative** to the largest number of the sample, or to 1 if that is smaller: other floating-point numbers, by the
   precision that the model computes in;
 - other integers and booleans must be equal.
@@ -34,18 +35,22 @@ PRECISION = {"float64": 1e-5, "float32": 1e-5, "float16": 2.0**-7, "bfloat16": 2
 #: How many steps a quantised output may be off. What TOSA means by its roundings is what TensorFlow Lite Micro does,
 #: to the bit; TensorFlow Lite itself rounds once where they round twice, and what follows may amplify the difference.
 QUANTISED_STEPS = 4
+#: What an output behind a softmax, a sigmoid or a tanh may differ by in any case: these are not computed alike.
+SQUASHED = 1e-4
+_LEAST = 1e-7
 
 
 @dataclass(frozen=True)
 class Tolerance:
     """What somebody allows: ``relative`` to an output's largest number, or ``steps``; None where the default does.
 
-    ``factor`` widens what is relative.
+    ``factor`` widens what is relative; ``most`` is the default for floating-point outputs with steps.
     """
 
     relative: float | None = None
     steps: float | None = None
     factor: float = field(default=1.0, repr=False)
+    most: float = field(default=QUANTISED_STEPS, repr=False)
 
     @classmethod
     def of(cls, given: Tolerance | float | str | None) -> Tolerance:
@@ -77,7 +82,8 @@ class Tolerance:
         """What the output ``spec`` may differ by. Raises :class:`ModelError` for steps where there are none."""
         if spec.scale or spec.step:
             if self.steps is not None or self.relative is None:
-                return Limit("steps", QUANTISED_STEPS if self.steps is None else self.steps)
+                default = QUANTISED_STEPS if spec.scale else min(QUANTISED_STEPS, self.most)
+                return Limit("steps", default if self.steps is None else self.steps)
             return Limit("relative", self.relative * self.factor)
         if np.issubdtype(spec.dtype, np.floating):
             if self.relative is not None and self.relative >= 1 and self.steps is not None:
@@ -212,10 +218,26 @@ def _differences(spec: TensorSpec, limit: Limit, got: np.ndarray, wanted: np.nda
     """Differences of one sample, element by element, in the unit of ``limit``."""
     if limit.unit == "steps" and not spec.is_quantised:
         # Where the steps go through further operations, such as a softmax, it is no whole number of them.
-        return np.round(_absolute(got, wanted) / spec.step, 2)
+        return np.round(_steps(spec, got, wanted), 2)
     if limit.unit == "relative":
         return difference_of(spec.to_real(got), spec.to_real(wanted))
     return _absolute(got, wanted)
+
+
+def _steps(spec: TensorSpec, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """How many steps, in front of what is ``behind`` them, make such differences."""
+    change = _absolute(got, wanted)
+    if spec.behind is None:
+        return change / spec.step
+    lowest = -1.0 if spec.behind == "tanh" else 0.0
+    with np.errstate(invalid="ignore"):
+        inside = (got >= lowest - SQUASHED) & (got <= 1 + SQUASHED)
+    shares = [np.clip((each.astype(np.float64) - lowest) / (1 - lowest), _LEAST, 1 - _LEAST) for each in (got, wanted)]
+    logits = [np.log(share) - np.log1p(-share) for share in shares]
+    # A tanh is a sigmoid of twice as much; a softmax one of a number less the others, which a step moves both.
+    reach = spec.step * (1 if spec.behind == "sigmoid" else 2)
+    steps = np.abs(logits[0] - logits[1]) / reach
+    return np.where(change <= SQUASHED, 0.0, np.where(inside, steps, np.inf))
 
 
 def difference_of(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:

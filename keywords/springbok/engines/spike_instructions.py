@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Protocol
@@ -17,7 +19,7 @@ from riscv import isa
 from riscv.csrs import csr_t
 from riscv.processor import illegal_instruction, insn_desc_t, processor_t
 
-from springbok.chips.chip import Chip, Instruction, Register, function_of
+from springbok.chips.chip import Chip, Instruction, Register, function_of, place_of
 from springbok.chips.opcodes import SYSTEM
 from springbok.devices.interface import Warn
 from springbok.engines.spike_core import (
@@ -134,7 +136,7 @@ class OwnInstructions:
 
     def _own_instruction(self, instruction: Instruction) -> insn_desc_t:
         if instruction.model:
-            function = functools.partial(self._modelled, function_of(instruction.model))
+            function = functools.partial(self._modelled, _named(instruction))
         else:
             function = getattr(self, f"_do_{instruction.does}")
         if instruction.privileged:
@@ -241,6 +243,24 @@ class OwnInstructions:
         return following
 
 
+def _named(instruction: Instruction) -> Callable[[int, int, int], int]:
+    """An instruction's model, which says whose it is where it gives no integer or fails."""
+    function = function_of(instruction.model)
+    whose = f"The model {instruction.model} of the chip's instruction {instruction.name}"
+
+    def model(*operands: int) -> int:
+        given = ", ".join(map(hex, operands))
+        try:
+            value = operator.index(found := function(*operands))
+        except Exception as error:
+            if place := place_of(error):
+                raise SystemExit(f"{whose} failed{place} with {given}: {type(error).__name__}: {error}.") from error
+            raise SystemExit(f"{whose} gave {found!r:.60} for {given}: it gives the new rd, an integer.") from error
+        return value
+
+    return model
+
+
 class _CounterCsr(csr_t):
     """A register of the chip's own: the low half of another counter, read-only."""
 
@@ -292,6 +312,10 @@ def _instruction(match: int, mask: int, function: Callable[[processor_t, object,
     def guarded(core: processor_t, insn, pc: int) -> int:
         try:
             return function(core, insn, pc)
+        except SystemExit as error:
+            sys.stderr.write(f"{error}\n")
+            sys.stderr.flush()
+            os._exit(1)
         except BaseException:
             traceback.print_exc()
             os._exit(1)

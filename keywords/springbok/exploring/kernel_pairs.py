@@ -65,7 +65,7 @@ class Pairing:
 
     ``why`` says by what those are paired that have not one name. ``merged`` are the kernels without a pair whose work
     one does that has a pair, of the first and of the second module. ``groups`` are all others, by the places where they
-    stand in both; one of the two can be empty.
+    stand in both; one of the two can be empty. One that is called at several places is in the group of each.
     """
 
     pairs: dict[str, str] = field(default_factory=dict)
@@ -98,14 +98,20 @@ def pairing(first: Sequence[Kernel], second: Sequence[Kernel]) -> Pairing:
         if other.number not in found.pairs.values():
             found.merged[1].setdefault(other.number, one.number)
     known = [{site[side].number for site in sites} for side in range(2)]
+    grouped: tuple[set[str], set[str]] = (set(), set())
     for gap in gaps:
         left = [
             tuple(each for each in dict.fromkeys(side) if each.number not in there)
             for side, there in zip(gap, known, strict=True)
         ]
+        if not all(left):  # in the place of nothing it is told once
+            left = [
+                tuple(each for each in side if each.number not in there)
+                for side, there in zip(left, grouped, strict=True)
+            ]
         if any(left):
             found.groups.append((left[0], left[1]))
-        for side, there in zip(left, known, strict=True):
+        for side, there in zip(left, grouped, strict=True):
             there |= {each.number for each in side}
     order = {each.number: at for at, each in reversed(list(enumerate(first)))}
     found.pairs = dict(sorted(found.pairs.items(), key=lambda pair: order[pair[0]]))

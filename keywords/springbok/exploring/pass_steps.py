@@ -24,6 +24,7 @@ _ALONE = "_alone"  # ends the number of a kernel of the second compilation that 
 _CALL = re.compile(r"\bflow\.dispatch @(\w+)::")
 
 _Each = TypeVar("_Each")
+_Key = tuple[int, int]  # of a step: its place in both, or in the one that alone ran the pass
 
 
 class Measured(NamedTuple):
@@ -138,21 +139,21 @@ class Both:
             for key in keys[0] & keys[1]
             if not any(each != key and is_within(each, key) for each in keys[0] & keys[1])
         ]
-        found: dict[tuple[int, int], Step] = {}
-        order: TopologicalSorter[tuple[int, int]] = TopologicalSorter()
+        found: dict[_Key, Step] = {}
+        order: TopologicalSorter[_Key] = TopologicalSorter()
         for leaf in sorted(inner):
             ran = [
                 [at for at in these if is_within(leaf, side[at].key)]
                 for side, these in zip(self.sides, every, strict=True)
             ]
-            last: list[tuple[int, int]] = []
+            last: list[_Key] = []
             for step in self._along(ran[0], ran[1]):
                 key = (-1 - step.alone, step.at[step.alone]) if step.alone is not None else step.at
                 found.setdefault(key, step)
                 order.add(key, *last)
                 last = [key]
         try:
-            return [found[key] for key in order.static_order()]
+            return list(_one_after_another(order, found))
         except CycleError:  # of passes of one name that stand elsewhere in each
             return sorted(found.values(), key=IN_ORDER)
 
@@ -204,6 +205,21 @@ class Both:
         whole = first.whole != second.whole if self.by_text else first.whole_counts != second.whole_counts
         differs = not first.is_as(second, self.by_text)
         return Step(first.key, at, where, (first.view, second.view), differs, differs or whole, behind)
+
+
+def _one_after_another(order: TopologicalSorter[_Key], steps: Mapping[_Key, Step]) -> Iterator[Step]:
+    """``steps`` in their order, and those of different functions as they ran."""
+    order.prepare()
+    ready: list[_Key] = []
+    while order.is_active():
+        ready += order.get_ready()
+        first = min(ready, key=lambda key: steps[key].at)
+        if any(_compared(steps[key], steps[first]) < 0 for key in ready):
+            none_before = (key for key in ready if all(_compared(steps[key], steps[each]) <= 0 for each in ready))
+            first = next(none_before, first)  # there is none where both ran them in other orders
+        ready.remove(first)
+        order.done(first)
+        yield steps[first]
 
 
 def _alone_step(changes: Sequence[_Change | None], before: Sequence[int]) -> Step:

@@ -61,7 +61,7 @@ def _told(
 ) -> Difference:
     label = both.label(number)
     if costs and costs[0] != costs[1]:
-        label += f" ({costs[0]:,.0f} to {costs[1]:,.0f} {unit})"
+        label += f" ({costs[0]:,.0f} to {costs[1]:,.0f} {unit}{_with_work_of(both, number)})"
     if step is None:
         return Difference(label, {}, (), "the same before LLVM makes machine code of it", short=label)
     if not number and step.place:
@@ -72,6 +72,15 @@ def _told(
     made = difference(where, *step.codes, both.by_text) or Difference(where, {}, ())
     minor = costs[0] == costs[1] if costs else addresses or bool(taken_by)
     return both.own_names(replace(made, minor=minor, short=label))
+
+
+def _with_work_of(both: Both, number: str) -> str:
+    """Of a kernel that does the work of others too, in one of both: which these are."""
+    of_first, of_second = both.pairing.merged
+    in_first = [each for each, by in of_second.items() if by == number]
+    in_second = [each for each, by in of_first.items() if by == both.pairs[number]]
+    told = by_side((in_first, in_second))
+    return "".join(f", with the work of {', '.join(others)} in the {which}" for others, which in told if others)
 
 
 def _cause(both: Both, number: str) -> tuple[Step | None, str]:
@@ -122,9 +131,12 @@ def _without_pair(both: Both, unit: str) -> list[Difference]:
         told = []
         for each in kernels:
             cost = both.measured[side].get(each.name, Measured()).cost
-            told.append(each.name if cost is None else f"{each.name} ({cost:,.0f} {unit})")
+            about = [] if cost is None else [f"{cost:,.0f} {unit}"]
+            about += [f"at {places[side][each.number]} places together"] * (places[side][each.number] > 1)
+            told.append(f"{each.name} ({', '.join(about)})" if about else each.name)
         return ", ".join(told)
 
+    places = [Counter(each.number for group in both.pairing.groups for each in group[side]) for side in range(2)]
     found = []
     only: tuple[list[Kernel], list[Kernel]] = ([], [])
     for gone, come in both.pairing.groups:

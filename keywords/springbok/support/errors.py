@@ -78,6 +78,10 @@ class CompileError(BenchError):
     """A model could not be compiled, or the compiled module does not compute what the model does."""
 
 
+class ChipFunctionError(CompileError):
+    """A function of the chip's description does not do what it is asked for."""
+
+
 class CompilerDidNotEnd(CompileError):
     """The compiler was ended at its limit of time."""
 

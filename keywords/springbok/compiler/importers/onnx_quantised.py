@@ -94,6 +94,10 @@ def scale_read(graph: Graph, name: str, readers: list[onnx.NodeProto]) -> tuple[
 _MOVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "MaxPool", "Slice", "Gather")
 
 
+#: Operations into a narrow range, by the names of `TensorSpec.behind`.
+_SQUASHING = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh"}
+
+
 def _scale_and_zero(graph: Graph, node: onnx.NodeProto, scale: int, zero: int) -> tuple[float, int] | None:
     scales = graph.constant(node.input[scale])
     zeros = graph.constant(node.input[zero]) if len(node.input) > zero and node.input[zero] else np.zeros(1)
@@ -121,10 +125,18 @@ def step_of(graph: Graph, name: str) -> float | None:
             continue
         values = [each for each in node.input if each]
         weights = [size for each in values if (size := _largest(graph, each)) is not None]
-        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and weights:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Mul") and weights:
             gain *= weights[0]
         pending += [(each, gain) for each in values]
     return found or None
+
+
+def behind(graph: Graph, name: str) -> str | None:
+    """The function that makes the value ``name`` of what one step moves, where it is one of `_SQUASHING`."""
+    node = graph.producer(name)
+    while node is not None and node.op_type in _MOVING:
+        node = graph.producer(node.input[0])
+    return _SQUASHING.get(node.op_type) if node is not None else None
 
 
 def _is_computed(graph: Graph, name: str) -> bool:

@@ -150,7 +150,8 @@ class OnnxModel:
     def _described(self, spec: TensorSpec) -> TensorSpec:
         """An output with its scale, or with the step of what is quantised inside the model."""
         if np.issubdtype(spec.dtype, np.floating):
-            return replace(spec, step=onnx_quantised.step_of(self._graph, spec.name))
+            step = onnx_quantised.step_of(self._graph, spec.name)
+            return replace(spec, step=step, behind=onnx_quantised.behind(self._graph, spec.name) if step else None)
         found = onnx_quantised.scale_of(self._graph, spec.name)
         return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
 

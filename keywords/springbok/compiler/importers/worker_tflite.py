@@ -53,6 +53,8 @@ _STEADY = frozenset(
     }
 )
 _SUMS = {"ADD", "SUB"}
+# Into a narrow range, by the names of `TensorSpec.behind`.
+_SQUASHING = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "TANH": "tanh"}
 # What TensorFlow Lite does where its converter to TOSA does otherwise.
 _COARSE_OF_16_BITS = dict.fromkeys(("LOGISTIC", "SOFTMAX", "TANH"), "looks it up in a table of its own")
 _COARSE_OF_16_BITS["RESIZE_BILINEAR"] = "rounds places between two pixels to 10 bits"
@@ -376,7 +378,12 @@ class TfliteModel:
     def describe_outputs(self, arrays: list[np.ndarray]) -> list[TensorSpec]:
         """See :class:`springbok.compiler.importers.worker.Model`."""
         steps = self._steps()
-        return [self._spec(detail, step=steps.get(detail["index"]) or None) for detail in self._answers]
+        makers = {each.outputs[0]: self._operator(each) for each in self._graph.operators}
+        return [
+            self._spec(detail, step=step, behind=_SQUASHING.get(makers.get(detail["index"])) if step else None)
+            for detail in self._answers
+            for step in [steps.get(detail["index"]) or None]
+        ]
 
 
 def _chosen(model: schema.ModelT, selection: Selection) -> tuple[str | None, schema.SubGraphT]:

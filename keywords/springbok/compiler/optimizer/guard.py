@@ -23,6 +23,7 @@ from iree.compiler import ir
 
 from springbok.compiler.optimizer.transformation import WHOLE, Change, Transformation, Visits
 from springbok.support import process
+from springbok.support.errors import ChipFunctionError
 
 STRICT_VARIABLE = "SPRINGBOK_STRICT_OPTIMIZER"
 #: Places that a transformation may fail at before it is left out as a whole.
@@ -77,6 +78,8 @@ def _applied(transformation: Transformation, module: ir.Module, known: _Failures
     try:
         changes = transformation.apply(module, visits)
         module.operation.verify()
+    except ChipFunctionError:
+        raise
     except Exception as error:
         process.raise_if_ended()
         if is_strict():

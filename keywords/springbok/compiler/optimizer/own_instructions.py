@@ -34,7 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 from iree.compiler import ir
 
-from springbok.chips.chip import Instruction, function_of
+from springbok.chips.chip import Instruction, function_of, place_of
 from springbok.compiler.mlir import Generic, constant, dimensions, is_generic, operations, owner, tensor, where
 from springbok.compiler.optimizer.transformation import Change, Visits
 from springbok.compiler.optimizer.vector_code import (
@@ -47,6 +47,7 @@ from springbok.compiler.optimizer.vector_code import (
     vector,
     vector_bits,
 )
+from springbok.support.errors import ChipFunctionError
 
 NAME = "own-instructions"
 #: Code for one step: it takes the sum so far, a word of the input and a word of weights, and gives the next sum.
@@ -116,7 +117,7 @@ class OwnInstructions:
                 continue
             for instruction, function in self._hooks:
                 part = SumOfProducts(place, found.outputs, found.length, all(found.signed), vlen, instruction)
-                step = function(part)
+                step = _asked(instruction, function, part)
                 if step is not None and 0 < step.lanes <= _WORD_LANES:
                     _replace(found, step)
                     detail = (
@@ -126,6 +127,23 @@ class OwnInstructions:
                     break
         erase_dead(module)  # not before: what comes later may be among it
         return changes
+
+
+def _asked(instruction: Instruction, function: Callable[[SumOfProducts], Step | None], part: SumOfProducts):
+    """What the chip's function says. Raises :class:`ChipFunctionError` with its place where it can't."""
+    try:
+        step = function(part)
+    except Exception as error:  # noqa: BLE001 (it is the chip's, and may raise anything)
+        raise ChipFunctionError(
+            f"The function {instruction.kernels} of the chip's instruction {instruction.name} failed{place_of(error)}: "
+            f"{type(error).__name__}: {error}. It was asked about {part.place}."
+        ) from error
+    if step is not None and not isinstance(step, Step):
+        raise ChipFunctionError(
+            f"The function {instruction.kernels} of the chip's instruction {instruction.name} gave {step!r:.60}: it "
+            "gives part.step(...), a Step, or None where the kernel stays as it is."
+        )
+    return step
 
 
 @dataclass
