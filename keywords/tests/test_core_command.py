@@ -189,12 +189,27 @@ def test_what_a_difference_may_come_from_is_said_by_its_kind():
     assert "vectored = true" in hint("x5: expected 0x300, got 0x301", "csrr t0, mtvec")
     assert "irq_software" in hint("an interrupt (lines 0x8) is not taken, 512 instructions after", "j pc + 0x0")
     assert "rvfi_insn" in hint("the retire port tells 0x00000000, memory holds 0x320002b7 there", "c.unimp")
+    assert "d_be" in hint("on the bus: the store to 0x00000300, bytes f, is still missing", "j pc + 0x0")
+    assert "rvfi_valid" in check.hint(Difference("10 of 94 instructions retired in 9 cycles", "j pc + 0x0", 0, True))
     assert hint("x5: expected 1, got 2", "add t0, t0, t0") == (
         "Is it the core, or is a rule for a register missing in core.toml?"
     )
 
 
 ADD = Difference("x10: expected 0x00000002, got 0x00000003", "add a0, a0, a1", 0x80)
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("x5: expected 0x1, got 0x2", True),
+        ("pc: expected 0x00000080, got 0x00000204", False),
+        ("an interrupt (lines 0x8) is not taken, 512 instructions after", False),
+        ("on the bus: the store to 0x00000300, bytes f, is still missing", False),
+    ],
+)
+def test_an_instruction_is_named_as_the_wrong_one_only_where_it_is(why, told):
+    assert Difference(why, "addi a0, a0, 1", 0x204).is_of_its_instruction is told
 
 
 @pytest.mark.parametrize(
@@ -318,7 +333,7 @@ def test_a_difference_is_told_in_full_once(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "describe_mismatch", lambda found: "mine's RTL differs\nThe last instructions:\n  1")
     once, again = (engine._describe([{"mismatch": {"why": "x1"}}]) for _ in range(2))
     assert "The last instructions:" in once
-    assert again == f"mine's RTL differs\nNo short program repeats it. Kept in {tmp_path}, as was said before."
+    assert again == f"mine's RTL differs\nNo short program repeats it. Kept in {tmp_path}, with the last instructions."
 
 
 @pytest.fixture(scope="module")
