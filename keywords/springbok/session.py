@@ -437,6 +437,7 @@ class Session:
             fit=self._fit(model),
             tensor_memory=tensor_memory(model.vmfb.read_bytes(), model.entry),
             estimate=self._estimate(counts),
+            disturbance=self.engine.disturbance if self.engine is not None else "",
         )
 
     def _need_marks(self) -> None:

@@ -189,12 +189,27 @@ def test_what_a_difference_may_come_from_is_said_by_its_kind():
     assert "vectored = true" in hint("x5: expected 0x300, got 0x301", "csrr t0, mtvec")
     assert "irq_software" in hint("an interrupt (lines 0x8) is not taken, 512 instructions after", "j pc + 0x0")
     assert "rvfi_insn" in hint("the retire port tells 0x00000000, memory holds 0x320002b7 there", "c.unimp")
+    assert "d_be" in hint("on the bus: the store to 0x00000300, bytes f, is still missing", "j pc + 0x0")
+    assert "rvfi_valid" in check.hint(Difference("10 of 94 instructions retired in 9 cycles", "j pc + 0x0", 0, True))
     assert hint("x5: expected 1, got 2", "add t0, t0, t0") == (
         "Is it the core, or is a rule for a register missing in core.toml?"
     )
 
 
 ADD = Difference("x10: expected 0x00000002, got 0x00000003", "add a0, a0, a1", 0x80)
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("x5: expected 0x1, got 0x2", True),
+        ("pc: expected 0x00000080, got 0x00000204", False),
+        ("an interrupt (lines 0x8) is not taken, 512 instructions after", False),
+        ("on the bus: the store to 0x00000300, bytes f, is still missing", False),
+    ],
+)
+def test_an_instruction_is_named_as_the_wrong_one_only_where_it_is(why, told):
+    assert Difference(why, "addi a0, a0, 1", 0x204).is_of_its_instruction is told
 
 
 @pytest.mark.parametrize(
@@ -318,7 +333,7 @@ def test_a_difference_is_told_in_full_once(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "describe_mismatch", lambda found: "mine's RTL differs\nThe last instructions:\n  1")
     once, again = (engine._describe([{"mismatch": {"why": "x1"}}]) for _ in range(2))
     assert "The last instructions:" in once
-    assert again == f"mine's RTL differs\nNo short program repeats it. Kept in {tmp_path}, as was said before."
+    assert again == f"mine's RTL differs\nNo short program repeats it. Kept in {tmp_path}, with the last instructions."
 
 
 @pytest.fixture(scope="module")
@@ -372,6 +387,47 @@ def test_a_folder_that_holds_a_report_alone_says_that_there_is_no_program(tmp_pa
     (tmp_path / program.REPORT).write_text("mine's RTL differs", encoding="utf-8")
     with pytest.raises(RtlError, match="holds a report and no program: no short one repeats what differed"):
         program.read_case(tmp_path)
+
+
+def test_folders_without_a_program_keep_the_others_from_nothing(tmp_path, monkeypatch, capsys):
+    folders = [tmp_path / name for name in ("wrong", "alone", "right", "none")]
+    for folder in folders:
+        folder.mkdir()
+        program.write_case(folder, program.Case("mine", 9), program.Outcome(9, 99, None))
+    for bare in (folders[1], folders[3]):
+        (bare / program.CASE).unlink()
+    (folders[1] / program.REPORT).write_text("mine's RTL differs", encoding="utf-8")
+    shows = {folders[0] / program.PROGRAM: ADD}
+    outcome = lambda *given, **_: program.Outcome(9, 99, shows.get(given[4]))  # noqa: E731
+    monkeypatch.setattr(program, "run", outcome)
+    monkeypatch.setattr("springbok.cli.core._built", lambda *_: (None,) * 4)
+    assert cli.main(["core", "replay", "mine", *map(str, folders)]) == 1
+    said = capsys.readouterr().out
+    assert f"{folders[1]}: not repeated: " in said
+    assert f"{folders[2]}: nothing differs" in said
+    assert "2 of 4 repeated, 1 of them differ\n" in said
+    assert f"Not repeated: {folders[1]}, {folders[3]}\n" in said
+    shows.clear()
+    assert cli.main(["core", "replay", "mine", *map(str, folders)]) == 2
+    assert cli.main(["core", "replay", "mine", str(folders[0]), str(folders[2])]) == 0
+
+
+def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
+    core = load(IBEX)
+    chip = core.chip()
+    said = random_program.beyond(core, chip)
+    assert said[:3] == ["user mode", "interrupts of the lines timer, external", "errors on the bus"]
+    assert "fence.i" in said[3]
+    quiet = dataclasses.replace(chip, software_interrupts=False)
+    bare = dataclasses.replace(core, privilege="m", reference_isa="rv32im_zicsr")
+    assert random_program.beyond(bare, quiet)[:2] == [
+        "interrupts of the lines software, timer, external",
+        "errors on the bus",
+    ]
+    memory, _ = random_program.generate(chip, 3, 400, isa="rv32im_zicsr")
+    words = [word for address, word in memory.items() if address < chip.holding("code").end]
+    csrs = {word >> 20 for word in words if word & 0x7F == 0x73 and word >> 12 & 7}
+    assert csrs == {0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343}  # what it names, and no other
 
 
 @needs_core
@@ -467,6 +523,7 @@ def test_random_programs_find_nothing_in_ibex_and_say_what_they_covered(tmp_path
     assert "20 programs, 0 differ" in said
     assert "In the isa, and executed by none of them: " in said
     assert "ebreak, wfi" in said
+    assert "Beyond instructions, tried by none of them: user mode; interrupts of the lines timer, external; " in said
     covered = json.loads(file.read_text(encoding="utf-8"))
     assert covered["mulh"]["operand_classes"] > 10
     assert {"lb", "sw", "bgeu", "divu", "csrrs", "mret", "jalr", "fence.i", "c.lw", "c.jalr"} <= set(covered)

@@ -2,12 +2,15 @@
 """Costs and the metrics document, from made-up profiles and counts whose sums are known."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
 import pytest
+from robot.api import SkipExecution
 
+from GateLibrary import GateLibrary
 from PerformanceLibrary import PerformanceLibrary
 from springbok.compiler.optimizer import Plan
 from springbok.compiler.optimizer.choices import Candidate, Choice
@@ -187,5 +190,22 @@ def test_what_is_no_document_is_refused_with_its_name(tmp_path, content, said):
 
 def test_a_counter_of_the_device_that_stands_is_named():
     cost = summarise([profile(0, {0: 0, 1: 0})] * 2, counts(1000, 1000), 512)
+    evaluation = Evaluation(None, None, None, cost, None, disturbance="seed 1: stalls")
     with pytest.raises(AssertionError, match=r"stands: it counted 0 in each of 2 inferences.*counters_stopped = true"):
-        PerformanceLibrary().device_and_simulator_should_count_the_same(SimpleNamespace(performance=cost))
+        PerformanceLibrary().device_and_simulator_should_count_the_same(evaluation)
+
+
+def test_counts_under_a_seed_are_not_compared():
+    cost = summarise([profile(980, {0: 1, 1: 1}), profile(981, {0: 1, 1: 1})], counts(1000, 1000), 512)
+    quiet = Evaluation(None, None, None, cost, None)
+    tried = replace(quiet, disturbance="seed 2: stalls, interrupts")
+    library = PerformanceLibrary()
+    with pytest.raises(AssertionError, match="counts more than the device by"):
+        library.device_and_simulator_should_count_the_same(quiet)
+    for keyword, given in (
+        (library.device_and_simulator_should_count_the_same, [tried]),
+        (library.instruction_counts_should_be_equal, [quiet, tried]),
+        (GateLibrary().performance_should_not_regress, [tried]),
+    ):
+        with pytest.raises(SkipExecution, match=r"no measurement under a seed.*\(seed 2: stalls, interrupts\)"):
+            keyword(*given)

@@ -20,6 +20,7 @@ from springbok.gate import gate, snapshots
 from springbok.measuring import metrics
 from springbok.report import cards, costs, timeline
 from springbok.rtl import build, program, report
+from springbok.rtl import engine as engine_of_rtl
 from springbok.rtl.core import load
 from springbok.rtl.difference import Difference
 from springbok.rtl.native_machine import NativeMachine, Reason, Trial
@@ -183,6 +184,7 @@ def test_a_model_runs_on_the_rtl_as_on_spike_and_its_cycles_are_known_by_layer(i
     spike, _ = evaluate("spike", model, recordings)
     assert (rtl.quality.outputs == spike.quality.outputs).all()
     assert tried["injected_interrupts"] > 10
+    assert (rtl.disturbance, quiet.disturbance) == ("seed 3: stalls, interrupts", "")
     assert quiet.performance.instructions == spike.performance.instructions
     assert quiet.performance.opcodes == spike.performance.opcodes
     assert not quiet.performance.disagreements()
@@ -330,6 +332,20 @@ def test_the_engine_needs_a_core(tmp_path, monkeypatch):
     session = Session()
     with pytest.raises(EngineError, match="--core FOLDER"):
         session.boot("rtl")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, ""),
+        ({"seed": 3}, "seed 3: stalls, interrupts"),
+        ({"trial": Trial(2, delay=5, error=4)}, "seed 2: stalls, errors on the bus"),
+    ],
+)
+def test_what_changes_counts_on_every_run_is_said(tmp_path, monkeypatch, options, said):
+    monkeypatch.delenv(engine_of_rtl.SEED_VARIABLE, raising=False)
+    engine = engine_of_rtl.RtlEngine(tmp_path / "none.elf", core=IBEX, **options)
+    assert engine.disturbance == said
 
 
 @needs_core

@@ -19,7 +19,7 @@ from springbok import cli
 from springbok.compiler import iree
 from springbok.data.packaged.basic_motions import basic_motions
 from springbok.data.packaged.magic_wand import magic_wand
-from springbok.exploring import scenario, scenario_suite
+from springbok.exploring import scenario, scenario_run, scenario_suite
 from springbok.exploring.scenario import GONE_FLAGS, RENAMED_FLAGS, read_scenario
 from springbok.exploring.scenario_file import parse
 from springbok.exploring.scenario_problems import SCHEMA_FILE
@@ -555,3 +555,9 @@ def test_keys_that_yaml_merges_are_not_there_twice(tmp_path):
     path = tmp_path / "a.yml"
     path.write_text("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: *a\n")
     assert parse(path.read_bytes(), path) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 1}}
+
+
+def test_progress_takes_no_tests_name_from_its_line():
+    line = b"Should Run The Scenario \r\033[KSending: 5 of 9\r\033[K\033[32m| PASS |\033[0m\r"
+    assert scenario_run._shown(line) == "Should Run The Scenario | PASS |"
+    assert scenario_run._shown(b"a name \r\033[KSending\r\033[K\r       \ra name | FAIL |") == "a name | FAIL |"

@@ -110,6 +110,7 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
     names, extensions = random_program.untried(chip, core.reference_isa or chip.isa(), covered)
     parts = [*([", ".join(names)] if names else []), *([f"all of {', '.join(extensions)}"] if extensions else [])]
     print(f"In the isa, and executed by none of them: {'; '.join(parts) or 'nothing'}")
+    print(f"Beyond instructions, tried by none of them: {'; '.join(random_program.beyond(core, chip))}")
     if not met:
         print("No instruction of these programs was compared: this says nothing about the core.")
     if executed:
@@ -131,11 +132,21 @@ def _replay(folder: Path, options: argparse.Namespace) -> int:
     if not options.kept:
         raise BenchError(f"Name the folders to repeat: '{command('core', 'replay', folder, 'KEPT')}'")
     core, chip, library, golden = _built(folder, bool(options.wave))
-    failed = 0
+    failed, left = 0, []
     for number, kept in enumerate(counted("Repeating", list(map(Path, options.kept)))):
-        elf, case = kept / program.PROGRAM, program.read_case(kept)
         wave = Path(options.wave) if options.wave and number == 0 else None
-        outcome = program.run(library, golden, core, chip, elf, case, wave=wave)
+        try:
+            elf, case = kept / program.PROGRAM, program.read_case(kept)
+            outcome = program.run(library, golden, core, chip, elf, case, wave=wave)
+        except BenchError as error:
+            left.append(str(shown(kept)))
+            print(f"{shown(kept)}: not repeated: {error}")
+            continue
         failed += outcome.difference is not None
         print(f"{shown(kept)}: {program.repeated(case, outcome)}")
-    return int(failed > 0)
+    total = len(options.kept)
+    if total > 1 or left:
+        print(f"{total - len(left)} of {total} repeated, {failed} of them differ")
+    if left:
+        print(f"Not repeated: {', '.join(left)}")
+    return 1 if failed else 2 * bool(left)

@@ -263,6 +263,11 @@ class Engine(ABC):
         tell."""
         return 0
 
+    @property
+    def disturbance(self) -> str:
+        """Why an inference's counts are others on every run, such as "seed 1: interrupts"; empty where they are not."""
+        return ""
+
     @abstractmethod
     def registers(self) -> dict[str, int]:
         """Return the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mstatus``, ``mcause``, ``mepc``…"""

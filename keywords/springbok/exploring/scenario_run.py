@@ -144,7 +144,7 @@ class ScenarioRun:
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     self._tell({"event": "line", "text": _shown(line)})
-                if _OVERWRITTEN.encode() in rest and (text := _shown(rest)):
+                if _OVERWRITTEN.encode() in rest and (text := _shown(rest.rpartition(_OVERWRITTEN.encode())[2])):
                     found = re.search(r"\((\d+)%\)", text)
                     self._tell({"event": "progress", "text": text, "percent": int(found[1]) if found else None})
         if text := _shown(rest):
@@ -152,6 +152,7 @@ class ScenarioRun:
 
 
 def _shown(line: bytes) -> str:
-    """A line as a terminal would show it in the end."""
-    text = line.decode("utf-8", "replace").rstrip("\r").rpartition(_OVERWRITTEN)[2]
+    """A line as it would be without progress, which is written over it: Robot begins one with a test's name."""
+    begin, *progress = line.decode("utf-8", "replace").rstrip("\r").split(_OVERWRITTEN)
+    text = begin + (progress[-1] if progress else "")
     return _COLOURS.sub("", text).rpartition("\r")[2]

@@ -54,7 +54,8 @@ class Evaluation:
     brings, where it was measured: see `springbok.exploring.breakdown`. ``output`` is the model's output that was
     judged by the data set's task. ``fit`` is what the model takes of the chip's memories, where the chip is known.
     ``tensor_memory`` is what it holds for tensors while each dispatch runs, where its module tells.
-    ``estimate`` are cycles, where the chip was booted with a description of its pipeline.
+    ``estimate`` are cycles, where the chip was booted with a description of its pipeline. ``disturbance`` says what
+    the chip was tried with that makes its counts others on every run, see `Engine.disturbance`.
     """
 
     model: CompiledModel
@@ -70,9 +71,16 @@ class Evaluation:
     fit: Fit | None = None
     tensor_memory: Sequence[Held] | None = None
     estimate: EstimatedCycles | None = None
+    disturbance: str = ""
 
     def __str__(self) -> str:
         return f"{self.model} with {self.dataset}"
+
+    def no_comparison(self) -> str:
+        """A sentence where its counts can't be held against another run's; else an empty one."""
+        if not self.disturbance:
+            return ""
+        return f"Counts are no measurement under a seed, which changes them on every run ({self.disturbance})."
 
     def defects(self) -> list[str]:
         """A sentence for each known defect of the chip that a dispatch ran into."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from springbok.chips.chip import Chip
 from springbok.engines import spike_library
+from springbok.rtl import read_files
 from springbok.rtl.core import CORE_FILE, Core
 from springbok.rtl.reference import refusal
 from springbok.support.cache import Cache, digest
@@ -77,34 +78,45 @@ def build(
                 "in."
             )
     arguments = core.arguments()
-    sources = [path for path in map(Path, _paths(arguments)) if path.is_file()]
     absent = [path for path in _paths(arguments) if path.startswith(str(core.folder)) and not Path(path).exists()]
     if absent:
         raise RtlError(f"{core.files} lists what is not there: {', '.join(absent)}.")
-    own = [path.read_bytes() for path in (*core.inputs(), *MACHINE, *HEADERS, *sorted(BUSES.glob("*.sv")))]
-    folders = [
-        Path(argument[len(prefix) :])
-        for argument in arguments
-        for prefix in ("+incdir+",)
-        if argument.startswith(prefix)
-    ]
-    folders += [Path(following) for flag, following in zip(arguments, arguments[1:], strict=False) if flag == "-y"]
-    included = [path for folder in folders for path in sorted(folder.glob("*.*v*")) if path.is_file()]
+    for word, _ in read_files.words(arguments):
+        named = re.search(r"@\w+@", word)
+        if named:
+            raise RtlError(f"{core.files}: {word}: in a list that -f names, no place stands for {named[0]}.")
     here = str(core.folder)  # the same core elsewhere is the same core
-    stamp = [(str(path).replace(here, "@core@"), digest(path.read_bytes())) for path in (*sources, *included)]
     said = [argument.replace(here, "@core@") for argument in arguments]
-    key = digest(version, compiler, VERILATE, COMPILE, said, core.verilator, core.retires, wave, stamp, own)
+    own = [path.read_bytes() for path in (*MACHINE, *HEADERS)]
+    root = os.environ.get("VERILATOR_ROOT")
+    base = digest(version, root, compiler, VERILATE, COMPILE, said, core.verilator, core.retires, wave, own)
+    place = Cache(cache or build_folder() / "cache")
 
-    def make(folder: Path) -> None:
-        say(f"{core.name}: Verilator {version} reads {len(sources)} files")
-        with temporary_folder() as made:
-            _verilate(program, core, arguments, wave, made)
+    with temporary_folder() as made:
+
+        def read() -> read_files.States:
+            say(f"{core.name}: Verilator {version} reads {len(_paths(arguments))} files")
+            return _verilate(program, core, arguments, wave, made)
+
+        known = _kept(place.folder, base, core)
+        states = known or read()
+
+        def make(folder: Path) -> None:
+            if states is known:  # what was made of it is broken
+                read()
             say(f"{core.name}: {Path(compiler[0]).name} compiles it")
             _compile(program, compiler, core, wave, made, folder / "core.so")
+            read_files.keep(folder, base, states)
 
-    entry, was_there = Cache(cache or build_folder() / "cache").entry(f"core-{core.name}", key, make)
+        entry, was_there = place.entry(f"core-{core.name}", digest(base, sorted(states.items())), make)
     say(f"{core.name}: {'taken from the cache' if was_there else 'built'}, {entry.name}")
     return Built(entry / "core.so", version, was_there)
+
+
+def _kept(folder: Path, base: str, core: Core) -> read_files.States | None:
+    """What a build of the same base has read, where all of that is as it was."""
+    kept = filter(None, map(read_files.kept_in, sorted(folder.glob("core-*"))))
+    return next((states for of, states in kept if of == base and read_files.same(states, core.folder)), None)
 
 
 def build_golden(cache: Path | None = None) -> Path:
@@ -124,16 +136,18 @@ def reference_of(core: Core, chip: Chip, vlen: int | None = None) -> Path:
     return golden
 
 
-def _verilate(program: str, core: Core, arguments: list[str], wave: bool, made: Path) -> None:
-    command = [program, *VERILATE, *(["--trace"] if wave else []), *core.verilator, *_timing(program), *arguments]
-    command += ["-y", str(BUSES), f"+incdir+{BUSES}", str(core.wrapper), "--Mdir", str(made)]
-    done = run(command, time_limit=VERILATOR_LIMIT_SECONDS)
+def _verilate(program: str, core: Core, arguments: list[str], wave: bool, made: Path) -> read_files.States:
+    call = [*VERILATE, *(["--trace"] if wave else []), *core.verilator, *_timing(program), *arguments]
+    call += ["-y", str(BUSES), f"+incdir+{BUSES}", str(core.wrapper), "--skip-identical", "--Mdir", str(made)]
+    (made / "begun").touch()
+    done = run([program, *call], time_limit=VERILATOR_LIMIT_SECONDS)
     if done.timed_out:
         raise RtlError(
             f"Verilator did not end within {VERILATOR_LIMIT_SECONDS:.0f} s of processor time on {core.name}."
         )
     if done.exit_code != 0:
         raise RtlError(f"Verilator refuses {core.name}:\n{_errors(done.output)}")
+    return read_files.after(made, call, core.folder, (made / "begun").stat().st_ctime_ns)
 
 
 def _compile(program: str, compiler: list[str], core: Core, wave: bool, made: Path, target: Path) -> None:

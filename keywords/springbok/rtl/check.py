@@ -95,6 +95,13 @@ def hint(found: Difference) -> str:
     """What a difference of a random program may come from beside the core: what its folder says of it."""
     if "the retire port tells 0x" in found.why:
         return "Is rvfi_insn the word of what retires, as it lies in memory, and not what a compressed one stands for?"
+    if found.stuck:
+        return "Does rvfi_valid tell all that retires, and does the core take each grant and answer of its buses?"
+    if found.why.startswith("on the bus"):
+        return (
+            "Do d_be and d_wdata lie in the lanes of the address's word, and does each store reach the bus once, in "
+            "order? Else core.toml needs stores_on_bus = false."
+        )
     if "interrupt" in found.why or "rvfi_intr" in found.why:
         return (
             "Is irq_software the core's software interrupt, and does rvfi_intr mark the first instruction of each "

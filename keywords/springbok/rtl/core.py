@@ -103,12 +103,6 @@ class Core:
             lines += [_placed(part, self, number) for part in re.sub(r"\s*(//|#).*", "", line).split()]
         return lines
 
-    def inputs(self) -> list[Path]:
-        """Everything of the folder: a change of any is another core."""
-        return sorted(
-            path for path in self.folder.rglob("*") if path.is_file() and path.suffix in (".sv", ".v", ".svh", ".vh")
-        )
-
 
 def load(folder: str | Path) -> Core:
     """Reads a core's folder. Raises RtlError, which says what is wrong, where, and what to do."""

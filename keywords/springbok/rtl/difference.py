@@ -32,6 +32,12 @@ class Difference:
         """What differed, behind the instruction at which it did; that nothing retired has none."""
         return f"{self.assembly} at 0x{self.pc:x}: {self.why}" if self.assembly else self.why
 
+    @property
+    def is_of_its_instruction(self) -> bool:
+        """Whether the instruction at which it is told is the one that is wrong; one before it where the core went
+        elsewhere, or where it is told late."""
+        return not self.why.startswith(("pc:", *_LATE))
+
     def is_like(self, other: Difference) -> bool:
         """Whether both are the same fault: of one instruction, in one register, store or trap, whatever its values.
 

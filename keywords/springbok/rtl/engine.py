@@ -101,6 +101,12 @@ class RtlEngine(MachineEngine):
         """Its limits are those of the machine, in cycles; a simulated line loses nothing."""
         return {"timeout": ANSWER_SECONDS, "compute_timeout": FOREVER_SECONDS, "patience": FOREVER_SECONDS}
 
+    @property
+    def disturbance(self) -> str:
+        """See :class:`Engine`: what the trial brings."""
+        moments = self._moments()
+        return f"seed {self._trial.seed}: {', '.join(moments)}" if moments else ""
+
     def place_image(self, image: bytes, request: bytes, uploaded: int) -> bool:
         """See :class:`Engine`. The firmware's count of received bytes stands behind the request that it keeps."""
         if self._upload != "memory":
@@ -179,7 +185,8 @@ class RtlEngine(MachineEngine):
         if made:
             case, _ = made
             if case.difference.is_like(difference):
-                sentence = f"A program of {case.instructions} instructions repeats it (the same, {case.assembly})."
+                same = f" (the same, {case.assembly})" if case.difference.is_of_its_instruction else ""
+                sentence = f"A program of {case.instructions} instructions repeats it{same}."
             else:
                 sentence += f" One of {case.instructions} instructions shows another: {case.difference.said}."
         write_in_one_step(folder / program.REPORT, f"{text}\n{sentence}\n")
@@ -190,16 +197,20 @@ class RtlEngine(MachineEngine):
 
     def _reasons(self) -> str:
         """What a difference may depend on that a short program hasn't."""
-        trial = self._trial
         if not self._lockstep:
             return "registers and memory as they were, which only lockstep knows"
-        moments = [
+        moments = self._moments()
+        when = f", or on the moments of {' and '.join(moments)}" if moments else ""
+        return f"what was long before, or a device{when}"
+
+    def _moments(self) -> list[str]:
+        """What comes from outside by the trial's seed."""
+        trial = self._trial
+        return [
             *(["stalls"] if trial.stall or trial.delay else []),
             *(["interrupts"] if trial.interrupt_every else []),
             *(["errors on the bus"] if trial.error else []),
         ]
-        when = f", or on the moments of {' and '.join(moments)}" if moments else ""
-        return f"what was long before, or a device{when}"
 
     def _describe(self, samples: list[dict]) -> str:
         last = samples[-1]
@@ -208,7 +219,7 @@ class RtlEngine(MachineEngine):
             folder, sentence = self.keep_mismatch()
             text = self.describe_mismatch(last["mismatch"])
             if known:  # each test of a suite asks again: what was said once stands in the report
-                return f"{text.splitlines()[0]}\n{sentence} Kept in {folder}, as was said before."
+                return f"{text.splitlines()[0]}\n{sentence} Kept in {folder}, with the last instructions."
             return f"{text}\n{sentence} Kept in {folder}."
         if last["over"]:
             where = self._executable.describe(last["registers"]["pc"])

@@ -155,6 +155,26 @@ def untried(chip: Chip, isa: str, covered: Coverage) -> tuple[list[str], list[st
     return sorted(each for each in names if not met.get(each)), [*floats, *unknown(isa)]
 
 
+def beyond(core: Core, chip: Chip) -> list[str]:
+    """What of a core no program tries, whatever instructions it has: modes, lines, buses, registers, its own code."""
+    modes = {"m": "", "mu": "user mode", "msu": "supervisor and user mode"}[core.privilege]
+    lines = ["timer", "external"] if _interrupts(chip) is not None else ["software", "timer", "external"]
+    fences = "zifencei" in extensions_of(core.reference_isa or chip.isa())
+    return [
+        *filter(None, [modes]),
+        f"interrupts of the lines {', '.join(lines)}",
+        "errors on the bus",
+        *(["code that is changed (each fence.i has nothing to do)"] if fences else []),
+        "registers of control and status but for " + _registers(chip),
+    ]
+
+
+def _registers(chip: Chip) -> str:
+    floats = ", fflags" if chip.has("f") else ""
+    enabled = ", two bits of mie and mstatus" if _interrupts(chip) is not None else ""
+    return f"mscratch, mtvec{floats}{enabled}, and what a trap writes into mepc, mcause and mtval"
+
+
 def menu_of(chip: Chip, isa: str) -> dict[str, int]:
     """What a program may have: names of instructions, with their kinds."""
     has = extensions_of(isa)
