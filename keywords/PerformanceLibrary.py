@@ -91,8 +91,9 @@ class PerformanceLibrary:
         """Fails unless the firmware's own counter and the simulator's differ by the same few instructions every time.
 
         The firmware reads its counter just inside the marks, so a constant difference is right; one that changes
-        would mean that one of the two counts what the other doesn't. Skipped where a seed tries the chip: under stalls a
-        core may read its counter before the last instruction is in it, and an interrupt may come outside of the reads.
+        would mean that one of the two counts what the other doesn't. Skipped where a seed tries the chip: under
+        stalls a core may read its counter before the last instruction is in it, and an interrupt may come outside of
+        the reads.
 
         Example:
         | Device And Simulator Should Count The Same | ${evaluation} |

@@ -111,12 +111,12 @@ def hint(found: Difference) -> str:
         return (
             "Does the core do misaligned accesses? Then isa in core.toml has _zicclsm, and has it not where they trap."
         )
-    if found.assembly.endswith("mtvec"):
-        return (
-            "Is it the core, or is a rule for mtvec missing in core.toml (keep, always)? A core that is vectored "
-            "alone, or aligns mtvec to 256 bytes, needs vectored = true in chip.toml too."
-        )
-    return "Is it the core, or is a rule for a register missing in core.toml?"
+    about_mtvec = (
+        "Is it the core, or is a rule for mtvec missing in core.toml (keep, always)? A core that is vectored "
+        "alone, or aligns mtvec to 256 bytes, needs vectored = true in chip.toml too."
+    )
+    about_others = "Is it the core, or is a rule for a register missing in core.toml?"
+    return about_mtvec if found.assembly.endswith("mtvec") else about_others
 
 
 def _first_instructions(core, chip, library: Path, golden: Path) -> Iterator[str]:

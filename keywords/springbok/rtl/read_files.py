@@ -88,8 +88,8 @@ def others(read: Sequence[str], arguments: Sequence[str]) -> Iterator[str]:
             name = path[len(folder) + 1 :] if folder else path
             stem = name.removesuffix(Path(name).suffix)
             for other in folders:
-                yield from (os.path.join(other, f"{stem}{ending}") for ending in endings)
-                yield os.path.join(other, name)
+                yield from (str(Path(other, f"{stem}{ending}")) for ending in endings)
+                yield str(Path(other, name))
 
 
 def searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -103,7 +103,8 @@ def searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             folders += filter(None, (word[len(prefix) :], *word[len(prefix) :].split("+")))  # by versions
         elif word.startswith("+libext+"):
             endings += filter(None, word.split("+")[2:])
-    return list(dict.fromkeys("" if Path(folder) == Path() else os.path.normpath(folder) for folder in folders)), endings
+    normal = ("" if Path(folder) == Path() else os.path.normpath(folder) for folder in folders)
+    return list(dict.fromkeys(normal)), endings
 
 
 def words(arguments: Sequence[str], seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
@@ -120,7 +121,7 @@ def words(arguments: Sequence[str], seen: frozenset[str] = frozenset()) -> Itera
 
 def _beside(word: str, folder: Path) -> str:
     prefix = next((each for each in _FOLDERS if word.startswith(each)), "")
-    return word if word[:1] in "-+" and not prefix else f"{prefix}{os.path.join(folder, word[len(prefix) :])}"
+    return word if word[:1] in "-+" and not prefix else f"{prefix}{Path(folder, word[len(prefix) :])}"
 
 
 def _named(path: str, core: Path) -> str:

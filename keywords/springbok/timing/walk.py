@@ -104,7 +104,8 @@ class _Place:
 
 
 class _Moment(NamedTuple):
-    """A begin of a loop's turn: how long the walk was, how far each share of the loop, and what was entered how often."""
+    """A begin of a loop's turn: how long the walk was, how far each share of the loop, and how often what pointers may
+    lead to was entered."""
 
     steps: int
     state: int
