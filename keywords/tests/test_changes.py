@@ -140,6 +140,23 @@ def test_each_configuration_is_held_against_the_same_of_the_other_run(first, sec
     assert all(row["status"].startswith("only in ") and row["change"] is None for row in alone)
 
 
+def against(*parts):
+    """What each configuration of these runs (one list of places a run) is held against, both as (run, *place)."""
+    runs = [report.Run(str(number), joined([at(*place) for place in part])) for number, part in enumerate(parts)]
+    found = report.configurations(runs)
+    places = [(number, *place) for number, part in enumerate(parts) for place in part]
+    named = {each.label: place for each, place in zip(found, places, strict=True)}
+    rows = report.counterparts_table(found).rows
+    return {named[row["configuration"]]: named[row["against"]] for row in rows if row["against"]}
+
+
+def test_the_same_of_any_earlier_run_comes_before_a_near_one():
+    held = against([("none", 128)], [("none", 256)], [("none", 256)])
+    assert held == {(1, "none", 256): (0, "none", 128), (2, "none", 256): (1, "none", 256)}
+    held = against([("standard", 128)], [("none", 128)], [("none", 256)])  # of near ones the nearest
+    assert held[2, "none", 256] == (1, "none", 128)
+
+
 def test_what_changed_most_is_told_by_layer_first_and_the_rest_in_a_table(tmp_path):
     """Twelve configurations of a model, of which eleven changed; one of each run has no counterpart."""
     places = [(level, vlen, variant) for level in LEVELS for vlen in VLENS for variant in ("vector", "scalar")]

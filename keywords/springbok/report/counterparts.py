@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import itemgetter
 
 from springbok.measuring.derived import ratio, tidy
 from springbok.measuring.platforms import configuration_of
@@ -47,7 +48,10 @@ class Pair:
 
 
 def pairs_of(found: Sequence[Configuration]) -> list[Pair]:
-    """What of these configurations is compared, what changed most first; each against the first run that has such."""
+    """What of these configurations is compared, what changed most first.
+
+    Each is held against what differs least in any earlier run, the very same before all else; of equals the first run's.
+    """
     by_run: dict[int, list[Configuration]] = {}
     for each in found:
         by_run.setdefault(id(each.run), []).append(each)
@@ -55,9 +59,9 @@ def pairs_of(found: Sequence[Configuration]) -> list[Pair]:
     pairs = []
     for number, group in enumerate(groups):
         for each in group:
-            candidates = (_counterpart(each, group, earlier) for earlier in groups[:number])
-            if other := next(filter(None, candidates), None):
-                pairs.append(_pair(other, each))
+            candidates = filter(None, (_counterpart(each, group, earlier) for earlier in groups[:number]))
+            if nearest := min(candidates, key=itemgetter(0), default=None):
+                pairs.append(_pair(nearest[1], each))
     return sorted(pairs, key=lambda pair: pair.rank)
 
 
@@ -67,8 +71,8 @@ def _key(configuration: Configuration) -> tuple:
 
 def _counterpart(
     wanted: Configuration, own: Sequence[Configuration], others: Sequence[Configuration]
-) -> Configuration | None:
-    """Of ``others``, a run; ``own`` is the run that ``wanted`` is of."""
+) -> tuple[int, Configuration] | None:
+    """Of ``others``, a run, and in how much it differs; ``own`` is the run that ``wanted`` is of."""
     key = _key(wanted)
     for size in range(len(key) - 1, -1, -1):
         found = []
@@ -80,7 +84,7 @@ def _counterpart(
             same = [[each for each in group if part(each) == part(wanted)] for group in (own, others)]
             found += same[1] if list(map(len, same)) == [1, 1] else ()
         if found:
-            return found[0] if all(each is found[0] for each in found) else None
+            return (len(key) - 1 - size, found[0]) if all(each is found[0] for each in found) else None
     return None
 
 
