@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changed between two configurations, by layer: what got slower, came, went, or was fused otherwise."""
 
+import copy
 import math
+import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_runs import make_dispatch, make_document, make_model
@@ -183,3 +186,64 @@ def test_nothing_that_changed_is_said_too():
     runs = [report.Run(name, at("none", 128)) for name in "ab"]
     table, *others = comparison_figures(runs, changes=True)
     assert table.note == "0 of 1 pair changed." and "changes" not in {each.key for each in others}
+
+
+def with_(model, name):
+    """The model's entry with another number of that name, or as it is."""
+    model = copy.deepcopy(model)
+    if name in ("memory_peak_bytes", "vmfb_bytes", "load_instructions", "stack_peak_bytes", "accuracy"):
+        model[name] = model[name] / 10 if name == "accuracy" else model[name] * 3
+    elif name == "cycles":
+        model["cycles"] = {"mean": 7_000}
+    elif name == "opcodes":
+        model["opcodes"] = {**model["opcodes"], "addi": model["opcodes"]["addi"] - 1, "sub": 1}
+    elif name == "fit":
+        model["fit"] = [{"name": "dmem", "bytes": 2**24, "parts": {}, "free_bytes": 5}]
+    elif name in ("timing", "estimate"):
+        model = estimated(model, "9" if name == "timing" else "1", 5_000 + (name == "estimate"))
+    return model
+
+
+def estimated(model, digest="1", cycles=5_000):
+    """The model with cycles by a description of that digest."""
+    return model | {"estimate": {"timing": {"name": "assumed", "sha256": digest * 64}, "estimated_cycles": cycles}}
+
+
+NUMBERS = {
+    "accuracy": "accuracy ",
+    "memory_peak_bytes": "memory peak 100,001 bytes → 300,003 bytes",
+    "vmfb_bytes": "module 30,001 bytes → 90,003 bytes",
+    "load_instructions": "instructions of loading the module 78,058 → 234,174",
+    "stack_peak_bytes": "stack peak 1,792 bytes → 5,376 bytes",
+    "cycles": "cycles an inference unknown → 7,000",
+    "opcodes": "opcodes",
+    "timing": "cycles estimated by another description",
+    "estimate": "estimated cycles an inference 5,000 → 5,001",
+    "fit": "what the chip's memories hold",
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_same_is_said_only_where_every_number_is(name):
+    before = estimated(make_model()) if name in ("timing", "estimate") else make_model()
+    after = with_(make_model(), name)
+    found = [report.Run(label, make_document(each)) for label, each in (("a", before), ("b", after))]
+    table = report.counterparts_table(report.configurations(found))
+    (row,) = table.rows
+    assert row["status"] == "other numbers" and table.note == "1 of 1 pair changed."
+    assert row["others"].startswith(NUMBERS[name]) and row["change"] == 0
+    same = report.counterparts_table(report.configurations([found[0], report.Run("c", found[0].document)]))
+    assert same.note == "0 of 1 pair changed." and same.rows[0]["others"] is None
+
+
+def test_what_else_changed_is_told_beside_the_instructions_and_counted():
+    model = with_dispatches(("a", 3))
+    after = with_dispatches(("a", 4)) | {"accuracy": model["accuracy"] / 10}
+    runs = [report.Run("a", make_document(model)), report.Run("b", make_document(after))]
+    table, layers, *_ = comparison_figures(runs, changes=True)
+    assert table.rows[0]["status"] == "slower" and layers.key == "changes"
+    assert table.rows[0]["others"].startswith("accuracy ")
+    for name in NUMBERS:
+        after = with_(after, name)
+    others = report.counterparts_table(report.configurations([runs[0], report.Run("b", make_document(after))]))
+    assert re.search(r"memory peak .*; module .*; and \d+ more$", others.rows[0]["others"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which configuration of a run is held against which of another, and what became of each of them.
+"""Which configuration of a run is held against which of another, and what became of each of them: in any number.
 
 It is the same configuration of the other run: the same model, variant, data set, level of the optimizer, engine, chip
 and VLEN. Where there is none, it is the one that differs in as little as any and that both runs have once, so that
@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from operator import itemgetter
+from typing import Any
 
-from springbok.measuring.derived import ratio, tidy
+from springbok.gate.metric import METRICS
+from springbok.gate.snapshots import snapshot
+from springbok.measuring.derived import QUALITY, ratio, shown, tidy
 from springbok.measuring.platforms import configuration_of
 from springbok.report.changes import FASTER, SAME, SLOWER, changes_figure, layer_changes
 from springbok.report.configurations import Configuration
@@ -23,16 +26,23 @@ from springbok.support.progress import amount
 
 #: What is told by layer: more make a page that nobody reads to its end.
 MOST_BY_LAYER = 10
+#: As many other numbers are told of a pair, these before all others.
+MOST_NUMBERS = 5
+_FIRST = (*QUALITY, "cycles", "estimated_cycles", "memory_peak_bytes", "module_bytes")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A configuration and its counterpart in an earlier run; ``moved`` is the share by which its ``layers`` changed."""
+    """A configuration and its counterpart in an earlier run; ``moved`` is the share by which its ``layers`` changed.
+
+    ``others`` are the numbers beside the instructions of inference and layers that changed, as people read them.
+    """
 
     before: Configuration
     after: Configuration
     moved: float
     layers: int
+    others: tuple[str, ...]
 
     @property
     def counts(self) -> tuple[float, float]:
@@ -41,10 +51,10 @@ class Pair:
         return before, after
 
     @property
-    def rank(self) -> tuple[float, float]:
+    def rank(self) -> tuple[float, float, int]:
         """What changed most comes first."""
         before, after = self.counts
-        return -abs(after - before) / max(before, 1), -self.moved
+        return -abs(after - before) / max(before, 1), -self.moved, -len(self.others)
 
 
 def pairs_of(found: Sequence[Configuration]) -> list[Pair]:
@@ -91,7 +101,30 @@ def _counterpart(
 def _pair(before: Configuration, after: Configuration) -> Pair:
     changes = [row["change"] for row in layer_changes(before.model, after.model) if row["change"]]
     moved = math.fsum(map(abs, changes)) / max(before.model["instructions"]["mean"], 1)
-    return Pair(before, after, moved, len(changes))
+    return Pair(before, after, moved, len(changes), tuple(_other_numbers(before, after)))
+
+
+def _other_numbers(before: Configuration, after: Configuration) -> list[str]:
+    """What is not equal of all that the gate judges or a report shows: ``accuracy 100.00 % → 10.00 %``."""
+    old, new = (snapshot({**each.run.document, "models": [each.model]}) for each in (before, after))
+    names = dict.fromkeys((*_FIRST, *METRICS, *old["metrics"], *new["metrics"]))
+    values = {name: (old["metrics"].get(name), new["metrics"].get(name)) for name in names if name != "instructions"}
+    found = [_number(name, pair) for name, pair in values.items() if pair[0] != pair[1]]
+    if (timing := new["made_with"].get("timing")) != old["made_with"].get("timing"):
+        found.append(f"cycles estimated by {'another description' if timing else 'none'}")
+    if before.model.get("fit") != after.model.get("fit"):
+        found.append("what the chip's memories hold")
+    counts = [each.model["opcodes"] for each in (before, after)]
+    return found or (["opcodes"] if counts[0] != counts[1] else [])
+
+
+def _number(name: str, pair: tuple[Any, Any]) -> str:
+    if metric := METRICS.get(name):
+        title, texts = metric.title, metric.shown_apart(*pair)
+    else:
+        form = "share" if name == "host_accuracy" else "count"
+        title, texts = name.replace("_", " "), [shown(value, form) for value in pair]
+    return f"{title} {' → '.join(texts)}"
 
 
 def change_figures(found: Sequence[Configuration]) -> list[Figure]:
@@ -102,7 +135,8 @@ def change_figures(found: Sequence[Configuration]) -> list[Figure]:
         for each in changed[:MOST_BY_LAYER]
     ]
     table = counterparts_table(found)
-    return by_layer if len(table.rows) == len(by_layer) == 1 else [table, *by_layer]
+    is_told = len(table.rows) == len(by_layer) == 1 and not changed[0].others
+    return by_layer if is_told else [table, *by_layer]
 
 
 def counterparts_table(found: Sequence[Configuration]) -> Figure:
@@ -112,9 +146,9 @@ def counterparts_table(found: Sequence[Configuration]) -> Figure:
     alone = [each for each in found if each.label not in paired]
     rows = [_row(pair) for pair in pairs]
     rows += [_row_alone(each, is_first=each.run is found[0].run) for each in alone]
-    changed = sum(pair.moved > 0 for pair in pairs)
+    changed = sum(pair.moved > 0 or bool(pair.others) for pair in pairs)
     sentences = [f"{changed} of {amount(len(pairs), 'pair')} changed."]
-    if changed > MOST_BY_LAYER:
+    if sum(pair.moved > 0 for pair in pairs) > MOST_BY_LAYER:
         sentences.append(f"By layer the {MOST_BY_LAYER} that changed most are shown; the others are in this table.")
     if alone:
         sentences.append(f"{amount(len(alone), 'configuration')} without a counterpart in another run.")
@@ -130,6 +164,7 @@ def counterparts_table(found: Sequence[Configuration]) -> Figure:
             Column("change", "change", "count", none="none"),
             Column("ratio", "ratio", "ratio", none="none"),
             Column("layers", "layers that changed", "count", none="none"),
+            Column("others", "other numbers that changed", none="none"),
         ),
         tuple(rows),
         note=" ".join(sentences),
@@ -140,15 +175,19 @@ def counterparts_table(found: Sequence[Configuration]) -> Figure:
 def _row(pair: Pair) -> dict:
     before, after = pair.counts
     status = SLOWER if after > before else FASTER if after < before else SAME
+    if status == SAME and (pair.moved or pair.others):
+        status = "other layers" if pair.moved else "other numbers"
+    more = len(pair.others) - MOST_NUMBERS
     return {
         "configuration": pair.after.label,
         "against": pair.before.label,
-        "status": "other layers" if status == SAME and pair.moved else status,
+        "status": status,
         "before": before,
         "after": after,
         "change": tidy(after - before),
         "ratio": ratio(after, before),
         "layers": pair.layers,
+        "others": "; ".join((*pair.others[:MOST_NUMBERS], *([f"and {more} more"] if more > 0 else ()))) or None,
     }
 
 
@@ -156,5 +195,5 @@ def _row_alone(configuration: Configuration, is_first: bool) -> dict:
     """``is_first``: it is of the run that the others are held against."""
     known = {"before" if is_first else "after": configuration.model["instructions"]["mean"]}
     status = f"only in {configuration.run.label}"
-    keys = ("against", "before", "after", "change", "ratio", "layers")
+    keys = ("against", "before", "after", "change", "ratio", "layers", "others")
     return {"configuration": configuration.label, "status": status, **dict.fromkeys(keys), **known}
