@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from made_up_runs import make_dispatch, make_document, make_model
 
 from springbok import report
+from springbok.measuring import platforms
 from springbok.measuring.derived import RUNTIME
 from springbok.measuring.platforms import joined
+from springbok.report import counterparts
 from springbok.report.changes import changes_figure, layer_changes
 from springbok.report.compare import comparison_figures
 from springbok.report.counterparts import MOST_BY_LAYER
@@ -145,7 +147,7 @@ def test_each_configuration_is_held_against_the_same_of_the_other_run(first, sec
 
 def against(*parts):
     """What each configuration of these runs (one list of places a run) is held against, both as (run, *place)."""
-    runs = [report.Run(str(number), joined([at(*place) for place in part])) for number, part in enumerate(parts)]
+    runs = [report.Run(str(number), joined([at(*place[:2], 3, *place[2:]) for place in part])) for number, part in enumerate(parts)]
     found = report.configurations(runs)
     places = [(number, *place) for number, part in enumerate(parts) for place in part]
     named = {each.label: place for each, place in zip(found, places, strict=True)}
@@ -158,6 +160,35 @@ def test_the_same_of_any_earlier_run_comes_before_a_near_one():
     assert held == {(1, "none", 256): (0, "none", 128), (2, "none", 256): (1, "none", 256)}
     held = against([("standard", 128)], [("none", 128)], [("none", 256)])  # of near ones the nearest
     assert held[2, "none", 256] == (1, "none", 128)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CONFIGURATIONS, CONFIGURATIONS)
+def test_turned_round_the_same_pairs_are_made_and_each_is_in_one(first, second):
+    held, turned = against(first, second), against(second, first)
+    assert {(later[1:], earlier[1:]) for later, earlier in held.items()} == {
+        (earlier[1:], later[1:]) for later, earlier in turned.items()
+    }
+    assert len({*held.values()}) == len(held)
+
+
+def test_two_that_differ_from_one_as_little_are_held_against_nothing():
+    one, two = [("none", 512)], [("none", 512, "scalar"), ("none", 128)]
+    assert against(one, two) == against(two, one) == {}
+
+
+def test_of_each_configuration_is_read_once_what_it_is(monkeypatch):
+    """Five runs of sixty configurations, no two on one chip: what is asked grows as they do, not by pairs of them."""
+    asked = []
+    monkeypatch.setattr(
+        counterparts, "configuration_of", lambda *each: asked.append(each) or platforms.configuration_of(*each)
+    )
+    runs = []
+    for number in range(5):
+        document = make_document(*(make_model(f"m{place % 20}", f"v{place // 20}") for place in range(60)))
+        runs.append(report.Run(str(number), {**document, "chip": f"chip{number}"}))
+    table = report.counterparts_table(report.configurations(runs))
+    assert len(asked) == 300 and sum(row["against"] is not None for row in table.rows) == 240
 
 
 def test_what_changed_most_is_told_by_layer_first_and_the_rest_in_a_table(tmp_path):

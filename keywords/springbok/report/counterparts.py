@@ -3,12 +3,14 @@
 
 It is the same configuration of the other run: the same model, variant, data set, level of the optimizer, engine, chip
 and VLEN. Where there is none, it is the one that differs in as little as any and that both runs have once, so that
-nobody could mean another one (a scalar build and a vector build, two VLENs); what has none has no counterpart.
+nobody could mean another one (a scalar build and a vector build, two VLENs), whichever run comes first; what has none
+has no counterpart.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -65,37 +67,50 @@ def pairs_of(found: Sequence[Configuration]) -> list[Pair]:
     by_run: dict[int, list[Configuration]] = {}
     for each in found:
         by_run.setdefault(id(each.run), []).append(each)
-    groups = list(by_run.values())
+    indexes = [_by_parts(group) for group in by_run.values()]
     pairs = []
-    for number, group in enumerate(groups):
+    for number, group in enumerate(by_run.values()):
+        held = [_counterparts(earlier, indexes[number]) for earlier in indexes[:number]]
         for each in group:
-            candidates = filter(None, (_counterpart(each, group, earlier) for earlier in groups[:number]))
-            if nearest := min(candidates, key=itemgetter(0), default=None):
-                pairs.append(_pair(nearest[1], each))
+            candidates = [mates[each.label] for mates in held if each.label in mates]
+            if candidates:
+                pairs.append(_pair(min(candidates, key=itemgetter(0))[1], each))
     return sorted(pairs, key=lambda pair: pair.rank)
 
 
-def _key(configuration: Configuration) -> tuple:
-    return configuration_of(configuration.run.document, configuration.model)
+#: By how many parts of a key are left open: what a run has once by the others, each with its place in the key.
+_ByParts = list[dict[tuple, Configuration]]
 
 
-def _counterpart(
-    wanted: Configuration, own: Sequence[Configuration], others: Sequence[Configuration]
-) -> tuple[int, Configuration] | None:
-    """Of ``others``, a run, and in how much it differs; ``own`` is the run that ``wanted`` is of."""
-    key = _key(wanted)
-    for size in range(len(key) - 1, -1, -1):
-        found = []
-        for rest in combinations(range(1, len(key)), size):  # the model is always the same
+def _by_parts(group: Sequence[Configuration]) -> _ByParts:
+    keys = [tuple(enumerate(configuration_of(each.run.document, each.model))) for each in group]
+    found: _ByParts = []
+    for open_ in range(len(keys[0])):  # the model is always the same
+        parts = [
+            ((key[0], *rest), each)
+            for key, each in zip(keys, group, strict=True)
+            for rest in combinations(key[1:], len(key) - 1 - open_)
+        ]
+        counts = Counter(part for part, _ in parts)
+        found.append({part: each for part, each in parts if counts[part] == 1})
+    return found
 
-            def part(configuration: Configuration, kept: tuple[int, ...] = (0, *rest)) -> tuple:
-                return tuple(_key(configuration)[place] for place in kept)
 
-            same = [[each for each in group if part(each) == part(wanted)] for group in (own, others)]
-            found += same[1] if list(map(len, same)) == [1, 1] else ()
-        if found:
-            return (len(key) - 1 - size, found[0]) if all(each is found[0] for each in found) else None
-    return None
+def _counterparts(earlier: _ByParts, later: _ByParts) -> dict[str, tuple[int, Configuration]]:
+    """By labels of the later run, in how much its counterpart differs, and which it is: each the other's nearest one."""
+    nearest: dict[str, tuple[int, dict[str, Configuration]]] = {}
+    for open_, (ours, theirs) in enumerate(zip(earlier, later, strict=True)):
+        for part in ours.keys() & theirs.keys():
+            for one, other in ((ours[part], theirs[part]), (theirs[part], ours[part])):
+                least, others = nearest.setdefault(one.label, (open_, {}))
+                if least == open_:
+                    others[other.label] = other
+    alone = {label: (open_, *others.values()) for label, (open_, others) in nearest.items() if len(others) == 1}
+    return {
+        label: (open_, other)
+        for label, (open_, other) in alone.items()
+        if other.label in alone and alone[other.label][1].label == label
+    }
 
 
 def _pair(before: Configuration, after: Configuration) -> Pair:
