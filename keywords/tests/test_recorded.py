@@ -39,6 +39,12 @@ def other(model, what):
         model["dataset"]["sha256"] = f"{int(model['dataset'].get('sha256', '0'), 16) + 1:064x}"
     elif what == "order":
         model["compiler"]["flags"] = [*model["compiler"]["flags"], model["compiler"]["flags"][0]]
+    elif what == "timing":
+        digest = f"{int(model.get('estimate', {'timing': {'sha256': '0'}})['timing']['sha256'], 16) + 1:064x}"
+        model["estimate"] = {"timing": {"name": "assumed", "sha256": digest}, "estimated_cycles": 5}
+    elif what == "fit":
+        free = model.get("fit", [{"free_bytes": 0}])[0]["free_bytes"] + 1
+        model["fit"] = [{"name": "dmem", "bytes": 2**24, "parts": {}, "free_bytes": free}]
     elif what == "counts":
         model["instructions"]["mean"] += 1
     return model
@@ -50,6 +56,8 @@ SAID = {
     "module": "another module",
     "data": "another data",
     "counts": "the counts",
+    "timing": "cycles estimated by none, now assumed",
+    "fit": "another use of the chip's memories",
     "order": "compiler flags in another order",
 }
 
@@ -185,3 +193,10 @@ def test_a_name_that_turns_the_direction_of_writing_is_shown_as_what_it_is(tmp_p
         )
     print_table([["pump\u202e"]])
     assert "pump\\u202e" in capsys.readouterr().out
+
+
+def test_an_estimate_that_is_gone_is_told():
+    recorded = Recorded()
+    recorded.add(make_document(other(make_model(), "timing")), "B")
+    (sentence,) = recorded.add(make_document(make_model()), "C")
+    assert "cycles estimated by assumed, now none" in sentence

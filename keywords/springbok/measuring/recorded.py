@@ -73,6 +73,10 @@ def _differing(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str
         found.append("compiler flags in another order")
     others = {title: [read(each) for each in pair] for title, read in _PARTS.items()}
     found += [f"another {title}" for title, (old, new) in others.items() if old != new]
+    timings = [(each.get("estimate") or {}).get("timing") or {} for each in pair]
+    if timings[0].get("sha256") != timings[1].get("sha256"):
+        told = [timing.get("name", "none") for timing in timings]
+        found.append(f"cycles estimated by {told[0]}, now {told[1] if told[0] != told[1] else 'another version of it'}")
     counts = [each["instructions"]["mean"] for each in pair]
     return found or (["the counts"] if counts[0] != counts[1] else [])
 
@@ -83,6 +87,7 @@ _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "model file": lambda model: model.get("sha256"),
     "data": lambda model: [(model.get("dataset") or {}).get(key) for key in ("sha256", "preprocessing")],
     "module": lambda model: model.get("vmfb_sha256"),
+    "use of the chip's memories": lambda model: model.get("fit"),
 }
 
 
