@@ -200,3 +200,19 @@ def test_an_estimate_that_is_gone_is_told():
     recorded.add(make_document(other(make_model(), "timing")), "B")
     (sentence,) = recorded.add(make_document(make_model()), "C")
     assert "cycles estimated by assumed, now none" in sentence
+
+
+def test_a_comparison_says_of_which_run_numbers_are_left_out(tmp_path, capsys):
+    recorded = Recorded()
+    recorded.add(make_document(make_model()), "Suites.B")
+    (sentence,) = recorded.add(make_document(other(make_model(), "samples")), "Suites.C")
+    with_replaced = {**make_document(make_model()), "replaced": recorded.document["replaced"]}
+    metrics.write(tmp_path / "one" / "metrics.json", with_replaced)
+    metrics.write(tmp_path / "two" / "metrics.json", make_document(make_model()))
+    folders = [str(tmp_path / name) for name in ("one", "two")]
+    assert cli.main(["compare", *folders, "--output", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert f"Left out of one: {sentence}.\n" in out and "Left out of two" not in out
+    for name in ("compare.html", "compare.md"):
+        text = (tmp_path / "out" / name).read_text()
+        assert "Left out of one" in text and "Suites.B" in text and "Left out of two" not in text

@@ -11,7 +11,9 @@ from springbok import report as reports
 from springbok.cli.arguments import OUTPUT, add_results
 from springbok.cli.text import print_table, shown
 from springbok.measuring import metrics
+from springbok.measuring.recorded import left_out
 from springbok.support.errors import ReportError
+from springbok.support.escaping import visible
 from springbok.support.places import command
 from springbok.support.progress import working
 from springbok.support.results_folder import claimed
@@ -43,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
         left = 3 if each is changed else 1
         print_table([titles, *([column.shown(row) for column in each.columns] for row in each.rows)], left=left)
         print(f"\n{each.note}\n")
+    for each in runs:
+        for sentence in left_out(each.document):
+            print(f"Left out of {visible(each.label)}: {sentence}.\n")
     for path in paths:
         print(shown(path))
     return 0

@@ -18,11 +18,14 @@ _COLUMNS = (
 )
 
 
-def left_out_figures(document: Mapping[str, Any]) -> list[Figure]:
-    """A table of a document's ``replaced`` entries, before all other figures; nothing where there are none."""
+def left_out_figures(document: Mapping[str, Any], of: str = "this report") -> list[Figure]:
+    """A table of a document's ``replaced`` entries, before all other figures; nothing where there are none.
+
+    ``of`` is what they are left out of.
+    """
     rows = [
         {**each, "configuration": configuration_text(each), "differing": "; ".join(each["differing"])}
         for each in document.get("replaced", ())
     ]
     note = f"These measured something else under the same name, and the last one is shown. {ADVICE}."
-    return [Figure("left_out", "Left out of this report", _COLUMNS, tuple(rows), note=note)] if rows else []
+    return [Figure("left_out", f"Left out of {of}", _COLUMNS, tuple(rows), note=note)] if rows else []

@@ -76,7 +76,8 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
     Returns the table with the ratios, and the paths.
     """
     folder = Path(folder)
-    found = comparison_figures(runs, changes=True)
+    gone = [figure for run in runs for figure in left_out_figures(run.document, run.label)]
+    found = [*gone, *comparison_figures(runs, changes=True)]
     page = _page("compare.html.j2", runs=runs, figures=_for_page(found))
     return comparison_table(configurations(runs)), [
         write_in_one_step(folder / "compare.html", page),
