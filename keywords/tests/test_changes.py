@@ -147,7 +147,10 @@ def test_each_configuration_is_held_against_the_same_of_the_other_run(first, sec
 
 def against(*parts):
     """What each configuration of these runs (one list of places a run) is held against, both as (run, *place)."""
-    runs = [report.Run(str(number), joined([at(*place[:2], 3, *place[2:]) for place in part])) for number, part in enumerate(parts)]
+    runs = [
+        report.Run(str(number), joined([at(*place[:2], 3, *place[2:]) for place in part]))
+        for number, part in enumerate(parts)
+    ]
     found = report.configurations(runs)
     places = [(number, *place) for number, part in enumerate(parts) for place in part]
     named = {each.label: place for each, place in zip(found, places, strict=True)}
