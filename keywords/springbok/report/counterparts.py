@@ -62,7 +62,7 @@ class Pair:
 def pairs_of(found: Sequence[Configuration]) -> list[Pair]:
     """What of these configurations is compared, what changed most first.
 
-    Each is held against what differs least in any earlier run, the very same before all else; of equals the first run's.
+    Each is held against what differs least in any earlier run, the very same first; of equals the first run's.
     """
     by_run: dict[int, list[Configuration]] = {}
     for each in found:
@@ -97,7 +97,7 @@ def _by_parts(group: Sequence[Configuration]) -> _ByParts:
 
 
 def _counterparts(earlier: _ByParts, later: _ByParts) -> dict[str, tuple[int, Configuration]]:
-    """By labels of the later run, in how much its counterpart differs, and which it is: each the other's nearest one."""
+    """By labels of the later run, in how much its counterpart differs, and which it is: each is nearest to the other."""
     nearest: dict[str, tuple[int, dict[str, Configuration]]] = {}
     for open_, (ours, theirs) in enumerate(zip(earlier, later, strict=True)):
         for part in ours.keys() & theirs.keys():
