@@ -97,7 +97,7 @@ def _by_parts(group: Sequence[Configuration]) -> _ByParts:
 
 
 def _counterparts(earlier: _ByParts, later: _ByParts) -> dict[str, tuple[int, Configuration]]:
-    """By labels of the later run, in how much its counterpart differs, and which it is: each is nearest to the other."""
+    """By labels of the later run, in how much its counterpart differs, and which it is: each nearest to the other."""
     nearest: dict[str, tuple[int, dict[str, Configuration]]] = {}
     for open_, (ours, theirs) in enumerate(zip(earlier, later, strict=True)):
         for part in ours.keys() & theirs.keys():
