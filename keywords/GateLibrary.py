@@ -73,7 +73,7 @@ class GateLibrary:
             raise gate.GateError(f"missing={missing} is unknown{near}: choose from {', '.join(_MISSING)}.")
         gate.check_tolerances(tolerances, others=("missing", "evaluation"))
         if evaluation.no_comparison():
-            raise SkipExecution(evaluation.no_comparison())
+            raise SkipExecution(plain(evaluation.no_comparison()))
         measured = _snapshot(evaluation)
         folder = Path(_variable("BASELINES") or baselines_of(_suite_file()))
         self._claim(baseline.path_of(folder, measured), evaluation)

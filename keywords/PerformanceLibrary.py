@@ -15,6 +15,7 @@ from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation
 from springbok.measuring.platforms import configuration_of
 from springbok.measuring.recorded import Recorded
+from springbok.support.errors import plain
 
 
 @library(scope="GLOBAL", auto_keywords=False, converters=CONVERTERS)
@@ -183,4 +184,4 @@ class PerformanceLibrary:
 
 def _skip_without_comparison(*evaluations: Evaluation) -> None:
     for sentence in filter(None, (evaluation.no_comparison() for evaluation in evaluations)):
-        raise SkipExecution(sentence)
+        raise SkipExecution(plain(sentence))

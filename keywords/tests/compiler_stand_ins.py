@@ -17,6 +17,9 @@ def stand_in(version, **programs):
         for name, text in programs.items():
             (libraries / name.replace("_", "-")).write_text(text, encoding="utf-8")
             (libraries / name.replace("_", "-")).chmod(0o755)
+        linker = "iree-lld"  # beside the compiler, as it is installed
+        if not (libraries / linker).exists():
+            (libraries / linker).symlink_to(installed / "compiler" / "_mlir_libs" / linker)
     else:
         (place / "iree").symlink_to(installed)
     for package in (iree.COMPILER_PACKAGE, iree.RUNTIME_PACKAGE):
