@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from springbok.exploring.alignment import Gain, side_by_side
+
 # Kinds of kernels, by IREE's names, that move or round numbers: of a convolution's shape one is still no convolution.
 _MOVING = ("copy", "elementwise", "generic", "pack", "pad", "slow_memcpy", "transpose", "unpack")
 
@@ -120,29 +122,14 @@ def pairing(first: Sequence[Kernel], second: Sequence[Kernel]) -> Pairing:
 
 def _aligned(one: Sequence[Kernel], other: Sequence[Kernel]) -> list[tuple[int, int]]:
     """Places in both of most kernels that compute the same, in one order; of one layer and number where they can be."""
-    nothing = (0, 0, 0)
-    best: dict[tuple[int, int], tuple[int, int, int]] = {}
-    taken: set[tuple[int, int]] = set()
-    for a in reversed(range(len(one))):
-        for b in reversed(range(len(other))):
-            here, there = one[a], other[b]
-            best[a, b] = max(best.get((a + 1, b), nothing), best.get((a, b + 1), nothing))
-            if here.computes == there.computes:
-                same, layers, numbers = best.get((a + 1, b + 1), nothing)
-                way = (same + 1, layers + (here.layer == there.layer), numbers + (here.number == there.number))
-                if way >= best[a, b]:
-                    best[a, b] = way
-                    taken.add((a, b))
-    found, a, b = [], 0, 0
-    while a < len(one) and b < len(other):
-        if (a, b) in taken:
-            found.append((a, b))
-            a, b = a + 1, b + 1
-        elif best.get((a + 1, b), nothing) >= best.get((a, b + 1), nothing):
-            a += 1
-        else:
-            b += 1
-    return found
+
+    def gain(a: int, b: int) -> Gain | None:
+        here, there = one[a], other[b]
+        if here.computes != there.computes:
+            return None
+        return 1, here.layer == there.layer, here.number == there.number
+
+    return side_by_side(range(len(one)), range(len(other)), gain)
 
 
 def _gaps(

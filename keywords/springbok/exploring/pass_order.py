@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from springbok.exploring.alignment import Gain, side_by_side
 from springbok.exploring.phases import computing, normal, operations_of, without_kernels
 
 _SERIALIZING = "iree-hal-serialize-"  # begins names of passes behind which a kernel is machine code
@@ -212,29 +213,15 @@ def aligned(one: Sequence[Pass], other: Sequence[Pass], by_text: bool) -> list[t
         last += 1
     ends = len(one) - last, len(other) - last
     works = _working(one, by_text), _working(other, by_text)
-    nothing = (0, 0, 0)
-    best: dict[tuple[int, int], tuple[int, int, int]] = {}
-    taken: set[tuple[int, int]] = set()
-    for a in reversed(range(first, ends[0])):
-        for b in reversed(range(first, ends[1])):
-            best[a, b] = max(best.get((a + 1, b), nothing), best.get((a, b + 1), nothing))
-            if is_one(one[a], other[b]):
-                working, names, equal = best.get((a + 1, b + 1), nothing)
-                work = works[0][a] and works[1][b]
-                way = working + work, names + 1, equal + one[a].is_as(other[b], by_text)
-                if way >= best[a, b]:
-                    best[a, b] = way
-                    taken.add((a, b))
-    found, a, b = [(at, at) for at in range(first)], first, first
-    while a < ends[0] and b < ends[1]:
-        if (a, b) in taken:
-            found.append((a, b))
-            a, b = a + 1, b + 1
-        elif best.get((a + 1, b), nothing) >= best.get((a, b + 1), nothing):
-            a += 1
-        else:
-            b += 1
-    return [*found, *((ends[0] + at, ends[1] + at) for at in range(last))]
+
+    def gain(a: int, b: int) -> Gain | None:
+        if not is_one(one[a], other[b]):
+            return None
+        return works[0][a] and works[1][b], 1, one[a].is_as(other[b], by_text)
+
+    between = side_by_side(range(first, ends[0]), range(first, ends[1]), gain)
+    same_ends = [(ends[0] + at, ends[1] + at) for at in range(last)]
+    return [*((at, at) for at in range(first)), *between, *same_ends]
 
 
 def _working(passes: Sequence[Pass], by_text: bool) -> list[bool]:
