@@ -165,7 +165,7 @@ def test_renode_that_is_missing_is_an_error_with_advice(capsys, monkeypatch, tmp
 def test_what_follows_two_dashes_is_robots(monkeypatch):
     seen = []
     monkeypatch.setattr(running, "call", lambda command: seen.append(command) or 0)
-    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike", "--", "--test", "Should *"]) == 0
     command = seen[0]
@@ -198,7 +198,7 @@ def test_an_unknown_trial_is_an_error_with_the_known_ones(capsys):
 
 def test_a_failing_run_fails_the_command(monkeypatch):
     monkeypatch.setattr(running, "call", lambda command: 3)
-    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike"]) == 3
 
@@ -206,7 +206,7 @@ def test_a_failing_run_fails_the_command(monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_a_run_that_a_fault_ends_says_so_at_its_end(monkeypatch, tmp_path, capfd, number):
     """With where Python was, where it can still tell; that no baseline was written changes nothing of it."""
-    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     (tmp_path / "Dying.py").write_text(f"import os\n\n\ndef die():\n    os.kill(os.getpid(), {number:d})\n")
     suite = tmp_path / "die.robot"
     suite.write_text("*** Settings ***\nLibrary    Dying.py\n\n*** Test Cases ***\nShould Live\n    Die\n")

@@ -46,7 +46,7 @@ def test_the_confusion_table_names_the_classes():
 
 
 def test_outputs_that_do_not_fit_the_classes_are_refused():
-    with pytest.raises(ModelError, match=r"device gave outputs of shape \(1, 3\)"):
+    with pytest.raises(ModelError, match=r"outputs have the shape \(1, 3\)"):
         quality([[1, 0, 0]], [0])
 
 

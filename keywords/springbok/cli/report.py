@@ -57,7 +57,8 @@ def write_summary(results: Path, xunit: Path) -> Path:
     """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
     document = metrics.read(results) if (results / "metrics.json").exists() else None
     with metrics.telling_of([(results, document)] if document else []):
-        return reports.write_summary(results, document, _first_figures(results), xunit)
+        is_dry = "dry_run" in verdicts.read(results)
+        return reports.write_summary(results, document, _first_figures(results), xunit, is_dry)
 
 
 def _first_figures(folder: Path) -> list:

@@ -16,6 +16,7 @@ import numpy as np
 
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
 from springbok.support.errors import ModelError
+from springbok.tensors import TensorSpec
 
 THRESHOLD = 0.5  # from which the only output of a model of two classes means the second
 MOST_CLASSES = 1000  # that a model's one integer may number
@@ -63,6 +64,12 @@ class Quality:
         """The same of each output of the model, the judged one first."""
         pairs = ((self.outputs, self.host_outputs), *self.others)
         return [float(_bounded(_difference(*pair)).max(initial=0.0)) for pair in pairs]
+
+    @property
+    def host_magnitudes(self) -> list[float]:
+        """The largest finite number in size of each output of the host, the judged one first; 0 where there is none."""
+        hosts = (self.host_outputs, *(host for _, host in self.others))
+        return [float(np.abs(each[np.isfinite(each)].astype(np.float64)).max(initial=0.0)) for each in hosts]
 
     @property
     def mean_abs_error(self) -> float:
@@ -125,7 +132,7 @@ class Classification(Quality):
         gives_class = values == (1,) and (self.outputs.dtype.kind in "iu" or classes == 2)
         if len(self.outputs) != count or not (values == (classes,) or gives_class):
             raise ModelError(
-                f"The device gave outputs of shape {self.outputs.shape}, but "
+                f"The outputs have the shape {self.outputs.shape}, but "
                 f"{count} sample{'s' * (count != 1)} of {classes} class{'es' * (classes != 1)} "
                 f"({', '.join(self.class_names)}) need the shape {(count, classes)}. "
                 "Where not every class of the model occurs in the data, class_names= names all, in the order of its "
@@ -324,6 +331,20 @@ def judged(
         scores = [_scores(dataset, inputs, each) for each in (outputs, host_outputs)]
         return Anomaly(outputs, host_outputs, dataset.labels, *scores, others=rest)
     return Quality(outputs, host_outputs, others=rest)
+
+
+def check_answers(dataset: Dataset, inputs: TensorSpec, output: TensorSpec) -> None:
+    """Raises ModelError where the shape of a model's ``output`` is none that the data set's task can judge.
+
+    ``inputs`` is the model's first input. Nothing is inferred for that.
+    """
+    some = dataset.first(1)
+    given, answers = (np.zeros((1, spec.elements), _real_type(spec)) for spec in (inputs, output))
+    judged(some, given, answers, answers)
+
+
+def _real_type(spec: TensorSpec) -> np.dtype:
+    return np.dtype(np.float32 if spec.is_quantised else spec.dtype)
 
 
 def _named_classes(dataset: Dataset, outputs: np.ndarray, host_outputs: np.ndarray) -> tuple[str, ...]:
