@@ -150,6 +150,10 @@ def test_plain_robot_says_no_too(tmp_path):
         check=False,
     )
     assert done.returncode == 3, done.stdout + done.stderr
+    assert len(verdicts.read(tmp_path / "plain")["verdicts"]) == 5
+    (tmp_path / "made.robot").write_text(_HEAD.format(settings="") + "Skipped After It\n    Skip    now\n")
+    again = [sys.executable, "-m", "robot", "--outputdir", str(tmp_path / "plain"), str(tmp_path / "made.robot")]
+    assert subprocess.run(again, capture_output=True, check=False).returncode == 0  # of before nothing is asked
 
 
 def test_a_dry_run_says_that_it_is_one(tmp_path, capfd):

@@ -645,7 +645,7 @@ def test_an_old_run_is_shown_and_its_report_made_again(filled, tmp_path, capsys)
         (["--last", "9" * 23], "a number from 1 to 2147483647"),
         (["--history", "postgresql://[::1"], "is no URL"),
         (["--history", "postgresql://127.0.0.1:abc/x"], "is no URL"),
-        (["--history", "sqlite://"], "'sqlite://' is none"),
+        (["--history", "sqlite://"], "'sqlite://' names no store"),
         (["--history", "/dev/null"], "is no file"),
         (["--history", "none"], "is switched off"),
     ],

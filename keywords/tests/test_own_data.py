@@ -22,7 +22,14 @@ from springbok.data import datasets, own
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
 from springbok.data.own import content, tables
 from springbok.data.own.content import Options, parse_options
-from springbok.measuring.quality import Anomaly, Classification, Regression, area_under_curve, judged
+from springbok.measuring.quality import (
+    Anomaly,
+    Classification,
+    Regression,
+    area_under_curve,
+    check_answers,
+    judged,
+)
 from springbok.support.errors import DatasetError, ModelError
 from springbok.support.places import ROOT
 from springbok.tensors import TensorSpec
@@ -657,6 +664,37 @@ def test_a_pair_that_a_function_returns_is_inputs_and_labels(tmp_path):
     with pytest.raises(ModelError, match=r"inputs without labels are \(first, second\), None\.$"):
         found[0].fitted("m", specs)
     assert [array.shape for array in found[1].fitted("m", specs)] == [(2, 1, 3), (2, 1, 1)]
+
+
+def test_labels_in_either_form_of_a_letter_are_one_class():
+    Path("u.csv").write_text("a,label\n1,gru\u0308n\n2,rot\n3,gr\u00fcn\n", encoding="utf-8")
+    assert load("u.csv").class_names == ("gr\u00fcn", "rot")
+    found = load("u.csv", class_names="rot,gru\u0308n")
+    assert (found.labels.tolist(), found.class_names) == ([1, 0, 1], ("rot", "gr\u00fcn"))
+    assert load("u.csv", task="anomaly", normal="gru\u0308n").labels.tolist() == [0, 1, 0]
+
+
+def test_a_shape_that_a_function_of_ones_own_made_is_said_to_be_its():
+    Path("t.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    Path("cut.py").write_text("def cut(x):\n    return x[:, :1]\n")
+    data = load("t.csv", label="none", preprocessing="scale 2;cut.py:cut")
+    with pytest.raises(ModelError, match=r"a sample is float32\[1\]\. That is what preprocessing=cut\.py:cut returned\."):
+        data.fitted("m", [spec((1, 3))])
+    plain = load("t.csv", label="none", preprocessing="scale 2")
+    with pytest.raises(ModelError, match=r"The 3 columns of t\.csv are one sample"):
+        plain.fitted("m", [spec((1, 4))])
+
+
+def test_what_a_task_can_not_judge_is_said_by_the_models_shape_alone():
+    classes = Dataset("d", np.zeros((6, 4)), np.array([0, 1, 2] * 2), class_names=("a", "b", "c"))
+    check_answers(classes, spec((1, 4)), spec((1, 3)))
+    check_answers(classes, spec((1, 4)), spec((1, 1), "int32"))
+    with pytest.raises(ModelError, match=r"outputs have the shape \(1, 1\), but 1 sample of 3 classes"):
+        check_answers(classes, spec((1, 4)), spec((1, 1)))
+    check_answers(Dataset("d", np.zeros((6, 4)), np.array([0, 1] * 3), task=ANOMALY), spec((1, 4)), spec((1, 4)))
+    values = Dataset("d", np.zeros((6, 4)), np.zeros((6, 2)), task=REGRESSION)
+    with pytest.raises(ModelError):
+        check_answers(values, spec((1, 4)), spec((1, 3)))
 
 
 def test_the_digest_is_of_the_data_not_of_their_place():

@@ -87,7 +87,7 @@ def _check_baselines(options: argparse.Namespace) -> None:
         )
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
-            raise BenchError(f"--baselines {folder}: {place} is a file. Name a folder.")
+            raise BenchError(f"--baselines {folder}: {place} is a file: name a folder.")
 
 
 def check_board(port: str, baudrate: int = 115200) -> None:
