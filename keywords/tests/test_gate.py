@@ -796,9 +796,7 @@ def test_a_comparison_of_nothing_is_none(before):
 def test_outputs_of_nothing_but_0_keep_no_tolerance_that_is_taken():
     def check(tolerance, steps=0, scale=None, largest=1.0, others=()):
         model = SimpleNamespace(outputs=(TensorSpec("y", (1, 4), "float32" if scale is None else "int8", scale),))
-        evaluation = SimpleNamespace(
-            model=model, output=0, quality=SimpleNamespace(host_magnitudes=[largest, *others])
-        )
+        evaluation = SimpleNamespace(model=model, output=0, quality=SimpleNamespace(host_magnitudes=[largest, *others]))
         GateLibrary._check_reach(evaluation, tolerance, steps)
 
     for refused in ((1e9,), (1.0,), (20.0, 0, None, 20.0), (1e-5, 255, 0.1), (1e-5, 10**6, 0.1)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate says no to ends a run as failed, whatever Robot makes of the test: skipped, ignored, left to a suite."""
+"""What the gate says no to fails a run, whatever Robot makes of the test: skipped, ignored, left to a suite."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from springbok.support import run_record
 from springbok.support.places import KEYWORDS
 
 #: Keywords that judge, and fail, as those of GateLibrary do, of numbers that no chip had to count.
-_JUDGES = '''
+_JUDGES = """
 from dataclasses import replace
 import sys
 sys.path[:0] = {path!r}
@@ -36,7 +36,7 @@ def break_limit(compared=False):
 def keep_limit():
     measured = snapshots.snapshot(make_document(make_model()), "made")
     verdict_file().add([gate.judge(measured, gate.Limit("instructions", 10**9))])
-'''
+"""
 _HEAD = """*** Settings ***
 Library    GateLibrary
 Library    judges.py
@@ -175,8 +175,8 @@ def test_a_run_without_tests_says_so(tmp_path, capfd):
 
 def test_a_failure_that_is_added_leaves_the_file_whole(tmp_path):
     path = tmp_path / "xunit.xml"
-    path.write_text('<testsuite name="A" tests="1" errors="0" failures="0" skipped="0"><testcase classname="A" name="b"/>'
-                    "</testsuite>")  # fmt: skip
+    head = '<testsuite name="A" tests="1" errors="0" failures="0" skipped="0">'
+    path.write_text(f'{head}<testcase classname="A" name="b"/></testsuite>')
     run.add_failure(path, "gate", "limits", "<b> & more")
     assert read_tests(path).failures == (("gate: limits", "<b> & more"),)
     assert ElementTree.parse(path).getroot().get("tests") == "2"

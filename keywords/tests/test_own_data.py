@@ -678,7 +678,9 @@ def test_a_shape_that_a_function_of_ones_own_made_is_said_to_be_its():
     Path("t.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
     Path("cut.py").write_text("def cut(x):\n    return x[:, :1]\n")
     data = load("t.csv", label="none", preprocessing="scale 2;cut.py:cut")
-    with pytest.raises(ModelError, match=r"a sample is float32\[1\]\. That is what preprocessing=cut\.py:cut returned\."):
+    with pytest.raises(
+        ModelError, match=r"a sample is float32\[1\]\. That is what preprocessing=cut\.py:cut returned\."
+    ):
         data.fitted("m", [spec((1, 3))])
     plain = load("t.csv", label="none", preprocessing="scale 2")
     with pytest.raises(ModelError, match=r"The 3 columns of t\.csv are one sample"):

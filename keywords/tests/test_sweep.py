@@ -224,7 +224,7 @@ def test_rows_are_kept_by_what_the_data_hold(model):
         (["--data", "nothing"], "There is no data set 'nothing'"),
         (
             ["--data-option", "labl=x"],
-            "--data-option 'labl=x' names no option of data (did you mean 'label'?). It is NAME=VALUE, NAME one of split",
+            "--data-option 'labl=x' names no option of data (did you mean 'label'?). It is NAME=VALUE, NAME one of",
         ),
         (["--data-option", "label"], "--data-option 'label' lacks a value: write label=VALUE"),
         (["--limit", "accuracy"], "--limit 'accuracy' is no METRIC=VALUE with a number"),
@@ -265,7 +265,9 @@ def test_a_tables_columns_are_called_by_names_of_their_own():
 
 @pytest.mark.parametrize(("lost", "loss"), [(1.2e-9, 0.0), (-5e-8, 0.0), (1e-6, 1e-6), (-1e-6, -1e-6), (0.5, 0.5)])
 def test_what_only_the_order_of_sums_makes_is_no_loss(lost, loss):
-    host, device = (SimpleNamespace(figures=lambda value=value: {"mean_absolute_error": value}) for value in (1, 1 + lost))
+    host, device = (
+        SimpleNamespace(figures=lambda value=value: {"mean_absolute_error": value}) for value in (1, 1 + lost)
+    )
     assert measure._loss(device, host)["quality_loss"] == pytest.approx(loss, abs=2e-9)
     exact = SimpleNamespace(figures=lambda: {"mean_absolute_error": 0.0})
     assert measure._loss(exact, exact) == {"quality_loss": 0.0}

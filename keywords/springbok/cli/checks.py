@@ -97,6 +97,5 @@ def check_board(port: str, baudrate: int = 115200) -> None:
             link.negotiate(timeout=BOOT_LIMIT_SECONDS)
     except LinkError as error:
         raise BenchError(
-            f"No board answers at --port {port}, so nothing was run: {error}\n"
-            "Is it powered and running the firmware?"
+            f"No board answers at --port {port}, so nothing was run: {error}\nIs it powered and running the firmware?"
         ) from error

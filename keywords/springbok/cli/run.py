@@ -125,10 +125,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         died = max(0, -status)
         xunit = files.xunit_there()
         if xunit:
-            not_kept = verdicts.end(files.folder, files.is_dry)
-            if not_kept and not read_tests(xunit).failed:  # Robot says so itself where it can
-                add_failure(xunit, *NOT_TOLD, "\n".join(each.text() for each in not_kept))
-                status = status or 1
+            status = _end_gate(files, xunit) or status
         run = record_run(files.folder, started, suites, status == 0, xunit, files.is_dry)
         if (files.folder / "metrics.json").exists():
             with working("Making the reports"):
@@ -145,6 +142,15 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         if died:
             print(_death(died, files.output))
     return SIGNALLED + died if died else status
+
+
+def _end_gate(files: Outputs, xunit: Path) -> int:
+    """Let the gate of a run that has ended say what it said no to and no test has failed for: 1 where there is such."""
+    not_kept = verdicts.end(files.folder, files.is_dry)
+    if not not_kept or read_tests(xunit).failed:  # as a rule Robot says so itself
+        return 0
+    add_failure(xunit, *NOT_TOLD, "\n".join(each.text() for each in not_kept))
+    return 1
 
 
 def _death(number: int, output: Path | None) -> str:

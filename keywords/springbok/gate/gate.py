@@ -125,7 +125,9 @@ def check_bound(metric: Metric, bound: Any) -> None:
         end = f"most {metric.most:g}" if metric.relation == AT_LEAST else f"least {metric.least:g}"
         raise GateError(f"The limit {bound:g} of '{metric.title}' can't be kept by anything: it is at {end}.")
     if metric.is_kept_by_everything(bound):
-        raise GateError(f"The limit {bound:g} of '{metric.title}' is kept by everything: give one that something breaks.")
+        raise GateError(
+            f"The limit {bound:g} of '{metric.title}' is kept by everything: give one that something breaks."
+        )
 
 
 def _verdict(

@@ -51,13 +51,10 @@ class VerdictFile:
         _write(self.folder, content)
 
     def not_kept(self) -> list[Verdict]:
-        """What of the test was not kept, and of the suites that it is in outside of tests; without a test, the suite's.
-        """
+        """What was not kept in the test, and outside of tests in the suites that it is in."""
         return [_verdict_of(each) for each in read(self.folder)["verdicts"] if self._has(each) and _failed(each)]
 
     def _has(self, kept: Mapping[str, Any]) -> bool:
-        if not self.test:
-            return not kept["test"] and kept["suite"] == self.suite
         return kept["test"] in ("", self.test) and f"{self.suite}.".startswith(f"{kept['suite']}.")
 
     def ignore(self) -> None:

@@ -155,7 +155,9 @@ class Line:
         try:
             self._port = open_port(url, baudrate)
         except (OSError, ValueError, OverflowError) as error:  # pyserial's are OSErrors
-            raise LinkError(f"{url or 'A port without a name'} can't be opened: {_reason(error)}. {_advice(url)}") from error
+            raise LinkError(
+                f"{url or 'A port without a name'} can't be opened: {_reason(error)}. {_advice(url)}"
+            ) from error
 
     @property
     def is_open(self) -> bool:

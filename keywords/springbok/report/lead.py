@@ -106,7 +106,8 @@ def lead(
     if record.get("verdict") == FAILED and not failures and not wrong:
         failures.append((run_record.FILE_NAME, "The run ended as failed; no test or number of it is told that did."))
     measured = "measured" if document and document["models"] else "empty"
-    verdict = "failed" if failures else "unclear" if wrong else "passed" if tests and tests.count and not tests.is_dry else measured
+    has_run = tests and tests.count and not tests.is_dry
+    verdict = "failed" if failures else "unclear" if wrong else "passed" if has_run else measured
     failures += [("What this run left contradicts itself", "\n".join(wrong))] if wrong else []
     return Lead(
         verdict,

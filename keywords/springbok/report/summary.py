@@ -43,7 +43,10 @@ class Tests:
 
 
 def read_tests(path: Path, is_dry: bool = False) -> Tests:
-    """Read Robot Framework's ``xunit.xml``, which is the same of a dry run. Raises `ReportError`, also where its head counts others than it has."""
+    """Read Robot Framework's ``xunit.xml``, which does not tell of a dry run that it is one.
+
+    Raises `ReportError`, also where its head counts others than it has.
+    """
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:

@@ -90,7 +90,7 @@ def load(name: str | Path) -> Timing:
             known = sorted(each.stem for each in folder.glob("*.toml"))
             raise TimingError(
                 f"There is no timing '{name}'{did_you_mean(str(name), [*known, OF_CHIP])}: there are "
-                f"{', '.join(known)}, {OF_CHIP} for the one that the chip's description names, and FILE.toml of your own."
+                f"{', '.join(known)}, '{OF_CHIP}' for the one that the chip names, and FILE.toml of your own."
             )
     try:
         document = parse_toml(read_text(path))
