@@ -162,7 +162,7 @@ class Both:
             return sorted(found.values(), key=IN_ORDER)
 
     def before(self, step: Step) -> tuple[str, str] | None:
-        """The code of both, without what is no difference, on which the passes of a step ran; None where it isn't shown.
+        """The code of both, without what is no difference, that a step's passes ran on; None where no file shows it.
 
         Where one alone ran a pass, it is one code.
         """

@@ -166,8 +166,8 @@ def of_kernel(
     """Every pass that adds to the difference of one kernel or takes from it, in order, with what it adds.
 
     ``kernel`` is named as `by_pass` does, such as ``main_dispatch_2``, or as modules do, with what it computes;
-    ``module`` is what calls them. How it is to be made is told where it is decided, and not where that is used up. Raises `BenchError` where the compilations
-    have no such kernel both, or each another one of that number.
+    ``module`` is what calls them. How it is to be made is told where it is decided, and not where that is used up.
+    Raises `BenchError` where the compilations have no such kernel both, or each another one of that number.
     """
     both = Both.of(first, second, folder, measured)
     number = "" if kernel == MODULE else _wanted(both, kernel)
