@@ -386,6 +386,7 @@ def test_the_version_is_told(capsys):
         (["platform", "x", "--platform", ""], "--platform is empty"),
         (["sweep", "--types=,"], "--types: ',' names nothing"),
         (["sweep", "--data-option", ""], "--data-option is empty"),
+        (["compile", "m.onnx", "--flags", "--a=1"], 'which is given as --flags="…" where it begins with a dash'),
     ],
 )
 def test_names_that_lead_nowhere_are_said(capsys, arguments, said):
@@ -513,9 +514,14 @@ def nothing_starts(monkeypatch):
             "no folder gone with baselines. --update-baselines --baselines gone makes it",
         ),
         (["--baselines", __file__, "--update-baselines"], "is a file: name a folder"),
+        (["--baselines", f"{__file__}/below", "--update-baselines"], f"{__file__} is a file: name a folder"),
+        (["--timing", "chipp"], "(did you mean 'chip'?)"),
         (["--port", "/dev/gone"], "--engine serial and --port belong together"),
         (["--engine", "serial"], "--engine serial and --port belong together"),
-        (["--engine", "serial", "--port", "/dev/gone"], "No board answers at --port /dev/gone, so nothing was run"),
+        (
+            ["--engine", "serial", "--port", "/dev/gone"],
+            "/dev/gone can't be opened: No such file or directory. Check that",
+        ),
         (["--engine", "serial", "--port", "socket://127.0.0.1:9"], "No board answers at --port socket://127.0.0.1:9"),
     ],
 )

@@ -165,6 +165,9 @@ def test_a_dry_run_says_that_it_is_one(tmp_path, capfd):
     assert "Gate:    a dry run: no keyword ran" in out
     assert (results / "summary.md").read_text().startswith("# springbok-bench: a dry run, none of its 3 tests has run")
     assert run_record.read(results)["verdict"] == "measured"
+    for name in ("report.md", "report.html"):  # in the place of Robot's own, which says that all tests passed
+        text = (results / name).read_text()
+        assert "Nothing measured" in text and "a dry run, none of its 3 tests has run" in text.replace("A dry", "a dry")
 
 
 def test_a_run_without_tests_says_so(tmp_path, capfd):

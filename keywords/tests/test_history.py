@@ -512,6 +512,8 @@ def test_a_run_of_the_command_adds_itself(monkeypatch, tmp_path, capsys):
         return 1
 
     class Firmware:
+        built = False
+
         def summary(self):
             return ""
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numbers
 
+import QualityLibrary
 from springbok.cli import sweep as sweep_command
 from springbok.data import datasets, own
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
@@ -706,6 +707,14 @@ def test_the_digest_is_of_the_data_not_of_their_place():
     assert first.sha256 == copy.sha256
     assert first.sha256 != table("1,2,0\n3,5,1\n").sha256
     assert first.sha256 != table("1,2,0\n3,4,0\n").sha256
+
+
+def test_arguments_of_keywords_that_are_none_suggest_the_nearest():
+    library = QualityLibrary.QualityLibrary()
+    with pytest.raises(DatasetError, match=r"there is no argument 'lable' \(did you mean 'label'\?\)"):
+        library.load_data_set("x.csv", lable="a")
+    with pytest.raises(DatasetError, match=r"there is no argument 'sample' \(did you mean 'samples'\?\)"):
+        library.evaluate_model(None, None, sample=3)
 
 
 def test_names_that_are_none_suggest_the_nearest():

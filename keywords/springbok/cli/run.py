@@ -127,7 +127,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         if xunit:
             status = _end_gate(files, xunit) or status
         run = record_run(files.folder, started, suites, status == 0, xunit, files.is_dry)
-        if (files.folder / "metrics.json").exists():
+        if (files.folder / "metrics.json").exists() or files.is_dry:
             with working("Making the reports"):
                 write_reports(files.folder, files.folder, options.earlier, files)
         if xunit:
