@@ -223,8 +223,7 @@ def test_whole_dialogue(either):
         (MessageType.PROFILE, b""),
         (MessageType.UNLOAD, b""),
     ]
-    total = len(model) + HEADER_BYTES
-    assert seen[-1] == (total, total)
+    assert seen[-1] == (len(model), len(model))
     assert len(seen) > 3
     assert seen == sorted(seen)
 
@@ -350,7 +349,7 @@ def test_late_answer_is_not_taken_for_the_answer_to_the_next_request(line):
     with pytest.raises(LinkTimeout, match="PROCESS"):
         link.infer(b"", timeout=BRIEF)
     assert link.infer(b"again") == b"output bytes"
-    assert device.kinds == ["INFO", "DATA", "PROCESS", "INFO", "INFO", "DATA", "PROCESS", "OUTPUT"]
+    assert device.kinds == ["INFO", "DATA", "PROCESS", *["INFO"] * 3, "DATA", "PROCESS", "OUTPUT"]
 
 
 def test_request_that_a_cut_frame_swallows_is_repeated(line):
@@ -359,7 +358,7 @@ def test_request_that_a_cut_frame_swallows_is_repeated(line):
     link.chip_info()
     link.send_raw(encode_frame(MessageType.DATA))  # the device goes on to take the next six bytes for its payload
     assert link.statistics() == STATISTICS
-    assert device.kinds == ["INFO", "DATA", "INFO", "STATS"]
+    assert device.kinds == ["INFO", "DATA", "INFO", "INFO", "STATS"]
 
 
 def test_device_that_boots_while_it_is_asked_is_in_step_afterwards(line):
@@ -386,7 +385,7 @@ def test_answers_to_info_that_come_later_still_are_thrown_away(line):
     assert link.chip_info() == INFO
     assert link.statistics() == STATISTICS
     link.send_io_spec(SPEC)
-    assert device.kinds == ["INFO", "INFO", "STATS", "IOSPEC"]
+    assert device.kinds == ["INFO", "INFO", "INFO", "STATS", "IOSPEC"]
 
 
 # The device answers nonsense
