@@ -18,7 +18,7 @@ from springbok.link.extension import LinkReport, content
 from springbok.link.frames import HEADER_BYTES, MAGIC, MessageType, decode_header, encode_frame
 from springbok.link.line import Line, LineBusy, Progress, shown
 from springbok.link.messages import SESSION_OTHER, ChipInfo, ErrorAnswer
-from springbok.support.errors import DeviceError, LinkError, LinkTimeout, OtherHost
+from springbok.support.errors import LinkError, LinkTimeout, OtherHost
 
 _SILENCE_SECONDS = 0.2
 _STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
@@ -29,6 +29,10 @@ _UNREADABLE_INFOS = 3  # the same in a row are no late answers, nor damaged ones
 _OF_THE_MODEL = (MessageType.DATA, MessageType.PROCESS, MessageType.OUTPUT, MessageType.PROFILE)
 
 _log = logging.getLogger(__name__)
+
+
+class _UnreadableInfo(LinkError):
+    """An answer OK to INFO that this client does not know: a late one, a damaged one, or a later firmware's."""
 
 
 class BaseExchange:
@@ -83,7 +87,11 @@ class BaseExchange:
         message_type, payload = self._receive_frame(request, deadline)
         while request != "INFO" and self._is_late_info(message_type, payload):
             message_type, payload = self._receive_frame(request, deadline)
-        _check_type(message_type, request)
+        if message_type not in (MessageType.OK, MessageType.ERROR):
+            raise LinkError(
+                f"The device answered {request} with message type {message_type}, which is neither OK nor ERROR. "
+                "Check that it runs springbok-bench's firmware."
+            )
         self.in_step = True
         self._report.requests += 1
         return content((message_type, payload), request)
@@ -143,11 +151,15 @@ class BaseExchange:
 
     def _receive_info(self, started: float, begun_by: float, deadline: float) -> bytes:
         message_type, payload = self._receive_frame("INFO", deadline, started, begun_by)
+        while message_type not in (MessageType.OK, MessageType.ERROR):  # the line may have an echo
+            message_type, payload = self._receive_frame("INFO", deadline, started, begun_by)
         if message_type == MessageType.ERROR and _is_of_other_host(payload):
             raise OtherHost(f"{ErrorAnswer.decode(payload).message}.")
-        _check_type(message_type, "INFO")
         payload = content((message_type, payload), "INFO")
-        ChipInfo.decode(payload)
+        try:
+            ChipInfo.decode(payload)
+        except LinkError as error:
+            raise _UnreadableInfo(str(error)) from error
         return payload
 
     def _bear(self, failures: list[LinkError], deadline: float) -> None:
@@ -155,7 +167,7 @@ class BaseExchange:
         failure = failures[-1]
         whole = not isinstance(failure, LinkTimeout)
         latest = [str(each) for each in failures[-_UNREADABLE_INFOS:]]
-        is_the_answer = whole and not isinstance(failure, DeviceError) and latest == [str(failure)] * _UNREADABLE_INFOS
+        is_the_answer = isinstance(failure, _UnreadableInfo) and latest == [str(failure)] * _UNREADABLE_INFOS
         drains = not whole or len(failures) > 1  # the first may be late, and its own the next
         if is_the_answer or deadline - time.monotonic() <= drains * _SILENCE_SECONDS:
             raise failure
@@ -272,14 +284,6 @@ class BaseExchange:
     def _no_answer(self, request: str, started: float, came: str) -> LinkTimeout:
         waited = time.monotonic() - started
         return LinkTimeout(f"No whole answer to {request} within {shown(waited)} s: {came} came.{self._diagnosis()}")
-
-
-def _check_type(message_type: int, request: str) -> None:
-    if message_type not in (MessageType.OK, MessageType.ERROR):
-        raise LinkError(
-            f"The device answered {request} with message type {message_type}, which is neither OK nor ERROR. "
-            "Check that it runs springbok-bench's firmware."
-        )
 
 
 def _of_payload(progress: Progress) -> Progress:
