@@ -506,6 +506,12 @@ def test_negotiation_comes_right_though_several_bytes_are_damaged(clock, faults,
     negotiated(clock, Firmware(clock, spoil, wait), extension, 60.0)
 
 
+@pytest.mark.parametrize("extension", [True, False])
+def test_negotiation_comes_right_on_a_line_with_an_echo(clock, extension):
+    firmware = Firmware(clock, lambda said, _: firmware.asked[-1] + said)
+    assert negotiated(clock, firmware, extension) < 2 * PAUSE
+
+
 def test_firmware_of_2023_is_not_believed_by_one_answer(clock):
     """A damaged refusal may have no reason, too."""
     firmware = Firmware(clock, lambda said, at: encode_frame(MessageType.ERROR) if at == 0 else said)

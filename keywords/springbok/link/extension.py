@@ -47,7 +47,7 @@ _READ_BYTES = 4096
 _FORGOTTEN_LIMIT = 3  # so often the device says that it knows no dialogue: it is no late answer
 _DAMAGED_HEADER = "LINK_HEADER"  # what the device says of a frame whose identity it does not know
 _SEQUENCES = 0xFFFF  # 1 to this, then from 1 again
-_STALE = 0x4000  # at least so far behind the request's, and up to twice, is the number of a question whether the device is idle
+_STALE = 0x4000  # so far behind the request's number are those of questions, and up to twice as far
 
 _log = logging.getLogger(__name__)
 

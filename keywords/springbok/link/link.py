@@ -285,10 +285,11 @@ class Link:
     ) -> None:
         """Send a compiled model; the device verifies and loads it before it answers.
 
-        ``progress`` is called with (bytes of the model sent, bytes in all), and what it takes is none of the limit's; with
-        the extension, these are bytes that the device has received whole, and an upload that was interrupted goes on where
-        it stopped, on another link too. ``timeout`` starts when all is sent; an upload has the link's own for each piece of it. ``place`` may put the
-        image where it belongs by itself, past the line: see `springbok.engines.base.Engine.place_image`.
+        ``progress`` is called with (bytes of the model sent, bytes in all), and what it takes is none of the limit's.
+        With the extension, these are bytes that the device has received whole, and an upload that was interrupted goes
+        on where it stopped, on another link too. ``timeout`` starts when all is sent; an upload has the link's own for
+        each piece of it. ``place`` may put the image where it belongs by itself, past the line: see
+        `springbok.engines.base.Engine.place_image`.
         """
         limit, vmfb = self._compute_limit(timeout), plain(vmfb)
         if self.dialect is Dialect.EXTENDED:
