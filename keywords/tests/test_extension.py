@@ -553,7 +553,7 @@ def test_damaged_bytes_cost_a_retry_and_no_answer(cable, link, direction, kind, 
 def test_lost_request_is_sent_again(cable, link):
     cable.drop(44, Direction.TO_DEVICE)
     assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
-    assert link.report.retransmissions == link.report.unanswered >= 1  # a loaded computer is slow to answer
+    assert 1 <= link.report.retransmissions <= link.report.unanswered  # a loaded computer is slow to answer
 
 
 def test_lost_answer_is_answered_again(cable, link):
