@@ -4,6 +4,7 @@
 import copy
 import json
 import shutil
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,7 +38,8 @@ def write_run(folder, vlen=512):
     head = '<testsuite tests="2" errors="0" failures="0" skipped="1">'
     (folder / "xunit.xml").write_text(f"{head}{CASES.format(vlen)}</testsuite>")
     tests = record.Tests(2, 1)
-    run = record.of_results(folder, record.now(), ["S"], True, tests, [folder])
+    started = record.now() - timedelta(minutes=1)  # longer than its inferences took
+    run = record.of_results(folder, started, ["S"], True, tests, [folder])
     run_record.write(folder, run.as_json(documents=False))
     return document
 
@@ -180,7 +182,7 @@ def test_a_failure_that_nothing_shows_is_unclear(runs, tmp_path, has_xunit):
     assert sentence.startswith(f"run.json says that the run has failed, {source} that none of its 2 tests has")
     assert (found.verdict, len(found.failures)) == ("unclear", 1)
     content = json.loads((tmp_path / "gate.json").read_text())
-    content["verdicts"][0]["outcome"] = "failed"
+    content["verdicts"][0] |= {"outcome": "failed", "value": "29"}
     del told["digests"]
     (tmp_path / "gate.json").write_text(json.dumps(content))
     (tmp_path / "run.json").write_text(json.dumps({**told, "verdict": "failed"}))

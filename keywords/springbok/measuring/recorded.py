@@ -16,7 +16,7 @@ from springbok.support.escaping import visible
 
 _LONGEST_FLAGS = 200
 #: What keeps both.
-ADVICE = "To keep both, give one a name of its own: Compile Model … name=…, or Load Data Set … title=…"
+ADVICE = "To keep both, give one a name of its own: name= of Compile Model, or title= of Load Data Set"
 
 
 class Recorded:
