@@ -3,6 +3,7 @@
 
 import copy
 import json
+import re
 import shutil
 from datetime import timedelta
 
@@ -121,6 +122,84 @@ def test_a_damaged_record_has_not_passed_where_something_else_tells(runs, data):
         assert verdict(folder, document) in ("failed", "unclear"), f"{place} is now {part[place[-1]]!r}"
     finally:
         (folder / "run.json").write_text(json.dumps(whole))
+
+
+NUMBERS = re.compile(r"\d[\d,]*(\.\d+)?(e-?\d+)?")
+
+
+def redigested(folder):
+    """Who changes a file may make the record's digests anew."""
+    told = json.loads((folder / "run.json").read_text())
+    told["digests"] = {name: record.digest_of((folder / name).read_text()) for name in FILES[:-1]}
+    (folder / "run.json").write_text(json.dumps(told))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_changed_number_of_a_verdict_passes(runs, data):
+    """Each stands in several places: as value, limit, baseline and change, and in the metrics."""
+    folder = runs / "512"
+    document = metrics.read(folder)
+    kept = {name: (folder / name).read_text() for name in FILES}
+    content = json.loads(kept["gate.json"])
+    each = content["verdicts"][data.draw(st.integers(0, len(content["verdicts"]) - 1))]
+    key = data.draw(st.sampled_from(["value", "limit", "baseline", "change", "outcome", "subject"]))
+    others = st.sampled_from(["failed", "passed", "improved", "not compared"])
+    if key in ("value", "limit", "baseline", "change"):
+        found = NUMBERS.search(each[key])
+        if key == "change" and not found:
+            each[key] = data.draw(st.sampled_from(["+1,000 (+100.00 %)", "-1", "+5.00 points", "-3.00e+06"]))
+        elif found and "…" not in each[key]:
+            number = data.draw(
+                st.sampled_from(["1", "0", "7", "886.07", "1,000,000,000"]).filter(lambda n: n != found[0])
+            )
+            each[key] = f"{each[key][: found.start()]}{number}{each[key][found.end() :]}"
+    else:
+        each[key] = data.draw(others) if key == "outcome" else "zorp (vector, standard) on springbok, spike, VLEN 512"
+    if json.loads(kept["gate.json"]) == content:
+        return
+    try:
+        (folder / "gate.json").write_text(json.dumps(content))
+        redigested(folder)
+        assert verdict(folder, document) in ("refused", "unclear"), f"{key} of {each}"
+    finally:
+        for name, text in kept.items():
+            (folder / name).write_text(text)
+
+
+def test_a_comparison_that_is_told_twice_is_none(runs, tmp_path):
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    content = json.loads((tmp_path / "gate.json").read_text())
+    content["verdicts"] *= 2
+    (tmp_path / "gate.json").write_text(json.dumps(content))
+    redigested(tmp_path)
+    with pytest.raises(ReportError, match="samples of .* is compared 2 times, with 1 baselines"):
+        read_lead(tmp_path, metrics.read(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"digests": {}}, "metrics.json is not the one that the run of run.json left"),
+        ({"versions": {"compiler": "1.0"}}, "run.json: compiler 1.0, metrics.json: compiler 3.13.0"),
+        ({"versions": {"firmware": "abc"}}, "run.json: firmware abc, metrics.json: firmware 2222222222222222"),
+        ({"suites": []}, "run.json: 2 tests of no suite"),
+        ({"seconds": 0.1}, "run.json: the run took 0.1 s, metrics.json: gestures alone"),
+        ({"uid": ""}, "run.json is no good: uid: "),
+        ({"origin": {"commit": "xyz"}}, "run.json is no good: origin/commit: "),
+        ({"origin": {"committed": "2099-01-01T00:00:00+00:00"}}, "before its commit was made"),
+        ({"origin": {"depth": 10**9}}, "run.json is no good: origin/depth: "),
+        ({"started": "1970-01-01T00:00:00+00:00"}, "run.json is no good: started: "),
+        ({"started": "2026-11-30T14:53:00"}, "run.json is no good: started: "),
+    ],
+)
+def test_a_record_that_nothing_else_bears_out_is_unclear(runs, tmp_path, change, said):
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    told = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**told, **change}))
+    found = read_lead(tmp_path, metrics.read(tmp_path))
+    assert found.verdict == "unclear"
+    assert said in found.wrong[0]
 
 
 def test_a_run_has_failed_where_any_file_says_so(tmp_path):

@@ -56,8 +56,11 @@ def with_everything(model):
     calls = {"dispatch": list(range(len(lengths))), "begin": begins, "instructions": lengths}
     model["timeline"] = {"instructions": model["per_sample"]["instructions"][-1], "calls": calls}
     model["runtime_functions"] = {"vm_run": 700, "memcpy": 200}
-    parts = {"stack": 2000, "tensors": None}
-    model["fit"] = [{"name": "dtcm", "bytes": 200_000, "parts": parts, "free_bytes": 198_000}]
+    program = model["vmfb_bytes"] - 9000 - 20_500
+    of_module = {"kernels' code": 9000, "weights": 20_500, "program": program, "tensors": None}
+    parts = {"runtime's code": 5000, "runtime's constants": 2, "runtime's variables": 4, "stack": 2000, **of_module}
+    free = 200_000 - sum(count or 0 for count in parts.values())
+    model["fit"] = [{"name": "dtcm", "bytes": 200_000, "parts": parts, "free_bytes": free}]
     return model
 
 

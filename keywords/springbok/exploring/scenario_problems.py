@@ -110,6 +110,7 @@ def _explain(path: Sequence[str | int], error: Any) -> str:
     """One sentence on what is wrong, where, and what is known there."""
     where = ".".join(map(str, path)) or "the file"
     value, asked = _short(error.instance), error.validator_value
+    kinds = " or ".join([asked] if isinstance(asked, str) else map(str, asked)) if error.validator == "type" else ""
     why = f": {error.schema['description']}" if "description" in error.schema else ""
 
     def unknown_keys() -> str:
@@ -130,7 +131,7 @@ def _explain(path: Sequence[str | int], error: Any) -> str:
         "type": lambda: (
             f"{where} is {error.instance}: {_INEXACT}"
             if _is_inexact(error.instance)
-            else f"{where} is {value}, but must be of type {' or '.join([asked] if isinstance(asked, str) else asked)}{why}"
+            else f"{where} is {value}, but must be of type {kinds}{why}"
         ),
     }
     return sentences.get(error.validator, lambda: f"{where}: {error.message}")()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from springbok.gate.accounts import ROUNDING
 from springbok.gate.gate import DISPATCH_METRICS, NOT_COMPARED
-from springbok.gate.metric import AT_LEAST, AT_MOST, EXACTLY, METRICS, Metric
+from springbok.gate.metric import AT_MOST, EXACTLY, METRICS, Metric
 from springbok.measuring.derived import UNKNOWN
 
 _LIMIT = re.compile(r"(?:(at most|at least) )?(.+?) is (?:allowed|asked for|expected)(?: \((.*)\))?", re.DOTALL)
@@ -54,6 +54,8 @@ def number(text: str, form: str) -> Shown | None:
     if form in _LAST_DIGITS:
         return Shown(value, _LAST_DIGITS[form])
     digits, _, power = plain.lstrip("+-").partition("e")
+    if form == "error" and not power and math.isfinite(value):
+        return None  # they have a power of ten always
     if form == "value" and "." not in digits and not power:
         return Shown(value, max(0.5, abs(value) * 5e-5))
     return Shown(value, 0.5 * 10.0 ** (int(power or 0) - len(digits.partition(".")[2])))
@@ -131,23 +133,31 @@ def _of_change(verdict: Mapping[str, Any], metric: Metric, bound: str) -> str:
     told = f"{metric.title} {verdict['outcome']}: from {text} to {verdict['value']} it is {change or 'no change'}"
     if not math.isfinite(reference.value):
         return ""
+    step = _step(change, metric, value, reference)
+    if step is None:
+        return told
+    is_improved = verdict["outcome"] == "improved"
+    if not verdict.get("compared") or verdict["outcome"] == "failed":
+        return told if is_improved else ""
+    better = -step if metric.relation == AT_MOST else step
+    return told if (better > ROUNDING * max(1.0, abs(value.value))) != is_improved else ""
+
+
+def _step(change: str, metric: Metric, value: Shown, reference: Shown) -> float | None:
+    """The number of a change; None where it does not lead from ``reference`` to ``value``."""
     found = _CHANGE.fullmatch(change)
     if change != "unchanged" and not found:
-        return told
+        return None
     # The change of a ratio is written as that of a count.
     step = number(found[1], "count" if metric.form == "ratio" else metric.form) if found else Shown(0.0, 0.0)
     if step is None or not step.may_be(value.value - reference.value, value.rounding + reference.rounding):
-        return told
+        return None
     if found and found[2] and reference.value:
         share = step.value / reference.value * 100
         spread = (step.rounding + abs(share / 100) * reference.rounding) / abs(reference.value) * 100
         if not Shown(float(found[2]), 0.005).may_be(share, spread):
-            return told
-    if not verdict.get("compared"):
-        return told if verdict["outcome"] == "improved" else ""
-    better = -step.value if metric.relation == AT_MOST else step.value
-    is_better = better > ROUNDING * max(1.0, abs(value.value))
-    return told if verdict["outcome"] != "failed" and is_better != (verdict["outcome"] == "improved") else ""
+            return None
+    return step.value
 
 
 def _twice(content: Mapping[str, Any]) -> Iterator[str]:

@@ -30,6 +30,12 @@ _MARKS, _MARKS_SHARE = 1000, 0.01
 _NAME_BYTES = 95
 #: Bytes that a scalar load or store moves at most, and operations that an instruction does with an element.
 _WIDEST, _FUSED = 8, 2
+#: Outputs are float32 at most: no two are further apart.
+_FURTHEST = 2 * 3.4028235e38
+#: What of `fit` a module is made of, and what is there but for the runtime; an instruction's and a word's bytes.
+_OF_MODULE = ("kernels' code", "weights", "program")
+_NOT_OF_MODELS = ("runtime's constants", "runtime's variables", "stack", "room for inputs and outputs")
+_INSTRUCTION, _LEAST_INSTRUCTION = 4, 2
 
 _Found = Iterator[tuple[str, str]]
 
@@ -39,24 +45,26 @@ def contradictions(document: Mapping[str, Any]) -> Iterator[str]:
 
     ``document`` has the form that its schema asks for, but for what it lacks.
     """
-    if problem := _wrong_length(document.get("vlen_bits")):
+    if problem := wrong_length(document.get("vlen_bits")):
         yield f"vlen_bits: {problem}"
         return
     seen: set[tuple[Any, ...]] = set()
     for number, model in enumerate(document["models"]):
         vlen = platform_of(document, model).get("vlen_bits")
-        if problem := _wrong_length(vlen):
+        if problem := wrong_length(vlen):
             yield f"models/{number}/platform/vlen_bits: {problem}"
             return
         configuration, what = configuration_of(document, model), model_of(model)
         if None not in what and configuration in seen:
             yield f"models/{number}: {what[0]} ({what[1]}) with {what[2]} is there twice"
         seen.add(configuration)
-        for place, sentence in _of_model(model, vlen):
+        firmware = platform_of(document, model).get("firmware") or {}
+        for place, sentence in (*_of_model(model, vlen), *_of_chip(model, firmware, vlen)):
             yield f"models/{number}{place}: {sentence}"
 
 
-def _wrong_length(vlen: int | None) -> str:
+def wrong_length(vlen: int | None) -> str:
+    """Why a vector register can't have so many bits; empty where it can, or where it is not known."""
     if vlen is None or (0 <= vlen <= _LONGEST_VLEN and not vlen & (vlen - 1)):
         return ""
     return f"{vlen} is no length of a vector register: a power of two, or 0 without vectors"
@@ -71,6 +79,14 @@ def _of_model(model: Mapping[str, Any], vlen: int | None) -> _Found:
         yield "/name", "the model has no name"
     yield from _samples(model)
     yield from of_part(model, "", vlen)
+    error = model.get("max_abs_error")
+    if error is not None and error > _FURTHEST:
+        yield "/max_abs_error", f"{error:.3g}: no two outputs are so far apart"
+    if model.get("variant") == "scalar":
+        for number, each in enumerate(model.get("dispatches", ())):
+            if each.get("vector_instructions"):
+                yield f"/dispatches/{number}/vector_instructions", "scalar code has none"
+                return
     for number, dispatch in enumerate(model.get("dispatches", ())):
         yield from of_part(dispatch, f"/dispatches/{number}", vlen)
     yield from _shares(model, vlen)
@@ -78,6 +94,39 @@ def _of_model(model: Mapping[str, Any], vlen: int | None) -> _Found:
     yield from _timeline(model)
     yield from _memory(model)
     yield from wrong_answers(model)
+
+
+def _of_chip(model: Mapping[str, Any], firmware: Mapping[str, Any], vlen: int | None) -> _Found:
+    """What ran against what it takes of the chip: the firmware's parts, the module's, and its memory."""
+    functions = len(model.get("runtime_functions") or ())
+    text = firmware.get("text_bytes")
+    if text is not None and text < functions * _LEAST_INSTRUCTION:
+        yield "/platform/firmware/text_bytes", f"{_count(text)} of {functions} functions that were executed"
+    memories = model.get("fit", ())
+    parts = {name: count for memory in memories for name, count in memory["parts"].items() if count is not None}
+    for told, name, place in (
+        (text, "runtime's code", "platform/firmware/text_bytes"),
+        (firmware.get("rodata_bytes"), "runtime's constants", "platform/firmware/rodata_bytes"),
+        (firmware.get("bss_bytes"), "runtime's variables", "platform/firmware/bss_bytes"),
+        (model.get("kernel_text_bytes"), "kernels' code", "kernel_text_bytes"),
+    ):
+        if told is not None and parts.get(name, told) != told:
+            yield f"/{place}", f"{_count(told)}, but {_count(parts[name])} of them are in the chip's memories"
+    module = model.get("vmfb_bytes")
+    if module is not None and parts.keys() >= {*_OF_MODULE}:
+        if (found := sum(parts[name] for name in _OF_MODULE)) != module:
+            yield "/vmfb_bytes", f"{_count(module)}, but its parts in the chip's memories come to {_count(found)}"
+        if (weights := model.get("kernel_rodata_bytes")) is not None and weights > parts["weights"]:
+            yield "/kernel_rodata_bytes", f"{_count(weights)} of {_count(parts['weights'])} bytes of weights"
+    peak, load = model.get("memory_peak_bytes"), model.get("load_instructions")
+    rooms = [memory["bytes"] - sum(memory["parts"].get(name) or 0 for name in _NOT_OF_MODELS) for memory in memories]
+    if rooms and peak is not None and peak > max(rooms):
+        yield "/memory_peak_bytes", f"{_count(peak)} of {_count(max(rooms))} that a memory has for models"
+    calls = _sum(each.get("calls", 0) for each in model.get("dispatches", ()))
+    # Loading rehearses an inference, call by call, and reads the program, a group of registers at a time at most.
+    least = max(calls, parts.get("program", 0) / max(vlen or 0, _WIDEST))
+    if load is not None and load < least:
+        yield "/load_instructions", f"{_count(load)} for a program that takes {_count(least)} at least"
 
 
 def _numbers(part: Any, place: str) -> Iterator[tuple[str, float]]:
@@ -366,6 +415,18 @@ def _memory(model: Mapping[str, Any]) -> _Found:
             )
     stacks = [memory["parts"]["stack"] for memory in model.get("fit", ()) if memory["parts"].get("stack")]
     deepest = model.get("stack_peak_bytes")
+    if (
+        deepest is not None
+        and not deepest
+        and any(sum((each.get("stack") or {}).values()) for each in model.get("dispatches", ()))
+    ):
+        yield "/stack_peak_bytes", "none, but kernels load from the stack and store to it"
+    kinds = {name for each in model.get("dispatches", ()) for name in each.get("opcodes") or ()}
+    # Of what a kernel executes, vector instructions are its own, and never compressed.
+    least = _INSTRUCTION * sum(each.startswith("v") for each in kinds) or (_LEAST_INSTRUCTION if kinds else 0)
+    text = model.get("kernel_text_bytes")
+    if text is not None and text < least:
+        yield "/kernel_text_bytes", f"{_count(text)}, and what kernels execute takes {_count(least)} at least"
     if stacks and deepest is not None and deepest > max(stacks):
         yield "/stack_peak_bytes", f"{_count(deepest)} of a stack of {_count(max(stacks))}"
     accesses = model.get("accesses_over_time")

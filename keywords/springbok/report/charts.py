@@ -118,7 +118,9 @@ def _alike(found: Mapping[str, str]) -> list[list[str]]:
 def _axis_of_names(rows: Rows, field: str) -> dict[str, str]:
     """An axis that cuts long names."""
     short = short_names(dict.fromkeys(visible(row[field]) for row in rows))
-    return {"labelExpr": f"{json.dumps(short, ensure_ascii=False)}[datum.label] || datum.label"} if short else {}
+    place = f"indexof({json.dumps([*short])}, datum.label)"
+    shown = f"{place} < 0 ? datum.label : {json.dumps([*short.values()])}[{place}]"
+    return {"labelExpr": shown} if short else {}
 
 
 def bars(
