@@ -166,13 +166,11 @@ def _twice(content: Mapping[str, Any]) -> Iterator[str]:
         return  # files of before
     baselines = Counter((each.get("suite"), each.get("test")) for each in content["baselines"] if each["read"])
     compared = Counter(
-        (each.get("suite"), each.get("test"), each["metric"], each["subject"])
-        for each in content["verdicts"]
-        if each.get("compared")
+        (each.get("suite"), each.get("test"), each["metric"]) for each in content["verdicts"] if each.get("compared")
     )
-    for (suite, test, metric, subject), count in compared.items():
+    for (suite, test, metric), count in compared.items():
         if count > (known := baselines[suite, test]):
-            yield f"verdicts: {metric} of {subject} is compared {count} times, with {known} baselines"
+            yield f"verdicts: {metric} is compared {count} times in {test}, with {known} baselines"
             return
 
 
