@@ -81,6 +81,16 @@ def test_a_kernel_that_is_split_is_told_as_that_and_is_none_of_its_parts():
     assert not pairing(conv, copy).pairs
 
 
+@given(st.booleans(), st.booleans(), st.sampled_from(["norm", "dense", ""]))
+def test_a_kernel_beside_one_that_is_gone_is_itself_where_its_layer_tells(backwards, flipped, layer):
+    gone, one = Kernel("m_dispatch_3", "reduction_4x24", layer), Kernel("m_dispatch_4", "matmul_4x20x24", "dense")
+    first, second = [gone, one][:: -1 if backwards else 1], [Kernel("m_dispatch_3", "matmul_like_4x20x24", "dense")]
+    found = pairing(second, first) if flipped else pairing(first, second)
+    assert len(found.pairs) == (layer == "norm")
+    left = [[each.number for each in side] for group in found.groups for side in group]
+    assert sorted(sum(left, [])) == (["m_dispatch_3"] if layer == "norm" else ["m_dispatch_3"] * 2 + ["m_dispatch_4"])
+
+
 def test_what_stands_in_the_place_of_several_is_told_at_each():
     first = module("conv_8", "pool_4", "conv_9")
     gather, one, pool, other = module("generic_27x8x8", "matmul_6x64x27", "pool_4", "matmul_6x64x28")

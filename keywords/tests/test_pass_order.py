@@ -37,8 +37,8 @@ class Run:
 
     compiler = "iree-compile"
 
-    def __init__(self, root, steps):
-        self.root, self.steps = root, steps
+    def __init__(self, root, steps, around=()):
+        self.root, self.steps, self.around = root, steps, around  # the last: lines beside the functions
 
     def __repr__(self):
         return repr(self.steps)
@@ -55,7 +55,7 @@ class Run:
 
         def dump(at, name):
             inner = [f"  {line}" for number in range(len(functions)) for line in text(number)]
-            lines = [f"{head} {{", *inner, "}"] if at is None else text(at)
+            lines = [f"{head} {{", *self.around, *inner, "}"] if at is None else text(at)
             parts = [part for part in ("top", place, *([functions[at]] if at is not None else [])) if part]
             paths = ["/".join(parts[: length + 1]) for length in range(len(parts))]
             counts[paths[-1]] += 1
@@ -123,6 +123,21 @@ def test_the_pass_that_makes_the_difference_is_named_and_no_other(folder, root):
 
 
 @SETTINGS
+@given(st.lists(st.tuples(st.sampled_from([None, 0]), st.integers(0, 2), st.integers(0, 2)), max_size=7))
+def test_what_lies_around_a_function_is_not_what_its_passes_add(folder, drawn):
+    """A module counts workgroups, say, which its function does not: from one to the other they come and go."""
+    sides = []
+    for side in range(2):
+        steps = [Step(f"p{at}", each[0], "\n  a.".join(["work"] * each[1 + side])) for at, each in enumerate(drawn)]
+        around = ["  a.count"] * (2 - side)
+        sides.append(Run(KERNEL, [Step("begin", None), *steps, Step("end", 0), Step("done", None)], around))
+    begin, *found = (each.describe() for each in of_kernel(*sides, folder, "m_dispatch_0"))
+    assert "a.count -1" in begin
+    more = [(at, second - first) for at, (_, first, second) in enumerate(drawn)]
+    assert found == [f"pass p{at}: a.work {by:+}" for at, by in more if by]
+
+
+@SETTINGS
 @given(runs(MODULE))
 def test_passes_are_read_in_the_order_in_which_they_ran(tmp_path_factory, drawn):
     for run in drawn[2]:
@@ -151,7 +166,7 @@ def test_passes_of_a_kernel_at_different_levels_are_compared_in_the_order_in_whi
         for side in range(2)
     ]
     paired = Pairing({"m_dispatch_0": "m_dispatch_0"})
-    both = pass_steps.Both((sides[0], sides[1]), True, ({}, {}), paired, pass_steps.NOTHING)
+    both = pass_steps.Both((sides[0], sides[1]), True, ({}, {}), paired, pass_steps.NOTHING, (Counter(), Counter()))
     found = [step.at for step in both.steps("m_dispatch_0")]
     assert found == sorted(found) and len(found) >= 2
 

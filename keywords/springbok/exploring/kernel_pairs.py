@@ -154,8 +154,10 @@ def _between(one: Sequence[Kernel], other: Sequence[Kernel]) -> list[_Site]:
         if sum(here is a for here, _ in likely) == 1 and sum(there is b for _, there in likely) == 1
     ]
     rest = [each for side, at in ((one, 0), (other, 1)) for each in side if all(each is not pair[at] for pair in alone)]
-    # Where one is made into several by which something is computed, none of them is it.
-    split = min(len(one), len(other)) == 1 and any(each.kind not in _MOVING for each in rest)
+    # Where one is made into several by which something is computed, none of them is it, unless its layer tells.
+    others = {each.layer for each in rest}
+    of_own_layer = "" not in others and all("" != a.layer == b.layer and a.layer not in others for a, b in alone)
+    split = min(len(one), len(other)) == 1 and any(each.kind not in _MOVING for each in rest) and not of_own_layer
     places = [([*one].index(a), [*other].index(b)) for a, b in alone]
     ordered = sorted(places) == sorted(places, key=lambda pair: pair[1])
     return [] if split or not ordered else [(a, b, "shape") for a, b in alone]

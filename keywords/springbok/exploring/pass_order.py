@@ -143,7 +143,7 @@ def state_before(passes: Sequence[Pass], at: int) -> str | None:
         if each.place == place:
             if not each.runs_others:
                 return each.view
-            behind_others = behind_others or each.view
+            behind_others = each.view  # the first: what runs others within the pass itself writes one of its end
         elif is_within(each.place, place) and (place or not each.kernel):
             return behind_others
         elif is_within(place, each.place) and not each.runs_others:

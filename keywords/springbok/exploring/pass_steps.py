@@ -8,6 +8,7 @@ alone ran is told where it changes its operation, then.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
@@ -82,17 +83,20 @@ class Both:
     kernels: tuple[dict[str, Kernel], dict[str, Kernel]]  # by their numbers
     pairing: Pairing
     measured: tuple[Table, Table]
+    calls: tuple[Counter[str], Counter[str]]  # how often the module calls each, by their numbers
 
     @classmethod
     def of(cls, first: Side, second: Side, folder: Path, measured: tuple[Table, Table] = NOTHING) -> Both:
         one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
         kernels = _kernels(one, measured[0]), _kernels(other, measured[1])
-        paired = pairing(_called(one, kernels[0]), _called(other, kernels[1]))
+        called = _called(one, kernels[0]), _called(other, kernels[1])
+        calls = tuple(Counter(each.number for each in side) for side in called)
+        paired = pairing(*called)
         back = {there: here for here, there in paired.pairs.items()}
         numbers = {kernel_of(each.place) for each in other} - {""}
         names = {number: number + _ALONE for number in numbers} | back
         sides = _placed(one, {}), _placed(other, names)
-        return cls(sides, first.compiler == second.compiler, kernels, paired, measured)
+        return cls(sides, first.compiler == second.compiler, kernels, paired, measured, (calls[0], calls[1]))
 
     @property
     def pairs(self) -> dict[str, str]:
@@ -157,6 +161,19 @@ class Both:
         except CycleError:  # of passes of one name that stand elsewhere in each
             return sorted(found.values(), key=IN_ORDER)
 
+    def before(self, step: Step) -> tuple[str, str] | None:
+        """The code of both, without what is no difference, that a step's passes ran on; None where no file shows it.
+
+        Where one alone ran a pass, it is one code.
+        """
+        states = [
+            None if step.alone == 1 - side else state_before(self.sides[side], step.at[side]) for side in range(2)
+        ]
+        if step.alone is not None:
+            states = [states[step.alone]] * 2
+        one, other = (state and normal(state) for state in states)
+        return None if one is None or other is None else (one, other)
+
     def _along(self, first: Sequence[int], second: Sequence[int]) -> Iterator[Step]:
         """Steps of passes of both that ran in one order, by their numbers."""
         one, other = ([side[at] for at in these] for side, these in zip(self.sides, (first, second), strict=True))
@@ -166,7 +183,8 @@ class Both:
         for a, b in [*aligned(one, other, self.by_text), (len(one), len(other))]:
             if self.by_text:
                 alone = first[here:a], second[there:b]
-                changes = [self._change(side, these, unknown) for side, these in enumerate(alone)]
+                ahead = [these[at:] for these, at in zip((first, second), (here, there), strict=True)]
+                changes = [self._change(side, these, ahead[1 - side], unknown) for side, these in enumerate(alone)]
                 if any(changes):
                     before = [
                         these[at - 1] if at else -1 for these, at in zip((first, second), (here, there), strict=True)
@@ -182,15 +200,25 @@ class Both:
                 yield step._replace(level_begins=kernel and begins, at=(first[a], second[b]))
             here, there = a + 1, b + 1
 
-    def _change(self, side: int, ran: Sequence[int], unknown: Sequence[list[str]]) -> _Change | None:
-        """The first of the passes that one side alone ``ran`` which changes its operation."""
+    def _change(
+        self, side: int, ran: Sequence[int], ahead: Sequence[int], unknown: Sequence[list[str]]
+    ) -> _Change | None:
+        """The first of the passes that one side alone ``ran`` which changes its operation to other than the next state.
+
+        That is the other side's, of the passes ``ahead`` of it: what it comes to by another pass is no difference.
+        """
         for at in ran:
             each, before = self.sides[side][at], state_before(self.sides[side], at)
             if before is None:
                 unknown[side].append(each.name)
-            elif normal(before) != each.text:
+            elif (old := normal(before)) != each.text and each.text != self._next(1 - side, ahead, each.key, old):
                 return _Change(at, each, before)
         return None
+
+    def _next(self, side: int, ahead: Sequence[int], key: str, old: str) -> str:
+        """The code of an operation behind the first of the passes ``ahead`` that leaves it other than ``old``."""
+        texts = (self.sides[side][at].text for at in ahead if self.sides[side][at].key == key)
+        return next((text for text in texts if text != old), "")
 
     def _step(
         self, one: Sequence[Pass], other: Sequence[Pass], at: tuple[int, int], unknown: Sequence[Sequence[str]]

@@ -9,7 +9,7 @@ add to the difference of one kernel or take from it. `springbok.exploring.pass_o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from springbok.exploring.phases import (
     without_addresses,
 )
 from springbok.support.errors import BenchError
+
+MODULE = "module"  # names what calls the kernels, where a kernel is asked for
 
 
 def by_pass(
@@ -132,11 +134,11 @@ def _without_pair(both: Both, unit: str) -> list[Difference]:
         for each in kernels:
             cost = both.measured[side].get(each.name, Measured()).cost
             about = [] if cost is None else [f"{cost:,.0f} {unit}"]
-            about += [f"at {places[side][each.number]} places together"] * (places[side][each.number] > 1)
+            calls = both.calls[side][each.number]
+            about += [f"at {calls} places together"] * (calls > 1)
             told.append(f"{each.name} ({', '.join(about)})" if about else each.name)
         return ", ".join(told)
 
-    places = [Counter(each.number for group in both.pairing.groups for each in group[side]) for side in range(2)]
     found = []
     only: tuple[list[Kernel], list[Kernel]] = ([], [])
     for gone, come in both.pairing.groups:
@@ -163,19 +165,29 @@ def of_kernel(
 ) -> list[Difference]:
     """Every pass that adds to the difference of one kernel or takes from it, in order, with what it adds.
 
-    ``kernel`` is named as `by_pass` does, such as ``main_dispatch_2``, or as modules do, with what it computes. How it
-    is to be made is told where it is decided, and not where that is used up. Raises `BenchError` where the compilations
-    have no such kernel both, or each another one of that number.
+    ``kernel`` is named as `by_pass` does, such as ``main_dispatch_2``, or as modules do, with what it computes;
+    ``module`` is what calls them. How it is to be made is told where it is decided, and not where that is used up.
+    Raises `BenchError` where the compilations have no such kernel both, or each another one of that number.
     """
     both = Both.of(first, second, folder, measured)
-    number = _wanted(both, kernel)
+    number = "" if kernel == MODULE else _wanted(both, kernel)
     found: list[Difference] = []
     last, other_lines = Counter[str](), set[str]()
+    count = operations_of if both.by_text else computing
+    place, around = "", dict[str, Counter[str]]()  # the latter: of each place, what is not of the one within
     for step in both.steps(number):
         one, other = map(normal, step.codes)
-        count = operations_of if both.by_text else computing
-        now = count(other)
-        now.subtract(count(one))
+        now = _by_which(one, other, count)
+        if found and step.place != place:  # what lies around comes and goes
+            if before := both.before(step):
+                inner = _by_which(*before, count)
+                last.subtract(inner)
+                around |= {place: last} if is_within(step.place, place) else {}
+                last, other_lines = inner, {*_only_in_one(*before)} if both.by_text else set()
+            for outer, outside in around.items():
+                if before is None and is_within(place, outer) and is_within(outer, step.place):
+                    last.update(outside)
+        place = step.place
         changes = {each: now[each] - last[each] for each in sorted({*now, *last}) if now[each] != last[each]}
         told = {each: by for each, by in changes.items() if is_operation(each) or abs(now[each]) > abs(last[each])}
         lines = _only_in_one(one, other) if both.by_text else []
@@ -188,6 +200,13 @@ def of_kernel(
             found.append(Difference(where, told, () if told else _pair(new)))
         last, other_lines = now, {*lines}
     return [both.own_names(each) for each in found]
+
+
+def _by_which(first: str, second: str, count: Callable[[str], Counter[str]]) -> Counter[str]:
+    """What the second has more of, or less."""
+    found = count(second)
+    found.subtract(count(first))
+    return found
 
 
 def _only_in_one(first: str, second: str) -> list[str]:
