@@ -102,8 +102,9 @@ def short_names(names: Iterable[str], most: int = _LONGEST_NAME) -> dict[str, st
     for alike in _alike(found):
         begin = max(len(os.path.commonprefix(alike)) - most // 4, 0)
         found |= {name: f"…{name[begin : begin + most - 2]}…" for name in alike}
-    for alike in _alike(found):
-        found |= {name: f"{found[name][: most - 6]}… #{number}" for number, name in enumerate(alike, 1)}
+    rest = [name for alike in _alike(found) for name in alike]
+    for number, name in enumerate(rest, 1):
+        found[name] = f"{found[name][: most - len(f'… #{number}')]}… #{number}"
     return found
 
 
