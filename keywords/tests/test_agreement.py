@@ -17,6 +17,7 @@ from springbok.gate import gate, snapshots
 from springbok.gate.verdicts import VerdictFile
 from springbok.history import record
 from springbok.measuring import metrics
+from springbok.measuring.platforms import joined
 from springbok.report.lead import read_lead
 from springbok.report.summary import read_tests
 from springbok.support import run_record
@@ -167,6 +168,19 @@ def test_no_changed_number_of_a_verdict_passes(runs, data):
             (folder / name).write_text(text)
 
 
+def test_equal_modules_on_two_chips_are_two_evaluations(tmp_path):
+    """Scalar code is the same for every length of vectors."""
+    documents = [make_document(make_model(variant="scalar"), vlen=vlen) for vlen in (256, 512)]
+    measured = [snapshots.snapshot(each) for each in documents]
+    assert len({snapshots.evaluation_of(each) for each in measured}) == 2
+    for each in measured:
+        VerdictFile(tmp_path, "S", f"a {each['subject']['vlen_bits']}").add_comparison(
+            tmp_path, gate.compare(each, each)
+        )
+    metrics.write(tmp_path / "metrics.json", joined(documents))
+    assert read_lead(tmp_path, metrics.read(tmp_path)).wrong == ()
+
+
 def test_a_comparison_that_is_told_twice_is_none(runs, tmp_path):
     shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
     content = json.loads((tmp_path / "gate.json").read_text())
@@ -190,6 +204,7 @@ def test_a_comparison_that_is_told_twice_is_none(runs, tmp_path):
         ({"origin": {"committed": "2099-01-01T00:00:00+00:00"}}, "before its commit was made"),
         ({"origin": {"depth": 10**9}}, "run.json is no good: origin/depth: "),
         ({"started": "1970-01-01T00:00:00+00:00"}, "run.json is no good: started: "),
+        ({"started": "2026-99-30T14:53:00+00:00"}, "run.json: month must be in 1..12"),
         ({"started": "2026-11-30T14:53:00"}, "run.json is no good: started: "),
     ],
 )

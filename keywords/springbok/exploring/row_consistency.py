@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,9 +52,13 @@ def _of_one_sweep(rows: Rows) -> Iterator[str]:
 
     def differs(number: int, what: tuple[Any, ...], value: Any) -> int | None:
         other, known = first.setdefault(what, (number, value))
-        return other if known != value else None
+        is_near = isinstance(value, float) and math.isclose(value, known, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+        return other if known != value and not is_near else None
 
     labels: dict[tuple[Any, ...], int] = {}
+    # Of files that are called the same, in two folders, rows don't tell which is which.
+    counts = Counter(row["label"] for row in rows)
+    ambiguous = {row["model"] for row in rows if counts[row["label"]] > 1}
     for number, row in enumerate(rows):
         same = labels.setdefault((row["label"], row.get("module_sha256"), row.get("dataset")), number)
         if same != number:
@@ -61,8 +66,9 @@ def _of_one_sweep(rows: Rows) -> Iterator[str]:
         metrics, taken = row["metrics"] or {}, (row.get("dataset"), row.get("samples"))
         facts = {("chip",): row.get("chip"), **{(name,): metrics.get(name) for name in _OF_FIRMWARE}}
         facts[("samples", *taken)] = metrics.get("samples")
-        facts[("the model's own", row["model"], *taken)] = _reached(metrics)
-        if row.get("module_sha256") and metrics:
+        if row["model"] not in ambiguous:
+            facts[("the model's own", row["model"], *taken)] = _reached(metrics)
+        if row.get("module_sha256") and metrics and row["model"] not in ambiguous:
             facts[("metrics", row["module_sha256"], row["model"], row["type"], row["vlen"], *taken)] = metrics
         for what, value in facts.items():
             other = None if value is None else differs(number, what, value)
@@ -76,7 +82,7 @@ def _reached(metrics: Mapping[str, Any]) -> float | None:
     loss = metrics.get(loss_of(metrics)) if name else None
     if loss is None or abs(loss) > _MOST_LOST:
         return None
-    return round(metrics[name] + (loss if QUALITY[name][2] == "higher" else -loss), 6)
+    return float(metrics[name] + (loss if QUALITY[name][2] == "higher" else -loss))
 
 
 def of_row(row: Mapping[str, Any], objective: str) -> Iterator[tuple[str, str]]:

@@ -80,16 +80,17 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
 
 
 def evaluation_of(measured: Snapshot) -> str:
-    """Tells an evaluation from all others that a run judges or records: what ran, on what, and how good it was.
+    """Tells an evaluation from all others that a run judges or records: what ran, where, on what, and how good it was.
 
     What it cost is no part of it: that is the same each time. Empty where the engine does not promise that.
     """
-    if measured["subject"]["engine"] not in _SAME_EACH_TIME:
+    subject, made, found = (measured[key] for key in ("subject", "made_with", "metrics"))
+    if subject["engine"] not in _SAME_EACH_TIME:
         return ""
-    made, found = measured["made_with"], measured["metrics"]
+    where = sorted((key, value) for key, value in subject.items() if key != "suite")
     what = [made.get(key) for key in ("model_sha256", "module_sha256", "firmware_sha256", "dataset_sha256", "timing")]
     how = [found.get(name) for name in ("samples", "outputs_sha256", "max_abs_error", *QUALITY)]
-    return digest(measured["subject"]["dataset"], *what, *how)[:_EVALUATION_LETTERS]
+    return digest(where, *what, *how)[:_EVALUATION_LETTERS]
 
 
 def _mistakes(model: Mapping[str, Any]) -> dict[str, str]:

@@ -86,10 +86,14 @@ def disagreements(
 def _of_record(record: Mapping[str, Any], document: Mapping[str, Any] | None) -> Iterator[str]:
     """What a record says of its time, its suites and its tools, against itself and against what was measured."""
     origin = record.get("origin") or {}
-    if origin.get("committed") and "started" in record:
-        committed, started = (datetime.fromisoformat(each) for each in (origin["committed"], record["started"]))
-        if committed > started + _CLOCKS:
-            yield f"{RECORD_FILE}: the run started at {started}, before its commit was made, at {committed}"
+    times = {"started": record.get("started"), "committed": origin.get("committed")}
+    try:
+        started, committed = (datetime.fromisoformat(each) if each else None for each in times.values())
+    except ValueError as error:
+        yield f"{RECORD_FILE}: {error}"
+        return
+    if started and committed and committed - started > _CLOCKS:
+        yield f"{RECORD_FILE}: the run started at {started}, before its commit was made, at {committed}"
     tests = (record.get("tests") or {}).get("count")
     if tests and record.get("suites") == []:
         yield f"{RECORD_FILE}: {tests} tests of no suite"
