@@ -47,7 +47,8 @@ def wrong_memory(model: Mapping[str, Any], firmware: Mapping[str, Any], vlen: in
             yield "/kernel_rodata_bytes", f"{_count(weights)} of {_count(parts['weights'])} bytes of weights"
     peak, load = model.get("memory_peak_bytes"), model.get("load_instructions")
     rooms = [memory["bytes"] - sum(memory["parts"].get(name) or 0 for name in _NOT_OF_MODELS) for memory in memories]
-    if rooms and peak is not None and peak > max(rooms):
+    is_too_small = any(memory["free_bytes"] < 0 for memory in memories)  # then it ran in another one
+    if rooms and not is_too_small and peak is not None and peak > max(rooms):
         yield "/memory_peak_bytes", f"{_count(peak)} of {_count(max(rooms))} that a memory has for models"
     # Loading looks each kernel up, and reads the program, a group of registers at a time at most.
     least = max(len(model.get("dispatches", ())), math.ceil(parts.get("program", 0) / max(vlen or 0, _WIDEST_LOAD)))

@@ -78,9 +78,8 @@ def disagreements(
     yield from _of_verdict(tests, gate, record)
     are_of_one_run = not changed and {METRICS_FILE, GATE_FILE} <= {*told}
     if document and gate:
-        yield from _of_evaluations(document, gate)
-    if document and gate and not are_of_one_run:
-        yield from _of_gate(document, gate)
+        by_number = () if are_of_one_run else _of_gate(document, gate)
+        yield from dict.fromkeys((*_of_evaluations(document, gate), *by_number))
 
 
 def _of_record(record: Mapping[str, Any], document: Mapping[str, Any] | None) -> Iterator[str]:
