@@ -100,7 +100,8 @@ def _of_outcome(verdict: Mapping[str, Any], metric: Metric, bound: str) -> str:
         if given is None or limit is None:
             return f"'{value:.40}' is held against '{bound:.40}'"
         keeps = given.value <= limit.value if metric.relation == AT_MOST else given.value >= limit.value
-    if keeps != (verdict["outcome"] != "failed"):
+    can_improve = verdict.get("compared") and metric.relation != EXACTLY
+    if keeps != (verdict["outcome"] != "failed") or (verdict["outcome"] == "improved" and not can_improve):
         return f"{metric.title} {verdict['outcome']}: {value}; {verdict['limit']}"
     return ""
 
