@@ -295,7 +295,8 @@ class Session:
         identity = (where, f"VLEN {chip.vlen_bits}", f"firmware {chip.firmware_version}", chip)
         cache = None
         if engine is not None and engine.is_simulated and self.firmware is not None:
-            own = [source_of(each.model) for each in self.description.instructions] if self.description else []
+            models = [each.model for each in self.description.instructions] if self.description else []
+            own = [part for each in filter(None, models) for part in (each.rpartition(":")[2], source_of(each))]
             identity = (*identity, engine.version, self.firmware.sha256, *own)
             cache = Cache(model.vmfb.parents[1])
         checked = (model.vmfb_sha256, model.tolerance, identity)

@@ -26,7 +26,7 @@ from springbok.support.places import PLATFORMS
 
 _CONTROL_KIND = "springbok_control"
 #: Extensions that Renode's cores know by name, beside single letters; others change nothing there.
-_KNOWN = ("zicsr", "zifencei", "zba", "zbb", "zbc", "zbs")
+_KNOWN = ("zicsr", "zifencei", "zba", "zbb", "zbc", "zbs", "zfh", "zvfh")
 _STRIDE_OF_WIDE_REGISTERS = 4
 _SPRINGBOK = PLATFORMS / "Springbok.cs"
 _CUSTOM_3 = 0x7B
