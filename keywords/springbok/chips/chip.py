@@ -323,6 +323,16 @@ def source_of(function: str) -> bytes:
     return path.read_bytes() if path.suffix == ".py" and path.is_file() else b""
 
 
+def own_functions(chip: Chip) -> tuple[str | bytes, ...]:
+    """What tells the models of a chip's instructions from others: their functions, and the files that these are in.
+
+    >>> own_functions(load("springbok"))                                                         # doctest: +SKIP
+    ('dot4', b'')
+    """
+    models = [each.model for each in chip.instructions if each.model]
+    return tuple(part for each in models for part in (each.rpartition(":")[2], source_of(each)))
+
+
 def place_of(error: BaseException) -> str:
     """Where a function of the chip's own raised it, as `` in ops.py, line 7 (mac)``; empty where it raised nothing."""
     package = Path(__file__).parents[1]

@@ -59,6 +59,8 @@ _MISA = 0x301
 _LEAST_HZ = 1_000_000
 _WORD = 0xFFFFFFFF
 _EXTERNAL_INTERRUPT = 11
+#: How far from its beginning the firmware's code addresses things on a core of 64 bits, by its last instruction too.
+_REACH = (1 << 31) - (1 << 17)
 
 
 def problems(chip: Chip) -> Iterator[Problem]:
@@ -67,6 +69,7 @@ def problems(chip: Chip) -> Iterator[Problem]:
     yield from _of_pairs_of_extensions(chip)
     yield from _of_vectors(chip)
     yield from _of_numbers(chip)
+    yield from _of_distances(chip)
     yield from _of_instructions(chip)
     yield from _of_instructions_in_kernels(chip)
     yield from _of_registers(chip)
@@ -148,6 +151,15 @@ def _of_numbers(chip: Chip) -> Iterator[Problem]:
         )
     if chip.software_interrupts and not any(_serves(chip, "timer")):
         yield ["core", "software_interrupts"], "software_interrupts come from a clint: add one, or leave them out"
+
+
+def _of_distances(chip: Chip) -> Iterator[Problem]:
+    """Of a core of 32 bits code reaches every address; of 64 bits what is near."""
+    for number, memory in enumerate(chip.memories if chip.xlen == 64 else ()):
+        furthest = max(memory.base, memory.end, key=lambda address: abs(address - chip.start))
+        if memory.holds and abs(furthest - chip.start) >= _REACH:
+            sentence = f"2 GiB or more from the code at 0x{chip.start:x}, further than code of 64 bits reaches"
+            yield ["memory", number, "base"], f"{memory.name} reaches to 0x{furthest:x}, {sentence}: move it nearer"
 
 
 def _serves(chip: Chip, service: str) -> Iterator[bool]:
