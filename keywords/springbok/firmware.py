@@ -45,7 +45,7 @@ SOURCES = ("port/*.S", "port/chip.c", "port/support.c", "service/*.c", "runtime/
 _SYMBOL_TABLE = 2  # the type of a section of an ELF file
 
 # No vectors here: the firmware must boot on a chip without them. start.S asks for them where it may use them.
-FEATURES = ("m", "a", "f", "d", "zicsr", "zifencei", "zba", "zbb", "zbs")
+FEATURES = ("m", "zmmul", "a", "f", "d", "zicsr", "zifencei", "zba", "zbb", "zbs")
 
 COMPILE = (
     "-std=gnu11",

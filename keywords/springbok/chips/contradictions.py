@@ -66,6 +66,7 @@ _REACH = (1 << 31) - (1 << 17)
 def problems(chip: Chip) -> Iterator[Problem]:
     """All of them."""
     yield from _of_extensions(chip)
+    yield from _of_multiplication(chip)
     yield from _of_pairs_of_extensions(chip)
     yield from _of_vectors(chip)
     yield from _of_numbers(chip)
@@ -102,6 +103,13 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
     for needed, why in (("zicsr", "sets registers"), ("zifencei", "loads code while it runs")):
         if not chip.has(needed):
             yield where, f"'{isa}' has no {needed}, but the firmware {why}: add _{needed}"
+
+
+def _of_multiplication(chip: Chip) -> Iterator[Problem]:
+    """The compiler's own function for it calls itself for ever on a core of 64 bits."""
+    if chip.xlen == 64 and not chip.has("m") and not chip.has("zmmul"):
+        sentence = "which firmware and kernels need on a core of 64 bits: add m, or _zmmul"
+        yield ["core", "isa"], f"'{chip.base_isa}' does not multiply, {sentence}"
 
 
 def _of_pairs_of_extensions(chip: Chip) -> Iterator[Problem]:

@@ -26,15 +26,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from springbok.chips.chip import Chip
 from springbok.chips.description import load
 from springbok.chips.extensions import EXTENSIONS
-from springbok.compiler.compiled import Target
+from springbok.compiler.compiled import CompiledModel, Target
 from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.judgement import difference_of
 from springbok.firmware import FirmwareTooLarge
 from springbok.measuring.fit import fit
 from springbok.session import Session
-from springbok.support.errors import BenchError, ChipError
+from springbok.support.errors import BenchError, ChipError, CompileError
 from springbok.support.files import build_folder
 from springbok.support.places import model_file
 
@@ -118,7 +119,7 @@ def draw(number: int) -> tuple[str, bool]:
     letters = f"i{made.choice(('m', 'm', 'm', ''))}{_some(made, 'a')}{floats}{_some(made, 'c')}{_some(made, 'b')}"
     extensions = [*made.sample(("zba", "zbb", "zbc", "zbs"), made.randrange(5)), *made.sample(_FREE, made.randrange(4))]
     if "m" not in letters:
-        extensions += ["zmmul"] * made.randrange(2)
+        extensions += ["zmmul"] * (made.randrange(2) or xlen == 64)
     if floats:
         extensions += made.sample(("zfh", "zfa"), made.randrange(3))
     elif made.random() < 0.2:
@@ -220,15 +221,13 @@ def attempt(path: Path, is_sound: bool, models: Sequence[Path]) -> Outcome:
     try:
         session.boot("spike", platform=path, count_opcodes=False)
         for file in models:
-            model = compile_and_check(file, Target.of("vector" if chip.vlen else "scalar", chip=chip))
+            model = _compiled(file, chip)
             if not fit(model, chip).fits:
                 return Outcome("small", f"{file.name} does not fit")
             session.load_model(model)
-            for sample, wanted in zip(zip(*model.probes.inputs, strict=True), _samples(model.probes.expected)):
-                got = session.infer(*sample, raw=True, timeout=LIMIT_SECONDS)
-                if wrong := _wrong(got, wanted):
-                    return Outcome("finding", f"{file.name}: {wrong}")
-                break
+            sample, wanted = ([array[0] for array in arrays] for arrays in (model.probes.inputs, model.probes.expected))
+            if wrong := _wrong(session.infer(*sample, raw=True, timeout=LIMIT_SECONDS), wanted):
+                return Outcome("finding", f"{file.name}: {wrong}")
             what.append(f"{session.need_link().profile().inference_instructions:,}")
     except FirmwareTooLarge as error:
         return Outcome("small", f"{error}")
@@ -239,8 +238,14 @@ def attempt(path: Path, is_sound: bool, models: Sequence[Path]) -> Outcome:
     return Outcome("ran", " ".join(what))
 
 
-def _samples(arrays: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
-    return zip(*arrays, strict=True)
+def _compiled(file: Path, chip: Chip) -> CompiledModel:
+    """With vectors where the chip has some, unless a message advises against them."""
+    try:
+        return compile_and_check(file, Target.of("vector" if chip.vlen else "scalar", chip=chip))
+    except CompileError as error:
+        if "variant=scalar" not in str(error):
+            raise
+    return compile_and_check(file, Target.of("scalar", chip=chip))
 
 
 def _wrong(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> str:
