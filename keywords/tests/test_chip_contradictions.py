@@ -68,6 +68,7 @@ def path(tmp_path):
         ("rv32imfd_zicsr_zifencei_zca_zcd_zcmt_zve32x", "has zcmt, whose encodings are those of c and d"),
         ("rv32imf_zicsr_zifencei_zvfhmin", "has zvfhmin without vectors: add v or zve32x"),
         ("rv32im_zicsr_zifencei_zvkned", "has zvkned without vectors"),
+        ("rv64i_zicsr_zifencei_zve32x", "does not multiply, .* of 64 bits: add m, or _zmmul"),
         ("rv32imm_zicsr_zifencei_zve32x", "has m twice: leave one out"),
         ("rv128im_zve32x", "does not match .*ISA string with the vector extension"),
     ],
@@ -186,7 +187,10 @@ def test_what_needs_a_timer(path, setting, message):
         ('name = "b"\naddress = 0xF12\nvalue = 0x1_0000_0000', "line 45: b: its value has more than 32 bits"),
         ('name = "b"\naddress = 0xF12\nvalue = 1\nabsent = true', "line 45: b: a register that is absent has no value"),
         ('name = "b"\naddress = 0xF12\nvalue = 1\ncounter = "cycles"', "line 45: b: it reads as cycles or as a value"),
-        ('name = "b"\naddress = 0x301\nvalue = 1', "line 45: b: misa contradicts rv32im_.*: write 0x40001100, with more"),
+        (
+            'name = "b"\naddress = 0x301\nvalue = 1',
+            "line 45: b: misa contradicts rv32im_.*: write 0x40001100, with more",
+        ),
         ('name = "b"\naddress = 0x301\nvalue = 0x80001100', "line 45: b: misa contradicts"),
         ('name = "b"\naddress = 0xC20\nvalue = 4', "line 44: b: 0xc20 is the core's vector state"),
         ('name = "b"\naddress = 0xB02\nabsent = true', "line 45: b: the firmware can't do without 0xb02"),
@@ -215,6 +219,21 @@ def test_registers_that_the_firmware_works_with_are_those_of_its_sources(path):
     path.write_text(wanting.replace("_zifencei", "_zicntr_zifencei"))
     counters = {f"{name}{half}" for name in ("mcycle", "minstret", "cycle", "instret") for half in ("", "h")}
     assert set(_needed_registers(load(path)).values()) == accessed | counters
+
+
+def test_code_of_64_bits_reaches_what_is_near(path):
+    apart = MINE.replace('"data", "models"]', '"data"]').replace(ISA, '"rv64im_zicsr_zifencei_zve32x"')
+    second = '\n[[memory]]\nname = "far"\nbase = {}\nbytes = 0x40_0000\naccess = "rwx"\nholds = ["models"]\n'
+    text = apart.replace('"ilp32"', '"lp64"').replace("\n[[device]]", second + "\n[[device]]", 1)
+    for base, is_near in (("0x0001_0000", False), ("0x0040_0000", True), ("0xFFC0_0000", False), ("0xFF80_0000", True)):
+        path.write_text(text.format(base))
+        if is_near:
+            assert load(path).memories[1].name == "far"
+            continue
+        with pytest.raises(
+            ChipError, match=r"mine\.toml, line 17: far reaches to 0x.*, 2 GiB or more from the code at"
+        ):
+            load(path)
 
 
 def test_a_function_may_be_a_name_that_is_assigned_or_imported(path):
@@ -414,7 +433,12 @@ opcodes = '{opcodes}'
             r"one: lmul \['m4'\] and vl \[256\] can't be together with VLEN 256",
         ),
         ("vadd.vv", "vl = []", 42, "vl: .* non-empty"),
-        ("vwadd.vv", "sew = [8, 32]", 42, "one: no 'rv32im_zicsr_zifencei_zve32x' executes vwadd.vv with sew 32: it would"),
+        (
+            "vwadd.vv",
+            "sew = [8, 32]",
+            42,
+            "one: no 'rv32im_zicsr_zifencei_zve32x' executes vwadd.vv with sew 32: it would",
+        ),
         ("vn?sra.*", 'lmul = ["m8"]\nsew = [8, 32]\nvl = [4]', None, ""),
         ("vnsra.*", 'lmul = ["m8"]', 42, "executes vnsra.wv with lmul m8"),
         ("vwredsum.vs", 'lmul = ["m8"]', None, ""),

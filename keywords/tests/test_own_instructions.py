@@ -87,7 +87,10 @@ def test_a_hook_that_fails_is_told_with_its_place(tmp_path, body, message):
     [
         ("pass", r"The model .*ops\.py:dot4 of the chip's instruction dot4 gave None for 0x.*an integer"),
         ("return rd // 0", r"dot4 failed in .*ops\.py, line 4 \(dot4\) with 0x.*ZeroDivisionError"),
-        ("__import__('os').abort()", r"with signal 6 \(SIGABRT\)\. It was in .*ops\.py, line 4 \(dot4\), a function of"),
+        (
+            "__import__('os').abort()",
+            r"with signal 6 \(SIGABRT\)\. It was in .*ops\.py, line 4 \(dot4\), a function of",
+        ),
     ],
 )
 def test_a_model_that_fails_is_told_with_its_place(tmp_path, body, message):

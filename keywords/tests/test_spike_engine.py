@@ -645,7 +645,11 @@ def test_a_start_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("base = 0x8000_0000", "base = 0", r"mine\.toml, line 3: the first instruction lies at 0x0, .* start = 0x1000 in"),
+        (
+            "base = 0x8000_0000",
+            "base = 0",
+            r"mine\.toml, line 3: the first instruction lies at 0x0, .* start = 0x1000 in",
+        ),
         ("base = 0x6000_0000", "base = 0", r"mine\.toml, line 18: uart lies at 0x0, .* at another address"),
     ],
 )

@@ -253,7 +253,10 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
         if each.mask & 3 != 3 or each.match & 3 != 3:
             yield where, f"{each.name}: the last two bits of an instruction of 32 bits are 1, in match and in mask"
         elif each.match & _LONGER == _LONGER:
-            yield ["instruction", number, "match"], f"{each.name}: the last five bits are 1 of longer instructions alone"
+            yield (
+                ["instruction", number, "match"],
+                f"{each.name}: the last five bits are 1 of longer instructions alone",
+            )
         if each.name == UNKNOWN or each.name in named_words() or each.name.startswith("c."):
             sentence = "counts and disassemblies have that name for others: choose another"
             yield ["instruction", number, "name"], f"{each.name}: {sentence}"

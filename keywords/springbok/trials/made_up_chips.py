@@ -50,7 +50,7 @@ _BOUNDED = ("Tanh", "Sigmoid", "Softmax", "Erf", "Sin")
 _OTHERS = ("Exp", "Log", "Softplus", "Sqrt", "Reciprocal", "Floor")
 _OF_POSITIVE = ("Log", "Sqrt", "Reciprocal")
 
-_OPS = '''\
+OPS = '''\
 """An instruction of the chip's own: four products of int8 are added to a sum."""
 
 
@@ -132,7 +132,7 @@ def draw(number: int) -> tuple[str, bool]:
         letters += "v"
     elif vectors:
         extensions.append(vectors)
-        extensions += ["zvfh"] * (vectors != "zve32x" and "zve64x" != vectors and made.random() < 0.3)
+        extensions += ["zvfh"] * (vectors != "zve32x" and vectors != "zve64x" and made.random() < 0.3)
     is_sound = made.random() < _SOUND
     if not is_sound:
         every = sorted(EXTENSIONS - {"zicsr", "zifencei"})
@@ -260,7 +260,7 @@ def _wrong(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> str:
 def run(numbers: Sequence[int], folder: Path, models: Sequence[Path]) -> dict[str, int]:
     """Try chips, and tell of each; returns how many came to what."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ops.py").write_text(_OPS, encoding="utf-8")
+    (folder / "ops.py").write_text(OPS, encoding="utf-8")
     counts = dict.fromkeys(("ran", "refused", "small", "finding"), 0)
     for number in numbers:
         text, is_sound = draw(number)
