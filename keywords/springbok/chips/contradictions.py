@@ -72,6 +72,7 @@ def problems(chip: Chip) -> Iterator[Problem]:
     yield from _of_numbers(chip)
     yield from _of_distances(chip)
     yield from _of_instructions(chip)
+    yield from _of_names(chip)
     yield from _of_instructions_in_kernels(chip)
     yield from _of_registers(chip)
     yield from _of_timing(chip)
@@ -257,9 +258,6 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
                 ["instruction", number, "match"],
                 f"{each.name}: the last five bits are 1 of longer instructions alone",
             )
-        if each.name == UNKNOWN or each.name in named_words() or each.name.startswith("c."):
-            sentence = "counts and disassemblies have that name for others: choose another"
-            yield ["instruction", number, "name"], f"{each.name}: {sentence}"
         for what, bits in zip(_OPERANDS.get(each.does, ()), (_RS1, _RS2), strict=False):
             if each.mask & bits:
                 yield where, f"{each.name}: its mask must leave {what}, open (the bits 0x{bits:08x})"
@@ -274,6 +272,13 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
             missing = _missing_function(getattr(each, key), arguments)
             if missing:
                 yield ["instruction", number, key], f"{each.name}: {missing}"
+
+
+def _of_names(chip: Chip) -> Iterator[Problem]:
+    for number, each in enumerate(chip.instructions):
+        if each.name == UNKNOWN or each.name in named_words() or each.name.startswith("c."):
+            sentence = "counts and disassemblies have that name for others: choose another"
+            yield ["instruction", number, "name"], f"{each.name}: {sentence}"
 
 
 def _of_instructions_in_kernels(chip: Chip) -> Iterator[Problem]:

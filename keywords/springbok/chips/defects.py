@@ -54,7 +54,7 @@ def problems(chip: Chip) -> Iterator[Problem]:
 
 
 def that_can_show(chip: Chip) -> tuple[Defect, ...]:
-    """The chip's defects but for those that no instruction or configuration of it can show; patterns that are none stay.
+    """The chip's defects but for those that nothing of it can show; patterns that are none stay.
 
     >>> from springbok.chips.description import load
     >>> chip = load("coralnpu")
