@@ -60,7 +60,7 @@ def test_a_wrong_instruction_is_found(folder):
     path, _ = described(folder, 102)
     wrong = folder / "wrong"
     wrong.mkdir()
-    (wrong / "ops.py").write_text(made_up_chips.OPS.replace("return rd + sum", "return rd + 1 + sum"))
+    (wrong / "ops.py").write_text(made_up_chips.OPS.replace("return rd + sum", "return rd - sum"))
     (wrong / path.name).write_text(path.read_text())
     outcome = made_up_chips.attempt(wrong / path.name, True, [model_file("gestures_int8.tflite")])
     assert outcome.kind == "finding" and "does not compute what the framework does" in outcome.what

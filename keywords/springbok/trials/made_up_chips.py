@@ -132,7 +132,7 @@ def draw(number: int) -> tuple[str, bool]:
         letters += "v"
     elif vectors:
         extensions.append(vectors)
-        extensions += ["zvfh"] * (vectors != "zve32x" and vectors != "zve64x" and made.random() < 0.3)
+        extensions += ["zvfh"] * (vectors not in ("zve32x", "zve64x") and made.random() < 0.3)
     is_sound = made.random() < _SOUND
     if not is_sound:
         every = sorted(EXTENSIONS - {"zicsr", "zifencei"})
