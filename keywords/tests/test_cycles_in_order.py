@@ -232,7 +232,7 @@ def test_no_program_takes_fewer_cycles_than_its_limit(data, parts, base):
     timing = replace(base, units=base.units | {unit: figures}, **counts, **bits)
     for configuration in ((4, E32M1), (32, E32M8), (3, E32M8)):
         sites = made(parts).sites(*configuration)
-        assert along_an_order(sites, timing, 128).cycles >= limit(sites, timing, 128).cycles
+        assert along_an_order(sites, Pipeline(timing), 128).cycles >= limit(sites, timing, 128).cycles
 
 
 def test_an_order_that_stands_for_more_is_not_believed_below_the_limit(monkeypatch):
@@ -241,7 +241,7 @@ def test_an_order_that_stands_for_more_is_not_believed_below_the_limit(monkeypat
     whole = estimate(sites, timing, 512)
     monkeypatch.setattr(walk, "MOST_STEPS", 2)
     least = limit(sites, timing, 512).cycles
-    assert along_an_order(sites, timing, 512).cycles < least
+    assert along_an_order(sites, Pipeline(timing), 512).cycles < least
     found = estimate(sites, timing, 512)
     assert whole.cycles >= found.cycles == sum(found.where.values()) == least
 
