@@ -234,16 +234,27 @@ def _most(
 ) -> int:
     """How often a branch can have been taken, as far as the other ways to where it leads are known. A loop is entered
     once at least: its head has been executed before it is jumped back to. A branch right before the head that could
-    pass the loop by is taken to have never done so: its guard, against no turn at all."""
+    pass it by is taken to have never done so: the loop's guard, against no turn at all."""
     backward = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start >= head.start)
     entered = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start < head.start)
     over = above.get(head.start)
     is_backward = guessed.start >= head.start
-    if over is not None and over is not guessed and not over.is_call and (over.start in known or is_backward):
-        entered += over.executions - known.get(over.start, 0)
+    if over is not None and over is not guessed and not over.is_call:
+        if over.start in known or (is_backward and _is_loop(head, guessed, comes_from)):
+            entered += over.executions - known.get(over.start, 0)
     if is_backward:
         entered = max(entered, 1)
     return max(0, min(guessed.executions, head.executions - backward - entered))
+
+
+def _is_loop(head: Block, latch: Block, comes_from: dict[int, list[Block]]) -> bool:
+    """Whether nothing jumps in between from outside, as to what was only moved out of the way."""
+    return all(
+        head.start <= each.start <= latch.start
+        for start, sources in comes_from.items()
+        if head.start < start <= latch.start
+        for each in sources
+    )
 
 
 def _tells(block: Block, known: dict[int, int], comes_from: list[Block], above: dict[int, Block]) -> int | None:

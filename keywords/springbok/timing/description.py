@@ -21,7 +21,7 @@ TABLES = {
     "vector": ("queue", "queue_latency", "dispatch", "datapath_bits", "chaining", "work"),
 }
 #: Counts up when the same executions and figures come to other cycles: what was estimated before is another estimate.
-VERSION = 3
+VERSION = 4
 #: Stands for the timing that the chip's own description names.
 OF_CHIP = "chip"
 #: What descriptions may leave out: the figures of another unit hold for it then.
