@@ -561,7 +561,7 @@ void requests_run(uint16_t type, uint32_t payload_bytes, reply_t *reply) {
 }
 
 bool requests_know(uint16_t type) {
-    return type < MESSAGE_COUNT && requests[type].handle != NULL;
+    return type < sizeof requests / sizeof requests[0] && requests[type].handle != NULL;
 }
 
 void requests_init(void) {

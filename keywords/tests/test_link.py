@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import construct
 import numpy as np
 import pytest
+from serial import rfc2217
 
 from springbok.link import base as base_module
 from springbok.link import line as line_module
@@ -519,9 +520,54 @@ def test_two_threads_do_not_talk_at_once(either):
     assert link.chip_info() == INFO
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_forked_process_does_not_talk_and_closes_its_own_end_alone(line, call):
+    """Each of the two would take the other's answers."""
+    _, link = line()
+    assert link.statistics() == STATISTICS
+    child = os.fork()
+    if child == 0:
+        refused = False
+        try:
+            with pytest.raises(LinkError, match="in another process than the one that opened the line"):
+                call(link)
+            link.close()
+            refused = True
+        finally:
+            os._exit(0 if refused else 1)  # whatever came, the tests go on in the parent alone
+    assert os.waitpid(child, 0)[1] == 0
+    assert link.statistics() == STATISTICS
+
+
+def test_what_a_server_of_rfc2217_takes_no_more_ends_by_the_callers_limit(monkeypatch):
+    """pyserial's own limit for a write is 5 seconds, and says that the connection was lost."""
+    server = socket.create_server(("127.0.0.1", 0))
+    connected = []
+
+    def negotiate(port):
+        port._socket = socket.create_connection(server.getsockname())
+        connected.append(server.accept()[0])
+        port._write_lock = threading.Lock()
+        port.is_open = True
+
+    monkeypatch.setattr(rfc2217.Serial, "open", negotiate)
+    monkeypatch.setattr(rfc2217.Serial, "close", lambda port: port._socket.close())
+    try:
+        link = Link(f"rfc2217://127.0.0.1:{server.getsockname()[1]}", timeout=BRIEF)
+        with pytest.raises(LinkTimeout, match="The device stopped taking raw bytes"):
+            link.send_raw(bytes(64 << 20))
+        link.close()
+    finally:
+        for end in (server, *connected):
+            end.close()
+
+
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
+        ("loop://?logging=", "has a value that pyserial does not know"),
+        ("loop://?x=1", "can't be opened: a setting behind the"),
+        ("socket://127.0.0.1:1?logging=debug", "that the simulator runs and listens there"),
         ("/dev/there-is-no-such-port", "Check that the device is plugged in"),
         ("socket://127.0.0.1:1", "that the simulator runs and listens there"),
         ("nonsense://", "Check the URL"),
@@ -574,6 +620,38 @@ def test_who_was_interrupted_while_negotiating_negotiates_again(line, monkeypatc
         link.negotiate(time_limit=0)
     with pytest.raises(TypeError, match="MessageType of springbok.link.frames, not 99"):
         link.request(99)
+
+
+@pytest.mark.parametrize("dialect", [Dialect.BASE, Dialect.INFO])
+@pytest.mark.parametrize("answer", [MessageType.OK, MessageType.ERROR])
+def test_answer_is_not_sent_as_a_request(line, dialect, answer):
+    device, link = line()
+    link.dialect = dialect
+    with pytest.raises(LinkError, match=f"{answer.name} is an answer"):
+        link.request(answer)
+    assert not device.requests
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (b"\x02\0" + INFO.encode()[2:], "describes itself in version 2 of the format"),
+        (INFO.encode() + bytes(4), "44"),
+        (INFO.encode(), None),
+    ],
+    ids=["version", "longer", "known"],
+)
+def test_later_firmware_is_told_by_what_it_says_of_itself(line, payload, told):
+    """It answers INFO each time, so that no time limit has to end the question."""
+    refusal = error(1, 2, 3)
+    device, link = line(refusal, refusal, *[encode_frame(MessageType.OK, payload)] * 100)
+    if told is None:
+        assert link.negotiate() == INFO
+        return
+    with pytest.raises(LinkError, match=told) as raised:
+        link.negotiate()
+    assert not isinstance(raised.value, LinkTimeout)
+    assert device.kinds.count("INFO") <= 4
 
 
 @pytest.mark.parametrize("baudrate", [0, -5, 9600.0, "fast", None])

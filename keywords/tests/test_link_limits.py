@@ -336,6 +336,14 @@ def test_sizes_of_a_model_that_may_be_gone_are_asked_anew(clock, call):
     assert link.infer_batch([bytes(2)] * 2) == [bytes(3)] * 2
 
 
+def test_batch_of_a_model_without_inputs_is_inferred_one_by_one(clock):
+    """No bytes tell how many there are."""
+    clock.chip = Chip(clock, [ok(signature_of([], [4])), *(ok(bytes([at] * 4)) for at in range(3))], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True)
+    link.limits = SimpleNamespace(input_capacity=1 << 20, output_capacity=1 << 20)
+    assert link.infer_batch([b""] * 3) == [bytes([at] * 4) for at in range(3)]
+
+
 def test_batch_with_an_input_of_another_size_is_refused(clock):
     assert Signature.decode(signature_of([16], [])).inputs[0].nbytes == 16
     clock.chip = Chip(clock, [ok(signature_of([16], []))], 1e6)

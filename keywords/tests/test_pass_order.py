@@ -37,8 +37,8 @@ class Run:
 
     compiler = "iree-compile"
 
-    def __init__(self, root, steps):
-        self.root, self.steps = root, steps
+    def __init__(self, root, steps, around=()):
+        self.root, self.steps, self.around = root, steps, around  # the last: lines beside the functions
 
     def __repr__(self):
         return repr(self.steps)
@@ -55,7 +55,7 @@ class Run:
 
         def dump(at, name):
             inner = [f"  {line}" for number in range(len(functions)) for line in text(number)]
-            lines = [f"{head} {{", *inner, "}"] if at is None else text(at)
+            lines = [f"{head} {{", *self.around, *inner, "}"] if at is None else text(at)
             parts = [part for part in ("top", place, *([functions[at]] if at is not None else [])) if part]
             paths = ["/".join(parts[: length + 1]) for length in range(len(parts))]
             counts[paths[-1]] += 1
@@ -122,6 +122,37 @@ def test_the_pass_that_makes_the_difference_is_named_and_no_other(folder, root):
     holds()
 
 
+WHERE = st.sampled_from([None, 0])
+WHOSE = st.sampled_from([0, 1, None])
+
+
+@SETTINGS
+@given(st.lists(st.tuples(WHERE, WHOSE, st.integers(0, 2), st.integers(0, 2)), max_size=7))
+def test_each_pass_adds_to_a_kernels_difference_what_it_does_itself(folder, drawn):
+    """Passes of one side alone too; and what a module has around its function, from one to the other, is nobody's."""
+    sides = []
+    for side in range(2):
+        steps = [
+            Step(f"p{at}", where, "\n  a.".join(["work"] * more[side]))
+            for at, (where, whose, *more) in enumerate(drawn)
+            if whose in (side, None)
+        ]
+        around = ["  a.count"] * (2 - side)
+        sides.append(Run(KERNEL, [Step("begin", None), *steps, Step("end", 0), Step("done", None)], around))
+    begin, *found = (each.describe() for each in of_kernel(*sides, folder, "m_dispatch_0"))
+    assert "a.count -1" in begin
+    expected = []
+    for at, (_, whose, *more) in enumerate(drawn):
+        by = more[1] * (whose in (1, None)) - more[0] * (whose in (0, None))
+        only = "" if whose is None else f" only in the {('first', 'second')[whose]}"
+        expected += [f"pass p{at}{only}: a.work {by:+}"] if by else []
+    assert sorted(found) == sorted(expected)
+    places = [[at for at, line in enumerate(found) if f"p{number}" in line] for number in range(len(drawn))]
+    for side in range(2):
+        own = [at for (_, whose, *_), these in zip(drawn, places, strict=True) if whose in (side, None) for at in these]
+        assert own == sorted(own)
+
+
 @SETTINGS
 @given(runs(MODULE))
 def test_passes_are_read_in_the_order_in_which_they_ran(tmp_path_factory, drawn):
@@ -151,7 +182,7 @@ def test_passes_of_a_kernel_at_different_levels_are_compared_in_the_order_in_whi
         for side in range(2)
     ]
     paired = Pairing({"m_dispatch_0": "m_dispatch_0"})
-    both = pass_steps.Both((sides[0], sides[1]), True, ({}, {}), paired, pass_steps.NOTHING)
+    both = pass_steps.Both((sides[0], sides[1]), True, ({}, {}), paired, pass_steps.NOTHING, (Counter(), Counter()))
     found = [step.at for step in both.steps("m_dispatch_0")]
     assert found == sorted(found) and len(found) >= 2
 

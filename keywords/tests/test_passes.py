@@ -245,6 +245,27 @@ def test_lines_and_names_are_those_of_the_modules(folder):
     assert kernel.lines == ("-  call @main_dispatch_1_matmul_8x4", "+  do @main_dispatch_0_matmul_8x4")
 
 
+def test_what_the_other_comes_to_by_its_next_pass_is_no_difference(folder):
+    first = Compilation().kernel(0, "sum_4", ("start", "a"), ("begin", "a"), ("fuse", "b"), ("end", "c"))
+    steps = ("start", "a"), ("begin", "a"), ("canonicalize", "b"), ("annotate", "b.hint"), ("fuse", "b.hint x")
+    second = Compilation().kernel(0, "sum_4", *steps, ("end", "c.hint"))
+    (found,) = by_pass(first, second, folder)
+    assert found.where == "pass annotate of main_dispatch_0 only in the second"
+
+
+def test_a_kernel_that_is_called_several_times_says_so_with_what_it_costs(folder):
+    first, second = (Compilation().kernel(0, "sum_4", ("configure", "a"), ("end", "a")) for _ in range(2))
+    second.kernel(1, "encode_8", ("configure", "a"), ("end", "a"))
+    calls = "  flow.dispatch @main_dispatch_1::@x(%0)\n" * 3
+    for side, code in ((first, ""), (second, calls)):
+        side.add("", "form", f"  flow.dispatch @main_dispatch_0::@x(%0)\n{code}")
+    tables = {}, {"main_dispatch_1_encode_8": Measured(4410)}
+    alone = by_pass(first, second, folder, tables, "instructions")[0]
+    assert alone.describe() == (
+        "kernels only in the second: main_dispatch_1_encode_8 (4,410 instructions, at 3 places together)"
+    )
+
+
 def test_a_kernel_that_is_gone_behind_flow_is_none(folder):
     sides = [Compilation().kernel(0, "sum_4", ("configure", "a"), ("end", "a")) for _ in range(2)]
     sides[1].add("flow_executable_main_dispatch_1", "strip", "a")

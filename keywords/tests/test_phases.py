@@ -2,6 +2,7 @@
 """What makes the difference between two modules: fewest flags, phases, passes; with written code, and the compiler."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from compiler_stand_ins import stand_in
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springbok.cli import main
+from springbok.cli import phases as cli_phases
 from springbok.cli.phases import _shown
 from springbok.compiler import iree, versions
 from springbok.compiler.compiled import Target
@@ -184,7 +186,7 @@ def test_a_model_is_found_by_its_name_as_compilers_does(capsys, source):
 
 def test_what_can_not_be_compared_is_said_first(capsys, source):
     assert main(["phases", str(source), "--versions", iree.PINNED_VERSION, iree.PINNED_VERSION.removesuffix(".0")]) == 2
-    assert "are one version: name two" in capsys.readouterr().err
+    assert "are one version, 3.13.0: name two" in capsys.readouterr().err
     assert main(["phases", str(source), "--second=--a='b"]) == 2
     assert "a quote has no end" in capsys.readouterr().err
     assert main(["phases", str(source), "--second=--iree-nope"]) == 2
@@ -198,7 +200,42 @@ def test_the_command_names_the_flag(source, capsys):
     command = ["phases", str(source), f"--second={flags}", "--metric", "code"]
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert "Made by: --iree-llvmcpu-disable-distribution=true" in out or "No difference" in out
+    assert "Made by: --iree-llvmcpu-disable-distribution=true (" in out
+
+
+@pytest.mark.parametrize(
+    ("gains", "needed"),
+    [((35, -18), "--a=1 --b=1"), ((35, 2), "--a=1"), ((0, -18), "--b=1"), ((5, 5), "--a=1 --b=1")],
+)
+def test_flags_that_work_against_each_other_are_both_named(monkeypatch, tmp_path, source, capsys, gains, needed):
+    """What one alone would do to the module is another difference than the one that is told."""
+
+    def inference(model, *_):
+        total = 100 + sum(by for flag, by in zip(("--a=1", "--b=1"), gains, strict=True) if flag in model.flags)
+        return SimpleNamespace(dispatches={}, inferences=[SimpleNamespace(instructions=total)])
+
+    def compile_model(*_, extra_flags, **__):
+        return SimpleNamespace(flags=extra_flags, dispatches=[])
+
+    monkeypatch.setattr(cli_phases, "check_flags", lambda *_: None)
+    monkeypatch.setattr(cli_phases, "compile_model", compile_model)
+    monkeypatch.setattr(cli_phases, "inference", inference)
+    monkeypatch.setattr(cli_phases, "_tell_passes", lambda *_: None)
+    assert main(["phases", str(source), "--second=--a=1 --b=1"]) == 0
+    out = capsys.readouterr().out
+    assert f"Made by: {needed} (" in out
+    assert ("by that alone" in out) == (gains == (35, 2))
+
+
+def test_what_is_equal_in_one_metric_is_compared_in_nothing_else_and_says_so(source, capsys):
+    assert main(["phases", str(source), "--second=--iree-opt-strip-assertions=true", "--metric", "code"]) == 0
+    assert "No difference in bytes of code. Nothing else of the two modules was compared" in capsys.readouterr().out
+
+
+def test_all_passes_of_the_module_are_told_too(source, capsys):
+    flags = "--iree-opt-level=O3", "--iree-opt-level=O0"
+    assert main(["phases", str(source), f"--first={flags[0]}", f"--second={flags[1]}", "--kernel", "module"]) == 0
+    assert "Passes of module by which it differs" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ class _Terminal(Terminal):
         if row["error"]:
             return f"{row['label']}: failed: {row['error'].splitlines()[0]}"
         found = row["metrics"]
-        spills = f", {found['stack_accesses']:,.0f} of stacks" if found["stack_accesses"] is not None else ""
+        spills = f", {found['stack_accesses']:,.0f} accesses of stacks" if found["stack_accesses"] is not None else ""
         return (
             f"{row['label']}: {found['instructions']:,.0f} instructions, "
             f"{found['kernel_text_bytes']:,} bytes of code{spills}"

@@ -31,7 +31,7 @@ _CRASHED_ANYWAY = "Simplify that part of the model, or leave out flags of --firs
 _MOST = 6  # differences that are shown in full
 _CRASHED, _ADVICE = "the compiler crashed", re.compile(r"Simplify that part of the model, or compile it with [\w=]+")
 _NONE = "none, before LLVM makes machine code of the kernels"
-_SHARE = 0.9  # of the difference that fewer flags must still make
+_SHARE = 0.9  # of the difference that fewer flags must still make, and not much more
 # What can be measured of a module: its name in rows of `springbok.exploring.compiler_row`, and its unit.
 _METRICS = {
     "instructions": ("instructions", "instructions"),
@@ -50,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", choices=tuple(_METRICS), default="instructions", help="what differs (default: instructions)"
     )
-    parser.add_argument("--kernel", metavar="NAME", help="all passes by which one kernel differs: main_dispatch_2")
+    parser.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="all passes by which one kernel differs, such as main_dispatch_2, or the module",
+    )
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
     add_platform(parser)
     add_selection(parser)
@@ -66,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         raise BenchError("Give --second with other flags, or --versions with two versions of the compiler.")
     wanted = [versions.resolved(each) for each in options.versions or ()]
     if len({*wanted}) == 1:
-        raise BenchError(f"{wanted[0]} and {wanted[0]} are one version: name two.")
+        raise BenchError(f"{' and '.join(options.versions)} are one version, {wanted[0]}: name two.")
     target = Target.of(options.variant, options.vlen, chip)
     if not wanted:
         check_flags(target, [*first, *second])
@@ -102,7 +106,9 @@ def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None, tables
     print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
     with working("Compiling both, with the code behind every pass"):
         found = by_pass(*sides, folder, measured, unit)
-    print("First pass behind which the module, and each kernel, differs, by what the difference costs:")
+    ordered = any(each.cost is not None for table in measured for each in table.values())
+    by = ", by what the difference costs" if ordered else ""
+    print(f"First pass behind which the module, and each kernel, differs{by}:")
     print("\n".join(_shown(found)) or _NONE)
 
 
@@ -153,8 +159,12 @@ def _tell_versions(
         found = row["metrics"].get(key)
         told = f"{found:,} {unit}" if found is not None else ""
         print(f"{row['version']}: {'; '.join(filter(None, (told, reason)))}")
+    by_cost = options.metric == "instructions"  # how large each kernel's code is, no module tells
     tables = [
-        {kernel["name"]: Measured(kernel.get("instructions"), kernel["layer"] or "") for kernel in row["dispatches"]}
+        {
+            kernel["name"]: Measured(kernel.get("instructions") if by_cost else None, kernel["layer"] or "")
+            for kernel in row["dispatches"]
+        }
         for row in rows
     ]
     compilers = [iree.tool_of(folder) if folder else iree.tool("iree-compile") for folder in folders]
@@ -182,7 +192,8 @@ def _tell_flags(
     print(f"first:  {before:,} {unit}: {' '.join(first) or 'the default flags'}")
     print(f"second: {after:,} {unit}: {' '.join(second)}")
     if before == after:
-        print("No difference.")
+        others = [f"--metric {name}" for name in _METRICS if name != options.metric]
+        print(f"No difference in {unit}. Nothing else of the two modules was compared: {' or '.join(others)} does.")
         return None
     gone, gained = differing(first, second)
 
@@ -192,12 +203,14 @@ def _tell_flags(
 
     def makes_it(kept: Sequence[str]) -> bool:
         value = measure(with_these(kept))
-        return value is not None and (value - before) / (after - before) >= _SHARE
+        return value is not None and abs(value - after) <= (1 - _SHARE) * abs(after - before)
 
     names = {flag.partition("=")[0] for flag in gained}
     needed = minimal([*gained, *(flag for flag in gone if flag.partition("=")[0] not in names)], makes_it)
     told = [flag if flag in gained else f"without {flag}" for flag in needed]
-    print(f"Made by: {' '.join(told)} ({measure.count} modules measured)")
+    value = measure(with_these(needed))
+    alone = "" if value == after else f": {value:,} {unit} by that alone"
+    print(f"Made by: {' '.join(told)} ({measure.count} modules measured){alone}")
     return with_these(needed), [measure.table(each) for each in (first, with_these(needed))]
 
 

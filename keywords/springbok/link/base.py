@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from springbok.link.extension import LinkReport, content
 from springbok.link.frames import HEADER_BYTES, MAGIC, MessageType, decode_header, encode_frame
@@ -23,6 +22,7 @@ from springbok.support.errors import LinkError, LinkTimeout, OtherHost
 _SILENCE_SECONDS = 0.2
 _STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
 _DRAIN_SECONDS = 5.0  # within a request's limit
+_UNREADABLE_INFOS = 3  # the same in a row are no late answers
 
 # What has an answer for the model that this host has loaded.
 _OF_THE_MODEL = (MessageType.DATA, MessageType.PROCESS, MessageType.OUTPUT, MessageType.PROFILE)
@@ -111,20 +111,29 @@ class BaseExchange:
     def probe(self, deadline: float) -> ChipInfo:
         """Ask INFO until its own answer comes; answers to anything else are late, or tell that INFO was not heard.
 
-        Raises OtherHost when the device says that another host is at work.
+        Raises OtherHost when the device says that another host is at work, and what `ChipInfo.decode` raises when it
+        answers so time and again.
         """
         self.in_step = False
-        info, unread = None, 0
+        info, unread, unreadable, times = None, 0, b"", 0
         while info is None:
             self._unanswered_infos += 1
             self.write("INFO", encode_frame(MessageType.INFO), deadline)
             message_type, payload = self._receive_frame("INFO", deadline)
             unread += 1
             if message_type == MessageType.OK:
-                with suppress(LinkError):
+                try:
                     info = ChipInfo.decode(payload)
-                    unread -= 1
-                    self._unanswered_infos -= 1
+                except LinkError:
+                    times = times + 1 if payload and payload == unreadable else 1
+                    if times == _UNREADABLE_INFOS:
+                        raise  # it is the answer, of a firmware that this client does not know
+                    if times == _UNREADABLE_INFOS - 1:
+                        self.drain(deadline)  # of late answers this one would have been the last
+                    unreadable = payload
+                    continue
+                unread -= 1
+                self._unanswered_infos -= 1
             elif _is_of_other_host(payload):
                 raise OtherHost(f"{ErrorAnswer.decode(payload).message}.")
         self._settle(unread, deadline)

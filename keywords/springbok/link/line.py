@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import threading
 import time
 import weakref
@@ -77,6 +78,7 @@ class Turn:
         """A call's."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()  # whose line it is: a child that was forked has the same one open
         self._call: weakref.ref[Turn.Token] | None = None
         self._lock = threading.RLock()  # a signal's handler may come amid what it guards, and ask for the turn
 
@@ -99,12 +101,18 @@ def alone(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """A method of what has a line, of which one call at a time may go on: answers are in the order of requests.
 
     Its object has a ``turn``, a `Turn`. Raises LinkError where another call goes on, of another thread or of
-    this one, which a signal's handler has interrupted.
+    this one, which a signal's handler has interrupted, and in a process that was forked from the object's.
     """
 
     @functools.wraps(method)
     def call(*given: Arguments.args, **named: Arguments.kwargs) -> Result:
         turn, token = given[0].turn, Turn.Token()
+        if turn.process != os.getpid():
+            raise LinkError(
+                f"{method.__name__} was called in another process than the one that opened the line, of which this one "
+                "was forked: each would take the other's answers. Open a link of its own here, after the first has "
+                "ended, or start processes by multiprocessing's 'spawn'."
+            )
         try:
             if turn.take(token):
                 return method(*given, **named)
@@ -228,7 +236,7 @@ class Line:
             data = self.read("resynchronisation", _READ_BYTES, until)
             thrown_away, heard = thrown_away + len(data), (heard + data)[-_READ_BYTES:]
         waited = max(0.0, deadline - started)
-        if waited < max(silence, _TELLING_SECONDS):
+        if not thrown_away or waited < max(silence, _TELLING_SECONDS):
             raise LineBusy(
                 f"The time was over before {self.url} could be silent for {shown(silence)} s, which tells late "
                 f"answers from this request's: {shown(waited)} s were left. What came before was not understood: "

@@ -94,7 +94,8 @@ class Link:
     malformed; LinkTimeout when no whole answer came in time; DeviceError when the device answered ERROR. After
     any of these but a lost connection, the link can be used on. Limits are finite; payloads are bytes, and anything
     else a TypeError. One call at a time: another thread's, or one from
-    ``progress`` or a signal's handler, is a LinkError, but for ``close``.
+    ``progress`` or a signal's handler, is a LinkError, but for ``close``; so is each in a forked process, which opens
+    a link of its own. Opening a socket has 5 seconds, whatever ``timeout`` says.
     """
 
     def __init__(
@@ -342,6 +343,8 @@ class Link:
         sent = self._seconds_for(sum(map(len, inputs)), answer_bytes * len(inputs))
         until = time.monotonic() + limit + sent
         expected, size = self._sizes_of_model(until)
+        if not expected and not any(inputs):  # how many there are can't be told by bytes
+            return [self._infer(b"", max(0.0, until - time.monotonic()), answer_bytes) for _ in inputs]
         for number, data in enumerate(inputs):
             if len(data) != expected:
                 raise LinkError(f"Input {number} of the batch has {len(data)} bytes, but the model takes {expected}.")
@@ -469,6 +472,8 @@ class Link:
         """``until`` is the moment (of `time.monotonic`) by which a larger whole ends."""
         if not isinstance(message_type, MessageType):
             raise TypeError(f"A request is a MessageType of springbok.link.frames, not {message_type!r:.40}.")
+        if message_type in (MessageType.OK, MessageType.ERROR):
+            raise LinkError(f"{message_type.name} is an answer: a device that gets one as a request says nothing.")
         self._check_negotiated(message_type.name)
         self._sizes = self._sizes if message_type in _KEEP_THE_MODEL else None
         started, payload = time.monotonic(), plain(payload)

@@ -13,6 +13,7 @@ b'answer'
 
 from __future__ import annotations
 
+import os
 import queue
 import select
 import socket
@@ -54,7 +55,8 @@ class Port(Protocol):
 
 def open_port(url: str, baudrate: int) -> Port:
     """Open a port by its path or pyserial URL. Raises OSError or ValueError."""
-    return SocketPort(url, baudrate) if url.startswith(_SCHEME) else SerialPort(url, baudrate)
+    is_plain_socket = url.startswith(_SCHEME) and "?" not in url  # settings behind it are pyserial's
+    return SocketPort(url, baudrate) if is_plain_socket else SerialPort(url, baudrate)
 
 
 class SerialPort:
@@ -64,10 +66,16 @@ class SerialPort:
 
     def __init__(self, url: str, baudrate: int) -> None:
         options = {} if "://" in url else {"exclusive": True}
-        self._port = serial.serial_for_url(url, baudrate=baudrate, timeout=_POLL_SECONDS, **options)
+        try:
+            self._port = serial.serial_for_url(url, baudrate=baudrate, timeout=_POLL_SECONDS, **options)
+        except KeyError as error:  # so pyserial refuses some
+            raise ValueError(f"a setting behind the '?' has a value that pyserial does not know: {error}") from error
         self.baudrate = self._port.baudrate
         self._is_closed = False
-        self._bounds_writes = not url.startswith("rfc2217:")  # whose every setting is a dialogue of its own
+        self._going: select.poll | None = None
+        if url.startswith("rfc2217:"):  # whose every setting is a dialogue of its own, and whose limit is pyserial's
+            self._going = select.poll()
+            self._going.register(self._port._socket, select.POLLOUT)  # noqa: SLF001 (pyserial has no public way)
 
     @property
     def is_open(self) -> bool:
@@ -84,8 +92,11 @@ class SerialPort:
 
     def send(self, data: bytes, seconds: float) -> int:
         with self._opened():
-            if self._bounds_writes:
-                self._port.write_timeout = min(seconds, _LONGEST_WAIT)
+            seconds = min(seconds, _LONGEST_WAIT)
+            if self._going is None:
+                self._port.write_timeout = seconds
+            elif not self._going.poll(1000 * seconds):
+                return 0
             try:
                 return self._port.write(data)
             except (serial.SerialTimeoutException, queue.Full):  # the latter is of loop://
@@ -118,7 +129,7 @@ class SocketPort:
         if not place.hostname or place.port is None or place.query or place.path:
             raise ValueError("a socket is named by host and port")
         self.baudrate = baudrate
-        self._is_closed = False
+        self._is_closed, self._process = False, os.getpid()
         self._socket = socket.create_connection((place.hostname, place.port), timeout=_CONNECT_SECONDS)
         self._socket.setblocking(False)
         # Else each request waits 40 ms for an acknowledgement (Nagle).
@@ -159,8 +170,9 @@ class SocketPort:
 
     def close(self) -> None:
         self._is_closed = True
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes another thread's call
+        if self._process == os.getpid():  # a child that was forked ends its own end alone
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes another thread's call
         self._socket.close()
 
     def _is_ready(self, poller: select.poll, seconds: float) -> bool:
