@@ -357,6 +357,14 @@ def test_a_branch_at_the_end_of_what_is_counted_is_left_once():
     assert (block.taken, block.passed) == (8, 1)
 
 
+def test_what_was_only_moved_out_of_the_way_is_no_loop_behind_a_guard():
+    """A branch at 20 that jumps back to 8, where it is reached from before 8 alone."""
+    words = {0: branch(20), 4: branch(20), 8: NOP, 12: RET, 20: branch(-12), 24: NOP, 28: RET}
+    times = {0: 100, 4: 40, 8: 50, 12: 50, 20: 60, 24: 50, 28: 50}
+    taken = {block.start: block.taken for block in blocks([Site(pc, words[pc], 0, 0, times[pc]) for pc in words], 0)}
+    assert (taken[0], taken[4], taken[20]) == (60, 39, 49)
+
+
 IBEX = PLATFORMS / "cores" / "ibex"
 
 

@@ -239,9 +239,9 @@ def _most(
     entered = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start < head.start)
     over = above.get(head.start)
     is_backward = guessed.start >= head.start
-    if over is not None and over is not guessed and not over.is_call:
-        if over.start in known or (is_backward and _is_loop(head, guessed, comes_from)):
-            entered += over.executions - known.get(over.start, 0)
+    falls = over is not None and over is not guessed and not over.is_call
+    if falls and (over.start in known or (is_backward and _is_loop(head, guessed, comes_from))):
+        entered += over.executions - known.get(over.start, 0)
     if is_backward:
         entered = max(entered, 1)
     return max(0, min(guessed.executions, head.executions - backward - entered))

@@ -140,7 +140,9 @@ class Timing:
         return self._digest(VERSION)
 
     def _digest(self, version: int) -> str:
-        return digest(version, text(replace(self, title="", is_assumed=False, sources={}, calibration=None, vlens=None)))
+        return digest(
+            version, text(replace(self, title="", is_assumed=False, sources={}, calibration=None, vlens=None))
+        )
 
     @property
     def is_changed(self) -> bool:
