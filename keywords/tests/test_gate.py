@@ -807,10 +807,11 @@ def test_outputs_of_nothing_but_0_keep_no_tolerance_that_is_taken():
 
 
 def test_what_two_tests_say_of_one_evaluation_is_told_once(tmp_path, document, before):
-    better = gate.compare(changed(document, add_opcode(0, "addi", -100)), before)
+    measured = changed(document, add_opcode(0, "addi", -100))
+    better = gate.compare(measured, before)
     for test in ("One", "Two"):
         verdicts.VerdictFile(tmp_path, "Suite", test).add_comparison(tmp_path / "b.json", better)
-        verdicts.VerdictFile(tmp_path, "Suite", test).add([gate.judge(before, Limit("instructions", 10))])
+        verdicts.VerdictFile(tmp_path, "Suite", test).add([gate.judge(measured, Limit("instructions", 10))])
     head, *lines = verdicts.summary(tmp_path)
     assert f"{len(better)} numbers compared, 0 worse, 1 better; 2 limits checked, 2 not kept" in head
     assert [line.split(":")[0].strip() for line in lines] == ["improved", "failed"]
