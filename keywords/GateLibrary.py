@@ -8,14 +8,13 @@ from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 from robot.libraries.BuiltIn import BuiltIn
 
-import renode_test
+from gate_listener import GateListener, verdict_file
 from results_of_keywords import CONVERTERS
 from springbok import session
 from springbok.chips.description import load
 from springbok.compiler.compiled import CompiledModel
 from springbok.gate import baseline, gate, snapshots
 from springbok.gate.gate import Limit
-from springbok.gate.verdicts import VerdictFile
 from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation
 from springbok.measuring.fit import Fit, fit
@@ -42,6 +41,7 @@ class GateLibrary:
 
     def __init__(self) -> None:
         self._recorded: dict[Path, tuple[str, str]] = {}
+        self.ROBOT_LIBRARY_LISTENER = GateListener()
 
     @keyword(tags=("gate", "assertion"))
     def performance_should_not_regress(self, evaluation: Evaluation, missing: str = "fail", **tolerances: str) -> None:
@@ -79,18 +79,18 @@ class GateLibrary:
         self._claim(baseline.path_of(folder, measured), evaluation)
         if _variable("UPDATE_BASELINES"):
             changes = baseline.write(folder, measured)
-            _verdict_file().add_update(baseline.path_of(folder, measured), changes)
+            verdict_file().add_update(baseline.path_of(folder, measured), changes)
             logger.info("\n".join([f"{baseline.path_of(folder, measured)} is the baseline now:", *changes]))
             return
         try:
             known = baseline.read(folder, measured)
         except baseline.NoBaseline as error:
-            _verdict_file().add_missing(baseline.path_of(folder, measured), snapshots.title(measured))
+            verdict_file().add_missing(baseline.path_of(folder, measured), snapshots.title(measured))
             if missing == "skip":
                 raise SkipExecution(str(error)) from error
             raise AssertionError(plain(str(error))) from error
         verdicts = gate.compare(measured, known, tolerances)
-        _verdict_file().add_comparison(baseline.path_of(folder, measured), verdicts)
+        verdict_file().add_comparison(baseline.path_of(folder, measured), verdicts)
         _tell(verdicts, gate.causes_text(measured, known))
 
     def _claim(self, path: Path, evaluation: Evaluation) -> None:
@@ -168,7 +168,7 @@ class GateLibrary:
         | Model Should Fit | ${model} | coralnpu_highmem |
         """
         found = _fit(model, platform)
-        _verdict_file().add([gate.fit_verdict(model.variant, found)])
+        verdict_file().add([gate.fit_verdict(model.variant, found)])
         if not found.fits:
             raise AssertionError(plain(found.describe()))
         logger.info(found.describe())
@@ -213,7 +213,7 @@ class GateLibrary:
         """
         other = _snapshot(reference)
         bound = other["metrics"]["instructions"] - 1
-        limit = Limit("instructions", bound, f"fewer than {snapshots.title(other)}")
+        limit = Limit("instructions", bound, f"fewer than {snapshots.title(other)}", is_measured=True)
         measured = _snapshot(evaluation)
         verdict = gate.judge(measured, limit)
         _settle([gate.judge(measured, limit, other) if verdict.has_failed else verdict])
@@ -388,7 +388,7 @@ class GateLibrary:
         """
         quality = evaluation.quality
         host = quality.figures(host=True).get("accuracy", 1.0)
-        verdict = gate.judge(_snapshot(evaluation), Limit("accuracy", host, "the host's"))
+        verdict = gate.judge(_snapshot(evaluation), Limit("accuracy", host, "the host's", is_measured=True))
         _settle([verdict])
         if quality.accuracy != host:
             raise AssertionError(plain(f"{verdict.text()} It is higher than the host's:\n{quality.confusion_table()}"))
@@ -400,13 +400,15 @@ class GateLibrary:
         """Fails when any output of any recording differs from the host's by more than ``tolerance``.
 
         Of a quantised output, the tolerance is ``steps`` of its integers: 0 is the same to the bit. A model's outputs
-        are judged each by itself, when it has several.
+        are judged each by itself, when it has several. A tolerance that every answer keeps is refused: answers of
+        nothing but 0 would, or steps beyond the integers. Outputs that are not finite never agree.
 
         Examples:
         | Outputs Should Agree With The Host | ${evaluation} | 1e-5 |
         | Outputs Should Agree With The Host | ${int8 evaluation} | steps=1 |
         """
         quality, specs = evaluation.quality, evaluation.model.outputs
+        _check_reach(evaluation, tolerance, steps)
         measured = _snapshot(evaluation)
         judged_first = sorted(range(len(specs)), key=lambda number: number != evaluation.output)
         verdicts = []
@@ -418,6 +420,21 @@ class GateLibrary:
         sample = quality.worst_sample()
         answers = f"Recording {sample}. Device: {quality.outputs[sample]} Host: {quality.host_outputs[sample]}"
         _settle(verdicts, answers)
+
+
+def _check_reach(evaluation: Evaluation, tolerance: float, steps: int) -> None:
+    """Raises GateError for a tolerance or steps that every answer keeps."""
+    judged_first = sorted(enumerate(evaluation.model.outputs), key=lambda pair: pair[0] != evaluation.output)
+    largest = list(zip((spec for _, spec in judged_first), evaluation.quality.host_magnitudes, strict=False))
+    real = [max(1.0, magnitude) for spec, magnitude in largest if not spec.is_quantised]
+    if real and tolerance >= max(real):
+        raise gate.GateError(
+            f"The tolerance {tolerance:g} is kept by answers of nothing but 0: the host's outputs are at most "
+            f"{max(real):g} in size. Give a smaller one."
+        )
+    bits = [8 * spec.nbytes // max(1, spec.elements) for spec, _ in largest if spec.is_quantised]
+    if bits and steps >= 2 ** max(bits) - 1:
+        raise gate.GateError(f"steps={steps} are all that {max(bits)} bits can differ by: give fewer.")
 
 
 def _fit(model: CompiledModel, platform: str | None) -> Fit:
@@ -460,7 +477,7 @@ def _judge_code(evaluation: Evaluation, metric: str, bound: float, dispatch: str
 
 def _settle(verdicts: list[gate.Verdict], details: str = "") -> None:
     """Keep the verdicts on limits, and tell them."""
-    _verdict_file().add(verdicts)
+    verdict_file().add(verdicts)
     _tell(verdicts, details)
 
 
@@ -477,15 +494,6 @@ def _snapshot(evaluation: Evaluation) -> dict:
 
 def _suite_file() -> Path:
     return Path(BuiltIn().get_variable_value("${SUITE SOURCE}") or "suite")
-
-
-def _verdict_file() -> VerdictFile:
-    robot = BuiltIn()
-    return VerdictFile(
-        renode_test.suite_folder(),
-        suite=robot.get_variable_value("${SUITE NAME}", default=""),
-        test=robot.get_variable_value("${TEST NAME}", default="") or "",
-    )
 
 
 def _variable(name: str) -> object:

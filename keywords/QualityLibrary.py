@@ -53,6 +53,7 @@ class QualityLibrary:
         preprocessing: list[str] | str | None = None,
         title: str | None = None,
         model: CompiledModel | None = None,
+        **others: object,
     ) -> Dataset:
         """Returns a data set: one that is there by name, or your own (docs/data.md).
 
@@ -78,6 +79,7 @@ class QualityLibrary:
         | preprocessing | ``scale``, ``scale 1/255``, ``mean/std``, ``FILE.py:FUNCTION``; several separated by ``;`` |
         | title         | what the data set is called in reports and baselines, by default as its file |
         | model         | the compiled model, whose input says the shape of images and recordings |
+        | others        | none: a name that is none of these is told |
 
         Examples:
         | ${recordings}= | Load Data Set | magic_wand | data=/data/magic_wand/data.tar.gz |
@@ -98,7 +100,8 @@ class QualityLibrary:
             "preprocessing": preprocessing,
             "title": title,
         }
-        if wrong := misnamed((split, data, root), (*given, "split", "data", "root", "download", "model")):
+        names = (*given, "split", "data", "root", "download", "model")
+        if wrong := misnamed((split, data, root, *(f"{name}=" for name in others)), names):
             raise DatasetError(f"Load Data Set: {wrong}.")
         options = parse_options(given, model.inputs if model else None)
         loaded = datasets.load(
@@ -118,6 +121,7 @@ class QualityLibrary:
         samples: int | None = None,
         scenario: str | None = None,
         output: str = "0",
+        **others: object,
     ) -> Evaluation:
         """Loads the model, infers the recordings on the device and returns the evaluation.
 
@@ -129,6 +133,9 @@ class QualityLibrary:
         Example:
         | ${evaluation}= | Evaluate Model | ${model} | ${recordings} |
         """
+        names = ("model", "dataset", "samples", "scenario", "output")
+        if wrong := misnamed((f"{name}=" for name in others), names):
+            raise DatasetError(f"Evaluate Model: {wrong}.")
         taken = dataset.first(samples)
         host_outputs = compiler.framework_outputs(model, taken.fitted(model.name, model.inputs))
         title = f"{model.name} ({model.variant})"

@@ -33,7 +33,7 @@ from springbok.measuring.evaluation import Evaluation, Platform, WallClock
 from springbok.measuring.fit import Fit
 from springbok.measuring.fit import fit as measure_fit
 from springbok.measuring.performance import summarise
-from springbok.measuring.quality import judged
+from springbok.measuring.quality import check_answers, judged
 from springbok.modules.lifetimes import tensor_memory
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError, DeviceError, EngineError, LinkError, ModelError
@@ -404,6 +404,8 @@ class Session:
         taken = dataset.first(samples)
         inputs = taken.fitted(model.name, model.inputs)
         judged_output = _output_number(model, output)
+        host_outputs = [host_outputs] if isinstance(host_outputs, np.ndarray) else host_outputs
+        check_answers(taken, model.inputs[0], model.outputs[judged_output])  # before minutes of work
         self._take_counts()
         answers, profiles, round_trips = [], [], []
         for number in range(len(taken)):
@@ -417,7 +419,6 @@ class Session:
                 progress(number + 1, len(taken))
         counts = self._take_counts()
         performance = summarise(profiles, counts, self.chip.vlen_bits)
-        host_outputs = [host_outputs] if isinstance(host_outputs, np.ndarray) else host_outputs
         pairs = [
             (np.stack(device).reshape(len(taken), -1), spec.to_real(host[: len(taken)]).reshape(len(taken), -1))
             for device, host, spec in zip(zip(*answers, strict=True), host_outputs, model.outputs, strict=False)

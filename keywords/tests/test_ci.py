@@ -60,7 +60,7 @@ def test_a_run_without_metrics_has_a_summary_too(tmp_path):
 def test_reports_and_summary_say_when_nothing_was_compared(tmp_path):
     metrics.write(tmp_path / "metrics.json", make_document(make_model()))
     (tmp_path / "xunit.xml").write_text(XUNIT)
-    verdicts.begin(tmp_path)  # as a run does at its end
+    verdicts.end(tmp_path)  # as a run does at its end
     write_reports(tmp_path, tmp_path, None)
     for text in ((tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()):
         assert "No baseline was read: 0 limits checked, 0 numbers compared." in text

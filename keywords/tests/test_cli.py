@@ -165,7 +165,7 @@ def test_renode_that_is_missing_is_an_error_with_advice(capsys, monkeypatch, tmp
 def test_what_follows_two_dashes_is_robots(monkeypatch):
     seen = []
     monkeypatch.setattr(running, "call", lambda command: seen.append(command) or 0)
-    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike", "--", "--test", "Should *"]) == 0
     command = seen[0]
@@ -198,7 +198,7 @@ def test_an_unknown_trial_is_an_error_with_the_known_ones(capsys):
 
 def test_a_failing_run_fails_the_command(monkeypatch):
     monkeypatch.setattr(running, "call", lambda command: 3)
-    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     monkeypatch.setattr(run, "print_summary", lambda results: None)
     assert cli.main(["run", "--engine", "spike"]) == 3
 
@@ -206,7 +206,7 @@ def test_a_failing_run_fails_the_command(monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_a_run_that_a_fault_ends_says_so_at_its_end(monkeypatch, tmp_path, capfd, number):
     """With where Python was, where it can still tell; that no baseline was written changes nothing of it."""
-    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     (tmp_path / "Dying.py").write_text(f"import os\n\n\ndef die():\n    os.kill(os.getpid(), {number:d})\n")
     suite = tmp_path / "die.robot"
     suite.write_text("*** Settings ***\nLibrary    Dying.py\n\n*** Test Cases ***\nShould Live\n    Die\n")
@@ -386,6 +386,7 @@ def test_the_version_is_told(capsys):
         (["platform", "x", "--platform", ""], "--platform is empty"),
         (["sweep", "--types=,"], "--types: ',' names nothing"),
         (["sweep", "--data-option", ""], "--data-option is empty"),
+        (["compile", "m.onnx", "--flags", "--a=1"], 'which is given as --flags="…" where it begins with a dash'),
     ],
 )
 def test_names_that_lead_nowhere_are_said(capsys, arguments, said):
@@ -513,9 +514,14 @@ def nothing_starts(monkeypatch):
             "no folder gone with baselines. --update-baselines --baselines gone makes it",
         ),
         (["--baselines", __file__, "--update-baselines"], "is a file: name a folder"),
+        (["--baselines", f"{__file__}/below", "--update-baselines"], f"{__file__} is a file: name a folder"),
+        (["--timing", "chipp"], "(did you mean 'chip'?)"),
         (["--port", "/dev/gone"], "--engine serial and --port belong together"),
         (["--engine", "serial"], "--engine serial and --port belong together"),
-        (["--engine", "serial", "--port", "/dev/gone"], "No board answers at --port /dev/gone, so nothing was run"),
+        (
+            ["--engine", "serial", "--port", "/dev/gone"],
+            "/dev/gone can't be opened: No such file or directory. Check that",
+        ),
         (["--engine", "serial", "--port", "socket://127.0.0.1:9"], "No board answers at --port socket://127.0.0.1:9"),
     ],
 )

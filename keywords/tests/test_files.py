@@ -302,7 +302,7 @@ def test_a_run_says_where_its_log_is_or_why_there_is_none(tmp_path, monkeypatch,
     suite = tmp_path / "pass.robot"
     suite.write_text(SUITE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(summary=lambda: ""))
+    monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "log.html").write_text("an earlier run's")
     status = cli.main(["run", str(suite), "--engine", "spike", "--results", "results", "--", *options])

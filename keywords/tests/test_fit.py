@@ -96,7 +96,7 @@ def test_the_command_says_it_with_its_exit_status(capsys):
 
 
 def test_the_gate_refuses_a_model_that_does_not_fit_and_counts_it_as_a_limit(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("GateLibrary._verdict_file", lambda: VerdictFile(tmp_path))
+    monkeypatch.setattr("GateLibrary.verdict_file", lambda: VerdictFile(tmp_path))
     GateLibrary().model_should_fit(model, "coralnpu_highmem")
     with pytest.raises(AssertionError, match="itcm lacks .*; dtcm lacks"):
         GateLibrary().model_should_fit(model, "coralnpu")
@@ -106,7 +106,7 @@ def test_the_gate_refuses_a_model_that_does_not_fit_and_counts_it_as_a_limit(mod
 
 
 def test_the_chip_that_runs_is_judged_whatever_the_run_was_given(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("GateLibrary._verdict_file", lambda: VerdictFile(tmp_path))
+    monkeypatch.setattr("GateLibrary.verdict_file", lambda: VerdictFile(tmp_path))
     monkeypatch.setattr(session.current, "description", load("coralnpu"))
     with pytest.raises(AssertionError, match="does NOT fit Coral NPU, 8K and 32K"):
         GateLibrary().model_should_fit(model)

@@ -9,6 +9,7 @@ import operator
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +27,7 @@ from springbok.gate.metric import METRICS
 from springbok.history import record
 from springbok.measuring.derived import RUNTIME
 from springbok.support.places import ROOT
+from springbok.tensors import TensorSpec
 
 
 @pytest.fixture
@@ -289,7 +291,7 @@ def test_exactly_what_exceeds_the_tolerance_fails(count, margin):
     ("tolerances", "said"),
     [
         ({"speed": "1"}, "no metric 'speed'. Metrics: samples, accuracy"),
-        ({"instructions": "a bit"}, "tolerance 'a bit' of instructions"),
+        ({"instructions": "a bit"}, "'a bit' is no tolerance for instructions"),
         ({"outputs_sha256": "5%"}, "can only be 0 or any"),
         ({"max_abs_error": "1"}, "not the same in every run"),
     ],
@@ -697,11 +699,11 @@ def test_a_larger_error_of_values_is_stopped():
 
 def test_a_limit_that_the_task_does_not_know_is_not_kept_and_says_why():
     values = snapshots.snapshot(make_document(make_regression()), "wear")
-    verdict = gate.judge(values, Limit("accuracy", 0.0))
+    verdict = gate.judge(values, Limit("accuracy", 0.5))
     assert verdict.has_failed
     assert "The task of motions/test is regression, which has none" in verdict.text()
     classes = snapshots.snapshot(make_document(make_model()), "motions")
-    assert "is classification, which has none" in gate.judge(classes, Limit("auc", 0.0)).text()
+    assert "is classification, which has none" in gate.judge(classes, Limit("auc", 0.5)).text()
     undefined = {**values, "metrics": {**values["metrics"], "r_squared": None}}
     assert "It is not defined for the answers" in gate.judge(undefined, Limit("r_squared", 0.0)).text()
 
@@ -731,6 +733,10 @@ def test_other_data_are_told_as_a_cause(document, before):
         ("max_abs_error", math.inf, "is kept by everything"),
         ("r_squared", math.nan, "is no number"),
         ("r_squared", -math.inf, "is kept by everything"),
+        ("auc", -1, "is kept by everything"),
+        ("auc", 1.5, "can't be kept by anything: it is at most 1"),
+        ("accuracy", 0, "is kept by everything"),
+        ("module_bytes", 2**32, "is kept by everything"),
     ],
 )
 def test_a_limit_that_nothing_or_everything_keeps_is_refused(before, metric, bound, words):
@@ -738,11 +744,85 @@ def test_a_limit_that_nothing_or_everything_keeps_is_refused(before, metric, bou
         gate.judge(before, gate.Limit(metric, bound))
 
 
+@given(
+    name=st.sampled_from([name for name, metric in METRICS.items() if metric.form != "digest"]),
+    bound=st.floats() | st.sampled_from([-1.0, 0.0, 1.0, 2.0**32, 2.0**64]) | st.floats(-2, 2),
+)
+def test_every_limit_that_is_taken_is_kept_by_something_and_broken_by_something(name, bound):
+    metric = METRICS[name]
+    if metric.relation == gate.EXACTLY:
+        return
+    ends = {max(metric.least, -1e300), min(metric.most, 1e300)}
+    broken = {metric.is_worse(value, bound) for value in ends}
+    tiny = 1e-8 * max(1.0, abs(bound))  # what lies nearer to an end of what it can be is rounding
+    if math.isnan(bound) or abs(bound) > 1e299 or min(abs(bound - end) for end in ends) <= tiny:
+        return
+    try:
+        gate.check_bound(metric, bound)
+    except gate.GateError:
+        assert broken != {True, False}
+    else:
+        assert broken == {True, False}
+
+
+@pytest.mark.parametrize("tolerance", ["any", "1", "100%", "250 %"])
+def test_a_tolerance_that_everything_keeps_is_refused_or_said_to_be_any(before, tolerance):
+    known = {**before, "metrics": {**before["metrics"], "accuracy": 0.9}}
+    if tolerance == "any":
+        assert "accuracy" not in {each.metric for each in gate.compare(known, known, {"accuracy": tolerance})}
+        return
+    with pytest.raises(gate.GateError, match="of accuracy is kept by everything, as any is"):
+        gate.compare(known, known, {"accuracy": tolerance})
+    with pytest.raises(gate.GateError, match="of module_bytes is kept by everything"):
+        gate.compare(known, known, {"module_bytes": str(2**32)})
+    assert gate.compare(known, known, {"accuracy": "0.5", "lane_utilisation": "0.9"})
+
+
+def test_a_share_of_a_number_below_0_is_a_margin_too():
+    values = snapshots.snapshot(make_document(make_regression()), "wear")
+    known, lower, low = ({**values, "metrics": {**values["metrics"], "r_squared": each}} for each in (-2, -2.1, -2.3))
+    assert not failed(lower, known, {"r_squared": "10%"})
+    assert set(failed(low, known, {"r_squared": "10%"})) == {"r_squared"}
+
+
+def test_a_comparison_of_nothing_is_none(before):
+    everything = {name: "any" for name, metric in METRICS.items() if metric.is_recorded}
+    with pytest.raises(gate.GateError, match=r"Nothing of gestures .* would be compared with its baseline"):
+        gate.compare(before, before, everything)
+    del everything["instructions"]
+    assert [each.metric for each in gate.compare(before, before, everything)] == ["instructions"]
+
+
+def test_outputs_of_nothing_but_0_keep_no_tolerance_that_is_taken():
+    def check(tolerance, steps=0, scale=None, largest=1.0, others=()):
+        model = SimpleNamespace(outputs=(TensorSpec("y", (1, 4), "float32" if scale is None else "int8", scale),))
+        evaluation = SimpleNamespace(model=model, output=0, quality=SimpleNamespace(host_magnitudes=[largest, *others]))
+        GateLibrary._check_reach(evaluation, tolerance, steps)
+
+    for refused in ((1e9,), (1.0,), (20.0, 0, None, 20.0), (1e-5, 255, 0.1), (1e-5, 10**6, 0.1)):
+        with pytest.raises(gate.GateError, match="is kept by answers of nothing but 0|can differ by: give fewer"):
+            check(*refused)
+    for taken in ((1e-5,), (0.5,), (19.0, 0, None, 20.0), (1e-5, 0, None, 0.0), (1e-5, 254, 0.1)):
+        check(*taken)
+
+
+def test_what_two_tests_say_of_one_evaluation_is_told_once(tmp_path, document, before):
+    measured = changed(document, add_opcode(0, "addi", -100))
+    better = gate.compare(measured, before)
+    for test in ("One", "Two"):
+        verdicts.VerdictFile(tmp_path, "Suite", test).add_comparison(tmp_path / "b.json", better)
+        verdicts.VerdictFile(tmp_path, "Suite", test).add([gate.judge(measured, Limit("instructions", 10))])
+    head, *lines = verdicts.summary(tmp_path)
+    assert f"{len(better)} numbers compared, 0 worse, 1 better; 2 limits checked, 2 not kept" in head
+    assert [line.split(":")[0].strip() for line in lines] == ["improved", "failed"]
+    assert lines[1].endswith(" (in One, Two)")
+
+
 @pytest.mark.parametrize(
     ("tolerances", "words"),
     [
         ({"instrctions": "1%"}, "did you mean 'instructions'"),
-        ({"instructions": "a bit"}, "The tolerance 'a bit' of instructions is none"),
+        ({"instructions": "a bit"}, "'a bit' is no tolerance for instructions"),
         ({"max_abs_error": "1"}, "Baselines hold no max_abs_error"),
         ({"outputs_sha256": "5"}, "can only be 0 or any"),
     ],

@@ -512,6 +512,8 @@ def test_a_run_of_the_command_adds_itself(monkeypatch, tmp_path, capsys):
         return 1
 
     class Firmware:
+        built = False
+
         def summary(self):
             return ""
 
@@ -645,7 +647,7 @@ def test_an_old_run_is_shown_and_its_report_made_again(filled, tmp_path, capsys)
         (["--last", "9" * 23], "a number from 1 to 2147483647"),
         (["--history", "postgresql://[::1"], "is no URL"),
         (["--history", "postgresql://127.0.0.1:abc/x"], "is no URL"),
-        (["--history", "sqlite://"], "'sqlite://' is none"),
+        (["--history", "sqlite://"], "'sqlite://' names no store"),
         (["--history", "/dev/null"], "is no file"),
         (["--history", "none"], "is switched off"),
     ],

@@ -62,10 +62,10 @@ def test_what_no_file_tells_is_not_said_to_be_so(tmp_path):
     told = read_lead(tmp_path, DOCUMENT).sentence
     assert "What the gate judged is unknown: there is no gate.json." in told
     assert "limits checked" not in told
-    verdicts.begin(tmp_path)  # as a run does whose suites ask no gate
+    verdicts.end(tmp_path)  # as a run does whose suites ask no gate
     assert "0 limits checked" in read_lead(tmp_path, DOCUMENT).sentence
     VerdictFile(tmp_path).add_update(tmp_path / "b.json", ["new"])
-    verdicts.begin(tmp_path)
+    verdicts.end(tmp_path)
     assert len(verdicts.known(tmp_path)["updates"]) == 1  # what a suite said stays
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from springbok.compiler import compiler, host_check, importers, iree
 from springbok.compiler.importers import onnx_control_flow, onnx_limits, worker_onnx
-from springbok.compiler.importers.selection import WHOLE_FILE
+from springbok.compiler.importers.selection import WHOLE_FILE, Selection
 from springbok.compiler.importers.worker import UnusableError
 from springbok.compiler.judgement import Limit, Tolerance
 from springbok.modules.vmfb import read_vmfb
@@ -930,3 +930,8 @@ class TestWeightsBeside:
         monkeypatch.undo()
         monkeypatch.setattr(importers, "_code", lambda: "other")
         assert importers._key(data, importer) != before
+
+
+def test_a_signature_is_refused_where_there_is_none(tmp_path):
+    with pytest.raises(UnusableError, match="no signature 'foo': an ONNX model has one function only"):
+        worker_onnx.load(tmp_path / "m.onnx", Selection.of(None, "foo"))

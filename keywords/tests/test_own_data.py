@@ -17,12 +17,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numbers
 
+import QualityLibrary
 from springbok.cli import sweep as sweep_command
 from springbok.data import datasets, own
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
 from springbok.data.own import content, tables
 from springbok.data.own.content import Options, parse_options
-from springbok.measuring.quality import Anomaly, Classification, Regression, area_under_curve, judged
+from springbok.measuring.quality import (
+    Anomaly,
+    Classification,
+    Regression,
+    area_under_curve,
+    check_answers,
+    judged,
+)
 from springbok.support.errors import DatasetError, ModelError
 from springbok.support.places import ROOT
 from springbok.tensors import TensorSpec
@@ -659,6 +667,39 @@ def test_a_pair_that_a_function_returns_is_inputs_and_labels(tmp_path):
     assert [array.shape for array in found[1].fitted("m", specs)] == [(2, 1, 3), (2, 1, 1)]
 
 
+def test_labels_in_either_form_of_a_letter_are_one_class():
+    Path("u.csv").write_text("a,label\n1,gru\u0308n\n2,rot\n3,gr\u00fcn\n", encoding="utf-8")
+    assert load("u.csv").class_names == ("gr\u00fcn", "rot")
+    found = load("u.csv", class_names="rot,gru\u0308n")
+    assert (found.labels.tolist(), found.class_names) == ([1, 0, 1], ("rot", "gr\u00fcn"))
+    assert load("u.csv", task="anomaly", normal="gru\u0308n").labels.tolist() == [0, 1, 0]
+
+
+def test_a_shape_that_a_function_of_ones_own_made_is_said_to_be_its():
+    Path("t.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    Path("cut.py").write_text("def cut(x):\n    return x[:, :1]\n")
+    data = load("t.csv", label="none", preprocessing="scale 2;cut.py:cut")
+    with pytest.raises(
+        ModelError, match=r"a sample is float32\[1\]\. That is what preprocessing=cut\.py:cut returned\."
+    ):
+        data.fitted("m", [spec((1, 3))])
+    plain = load("t.csv", label="none", preprocessing="scale 2")
+    with pytest.raises(ModelError, match=r"The 3 columns of t\.csv are one sample"):
+        plain.fitted("m", [spec((1, 4))])
+
+
+def test_what_a_task_can_not_judge_is_said_by_the_models_shape_alone():
+    classes = Dataset("d", np.zeros((6, 4)), np.array([0, 1, 2] * 2), class_names=("a", "b", "c"))
+    check_answers(classes, spec((1, 4)), spec((1, 3)))
+    check_answers(classes, spec((1, 4)), spec((1, 1), "int32"))
+    with pytest.raises(ModelError, match=r"outputs have the shape \(1, 1\), but 1 sample of 3 classes"):
+        check_answers(classes, spec((1, 4)), spec((1, 1)))
+    check_answers(Dataset("d", np.zeros((6, 4)), np.array([0, 1] * 3), task=ANOMALY), spec((1, 4)), spec((1, 4)))
+    values = Dataset("d", np.zeros((6, 4)), np.zeros((6, 2)), task=REGRESSION)
+    with pytest.raises(ModelError):
+        check_answers(values, spec((1, 4)), spec((1, 3)))
+
+
 def test_the_digest_is_of_the_data_not_of_their_place():
     first, copy = table("1,2,0\n3,4,1\n"), None
     Path("elsewhere.csv").write_text("1,2,0\n3,4,1\n")
@@ -666,6 +707,14 @@ def test_the_digest_is_of_the_data_not_of_their_place():
     assert first.sha256 == copy.sha256
     assert first.sha256 != table("1,2,0\n3,5,1\n").sha256
     assert first.sha256 != table("1,2,0\n3,4,0\n").sha256
+
+
+def test_arguments_of_keywords_that_are_none_suggest_the_nearest():
+    library = QualityLibrary.QualityLibrary()
+    with pytest.raises(DatasetError, match=r"there is no argument 'lable' \(did you mean 'label'\?\)"):
+        library.load_data_set("x.csv", lable="a")
+    with pytest.raises(DatasetError, match=r"there is no argument 'sample' \(did you mean 'samples'\?\)"):
+        library.evaluate_model(None, None, sample=3)
 
 
 def test_names_that_are_none_suggest_the_nearest():

@@ -44,6 +44,17 @@ def test_nan_is_never_close_to_the_host():
     assert judged.max_abs_error == np.inf
 
 
+def test_an_answer_that_is_no_number_is_no_class():
+    nothing = [[np.nan, np.nan]] * 2
+    judged = quality(nothing, [0, 1], host=nothing)
+    assert (judged.accuracy, judged.host_accuracy, judged.class_names) == (0.0, 0.0, ("rest", "wave", "no number"))
+    assert judged.per_sample()["device"] == [2, 2]
+    one = quality([[np.nan, 0.5], [0.5, 0.25]], [0, 0], host=[[0.5, 0.25]] * 2)
+    assert (one.accuracy, one.host_accuracy, one.confusion) == (0.5, 1.0, [[1, 0, 1], [0, 0, 0], [0, 0, 0]])
+    single = quality([[np.nan], [0.7]], [0, 1], host=[[0.2], [0.7]])
+    assert (single.accuracy, single.host_accuracy) == (0.5, 1.0)
+
+
 def test_the_confusion_table_names_the_classes():
     table = quality([[1, 0], [1, 0]], [0, 1]).confusion_table().splitlines()
     assert table[1].split() == ["rest", "wave"]
@@ -52,7 +63,7 @@ def test_the_confusion_table_names_the_classes():
 
 
 def test_outputs_that_do_not_fit_the_classes_are_refused():
-    with pytest.raises(ModelError, match=r"device gave outputs of shape \(1, 3\)"):
+    with pytest.raises(ModelError, match=r"outputs have the shape \(1, 3\)"):
         quality([[1, 0, 0]], [0])
 
 

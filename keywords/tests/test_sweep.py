@@ -14,6 +14,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,12 +27,13 @@ from springbok.chips.description import load as load_chip
 from springbok.cli import main
 from springbok.cli.sweep import Terminal
 from springbok.data.dataset import Dataset
-from springbok.exploring import sweep, workers
+from springbok.exploring import measure, sweep, workers
 from springbok.exploring.configurations import SweepError, check, configurations
 from springbok.exploring.front import best, broken_limits, mark_pareto
 from springbok.exploring.measure import Objective, compile_step
 from springbok.exploring.model_files import ModelFiles
 from springbok.exploring.workers import Job, done
+from springbok.report import page
 from springbok.report.sweep import sweep_figures
 from springbok.support import process
 from springbok.support.errors import BenchError
@@ -222,8 +224,10 @@ def test_rows_are_kept_by_what_the_data_hold(model):
         (["--data", "nothing"], "There is no data set 'nothing'"),
         (
             ["--data-option", "labl=x"],
-            "--data-option 'labl=x' is none (did you mean 'label'?): write NAME=VALUE, NAME one of split",
+            "--data-option 'labl=x' names no option of data (did you mean 'label'?). It is NAME=VALUE, NAME one of",
         ),
+        (["--data-option", "label"], "--data-option 'label' lacks a value: write label=VALUE"),
+        (["--limit", "accuracy"], "--limit 'accuracy' is no METRIC=VALUE with a number"),
         (["--data", "d.csv", "--samples", "9"], "d holds 2 recordings; 9 can't be taken"),
         (["--data", "d.csv", "--data-option", "label=z"], "has no column 'z'"),
     ],
@@ -248,6 +252,25 @@ def test_everything_behind_the_front_is_beaten_by_something_in_front(points):
     for point, each in zip(points, rows, strict=True):
         beaten = any(other != point and all(map(int.__le__, other, point)) for other in front)
         assert each["pareto"] != beaten
+
+
+def test_a_tables_columns_are_called_by_names_of_their_own():
+    rows = mark_pareto([row("a", 1, 1, samples=24) | {"samples": None, "dataset": "d"}])
+    head, line = page._sweep_csv(rows).splitlines()
+    names = head.split(",")
+    assert len(set(names)) == len(names)
+    found = dict(zip(names, line.split(","), strict=True))
+    assert (found["samples"], found["samples_asked_for"]) == ("24", "")
+
+
+@pytest.mark.parametrize(("lost", "loss"), [(1.2e-9, 0.0), (-5e-8, 0.0), (1e-6, 1e-6), (-1e-6, -1e-6), (0.5, 0.5)])
+def test_what_only_the_order_of_sums_makes_is_no_loss(lost, loss):
+    host, device = (
+        SimpleNamespace(figures=lambda value=value: {"mean_absolute_error": value}) for value in (1, 1 + lost)
+    )
+    assert measure._loss(device, host)["quality_loss"] == pytest.approx(loss, abs=2e-9)
+    exact = SimpleNamespace(figures=lambda: {"mean_absolute_error": 0.0})
+    assert measure._loss(exact, exact) == {"quality_loss": 0.0}
 
 
 def test_the_best_keeps_all_limits():

@@ -62,6 +62,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """A sentence, as all errors of commands are."""
+        if lacking := re.fullmatch(r"argument (\S+): expected one argument", message):
+            message = f'{lacking[1]} lacks its value, which is given as {lacking[1]}="…" where it begins with a dash'
         chosen = re.fullmatch(r"argument (.*?): invalid choice: (.*?) \(choose from (.*)\)", message)
         if chosen:
             known = [each.strip(" '") for each in chosen[3].split(",")]

@@ -85,8 +85,9 @@ def _check_baselines(options: argparse.Namespace) -> None:
             f"There is no folder {folder} with baselines. --update-baselines --baselines {folder} makes it from what "
             "is measured."
         )
-    if folder.exists() and not folder.is_dir():
-        raise BenchError(f"--baselines {folder} is a file: name a folder.")
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise BenchError(f"--baselines {folder}: {place} is a file: name a folder.")
 
 
 def check_board(port: str, baudrate: int = 115200) -> None:
@@ -96,6 +97,5 @@ def check_board(port: str, baudrate: int = 115200) -> None:
             link.negotiate(timeout=BOOT_LIMIT_SECONDS)
     except LinkError as error:
         raise BenchError(
-            f"No board answers at --port {port}, so nothing was run: {error}\n"
-            "Is it connected, powered and running the firmware, and does no other program use the port?"
+            f"No board answers at --port {port}, so nothing was run: {error}\nIs it powered and running the firmware?"
         ) from error

@@ -43,9 +43,15 @@ def run(options: argparse.Namespace) -> int:
 def write_reports(results: Path, folder: Path, earlier: str | None, files: Outputs | None = None) -> list[Path]:
     """Write report.html, report.md and metrics.csv of results; ``earlier`` are results to show the change since.
 
-    ``files`` is where Robot put its own, beside the results under their usual names unless it is given.
+    ``files`` is where Robot put its own, beside the results under their usual names unless it is given. Of a dry run
+    there are no metrics, and the reports say so.
     """
     home = results if results.is_dir() else results.parent
+    if "dry_run" in verdicts.read(home):
+        nothing: dict = {"models": []}
+        return reports.write_reports(
+            nothing, folder, first=_first_figures(home), leading=reports.read_lead(home, None, files)
+        )
     before = metrics.read(earlier) if earlier else None
     document = metrics.read(results)
     leading = reports.read_lead(home, document, files)
@@ -57,7 +63,8 @@ def write_summary(results: Path, xunit: Path) -> Path:
     """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
     document = metrics.read(results) if (results / "metrics.json").exists() else None
     with metrics.telling_of([(results, document)] if document else []):
-        return reports.write_summary(results, document, _first_figures(results), xunit)
+        is_dry = "dry_run" in verdicts.read(results)
+        return reports.write_summary(results, document, _first_figures(results), xunit, is_dry)
 
 
 def _first_figures(folder: Path) -> list:

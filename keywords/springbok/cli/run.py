@@ -31,6 +31,7 @@ from springbok.measuring import metrics
 from springbok.measuring.derived import estimated_cycles_of, quality_of, quality_text
 from springbok.measuring.platforms import level_of, platform_of, platforms_text, told_apart
 from springbok.measuring.recorded import left_out
+from springbok.report.summary import add_failure, read_tests
 from springbok.session import usable_timing
 from springbok.support import process
 from springbok.support.errors import BenchError
@@ -41,6 +42,9 @@ from springbok.support.results_folder import Outputs, claimed, outputs
 #: Of this project, or of the user's, as ``init`` writes it.
 DEFAULT_SUITE = SUITES / "gestures.robot" if IS_CHECKOUT else Path("suites")
 
+
+#: Suite and test, in ``xunit.xml``, of what the gate said no to and no test failed for.
+NOT_TOLD = ("gate", "What no test failed for")
 
 #: What the exit status of a run that a signal ended is above the signal's number.
 SIGNALLED = 128
@@ -79,7 +83,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the suites; the exit status is Robot's, or 1 when no baseline was written that should have been."""
+    """Run the suites; the exit status is Robot's, or 1 where something was not kept and no test failed for it, and when
+    no baseline was written that should have been.
+    """
     suites = [Path(suite) for suite in options.suites] or [DEFAULT_SUITE]
     if not options.suites and not DEFAULT_SUITE.exists():
         raise BenchError(f"Name the suites to run, files or folders: there is no {shown(DEFAULT_SUITE)} here.")
@@ -104,7 +110,9 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     if engine == "serial":
         checks.check_board(options.port)
     with working("Building the firmware"):
-        build_firmware(chip=chip)
+        firmware = build_firmware(chip=chip)
+    if firmware.built:
+        print(f"Firmware: {firmware.summary()}")
     files = outputs(robot_options, Path(options.results)) if engine != "renode" else _of_renode(options, robot_options)
     robot_options = [*suite_variables(options, vlen), *robot_options]
     history, started = keeping.place_for(files.folder, options.history), record.now()
@@ -117,15 +125,16 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         died = max(0, -status)
         xunit = files.xunit_there()
         if xunit:
-            verdicts.begin(files.folder)
-        run = record_run(files.folder, started, suites, status == 0, xunit)
-        if (files.folder / "metrics.json").exists():
+            status = _end_gate(files, xunit) or status
+        run = record_run(files.folder, started, suites, status == 0, xunit, files.is_dry)
+        if (files.folder / "metrics.json").exists() or files.is_dry:
             with working("Making the reports"):
                 write_reports(files.folder, files.folder, options.earlier, files)
         if xunit:
             write_summary(files.folder, xunit)
         print_summary(files)
-        keep_run(run, files.folder, history)
+        if not files.is_dry:
+            keep_run(run, files.folder, history)
         if options.update_baselines:
             passed = status == 0
             prune = suites if whole_suites and passed else ()
@@ -133,6 +142,15 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         if died:
             print(_death(died, files.output))
     return SIGNALLED + died if died else status
+
+
+def _end_gate(files: Outputs, xunit: Path) -> int:
+    """Let the gate of a run that has ended say what it said no to and no test has failed for: 1 where there is such."""
+    not_kept = verdicts.end(files.folder, files.is_dry)
+    if not not_kept or read_tests(xunit).failed:  # as a rule Robot says so itself
+        return 0
+    add_failure(xunit, *NOT_TOLD, "\n".join(each.text() for each in not_kept))
+    return 1
 
 
 def _death(number: int, output: Path | None) -> str:
@@ -241,6 +259,9 @@ def print_summary(files: Outputs) -> None:
             print(f"         {note}")
         print(f"Metrics: {shown(file)}, metrics.csv")
         print(f"Report:  {shown(results / 'report.html')}, report.md")
+    tests = read_tests(xunit, files.is_dry) if (xunit := files.xunit_there()) else None
+    if tests and (tests.is_dry or not tests.count):
+        print(f"Tests:   {tests.headline}")
     for line in verdicts.summary(results):
         print(line)
     if log := files.log_there():

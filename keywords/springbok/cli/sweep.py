@@ -267,7 +267,8 @@ def _data_option(text: str) -> tuple[str, str]:
     if not separator or name not in DATA_OPTIONS:
         near = did_you_mean(name, DATA_OPTIONS)
         known = ", ".join(DATA_OPTIONS)
-        raise SweepError(f"--data-option '{text}' is none{near}: write NAME=VALUE, NAME one of {known}.")
+        wrong = f"lacks a value: write {name}=VALUE" if name in DATA_OPTIONS else f"names no option of data{near}"
+        raise SweepError(f"--data-option '{text}' {wrong}. It is NAME=VALUE, NAME one of {known}.")
     return name, value
 
 
@@ -318,4 +319,4 @@ def _limit(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(value)
     except ValueError:
-        raise SweepError(f"The limit '{text}' is none: write METRIC=VALUE, for instance accuracy=0.95.") from None
+        raise SweepError(f"--limit '{text}' is no METRIC=VALUE with a number, such as accuracy=0.95.") from None

@@ -22,8 +22,9 @@ from springbok.compiler.judgement import Tolerance
 from springbok.compiler.optimizer import DEFAULT_LEVEL, LEVELS
 from springbok.data import datasets
 from springbok.data.dataset import Dataset
+from springbok.measuring.quality import check_answers
 from springbok.support.cache import Cache
-from springbok.support.errors import BenchError
+from springbok.support.errors import BenchError, ModelError
 from springbok.support.suggestions import did_you_mean
 
 TYPES, VARIANTS = ("float32", "int8"), ("vector", "scalar")
@@ -152,3 +153,7 @@ def check(wanted: Sequence[Configuration], own_data: Dataset | None = None) -> N
     for model, selection, dataset in {(each.model, each.selection, each.dataset) for each in wanted}:
         imported = importers.import_model(model, Cache(DEFAULT_OUTPUT_DIR), selection)
         data[dataset].first(1).fitted(Path(model).name, imported.inputs)
+        try:
+            check_answers(data[dataset], imported.inputs[0], imported.outputs[0])
+        except ModelError as error:
+            raise SweepError(f"{Path(model).name} on {dataset}: {error}") from error

@@ -45,6 +45,7 @@ from springbok.timing.description import Timing
 CALIBRATION_SAMPLES = 100
 LOSSES = {"accuracy": "accuracy_loss"}  # any other figure of a task loses ``quality_loss``
 _QUANTISER = KEYWORDS / "springbok" / "compiler" / "quantise_worker.py"
+_ROUNDING = 2.0**-23  # of float32, in which models answer
 _TELL_SECONDS = 1.0  # between two times that a worker says how far it is
 
 
@@ -263,4 +264,6 @@ def _loss(quality: Quality, reference: Quality) -> dict[str, float]:
     if figures[name] is None or expected[name] is None:
         return {"quality_loss": sys.float_info.max}
     loss = expected[name] - figures[name]
+    if abs(loss) <= _ROUNDING * abs(expected[name]):  # which every other order of the same sums makes
+        loss = 0.0
     return {LOSSES.get(name, "quality_loss"): round(loss if QUALITY[name][2] == "higher" else -loss, 9) + 0.0}

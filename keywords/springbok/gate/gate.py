@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # judging needs neither a compiler nor a firmware
     from springbok.measuring.fit import Fit
 
 ANY = "any"
-NOT_COMPARED = "not compared"
+FAILED, IGNORED, NOT_COMPARED = "failed", "ignored", "not compared"
 
 
 class GateError(BenchError):
@@ -57,17 +57,21 @@ class GateError(BenchError):
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound on a metric. ``origin`` says where it comes from, when it is not simply given."""
+    """A bound on a metric. ``origin`` says where it comes from, when it is not simply given; ``is_measured`` that
+    nobody chose it, whatever it is.
+    """
 
     metric: str
     bound: Any
     origin: str = ""
+    is_measured: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one limit. ``outcome`` is ``failed``, ``passed``, ``improved`` (better than the baseline), or
-    ``not compared`` (with a baseline that holds none, or was estimated otherwise: ``change`` says it).
+    """What became of one limit. ``outcome`` is ``failed``, ``passed``, ``improved`` (better than the baseline),
+    ``ignored`` (not kept, in a test that passes all the same, for it catches the failure itself), or ``not compared``
+    (with a baseline that holds none, or was estimated otherwise: ``change`` says it).
     ``evaluation`` tells which one was judged: `springbok.gate.snapshots.evaluation_of`.
     """
 
@@ -85,7 +89,7 @@ class Verdict:
     @property
     def has_failed(self) -> bool:
         """Whether the limit was not kept."""
-        return self.outcome == "failed"
+        return self.outcome == FAILED
 
     def text(self) -> str:
         """The verdict as a message: metric, value, limit, change, and below them what accounts for it."""
@@ -105,7 +109,7 @@ def judge(measured: Snapshot, limit: Limit, baseline: Snapshot | None = None) ->
     Raises GateError for a limit that everything or nothing keeps.
     """
     metric = _metric(limit.metric)
-    if not baseline:
+    if not (baseline or limit.is_measured):
         check_bound(metric, limit.bound)
     return _verdict(measured, metric, limit, measured["metrics"].get(metric.name), baseline)
 
@@ -119,10 +123,13 @@ def check_bound(metric: Metric, bound: Any) -> None:
     if metric.form == "share" and not 0 <= bound <= 1:
         share = f": for {bound:g} % write {bound / 100:g}" if 1 < bound <= 100 else ""
         raise GateError(f"The limit {bound:g} of '{metric.title}' is no share, which is from 0 to 1{share}.")
-    if metric.relation == AT_MOST and not bound >= 0:
-        raise GateError(f"The limit {bound:g} of '{metric.title}' can't be kept by anything: it is at least 0.")
-    if bound == {AT_MOST: math.inf, AT_LEAST: -math.inf}.get(metric.relation):
-        raise GateError(f"The limit {bound:g} of '{metric.title}' is kept by everything: give a number.")
+    if metric.is_kept_by_nothing(bound):
+        end = f"most {metric.most:g}" if metric.relation == AT_LEAST else f"least {metric.least:g}"
+        raise GateError(f"The limit {bound:g} of '{metric.title}' can't be kept by anything: it is at {end}.")
+    if metric.is_kept_by_everything(bound):
+        raise GateError(
+            f"The limit {bound:g} of '{metric.title}' is kept by everything: give one that something breaks."
+        )
 
 
 def _verdict(
@@ -177,6 +184,10 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
             continue
         margin = _margin(metric, tolerance, old)
         bound = old + (margin if metric.relation == AT_MOST else -margin) if margin else old
+        if _is_boundless(metric, tolerance, margin, old):
+            raise GateError(
+                f"The tolerance {tolerance} of {metric.name} is kept by everything, as {ANY} is: give a smaller one."
+            )
         origin = f"baseline {metric.shown(old)}, tolerance {tolerance}" if margin else "the baseline's"
         verdict = judge(measured, Limit(metric.name, bound, origin), baseline)
         if (
@@ -186,6 +197,11 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
         ):
             verdict = replace(verdict, outcome="improved", accounts=tuple(metric.explain(measured, baseline)))
         verdicts.append(verdict)
+    if all(each.outcome == NOT_COMPARED for each in verdicts):
+        raise GateError(
+            f"Nothing of {title(measured)} would be compared with its baseline: all that it holds is {ANY} here. Leave "
+            "out the tolerance of what is to be judged."
+        )
     return verdicts
 
 
@@ -337,14 +353,21 @@ def _margin(metric: Metric, tolerance: str, reference: Any) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", text)
     if not found:
         raise GateError(
-            f"The tolerance '{tolerance}' of {metric.name} is none: write 64 (absolute), 0.5% or {ANY} (not judged)."
+            f"'{tolerance}' is no tolerance for {metric.name}: write 64 (absolute), 0.5% or {ANY} (not judged)."
         )
     number = float(found[1])
     if metric.relation == EXACTLY and number:
         raise GateError(f"{metric.name} is the same or another: its tolerance can only be 0 or {ANY}, not {tolerance}.")
     if found[2]:
-        return number / 100 * reference if metric.relation != EXACTLY else 0.0
+        return number / 100 * abs(reference) if metric.relation != EXACTLY else 0.0
     return tidy(number)
+
+
+def _is_boundless(metric: Metric, tolerance: str, margin: float, reference: Any) -> bool:
+    """Whether a tolerance spans all that the metric can be; an absolute one of a share near 0 may be for others too."""
+    if margin and metric.relation == AT_LEAST and metric.least == 0 and str(tolerance).rstrip().endswith("%"):
+        return margin >= reference > 0
+    return margin >= metric.most - metric.least
 
 
 def _change(metric: Metric, value: Any, reference: Any) -> str:

@@ -8,6 +8,7 @@ accounts for it, why it may be unknown, and with which baseline it may be compar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,8 @@ class Metric:
     sentence on a snapshot that has no value, by the metric's name.
     ``is_recorded`` says whether baselines hold it: only what is the same in every run and on every machine is, and not
     what gets worse as the vectors beside it get fewer.
+    ``least`` and ``most`` are what it can be: a limit there is kept by everything. Counts are of 64 bits, and a chip's
+    memories lie below 4 GiB.
     ``obstacle`` says why a snapshot's value can't be compared with a baseline's, or nothing where it can; without one
     it always can, and values of many runs are a series.
     """
@@ -81,6 +84,22 @@ class Metric:
     is_recorded: bool = True
     why_unknown: Callable[[Snapshot, str], str] = _untold
     obstacle: Callable[[Snapshot, Snapshot], str] | None = None
+    least: float = 0.0
+
+    @property
+    def most(self) -> float:
+        """The largest value that it can have."""
+        if self.form == "share" or self.relation == AT_LEAST:
+            return 1.0
+        return {"count": 2.0**64, "bytes": 2.0**32}.get(self.form, math.inf)
+
+    def is_kept_by_everything(self, bound: float) -> bool:
+        """Whether no value can be worse than ``bound``."""
+        return bound <= self.least if self.relation == AT_LEAST else self.relation == AT_MOST and bound >= self.most
+
+    def is_kept_by_nothing(self, bound: float) -> bool:
+        """Whether every value is worse than ``bound``."""
+        return bound > self.most if self.relation == AT_LEAST else self.relation == AT_MOST and bound < self.least
 
     def shown(self, value: Any) -> str:
         """The value as people read it, with its unit."""
@@ -127,6 +146,7 @@ METRICS = {
                 AT_LEAST if better == "higher" else AT_MOST,
                 by_nothing,
                 why_unknown=_without_task,
+                least=-math.inf if name == "r_squared" else 0.0,
             )
             for name, (title, form, better) in QUALITY.items()
             if name != "accuracy"

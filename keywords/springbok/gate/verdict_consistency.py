@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from springbok.gate.accounts import ROUNDING
-from springbok.gate.gate import DISPATCH_METRICS, NOT_COMPARED
+from springbok.gate.gate import DISPATCH_METRICS, FAILED, IGNORED, NOT_COMPARED
 from springbok.gate.metric import AT_MOST, EXACTLY, METRICS, Metric
 from springbok.measuring.derived import UNKNOWN
 
@@ -101,7 +101,7 @@ def _of_outcome(verdict: Mapping[str, Any], metric: Metric, bound: str) -> str:
             return f"'{value:.40}' is held against '{bound:.40}'"
         keeps = given.value <= limit.value if metric.relation == AT_MOST else given.value >= limit.value
     can_improve = verdict.get("compared") and metric.relation != EXACTLY
-    if keeps != (verdict["outcome"] != "failed") or (verdict["outcome"] == "improved" and not can_improve):
+    if keeps != (verdict["outcome"] not in (FAILED, IGNORED)) or (verdict["outcome"] == "improved" and not can_improve):
         return f"{metric.title} {verdict['outcome']}: {value}; {verdict['limit']}"
     return ""
 
@@ -138,7 +138,7 @@ def _of_change(verdict: Mapping[str, Any], metric: Metric, bound: str) -> str:
     if step is None:
         return told
     is_improved = verdict["outcome"] == "improved"
-    if not verdict.get("compared") or verdict["outcome"] == "failed":
+    if not verdict.get("compared") or verdict["outcome"] in (FAILED, IGNORED):
         return told if is_improved else ""
     better = -step if metric.relation == AT_MOST else step
     return told if (better > ROUNDING * max(1.0, abs(value.value))) != is_improved else ""

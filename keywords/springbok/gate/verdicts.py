@@ -7,12 +7,12 @@ A run's keywords write it, one after the other, in Robot's output folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from springbok.gate.gate import NOT_COMPARED, Verdict
+from springbok.gate.gate import FAILED, IGNORED, NOT_COMPARED, Verdict
 from springbok.gate.verdict_consistency import contradictions
 from springbok.support import json_schema, strict_json
 from springbok.support.errors import ReportError
@@ -51,6 +51,26 @@ class VerdictFile:
         content["updates"].append({"suite": self.suite, "path": str(path), "changes": list(changes)})
         _write(self.folder, content)
 
+    def not_kept(self) -> list[Verdict]:
+        """What was not kept in the test, and outside of tests in the suites that it is in."""
+        return [_verdict_of(each) for each in read(self.folder)["verdicts"] if self._has(each) and _failed(each)]
+
+    def _has(self, kept: Mapping[str, Any]) -> bool:
+        return kept["test"] in ("", self.test) and f"{self.suite}.".startswith(f"{kept['suite']}.")
+
+    def ignore(self) -> None:
+        """Keep that the test, or without one the suite, passes although something was not kept: that is ignored."""
+        content = read(self.folder)
+        own = [
+            each
+            for each in content["verdicts"]
+            if _failed(each) and (each["suite"], each["test"]) == (self.suite, self.test)
+        ]
+        for each in own:
+            each["outcome"] = IGNORED
+        if own:
+            _write(self.folder, content)
+
     def _add(self, verdicts: Sequence[Verdict], compared: bool, baselines: Sequence[dict[str, Any]] = ()) -> None:
         content, place = read(self.folder), {"suite": self.suite, "test": self.test}
         content["verdicts"] += [{**place, "compared": compared, **asdict(verdict)} for verdict in verdicts]
@@ -70,10 +90,17 @@ def gather(folder: Path, since: float) -> None:
         _write(folder, {"schema": SCHEMA_VERSION, **whole})
 
 
-def begin(folder: Path) -> None:
-    """Say of a run that has ended what its suites did not: where none has asked the gate, nothing was judged."""
-    if Path(folder).is_dir() and not (Path(folder) / FILE_NAME).exists():
+def end(folder: Path, is_dry: bool = False) -> list[Verdict]:
+    """Say of a run that has ended what its suites did not: where none has asked the gate, nothing was judged, and in a
+    dry run nothing could be. Returns what was not kept.
+    """
+    if not Path(folder).is_dir():
+        return []
+    if is_dry:
+        _write(folder, {**_nothing(), "dry_run": True})
+    elif not (Path(folder) / FILE_NAME).exists():
         _write(folder, _nothing())
+    return [_verdict_of(each) for each in read(folder)["verdicts"] if _failed(each)]
 
 
 def _nothing() -> dict[str, Any]:
@@ -112,13 +139,23 @@ def _completed(content: dict[str, Any]) -> dict[str, Any]:
     return {"baselines": baselines, **content, "verdicts": verdicts}
 
 
+def _failed(verdict: Mapping[str, Any]) -> bool:
+    return verdict["outcome"] == FAILED
+
+
+def _verdict_of(kept: Mapping[str, Any]) -> Verdict:
+    return Verdict(**{field.name: kept[field.name] for field in fields(Verdict) if field.name in kept})
+
+
 def headline(content: Mapping[str, Any]) -> str:
     """What the gate did, in numbers: above all whether it compared anything.
 
     >>> headline({"verdicts": [], "updates": [], "baselines": []})
     'no baseline was read: 0 limits checked, 0 numbers compared'
     """
-    compared = [each for each in content["verdicts"] if each["compared"] and each["outcome"] != NOT_COMPARED]
+    if content.get("dry_run"):
+        return "a dry run: no keyword ran, so nothing was measured, compared or checked"
+    compared = once(each for each in content["verdicts"] if each["compared"] and each["outcome"] != NOT_COMPARED)
     limits = [each for each in content["verdicts"] if not each["compared"]]
     read_ones = {each["path"] for each in content["baselines"] if each["read"]}
     missing = {each["path"] for each in content["baselines"] if not each["read"]}
@@ -130,6 +167,8 @@ def headline(content: Mapping[str, Any]) -> str:
         parts = [f"{told}, {_count(compared, 'failed')} worse, {_count(compared, 'improved')} better; {checked}"]
     else:
         parts = [f"no baseline was read: {checked}, 0 numbers compared"]
+    ignored = _count([*limits, *compared], IGNORED)
+    parts += [f"{ignored} not kept and ignored by the suite itself"] if ignored else []
     parts += [f"{_number(len(missing), 'configuration')} without a baseline"] if missing else []
     if updates := content["updates"]:
         changes = sum(len(each["changes"]) for each in updates)
@@ -141,12 +180,26 @@ def summary(folder: Path) -> list[str]:
     """A line on what the gate did, and one on each verdict that is not as its baseline, and each missing baseline."""
     content = read(folder)
     lines = [f"Gate:    {headline(content)}"]
+    tests: dict[str, list[str]] = {}
     for each in content["verdicts"]:
         if each["outcome"] != "passed":
             change = f": {each['change']}" if each["change"] else ""
-            lines.append(f"  {each['outcome']}: {each['subject']}: {each['title']}: {each['value']}{change}")
+            line = f"  {each['outcome']}: {each['subject']}: {each['title']}: {each['value']}{change}"
+            tests.setdefault(line, []).append(each.get("test", ""))
+    lines += [line + _where(line, tests[line]) for line in tests]
     missing = {each["path"]: each["subject"] for each in content["baselines"] if not each["read"]}
     return lines + [f"  no baseline: {subject}: {path}" for path, subject in missing.items()]
+
+
+def _where(line: str, tests: Sequence[str]) -> str:
+    """In which tests something was not kept; of anything else it is not asked."""
+    names = [name for name in dict.fromkeys(tests) if name] if line.startswith((f"  {FAILED}", f"  {IGNORED}")) else []
+    return f" (in {', '.join(names)})" if names else ""
+
+
+def once(verdicts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Verdicts without those that only another test says again: a suite may judge an evaluation more than once."""
+    return list({json.dumps({**each, "test": ""}, sort_keys=True): each for each in verdicts}.values())
 
 
 def _count(verdicts: Sequence[Mapping[str, Any]], outcome: str) -> int:

@@ -164,7 +164,7 @@ def url_of(place: str | Path) -> sa.URL:
     if name in ("postgresql", "postgres") and url.database:
         return url.set(drivername="postgresql+psycopg")
     raise HistoryError(
-        f"The history '{url.render_as_string(hide_password=True)}' is none: write a file, or postgresql://user@host/database."
+        f"The history '{url.render_as_string(hide_password=True)}' names no store: write a file, or postgresql://user@host/database."
     )
 
 

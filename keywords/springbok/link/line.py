@@ -155,7 +155,9 @@ class Line:
         try:
             self._port = open_port(url, baudrate)
         except (OSError, ValueError, OverflowError) as error:  # pyserial's are OSErrors
-            raise LinkError(f"{url or 'A port without a name'} can't be opened: {error}. {_advice(url)}") from error
+            raise LinkError(
+                f"{url or 'A port without a name'} can't be opened: {_reason(error)}. {_advice(url)}"
+            ) from error
 
     @property
     def is_open(self) -> bool:
@@ -262,6 +264,11 @@ class Line:
                 f"The connection to {self.url} was lost during {request}: {error}. Open the link anew; if the device "
                 f"was restarted, its model must be loaded again.{self._diagnose()}"
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a port can't be opened; pyserial's own sentence says that it can't, and which one, two times more."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
 def _advice(url: str) -> str:

@@ -16,9 +16,11 @@ import numpy as np
 
 from springbok.data.dataset import ANOMALY, CLASSIFICATION, EQUALITY, REGRESSION, Dataset
 from springbok.support.errors import ModelError
+from springbok.tensors import TensorSpec
 
 THRESHOLD = 0.5  # from which the only output of a model of two classes means the second
 MOST_CLASSES = 1000  # that a model's one integer may number
+NO_NUMBER = "no number"  # the class of answers that hold NaN
 MOST_VALUES = 8  # of one sample that are kept as they are
 
 
@@ -65,6 +67,12 @@ class Quality:
         return [float(_bounded(_difference(*pair)).max(initial=0.0)) for pair in pairs]
 
     @property
+    def host_magnitudes(self) -> list[float]:
+        """The largest finite number in size of each output of the host, the judged one first; 0 where there is none."""
+        hosts = (self.host_outputs, *(host for _, host in self.others))
+        return [float(np.abs(each[np.isfinite(each)].astype(np.float64)).max(initial=0.0)) for each in hosts]
+
+    @property
     def mean_abs_error(self) -> float:
         """Mean absolute difference between the outputs of the device and the host's; NaN counts as infinite."""
         return float(_bounded(_difference(self.outputs, self.host_outputs)).mean())
@@ -108,7 +116,8 @@ class Quality:
 class Classification(Quality):
     """Answers to samples of known classes: an output a class, or the class itself as an integer.
 
-    The only floating-point output of a model of two classes is taken for the second one's probability.
+    The only floating-point output of a model of two classes is taken for the second one's probability. An answer that
+    holds NaN is none of the classes: where there is one, the class ``no number`` follows them, which is no label.
 
     >>> Classification(np.eye(2), np.eye(2), np.array([0, 0]), ("rest", "wave")).accuracy
     0.5
@@ -122,18 +131,21 @@ class Classification(Quality):
         super().__post_init__()
         count, values = len(self.labels), self.outputs.shape[1:]
         classes = len(self.class_names)
+        object.__setattr__(self, "_known", classes)
         gives_class = values == (1,) and (self.outputs.dtype.kind in "iu" or classes == 2)
         if len(self.outputs) != count or not (values == (classes,) or gives_class):
             raise ModelError(
-                f"The device gave outputs of shape {self.outputs.shape}, but "
+                f"The outputs have the shape {self.outputs.shape}, but "
                 f"{count} sample{'s' * (count != 1)} of {classes} class{'es' * (classes != 1)} "
                 f"({', '.join(self.class_names)}) need the shape {(count, classes)}. "
                 "Where not every class of the model occurs in the data, class_names= names all, in the order of its "
                 "outputs; where labels are no classes: task=regression."
             )
+        if any(_lacks_number(outputs).any() for outputs in (self.outputs, self.host_outputs)):
+            object.__setattr__(self, "class_names", (*self.class_names, NO_NUMBER))
         for owner, outputs in (("device", self.outputs), ("host", self.host_outputs)):
             given = self._classes(outputs)
-            wrong = np.flatnonzero((given < 0) | (given >= classes))
+            wrong = np.flatnonzero((given < 0) | (given >= len(self.class_names)))
             if len(wrong):
                 raise ModelError(
                     f"The {owner} gave sample {wrong[0]} the class {given[wrong[0]]}, but there are {classes}: "
@@ -141,11 +153,11 @@ class Classification(Quality):
                 )
 
     def _classes(self, outputs: np.ndarray) -> np.ndarray:
-        if outputs.shape[1] > 1 or len(self.class_names) == 1:
-            return outputs.argmax(axis=1)
-        if outputs.dtype.kind in "iu":
+        if outputs.dtype.kind in "iu" and outputs.shape[1] == 1 and self._known > 1:
             return outputs[:, 0].astype(np.int64)
-        return (outputs[:, 0] > THRESHOLD).astype(np.int64)
+        is_row = outputs.shape[1] > 1 or self._known == 1
+        given = outputs.argmax(axis=1) if is_row else (outputs[:, 0] > THRESHOLD).astype(np.int64)
+        return np.where(_lacks_number(outputs), self._known, given)
 
     @property
     def predictions(self) -> np.ndarray:
@@ -285,6 +297,11 @@ class Anomaly(Quality):
         return {"label": self.labels.tolist(), **{key: _values(array[:, None]) for key, array in scores.items()}}
 
 
+def _lacks_number(outputs: np.ndarray) -> np.ndarray:
+    """Which samples' answers hold NaN."""
+    return np.isnan(outputs.astype(np.float64)).any(axis=1)
+
+
 def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float | None:
     """Chance that an anomaly (1) has a higher score than a normal sample (0); equal scores count half.
 
@@ -324,6 +341,20 @@ def judged(
         scores = [_scores(dataset, inputs, each) for each in (outputs, host_outputs)]
         return Anomaly(outputs, host_outputs, dataset.labels, *scores, others=rest)
     return Quality(outputs, host_outputs, others=rest)
+
+
+def check_answers(dataset: Dataset, inputs: TensorSpec, output: TensorSpec) -> None:
+    """Raises ModelError where the shape of a model's ``output`` is none that the data set's task can judge.
+
+    ``inputs`` is the model's first input. Nothing is inferred for that.
+    """
+    some = dataset.first(1)
+    given, answers = (np.zeros((1, spec.elements), _real_type(spec)) for spec in (inputs, output))
+    judged(some, given, answers, answers)
+
+
+def _real_type(spec: TensorSpec) -> np.dtype:
+    return np.dtype(np.float32 if spec.is_quantised else spec.dtype)
 
 
 def _named_classes(dataset: Dataset, outputs: np.ndarray, host_outputs: np.ndarray) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from springbok.report import charts
 from springbok.report.configurations import Configuration, Run, configurations
 from springbok.report.costs import TOP
 from springbok.report.counterparts import change_figures
-from springbok.report.figure import NO_RATIO, Column, Figure, title_of
+from springbok.report.figure import NO_RATIO, NOT_ASKED, Column, Figure, title_of
 
 #: Of a table that has room beside another one.
 _COLUMNS_OF_A_HALF = 5
@@ -62,7 +62,7 @@ def comparison_table(found: Sequence[Configuration]) -> Figure:
         rows.append(
             {
                 "configuration": each.label,
-                **{name: quality_of(model).get(name) for name in QUALITY},
+                **{name: quality_of(model).get(name, NOT_ASKED) for name in QUALITY},
                 "instructions": model["instructions"]["mean"],
                 "ratio": ratio(model["instructions"]["mean"], reference["instructions"]["mean"]),
                 "estimated": estimated_cycles_of(model),

@@ -12,8 +12,8 @@ from springbok.measuring.derived import UNKNOWN, shown
 from springbok.report import charts
 
 _LONGEST_NAME = 60  # letters
-#: In place of a number where it is known that there is none, which is not unknown.
-NO_RATIO = "none"
+#: In place of a number where it is known that there is none, which is not unknown; and where none is asked for.
+NO_RATIO, NOT_ASKED = "none", "-"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Column:
     def shown(self, row: Mapping[str, Any]) -> str:
         """The row's value in this column as text."""
         value = row[self.key]
-        return self.none if value is None else value if value == NO_RATIO else shown(value, self.form)
+        return self.none if value is None else value if value in (NO_RATIO, NOT_ASKED) else shown(value, self.form)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from springbok.gate.gate import NOT_COMPARED
-from springbok.gate.verdicts import headline
+from springbok.gate.gate import FAILED, IGNORED, NOT_COMPARED
+from springbok.gate.verdicts import headline, once
 from springbok.report.figure import Column, Figure
 from springbok.support.progress import amount
 
@@ -22,7 +22,7 @@ _COLUMNS = (
     Column("change", "change"),
     Column("accounts", "accounted for by"),
 )
-_ORDER = ("failed", NOT_COMPARED, "improved", "passed")
+_ORDER = (FAILED, IGNORED, NOT_COMPARED, "improved", "passed")
 
 
 _UPDATES = (Column("suite", "suite"), Column("name", "baseline"), Column("change", "change"))
@@ -37,7 +37,7 @@ def gate_figures(content: Mapping[str, Any] | None) -> list[Figure]:
         return []
     moved = [
         each
-        for each in content["verdicts"]
+        for each in once(content["verdicts"])
         if each["outcome"] != "passed" or (each["baseline"] and each["change"] not in ("", "unchanged"))
     ]
     rows = sorted(

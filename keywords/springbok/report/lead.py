@@ -61,7 +61,8 @@ def read_lead(folder: Path, document: Mapping[str, Any] | None, files: Outputs |
     """
     files = files or Outputs.usual(folder)
     xunit, log = files.xunit_there(), files.log_there()
-    tests, gate = read_tests(xunit) if xunit else None, verdicts.known(folder)
+    gate = verdicts.known(folder)
+    tests = read_tests(xunit, "dry_run" in (gate or {})) if xunit else None
     record, damage = run_record.examine(folder)
     there = agreement.files_of(folder, xunit)
     wrong = (*([damage] if damage else ()), *agreement.disagreements(document, tests, gate, record, there))
@@ -105,7 +106,8 @@ def lead(
     if record.get("verdict") == FAILED and not failures and not wrong:
         failures.append((run_record.FILE_NAME, "The run ended as failed; no test or number of it is told that did."))
     measured = "measured" if document and document["models"] else "empty"
-    verdict = "failed" if failures else "unclear" if wrong else "passed" if tests and tests.count else measured
+    has_run = tests and tests.count and not tests.is_dry
+    verdict = "failed" if failures else "unclear" if wrong else "passed" if has_run else measured
     failures += [("What this run left contradicts itself", "\n".join(wrong))] if wrong else []
     return Lead(
         verdict,

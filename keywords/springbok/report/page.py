@@ -87,7 +87,11 @@ def write_comparison(runs: Sequence[Run], folder: Path | str) -> tuple[Figure, l
 
 
 def write_summary(
-    folder: Path | str, document: Mapping | None, first: Sequence[Figure] = (), xunit: Path | None = None
+    folder: Path | str,
+    document: Mapping | None,
+    first: Sequence[Figure] = (),
+    xunit: Path | None = None,
+    is_dry: bool = False,
 ) -> Path:
     """Write ``summary.md`` for a CI server's job page: the tests in ``xunit``, ``first``, and the comparison.
 
@@ -97,7 +101,7 @@ def write_summary(
     found = [*left_out_figures(document or {}), *first]
     if document and document["models"]:
         found.append(comparison_table(configurations([Run("", document)])))
-    text = render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml"), figures=found)
+    text = render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml", is_dry), figures=found)
     return write_in_one_step(folder / "summary.md", text)
 
 
@@ -147,9 +151,10 @@ def _sweep_csv(rows: Sequence[Mapping]) -> str:
     """Every parameter and every metric of every row, in the order of the sweep."""
     metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"] or ()))
     parameters = list(dict.fromkeys(name for row in rows for name in row if name != "metrics"))
+    titles = [f"{name}_asked_for" if name in metrics else name for name in parameters]  # the samples
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(visible_in([*parameters, *metrics]))
+    writer.writerow(visible_in([*titles, *metrics]))
     for row in rows:
         found = row["metrics"] or {}
         cells = [*(row.get(name) for name in parameters), *(found.get(name) for name in metrics)]

@@ -114,13 +114,14 @@ def _holder(folder: Path, content: str) -> str:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where Robot Framework puts what a run gives; None for what its options switch off."""
+    """Where Robot Framework puts what a run gives; None for what its options switch off. A dry run runs nothing."""
 
     folder: Path
     output: Path | None
     log: Path | None
     xunit: Path | None
     have_times: bool = False
+    is_dry: bool = False
 
     @classmethod
     def usual(cls, folder: Path) -> Outputs:
@@ -173,4 +174,5 @@ def outputs(options: Sequence[str], folder: Path) -> Outputs:
         path("log", "log.html"),
         path("xunit", "xunit.xml"),
         bool(given.get("timestampoutputs")),
+        bool(given.get("dryrun")),
     )

@@ -89,7 +89,8 @@ def load(name: str | Path) -> Timing:
         if not path.is_file():
             known = sorted(each.stem for each in folder.glob("*.toml"))
             raise TimingError(
-                f"There is no timing '{name}'{did_you_mean(str(name), known)}: there are {', '.join(known)}."
+                f"There is no timing '{name}'{did_you_mean(str(name), [*known, OF_CHIP])}: there are "
+                f"{', '.join(known)}, '{OF_CHIP}' for the one that the chip names, and FILE.toml of your own."
             )
     try:
         document = parse_toml(read_text(path))

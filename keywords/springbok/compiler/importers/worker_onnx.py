@@ -283,6 +283,8 @@ def _layer(node: onnx.NodeProto) -> str:
 
 def load(path: Path, selection: Selection) -> OnnxModel:
     """Loads an .onnx file, with the weights that lie beside it if it has any."""
+    if selection.signature is not None:
+        raise UnusableError(f"it has no signature '{selection.signature}': an ONNX model has one function only")
     try:
         model = onnx_weights.load(path)
     except ModelError as error:

@@ -8,7 +8,7 @@ order: labels of another file, shape, preprocessing, task.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,14 @@ def load(source: str, options: Options) -> Dataset:
         preprocessing=(*steps, *done),
         raw=options.raw,
         flat=content.flat and options.shape is None and not options.preprocessing,
-        advice=content.advice,
+        advice=_as_prepared(options.preprocessing) or content.advice,
     )
+
+
+def _as_prepared(steps: Sequence[str]) -> str:
+    """Whose shape samples have: of the source as it is, only where nothing of one's own has made another of it."""
+    own = [step for step in steps if FUNCTION.fullmatch(step.strip())]
+    return f"That is what preprocessing={own[-1]} returned." if own else ""
 
 
 def _holds_integers(inputs: Any) -> bool:
@@ -107,6 +113,7 @@ def _of_function(found: Dataset, source: str, options: Options) -> Dataset:
     inputs, done = preprocess(source, found.inputs, options.preprocessing)
     name = options.title or found.name
     found = replace(found, name=name, inputs=inputs, preprocessing=(*found.preprocessing, *done))
+    found = replace(found, advice=_as_prepared(options.preprocessing) or found.advice)
     return found.with_classes(options.class_names) if options.class_names else found
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def _are_names(labels: np.ndarray, class_names: tuple[str, ...]) -> bool:
 
 def _named(source: str, labels: np.ndarray, class_names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
     texts = [_text(label) for label in labels.reshape(len(labels), -1)[:, 0].tolist()]
-    names = class_names or tuple(sorted(set(texts)))
+    names = tuple(map(_text, class_names)) or tuple(sorted(set(texts)))
     unknown = sorted(set(texts) - set(names))
     if unknown:
         sample = texts.index(unknown[0])
@@ -144,7 +145,9 @@ def _named(source: str, labels: np.ndarray, class_names: tuple[str, ...]) -> tup
 
 
 def _text(label: object) -> str:
-    return label.decode(errors="replace") if isinstance(label, bytes) else str(label)
+    """A label as text, in the one form (NFC) that letters with marks have: macOS gives the other one to folders."""
+    text = label.decode(errors="replace") if isinstance(label, bytes) else str(label)
+    return unicodedata.normalize("NFC", text)
 
 
 def _anomalies(source: str, labels: np.ndarray, options: Options) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -161,7 +164,7 @@ def _anomalies(source: str, labels: np.ndarray, options: Options) -> tuple[np.nd
         return labels.reshape(len(labels)).astype(np.int64), ("normal", "anomaly")
     texts = [_text(label) for label in labels.reshape(len(labels), -1)[:, 0].tolist()]
     known = [name for name in sorted(set(texts)) if name.lower() in NORMAL_NAMES]
-    normal = options.normal or (known[0] if len(known) == 1 else None)
+    normal = (options.normal and _text(options.normal)) or (known[0] if len(known) == 1 else None)
     if normal not in texts:
         there = sorted(set(texts))
         question = f"which class is no anomaly? There are {', '.join(there)}: name it, normal=CLASS"

@@ -20,6 +20,7 @@ from springbok.data.own.content import read_bytes
 from springbok.data.own.functions import FUNCTION, as_inputs, find, running
 from springbok.support.errors import DatasetError
 from springbok.support.places import given_path
+from springbok.support.suggestions import did_you_mean
 
 _MOST_SHOWN = 8
 KNOWN = "scale, scale FACTOR [OFFSET], mean/std, mean/std MEANS DEVIATIONS, FILE.py:FUNCTION"
@@ -60,7 +61,10 @@ def _by_name(source: str, step: str, inputs: Any) -> tuple[Any, str]:
         return _scale(source, step, inputs, [_number(step, each) for each in arguments])
     if word == "mean/std" and len(arguments) in (0, 2):
         return _standardise(source, step, inputs, [[_number(step, n) for n in each.split(",")] for each in arguments])
-    raise DatasetError(f"{source}: there is no preprocessing '{step}'. Known: {KNOWN}; several are separated by ';'.")
+    near = did_you_mean(word, ("scale", "mean/std")) if word not in ("scale", "mean/std") else ""
+    raise DatasetError(
+        f"{source}: there is no preprocessing '{step}'{near}. Known: {KNOWN}; several are separated by ';'."
+    )
 
 
 def _scale(source: str, step: str, inputs: Any, numbers: list[Fraction]) -> tuple[Any, str]:

@@ -87,7 +87,7 @@ def magic_wand(
     archive = Path(data) if data else _local_copy(root or CACHE)
     if archive is None and not download:
         raise DatasetError(
-            f"{root or CACHE} holds no Magic Wand recordings, and downloading them was not allowed. "
+            f"{root or CACHE} holds no Magic Wand recordings, and nothing is downloaded here. "
             f"Put the file {MAGIC_WAND_URL} into it, called {_ARCHIVE}."
         )
     if archive is None:
