@@ -204,7 +204,7 @@ static int compare_bus(golden *g, char *why, uint32_t room) {
             g->written.pop();
         } else if (whole && (g->expected.empty() || g->expected.front().number != want.number ||
                              g->expected.front().address != want.address)) {
-            return say_lanes(g, want, want.whole | got.enables, why, room);
+            return say_lanes(g, want, came ? came : want.whole | got.enables, why, room);
         }
     }
     if (!g->expected.empty() && g->number - g->expected.front().number > WAIT_LIMIT)
