@@ -19,7 +19,6 @@ from client_2026 import (
     OUTPUT,
     PING,
     PROCESS,
-    RUNTIME,
     STATS,
     SUCCESS,
     TRANSMISSION,

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from springbok.exploring.kernel_pairs import Kernel, pairing
 
-NAMES = st.lists(st.sampled_from(["conv_2x3", "conv_4x4", "sum_4", "pad_8"]), max_size=6)
+NAMES_ALONE = st.sampled_from(["conv_2x3", "conv_4x4", "sum_4", "pad_8"])
+NAMES = st.lists(NAMES_ALONE, max_size=6)
 
 
 def module(*names):
@@ -86,9 +87,71 @@ def test_a_kernel_beside_one_that_is_gone_is_itself_where_its_layer_tells(backwa
     gone, one = Kernel("m_dispatch_3", "reduction_4x24", layer), Kernel("m_dispatch_4", "matmul_4x20x24", "dense")
     first, second = [gone, one][:: -1 if backwards else 1], [Kernel("m_dispatch_3", "matmul_like_4x20x24", "dense")]
     found = pairing(second, first) if flipped else pairing(first, second)
-    assert len(found.pairs) == (layer == "norm")
+    assert len(found.pairs) == (layer != "dense")
     left = [[each.number for each in side] for group in found.groups for side in group]
-    assert sorted(sum(left, [])) == (["m_dispatch_3"] if layer == "norm" else ["m_dispatch_3"] * 2 + ["m_dispatch_4"])
+    assert sorted(sum(left, [])) == (["m_dispatch_3"] if layer != "dense" else ["m_dispatch_3"] * 2 + ["m_dispatch_4"])
+
+
+LAYERS = st.sampled_from(["", "a", "b", "c", "a + b"])
+
+
+@st.composite
+def modules(draw):
+    """Calls of kernels."""
+    made = draw(st.lists(st.tuples(NAMES_ALONE, LAYERS), min_size=1, max_size=4))
+    kernels = [Kernel(f"m_{number}", *each) for number, each in enumerate(made)]
+    return draw(st.lists(st.sampled_from(kernels), max_size=6))
+
+
+@given(modules(), modules())
+def test_from_the_other_side_it_is_the_mirror_image(first, second):
+    one, other = pairing(first, second), pairing(second, first)
+    assert {there: here for here, there in other.pairs.items()} == one.pairs
+    assert {other.pairs[there]: why for there, why in other.why.items()} == one.why
+    assert other.merged == one.merged[::-1]
+    assert [group[::-1] for group in other.groups] == one.groups
+
+
+@given(modules(), modules())
+def test_each_kernel_is_told_once_as_a_pair_as_merged_or_at_its_places(first, second):
+    found = pairing(first, second)
+    for side, kernels in enumerate((first, second)):
+        paired = {*found.pairs} if side == 0 else {*found.pairs.values()}
+        grouped = {each.number for group in found.groups for each in group[side]}
+        alone = [each.number for group in found.groups if not all(group) for each in group[side]]
+        placed = {each.number for group in found.groups if all(group) for each in group[side]}
+        assert paired | {*found.merged[side]} | grouped == {each.number for each in kernels}
+        assert not paired & {*found.merged[side]} and not paired & grouped
+        assert len(alone) == len({*alone}) and not {*alone} & placed
+
+
+def test_layers_that_one_kernel_alone_computes_tell_it_whatever_its_name():
+    """Those of an attention as IREE forms them with aggressive fusion, and without."""
+    first = [
+        Kernel(f"m_{number}", name, layer)
+        for number, name, layer in (
+            (1, "batch_matmul_1x6x12x12", "q"),
+            (2, "batch_matmul_1x6x12x12", "k"),
+            (3, "transpose_6x12", "kt"),
+            (4, "batch_matmul_1x6x6x12", "qk + scale"),
+            (5, "softmax_6x6", "softmax"),
+            (0, "reduction_6x12", "n1 + n2"),
+            (6, "reduction_6x12", "n2"),
+        )
+    ]
+    second = [
+        Kernel(f"m_{number}", name, layer)
+        for number, name, layer in (
+            (0, "matmul_like_6x12x12", "q"),
+            (1, "matmul_like_6x12x12", "k"),
+            (2, "matmul_like_6x6x12", "qk"),
+            (3, "softmax_6x6", "softmax + scale + qk"),
+            (4, "reduction_6x12", "n2 + res"),
+        )
+    ]
+    found = pairing(first, second)
+    assert found.pairs == {"m_1": "m_0", "m_2": "m_1", "m_5": "m_3", "m_6": "m_4"}
+    assert found.why == {"m_1": "layer", "m_2": "layer"}
 
 
 def test_what_stands_in_the_place_of_several_is_told_at_each():

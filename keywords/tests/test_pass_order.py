@@ -122,19 +122,35 @@ def test_the_pass_that_makes_the_difference_is_named_and_no_other(folder, root):
     holds()
 
 
+WHERE = st.sampled_from([None, 0])
+WHOSE = st.sampled_from([0, 1, None])
+
+
 @SETTINGS
-@given(st.lists(st.tuples(st.sampled_from([None, 0]), st.integers(0, 2), st.integers(0, 2)), max_size=7))
-def test_what_lies_around_a_function_is_not_what_its_passes_add(folder, drawn):
-    """A module counts workgroups, say, which its function does not: from one to the other they come and go."""
+@given(st.lists(st.tuples(WHERE, WHOSE, st.integers(0, 2), st.integers(0, 2)), max_size=7))
+def test_each_pass_adds_to_a_kernels_difference_what_it_does_itself(folder, drawn):
+    """Passes of one side alone too; and what a module has around its function, from one to the other, is nobody's."""
     sides = []
     for side in range(2):
-        steps = [Step(f"p{at}", each[0], "\n  a.".join(["work"] * each[1 + side])) for at, each in enumerate(drawn)]
+        steps = [
+            Step(f"p{at}", where, "\n  a.".join(["work"] * more[side]))
+            for at, (where, whose, *more) in enumerate(drawn)
+            if whose in (side, None)
+        ]
         around = ["  a.count"] * (2 - side)
         sides.append(Run(KERNEL, [Step("begin", None), *steps, Step("end", 0), Step("done", None)], around))
     begin, *found = (each.describe() for each in of_kernel(*sides, folder, "m_dispatch_0"))
     assert "a.count -1" in begin
-    more = [(at, second - first) for at, (_, first, second) in enumerate(drawn)]
-    assert found == [f"pass p{at}: a.work {by:+}" for at, by in more if by]
+    expected = []
+    for at, (_, whose, *more) in enumerate(drawn):
+        by = more[1] * (whose in (1, None)) - more[0] * (whose in (0, None))
+        only = "" if whose is None else f" only in the {('first', 'second')[whose]}"
+        expected += [f"pass p{at}{only}: a.work {by:+}"] if by else []
+    assert sorted(found) == sorted(expected)
+    places = [[at for at, line in enumerate(found) if f"p{number}" in line] for number in range(len(drawn))]
+    for side in range(2):
+        own = [at for (_, whose, *_), these in zip(drawn, places, strict=True) if whose in (side, None) for at in these]
+        assert own == sorted(own)
 
 
 @SETTINGS

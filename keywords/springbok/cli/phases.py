@@ -50,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", choices=tuple(_METRICS), default="instructions", help="what differs (default: instructions)"
     )
-    parser.add_argument("--kernel", metavar="NAME", help="all passes by which one kernel differs: main_dispatch_2; or module")
+    parser.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="all passes by which one kernel differs, such as main_dispatch_2, or the module",
+    )
     parser.add_argument("--variant", choices=("vector", "scalar"), default="vector", help="kind of code")
     add_platform(parser)
     add_selection(parser)

@@ -2,13 +2,14 @@
 """Which kernel of one module is which of another one of the same model, whatever their numbers are.
 
 Modules are aligned by the calls of their kernels, in order: one that is called twice can do the work of two. Kernels of
-one name are one; of those between two such, the ones that have something in common. Others are no pair: what stands at
-one place in both modules is told as that.
+one name are one, and those that alone are of a layer in both; of those between two such, the ones that have something
+in common. Others are no pair: what stands at one place in both modules is told as that.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from springbok.exploring.alignment import Gain, side_by_side
 
 # Kinds of kernels, by IREE's names, that move or round numbers: of a convolution's shape one is still no convolution.
 _MOVING = ("copy", "elementwise", "generic", "pack", "pad", "slow_memcpy", "transpose", "unpack")
+
+LAYERS = " + "  # between the names of a kernel's layers
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,37 @@ class Pairing:
 
 
 def pairing(first: Sequence[Kernel], second: Sequence[Kernel]) -> Pairing:
-    """Which are one, of the kernels that two modules call, in order of their calls.
+    """Which are one, of the kernels that two modules call, in order of their calls; the same from either side.
 
     >>> one = [Kernel("m_dispatch_0", "pad"), Kernel("m_dispatch_1", "conv_2x3")]
     >>> pairing(one, [Kernel("m_dispatch_0", "conv_2x3")]).pairs
     {'m_dispatch_1': 'm_dispatch_0'}
     """
+    turned = _known_by(first) > _known_by(second)  # of ways that are as good, both sides find one
+    found = _turned(_paired(second, first)) if turned else _paired(first, second)
+    order = {each.number: at for at, each in reversed(list(enumerate(first)))}
+    found.pairs = dict(sorted(found.pairs.items(), key=lambda pair: order[pair[0]]))
+    return found
+
+
+def _known_by(kernels: Sequence[Kernel]) -> list[tuple[str, str]]:
+    return [(each.computes, each.layer) for each in kernels]
+
+
+def _turned(found: Pairing) -> Pairing:
+    return Pairing(
+        {other: one for one, other in found.pairs.items()},
+        {found.pairs[one]: why for one, why in found.why.items()},
+        (found.merged[1], found.merged[0]),
+        [(there, here) for here, there in found.groups],
+    )
+
+
+def _paired(first: Sequence[Kernel], second: Sequence[Kernel]) -> Pairing:
     aligned = _aligned(first, second)
-    sites: list[_Site] = [(first[a], second[b], "") for a, b in aligned]
+    sites: list[_Site] = [
+        (first[a], second[b], "layer" * (first[a].computes != second[b].computes)) for a, b in aligned
+    ]
     gaps = list(_gaps(first, second, aligned))
     for one, other in gaps:
         sites += _between(one, other)
@@ -99,37 +125,68 @@ def pairing(first: Sequence[Kernel], second: Sequence[Kernel]) -> Pairing:
             found.merged[0].setdefault(one.number, other.number)
         if other.number not in found.pairs.values():
             found.merged[1].setdefault(other.number, one.number)
+    found.groups = _groups(gaps, sites)
+    return found
+
+
+def _groups(
+    gaps: Sequence[tuple[Sequence[Kernel], Sequence[Kernel]]], sites: Sequence[_Site]
+) -> list[tuple[tuple[Kernel, ...], tuple[Kernel, ...]]]:
+    """What is left at each place; what has nothing in its place is told once, and only if it is told nowhere else."""
     known = [{site[side].number for site in sites} for side in range(2)]
-    grouped: tuple[set[str], set[str]] = (set(), set())
-    for gap in gaps:
-        left = [
+    left = [
+        [
             tuple(each for each in dict.fromkeys(side) if each.number not in there)
             for side, there in zip(gap, known, strict=True)
         ]
-        if not all(left):  # in the place of nothing it is told once
-            left = [
-                tuple(each for each in side if each.number not in there)
-                for side, there in zip(left, grouped, strict=True)
-            ]
-        if any(left):
-            found.groups.append((left[0], left[1]))
-        for side, there in zip(left, grouped, strict=True):
+        for gap in gaps
+    ]
+    told = [{each.number for group in left if all(group) for each in group[side]} for side in range(2)]
+    found = []
+    for both in left:
+        alone = [
+            tuple(each for each in side if each.number not in there) for side, there in zip(both, told, strict=True)
+        ]
+        one, other = both if all(both) else alone
+        for side, there in zip((one, other), told, strict=True):
             there |= {each.number for each in side}
-    order = {each.number: at for at, each in reversed(list(enumerate(first)))}
-    found.pairs = dict(sorted(found.pairs.items(), key=lambda pair: order[pair[0]]))
+        found += [(one, other)] if one or other else []
     return found
 
 
 def _aligned(one: Sequence[Kernel], other: Sequence[Kernel]) -> list[tuple[int, int]]:
-    """Places in both of most kernels that compute the same, in one order; of one layer and number where they can be."""
+    """Places in both of kernels that are one, in one order: as many as can be, of those that have most in common."""
+    alone = _alone_of_a_layer(one) & _alone_of_a_layer(other)
 
     def gain(a: int, b: int) -> Gain | None:
         here, there = one[a], other[b]
-        if here.computes != there.computes:
-            return None
-        return 1, here.layer == there.layer, here.number == there.number
+        weight = _weight(here, there, by_layer=here.layer in alone and here.layer == there.layer)
+        return (weight, _share(here, there), here.number == there.number) if weight else None
 
     return side_by_side(range(len(one)), range(len(other)), gain)
+
+
+def _alone_of_a_layer(kernels: Sequence[Kernel]) -> set[str]:
+    """Layers that one kernel alone computes."""
+    found = Counter(each.layer for each in {*kernels} if each.kind not in _MOVING)
+    return {layer for layer, count in found.items() if layer and count == 1}
+
+
+def _weight(here: Kernel, there: Kernel, *, by_layer: bool) -> int:
+    """How sure it is that two are one; 0 for no reason to think so."""
+    if here.computes != there.computes:
+        return 3 if by_layer and (here.kind in _MOVING) == (there.kind in _MOVING) else 0
+    if not (here.layer and there.layer):
+        return 3
+    if here.layer == there.layer:
+        return 4
+    return 2 if _share(here, there) else 1
+
+
+def _share(here: Kernel, there: Kernel) -> int:
+    """Of their layers, those of both, in hundredths."""
+    layers = [{*each.layer.split(LAYERS)} for each in (here, there)]
+    return 100 * len(layers[0] & layers[1]) // len(layers[0] | layers[1])
 
 
 def _gaps(
@@ -154,9 +211,8 @@ def _between(one: Sequence[Kernel], other: Sequence[Kernel]) -> list[_Site]:
         if sum(here is a for here, _ in likely) == 1 and sum(there is b for _, there in likely) == 1
     ]
     rest = [each for side, at in ((one, 0), (other, 1)) for each in side if all(each is not pair[at] for pair in alone)]
-    # Where one is made into several by which something is computed, none of them is it, unless its layer tells.
-    of_own_layer = all(a.layer == b.layer != "" and {each.layer for each in rest}.isdisjoint({"", a.layer}) for a, b in alone)
-    split = min(len(one), len(other)) == 1 and any(each.kind not in _MOVING for each in rest) and not of_own_layer
+    # Where one is made into several by which something is computed, none of them is it.
+    split = min(len(one), len(other)) == 1 and any(each.kind not in _MOVING for each in rest)
     places = [([*one].index(a), [*other].index(b)) for a, b in alone]
     ordered = sorted(places) == sorted(places, key=lambda pair: pair[1])
     return [] if split or not ordered else [(a, b, "shape") for a, b in alone]

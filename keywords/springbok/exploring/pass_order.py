@@ -132,12 +132,13 @@ def _in_order(passes: Sequence[Pass]) -> list[Pass]:
     return sorted(passes, key=lambda each: (keys[id(each)], each.place))
 
 
-def state_before(passes: Sequence[Pass], at: int) -> str | None:
+def state_before(passes: Sequence[Pass], at: int, place: str | None = None) -> str | None:
     """The code, as it is compared, on which the pass ``at`` of ``passes`` ran; None where no file shows it.
 
-    It is that of the pass before on the same operation, or as that of an operation around it shows it.
+    It is that of the pass before on the same operation, or as that of an operation around it shows it. With ``place``
+    it is that operation's, at that time.
     """
-    place = passes[at].place
+    place = passes[at].place if place is None else place
     behind_others = None
     for each in reversed(passes[:at]):
         if each.place == place:

@@ -95,7 +95,10 @@ class Both:
         back = {there: here for here, there in paired.pairs.items()}
         numbers = {kernel_of(each.place) for each in other} - {""}
         names = {number: number + _ALONE for number in numbers} | back
-        sides = _placed(one, {}), _placed(other, names)
+        renamed = [(kernels[0][here], kernels[1][there]) for here, there in paired.pairs.items()]
+        renamed = [pair for pair in renamed if pair[0].computes != pair[1].computes]
+        names |= {there.name: here.number for here, there in renamed}
+        sides = _placed(one, {here.name: here.number for here, _ in renamed}), _placed(other, names)
         return cls(sides, first.compiler == second.compiler, kernels, paired, measured, (calls[0], calls[1]))
 
     @property
@@ -128,16 +131,17 @@ class Both:
             found, lines=tuple(_renamed(line, renamed) if line.startswith("+") else line for line in found.lines)
         )
 
-    def steps(self, number: str) -> list[Step]:
+    def steps(self, number: str, *, every: bool = False) -> list[Step]:
         """Where both can be compared, of a kernel or the module, in order.
 
-        Each function is walked by itself, with what ran around it: one has no order with its neighbours.
+        Each function is walked by itself, with what ran around it: one has no order with its neighbours. Of passes
+        that one side alone ran between two others it is the first that changes something, or ``every`` one.
         """
-        every = [
+        ran_on_it = [
             [at for at, each in enumerate(side) if each.kernel == number and not each.runs_others]
             for side in self.sides
         ]
-        keys = [{side[at].key for at in these} for side, these in zip(self.sides, every, strict=True)]
+        keys = [{side[at].key for at in these} for side, these in zip(self.sides, ran_on_it, strict=True)]
         inner = [
             key
             for key in keys[0] & keys[1]
@@ -148,10 +152,10 @@ class Both:
         for leaf in sorted(inner):
             ran = [
                 [at for at in these if is_within(leaf, side[at].key)]
-                for side, these in zip(self.sides, every, strict=True)
+                for side, these in zip(self.sides, ran_on_it, strict=True)
             ]
             last: list[_Key] = []
-            for step in self._along(ran[0], ran[1]):
+            for step in self._along(ran[0], ran[1], every):
                 key = (-1 - step.alone, step.at[step.alone]) if step.alone is not None else step.at
                 found.setdefault(key, step)
                 order.add(key, *last)
@@ -162,19 +166,18 @@ class Both:
             return sorted(found.values(), key=IN_ORDER)
 
     def before(self, step: Step) -> tuple[str, str] | None:
-        """The code of both, without what is no difference, on which the passes of a step ran; None where it isn't shown.
+        """The code of both, without what is no difference, that a step's passes ran on; None where no file shows it."""
+        states = []
+        for side, (passes, at) in enumerate(zip(self.sides, step.at, strict=True)):
+            ran = step.alone in (None, side)
+            place = next((each.place for each in passes if each.key == step.place), None)
+            state = None if place is None else state_before(passes, at if ran else at + 1, place)
+            if state is None:
+                return None
+            states.append(normal(state))
+        return states[0], states[1]
 
-        Where one alone ran a pass, it is one code.
-        """
-        states = [
-            None if step.alone == 1 - side else state_before(self.sides[side], step.at[side]) for side in range(2)
-        ]
-        if step.alone is not None:
-            states = [states[step.alone]] * 2
-        one, other = (state and normal(state) for state in states)
-        return None if one is None or other is None else (one, other)
-
-    def _along(self, first: Sequence[int], second: Sequence[int]) -> Iterator[Step]:
+    def _along(self, first: Sequence[int], second: Sequence[int], every: bool) -> Iterator[Step]:
         """Steps of passes of both that ran in one order, by their numbers."""
         one, other = ([side[at] for at in these] for side, these in zip(self.sides, (first, second), strict=True))
         kernel = bool(one and one[0].kernel)
@@ -183,13 +186,19 @@ class Both:
         for a, b in [*aligned(one, other, self.by_text), (len(one), len(other))]:
             if self.by_text:
                 alone = first[here:a], second[there:b]
-                ahead = [these[at:] for these, at in zip((first, second), (here, there), strict=True)]
-                changes = [self._change(side, these, ahead[1 - side], unknown) for side, these in enumerate(alone)]
-                if any(changes):
-                    before = [
-                        these[at - 1] if at else -1 for these, at in zip((first, second), (here, there), strict=True)
-                    ]
-                    yield _alone_step(changes, before)
+                ahead = [() if every else these[at:] for these, at in zip((first, second), (here, there), strict=True)]
+                changes = [
+                    list(self._changes(side, these, ahead[1 - side], unknown)) for side, these in enumerate(alone)
+                ]
+                before = [these[at - 1] if at else -1 for these, at in zip((first, second), (here, there), strict=True)]
+                if every:
+                    for change in changes[0]:
+                        yield _alone_step((change, None), before)
+                    before = [alone[0][-1] if alone[0] else before[0], before[1]]
+                    for change in changes[1]:
+                        yield _alone_step((None, change), before)
+                elif any(changes):
+                    yield _alone_step([next(iter(these), None) for these in changes], before)
             if a < len(one) and b < len(other):
                 levels = [each.place.partition("/")[0] for each in (one[a], other[b])]
                 begins = all(
@@ -200,20 +209,19 @@ class Both:
                 yield step._replace(level_begins=kernel and begins, at=(first[a], second[b]))
             here, there = a + 1, b + 1
 
-    def _change(
+    def _changes(
         self, side: int, ran: Sequence[int], ahead: Sequence[int], unknown: Sequence[list[str]]
-    ) -> _Change | None:
-        """The first of the passes that one side alone ``ran`` which changes its operation to other than the next state.
+    ) -> Iterator[_Change]:
+        """The passes that one side alone ``ran`` which change its operation to other than the other's next state.
 
-        That is the other side's, of the passes ``ahead`` of it: what it comes to by another pass is no difference.
+        That is behind one of the passes ``ahead`` of that: what both come to, by a pass or another, is no difference.
         """
         for at in ran:
             each, before = self.sides[side][at], state_before(self.sides[side], at)
             if before is None:
                 unknown[side].append(each.name)
             elif (old := normal(before)) != each.text and each.text != self._next(1 - side, ahead, each.key, old):
-                return _Change(at, each, before)
-        return None
+                yield _Change(at, each, before)
 
     def _next(self, side: int, ahead: Sequence[int], key: str, old: str) -> str:
         """The code of an operation behind the first of the passes ``ahead`` that leaves it other than ``old``."""

@@ -9,7 +9,7 @@ add to the difference of one kernel or take from it. `springbok.exploring.pass_o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,47 +166,74 @@ def of_kernel(
     """Every pass that adds to the difference of one kernel or takes from it, in order, with what it adds.
 
     ``kernel`` is named as `by_pass` does, such as ``main_dispatch_2``, or as modules do, with what it computes;
-    ``module`` is what calls them. How it is to be made is told where it is decided, and not where that is used up. Raises `BenchError` where the compilations
-    have no such kernel both, or each another one of that number.
+    ``module`` is what calls them. How it is to be made is told where it is decided, and not where that is used up.
+    Raises `BenchError` where the compilations have no such kernel both, or each another one of that number.
     """
     both = Both.of(first, second, folder, measured)
     number = "" if kernel == MODULE else _wanted(both, kernel)
     found: list[Difference] = []
-    last, other_lines = Counter[str](), set[str]()
-    count = operations_of if both.by_text else computing
-    place, around = "", dict[str, Counter[str]]()  # the latter: of each place, what is not of the one within
-    for step in both.steps(number):
-        one, other = map(normal, step.codes)
-        now = _by_which(one, other, count)
-        if found and step.place != place:  # what lies around comes and goes
-            if before := both.before(step):
-                inner = _by_which(*before, count)
-                last.subtract(inner)
-                around |= {place: last} if is_within(step.place, place) else {}
-                last, other_lines = inner, {*_only_in_one(*before)} if both.by_text else set()
-            for outer, outside in around.items():
-                if before is None and is_within(place, outer) and is_within(outer, step.place):
-                    last.update(outside)
-        place = step.place
-        changes = {each: now[each] - last[each] for each in sorted({*now, *last}) if now[each] != last[each]}
-        told = {each: by for each, by in changes.items() if is_operation(each) or abs(now[each]) > abs(last[each])}
-        lines = _only_in_one(one, other) if both.by_text else []
-        new = [line for line in lines if line not in other_lines] if len(lines) > len(other_lines) else []
+    standing = _Standing(both)
+    for step in both.steps(number, every=True):
         where = (_before_passes(step, both.by_text)[1] if step.differs else "") or step.where.format("")
+        told, lines = standing.behind(step)
         if not found:
             parted = difference(where, *step.codes, both.by_text)
             found += [replace(parted, lines=() if parted.operations else parted.lines)] if parted else []
-        elif told or new:
-            found.append(Difference(where, told, () if told else _pair(new)))
-        last, other_lines = now, {*lines}
+        elif told or lines:
+            found.append(Difference(where, told, () if told else _pair(lines)))
     return [both.own_names(each) for each in found]
 
 
-def _by_which(first: str, second: str, count: Callable[[str], Counter[str]]) -> Counter[str]:
-    """What the second has more of, or less."""
-    found = count(second)
-    found.subtract(count(first))
-    return found
+class _Standing:
+    """What is other in both, step by step, of the operation that passes ran on: numbers of operations, and lines."""
+
+    def __init__(self, both: Both) -> None:
+        self._both, self._count = both, operations_of if both.by_text else computing
+        self._place = ""
+        self._more = Counter[str]()  # that the second has, of each operation
+        self._lines, self._lines_known = set[str](), True  # of one alone
+        self._around: dict[str, Counter[str]] = {}  # of each place, what is not of the one within
+
+    def behind(self, step: Step) -> tuple[dict[str, int], list[str]]:
+        """What a step adds to the numbers of operations, and lines that only one has since, as far as that is known."""
+        if self._more and step.place != self._place:
+            self._enter(step)
+        self._place = step.place
+        one, other = map(normal, step.codes)
+        alone = step.alone is not None
+        before = Counter(self._more)
+        now = self._by_which(one, other)
+        if alone:  # its codes are one side's, before and behind
+            now.update(before)
+        changes = {each: now[each] - before[each] for each in sorted({*now, *before}) if now[each] != before[each]}
+        told = {each: by for each, by in changes.items() if is_operation(each) or abs(now[each]) > abs(before[each])}
+        lines = _only_in_one(one, other) if self._both.by_text else []
+        counts = self._lines_known and (alone or len(lines) > len(self._lines))
+        new = [line for line in lines if line not in self._lines] if counts else []
+        self._more = now
+        self._lines = self._lines | {*lines} if alone else {*lines}
+        self._lines_known = self._lines_known or not alone
+        return told, new
+
+    def _enter(self, step: Step) -> None:
+        """To another place: what lies around the one within comes and goes by no pass."""
+        before = self._both.before(step)
+        self._lines_known = before is not None
+        if before:
+            inner = self._by_which(*before)
+            self._more.subtract(inner)
+            self._around |= {self._place: self._more} if is_within(step.place, self._place) else {}
+            self._more, self._lines = inner, {*_only_in_one(*before)} if self._both.by_text else set()
+            return
+        for outer, outside in self._around.items():
+            if is_within(self._place, outer) and is_within(outer, step.place):
+                self._more.update(outside)
+
+    def _by_which(self, first: str, second: str) -> Counter[str]:
+        """What the second has more of, or less."""
+        found = self._count(second)
+        found.subtract(self._count(first))
+        return found
 
 
 def _only_in_one(first: str, second: str) -> list[str]:
@@ -228,10 +255,12 @@ def _wanted(both: Both, name: str) -> str:
     back = {number: first for first, number in both.pairs.items()}
     as_first, as_second = (side.get(name, name) for side in whole)
     found = {each for each in (as_first, back.get(as_second)) if each in both.pairs}
+    # Both have one of that whole name, and each another one's number: as everywhere, numbers are the first's.
+    as_named = {name} if len({side[name].name for side in both.kernels if name in side}) == 1 else set()
     if not found:
         known = [each for each, number in whole[0].items() if number in both.pairs]
         raise BenchError(f"There is no kernel {name} in both: {', '.join(known) or 'there is none'}.")
-    if all(name in side for side in both.kernels) and both.pairs.get(name) != name:
+    if all(name in side for side in both.kernels) and both.pairs.get(name) != name and name not in as_named:
         names = [f"{side[name].name} in the {which}" for side, which in by_side(both.kernels)]
         raise BenchError(f"{name} is {' and '.join(names)}: give the whole name of one.")
     return as_first if as_first in found else found.pop()

@@ -155,7 +155,7 @@ _LOWERED_ADDRESS = re.compile(
     r"|addi|muli|index_cast)|memref\.(?:assume_alignment|extract_strided_metadata|reinterpret_cast|subview)"
     r"|llvm\.(?:mlir\.constant|add|mul|udiv|shl|lshr|getelementptr|ptrtoint|inttoptr)\b)"
 )
-_LAYOUT = re.compile(r", strided<[^>]*>")
+_LAYOUT = re.compile(r", (?:strided<[^>]*>|affine_map<[^>]*->[^>]*>)(?=[,>])")
 _LONG = re.compile(r'dense(?:_resource)?<(?:"0x[0-9A-F]{64,}"|[^<>]{200,})>')
 
 
