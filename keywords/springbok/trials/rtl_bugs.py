@@ -120,7 +120,7 @@ PROGRAM_BUGS = (
     Bug("return to user mode", "ibex_cs_registers.sv", "priv_lvl_d     = mstatus_q.mpp;",
         "priv_lvl_d = BUG ? PRIV_LVL_M : mstatus_q.mpp;"),
     Bug("interrupts before a return", "ibex_cs_registers.sv", "mstatus_d.mpie = 1'b1;", "mstatus_d.mpie = !BUG;"),
-    Bug("half of mepc", "ibex_cs_registers.sv", "mepc_d       = {csr_wdata_int[31:1], 1'b0};",
+    Bug("highest bit of mepc", "ibex_cs_registers.sv", "mepc_d       = {csr_wdata_int[31:1], 1'b0};",
         "mepc_d = {csr_wdata_int[31:1] & ~{BUG, 30'h0}, 1'b0};"),
     Bug("code that was changed", "ibex_decoder.sv", "jump_set_o       = 1'b1;\n              icache_inval_o",
         "jump_set_o = !BUG;\n              icache_inval_o"),
