@@ -151,9 +151,9 @@ Should Report What Happened On The Line
     Answer Should Be Right
     ${report}=    Get Link Report
     Should Be Equal As Integers    ${report}[refused_requests]    1
-    # What a loaded machine made late was sent again too.
-    ${late}=    Evaluate    ${report}[unanswered] + ${report}[damaged_answers]
-    Should Be Equal As Integers    ${report}[retransmissions]    ${1 + ${late}}
+    # What a loaded machine made late was asked about, and may have been sent again too.
+    ${others}=    Evaluate    ${report}[retransmissions] - ${report}[damaged_answers]
+    Should Be True    1 <= ${others} <= 1 + ${report}[unanswered]
     [Teardown]    Give The Line Back
 
 

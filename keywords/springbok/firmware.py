@@ -45,7 +45,7 @@ SOURCES = ("port/*.S", "port/chip.c", "port/support.c", "service/*.c", "runtime/
 _SYMBOL_TABLE = 2  # the type of a section of an ELF file
 
 # No vectors here: the firmware must boot on a chip without them. start.S asks for them where it may use them.
-FEATURES = ("m", "a", "f", "d", "zicsr", "zifencei", "zba", "zbb", "zbs")
+FEATURES = ("m", "zmmul", "a", "f", "d", "zicsr", "zifencei", "zba", "zbb", "zbs")
 
 COMPILE = (
     "-std=gnu11",
@@ -294,7 +294,7 @@ def _compile(source: Path, elf: Path, cache: Path, chip: Chip, options: frozense
     linked = elf.with_suffix(".new")
     try:
         objects = [str(target) for _, target in jobs]
-        if not chip.has("f"):
+        if not (chip.has("f") and chip.has("m")):
             library = compiler_runtime.library_for_core(chip.xlen, chip.extensions)
             objects += ["--start-lib", str(library / "compiler_rt.o"), "--end-lib"]
         _zig(["ld.lld", *LINK, "-T", str(made / "chip.ld"), *objects, "-o", str(linked)], source, cache)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from springbok.chips import accelerometer
-from springbok.chips.chip import Chip, source_of
+from springbok.chips.chip import Chip, own_functions
 from springbok.chips.description import load
 from springbok.compiler.chip_check import check_on_chip
 from springbok.compiler.compiled import CompiledModel
@@ -295,7 +295,7 @@ class Session:
         identity = (where, f"VLEN {chip.vlen_bits}", f"firmware {chip.firmware_version}", chip)
         cache = None
         if engine is not None and engine.is_simulated and self.firmware is not None:
-            own = [source_of(each.model) for each in self.description.instructions] if self.description else []
+            own = own_functions(self.description) if self.description else ()
             identity = (*identity, engine.version, self.firmware.sha256, *own)
             cache = Cache(model.vmfb.parents[1])
         checked = (model.vmfb_sha256, model.tolerance, identity)

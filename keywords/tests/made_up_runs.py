@@ -111,6 +111,6 @@ def make_document(*models, engine="spike", vlen=512):
         "engine_version": "1.0",
         "vlen_bits": vlen,
         "link": "socket",
-        "firmware": {"sha256": "2" * 64, "text_bytes": 1, "rodata_bytes": 2, "data_bytes": 3, "bss_bytes": 4},
+        "firmware": {"sha256": "2" * 64, "text_bytes": 5000, "rodata_bytes": 2, "data_bytes": 3, "bss_bytes": 4},
         "models": list(models),
     }

@@ -3,7 +3,9 @@
 
 import copy
 import json
+import re
 import shutil
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,7 @@ from springbok.gate import gate, snapshots
 from springbok.gate.verdicts import VerdictFile
 from springbok.history import record
 from springbok.measuring import metrics
+from springbok.measuring.platforms import joined
 from springbok.report.lead import read_lead
 from springbok.report.summary import read_tests
 from springbok.support import run_record
@@ -37,7 +40,8 @@ def write_run(folder, vlen=512):
     head = '<testsuite tests="2" errors="0" failures="0" skipped="1">'
     (folder / "xunit.xml").write_text(f"{head}{CASES.format(vlen)}</testsuite>")
     tests = record.Tests(2, 1)
-    run = record.of_results(folder, record.now(), ["S"], True, tests, [folder])
+    started = record.now() - timedelta(minutes=1)  # longer than its inferences took
+    run = record.of_results(folder, started, ["S"], True, tests, [folder])
     run_record.write(folder, run.as_json(documents=False))
     return document
 
@@ -121,6 +125,98 @@ def test_a_damaged_record_has_not_passed_where_something_else_tells(runs, data):
         (folder / "run.json").write_text(json.dumps(whole))
 
 
+NUMBERS = re.compile(r"\d[\d,]*(\.\d+)?(e-?\d+)?")
+
+
+def redigested(folder):
+    """Who changes a file may make the record's digests anew."""
+    told = json.loads((folder / "run.json").read_text())
+    told["digests"] = {name: record.digest_of((folder / name).read_text()) for name in FILES[:-1]}
+    (folder / "run.json").write_text(json.dumps(told))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_changed_number_of_a_verdict_passes(runs, data):
+    """Each stands in several places: as value, limit, baseline and change, and in the metrics."""
+    folder = runs / "512"
+    document = metrics.read(folder)
+    kept = {name: (folder / name).read_text() for name in FILES}
+    content = json.loads(kept["gate.json"])
+    each = content["verdicts"][data.draw(st.integers(0, len(content["verdicts"]) - 1))]
+    key = data.draw(st.sampled_from(["value", "limit", "baseline", "change", "outcome", "subject"]))
+    others = st.sampled_from(["failed", "passed", "improved", "not compared"])
+    if key in ("value", "limit", "baseline", "change"):
+        found = NUMBERS.search(each[key])
+        if key == "change" and not found:
+            each[key] = data.draw(st.sampled_from(["+1,000 (+100.00 %)", "-1", "+5.00 points", "-3.00e+06"]))
+        elif found and "…" not in each[key]:
+            number = data.draw(
+                st.sampled_from(["1", "0", "7", "886.07", "1,000,000,000"]).filter(lambda n: n != found[0])
+            )
+            each[key] = f"{each[key][: found.start()]}{number}{each[key][found.end() :]}"
+    else:
+        each[key] = data.draw(others) if key == "outcome" else "zorp (vector, standard) on springbok, spike, VLEN 512"
+    if json.loads(kept["gate.json"]) == content:
+        return
+    try:
+        (folder / "gate.json").write_text(json.dumps(content))
+        redigested(folder)
+        assert verdict(folder, document) in ("refused", "unclear"), f"{key} of {each}"
+    finally:
+        for name, text in kept.items():
+            (folder / name).write_text(text)
+
+
+def test_equal_modules_on_two_chips_are_two_evaluations(tmp_path):
+    """Scalar code is the same for every length of vectors."""
+    documents = [make_document(make_model(variant="scalar"), vlen=vlen) for vlen in (256, 512)]
+    measured = [snapshots.snapshot(each) for each in documents]
+    assert len({snapshots.evaluation_of(each) for each in measured}) == 2
+    for each in measured:
+        VerdictFile(tmp_path, "S", f"a {each['subject']['vlen_bits']}").add_comparison(
+            tmp_path, gate.compare(each, each)
+        )
+    metrics.write(tmp_path / "metrics.json", joined(documents))
+    assert read_lead(tmp_path, metrics.read(tmp_path)).wrong == ()
+
+
+def test_a_comparison_that_is_told_twice_is_none(runs, tmp_path):
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    content = json.loads((tmp_path / "gate.json").read_text())
+    content["verdicts"] *= 2
+    (tmp_path / "gate.json").write_text(json.dumps(content))
+    redigested(tmp_path)
+    with pytest.raises(ReportError, match="samples is compared 2 times in a, with 1 baselines"):
+        read_lead(tmp_path, metrics.read(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"digests": {}}, "metrics.json is not the one that the run of run.json left"),
+        ({"versions": {"compiler": "1.0"}}, "run.json: compiler 1.0, metrics.json: compiler 3.13.0"),
+        ({"versions": {"firmware": "abc"}}, "run.json: firmware abc, metrics.json: firmware 2222222222222222"),
+        ({"suites": []}, "run.json: 2 tests of no suite"),
+        ({"seconds": 0.1}, "run.json: the run took 0.1 s, metrics.json: gestures alone"),
+        ({"uid": ""}, "run.json is no good: uid: "),
+        ({"origin": {"commit": "xyz"}}, "run.json is no good: origin/commit: "),
+        ({"origin": {"committed": "2099-01-01T00:00:00+00:00"}}, "before its commit was made"),
+        ({"origin": {"depth": 10**9}}, "run.json is no good: origin/depth: "),
+        ({"started": "1970-01-01T00:00:00+00:00"}, "run.json is no good: started: "),
+        ({"started": "2026-99-30T14:53:00+00:00"}, "run.json: month must be in 1..12"),
+        ({"started": "2026-11-30T14:53:00"}, "run.json is no good: started: "),
+    ],
+)
+def test_a_record_that_nothing_else_bears_out_is_unclear(runs, tmp_path, change, said):
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    told = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**told, **change}))
+    found = read_lead(tmp_path, metrics.read(tmp_path))
+    assert found.verdict == "unclear"
+    assert said in found.wrong[0]
+
+
 def test_a_run_has_failed_where_any_file_says_so(tmp_path):
     document = write_run(tmp_path)
     told = json.loads((tmp_path / "run.json").read_text())
@@ -180,7 +276,7 @@ def test_a_failure_that_nothing_shows_is_unclear(runs, tmp_path, has_xunit):
     assert sentence.startswith(f"run.json says that the run has failed, {source} that none of its 2 tests has")
     assert (found.verdict, len(found.failures)) == ("unclear", 1)
     content = json.loads((tmp_path / "gate.json").read_text())
-    content["verdicts"][0]["outcome"] = "failed"
+    content["verdicts"][0] |= {"outcome": "failed", "value": "29"}
     del told["digests"]
     (tmp_path / "gate.json").write_text(json.dumps(content))
     (tmp_path / "run.json").write_text(json.dumps({**told, "verdict": "failed"}))

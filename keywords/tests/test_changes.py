@@ -231,6 +231,14 @@ def with_(model, name):
         model["cycles"] = {"mean": 7_000}
     elif name == "opcodes":
         model["opcodes"] = {**model["opcodes"], "addi": model["opcodes"]["addi"] - 1, "sub": 1}
+    elif name == "swapped":
+        for dispatch, more in zip(model["dispatches"], (1, -1), strict=False):
+            dispatch["opcodes"] |= {
+                "addi": dispatch["opcodes"]["addi"] + more,
+                "bne": dispatch["opcodes"]["bne"] - more,
+            }
+    elif name == "spread":
+        model["per_sample"]["instructions"].reverse()
     elif name == "fit":
         model["fit"] = [{"name": "dmem", "bytes": 2**24, "parts": {}, "free_bytes": 5}]
     elif name in ("timing", "estimate"):
@@ -254,6 +262,8 @@ NUMBERS = {
     "timing": "cycles estimated by another description",
     "estimate": "estimated cycles an inference 5,000 → 5,001",
     "fit": "what the chip's memories hold",
+    "swapped": "what dispatches execute",
+    "spread": "instructions by sample",
 }
 
 

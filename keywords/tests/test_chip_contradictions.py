@@ -68,6 +68,7 @@ def path(tmp_path):
         ("rv32imfd_zicsr_zifencei_zca_zcd_zcmt_zve32x", "has zcmt, whose encodings are those of c and d"),
         ("rv32imf_zicsr_zifencei_zvfhmin", "has zvfhmin without vectors: add v or zve32x"),
         ("rv32im_zicsr_zifencei_zvkned", "has zvkned without vectors"),
+        ("rv64i_zicsr_zifencei_zve32x", "does not multiply, .* of 64 bits: add m, or _zmmul"),
         ("rv32imm_zicsr_zifencei_zve32x", "has m twice: leave one out"),
         ("rv128im_zve32x", "does not match .*ISA string with the vector extension"),
     ],
@@ -139,12 +140,18 @@ def test_extensions_that_contradict_each_other(path, isa, message):
             "must leave rs2 open",
         ),
         ("match = 0x0000_000B", "match = 0x0000_2033", 35, "mac and mark have words in common"),
+        ("match = 0x0000_000B", "match = 0x0000_001F", 35, "mac: the last five bits are 1 of longer instructions"),
+        *(
+            ('name = "mac"', f'name = "{name}"', 34, f"{name}: counts and disassemblies have that name for others")
+            for name in ("addi", "vadd.vv", "c.li", "unknown")
+        ),
         ('name = "mac"', 'name = "mark"', 34, "two instructions called 'mark'"),
         ("mac.py:mac", "mac.py:mad", 37, r"mac\.py has no function 'mad' \(did you mean 'mac'\?\)"),
         ("mac.py:mac", "no_such_package.x:mac", 37, "there is no module no_such_package"),
         ("[[memory]]", "[memory]", 8, r"memory is written \[\[memory\]\]"),
         ("[core]", "[[core]]", 3, r"core is written \[core\]"),
         ('"A chip of my own"', '"A chip\\n#error"', 1, "in one line"),
+        ('"A chip of my own"', '"  "', 1, "in one line"),
     ],
 )
 def test_numbers_and_instructions_that_can_not_be(path, old, new, line, message):
@@ -180,6 +187,11 @@ def test_what_needs_a_timer(path, setting, message):
         ('name = "b"\naddress = 0xF12\nvalue = 0x1_0000_0000', "line 45: b: its value has more than 32 bits"),
         ('name = "b"\naddress = 0xF12\nvalue = 1\nabsent = true', "line 45: b: a register that is absent has no value"),
         ('name = "b"\naddress = 0xF12\nvalue = 1\ncounter = "cycles"', "line 45: b: it reads as cycles or as a value"),
+        (
+            'name = "b"\naddress = 0x301\nvalue = 1',
+            "line 45: b: misa contradicts rv32im_.*: write 0x40001100, with more",
+        ),
+        ('name = "b"\naddress = 0x301\nvalue = 0x80001100', "line 45: b: misa contradicts"),
         ('name = "b"\naddress = 0xC20\nvalue = 4', "line 44: b: 0xc20 is the core's vector state"),
         ('name = "b"\naddress = 0xB02\nabsent = true', "line 45: b: the firmware can't do without 0xb02"),
         ('name = "b"\naddress = 0xB80\nabsent = true', "line 45: b: the firmware can't do without 0xb80"),
@@ -207,6 +219,21 @@ def test_registers_that_the_firmware_works_with_are_those_of_its_sources(path):
     path.write_text(wanting.replace("_zifencei", "_zicntr_zifencei"))
     counters = {f"{name}{half}" for name in ("mcycle", "minstret", "cycle", "instret") for half in ("", "h")}
     assert set(_needed_registers(load(path)).values()) == accessed | counters
+
+
+def test_code_of_64_bits_reaches_what_is_near(path):
+    apart = MINE.replace('"data", "models"]', '"data"]').replace(ISA, '"rv64im_zicsr_zifencei_zve32x"')
+    second = '\n[[memory]]\nname = "far"\nbase = {}\nbytes = 0x40_0000\naccess = "rwx"\nholds = ["models"]\n'
+    text = apart.replace('"ilp32"', '"lp64"').replace("\n[[device]]", second + "\n[[device]]", 1)
+    for base, is_near in (("0x0001_0000", False), ("0x0040_0000", True), ("0xFFC0_0000", False), ("0xFF80_0000", True)):
+        path.write_text(text.format(base))
+        if is_near:
+            assert load(path).memories[1].name == "far"
+            continue
+        with pytest.raises(
+            ChipError, match=r"mine\.toml, line 17: far reaches to 0x.*, 2 GiB or more from the code at"
+        ):
+            load(path)
 
 
 def test_a_function_may_be_a_name_that_is_assigned_or_imported(path):
@@ -322,6 +349,29 @@ def test_an_error_of_what_is_inherited_names_the_file_that_says_it(path):
         load(child)
 
 
+@pytest.mark.parametrize(
+    ("other", "core", "abi", "vlens", "timing", "defects"),
+    [
+        ("coralnpu", 'isa = "rv32im_zicsr_zifencei_zve32x"', "ilp32", (128,), "coralnpu", 3),
+        ("coralnpu_highmem", 'isa = "rv32imfd_zicsr_zifencei"', "ilp32d", (), "", 0),
+        ("coralnpu_soc", "vlen = 256", "ilp32f", (256,), "", 4),
+        ("springbok", 'isa = "rv32im_zicsr_zifencei"\nuser_mode = false', "ilp32", (), "", 0),
+        ("rv64gcv", 'isa = "rv64imc_zicsr_zifencei_zve64x"\nvlen = 128', "lp64", (128, 256, 512, 1024), "", 0),
+    ],
+)
+def test_of_another_chip_stays_what_this_one_can_have(path, other, core, abi, vlens, timing, defects):
+    path.write_text(f'title = "Smaller"\nlike = "{other}"\n\n[core]\n{core}\n')
+    chip = load(path)
+    assert (chip.abi, chip.vlens, chip.timing, len(chip.defects)) == (abi, vlens, timing, defects)
+
+
+def test_a_wrong_pattern_of_another_chip_is_told(path):
+    path.write_text(MINE + DEFECT.format(opcodes="v("))
+    path.with_name("child.toml").write_text('title = "Child"\nlike = "./mine.toml"\n')
+    with pytest.raises(ChipError, match=r"mine\.toml, line 41: one: 'v\(' is no regular expression"):
+        load(path.with_name("child.toml"))
+
+
 def test_circles_and_long_chains_are_named(path):
     for number in range(40):
         path.with_name(f"c{number}.toml").write_text(f'title = "C"\nlike = "./c{(number + 1) % 40}.toml"\n')
@@ -382,11 +432,25 @@ opcodes = '{opcodes}'
             43,
             r"one: lmul \['m4'\] and vl \[256\] can't be together with VLEN 256",
         ),
+        ("vadd.vv", "vl = []", 42, "vl: .* non-empty"),
+        (
+            "vwadd.vv",
+            "sew = [8, 32]",
+            42,
+            "one: no 'rv32im_zicsr_zifencei_zve32x' executes vwadd.vv with sew 32: it would",
+        ),
+        ("vn?sra.*", 'lmul = ["m8"]\nsew = [8, 32]\nvl = [4]', None, ""),
+        ("vnsra.*", 'lmul = ["m8"]', 42, "executes vnsra.wv with lmul m8"),
+        ("vwredsum.vs", 'lmul = ["m8"]', None, ""),
+        ("v[sz]ext.vf2", "sew = [8]", 42, "executes vzext.vf2 with sew 8"),
         ("vadd.vv", f"\n{DEFECT.format(opcodes='vadd.vv')}", 44, "there are two defects called 'one'"),
     ],
 )
 def test_defects_that_would_never_show(path, opcodes, rest, line, message):
     path.write_text(f"{MINE}{DEFECT.format(opcodes=opcodes)}{rest}\n")
+    if line is None:
+        assert load(path).defects[0].opcodes == opcodes
+        return
     with pytest.raises(ChipError, match=f"mine\\.toml, line {line}: .*{message}"):
         load(path)
 

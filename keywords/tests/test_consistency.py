@@ -20,13 +20,8 @@ ALONE = {
     "device_instructions",
     "memory_peak_bytes",
     "stack_peak_bytes",
-    "vmfb_bytes",
-    "kernel_text_bytes",
     "kernel_rodata_bytes",
-    "text_bytes",
-    "rodata_bytes",
     "data_bytes",
-    "bss_bytes",
     "stack",
 }
 
@@ -56,8 +51,11 @@ def with_everything(model):
     calls = {"dispatch": list(range(len(lengths))), "begin": begins, "instructions": lengths}
     model["timeline"] = {"instructions": model["per_sample"]["instructions"][-1], "calls": calls}
     model["runtime_functions"] = {"vm_run": 700, "memcpy": 200}
-    parts = {"stack": 2000, "tensors": None}
-    model["fit"] = [{"name": "dtcm", "bytes": 200_000, "parts": parts, "free_bytes": 198_000}]
+    program = model["vmfb_bytes"] - 9000 - 20_500
+    of_module = {"kernels' code": 9000, "weights": 20_500, "program": program, "tensors": None}
+    parts = {"runtime's code": 5000, "runtime's constants": 2, "runtime's variables": 4, "stack": 2000, **of_module}
+    free = 200_000 - sum(count or 0 for count in parts.values())
+    model["fit"] = [{"name": "dtcm", "bytes": 200_000, "parts": parts, "free_bytes": free}]
     return model
 
 
@@ -75,7 +73,7 @@ MODELS = {
     "classes": lambda: with_everything(make_model()),
     "scalar": lambda: with_everything(make_model(variant="scalar")),
     "values": lambda: with_everything(make_regression()),
-    "anomalies": make_anomaly,
+    "anomalies": lambda: with_everything(make_anomaly()),
 }
 
 
@@ -139,6 +137,21 @@ def test_a_counter_of_the_device_that_stands_is_no_contradiction():
         (calling(3, 2, 1, 0), "timeline/calls/instructions: "),
         (lambda model: model["dispatches"][0].update(calls=50), "timeline/calls/dispatch: 1 calls of dispatch 0"),
         (lambda model: model["runtime_functions"].update(vm_run=1100), "runtime_functions: they come to 1,300"),
+        (
+            lambda model: model.update(memory_peak_bytes=10**15),
+            "memory_peak_bytes: 1,000,000,000,000,000 of 197,994 that",
+        ),
+        (lambda model: model.update(load_instructions=1), "load_instructions: 1 for a program that takes 4 at least"),
+        (lambda model: model.update(stack_peak_bytes=0), "stack_peak_bytes: none, but kernels load from the stack"),
+        (lambda model: model.update(kernel_text_bytes=0), "kernel_text_bytes: 0, and what kernels execute takes 24"),
+        (lambda model: model.update(kernel_text_bytes=9004), "kernel_text_bytes: 9,004, but 9,000 of them are in the"),
+        (lambda model: model.update(vmfb_bytes=30_005), "vmfb_bytes: 30,005, but its parts in the chip's memories"),
+        (
+            lambda model: model.update(kernel_rodata_bytes=20_501),
+            "kernel_rodata_bytes: 20,501 of 20,500 bytes of weights",
+        ),
+        (lambda model: model.update(max_abs_error=1e300), "max_abs_error: 1e+300: no two outputs are so far apart"),
+        (lambda model: model.update(variant="scalar"), "dispatches/0/vector_instructions: scalar code has none"),
         (lambda model: model.update(stack_peak_bytes=2001), "stack_peak_bytes: 2,001 of a stack of 2,000"),
         (lambda model: model.update(device_instructions={"mean": 5}), "device_instructions: 5, but between the marks"),
         (lambda model: model["device_instructions"].update(mean=10**6), "device_instructions: 1,000,000, but"),
@@ -153,6 +166,13 @@ def test_what_can_not_be_is_refused_with_its_place(change, place):
     model = with_everything(make_model())
     change(model)
     assert f"models/0/{place}" in metrics.problem_of(make_document(model))
+
+
+@pytest.mark.parametrize(("part", "size"), [("text", 1), ("text", 5004), ("rodata", 7), ("bss", 0)])
+def test_a_firmwares_parts_are_those_that_are_in_the_chips_memories(part, size):
+    document = make_document(with_everything(make_model()))
+    document["firmware"][f"{part}_bytes"] = size
+    assert f"models/0/platform/firmware/{part}_bytes: {size:,}" in metrics.problem_of(document)
 
 
 def test_what_may_be_otherwise_in_each_inference_is_not_held_against_the_last_one():

@@ -553,7 +553,7 @@ def test_damaged_bytes_cost_a_retry_and_no_answer(cable, link, direction, kind, 
 def test_lost_request_is_sent_again(cable, link):
     cable.drop(44, Direction.TO_DEVICE)
     assert link.infer(SMALL_INPUT) == SMALL_OUTPUT
-    assert link.report.retransmissions == link.report.unanswered >= 1  # a loaded computer is slow to answer
+    assert 1 <= link.report.retransmissions <= link.report.unanswered  # a loaded computer is slow to answer
 
 
 def test_lost_answer_is_answered_again(cable, link):
@@ -572,7 +572,7 @@ def test_late_answer_is_not_taken_for_another(cable, link):
 def test_silence_ends_with_a_report(cable, link):
     cable.drop(1_000_000, Direction.TO_HOST)
     started = time.monotonic()
-    with pytest.raises(LinkTimeout, match=r"No whole answer to INFER within 1\.\d s\. On the line: .*retransmissions"):
+    with pytest.raises(LinkTimeout, match=r"No whole answer to INFER within 1\.\d s\. On the line: .*unanswered"):
         link.infer(SMALL_INPUT, timeout=1.0)
     assert time.monotonic() - started < 5
     cable.disarm()

@@ -82,14 +82,23 @@ def test_a_kernel_that_is_split_is_told_as_that_and_is_none_of_its_parts():
     assert not pairing(conv, copy).pairs
 
 
-@given(st.booleans(), st.booleans(), st.sampled_from(["norm", "dense", ""]))
-def test_a_kernel_beside_one_that_is_gone_is_itself_where_its_layer_tells(backwards, flipped, layer):
+@given(st.booleans(), st.booleans(), st.sampled_from(["norm", "dense", ""]), st.sampled_from(["matmul_like", "conv"]))
+def test_a_kernel_beside_one_that_is_gone_is_itself_where_its_layer_or_kind_tells(backwards, flipped, layer, kind):
     gone, one = Kernel("m_dispatch_3", "reduction_4x24", layer), Kernel("m_dispatch_4", "matmul_4x20x24", "dense")
-    first, second = [gone, one][:: -1 if backwards else 1], [Kernel("m_dispatch_3", "matmul_like_4x20x24", "dense")]
+    first, second = [gone, one][:: -1 if backwards else 1], [Kernel("m_dispatch_3", f"{kind}_4x20x24", "dense")]
     found = pairing(second, first) if flipped else pairing(first, second)
-    assert len(found.pairs) == (layer != "dense")
+    assert len(found.pairs) == (layer != "dense" or kind == "matmul_like")
     left = [[each.number for each in side] for group in found.groups for side in group]
-    assert sorted(sum(left, [])) == (["m_dispatch_3"] if layer != "dense" else ["m_dispatch_3"] * 2 + ["m_dispatch_4"])
+    assert sorted(sum(left, [])) == (
+        ["m_dispatch_3"] if (layer != "dense" or kind == "matmul_like") else ["m_dispatch_3"] * 2 + ["m_dispatch_4"]
+    )
+
+
+def test_kernels_of_one_size_are_paired_in_their_order_beside_one_that_is_gone():
+    first = module("reduction_6x12", "matmul_6x12x12", "matmul_6x12x12", "sum_1")
+    second = module("matmul_like_6x12x12", "matmul_like_6x12x12", "sum_1")
+    assert pairs(first, second) == {(1, 0): "shape", (2, 1): "shape", (3, 2): ""}
+    assert [each.number for each in pairing(first, second).groups[0][0]] == ["m_dispatch_0"]
 
 
 LAYERS = st.sampled_from(["", "a", "b", "c", "a + b"])

@@ -133,7 +133,12 @@ def test_a_report_tells_of_the_runs_own_tests_or_of_none(tmp_path):
     assert dict(read_lead(tmp_path, DOCUMENT, earlier).facts)["Tests"] == "none recorded"
 
 
-KEPT = {**VERDICT, "metric": "instructions"}
+KEPT = {
+    **VERDICT,
+    "metric": "instructions",
+    "limit": "at most 30,000 is allowed (the baseline's)",
+    "change": "+10,000 (+33.33 %)",
+}
 
 
 @pytest.mark.parametrize("content", ["", "<testsuite><testcase", "\0"])
@@ -157,7 +162,7 @@ def test_tests_that_can_not_be_read_have_not_passed(tmp_path, content):
     ],
 )
 def test_a_gates_file_of_another_shape_is_no_good(tmp_path, damage):
-    whole = {"schema": 1, "verdicts": [KEPT], "baselines": [], "updates": []}
+    whole = {"schema": 1, "verdicts": [KEPT], "baselines": [{"path": "b", "read": True}], "updates": []}
     (tmp_path / "gate.json").write_text(json.dumps(whole))
     assert verdicts.known(tmp_path)["verdicts"][0]["outcome"] == KEPT["outcome"]
     (tmp_path / "gate.json").write_text(json.dumps({**whole, **damage}))

@@ -3,6 +3,7 @@
 
 import gc
 import itertools
+import math
 import os
 import pty
 import re
@@ -23,6 +24,7 @@ from serial import rfc2217
 
 from springbok.link import base as base_module
 from springbok.link import line as line_module
+from springbok.link.fault_proxy import Direction, FaultProxy
 from springbok.link.frames import HEADER_BYTES, MessageType, decode_header, encode_frame
 from springbok.link.io_spec import IoSpec
 from springbok.link.layouts import PROFILE_HEADER
@@ -223,8 +225,7 @@ def test_whole_dialogue(either):
         (MessageType.PROFILE, b""),
         (MessageType.UNLOAD, b""),
     ]
-    total = len(model) + HEADER_BYTES
-    assert seen[-1] == (total, total)
+    assert seen[-1] == (len(model), len(model))
     assert len(seen) > 3
     assert seen == sorted(seen)
 
@@ -350,7 +351,7 @@ def test_late_answer_is_not_taken_for_the_answer_to_the_next_request(line):
     with pytest.raises(LinkTimeout, match="PROCESS"):
         link.infer(b"", timeout=BRIEF)
     assert link.infer(b"again") == b"output bytes"
-    assert device.kinds == ["INFO", "DATA", "PROCESS", "INFO", "INFO", "DATA", "PROCESS", "OUTPUT"]
+    assert device.kinds == ["INFO", "DATA", "PROCESS", *["INFO"] * 3, "DATA", "PROCESS", "OUTPUT"]
 
 
 def test_request_that_a_cut_frame_swallows_is_repeated(line):
@@ -359,7 +360,7 @@ def test_request_that_a_cut_frame_swallows_is_repeated(line):
     link.chip_info()
     link.send_raw(encode_frame(MessageType.DATA))  # the device goes on to take the next six bytes for its payload
     assert link.statistics() == STATISTICS
-    assert device.kinds == ["INFO", "DATA", "INFO", "STATS"]
+    assert device.kinds == ["INFO", "DATA", "INFO", "INFO", "STATS"]
 
 
 def test_device_that_boots_while_it_is_asked_is_in_step_afterwards(line):
@@ -386,7 +387,7 @@ def test_answers_to_info_that_come_later_still_are_thrown_away(line):
     assert link.chip_info() == INFO
     assert link.statistics() == STATISTICS
     link.send_io_spec(SPEC)
-    assert device.kinds == ["INFO", "INFO", "STATS", "IOSPEC"]
+    assert device.kinds == ["INFO", "INFO", "INFO", "STATS", "IOSPEC"]
 
 
 # The device answers nonsense
@@ -775,3 +776,56 @@ def test_exception_of_a_signals_handler_is_none_of_the_answers(monkeypatch):
     for samples, unit in ((-1, 1.0), (1, 1e300), ("x", 1.0), (1, None)):
         with pytest.raises(LinkError, match="request to sense can't be sent"):
             encode_sense(samples, 1.0, unit)
+
+
+# The bad cable
+
+
+@pytest.fixture
+def bad_cable():
+    """A cable to a device that says what it hears."""
+    server = socket.create_server(("127.0.0.1", 0))
+    with FaultProxy(f"socket://127.0.0.1:{server.getsockname()[1]}") as cable:
+        device, _ = server.accept()
+        with device, socket.create_connection(("127.0.0.1", int(cable.url.rsplit(":", 1)[1]))) as host:
+            host.settimeout(PATIENT)
+            host.sendall(b"!")  # when that is there, the cable knows of both
+            assert device.recv(1) == b"!"
+            yield cable, host, device
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        lambda cable: cable.stick(1, Direction.TO_HOST, bit=8),
+        lambda cable: cable.stick(1, Direction.TO_HOST, bit=-1),
+        lambda cable: cable.stick(1, Direction.TO_HOST, level=2),
+        lambda cable: cable.stick(1, Direction.TO_HOST, bit=1.0),
+        lambda cable: cable.corrupt(1.5, Direction.TO_HOST),
+        lambda cable: cable.drop(math.nan, Direction.TO_HOST),
+        lambda cable: cable.drop(0, Direction.TO_HOST),
+        lambda cable: cable.duplicate(1, Direction.TO_HOST, after=1.5),
+        lambda cable: cable.duplicate(1, Direction.TO_HOST, after=-1),
+        lambda cable: cable.insert("abc", Direction.TO_HOST),
+        lambda cable: cable.stall(math.nan, Direction.TO_HOST),
+        lambda cable: cable.stall(math.inf, Direction.TO_HOST),
+        lambda cable: cable.stall(-1.0, Direction.TO_HOST),
+    ],
+)
+def test_fault_that_can_not_strike_is_refused_and_the_cable_carries_on(bad_cable, arm):
+    cable, host, device = bad_cable
+    with pytest.raises((ValueError, TypeError), match="strikes|stuck|carries bytes"):
+        arm(cable)
+    assert not cable.waiting
+    device.sendall(b"hello")
+    assert host.recv(5, socket.MSG_WAITALL) == b"hello"
+
+
+def test_stall_that_has_begun_ends_when_all_is_disarmed(bad_cable):
+    cable, host, device = bad_cable
+    cable.stall(1e6, Direction.TO_HOST, after=2)
+    device.sendall(b"hello")
+    assert host.recv(2, socket.MSG_WAITALL) == b"he"
+    cable.disarm()
+    assert host.recv(3, socket.MSG_WAITALL) == b"llo"

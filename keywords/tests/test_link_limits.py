@@ -23,8 +23,9 @@ from springbok.link.frames import (
     encode_frame,
 )
 from springbok.link.io_spec import IoSpec
+from springbok.link.layouts import HELLO_LIMITS
 from springbok.link.link import Dialect, Link
-from springbok.link.messages import Benchmark, DispatchProfile, Profile, Signature
+from springbok.link.messages import Benchmark, ChipInfo, DispatchProfile, ModelState, Profile, Signature
 from springbok.link.mlperf import MlperfRunner
 from springbok.support.errors import DialogueLost, LinkError
 
@@ -411,6 +412,241 @@ def test_who_is_refused_in_other_dialogues_alone_is_told_so(clock):
     link._extended._begun = True
     with pytest.raises(DialogueLost, match="in another dialogue than that of INFER: .* Negotiate again"):
         link.infer(bytes(8), timeout=LIMIT)
+
+
+# ---- Negotiations on a line that damages what the chip says
+
+CHIP = ChipInfo(
+    True, True, "1.3", 512, 32, 1 << 20, 1 << 20, "17.0", 6, ModelState.NONE, serves_extension=True, models_loaded=3
+)
+NONCE = 0x1234567
+REFUSED = encode_frame(MessageType.ERROR, bytes([153, 2, *bytes(8)]))  # SESSION_STATE, with its reason
+SAID_BYTES = 16 + 46 + 46 + 84 + 60  # in a negotiation: a refusal, two INFOs, HELLO and INFO
+PAUSE = 1.5  # until INFO is asked again
+
+
+class Firmware(Chip):
+    """A chip that negotiates as the firmware does. ``spoil`` gets what is said and its place in all that was."""
+
+    def __init__(self, clock, spoil=lambda said, _: said, wait=0.001):
+        super().__init__(clock, [self.answer], 1e5)
+        self.spoil, self.wait, self.said, self.asked, self.identity = spoil, wait, 0, [], 0
+
+    def answer(self, request):
+        self.asked.append(request)
+        said = self.say(request)
+        spoilt, self.said = self.spoil(said, self.said), self.said + len(said)
+        return [(self.wait, spoilt)]
+
+    def say(self, request):
+        if not request.startswith(MAGIC):
+            kind = int.from_bytes(request[4:6], "little")
+            return encode_frame(MessageType.OK, CHIP.encode()) if kind == MessageType.INFO else REFUSED
+        sequence, kind = struct.unpack("<4xHH", request[:8])
+        if kind == MessageType.HELLO:
+            self.identity = int.from_bytes(request[24:28], "little") ^ NONCE
+            limits = HELLO_LIMITS.build(
+                {"protocol_version": 2, "input_capacity": 99, "output_capacity": 99, "stack_bytes": 9,
+                 "time_limit_ms": 9, "nonce": NONCE}
+            )  # fmt: skip
+            return encode_extended_frame(sequence, MessageType.OK, CHIP.encode() + limits)
+        return encode_extended_frame(sequence, MessageType.OK, CHIP.encode(), self.identity)
+
+
+def negotiated(clock, firmware, extension, limit=30.0):
+    """Negotiate, and see that what was found out is right; return how long it took."""
+    clock.chip = firmware
+    link = Link("fake://")
+    firmware.link, started = link, clock.now
+    assert link.negotiate(limit, extension=extension) == CHIP
+    assert link.dialect is (Dialect.EXTENDED if extension else Dialect.INFO)
+    assert clock.now - started <= limit
+    return clock.now - started
+
+
+def struck(data, at, fault):
+    """What becomes of bytes of which one is lost, doubled, or has a bit flipped; the same when it is another's."""
+    if not 0 <= at < len(data):
+        return data
+    byte = data[at]
+    made = {"lost": b"", "doubled": bytes([byte, byte])}
+    return data[:at] + (made[fault] if fault in made else bytes([byte ^ 1 << fault])) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("extension", [True, False])
+def test_sound_negotiation_asks_each_question_once_and_info_twice(clock, extension):
+    firmware = Firmware(clock)
+    assert negotiated(clock, firmware, extension) < 0.1
+    assert sum(request == encode_frame(MessageType.INFO) for request in firmware.asked) == 2
+    assert len(firmware.asked) == (5 if extension else 3)
+
+
+@pytest.mark.parametrize("extension", [True, False])
+@pytest.mark.parametrize("fault", [*range(8), "lost", "doubled"])
+def test_negotiation_comes_right_wherever_one_byte_of_the_chips_is_damaged(clock, fault, extension):
+    for place in range(SAID_BYTES):
+        seconds = negotiated(clock, Firmware(clock, lambda said, at: struck(said, place - at, fault)), extension)  # noqa: B023
+        assert seconds < 3 * PAUSE, place
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    faults=st.lists(
+        st.tuples(st.integers(0, SAID_BYTES + 100), st.sampled_from([*range(8), "lost", "doubled"])), max_size=4
+    ),
+    wait=st.sampled_from([0.001, 0.1, 1.0]),
+    extension=st.booleans(),
+)
+def test_negotiation_comes_right_though_several_bytes_are_damaged(clock, faults, wait, extension):
+    def spoil(said, at):
+        for place, fault in sorted(faults, key=lambda each: -each[0]):
+            said = struck(said, place - at, fault)
+        return said
+
+    negotiated(clock, Firmware(clock, spoil, wait), extension, 60.0)
+
+
+@pytest.mark.parametrize("extension", [True, False])
+def test_negotiation_comes_right_on_a_line_with_an_echo(clock, extension):
+    firmware = Firmware(clock, lambda said, _: firmware.asked[-1] + said)
+    assert negotiated(clock, firmware, extension) < 2 * PAUSE
+
+
+def test_firmware_of_2023_is_not_believed_by_one_answer(clock):
+    """A damaged refusal may have no reason, too."""
+    firmware = Firmware(clock, lambda said, at: encode_frame(MessageType.ERROR) if at == 0 else said)
+    negotiated(clock, firmware, True)
+
+
+# ---- Requests that take long, or whose answers do
+
+
+class Computer(Chip):
+    """A chip that computes for so many seconds before it answers: a request once, what is stale by a refusal.
+
+    ``loses`` are the places of the requests and the answers that do not arrive, among all of them.
+    """
+
+    def __init__(self, clock, seconds, answer_bytes, loses=()):
+        super().__init__(clock, [self.answer], 1e9)
+        self.seconds, self.answer_bytes, self.loses = seconds, answer_bytes, set(loses)
+        self.last, self.executed, self.sent, self.frames = None, 0, 0, 0
+
+    def arrives(self):
+        self.frames += 1
+        return self.frames - 1 not in self.loses
+
+    def answer(self, request):
+        if not self.arrives():
+            return []
+        sequence, seconds = sequence_of(request), 0.0
+        if self.last is not None and sequence != self.last and (sequence - self.last) % 0xFFFF > 0x7FFF:
+            said = encode_extended_frame(sequence, MessageType.ERROR, STALE, IDENTITY)
+        else:
+            if sequence != self.last:
+                self.last, self.executed, seconds = sequence, self.executed + 1, self.seconds
+            said = encode_extended_frame(sequence, MessageType.OK, bytes(self.answer_bytes), IDENTITY)
+        if not self.arrives():
+            return [(seconds, b"")]
+        self.sent += len(said)
+        pieces = [said[at : at + 100] for at in range(0, len(said), 100)]
+        return [(seconds + 0.01, pieces[0]), *((100 / 11520, piece) for piece in pieces[1:])]
+
+
+STALE = bytes([174, 2, *bytes(8)])  # the failure REQUEST_STALE and its words
+
+
+def computed(clock, computer, calls=1):
+    clock.chip = computer
+    link = opened(clock, computer, Dialect.EXTENDED, True, IDENTITY)
+    link._extended._begun = True
+    computer.last = link._extended._sequence
+    for number in range(calls):
+        computer.seconds = computer.seconds if number == 0 else 0.0
+        assert link.infer(bytes(8), timeout=300) == bytes(computer.answer_bytes)
+        assert computer.executed == number + 1
+    return link
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.4, 3.0, 20.0, 200.0])
+@pytest.mark.parametrize("answer_bytes", [8, 25_000])
+def test_answer_of_a_computation_comes_once_and_the_next_request_does_not_wait_for_others(clock, seconds, answer_bytes):
+    computer = Computer(clock, seconds, answer_bytes)
+    link = computed(clock, computer)
+    assert link.report.retransmissions == 0
+    assert computer.sent <= answer_bytes + 100 + 30 * (2 + seconds)
+    computer.seconds, computer.answer_bytes, started = 0.0, 8, clock.now
+    assert link.infer(bytes(8), timeout=3.0) == bytes(8)
+    assert clock.now - started < 2.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seconds=st.sampled_from([0.0, 0.3, 5.0]),
+    answer_bytes=st.sampled_from([1, 5000]),
+    loses=st.sets(st.integers(0, 30), max_size=12),
+)
+def test_lost_frames_are_sent_again_and_nothing_is_executed_twice(clock, seconds, answer_bytes, loses):
+    computed(clock, Computer(clock, seconds, answer_bytes, loses), calls=5)
+
+
+def test_request_is_not_repeated_amid_its_answer_though_that_came_damaged(clock):
+    """Its header is, so that nothing tells how much is still to come."""
+    computer = Computer(clock, 0.0, 20_000)
+    whole = computer.answer
+    computer.answers = [lambda request: [(0.01, b"?"), *whole(request)[1:]], whole]
+    computed(clock, computer)
+    assert computer.sent <= 2 * (20_000 + 20)
+
+
+@pytest.mark.parametrize("unheard", [False, True])
+def test_reset_whose_answer_was_lost_is_done(clock, unheard):
+    """The firmware that has restarted knows no dialogue."""
+    forgotten = encode_extended_frame(0, MessageType.ERROR, DAMAGED_HEADER)
+    answers = [lambda _: [(0.01, forgotten)]]
+    clock.chip = Chip(clock, answers if unheard else [lambda _: [], *answers], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True, IDENTITY)
+    link._extended._begun = True
+    if unheard:
+        with pytest.raises(DialogueLost):
+            link.reset_device()
+        return
+    link.reset_device()
+    assert link.dialect is Dialect.UNKNOWN
+
+
+@pytest.mark.parametrize("dialect", [Dialect.INFO, Dialect.EXTENDED])
+def test_time_that_the_callers_progress_takes_is_none_of_the_limits(clock, dialect):
+    def answer(request):
+        if request.startswith(MAGIC):
+            have = struct.pack("<I", min(clock.chip.have, 3000))
+            clock.chip.have = 3000
+            payload = have if request[6] != MessageType.LOAD else b""
+            return [(0.1, encode_extended_frame(sequence_of(request), MessageType.OK, payload, IDENTITY))]
+        clock.chip.have += len(request)
+        return [(0.1, encode_frame(MessageType.OK))] if clock.chip.have >= 3006 else []
+
+    clock.chip = Chip(clock, [answer], 1e6)
+    clock.chip.have = 0
+    link = opened(clock, clock.chip, dialect, True, IDENTITY)
+    told = []
+
+    def progress(done, total):
+        told.append((done, total))
+        clock.sleep(2 * LIMIT)
+
+    link.load_model(bytes(3000), progress=progress, timeout=LIMIT)
+    assert told[-1] == (3000, 3000)
+    assert all(0 <= done <= total == 3000 for done, total in told)
+
+
+def test_upload_of_which_more_is_there_than_there_is_is_refused(clock):
+    clock.chip = Chip(clock, [ok(struct.pack("<I", 5000))], 1e6)
+    link = opened(clock, clock.chip, Dialect.EXTENDED, True)
+    with pytest.raises(LinkError, match="UPLOAD is malformed: 5,000 bytes of 100 are there"):
+        link.load_model(bytes(100))
+    with pytest.raises(LinkError, match="negotiate and close do"):
+        link.request(MessageType.HELLO, bytes(16))
 
 
 # ---- The runner's client, whose answers have no numbers

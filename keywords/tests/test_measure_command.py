@@ -11,6 +11,7 @@ from chip_programs import A0, A1, DMEM, ZERO, Program
 
 from springbok import cli
 from springbok.chips.description import VARIABLE, load
+from springbok.cli import measure
 from springbok.exploring.bare_metal import count
 from springbok.support.errors import EngineError
 
@@ -130,3 +131,16 @@ def test_the_first_trap_is_told(chip, tmp_path):
     where = program.address("vector")
     with pytest.raises(EngineError, match=rf"trapped: mcause 2 \(illegal instruction\), mepc 0x{where:x}, mtval 0xc0"):
         count(tmp_path / "off.elf", load(chip))
+
+
+def test_on_rtl_is_said_how_long_a_window_is_waited_for(monkeypatch, elf, capsys):
+    """Where the default limit is days away."""
+    spike = count(elf, load("springbok"))
+    monkeypatch.setattr(measure, "use_core", lambda *_: None)
+    monkeypatch.setattr(measure, "count", lambda *_, **__: spike)
+    for more, limit in (([], "10,000,000,000"), (["--limit", "2000"], "2,000")):
+        assert cli.main(["measure", str(elf), "--platform", "springbok", "--core", "mine", *more]) == 0
+        until = f"until its window ends, or {limit} instructions have been executed (--limit)"
+        assert capsys.readouterr().err == f"window.elf runs on the RTL of mine {until}.\n"
+    assert cli.main(["measure", str(elf), "--platform", "springbok"]) == 0
+    assert capsys.readouterr().err == ""

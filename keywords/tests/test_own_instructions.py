@@ -8,6 +8,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+from springbok.chips.chip import own_functions
 from springbok.chips.description import load
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_model
@@ -86,6 +87,10 @@ def test_a_hook_that_fails_is_told_with_its_place(tmp_path, body, message):
     [
         ("pass", r"The model .*ops\.py:dot4 of the chip's instruction dot4 gave None for 0x.*an integer"),
         ("return rd // 0", r"dot4 failed in .*ops\.py, line 4 \(dot4\) with 0x.*ZeroDivisionError"),
+        (
+            "__import__('os').abort()",
+            r"with signal 6 \(SIGABRT\)\. It was in .*ops\.py, line 4 \(dot4\), a function of",
+        ),
     ],
 )
 def test_a_model_that_fails_is_told_with_its_place(tmp_path, body, message):
@@ -97,6 +102,16 @@ def test_a_model_that_fails_is_told_with_its_place(tmp_path, body, message):
     model = compile_model(path, Target.of("scalar", chip=chip), output_dir=tmp_path)
     with pytest.raises(BenchError, match=message):
         run(model, chip, np.ones((2, 16), np.int8))
+
+
+def test_chips_are_told_apart_by_the_functions_of_their_instructions(tmp_path):
+    chip = chip_in(tmp_path, OPS.format(lanes=4))
+    with (tmp_path / "ops.py").open("a") as file:
+        file.write("\n\nother = dot4\n")
+    (tmp_path / "other.toml").write_text(CHIP.replace('model = "ops.py:dot4"', 'model = "ops.py:other"'))
+    of_another_name, before = own_functions(load(tmp_path / "other.toml")), own_functions(chip)
+    (tmp_path / "ops.py").write_text(OPS.format(lanes=3))
+    assert len({before, of_another_name, own_functions(chip)}) == 3
 
 
 def run(model, chip, x):

@@ -7,6 +7,11 @@ import pytest
 from springbok.support import progress
 
 
+def below(text):
+    """How a line is written below the cursor's."""
+    return f"\033D\033[A\0337\033[B\r\033[K{text}\0338"
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -26,11 +31,11 @@ def test_long_work_is_shown_and_its_line_is_cleared_at_the_end(clock):
     show = progress.progress("Sending", terminal)
     clock[0] += 2
     show(50, 200)
-    assert terminal.getvalue() == "\r\033[KSending: 50 of 200 (25%), 25 a second, 6 s left"
+    assert terminal.getvalue() == below("Sending: 50 of 200 (25%), 25 a second, 6 s left")
     show(60, 200)  # too soon after the last
     clock[0] += 1
     show(200, 200)
-    assert terminal.getvalue().endswith("left\r\033[K")
+    assert terminal.getvalue().endswith(f"left\0338{below('')}")
 
 
 def test_short_work_shows_nothing(clock):
@@ -60,8 +65,8 @@ def test_work_of_unknown_length_shows_its_time_and_clears_its_line(monkeypatch):
     monkeypatch.setattr(terminal, "flush", shown.set)
     with progress.working("Compiling", terminal):
         assert shown.wait(60)
-    assert terminal.getvalue().startswith("\r\033[KCompiling: 0 s")
-    assert terminal.getvalue().endswith("\r\033[K")
+    assert terminal.getvalue().startswith(below("Compiling: 0 s"))
+    assert terminal.getvalue().endswith(below(""))
 
 
 def test_work_that_fails_or_is_not_watched_leaves_no_line_and_no_thread():
@@ -79,5 +84,5 @@ def test_items_are_counted_as_they_are_done(clock):
     for _ in progress.counted("Compiling, models", "abc", terminal):
         clock[0] += 2
     text = terminal.getvalue()
-    assert text.startswith("\r\033[KCompiling, models: 1 of 3 (33%), 30 a minute, 4 s left")
-    assert text.endswith("\r\033[K")
+    assert text.startswith(below("Compiling, models: 1 of 3 (33%), 30 a minute, 4 s left"))
+    assert text.endswith(below(""))

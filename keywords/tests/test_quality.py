@@ -33,6 +33,12 @@ def test_the_worst_difference_names_its_sample():
     assert judged.worst_sample() == 1
 
 
+def test_equal_infinities_are_no_difference():
+    judged = quality([[0.5, np.inf]], [0], host=[[0.5, np.inf]])
+    assert (judged.max_abs_error, judged.mean_abs_error) == (0.0, 0.0)
+    assert quality([[0.5, np.inf]], [0], host=[[0.5, -np.inf]]).max_abs_error == np.inf
+
+
 def test_nan_is_never_close_to_the_host():
     judged = quality([[0.5, np.nan]], [0], host=[[0.5, 0.5]])
     assert judged.max_abs_error == np.inf

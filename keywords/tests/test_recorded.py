@@ -47,6 +47,8 @@ def other(model, what):
         model["fit"] = [{"name": "dmem", "bytes": 2**24, "parts": {}, "free_bytes": free}]
     elif what == "counts":
         model["instructions"]["mean"] += 1
+    elif what == "answers":
+        model["accuracy"] /= 2
     return model
 
 
@@ -56,6 +58,7 @@ SAID = {
     "module": "another module",
     "data": "another data",
     "counts": "the counts",
+    "answers": "the counts",
     "timing": "cycles estimated by none, now assumed",
     "fit": "another use of the chip's memories",
     "order": "compiler flags in another order",
@@ -92,6 +95,18 @@ def test_each_difference_is_named(what):
     recorded.add(make_document(make_model()), "B")
     (sentence,) = recorded.add(make_document(other(make_model(), what)), "B")
     assert SAID[what] in sentence and "those of its later evaluation are shown" in sentence
+
+
+def test_another_firmware_is_named_and_time_is_no_difference():
+    recorded, document = Recorded(), make_document(make_model())
+    recorded.add(document, "B")
+    later = copy.deepcopy(document)
+    later["models"][0]["wall_clock"]["upload_seconds"] += 1
+    later["models"][0]["stack_peak_bytes"] += 8
+    assert recorded.add(later, "C") == []
+    later["firmware"] = {**later["firmware"], "sha256": "7" * 64}
+    (sentence,) = recorded.add(later, "D")
+    assert "not of the same thing (another firmware)" in sentence
 
 
 def test_other_configurations_take_no_place():

@@ -474,6 +474,17 @@ def test_another_chip_needs_no_class_of_ours():
     assert wide["uart0"]["wideRegisters"] == "true"
 
 
+def test_renode_has_the_half_precision_that_it_knows(tmp_path):
+    path = tmp_path / "half.toml"
+    path.write_text(
+        'title = "Half"\nlike = "rv64gcv"\n\n[core]\nisa = "rv64gcv_zicntr_zfh_zvfh_zbb_zcmop_zfa_zicond"\n', "utf-8"
+    )
+    text = renode_platform.repl(load(path))
+    assert entries(text)["cpu"]["cpuType"] == '"rv64imafdcv_zicsr_zifencei_zfh_zvfh_zbb"'
+    assert "// Renode does not execute the chip's zcmop, zfa, zicond.\n" in text
+    assert "does not execute" not in renode_platform.repl(load("rv64gcv"))
+
+
 def test_springboks_script_starts_it_by_its_control_block():
     script = renode_platform.resc(load("springbok"), "$ORIGIN/springbok.repl")
     assert "    sysbus WriteDoubleWord 0x4700000c 0\n" in script

@@ -588,3 +588,30 @@ def test_what_are_no_results_is_said(text, tmp_path, capsys):
     (tmp_path / "metrics.json").write_text(text)
     assert cli.main(["report", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"springbok-bench: {tmp_path / 'metrics.json'} is not ")
+
+
+@given(st.lists(st.text("ab ", max_size=60), unique=True, max_size=30))
+def test_names_that_are_cut_on_an_axis_differ_and_have_room(names):
+    found = charts.short_names(names, 20)
+    assert found.keys() == {name for name in names if len(name) > 20}
+    assert len({found.get(name, name) for name in names}) == len(names)
+    assert all(len(short) <= 20 for short in found.values())
+
+
+def test_bars_of_two_runs_with_long_names_are_called_otherwise():
+    labels = [
+        f"pump (vector), a long data set, springbok, VLEN 512, optimize=standard, {run}" for run in ("one", "two")
+    ]
+    chart = charts.bars([{"a": each, "b": 1} for each in labels], "a", "b", ("a", "b"))
+    drawn = charts.render([chart])[0]
+    shown = re.findall(r">(pump[^<]*…[^<]*)<", drawn)
+    assert len(shown) == 2 and shown[0].endswith("standard, one") and shown[1].endswith("standard, two")
+
+
+def test_tables_in_csv_hold_no_letters_that_command():
+    model = {**make_model(name="a\u202eb"), "dataset": {"name": "c\u2066d", "description": ""}}
+    text = page.csv_text([report.Run("e\u202ef", make_document(model))]) + page._sweep_csv([
+        {"label": "g\u202eh", "metrics": {"instructions": 1}}
+    ])  # fmt: skip
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", text)
+    assert "a\\u202eb" in text and "g\\u202eh" in text and "e\\u202ef" in text

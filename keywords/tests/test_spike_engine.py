@@ -41,6 +41,7 @@ from chip_programs import (
     ZERO,
     Program,
 )
+from test_chips import MAC, MINE
 
 from springbok.chips.description import load
 from springbok.engines import create_engine, machine_process, spike, spike_python
@@ -639,6 +640,24 @@ def test_a_start_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 
 
 # ---- What can't be started
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "base = 0x8000_0000",
+            "base = 0",
+            r"mine\.toml, line 3: the first instruction lies at 0x0, .* start = 0x1000 in",
+        ),
+        ("base = 0x6000_0000", "base = 0", r"mine\.toml, line 18: uart lies at 0x0, .* at another address"),
+    ],
+)
+def test_what_lies_where_spike_has_its_debug_module_is_refused_with_its_line(tmp_path, old, new, message):
+    (tmp_path / "mac.py").write_text(MAC)
+    (tmp_path / "mine.toml").write_text(MINE.replace(old, new))
+    with pytest.raises(EngineError, match=message):
+        SpikeEngine(tmp_path / "none.elf", chip=load(tmp_path / "mine.toml"))
 
 
 @pytest.mark.parametrize(

@@ -688,6 +688,22 @@ FITS = """() => {
     .map((each) => each.getBoundingClientRect());
   return blocks.length === 5 && blocks.every((each) => each.left >= graph.left && each.right <= graph.right);
 }"""
+# Names of ports that reach out of what hides what is outside.
+CUT = """() => {
+  const cut = [];
+  for (const port of document.querySelectorAll(".react-flow__handle")) {
+    const box = port.getBoundingClientRect(), name = getComputedStyle(port, "::before");
+    const zoom = box.width / 12, wide = parseFloat(name.width) * zoom;
+    const left = port.matches(".react-flow__handle-right") ? box.left + 11 * zoom : box.right - 11 * zoom - wide;
+    for (let each = port; (each = each.parentElement); ) {
+      const hider = each.getBoundingClientRect();
+      if (getComputedStyle(each).overflowX === "visible") continue;
+      const isWhole = left >= hider.left - 1 && left + wide <= hider.right + 1;
+      if (!isWhole) cut.push(`${port.dataset.tooltip} by ${each.className}`);
+    }
+  }
+  return cut;
+}"""
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, iframe, [role=tab], [tabindex='0']")]
   .filter((each) => each.checkVisibility() && !each.closest(".react-flow__panel"))
   .filter((each) => !(each.labels?.length || each.ariaLabel || each.title || each.textContent.trim()
@@ -703,12 +719,36 @@ def test_the_page_is_legible_and_its_controls_have_names_at_each_width_and_colou
     for width in (1280, 600):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(FITS)
+        assert page.evaluate(CUT) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
         for colour in ("light", "dark"):
             page.emulate_media(color_scheme=colour)
             assert page.evaluate(CONTRAST) == [], (width, colour)
         assert page.evaluate(UNNAMED) == []
         assert page.get_by_label("baudrate").is_visible()
+
+
+@needs_browser
+def test_blocks_of_one_kind_have_names_of_their_own(page):
+    """In the list, in the graph, in the form, and wherever another block is chosen."""
+    for _ in range(2):
+        page.locator("#kind").select_option(label="IREECompiler")
+        page.get_by_role("button", name="Add block").click()
+    wait_for_count(page, "#blocks button", 7)
+    names = page.locator("#blocks button").all_inner_texts()
+    assert len({*names}) == 7 and {"Compiler 1", "Compiler 2"} <= {each.partition(" (")[0] for each in names}
+    labels = [each.get_attribute("aria-label") for each in page.locator(".react-flow__node").all()]
+    assert len({*labels}) == 7 and any(each.startswith("Compiler 2: IREECompiler") for each in labels)
+    page.get_by_role("button", name="Compiler 2").first.click()
+    assert page.locator("#form h2").inner_text() == "Compiler 2"
+
+
+@needs_browser
+def test_a_number_that_no_form_can_keep_is_a_problem_and_stays_as_it_was_typed(page):
+    page.get_by_role("button", name="Protocol").click()
+    page.get_by_label("baudrate").fill("9007199254740993")
+    wait_for_text(page, "#panel-problems", "baudrate is 9007199254740993: a number is exact to 9007199254740991 only")
+    assert page.get_by_label("baudrate").input_value() == "9007199254740993"
 
 
 @needs_browser

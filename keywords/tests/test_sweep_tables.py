@@ -8,13 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
-from test_sweep import failed_row, row
+from test_sweep import row as unnamed_row
 
-from springbok.exploring import sweep
+from springbok.exploring import row_consistency, sweep
 from springbok.exploring.front import mark_pareto
 from springbok.exploring.measure import recorded
 from springbok.gate import snapshots
 from springbok.support.errors import ReportError
+
+
+def row(flags, instructions, size, model="m", **others):
+    """A row as a sweep names it."""
+    found = unnamed_row(flags, instructions, size, model=model, **others)
+    return {**found, "label": f"{model} float32 vector VLEN 512 {flags}"}
+
+
+def failed_row(flags):
+    return {**row(flags, 1, 1), "error": "iree-compile can't compile it", "metrics": None}
 
 
 @pytest.mark.parametrize("model", [make_model(), make_regression()])
@@ -50,7 +60,7 @@ def test_a_table_of_another_shape_is_no_good(tmp_path, damage):
 
 def measured(label, instructions, size, **others):
     found = {"samples": 10, "accuracy": 0.9, "accuracy_loss": 0.1, "lane_utilisation": 0.5, "runtime_instructions": 1}
-    found |= {"memory_peak_bytes": 9, "stack_accesses": 0, "outputs_sha256": "0" * 64}
+    found |= {"memory_peak_bytes": 90, "stack_accesses": 0, "outputs_sha256": "0" * 64}
     whole = row(label, instructions, size)
     return {
         **whole,
@@ -64,7 +74,7 @@ def measured(label, instructions, size, **others):
 TABLE = mark_pareto(
     [
         measured("a", 10, 50),
-        {**measured("b", 10, 50), "module_sha256": "a", "equals": "a"},
+        {**measured("b", 10, 50), "module_sha256": "a", "equals": "m float32 vector VLEN 512 a"},
         measured("c", 30, 5),
         measured("d", 30, 50, r_squared=-3.0),
         {**failed_row("e"), "equals": None, "module_sha256": None},
@@ -74,8 +84,9 @@ TABLE = mark_pareto(
 
 @pytest.mark.parametrize("unknown", ["", "accuracy", "samples", "runtime_instructions", "lane_utilisation"])
 def test_a_table_that_hangs_together_is_read(tmp_path, unknown):
-    first = {**TABLE[0], "metrics": {**TABLE[0]["metrics"], **({unknown: None} if unknown else {})}}
-    whole = {"schema": 1, "firmware_sha256": "0", "rows": [first, *TABLE[1:]]}
+    gone = {unknown: None} if unknown else {}
+    equal = [{**each, "metrics": {**each["metrics"], **gone}} for each in TABLE[:2]]
+    whole = {"schema": 1, "firmware_sha256": "0", "rows": [*equal, *TABLE[2:]]}
     (tmp_path / sweep.FILE_NAME).write_text(json.dumps(whole))
     assert sweep.read(tmp_path) == whole
 
@@ -94,11 +105,11 @@ def test_a_table_that_hangs_together_is_read(tmp_path, unknown):
         ({"metrics": {"accuracy_loss": None}}, "rows/0/metrics/accuracy_loss: it is not there"),
         ({"metrics": {"r_squared": 1.5}}, "rows/0/metrics/r_squared: 1.5 is none"),
         ({"metrics": {"mean_absolute_error": -0.5}}, "rows/0/metrics/mean_absolute_error: -0.5 is none"),
-        ({"metrics": {"runtime_instructions": 11}}, "rows/0/metrics/runtime_instructions: 11 of 10"),
+        ({"metrics": {"runtime_instructions": 11}}, "rows/0/metrics/runtime_instructions: 11 of 10 instructions"),
         ({"pareto": False}, "rows/0/pareto: False, and by the rows it is True"),
         ({"equals": "zzz"}, "rows/0/equals: zzz, and by the rows it is None"),
-        ({"module_sha256": "other"}, "rows/1/equals: a, and by the rows it is None"),
-        ({"error": "zzz"}, "rows/0: a was measured and has failed"),
+        ({"module_sha256": "other"}, "rows/1/equals: m float32 vector VLEN 512 a, and by the rows it is None"),
+        ({"error": "zzz"}, "rows/0: m float32 vector VLEN 512 a was measured and has failed"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_no_good(tmp_path, damage, place):
@@ -106,6 +117,73 @@ def test_a_table_that_contradicts_itself_is_no_good(tmp_path, damage, place):
     (tmp_path / sweep.FILE_NAME).write_text(json.dumps({"schema": 1, "rows": [first, *TABLE[1:]]}))
     with pytest.raises(ReportError, match=re.escape(f"sweep.json is no good: {place}")):
         sweep.read(tmp_path)
+
+
+#: Of a row that stands alone, what nothing else tells.
+ALONE = {"instructions", "module_bytes", "memory_peak_bytes", "lane_utilisation", "stack_accesses", "r_squared"}
+ALONE |= {"runtime_instructions", "outputs_sha256"}
+
+
+def changes(part, place=()):
+    """The place of every number and text."""
+    if isinstance(part, dict | list):
+        for name, each in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from changes(each, (*place, name))
+    elif part is not None and not isinstance(part, bool):
+        yield place
+
+
+def damaged(part, place, value):
+    (name, *rest) = place
+    new = damaged(part[name], rest, value) if rest else value
+    return {**part, name: new} if isinstance(part, dict) else [*part[:name], new, *part[name + 1 :]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_changed_number_of_a_table_passes_where_another_row_tells(data):
+    """Rows of one module have all numbers twice; of the others, those of the firmware, and what the model reached."""
+    place = data.draw(st.sampled_from([each for each in changes(TABLE) if each[1] not in ("error", "module_sha256")]))
+    value = TABLE[place[0]][place[1]] if len(place) == 2 else TABLE[place[0]][place[1]][place[2]]
+    others = ["zorp", "b"] if isinstance(value, str) else [0, 1, 3, 10**7, value + 1, value * 2, value / 2, -value]
+    new = data.draw(st.sampled_from([each for each in others if each != value]))
+    rows = damaged(TABLE, place, new)
+    is_asked = place[1:] == ("samples",)  # how many were wanted at most
+    stands_alone = is_asked or (place[0] > 1 and place[-1] in ALONE)
+    is_seen = sweep._misfit({"schema": 1, "rows": rows}) or any(
+        row_consistency.contradictions(rows, "instructions", sweep._mark_equal)
+    )
+    assert is_seen or stands_alone, f"{place} is now {new!r}"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"vlen": 3}, "rows/2/vlen: 3 is no length"),
+        ({"chip": "zorp"}, "rows/2: chip is not as in row 0"),
+        ({"label": "m scalar"}, "rows/2/label: m scalar, and what it is of is called m float32 vector VLEN 512 c"),
+        ({"metrics": {"module_bytes": 91}}, "rows/2/metrics/module_bytes: 91 in 90 bytes of memory"),
+        ({"metrics": {"stack_accesses": 30}}, "rows/2/metrics/stack_accesses: 30 of 29 instructions"),
+        ({"metrics": {"scalar_dispatches": 1000}}, "rows/2/metrics/scalar_dispatches: 1000 of 29 instructions"),
+        ({"metrics": {"firmware_bytes": 6}}, "rows/2: firmware bytes is not as in row 0"),
+    ],
+)
+def test_what_no_sweep_writes_is_said_with_its_row(damage, said):
+    rows = [{**each, "chip": "springbok"} for each in TABLE]
+    rows = [
+        each if not each["metrics"] else {**each, "metrics": {**each["metrics"], "firmware_bytes": 5}} for each in rows
+    ]
+    first = next(row_consistency.contradictions(rows, "instructions", sweep._mark_equal), "")
+    assert first == ""
+    rows[2] = {**rows[2], **damage, "metrics": {**rows[2]["metrics"], **damage.get("metrics", {})}}
+    assert next(row_consistency.contradictions(rows, "instructions", sweep._mark_equal)).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [([], "rows: there are none"), ([*TABLE, TABLE[2]], "rows/5: it is row 2 once")]
+)
+def test_a_table_without_rows_or_with_one_twice_is_none(rows, said):
+    assert next(row_consistency.contradictions(rows, "instructions", sweep._mark_equal)).startswith(said)
 
 
 @settings(max_examples=200, deadline=None)

@@ -29,6 +29,7 @@ from springbok.support.errors import EngineError
 from springbok.support.places import MODELS, PLATFORMS, ROOT
 from springbok.support.small_files import parse_toml
 from springbok.tensors import TensorSpec
+from springbok.timing import description
 from springbok.timing.account import account, notes
 from springbok.timing.blocks import blocks
 from springbok.timing.calibration import Measurement, fit, mean_error, model_errors
@@ -335,6 +336,14 @@ def test_calibrated_figures_that_were_changed_have_no_error(name):
     assert (changed.as_json()["error"], changed.as_json()["kernel_error"]) == (None, None)
 
 
+def test_figures_that_stayed_are_not_said_to_be_changed_where_cycles_are_reckoned_otherwise(monkeypatch):
+    before = load("ibex")
+    monkeypatch.setattr(description, "VERSION", description.VERSION + 1)
+    assert before.standing.startswith("cycles are reckoned otherwise from its figures since it was calibrated on")
+    assert before.as_json()["error"] is None
+    assert replace(before, jump=before.jump + 1).standing.startswith("its figures were changed since it was")
+
+
 def test_a_calibration_amid_stalls_or_without_models_says_so():
     timing = load("ibex")
     tried = replace(timing, calibration=replace(timing.calibration, seed=7))
@@ -592,6 +601,25 @@ def test_a_divider_that_stalls_is_told_from_one_that_does_not(benchmarks):
         fitted = fit(other, measured, 128)
         assert fitted.units[Unit.DIVIDE].stall == hidden.units[Unit.DIVIDE].stall
         assert mean_error(fitted, measured, 128) == 0
+
+
+@pytest.mark.parametrize("figure", [1, 50])
+def test_figures_are_found_from_absurd_ones(benchmarks, figure):
+    """With a branch that stalls for what one that is taken costs, single figures do not get further."""
+    found, counts = benchmarks
+    hidden = load("ibex")
+    names = ("add, each", "div, before others", "load, used at once", "branch taken", "branch not taken", "jump")
+    numbers = [number for number, each in enumerate(found) if each.name in names]
+    measured = [
+        Measurement(found[number].name, counts.sites[number], estimate(counts.sites[number], hidden, 0).cycles)
+        for number in numbers
+    ]
+    units = {each: UnitTiming(figure, figure, stall=0 if each.is_vector else figure) for each in hidden.units}
+    costs = dict.fromkeys(("branch_taken", "branch_mispredicted", "jump"), figure)
+    fitted = fit(replace(hidden, units=units, **costs), measured, 0)
+    assert mean_error(fitted, measured, 0) == 0
+    assert (fitted.branch_taken + fitted.branch_mispredicted, fitted.jump) == (1, 1)
+    assert (fitted.units[Unit.LOAD].latency, fitted.units[Unit.DIVIDE].stall) == (2, 36)
 
 
 @pytest.mark.parametrize(("chip", "vlens"), [("springbok", (512,)), ("platforms/cores/ibex/chip.toml", ())])

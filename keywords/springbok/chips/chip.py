@@ -188,16 +188,12 @@ class Chip:
     @cached_property
     def extensions(self) -> tuple[str, ...]:
         """Extensions of the ISA string, as they stand there: ``i``, ``m``, ``f``, ``zicsr`` …"""
-        letters, *rest = self.base_isa[4:].split("_")
-        if letters.startswith("g"):
-            letters, rest = "imafd" + letters[1:], ["zicsr", "zifencei", *rest]
-        single = re.match(r"[a-y]*", letters)[0]
-        return (*single, *([letters[len(single) :]] if letters[len(single) :] else []), *rest)
+        return extensions_of(self.base_isa)
 
     @property
     def vector_extension(self) -> str | None:
         """``v`` or ``zve…``; None for a core that never has vectors."""
-        return next((each for each in self.extensions if _VECTOR.fullmatch(each)), None)
+        return next(filter(is_of_vectors, self.extensions), None)
 
     @property
     def elen(self) -> int:
@@ -293,10 +289,48 @@ class Chip:
         return cls(**{**content, "vlens": tuple(content["vlens"]), **made})
 
 
+def extensions_of(isa: str) -> tuple[str, ...]:
+    """Extensions of an ISA string, as they stand there.
+
+    >>> extensions_of("rv32imc_zicsr")
+    ('i', 'm', 'c', 'zicsr')
+    """
+    letters, *rest = isa[4:].split("_")
+    if letters.startswith("g"):
+        letters, rest = "imafd" + letters[1:], ["zicsr", "zifencei", *rest]
+    single = re.match(r"[a-y]*", letters)[0]
+    return (*single, *([letters[len(single) :]] if letters[len(single) :] else []), *rest)
+
+
+def is_of_vectors(extension: str) -> bool:
+    """Whether an extension gives a core vectors: ``v`` and ``zve…``."""
+    return bool(_VECTOR.fullmatch(extension))
+
+
+def abi_of(isa: str) -> str:
+    """The calling convention of an ISA string: with floats in registers where it has such.
+
+    >>> abi_of("rv32imf_zicsr")
+    'ilp32f'
+    """
+    extensions = extensions_of(isa)
+    return ("lp64" if isa.startswith("rv64") else "ilp32") + next((each for each in "df" if each in extensions), "")
+
+
 def source_of(function: str) -> bytes:
     """The source of ``file.py:function``; empty for a function of a module."""
     path = Path(function.rpartition(":")[0])
     return path.read_bytes() if path.suffix == ".py" and path.is_file() else b""
+
+
+def own_functions(chip: Chip) -> tuple[str | bytes, ...]:
+    """What tells the models of a chip's instructions from others: their functions, and the files that these are in.
+
+    >>> own_functions(load("springbok"))                                                         # doctest: +SKIP
+    ('dot4', b'')
+    """
+    models = [each.model for each in chip.instructions if each.model]
+    return tuple(part for each in models for part in (each.rpartition(":")[2], source_of(each)))
 
 
 def place_of(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from springbok import devices
 from springbok.chips import defects
 from springbok.chips.chip import Chip
 from springbok.chips.extensions import EXTENSIONS, taken_by
+from springbok.chips.opcodes import UNKNOWN, named_words
 from springbok.support.places import PLATFORMS
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
 from springbok.support.suggestions import did_you_mean
@@ -52,19 +53,26 @@ _STATE = {
 }
 _OPERANDS = {"mark": ("rs1, the event", "rs2, its value"), "print": ("rs1, the text", "rs2, the number")}
 _RD, _RS1, _RS2 = 31 << 7, 31 << 15, 31 << 20
+_LONGER = 0x1F
+_MISA = 0x301
 #: Fewer ticks a second tell no microseconds.
 _LEAST_HZ = 1_000_000
 _WORD = 0xFFFFFFFF
 _EXTERNAL_INTERRUPT = 11
+#: How far from its beginning the firmware's code addresses things on a core of 64 bits, by its last instruction too.
+_REACH = (1 << 31) - (1 << 17)
 
 
 def problems(chip: Chip) -> Iterator[Problem]:
     """All of them."""
     yield from _of_extensions(chip)
+    yield from _of_multiplication(chip)
     yield from _of_pairs_of_extensions(chip)
     yield from _of_vectors(chip)
     yield from _of_numbers(chip)
+    yield from _of_distances(chip)
     yield from _of_instructions(chip)
+    yield from _of_names(chip)
     yield from _of_instructions_in_kernels(chip)
     yield from _of_registers(chip)
     yield from _of_timing(chip)
@@ -96,6 +104,13 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
     for needed, why in (("zicsr", "sets registers"), ("zifencei", "loads code while it runs")):
         if not chip.has(needed):
             yield where, f"'{isa}' has no {needed}, but the firmware {why}: add _{needed}"
+
+
+def _of_multiplication(chip: Chip) -> Iterator[Problem]:
+    """The compiler's own function for it calls itself for ever on a core of 64 bits."""
+    if chip.xlen == 64 and not chip.has("m") and not chip.has("zmmul"):
+        sentence = "which firmware and kernels need on a core of 64 bits: add m, or _zmmul"
+        yield ["core", "isa"], f"'{chip.base_isa}' does not multiply, {sentence}"
 
 
 def _of_pairs_of_extensions(chip: Chip) -> Iterator[Problem]:
@@ -147,6 +162,15 @@ def _of_numbers(chip: Chip) -> Iterator[Problem]:
         yield ["core", "software_interrupts"], "software_interrupts come from a clint: add one, or leave them out"
 
 
+def _of_distances(chip: Chip) -> Iterator[Problem]:
+    """Of a core of 32 bits code reaches every address; of 64 bits what is near."""
+    for number, memory in enumerate(chip.memories if chip.xlen == 64 else ()):
+        furthest = max(memory.base, memory.end, key=lambda address: abs(address - chip.start))
+        if memory.holds and abs(furthest - chip.start) >= _REACH:
+            sentence = f"2 GiB or more from the code at 0x{chip.start:x}, further than code of 64 bits reaches"
+            yield ["memory", number, "base"], f"{memory.name} reaches to 0x{furthest:x}, {sentence}: move it nearer"
+
+
 def _serves(chip: Chip, service: str) -> Iterator[bool]:
     return (devices.find(device.kind).serves == service for device in chip.devices)
 
@@ -173,7 +197,7 @@ def _of_interrupts(chip: Chip) -> Iterator[Problem]:
 
 def _of_timing(chip: Chip) -> Iterator[Problem]:
     known = sorted(path.stem for path in (PLATFORMS / "timing").glob("*.toml"))
-    path = Path(chip.timing) if chip.timing.endswith(".toml") else PLATFORMS / "timing" / f"{chip.timing}.toml"
+    path = _timing_file(chip)
     if chip.timing.endswith(".toml"):
         if not path.is_file():
             yield ["core", "timing"], f"timing: there is no {chip.timing}"
@@ -182,8 +206,8 @@ def _of_timing(chip: Chip) -> Iterator[Problem]:
         remedy = did_you_mean(chip.timing, known)
         yield ["core", "timing"], f"timing: there is no '{chip.timing}'{remedy}. Known: {', '.join(known)}"
         return
-    lengths = _lengths_of(path) if chip.timing else None
-    if lengths is not None and chip.vlen not in (lengths or [0]):
+    if not suits_timing(chip):
+        lengths = _lengths_of(path)
         core = f"with VLEN {', '.join(map(str, lengths))}" if lengths else "without vectors"
         built = f"is built with VLEN {chip.vlen}" if chip.vlen else "has no vectors"
         yield (
@@ -191,6 +215,16 @@ def _of_timing(chip: Chip) -> Iterator[Problem]:
             f"timing: {path.stem} is of a core {core}, and this one {built}: name another, or leave it out (--timing "
             "then names one for each run)",
         )
+
+
+def _timing_file(chip: Chip) -> Path:
+    return Path(chip.timing) if chip.timing.endswith(".toml") else PLATFORMS / "timing" / f"{chip.timing}.toml"
+
+
+def suits_timing(chip: Chip) -> bool:
+    """Whether the timing that the chip names is not of a core with other lengths of vectors."""
+    lengths = _lengths_of(_timing_file(chip)) if chip.timing else None
+    return lengths is None or chip.vlen in (lengths or [0])
 
 
 def _lengths_of(timing: Path) -> list[int] | None:
@@ -219,6 +253,11 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
         where: list[str | int] = ["instruction", number, "mask"]
         if each.mask & 3 != 3 or each.match & 3 != 3:
             yield where, f"{each.name}: the last two bits of an instruction of 32 bits are 1, in match and in mask"
+        elif each.match & _LONGER == _LONGER:
+            yield (
+                ["instruction", number, "match"],
+                f"{each.name}: the last five bits are 1 of longer instructions alone",
+            )
         for what, bits in zip(_OPERANDS.get(each.does, ()), (_RS1, _RS2), strict=False):
             if each.mask & bits:
                 yield where, f"{each.name}: its mask must leave {what}, open (the bits 0x{bits:08x})"
@@ -233,6 +272,13 @@ def _of_instructions(chip: Chip) -> Iterator[Problem]:
             missing = _missing_function(getattr(each, key), arguments)
             if missing:
                 yield ["instruction", number, key], f"{each.name}: {missing}"
+
+
+def _of_names(chip: Chip) -> Iterator[Problem]:
+    for number, each in enumerate(chip.instructions):
+        if each.name == UNKNOWN or each.name in named_words() or each.name.startswith("c."):
+            sentence = "counts and disassemblies have that name for others: choose another"
+            yield ["instruction", number, "name"], f"{each.name}: {sentence}"
 
 
 def _of_instructions_in_kernels(chip: Chip) -> Iterator[Problem]:
@@ -305,6 +351,17 @@ def _needed_registers(chip: Chip) -> dict[int, str]:
     return {**_OF_TRAPS, **counters, **upper, **contained, **({0x320: _INHIBIT} if chip.counters_stopped else {})}
 
 
+def _contradicts_isa(chip: Chip, misa: int) -> str:
+    """What a value of misa says otherwise than the ISA string; 0 says nothing, and more letters are free."""
+    width = misa >> (chip.xlen - 2)
+    missing = [each for each in chip.extensions if len(each) == 1 and not misa >> (ord(each) - ord("a")) & 1]
+    right = (1 if chip.xlen == 32 else 2) << (chip.xlen - 2)
+    right |= sum(1 << (ord(each) - ord("a")) for each in set(chip.extensions) if len(each) == 1)
+    if misa and (missing or width != right >> (chip.xlen - 2)):
+        return f"misa contradicts {chip.base_isa}: write 0x{right:x}, with more letters if it has them, or 0"
+    return ""
+
+
 def _of_registers(chip: Chip) -> Iterator[Problem]:
     needed = _needed_registers(chip)
     counters = {*_COUNTERS.values(), *_USERS_COUNTERS.values()}
@@ -317,6 +374,8 @@ def _of_registers(chip: Chip) -> Iterator[Problem]:
         state = next((what for what, (has, those) in _STATE.items() if has(chip) and each.address in those), "")
         if state and not each.absent:
             yield ["register", number, "address"], f"{each.name}: 0x{each.address:03x} is the core's {state}"
+        if each.address == _MISA and (problem := _contradicts_isa(chip, each.value)):
+            yield ["register", number, "value"], f"{each.name}: {problem}"
         if each.value >> chip.xlen:
             yield ["register", number, "value"], f"{each.name}: its value has more than {chip.xlen} bits"
         if each.absent and each.address in needed:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations, product
 
@@ -27,6 +27,15 @@ _FLOATING_CATEGORIES = (1, 5)
 _DOUBLE = re.compile(r"f.*\.d(\..*)?")
 _WIDE = re.compile(r"fcvt\.(.*\.)?lu?(\..*)?|fmv\.(x\.d|d\.x)|(amo.*|lr|sc)\.d")
 _NARROW = 32
+#: How instructions use the configuration's SEW and LMUL.
+_EXTENDING = re.compile(r"v[sz]ext\.vf(\d)")
+_DOUBLING = re.compile(r"vf?w.*|vf?n(clip|sra|srl|cvt).*")
+_FLOATING = re.compile(r"vm?f(?!irst).*")
+_OF_DOUBLE_SEW = re.compile(r"vfwcvt\.f\.xu?\.v|vfncvt\.(rtz\.)?xu?\.f\.w")  # beside integers of SEW
+_OF_SEW = re.compile(r"vfwcvt\.(rtz\.)?xu?\.f\.v|vfncvt\.f\.xu?\.w")  # beside integers of 2 * SEW
+_BETWEEN_FLOATS = re.compile(r"vfwcvt\.f\.f\.v|vfncvt\.(rod\.)?f\.f\.w")
+_FLOATS = {"zve32f": {32}, "zve64f": {32}, "zve64d": {32, 64}, "v": {32, 64}}
+_HALF = 16
 _MAJORS_OF_64 = (0x1B, 0x3B)
 
 
@@ -36,27 +45,50 @@ def problems(chip: Chip) -> Iterator[Problem]:
         if one.name == other.name:
             yield ["defect", number, "name"], f"there are two defects called '{one.name}'"
     for number, defect in enumerate(chip.defects):
-        for key, sentence in (*_of_opcodes(chip, defect), *_of_configurations(chip, defect)):
+        if error := _is_none(defect.opcodes):
+            sentence = f"'{defect.opcodes}' is no regular expression: {error}"
+            yield ["defect", number, "opcodes"], f"{defect.name}: {sentence}"
+            continue
+        for key, sentence in _never_shows(chip, defect):
             yield ["defect", number, key], f"{defect.name}: {sentence}"
 
 
-def _of_opcodes(chip: Chip, defect: Defect) -> Iterator[tuple[str, str]]:
+def that_can_show(chip: Chip) -> tuple[Defect, ...]:
+    """The chip's defects but for those that nothing of it can show; patterns that are none stay.
+
+    >>> from springbok.chips.description import load
+    >>> chip = load("coralnpu")
+    >>> that_can_show(chip) == chip.defects
+    True
+    """
+    return tuple(each for each in chip.defects if _is_none(each.opcodes) or not any(_never_shows(chip, each)))
+
+
+def _is_none(pattern: str) -> str:
+    """Why it is no regular expression; empty if it is one."""
     try:
-        pattern = re.compile(defect.opcodes)
+        re.compile(pattern)
     except re.error as error:
-        yield "opcodes", f"'{defect.opcodes}' is no regular expression: {error}"
-        return
+        return str(error)
+    return ""
+
+
+def _never_shows(chip: Chip, defect: Defect) -> Iterator[tuple[str, str]]:
+    """The keys by which it can't, with sentences."""
+    pattern = re.compile(defect.opcodes)
     own = [each.name for each in chip.instructions if each.does != "mark"]  # marks are counted apart
-    if any(map(pattern.fullmatch, own)):
-        return
     named = named_words()
     matching = list(filter(pattern.fullmatch, named))
-    if not matching:
+    is_own = any(map(pattern.fullmatch, own))
+    executed = [name for name in matching if any(_executes(chip, name, word) for word in named[name])]
+    if not matching and not is_own:
         near = did_you_mean(defect.opcodes.replace("\\", ""), [*own, *named])
         yield "opcodes", f"'{defect.opcodes}' matches no instruction that counts name{near}: it would never show"
-    elif not any(_executes(chip, name, word) for name in matching for word in named[name]):
+    elif not executed and not is_own:
         others = f" and {len(matching) - 1} more" if len(matching) > 1 else ""
         yield "opcodes", f"no '{chip.base_isa}' executes {matching[0]}{others}: it would never show"
+    else:
+        yield from _of_configurations(chip, defect, () if is_own else executed)
 
 
 def _executes(chip: Chip, name: str, word: int) -> bool:
@@ -73,7 +105,8 @@ def _executes(chip: Chip, name: str, word: int) -> bool:
     return bool(taken_by(word, 0xFFFFFFFF, chip.xlen, chip.extensions))
 
 
-def _of_configurations(chip: Chip, defect: Defect) -> Iterator[tuple[str, str]]:
+def _of_configurations(chip: Chip, defect: Defect, executed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """``executed`` are the instructions of which it is; without any, configurations are not asked of them."""
     given = {key: values for key in ("sew", "lmul", "vl") if (values := getattr(defect, key))}
     if not given:
         return
@@ -81,19 +114,46 @@ def _of_configurations(chip: Chip, defect: Defect) -> Iterator[tuple[str, str]]:
         yield next(iter(given)), f"'{chip.base_isa}' has no vectors, so no vl, sew or lmul: leave them out"
         return
     # Of a longer list, each value must be possible by itself.
-    for key, values in given.items():
-        alone = [each for each in values if not _possible(chip, Defect("", "", "", **{key: (each,)}))]
-        if alone:
-            yield key, f"{key} {alone[0]} can't be with elements of up to {chip.elen} bits and VLEN {max(chip.vlens)}"
+    single = [(key, each, Defect("", "", "", **{key: (each,)})) for key, values in given.items() for each in values]
+    for key, each, alone in single:
+        if not _possible(chip, alone):
+            yield key, f"{key} {each} can't be with elements of up to {chip.elen} bits and VLEN {max(chip.vlens)}"
             return
+    told = " and ".join(f"{key} {list(values)}" for key, values in given.items())
     if not _possible(chip, defect):
-        told = " and ".join(f"{key} {list(values)}" for key, values in given.items())
         yield next(iter(given)), f"{told} can't be together with VLEN {max(chip.vlens)}: it would never show"
+    elif executed:
+        dead = next((each for each in single if not _possible(chip, each[2], executed)), None)
+        if dead or not _possible(chip, defect, executed):
+            key, told = (dead[0], f"{dead[0]} {dead[1]}") if dead else (next(iter(given)), told)
+            yield key, f"no '{chip.base_isa}' executes {executed[0]} with {told}: it would never show"
 
 
-def _possible(chip: Chip, defect: Defect) -> bool:
-    """Whether a vector configuration can be of a defect's."""
+def _possible(chip: Chip, defect: Defect, executed: Sequence[str] = ("",)) -> bool:
+    """Whether a vector configuration can be of a defect's, and one of these instructions be executed with it."""
     return any(
-        sew <= chip.elen * min(1, _LMULS[lmul]) and min(defect.vl, default=0) <= max(chip.vlens) * _LMULS[lmul] / sew
+        sew <= chip.elen * min(1, _LMULS[lmul])
+        and min(defect.vl, default=0) <= max(chip.vlens) * _LMULS[lmul] / sew
+        and any(_takes(chip, name, sew, _LMULS[lmul]) for name in executed)
         for sew, lmul in product(defect.sew or _SEWS, defect.lmul or _LMULS)
     )
+
+
+def _takes(chip: Chip, name: str, sew: int, lmul: Fraction) -> bool:
+    """Whether the configuration is none that is reserved for an instruction of that name."""
+    if extending := _EXTENDING.fullmatch(name):
+        part = int(extending[1])
+        return sew // part >= min(_SEWS) and lmul / part >= min(_LMULS.values())
+    is_sum = "red" in name  # into one element, whose register is none of a group
+    if _DOUBLING.fullmatch(name) and (2 * sew > chip.elen or (2 * lmul > max(_LMULS.values()) and not is_sum)):
+        return False
+    if not _FLOATING.fullmatch(name):
+        return True
+    if "bf16" in name:
+        return sew == _HALF
+    floats = _FLOATS.get(chip.vector_extension, set()) | ({_HALF} if chip.has("zvfh") else set())
+    if _OF_DOUBLE_SEW.fullmatch(name):
+        return 2 * sew in floats
+    if _BETWEEN_FLOATS.fullmatch(name) and chip.has("zvfhmin"):
+        floats = floats | {_HALF}
+    return sew in floats and (_OF_SEW.fullmatch(name) or not _DOUBLING.fullmatch(name) or 2 * sew in floats)

@@ -20,8 +20,22 @@ from typing import Any
 import jsonschema
 
 from springbok import devices
-from springbok.chips.chip import CONTENTS, DEFAULT, KERNELS, Chip, Defect, Device, Instruction, Memory, Register
-from springbok.chips.contradictions import problems
+from springbok.chips import defects
+from springbok.chips.chip import (
+    CONTENTS,
+    DEFAULT,
+    KERNELS,
+    Chip,
+    Defect,
+    Device,
+    Instruction,
+    Memory,
+    Register,
+    abi_of,
+    extensions_of,
+    is_of_vectors,
+)
+from springbok.chips.contradictions import problems, suits_timing
 from springbok.support.errors import ChipError
 from springbok.support.places import PLATFORMS, given_path
 from springbok.support.small_files import TOMLDecodeError, parse_toml, read_text
@@ -70,6 +84,19 @@ def run_with(chip: str | Path | None) -> Iterator[Chip]:
             del os.environ[VARIABLE]
         else:
             os.environ[VARIABLE] = before
+
+
+def told_of(chip: Chip, *place: str | int) -> str:
+    """Where a chip's description, or what it is like, says what a path of keys leads to: file and line.
+
+    >>> told_of(load("springbok"), "core", "isa")                                                # doctest: +SKIP
+    '/home/me/springbok-bench/platforms/springbok.toml, line 6'
+    """
+    if chip.source is None:
+        return chip.title
+    reading = _Reading(*_content(chip.source))
+    reading._complete(reading._content)
+    return reading._told(list(place))
 
 
 def names() -> list[str]:
@@ -170,10 +197,19 @@ class _Reading:
             timing=self._timing(core.get("timing", "")),
             source=self._path,
         )
+        chip = self._without_what_was_the_others(chip)
         for place, sentence in problems(chip):
             raise self._error(place, sentence)
         self._check_core(chip)
         self._check_places(chip)
+        return chip
+
+    def _without_what_was_the_others(self, chip: Chip) -> Chip:
+        """Inherited defects and timings of a core may be of what this one does not have."""
+        if self._telling(["defect"]) is not self:
+            chip = replace(chip, defects=defects.that_can_show(chip))
+        if self._telling(["core", "timing"]) is not self and not suits_timing(chip):
+            chip = replace(chip, timing="")
         return chip
 
     def _timing(self, written: str) -> str:
@@ -205,7 +241,8 @@ class _Reading:
         if isinstance(inherited, dict) and str(inherited.get("timing", "")).endswith(".toml"):
             inherited["timing"] = str(path.parent / inherited["timing"])
         core = content.get("core", {})
-        return {**given, **content, "core": {**given.get("core", {}), **core} if isinstance(core, dict) else core}
+        both = isinstance(core, dict) and isinstance(inherited, dict)
+        return {**given, **content, "core": {**_left_of(inherited, core), **core} if both else core or inherited}
 
     def _check_core(self, chip: Chip) -> None:
         if chip.vlens and chip.vector_extension is None:
@@ -218,7 +255,7 @@ class _Reading:
             raise self._error(["core", "vlens"], "vlens needs vlen, the one of them that the chip is built with")
         if chip.vlen and chip.vlen not in chip.vlens:
             raise self._error(["core", "vlen"], f"vlen {chip.vlen} is not one of vlens {list(chip.vlens)}")
-        wanted = ("lp64" if chip.xlen == 64 else "ilp32") + ("d" if chip.has("d") else "f" if chip.has("f") else "")
+        wanted = abi_of(chip.base_isa)
         if chip.abi != wanted:  # the compiler marks kernels for a core with floats so, whatever it is told
             raise self._error(["core", "abi"], f"abi '{chip.abi}' does not suit {chip.base_isa}: use '{wanted}'")
         if chip.software_interrupts and chip.user_mode and chip.pmp_entries:
@@ -346,8 +383,11 @@ class _Reading:
         return f"{path}:{function}"
 
     def _error(self, place: list[str | int], text: str) -> ChipError:
+        return ChipError(f"{self._told(place)}: {text}.")
+
+    def _told(self, place: list[str | int]) -> str:
         told = self._telling(place) or self
-        return ChipError(f"{told._path}, line {told._line(place)}: {text}.")
+        return f"{told._path}, line {told._line(place)}"
 
     def _telling(self, place: list[str | int]) -> _Reading | None:
         """The description that says this, of the one that was asked for and those that it is like."""
@@ -375,6 +415,20 @@ class _Reading:
             elif (begin > 1 or not place[1:]) and re.match(rf"\s*{re.escape(key or table)}\s*=", line):
                 return number
         return found
+
+
+def _left_of(inherited: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """What of another's core holds beside these keys, which may make it one without vectors, or with other lengths."""
+    left = dict(inherited)
+    if isinstance(isa := own.get("isa"), str):
+        left["abi"] = abi_of(isa)
+        if not any(map(is_of_vectors, extensions_of(isa))):
+            left = {key: value for key, value in left.items() if key not in ("vlen", "vlens")}
+    if "vlen" in own and own["vlen"] not in left.get("vlens", ()):
+        left.pop("vlens", None)
+    if own.get("user_mode") is False:
+        left.pop("pmp_entries", None)
+    return left
 
 
 def _floats(content: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[list[str | int], float]]:

@@ -12,6 +12,7 @@ Where an extension has most of a block the block is its own. Source: the RISC-V 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 Blocks = tuple[tuple[int, int], ...]
@@ -165,6 +166,10 @@ _BLOCKS: dict[str, Blocks] = {
 }
 
 
+#: Extensions whose encodings lie in what others have taken up, as halfwords, or in their unused formats.
+_WITHIN_OTHERS = ("zfa", "zca", "zcb", "zcd", "zce", "zcf", "zclsd", "zcmp", "zcmt")
+
+
 def taken_by(match: int, mask: int, xlen: int, extensions: Iterable[str]) -> str:
     """The extension whose encodings have a word in common with these; empty if none has.
 
@@ -177,6 +182,15 @@ def taken_by(match: int, mask: int, xlen: int, extensions: Iterable[str]) -> str
         if any(not (match ^ word) & mask & bits for word, bits in _blocks(extension, xlen)):
             return extension
     return ""
+
+
+def adds_instructions(extension: str) -> bool:
+    """Whether an extension has encodings of its own beside those of the base and the vectors' configurations.
+
+    >>> adds_instructions("zfa"), adds_instructions("zicntr"), adds_instructions("zve32x")
+    (True, False, False)
+    """
+    return extension in (*_BLOCKS, *_WITHIN_OTHERS) or re.fullmatch(r"zv(?!e\d|kt|l\d).*", extension) is not None
 
 
 def _blocks(extension: str, xlen: int) -> Blocks:

@@ -158,6 +158,9 @@ def _closure(chip: Chip, vectors: bool) -> list[str]:
         return [own, *_IMPLIED.get(own, ())] if own else []
     names = [f"rv{chip.xlen}i" if each == "i" else each for each in chip.extensions if each not in (own, "zicntr")]
     implied = [each for name in chip.extensions if name != own for each in _IMPLIED.get(name, ())]
+    implied += (
+        ["b"] if {"zba", "zbb", "zbs"} <= set(names) and "b" not in names else []
+    )  # as LLVM calls the three together
     usual = [each for each in names if not each.startswith("z") or each == "zicsr"]  # of all modules: found soonest
     return [*usual, *implied, *(each for each in names if each not in usual)]
 

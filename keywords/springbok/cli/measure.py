@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from springbok.engines.base import RUNTIME_SITES, Counts
 from springbok.engines.known_defects import shown_at
 from springbok.exploring.bare_metal import LIMIT_INSTRUCTIONS, count
 from springbok.session import usable_timing
+from springbok.support.progress import working
 from springbok.timing.account import account
 from springbok.timing.description import OF_CHIP
 
@@ -50,7 +52,11 @@ def run(options: argparse.Namespace) -> int:
     no_estimate = _why_no_estimate(options.timing, chip)
     timing = None if no_estimate else usable_timing(options.timing, chip, engine, vlen)
     watched = {"watched": timing.watched} if timing and timing.regions else {}
-    counts = count(options.elf, chip, engine, options.limit, vlen=vlen, **watched)
+    if options.core:  # where a program whose window never ends runs for days until the default limit
+        until = f"until its window ends, or {options.limit:,} instructions have been executed (--limit)"
+        print(f"{options.elf.name} runs on the RTL of {options.core} {until}.", file=sys.stderr, flush=True)
+    with working(f"Running {options.elf.name} on {engine}"):
+        counts = count(options.elf, chip, engine, options.limit, vlen=vlen, **watched)
     names = {ordinal: (f"part {ordinal}", "") for ordinal in counts.sites} | {RUNTIME_SITES: (OUTSIDE, "")}
     if timing:
         found = as_json(options.elf.name, account(counts, timing, vlen, chip.xlen), counts, names, timing, chip)

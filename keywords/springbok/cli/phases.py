@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first", default="", metavar="FLAGS", help='for iree-compile, as --first="--a --b" (default: none)'
     )
-    parser.add_argument("--second", default="", metavar="FLAGS", help="the other set of flags")
+    parser.add_argument("--second", default="", metavar="FLAGS", help="the other set of flags (default: none)")
     parser.add_argument("--versions", nargs=2, metavar="VERSION", help="two versions, with the flags of --first")
     parser.add_argument(
         "--metric", choices=tuple(_METRICS), default="instructions", help="what differs (default: instructions)"
@@ -66,8 +66,11 @@ def run(options: argparse.Namespace) -> int:
     chip = use_platform(options)
     (options.model,) = model_files([options.model])
     first, second = flags_of(options.first), flags_of(options.second)
-    if bool(options.versions) == bool(second):
-        raise BenchError("Give --second with other flags, or --versions with two versions of the compiler.")
+    if second if options.versions else not (first or second):
+        raise BenchError(
+            "Give flags with --first or --second, the other of which has the default ones, or --versions with two "
+            "versions of the compiler and their flags with --first."
+        )
     wanted = [versions.resolved(each) for each in options.versions or ()]
     if len({*wanted}) == 1:
         raise BenchError(f"{' and '.join(options.versions)} are one version, {wanted[0]}: name two.")
@@ -103,13 +106,23 @@ def _tell_passes(sides: Sequence[Side], folder: Path, kernel: str | None, tables
         return
     with working("Compiling both, with the code behind every phase"):
         phases = by_phase(*sides, folder)
-    print(f"\nPhases that differ: {', '.join(each.where.removeprefix('phase ') for each in phases) or 'none'}")
+    told = ", ".join(each.where.removeprefix("phase ") for each in phases)
+    print(f"\nPhases that differ: {told or 'none (what kernels are made by stands in none of them)'}")
     with working("Compiling both, with the code behind every pass"):
         found = by_pass(*sides, folder, measured, unit)
     ordered = any(each.cost is not None for table in measured for each in table.values())
     by = ", by what the difference costs" if ordered else ""
     print(f"First pass behind which the module, and each kernel, differs{by}:")
     print("\n".join(_shown(found)) or _NONE)
+
+
+def _tell_rest(totals: Sequence[int | None], tables: Sequence[Table], unit: str) -> None:
+    """Print what is no kernel's of both, where kernels were counted: of the differences told it is the rest."""
+    kernels = [sum(each.cost or 0 for each in table.values()) for table in tables]
+    if all(kernels) and None not in totals:
+        rest = [round(total - sum_) for total, sum_ in zip(totals, kernels, strict=True) if total is not None]
+        told = f"{kernels[0]:,.0f} to {kernels[1]:,.0f}"
+        print(f"Of these in kernels: {told} {unit}; in the runtime, calls too: {rest[0]:,} to {rest[1]:,}.")
 
 
 def _shown(found: Sequence[Difference]) -> list[str]:
@@ -119,6 +132,8 @@ def _shown(found: Sequence[Difference]) -> list[str]:
     rest = [each for each in found if each.short and not any(each is shown for shown in full)]
     more = [each.short for each in rest if not each.minor]
     lines = [each.describe() for each in found if not each.short or any(each is shown for shown in full)]
+    if lines and not major and not any(not each.short for each in found):
+        lines.insert(0, "None of these makes a difference in the end:")
     if more:
         lines.append(f"and {len(more)} more, each told by --kernel: {', '.join(more)}")
     if less := [each.short for each in rest if each.minor]:
@@ -160,13 +175,14 @@ def _tell_versions(
         told = f"{found:,} {unit}" if found is not None else ""
         print(f"{row['version']}: {'; '.join(filter(None, (told, reason)))}")
     by_cost = options.metric == "instructions"  # how large each kernel's code is, no module tells
-    tables = [
+    tables: list[Table] = [
         {
             kernel["name"]: Measured(kernel.get("instructions") if by_cost else None, kernel["layer"] or "")
             for kernel in row["dispatches"]
         }
         for row in rows
     ]
+    _tell_rest([row["metrics"].get(key) for row in rows], tables, unit)
     compilers = [iree.tool_of(folder) if folder else iree.tool("iree-compile") for folder in folders]
     return compilers, job.imported, tables
 
@@ -190,7 +206,7 @@ def _tell_flags(
     before, after = measure(first), measure(second)
     _, unit = _METRICS[options.metric]
     print(f"first:  {before:,} {unit}: {' '.join(first) or 'the default flags'}")
-    print(f"second: {after:,} {unit}: {' '.join(second)}")
+    print(f"second: {after:,} {unit}: {' '.join(second) or 'the default flags'}")
     if before == after:
         others = [f"--metric {name}" for name in _METRICS if name != options.metric]
         print(f"No difference in {unit}. Nothing else of the two modules was compared: {' or '.join(others)} does.")
@@ -209,9 +225,15 @@ def _tell_flags(
     needed = minimal([*gained, *(flag for flag in gone if flag.partition("=")[0] not in names)], makes_it)
     told = [flag if flag in gained else f"without {flag}" for flag in needed]
     value = measure(with_these(needed))
+    each = [(flag, measure(with_these([one]))) for one, flag in zip(needed, told, strict=True)]
     alone = "" if value == after else f": {value:,} {unit} by that alone"
     print(f"Made by: {' '.join(told)} ({measure.count} modules measured){alone}")
-    return with_these(needed), [measure.table(each) for each in (first, with_these(needed))]
+    if len(each) > 1:
+        shares = (f"{'no module' if one is None else f'{one:,}'} by {flag}" for flag, one in each)
+        print(f"Each alone makes: {', '.join(shares)}")
+    tables = [measure.table(each) for each in (first, with_these(needed))]
+    _tell_rest([before, value], tables, unit)
+    return with_these(needed), tables
 
 
 def _remedy(flags: Sequence[str]) -> str:

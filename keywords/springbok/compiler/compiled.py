@@ -18,7 +18,7 @@ from springbok.support.errors import CompileError
 from springbok.tensors import TensorSpec
 
 #: Extensions that LLVM makes use of in kernels, as far as the runtime loads them: no compressed code.
-FEATURES = ("m", "a", "f", "d", "zba", "zbb", "zbs")
+FEATURES = ("m", "zmmul", "a", "f", "d", "zba", "zbb", "zbs")
 VECTOR_FEATURES = {"zve32f": ("zve32x", "zve32f")}
 LEAST_VLEN = 128  # for kernels without vectors it says nothing
 

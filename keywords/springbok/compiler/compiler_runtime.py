@@ -50,7 +50,7 @@ _C_OPTIONS = (
 )
 LINKER_FLAG = "--iree-llvmcpu-embedded-linker-path"
 _TRIPLE_FLAG, _FEATURES_FLAG = "--iree-llvmcpu-target-triple=", "--iree-llvmcpu-target-cpu-features="
-_FEATURES = ("m", "a", "f", "d")
+_FEATURES = ("m", "zmmul", "a", "f", "d")
 
 
 def version() -> str:

@@ -438,6 +438,11 @@ def _first_errors(done: process.Finished, count: int = 3) -> str:
     place = _place(errors[0]) if errors else ""
     if done.exit_code < 0 or "Stack dump:" in done.output or "include the crash backtrace" in done.output:
         said = f"; it had said: {words}" if words else ""
+        if re.search(r"Do not know how to (soften|scalarize)", words):
+            return (
+                "it has no code for a part of it where vectors hold no floating-point numbers. Compile it without "
+                f"vectors (variant=scalar){said}"
+            )
         return (
             f"the compiler crashed{f' at {place}' if place else ' without a message'}. Simplify that part of the "
             f"model, or compile it with optimize=none{said}"

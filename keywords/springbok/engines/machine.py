@@ -8,9 +8,11 @@ closed. Everything happens in one thread. The parent's side is `springbok.engine
 from __future__ import annotations
 
 import base64
+import faulthandler
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -208,6 +210,8 @@ def serve(machine: Machine, options: Mapping[str, Any], uart: Uart) -> None:
     else:
         line = SocketLine(socket.socket(fileno=options["line"]), uart, machine.warnings, machine.on_client)
     machine.announce()
+    signal.signal(signal.SIGABRT, signal.SIG_DFL)  # Spike has a function for it, after which no signal is told
+    faulthandler.enable()  # functions of a chip's description may end this process
     try:
         machine.run(line)
     except BaseException:

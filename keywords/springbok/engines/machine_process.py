@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from springbok.support.errors import EngineError
+from springbok.support.places import KEYWORDS
 from springbok.support.supervisor import Allowance
 
 # Of the simulator's processor time, or of waiting: a loaded computer changes nothing.
@@ -22,6 +25,8 @@ START_LIMIT_SECONDS = 60.0
 ANSWER_LIMIT_SECONDS = 20.0
 LOOK_SECONDS = 1.0
 STDERR_TAIL_BYTES = 600
+#: A line of the calls that Python tells when a signal ends it, the last call first.
+_CALL = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
 class MachineProcess:
@@ -142,8 +147,21 @@ class MachineProcess:
             status = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return EngineError("The simulator process closed its channel but did not end. Close the engine.")
-        how = f"signal {-status} ({signal.Signals(-status).name})" if status < 0 else f"exit status {status}"
-        return EngineError(f"The simulator process ended with {how}. {self._last_output()}Reset the chip to go on.")
+        if status >= 0:
+            how, words = f"exit status {status}", self._last_output()
+        else:
+            how, words = f"signal {-status} ({signal.Signals(-status).name})", self._last_call() or self._last_output()
+        return EngineError(f"The simulator process ended with {how}. {words}Reset the chip to go on.")
+
+    def _last_call(self) -> str:
+        """What of a user's own was called last, such as the model of a chip's instruction; empty if it was nothing."""
+        said = os.pread(self._output, os.fstat(self._output).st_size, 0).decode(errors="replace")
+        calls = _CALL.findall(said.rpartition("most recent call first")[2])
+        own = list(itertools.takewhile(lambda call: not Path(call[0]).is_relative_to(KEYWORDS), calls))
+        if not own or len(own) == len(calls):
+            return ""
+        file, line, function = own[-1]
+        return f"It was in {file}, line {line} ({function}), a function of the chip's own. "
 
     def _last_output(self) -> str:
         size = os.fstat(self._output).st_size

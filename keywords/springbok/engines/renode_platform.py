@@ -20,13 +20,14 @@ from string import Template
 from springbok import devices
 from springbok.chips.chip import DEFAULT, Chip, Instruction, Register
 from springbok.chips.description import load
+from springbok.chips.extensions import adds_instructions
 from springbok.devices.springbok_control.model import CONTROL
 from springbok.support.errors import EngineError
 from springbok.support.places import PLATFORMS
 
 _CONTROL_KIND = "springbok_control"
-#: Extensions that Renode's cores know by name, beside single letters; others change nothing there.
-_KNOWN = ("zicsr", "zifencei", "zba", "zbb", "zbc", "zbs")
+#: Extensions that Renode's cores know by name, beside single letters and vectors (zvfh: from 1.16 on).
+_KNOWN = ("zicsr", "zifencei", "zba", "zbb", "zbc", "zbs", "zfh", "zvfh")
 _STRIDE_OF_WIDE_REGISTERS = 4
 _SPRINGBOK = PLATFORMS / "Springbok.cs"
 _CUSTOM_3 = 0x7B
@@ -57,6 +58,8 @@ def repl(chip: Chip, vlen: int | None = None) -> str:
     own = has_springboks_core(chip)
     lines = [f"// {chip.title}. Generated from the chip's description; changes are lost."]
     lines += ["// Springbok.cs must be included first."] * own
+    missing = [each for each in chip.extensions if len(each) > 1 and each not in _KNOWN and adds_instructions(each)]
+    lines += [f"// Renode does not execute the chip's {', '.join(missing)}."] * bool(missing)
     for memory in chip.memories:
         lines += [
             "",

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from springbok.chips.chip import SPIKE_VERSION, Chip
-from springbok.chips.description import load
+from springbok.chips.description import load, told_of
 from springbok.engines import spike_native, spike_python
 from springbok.engines.machine_engine import MachineEngine
 from springbok.engines.machine_process import MachineProcess
@@ -20,6 +20,7 @@ from springbok.support.errors import EngineError
 from springbok.support.supervisor import processor_time
 
 DEBUG_MODULE_END = 0x1000
+_ELSEWHERE = "describe it at another address for Spike, or run the chip in Renode (./bench platform)."
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,21 @@ class SpikeEngine(MachineEngine):
 
 
 def _above_debug_module(chip: Chip) -> Chip:
-    """The chip, its memory without the addresses of Spike's own debug module."""
+    """The chip, its memory without the addresses of Spike's own debug module.
+
+    Raises EngineError for a device that lies there, or the first instruction.
+    """
+    beside = f"Spike's own debug module has the addresses below 0x{DEBUG_MODULE_END:x}"
+    for number, device in enumerate(chip.devices):
+        if device.base < DEBUG_MODULE_END:
+            place = told_of(chip, "device", number, "base")
+            raise EngineError(f"{place}: {device.name} lies at 0x{device.base:x}, but {beside}: {_ELSEWHERE}")
+    if chip.start < DEBUG_MODULE_END:
+        place = told_of(chip, "core", "start")
+        raise EngineError(
+            f"{place}: the first instruction lies at 0x{chip.start:x}, but {beside}: write start = "
+            f"0x{DEBUG_MODULE_END:x} in [core] for Spike, or run the chip in Renode (./bench platform)."
+        )
     begins = (max(memory.base, DEBUG_MODULE_END) for memory in chip.memories)
     memories = (
         replace(memory, base=begin, bytes=memory.end - begin)

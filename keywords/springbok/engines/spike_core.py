@@ -68,7 +68,8 @@ class SpikeCore:
         self._limited = _limited(chip)
         self._released = False
         protection = protection and chip.user_mode and chip.pmp_entries > 0
-        isa_string = f"{chip.isa(vlen)}_x{extension}" + ("_smepmp" if self._limited else "")
+        more = "_smepmp" if self._limited and not chip.has("smepmp") else ""
+        isa_string = f"{chip.isa(vlen)}_x{extension}{more}"
         # Spike reads the device tree from a file: one in memory leaves nothing behind.
         tree = os.memfd_create("devicetree")
         entries = 16 if self._limited else chip.pmp_entries * protection

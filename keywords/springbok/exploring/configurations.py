@@ -63,10 +63,18 @@ class Configuration:
     @property
     def label(self) -> str:
         """Such as ``gestures int8 vector VLEN 512 --flag=1``."""
-        kind = self.type if self.type != AS_IT_CAME else ""
-        width = f"VLEN {self.vlen}" if self.variant == "vector" else ""
-        level = f"optimize={self.optimize}" if self.optimize != DEFAULT_LEVEL else ""
-        return " ".join(filter(None, (Path(self.model).stem, kind, self.variant, width, level, self.flags)))
+        return label_of(Path(self.model).stem, self.type, self.variant, self.vlen, self.optimize, self.flags)
+
+
+def label_of(model: str, kind: str, variant: str, vlen: int, level: str, flags: str) -> str:
+    """What a configuration of a model is called, by what it is.
+
+    >>> label_of("gestures", "int8", "vector", 512, DEFAULT_LEVEL, "--flag=1")
+    'gestures int8 vector VLEN 512 --flag=1'
+    """
+    width = f"VLEN {vlen}" if variant == "vector" else ""
+    named_level = f"optimize={level}" if level != DEFAULT_LEVEL else ""
+    return " ".join(filter(None, (model, kind if kind != AS_IT_CAME else "", variant, width, named_level, flags)))
 
 
 def configurations(

@@ -204,15 +204,34 @@ def _between(one: Sequence[Kernel], other: Sequence[Kernel]) -> list[_Site]:
     if len(one) == len(other):
         likely = [(a, b, a.in_common(b)) for a, b in zip(one, other, strict=True)]
         return [(a, b, why or "place") for a, b, why in likely if why or len(one) == 1]
-    likely = [(a, b) for a in one for b in other if a.in_common(b) == "shape"]
-    alone = [
-        (a, b)
-        for a, b in likely
-        if sum(here is a for here, _ in likely) == 1 and sum(there is b for _, there in likely) == 1
+    places = sorted(
+        pair for key in {*map(_size, one)} & {*map(_size, other)} - {None} for pair in _in_order(one, other, key)
+    )
+    rest = [
+        each
+        for side, at in ((one, 0), (other, 1))
+        for number, each in enumerate(side)
+        if all(number != place[at] for place in places)
     ]
-    rest = [each for side, at in ((one, 0), (other, 1)) for each in side if all(each is not pair[at] for pair in alone)]
-    # Where one is made into several by which something is computed, none of them is it.
+    # Where one is made into several by which something is computed, none of them is it, unless its kind says so.
     split = min(len(one), len(other)) == 1 and any(each.kind not in _MOVING for each in rest)
-    places = [([*one].index(a), [*other].index(b)) for a, b in alone]
-    ordered = sorted(places) == sorted(places, key=lambda pair: pair[1])
-    return [] if split or not ordered else [(a, b, "shape") for a, b in alone]
+    split = split and not all(_of_one_kind(one[a], other[b]) for a, b in places)
+    ordered = places == sorted(places, key=lambda pair: pair[1])
+    return [] if split or not ordered else [(one[a], other[b], "shape") for a, b in places]
+
+
+def _size(kernel: Kernel) -> tuple[str, bool] | None:
+    return (kernel.shape, kernel.kind in _MOVING) if kernel.shape else None
+
+
+def _in_order(
+    one: Sequence[Kernel], other: Sequence[Kernel], size: tuple[str, bool] | None
+) -> Iterator[tuple[int, int]]:
+    """Places of kernels of one size, if both have as many."""
+    these = [[at for at, each in enumerate(side) if _size(each) == size] for side in (one, other)]
+    return zip(*these, strict=True) if len(these[0]) == len(these[1]) else iter(())
+
+
+def _of_one_kind(one: Kernel, other: Kernel) -> bool:
+    """Whether one's kind is the other's, or a variant of it, as ``matmul_like`` is of ``matmul``."""
+    return f"{one.kind}_".startswith(f"{other.kind}_") or f"{other.kind}_".startswith(f"{one.kind}_")

@@ -23,6 +23,7 @@ from springbok.exploring.phases import SHORT, Difference, Side, normal
 _MODULE = "the module"
 _ALONE = "_alone"  # ends the number of a kernel of the second compilation that the first one has not
 _CALL = re.compile(r"\bflow\.dispatch @(\w+)::")
+_COMMAND = re.compile(r"\bstream\.cmd\.dispatch @(\w+)::")  # of kernels too that stream makes, of encodings
 
 _Each = TypeVar("_Each")
 _Key = tuple[int, int]  # of a step: its place in both, or in the one that alone ran the pass
@@ -90,7 +91,7 @@ class Both:
         one, other = (_passes(side, folder / f"passes-{number}") for number, side in enumerate((first, second)))
         kernels = _kernels(one, measured[0]), _kernels(other, measured[1])
         called = _called(one, kernels[0]), _called(other, kernels[1])
-        calls = tuple(Counter(each.number for each in side) for side in called)
+        calls = tuple(map(_calls, (one, other)))
         paired = pairing(*called)
         back = {there: here for here, there in paired.pairs.items()}
         numbers = {kernel_of(each.place) for each in other} - {""}
@@ -286,6 +287,13 @@ def _kernels(passes: Sequence[Pass], measured: Table) -> dict[str, Kernel]:
         number: replace(kernel, layer=measured.get(kernel.name, Measured()).layer or "")
         for number, kernel in names.items()
     }
+
+
+def _calls(passes: Sequence[Pass]) -> Counter[str]:
+    """How often the module calls each kernel."""
+    behind = (found for each in reversed(passes) if not each.kernel and (found := _COMMAND.findall(each.code)))
+    flow = (found for each in reversed(passes) if not each.kernel and (found := _CALL.findall(each.code)))
+    return Counter(next(behind, ())) | Counter(next(flow, ()))
 
 
 def _called(passes: Sequence[Pass], kernels: Mapping[str, Kernel]) -> list[Kernel]:

@@ -190,18 +190,14 @@ class _Standing:
     def __init__(self, both: Both) -> None:
         self._both, self._count = both, operations_of if both.by_text else computing
         self._place = ""
-        self._more = Counter[str]()  # that the second has, of each operation
+        self._more: dict[str, Counter[str]] = {}  # that the second has of each operation, by places
         self._lines, self._lines_known = set[str](), True  # of one alone
-        self._around: dict[str, Counter[str]] = {}  # of each place, what is not of the one within
 
     def behind(self, step: Step) -> tuple[dict[str, int], list[str]]:
         """What a step adds to the numbers of operations, and lines that only one has since, as far as that is known."""
-        if self._more and step.place != self._place:
-            self._enter(step)
-        self._place = step.place
+        before = self._enter(step)
         one, other = map(normal, step.codes)
         alone = step.alone is not None
-        before = Counter(self._more)
         now = self._by_which(one, other)
         if alone:  # its codes are one side's, before and behind
             now.update(before)
@@ -210,24 +206,29 @@ class _Standing:
         lines = _only_in_one(one, other) if self._both.by_text else []
         counts = self._lines_known and (alone or len(lines) > len(self._lines))
         new = [line for line in lines if line not in self._lines] if counts else []
-        self._more = now
+        # What is added within is added around it too.
+        self._more = {place: more for place, more in self._more.items() if not is_within(place, step.place)}
+        for place, more in self._more.items():
+            if is_within(step.place, place):
+                more.update(changes)
+        self._more[step.place] = now
         self._lines = self._lines | {*lines} if alone else {*lines}
         self._lines_known = self._lines_known or not alone
         return told, new
 
-    def _enter(self, step: Step) -> None:
-        """To another place: what lies around the one within comes and goes by no pass."""
+    def _enter(self, step: Step) -> Counter[str]:
+        """What the second has more of before a step; lines too, where that is at another place than the one before."""
+        last, self._place = self._place, step.place
+        known = self._more.get(step.place)
+        if not self._more or (last == step.place and known is not None):
+            return known or Counter()
         before = self._both.before(step)
         self._lines_known = before is not None
         if before:
-            inner = self._by_which(*before)
-            self._more.subtract(inner)
-            self._around |= {self._place: self._more} if is_within(step.place, self._place) else {}
-            self._more, self._lines = inner, {*_only_in_one(*before)} if self._both.by_text else set()
-            return
-        for outer, outside in self._around.items():
-            if is_within(self._place, outer) and is_within(outer, step.place):
-                self._more.update(outside)
+            self._lines = {*_only_in_one(*before)} if self._both.by_text else set()
+        if known is not None:
+            return known
+        return self._by_which(*before) if before else self._more[last]
 
     def _by_which(self, first: str, second: str) -> Counter[str]:
         """What the second has more of, or less."""

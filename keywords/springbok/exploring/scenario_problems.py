@@ -20,6 +20,10 @@ from typing import Any
 
 _LONGEST_SHOWN = 200
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+#: Readers of JSON, browsers among them, take integers beyond for one of their neighbours.
+_LAST_EXACT = 2**53 - 1
+_INEXACT = f"a number is exact to {_LAST_EXACT} only: who reads the file may take it for another"
 SCHEMA_FILE = Path(__file__).with_name("scenario.schema.json")
 
 
@@ -64,12 +68,14 @@ def problems(document: Any) -> list[Problem]:
 
 
 def _unwritable(part: Any, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
-    """Texts that no file can hold, or no command take: halves of characters, and NUL."""
+    """What no file can hold, or no command take: halves of characters, NUL, and integers with too many digits."""
     if isinstance(part, dict | list):
         for name, each in part.items() if isinstance(part, dict) else enumerate(part):
             yield from _unwritable(each, (*path, name))
             if isinstance(name, str):
                 yield from _unwritable(name, (*path, name))
+    elif isinstance(part, int) and abs(part) > _LAST_EXACT:
+        yield Problem(f"{'.'.join(map(str, path))} is {part}: {_INEXACT}", *_place(path))
     elif isinstance(part, str) and (found := _UNWRITABLE.search(part)):
         what = "a NUL character" if found[0] == "\0" else f"half a character, {ascii(found[0])}"
         where = ".".join(each if str(each).isprintable() else ascii(each) for each in map(str, path))
@@ -104,6 +110,7 @@ def _explain(path: Sequence[str | int], error: Any) -> str:
     """One sentence on what is wrong, where, and what is known there."""
     where = ".".join(map(str, path)) or "the file"
     value, asked = _short(error.instance), error.validator_value
+    kinds = " or ".join([asked] if isinstance(asked, str) else map(str, asked)) if error.validator == "type" else ""
     why = f": {error.schema['description']}" if "description" in error.schema else ""
 
     def unknown_keys() -> str:
@@ -122,10 +129,17 @@ def _explain(path: Sequence[str | int], error: Any) -> str:
         "pattern": lambda: f"{where}: {value} is unknown{_nearest(error.instance, error.schema['examples'])}",
         "required": lambda: f"{where}: {', '.join(map(repr, _missing(error)))} is missing",
         "type": lambda: (
-            f"{where} is {value}, but must be of type {' or '.join([asked] if isinstance(asked, str) else asked)}{why}"
+            f"{where} is {error.instance}: {_INEXACT}"
+            if _is_inexact(error.instance)
+            else f"{where} is {value}, but must be of type {kinds}{why}"
         ),
     }
     return sentences.get(error.validator, lambda: f"{where}: {error.message}")()
+
+
+def _is_inexact(value: Any) -> bool:
+    """Whether a text, in the place of something else, is a number that a form could not keep as one."""
+    return isinstance(value, str) and bool(_NUMBER.fullmatch(value)) and not abs(float(value)) <= _LAST_EXACT
 
 
 def _short(value: Any) -> str:

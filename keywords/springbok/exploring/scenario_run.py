@@ -29,10 +29,10 @@ from springbok.exploring.scenario import Scenario
 from springbok.exploring.scenario_suite import write_suite
 from springbok.support import process
 from springbok.support.errors import BenchError
+from springbok.support.progress import without_progress
 
 #: What can run a scenario without more options.
 ENGINES = ("auto", "spike", "renode", "serial")
-_OVERWRITTEN = "\r\033[K"  # how springbok.support.progress goes back to a line's start
 _COLOURS = re.compile(r"\033\[[0-9;]*[A-Za-z]")
 
 
@@ -138,21 +138,24 @@ class ScenarioRun:
 
     def _read(self, terminal: int) -> None:
         """Tell what comes from the terminal until its other end is closed."""
-        rest = b""
+        rest, told = b"", ""
         with suppress(OSError):  # EIO: nobody has the other end
             while data := os.read(terminal, 65536):
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     self._tell({"event": "line", "text": _shown(line)})
-                if _OVERWRITTEN.encode() in rest and (text := _shown(rest.rpartition(_OVERWRITTEN.encode())[2])):
+                if (text := without_progress(_text(rest))[1]) and text != told:
+                    told = text
                     found = re.search(r"\((\d+)%\)", text)
                     self._tell({"event": "progress", "text": text, "percent": int(found[1]) if found else None})
         if text := _shown(rest):
             self._tell({"event": "line", "text": text})
 
 
+def _text(written: bytes) -> str:
+    return written.decode("utf-8", "replace")
+
+
 def _shown(line: bytes) -> str:
-    """A line as it would be without progress, which is written over it: Robot begins one with a test's name."""
-    begin, *progress = line.decode("utf-8", "replace").rstrip("\r").split(_OVERWRITTEN)
-    text = begin + (progress[-1] if progress else "")
-    return _COLOURS.sub("", text).rpartition("\r")[2]
+    """A line as it stands in the end: without progress and colours, and with what Robot writes over itself."""
+    return _COLOURS.sub("", without_progress(_text(line))[0]).rstrip("\r").rpartition("\r")[2]

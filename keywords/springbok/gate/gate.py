@@ -31,7 +31,7 @@ from springbok.gate.accounts import (
     vset_of,
 )
 from springbok.gate.metric import AT_LEAST, AT_MOST, EXACTLY, METRICS, Metric, short_digest
-from springbok.gate.snapshots import Snapshot, title
+from springbok.gate.snapshots import Snapshot, evaluation_of, title
 from springbok.measuring.derived import (
     RUNTIME,
     SCALAR_BELOW,
@@ -68,6 +68,7 @@ class Limit:
 class Verdict:
     """What became of one limit. ``outcome`` is ``failed``, ``passed``, ``improved`` (better than the baseline), or
     ``not compared`` (with a baseline that holds none, or was estimated otherwise: ``change`` says it).
+    ``evaluation`` tells which one was judged: `springbok.gate.snapshots.evaluation_of`.
     """
 
     subject: str
@@ -79,6 +80,7 @@ class Verdict:
     change: str
     outcome: str
     accounts: tuple[str, ...] = field(default=())
+    evaluation: str = ""
 
     @property
     def has_failed(self) -> bool:
@@ -149,6 +151,7 @@ def _verdict(
         _change(metric, value, old if baseline else limit.bound),
         outcome,
         accounts,
+        evaluation_of(measured),
     )
 
 
@@ -189,7 +192,8 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
 def _not_compared(measured: Snapshot, metric: Metric, old: Any, why: str) -> Verdict:
     value = metric.shown(measured["metrics"].get(metric.name))
     known = "" if old is None else metric.shown(old)
-    return Verdict(title(measured), metric.name, metric.title, value, NOT_COMPARED, known, why, NOT_COMPARED)
+    names = (title(measured), metric.name, metric.title)
+    return Verdict(*names, value, NOT_COMPARED, known, why, NOT_COMPARED, evaluation=evaluation_of(measured))
 
 
 def check_tolerances(tolerances: Mapping[str, str], others: Sequence[str] = ()) -> None:

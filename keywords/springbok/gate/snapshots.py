@@ -10,6 +10,7 @@ from typing import Any
 from springbok.chips.chip import DEFAULT
 from springbok.measuring.derived import (
     CLASSIFICATION,
+    QUALITY,
     RUNTIME,
     SCALAR_BELOW,
     cycles_of,
@@ -26,10 +27,14 @@ from springbok.measuring.derived import (
     whole_register_moves,
 )
 from springbok.measuring.platforms import configuration_title, platform_of
+from springbok.support.cache import digest
 
 SCHEMA_VERSION = 1
 # Shares are stored with this many digits; a difference below them is rounding.
 SHARE_DIGITS = 9
+#: Engines whose counts of one evaluation are the same however often a run measures it.
+_SAME_EACH_TIME = ("spike",)
+_EVALUATION_LETTERS = 12
 
 Snapshot = Mapping[str, Any]
 
@@ -72,6 +77,20 @@ def snapshot(document: Mapping[str, Any], suite: str = "") -> dict[str, Any]:
         "mistakes": _mistakes(model),
         "dispatches": _dispatches(model),
     }
+
+
+def evaluation_of(measured: Snapshot) -> str:
+    """Tells an evaluation from all others that a run judges or records: what ran, where, on what, and how good it was.
+
+    What it cost is no part of it: that is the same each time. Empty where the engine does not promise that.
+    """
+    subject, made, found = (measured[key] for key in ("subject", "made_with", "metrics"))
+    if subject["engine"] not in _SAME_EACH_TIME:
+        return ""
+    where = sorted((key, value) for key, value in subject.items() if key != "suite")
+    what = [made.get(key) for key in ("model_sha256", "module_sha256", "firmware_sha256", "dataset_sha256", "timing")]
+    how = [found.get(name) for name in ("samples", "outputs_sha256", "max_abs_error", *QUALITY)]
+    return digest(where, *what, *how)[:_EVALUATION_LETTERS]
 
 
 def _mistakes(model: Mapping[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from springbok.gate.gate import NOT_COMPARED, Verdict
+from springbok.gate.verdict_consistency import contradictions
 from springbok.support import json_schema, strict_json
 from springbok.support.errors import ReportError
 from springbok.support.files import write_in_one_step
@@ -98,7 +99,7 @@ def known(folder: Path) -> dict[str, Any] | None:
         raise ReportError(f"{path} can't be read: {error}. '{command('run')}' writes it anew.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
         raise ReportError(f"{path} is not of form {SCHEMA_VERSION}. '{command('run')}' writes it anew.")
-    if problem := json_schema.problem_of(content, _SCHEMA_FILE):
+    if problem := json_schema.problem_of(content, _SCHEMA_FILE) or next(contradictions(content), ""):
         raise ReportError(f"{path} is no good: {problem}. '{command('run')}' writes it anew.")
     return _completed(content)
 

@@ -270,7 +270,7 @@ def unknown(documents: Mapping[str, str], written: datetime, tests: Tests, verdi
         suites=(),
         verdict=verdict,
         tests=tests,
-        versions=_versions_in(content),
+        versions=versions_in(content),
         documents=documents,
         uid=digest_of(documents[METRICS_FILE])[:32],
     )
@@ -315,11 +315,11 @@ def _versions(content: Mapping[str, Any]) -> dict[str, str]:
             found[title] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found | _versions_in(content)
+    return found | versions_in(content)
 
 
-def _versions_in(content: Mapping[str, Any]) -> dict[str, str]:
-    """Of what made them, as the document has it."""
+def versions_in(content: Mapping[str, Any]) -> dict[str, str]:
+    """Of the compiler and the firmware that made a document's numbers, as it has them; what it lacks is not there."""
     found = {}
     compilers = {(model.get("compiler") or {}).get("version") for model in content.get("models", ())}
     found["compiler"] = ", ".join(sorted(filter(None, compilers)))

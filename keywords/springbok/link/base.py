@@ -3,7 +3,8 @@
 
 The base protocol has no sequence numbers, so a late answer looks like the answer to the next request. After anything
 irregular the exchange is therefore *out of step*: before the next request it waits for silence and, when the firmware
-is known to understand INFO, asks until the answer is one that only INFO has.
+is known to understand INFO, asks until two answers in a row are the same that only INFO has. Nothing checks one answer:
+it may be damaged and look like another firmware's.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from springbok.support.errors import LinkError, LinkTimeout, OtherHost
 _SILENCE_SECONDS = 0.2
 _STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
 _DRAIN_SECONDS = 5.0  # within a request's limit
-_UNREADABLE_INFOS = 3  # the same in a row are no late answers
+_UNREADABLE_INFOS = 3  # the same in a row are no late answers, nor damaged ones
 
 # What has an answer for the model that this host has loaded.
 _OF_THE_MODEL = (MessageType.DATA, MessageType.PROCESS, MessageType.OUTPUT, MessageType.PROFILE)
 
 _log = logging.getLogger(__name__)
+
+
+class _UnreadableInfo(LinkError):
+    """An answer OK to INFO that this client does not know: a late one, a damaged one, or a later firmware's."""
 
 
 class BaseExchange:
@@ -59,7 +64,7 @@ class BaseExchange:
         loads = message_type is MessageType.MODEL
         self._own_model = None if loads else self._own_model
         self.in_step = False  # until the answer is whole
-        self.write(message_type.name, frame, deadline, stall, progress)
+        deadline += self.write(message_type.name, frame, deadline, stall, progress and _of_payload(progress))
         asks_info = message_type is MessageType.INFO
         self._unanswered_infos += asks_info
         answer = self.receive_answer(message_type.name, deadline)
@@ -70,11 +75,12 @@ class BaseExchange:
 
     def write(
         self, request: str, data: bytes, deadline: float, stall: float = math.inf, progress: Progress | None = None
-    ) -> None:
-        """Write bytes, a frame or not."""
+    ) -> float:
+        """Write bytes, a frame or not; return the seconds that ``progress`` took, which are none of the limit's."""
         self._frame_cut = True
-        self._line.write(request, data, deadline, stall, progress)
+        seconds = self._line.write(request, data, deadline, stall, progress)
         self._frame_cut = False
+        return seconds
 
     def receive_answer(self, request: str, deadline: float) -> bytes:
         """Wait for an answer and return its payload."""
@@ -109,37 +115,64 @@ class BaseExchange:
             _log.debug("threw %d bytes away to find the step again", thrown_away)
 
     def probe(self, deadline: float) -> ChipInfo:
-        """Ask INFO until its own answer comes; answers to anything else are late, or tell that INFO was not heard.
+        """Ask INFO until two answers in a row are the same of its own: others are late or damaged, or it was not heard.
 
-        Raises OtherHost when the device says that another host is at work, and what `ChipInfo.decode` raises when it
-        answers so time and again.
+        Raises OtherHost when the device says that another host is at work; what `ChipInfo.decode` raises when it
+        answers so time and again; and at the deadline what was wrong with the last answer.
         """
         self.in_step = False
-        info, unread, unreadable, times = None, 0, b"", 0
-        while info is None:
+        started, unread = time.monotonic(), 0
+        believed: bytes | None = None
+        failures: list[LinkError] = []  # since the last answer of INFO's own
+        while True:
             self._unanswered_infos += 1
             self.write("INFO", encode_frame(MessageType.INFO), deadline)
-            message_type, payload = self._receive_frame("INFO", deadline)
             unread += 1
-            if message_type == MessageType.OK:
-                try:
-                    info = ChipInfo.decode(payload)
-                except LinkError:
-                    times = times + 1 if payload and payload == unreadable else 1
-                    if times == _UNREADABLE_INFOS:
-                        raise  # it is the answer, of a firmware that this client does not know
-                    if times == _UNREADABLE_INFOS - 1:
-                        self.drain(deadline)  # of late answers this one would have been the last
-                    unreadable = payload
-                    continue
-                unread -= 1
-                self._unanswered_infos -= 1
-            elif _is_of_other_host(payload):
-                raise OtherHost(f"{ErrorAnswer.decode(payload).message}.")
+            pause = _STALL_SECONDS * 2 ** sum(isinstance(failure, LinkTimeout) for failure in failures)
+            try:
+                answer = self._receive_info(started, min(deadline, time.monotonic() + pause), deadline)
+            except OtherHost:
+                raise
+            except LinkError as error:
+                failures.append(error)
+                believed = None
+                self._bear(failures, deadline)
+                continue
+            unread -= 1
+            self._unanswered_infos -= 1
+            if answer == believed:
+                break
+            believed, failures = answer, []
         self._settle(unread, deadline)
+        info = ChipInfo.decode(answer)
         self._models = info.models_loaded
         self.speaks_info = self.in_step = True
         return info
+
+    def _receive_info(self, started: float, begun_by: float, deadline: float) -> bytes:
+        message_type, payload = self._receive_frame("INFO", deadline, started, begun_by)
+        while message_type not in (MessageType.OK, MessageType.ERROR):  # the line may have an echo
+            message_type, payload = self._receive_frame("INFO", deadline, started, begun_by)
+        if message_type == MessageType.ERROR and _is_of_other_host(payload):
+            raise OtherHost(f"{ErrorAnswer.decode(payload).message}.")
+        payload = content((message_type, payload), "INFO")
+        try:
+            ChipInfo.decode(payload)
+        except LinkError as error:
+            raise _UnreadableInfo(str(error)) from error
+        return payload
+
+    def _bear(self, failures: list[LinkError], deadline: float) -> None:
+        """Have the line silent for the next attempt, or raise the last failure: it is the answer, or the time over."""
+        failure = failures[-1]
+        whole = not isinstance(failure, LinkTimeout)
+        latest = [str(each) for each in failures[-_UNREADABLE_INFOS:]]
+        is_the_answer = isinstance(failure, _UnreadableInfo) and latest == [str(failure)] * _UNREADABLE_INFOS
+        drains = not whole or len(failures) > 1  # the first may be late, and its own the next
+        if is_the_answer or deadline - time.monotonic() <= drains * _SILENCE_SECONDS:
+            raise failure
+        if drains:
+            self.drain(deadline)
 
     def explains_errors(self, deadline: float) -> bool:
         """Tell this project's firmware from one of 2023, which would crash on a message type that it doesn't know.
@@ -147,14 +180,19 @@ class BaseExchange:
         It is asked for statistics, rightly and wrongly, until it refuses: with a reason, or without in 2023. An earlier
         client may have left answers that nobody has taken, and a frame half sent: the firmware takes the question for
         its rest, and says after a second of silence that it gives the frame up, which is a refusal too. The pauses
-        between attempts grow: a simulated chip's second may be many of this machine's.
+        between attempts grow: a simulated chip's second may be many of this machine's. That there is no reason is
+        believed when it comes twice: it may be a damaged answer.
         """
         self._own_model = None
+        without_reason = 0
         pause, started = _SILENCE_SECONDS, time.monotonic()
         while True:
             if self._line.has_bytes("STATS"):
                 self._silence(_SILENCE_SECONDS, deadline)
             explains = self._greet(min(deadline, time.monotonic() + _STALL_SECONDS), deadline)
+            if explains is False and not without_reason:
+                without_reason += 1
+                continue
             if explains is not None:
                 return explains
             if time.monotonic() >= deadline:
@@ -212,9 +250,12 @@ class BaseExchange:
         self._report.dropped_bytes += HEADER_BYTES + len(payload)
         return True
 
-    def _receive_frame(self, request: str, deadline: float) -> tuple[int, bytes]:
-        started = time.monotonic()
-        header = self._line.read(request, HEADER_BYTES, deadline)
+    def _receive_frame(
+        self, request: str, deadline: float, started: float | None = None, begun_by: float | None = None
+    ) -> tuple[int, bytes]:
+        """Return type and payload of the next frame. With ``begun_by``, it begins by then, and a silence ends it."""
+        started = time.monotonic() if started is None else started
+        header = self._line.read(request, HEADER_BYTES, deadline if begun_by is None else begun_by)
         if len(header) < HEADER_BYTES:
             raise self._no_answer(request, started, f"{len(header)} of the {HEADER_BYTES} bytes of an answer's header")
         if header.startswith(MAGIC):
@@ -223,16 +264,31 @@ class BaseExchange:
             message_type, payload_bytes = decode_header(header)
         except LinkError as error:
             raise LinkError(f"The answer to {request} is malformed: {error}") from error
-        payload = self._line.read(request, payload_bytes, deadline)
+        read = self._line.read if begun_by is None else self._read_steadily
+        payload = read(request, payload_bytes, deadline)
         if len(payload) < payload_bytes:
             raise self._no_answer(
                 request, started, f"the header and {len(payload)} of {payload_bytes} payload bytes of an answer"
             )
         return message_type, payload
 
+    def _read_steadily(self, request: str, count: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            part = self._line.read(request, 1, min(deadline, time.monotonic() + _STALL_SECONDS), count - len(data))
+            if not part:
+                break
+            data += part
+        return bytes(data)
+
     def _no_answer(self, request: str, started: float, came: str) -> LinkTimeout:
         waited = time.monotonic() - started
         return LinkTimeout(f"No whole answer to {request} within {shown(waited)} s: {came} came.{self._diagnosis()}")
+
+
+def _of_payload(progress: Progress) -> Progress:
+    """The same, told of a frame's bytes: its header is none of the caller's."""
+    return lambda done, total: progress(max(0, done - HEADER_BYTES), total - HEADER_BYTES)
 
 
 def _is_info(payload: bytes) -> bool:

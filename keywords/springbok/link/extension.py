@@ -5,6 +5,10 @@ Each request has a sequence number, which its answer carries too. A request that
 firmware answers it from the last answer when it has executed it already. So everything may be damaged, lost, late or
 doubled, in both directions: what `ExtendedExchange.request` returns is the answer to that request, whole.
 
+Silence may be a lost frame's, or a computation's. Repeated amid that, a request has a second answer, which may fill a
+slow line for seconds. So after a silence a dialogue's host asks first whether the device is idle, by a request that is
+stale: as soon as it is refused, which takes a few bytes, the request itself is sent again.
+
 HELLO gives the dialogue an identity, of which the host draws one part and the device the other. All later CRCs go on
 from it, so that no frame of another dialogue, an earlier one or another host's, is taken for one of this.
 """
@@ -42,6 +46,8 @@ _DAMAGED = ("LINK_CRC", "LINK_STALL")  # those of a frame whose header arrived
 _READ_BYTES = 4096
 _FORGOTTEN_LIMIT = 3  # so often the device says that it knows no dialogue: it is no late answer
 _DAMAGED_HEADER = "LINK_HEADER"  # what the device says of a frame whose identity it does not know
+_SEQUENCES = 0xFFFF  # 1 to this, then from 1 again
+_STALE = 0x4000  # so far behind the request's number are those of questions, and up to twice as far
 
 _log = logging.getLogger(__name__)
 
@@ -52,10 +58,10 @@ class LinkReport:
 
     requests            that were answered
     retransmissions     requests sent again, for any of the next four reasons
-    unanswered          times that no answer came in time
+    unanswered          times that no answer came in time; then a dialogue's host asks first whether the device is idle
     refused_requests    times that the device said a request arrived damaged
     damaged_answers     answers that arrived damaged
-    late_answers        whole answers to an earlier request, or a second one, thrown away
+    late_answers        whole answers to an earlier request or question, or a second one, thrown away
     dropped_bytes       bytes that belonged to no whole frame
     resumed_uploads     uploads that went on where an earlier one had stopped
     resynchronisations  of the base protocol, which has no other remedy
@@ -96,6 +102,7 @@ class ExtendedExchange:
         self._forgotten = 0  # times that the device knew no dialogue, since the latest request began
         self._strange = 0  # times that it knew another dialogue alone
         self._begun = False  # the device has answered in this dialogue
+        self._questions: list[int] = []  # numbers of those whether it is idle, since the request was last sent
 
     def greet(self, hello: bytes, deadline: float) -> bytes:
         """Send HELLO with its payload, return its answer's."""
@@ -125,23 +132,24 @@ class ExtendedExchange:
         (of `time.monotonic`); DialogueLost when the device knows nothing of the dialogue; LinkError when the line
         damages every attempt.
         """
-        self._sequence = self._sequence % 0xFFFF + 1
+        self._sequence = self._sequence % _SEQUENCES + 1
         name = self._written = message_type.name
         frame = encode_extended_frame(self._sequence, message_type, payload, self._identity)
         self._forgotten = self._strange = 0
         started = time.monotonic()
         patience = self._patience.get(message_type, self._shortest)
+        self._questions.clear()
         self._line.write(name, frame, deadline)
-        attempts = damaged = 0
+        attempts = damaged = asked = 0
+        written = len(frame)
         while damaged < DAMAGE_LIMIT:
             unanswered = self._report.unanswered
-            wait = patience + self._line.seconds_for(len(frame))
-            answer = self._answer(min(deadline, time.monotonic() + wait), deadline)
+            answer = self._answer(patience + self._line.seconds_for(written), deadline)
             if answer is not None:
                 self._report.requests += 1
                 # A computation that takes long is waited for the next time, before it is asked about again.
-                elapsed = time.monotonic() - started
-                self._patience[message_type] = patience if attempts else max(self._shortest, 2 * elapsed)
+                usual = min(self._longest, 2 * (time.monotonic() - started))
+                self._patience[message_type] = patience if attempts else max(self._shortest, usual)
                 return content(answer, name)
             if self._forgotten >= _FORGOTTEN_LIMIT:
                 raise DialogueLost(
@@ -154,17 +162,31 @@ class ExtendedExchange:
                 raise LinkTimeout(f"No whole answer to {name} within {shown(limit)} s. On the line: {self._report}.")
             if self._report.unanswered > unanswered:
                 patience = min(self._longest, 2 * patience)
+                if self._begun:
+                    written = self._ask_whether_idle(asked, deadline)
+                    asked += 1
+                    continue
             else:
                 damaged += 1
             attempts += 1
             self._report.retransmissions += 1
             _log.debug("%s is sent again; %s", name, self._report)
+            self._questions.clear()
             self._line.write(name, frame, deadline)
+            written = len(frame)
         self._check_whose(name)
         raise LinkError(
             f"{name} was sent {attempts} times and not once did both it and its answer arrive whole. "
             f"On the line: {self._report}. Check the cable, the baud rate and that no other host uses the device."
         )
+
+    def _ask_whether_idle(self, asked: int, deadline: float) -> int:
+        """Send a request that is refused as stale, as soon as the device is idle; return how many bytes it has."""
+        number = (self._sequence - _STALE - asked % _STALE - 1) % _SEQUENCES + 1
+        frame = encode_extended_frame(number, MessageType.INFO, identity=self._identity)
+        self._questions.append(number)
+        self._line.write(self._written, frame, deadline)
+        return len(frame)
 
     def _check_whose(self, name: str) -> None:
         """Raise DialogueLost where what came instead of an answer tells that the device is in another dialogue.
@@ -180,12 +202,13 @@ class ExtendedExchange:
     def receive(self, begun_by: float, deadline: float) -> tuple[int, int, bytes] | None:
         """Return type, sequence number and payload of the next whole frame; None when none comes.
 
-        It must have begun by ``begun_by``, and be whole by ``deadline``.
+        It must have begun by ``begun_by``, a while later where other bytes came before, and be whole by ``deadline``.
         """
         buffer = self._buffer
+        quiet_by = min(deadline, begun_by + self._longest)  # what is sent amid an answer has a second one
         noise = False
         while True:
-            until = min(begun_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by
+            until = min(quiet_by, time.monotonic() + NOISE_SECONDS) if noise else begun_by
             self._fill(EXTENDED_HEADER_BYTES, until, ahead=_READ_BYTES)
             place = _magic_place(buffer)
             noise = noise or place > 0
@@ -238,9 +261,13 @@ class ExtendedExchange:
         payload = extended_payload(header, self._buffer[EXTENDED_HEADER_BYTES:size])
         return payload is not None and ErrorAnswer.decode(payload).name == _DAMAGED_HEADER
 
-    def _answer(self, begun_by: float, deadline: float) -> tuple[int, bytes] | None:
-        """Return type and payload of the current request's answer; None when the request must be sent again."""
+    def _answer(self, patience: float, deadline: float) -> tuple[int, bytes] | None:
+        """Return type and payload of the current request's answer; None when the request must be sent again.
+
+        It is waited for as long as ``patience`` from now, and from the last whole frame that came.
+        """
         before, refused = self._report.damaged_answers, False
+        begun_by = min(deadline, time.monotonic() + patience)
         while True:
             frame = self.receive(begun_by, deadline)
             if frame is None:
@@ -261,7 +288,10 @@ class ExtendedExchange:
                 continue
             if sequence == self._sequence and kind in (MessageType.OK, MessageType.ERROR):
                 return kind, payload
+            if sequence in self._questions:
+                return None
             self._report.late_answers += 1
+            begun_by = begun_by if refused else min(deadline, time.monotonic() + patience)
 
     def _fill(self, count: int, deadline: float, ahead: int = 0) -> None:
         """Have ``count`` bytes in the buffer, fewer at the deadline, and up to ``ahead`` of what came behind them."""

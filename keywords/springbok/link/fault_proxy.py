@@ -16,6 +16,7 @@ what any of them says, and each hears all of its answers.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import select
@@ -25,10 +26,12 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral
 from urllib.parse import urlsplit
 
 import serial
 
+from springbok.link.line import plain
 from springbok.support.errors import LinkError
 
 _CHUNK_BYTES = 65536
@@ -136,7 +139,8 @@ class _Way:
         return b"".join(map(harms[fault.kind], struck))
 
     def disarm(self) -> None:
-        """Forget the faults that wait; what one of them keeps goes its way."""
+        """Forget the faults that wait and end a stall; what one of them keeps goes its way."""
+        self.stalled_until = 0.0
         self.held[:0] = b"".join(fault.content for fault in self.faults if fault.kind is Kind.REORDER)
         self.faults.clear()
 
@@ -238,7 +242,7 @@ class FaultProxy:
         self._wake()
 
     def disarm(self) -> None:
-        """Forget all faults that still wait."""
+        """Forget all faults that still wait, and end a stall that has begun."""
         with self._lock:
             for way in self._ways.values():
                 way.disarm()
@@ -265,8 +269,14 @@ class FaultProxy:
     # Inside
 
     def _arm(self, direction: Direction, fault: Fault) -> None:
+        fault.content = plain(fault.content)
+        counts = (fault.count, fault.after, fault.bit, fault.level)
+        if not all(isinstance(count, Integral) for count in counts) or not math.isfinite(fault.seconds):
+            raise ValueError(f"A fault strikes whole numbers of bytes, for a finite time, not so: {fault}.")
         if fault.count < 1 or fault.after < 0 or fault.seconds < 0:
             raise ValueError(f"A fault strikes at least 1 byte, after 0 or more, for 0 s or longer, not so: {fault}.")
+        if fault.bit not in range(8) or fault.level not in range(2):
+            raise ValueError(f"Bits 0 to 7 are stuck, at 0 or 1, not so: bit {fault.bit} at {fault.level}.")
         with self._lock:
             self._ways[direction].faults.append(fault)
 

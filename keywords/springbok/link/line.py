@@ -182,15 +182,16 @@ class Line:
 
     def write(
         self, request: str, data: bytes, deadline: float, stall: float = math.inf, progress: Progress | None = None
-    ) -> None:
-        """Write all of ``data``.
+    ) -> float:
+        """Write all of ``data``; return the seconds that ``progress`` took: by them the deadline is later.
 
         Raises LinkTimeout when the other side has not taken it by the deadline, or takes nothing for ``stall`` seconds.
         """
+        told = 0.0
         written, piece = 0, min(self._port.piece_bytes, _PROGRESS_BYTES) if progress else self._port.piece_bytes
         with self._guard(request):
             while written < len(data):
-                left = min(stall, deadline - time.monotonic())
+                left = min(stall, deadline + told - time.monotonic())
                 taken = self._port.send(data[written : written + piece], left) if left > 0 else 0
                 if left <= 0 and not written:
                     raise LinkTimeout(f"The time was over before {request} could be sent.{self._diagnose()}")
@@ -203,6 +204,8 @@ class Line:
                 self._busy_at = time.monotonic()
                 if progress:
                     progress(written, len(data))
+                    told += time.monotonic() - self._busy_at
+        return told
 
     def read(self, request: str, count: int, deadline: float, most: int = 0) -> bytes:
         """Return ``count`` bytes, or fewer when the time is over; of what has come behind them, up to ``most`` in all.

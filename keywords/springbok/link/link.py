@@ -87,7 +87,7 @@ class Link:
     baudrate  of a real port; simulators ignore it
     timeout   seconds for a request and its answer
     compute_timeout  seconds for what the device computes for: loading a model, an inference
-    patience  seconds until a request without an answer is sent again: much, on a line that loses nothing
+    patience  seconds of silence until a request without an answer is asked about: much, on a line that loses nothing
     diagnose  asked for a text when the device falls silent, e.g. the simulator's view of the core
 
     Every method raises LinkError when the port can't be opened, the connection is lost, or an answer is
@@ -285,10 +285,11 @@ class Link:
     ) -> None:
         """Send a compiled model; the device verifies and loads it before it answers.
 
-        ``progress`` is called with (bytes sent, bytes in all); with the extension, these are bytes that the device
-        has received whole, and an upload that was interrupted goes on where it stopped, on another link too.
-        ``timeout`` starts when all is sent; an upload has the link's own for each piece of it. ``place`` may put the
-        image where it belongs by itself, past the line: see `springbok.engines.base.Engine.place_image`.
+        ``progress`` is called with (bytes of the model sent, bytes in all), and what it takes is none of the limit's.
+        With the extension, these are bytes that the device has received whole, and an upload that was interrupted goes
+        on where it stopped, on another link too. ``timeout`` starts when all is sent; an upload has the link's own for
+        each piece of it. ``place`` may put the image where it belongs by itself, past the line: see
+        `springbok.engines.base.Engine.place_image`.
         """
         limit, vmfb = self._compute_limit(timeout), plain(vmfb)
         if self.dialect is Dialect.EXTENDED:
@@ -432,7 +433,12 @@ class Link:
     def reset_device(self) -> None:
         """Restart the firmware as after power-on. Negotiate again afterwards."""
         self._need_extension("RESET")
-        self._ask(MessageType.RESET, _nothing)
+        lost = self.report.unanswered + self.report.damaged_answers
+        try:
+            self._ask(MessageType.RESET, _nothing)
+        except DialogueLost:  # it restarted, and the answer was lost; else it never was in this dialogue
+            if self.report.unanswered + self.report.damaged_answers == lost:
+                raise
         self.dialect = Dialect.UNKNOWN
 
     @alone
@@ -474,6 +480,8 @@ class Link:
             raise TypeError(f"A request is a MessageType of springbok.link.frames, not {message_type!r:.40}.")
         if message_type in (MessageType.OK, MessageType.ERROR):
             raise LinkError(f"{message_type.name} is an answer: a device that gets one as a request says nothing.")
+        if message_type is MessageType.HELLO:
+            raise LinkError("HELLO begins a dialogue or ends one, which negotiate and close do: call these.")
         self._check_negotiated(message_type.name)
         self._sizes = self._sizes if message_type in _KEEP_THE_MODEL else None
         started, payload = time.monotonic(), plain(payload)
@@ -504,6 +512,8 @@ class Link:
         request = encode_upload(image)
         for _ in range(UPLOAD_ATTEMPTS):
             offset = self._ask(MessageType.UPLOAD, decode_offset, request)
+            if offset > len(image):
+                raise LinkError(f"The answer to UPLOAD is malformed: {offset:,} bytes of {len(image):,} are there.")
             if place and offset == 0 and len(image) > PLACED_AFTER_BYTES:
                 offset = self._ask(MessageType.CHUNK, decode_offset, image[:PLACED_AFTER_BYTES])
                 if offset == PLACED_AFTER_BYTES and place(image, request, offset):

@@ -3,7 +3,7 @@
 
 Here is what holds of every run, whatever ran it: parts against their whole, means and extremes against the samples,
 and what sums up all samples. Of what a document lacks nothing is said: older ones have less. What answers must come to
-is in `springbok.measuring.consistent_answers`.
+is in `springbok.measuring.consistent_answers`, what a chip's memories hold in `springbok.measuring.consistent_memory`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from springbok.measuring.consistent_answers import wrong_answers
+from springbok.measuring.consistent_memory import wrong_memory
 from springbok.measuring.derived import mean_of, shown
 from springbok.measuring.instruction_mix import VECTOR_WORK, by_class
 from springbok.measuring.platforms import configuration_of, model_of, platform_of
@@ -30,6 +31,8 @@ _MARKS, _MARKS_SHARE = 1000, 0.01
 _NAME_BYTES = 95
 #: Bytes that a scalar load or store moves at most, and operations that an instruction does with an element.
 _WIDEST, _FUSED = 8, 2
+#: Outputs are float32 at most: no two are further apart.
+_FURTHEST = 2 * 3.4028235e38
 
 _Found = Iterator[tuple[str, str]]
 
@@ -39,24 +42,26 @@ def contradictions(document: Mapping[str, Any]) -> Iterator[str]:
 
     ``document`` has the form that its schema asks for, but for what it lacks.
     """
-    if problem := _wrong_length(document.get("vlen_bits")):
+    if problem := wrong_length(document.get("vlen_bits")):
         yield f"vlen_bits: {problem}"
         return
     seen: set[tuple[Any, ...]] = set()
     for number, model in enumerate(document["models"]):
         vlen = platform_of(document, model).get("vlen_bits")
-        if problem := _wrong_length(vlen):
+        if problem := wrong_length(vlen):
             yield f"models/{number}/platform/vlen_bits: {problem}"
             return
         configuration, what = configuration_of(document, model), model_of(model)
         if None not in what and configuration in seen:
             yield f"models/{number}: {what[0]} ({what[1]}) with {what[2]} is there twice"
         seen.add(configuration)
-        for place, sentence in _of_model(model, vlen):
+        firmware = platform_of(document, model).get("firmware") or {}
+        for place, sentence in (*_of_model(model, vlen), *wrong_memory(model, firmware, vlen)):
             yield f"models/{number}{place}: {sentence}"
 
 
-def _wrong_length(vlen: int | None) -> str:
+def wrong_length(vlen: int | None) -> str:
+    """Why a vector register can't have so many bits; empty where it can, or where it is not known."""
     if vlen is None or (0 <= vlen <= _LONGEST_VLEN and not vlen & (vlen - 1)):
         return ""
     return f"{vlen} is no length of a vector register: a power of two, or 0 without vectors"
@@ -71,12 +76,19 @@ def _of_model(model: Mapping[str, Any], vlen: int | None) -> _Found:
         yield "/name", "the model has no name"
     yield from _samples(model)
     yield from of_part(model, "", vlen)
+    error = model.get("max_abs_error")
+    if error is not None and error > _FURTHEST:
+        yield "/max_abs_error", f"{error:.3g}: no two outputs are so far apart"
+    if model.get("variant") == "scalar":
+        for number, each in enumerate(model.get("dispatches", ())):
+            if each.get("vector_instructions"):
+                yield f"/dispatches/{number}/vector_instructions", "scalar code has none"
+                return
     for number, dispatch in enumerate(model.get("dispatches", ())):
         yield from of_part(dispatch, f"/dispatches/{number}", vlen)
     yield from _shares(model, vlen)
     yield from _counters(model)
     yield from _timeline(model)
-    yield from _memory(model)
     yield from wrong_answers(model)
 
 
@@ -348,30 +360,3 @@ def _timeline(model: Mapping[str, Any]) -> _Found:
     held, peak = calls.get("tensor_bytes"), model.get("memory_peak_bytes")
     if held and peak is not None and max(held) > peak:
         yield "/timeline/calls/tensor_bytes", f"{_count(max(held))} of a memory that had {_count(peak)} in use at most"
-
-
-def _memory(model: Mapping[str, Any]) -> _Found:
-    module, kernels = model.get("vmfb_bytes"), [model.get(f"kernel_{part}_bytes") for part in ("text", "rodata")]
-    if module is not None and None not in kernels and sum(kernels) > module:
-        yield "/vmfb_bytes", f"{_count(module)}, and {_count(sum(kernels))} of kernels in it"
-    peak = model.get("memory_peak_bytes")
-    if module is not None and peak is not None and module > peak:
-        yield "/vmfb_bytes", f"{_count(module)} in a memory that had {_count(peak)} in use at most"
-    for number, memory in enumerate(model.get("fit", ())):
-        used = sum(count or 0 for count in memory["parts"].values())
-        if used + memory["free_bytes"] != memory["bytes"]:
-            yield (
-                f"/fit/{number}",
-                f"{_count(used)} bytes used, {_count(memory['free_bytes'])} free of {_count(memory['bytes'])}",
-            )
-    stacks = [memory["parts"]["stack"] for memory in model.get("fit", ()) if memory["parts"].get("stack")]
-    deepest = model.get("stack_peak_bytes")
-    if stacks and deepest is not None and deepest > max(stacks):
-        yield "/stack_peak_bytes", f"{_count(deepest)} of a stack of {_count(max(stacks))}"
-    accesses = model.get("accesses_over_time")
-    if accesses:
-        slices = accesses["seconds"]
-        if any(len(each) != len(slices) for each in accesses["accesses"].values()):
-            yield "/accesses_over_time", "its lists are not of one length"
-        if any(later < earlier for earlier, later in zip(slices, slices[1:], strict=False)):
-            yield "/accesses_over_time/seconds", "its slices are not in order"

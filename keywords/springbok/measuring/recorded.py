@@ -15,8 +15,10 @@ from springbok.measuring.platforms import configuration_of, configuration_title,
 from springbok.support.escaping import visible
 
 _LONGEST_FLAGS = 200
+#: The stack's mark is of all since the chip's start.
+_OTHER_EACH_TIME = {"wall_clock", "accesses_over_time", "stack_peak_bytes"}
 #: What keeps both.
-ADVICE = "To keep both, give one a name of its own: Compile Model … name=…, or Load Data Set … title=…"
+ADVICE = "To keep both, give one a name of its own: name= of Compile Model, or title= of Load Data Set"
 
 
 class Recorded:
@@ -30,11 +32,13 @@ class Recorded:
         """Take in what ``suite`` recorded; a sentence on each entry of something else whose place it took."""
         known = self.document or {"models": []}
         before = {configuration_of(known, each): each for each in known["models"]}
+        firmware = {key: _firmware_of(known, each) for key, each in before.items()}
         found = []
         for model in document["models"]:
             configuration = configuration_of(document, model)
             earlier, of = before.get(configuration), self._suites.get(configuration, suite)
-            if earlier and (differing := _differing(earlier, model)):
+            others = earlier and firmware[configuration] != _firmware_of(document, model)
+            if earlier and (differing := _differing(earlier, model, ["another firmware"] if others else [])):
                 found.append(_replaced(platform_of(document, model), earlier, of, suite, differing))
             self._suites[configuration] = suite
         whole = joined([each for each in (self.document, document) if each is not None])
@@ -60,11 +64,16 @@ def _replaced(
     }
 
 
-def _differing(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
-    """In what two entries of a configuration are of other things: ``samples 20, now 60``."""
+def _firmware_of(document: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
+    return (platform_of(document, model).get("firmware") or {}).get("sha256")
+
+
+def _differing(earlier: Mapping[str, Any], later: Mapping[str, Any], known: list[str]) -> list[str]:
+    """In what two entries of a configuration are of other things: ``samples 20, now 60``; ``known`` is told too."""
     pair = (earlier, later)
     samples, flags = [each["samples"] for each in pair], [each["compiler"]["flags"] for each in pair]
-    found = [f"samples {samples[0]}, now {samples[1]}"] if samples[0] != samples[1] else []
+    found = list(known)
+    found += [f"samples {samples[0]}, now {samples[1]}"] if samples[0] != samples[1] else []
     for what, (of, others) in (("lost", flags), ("added", flags[::-1])):
         if told := " ".join(flag for flag in of if flag not in others):
             cut = f"{told[:_LONGEST_FLAGS]}…" if len(told) > _LONGEST_FLAGS else told
@@ -77,7 +86,7 @@ def _differing(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str
     if timings[0].get("sha256") != timings[1].get("sha256"):
         told = [timing.get("name", "none") for timing in timings]
         found.append(f"cycles estimated by {told[0]}, now {told[1] if told[0] != told[1] else 'another version of it'}")
-    counts = [each["instructions"]["mean"] for each in pair]
+    counts = [{key: each[key] for key in each.keys() - _OTHER_EACH_TIME} for each in pair]
     return found or (["the counts"] if counts[0] != counts[1] else [])
 
 

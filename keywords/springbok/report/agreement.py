@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from springbok.gate.metric import METRICS
-from springbok.gate.snapshots import title
+from springbok.gate.snapshots import evaluation_of, title
+from springbok.gate.verdict_consistency import GROWS, disagreement
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.history.record import (
     DOCUMENTS,
@@ -20,16 +23,18 @@ from springbok.history.record import (
     digest_of,
     platform_in_short,
     snapshots_in,
+    versions_in,
 )
 from springbok.report.summary import Tests
 from springbok.support.escaping import visible
 from springbok.support.run_record import FILE_NAME as RECORD_FILE
 
 _PLATFORM = (("engine", "engine"), ("engine_version", "version of the engine"), ("chip", "chip"), ("vlen_bits", "VLEN"))
-#: The stack's mark is of all since the chip's start: it grows between a verdict and the document.
-_GROWS = "stack_peak_bytes"
 #: The optimizer's level that went without saying.
 _USUAL_LEVEL = "standard"
+#: Clocks of two machines may differ by as much.
+_CLOCKS = timedelta(days=1)
+_SECONDS = 1.0  # a record's seconds are rounded
 _HEADS = (("count", "tests"), ("skipped", "skipped"), ("failed", "failed"))
 
 
@@ -52,12 +57,13 @@ def disagreements(
     the record, says nothing.
     """
     told = record.get("digests", {})
+    # Records of before have no digests; one that has some has those of all that its run left.
     changed = [
         name
         for name in DOCUMENTS
-        if name in told
+        if "digests" in record
         and name in files
-        and digest_of(files[name].read_text(encoding="utf-8", errors="replace")) != told[name]
+        and told.get(name) != digest_of(files[name].read_text(encoding="utf-8", errors="replace"))
     ]
     for name in changed:
         yield f"{name} is not the one that the run of {RECORD_FILE} left: another run's, or changed since"
@@ -67,11 +73,55 @@ def disagreements(
             given, found = record.get(key), measured[key]
             if key in record and given != found and {given, found} != {None, ""}:
                 yield f"{RECORD_FILE}: {what} {given or 'none'}, {METRICS_FILE}: {what} {found or 'none'}"
+    yield from _of_record(record, document)
     yield from _of_tests(tests, record)
     yield from _of_verdict(tests, gate, record)
     are_of_one_run = not changed and {METRICS_FILE, GATE_FILE} <= {*told}
-    if document and gate and not are_of_one_run:
-        yield from _of_gate(document, gate)
+    if document and gate:
+        by_number = () if are_of_one_run else _of_gate(document, gate)
+        yield from dict.fromkeys((*_of_evaluations(document, gate), *by_number))
+
+
+def _of_record(record: Mapping[str, Any], document: Mapping[str, Any] | None) -> Iterator[str]:
+    """What a record says of its time, its suites and its tools, against itself and against what was measured."""
+    origin = record.get("origin") or {}
+    times = {"started": record.get("started"), "committed": origin.get("committed")}
+    try:
+        started, committed = (datetime.fromisoformat(each) if each else None for each in times.values())
+    except ValueError as error:
+        yield f"{RECORD_FILE}: {error}"
+        return
+    if started and committed and committed - started > _CLOCKS:
+        yield f"{RECORD_FILE}: the run started at {started}, before its commit was made, at {committed}"
+    tests = (record.get("tests") or {}).get("count")
+    if tests and record.get("suites") == []:
+        yield f"{RECORD_FILE}: {tests} tests of no suite"
+    if not document:
+        return
+    versions = record.get("versions") or {}
+    for name, found in versions_in(document).items():
+        if versions.get(name, found) != found:
+            yield f"{RECORD_FILE}: {name} {versions[name] or 'none'}, {METRICS_FILE}: {name} {found}"
+    seconds = record.get("seconds")
+    for model in document["models"] if seconds is not None else ():
+        clock = model.get("wall_clock") or {}
+        took = math.fsum((clock.get("upload_seconds") or 0, *(clock.get("round_trip_seconds") or ())))
+        if took > seconds + _SECONDS:
+            yield f"{RECORD_FILE}: the run took {seconds:g} s, {METRICS_FILE}: {model['name']} alone {took:.6g} s"
+
+
+def _of_evaluations(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
+    """What was judged and recorded is one evaluation where both say so: then it has the same numbers in both."""
+    measured = {evaluation_of(snapshot): snapshot for _, snapshot in snapshots_in(document)}
+    for each in gate["verdicts"]:
+        snapshot = measured.get(each.get("evaluation") or None)
+        if snapshot is None:
+            continue
+        if (subject := title(snapshot)) != each["subject"]:
+            yield f"{GATE_FILE} judged {each['subject']}; {METRICS_FILE} is of {subject}"
+            return
+        if found := disagreement(each, snapshot["metrics"]):
+            yield f"{subject}: {each['title']}: {each['value']} in {GATE_FILE}, {found} in {METRICS_FILE}"
 
 
 def _of_tests(tests: Tests | None, record: Mapping[str, Any]) -> Iterator[str]:
@@ -123,7 +173,7 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
         for name, metric in METRICS.items():
             values = judged[subject][metric.title] if subject in judged else ()
             found = {metric.shown(each[name]) for each in candidates if each.get(name) is not None}
-            if values and found and name != _GROWS and found.isdisjoint(values):
+            if values and found and name != GROWS and found.isdisjoint(values):
                 yield (
                     f"{subject}: {metric.title}: {' and '.join(sorted(values))} in {GATE_FILE}, "
                     f"{' and '.join(sorted(found))} in {METRICS_FILE}"

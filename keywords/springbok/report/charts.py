@@ -17,12 +17,12 @@ import math
 import multiprocessing
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from springbok.measuring.derived import tidy
-from springbok.support.escaping import visible_in
+from springbok.support.escaping import visible, visible_in
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#8C8C8C"
@@ -73,8 +73,8 @@ _CONFIG = {
 # Below this, starting processes costs more than it saves.
 _CHARTS_FOR_A_POOL = 40
 
-# Longer names are cut on an axis; tables have them whole.
-_SHORT = "length(datum.label) > 56 ? slice(datum.label, 0, 55) + '…' : datum.label"
+# Longer names are cut on an axis, so that they still differ; tables have them whole.
+_LONGEST_NAME = 56
 
 # The field that holds what a mark says of itself.
 _SAYS = "says"
@@ -86,6 +86,42 @@ _COUNTS = {"labelExpr": "datum.value === 0 ? '0' : format(datum.value, '~s')"}
 SPREAD = 20
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+def short_names(names: Iterable[str], most: int = _LONGEST_NAME) -> dict[str, str]:
+    """What names longer than ``most`` letters are called where there is no room, so that no two look alike: by their
+    begin and end; those that have these in common by where they begin to differ; the rest by a number.
+
+    >>> short_names(["gestures, VLEN 512, one", "gestures, VLEN 512, two"], 15)
+    {'gestures, VLEN 512, one': 'gesture…12, one', 'gestures, VLEN 512, two': 'gesture…12, two'}
+    >>> short_names(["gestures, VLEN 512, on a chip", "gestures, VLEN 128, on a chip"], 15)
+    {'gestures, VLEN 512, on a chip': '…EN 512, on a …', 'gestures, VLEN 128, on a chip': '…EN 128, on a …'}
+    """
+    half = most // 2
+    found = {name: f"{name[:half]}…{name[half + 1 - most :]}" for name in names if len(name) > most}
+    for alike in _alike(found):
+        begin = max(len(os.path.commonprefix(alike)) - most // 4, 0)
+        found |= {name: f"…{name[begin : begin + most - 2]}…" for name in alike}
+    rest = [name for alike in _alike(found) for name in alike]
+    for number, name in enumerate(rest, 1):
+        found[name] = f"{found[name][: most - len(f'… #{number}')]}… #{number}"
+    return found
+
+
+def _alike(found: Mapping[str, str]) -> list[list[str]]:
+    """Names that are called the same."""
+    groups: dict[str, list[str]] = {}
+    for name, short in found.items():
+        groups.setdefault(short, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _axis_of_names(rows: Rows, field: str) -> dict[str, str]:
+    """An axis that cuts long names."""
+    short = short_names(dict.fromkeys(visible(row[field]) for row in rows))
+    place = f"indexof({json.dumps([*short])}, datum.label)"
+    shown = f"{place} < 0 ? datum.label : {json.dumps([*short.values()])}[{place}]"
+    return {"labelExpr": shown} if short else {}
 
 
 def bars(
@@ -107,7 +143,7 @@ def bars(
     """
     if not _shows_something(rows, value):
         return None
-    y = {"field": category, "type": "nominal", "sort": None, "title": titles[0], "axis": {"labelExpr": _SHORT}}
+    y = {"field": category, "type": "nominal", "sort": None, "title": titles[0], "axis": _axis_of_names(rows, category)}
     x = {"field": value, "type": "quantitative", "title": titles[1], "axis": _COUNTS}
     bar: dict = {"mark": {"type": "bar", "color": BLUE}, "encoding": {"description": {"field": _SAYS}}}
     text = {
@@ -163,7 +199,7 @@ def differences(rows: Rows, category: str, value: str, kind: str, titles: tuple[
                 "type": "nominal",
                 "sort": None,
                 "title": titles[0],
-                "axis": {"labelExpr": _SHORT},
+                "axis": _axis_of_names(rows, category),
             },
             "x": {"field": value, "type": "quantitative", "title": titles[1], "axis": _COUNTS},
             "color": {"field": kind, "type": "nominal", "scale": scale, "title": None},
@@ -209,13 +245,13 @@ def matrix(rows: Rows, row: str, column: str, value: str, titles: tuple[str, str
     if not _shows_something(rows, value):
         return None
     highest = max((entry[value] for entry in rows), default=0) or 1
-    y = {"field": row, "type": "nominal", "sort": None, "title": titles[0], "axis": {"labelExpr": _SHORT}}
+    y = {"field": row, "type": "nominal", "sort": None, "title": titles[0], "axis": _axis_of_names(rows, row)}
     x = {
         "field": column,
         "type": "nominal",
         "sort": None,
         "title": titles[1],
-        "axis": {"labelAngle": -40, "orient": "top", "labelExpr": _SHORT},
+        "axis": {"labelAngle": -40, "orient": "top", **_axis_of_names(rows, column)},
     }
     # The deepest is one that the page's text can be read on, in light and dark.
     opacity = {"field": value, "type": "quantitative", "scale": {"domain": [0, highest], "range": [0.06, 0.6]}}

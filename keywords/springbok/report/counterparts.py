@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from operator import itemgetter
@@ -129,8 +129,24 @@ def _other_numbers(before: Configuration, after: Configuration) -> list[str]:
         found.append(f"cycles estimated by {'another description' if timing else 'none'}")
     if before.model.get("fit") != after.model.get("fit"):
         found.append("what the chip's memories hold")
-    counts = [each.model["opcodes"] for each in (before, after)]
-    return found or (["opcodes"] if counts[0] != counts[1] else [])
+    parts = [{title: read(each.model) for title, read in _PARTS.items()} for each in (before, after)]
+    return found or [title for title in _PARTS if parts[0][title] != parts[1][title]]
+
+
+#: What is told of an entry beside the numbers of the whole inference: by people's words, and how it is read.
+_PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "opcodes": lambda model: [model["opcodes"], model["opcode_classes"]],
+    "what dispatches execute": lambda model: [_without(each, "name", "layer") for each in model["dispatches"]],
+    "instructions by sample": lambda model: [model["instructions"], model["per_sample"].get("instructions")],
+    "answers by sample": lambda model: [model["confusion"], _without(model["per_sample"], "instructions")],
+    "the runtime's functions": lambda model: model.get("runtime_functions"),
+    "the timeline": lambda model: model.get("timeline"),
+    "the device's own counts": lambda model: [model["device_instructions"], model["outside_kernels"]],
+}
+
+
+def _without(part: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name not in names}
 
 
 def _number(name: str, pair: tuple[Any, Any]) -> str:

@@ -149,10 +149,11 @@ def _sweep_csv(rows: Sequence[Mapping]) -> str:
     parameters = list(dict.fromkeys(name for row in rows for name in row if name != "metrics"))
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
-    writer.writerow([*parameters, *metrics])
+    writer.writerow(visible_in([*parameters, *metrics]))
     for row in rows:
         found = row["metrics"] or {}
-        writer.writerow([*(row.get(name) for name in parameters), *(found.get(name) for name in metrics)])
+        cells = [*(row.get(name) for name in parameters), *(found.get(name) for name in metrics)]
+        writer.writerow(visible_in(cells))
     return target.getvalue()
 
 
@@ -229,7 +230,7 @@ def csv_text(runs: Sequence[Run]) -> str:
             )
             summary = comparison_table(configurations([Run(run.label, {**run.document, "models": [model]})]))
             for figure in (summary, *figures(model, platform["vlen_bits"])):
-                writer.writerows((*place, *line) for line in _csv_lines(figure))
+                writer.writerows(visible_in((*place, *line)) for line in _csv_lines(figure))
     return target.getvalue()
 
 

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress of long work on a terminal: one line that is written over, and nothing where nobody watches."""
+"""Progress of long work on a terminal: one line that is written over, and nothing where nobody watches.
+
+It is the line below the cursor's, and the cursor stays where it is: Robot Framework begins a line with a test's name,
+and ends it when the test has.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 import threading
 import time
@@ -15,6 +21,26 @@ T = TypeVar("T")
 
 _INTERVAL_SECONDS = 0.2
 _FIRST_AFTER_SECONDS = 1.0  # shorter work needs no progress
+
+# Down and up again, which makes room for a line at the screen's end; keep the place; clear the line below. And back.
+_BELOW, _BACK = "\033D\033[A\0337\033[B\r\033[K", "\0338"
+_WRITTEN = re.compile(f"{re.escape(_BELOW)}(.*?){re.escape(_BACK)}", re.DOTALL)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Show ``text`` in place of what was shown before; a line that went on in the next one would scroll the screen."""
+    stream.write(f"{_BELOW}{text[: shutil.get_terminal_size().columns - 1]}{_BACK}")
+    stream.flush()
+
+
+def without_progress(written: str) -> tuple[str, str]:
+    """What was ``written`` to a terminal beside progress, and the last progress that was shown; empty where none was.
+
+    >>> without_progress(f"A test {_BELOW}Sending: 5 of 9{_BACK}| PASS |")
+    ('A test | PASS |', 'Sending: 5 of 9')
+    """
+    shown = _WRITTEN.findall(written)
+    return _WRITTEN.sub("", written), shown[-1] if shown else ""
 
 
 def is_watched(stream: TextIO | None = None) -> bool:
@@ -77,8 +103,7 @@ def progress(title: str, stream: TextIO | None = None) -> Callable[[int, int], N
         written = now
         parts = [f"{title}: {done:,} of {total:,} ({done / total:.0%})", pace(done, now - started, total - done)]
         text = ", ".join(filter(None, parts)) if not is_last else ""
-        stream.write(f"\r\033[K{text}")  # back to the line's start, and clear it
-        stream.flush()
+        _write(stream, text)
 
     return show
 
@@ -114,11 +139,9 @@ def working(title: str, stream: TextIO | None = None) -> Iterator[None]:
             seconds = time.monotonic() - started
             if seconds >= _FIRST_AFTER_SECONDS:
                 is_shown = True
-                stream.write(f"\r\033[K{title}: {duration(seconds)}")
-                stream.flush()
+                _write(stream, f"{title}: {duration(seconds)}")
         if is_shown:
-            stream.write("\r\033[K")
-            stream.flush()
+            _write(stream, "")
 
     shower = threading.Thread(target=show, daemon=True)
     shower.start()

@@ -17,8 +17,9 @@ from springbok.chips.chip import Chip
 from springbok.chips.opcodes import UNKNOWN
 from springbok.engines.base import RUNTIME_SITES, Counts, Site
 from springbok.timing.description import Timing
-from springbok.timing.estimate import Estimate, Limit, Work, estimate, work
+from springbok.timing.estimate import Estimate, Limit, Work, estimate_above, work
 from springbok.timing.operands import Unit, operation, unknown
+from springbok.timing.scoreboard import Pipeline
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def account(counts: Counts, timing: Timing, vlen: int, xlen: int) -> list[Line]:
     """
     rest = sum(each.instructions for each in counts.inferences)
     rest -= sum(each.instructions for each in counts.dispatches.values())
-    lines, whole = [], _sum_or_none([inference.cycles for inference in counts.inferences])
+    lines, pipeline, whole = [], Pipeline(timing), _sum_or_none([inference.cycles for inference in counts.inferences])
     for ordinal, sites in counts.sites.items():
         dispatch = counts.dispatches.get(ordinal)
         measured = dispatch.cycles if dispatch else None
@@ -58,13 +59,14 @@ def account(counts: Counts, timing: Timing, vlen: int, xlen: int) -> list[Line]:
             measured = whole - sum(each.cycles or 0 for each in counts.dispatches.values())
         executed = dispatch.instructions if dispatch else rest
         done = work(sites, timing, vlen, xlen)
+        least = done.limit(timing)
         lines.append(
             Line(
                 ordinal,
                 executed,
-                estimate(sites, timing, vlen, xlen),
+                estimate_above(least, sites, pipeline, vlen, xlen),
                 done,
-                done.limit(timing),
+                least,
                 measured,
                 unknown(sites, xlen),
                 _unfitted(sites, timing, xlen),

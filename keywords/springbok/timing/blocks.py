@@ -89,16 +89,21 @@ def _by_pc(
     sites: Iterable[Site], waits: Sequence[tuple[int, int]]
 ) -> tuple[dict[int, list[Site]], dict[int, tuple[int, int]]]:
     """Executions of each address by configuration, whatever they reached; and the waits of those that have some."""
+    by_pc: dict[int, list[Site]] = defaultdict(list)
+    if not waits:  # each is there once
+        for site in sites:
+            if site.executions:
+                by_pc[site.pc].append(site)
+        return by_pc, {}
     executions: dict[tuple[int, int, int, int], int] = defaultdict(int)
     waited: dict[int, list[int]] = {}
     for site in sites:
         if site.executions:
             executions[site[:4]] += site.executions
-        if waits and site.executions and site.region:
+        if site.executions and site.region:
             sums = waited.setdefault(site.pc, [0, 0])
             for place, cycles in enumerate(waits[site.region - 1]):
                 sums[place] += cycles * site.executions
-    by_pc: dict[int, list[Site]] = defaultdict(list)
     for place, count in executions.items():
         by_pc[place[0]].append(Site(*place, count))
     totals = {pc: sum(site.executions for site in by_pc[pc]) for pc in waited}
@@ -157,7 +162,9 @@ def _variants(
         for segment, choice, number in zip(segments, choices, which, strict=True):
             vl, vtype = choice[number][1] if number is not None else (0, 0)
             for pc in segment:
-                each = operation(by_pc[pc][0].word, *_of(words[pc], vl, vtype), *widths)
+                each = words[pc]
+                if each.unit.is_vector:
+                    each = operation(by_pc[pc][0].word, vl, vtype, *widths)
                 operations.append(_waiting(each, *waited[pc]) if pc in waited else each)
         variants.append(Variant(times, tuple(operations)))
         total -= times
@@ -165,11 +172,6 @@ def _variants(
             if number is not None:
                 counts[number] -= times
     return tuple(variants)
-
-
-def _of(known: Operation, vl: int, vtype: int) -> tuple[int, int]:
-    """A configuration where it matters: scalar instructions are the same under all."""
-    return (vl, vtype) if known.unit.is_vector else (0, 0)
 
 
 def _find_ways(all_blocks: list[Block]) -> None:
@@ -231,15 +233,28 @@ def _most(
     guessed: Block, head: Block, known: dict[int, int], comes_from: dict[int, list[Block]], above: dict[int, Block]
 ) -> int:
     """How often a branch can have been taken, as far as the other ways to where it leads are known. A loop is entered
-    once at least: its head has been executed before it is jumped back to."""
+    once at least: its head has been executed before it is jumped back to. A branch right before the head that could
+    pass it by is taken to have never done so: the loop's guard, against no turn at all."""
     backward = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start >= head.start)
     entered = sum(known.get(each.start, 0) for each in comes_from[head.start] if each.start < head.start)
     over = above.get(head.start)
-    if over is not None and over is not guessed and over.start in known and not over.is_call:
-        entered += over.executions - known[over.start]
-    if guessed.start >= head.start:
+    is_backward = guessed.start >= head.start
+    falls = over is not None and over is not guessed and not over.is_call
+    if falls and (over.start in known or (is_backward and _is_loop(head, guessed, comes_from))):
+        entered += over.executions - known.get(over.start, 0)
+    if is_backward:
         entered = max(entered, 1)
     return max(0, min(guessed.executions, head.executions - backward - entered))
+
+
+def _is_loop(head: Block, latch: Block, comes_from: dict[int, list[Block]]) -> bool:
+    """Whether nothing jumps in between from outside, as to what was only moved out of the way."""
+    return all(
+        head.start <= each.start <= latch.start
+        for start, sources in comes_from.items()
+        if head.start < start <= latch.start
+        for each in sources
+    )
 
 
 def _tells(block: Block, known: dict[int, int], comes_from: list[Block], above: dict[int, Block]) -> int | None:

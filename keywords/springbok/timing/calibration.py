@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits the free figures of a description to measured cycles: latencies, intervals, stalls, and what branches cost.
 
-One figure after the other is moved by some cycles as long as that brings estimates nearer to what was measured. The
-result follows from what was measured and from the description that one begins with: the same every time.
+One figure after the other is moved by some cycles as long as that brings estimates nearer to what was measured. Where
+several would have to move at once that gets stuck: so the same is done from the plainest figures too, and the better
+one is the result. It follows from what was measured and from the description that one begins with: the same every time.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from springbok.engines.base import Site
-from springbok.timing.description import Timing
+from springbok.timing.description import Timing, UnitTiming
 from springbok.timing.estimate import estimate
 from springbok.timing.operands import Unit, operation
 
@@ -44,8 +45,25 @@ class Measurement:
 
 
 def fit(timing: Timing, measured: Sequence[Measurement], vlen: int) -> Timing:
-    """The description nearest to ``measured`` that is reached by moving single figures; ``vlen`` in bits."""
+    """The description nearest to ``measured`` that is reached by moving single figures, of those of ``timing`` and of
+    the plainest (every result in the next cycle, branches that cost nothing); ``vlen`` in bits."""
     units = [{timing.named(unit) for unit in each.units(vlen)} for each in measured]
+
+    def error(found: Timing) -> float:
+        return sum(each.error(found, vlen) ** 2 for each in measured)
+
+    fitted = _moved(timing, measured, units, vlen)
+    if not error(fitted):
+        return fitted
+    return min(fitted, _moved(_plain(timing, set().union(*units)), measured, units, vlen), key=error)
+
+
+def _plain(timing: Timing, units: set[Unit]) -> Timing:
+    figures = {unit: UnitTiming(1, count=timing.units[unit].count) for unit in units}
+    return replace(timing, units=timing.units | figures, **dict.fromkeys(_BRANCHES, 0))
+
+
+def _moved(timing: Timing, measured: Sequence[Measurement], units: Sequence[set[Unit]], vlen: int) -> Timing:
     errors = [each.error(timing, vlen) ** 2 for each in measured]
     for _ in range(_MOST_ROUNDS):
         moved = False

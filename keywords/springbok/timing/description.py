@@ -21,7 +21,7 @@ TABLES = {
     "vector": ("queue", "queue_latency", "dispatch", "datapath_bits", "chaining", "work"),
 }
 #: Counts up when the same executions and figures come to other cycles: what was estimated before is another estimate.
-VERSION = 3
+VERSION = 4
 #: Stands for the timing that the chip's own description names.
 OF_CHIP = "chip"
 #: What descriptions may leave out: the figures of another unit hold for it then.
@@ -126,7 +126,7 @@ class Timing:
         if found.seed is not None:
             told += f" amid stalls and interrupts by seed {found.seed}"
         if self.is_changed:
-            return f"its figures were changed since it was {told}: how far it is off is not known"
+            return f"{self._changed} since it was {told}: how far it is off is not known"
         if found.error is None:
             return f"{told}, {100 * found.microbenchmark_error:.1f} % off in the mean; no model was measured"
         return (
@@ -137,13 +137,25 @@ class Timing:
     @property
     def sha256(self) -> str:
         """Of its figures, and of how cycles are reckoned from them: estimates of equal ones can be compared."""
-        figures = replace(self, title="", is_assumed=False, sources={}, calibration=None, vlens=None)
-        return digest(VERSION, text(figures))
+        return self._digest(VERSION)
+
+    def _digest(self, version: int) -> str:
+        return digest(
+            version, text(replace(self, title="", is_assumed=False, sources={}, calibration=None, vlens=None))
+        )
 
     @property
     def is_changed(self) -> bool:
-        """Whether its figures are others than those that were calibrated, as far as that is told."""
+        """Whether its figures, or how cycles are reckoned from them, are others than those that were calibrated, as far
+        as that is told."""
         return bool(self.calibration and self.calibration.figures) and self.calibration.figures != self.sha256
+
+    @property
+    def _changed(self) -> str:
+        """Of which two, for people."""
+        if self.calibration.figures in map(self._digest, range(1, VERSION)):
+            return "cycles are reckoned otherwise from its figures"
+        return "its figures were changed"
 
     @property
     def peaks(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from springbok.engines.base import Site
@@ -44,17 +44,23 @@ def estimate(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -
     where an order stands for many executions, its mean could be less by some.
     """
     sites = tuple(sites)
-    found = along_an_order(sites, timing, vlen, xlen)
-    if (missing := limit(sites, timing, vlen, xlen).cycles - found.cycles) <= 0:
+    return estimate_above(limit(sites, timing, vlen, xlen), sites, Pipeline(timing), vlen, xlen)
+
+
+def estimate_above(least: Limit, sites: Sequence[Site], pipeline: Pipeline, vlen: int, xlen: int) -> Estimate:
+    """The same where the `limit` is known, and by a pipeline that other places may share."""
+    found = along_an_order(sites, pipeline, vlen, xlen)
+    if (missing := least.cycles - found.cycles) <= 0:
         return found
     where = {**found.where, DRAIN: found.where.get(DRAIN, 0) + missing}
     return Estimate(found.cycles + missing, dict(sorted(where.items())), found.is_settled)
 
 
-def along_an_order(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Estimate:
+def along_an_order(sites: Iterable[Site], pipeline: Pipeline, vlen: int, xlen: int = 32) -> Estimate:
     """The cycles that an order of the executions comes to."""
+    timing = pipeline.timing
     found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
-    runner = _Runner(found, timing)
+    runner = _Runner(found, pipeline)
     walk = Walk(found, runner.pass_through, runner.number(_IDLE))
     where: Counter[str] = Counter()
     for (number, variant), went in _means(walk, runner).items():
@@ -179,10 +185,9 @@ def limit(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> L
 class _Runner:
     """Steps through a pipeline: of each distinct one once. What is under way is told by its number in ``states``."""
 
-    def __init__(self, found: list[Block], timing: Timing) -> None:
+    def __init__(self, found: list[Block], pipeline: Pipeline) -> None:
         self.found, self.states = found, []
-        pipeline = Pipeline(timing)
-        self._timing = timing
+        self._timing = timing = pipeline.timing
         self._operations = [[pipeline.steps(variant.operations) for variant in block.variants] for block in found]
         self._ways = [(_way(block, timing, False), _way(block, timing, True)) for block in found]
         self._numbers: dict[tuple, int] = {}
@@ -201,7 +206,8 @@ class _Runner:
         if ran is None:
             operations = self._operations[step.block][step.variant]
             _, state, went = run(operations, self._timing, self.states[step.state])
-            ran = self.number(state.after(self._ways[step.block][step.taken])), went
+            way = self._ways[step.block][step.taken]
+            ran = self.number(state.after(way) if way else state), went
             self._ran[step] = ran
         return ran[0]
 

@@ -18,7 +18,13 @@ from springbok.engines.compressed import expand
 
 
 class Unit(str, Enum):
-    """The part of a core that executes an instruction; its value is the name in descriptions and reports."""
+    """The part of a core that executes an instruction; its value is the name in descriptions and reports.
+
+    ``is_vector`` says whether the vector unit executes it, behind its queue.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.is_vector = name.startswith("vector_") and name != "vector_configure"
 
     ALU = "alu"
     MULTIPLY = "multiply"
@@ -39,11 +45,6 @@ class Unit(str, Enum):
     VECTOR_FLOAT_DIVIDE = "vector_float_divide"
     VECTOR_FLOAT_REDUCE = "vector_float_reduce"
     VECTOR_MEMORY = "vector_memory"
-
-    @property
-    def is_vector(self) -> bool:
-        """Whether the vector unit executes it, behind its queue."""
-        return self.value.startswith("vector_") and self is not Unit.VECTOR_CONFIGURE
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Operation:
 
 
 _LOADS, _STORES = ("lb", "lh", "lw", "ld", "lbu", "lhu", "lwu", "flw", "fld"), ("sb", "sh", "sw", "sd", "fsw", "fsd")
+_OF_VECTORS = (0x57, 0x07, 0x27)  # and loads and stores of floats
 _BRANCHES = ("beq", "bne", "blt", "bge", "bltu", "bgeu")
 _REDUCTION = re.compile(r"v(f?)w?red\w+\.vs")
 _PERMUTATION = re.compile(
@@ -97,10 +99,7 @@ _SCALAR_DIVISION = re.compile(r"(div|rem)u?w?")
 _SCALAR_MULTIPLICATION = re.compile(r"mul\w*")
 
 
-@lru_cache(maxsize=1 << 16)
-def operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
-    word: int, vl: int, vtype: int, vlen: int, xlen: int = 32
-) -> Operation:
+def operation(word: int, vl: int, vtype: int, vlen: int, xlen: int = 32) -> Operation:
     """The word as an operation under a vector configuration; ``vlen`` in bits.
 
     A compressed one is what it stands for on a core of ``xlen`` bits. What is no instruction known here is one of the
@@ -110,9 +109,24 @@ def operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
     >>> mul.unit.value, mul.reads, mul.writes
     ('multiply', ('x11', 'x12'), ('x10',))
     """
+    if word & 0x7F not in _OF_VECTORS:  # the same under each configuration
+        vl = vtype = vlen = 0
+    return _operation(word, vl, vtype, vlen, xlen)
+
+
+@lru_cache(maxsize=1 << 17)
+def _named(word: int, xlen: int) -> tuple[int, str]:
+    """The word of 32 bits that it stands for, and its name."""
     if word & 3 != 3:
         word = expand(word & 0xFFFF, xlen) or 0  # engines may read the halfword behind it too
-    name = opcode_name(word)
+    return word, opcode_name(word)
+
+
+@lru_cache(maxsize=1 << 17)
+def _operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
+    word: int, vl: int, vtype: int, vlen: int, xlen: int
+) -> Operation:
+    word, name = _named(word, xlen)
     if name == UNKNOWN:
         return Operation(name, Unit.ALU, (), ())
     major, rd, rs1, rs2 = word & 0x7F, word >> 7 & 31, word >> 15 & 31, word >> 20 & 31
@@ -151,7 +165,7 @@ def operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
 
 def unknown(sites: Iterable[Site], xlen: int) -> int:
     """Executions of instructions that are not known here: what they cost is not known either."""
-    return sum(site.executions for site in sites if operation(site.word, 0, 0, 0, xlen).name == UNKNOWN)
+    return sum(site.executions for site in sites if _named(site.word, xlen)[1] == UNKNOWN)
 
 
 def _x(*numbers: int) -> tuple[str, ...]:

@@ -111,6 +111,11 @@ class State:
             self.begun if self.vector >= cycles else 0,
         )
 
+    def copy(self) -> State:
+        """One that can be changed for itself."""
+        free = {name: [*times] for name, times in self.free.items()}
+        return State(self.slots, self.ready.copy(), free, self.queue, self.vector, self.begun)
+
     @property
     def key(self) -> tuple:
         """Equal for states behind which everything goes on alike."""
@@ -132,7 +137,7 @@ class State:
 
 def run(steps: Sequence[Step], timing: Timing, state: State) -> tuple[int, State, Counter[str]]:
     """Lets the steps pass. Returns cycles, what is under way then, and what the cycles went to."""
-    state = state.after(0)  # a copy
+    state = state.copy()
     now, issued, where = 0, 0, Counter()
     width, ready = timing.issue_width, state.ready
     for each in steps:

@@ -8,6 +8,7 @@ eighth of the turns every eighth turn has one. What comes to repeat is walked on
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -127,7 +128,7 @@ class _Loop:
         self.latest: dict[int, _Moment] = {}
 
     def moment(self, steps: int, state: int, entered: tuple[int, ...]) -> _Moment:
-        at, chosen = tuple(each.at for each in self.shares), tuple(each.chosen for each in self.shares)
+        at, chosen = tuple([each.at for each in self.shares]), tuple([each.chosen for each in self.shares])
         return _Moment(steps, state, at, chosen, entered)
 
     def repeats(self, before: _Moment, now: _Moment, most: int, exactly: bool = True) -> int:
@@ -158,7 +159,7 @@ class Walk:
         self._places = [_Place(block, numbers) for block in found]
         self._shares = [share for place in self._places for share in place.shares]
         self._steps: list[Step] = []
-        self._times: list[int] = []
+        self._more: list[tuple[int, int]] = []  # of what was counted more than once: its place, how often more
         self._walked = 0
         self._visits = [0] * len(found)
         self._external = _external(found)
@@ -194,7 +195,7 @@ class Walk:
                 steps, entered = seen.get(key, (0, 0))
                 left = self._external[start] - self._entered[start]
                 if key in seen and (times := left // (self._entered[start] - entered)):
-                    self._repeat(steps, times)
+                    self._repeat(self._counted(steps), times)
                 else:
                     seen[key] = (len(self._steps), self._entered[start])
                     self._through(start)
@@ -231,10 +232,13 @@ class Walk:
         number: int | None = start
         for loop in self._loops.values():
             loop.enter()
-        visits, loops, steps, times, known = self._visits, self._loops, self._steps, self._times, self._known
+        visits, loops, steps, known, places = self._visits, self._loops, self._steps, self._known, self._places
         while number is not None:
-            place = self._places[number]
-            if visits[number] >= place.most or not self._has_room():
+            place = places[number]
+            if visits[number] >= place.most:
+                break
+            if self._walked >= MOST_STEPS:
+                self.is_settled = False
                 break
             taken = place.is_taken() if place.way else place.usually_taken
             key = (number, place.variant() if place.variants else place.main_variant, state, taken)
@@ -244,7 +248,6 @@ class Walk:
                 found = known[key] = (step, self._simulate(step))
             step, state = found
             steps.append(step)
-            times.append(1)
             visits[number] += 1
             self._walked += 1
             after = (place.target if taken else place.below) if place.is_plain else self._after(place, stack)
@@ -281,22 +284,27 @@ class Walk:
             loop.enter()
             return
         loop.turns += 1
-        entered = tuple(self._entered[number] for number in self._callees)
-        now = loop.moment(len(self._steps), state, entered)
+        now = loop.moment(len(self._steps), state, self._entered_callees())
         for old, least, exactly in self._earlier(loop, state):
             left = self._found[head].executions - self._visits[head]
             times = loop.repeats(old, now, left, exactly)
             if times >= least:
                 times = self._with_callees(times, old, now, exactly)
-            if times >= least and (times := min(times, left // self._turns_since(old.steps, head))):
-                self._repeat(old.steps, times)
+            if times < least:
+                continue
+            done = self._counted(old.steps)
+            if times := min(times, left // self._turns(done, head)):
+                self._repeat(done, times)
                 self.is_settled &= exactly
                 loop.advance(old, now, times)
-                now = loop.moment(len(self._steps), state, tuple(self._entered[number] for number in self._callees))
+                now = loop.moment(len(self._steps), state, self._entered_callees())
                 break
         loop.latest[state] = now
         if loop.turns & (loop.turns - 1) == 0:
             loop.mark = now
+
+    def _entered_callees(self) -> tuple[int, ...]:
+        return tuple([self._entered[number] for number in self._callees]) if self._callees else ()
 
     def _with_callees(self, most: int, before: _Moment, now: _Moment, exactly: bool) -> int:
         """``most`` repetitions, or as often as what pointers led to since ``before`` is left: each by its share."""
@@ -325,25 +333,25 @@ class Walk:
         self._note(Step(number, None, self._idle, True), 1)
 
     def _note(self, step: Step, times: int) -> None:
+        if times != 1:
+            self._more.append((len(self._steps), times - 1))
         self._steps.append(step)
-        self._times.append(times)
         if step.variant is not None:
             self._visits[step.block] += times
 
     def _counted(self, since: int) -> Counter[Step]:
-        counts: Counter[Step] = Counter()
-        for step, times in zip(self._steps[since:], self._times[since:], strict=True):
-            counts[step] += times
+        counts = Counter(self._steps[since:])
+        for place, more in self._more[bisect_left(self._more, (since, 0)) :]:
+            counts[self._steps[place]] += more
         return counts
 
-    def _turns_since(self, since: int, head: int) -> int:
-        return sum(
-            count for step, count in self._counted(since).items() if step.block == head and step.variant is not None
-        )
+    @staticmethod
+    def _turns(done: Counter[Step], head: int) -> int:
+        return sum(count for step, count in done.items() if step.block == head and step.variant is not None)
 
-    def _repeat(self, since: int, times: int) -> None:
-        """Counts what was done since then once more, so often."""
-        for step, count in self._counted(since).items():
+    def _repeat(self, done: Counter[Step], times: int) -> None:
+        """Counts what was done once more, so often."""
+        for step, count in done.items():
             self._note(step, count * times)
             if step.variant is None and step.taken:
                 self._entered[step.block] += count * times

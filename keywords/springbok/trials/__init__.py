@@ -64,6 +64,7 @@ TRIALS = (
     Trial(
         "chips", "every model on every chip: fit, memory, instructions; --record keeps them", "springbok.trials.chips"
     ),
+    Trial("made-up-chips", "chips drawn at random, booted, with the host's answers", "springbok.trials.made_up_chips"),
     Trial(
         "kernels-alone",
         "models where the runtime does not fit: a host drives kernels; --record keeps it",

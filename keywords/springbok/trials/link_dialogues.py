@@ -14,13 +14,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from springbok.link.extension import LinkReport
 from springbok.link.fault_proxy import Direction, FaultProxy
 from springbok.link.frames import MessageType, encode_extended_frame, encode_frame
-from springbok.link.link import Link
+from springbok.link.link import Dialect, Link
+from springbok.link.messages import ChipInfo
 from springbok.support.errors import DeviceError, DialogueLost, LinkError, LinkTimeout, OtherHost
 from springbok.trials.link_rig import ELEMENTS, sample
 from springbok.trials.own_time import OwnTime
@@ -32,6 +33,8 @@ _SHORTEST_SECONDS, _OTHER_HOST_SECONDS = 10.0, 5.0  # limits: of a request, of w
 _RECOVERY_SECONDS = 10.0
 _SHORT_SECONDS = (0.3, 1.0, 3.0)
 _LONGEST_BURST = 200
+_REQUEST_BYTES, _NEGOTIATION_BYTES = 90, 400  # in one direction, at most about
+_NEGOTIATION_BURST = 12  # it is begun again after seconds, each time by a few bytes
 _KILL_ODDS = 40  # one operation in so many
 _BUSY_SECONDS = 0.25  # between the requests of a host that is at work
 _QUIET_SECONDS = 0.6  # between its answers: one that was kept waiting for longer may be taken for gone
@@ -95,8 +98,10 @@ class Soak:
         self._module = module
         self._random = random.Random(seed)
         self._limit = _REQUEST_SECONDS
+        self._burst = _LONGEST_BURST
         self._models = 0  # that the device had loaded when it was last asked
         self._link = self._open()
+        self._chip: ChipInfo | None = None  # what it says of itself on a sound line
         self.report = LinkReport()  # of the links that were closed
         self._own = OwnTime(chip_seconds)
         self.result = SoakResult()
@@ -106,6 +111,8 @@ class Soak:
         result = self.result
         self._recover()
         operations = [self._infer] * 6 + [self._measure, self._batch, self._load, self._describe, self._out_of_order]
+        negotiations = [self._negotiate, self._negotiate_base]
+        operations += negotiations
         others = (self._kill_host, self._second_host)
         while result.faults < faults and not result.restarts and not ended.is_set():
             choose = self._random
@@ -113,9 +120,13 @@ class Soak:
                 self._cable.disarm()
                 self._attempt(choose.choice(others))
             else:
-                self._arm()
+                operation = choose.choice(operations)
+                if operation in negotiations:
+                    self._arm(_NEGOTIATION_BYTES, _NEGOTIATION_BURST)
+                else:
+                    self._arm(_REQUEST_BYTES, _LONGEST_BURST)
                 self._limit = choose.choice(_SHORT_SECONDS) if choose.randrange(8) == 0 else _REQUEST_SECONDS
-                self._attempt(choose.choice(operations))
+                self._attempt(operation)
             result.faults = self._cable.injected
 
     def close(self) -> None:
@@ -130,7 +141,9 @@ class Soak:
 
     def _start(self) -> None:
         """Begin a dialogue. A device that counts models from the beginning was restarted."""
-        models = self._link.negotiate().models_loaded
+        info = self._link.negotiate()
+        self._chip = replace(info, models_loaded=0)
+        models = info.models_loaded
         if models < self._models:
             self._count_problem("restarts", self._start, f"{models} models were loaded, after {self._models}")
         self._models = models
@@ -142,12 +155,14 @@ class Soak:
 
     # Faults
 
-    def _arm(self) -> None:
+    def _arm(self, reach: int, burst: int) -> None:
+        """Have faults strike within so many bytes, each at most so many in a row."""
         self._cable.disarm()
+        self._burst = burst
         for _ in range(self._random.randint(1, 2)):
             kind = self._random.choice(_KINDS)
             self.result.kinds[kind.__name__.strip("_")] += 1
-            kind(self, self._random.choice(list(Direction)), self._random.randrange(90))
+            kind(self, self._random.choice(list(Direction)), self._random.randrange(reach))
 
     def _flip(self, direction: Direction, after: int) -> None:
         self._cable.corrupt(self._few(), direction, after)
@@ -165,21 +180,21 @@ class Soak:
         self._cable.reorder(1, direction, after)
 
     def _reorder(self, direction: Direction, after: int) -> None:
-        self._cable.reorder(self._random.randint(2, 20), direction, after)
+        self._cable.reorder(self._random.randint(2, min(20, self._burst // 2)), direction, after)
 
     def _wrong_baud_rate(self, direction: Direction, after: int) -> None:
         for each in (direction, *Direction) if self._random.randrange(2) else (direction,):
-            self._cable.misread(self._random.randint(1, _LONGEST_BURST), each, after)
+            self._cable.misread(self._random.randint(1, self._burst), each, after)
 
     def _noise(self, direction: Direction, after: int) -> None:
-        self._cable.noise(self._random.randint(1, _LONGEST_BURST), direction, after)
+        self._cable.noise(self._random.randint(1, self._burst), direction, after)
 
     def _stuck_bit(self, direction: Direction, after: int) -> None:
         bit, level = self._random.randrange(8), self._random.randrange(2)
-        self._cable.stick(self._random.randint(1, _LONGEST_BURST), direction, after, bit=bit, level=level)
+        self._cable.stick(self._random.randint(1, self._burst), direction, after, bit=bit, level=level)
 
     def _echo(self, direction: Direction, after: int) -> None:
-        self._cable.echo(self._random.randint(1, _LONGEST_BURST), direction, after)
+        self._cable.echo(self._random.randint(1, self._burst), direction, after)
 
     def _old_answer(self, direction: Direction, after: int) -> None:
         del direction, after
@@ -194,7 +209,7 @@ class Soak:
         self._cable.insert(self._foreign_frame(), Direction.TO_DEVICE)
 
     def _few(self) -> int:
-        return self._random.choice((1, 1, 1, 2, 3, 20))
+        return min(self._burst, self._random.choice((1, 1, 1, 2, 3, 20)))
 
     def _old(self, direction: Direction) -> bytes:
         """One of the last frames that were sent, or several in a row: a whole upload, for example."""
@@ -328,6 +343,39 @@ class Soak:
                 raise
             self._compare(self._out_of_order, error.name, "SESSION_STATE")
         self._load()
+
+    def _negotiate(self) -> None:
+        """Begin anew, on the same link or on another one, while faults strike: it comes to the extension."""
+        if self._random.randrange(2):
+            self._leave()
+        self._limit = _REQUEST_SECONDS
+        info = self._call(self._link.negotiate)
+        self._compare(self._negotiate, (self._link.dialect, self._told(info)), (Dialect.EXTENDED, self._chip))
+        self._models = info.models_loaded
+        self._load()
+
+    def _negotiate_base(self) -> None:
+        """The same without the extension, where nothing but its being said again tells whether INFO is right."""
+        if self._random.randrange(2):
+            self._leave()
+        self._limit = _REQUEST_SECONDS
+        info = self._call(lambda timeout: self._link.negotiate(timeout, extension=False))
+        self._compare(self._negotiate_base, (self._link.dialect, self._told(info)), (Dialect.INFO, self._chip))
+        self._cable.disarm()  # nothing protects the base's other answers
+        self._link.resynchronise()
+        self._link.load_model(self._module)
+        self._infer()
+        self._start()
+
+    def _told(self, info: ChipInfo | None) -> ChipInfo | None:
+        """What a chip says of itself at any time."""
+        return info and replace(info, models_loaded=0, model_state=self._chip.model_state)
+
+    def _leave(self) -> None:
+        """Close the link and open another one."""
+        self._link.close()
+        self._count_report(self._link)
+        self._link = self._open()
 
     def _kill_host(self) -> None:
         """A host ends in the middle of a request; the next one is served in either protocol."""

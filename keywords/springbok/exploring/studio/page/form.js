@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The form of a block, made of what the schema says of its parameters.
 
-import { typeOf } from "./graph.js";
+import { namesOf, typeOf } from "./graph.js";
 
 export function element(tag, settings = {}, ...content) {
   const made = document.createElement(tag);
@@ -62,8 +62,9 @@ function number(text) {
 
 // Fill the form with a block. `changed` gets (name, value), `retyped` a type, `joined` (input, source or "").
 export function fill(form, node, graph, kinds, { changed, retyped, joined, removed }) {
-  const { block, kind, title } = typeOf(node, kinds);
-  const heading = element("h2", {}, title);
+  const { block, kind } = typeOf(node, kinds);
+  const names = namesOf(graph.nodes, kinds);
+  const heading = element("h2", {}, names.get(node.id));
   const types = kinds.filter((each) => each.block === block).flatMap((each) => each.types);
   if (!types.includes(node.type)) types.unshift(node.type);
   const type = element("select", { id: "field-type", onchange: () => retyped(type.value) });
@@ -90,7 +91,7 @@ export function fill(form, node, graph, kinds, { changed, retyped, joined, remov
     );
     const made = element("select", { id: `input-${input}`, onchange: () => joined(input, made.value) });
     made.append(element("option", { value: "" }, "not connected"));
-    made.append(...sources.map((each) => element("option", { value: each.id, selected: each.id === from }, each.id)));
+    made.append(...sources.map((each) => element("option", { value: each.id, selected: each.id === from }, names.get(each.id))));
     return field(`input-${input}`, `Input ${input}`, made, "", null, `input-${input}`);
   });
   const details = unused.length ? [element("details", {}, element("summary", {}, "Without effect here"), ...unused)] : [];

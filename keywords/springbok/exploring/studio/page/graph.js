@@ -89,6 +89,19 @@ export function typeOf(node, kinds) {
   return { block, kind, title: kinds.find((each) => each.block === block)?.title ?? block };
 }
 
+// What people call each block, by id: those of one kind have numbers.
+export function namesOf(nodes, kinds) {
+  const titles = nodes.map((node) => typeOf(node, kinds).title);
+  const seen = new Map();
+  return new Map(
+    nodes.map(({ id }, place) => {
+      const title = titles[place];
+      seen.set(title, (seen.get(title) ?? 0) + 1);
+      return [id, titles.indexOf(title) === titles.lastIndexOf(title) ? title : `${title} ${seen.get(title)}`];
+    }),
+  );
+}
+
 export class GraphView {
   // `heard` gets {moved: id, position}, {selected: id or null}, {connected: connection}, {removed: {nodes, edges}}.
   constructor(element, kinds, heard) {
@@ -159,9 +172,10 @@ export class GraphView {
   // Draw the graph; `anew` fits it into the canvas.
   show(graph, problems, meanings, anew) {
     this.model.views = graph.nodes.map((node) => this.body(node, problems, meanings));
+    const names = namesOf(graph.nodes, this.kinds);
     this.model.set({
-      nodes: graph.nodes.map((node, number) => this.node(node, number, problems)),
-      edges: graph.connections.map(edge),
+      nodes: graph.nodes.map((node, number) => this.node(node, number, problems, names.get(node.id))),
+      edges: graph.connections.map((connection) => edge(connection, names)),
       _node_update_count: ++this.mounted,
     });
     if (anew) this.root.render(make(ReactFlow.render, { key: this.mounted, model: this.model, view: VIEW }));
@@ -174,8 +188,8 @@ export class GraphView {
     }
   }
 
-  node(node, number, problems) {
-    const { block, kind, title } = typeOf(node, this.kinds);
+  node(node, number, problems, name) {
+    const { block, kind } = typeOf(node, this.kinds);
     const count = problems.filter((problem) => problem.node === node.id).length;
     const drawn = this.element.querySelector(`.react-flow__node[data-id="${CSS.escape(node.id)}"]`);
     return {
@@ -183,10 +197,10 @@ export class GraphView {
       // A block without a size is hidden until it is measured, and what is hidden loses the focus.
       ...(drawn && { measured: { width: drawn.offsetWidth, height: drawn.offsetHeight } }),
       type: `${block}/${kind?.name ?? ""}`,
-      label: title,
+      label: name,
       position: { x: node.position[0], y: node.position[1] },
       className: `block block-${block}${count ? " is-wrong" : ""}`,
-      ariaLabel: `${title}: ${node.type.split(".").pop()}${count ? `, ${count} problem${count === 1 ? "" : "s"}` : ""}`,
+      ariaLabel: `${name}: ${node.type.split(".").pop()}${count ? `, ${count} problem${count === 1 ? "" : "s"}` : ""}`,
       data: { view_idx: number },
     };
   }
@@ -211,7 +225,7 @@ export class GraphView {
       more > 0 ? make("p", { className: "block-more" }, `and ${more} more`) : null,
       // A block keeps its place among the others: the list below the graph has every problem, and the whole of it.
       own.length ? make("p", { className: "problem", title: own[0].sentence }, own[0].sentence) : null,
-      own.length > 1 ? make("p", { className: "block-more" }, `and ${own.length - 1} more problems`) : null,
+      own.length > 1 ? make("p", { className: "block-more" }, `and ${own.length - 1} more problem${own.length === 2 ? "" : "s"}`) : null,
     );
   }
 }
@@ -221,7 +235,7 @@ function shortened(value) {
   return text.length > 60 ? `${text.slice(0, 58)}…` : text;
 }
 
-export function edge(connection) {
+export function edge(connection, names = new Map()) {
   const { source, output, target, input } = connection;
   return {
     id: `${source}.${output}-${target}.${input}`,
@@ -230,6 +244,6 @@ export function edge(connection) {
     target,
     targetHandle: input,
     className: `port-${output}`,
-    ariaLabel: `${output} from ${source} to ${target}`,
+    ariaLabel: `${output} from ${names.get(source) ?? source} to ${names.get(target) ?? target}`,
   };
 }

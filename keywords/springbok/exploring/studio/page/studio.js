@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page: what is drawn is sent to the server as it changes, which says what is wrong with it.
 
-import { GraphView, edge, typeOf } from "./graph.js";
+import { GraphView, edge, namesOf } from "./graph.js";
 import { exchange, keepFocus, nextTo } from "./focus.js";
 import { element, fill, mark } from "./form.js";
 import { turn } from "./tabs.js";
@@ -104,10 +104,11 @@ function showBlocks() {
   if (buttons.length !== there.size || buttons.some((button, place) => button !== at("blocks").children[place])) {
     at("blocks").replaceChildren(...buttons);
   }
+  const names = namesOf(graph.nodes, kinds);
   graph.nodes.forEach((node, number) => {
     const count = found.problems.filter((problem) => problem.node === node.id).length;
-    const { title } = typeOf(node, kinds);
-    const text = count ? `${title} (${count})` : title;
+    const name = names.get(node.id);
+    const text = count ? `${name} (${count})` : name;
     if (buttons[number].textContent !== text) buttons[number].textContent = text;
     buttons[number].classList.toggle("is-wrong", count > 0);
     buttons[number].setAttribute("aria-pressed", String(node.id === selected));
