@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import json
 import random
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -15,12 +16,12 @@ import pytest
 
 from springbok import cli
 from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
-from springbok.rtl import build, check, float_operands, ports, program, random_program, starter
-from springbok.rtl.core import load
+from springbok.rtl import build, check, float_operands, ports, program, random_program, starter, system_units
+from springbok.rtl.core import ALL, CsrRule, load
 from springbok.rtl.coverage import Coverage
 from springbok.rtl.difference import Difference
 from springbok.rtl.engine import RtlEngine
-from springbok.rtl.native_machine import Trial
+from springbok.rtl.native_machine import NativeMachine, Trial
 from springbok.support.errors import RtlError
 from springbok.support.places import PLATFORMS
 from springbok.trials import rtl_bugs
@@ -189,7 +190,8 @@ def test_what_a_difference_may_come_from_is_said_by_its_kind():
     assert "vectored = true" in hint("x5: expected 0x300, got 0x301", "csrr t0, mtvec")
     assert "irq_software" in hint("an interrupt (lines 0x8) is not taken, 512 instructions after", "j pc + 0x0")
     assert "rvfi_insn" in hint("the retire port tells 0x00000000, memory holds 0x320002b7 there", "c.unimp")
-    assert "d_be" in hint("on the bus: the store to 0x00000300, bytes f, is still missing", "j pc + 0x0")
+    assert "d_be" in hint("on the bus: the store to 0x00000300, byte enables 1111, is still missing", "j pc + 0x0")
+    assert "rvfi_valid" in hint("branch not taken: expected pc 0x00000090, got 0x00000084", "beqz a0, pc + 16")
     assert "rvfi_valid" in check.hint(Difference("10 of 94 instructions retired in 9 cycles", "j pc + 0x0", 0, True))
     assert hint("x5: expected 1, got 2", "add t0, t0, t0") == (
         "Is it the core, or is a rule for a register missing in core.toml?"
@@ -205,7 +207,9 @@ ADD = Difference("x10: expected 0x00000002, got 0x00000003", "add a0, a0, a1", 0
         ("x5: expected 0x1, got 0x2", True),
         ("pc: expected 0x00000080, got 0x00000204", False),
         ("an interrupt (lines 0x8) is not taken, 512 instructions after", False),
-        ("on the bus: the store to 0x00000300, bytes f, is still missing", False),
+        ("on the bus: the store to 0x00000300, byte enables 1111, is still missing", False),
+        ("on the bus, store to 0x00000302: expected byte enables 1100 of the word at 0x00000300, got 1110", True),
+        ("branch not taken: expected pc 0x00000090, got 0x00000084", True),
     ],
 )
 def test_an_instruction_is_named_as_the_wrong_one_only_where_it_is(why, told):
@@ -246,14 +250,19 @@ def test_an_instruction_is_named_as_the_wrong_one_only_where_it_is(why, told):
             Difference("pc: expected 0x00000084, got 0x00000204", "addi a0, a0, 1", 0x204),
             False,
         ),
+        (
+            Difference("branch not taken: expected pc 0x00000090, got 0x00000084", "beqz a0, pc + 16", 0x80),
+            Difference("branch taken: expected pc 0x00000084, got 0x00000090", "beqz a0, pc + 16", 0x80),
+            False,
+        ),
         (  # what is told late is of no instruction
-            Difference("on the bus: the store to 0x00000300, bytes f, is still missing", "addi a0, a0, 1", 0x204),
-            Difference("on the bus: the store to 0x00000300, bytes f, is still missing", "j pc + 0x0", 0x400),
+            Difference("on the bus: the store to 0x00000300 is still missing", "addi a0, a0, 1", 0x204),
+            Difference("on the bus: the store to 0x00000300 is still missing", "j pc + 0x0", 0x400),
             True,
         ),
         (
-            Difference("on the bus: expected a store to 0x00000300, bytes f; got one to 0x00000304, bytes f", "", 0),
-            Difference("on the bus: expected a store to 0x00000308, bytes f; got one to 0x00000304, bytes f", "", 0),
+            Difference("on the bus: expected a store to 0x00000300; got one to 0x00000304, 1111", "", 0),
+            Difference("on the bus: expected a store to 0x00000308; got one to 0x00000304, 1111", "", 0),
             False,
         ),
     ],
@@ -416,18 +425,110 @@ def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
     core = load(IBEX)
     chip = core.chip()
     said = random_program.beyond(core, chip)
-    assert said[:3] == ["user mode", "interrupts of the lines timer, external", "errors on the bus"]
-    assert "fence.i" in said[3]
+    assert said[:3] == ["two lines at a time", "errors on the bus", "counters"]
+    assert "mcounteren" in said[3]
     quiet = dataclasses.replace(chip, software_interrupts=False)
     bare = dataclasses.replace(core, privilege="m", reference_isa="rv32im_zicsr")
-    assert random_program.beyond(bare, quiet)[:2] == [
+    assert random_program.beyond(bare, quiet)[:5] == [
         "interrupts of the lines software, timer, external",
+        "two lines at a time",
         "errors on the bus",
+        "counters",
+        "code that is changed",
     ]
-    memory, _ = random_program.generate(chip, 3, 400, isa="rv32im_zicsr")
+    memory, _ = random_program.generate(chip, 3, 400, isa="rv32im_zicsr", privilege="mu")
     words = [word for address, word in memory.items() if address < chip.holding("code").end]
     csrs = {word >> 20 for word in words if word & 0x7F == 0x73 and word >> 12 & 7}
-    assert csrs == {0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343}  # what it names, and no other
+    listed = {0x300, 0x304, 0x305, 0x306, 0x340, 0x341, 0x342, 0x343}
+    assert csrs == {*listed, system_units.SATP}  # what it names, and one that no core has
+
+
+def rules_with(core, address, **changed):
+    """The rules of a core, with one changed."""
+    rule = next((rule for rule in core.rules if rule.address == address), CsrRule("changed", address))
+    others = [rule for rule in core.rules if rule.address != address]
+    return dataclasses.replace(core, rules=(*others, dataclasses.replace(rule, **changed)))
+
+
+@needs_core
+@pytest.mark.parametrize(
+    ("address", "bit"),
+    [(0x304, 3), (0x304, 7), (0x304, 11), (0x300, 7), (0x341, 31), (0x342, 31), (0x343, 0), (0x340, 31)],
+)
+def test_random_programs_find_a_bit_that_a_register_does_not_keep(address, bit, tmp_path):
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    forgets = rules_with(core, address, keep=ALL & ~(1 << bit))  # as if it were the RTL that keeps it
+    _, differing = random_program.run(library, golden, forgets, chip, range(1, 7), tmp_path, 200)
+    assert differing
+
+
+@needs_core
+def test_random_programs_are_in_user_mode_and_come_back(tmp_path):
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    covered, differing = random_program.run(library, golden, core, chip, range(1, 5), tmp_path, 100)
+    assert differing == []
+    alone = dataclasses.replace(core, privilege="m")  # programs are the same, and the reference knows no such mode
+    generate = random_program.generate
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random_program, "generate", lambda *given: generate(*given[:5], "mu", *given[6:]))
+        _, differing = random_program.run(library, golden, alone, chip, range(1, 5), tmp_path, 100)
+    assert len(differing) == 4
+
+
+def test_a_program_is_interrupted_by_one_line():
+    core = load(IBEX)
+    chip = core.chip()
+    assert random_program.lines_of(core, chip) == ["software", "timer", "external"]
+    assert random_program.lines_of(load(IBEX.parent / "vexriscv"), chip) == ["software", "timer"]
+    assert random_program.lines_of(core, dataclasses.replace(chip, software_interrupts=False)) == []
+    for line in ("timer", "external"):
+        memory, _ = random_program.generate(chip, 3, 50, line=line)
+        code = [word for address, word in sorted(memory.items()) if address < chip.holding("code").end]
+        raises = system_units.line_unit(line, 0x0200_0000)
+        assert sum(code[at : at + len(raises)] == raises for at in range(len(code))) == random_program.INTERRUPTS
+
+
+@needs_core
+def test_errors_that_are_no_trap_are_told(tmp_path, monkeypatch):
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    assert list(check.errors_without_trap(core, chip, library, golden, tmp_path)) == []
+    monkeypatch.setattr(NativeMachine, "refuse_at", lambda *_: None)  # as if the core took them for answers
+    data, code = check.errors_without_trap(core, chip, library, golden, tmp_path)
+    assert data.startswith("An error on the bus (d_err) of a load at 0x34000000 is no trap of its kind: ")
+    assert "Is i_err connected?" in code
+
+
+@needs_core
+def test_a_count_that_leaves_instructions_out_is_told(tmp_path, monkeypatch):
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    assert check._counters(core, chip, library, golden, tmp_path) is None
+    run = program.run
+
+    def fewer(*given, **named):
+        outcome = run(*given, **named)
+        registers = list(outcome.registers)
+        registers[20] -= 8
+        return dataclasses.replace(outcome, registers=tuple(registers))
+
+    monkeypatch.setattr(program, "run", fewer)
+    said = check._counters(core, chip, library, golden, tmp_path)
+    assert re.fullmatch(r"minstret counts (9|10|11) of 18 instructions\.", said)
+
+
+def test_a_first_value_that_a_register_does_not_keep_is_refused(tmp_path):
+    cli.main(["core", "init", str(tmp_path / "mine")])
+    file = tmp_path / "mine" / "core.toml"
+    rule = '\n[[csr]]\nname = "mtvec"\naddress = 0x305\nkeep = 0xFFFF_FF00\nalways = 1\nreset = '
+    text = file.read_text(encoding="utf-8")
+    file.write_text(f"{text}{rule}0x3200_0002\n", encoding="utf-8")
+    with pytest.raises(RtlError, match=r"mtvec: reset = 0x32000002 is no value .* it is 0x32000001\."):
+        load(tmp_path / "mine")
+    file.write_text(f"{text}{rule}0x3200_0001\n", encoding="utf-8")
+    assert load(tmp_path / "mine").rules
 
 
 @needs_core
@@ -488,7 +589,10 @@ def test_a_file_that_a_core_lists_and_has_not_is_named(tmp_path, monkeypatch):
         build.build(load(folder))
 
 
-@pytest.mark.parametrize(("folder", "bugs"), [(rtl_bugs.IBEX, rtl_bugs.BUGS), (rtl_bugs.CV32E40P, rtl_bugs.FLOAT_BUGS)])
+@pytest.mark.parametrize(
+    ("folder", "bugs"),
+    [(rtl_bugs.IBEX, (*rtl_bugs.BUGS, *rtl_bugs.PROGRAM_BUGS)), (rtl_bugs.CV32E40P, rtl_bugs.FLOAT_BUGS)],
+)
 def test_every_bug_of_the_trial_can_be_planted(tmp_path, folder, bugs):
     if importlib.util.find_spec(f"pythondata_cpu_{folder.name}") is None:
         pytest.skip(f"needs the package pythondata-cpu-{folder.name}")
@@ -523,7 +627,7 @@ def test_random_programs_find_nothing_in_ibex_and_say_what_they_covered(tmp_path
     assert "20 programs, 0 differ" in said
     assert "In the isa, and executed by none of them: " in said
     assert "ebreak, wfi" in said
-    assert "Beyond instructions, tried by none of them: user mode; interrupts of the lines timer, external; " in said
+    assert "Beyond instructions, tried by none of them: two lines at a time; errors on the bus; counters; " in said
     covered = json.loads(file.read_text(encoding="utf-8"))
     assert covered["mulh"]["operand_classes"] > 10
     assert {"lb", "sw", "bgeu", "divu", "csrrs", "mret", "jalr", "fence.i", "c.lw", "c.jalr"} <= set(covered)

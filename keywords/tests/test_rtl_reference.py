@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import random
+import re
 
 import pytest
 
@@ -30,11 +31,11 @@ SOFTWARE = 1 << 3
 class Port:
     """A reference with memory from `START` on, mtvec at `HANDLER`, interrupts on, x1 = 0, x2 = `START`."""
 
-    def __init__(self, *words: int) -> None:
+    def __init__(self, *words: int, privilege: str = "m", stores_on_bus: bool = False) -> None:
         self.golden = ctypes.CDLL(str(build.build_golden()))
         self.golden.golden_new.restype = ctypes.c_void_p
         self.golden.golden_disassemble.restype = ctypes.c_char_p
-        config = reference.config(ISA, "m", START, [(START, 0x1000)])
+        config = reference.config(ISA, privilege, START, [(START, 0x1000)], stores_on_bus=stores_on_bus)
         self.own = ctypes.c_void_p(self.golden.golden_new(ctypes.byref(config)))
         # lui x2, 1; lui x5, 1; addi x5, x5, 0x100; csrw mtvec, x5; csrsi mie, 8; csrsi mstatus, 8
         begin = [0x1137, 0x12B7, 0x1002_8293, 0x3052_9073, 0x3044_6073, 0x3004_6073]
@@ -47,6 +48,10 @@ class Port:
     def write(self, address: int, words: list[int]) -> None:
         content = b"".join(word.to_bytes(4, "little") for word in words)
         self.golden.golden_write(self.own, address, content, len(content))
+
+    def bus_store(self, address: int, enables: int) -> None:
+        """A store of x5, which is `HANDLER`, to all halves of a word, as far as it is enabled."""
+        self.golden.golden_bus_store(self.own, address, enables, HANDLER.to_bytes(2, "little") * 2, 0)
 
     def retire(self, word: int, pc: int | None = None, lines: int = 0, **told: int) -> str:
         """What differs when this retires; the next is expected behind it."""
@@ -136,6 +141,67 @@ def refused(port: Port) -> list[tuple[int, int]]:
     touched = TOUCHED(lambda _, *what: found.append(what))
     port.golden.golden_replay(port.own, 1, touched, None)
     return [(address, step) for address, step, kind, _ in found if kind == ERROR]
+
+
+MRET = 0x3020_0073
+BEQ, BNE, JAL, SH = 0x0000_0863, 0x0000_1863, 0x0100_006F, 0x0051_1323  # all 16 ahead; sh x5, 6(x2)
+
+
+@pytest.mark.parametrize(
+    ("word", "taken", "said"),
+    [
+        (BEQ, 4, "branch not taken: expected pc 0x{16:08x}, got 0x{4:08x}"),
+        (BNE, 16, "branch taken: expected pc 0x{4:08x}, got 0x{16:08x}"),
+        (BEQ, 8, "the branch went elsewhere: expected pc 0x{16:08x}, got 0x{8:08x}"),
+        (0xC801 | 8 - 8 << 7, 2, "branch not taken: expected pc 0x{16:08x}, got 0x{2:08x}"),  # c.beqz x8, 16
+        (JAL, 4, "the jump went elsewhere: expected pc 0x{16:08x}, got 0x{4:08x}"),
+        (ADDI, 8, "pc: expected 0x{4:08x}, got 0x{8:08x}"),
+    ],
+)
+def test_a_branch_that_goes_wrong_is_named_and_not_where_it_went(word, taken, said):
+    port = Port(word, *[ADDI] * 8)
+    begin = port.pc
+    assert port.retire(word, **({"rd": 1, "rd_value": 1} if word == ADDI else {})) == ""
+    found = port.retire(ADDI, begin + taken, rd=1, rd_value=1)
+    places = {each: begin + each for each in (2, 4, 8, 16)}
+    assert found == re.sub(r"\{(\d+):08x\}", lambda each: f"{places[int(each[1])]:08x}", said)
+    assert port.golden.golden_behind(port.own) == (word != ADDI)
+
+
+@pytest.mark.parametrize(
+    ("address", "enables", "said"),
+    [
+        (START + 4, 0b1100, ""),
+        (START + 4, 0b1110, "expected byte enables 1100 of the word at 0x00001004, got 1110"),
+        (START + 4, 0b1000, "expected byte enables 1100 of the word at 0x00001004, got 1000"),
+        (START + 4, 0b0011, "expected byte enables 1100 of the word at 0x00001004, got 0011"),
+    ],
+)
+def test_bytes_on_the_bus_are_those_of_the_store_that_wrote_them(address, enables, said):
+    port = Port(SH, ADDI, SH, stores_on_bus=True)
+    port.bus_store(address, enables)
+    found = port.retire(SH)
+    if not found:
+        assert port.retire(ADDI, rd=1, rd_value=1) == ""
+        port.bus_store(START + 4, 0b1100)
+        found = port.retire(SH)
+    assert found == (f"on the bus, store to 0x00001006: {said}" if said else "")
+    assert port.golden.golden_behind(port.own) == (2 if enables == 0b1000 else 0)
+
+
+def test_a_store_in_smaller_pieces_is_the_same():
+    port = Port(SH, stores_on_bus=True)
+    for lanes in (0b0100, 0b1000):
+        port.bus_store(START + 4, lanes)
+    assert port.retire(SH) == ""
+
+
+def test_an_interrupt_that_is_off_in_machine_mode_comes_in_user_mode():
+    for privilege, said in (("mu", ""), ("m", "an interrupt was taken that was not there, or not enabled")):
+        port = Port(MRET, privilege=privilege)  # as it comes up: to user mode where there is one, without interrupts
+        assert port.retire(MRET) == ""
+        found = port.retire(ADDI, HANDLER, SOFTWARE, rd=1, rd_value=1, first_of_handler=1)
+        assert found[: len(said) or None] == said
 
 
 def test_a_trap_that_the_port_hides_is_told_as_such():

@@ -25,8 +25,8 @@ from springbok.support.process import run
 
 NATIVE = Path(__file__).with_name("native")
 BUSES = Path(__file__).with_name("buses")
-MACHINE, GOLDEN = (NATIVE / "machine.cpp",), (NATIVE / "golden.cpp",)
-HEADERS = (NATIVE / "retired.h",)
+MACHINE, MACHINE_HEADERS = "machine.cpp", ("machine.h", "histogram.h", "ports.h", "retired.h")
+GOLDEN, GOLDEN_HEADERS = ("golden.cpp", "golden_compare.cpp"), ("golden.h", "retired.h")
 VERILATOR_LIMIT_SECONDS, COMPILER_LIMIT_SECONDS = 600.0, 900.0
 #: Warnings of a core's own sources are its makers' business; what can't be simulated is an error all the same.
 VERILATE = (
@@ -87,7 +87,7 @@ def build(
             raise RtlError(f"{core.files}: {word}: in a list that -f names, no place stands for {named[0]}.")
     here = str(core.folder)  # the same core elsewhere is the same core
     said = [argument.replace(here, "@core@") for argument in arguments]
-    own = [path.read_bytes() for path in (*MACHINE, *HEADERS)]
+    own = [(NATIVE / name).read_bytes() for name in (MACHINE, *MACHINE_HEADERS)]
     root = os.environ.get("VERILATOR_ROOT")
     base = digest(version, root, compiler, VERILATE, COMPILE, said, core.verilator, core.retires, wave, own)
     place = Cache(cache or build_folder() / "cache")
@@ -122,7 +122,8 @@ def _kept(folder: Path, base: str, core: Core) -> read_files.States | None:
 def build_golden(cache: Path | None = None) -> Path:
     """The shared object of the reference model."""
     disassembler = spike_library.data_folder() / "lib" / "libdisasm.a"
-    return spike_library.build("golden", [*GOLDEN, disassembler], HEADERS, cache=cache)
+    sources, headers = ([NATIVE / name for name in names] for names in (GOLDEN, GOLDEN_HEADERS))
+    return spike_library.build("golden", [*sources, disassembler], headers, cache=cache)
 
 
 def reference_of(core: Core, chip: Chip, vlen: int | None = None) -> Path:
@@ -159,7 +160,7 @@ def _compile(program: str, compiler: list[str], core: Core, wave: bool, made: Pa
         for name in ("verilated", "verilated_threads", *(["verilated_vcd_c"] if wave else []))
     ]
     jobs = [(path, "-O0" if "Slow" in path.stem else "-O1") for path in sorted(made.glob("Vcore*.cpp"))]
-    jobs += [(path, "-O2") for path in (*MACHINE, *filter(Path.is_file, library))]
+    jobs += [(path, "-O2") for path in (NATIVE / MACHINE, *filter(Path.is_file, library))]
 
     def compile_one(job: tuple[Path, str]) -> Path:
         source, level = job

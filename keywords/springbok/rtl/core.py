@@ -43,7 +43,7 @@ ADDRESSES = {
 _KEYS = {
     "": {"rtl": dict, "reference": dict, "csr": list},
     "rtl": {"wrapper": str, "files": str, "verilator": list, "retires": int, "slow": bool},
-    "reference": {"isa": str, "privilege": str, "stores_on_bus": bool},
+    "reference": {"isa": str, "privilege": str, "stores_on_bus": bool, "changes_code": bool},
     "csr": {
         "name": str, "address": int, "volatile": bool, "compared": int, "keep": int, "always": int, "reset": int,
     },
@@ -73,7 +73,8 @@ class CsrRule:
 @dataclass(frozen=True)
 class Core:
     """A core's folder, read. ``files`` and ``wrapper`` go to Verilator; ``retires`` is how many instructions may retire
-    in one cycle; ``slow`` compiles the tracker of a core that needs delays within a cycle."""
+    in one cycle; ``slow`` compiles the tracker of a core that needs delays within a cycle. Without ``changes_code`` no
+    random program changes its own code."""
 
     folder: Path
     chip_file: Path
@@ -84,6 +85,7 @@ class Core:
     reference_isa: str = ""
     privilege: str = "m"
     stores_on_bus: bool = True
+    changes_code: bool = True
     rules: tuple[CsrRule, ...] = field(default=(), hash=False)
 
     @property
@@ -130,6 +132,7 @@ def load(folder: str | Path) -> Core:
         reference_isa=reference.get("isa", ""),
         privilege=reference.get("privilege", "m"),
         stores_on_bus=reference.get("stores_on_bus", True),
+        changes_code=reference.get("changes_code", True),
         rules=_rules(file, content.get("csr", [])),
     )
     if core.privilege not in _PRIVILEGES:
@@ -163,6 +166,12 @@ def _rules(file: Path, given: list[Mapping[str, Any]]) -> tuple[CsrRule, ...]:
         for name in ("keep", "always", "compared", "reset"):
             if not 0 <= each.get(name, 0) <= ALL:
                 raise RtlError(f"{file}: {who}: {name} = {each[name]:#x} does not fit into 32 bits.")
+        keep, always, reset = each.get("keep", ALL), each.get("always", 0), each.get("reset")
+        if reset is not None and reset != (reset & keep) | always:
+            raise RtlError(
+                f"{file}: {who}: reset = 0x{reset:08x} is no value that it keeps: by keep and always it is "
+                f"0x{reset & keep | always:08x}."
+            )
         known = rules.get(address, CsrRule("", address))
         values = {name: each[name] for name in ("keep", "always", "reset", "compared") if name in each}
         if each.get("volatile"):

@@ -9,7 +9,7 @@ from springbok.chips.opcodes import opcode_name
 from springbok.rtl.extensions import name_of
 from springbok.rtl.native_machine import NativeMachine
 
-#: Of an operand, as native/machine.cpp numbers them: two's complement; a small one is below 64.
+#: Of an operand, as native/histogram.h numbers them: two's complement; a small one is below 64.
 CLASSES = ("0", "1", "-1", "least", "greatest", "small", "negative", "positive")
 #: The same of an operand in a floating-point register.
 FLOAT_CLASSES = ("0", "1", "-1", "infinite", "no number", "subnormal", "negative", "positive")
@@ -43,7 +43,7 @@ class Coverage:
 
 
 def takes_floats(word: int) -> bool:
-    """Whether an instruction's operands are floating-point registers, as native/machine.cpp decides it.
+    """Whether an instruction's operands are floating-point registers, as native/histogram.h decides it.
 
     >>> takes_floats(0x18A5F553), takes_floats(0xD0037553)  # fdiv.s, fcvt.s.w
     (True, False)

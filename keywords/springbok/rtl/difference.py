@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 #: What is told when it is too late to say of which instruction it is.
-_LATE = ("an interrupt", "on the bus", "the bus answered")
+_LATE = ("an interrupt", "on the bus:", "the bus answered")
 _VALUES = re.compile(r"(?<!on the bus): expected\b.*|, lane .*|, mtval .*| \(lines .*?\)|; .*")
 
 

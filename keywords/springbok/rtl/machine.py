@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chip around a core's RTL, with its devices: a program, started by `RtlEngine` as a process of its own.
 
-Its only argument is a JSON object (see `main`). The core runs in native code (native/machine.cpp); devices are the
+Its only argument is a JSON object (see `main`). The core runs in native code (native/machine.h); devices are the
 models that every simulator here has, called for each access; a core that only polls the UART sleeps in
 `_sleep_while_polling`.
 """
@@ -175,7 +175,7 @@ class RtlMachine(Machine):
             self._update_interrupts()
             reason = self._native.run(SLICE_CYCLES)
             if reason is Reason.MISMATCH:
-                self._mismatch = report.describe(self._native, self._place())
+                self._mismatch = report.describe(self._native, self._place(self._native.behind()))
                 self._end("differs")
             elif reason is Reason.STUCK:
                 self._stop_stuck()
@@ -236,13 +236,13 @@ class RtlMachine(Machine):
         elif event == Mark.DISPATCH_END:
             self._dispatch = None
 
-    def _place(self) -> dict:
-        """Where the core is by its marks."""
-        instructions = self._native.state.instructions
-        inside = self._dispatch is not None
+    def _place(self, behind: int = 0) -> dict:
+        """Where the core is by its marks, or was so many instructions before."""
+        instructions = self._native.state.instructions - behind
+        inside = self._dispatch is not None and instructions >= self._dispatch_start
         return {
             "inference": self._inferences,
-            "dispatch": self._dispatch,
+            "dispatch": self._dispatch if inside else None,
             "instruction": instructions - self._dispatch_start if inside else instructions,
             "where": self._windows.place,
         }

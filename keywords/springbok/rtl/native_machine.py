@@ -16,6 +16,7 @@ from springbok.rtl.reference import config
 
 U32, U64 = c_uint32, c_uint64
 VECTOR_BYTES = 128
+HISTORY = 64  # instructions that the machine keeps
 
 
 class Reason(IntEnum):
@@ -272,6 +273,11 @@ class NativeMachine:
     def waiting(self) -> int:
         """Instructions that an enabled interrupt has waited for."""
         return self._golden.golden_waiting(self._reference)
+
+    def behind(self) -> int:
+        """How many instructions before the newest one the one lies that differs, as far as `history` reaches."""
+        behind = self._golden.golden_behind(self._reference) if self._golden else 0
+        return behind if behind < HISTORY else 0
 
     def rewind(self, steps: int) -> int:
         """Take so many steps of the reference back; returns how many it were."""

@@ -31,10 +31,12 @@ PROGRAM, CASE, REPORT = "program.elf", "case.json", "report.txt"
 MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP = 1 << 3, 1 << 7, 3 << 11
 MEPC, MSTATUS, FCSR = 0x341, 0x300, 0x003
 CSRS = {"mie": 0x304, "mtvec": 0x305, "mscratch": 0x340, "mcause": 0x342, "mtval": 0x343, "fcsr": FCSR}
+MTIP, MEIP = 1 << 7, 1 << 11
+NEVER = (1 << 64) - 1  # a cycle
 T0, T1 = 5, 6
 MRET, STAY = 0x3020_0073, 0x0000_006F
 CYCLES_AN_INSTRUCTION = 400
-#: Instructions behind a program's own, in its endless loop; so many more where an interrupt may be waited for.
+#: Instructions behind a program's own, in its endless loop; so many more where an interrupt or trap may be waited for.
 AFTER, WAIT = 64, 512
 SEEDS_TRIED, SEEDS_TRIED_OFTEN = 8, 24
 OFTEN = 400_000  # of a million
@@ -117,7 +119,7 @@ def run(
             native.wave(wave, 0)
         native.reset()
         reason = Reason.TIME
-        last_one = case.instructions + AFTER + (WAIT if case.interrupts else 0)
+        last_one = case.instructions + AFTER + (WAIT if case.interrupts or case.errors else 0)
         limit = last_one * CYCLES_AN_INSTRUCTION
         while native.state.cycles < limit and native.state.instructions < last_one:
             reason = native.run(min(256, limit))
@@ -140,17 +142,23 @@ def run(
 
 def _differs(native: NativeMachine, why: str, stuck: bool = False) -> Outcome:
     state, before = native.state, report.history(native)
-    difference = Difference(why, before[-1]["assembly"], before[-1]["pc"], stuck)
+    wrong = before[-1 if stuck else -1 - native.behind()]
+    difference = Difference(why, wrong["assembly"], wrong["pc"], stuck)
     return Outcome(state.instructions, state.cycles, difference, tuple(state.x), tuple(report.listed(before)))
 
 
 def _add_devices(native: NativeMachine, chip: Chip, answers: Sequence[int]) -> list[tuple[int, int]]:
-    """Devices that only give answers, one after the other; returns where they lie."""
+    """Devices that only give answers, one after the other; returns where they lie.
+
+    What is stored into a CLINT's first word are the timer's and the external line, by mip's bits; the software line
+    comes by the case's moments, and a store takes it away.
+    """
     left = iter(answers)
 
-    def write(number: int, offset: int, *_: int) -> None:
-        if chip.devices[number].kind == "clint" and offset == 0:  # what a handler answers a software interrupt by
+    def write(number: int, offset: int, value: int, _: int) -> None:
+        if chip.devices[number].kind == "clint" and offset == 0:  # what a handler answers an interrupt by
             native.acknowledge()
+            native.set_lines(False, bool(value & MEIP), 0 if value & MTIP else NEVER)
 
     native.call(lambda *_: next(left, 0), write, lambda *_: None)
     ranges = [(device.base, devices.find(device.kind).size(device.settings)) for device in chip.devices]

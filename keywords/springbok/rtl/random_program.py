@@ -5,7 +5,7 @@ Registers begin with values of all classes (`coverage.CLASSES`), and most floati
 their own (`float_operands`). Loads and stores stay in a piece of data memory, which x1 points at; branches and jumps go
 forward, so that every program ends; illegal words, environment calls and misaligned accesses trap into a
 handler that reads cause, address and value of the trap and goes on behind it; a chip that takes software interrupts
-gets some.
+gets some, a program by one of its lines each; user mode, where the core has it, lasts for some instructions.
 
 A program is a row of units of whole words. A branch leads to the begin of one; within one stand what belongs together,
 such as the two halves of compressed instructions.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from springbok.chips.chip import Chip
 from springbok.rtl import compressed_units as c
-from springbok.rtl import program
+from springbok.rtl import ports, program, system_units
 from springbok.rtl.core import Core
 from springbok.rtl.coverage import Coverage, takes_floats
 from springbok.rtl.extensions import COMPRESSED_FLOATS, WORDS, extensions_of, unknown
@@ -35,10 +35,10 @@ SKIPPED = 3  # units that a branch leads beyond, at most
 ACROSS_WORDS = 0.25  # the share of instructions that lie across two words, on a core with compressed ones
 FROM_REGISTERS = 0.25  # the share of floating-point operations whose operands are what registers hold
 R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FUSED, FLAGS, FLOAT_LOAD, FLOAT_STORE = range(14)
-REGISTER_JUMP, FIXED, EXTENSION, COMPRESSED = range(14, 18)
+REGISTER_JUMP, FIXED, EXTENSION, COMPRESSED, RETURN, USER, LINE, CHANGE = range(14, 22)
 #: What extensions bring is much, so that others would get rare by it; floats have the most operands to decide on.
 _SHARES = {COMPRESSED: 0.3, EXTENSION: 0.3, FLOAT: 1.5, FUSED: 1.5, FLAGS: 4}
-_ANYWHERE = (R, IMMEDIATE, LOAD, STORE, UPPER, CSR, FIXED, EXTENSION)  # kinds that may lie across two words
+_ANYWHERE = (R, IMMEDIATE, LOAD, STORE, UPPER, FIXED, EXTENSION)  # kinds that may lie across two words
 _R_TYPE = {
     name: (0, funct3, funct7)
     for name, funct3, funct7 in (
@@ -54,7 +54,6 @@ _SHIFTS = {"slli": (1, 0), "srli": (5, 0), "srai": (5, 0x20)}
 _LOADS = {"lb": 0, "lh": 1, "lw": 2, "lbu": 4, "lhu": 5}
 _STORES = {"sb": 0, "sh": 1, "sw": 2}
 _BRANCHES = {"beq": 0, "bne": 1, "blt": 4, "bge": 5, "bltu": 6, "bgeu": 7}
-_CSRS = {"csrrw": 1, "csrrs": 2, "csrrc": 3, "csrrwi": 5, "csrrsi": 6, "csrrci": 7}
 # funct7, what stands in place of the rounding mode, and in place of the second operand: None where it is drawn.
 _FLOATS = {
     **{name: (4 * at, None, None) for at, name in enumerate(("fadd.s", "fsub.s", "fmul.s", "fdiv.s"))},
@@ -71,18 +70,20 @@ _FIXED = {"fence": 0x0FF0_000F, "ecall": 0x0000_0073}
 #: What no program has: `wfi` sleeps until what none can raise in time; of `ebreak`'s trap cores may tell two values.
 NEVER, NEVER_COMPRESSED = ("ebreak", "wfi"), ("c.ebreak",)
 UNCOUNTED = ("ecall", "illegal", "frflags")  # they trap, or have another name where they are counted
-MSCRATCH, MTVEC, MIE, MSTATUS = 0x340, 0x305, 0x304, 0x300
-MSTATUS_MIE, MSIE = 1 << 3, 1 << 3
+MTVEC = 0x305
 INTERRUPTS = 3  # in a program
+BYTES_OF = {"b": 1, "h": 2, "w": 4}  # of a load or store, by the second letter of its name
 
 
 def generate(
-    chip: Chip, seed: int, length: int, weights: Mapping[str, float] | None = None, isa: str = ""
-) -> tuple[dict[int, int], int]:
+    chip: Chip, seed: int, length: int, weights: Mapping[str, float] | None = None, isa: str = "", privilege: str = "m",
+    line: str | None = None, changes_code: bool = True,
+) -> tuple[dict[int, int], int]:  # fmt: skip
     """Words by address, and how many instructions the program has before and with its random part, at least.
 
     ``weights`` are by opcode's name, such as the counts of a model; what they do not name has the least of them.
-    ``isa`` is what the core executes, where that is more than the chip's.
+    ``isa`` is what the core executes, where that is more than the chip's, ``privilege`` core.toml's. Interrupts come by
+    ``line``, of `system_units.LINES`, from the program itself; those of the software line are up to who runs it.
     """
     chooser = random.Random(seed)
     isa = isa or chip.isa()
@@ -95,12 +96,26 @@ def generate(
     base = chip.holding("data").base + 0x1000
     words = _start(chip, chooser, handler, base + DATA_BYTES // 2)
     names = chooser.choices(list(menu), shares, k=length)
+    clint = _interrupts(chip)
+    if "fence.i" in menu and changes_code:
+        menu["fence.i"] = CHANGE
+    if line not in (None, "software"):
+        menu["line"] = LINE
+        for _ in range(INTERRUPTS):
+            names.insert(chooser.randrange(len(names) + 1), "line")
+    if "u" in privilege:
+        menu["user"] = USER
+        names += chooser.choices(["user"], k=1 + length // 50)
+        chooser.shuffle(names)
     first = handler + 0x200
     numbers: list[int] = []  # operands of floating-point operations, from the begin of the data on
     compressed = "c" in extensions_of(isa)
     units: list[list[int]] = []  # from the last one on, so that each knows how far it is to those behind it
     for name in names:
-        unit = _unit(name, menu[name], chooser, units)
+        if menu[name] in (RETURN, USER, LINE, CSR, CHANGE):
+            unit = _system_unit(name, menu[name], chooser, privilege, line, clint)
+        else:
+            unit = _unit(name, menu[name], chooser, units)
         if compressed and len(unit) == 1 and menu[name] in _ANYWHERE and chooser.random() < ACROSS_WORDS:
             unit = words_of([c.NOP, unit[0] & 0xFFFF, unit[0] >> 16, c.NOP])
         if len(unit) == 1:
@@ -126,10 +141,11 @@ def run(
     The programs that differed are kept in ``folder``.
     """
     covered, differing = Coverage(), []
-    isa = core.reference_isa or chip.isa()
+    isa, lines = core.reference_isa or chip.isa(), lines_of(core, chip)
     for seed in seeds:
-        memory, instructions = generate(chip, seed, length, weights, isa)
-        moments = random.Random(seed).sample(range(instructions), INTERRUPTS) if _interrupts(chip) is not None else ()
+        line = lines[seed % len(lines)] if lines else None
+        memory, instructions = generate(chip, seed, length, weights, isa, core.privilege, line, core.changes_code)
+        moments = random.Random(seed).sample(range(instructions), INTERRUPTS) if line == "software" else ()
         case = program.Case(core.name, instructions, trial or Trial(seed), tuple(sorted(moments)))
         with temporary_folder() as made:
             elf = write_in_one_step(made / program.PROGRAM, program.elf_of(memory, chip.start))
@@ -155,24 +171,34 @@ def untried(chip: Chip, isa: str, covered: Coverage) -> tuple[list[str], list[st
     return sorted(each for each in names if not met.get(each)), [*floats, *unknown(isa)]
 
 
+def lines_of(core: Core, chip: Chip) -> list[str]:
+    """The lines by which programs are interrupted: none where the chip takes no software interrupts."""
+    if _interrupts(chip) is None:
+        return []
+    there = ports.read(core.wrapper.read_text(encoding="utf-8", errors="replace")) or {}
+    return [name for name in system_units.LINES if f"irq_{name}" in there]
+
+
 def beyond(core: Core, chip: Chip) -> list[str]:
     """What of a core no program tries, whatever instructions it has: modes, lines, buses, registers, its own code."""
-    modes = {"m": "", "mu": "user mode", "msu": "supervisor and user mode"}[core.privilege]
-    lines = ["timer", "external"] if _interrupts(chip) is not None else ["software", "timer", "external"]
-    fences = "zifencei" in extensions_of(core.reference_isa or chip.isa())
+    modes = ["supervisor mode"] if "s" in core.privilege else []
+    lines = [name for name in system_units.LINES if name not in lines_of(core, chip)]
+    changed = core.changes_code and "zifencei" in extensions_of(core.reference_isa or chip.isa())
     return [
-        *filter(None, [modes]),
-        f"interrupts of the lines {', '.join(lines)}",
+        *modes,
+        *([f"interrupts of the lines {', '.join(lines)}"] if lines else []),
+        "two lines at a time",
         "errors on the bus",
-        *(["code that is changed (each fence.i has nothing to do)"] if fences else []),
-        "registers of control and status but for " + _registers(chip),
+        "counters",
+        *([] if changed else ["code that is changed"]),
+        "registers of control and status but for " + _registers(core, chip),
     ]
 
 
-def _registers(chip: Chip) -> str:
-    floats = ", fflags" if chip.has("f") else ""
-    enabled = ", two bits of mie and mstatus" if _interrupts(chip) is not None else ""
-    return f"mscratch, mtvec{floats}{enabled}, and what a trap writes into mepc, mcause and mtval"
+def _registers(core: Core, chip: Chip) -> str:
+    names = ["mscratch", "mtvec", "mepc", "mcause", "mtval", "three bits of mie", "MIE, MPIE and MPP of mstatus"]
+    names += ["mcounteren"] if "u" in core.privilege else []
+    return ", ".join([*names, *(["fflags"] if chip.has("f") else [])])
 
 
 def menu_of(chip: Chip, isa: str) -> dict[str, int]:
@@ -180,8 +206,8 @@ def menu_of(chip: Chip, isa: str) -> dict[str, int]:
     has = extensions_of(isa)
     kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys((*_I_TYPE, *_SHIFTS), IMMEDIATE)}
     kinds |= dict.fromkeys(_LOADS, LOAD) | dict.fromkeys(_STORES, STORE) | dict.fromkeys(_BRANCHES, BRANCH)
-    kinds |= {"lui": UPPER, "auipc": UPPER, "jal": JUMP, "jalr": REGISTER_JUMP, "illegal": TRAP}
-    kinds |= dict.fromkeys(_CSRS, CSR) | dict.fromkeys(_FIXED, FIXED)
+    kinds |= {"lui": UPPER, "auipc": UPPER, "jal": JUMP, "jalr": REGISTER_JUMP, "illegal": TRAP, "mret": RETURN}
+    kinds |= dict.fromkeys(system_units.WRITES, CSR) | dict.fromkeys(_FIXED, FIXED)
     if "m" in has:
         kinds |= dict.fromkeys(_M_TYPE, R)
     elif "zmmul" in has:
@@ -215,6 +241,22 @@ def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequenc
     return [_word(name, kind, chooser, ahead)]
 
 
+def _system_unit(
+    name: str, kind: int, chooser: random.Random, privilege: str, line: str | None, clint: int | None
+) -> list[int]:
+    if kind == RETURN:
+        return system_units.return_unit(chooser)
+    if kind == LINE:
+        return system_units.line_unit(line, clint)
+    if kind == CHANGE:
+        return system_units.changed_code_unit(chooser)
+    if kind == USER:
+        inside = chooser.choices([*_R_TYPE, *_I_TYPE, *_LOADS, *_STORES], k=chooser.randrange(1, 6))
+        kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys(_I_TYPE, IMMEDIATE), **dict.fromkeys(_LOADS, LOAD)}
+        return system_units.user_unit(chooser, [_word(each, kinds.get(each, STORE), chooser, 4) for each in inside])
+    return system_units.csr_unit(name, chooser, privilege, _register(chooser), _register(chooser))
+
+
 def _register(chooser: random.Random) -> int:
     return chooser.choice([each for each in range(31) if each != DATA])
 
@@ -222,7 +264,8 @@ def _register(chooser: random.Random) -> int:
 def _word(name: str, kind: int, chooser: random.Random, ahead: int) -> int:  # noqa: PLR0911 (a line a kind)
     rd, rs1, rs2 = (_register(chooser) for _ in range(3))
     offset = chooser.randrange(-DATA_BYTES // 2, DATA_BYTES // 2 - 4)
-    aligned = offset if chooser.random() < 0.1 else offset & ~3
+    size = BYTES_OF[name.removeprefix("f")[1]] if kind in (LOAD, STORE, FLOAT_LOAD, FLOAT_STORE) else 4
+    aligned = offset if chooser.random() < 0.1 else offset & -size  # of bytes and halves in all lanes
     if kind == R:
         _, funct3, funct7 = {**_R_TYPE, **_M_TYPE}[name]
         return funct7 << 25 | rs2 << 20 | rs1 << 15 | funct3 << 12 | rd << 7 | 0x33
@@ -246,8 +289,6 @@ def _word(name: str, kind: int, chooser: random.Random, ahead: int) -> int:  # n
         return chooser.getrandbits(20) << 12 | rd << 7 | (0x37 if name == "lui" else 0x17)
     if kind == JUMP:
         return program.jump(ahead) | rd << 7
-    if kind == CSR:
-        return MSCRATCH << 20 | rs1 << 15 | _CSRS[name] << 12 | rd << 7 | 0x73
     if kind == FLOAT:
         funct7, rounding, second = _FLOATS[name]
         rounding = chooser.choice(_ROUNDINGS) if rounding is None else rounding
@@ -291,7 +332,7 @@ def _start(chip: Chip, chooser: random.Random, handler: int, data: int) -> list[
         words += program.load_constant(number, chooser.choice((*_VALUES, small, chooser.getrandbits(32))))
     words += program.load_constant(DATA, data)
     if _interrupts(chip) is not None:
-        words += [MSIE << 15 | MIE << 20 | 6 << 12 | 0x73, MSTATUS_MIE << 15 | MSTATUS << 20 | 6 << 12 | 0x73]
+        words += system_units.enabling()
     return words
 
 
@@ -302,16 +343,7 @@ def _interrupts(chip: Chip) -> int | None:
 
 def _handler(chip: Chip, handler: int) -> dict[int, int]:
     clint = next((device.base for device in chip.devices if device.kind == "clint"), None)
-    words = [0x3420_2E73]  # csrr t3, mcause
-    if clint is not None:
-        words += [
-            0x000E_5A63,
-            clint & 0xFFFF_F000 | 29 << 7 | 0x37,
-            0x000E_A023,
-            0x000E_A003,
-            program.MRET,
-        ]  # bge t3: +20
-    words += [0x3430_2EF3, 0x3410_2F73, 0x004F_0F13, 0x341F_1073, program.MRET]  # mtval, mepc, +4
+    words = system_units.handler(clint)
     memory = {handler + 4 * at: program.jump(0x100 - 4 * at) for at in range(16)}
     return memory | {handler + 0x100 + 4 * at: word for at, word in enumerate(words)}
 

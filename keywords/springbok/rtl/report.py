@@ -10,6 +10,7 @@ from springbok.engines.base import MSTATUS_MIE
 from springbok.rtl.native_machine import NativeMachine
 
 BEFORE = 12  # instructions that a report shows
+MACHINE_MODE = 3
 LENGTHS = (1, 4, 16, 64, 256)  # of programs that repeat it, in instructions
 CODE, LOAD, STORE, INTERRUPT, ANSWER, ERROR = range(6)
 HANDLER_BYTES = 64  # of a trap vector that a program gets along, where an interrupt waits
@@ -19,12 +20,14 @@ def describe(native: NativeMachine, place: dict, stuck: str = "") -> dict:
     """The difference, at the newest instruction that retired; ``stuck`` is what is said where none retires any more,
     and nothing differed. At least one must have retired."""
     before = history(native)
-    return {**place, **before[-1], "why": _waiting(native, stuck) if stuck else native.why, "stuck": bool(stuck),
+    wrong = before[-1 if stuck else -1 - native.behind()]
+    return {**place, **wrong, "why": _waiting(native, stuck) if stuck else native.why, "stuck": bool(stuck),
             "before": before}  # fmt: skip
 
 
 def history(native: NativeMachine) -> list[dict]:
-    """The newest instructions that retired, the newest last: number, cycle, pc, word, assembly, effect."""
+    """The newest instructions that retired, the newest last: number, cycle, pc, word, assembly, effect. They begin some
+    before the one that differs."""
     return [
         {
             "number": each.number,
@@ -34,7 +37,7 @@ def history(native: NativeMachine) -> list[dict]:
             "assembly": native.disassemble(each.word),
             "effect": _effect(each),
         }
-        for each in native.history(BEFORE)
+        for each in native.history(BEFORE + native.behind())
     ]
 
 
@@ -56,7 +59,8 @@ def _waiting(native: NativeMachine, said: str) -> str:
     if not native.has_reference:
         return f"{said}; an interrupt (lines 0x{lines:x}) is pending"
     state, _ = native.reference_state()
-    enabled = "enabled" if lines & state.mie and state.mstatus & MSTATUS_MIE else "not enabled"
+    allowed = state.mstatus & MSTATUS_MIE or state.privilege < MACHINE_MODE
+    enabled = "enabled" if lines & state.mie and allowed else "not enabled"
     return f"{said}; an interrupt (lines 0x{lines:x}) is pending and {enabled}"
 
 

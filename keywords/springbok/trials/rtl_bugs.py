@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bugs planted in copies of cores: each must be found and named, with a program that repeats it.
 
-Those in Ibex are found while a model runs, with layer and instruction. Those in CV32E40P's floating-point unit need
-operands that a model may never have: random programs find them. All bugs of a core are in one build, and a run chooses
-one. Runs without a bug, under stalls and interrupts by other seeds, must find nothing.
+Those of Ibex's data path are found while a model runs, with layer and instruction. Models never enter user mode, and
+hardly write registers of control and status: random programs find what is wrong there, and in CV32E40P's floating-point
+unit, which needs operands that a model may never have. All bugs of a core are in one build, and a run chooses one. Runs
+without a bug, under stalls and interrupts by other seeds, must find nothing.
 
 ``./bench trial rtl-bugs [--clean N] [--only NAME]``: 0 when all is as it must be.
 """
@@ -52,7 +53,7 @@ CHOICE = """
 IN_DISPATCHES = """
     int marks = 0;
     always_ff @(posedge clk)
-        if (rvfi_valid && (rvfi_insn & 32'hFE007FFF) == 32'h2033) begin
+        if (rvfi_valid && (rvfi_insn & 32'hFE007FFF) == 32'h2033 && !$test$plusargs("program")) begin
             marks <= marks + 1;
             planted_pkg::bug = marks >= 6 && !marks[0] ? chosen : 0;
         end
@@ -108,6 +109,26 @@ BUGS = (
 
 
 #: Found by random programs.
+PROGRAM_BUGS = (
+    Bug("cause of the timer's interrupt", "ibex_controller.sv", "exc_cause_o = ExcCauseIrqTimerM;",
+        "exc_cause_o = BUG ? ExcCauseIrqSoftwareM : ExcCauseIrqTimerM;"),
+    Bug("timer's interrupt can't be enabled", "ibex_cs_registers.sv",
+        "assign mie_d.irq_timer    = csr_wdata_int[CSR_MTIX_BIT];",
+        "assign mie_d.irq_timer = csr_wdata_int[CSR_MTIX_BIT] && !BUG;"),
+    Bug("cause of user mode's environment call", "ibex_controller.sv", "(priv_mode_i == PRIV_LVL_M) ?",
+        "(priv_mode_i == PRIV_LVL_M || BUG) ?"),
+    Bug("return to user mode", "ibex_cs_registers.sv", "priv_lvl_d     = mstatus_q.mpp;",
+        "priv_lvl_d = BUG ? PRIV_LVL_M : mstatus_q.mpp;"),
+    Bug("interrupts before a return", "ibex_cs_registers.sv", "mstatus_d.mpie = 1'b1;", "mstatus_d.mpie = !BUG;"),
+    Bug("highest bit of mepc", "ibex_cs_registers.sv", "mepc_d       = {csr_wdata_int[31:1], 1'b0};",
+        "mepc_d = {csr_wdata_int[31:1] & ~{BUG, 30'h0}, 1'b0};"),
+    Bug("code that was changed", "ibex_decoder.sv", "jump_set_o       = 1'b1;\n              icache_inval_o",
+        "jump_set_o = !BUG;\n              icache_inval_o"),
+    Bug("branch of equals", "ibex_alu.sv", "ALU_MAX,  ALU_MAXU: cmp_result = is_greater_equal;",
+        "ALU_MAX,  ALU_MAXU: cmp_result = is_greater_equal && !(BUG && is_equal);"),
+    Bug("bytes of a half", "ibex_load_store_unit.sv", "4'b0110;\n            2'b10:   data_be = 4'b1100;",
+        "4'b0110;\n            2'b10:   data_be = BUG ? 4'b1110 : 4'b1100;"),
+)  # fmt: skip
 FLOAT_BUGS = (
     Bug("sticky bit of an addend", "fpnew_fma_multi.sv", "sticky_before_add     = (| addend_sticky_bits);",
         "sticky_before_add = (| addend_sticky_bits) && !BUG;"),
@@ -194,7 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _trial(clean: int, only: str | None) -> int:
     with temporary_folder() as name:
         failures = _in_models(Path(name) / "planted", clean, only)
-        failures += _in_random_programs(Path(name) / "planted_floats", only)
+        floats = plant(CV32E40P, FLOAT_BUGS, CHOICE, Path(name) / "planted_floats")
+        failures += _in_random_programs(floats, FLOAT_BUGS, 1, only)
     sys.stdout.write(f"{failures} not as it must be\n" if failures else "All as it must be.\n")
     return int(failures > 0)
 
@@ -204,7 +226,7 @@ def _in_models(folder: Path, clean: int, only: str | None) -> int:
     model = compiler.compile_model(MODELS / "gestures_int8.tflite", target=Target.of("scalar", None, chip))
     recordings = datasets.load("basic_motions", split="test")
     failures = 0
-    core = plant(IBEX, BUGS, CHOICE + IN_DISPATCHES, folder)
+    core = plant(IBEX, (*BUGS, *PROGRAM_BUGS), CHOICE + IN_DISPATCHES, folder)
     library, golden = build.build(core, _say).library, build.build_golden()
     for number, bug in enumerate(BUGS, 1):
         if only in (None, bug.name):
@@ -214,25 +236,24 @@ def _in_models(folder: Path, clean: int, only: str | None) -> int:
         found, _ = look(folder, model, recordings, 0, trial)
         failures += bool(found)
         _say(f"without a bug, seed {seed}: {found or 'nothing differed'}")
-    return failures
+    return failures + _in_random_programs(core, PROGRAM_BUGS, len(BUGS) + 1, only)
 
 
-def _in_random_programs(folder: Path, only: str | None) -> int:
-    """Each bug must be found by a program, which finds nothing without it."""
-    core = plant(CV32E40P, FLOAT_BUGS, CHOICE, folder)
+def _in_random_programs(core: Core, bugs: Sequence[Bug], first: int, only: str | None) -> int:
+    """How many bugs are not found by a program that is right without it; ``first`` is the first one's number."""
     chip, library, golden = core.chip(), build.build(core, _say).library, build.build_golden()
     missed = 0
-    for number, bug in enumerate(FLOAT_BUGS, 1):
+    for number, bug in enumerate(bugs, first):
         if only not in (None, bug.name):
             continue
         found = "nothing differed"
         for seed in range(1, PROGRAMS + 1):
             _, differing = random_program.run(
-                library, golden, core, chip, [seed], folder, trial=QUIET, plusargs=(f"bug={number}",)
+                library, golden, core, chip, [seed], core.folder, trial=QUIET, plusargs=(f"bug={number}",)
             )
             if differing:
                 ((_, outcome),) = differing
-                elf = folder / f"random-{seed}" / program.PROGRAM
+                elf = core.folder / f"random-{seed}" / program.PROGRAM
                 without = program.run(library, golden, core, chip, elf, program.read_case(elf.parent))
                 found = f"program {seed}, {outcome.difference.assembly}: {outcome.why}"
                 missed += without.why is not None
