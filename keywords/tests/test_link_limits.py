@@ -4,6 +4,7 @@
 import math
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -599,15 +600,64 @@ def test_request_is_not_repeated_amid_its_answer_though_that_came_damaged(clock)
     assert computer.sent <= 2 * (20_000 + 20)
 
 
-@pytest.mark.parametrize("unheard", [False, True])
-def test_reset_whose_answer_was_lost_is_done(clock, unheard):
-    """The firmware that has restarted knows no dialogue."""
+@pytest.mark.parametrize("seconds", [0.01, 0.9, 1.2, 1.9])
+def test_slow_firmware_of_2023_is_in_step_after_its_negotiation(clock, seconds):
+    """Each answer tells nothing of what it answers but its time: none may be left over."""
+
+    def answer(request):
+        kind = struct.unpack_from("<IH", request)[1]
+        if kind == MessageType.STATS and len(request) > 6:  # with a payload
+            return [(seconds, encode_frame(MessageType.ERROR))]
+        return [
+            (
+                seconds,
+                encode_frame(
+                    MessageType.OK, {MessageType.STATS: bytes(24), MessageType.OUTPUT: b"right"}.get(kind, b"")
+                ),
+            )
+        ]
+
+    clock.chip = Chip(clock, [answer], 1e6)
+    link = opened(clock, clock.chip, Dialect.UNKNOWN, False)
+    assert link.negotiate(60.0) is None and link.dialect is Dialect.BASE
+    assert [link.infer(b"input", timeout=20.0) for _ in range(3)] == [b"right"] * 3
+
+
+@pytest.mark.parametrize("every", [0.02, 0.1])
+@pytest.mark.parametrize("take_over", [False, True])
+def test_host_beside_a_busy_one_is_told_within_seconds(clock, every, take_over):
+    """On a shared line the other's answers never let it fall silent."""
+    clock.chip = Chip(clock, [lambda _: []], 1e6)
+    clock.chip.coming = [
+        (clock.now + at * every, encode_extended_frame(at % 65535 + 1, MessageType.OK, bytes(16), 77))
+        for at in range(int(60 / every))
+    ]
+    link = opened(clock, clock.chip, Dialect.UNKNOWN, False)
+    link._line._busy_at = 0.0
+    begun = clock.now
+    with pytest.raises(LinkError):
+        link.negotiate(30.0, take_over=take_over)
+    assert take_over or clock.now - begun <= 7.0
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("models", [0, 3, None])
+def test_reset_is_done_where_the_device_is_as_after_power_on(clock, lost, models):
+    """The firmware that has restarted knows no dialogue; one whose dialogue another host has ended does not either."""
     forgotten = encode_extended_frame(0, MessageType.ERROR, DAMAGED_HEADER)
-    answers = [lambda _: [(0.01, forgotten)]]
-    clock.chip = Chip(clock, answers if unheard else [lambda _: [], *answers], 1e6)
+
+    def answer(request):
+        if request.startswith(MAGIC):
+            return [(0.01, forgotten)]
+        if models is None:
+            return []
+        info = replace(CHIP, models_loaded=models, model_state=ModelState.NONE)
+        return [(0.01, encode_frame(MessageType.OK, info.encode()))]
+
+    clock.chip = Chip(clock, [*([lambda _: []] if lost else []), answer], 1e6)
     link = opened(clock, clock.chip, Dialect.EXTENDED, True, IDENTITY)
     link._extended._begun = True
-    if unheard:
+    if models != 0:
         with pytest.raises(DialogueLost):
             link.reset_device()
         return

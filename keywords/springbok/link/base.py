@@ -23,6 +23,7 @@ from springbok.support.errors import LinkError, LinkTimeout, OtherHost
 _SILENCE_SECONDS = 0.2
 _STALL_SECONDS = 1.5  # the firmware gives a cut frame up after 1 s
 _DRAIN_SECONDS = 5.0  # within a request's limit
+_SLOW = 1.5  # times the slowest answer that came, no other is to be waited for
 _UNREADABLE_INFOS = 3  # the same in a row are no late answers, nor damaged ones
 
 # What has an answer for the model that this host has loaded.
@@ -48,6 +49,8 @@ class BaseExchange:
         self._models = 0  # that the device has loaded, as far as this host knows; 0 of a firmware that does not say it
         self._own_model: int | None = None  # which of them is this host's
         self._unanswered_infos = 0  # of those asked to find the step again, and of the one before
+        self._silence_seconds = _SILENCE_SECONDS  # that tell late answers from others
+        self._slowest, self._unanswered_stats = 0.0, 0  # of a negotiation's questions
 
     def request(
         self, message_type: MessageType, payload: bytes, deadline: float, stall: float, progress: Progress | None = None
@@ -107,7 +110,7 @@ class BaseExchange:
 
     def drain(self, deadline: float) -> None:
         """Throw away what comes until the line is silent."""
-        silence = _STALL_SECONDS if self._frame_cut else _SILENCE_SECONDS
+        silence = max(self._silence_seconds, _STALL_SECONDS if self._frame_cut else 0.0)
         thrown_away = self._silence(silence, min(deadline, time.monotonic() + _DRAIN_SECONDS))
         self._frame_cut = False
         self._report.dropped_bytes += thrown_away
@@ -185,14 +188,18 @@ class BaseExchange:
         """
         self._own_model = None
         without_reason = 0
-        pause, started = _SILENCE_SECONDS, time.monotonic()
+        pause, patience, started = _SILENCE_SECONDS, _STALL_SECONDS, time.monotonic()
+        self._silence_seconds, self._slowest, self._unanswered_stats = _SILENCE_SECONDS, 0.0, 0
         while True:
             if self._line.has_bytes("STATS"):
                 self._silence(_SILENCE_SECONDS, deadline)
-            explains = self._greet(min(deadline, time.monotonic() + _STALL_SECONDS), deadline)
+            explains = self._greet(patience, deadline)
             if explains is False and not without_reason:
                 without_reason += 1
                 continue
+            if explains is False and self._unanswered_stats:  # nothing of 2023 tells a late answer but its time
+                self._silence_seconds = max(_SILENCE_SECONDS, min(_SLOW * self._slowest, _DRAIN_SECONDS / 2))
+                self.drain(deadline)
             if explains is not None:
                 return explains
             if time.monotonic() >= deadline:
@@ -204,13 +211,17 @@ class BaseExchange:
                 )
             self._report.resynchronisations += 1
             self._silence(min(pause, (deadline - time.monotonic()) / 2), deadline)
-            pause = max(_STALL_SECONDS, 2 * pause)
+            patience *= 2
+            pause = max(2 * pause, patience)
 
-    def _greet(self, patient_until: float, deadline: float) -> bool | None:
-        """Ask once; None when no answer was the one that tells."""
+    def _greet(self, patience: float, deadline: float) -> bool | None:
+        """Ask once, each question's answer within ``patience`` seconds; None when none was the one that tells."""
         unread = 0
         for payload in (b"", b"\0"):
             self._line.write("STATS", encode_frame(MessageType.STATS, payload), deadline)
+            asked = time.monotonic()
+            patient_until = min(deadline, asked + patience)
+            self._unanswered_stats += 1
             unread += 1
             while True:
                 try:
@@ -218,6 +229,8 @@ class BaseExchange:
                 except LinkError:  # silence, or what is no frame and an earlier dialogue's
                     return None
                 unread -= 1
+                self._unanswered_stats -= 1
+                self._slowest = max(self._slowest, time.monotonic() - asked)
                 verdict = _tells(kind, answer)
                 if verdict is not None:
                     self._settle(unread, deadline)
@@ -234,7 +247,7 @@ class BaseExchange:
     def _silence(self, seconds: float, deadline: float) -> int:
         """Wait for a silence; return how many bytes came before. Raises OtherHost when they are another's dialogue."""
         try:
-            return self._line.drain(seconds, deadline)
+            return self._line.drain(seconds, deadline, MAGIC)
         except LineBusy as error:
             if MAGIC in error.heard:
                 raise OtherHost("the line does not fall silent, it carries a dialogue in extended frames.") from error

@@ -102,6 +102,7 @@ class ExtendedExchange:
         self._forgotten = 0  # times that the device knew no dialogue, since the latest request began
         self._strange = 0  # times that it knew another dialogue alone
         self._begun = False  # the device has answered in this dialogue
+        self._begins = False  # its first request is on the way
         self._questions: list[int] = []  # numbers of those whether it is idle, since the request was last sent
 
     def greet(self, hello: bytes, deadline: float) -> bytes:
@@ -114,8 +115,11 @@ class ExtendedExchange:
 
         Raises DialogueLost when the device expects another one: its HELLO came between.
         """
-        self._identity = identity
-        answer = self.request(MessageType.INFO, b"", deadline)
+        self._identity, self._begins = identity, True
+        try:
+            answer = self.request(MessageType.INFO, b"", deadline)
+        finally:
+            self._begins = False
         self._begun = identity != 0
         return answer
 
@@ -151,7 +155,8 @@ class ExtendedExchange:
                 usual = min(self._longest, 2 * (time.monotonic() - started))
                 self._patience[message_type] = patience if attempts else max(self._shortest, usual)
                 return content(answer, name)
-            if self._forgotten >= _FORGOTTEN_LIMIT:
+            # A dialogue that begins may be asked for anew; one that has begun may still be answered.
+            if self._forgotten >= _FORGOTTEN_LIMIT or (self._begins and self._strange >= _FORGOTTEN_LIMIT):
                 raise DialogueLost(
                     f"The device knows nothing of this dialogue, to which {name} belongs: it was restarted, or another "
                     "host has used it since. Negotiate again, in Robot with Connect Runtime, and load the model."

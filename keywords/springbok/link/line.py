@@ -29,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 _TELLING_SECONDS = 0.1  # bytes that come in less say nothing of a line that never falls silent
 _POLL_SECONDS = 0.02
+_FOREIGN_SECONDS = 1.0
 _READ_BYTES = 4096
 _MOST_BYTES = 1 << 63
 _PROGRESS_BYTES = 1024  # so often it is told how far a write is
@@ -226,10 +227,11 @@ class Line:
         del come[:taken]
         return data
 
-    def drain(self, silence: float, deadline: float) -> int:
+    def drain(self, silence: float, deadline: float, foreign: bytes = b"") -> int:
         """Throw away what comes until nothing has been on the line for ``silence`` seconds; return how much it was.
 
-        Silence before the call counts. Raises LineBusy when the line is not silent by the deadline.
+        Silence before the call counts. Raises LineBusy when the line is not silent by the deadline, and after a second
+        where ``foreign`` is heard, which will not end.
         """
         thrown_away, heard = 0, b""
         started = time.monotonic()
@@ -240,6 +242,8 @@ class Line:
             until = min(max(silent_at, now + _POLL_SECONDS), deadline)
             data = self.read("resynchronisation", _READ_BYTES, until)
             thrown_away, heard = thrown_away + len(data), (heard + data)[-_READ_BYTES:]
+            if foreign and foreign in heard and now - started >= _FOREIGN_SECONDS:
+                deadline = now
         waited = max(0.0, deadline - started)
         if not thrown_away or waited < max(silence, _TELLING_SECONDS):
             raise LineBusy(

@@ -36,6 +36,7 @@ from springbok.link.messages import (
     Benchmark,
     ChipInfo,
     Limits,
+    ModelState,
     Profile,
     Signature,
     Statistics,
@@ -433,13 +434,20 @@ class Link:
     def reset_device(self) -> None:
         """Restart the firmware as after power-on. Negotiate again afterwards."""
         self._need_extension("RESET")
-        lost = self.report.unanswered + self.report.damaged_answers
         try:
             self._ask(MessageType.RESET, _nothing)
-        except DialogueLost:  # it restarted, and the answer was lost; else it never was in this dialogue
-            if self.report.unanswered + self.report.damaged_answers == lost:
+        except DialogueLost:  # it restarted, and the answer was lost; or it never was in this dialogue
+            if not self._is_as_after_power_on():
                 raise
         self.dialect = Dialect.UNKNOWN
+
+    def _is_as_after_power_on(self) -> bool:
+        """Whether a device that knows no dialogue of this host's has loaded no model since it was switched on."""
+        try:
+            info = self._base.probe(time.monotonic() + self.timeout)
+        except LinkError:
+            return False
+        return info.models_loaded == 0 and info.model_state is ModelState.NONE
 
     @alone
     def statistics(self) -> Statistics:

@@ -108,12 +108,12 @@ class SerialPort:
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
-        """pyserial has errors of types for a port that was closed, or that another thread closes meanwhile."""
+        """pyserial has errors of many kinds for a port that was closed, or that another thread closes meanwhile."""
         try:
             if not self.is_open:
                 raise ConnectionError("it was closed")
             yield
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OSError) as error:
             if self.is_open:
                 raise
             raise ConnectionError("it was closed") from error
