@@ -350,7 +350,7 @@ def _metric(name: str) -> Metric:
 
 def _margin(metric: Metric, tolerance: str, reference: Any) -> float:
     text = str(tolerance).replace(" ", "")
-    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", text)
+    found = re.fullmatch(r"((?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)(%?)", text)
     if not found:
         raise GateError(
             f"'{tolerance}' is no tolerance for {metric.name}: write 64 (absolute), 0.5% or {ANY} (not judged)."
