@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes Robot say no where the gate does: a skip undoes no limit that was not kept before."""
 
+import re
 from pathlib import Path
 
 from robot.api.interfaces import ListenerV3
@@ -13,6 +14,8 @@ from springbok.support.errors import plain
 
 #: Folders of results to which this run has begun to write.
 _begun: set[Path] = set()
+# What Robot says of a test that did not run, or did in vain, for its suite's set-up or teardown.
+_BY_SUITE = re.compile(r"parent suite (?:setup|teardown)", re.IGNORECASE)
 
 
 def verdict_file() -> VerdictFile:
@@ -39,12 +42,13 @@ class GateListener(ListenerV3):
     ROBOT_LISTENER_PRIORITY = 100  # before the listeners that count what failed
 
     def end_test(self, data, result) -> None:
-        """Judge the test by what the gate said in it, and in the set-ups of its suites."""
+        """Judge the test by what the gate said in it, and in the set-up of a suite that skipped it."""
         del data
         if EXECUTION_CONTEXTS.current.dry_run:
             return
         verdicts = verdict_file()
-        if result.skipped and (broken := verdicts.not_kept()):
+        with_suites = bool(_BY_SUITE.search(result.message))
+        if result.skipped and (broken := verdicts.not_kept(with_suites)):
             untold = [each.text() for each in broken if each.text() not in result.message]
             said = f"A skip does not undo what was not kept. Skipped because: {result.message}"
             result.status, result.message = "FAIL", plain("\n\n".join([*untold, said]))
@@ -52,7 +56,8 @@ class GateListener(ListenerV3):
             verdicts.ignore()
 
     def end_suite(self, data, result) -> None:
-        """What a suite's set-up or teardown caught is ignored: where one of them fails or skips, no test passes."""
+        """What a suite's set-up or teardown caught is ignored: where one of them fails or skips, all tests say so."""
         del data
-        if any(test.passed for test in result.all_tests) and not EXECUTION_CONTEXTS.current.dry_run:
-            verdict_file().ignore()
+        if EXECUTION_CONTEXTS.current.dry_run or all(_BY_SUITE.search(test.message) for test in result.all_tests):
+            return
+        verdict_file().ignore()

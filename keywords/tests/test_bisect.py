@@ -313,8 +313,8 @@ inside = [f'<failure message="{each}"/>' for each in failures] or [""]
 cases = "".join(f'<testcase classname="Own" name="Should Keep">{each}</testcase>' for each in inside)
 (results / "xunit.xml").write_text(f'<testsuite tests="{len(inside)}" failures="{len(failures)}">{cases}</testsuite>')
 verdict = {"suite": "S", "test": "t", "compared": True, "subject": "m (vector) on c, spike, VLEN 512"}
-verdict |= {"metric": "samples", "title": "samples", "value": "2", "limit": "1 is expected", "baseline": "1"}
-verdict |= {"change": "+1", "accounts": []}
+verdict |= {"metric": "samples", "title": "samples", "value": "2" if failures else "1", "baseline": "1"}
+verdict |= {"limit": "1 is expected", "change": "", "accounts": []}
 verdict["outcome"] = "failed" if failures else "passed"
 path = {"suite": "S", "test": "t", "path": "b/m.json", "read": True}
 content = {"schema": 1, "verdicts": [verdict] * JUDGED, "baselines": [path] * JUDGED, "updates": []}

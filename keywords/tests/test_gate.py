@@ -848,3 +848,10 @@ def test_limits_and_lengths_that_are_no_numbers_are_sentences():
         GateLibrary.GateLibrary().metric_should_keep_its_limit(None, "instructions", "few")
     with pytest.raises(SweepError, match="vlens are numbers such as 256,512, not '256,few'"):
         SweepLibrary.SweepLibrary().sweep_configurations("m.h5", vlens="256,few")
+
+
+@pytest.mark.parametrize("text", ["1e-7", "1E-7", "0.0000001", "1e-05%", ".5e-3"])
+def test_a_tolerance_may_have_an_exponent(text):
+    number = float(text.rstrip("%"))
+    margin = gate._margin(gate.METRICS["mean_absolute_error"], text, 2.0)
+    assert margin == pytest.approx(number / 100 * 2 if text.endswith("%") else number)

@@ -123,6 +123,15 @@ def test_a_test_that_passes_has_ignored_what_it_broke_and_that_is_told(tmp_path,
     assert "ignored by the suite itself" in (tmp_path / "results" / "summary.md").read_text()
 
 
+@pytest.mark.parametrize("other", ["", "Passes\n    Keep Limit\n"])
+def test_what_a_suites_setup_caught_fails_no_test_that_is_skipped(tmp_path, capfd, other):
+    skipped = "Skipped\n    Skip    it may be\n"
+    status = ran(tmp_path, other + skipped, settings="Suite Setup    Run Keyword And Ignore Error    Break Limit")
+    outcomes = agrees(tmp_path, status, 0, "1 skipped")
+    assert outcomes == ["ignored", *["passed"] * bool(other)]
+    assert "1 not kept and ignored by the suite itself" in capfd.readouterr().out
+
+
 BROKEN_SETUP = "Suite Setup    Run Keywords    Run Keyword And Continue On Failure    Break Limit    AND    Skip    no"
 BROKEN_TEARDOWN = BROKEN_SETUP.replace("Setup", "Teardown")
 
@@ -137,8 +146,10 @@ def test_a_suite_that_is_skipped_after_a_broken_limit_fails(tmp_path, settings):
     assert run_record.read(results)["verdict"] == "failed"
 
 
-def test_robots_own_failures_stay_and_nostatusrc_is_obeyed(tmp_path):
-    assert ran(tmp_path, "One\n    Break Limit\n", "--nostatusrc") == 0
+@pytest.mark.parametrize("settings", ["", BROKEN_TEARDOWN])
+def test_robots_own_failures_stay_and_nostatusrc_is_obeyed(tmp_path, settings):
+    test = "Keep Limit" if settings else "Break Limit"
+    assert ran(tmp_path, f"One\n    {test}\n", "--nostatusrc", settings=settings) == 0
     assert run_record.read(tmp_path / "results")["verdict"] == "failed"
 
 

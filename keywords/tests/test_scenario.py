@@ -405,7 +405,7 @@ def test_recordings_are_found_in_a_folder_as_in_their_archive(tmp_path):
     found = magic_wand(root=tmp_path, held_out=("a",), download=False)
     assert found.inputs.shape == (3, 128, 3, 1)
     assert (magic_wand(tmp_path, held_out=("a",)).inputs == found.inputs).all()
-    with pytest.raises(DatasetError, match="holds no Magic Wand recordings, and downloading them was not allowed"):
+    with pytest.raises(DatasetError, match="holds no Magic Wand recordings, and nothing is downloaded here"):
         magic_wand(root=tmp_path / "empty", download=False)
 
 

@@ -125,7 +125,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         died = max(0, -status)
         xunit = files.xunit_there()
         if xunit:
-            status = _end_gate(files, xunit) or status
+            status = _end_gate(files, xunit, "--nostatusrc" in robot_options) or status
         run = record_run(files.folder, started, suites, status == 0, xunit, files.is_dry)
         if (files.folder / "metrics.json").exists() or files.is_dry:
             with working("Making the reports"):
@@ -144,13 +144,13 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     return SIGNALLED + died if died else status
 
 
-def _end_gate(files: Outputs, xunit: Path) -> int:
+def _end_gate(files: Outputs, xunit: Path, obeys_nostatusrc: bool) -> int:
     """Let the gate of a run that has ended say what it said no to and no test has failed for: 1 where there is such."""
     not_kept = verdicts.end(files.folder, files.is_dry)
     if not not_kept or read_tests(xunit).failed:  # as a rule Robot says so itself
         return 0
     add_failure(xunit, *NOT_TOLD, "\n".join(each.text() for each in not_kept))
-    return 1
+    return int(not obeys_nostatusrc)
 
 
 def _death(number: int, output: Path | None) -> str:

@@ -17,10 +17,11 @@ from springbok.engines import spike_native, spike_python
 from springbok.engines.machine_engine import MachineEngine
 from springbok.engines.machine_process import MachineProcess
 from springbok.support.errors import EngineError
+from springbok.support.places import command
 from springbok.support.supervisor import processor_time
 
 DEBUG_MODULE_END = 0x1000
-_ELSEWHERE = "describe it at another address for Spike, or run the chip in Renode (./bench platform)."
+_IN_RENODE = f"run the chip in Renode, for which '{command('platform', 'FOLDER')}' describes it."
 
 _log = logging.getLogger(__name__)
 
@@ -115,12 +116,15 @@ def _above_debug_module(chip: Chip) -> Chip:
     for number, device in enumerate(chip.devices):
         if device.base < DEBUG_MODULE_END:
             place = told_of(chip, "device", number, "base")
-            raise EngineError(f"{place}: {device.name} lies at 0x{device.base:x}, but {beside}: {_ELSEWHERE}")
+            raise EngineError(
+                f"{place}: {device.name} lies at 0x{device.base:x}, but {beside}: "
+                f"describe it at another address for Spike, or {_IN_RENODE}"
+            )
     if chip.start < DEBUG_MODULE_END:
         place = told_of(chip, "core", "start")
         raise EngineError(
             f"{place}: the first instruction lies at 0x{chip.start:x}, but {beside}: write start = "
-            f"0x{DEBUG_MODULE_END:x} in [core] for Spike, or run the chip in Renode (./bench platform)."
+            f"0x{DEBUG_MODULE_END:x} in [core] for Spike, or {_IN_RENODE}"
         )
     begins = (max(memory.base, DEBUG_MODULE_END) for memory in chip.memories)
     memories = (

@@ -350,7 +350,7 @@ def _metric(name: str) -> Metric:
 
 def _margin(metric: Metric, tolerance: str, reference: Any) -> float:
     text = str(tolerance).replace(" ", "")
-    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", text)
+    found = re.fullmatch(r"((?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)(%?)", text)
     if not found:
         raise GateError(
             f"'{tolerance}' is no tolerance for {metric.name}: write 64 (absolute), 0.5% or {ANY} (not judged)."
@@ -360,7 +360,7 @@ def _margin(metric: Metric, tolerance: str, reference: Any) -> float:
         raise GateError(f"{metric.name} is the same or another: its tolerance can only be 0 or {ANY}, not {tolerance}.")
     if found[2]:
         return number / 100 * abs(reference) if metric.relation != EXACTLY else 0.0
-    return tidy(number)
+    return tidy(number) or number  # however small
 
 
 def _is_boundless(metric: Metric, tolerance: str, margin: float, reference: Any) -> bool:

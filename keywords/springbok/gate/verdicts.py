@@ -51,21 +51,24 @@ class VerdictFile:
         content["updates"].append({"suite": self.suite, "path": str(path), "changes": list(changes)})
         _write(self.folder, content)
 
-    def not_kept(self) -> list[Verdict]:
-        """What was not kept in the test, and outside of tests in the suites that it is in."""
-        return [_verdict_of(each) for each in read(self.folder)["verdicts"] if self._has(each) and _failed(each)]
+    def not_kept(self, with_suites: bool) -> list[Verdict]:
+        """What was not kept in the test, and ``with_suites`` outside of tests in the suites that it is in."""
+        return [
+            _verdict_of(each)
+            for each in read(self.folder)["verdicts"]
+            if _failed(each) and (self._is_own(each) or (with_suites and self._is_around(each)))
+        ]
 
-    def _has(self, kept: Mapping[str, Any]) -> bool:
-        return kept["test"] in ("", self.test) and f"{self.suite}.".startswith(f"{kept['suite']}.")
+    def _is_own(self, kept: Mapping[str, Any]) -> bool:
+        return (kept["suite"], kept["test"]) == (self.suite, self.test)
+
+    def _is_around(self, kept: Mapping[str, Any]) -> bool:
+        return not kept["test"] and f"{self.suite}.".startswith(f"{kept['suite']}.")
 
     def ignore(self) -> None:
         """Keep that the test, or without one the suite, passes although something was not kept: that is ignored."""
         content = read(self.folder)
-        own = [
-            each
-            for each in content["verdicts"]
-            if _failed(each) and (each["suite"], each["test"]) == (self.suite, self.test)
-        ]
+        own = [each for each in content["verdicts"] if _failed(each) and self._is_own(each)]
         for each in own:
             each["outcome"] = IGNORED
         if own:

@@ -183,7 +183,7 @@ def _devices(made: random.Random) -> Iterator[str]:
     bases = made.sample(range(0xF000_0000, 0xF800_0000, 0x10_0000), 2)
     yield _DEVICE.format(name="uart", kind=kind, base=bases[0], settings=settings)
     if made.random() < 0.7:
-        hertz = made.choice((1_000_000, 10_000_000, 32_000_000))
+        hertz = made.choice((1_000_000, 10_000_000, 33_000_000))
         yield _DEVICE.format(name="clint", kind="clint", base=bases[1], settings=f"frequency_hz = {hertz}")
 
 
