@@ -401,7 +401,8 @@ class GateLibrary:
 
         Of a quantised output, the tolerance is ``steps`` of its integers: 0 is the same to the bit. A model's outputs
         are judged each by itself, when it has several. A tolerance that every answer keeps is refused: answers of
-        nothing but 0 would, or steps beyond the integers. Outputs that are no numbers never agree, an infinite one with itself alone.
+        nothing but 0 would, or steps beyond the integers. Outputs that are no numbers never agree, an infinite one with
+        itself alone.
 
         Examples:
         | Outputs Should Agree With The Host | ${evaluation} | 1e-5 |
