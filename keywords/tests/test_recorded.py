@@ -117,6 +117,15 @@ def test_other_configurations_take_no_place():
     assert len(recorded.document["models"]) == 4 and "replaced" not in recorded.document
 
 
+def test_the_same_measured_again_on_several_platforms_is_no_difference():
+    """What is kept of a second platform stands beside its entry."""
+    recorded = Recorded()
+    for suite in ("A", "B"):
+        for vlen in (128, 256, 512):
+            assert recorded.add(make_document(make_model(), vlen=vlen), suite) == []
+    assert len(recorded.document["models"]) == 3 and "replaced" not in recorded.document
+
+
 def test_the_keyword_warns_and_everything_that_tells_of_the_run_says_it(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(metrics, "model_metrics", lambda evaluation: evaluation.model)
     monkeypatch.setattr(PerformanceLibrary.renode_test, "suite_folder", lambda: tmp_path)

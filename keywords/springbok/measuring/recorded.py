@@ -16,7 +16,7 @@ from springbok.support.escaping import visible
 
 _LONGEST_FLAGS = 200
 #: The stack's mark is of all since the chip's start.
-_OTHER_EACH_TIME = {"wall_clock", "accesses_over_time", "stack_peak_bytes"}
+_OTHER_EACH_TIME = {"wall_clock", "accesses_over_time", "stack_peak_bytes", "platform"}  # the last: who has one at all
 #: What keeps both.
 ADVICE = "To keep both, give one a name of its own: name= of Compile Model, or title= of Load Data Set"
 
