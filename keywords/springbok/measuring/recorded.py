@@ -15,8 +15,8 @@ from springbok.measuring.platforms import configuration_of, configuration_title,
 from springbok.support.escaping import visible
 
 _LONGEST_FLAGS = 200
-#: The stack's mark is of all since the chip's start.
-_OTHER_EACH_TIME = {"wall_clock", "accesses_over_time", "stack_peak_bytes", "platform"}  # the last: who has one at all
+#: The stack's mark is of all since the chip's start; a platform stands only in entries that are kept beside others.
+_OTHER_EACH_TIME = {"wall_clock", "accesses_over_time", "stack_peak_bytes", "platform"}
 #: What keeps both.
 ADVICE = "To keep both, give one a name of its own: name= of Compile Model, or title= of Load Data Set"
 
