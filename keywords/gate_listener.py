@@ -9,11 +9,14 @@ from robot.libraries.BuiltIn import BuiltIn
 from robot.running.context import EXECUTION_CONTEXTS
 
 import renode_test
+from springbok.gate import verdicts
 from springbok.gate.verdicts import FILE_NAME, VerdictFile
 from springbok.support.errors import plain
 
 #: Folders of results to which this run has begun to write.
 _begun: set[Path] = set()
+#: How many verdicts a folder had when a test, or a suite, first asked for it, by Robot's numbers of these.
+_counts: dict[tuple[Path, str, str], int] = {}
 # What Robot says of a test that did not run, or did in vain, for its suite's set-up or teardown.
 _BY_SUITE = re.compile(r"parent suite (?:setup|teardown)", re.IGNORECASE)
 
@@ -24,10 +27,15 @@ def verdict_file() -> VerdictFile:
     if folder not in _begun:
         _begun.add(folder)
         (folder / FILE_NAME).unlink(missing_ok=True)
+    now = EXECUTION_CONTEXTS.current
+    place = folder, now.suite.id, now.test.id if now.test else ""
+    if place not in _counts:
+        _counts[place] = len(verdicts.read(folder)["verdicts"])
     return VerdictFile(
         folder,
         suite=robot.get_variable_value("${SUITE NAME}", default=""),
         test=robot.get_variable_value("${TEST NAME}", default="") or "",
+        since=_counts[place],
     )
 
 
@@ -46,14 +54,14 @@ class GateListener(ListenerV3):
         del data
         if EXECUTION_CONTEXTS.current.dry_run:
             return
-        verdicts = verdict_file()
+        kept = verdict_file()
         with_suites = bool(_BY_SUITE.search(result.message))
-        if result.skipped and (broken := verdicts.not_kept(with_suites)):
+        if result.skipped and (broken := kept.not_kept(with_suites)):
             untold = [each.text() for each in broken if each.text() not in result.message]
             said = f"A skip does not undo what was not kept. Skipped because: {result.message}"
             result.status, result.message = "FAIL", plain("\n\n".join([*untold, said]))
         elif result.passed:
-            verdicts.ignore()
+            kept.ignore()
 
     def end_suite(self, data, result) -> None:
         """What a suite's set-up or teardown caught is ignored: where one of them fails or skips, all tests say so."""

@@ -132,6 +132,28 @@ def test_what_a_suites_setup_caught_fails_no_test_that_is_skipped(tmp_path, capf
     assert "1 not kept and ignored by the suite itself" in capfd.readouterr().out
 
 
+def test_one_test_that_passes_ignores_nothing_of_another_of_its_name(tmp_path):
+    """Robot only warns of two names alike, and suites of several folders may have one."""
+    twice = "A\n    Break Limit\nA\n    Keep Limit\n"
+    status = ran(tmp_path, twice, settings="Suite Teardown    Skip    the end")
+    assert status == 1
+    assert [each["outcome"] for each in verdicts.read(tmp_path / "results")["verdicts"]] == ["failed", "passed"]
+
+
+def test_suites_of_one_name_are_two(tmp_path):
+    folders = [tmp_path / name for name in ("x", "y")]
+    for folder, keyword in zip(folders, ("Break Limit", "Keep Limit"), strict=True):
+        folder.mkdir()
+        (folder / "judges.py").write_text(_JUDGES.format(path=[str(KEYWORDS), str(KEYWORDS / "tests")]))
+        (folder / "made.robot").write_text(
+            _HEAD.format(settings="Suite Teardown    Skip    end") + f"T\n    {keyword}\n"
+        )
+    suites = [str(folder / "made.robot") for folder in folders]
+    status = main(["run", *suites, "--engine", "spike", "--history", "none", "--results", str(tmp_path / "results")])
+    assert status == 1
+    assert [each["outcome"] for each in verdicts.read(tmp_path / "results")["verdicts"]] == ["failed", "passed"]
+
+
 BROKEN_SETUP = "Suite Setup    Run Keywords    Run Keyword And Continue On Failure    Break Limit    AND    Skip    no"
 BROKEN_TEARDOWN = BROKEN_SETUP.replace("Setup", "Teardown")
 

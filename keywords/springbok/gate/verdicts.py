@@ -27,11 +27,15 @@ _KEYS = ("verdicts", "baselines", "updates")
 
 @dataclass(frozen=True)
 class VerdictFile:
-    """The file in ``folder``; what is added is said to be of ``suite`` and ``test``."""
+    """The file in ``folder``; what is added is said to be of ``suite`` and ``test``.
+
+    ``since`` is how many verdicts there were when these began: others of their name may have been before.
+    """
 
     folder: Path
     suite: str = ""
     test: str = ""
+    since: int = 0
 
     def add(self, verdicts: Sequence[Verdict]) -> None:
         """Keep verdicts on limits."""
@@ -53,14 +57,13 @@ class VerdictFile:
 
     def not_kept(self, with_suites: bool) -> list[Verdict]:
         """What was not kept in the test, and ``with_suites`` outside of tests in the suites that it is in."""
-        return [
-            _verdict_of(each)
-            for each in read(self.folder)["verdicts"]
-            if _failed(each) and (self._is_own(each) or (with_suites and self._is_around(each)))
-        ]
+        content = read(self.folder)
+        around = filter(self._is_around, content["verdicts"]) if with_suites else ()
+        return [_verdict_of(each) for each in (*self._own(content), *around) if _failed(each)]
 
-    def _is_own(self, kept: Mapping[str, Any]) -> bool:
-        return (kept["suite"], kept["test"]) == (self.suite, self.test)
+    def _own(self, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+        own = (self.suite, self.test)
+        return [each for each in content["verdicts"][self.since :] if (each["suite"], each["test"]) == own]
 
     def _is_around(self, kept: Mapping[str, Any]) -> bool:
         return not kept["test"] and f"{self.suite}.".startswith(f"{kept['suite']}.")
@@ -68,7 +71,7 @@ class VerdictFile:
     def ignore(self) -> None:
         """Keep that the test, or without one the suite, passes although something was not kept: that is ignored."""
         content = read(self.folder)
-        own = [each for each in content["verdicts"] if _failed(each) and self._is_own(each)]
+        own = [each for each in self._own(content) if _failed(each)]
         for each in own:
             each["outcome"] = IGNORED
         if own:
