@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gate, on made-up runs: what it lets through, what it stops, and whether its message names the cause."""
 
+import contextlib
 import copy
 import functools
 import json
@@ -24,6 +25,7 @@ from springbok.exploring.configurations import SweepError
 from springbok.gate import baseline, gate, snapshots, verdicts
 from springbok.gate.gate import Limit
 from springbok.gate.metric import METRICS
+from springbok.gate.verdict_consistency import contradictions
 from springbok.history import record
 from springbok.measuring.derived import RUNTIME
 from springbok.support.places import ROOT
@@ -855,3 +857,14 @@ def test_a_tolerance_may_have_an_exponent(text):
     number = float(text.rstrip("%"))
     margin = gate._margin(gate.METRICS["mean_absolute_error"], text, 2.0)
     assert margin == pytest.approx(number / 100 * 2 if text.endswith("%") else number)
+
+
+@pytest.mark.parametrize("text", ["64", "5 %", "0.5%", ".5%", "1e-05 %", "5E-1 %", "1e2", "0"])
+@pytest.mark.parametrize("name", ["instructions", "accuracy", "max_abs_error", "vset_per_vector"])
+def test_what_a_comparison_says_of_any_tolerance_hangs_together(name, text):
+    """Else the file that has it could not be read again."""
+    measured = snapshots.snapshot(make_document(make_model()), "made")
+    with contextlib.suppress(gate.GateError):  # of what spans all that the metric can be
+        for verdict in gate.compare(measured, measured, {name: text}):
+            content = {"schema": 1, "verdicts": [{"compared": True, **asdict(verdict)}], "updates": []}
+            assert list(contradictions(content)) == []

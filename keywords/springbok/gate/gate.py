@@ -173,7 +173,7 @@ def compare(measured: Snapshot, baseline: Snapshot, tolerances: Mapping[str, str
     verdicts = []
     for metric in METRICS.values():
         old = baseline["metrics"].get(metric.name)
-        tolerance = tolerances.get(metric.name, "0")
+        tolerance = str(tolerances.get(metric.name, "0")).replace(" ", "")
         if not metric.is_recorded or tolerance == ANY or (old is None and measured["metrics"].get(metric.name) is None):
             continue
         if old is None:

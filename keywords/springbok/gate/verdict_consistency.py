@@ -18,7 +18,7 @@ from springbok.gate.metric import AT_MOST, EXACTLY, METRICS, Metric
 from springbok.measuring.derived import UNKNOWN
 
 _LIMIT = re.compile(r"(?:(at most|at least) )?(.+?) is (?:allowed|asked for|expected)(?: \((.*)\))?", re.DOTALL)
-_TOLERANCE = re.compile(r"baseline (.+), tolerance ([\d.]+)(%?)")
+_TOLERANCE = re.compile(r"baseline (.+), tolerance ([\d.]+(?:[eE][-+]?\d+)?)(%?)")
 _CHANGE = re.compile(r"([-+][\d.,e+-]+)(?: bytes| points)?(?: \(([-+][\d.]+) %\))?")
 #: Half of a number's last digit, as `springbok.measuring.derived.shown` writes it; of others it is in their text.
 _LAST_DIGITS = {"count": 0.005, "bytes": 0.005, "share": 0.005, "ratio": 0.0005}
