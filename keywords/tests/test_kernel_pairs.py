@@ -16,6 +16,11 @@ def module(*names):
     return [Kernel(f"m_dispatch_{number}", computes) for number, computes in enumerate(names)]
 
 
+def calls(*kernels):
+    """Of each its number, what it computes, and its layers."""
+    return [Kernel(f"m_{number}", computes, layer) for number, computes, layer in kernels]
+
+
 def pairs(first, second):
     """By the ends of numbers, with why."""
     found = pairing(first, second)
@@ -136,28 +141,22 @@ def test_each_kernel_is_told_once_as_a_pair_as_merged_or_at_its_places(first, se
 
 def test_layers_that_one_kernel_alone_computes_tell_it_whatever_its_name():
     """Those of an attention as IREE forms them with aggressive fusion, and without."""
-    first = [
-        Kernel(f"m_{number}", name, layer)
-        for number, name, layer in (
-            (1, "batch_matmul_1x6x12x12", "q"),
-            (2, "batch_matmul_1x6x12x12", "k"),
-            (3, "transpose_6x12", "kt"),
-            (4, "batch_matmul_1x6x6x12", "qk + scale"),
-            (5, "softmax_6x6", "softmax"),
-            (0, "reduction_6x12", "n1 + n2"),
-            (6, "reduction_6x12", "n2"),
-        )
-    ]
-    second = [
-        Kernel(f"m_{number}", name, layer)
-        for number, name, layer in (
-            (0, "matmul_like_6x12x12", "q"),
-            (1, "matmul_like_6x12x12", "k"),
-            (2, "matmul_like_6x6x12", "qk"),
-            (3, "softmax_6x6", "softmax + scale + qk"),
-            (4, "reduction_6x12", "n2 + res"),
-        )
-    ]
+    first = calls(
+        (1, "batch_matmul_1x6x12x12", "q"),
+        (2, "batch_matmul_1x6x12x12", "k"),
+        (3, "transpose_6x12", "kt"),
+        (4, "batch_matmul_1x6x6x12", "qk + scale"),
+        (5, "softmax_6x6", "softmax"),
+        (0, "reduction_6x12", "n1 + n2"),
+        (6, "reduction_6x12", "n2"),
+    )
+    second = calls(
+        (0, "matmul_like_6x12x12", "q"),
+        (1, "matmul_like_6x12x12", "k"),
+        (2, "matmul_like_6x6x12", "qk"),
+        (3, "softmax_6x6", "softmax + scale + qk"),
+        (4, "reduction_6x12", "n2 + res"),
+    )
     found = pairing(first, second)
     assert found.pairs == {"m_1": "m_0", "m_2": "m_1", "m_5": "m_3", "m_6": "m_4"}
     assert found.why == {"m_1": "layer", "m_2": "layer"}

@@ -289,20 +289,20 @@ def _kernels(passes: Sequence[Pass], measured: Table) -> dict[str, Kernel]:
     }
 
 
+def _named_last(passes: Sequence[Pass], call: re.Pattern[str]) -> list[str]:
+    """The kernels that the module calls behind the last of its passes that leaves it with such calls."""
+    found = (call.findall(each.code) for each in reversed(passes) if not each.kernel)
+    return next(filter(None, found), [])
+
+
 def _calls(passes: Sequence[Pass]) -> Counter[str]:
     """How often the module calls each kernel."""
-    behind = (found for each in reversed(passes) if not each.kernel and (found := _COMMAND.findall(each.code)))
-    flow = (found for each in reversed(passes) if not each.kernel and (found := _CALL.findall(each.code)))
-    return Counter(next(behind, ())) | Counter(next(flow, ()))
+    return Counter(_named_last(passes, _COMMAND)) | Counter(_named_last(passes, _CALL))
 
 
 def _called(passes: Sequence[Pass], kernels: Mapping[str, Kernel]) -> list[Kernel]:
     """Kernels in the order of their calls; those that the model does not call itself stand behind, by their numbers."""
-    calls: list[str] = []
-    for each in reversed(passes):
-        calls = [] if each.kernel else _CALL.findall(each.code)
-        if calls:
-            break
+    calls = _named_last(passes, _CALL)
     return [
         kernels[number] for number in (*calls, *(each for each in kernels if each not in calls)) if number in kernels
     ]

@@ -365,7 +365,7 @@ def _margin(metric: Metric, tolerance: str, reference: Any) -> float:
 
 def _is_boundless(metric: Metric, tolerance: str, margin: float, reference: Any) -> bool:
     """Whether a tolerance spans all that the metric can be; an absolute one of a share near 0 may be for others too."""
-    if margin and metric.relation == AT_LEAST and metric.least == 0 and str(tolerance).rstrip().endswith("%"):
+    if margin and metric.relation == AT_LEAST and metric.least == 0 and tolerance.endswith("%"):
         return margin >= reference > 0
     return margin >= metric.most - metric.least
 
