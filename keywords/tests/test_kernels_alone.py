@@ -202,16 +202,17 @@ def _configured(count, sew, lmul):
 
 
 LOAD_BYTES, LOAD_FIRST = 0x02010007, 0x03016007  # vle8.v v0, (sp); vle32ff.v v0, (sp)
-READ_VL = 0xC2002573  # csrr a0, vl
+READ_VL, READ_VTYPE, READ_BY_CLEARING = 0xC2002573, 0xC2102573, 0xC2003573  # csrr a0, vl or vtype; csrrc a0, vl, x0
 MULTIPLY_BFLOAT16 = 0xEE021457  # vfwmaccbf16.vv v8, v4, v0
 SUBTRACT, WHOLE_REGISTER, ELEMENT = 0x0A840457, 0x02810407, 0x42802557  # vsub.vv; vl1re8.v v8, (sp); vmv.x.s a0, v8
 PLANTED = {
     "instruction of no element": [*_configured(0, 8, "m1"), SUBTRACT],
     "fault-only-first load of bytes": [*_configured(4, 8, "m1"), LOAD_FIRST],
-    "vl of 128": [*_configured(128, 8, "m8"), READ_VL],
+    "vl of 128": [*_configured(128, 8, "m8"), READ_BY_CLEARING],
     "bfloat16 widening, lane 29": [*_configured(32, 16, "m4"), MULTIPLY_BFLOAT16],
 }
 HARMLESS = [*_configured(0, 8, "m1"), WHOLE_REGISTER, ELEMENT]
+HARMLESS += [*_configured(128, 8, "m8"), READ_VTYPE]
 HARMLESS += [*_configured(4, 8, "m1"), SUBTRACT, LOAD_BYTES, *_configured(4, 32, "m1"), LOAD_FIRST, READ_VL]
 RETURN_0 = [0x00000513, 0x00008067]
 

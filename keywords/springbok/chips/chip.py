@@ -115,7 +115,8 @@ class Instruction:
 class Defect:
     """A known defect: executed instructions that show it. What is not given matches everything.
 
-    ``opcodes`` is a regular expression, ``vl``, ``sew`` and ``lmul`` are lists, ``lmul`` as in assembly (``m1``).
+    ``opcodes`` is a regular expression, ``vl``, ``sew`` and ``lmul`` are lists, ``lmul`` as in assembly (``m1``), and
+    so is ``csr``: addresses of control and status registers, of instructions that read or write one.
     """
 
     name: str
@@ -125,12 +126,13 @@ class Defect:
     vl: tuple[int, ...] = ()
     sew: tuple[int, ...] = ()
     lmul: tuple[str, ...] = ()
+    csr: tuple[int, ...] = ()
 
-    def shows_in(self, opcode: str, vl: int, sew: int, lmul: str) -> bool:
-        """Whether an executed instruction is one of those."""
+    def shows_in(self, opcode: str, vl: int, sew: int, lmul: str, csr: int | None = None) -> bool:
+        """Whether an executed instruction is one of those; ``csr`` is the register that it reads or writes, if any."""
         if not re.fullmatch(self.opcodes, opcode):
             return False
-        given = ((self.vl, vl), (self.sew, sew), (self.lmul, lmul))
+        given = ((self.vl, vl), (self.sew, sew), (self.lmul, lmul), (self.csr, csr))
         return all(not wanted or value in wanted for wanted, value in given)
 
 
@@ -282,7 +284,7 @@ class Chip:
         made: dict[str, Any] = {name: tuple(kind(**each) for each in content[name]) for name, kind in lists.items()}
         made["memories"] = tuple(Memory(**{**each, "holds": tuple(each["holds"])}) for each in content["memories"])
         made["defects"] = tuple(
-            Defect(**{**each, **{name: tuple(each[name]) for name in ("vl", "sew", "lmul")}})
+            Defect(**{**each, **{name: tuple(each[name]) for name in ("vl", "sew", "lmul", "csr")}})
             for each in content["defects"]
         )
         made["source"] = Path(content["source"]) if content["source"] else None

@@ -15,7 +15,7 @@ from itertools import combinations, product
 
 from springbok.chips.chip import Chip, Defect
 from springbok.chips.extensions import taken_by
-from springbok.chips.opcodes import LOAD_FP, OP_V, STORE_FP, VECTOR_WIDTHS, named_words
+from springbok.chips.opcodes import LOAD_FP, OP_V, STORE_FP, VECTOR_WIDTHS, csr_of, named_words
 from springbok.support.suggestions import did_you_mean
 
 Problem = tuple[list[str | int], str]
@@ -87,7 +87,14 @@ def _never_shows(chip: Chip, defect: Defect) -> Iterator[tuple[str, str]]:
     elif not executed and not is_own:
         others = f" and {len(matching) - 1} more" if len(matching) > 1 else ""
         yield "opcodes", f"no '{chip.base_isa}' executes {matching[0]}{others}: it would never show"
+    elif defect.csr and not any(csr_of(word) is not None for name in executed for word in named[name]):
+        sentence = "reads or writes a control and status register: leave csr out"
+        yield "csr", f"nothing that '{defect.opcodes}' matches {sentence}"
     else:
+        absent = next((each for each in chip.registers if each.absent and {each.address} == set(defect.csr)), None)
+        if absent:
+            sentence = "is absent, so that what reads or writes it traps: it would never show"
+            yield "csr", f"{absent.name} ({absent.address:#x}) {sentence}"
         yield from _of_configurations(chip, defect, () if is_own else executed)
 
 

@@ -47,6 +47,15 @@ def opcode_kind(word: int, own: Sequence[Instruction] = ()) -> Kind:
     return Kind.OTHER
 
 
+def csr_of(word: int) -> int | None:
+    """The address of the control and status register that an instruction reads or writes; None for others.
+
+    >>> hex(csr_of(0xC2002573)), csr_of(0x00000073)  # csrr a0, vl; ecall
+    ('0xc20', None)
+    """
+    return word >> 20 if word & 0x7F == SYSTEM and word >> 12 & 3 else None
+
+
 def opcode_name(word: int, own: Sequence[Instruction] = ()) -> str:
     """Return the instruction's name, ``unknown`` for a word that is none. ``own`` is as in `opcode_kind`.
 

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from springbok.chips.chip import Chip
-from springbok.chips.opcodes import MARK_NAME, Kind, opcode_kind, opcode_name
+from springbok.chips.opcodes import MARK_NAME, Kind, csr_of, opcode_kind, opcode_name
 from springbok.engines.base import (
     RUNTIME_SITES,
     Call,
@@ -80,6 +80,7 @@ class Instruction(NamedTuple):
     name: str
     kind: Kind
     part: Part
+    csr: int | None = None
 
 
 class Histogram(Protocol):
@@ -367,7 +368,7 @@ class WindowCounter:
                     self._runtime[site.pc] += site.executions
         tally = _Tally()
         drained = self._histogram.drain(place, self._kernels, self._name)
-        for configuration, (name, kind, part), count in drained:
+        for configuration, (name, kind, part, csr), count in drained:
             if kind is Kind.MARK:
                 continue
             tally.opcodes[name] += count
@@ -378,7 +379,8 @@ class WindowCounter:
                 tally.there[name] += count * there
                 tally.configurations[configuration] += count
             if self._defects:
-                self._look_for_defects(tally, name, configuration, count)
+                for defect in shown(self._defects, name, *configuration, csr):
+                    tally.defects[defect] += count
             if part is not Part.RUNTIME:
                 tally.kernel_instructions += count
                 tally.stack[part] += count
@@ -388,10 +390,5 @@ class WindowCounter:
         key = (word, part)
         if key not in self._named:
             own = self._own
-            self._named[key] = Instruction(opcode_name(word, own), opcode_kind(word, own), part)
+            self._named[key] = Instruction(opcode_name(word, own), opcode_kind(word, own), part, csr_of(word))
         return self._named[key]
-
-    def _look_for_defects(self, tally: _Tally, name: str, configuration: Configuration, count: int) -> None:
-        """Add executions that show one of the chip's known defects."""
-        for defect in shown(self._defects, name, *configuration):
-            tally.defects[defect] += count
