@@ -132,7 +132,8 @@ class SimulatorLibrary:
             self._told.add(firmware)
             logger.console(firmware)
         if chip.name != load().name:
-            logger.console(f"Chip: {chip.title}, which the suite names, with VLEN {shown}")
+            vectors = f"with VLEN {shown}" if shown else "without vectors"
+            logger.console(f"Chip: {chip.title}, which the suite names, {vectors}")
         return running.uart_url
 
     @keyword(tags=("chip",))

@@ -70,6 +70,9 @@ def path(tmp_path):
         ("rv32im_zicsr_zifencei_zvkned", "has zvkned without vectors"),
         ("rv64i_zicsr_zifencei_zve32x", "does not multiply, .* of 64 bits: add m, or _zmmul"),
         ("rv32imm_zicsr_zifencei_zve32x", "has m twice: leave one out"),
+        ("rv32imcf_zicsr_zifencei_zve32f", "has i, m, c, f out of order: write rv32imfc_zicsr_zifencei_zve32f"),
+        ("rv32i_f_m_zicsr_zifencei_zve32f", "out of order: write rv32imf_zicsr_zifencei_zve32f"),
+        ("rv64gvc", "out of order: write rv64imafdcv_zicsr_zifencei"),
         ("rv128im_zve32x", "does not match .*ISA string with the vector extension"),
     ],
 )
@@ -433,6 +436,15 @@ opcodes = '{opcodes}'
             r"one: lmul \['m4'\] and vl \[256\] can't be together with VLEN 256",
         ),
         ("vadd.vv", "vl = []", 42, "vl: .* non-empty"),
+        ("csrr.*", "csr = [0xC20]\nvl = [128]", None, ""),
+        ("csrr.*", "csr = [0x1000]", 42, "4096 is greater than the maximum of 4095"),
+        ("vadd.vv", "csr = [0xC20]", 42, "one: nothing that 'vadd.vv' matches reads or writes a control and status"),
+        (
+            "csrrs",
+            '\ncsr = [0x00F]\n\n[[register]]\nname = "vcsr"\naddress = 0x00F\nabsent = true',
+            43,
+            r"one: vcsr \(0xf\) is absent, so that what reads or writes it traps: it would never show",
+        ),
         (
             "vwadd.vv",
             "sew = [8, 32]",

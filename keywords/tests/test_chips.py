@@ -179,6 +179,13 @@ def test_a_users_chip_is_read_by_its_path(mine):
         ('"code", "data", "models"', '"code", "data", "models", "code"', 13, "holds: .* has non-unique elements"),
         ('"code", "data", "models"', '"code", "data"', 8, "exactly one memory holds 'models'.*none does"),
         ('name = "clint"', 'name = "uart"', 22, "two things called 'uart'"),
+        ('name = "clint"', 'name = "cpu"', 22, "cpu: Renode's platforms have that name for something else: choose"),
+        (
+            "stride = 1",
+            'stride = 1\n\n[[device]]\nname = "uart1"\nkind = "pl011"\nbase = 0x6001_0000',
+            22,
+            "uart and uart1 serve as 'uart' each, of which the firmware drives one: leave the others out",
+        ),
         ("match = 0x0000_000B", "match = 0x0000_080B", 35, "mac: match has bits that its mask leaves out"),
         ('model = "mac.py:mac"', 'model = "max.py:mac"', 37, "mac: there is no .*max.py"),
         ('model = "mac.py:mac"\n', "", 33, "mac: give either does or model"),

@@ -36,6 +36,8 @@ _LEAST_VLEN = {"v": 128, "zve64x": 64, "zve64f": 64, "zve64d": 64}
 #: The shortest vectors that the compiler makes code for.
 _COMPILERS_LEAST_VLEN = 64
 _VECTOR_LENGTH = re.compile(r"zvl\d+b")
+#: Extensions of one letter stand in this order, which Spike insists on.
+_LETTERS = "imafdqcbv"
 #: Registers that the firmware works with: on every chip; where it is contained; by the upper half on 32 bits.
 _OF_TRAPS = {
     **{0x300: "mstatus", 0x304: "mie", 0x305: "mtvec"},
@@ -51,6 +53,8 @@ _STATE = {
     "floating-point state": (lambda chip: chip.has("f"), (0x001, 0x002, 0x003)),
     "vector state": (lambda chip: bool(chip.vlen), (0x008, 0x009, 0x00A, 0x00F, 0xC20, 0xC21, 0xC22)),
 }
+#: Words of a `.repl`, and what each platform of ours has in it.
+_RENODES_NAMES = ("cpu", "sysbus", "empty", "none", "using", "local")
 _OPERANDS = {"mark": ("rs1, the event", "rs2, its value"), "print": ("rs1, the text", "rs2, the number")}
 _RD, _RS1, _RS2 = 31 << 7, 31 << 15, 31 << 20
 _LONGER = 0x1F
@@ -95,6 +99,11 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
     twice = sorted({each for each in extensions if extensions.count(each) > 1})
     if twice:
         yield where, f"'{isa}' has {twice[0]} twice: leave one out"
+    letters = [each for each in extensions if each in _LETTERS]
+    ordered = sorted(letters, key=_LETTERS.index)
+    if letters != ordered and letters[0] == "i" and not twice:
+        written = "_".join([f"rv{chip.xlen}{''.join(ordered)}", *(each for each in extensions if len(each) > 1)])
+        yield where, f"'{isa}' has {', '.join(letters)} out of order: write {written}"
     lengths = [each for each in extensions if _VECTOR_LENGTH.fullmatch(each)]
     if lengths:
         yield where, f"'{isa}' says {lengths[0]}: leave it out, vlen says how long a vector register is"
@@ -279,6 +288,11 @@ def _of_names(chip: Chip) -> Iterator[Problem]:
         if each.name == UNKNOWN or each.name in named_words() or each.name.startswith("c."):
             sentence = "counts and disassemblies have that name for others: choose another"
             yield ["instruction", number, "name"], f"{each.name}: {sentence}"
+    for kind, parts in (("memory", chip.memories), ("device", chip.devices)):
+        for number, part in enumerate(parts):
+            if part.name in _RENODES_NAMES:
+                sentence = "Renode's platforms have that name for something else: choose another"
+                yield [kind, number, "name"], f"{part.name}: {sentence}"
 
 
 def _of_instructions_in_kernels(chip: Chip) -> Iterator[Problem]:

@@ -310,10 +310,11 @@ class _Reading:
                     )
         served = [devices.find(device.kind, self._path.parent).serves for device in chip.devices]
         for service in devices.SERVICES:
-            if served.count(service) > 1:
-                raise self._error(
-                    ["device", 0], f"there are {served.count(service)} devices of the service '{service}'"
-                )
+            several = [number for number, each in enumerate(served) if each == service]
+            if len(several) > 1:
+                names = " and ".join(chip.devices[number].name for number in several)
+                sentence = f"{names} serve as '{service}' each, of which the firmware drives one: leave the others out"
+                raise self._error(["device", several[1], "name"], sentence)
         if "uart" not in served:
             raise self._error(["device", 0], "the chip has no UART, over which models come: add one, or a mailbox")
         kernels = chip.holding(KERNELS)
