@@ -8,6 +8,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+import CompilerLibrary
 from springbok.chips.chip import own_functions
 from springbok.chips.description import load
 from springbok.compiler.compiled import Target

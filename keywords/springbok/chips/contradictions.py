@@ -92,7 +92,8 @@ def _of_extensions(chip: Chip) -> Iterator[Problem]:
     elif isa[4] not in "ig":
         yield where, f"'{isa}' begins with no base: write rv{chip.xlen}i, or rv{chip.xlen}g"
     for unknown in (each for each in extensions[1:] if each not in EXTENSIONS and not _VECTOR_LENGTH.fullmatch(each)):
-        remedy = did_you_mean(unknown, sorted(EXTENSIONS)) if len(unknown) > 1 else ""
+        near = did_you_mean(unknown, sorted(EXTENSIONS)) if len(unknown) > 1 else ""
+        remedy = near or ": leave it out"
         if unknown.startswith("x"):
             remedy = ": instructions of your own are tables, [[instruction]]"
         yield where, f"isa: there is no extension {unknown[:40]!r} here{remedy}"
