@@ -107,9 +107,9 @@ def _executes(chip: Chip, name: str, word: int) -> bool:
         return False
     if major in (LOAD_FP, STORE_FP) and VECTOR_WIDTHS.get(funct3, 0) > chip.elen > 0:
         return False
-    if major == OP_V and funct3 in _FLOATING_CATEGORIES:
-        if not (chip.has("f") and chip.vlens and _possible(chip, Defect("", "", ""), [name])):
-            return False
+    is_floating = major == OP_V and funct3 in _FLOATING_CATEGORIES
+    if is_floating and not (chip.has("f") and chip.vlens and _possible(chip, Defect("", "", ""), [name])):
+        return False
     return bool(taken_by(word, 0xFFFFFFFF, chip.xlen, chip.extensions))
 
 
