@@ -73,6 +73,8 @@ NEVER, NEVER_COMPRESSED = ("ebreak", "wfi"), ("c.ebreak",)
 UNCOUNTED = ("ecall", "illegal", "frflags")  # they trap, or have another name where they are counted
 MTVEC = 0x305
 INTERRUPTS = 3  # in a program
+REGISTERS_EVERY = 15  # instructions: accesses of registers of control and status beside those that weights bring
+PENDING = 0.3  # the share of stays in user mode, with MIE 0, that an interrupt is pending for
 MOST_WORDS = 40  # of a unit
 BYTES_OF = {"b": 1, "h": 2, "w": 4}  # of a load or store, by the second letter of its name
 
@@ -110,13 +112,19 @@ def generate(
         menu["user"] = USER
         names += chooser.choices(["user"], k=1 + length // 50)
         chooser.shuffle(names)
+    menu["register"] = CSR
+    for _ in range(length // REGISTERS_EVERY):
+        names.insert(further.randrange(len(names) + 1), "register")
     first = handler + 0x200
     numbers: list[int] = []  # operands of floating-point operations, from the begin of the data on
     compressed = "c" in extensions_of(isa)
     room = (code.end - first) // 4 - MOST_WORDS * len(names)  # for what far branches and jumps lead over
     units: list[list[int]] = []  # from the last one on, so that each knows how far it is to those behind it
     for name in names:
-        if menu[name] in (RETURN, USER, LINE, CSR, CHANGE):
+        if name == "register":
+            access, rd, rs1 = further.choice([*system_units.WRITES]), _register(further), _register(further)
+            unit = system_units.csr_unit(access, further, privilege, rd, rs1)
+        elif menu[name] in (RETURN, USER, LINE, CSR, CHANGE):
             unit = _system_unit(name, menu[name], chooser, further, privilege, line, clint)
         elif name == "illegal":
             unit = [system_units.illegal(further)]
@@ -267,7 +275,9 @@ def _system_unit(
         inside = chooser.choices([*_R_TYPE, *_I_TYPE, *_LOADS, *_STORES], k=chooser.randrange(1, 6))
         kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys(_I_TYPE, IMMEDIATE), **dict.fromkeys(_LOADS, LOAD)}
         words = [_word(each, kinds.get(each, STORE), chooser, 4) for each in inside]
-        return system_units.user_unit(chooser, words, masked=further.random() < 0.5)
+        masked = further.random() < 0.5
+        raised = masked and line not in (None, "software") and further.random() < PENDING
+        return system_units.user_unit(chooser, words, masked, system_units.line_unit(line, clint) if raised else ())
     return system_units.csr_unit(name, chooser, privilege, _register(chooser), _register(chooser))
 
 

@@ -240,7 +240,7 @@ static int say_not_taken(golden *g, uint32_t lines, char *why, uint32_t room) {
     say(why, room, "an interrupt (lines 0x%x) is not taken, %u instructions after it was enabled and raised",
         lines, WAIT_LIMIT);
     if (g->switched_number)
-        add_to(why, room, "; what turned interrupts on is %s at 0x%08x, %llu instructions before",
+        add_to(why, room, "; %s at 0x%08x turned interrupts on, %llu instructions before this one",
                golden_disassemble(g, g->switched.word), g->switched.pc,
                (unsigned long long)(g->number - g->switched_number));
     return 1;
