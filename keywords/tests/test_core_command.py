@@ -413,6 +413,7 @@ def test_folders_without_a_program_keep_the_others_from_nothing(tmp_path, monkey
     assert cli.main(["core", "replay", "mine", *map(str, folders)]) == 1
     said = capsys.readouterr().out
     assert f"{folders[1]}: not repeated: " in said
+    assert f"{folders[3]} holds no kept program: it has no case.json." in said
     assert f"{folders[2]}: nothing differs" in said
     assert "2 of 4 repeated, 1 of them differ\n" in said
     assert f"Not repeated: {folders[1]}, {folders[3]}\n" in said
@@ -447,7 +448,7 @@ def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
 def offset_of(word: int) -> int:
     """Of a branch or jump: where it leads to from its own address."""
     fields = {
-        0x63: ((31, 12), (7, 11), (30, 10), (29, 9), (28, 8), (27, 7), (26, 6), (25, 5), (11, 4), (10, 3), (9, 2), (8, 1)),
+        0x63: ((31, 12), (7, 11), *((25 + at, 5 + at) for at in range(6)), *((8 + at, 1 + at) for at in range(4))),
         0x6F: ((31, 20), *((12 + at, 12 + at) for at in range(8)), (20, 11), *((21 + at, 1 + at) for at in range(10))),
         1: ((12, 11), (11, 4), (10, 9), (9, 8), (8, 10), (7, 6), (6, 7), (5, 3), (4, 2), (3, 1), (2, 5)),
         2: ((12, 8), (11, 4), (10, 3), (6, 7), (5, 6), (4, 2), (3, 1), (2, 5)),
@@ -617,6 +618,17 @@ def test_a_first_value_that_a_register_does_not_keep_is_refused(tmp_path):
         load(tmp_path / "mine")
     file.write_text(f"{text}{rule}0x3200_0001\n", encoding="utf-8")
     assert load(tmp_path / "mine").rules
+
+
+def test_of_many_programs_that_differ_some_are_shown(monkeypatch, capsys):
+    core = load(IBEX)
+    monkeypatch.setattr("springbok.cli.core._built", lambda *_: (core, core.chip(), None, None))
+    differing = [(seed, program.Outcome(9, 99, ADD)) for seed in range(3, 33)]
+    monkeypatch.setattr(random_program, "run", lambda *_: (Coverage({}), differing))
+    assert cli.main(["core", "try", str(IBEX), "--programs", "40"]) == 1
+    said = capsys.readouterr().out
+    assert said.count(ADD.said) == 10
+    assert "Kept there too, 20 more, of seeds 13 to 32\n40 programs, 30 differ\n" in said
 
 
 @needs_core

@@ -120,17 +120,9 @@ def run(
         if wave is not None:
             native.wave(wave, 0)
         native.reset()
-        reason = Reason.TIME
-        last_one = case.instructions + AFTER + (WAIT if case.interrupts or case.errors else 0)
-        limit, ended = last_one * CYCLES_AN_INSTRUCTION, not case.end
-        while native.state.cycles < limit and (native.state.instructions < last_one or not ended):
-            reason = native.run(min(256, limit))
-            if not ended and native.state.pc == case.end:
-                ended, last_one = True, native.state.instructions + AFTER + WAIT
-            if reason is Reason.MISMATCH:
-                return _differs(native, native.why)
-            if reason is Reason.STUCK:
-                break
+        reason, ended = _run(native, case)
+        if reason is Reason.MISMATCH:
+            return _differs(native, native.why)
         state = native.state
         if state.instructions >= case.instructions and ended and reason is not Reason.STUCK:
             return Outcome(state.instructions, state.cycles, None, tuple(state.x))
@@ -145,6 +137,20 @@ def run(
         if covered is not None:
             covered.add(coverage_of(native, 1))
         native.close()
+
+
+def _run(native: NativeMachine, case: Case) -> tuple[Reason, bool]:
+    """Run it to its end and behind: why it did not go on, and whether it came to its end."""
+    reason, ended = Reason.TIME, not case.end
+    last_one = case.instructions + AFTER + (WAIT if case.interrupts or case.errors else 0)
+    limit = last_one * CYCLES_AN_INSTRUCTION
+    while native.state.cycles < limit and (native.state.instructions < last_one or not ended):
+        reason = native.run(min(256, limit))
+        if reason in (Reason.MISMATCH, Reason.STUCK):
+            break
+        if not ended and native.state.pc == case.end:
+            ended, last_one = True, native.state.instructions + AFTER + WAIT
+    return reason, ended
 
 
 def _differs(native: NativeMachine, why: str, stuck: bool = False) -> Outcome:
@@ -247,6 +253,8 @@ def read_case(folder: Path) -> Case:
         lists = {name: tuple(content.get(name, ())) for name in ("interrupts", "answers")}
         errors = tuple((count, address) for count, address in content.get("errors", ()))
         return Case(**{**content, **lists, "trial": Trial(**content["trial"]), "errors": errors})
+    except FileNotFoundError as error:
+        raise RtlError(f"{folder} holds no kept program: it has no {CASE}.") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RtlError(f"{folder} holds no kept program: {error}.") from error
 

@@ -3,9 +3,9 @@
 
 Registers begin with values of all classes (`coverage.CLASSES`), and most floating-point operations load operands of
 their own (`float_operands`). Loads and stores stay in a piece of data memory, which x1 points at; branches and jumps go
-forward, or backward once, so that every program ends; illegal words, environment calls and misaligned accesses trap into a
-handler that reads cause, address and value of the trap and goes on behind it; a chip that takes software interrupts
-gets some, a program by one of its lines each; user mode, where the core has it, lasts for some instructions.
+forward, or backward once, so that every program ends; illegal words, environment calls and misaligned accesses trap
+into a handler that reads cause, address and value of the trap and goes on behind it; a chip that takes software
+interrupts gets some, a program by one of its lines each; user mode, where the core has it, lasts for some instructions.
 
 A program is a row of units of whole words. A branch leads to the begin of one; within one stand what belongs together,
 such as the two halves of compressed instructions.
@@ -92,42 +92,25 @@ def generate(
     chooser = random.Random(seed)
     isa = isa or chip.isa()
     menu = menu_of(chip, isa)
-    least = min(weights.values(), default=1) if weights else 1
-    shares = [max((weights or {}).get(name, least), least) * _SHARES.get(kind, 1) for name, kind in menu.items()]
+    drawn = _weighed(menu, weights)
     code = chip.holding("code")
     begin = chip.start
     handler = begin + 0x400 & ~0xFF
     base = chip.holding("data").base + 0x1000
     further = random.Random(f"further {seed}")  # decides what came later: what came before stays what it was
     words = _start(chip, chooser, further, handler, base + DATA_BYTES // 2)
-    names = chooser.choices(list(menu), shares, k=length)
     clint = _interrupts(chip)
-    if "fence.i" in menu and changes_code:
-        menu["fence.i"] = CHANGE
-    if line not in (None, "software"):
-        menu["line"] = LINE
-        for _ in range(INTERRUPTS):
-            names.insert(chooser.randrange(len(names) + 1), "line")
-    if "u" in privilege:
-        menu["user"] = USER
-        names += chooser.choices(["user"], k=1 + length // 50)
-        chooser.shuffle(names)
-    menu["register"] = CSR
-    for _ in range(length // REGISTERS_EVERY):
-        names.insert(further.randrange(len(names) + 1), "register")
+    menu |= {"register": CSR, "line": LINE, "user": USER}
+    menu |= {"fence.i": CHANGE} if "fence.i" in menu and changes_code else {}
+    names = _names(drawn, chooser, further, length, line not in (None, "software"), "u" in privilege)
     first = handler + 0x200
     numbers: list[int] = []  # operands of floating-point operations, from the begin of the data on
     compressed = "c" in extensions_of(isa)
     room = (code.end - first) // 4 - MOST_WORDS * len(names)  # for what far branches and jumps lead over
     units: list[list[int]] = []  # from the last one on, so that each knows how far it is to those behind it
     for name in names:
-        if name == "register":
-            access, rd, rs1 = further.choice([*system_units.WRITES]), _register(further), _register(further)
-            unit = system_units.csr_unit(access, further, privilege, rd, rs1)
-        elif menu[name] in (RETURN, USER, LINE, CSR, CHANGE):
+        if menu[name] in (RETURN, USER, LINE, CSR, CHANGE, TRAP):
             unit = _system_unit(name, menu[name], chooser, further, privilege, line, clint)
-        elif name == "illegal":
-            unit = [system_units.illegal(further)]
         else:
             unit = _unit(name, menu[name], chooser, units)
         if name in far_units.REACH and further.random() < FAR:
@@ -210,6 +193,7 @@ def beyond(core: Core, chip: Chip) -> list[str]:
         "counters",
         *([] if changed else ["code that is changed"]),
         "registers of control and status but for " + _registers(core, chip),
+        "illegal words but all ones, all zeros and writes of registers that can only be read",
     ]
 
 
@@ -240,6 +224,27 @@ def menu_of(chip: Chip, isa: str) -> dict[str, int]:
     return kinds
 
 
+def _weighed(menu: Mapping[str, int], weights: Mapping[str, float] | None) -> dict[str, float]:
+    """What is drawn of, with its shares."""
+    least = min(weights.values(), default=1) if weights else 1
+    return {name: max((weights or {}).get(name, least), least) * _SHARES.get(kind, 1) for name, kind in menu.items()}
+
+
+def _names(
+    drawn: Mapping[str, float], chooser: random.Random, further: random.Random, length: int, lines: bool, users: bool
+) -> list[str]:
+    """What a program consists of, in a random order: what is drawn, with what each has beside that."""
+    names = chooser.choices([*drawn], [*drawn.values()], k=length)
+    for _ in range(INTERRUPTS if lines else 0):
+        names.insert(chooser.randrange(len(names) + 1), "line")
+    if users:
+        names += chooser.choices(["user"], k=1 + length // 50)
+        chooser.shuffle(names)
+    for _ in range(length // REGISTERS_EVERY):
+        names.insert(further.randrange(len(names) + 1), "register")
+    return names
+
+
 def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequence[int]]) -> list[int]:
     """An instruction with what it needs; ``behind`` are the units that follow, the next one last."""
     if kind == COMPRESSED:
@@ -261,10 +266,15 @@ def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequenc
     return [_word(name, kind, chooser, ahead)]
 
 
-def _system_unit(
+def _system_unit(  # noqa: PLR0911 (a line a kind)
     name: str, kind: int, chooser: random.Random, further: random.Random, privilege: str, line: str | None,
     clint: int | None,
 ) -> list[int]:  # fmt: skip
+    if name == "register":
+        access, rd, rs1 = further.choice([*system_units.WRITES]), _register(further), _register(further)
+        return system_units.csr_unit(access, further, privilege, rd, rs1)
+    if kind == TRAP:
+        return [system_units.illegal(further)]
     if kind == RETURN:
         return system_units.return_unit(chooser)
     if kind == LINE:

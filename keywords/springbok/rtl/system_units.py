@@ -12,7 +12,15 @@ from collections.abc import Sequence
 
 from springbok.rtl.far_units import branch_bits
 from springbok.rtl.program import (
-    MEPC, MRET, MSTATUS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, WAIT, csrw, load_constant,
+    MEPC,
+    MRET,
+    MSTATUS,
+    MSTATUS_MIE,
+    MSTATUS_MPIE,
+    MSTATUS_MPP,
+    WAIT,
+    csrw,
+    load_constant,
 )  # fmt: skip
 
 MIE, MCOUNTEREN, MSCRATCH, MCAUSE, MTVAL, SATP = 0x304, 0x306, 0x340, 0x342, 0x343, 0x180
