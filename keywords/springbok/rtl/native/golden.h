@@ -128,7 +128,7 @@ struct golden : simif_t, memtracer_t {
     std::vector<uint8_t> v;
     bool floats = false, follows_x = true;
     reg_t csrs[SAVED] = {};
-    uint32_t waiting = 0;         // instructions at which an interrupt was enabled and raised, since one was taken
+    uint32_t waiting = 0; // instructions at which an interrupt was enabled and raised, since one was taken
     uint64_t raised_number = 0;   // the first of these
     bool on = false;              // whether interrupts are
     Last switched = {0, 0, true}; // what turned them on, and its number; 0: nothing has

@@ -268,8 +268,10 @@ static int compare_step(golden *g, const retired_t *r, uint32_t lines, char *why
         g->remember_csrs();
         g->on = false;
     }
-    if (taken || !(lines & g->csrs[1])) g->waiting = 0; // traps in between, which turn it off, don't count anew
-    else if (g->interrupt_enabled(lines) && g->waiting++ == 0) g->raised_number = g->number;
+    if (taken || !(lines & g->csrs[1]))
+        g->waiting = 0; // traps in between, which turn it off, don't count anew
+    else if (g->interrupt_enabled(lines) && g->waiting++ == 0)
+        g->raised_number = g->number;
     if (g->waiting > WAIT_LIMIT) return say_not_taken(g, lines, why, room);
     uint32_t pc = uint32_t(state->pc);
     if (pc != r->pc) return say_elsewhere(g, r, pc, why, room);
