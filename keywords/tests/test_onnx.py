@@ -346,11 +346,22 @@ class TestFunctions:
             equal(model, np.float32(values), relative=1e-6)
         assert {node.op_type for node in rewritten(model).graph.node} >= {"ReduceMax", "Exp"}
 
-    @pytest.mark.parametrize("kind", [INT8, TensorProto.INT16])
+    @pytest.mark.parametrize("kind", [INT8, TensorProto.INT16, TensorProto.INT32, INT64])
     def test_the_least_integer_has_no_opposite(self, kind):
-        nodes = [helper.make_node("Neg", ["x"], ["y"])]
-        assert "Sub" in operators(rewritten(model_of(nodes, {"x": (kind, [4])}, {"y": (kind, None)})))
-        equal(model_of(nodes, {"x": (INT8, [4])}, {"y": (INT8, None)}), np.int8([-128, 127, 0, -1]))
+        model = model_of([helper.make_node("Neg", ["x"], ["y"])], {"x": (kind, [5])}, {"y": (kind, None)})
+        assert "Sub" in operators(rewritten(model))
+        limits = np.iinfo(helper.tensor_dtype_to_np_dtype(kind))
+        equal(model, np.array([limits.min, limits.max, limits.max - 1, 0, -1], limits.dtype))
+
+    @pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -3])
+    def test_hardmax_of_old_takes_all_axes_from_its_own_on_for_one(self, axis):
+        nodes = [helper.make_node("Hardmax", ["x"], ["y"], **({} if axis is None else {"axis": axis}))]
+        model = model_of(nodes, {"x": (FLOAT, [2, 3, 4])}, {"y": (FLOAT, None)}, opset=11)
+        values = np.random.default_rng(2).permutation(24).astype(np.float32).reshape(2, 3, 4)
+        rows = values.reshape(int(np.prod(values.shape[: (1 if axis is None else axis) % 3])), -1)
+        expected = (rows == rows.max(1, keepdims=True)).reshape(values.shape)
+        for made in (worker_onnx.prepared(model), rewritten(model)):
+            np.testing.assert_array_equal(answers(made, values)[0], expected)
 
     @pytest.mark.parametrize("p", [1, 2])
     def test_zeros_have_no_length(self, p):

@@ -19,6 +19,7 @@ from onnx.reference.ops.op_grid_sample import GridSample as ReferenceGridSample
 from onnx.reference.ops.op_loop import Loop as ReferenceLoop
 from onnx.reference.ops.op_mod import Mod as ReferenceMod
 from onnx.reference.ops.op_quantize_linear import QuantizeLinear_25
+from onnx.reference.ops.op_resize import Resize as ReferenceResize
 from onnx.reference.ops.op_reverse_sequence import ReverseSequence as ReferenceReverseSequence
 from onnx.reference.ops.op_scan import Scan as ReferenceScan
 
@@ -261,13 +262,51 @@ def _windows(given: np.ndarray, fill: float, attributes: dict, padding: float | 
 
 
 class GridSample(ReferenceGridSample):
-    """The reference knows the modes as version 20 calls them."""
+    """The reference knows the modes as version 20 calls them, and brings a place of a cubic one to the border in place
+    of each of its neighbours.
+    """
 
     op_domain = ""
+    _OUTSIDE = 4  # from where on all neighbours are outside
 
     def _run(self, given, grid, mode=None, padding_mode=None, align_corners=None):
         mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+        self._by_neighbour = mode == "cubic" and padding_mode == "border"
         return super()._run(given, grid, mode, padding_mode, align_corners)
+
+    def _clamp(self, val, lo, hi):
+        if self._by_neighbour and not isinstance(val, int):
+            return super()._clamp(val, lo - self._OUTSIDE, hi + self._OUTSIDE)
+        return super()._clamp(val, lo, hi)
+
+
+class Resize(ReferenceResize):
+    """The reference takes the length that is made for what the scales give before it is cut to a whole number, and the
+    place -0.5 for 0 where `pytorch_half_pixel` makes a single element.
+    """
+
+    op_domain = ""
+
+    def _run(self, given, roi=None, scales=None, sizes=None, axes=None, **attributes):
+        mode = attributes.get("coordinate_transformation_mode")
+        if attributes.get("keep_aspect_ratio_policy", "stretch") not in (None, "stretch"):
+            return super()._run(given, roi, scales, sizes, axes=axes, **attributes)
+        own = [axis % given.ndim for axis in (range(given.ndim) if axes is None else axes)]
+        lengths = np.array([given.shape[axis] for axis in own])
+        by_scale = scales is not None and scales.size > 0
+        made = np.floor(lengths * scales).astype(np.int64) if by_scale else np.asarray(sizes)
+        if mode in ("align_corners", "tf_crop_and_resize") and by_scale and not attributes.get("antialias"):
+            return super()._run(given, roi, None, made, axes=axes, **attributes)
+        single = made == 1
+        if mode != "pytorch_half_pixel" or not single.any():
+            return super()._run(given, roi, scales, sizes, axes=axes, **attributes)
+        for mode_, chosen in ((mode, ~single), ("asymmetric", single)):  # which takes the place 0
+            if chosen.any():
+                parts = [None if each is None or not each.size else each[chosen] for each in (scales, sizes)]
+                several = [axis for axis, wanted in zip(own, chosen, strict=True) if wanted]
+                told = attributes | {"coordinate_transformation_mode": mode_}
+                (given,) = super()._run(given, None, *parts, axes=several, **told)
+        return (given,)
 
 
 class Loop(ReferenceLoop):
@@ -349,7 +388,7 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 _OWN = [
     *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
     *(GlobalMaxPool, LpNormalization, LRN, ConvTranspose, MaxPool, AveragePool),
-    *(Div, Mod, Pad, ReverseSequence, GridSample, Loop, Scan),
+    *(Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
     *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
 ]
 
