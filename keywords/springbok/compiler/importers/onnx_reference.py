@@ -6,10 +6,13 @@ Each operator here has its reason. It stands for all versions of the operator; t
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops._op import OpRunReduceNumpy
 from onnx.reference.ops._quant_utils import reshape_input
 from onnx.reference.ops.op_conv import _conv_implementation
 from onnx.reference.ops.op_conv_transpose import ConvTranspose as ReferenceConvTranspose
@@ -173,6 +176,50 @@ class LpNormalization(OpRun):
     def _run(self, given, axis=-1, p=2):
         size = (np.abs(given) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
         return (np.where(size == 0, 0, given / np.where(size == 0, 1, size)).astype(given.dtype),)
+
+
+class LpPool(OpRun):
+    """The reference counts what a window that sticks out does not see."""
+
+    op_domain = ""
+
+    def _run(self, given, p=2, **attributes):
+        sums = _windows(np.abs(given) ** p, 0, attributes).sum(-1)
+        return ((sums ** (1 / p)).astype(given.dtype),)
+
+
+class Mean(OpRun):
+    """The reference takes no inputs that are larger than the first one."""
+
+    op_domain = ""
+
+    def _run(self, *given):
+        total = functools.reduce(np.add, given)
+        return ((total / len(given)).astype(given[0].dtype),)
+
+
+class ReduceSumSquare(OpRunReduceNumpy):
+    """The reference makes 64 bits of integers."""
+
+    op_domain = ""
+
+    def _run(self, given, axes=None, keepdims=1, noop_with_empty_axes=0):
+        axes = self.handle_axes(axes, noop_with_empty_axes)
+        return (np.asarray(np.sum(np.square(given), axis=axes, keepdims=keepdims != 0, dtype=given.dtype)),)
+
+
+class Gemm(OpRun):
+    """The reference multiplies integers by floating-point numbers."""
+
+    op_domain = ""
+
+    def _run(self, left, right, added=None, alpha=1.0, beta=1.0, transA=0, transB=0, **_):  # noqa: N803
+        whole = left.dtype.kind in "iu"
+        if whole and not (float(alpha).is_integer() and float(beta).is_integer()):
+            raise ValueError(f"it multiplies integers by alpha={alpha:g} and beta={beta:g}")
+        alpha, beta = ((int if whole else float)(each) for each in (alpha, beta))
+        made = np.dot(left.T if transA else left, right.T if transB else right) * alpha
+        return ((made if added is None or not beta else made + added * beta).astype(left.dtype),)
 
 
 class LRN(OpRun):
@@ -387,7 +434,7 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 
 _OWN = [
     *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
-    *(GlobalMaxPool, LpNormalization, LRN, ConvTranspose, MaxPool, AveragePool),
+    *(Gemm, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool, ReduceSumSquare),
     *(Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
     *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
 ]

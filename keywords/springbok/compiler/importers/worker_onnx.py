@@ -184,6 +184,9 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.inliner.inline_local_functions(model)
     model.graph.name = re.sub(r"^__|[^\w$.-]", "n", model.graph.name, flags=re.ASCII)[:_MOST_NAME]
     for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value_floats":  # which IREE does not take
+            values = onnx.numpy_helper.from_array(np.float32(node.attribute[0].floats))
+            node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", values))
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
             node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
     wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
