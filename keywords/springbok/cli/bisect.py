@@ -129,7 +129,7 @@ class _Known:
         chosen = [each for each in numbers if _is_meant(each.configuration, self.options)]
         if layer:
             own = [each for each in chosen if (each.metric, each.layer) == (metric, layer)]
-            return [steps.Series(each.configuration, each.metric, "", each.points) for each in own]
+            return [replace(each, layer="") for each in own]
         return [each for each in chosen if each.layer or each.metric == metric]
 
     def of(self, commit: str, suites: Sequence[str], configuration: Configuration) -> str | None:

@@ -34,6 +34,8 @@ DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE)
 #: `METRICS_FILE` of a run that left none.
 NOTHING = '{"models": []}'
 PASSED, FAILED, MEASURED = "passed", "failed", "measured"
+#: Digest of the data set's file: a number is one of its samples.
+DATA = "dataset_sha256"
 #: What is known of each layer.
 LAYER_METRICS = ("instructions", "vector_instructions", "cycles")
 MACHINE_VARIABLE = "SPRINGBOK_MACHINE"
@@ -176,6 +178,8 @@ def _whole(measured: snapshots.Snapshot) -> Iterator[Measurement]:
             continue
         if isinstance(value, str) or (value is not None and math.isfinite(value)):
             yield Measurement(name, "", value)
+    if data := measured["made_with"].get(DATA):
+        yield Measurement(DATA, "", data)
 
 
 def _of_layers(measured: snapshots.Snapshot) -> Iterator[Measurement]:

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from springbok.history import tables
-from springbok.history.record import Configuration, Failure, Record
+from springbok.history.record import DATA, Configuration, Failure, Record
 from springbok.support import packages
 from springbok.support.errors import BenchError
 from springbok.support.places import command
@@ -93,14 +94,25 @@ class StoredRun:
         return ", ".join(parts)
 
 
+class Evaluated(NamedTuple):
+    """What a run evaluated of a configuration: how many samples, of the data of this digest."""
+
+    samples: float | None = None
+    data: str | None = None
+
+
 @dataclass(frozen=True)
 class Series:
-    """A number of one configuration over runs: ``points`` are values (or digests) by the runs' numbers, in order."""
+    """A number of one configuration over runs: ``points`` are values (or digests) by the runs' numbers, in order.
+
+    ``evaluated`` has by the same numbers how many samples of which data it is of; None is not known.
+    """
 
     configuration: Configuration
     metric: str
     layer: str
     points: dict[int, float | str]
+    evaluated: dict[int, Evaluated] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -439,7 +451,8 @@ class Store:
         )
         named = named.where(*_of_configuration(wanted))
         if wanted.metric:
-            named = named.where(sa.or_(series.c.metric == wanted.metric, series.c.layer != ""))
+            metrics = (wanted.metric, *_EVALUATED)
+            named = named.where(sa.or_(series.c.metric.in_(metrics), series.c.layer != ""))
         order = {number: place for place, number in enumerate(numbers)}
         found: dict[int, Series] = {}
         with self._reading() as connection:
@@ -451,16 +464,37 @@ class Store:
             for key, number, value, text in connection.execute(values):
                 if key in found and number in order:
                     found[key].points[number] = value if text is None else text
+        evaluated = _evaluated(found.values())
         kept = [
-            replace(each, points=dict(sorted(each.points.items(), key=lambda point: order[point[0]])))
+            replace(
+                each,
+                points=dict(sorted(each.points.items(), key=lambda point: order[point[0]])),
+                evaluated=evaluated.get(each.configuration, {}),
+            )
             for each in found.values()
-            if each.points
+            if each.points and (each.layer or not wanted.metric or each.metric == wanted.metric)
         ]
         return sorted(kept, key=lambda each: (astuple(each.configuration), each.metric, each.layer))
 
 
 #: How people call columns.
 _CALLED = {"commit_id": "commit", "is_dirty": "whether files were changed", "vlen_bits": "VLEN"}
+
+
+#: Series that tell what the others of their configuration are of: the fields of `Evaluated`.
+_EVALUATED = ("samples", DATA)
+
+
+def _evaluated(numbers: Iterable[Series]) -> dict[Configuration, dict[int, Evaluated]]:
+    """By configuration and run."""
+    found: dict[Configuration, dict[int, Evaluated]] = {}
+    for each in numbers:
+        if each.metric in _EVALUATED and not each.layer:
+            own = found.setdefault(each.configuration, {})
+            name = Evaluated._fields[_EVALUATED.index(each.metric)]
+            for run, value in each.points.items():
+                own[run] = own.get(run, Evaluated())._replace(**{name: value})
+    return found
 
 
 def _of_configuration(wanted: Filter) -> list[sa.ColumnElement]:
