@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from springbok.gate.metric import METRICS
-from springbok.gate.snapshots import evaluation_of, title
+from springbok.gate.snapshots import Snapshot, evaluation_of, title
 from springbok.gate.verdict_consistency import GROWS, disagreement
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.history.record import (
@@ -25,6 +25,8 @@ from springbok.history.record import (
     snapshots_in,
     versions_in,
 )
+from springbok.measuring.derived import QUALITY
+from springbok.measuring.recorded import configuration_text
 from springbok.report.summary import Tests
 from springbok.support.escaping import visible
 from springbok.support.run_record import FILE_NAME as RECORD_FILE
@@ -35,6 +37,9 @@ _USUAL_LEVEL = "standard"
 #: Clocks of two machines may differ by as much.
 _CLOCKS = timedelta(days=1)
 _SECONDS = 1.0  # a record's seconds are rounded
+#: What changes with the samples, and what tells that these were the same ones, as far as verdicts can.
+_HOW_GOOD = {"outputs_sha256", "max_abs_error", *QUALITY}
+_COMPARED = {"samples", "instructions", "outputs_sha256"}
 _HEADS = (("count", "tests"), ("skipped", "skipped"), ("failed", "failed"))
 
 
@@ -111,8 +116,19 @@ def _of_record(record: Mapping[str, Any], document: Mapping[str, Any] | None) ->
 
 
 def _of_evaluations(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
-    """What was judged and recorded is one evaluation where both say so: then it has the same numbers in both."""
+    """What was judged and recorded is one evaluation where both say so: then it has the same numbers in both.
+
+    Of one that was judged or recorded alone, the other may be the same as it was before somebody changed it.
+    """
     measured = {evaluation_of(snapshot): snapshot for _, snapshot in snapshots_in(document)}
+    judged: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for each in gate["verdicts"]:
+        judged[each.get("evaluation") or ""].append(each)
+    replaced = {*map(configuration_text, document.get("replaced", ()))}  # of these it is known that there were others
+    for of, snapshot in measured.items():
+        if of and of not in judged and title(snapshot) not in replaced:
+            for other in judged.keys() - measured.keys() - {""}:
+                yield from _of_changed(snapshot, judged[other], other)
     for each in gate["verdicts"]:
         snapshot = measured.get(each.get("evaluation") or None)
         if snapshot is None:
@@ -121,6 +137,23 @@ def _of_evaluations(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Ite
             yield f"{GATE_FILE} judged {each['subject']}; {METRICS_FILE} is of {subject}"
             return
         if found := disagreement(each, snapshot["metrics"]):
+            yield f"{subject}: {each['title']}: {each['value']} in {GATE_FILE}, {found} in {METRICS_FILE}"
+
+
+def _of_changed(snapshot: Snapshot, verdicts: Sequence[Mapping[str, Any]], evaluation: str) -> Iterator[str]:
+    """What tells that ``verdicts`` on another evaluation were on this one: but for its name, or how good it was."""
+    subject, other = title(snapshot), verdicts[0]["subject"]
+    if subject != other:
+        name = other.removesuffix(subject.removeprefix(visible(snapshot["subject"]["model"])))
+        renamed = {**snapshot, "subject": {**snapshot["subject"], "model": name}}
+        if evaluation_of(renamed) == evaluation:
+            yield f"{GATE_FILE} judged {other}; {METRICS_FILE} is of {subject}"
+        return
+    differing = {each["metric"]: (each, disagreement(each, snapshot["metrics"])) for each in verdicts}
+    told = {name for name, (_, found) in differing.items() if found}
+    if _COMPARED <= differing.keys() and told <= _HOW_GOOD:  # as many samples at the same costs
+        for name in sorted(told):
+            each, found = differing[name]
             yield f"{subject}: {each['title']}: {each['value']} in {GATE_FILE}, {found} in {METRICS_FILE}"
 
 
