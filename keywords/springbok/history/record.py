@@ -121,13 +121,21 @@ class Record:
 
     def as_json(self, documents: bool = True) -> str:
         """The record as a text; without its documents it is what stands beside them in the run's own folder."""
+        if not documents:
+            return self.beside_documents({name: digest_of(text) for name, text in self.documents.items()})
+        return json.dumps(self._as_dict(), indent=1) + "\n"
+
+    def beside_documents(self, digests: Mapping[str, str]) -> str:
+        """The text that stands beside the run's documents, which had these digests; empty where nobody kept any."""
+        kept = self._as_dict()
+        del kept["documents"]
+        return json.dumps({**kept, **({"digests": {**digests}} if digests else {})}, indent=1) + "\n"
+
+    def _as_dict(self) -> dict[str, Any]:
         kept = {"schema": SCHEMA_VERSION, **asdict(self)}
         kept["started"] = self.started.astimezone().isoformat()
         kept["origin"]["committed"] = self.origin.committed.isoformat() if self.origin.committed else None
-        if not documents:
-            del kept["documents"]
-            kept["digests"] = {name: digest_of(text) for name, text in self.documents.items()}
-        return json.dumps(kept, indent=1) + "\n"
+        return kept
 
 
 def digest_of(text: str) -> str:

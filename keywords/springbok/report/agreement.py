@@ -151,7 +151,7 @@ def _of_changed(snapshot: Snapshot, verdicts: Sequence[Mapping[str, Any]], evalu
         return
     differing = {each["metric"]: (each, disagreement(each, snapshot["metrics"])) for each in verdicts}
     told = {name for name, (_, found) in differing.items() if found}
-    if _COMPARED <= differing.keys() and told <= _HOW_GOOD:  # as many samples at the same costs
+    if differing.keys() >= _COMPARED and told <= _HOW_GOOD:  # as many samples at the same costs
         for name in sorted(told):
             each, found = differing[name]
             yield f"{subject}: {each['title']}: {each['value']} in {GATE_FILE}, {found} in {METRICS_FILE}"

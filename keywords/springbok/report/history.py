@@ -27,8 +27,13 @@ MOST_LAYERS, MOST_ROWS = 6, 300
 _FIRST = ("instructions", "cycles", "accuracy", "memory_peak_bytes", "module_bytes")
 
 
-def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Sequence[Found]) -> str:
-    """The page of ``runs``, their numbers and the steps of these (see `springbok.history.steps.all_steps`)."""
+def history_page(
+    runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Sequence[Found], without: Sequence[str] = ()
+) -> str:
+    """The page of ``runs``, their numbers and the steps of these (see `springbok.history.steps.all_steps`).
+
+    ``without`` are sentences on runs that are not in it.
+    """
     ordered = sorted(runs, key=lambda run: (run.committed or run.started, run.depth or 0, run.started, run.number))
     configurations = list(dict.fromkeys(each.configuration for each in numbers))
     content = {
@@ -45,6 +50,7 @@ def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Se
     return render(
         "history.html.j2",
         runs=ordered,
+        without=without,
         last=max(runs, key=lambda run: (run.started, run.number), default=None),
         branches=sorted({run.branch for run in runs if run.branch}),
         machines=sorted({run.machine for run in runs if run.machine}),
