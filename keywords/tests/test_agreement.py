@@ -304,6 +304,18 @@ def test_an_xunit_file_whose_head_counts_others_is_refused(tmp_path, head):
     assert (read_tests(path).count, read_tests(path).skipped, read_tests(path).failed) == (2, 1, 0)
 
 
+def test_a_sweep_that_a_suite_left_is_the_runs_and_another_is_nobodys(runs, tmp_path):
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "sweep.json").write_text('{"rows": [1]}')
+    assert verdict(tmp_path) == "passed"  # the record knows none: it is of another command
+    run = record.of_results(tmp_path, record.now() - timedelta(minutes=1), ["S"], True, record.Tests(2, 1), [tmp_path])
+    run_record.write(tmp_path, run.as_json(documents=False))
+    assert verdict(tmp_path) == "passed"
+    (tmp_path / "sweep.json").write_text('{"rows": [2]}')
+    found = read_lead(tmp_path, metrics.read(tmp_path))
+    assert found.wrong == ("sweep.json is not the one that the run of run.json left: another run's, or changed since",)
+
+
 def test_the_history_takes_no_results_that_contradict_themselves(runs, tmp_path, capsys):
     folder, store = tmp_path / "mixed", str(tmp_path / "h.db")
     shutil.copytree(runs / "512", folder)

@@ -128,6 +128,15 @@ def test_a_restored_run_knows_its_commit_and_can_be_added_again(real, tmp_path, 
     assert command(capsys, "add", tmp_path / "out", "--history", other)[0] == 0
 
 
+def test_a_sweep_of_another_command_is_not_added(tmp_path, capsys):
+    (tmp_path / "512").mkdir()
+    write_run(tmp_path / "512")
+    (tmp_path / "512" / "sweep.json").write_text("{}")
+    assert command(capsys, "add", tmp_path / "512", "--history", tmp_path / "h.db")[0] == 0
+    with opened(tmp_path / "h.db") as history:
+        assert "sweep.json" not in history.documents(1)
+
+
 def test_documents_that_were_swapped_are_told_by_the_restored_report(real, tmp_path, capsys):
     other = "(SELECT content FROM bench_documents AS o WHERE o.run = 1 AND o.name = bench_documents.name)"
     changed(real, f"UPDATE bench_documents SET content = {other} WHERE run = 2 AND name = 'metrics.json'")

@@ -338,6 +338,8 @@ def _record_with(folder: Path, content: dict[str, Any]) -> record.Record:
     home = folder if folder.is_dir() else folder.parent
     names = {name: home / name for name in record.DOCUMENTS}
     documents = {name: path.read_text(encoding="utf-8") for name, path in names.items() if path.is_file()}
+    if record.SWEEP_FILE not in run_record.read(home).get("digests", {}):
+        documents.pop(record.SWEEP_FILE, None)  # of another command
     documents[METRICS_FILE] = json.dumps(content, indent=2) + "\n"
     run = _described(home / run_record.FILE_NAME, documents)
     lead = read_lead(home, content)

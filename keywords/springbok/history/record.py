@@ -28,9 +28,9 @@ from springbok.support.errors import BenchError
 from springbok.support.repository import Origin, origin_of
 
 SCHEMA_VERSION = 1
-METRICS_FILE, XUNIT_FILE = "metrics.json", "xunit.xml"
+METRICS_FILE, XUNIT_FILE, SWEEP_FILE = "metrics.json", "xunit.xml", "sweep.json"
 #: What is kept of a run's results: the reports can be made again from it.
-DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE)
+DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE, SWEEP_FILE)
 #: `METRICS_FILE` of a run that left none.
 NOTHING = '{"models": []}'
 PASSED, FAILED, MEASURED = "passed", "failed", "measured"

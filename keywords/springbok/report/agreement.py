@@ -19,6 +19,7 @@ from springbok.history.record import (
     FAILED,
     METRICS_FILE,
     PASSED,
+    SWEEP_FILE,
     XUNIT_FILE,
     digest_of,
     platform_in_short,
@@ -45,7 +46,7 @@ _HEADS = (("count", "tests"), ("skipped", "skipped"), ("failed", "failed"))
 
 def files_of(folder: Path, xunit: Path | None = None) -> dict[str, Path]:
     """Where what a run left is, as far as it is there, by the names of `springbok.history.record.DOCUMENTS`."""
-    paths = {**{name: folder / name for name in (METRICS_FILE, GATE_FILE)}, XUNIT_FILE: xunit}
+    paths = {**{name: folder / name for name in (METRICS_FILE, GATE_FILE, SWEEP_FILE)}, XUNIT_FILE: xunit}
     return {name: path for name, path in paths.items() if path is not None and path.is_file()}
 
 
@@ -62,12 +63,13 @@ def disagreements(
     the record, says nothing.
     """
     told = record.get("digests", {})
-    # Records of before have no digests; one that has some has those of all that its run left.
+    # Records of before have no digests; one that has some has those of all that its run left. A sweep may be another's.
     changed = [
         name
         for name in DOCUMENTS
         if "digests" in record
         and name in files
+        and (name in told or name != SWEEP_FILE)
         and told.get(name) != digest_of(files[name].read_text(encoding="utf-8", errors="replace"))
     ]
     for name in changed:
