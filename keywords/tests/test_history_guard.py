@@ -137,6 +137,20 @@ def test_a_sweep_of_another_command_is_not_added(tmp_path, capsys):
         assert "sweep.json" not in history.documents(1)
 
 
+def test_what_can_not_be_added_stops_no_other(real, tmp_path, capsys):
+    empty, mixed = tmp_path / "empty", tmp_path / "mixed"
+    empty.mkdir()
+    shutil.copytree(tmp_path / "512", mixed)
+    shutil.copy(tmp_path / "256" / "metrics.json", mixed)
+    place = tmp_path / "many.db"
+    folders = [empty, tmp_path / "256", mixed, tmp_path / "512"]
+    status, said = command(capsys, "add", *folders, "--history", place)
+    assert (status, said.out.count(": run ")) == (2, 2)
+    assert f"There are no metrics in {empty}" in said.err and f"The results in {mixed} contradict" in said.err
+    with opened(place) as history:
+        assert len(history.runs()) == 2
+
+
 def test_documents_that_were_swapped_are_told_by_the_restored_report(real, tmp_path, capsys):
     other = "(SELECT content FROM bench_documents AS o WHERE o.run = 1 AND o.name = bench_documents.name)"
     changed(real, f"UPDATE bench_documents SET content = {other} WHERE run = 2 AND name = 'metrics.json'")

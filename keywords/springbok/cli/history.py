@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +26,7 @@ from springbok.measuring.recorded import left_out
 from springbok.report.history import cause_text, history_page, value_text
 from springbok.report.lead import read_lead
 from springbok.support import repository, run_record
+from springbok.support.errors import BenchError
 from springbok.support.escaping import visible
 from springbok.support.files import write_in_one_step
 from springbok.support.places import command
@@ -306,10 +308,15 @@ def _page(store: Store, options: argparse.Namespace) -> int:
 def _add(options: argparse.Namespace, place: str) -> int:
     if not options.what:
         raise HistoryError(f"Name the results to add: '{command('history', 'add', 'FOLDER')}'")
-    found, refused = [_record_of(Path(each)) for each in options.what], []
-    with opened(place) as store:
+    found, wrong, refused = [], [], []
+    for path in options.what:  # one that is no run's results stops no other
+        try:
+            found.append((path, _record_of(Path(path))))
+        except BenchError as error:
+            wrong.append(str(error))
+    with opened(place) if found else nullcontext() as store:
         for begin in range(0, len(found), _AT_ONCE):
-            added, paths = found[begin : begin + _AT_ONCE], options.what[begin : begin + _AT_ONCE]
+            paths, added = zip(*found[begin : begin + _AT_ONCE], strict=True)
             known = [store.compared(each) for each in added]
             wanted = [each for each, there in zip(added, known, strict=True) if there is None]
             new = dict(zip((each.uid for each in wanted), store.add_all(wanted), strict=True))
@@ -323,7 +330,9 @@ def _add(options: argparse.Namespace, place: str) -> int:
                 else:
                     print(f"{path}: is in {_place(store.place)} already, as run {number}", flush=True)
     if refused:
-        raise HistoryError(f"Not added: {'; '.join(refused)}. What is in {_place(place)} stays as it is.")
+        wrong.append(f"Not added: {'; '.join(refused)}. What is in {_place(place)} stays as it is.")
+    if wrong:
+        raise HistoryError(" ".join(wrong))
     return 0
 
 
