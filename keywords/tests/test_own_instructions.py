@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import importlib.util
+from itertools import pairwise
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
+from onnx_models import model_of
 
 from springbok.chips.chip import own_functions
 from springbok.chips.description import load
 from springbok.compiler.compiled import Target
 from springbok.compiler.compiler import compile_model
+from springbok.compiler.optimizer.guard import STRICT_VARIABLE
 from springbok.session import Session
 from springbok.support.errors import BenchError, ChipError, CompileError
 from springbok.support.places import MODELS
@@ -71,9 +76,19 @@ def chip_in(folder, ops: str):
         ("1 // 0", r"ops\.py:dense of the chip's instruction dot4 failed in .*ops\.py, line 2 \(dense\): ZeroDivision"),
         ("part.step(lanes=4, by=2)", r"failed in .*ops\.py, line 2 \(dense\): TypeError"),
         ("4", r"ops\.py:dense of the chip's instruction dot4 gave 4: it gives part\.step"),
+        ("part.len", r"failed in .*ops\.py, line 2 \(dense\): AttributeError"),
+        ("__import__('sys').exit(3)", r"failed in .*ops\.py, line 2 \(dense\): SystemExit: 3"),
+        ("part.step(lanes=8)", r"asks for lanes=8: a word has 1 to 4"),
+        ("part.step(lanes=0)", r"asks for lanes=0: a word has 1 to 4"),
+        ("type(part.step(4))(4, 'addi')", r"gave the code 'addi': it is a function of"),
+        ("type(part.step(4))(4, lambda *each: None)", r"has a code that gave None: it gives the next sum"),
+        ("type(part.step(4))(4, lambda a, b: a)", r"failed: TypeError.* 3 were given"),
     ],
 )
-def test_a_hook_that_fails_is_told_with_its_place(tmp_path, body, message):
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_hook_that_fails_is_told_with_its_place(tmp_path, monkeypatch, body, message, strict):
+    if not strict:
+        monkeypatch.delenv(STRICT_VARIABLE, raising=False)
     chip = chip_in(tmp_path, f"def dense(part):\n    return {body}\n\n\ndef dot4(rs1, rs2, rd):\n    return rd\n")
     path = tmp_path / "dense.mlir"
     path.write_text(network(2, 16, 4)[0])
@@ -172,15 +187,44 @@ def test_another_text_of_the_function_is_compiled_anew(tmp_path):
     assert first.vmfb_sha256 != second.vmfb_sha256
 
 
-def test_a_function_that_fails_costs_speed_and_not_the_model(tmp_path, monkeypatch):
-    monkeypatch.delenv("SPRINGBOK_STRICT_OPTIMIZER", raising=False)
-    source = tmp_path / "dense.mlir"
-    source.write_text(network(1, 16, 4)[0])
-    chip = chip_in(tmp_path, OPS.format(lanes=4).replace("part.is_signed", "part.is_singed"))
-    model = compile_model(source, Target.of("scalar", chip=chip))
-    (change,) = [each for each in model.changes if each.transformation == "own-instructions"]
-    assert change.failed
-    assert "is_singed" in change.detail
+ASSEMBLY = """\
+from iree.compiler import ir
+
+from springbok.compiler.optimizer.own_instructions import Step
+from springbok.compiler.optimizer.vector_code import create
+
+
+def dense(part):
+    return Step(4, code)
+
+
+def code(total, left, right):
+    names = {{"asm_string": "{text}", "constraints": "=r,r,r,0"}}
+    attributes = {{name: ir.StringAttr.get(value) for name, value in names.items()}}
+    return create("llvm.inline_asm", [total.type], [left, right, total], attributes=attributes).result
+
+
+def dot4(rs1, rs2, rd):
+    return rd
+"""
+
+
+@pytest.mark.parametrize(
+    ("ops", "message"),
+    [
+        (
+            ASSEMBLY.format(text="no_such $0, $1"),
+            r"takes the model, and refuses what .*dense \(instruction dot4",
+        ),
+        (ASSEMBLY.format(text="nop").replace("llvm.inline_asm", "llvm.call_intrinsic"), r"dense of .* failed: MLIRErr"),
+    ],
+)
+def test_code_that_the_compiler_refuses_is_the_functions(tmp_path, monkeypatch, ops, message):
+    monkeypatch.delenv(STRICT_VARIABLE, raising=False)
+    path = tmp_path / "dense.mlir"
+    path.write_text(network(2, 16, 4)[0])
+    with pytest.raises(CompileError, match=message):
+        compile_model(path, Target.of("scalar", chip=chip_in(tmp_path, ops)), output_dir=tmp_path)
 
 
 def test_a_file_that_is_not_there_is_named_with_its_line(tmp_path):
@@ -202,3 +246,33 @@ def test_a_network_of_several_layers_takes_the_instruction_where_it_may(tmp_path
     plain = compile_model(MODELS / "conv1d_int8.mlirbc", Target.of("scalar", chip=load("springbok")))
     np.testing.assert_array_equal(answer, run(plain, load("springbok"), x)[0])
     assert counts.opcodes["dot4"] > 0
+
+
+def quantised_network(sizes):
+    """Dense layers of int8 with quantised values between them, as ONNX."""
+    nodes, constants, last = [], {"step": np.float32(0.05), "zero": np.int8(0)}, "x"
+    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
+        constants[f"w{number}"] = RANDOM.integers(-127, 128, (inputs, outputs), np.int8)
+        constants[f"b{number}"] = RANDOM.standard_normal(outputs).astype(np.float32)
+        nodes += [
+            helper.make_node("QuantizeLinear", [last, "step", "zero"], [f"q{number}"]),
+            helper.make_node("DequantizeLinear", [f"q{number}", "step", "zero"], [f"d{number}"]),
+            helper.make_node("DequantizeLinear", [f"w{number}", "step", "zero"], [f"v{number}"]),
+            helper.make_node("Gemm", [f"d{number}", f"v{number}", f"b{number}"], [f"y{number}"]),
+        ]
+        last = f"y{number}"
+    float32 = TensorProto.FLOAT
+    return model_of(nodes, {"x": (float32, [1, sizes[0]])}, {last: (float32, [1, sizes[-1]])}, constants, opset=13)
+
+
+def test_what_needs_more_memory_with_the_instruction_keeps_all_other_transformations(tmp_path):
+    source = tmp_path / "mlp.onnx"
+    onnx.save(quantised_network([51, 33, 6, 5]), source)
+    own, plain = (
+        compile_model(source, Target.of("vector", chip=chip), output_dir=tmp_path)
+        for chip in (chip_in(tmp_path, OPS.format(lanes=4)), load("springbok"))
+    )
+    (change,) = [each for each in own.changes if each.transformation == "own-instructions"]
+    assert not change.applied and "values between the layers need" in change.detail
+    assert own.changes[:-1] == plain.changes
+    assert [each for each in own.notes if "No kernel of mlp.onnx has the chip's own instructions: with it" in each]

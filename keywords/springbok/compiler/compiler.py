@@ -41,6 +41,7 @@ from springbok.compiler.importers import ImportedModel
 from springbok.compiler.importers.selection import WHOLE_FILE, Selection, Shape
 from springbok.compiler.judgement import Tolerance
 from springbok.compiler.optimizer import DEFAULT_LEVEL, Change, Plan, choices
+from springbok.compiler.optimizer.transformation import WHOLE
 from springbok.modules.vmfb import Vmfb, read_vmfb
 from springbok.support.cache import Cache, digest
 from springbok.support.errors import CompileError
@@ -243,6 +244,7 @@ def _compile(
         plan = replace(plan, choice=plan.choice.checked(kernels_sha256))
     if plan.choice and plan.choice.origin in (choices.OUTDATED, choices.INCOMPLETE):
         notes = (*notes, f"The optimizer's flags for {path.name} are '{plan.flag_set}': {plan.choice.describe()}.")
+    notes = (*notes, *_notes_about_own_instructions(changes, path.name))
     for note in notes:
         _log.warning("%s", note)
     vmfb = (folder / "model.vmfb").read_bytes()
@@ -317,6 +319,15 @@ def _notes_about_answers(imported: ImportedModel, name: str) -> list[str]:
         f"The framework itself answers nothing but NaN in output '{spec.name}' of {name}: look at its weights."
         for spec, answers in zip(imported.outputs, imported.probe_outputs, strict=True)
         if np.issubdtype(answers.dtype, np.floating) and np.isnan(answers).all()
+    ]
+
+
+def _notes_about_own_instructions(changes: Sequence[Change], name: str) -> list[str]:
+    """A note where the chip's own instructions are left out of the whole model."""
+    return [
+        f"No kernel of {name} has the chip's own instructions: {change.detail}."
+        for change in changes
+        if (change.transformation, change.place, change.applied) == (optimizer.OWN, WHOLE, False)
     ]
 
 

@@ -27,7 +27,7 @@ from springbok.compiler import iree
 from springbok.compiler.optimizer import choices, guard
 from springbok.compiler.optimizer.choices import Choice
 from springbok.compiler.optimizer.transformation import WHOLE, Change, Transformation
-from springbok.support.errors import CompileError, CompilerDidNotEnd
+from springbok.support.errors import ChipFunctionError, CompileError, CompilerDidNotEnd
 from springbok.support.files import temporary_folder
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
@@ -265,7 +265,8 @@ def _is_smaller(
 
 def _within(limit: int, source: Path, flags: Sequence[str], plan: Plan, name: str) -> tuple[str, ...]:
     """The most of the plan's transformations whose values between the layers need at most ``limit`` bytes."""
-    for left in (("channels-last",), ("register-tiling", "pads"), ("channels-last", "register-tiling", "pads")):
+    widest = ("channels-last", "register-tiling", "pads")
+    for left in ((OWN,), ("channels-last",), ("register-tiling", "pads"), widest, (OWN, *widest)):
         fewer = tuple(each for each in plan.transformations if each not in left)
 
         def between(half: Path, rewritten: Path, fewer=fewer) -> None:
@@ -282,6 +283,7 @@ def _compiled(
     """Compiles with as many of the transformations as the compiler takes."""
     left: list[Change] = []
     transformations = plan.transformations
+    refused: CompileError | None = None
     for fewer in _fewer_and_fewer(transformations):
         halves: list[Path] = []
         changes: list[Change] = []
@@ -291,18 +293,30 @@ def _compiled(
             changes += rewrite(half, rewritten, fewer, for_host=for_host, own=plan.own)
 
         try:
-            return iree.compile_module(source, flags, output, name, between if fewer else None), [*changes, *left]
+            compilation = iree.compile_module(source, flags, output, name, between if fewer else None)
+            if refused and fewer == _fewer_and_fewer(transformations)[1]:
+                raise _of_own(plan.own, refused)
+            return compilation, [*changes, *left]
         except Unreadable as error:
             changes = [Change(each, WHOLE, False, str(error)) for each in transformations]
             return iree.compile_module(source, flags, output, name), changes
-        except CompilerDidNotEnd:
+        except (CompilerDidNotEnd, ChipFunctionError):
             raise
         except CompileError as error:
             # An error of the first half, or of stock IREE, is the model's.
             if not halves or guard.is_strict():
                 raise
+            refused = error if any(each.transformation == OWN and each.applied for each in changes) else refused
             left += _left_out(fewer, f"the compiler refuses what it makes, a defect of the optimizer: {error}")
     raise AssertionError("stock IREE compiles the model, or raises")
+
+
+def _of_own(own: Sequence[Instruction], error: CompileError) -> ChipFunctionError:
+    """The error where the compiler takes the model without the chip's own instructions alone."""
+    names = " or ".join(f"{each.kernels} (instruction {each.name})" for each in own)
+    return ChipFunctionError(
+        f"The compiler takes the model, and refuses what the chip's function {names} makes of it: {error}"
+    )
 
 
 def _left_out(transformations: Sequence[str], detail: str) -> list[Change]:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from iree.compiler import ir
@@ -47,6 +47,7 @@ from springbok.compiler.optimizer.vector_code import (
     vector,
     vector_bits,
 )
+from springbok.support import process
 from springbok.support.errors import ChipFunctionError
 
 NAME = "own-instructions"
@@ -118,8 +119,9 @@ class OwnInstructions:
             for instruction, function in self._hooks:
                 part = SumOfProducts(place, found.outputs, found.length, all(found.signed), vlen, instruction)
                 step = _asked(instruction, function, part)
-                if step is not None and 0 < step.lanes <= _WORD_LANES:
-                    _replace(found, step)
+                if step is not None:
+                    built = _replace(found, replace(step, code=_guarded(instruction, step.code, part)))
+                    _called(instruction, part, built.owner.verify)
                     detail = (
                         f"{found.outputs} sums of {found.length} products by {instruction.name}, {step.lanes} a step"
                     )
@@ -131,19 +133,49 @@ class OwnInstructions:
 
 def _asked(instruction: Instruction, function: Callable[[SumOfProducts], Step | None], part: SumOfProducts):
     """What the chip's function says. Raises :class:`ChipFunctionError` with its place where it can't."""
-    try:
-        step = function(part)
-    except Exception as error:  # noqa: BLE001 (it is the chip's, and may raise anything)
-        raise ChipFunctionError(
-            f"The function {instruction.kernels} of the chip's instruction {instruction.name} failed{place_of(error)}: "
-            f"{type(error).__name__}: {error}. It was asked about {part.place}."
-        ) from error
-    if step is not None and not isinstance(step, Step):
-        raise ChipFunctionError(
-            f"The function {instruction.kernels} of the chip's instruction {instruction.name} gave {step!r:.60}: it "
-            "gives part.step(...), a Step, or None where the kernel stays as it is."
-        )
+    step = _called(instruction, part, function, part)
+    if step is None:
+        return None
+    wrong = ""
+    if not isinstance(step, Step):
+        wrong = f"gave {step!r:.60}: it gives part.step(...), a Step, or None where the kernel stays as it is"
+    elif not isinstance(step.lanes, int) or not 0 < step.lanes <= _WORD_LANES:
+        wrong = f"asks for lanes={step.lanes!r:.20}: a word has 1 to {_WORD_LANES}"
+    elif not callable(step.code):
+        wrong = f"gave the code {step.code!r:.60}: it is a function of the sum so far, an input and weights"
+    if wrong:
+        raise ChipFunctionError(f"{_function_named(instruction)} {wrong}. It was asked about {part.place}.")
     return step
+
+
+def _guarded(instruction: Instruction, code: Code, part: SumOfProducts) -> Code:
+    """The code of a step, which the chip's owner wrote too."""
+
+    def guarded(total: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+        made = _called(instruction, part, code, total, left, right)
+        if not isinstance(made, ir.Value) or made.type != total.type:
+            raise ChipFunctionError(
+                f"{_function_named(instruction)} has a code that gave {str(made):.60}: it gives the next sum, a value "
+                f"of the type {total.type}. It was asked about {part.place}."
+            )
+        return made
+
+    return guarded
+
+
+def _called(instruction: Instruction, part: SumOfProducts, function: Callable, *arguments: object) -> object:
+    try:
+        return function(*arguments)
+    except (Exception, SystemExit) as error:
+        process.raise_if_ended()
+        raise ChipFunctionError(
+            f"{_function_named(instruction)} failed{place_of(error)}: {type(error).__name__}: {error}. "
+            f"It was asked about {part.place}."
+        ) from error
+
+
+def _function_named(instruction: Instruction) -> str:
+    return f"The function {instruction.kernels} of the chip's instruction {instruction.name}"
 
 
 @dataclass
@@ -219,13 +251,14 @@ def _read(generic: Generic) -> _Sum | None:
     return None
 
 
-def _replace(found: _Sum, step: Step) -> None:
+def _replace(found: _Sum, step: Step) -> ir.Value:
     operation = found.operation
     kind = operation.results[0].type
     with ir.InsertionPoint(operation), operation.location:
         built = kernel(kind, lambda: _build(found, step, kind))
     operation.results[0].replace_all_uses_with(built)
     operation.erase()
+    return built
 
 
 def _build(found: _Sum, step: Step, kind: ir.RankedTensorType) -> ir.Value:
