@@ -94,7 +94,7 @@ def _filter(options: argparse.Namespace, last: int | None = None) -> Filter:
 
 def _list(store: Store, options: argparse.Namespace) -> int:
     runs = store.runs(_filter(options, LAST))
-    changed = store.changed(runs, guard.RUN)
+    changed = store.changed(runs, guard.RUN, guard.NUMBERS, guard.DOCUMENTS)
     runs = [replace(each, verdict=UNCLEAR) if each.number in changed else each for each in runs]
     if options.json:
         print(json.dumps([asdict(each) for each in runs], indent=1, default=_as_text))
