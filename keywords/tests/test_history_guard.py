@@ -82,6 +82,17 @@ def test_whatever_is_changed_in_a_run_is_told_of_it_alone(kept, data):
         shutil.copy(kept.with_name("whole.db"), kept)
 
 
+def test_what_a_run_has_measured_twice_is_as_it_was_added(tmp_path):
+    """The first counts."""
+    run, other = make_run(1), json.loads(make_run(1, cost=9).documents["metrics.json"])
+    content = json.loads(run.documents["metrics.json"])
+    content["models"] += other["models"]
+    with opened(tmp_path / "h.db") as history:
+        history.add(make_run(1, documents={"metrics.json": json.dumps(content)}))
+        (stored,) = history.runs()
+        assert history.doubts(stored, history.documents(1)) == []
+
+
 def test_a_changed_number_makes_no_step_and_is_no_pass(tmp_path, capsys):
     place = tmp_path / "h.db"
     with opened(place) as history:

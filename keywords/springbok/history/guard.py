@@ -68,8 +68,10 @@ def changed(connection: sa.Connection, runs: Sequence[int], parts: Collection[st
 
 def contradictions(numbers: Mapping[tuple, float | str], documents: Mapping[str, str]) -> Iterator[str]:
     """What a run's ``numbers``, by configuration, metric and layer, say against its own metrics, a sentence each."""
+    first: dict[tuple, float | str] = {}  # what was measured twice counts as it was at first
     for configuration, measured in snapshots_of(documents.get(METRICS_FILE)):
-        for metric, layer, value in numbers_of(measured):
+        for metric, layer, number in numbers_of(measured):
+            value = first.setdefault((configuration, metric, layer), number)
             given = numbers.get((configuration, metric, layer), value)
             if not _is_same(given, value):
                 of = f"{configuration.title}: {metric}{f' of {layer}' if layer else ''}"
