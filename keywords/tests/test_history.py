@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The history: what a run leaves in it, that nothing is lost, stores of other versions, and steps."""
 
+import argparse
 import json
 import os
 import random
@@ -530,6 +531,36 @@ def test_a_run_of_the_command_adds_itself(monkeypatch, tmp_path, capsys):
     assert (results / "run.json").exists()
     assert cli.main(["run", "--engine", "spike", "--results", str(results), "--history", "none"]) == 1
     assert "History:" not in capsys.readouterr().out
+
+
+WITHOUT_METRICS = """
+*** Test Cases ***
+Should Hold
+    No Operation
+
+Planted
+    Fail    it does not
+"""
+
+
+def test_a_run_without_an_xunit_file_knows_its_tests(monkeypatch, tmp_path, capsys):
+    """Robot's own output tells how they ended; what was made of it is gone again."""
+    monkeypatch.delenv(keeping.VARIABLE)
+    monkeypatch.setattr(run_command, "build_firmware", lambda chip: argparse.Namespace(built=False))
+    suite, results = tmp_path / "plain.robot", tmp_path / "results"
+    suite.write_text(WITHOUT_METRICS)
+    options = ["run", str(suite), "--engine", "spike", "--results", str(results), "--", "--xunit", "NONE"]
+    assert cli.main(options) == 1
+    assert "History: run 1 in " in capsys.readouterr().out
+    told = json.loads((results / "run.json").read_text())
+    assert (told["tests"]["count"], told["tests"]["failures"]) == (2, [["Plain: Planted", "it does not"]])
+    assert (results / "gate.json").exists() and not (results / "xunit.xml").exists()
+    assert "it does not" in (results / "summary.md").read_text()
+    with opened(results / "history.db") as history:
+        assert [*history.documents(1)] == ["gate.json"]
+    assert cli.main(["history", "add", str(results), "--history", str(results / "history.db")]) == 2
+    assert cli.main([*options[:-2], "--output", "NONE"]) == 1
+    assert "neither the reports nor the history know how the tests ended" in capsys.readouterr().out
 
 
 SUITE = """

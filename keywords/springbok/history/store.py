@@ -12,26 +12,29 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from springbok.history import tables
-from springbok.history.record import Configuration, Failure, Record
+from springbok.history import guard, tables
+from springbok.history.record import DATA, Configuration, Failure, Record, Tests
 from springbok.support import packages
 from springbok.support.errors import BenchError
 from springbok.support.places import command
+from springbok.support.repository import Origin
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: For another writer's end. What can't be written even then waits beside the store, and is not lost.
 WAIT_SECONDS = 120
 _CONNECT_SECONDS = 20
+_MOST = 5  # sentences on numbers of a run that contradict its documents
 # A number that no other program's lock on the same database is likely to have.
 _LOCK = 0x5B0C
 _SQLITE_CAUSES = (
@@ -83,6 +86,25 @@ class StoredRun:
     skipped: int | None
     versions: dict[str, str]
 
+    def as_record(self, failures: Sequence[Failure], documents: dict[str, str]) -> Record:
+        """The record that was added; the store does not know how long the run took."""
+        origin = Origin(self.commit, self.committed, self.depth, self.subject, self.branch, self.is_dirty)
+        tests = Tests(self.tests, self.skipped, tuple(failures))
+        names = (
+            "started",
+            "machine",
+            "engine",
+            "engine_version",
+            "chip",
+            "vlen_bits",
+            "suites",
+            "verdict",
+            "versions",
+            "uid",
+        )
+        same = {name: getattr(self, name) for name in names}
+        return Record(**same, origin=origin, tests=tests, documents=documents)
+
     @property
     def tests_text(self) -> str:
         """``10 of 11 passed``, with what failed and was skipped; ``unknown`` where nobody counted."""
@@ -93,14 +115,25 @@ class StoredRun:
         return ", ".join(parts)
 
 
+class Evaluated(NamedTuple):
+    """What a run evaluated of a configuration: how many samples, of the data of this digest."""
+
+    samples: float | None = None
+    data: str | None = None
+
+
 @dataclass(frozen=True)
 class Series:
-    """A number of one configuration over runs: ``points`` are values (or digests) by the runs' numbers, in order."""
+    """A number of one configuration over runs: ``points`` are values (or digests) by the runs' numbers, in order.
+
+    ``evaluated`` has by the same numbers how many samples of which data it is of; None is not known.
+    """
 
     configuration: Configuration
     metric: str
     layer: str
     points: dict[int, float | str]
+    evaluated: dict[int, Evaluated] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -311,8 +344,12 @@ class Store:
             return connection.execute(
                 sa.select(tables.runs.c.number).where(tables.runs.c.uid == record.uid)
             ).scalar_one()
+        numbers: dict[tuple, float | str] = {}
         for configuration, measurements in record.measurements():
             self._add_points(connection, number, configuration, measurements)
+            for each in measurements:
+                value = each.value if isinstance(each.value, str) else float(each.value)
+                numbers.setdefault((configuration, each.metric, _plain(each.layer)), value)
         documents = [
             {"run": number, "name": name, "content": zlib.compress(text.encode("utf-8", "replace"), 9)}
             for name, text in record.documents.items()
@@ -324,6 +361,7 @@ class Store:
         for table, rows in ((tables.documents, documents), (tables.failures, failures)):
             if rows:
                 connection.execute(table.insert(), rows)
+        guard.keep(connection, number, numbers)
         return number
 
     def _add_points(self, connection: sa.Connection, number: int, configuration: Configuration, measurements) -> None:
@@ -427,6 +465,37 @@ class Store:
         with self._reading() as connection:
             return [Failure(*row) for row in connection.execute(chosen)]
 
+    def digests(self, number: int) -> dict[str, str]:
+        """Of the documents of a run, as they were when it was added; nothing of one that an earlier version added."""
+        with self._reading() as connection:
+            found = guard.known(connection, [number]).get(number, {})
+        return {name: digest for name, digest in found.items() if name not in (guard.RUN, guard.NUMBERS)}
+
+    def changed(self, runs: Sequence[StoredRun], *parts: str) -> dict[int, str]:
+        """A sentence on each run that is not as it was added, in the parts of `springbok.history.guard` that are used.
+
+        Of runs that an earlier version added nothing is known.
+        """
+        with self._reading() as connection:
+            found = guard.changed(connection, [run.number for run in runs], parts)
+        return {
+            number: f"Run {number} is not as it was added to {self.place}: {', '.join(parts)} changed since"
+            for number, parts in found.items()
+        }
+
+    def doubts(self, run: StoredRun, documents: dict[str, str]) -> list[str]:
+        """What tells that a run, and its ``documents``, are not as they were added, or not of one run; a sentence each.
+
+        That holds for the numbers of runs without digests too, as far as they have documents.
+        """
+        found = [*self.changed([run], guard.RUN, guard.NUMBERS, guard.DOCUMENTS).values()]
+        numbers = {
+            (each.configuration, each.metric, each.layer): each.points[run.number] for each in self.series([run])
+        }
+        wrong = [*guard.contradictions(numbers, documents)]
+        more = [f"{len(wrong) - _MOST} numbers more"] if len(wrong) > _MOST else []
+        return [*found, *wrong[:_MOST], *more]
+
     def series(self, runs: Sequence[StoredRun], wanted: Filter | None = None) -> list[Series]:
         """All numbers of ``runs``, of the configurations and metrics that are wanted; those of layers too."""
         wanted = wanted or Filter()
@@ -439,7 +508,8 @@ class Store:
         )
         named = named.where(*_of_configuration(wanted))
         if wanted.metric:
-            named = named.where(sa.or_(series.c.metric == wanted.metric, series.c.layer != ""))
+            metrics = (wanted.metric, *_EVALUATED)
+            named = named.where(sa.or_(series.c.metric.in_(metrics), series.c.layer != ""))
         order = {number: place for place, number in enumerate(numbers)}
         found: dict[int, Series] = {}
         with self._reading() as connection:
@@ -451,16 +521,37 @@ class Store:
             for key, number, value, text in connection.execute(values):
                 if key in found and number in order:
                     found[key].points[number] = value if text is None else text
+        evaluated = _evaluated(found.values())
         kept = [
-            replace(each, points=dict(sorted(each.points.items(), key=lambda point: order[point[0]])))
+            replace(
+                each,
+                points=dict(sorted(each.points.items(), key=lambda point: order[point[0]])),
+                evaluated=evaluated.get(each.configuration, {}),
+            )
             for each in found.values()
-            if each.points
+            if each.points and (each.layer or not wanted.metric or each.metric == wanted.metric)
         ]
         return sorted(kept, key=lambda each: (astuple(each.configuration), each.metric, each.layer))
 
 
 #: How people call columns.
 _CALLED = {"commit_id": "commit", "is_dirty": "whether files were changed", "vlen_bits": "VLEN"}
+
+
+#: Series that tell what the others of their configuration are of: the fields of `Evaluated`.
+_EVALUATED = ("samples", DATA)
+
+
+def _evaluated(numbers: Iterable[Series]) -> dict[Configuration, dict[int, Evaluated]]:
+    """By configuration and run."""
+    found: dict[Configuration, dict[int, Evaluated]] = {}
+    for each in numbers:
+        if each.metric in _EVALUATED and not each.layer:
+            own = found.setdefault(each.configuration, {})
+            name = Evaluated._fields[_EVALUATED.index(each.metric)]
+            for run, value in each.points.items():
+                own[run] = own.get(run, Evaluated())._replace(**{name: value})
+    return found
 
 
 def _of_configuration(wanted: Filter) -> list[sa.ColumnElement]:
