@@ -27,10 +27,11 @@ from postgresql_server import PostgresqlServer, programs
 
 from springbok import cli
 from springbok.cli import run as run_command
-from springbok.history import keeping, record, store, tables
+from springbok.history import database, keeping, record, store, tables
+from springbok.history.database import HistoryError, NewerHistory, NoHistory
 from springbok.history.record import Failure, RecordError
 from springbok.history.steps import Point, all_steps, find_steps
-from springbok.history.store import Filter, HistoryError, NewerHistory, NoHistory, Store, opened
+from springbok.history.store import Filter, Store, opened
 from springbok.measuring.derived import RUNTIME
 from springbok.support import repository, run_record
 from springbok.support.places import KEYWORDS
@@ -195,7 +196,7 @@ KEEPING = """
 import resource, sys
 from pathlib import Path
 from history_runs import make_run
-from springbok.history import keeping
+from springbok.history import database, keeping
 folder, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 print(keeping.keep(make_run(1), folder, keeping.place_for(folder, str(folder / "history.db"))).line())
@@ -277,10 +278,10 @@ def test_what_is_no_database_is_said_to_be_none(tmp_path):
 
 def at_version(place, version):
     """A store as that version left it."""
-    engine = store._engine(store.url_of(place))
+    engine = database.engine_of(database.url_of(place))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(store.MIGRATIONS))
+        config.set_main_option("script_location", str(database.MIGRATIONS))
         command.upgrade(config, version)
         connection.exec_driver_sql(
             "INSERT INTO bench_runs (uid, started, commit_id, subject, branch, is_dirty, machine, engine, "
@@ -302,7 +303,7 @@ def test_a_store_of_an_earlier_version_is_migrated(place):
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(place):
     with opened(place) as history:
         history.add(make_run(1))
-    engine = store._engine(store.url_of(place))
+    engine = database.engine_of(database.url_of(place))
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE {tables.VERSION_TABLE} SET version_num = '99'")
     with pytest.raises(NewerHistory, match="is of version 99, .* update springbok-bench"), opened(place):
@@ -313,7 +314,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(place):
 
 
 def test_the_migrations_end_at_the_tables_of_this_version(place):
-    assert ScriptDirectory(str(store.MIGRATIONS)).get_current_head() == str(tables.VERSION)
+    assert ScriptDirectory(str(database.MIGRATIONS)).get_current_head() == str(tables.VERSION)
     with opened(place) as history, history._reading() as connection:
         options = {"version_table": tables.VERSION_TABLE}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []

@@ -19,8 +19,9 @@ from springbok.gate import gate, verdicts
 from springbok.gate.snapshots import Snapshot
 from springbok.history import bisect, guard, keeping, record, steps
 from springbok.history.bisect import BisectError, Measured, Search
+from springbok.history.database import is_url
 from springbok.history.record import METRICS_FILE, XUNIT_FILE, Configuration
-from springbok.history.store import Filter, Store, StoredRun, is_url, opened
+from springbok.history.store import Filter, Store, StoredRun, opened
 from springbok.report.history import value_text
 from springbok.support import repository
 from springbok.support.errors import BenchError

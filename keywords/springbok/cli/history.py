@@ -19,8 +19,9 @@ from springbok.cli.keeping import tests_of
 from springbok.cli.report import write_reports
 from springbok.cli.text import print_table, shown
 from springbok.history import guard, keeping, record, steps
+from springbok.history.database import HistoryError
 from springbok.history.record import METRICS_FILE, XUNIT_FILE
-from springbok.history.store import Filter, HistoryError, Store, StoredRun, opened
+from springbok.history.store import Filter, Store, StoredRun, opened
 from springbok.measuring import metrics
 from springbok.measuring.recorded import left_out
 from springbok.report.history import cause_text, history_page, value_text

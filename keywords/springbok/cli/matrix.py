@@ -13,8 +13,9 @@ from springbok import report as reports
 from springbok.cli.arguments import OUTPUT, add_history, add_results, results_here
 from springbok.cli.text import print_table, shown
 from springbok.history import guard, keeping
+from springbok.history.database import HistoryError
 from springbok.history.record import METRICS_FILE
-from springbok.history.store import Filter, HistoryError, opened
+from springbok.history.store import Filter, opened
 from springbok.measuring import derived, metrics, recorded
 from springbok.report.matrix import GOOD, replaced
 from springbok.support.errors import ReportError
