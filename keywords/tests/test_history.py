@@ -196,7 +196,7 @@ KEEPING = """
 import resource, sys
 from pathlib import Path
 from history_runs import make_run
-from springbok.history import database, keeping
+from springbok.history import keeping
 folder, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 print(keeping.keep(make_run(1), folder, keeping.place_for(folder, str(folder / "history.db"))).line())
