@@ -119,6 +119,8 @@ def tflite_models() -> None:
     write("int16x8", dense, ops=int16x8, **int16_io, **quantised)
     wide = keras.Sequential([keras.Input((64,)), layers.Dense(64, activation="relu"), layers.Dense(4)])
     write("dynamic_range", wide, optimizations=[tf.lite.Optimize.DEFAULT])
+    image = keras.Input((4, 4, 3))
+    write("dense_of_pixels", keras.Model(image, layers.UpSampling2D()(layers.Dense(5)(image))))
     write("half_weights", wide, optimizations=[tf.lite.Optimize.DEFAULT], types=[tf.float16])
 
     class Two(tf.Module):

@@ -10,13 +10,13 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up_runs import make_document, make_model
+from made_up_runs import SAMPLES, make_document, make_model
 
 from springbok import cli
 from springbok.gate import gate, snapshots
 from springbok.gate.verdicts import VerdictFile
 from springbok.history import record
-from springbok.measuring import metrics
+from springbok.measuring import metrics, recorded
 from springbok.measuring.platforms import joined
 from springbok.report.lead import read_lead
 from springbok.report.summary import read_tests
@@ -181,6 +181,66 @@ def test_equal_modules_on_two_chips_are_two_evaluations(tmp_path):
     assert read_lead(tmp_path, metrics.read(tmp_path)).wrong == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_abs_error", 1e-8),
+        ("max_abs_error", 1.1e-7),
+        ("max_abs_error", 1e3),
+        ("outputs_sha256", "0" * 64),
+        ("name", "zorp"),
+    ],
+)
+@pytest.mark.parametrize("has_record", [True, False])
+@pytest.mark.parametrize("scalar", [True, False])
+def test_what_was_judged_is_known_again_though_it_was_changed(tmp_path, name, value, has_record, scalar):
+    """Its id is another one then: its name, its outputs and how far they are off are part of that."""
+    folder = tmp_path
+    document = write_run(folder)
+    if scalar:  # another configuration of the run that still fits
+        document = joined([document, make_document(make_model(variant="scalar"))])
+        metrics.write(folder / "metrics.json", document)
+        scalars = snapshots.snapshot({**document, "models": document["models"][1:]})
+        VerdictFile(folder, "S", "b").add_comparison(folder / "base.json", gate.compare(scalars, scalars))
+        redigested(folder)
+        assert verdict(folder) == "passed"
+    document["models"][0][name] = value
+    metrics.write(folder / "metrics.json", document)
+    redigested(folder)
+    if not has_record:
+        (folder / "run.json").unlink()
+    found = read_lead(folder, metrics.read(folder))
+    assert found.verdict == "unclear"
+    assert ("zorp" if name == "name" else "gestures") in found.wrong[0]
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+@pytest.mark.parametrize("samples", [SAMPLES - 1, SAMPLES])
+def test_another_evaluation_may_be_recorded_than_was_judged(runs, tmp_path, samples, is_replaced):
+    """With other samples, or at other costs; or where it is told that it took the place of the judged one."""
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    document = write_run(tmp_path)
+    other = make_document(make_model(seed=7 if samples == SAMPLES else 512))
+    (model,) = other["models"]
+    model["max_abs_error"] *= 2
+    if is_replaced:
+        suites = recorded.Recorded()
+        suites.add(document, "A")
+        suites.add({**other, "models": [{**model, "vmfb_sha256": "5" * 64}]}, "B")
+        other = suites.document
+    else:
+        content = json.loads((tmp_path / "gate.json").read_text())
+        for each in content["verdicts"]:
+            if each["metric"] == "samples":
+                each |= {"value": str(samples), "limit": each["limit"].replace(each["baseline"], str(samples))}
+                each["baseline"] = str(samples)
+        (tmp_path / "gate.json").write_text(json.dumps(content))
+    metrics.write(tmp_path / "metrics.json", other)
+    redigested(tmp_path)
+    found = read_lead(tmp_path, metrics.read(tmp_path))
+    assert found.wrong == (), found.wrong
+
+
 def test_a_comparison_that_is_told_twice_is_none(runs, tmp_path):
     shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
     content = json.loads((tmp_path / "gate.json").read_text())
@@ -242,6 +302,18 @@ def test_an_xunit_file_whose_head_counts_others_is_refused(tmp_path, head):
         read_tests(path)
     path.write_text(f"<testsuite>{CASES}</testsuite>")
     assert (read_tests(path).count, read_tests(path).skipped, read_tests(path).failed) == (2, 1, 0)
+
+
+def test_a_sweep_that_a_suite_left_is_the_runs_and_another_is_nobodys(runs, tmp_path):
+    shutil.copytree(runs / "512", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "sweep.json").write_text('{"rows": [1]}')
+    assert verdict(tmp_path) == "passed"  # the record knows none: it is of another command
+    run = record.of_results(tmp_path, record.now() - timedelta(minutes=1), ["S"], True, record.Tests(2, 1), [tmp_path])
+    run_record.write(tmp_path, run.as_json(documents=False))
+    assert verdict(tmp_path) == "passed"
+    (tmp_path / "sweep.json").write_text('{"rows": [2]}')
+    found = read_lead(tmp_path, metrics.read(tmp_path))
+    assert found.wrong == ("sweep.json is not the one that the run of run.json left: another run's, or changed since",)
 
 
 def test_the_history_takes_no_results_that_contradict_themselves(runs, tmp_path, capsys):

@@ -16,7 +16,7 @@ import pytest
 
 from springbok import cli
 from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
-from springbok.rtl import build, check, float_operands, ports, program, random_program, starter, system_units
+from springbok.rtl import build, check, far_units, float_operands, ports, program, random_program, starter, system_units
 from springbok.rtl.core import ALL, CsrRule, load
 from springbok.rtl.coverage import Coverage
 from springbok.rtl.difference import Difference
@@ -413,6 +413,7 @@ def test_folders_without_a_program_keep_the_others_from_nothing(tmp_path, monkey
     assert cli.main(["core", "replay", "mine", *map(str, folders)]) == 1
     said = capsys.readouterr().out
     assert f"{folders[1]}: not repeated: " in said
+    assert f"{folders[3]} holds no kept program: it has no case.json." in said
     assert f"{folders[2]}: nothing differs" in said
     assert "2 of 4 repeated, 1 of them differ\n" in said
     assert f"Not repeated: {folders[1]}, {folders[3]}\n" in said
@@ -440,7 +441,95 @@ def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
     words = [word for address, word in memory.items() if address < chip.holding("code").end]
     csrs = {word >> 20 for word in words if word & 0x7F == 0x73 and word >> 12 & 7}
     listed = {0x300, 0x304, 0x305, 0x306, 0x340, 0x341, 0x342, 0x343}
-    assert csrs == {*listed, system_units.SATP}  # what it names, and one that no core has
+    # What it names, one that no core has, and those that can't be written.
+    assert csrs - {*system_units.IDENTIFICATION} == {*listed, system_units.SATP}
+
+
+def offset_of(word: int) -> int:
+    """Of a branch or jump: where it leads to from its own address."""
+    fields = {
+        0x63: ((31, 12), (7, 11), *((25 + at, 5 + at) for at in range(6)), *((8 + at, 1 + at) for at in range(4))),
+        0x6F: ((31, 20), *((12 + at, 12 + at) for at in range(8)), (20, 11), *((21 + at, 1 + at) for at in range(10))),
+        1: ((12, 11), (11, 4), (10, 9), (9, 8), (8, 10), (7, 6), (6, 7), (5, 3), (4, 2), (3, 1), (2, 5)),
+        2: ((12, 8), (11, 4), (10, 3), (6, 7), (5, 6), (4, 2), (3, 1), (2, 5)),
+    }[word & 0x7F if word & 3 == 3 else 2 if word & 0xC003 == 0xC001 else 1]  # fmt: skip
+    value = sum((word >> place & 1) << bit for place, bit in fields)
+    return value - (2 << fields[0][1]) * (word >> fields[0][0] & 1)
+
+
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("name", far_units.REACH)
+def test_branches_and_jumps_lead_forward_and_backward_by_every_bit_that_fits(name, forward):
+    class Chooser(random.Random):
+        def randrange(self, *given):
+            return int(forward) if given == (2,) else super().randrange(*given)
+
+    chooser, half, met = Chooser(3), 2 if name.startswith("c.") else 0, set()
+    for _ in range(300):
+        unit = far_units.unit(name, chooser, 5000)
+        at = 0 if forward else len(unit) - 1
+        offset = offset_of(unit[at] >> 8 * half)
+        assert (offset > 0) == forward
+        target = (4 * at + half + offset) // 4
+        assert 0 <= target <= len(unit)
+        assert far_units.ILLEGAL not in unit[target : target + 1]  # it leads to what may be executed, or behind
+        met |= {(bit, offset >> bit & 1) for bit in range(1, 21)}
+    bits = range(3, (4 * far_units.REACH[name]).bit_length() - 1)
+    assert met >= {(bit, value) for bit in bits for value in (0, 1)}
+    assert far_units.ILLEGAL not in far_units.unit(name, chooser, 0)  # where there is no room left
+
+
+def test_a_branch_leads_no_farther_than_it_can():
+    chip = load(IBEX).chip()
+    body = range((chip.start + 0x400 & ~0xFF) + 0x200, chip.holding("code").end)
+    for seed in range(1, 40):
+        memory, _ = random_program.generate(chip, seed, 300)
+        code = {address: word for address, word in memory.items() if address in body}
+        for address, word in code.items():
+            if word & 0x7F in (0x63, 0x6F):
+                assert address + offset_of(word) in code
+
+
+@needs_core
+def test_random_programs_run_to_their_end_and_wait_there_for_interrupts(tmp_path, monkeypatch):
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    ends, run, close = [], program.run, NativeMachine.close
+    monkeypatch.setattr(NativeMachine, "close", lambda native: (ends.append(native.state.pc), close(native)))
+    seen = []
+
+    def ran(*given):
+        seen.append(given[5])
+        return run(*given)
+
+    monkeypatch.setattr(program, "run", ran)
+    assert random_program.run(library, golden, core, chip, range(1, 9), tmp_path, 200)[1] == []
+    assert ends == [case.end for case in seen]
+    first = dataclasses.replace(seen[0], end=seen[0].end + 8)  # a place that it never comes to
+    memory, _ = random_program.generate(chip, 1, 200, isa=core.reference_isa, privilege="mu", line="timer")
+    elf = tmp_path / program.PROGRAM
+    elf.write_bytes(program.elf_of(memory, chip.start))
+    assert f"and its end at 0x{first.end:x} was not reached" in run(library, golden, core, chip, elf, first).why
+
+
+def test_an_interrupt_is_pending_when_user_mode_begins_with_mie_0():
+    chip, raises = load(IBEX).chip(), system_units.line_unit("timer", 0x0200_0000)
+    found = 0
+    for seed in range(1, 20):
+        memory, _ = random_program.generate(chip, seed, 200, privilege="mu", line="timer")
+        words = [memory[address] for address in sorted(memory)]
+        found += [0x3004_7073, *raises, 0x3004_7073] in [words[at : at + 7] for at in range(len(words))]
+    assert found > 5
+
+
+def test_each_kind_of_illegal_word_comes():
+    words = {system_units.illegal(random.Random(seed)) for seed in range(50)}
+    assert words == {0xFFFF_FFFF, 0, *(0x3_1073 | address << 20 for address in system_units.IDENTIFICATION)}
+
+
+def test_what_mstatus_has_of_floats_and_vectors_is_the_cores_own_alone():
+    rule = next(rule for rule in load(IBEX).rules if rule.address == 0x300)
+    assert ALL & ~rule.compared == 1 << 31 | 3 << 13 | 3 << 9  # SD, FS and VS, between which MPP lies
 
 
 def rules_with(core, address, **changed):
@@ -516,7 +605,7 @@ def test_a_count_that_leaves_instructions_out_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(program, "run", fewer)
     said = check._counters(core, chip, library, golden, tmp_path)
-    assert re.fullmatch(r"minstret counts (9|10|11) of 18 instructions\.", said)
+    assert re.fullmatch(r"minstret counts (25|26|27) of 34 instructions\.", said)  # half of them are compressed
 
 
 def test_a_first_value_that_a_register_does_not_keep_is_refused(tmp_path):
@@ -529,6 +618,17 @@ def test_a_first_value_that_a_register_does_not_keep_is_refused(tmp_path):
         load(tmp_path / "mine")
     file.write_text(f"{text}{rule}0x3200_0001\n", encoding="utf-8")
     assert load(tmp_path / "mine").rules
+
+
+def test_of_many_programs_that_differ_some_are_shown(monkeypatch, capsys):
+    core = load(IBEX)
+    monkeypatch.setattr("springbok.cli.core._built", lambda *_: (core, core.chip(), None, None))
+    differing = [(seed, program.Outcome(9, 99, ADD)) for seed in range(3, 33)]
+    monkeypatch.setattr(random_program, "run", lambda *_: (Coverage({}), differing))
+    assert cli.main(["core", "try", str(IBEX), "--programs", "40"]) == 1
+    said = capsys.readouterr().out
+    assert said.count(ADD.said) == 10
+    assert "Kept there too, 20 more, of seeds 13 to 32\n40 programs, 30 differ\n" in said
 
 
 @needs_core

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The history: what a run leaves in it, that nothing is lost, stores of other versions, and steps."""
 
+import argparse
 import json
 import os
 import random
@@ -26,10 +27,11 @@ from postgresql_server import PostgresqlServer, programs
 
 from springbok import cli
 from springbok.cli import run as run_command
-from springbok.history import keeping, record, store, tables
+from springbok.history import database, keeping, record, store, tables
+from springbok.history.database import HistoryError, NewerHistory, NoHistory
 from springbok.history.record import Failure, RecordError
 from springbok.history.steps import Point, all_steps, find_steps
-from springbok.history.store import Filter, HistoryError, NewerHistory, NoHistory, Store, opened
+from springbok.history.store import Filter, Store, opened
 from springbok.measuring.derived import RUNTIME
 from springbok.support import repository, run_record
 from springbok.support.places import KEYWORDS
@@ -276,10 +278,10 @@ def test_what_is_no_database_is_said_to_be_none(tmp_path):
 
 def at_version(place, version):
     """A store as that version left it."""
-    engine = store._engine(store.url_of(place))
+    engine = database.engine_of(database.url_of(place))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(store.MIGRATIONS))
+        config.set_main_option("script_location", str(database.MIGRATIONS))
         command.upgrade(config, version)
         connection.exec_driver_sql(
             "INSERT INTO bench_runs (uid, started, commit_id, subject, branch, is_dirty, machine, engine, "
@@ -301,7 +303,7 @@ def test_a_store_of_an_earlier_version_is_migrated(place):
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(place):
     with opened(place) as history:
         history.add(make_run(1))
-    engine = store._engine(store.url_of(place))
+    engine = database.engine_of(database.url_of(place))
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE {tables.VERSION_TABLE} SET version_num = '99'")
     with pytest.raises(NewerHistory, match="is of version 99, .* update springbok-bench"), opened(place):
@@ -312,7 +314,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(place):
 
 
 def test_the_migrations_end_at_the_tables_of_this_version(place):
-    assert ScriptDirectory(str(store.MIGRATIONS)).get_current_head() == str(tables.VERSION)
+    assert ScriptDirectory(str(database.MIGRATIONS)).get_current_head() == str(tables.VERSION)
     with opened(place) as history, history._reading() as connection:
         options = {"version_table": tables.VERSION_TABLE}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []
@@ -530,6 +532,36 @@ def test_a_run_of_the_command_adds_itself(monkeypatch, tmp_path, capsys):
     assert (results / "run.json").exists()
     assert cli.main(["run", "--engine", "spike", "--results", str(results), "--history", "none"]) == 1
     assert "History:" not in capsys.readouterr().out
+
+
+WITHOUT_METRICS = """
+*** Test Cases ***
+Should Hold
+    No Operation
+
+Planted
+    Fail    it does not
+"""
+
+
+def test_a_run_without_an_xunit_file_knows_its_tests(monkeypatch, tmp_path, capsys):
+    """Robot's own output tells how they ended; what was made of it is gone again."""
+    monkeypatch.delenv(keeping.VARIABLE)
+    monkeypatch.setattr(run_command, "build_firmware", lambda chip: argparse.Namespace(built=False))
+    suite, results = tmp_path / "plain.robot", tmp_path / "results"
+    suite.write_text(WITHOUT_METRICS)
+    options = ["run", str(suite), "--engine", "spike", "--results", str(results), "--", "--xunit", "NONE"]
+    assert cli.main(options) == 1
+    assert "History: run 1 in " in capsys.readouterr().out
+    told = json.loads((results / "run.json").read_text())
+    assert (told["tests"]["count"], told["tests"]["failures"]) == (2, [["Plain: Planted", "it does not"]])
+    assert (results / "gate.json").exists() and not (results / "xunit.xml").exists()
+    assert "it does not" in (results / "summary.md").read_text()
+    with opened(results / "history.db") as history:
+        assert [*history.documents(1)] == ["gate.json"]
+    assert cli.main(["history", "add", str(results), "--history", str(results / "history.db")]) == 2
+    assert cli.main([*options[:-2], "--output", "NONE"]) == 1
+    assert "neither the reports nor the history know how the tests ended" in capsys.readouterr().out
 
 
 SUITE = """

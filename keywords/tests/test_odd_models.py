@@ -100,6 +100,7 @@ def test_these_are_imported(odd, build, name, options, inputs, outputs):
         ("recurrent", "relative"),
         ("gelu.keras", "relative"),
         ("elu.tflite", "relative"),
+        ("dense_of_pixels.tflite", "relative"),
     ],
 )
 def test_these_compute_what_their_framework_does_in_its_own_unit(odd, build, name, unit):

@@ -346,11 +346,68 @@ class TestFunctions:
             equal(model, np.float32(values), relative=1e-6)
         assert {node.op_type for node in rewritten(model).graph.node} >= {"ReduceMax", "Exp"}
 
-    @pytest.mark.parametrize("kind", [INT8, TensorProto.INT16])
+    @pytest.mark.parametrize("kind", [INT8, TensorProto.INT16, TensorProto.INT32, INT64])
     def test_the_least_integer_has_no_opposite(self, kind):
-        nodes = [helper.make_node("Neg", ["x"], ["y"])]
-        assert "Sub" in operators(rewritten(model_of(nodes, {"x": (kind, [4])}, {"y": (kind, None)})))
-        equal(model_of(nodes, {"x": (INT8, [4])}, {"y": (INT8, None)}), np.int8([-128, 127, 0, -1]))
+        model = model_of([helper.make_node("Neg", ["x"], ["y"])], {"x": (kind, [5])}, {"y": (kind, None)})
+        assert "Sub" in operators(rewritten(model))
+        limits = np.iinfo(helper.tensor_dtype_to_np_dtype(kind))
+        equal(model, np.array([limits.min, limits.max, limits.max - 1, 0, -1], limits.dtype))
+
+    @pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -3])
+    def test_hardmax_of_old_takes_all_axes_from_its_own_on_for_one(self, axis):
+        nodes = [helper.make_node("Hardmax", ["x"], ["y"], **({} if axis is None else {"axis": axis}))]
+        model = model_of(nodes, {"x": (FLOAT, [2, 3, 4])}, {"y": (FLOAT, None)}, opset=11)
+        values = np.random.default_rng(2).permutation(24).astype(np.float32).reshape(2, 3, 4)
+        rows = values.reshape(int(np.prod(values.shape[: (1 if axis is None else axis) % 3])), -1)
+        expected = (rows == rows.max(1, keepdims=True)).reshape(values.shape)
+        for made in (worker_onnx.prepared(model), rewritten(model)):
+            np.testing.assert_array_equal(answers(made, values)[0], expected)
+
+    @pytest.mark.parametrize("shape", [(1, 12, 3, 4), (2, 18, 2, 1)])
+    def test_blocks_of_channels_become_pixels(self, shape):
+        """The mode CRD, which PyTorch's PixelShuffle is exported as: channels first, then places in the block."""
+        size = 2 if shape[1] == 12 else 3
+        nodes = [helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=size, mode="CRD")]
+        model = model_of(nodes, {"x": (FLOAT, shape)}, {"y": (FLOAT, None)})
+        assert "DepthToSpace" not in operators(rewritten(model))
+        equal(model, random_array(np.random.default_rng(3), FLOAT, shape))
+
+    def test_the_reference_is_what_the_specification_says(self):
+        """Where ONNX's own is not: larger inputs that come later, integers, windows that stick out."""
+        number, row = np.arange(6, dtype=np.int32).reshape(2, 3), np.float32([[[1, 2, 3]]])
+        large, real = number + 2**24 + 1, number.astype(np.float32)
+        cases = [
+            ("Mean", {}, [real[:1], real], [[0, 1, 2], [1.5, 2.5, 3.5]]),
+            ("ReduceSumSquare", {"axes": [1]}, [number], [[5], [50]]),
+            ("Gemm", {"beta": 2.0}, [large, number.T, number[:, :2]], large @ number.T + 2 * number[:, :2]),
+            ("LpPool", {"kernel_shape": [2], "ceil_mode": 1, "p": 1, "strides": [2]}, [row], [3, 3]),
+        ]
+        for operator, attributes, arrays, expected in cases:
+            names = [f"x{number}" for number in range(len(arrays))]
+            kind = helper.np_dtype_to_tensor_dtype(arrays[0].dtype)
+            inputs = {name: (kind, array.shape) for name, array in zip(names, arrays, strict=True)}
+            node = helper.make_node(operator, names, ["y"], **attributes)
+            opset = 18 if operator == "LpPool" else 12
+            model = worker_onnx.prepared(model_of([node], inputs, {"y": (kind, None)}, opset=opset))
+            (answer,) = answers(model, *arrays)
+            assert answer.dtype == arrays[0].dtype
+            np.testing.assert_array_equal(answer, np.reshape(expected, answer.shape), operator)
+
+    def test_what_onnx_defines_by_others_takes_constants(self, tmp_path):
+        nodes = [helper.make_node("CenterCropPad", ["x", "n"], ["y"], axes=[1, 2])]
+        model = model_of(nodes, {"x": (FLOAT, [1, 7, 4])}, {"y": (FLOAT, None)}, {"n": np.array([4, 6])}, opset=18)
+        path = tmp_path / "cropped.onnx"
+        onnx.save(model, path)
+        assert compiler.compile_and_check(path, output_dir=tmp_path / "build").outputs[0].shape == (1, 4, 6)
+
+    def test_a_constant_may_be_a_list_of_numbers(self, tmp_path):
+        nodes = [
+            helper.make_node("Constant", [], ["c"], value_floats=[1.0, 2.5]),
+            helper.make_node("Add", ["x", "c"], ["y"]),
+        ]
+        path = tmp_path / "listed.onnx"
+        onnx.save(model_of(nodes, {"x": (FLOAT, [3, 2])}, {"y": (FLOAT, None)}), path)
+        assert compiler.compile_and_check(path, output_dir=tmp_path / "build").dispatches
 
     @pytest.mark.parametrize("p", [1, 2])
     def test_zeros_have_no_length(self, p):

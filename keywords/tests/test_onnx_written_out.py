@@ -253,6 +253,58 @@ class TestMoving:
             equal(model, random_array(RANDOM, FLOAT, shape), grid, relative=1e-5)
         assert "GridSample" not in operators(rewritten(model))
 
+    @pytest.mark.parametrize("aligned", [0, 1])
+    def test_a_cubic_sample_at_the_border_takes_each_neighbour_from_it(self, aligned):
+        """As PyTorch and onnxruntime have it: the place itself stays outside."""
+        options = {"mode": "cubic", "padding_mode": "border", "align_corners": aligned}
+        node = helper.make_node("GridSample", ["x", "g"], ["y"], **options)
+        shapes = {"x": (FLOAT, [1, 1, 5, 4]), "g": (FLOAT, [1, 1, 60, 2])}
+        model = model_of([node], shapes, {"y": (FLOAT, None)}, opset=20)
+        image = RANDOM.standard_normal((1, 1, 5, 4)).astype(np.float32)
+        grid = RANDOM.uniform(-2.5, 2.5, (1, 1, 60, 2)).astype(np.float32)
+
+        def weights(part, a=-0.75):
+            near, far = (lambda d: (a + 2) * d**3 - (a + 3) * d**2 + 1), (lambda d: a * (d**3 - 5 * d**2 + 8 * d - 4))
+            return np.array([far(1 + part), near(part), near(1 - part), far(2 - part)])
+
+        def neighbours(place, length):
+            real = (place + 1) / 2 * (length - 1) if aligned else ((place + 1) * length - 1) / 2
+            first = int(np.floor(real))
+            return np.clip(np.arange(first - 1, first + 3), 0, length - 1), weights(real - first)
+
+        expected = []
+        for x, y in grid.reshape(-1, 2).astype(np.float64):
+            (rows, down), (columns, along) = neighbours(y, 5), neighbours(x, 4)
+            expected.append(down @ image[0, 0][np.ix_(rows, columns)] @ along)
+        for made in (model, rewritten(model)):
+            np.testing.assert_allclose(answers(made, image, grid)[0].ravel(), expected, atol=2e-5)
+
+    @pytest.mark.parametrize("mode", ["linear", "cubic"])
+    def test_a_single_element_is_the_first_one(self, mode):
+        options = {"mode": mode, "coordinate_transformation_mode": "pytorch_half_pixel"}
+        node = helper.make_node("Resize", ["x", "", "", "n"], ["y"], **options)
+        sizes = {"n": np.array([1, 1, 1, 4])}
+        model = model_of([node], {"x": (FLOAT, [1, 1, 5, 4])}, {"y": (FLOAT, None)}, sizes, 19)
+        values = random_array(RANDOM, FLOAT, (1, 1, 5, 4))
+        for made in (model, rewritten(model)):
+            np.testing.assert_allclose(answers(made, values)[0], values[:, :, :1], rtol=1e-6)
+
+    def test_corners_are_aligned_by_whole_lengths(self):
+        options = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+        values, scales = np.float32([[0, 3, 1]]), {"s": np.float32([1, 1.5])}  # of 4.5 elements, 4 are made
+        node = helper.make_node("Resize", ["x", "", "s"], ["y"], **options)
+        model = model_of([node], {"x": (FLOAT, [1, 3])}, {"y": (FLOAT, None)}, scales, 19)
+        np.testing.assert_allclose(answers(model, values)[0], [[0, 2, 7 / 3, 1]], rtol=1e-6)
+        cubic = model_of(
+            [helper.make_node("Resize", ["x", "", "s"], ["y"], **options | {"mode": "cubic"})],
+            {"x": (FLOAT, [1, 3])},
+            {"y": (FLOAT, None)},
+            scales,
+            19,
+        )
+        for made in (cubic, rewritten(cubic)):
+            np.testing.assert_allclose(answers(made, values)[0][0, [0, 3]], [0, 1], atol=1e-6)
+
     @pytest.mark.parametrize(
         ("options", "scales"),
         [

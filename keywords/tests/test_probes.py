@@ -71,6 +71,16 @@ def test_indices_stay_what_they_are():
     assert set(given.ravel()) == {0, 1}
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32", "int64"])
+def test_integers_that_are_no_places_are_beyond_those_that_floating_point_numbers_stand_for(dtype):
+    spec = TensorSpec("x", (1, 64), dtype)
+    (given,), _ = probe([spec], of(lambda x: x.sum(axis=-1, keepdims=True)), any_integer=True)
+    large, digits = given[2].astype(object), 24 if dtype != "int16" else 10
+    assert abs(large).max() > 2**digits
+    assert sum(abs(large).ravel()) <= np.iinfo(dtype).max
+    assert set(given[[0, 1, 3]].ravel()) == {0, 1}
+
+
 def test_the_samples_are_always_the_same_and_within_their_limits():
     spec = TensorSpec("x", (1, 50), "float32", limits=(-1.0, 0.5))
     first, second = (probe([spec], of(np.exp))[0][0] for _ in range(2))

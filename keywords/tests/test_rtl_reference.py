@@ -204,6 +204,19 @@ def test_an_interrupt_that_is_off_in_machine_mode_comes_in_user_mode():
         assert found[: len(said) or None] == said
 
 
+def test_an_interrupt_that_never_comes_is_told_though_traps_turn_it_off_in_between():
+    port = Port(ILLEGAL)
+    port.write(HANDLER, [MRET])
+    at, said = port.pc, ""
+    while not said and port.number < 2000:
+        said = port.retire(ILLEGAL, at, SOFTWARE, trapped=1) or port.retire(MRET, HANDLER, SOFTWARE)
+    assert said == (
+        "an interrupt (lines 0x8) is not taken, 512 instructions after it was enabled and raised; mret at 0x00001100 "
+        "turned interrupts on, 1 instructions before this one"
+    )
+    assert port.golden.golden_waiting(port.own) == 1 + 2 * 512  # so long before it was raised: a program waits as long
+
+
 def test_a_trap_that_the_port_hides_is_told_as_such():
     said = Port(ILLEGAL).retire(ADDI, HANDLER, rd=1, rd_value=1)
     assert said.endswith("; a handler begins there, and the retire port tells none before it that trapped")

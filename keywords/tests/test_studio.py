@@ -686,7 +686,17 @@ CONTRAST = """() => {
 FITS = """() => {
   const [graph, ...blocks] = [...document.querySelectorAll("#graph, .react-flow__node")]
     .map((each) => each.getBoundingClientRect());
-  return blocks.length === 5 && blocks.every((each) => each.left >= graph.left && each.right <= graph.right);
+  const isWithin = (each) => each.left >= graph.left && each.right <= graph.right && each.bottom <= graph.bottom;
+  return blocks.length === 5 && blocks.every(isWithin);
+}"""
+# What of React Flow's own lies on a block.
+COVERED = """() => {
+  const boxes = [...document.querySelectorAll(".react-flow__node")].map((each) => each.getBoundingClientRect());
+  return [...document.querySelectorAll(".react-flow__controls, .react-flow__attribution")].filter((panel) => {
+    const own = panel.getBoundingClientRect();
+    return own.width === 0 || boxes.some((box) => own.left < box.right && own.right > box.left && own.top < box.bottom
+      && own.bottom > box.top);
+  }).map((each) => each.className);
 }"""
 # Names of ports that reach out of what hides what is outside.
 CUT = """() => {
@@ -726,6 +736,24 @@ def test_the_page_is_legible_and_its_controls_have_names_at_each_width_and_colou
             assert page.evaluate(CONTRAST) == [], (width, colour)
         assert page.evaluate(UNNAMED) == []
         assert page.get_by_label("baudrate").is_visible()
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1280, 1600), (600, 900)])
+def test_nothing_lies_on_a_block_of_a_scenario_that_was_just_opened(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.get_by_role("button", name="New").click()
+    wait_for_count(page, ".react-flow__node", 0)
+    page.locator("#open").select_option("seed.json")
+    wait_for_count(page, ".react-flow__edge", 4)
+    for below in ("auto", "80vh"):  # as a report takes room from the graph
+        page.evaluate(f"document.getElementById('below').style.minHeight = '{below}'")
+        for _ in range(600):  # the page's policy forbids what Playwright itself would wait by
+            if page.evaluate(FITS) and not page.evaluate(COVERED):
+                break
+            page.wait_for_timeout(100)
+        else:
+            raise AssertionError(f"{below}: {page.evaluate(COVERED)}, fits: {page.evaluate(FITS)}")
 
 
 @needs_browser

@@ -436,6 +436,20 @@ def test_what_was_measured_is_not_measured_again_and_counted(fake, model, tmp_pa
     assert third.ran == wanted
 
 
+def test_a_table_that_was_changed_is_told_by_its_digest(fake, model, tmp_path):
+    """Where no kept row tells: they are elsewhere, and the best of all has gone."""
+    fake()
+    sweep.run_sweep(configurations([model], types=("float32",), variants=("vector",), vlens=(128, 256)), tmp_path)
+    (tmp_path / sweep.ROWS_NAME).unlink()
+    path = tmp_path / sweep.FILE_NAME
+    whole = json.loads(path.read_text())
+    assert sweep.read(tmp_path) == whole
+    for change in ({"firmware_sha256": "0" * 64}, {"rows": mark_pareto(whole["rows"][1:])}):
+        path.write_text(json.dumps({**whole, **change}))
+        with pytest.raises(sweep.ReportError, match="it is not as it was written"):
+            sweep.read(tmp_path)
+
+
 def changed_row(place, change):
     """Change the first row that was kept at ``place``, with its digest or without."""
     lines = [json.loads(line) for line in place.read_text().splitlines()]

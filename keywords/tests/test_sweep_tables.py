@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 from test_sweep import row as unnamed_row
 
-from springbok.exploring import row_consistency, sweep
+from springbok.exploring import kept_rows, row_consistency, sweep
 from springbok.exploring.front import mark_pareto
 from springbok.exploring.measure import recorded
 from springbok.gate import snapshots
@@ -204,3 +204,25 @@ def test_in_front_is_what_no_other_row_of_the_model_beats(points):
         for own in points
     ]
     assert [each["pareto"] for each in mark_pareto(rows)] == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_changed_number_of_a_table_is_told_by_the_rows_that_were_kept(tmp_path_factory, data):
+    """Also where the table has no digest, as those of before; rows of other sweeps of the folder hinder nothing."""
+    folder = tmp_path_factory.mktemp("sweep")
+    kept = [measured("z", 99, 99), measured("a", 77, 50), *TABLE]
+    for number, each in enumerate(kept):
+        kept_rows.add(folder / sweep.ROWS_NAME, str(number), {key: each[key] for key in each if key != "pareto"})
+    whole = {"schema": 1, "firmware_sha256": "0", "rows": TABLE}
+    (folder / sweep.FILE_NAME).write_text(json.dumps(whole))
+    assert sweep.read(folder) == whole
+    place = data.draw(st.integers(2, 3))  # its equals are told by each other
+    name = data.draw(st.sampled_from(sorted(TABLE[place]["metrics"].keys() & ALONE - {"outputs_sha256"})))
+    metrics = {**TABLE[place]["metrics"], name: data.draw(st.sampled_from([0.25, 2, 3, 4]))}
+    if metrics == TABLE[place]["metrics"]:
+        return
+    rows = mark_pareto([{**each, "metrics": metrics} if each is TABLE[place] else each for each in TABLE])
+    (folder / sweep.FILE_NAME).write_text(json.dumps({**whole, "rows": rows}))
+    with pytest.raises(ReportError, match=r"sweep\.json is no good: "):
+        sweep.read(folder)

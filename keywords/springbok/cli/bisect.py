@@ -17,10 +17,11 @@ from springbok.cli.keeping import tests_of
 from springbok.compiler.optimizer import LEVELS
 from springbok.gate import gate, verdicts
 from springbok.gate.snapshots import Snapshot
-from springbok.history import bisect, keeping, record, steps
+from springbok.history import bisect, guard, keeping, record, steps
 from springbok.history.bisect import BisectError, Measured, Search
+from springbok.history.database import is_url
 from springbok.history.record import METRICS_FILE, XUNIT_FILE, Configuration
-from springbok.history.store import Filter, Store, StoredRun, is_url, opened
+from springbok.history.store import Filter, Store, StoredRun, opened
 from springbok.report.history import value_text
 from springbok.support import repository
 from springbok.support.errors import BenchError
@@ -119,6 +120,8 @@ class _Known:
                 return None
             wanted = Filter(**{name: getattr(self.options, name) for name in ("chip", "engine", "model")})
             runs = store.runs(wanted)
+            changed = store.changed(runs, guard.RUN, guard.NUMBERS)
+            runs = [each for each in runs if each.number not in changed]
             found = steps.all_steps(runs, self._chosen(store, runs, wanted))
         return next((each for each in found if each.branch == branch), next(iter(found), None))
 
@@ -129,7 +132,7 @@ class _Known:
         chosen = [each for each in numbers if _is_meant(each.configuration, self.options)]
         if layer:
             own = [each for each in chosen if (each.metric, each.layer) == (metric, layer)]
-            return [steps.Series(each.configuration, each.metric, "", each.points) for each in own]
+            return [replace(each, layer="") for each in own]
         return [each for each in chosen if each.layer or each.metric == metric]
 
     def of(self, commit: str, suites: Sequence[str], configuration: Configuration) -> str | None:
@@ -139,6 +142,8 @@ class _Known:
                 return None
             wanted = Filter(commit=commit, machine=self.machine, model=configuration.model)
             for each in reversed(store.runs(wanted)):
+                if store.changed([each], guard.RUN, guard.DOCUMENTS):
+                    continue
                 text = store.documents(each.number).get(METRICS_FILE)
                 is_same = not each.is_dirty and sorted(each.suites) == sorted(suites)
                 if is_same and configuration in dict(record.snapshots_of(text)):

@@ -14,6 +14,7 @@ from springbok.support.places import command
 from springbok.support.progress import counted
 
 ACTIONS = ("init", "check", "try", "replay")
+SHOWN = 10  # programs that differ, one by one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,9 +101,11 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
     kept = build_folder() / "differences" / core.name
     trial = Trial(options.seed, stall=200_000, delay=200_000)
     covered, differing = random_program.run(library, golden, core, chip, seeds, kept, options.length, trial, weights)
-    for seed, outcome in differing:
+    for seed, outcome in differing[:SHOWN]:
         place = shown(kept / f"random-{seed}")
         print(f"seed {seed}: {outcome.difference.said}; kept in {place}")
+    if len(differing) > SHOWN:
+        print(f"Kept there too, {len(differing) - SHOWN} more, of seeds {differing[SHOWN][0]} to {differing[-1][0]}")
     met = covered.as_json()
     pairs = f"{sum(each['operand_classes'] for each in met.values())} of {sum(each['of'] for each in met.values())}"
     print(f"{len(numbers)} programs, {len(differing)} differ")

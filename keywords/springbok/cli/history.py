@@ -6,7 +6,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from dataclasses import asdict
+import sys
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,19 +18,23 @@ from springbok.cli.arguments import OUTPUT, add_history, results_here, whole
 from springbok.cli.keeping import tests_of
 from springbok.cli.report import write_reports
 from springbok.cli.text import print_table, shown
-from springbok.history import keeping, record, steps
+from springbok.history import guard, keeping, record, steps
+from springbok.history.database import HistoryError
 from springbok.history.record import METRICS_FILE, XUNIT_FILE
-from springbok.history.store import Filter, HistoryError, Store, StoredRun, opened
+from springbok.history.store import Filter, Store, StoredRun, opened
 from springbok.measuring import metrics
 from springbok.measuring.recorded import left_out
 from springbok.report.history import cause_text, history_page, value_text
 from springbok.report.lead import read_lead
 from springbok.support import repository, run_record
+from springbok.support.errors import BenchError
 from springbok.support.escaping import visible
 from springbok.support.files import write_in_one_step
 from springbok.support.places import command
 from springbok.support.results_folder import claimed
 
+#: The verdict of a run that is not as it was added.
+UNCLEAR = "unclear"
 ACTIONS = ("list", "show", "steps", "page", "add")
 LAST = 20
 _SHORT = 9
@@ -88,16 +95,26 @@ def _filter(options: argparse.Namespace, last: int | None = None) -> Filter:
 
 def _list(store: Store, options: argparse.Namespace) -> int:
     runs = store.runs(_filter(options, LAST))
+    changed = store.changed(runs, guard.RUN, guard.NUMBERS, guard.DOCUMENTS)
+    runs = [replace(each, verdict=UNCLEAR) if each.number in changed else each for each in runs]
     if options.json:
         print(json.dumps([asdict(each) for each in runs], indent=1, default=_as_text))
-        return 0
+        return _tell(changed.values())
     if not runs:
         print(f"No run in {_place(store.place)} is of this kind.")
         return 0
     header = ("run", "time", "commit", "branch", "machine", "engine", "chip", "verdict", "tests", "suites")
     print_table([header, *map(_row, runs)], left=len(header))
     print(f"\nHistory: {_place(store.place)}")
-    return 0
+    return _tell(changed.values())
+
+
+def _tell(sentences: Iterable[str]) -> int:
+    """Tell of runs that are not as they were added; 1 where there are such."""
+    told = list(sentences)
+    for sentence in told:
+        print(f"{visible(sentence)}.", file=sys.stderr)
+    return int(bool(told))
 
 
 def _row(run: StoredRun) -> tuple[str, ...]:
@@ -147,14 +164,23 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     run = store.run(int(options.what[0]))
     numbers = [each for each in store.series([run], _filter(options)) if not each.layer]
     failures, documents = store.failures(run.number), store.documents(run.number)
+    digests, doubts = store.digests(run.number), store.doubts(run, documents)
+    if options.output:  # the record as it is there: its reports tell what contradicts it
+        described = run.as_record(failures, documents).beside_documents(digests)
+    run = replace(run, verdict=UNCLEAR) if doubts else run
     if options.json:
         values = [
             {**asdict(each.configuration), "metric": each.metric, "value": each.points[run.number]} for each in numbers
         ]
         content = {**asdict(run), "failures": [each._asdict() for each in failures], "metrics": values}
         print(json.dumps(content, indent=1, default=_as_text))
+        _tell(doubts)
     else:
         _print_run(run)
+        if not digests:
+            print("Digests: none, an earlier version has added it: what was changed since is known in part")
+        for sentence in doubts:
+            print(f"Unclear: {visible(sentence)}.")
         for failure in failures:
             print(f"Failed:  {visible(failure.test)}: {_cut(' '.join(failure.message.split()))}")
         for sentence in left_out(json.loads(documents.get(METRICS_FILE) or "{}")):
@@ -168,8 +194,8 @@ def _show(store: Store, options: argparse.Namespace) -> int:
             ]
             print_table(rows)
     if options.output:
-        _restore(run, documents, Path(options.output))
-    return 0
+        _restore(run, {**documents, run_record.FILE_NAME: described}, Path(options.output))
+    return int(bool(doubts))
 
 
 def _print_run(run: StoredRun) -> None:
@@ -193,7 +219,7 @@ def _exact(value: float | str) -> str:
 
 
 def _restore(run: StoredRun, documents: dict[str, str], folder: Path) -> None:
-    """The results of a run as they were, and its report."""
+    """The results of a run as they were, with its record, and its report."""
     if METRICS_FILE not in documents:
         raise HistoryError(f"Run {run.number} measured nothing, so there is no report of it to write.")
     if (folder / METRICS_FILE).exists():
@@ -207,16 +233,25 @@ def _restore(run: StoredRun, documents: dict[str, str], folder: Path) -> None:
 
 
 def _steps(store: Store, options: argparse.Namespace) -> int:
-    runs = store.runs(_filter(options))
+    runs, left_out = _as_added(store, options)
     found = steps.all_steps(runs, store.series(runs, _filter(options)), _ancestors)
+    status = _tell(left_out)
     if options.json:
         print(json.dumps([step_json(each) for each in found], indent=1, default=_as_text))
-        return 0
+        return status
     for each in found:
         print(visible(step_text(each)))
     told = f"{len(found)} step{'' if len(found) == 1 else 's'} in {len(runs)} run{'' if len(runs) == 1 else 's'}"
     print(f"{told} of {_place(store.place)}; what was changed since its commit is left out.")
-    return 0
+    return status
+
+
+def _as_added(store: Store, options: argparse.Namespace) -> tuple[list[StoredRun], list[str]]:
+    """The runs that are as they were added, and a sentence on each that is not."""
+    runs = store.runs(_filter(options))
+    changed = store.changed(runs, guard.RUN, guard.NUMBERS)
+    sentences = [f"{each}; it is left out" for each in changed.values()]
+    return [run for run in runs if run.number not in changed], sentences
 
 
 def _ancestors(commit: str) -> list[str]:
@@ -263,21 +298,26 @@ def step_text(found: steps.Found) -> str:
 
 
 def _page(store: Store, options: argparse.Namespace) -> int:
-    runs = store.runs(_filter(options))
+    runs, left_out = _as_added(store, options)
     numbers = store.series(runs, _filter(options))
     folder = Path(options.output or results_here())
-    page = history_page(runs, numbers, steps.all_steps(runs, numbers, _ancestors))
+    page = history_page(runs, numbers, steps.all_steps(runs, numbers, _ancestors), left_out)
     print(shown(write_in_one_step(folder / "history.html", page)))
-    return 0
+    return _tell(left_out)
 
 
 def _add(options: argparse.Namespace, place: str) -> int:
     if not options.what:
         raise HistoryError(f"Name the results to add: '{command('history', 'add', 'FOLDER')}'")
-    found, refused = [_record_of(Path(each)) for each in options.what], []
-    with opened(place) as store:
+    found, wrong, refused = [], [], []
+    for path in options.what:  # one that is no run's results stops no other
+        try:
+            found.append((path, _record_of(Path(path))))
+        except BenchError as error:
+            wrong.append(str(error))
+    with opened(place) if found else nullcontext() as store:
         for begin in range(0, len(found), _AT_ONCE):
-            added, paths = found[begin : begin + _AT_ONCE], options.what[begin : begin + _AT_ONCE]
+            paths, added = zip(*found[begin : begin + _AT_ONCE], strict=True)
             known = [store.compared(each) for each in added]
             wanted = [each for each, there in zip(added, known, strict=True) if there is None]
             new = dict(zip((each.uid for each in wanted), store.add_all(wanted), strict=True))
@@ -291,7 +331,9 @@ def _add(options: argparse.Namespace, place: str) -> int:
                 else:
                     print(f"{path}: is in {_place(store.place)} already, as run {number}", flush=True)
     if refused:
-        raise HistoryError(f"Not added: {'; '.join(refused)}. What is in {_place(place)} stays as it is.")
+        wrong.append(f"Not added: {'; '.join(refused)}. What is in {_place(place)} stays as it is.")
+    if wrong:
+        raise HistoryError(" ".join(wrong))
     return 0
 
 
@@ -306,6 +348,8 @@ def _record_with(folder: Path, content: dict[str, Any]) -> record.Record:
     home = folder if folder.is_dir() else folder.parent
     names = {name: home / name for name in record.DOCUMENTS}
     documents = {name: path.read_text(encoding="utf-8") for name, path in names.items() if path.is_file()}
+    if record.SWEEP_FILE not in run_record.read(home).get("digests", {}):
+        documents.pop(record.SWEEP_FILE, None)  # of another command
     documents[METRICS_FILE] = json.dumps(content, indent=2) + "\n"
     run = _described(home / run_record.FILE_NAME, documents)
     lead = read_lead(home, content)

@@ -13,6 +13,7 @@ from springbok.history import keeping, record
 from springbok.report.summary import read_tests
 from springbok.support import run_record
 from springbok.support.places import project_of
+from springbok.support.results_folder import Outputs
 
 
 def tests_of(xunit: Path | None) -> record.Tests:
@@ -24,15 +25,15 @@ def tests_of(xunit: Path | None) -> record.Tests:
 
 
 def record_run(
-    folder: Path, started: datetime, suites: Sequence[Path], passed: bool, xunit: Path | None, is_dry: bool = False
+    files: Outputs, started: datetime, suites: Sequence[Path], passed: bool, tests: record.Tests
 ) -> record.Record:
     """What a run that has ended has left; ``run.json`` in its folder, for its reports. A dry run judges nothing."""
     names = [str(shown(suite.absolute())) for suite in suites]
     sources = [suites[0] if suites[0].is_dir() else suites[0].parent, project_of(*suites)]
-    tests = tests_of(xunit)
     passed = passed and not tests.failed  # Robot's --nostatusrc ends with 0 whatever failed
-    run = record.of_results(folder, started, names, passed, tests, sources, xunit)
-    if is_dry and run.verdict == record.PASSED:
+    folder = files.folder
+    run = record.of_results(folder, started, names, passed, tests, sources, files.xunit_there())
+    if files.is_dry and run.verdict == record.PASSED:
         run = replace(run, verdict=record.MEASURED)
     if folder.is_dir():
         run_record.write(folder, run.as_json(documents=False))

@@ -12,9 +12,10 @@ from typing import Any
 from springbok import report as reports
 from springbok.cli.arguments import OUTPUT, add_history, add_results, results_here
 from springbok.cli.text import print_table, shown
-from springbok.history import keeping
+from springbok.history import guard, keeping
+from springbok.history.database import HistoryError
 from springbok.history.record import METRICS_FILE
-from springbok.history.store import Filter, HistoryError, opened
+from springbok.history.store import Filter, opened
 from springbok.measuring import derived, metrics, recorded
 from springbok.report.matrix import GOOD, replaced
 from springbok.support.errors import ReportError
@@ -41,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the matrix, and print it."""
-    documents = _given(options.results) if options.results else _of_history(options)
+    documents, left_out = (_given(options.results), []) if options.results else _of_history(options)
     with claimed(options.output, OUTPUT), metrics.telling_of(documents):
         contents, names = [document for _, document in documents], [str(place) for place, _ in documents]
         results = zip(names, contents, strict=True)
-        left_out = [f"{name}: {sentence}." for name, content in results for sentence in recorded.left_out(content)]
+        left_out += [f"{name}: {sentence}." for name, content in results for sentence in recorded.left_out(content)]
         if options.results:  # of a history, older ones are meant to go
             left_out += replaced(contents, names)
         cells, paths = reports.write_matrix(contents, options.output, left_out)
@@ -77,12 +78,17 @@ def _given(results: Sequence[str]) -> list[tuple[object, dict[str, Any]]]:
     return found
 
 
-def _of_history(options: argparse.Namespace) -> list[tuple[object, dict[str, Any]]]:
-    """What the newest runs measured, the oldest first, with their numbers."""
+def _of_history(options: argparse.Namespace) -> tuple[list[tuple[object, dict[str, Any]]], list[str]]:
+    """What the newest runs measured, the oldest first, with their numbers; and of which it is left out, and why."""
     place = keeping.place_for(results_here(), options.history)
     if place is None:
         raise HistoryError("Name the results: the history is switched off.")
     with opened(place, create=False) as store:
         runs = store.runs(Filter(options.branch, last=LAST))
-        texts = [(f"run {each.number}", store.documents(each.number).get(METRICS_FILE)) for each in runs]
-    return [(place, json.loads(text)) for place, text in texts if text]
+        changed = store.changed(runs, guard.DOCUMENTS)
+        texts = [
+            (f"run {each.number}", store.documents(each.number).get(METRICS_FILE))
+            for each in runs
+            if each.number not in changed
+        ]
+    return [(place, json.loads(text)) for place, text in texts if text], [f"{each}." for each in changed.values()]

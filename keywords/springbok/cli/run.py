@@ -20,9 +20,9 @@ from springbok.cli.arguments import (
     use_core,
     use_platform,
 )
-from springbok.cli.keeping import keep_run, record_run
+from springbok.cli.keeping import keep_run, record_run, tests_of
 from springbok.cli.report import EARLIER, write_reports, write_summary
-from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot
+from springbok.cli.running import ENGINES, choose_engine, data_variables, run_renode, run_robot, tests_file
 from springbok.cli.text import print_table, shown
 from springbok.firmware import build_firmware
 from springbok.gate import baseline, verdicts
@@ -123,15 +123,15 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
             else:
                 status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
         died = max(0, -status)
-        xunit = files.xunit_there()
-        if xunit:
-            status = _end_gate(files, xunit, "--nostatusrc" in robot_options) or status
-        run = record_run(files.folder, started, suites, status == 0, xunit, files.is_dry)
-        if (files.folder / "metrics.json").exists() or files.is_dry:
-            with working("Making the reports"):
-                write_reports(files.folder, files.folder, options.earlier, files)
-        if xunit:
-            write_summary(files.folder, xunit)
+        with tests_file(files) as xunit:
+            if xunit:
+                status = _end_gate(files, xunit, "--nostatusrc" in robot_options) or status
+            run = record_run(files, started, suites, status == 0, tests_of(xunit))
+            if (files.folder / "metrics.json").exists() or files.is_dry:
+                with working("Making the reports"):
+                    write_reports(files.folder, files.folder, options.earlier, files)
+            if xunit:
+                write_summary(files.folder, xunit)
         print_summary(files)
         if not files.is_dry:
             keep_run(run, files.folder, history)

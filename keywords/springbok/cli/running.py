@@ -7,6 +7,8 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from springbok.gate import verdicts
@@ -14,8 +16,8 @@ from springbok.measuring import metrics
 from springbok.measuring.recorded import Recorded
 from springbok.support import process, run_record
 from springbok.support.errors import BenchError
-from springbok.support.files import storage_errors
-from springbok.support.results_folder import held_locks, outputs
+from springbok.support.files import storage_errors, temporary_folder
+from springbok.support.results_folder import Outputs, held_locks, outputs
 
 # What an earlier run left of these never passes for this run's.
 OWN_RESULTS = (
@@ -30,6 +32,7 @@ OWN_RESULTS = (
     run_record.FILE_NAME,
     verdicts.FILE_NAME,
 )
+REBOT = (sys.executable, "-m", "robot.rebot", "--output", "NONE", "--log", "NONE", "--report", "NONE")
 ROBOT = (sys.executable, "-m", "springbok.support.robot_process")
 ENGINES = ("auto", "spike", "renode", "serial", "rtl")
 
@@ -69,8 +72,7 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     command = [str(renode_test()), "-r", str(results), *options, *(str(file.resolve()) for file in files)]
     status = call(command, environment={"PYTHONPATH": _without_robot(os.environ.get("PYTHONPATH", ""))})
     if (results / "robot_output.xml").exists():
-        rebot = [sys.executable, "-m", "robot.rebot", "--output", "NONE", "--log", "NONE", "--report", "NONE"]
-        call([*rebot, "--xunit", str(results / "xunit.xml"), str(results / "robot_output.xml")], quiet=True)
+        call([*REBOT, "--xunit", str(results / "xunit.xml"), str(results / "robot_output.xml")], quiet=True)
     verdicts.gather(results, started)
     measured = [path for path in sorted(results.glob("*/metrics.json")) if path.stat().st_mtime >= started]
     if measured:
@@ -79,6 +81,22 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
             recorded.add(metrics.read(path), path.parent.name)
         metrics.write(results / "metrics.json", recorded.document)
     return status
+
+
+@contextmanager
+def tests_file(files: Outputs) -> Iterator[Path | None]:
+    """Within the context, how the tests of a run ended, as ``xunit.xml``; None where Robot has left nothing of them.
+
+    Where Robot's options leave that file out, it is made of Robot's output, and is gone at the end.
+    """
+    found = files.xunit_there()
+    if found or files.xunit or not files.output_there():
+        yield found
+        return
+    with temporary_folder("springbok-bench-tests-") as folder:
+        made = folder / "xunit.xml"
+        call([*REBOT, "--xunit", str(made), str(files.output_there())], quiet=True)
+        yield made if made.is_file() else None
 
 
 def _without_robot(path: str) -> str:

@@ -128,9 +128,10 @@ class Worst:
         elif self.limit.unit == "relative":
             amount += " (relative to the largest number of the sample, or to 1)"
         grid = f"a step is {self.step:.4g}; " if self.limit.unit == "steps" and self.step else ""
+        got, wanted = (f"{each}" if isinstance(each, int) else f"{each:.9g}" for each in (self.got, self.wanted))
         return (
             f"output '{self.output}' of sample {self.sample} differs by {amount}: element {list(self.element)} is "
-            f"{self.got:.9g}, where the framework gives {self.wanted:.9g} ({grid}tolerance {self.limit})"
+            f"{got}, where the framework gives {wanted} ({grid}tolerance {self.limit})"
         )
 
 
@@ -204,7 +205,8 @@ def judge(
                 error = max(error, largest)
             if worst is None or _excess(largest, limit) > _excess(worst.difference, worst.limit):
                 place = tuple(int(index) for index in element)
-                numbers = (float(got[sample][element]), float(wanted[sample][element]))
+                pair = (got[sample][element], wanted[sample][element])
+                numbers = [each.item() if each.dtype.kind in "iu" else float(each) for each in pair]
                 worst = Worst(spec.name, sample, place, *numbers, largest, limit, spec.scale or spec.step)
     return Judgement(max(map(len, expected), default=0), error, steps, worst)
 

@@ -4,7 +4,8 @@
 Four samples, always the same for the same inputs:
 
 - two of normally distributed numbers, the second one ten times as large;
-- one of numbers on which functions have their corners: zeros of both signs, negatives, whole numbers, halves;
+- one of numbers on which functions have their corners: zeros of both signs, negatives, whole numbers, halves, and
+  integers that no floating-point number stands for, where none of them is a place, a length or an amount;
 - one of extremes: infinities, NaN, the largest and the smallest numbers.
 
 How numbers that are none count: an infinity equals itself alone, and NaN equals NaN. That is defined, and held, where
@@ -33,6 +34,7 @@ from springbok.tensors import TensorSpec, probe_inputs
 #: Where functions have their corners.
 CORNERS = (0.0, -0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 7.0, -0.5, -1.0, -1.5, -2.0, -2.5, -3.0, -4.0, -7.0)
 _CORNERS, _EXTREMES = 2, 3
+_LARGE = 3
 _BEYOND_INTEGERS = 1e9
 _STEADY = 1e-2
 #: How near an answer is to the largest number where the order of products decides whether they overflow.
@@ -42,17 +44,25 @@ Arrays = list[np.ndarray]
 
 
 def probe(
-    specs: Sequence[TensorSpec], run: Callable[[Arrays], Arrays], *, nan: bool = False, integers: bool = False
+    specs: Sequence[TensorSpec],
+    run: Callable[[Arrays], Arrays],
+    *,
+    nan: bool = False,
+    integers: bool = False,
+    any_integer: bool = False,
 ) -> tuple[Arrays, Arrays]:
     """The samples for inputs like ``specs``, and what ``run`` answers to them: one array a tensor, samples first.
 
-    ``nan`` tells that the framework's answers to NaN are those of the definition, and ``integers`` that the model
-    converts floating-point numbers to integers inside.
+    ``nan`` tells that the framework's answers to NaN are those of the definition, ``integers`` that the model converts
+    floating-point numbers to integers inside, and ``any_integer`` that no integer is a place, a length or an amount in
+    it: then the corners hold some that no floating-point number of 32 bits stands for.
     """
     random = np.random.default_rng(1)
     inputs, outputs = _answered(specs, probe_inputs(specs), run)
     by_element = _is_by_element(inputs, outputs, run, random)
     corners = [_drawn(spec, array[:1], CORNERS, random) for spec, array in zip(specs, inputs, strict=True)]
+    if any_integer:
+        corners = [_with_large(spec, array, random) for spec, array in zip(specs, corners, strict=True)]
     answers = run(corners)
     if by_element or all(np.isfinite(array).all() for array in answers if array.dtype.kind == "f"):
         _put(_CORNERS, inputs, corners, outputs, answers)
@@ -100,6 +110,18 @@ def _drawn(spec: TensorSpec, ordinary: np.ndarray, numbers: Sequence[float], ran
         return ordinary
     values = random.choice(np.array(numbers), ordinary.shape)
     return np.clip(values, *(spec.limits or (None, None))).astype(spec.dtype)
+
+
+def _with_large(spec: TensorSpec, array: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Integers of more than 8 bits, few of them so large that a sum of them is still one."""
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind != "i" or dtype.itemsize == 1:
+        return array
+    values = random.integers(-100, 101, array.shape)
+    most = np.iinfo(dtype).max // (_LARGE + 1)
+    places = random.choice(array.size, min(_LARGE, array.size), replace=False)
+    values.flat[places] = random.integers(most // 2, most, places.size) * random.choice([-1, 1], places.size)
+    return values.astype(dtype)
 
 
 def _is_by_element(

@@ -45,6 +45,12 @@ def read(path: Path, problems: Mapping[str, Callable[[Mapping[str, Any]], str]])
     return kept
 
 
+def whole(path: Path) -> list[dict[str, Any]]:
+    """All rows that are as they were written, whatever they were measured of."""
+    found = [each for line in _lines(path) if (each := _parsed(line)) and not _problem(each, lambda row: "")]
+    return [each["row"] for each in found if isinstance(each["row"], dict)]
+
+
 def lost(path: Path) -> int:
     """How many lines don't tell which row was in them: nobody knows what to measure anew."""
     return sum(_parsed(line) is None and _key_of(line) is None for line in _lines(path))
@@ -76,11 +82,12 @@ def _key_of(line: str) -> str | None:
 
 def _problem(found: Mapping[str, Any], problem_of: Callable[[Mapping[str, Any]], str]) -> str:
     row = found["row"]
-    is_changed = found.get("sha256", _digest(row)) != _digest(row)
+    is_changed = found.get("sha256", digest(row)) != digest(row)
     return "it is not as it was written" if is_changed else problem_of(row)
 
 
-def _digest(row: Mapping[str, Any]) -> str:
+def digest(row: Mapping[str, Any]) -> str:
+    """Of what is as JSON: it tells whether that was changed."""
     return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
@@ -92,4 +99,4 @@ def add(path: Path, key: str, row: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         ragged = path.exists() and not path.read_bytes().endswith(b"\n")
         with path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if ragged else "") + json.dumps({"key": key, "sha256": _digest(row), "row": row}) + "\n")
+            file.write(("\n" if ragged else "") + json.dumps({"key": key, "sha256": digest(row), "row": row}) + "\n")

@@ -40,6 +40,7 @@ SCHEMA_VERSION = 1
 #: Counts up when rows hold something else, so that none that was kept before is taken.
 ROWS_VERSION = 3
 FILE_NAME, ROWS_NAME = "sweep.json", "sweep-rows.jsonl"
+_DIGEST = "sha256"  # of all else that stands in the file
 
 
 class Watcher:
@@ -113,7 +114,8 @@ def run_sweep(
     content = {"schema": SCHEMA_VERSION, "firmware_sha256": firmware.sha256, "rows": table}
     if objective.timing:
         content |= {"objective": objective.name, "timing": objective.timing.as_json()}
-    metrics.write(folder / FILE_NAME, content)
+    content = json.loads(json.dumps(content))  # as it is read again
+    metrics.write(folder / FILE_NAME, content | {_DIGEST: kept_rows.digest(content)})
     return table
 
 
@@ -220,6 +222,27 @@ def read(folder: Path) -> dict[str, Any] | None:
     problem = _misfit(content) or next(
         contradictions(content["rows"], content.get("objective", "instructions"), _mark_equal), ""
     )
+    problem = problem or _changed(content, path.with_name(ROWS_NAME))
     if problem:
         raise ReportError(f"{path} is no good: {problem}. '{command('sweep')}' writes it anew.")
     return content
+
+
+def _changed(content: Mapping[str, Any], rows: Path) -> str:
+    """What of a table is not as it was written: by its digest, if it has one, and by the rows that were kept."""
+    whole = {key: value for key, value in content.items() if key != _DIGEST}
+    if content.get(_DIGEST, kept_rows.digest(whole)) != kept_rows.digest(whole):
+        return "it is not as it was written"
+    kept: dict[str, list[dict[str, Any]]] = {}
+    for row in kept_rows.whole(rows):
+        kept.setdefault(row.get("label", ""), []).append(_measured_of(row))
+    for number, row in enumerate(content["rows"]):
+        known = kept.get(row["label"])
+        if row["error"] is None and known and _measured_of(row) not in known:
+            return f"rows/{number}: in {ROWS_NAME} {row['label']} has other numbers"
+    return ""
+
+
+def _measured_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without what the others of its table make of it."""
+    return {key: value for key, value in row.items() if key not in ("pareto", "equals")}

@@ -84,7 +84,7 @@ def add(run: Record, folder: Path, place: str, remedy: str = "") -> Kept:
     """The same, of a run whose results are not in ``folder``: beside that it only waits if need be."""
     name, waits = place, None
     try:
-        from springbok.history.store import shown_place
+        from springbok.history.database import shown_place
 
         name = shown_place(place)
         with suppress(BenchError):
@@ -128,7 +128,7 @@ def take_in(folder: Path, place: str) -> None:
 
 def _waiting_folder(folder: Path, place: str) -> Path:
     """Where runs wait: beside the file, or beside the results where the store is a server."""
-    from springbok.history.store import is_url
+    from springbok.history.database import is_url
 
     if not is_url(place):
         path = Path(place).absolute()

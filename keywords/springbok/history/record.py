@@ -28,12 +28,14 @@ from springbok.support.errors import BenchError
 from springbok.support.repository import Origin, origin_of
 
 SCHEMA_VERSION = 1
-METRICS_FILE, XUNIT_FILE = "metrics.json", "xunit.xml"
+METRICS_FILE, XUNIT_FILE, SWEEP_FILE = "metrics.json", "xunit.xml", "sweep.json"
 #: What is kept of a run's results: the reports can be made again from it.
-DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE)
+DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE, SWEEP_FILE)
 #: `METRICS_FILE` of a run that left none.
 NOTHING = '{"models": []}'
 PASSED, FAILED, MEASURED = "passed", "failed", "measured"
+#: Digest of the data set's file: a number is one of its samples.
+DATA = "dataset_sha256"
 #: What is known of each layer.
 LAYER_METRICS = ("instructions", "vector_instructions", "cycles")
 MACHINE_VARIABLE = "SPRINGBOK_MACHINE"
@@ -119,13 +121,21 @@ class Record:
 
     def as_json(self, documents: bool = True) -> str:
         """The record as a text; without its documents it is what stands beside them in the run's own folder."""
+        if not documents:
+            return self.beside_documents({name: digest_of(text) for name, text in self.documents.items()})
+        return json.dumps(self._as_dict(), indent=1) + "\n"
+
+    def beside_documents(self, digests: Mapping[str, str]) -> str:
+        """The text that stands beside the run's documents, which had these digests; empty where nobody kept any."""
+        kept = self._as_dict()
+        del kept["documents"]
+        return json.dumps({**kept, **({"digests": {**digests}} if digests else {})}, indent=1) + "\n"
+
+    def _as_dict(self) -> dict[str, Any]:
         kept = {"schema": SCHEMA_VERSION, **asdict(self)}
         kept["started"] = self.started.astimezone().isoformat()
         kept["origin"]["committed"] = self.origin.committed.isoformat() if self.origin.committed else None
-        if not documents:
-            del kept["documents"]
-            kept["digests"] = {name: digest_of(text) for name, text in self.documents.items()}
-        return json.dumps(kept, indent=1) + "\n"
+        return kept
 
 
 def digest_of(text: str) -> str:
@@ -176,6 +186,8 @@ def _whole(measured: snapshots.Snapshot) -> Iterator[Measurement]:
             continue
         if isinstance(value, str) or (value is not None and math.isfinite(value)):
             yield Measurement(name, "", value)
+    if data := measured["made_with"].get(DATA):
+        yield Measurement(DATA, "", data)
 
 
 def _of_layers(measured: snapshots.Snapshot) -> Iterator[Measurement]:

@@ -15,11 +15,13 @@ import math
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from springbok.gate.accounts import ROUNDING
 from springbok.gate.gate import AT_LEAST, AT_MOST, METRICS
-from springbok.history.store import Series, StoredRun
+from springbok.history.record import Configuration
+from springbok.history.store import Evaluated, Series, StoredRun
 from springbok.measuring.derived import tidy
 
 #: Metrics that layers add up to, and those of the layers.
@@ -175,18 +177,39 @@ def all_steps(
     for (branch, machine), own in lines.items():
         line = [*_left(own[0], lines, ancestors), *own] if ancestors else own
         by_number = {run.number: run for run in line}
+        parts: dict[Configuration, dict[Evaluated, list[StoredRun]]] = {}
         for each in numbers:
             if each.layer:
                 continue
+            if each.configuration not in parts:
+                parts[each.configuration] = same_samples(line, each)
             points = [
-                Point(run.number, run.commit, each.points[run.number]) for run in line if run.number in each.points
+                [Point(run.number, run.commit, each.points[run.number]) for run in part if run.number in each.points]
+                for part in parts[each.configuration].values()
             ]
-            for step in find_steps(points):
+            for step in chain.from_iterable(map(find_steps, points)):
                 before, after = by_number[step.before.run], by_number[step.after.run]
                 of_layers = layers.get((each.configuration, OF_LAYERS.get(each.metric, "instructions")), {})
                 why = tuple(causes(of_layers, before.number, after.number))
                 found.append(Found(each, branch, machine, step, before, after, _commits(before, after), why))
     return sorted(found, key=lambda each: (each.after.started, each.series.metric), reverse=True)
+
+
+def same_samples(line: Sequence[StoredRun], numbers: Series) -> dict[Evaluated, list[StoredRun]]:
+    """The runs of a line by what they evaluated: a number of other samples is no change of a commit's.
+
+    Runs of before did not keep the data: they are of that of the runs beside them that have as many samples.
+    """
+    found: dict[int, Evaluated] = {}
+    last: dict[float | None, str | None] = {}
+    for run in (*line, *reversed(line)):
+        told = found.get(run.number) or numbers.evaluated.get(run.number, Evaluated())
+        found[run.number] = told if told.data else told._replace(data=last.get(told.samples))
+        last[told.samples] = found[run.number].data
+    parts: dict[Evaluated, list[StoredRun]] = {}
+    for run in line:
+        parts.setdefault(found[run.number], []).append(run)
+    return parts
 
 
 def _left(

@@ -12,50 +12,24 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from springbok.history import tables
-from springbok.history.record import Configuration, Failure, Record
-from springbok.support import packages
-from springbok.support.errors import BenchError
+from springbok.history import database, guard, tables
+from springbok.history.database import HistoryError, NewerHistory, NoHistory
+from springbok.history.record import DATA, Configuration, Failure, Record, Tests
 from springbok.support.places import command
+from springbok.support.repository import Origin
 
-MIGRATIONS = Path(__file__).with_name("migrations")
-#: For another writer's end. What can't be written even then waits beside the store, and is not lost.
-WAIT_SECONDS = 120
-_CONNECT_SECONDS = 20
-# A number that no other program's lock on the same database is likely to have.
-_LOCK = 0x5B0C
-_SQLITE_CAUSES = (
-    ("disk is full", "the disk is full. Free some space"),
-    ("disk I/O error", "the disk is full, or it fails. Free some space, or name another place: --history FILE"),
-    ("is locked", "another process has kept it for long. Wait for its end"),
-    ("not a database", "it is no SQLite file. Name another one: --history FILE"),
-    ("malformed", "its content is broken. Move it away, and take a copy of it: --history FILE"),
-    ("readonly database", "this user has no right to write it. Name another one: --history FILE"),
-    ("already exists", "another program has tables of the same names in it. Name another one: --history FILE"),
-    ("unable to open", "it, or its folder, can't be read or written. Name another one: --history FILE"),
-)
-
-
-class HistoryError(BenchError):
-    """The history can't be read or written."""
-
-
-class NoHistory(HistoryError):
-    """There is no store at this place yet."""
-
-
-class NewerHistory(HistoryError):
-    """A later version of this project has changed the store."""
+_MOST = 5  # sentences on numbers of a run that contradict its documents
 
 
 @dataclass(frozen=True)
@@ -83,6 +57,25 @@ class StoredRun:
     skipped: int | None
     versions: dict[str, str]
 
+    def as_record(self, failures: Sequence[Failure], documents: dict[str, str]) -> Record:
+        """The record that was added; the store does not know how long the run took."""
+        origin = Origin(self.commit, self.committed, self.depth, self.subject, self.branch, self.is_dirty)
+        tests = Tests(self.tests, self.skipped, tuple(failures))
+        names = (
+            "started",
+            "machine",
+            "engine",
+            "engine_version",
+            "chip",
+            "vlen_bits",
+            "suites",
+            "verdict",
+            "versions",
+            "uid",
+        )
+        same = {name: getattr(self, name) for name in names}
+        return Record(**same, origin=origin, tests=tests, documents=documents)
+
     @property
     def tests_text(self) -> str:
         """``10 of 11 passed``, with what failed and was skipped; ``unknown`` where nobody counted."""
@@ -93,14 +86,25 @@ class StoredRun:
         return ", ".join(parts)
 
 
+class Evaluated(NamedTuple):
+    """What a run evaluated of a configuration: how many samples, of the data of this digest."""
+
+    samples: float | None = None
+    data: str | None = None
+
+
 @dataclass(frozen=True)
 class Series:
-    """A number of one configuration over runs: ``points`` are values (or digests) by the runs' numbers, in order."""
+    """A number of one configuration over runs: ``points`` are values (or digests) by the runs' numbers, in order.
+
+    ``evaluated`` has by the same numbers how many samples of which data it is of; None is not known.
+    """
 
     configuration: Configuration
     metric: str
     layer: str
     points: dict[int, float | str]
+    evaluated: dict[int, Evaluated] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -123,123 +127,18 @@ def opened(place: str | Path, create: bool = True) -> Iterator[Store]:
 
     Without ``create`` a file that is not there is `NoHistory`. Raises `HistoryError` for all that goes wrong within.
     """
-    url = url_of(place)
+    url = database.url_of(place)
     if url.get_backend_name() == "sqlite" and not create and not Path(url.database).exists():
         raise NoHistory(f"There is no history in {url.database} yet: '{command('run')}' begins it.")
-    engine = _engine(url)
+    engine = database.engine_of(url)
     try:
-        store = Store(engine, _shown(url))
+        store = Store(engine, database.shown(url))
         store.bring_up_to_date()
         yield store
     except DBAPIError as error:
-        raise HistoryError(_sentence(error, url)) from error
+        raise HistoryError(database.sentence(error, url)) from error
     finally:
         engine.dispose()
-
-
-def is_url(place: str | Path) -> bool:
-    """Whether a place is a database, not a file."""
-    return "://" in str(place)
-
-
-def shown_place(place: str | Path) -> str:
-    """A place as it may be told: without the password."""
-    return _shown(url_of(place)) if is_url(place) else str(place)
-
-
-def url_of(place: str | Path) -> sa.URL:
-    """The URL of a place. Raises `HistoryError` for a database that is not known."""
-    if not is_url(place):
-        return sa.URL.create("sqlite", database=str(Path(place).absolute()))
-    try:
-        url = sa.make_url(str(place))
-    except (
-        sa.exc.ArgumentError,
-        ValueError,
-    ) as error:  # of a port, and of an address in brackets, Python says the other
-        raise HistoryError(f"The history '{place}' is no URL. Write postgresql://user@host/database.") from error
-    name = url.drivername.partition("+")[0]
-    if name == "sqlite" and url.database:
-        return url
-    if name in ("postgresql", "postgres") and url.database:
-        return url.set(drivername="postgresql+psycopg")
-    raise HistoryError(
-        f"The history '{url.render_as_string(hide_password=True)}' names no store: write a file, or postgresql://user@host/database."
-    )
-
-
-def _migrate(connection: sa.Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    command.upgrade(config, "head")
-
-
-def _shown(url: sa.URL) -> str:
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    return url.set(drivername=url.drivername.partition("+")[0]).render_as_string(hide_password=True)
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() == "sqlite":
-        _prepare_place(Path(url.database))
-        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": WAIT_SECONDS})
-        sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    try:
-        packages.provide("postgresql", "the history is in PostgreSQL")
-    except ImportError as error:
-        raise HistoryError(str(error)) from error
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": _CONNECT_SECONDS})
-    sa.event.listen(engine, "begin", _begin_postgresql)
-    return engine
-
-
-def _prepare_place(path: Path) -> None:
-    """The folder of a file of SQLite's, which puts more files beside it: a device would get some too."""
-    if path.exists() and not path.is_file():
-        raise HistoryError(f"The history {path} is no file. Name another one: --history FILE.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HistoryError(f"The history {path} can't be made: {error.strerror}: {error.filename}.") from error
-
-
-def _set_up_sqlite(connection, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where they are said to, those that change tables too
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # A reader that begins to write could find that another has written meanwhile: who will write says so first.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
-
-
-def _begin_postgresql(connection: sa.Connection) -> None:
-    if _writes(connection):
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-
-
-def _writes(connection: sa.Connection) -> bool:
-    return connection.get_execution_options().get("writes", False)
-
-
-def _sentence(error: DBAPIError, url: sa.URL) -> str:
-    """What a database's error means to who reads it."""
-    said = " ".join(str(error.orig).split()) or type(error.orig).__name__
-    if url.get_backend_name() == "sqlite":
-        cause = next((cause for text, cause in _SQLITE_CAUSES if text in said), said)
-        return f"The history {url.database} can't be used: {cause}."
-    if "already exists" in said:
-        remedy = "Another program has tables of the same names in it. Name another database: --history URL"
-    else:
-        remedy = "Look whether the server runs, and whether URL, user and password are right: --history URL"
-    return f"The history {_shown(url)} can't be used: {said.rstrip('.?!')}. {remedy}."
 
 
 class Store:
@@ -275,7 +174,7 @@ class Store:
                 return
         with self._writing() as connection:
             if self._version(connection) != tables.VERSION:  # another process may have been first
-                _migrate(connection)
+                database.migrate(connection)
 
     def _version(self, connection: sa.Connection) -> int:
         """That of the store, 0 where there is none yet. Raises `NewerHistory`."""
@@ -311,8 +210,12 @@ class Store:
             return connection.execute(
                 sa.select(tables.runs.c.number).where(tables.runs.c.uid == record.uid)
             ).scalar_one()
+        numbers: dict[tuple, float | str] = {}
         for configuration, measurements in record.measurements():
             self._add_points(connection, number, configuration, measurements)
+            for each in measurements:
+                value = each.value if isinstance(each.value, str) else float(each.value)
+                numbers.setdefault((configuration, each.metric, _plain(each.layer)), value)
         documents = [
             {"run": number, "name": name, "content": zlib.compress(text.encode("utf-8", "replace"), 9)}
             for name, text in record.documents.items()
@@ -324,6 +227,7 @@ class Store:
         for table, rows in ((tables.documents, documents), (tables.failures, failures)):
             if rows:
                 connection.execute(table.insert(), rows)
+        guard.keep(connection, number, numbers)
         return number
 
     def _add_points(self, connection: sa.Connection, number: int, configuration: Configuration, measurements) -> None:
@@ -427,6 +331,37 @@ class Store:
         with self._reading() as connection:
             return [Failure(*row) for row in connection.execute(chosen)]
 
+    def digests(self, number: int) -> dict[str, str]:
+        """Of the documents of a run, as they were when it was added; nothing of one that an earlier version added."""
+        with self._reading() as connection:
+            found = guard.known(connection, [number]).get(number, {})
+        return {name: digest for name, digest in found.items() if name not in (guard.RUN, guard.NUMBERS)}
+
+    def changed(self, runs: Sequence[StoredRun], *parts: str) -> dict[int, str]:
+        """A sentence on each run that is not as it was added, in the parts of `springbok.history.guard` that are used.
+
+        Of runs that an earlier version added nothing is known.
+        """
+        with self._reading() as connection:
+            found = guard.changed(connection, [run.number for run in runs], parts)
+        return {
+            number: f"Run {number} is not as it was added to {self.place}: {', '.join(parts)} changed since"
+            for number, parts in found.items()
+        }
+
+    def doubts(self, run: StoredRun, documents: dict[str, str]) -> list[str]:
+        """What tells that a run, and its ``documents``, are not as they were added, or not of one run; a sentence each.
+
+        That holds for the numbers of runs without digests too, as far as they have documents.
+        """
+        found = [*self.changed([run], guard.RUN, guard.NUMBERS, guard.DOCUMENTS).values()]
+        numbers = {
+            (each.configuration, each.metric, each.layer): each.points[run.number] for each in self.series([run])
+        }
+        wrong = [*guard.contradictions(numbers, documents)]
+        more = [f"{len(wrong) - _MOST} numbers more"] if len(wrong) > _MOST else []
+        return [*found, *wrong[:_MOST], *more]
+
     def series(self, runs: Sequence[StoredRun], wanted: Filter | None = None) -> list[Series]:
         """All numbers of ``runs``, of the configurations and metrics that are wanted; those of layers too."""
         wanted = wanted or Filter()
@@ -439,7 +374,8 @@ class Store:
         )
         named = named.where(*_of_configuration(wanted))
         if wanted.metric:
-            named = named.where(sa.or_(series.c.metric == wanted.metric, series.c.layer != ""))
+            metrics = (wanted.metric, *_EVALUATED)
+            named = named.where(sa.or_(series.c.metric.in_(metrics), series.c.layer != ""))
         order = {number: place for place, number in enumerate(numbers)}
         found: dict[int, Series] = {}
         with self._reading() as connection:
@@ -451,16 +387,37 @@ class Store:
             for key, number, value, text in connection.execute(values):
                 if key in found and number in order:
                     found[key].points[number] = value if text is None else text
+        evaluated = _evaluated(found.values())
         kept = [
-            replace(each, points=dict(sorted(each.points.items(), key=lambda point: order[point[0]])))
+            replace(
+                each,
+                points=dict(sorted(each.points.items(), key=lambda point: order[point[0]])),
+                evaluated=evaluated.get(each.configuration, {}),
+            )
             for each in found.values()
-            if each.points
+            if each.points and (each.layer or not wanted.metric or each.metric == wanted.metric)
         ]
         return sorted(kept, key=lambda each: (astuple(each.configuration), each.metric, each.layer))
 
 
 #: How people call columns.
 _CALLED = {"commit_id": "commit", "is_dirty": "whether files were changed", "vlen_bits": "VLEN"}
+
+
+#: Series that tell what the others of their configuration are of: the fields of `Evaluated`.
+_EVALUATED = ("samples", DATA)
+
+
+def _evaluated(numbers: Iterable[Series]) -> dict[Configuration, dict[int, Evaluated]]:
+    """By configuration and run."""
+    found: dict[Configuration, dict[int, Evaluated]] = {}
+    for each in numbers:
+        if each.metric in _EVALUATED and not each.layer:
+            own = found.setdefault(each.configuration, {})
+            name = Evaluated._fields[_EVALUATED.index(each.metric)]
+            for run, value in each.points.items():
+                own[run] = own.get(run, Evaluated())._replace(**{name: value})
+    return found
 
 
 def _of_configuration(wanted: Filter) -> list[sa.ColumnElement]:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 #: Of these tables: the last of ``migrations/versions/``.
-VERSION = 2
+VERSION = 3
 VERSION_TABLE = "bench_version"
 metadata = MetaData()
 
@@ -120,4 +120,12 @@ failures = Table(
     Column("place", Integer, primary_key=True),
     Column("test", Text, nullable=False),
     Column("message", Text, nullable=False),
+)
+
+digests = Table(
+    "bench_digests",
+    metadata,
+    Column("run", ForeignKey("bench_runs.number", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False),
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from springbok.gate.metric import METRICS
-from springbok.gate.snapshots import evaluation_of, title
+from springbok.gate.snapshots import Snapshot, evaluation_of, title
 from springbok.gate.verdict_consistency import GROWS, disagreement
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
 from springbok.history.record import (
@@ -19,12 +19,15 @@ from springbok.history.record import (
     FAILED,
     METRICS_FILE,
     PASSED,
+    SWEEP_FILE,
     XUNIT_FILE,
     digest_of,
     platform_in_short,
     snapshots_in,
     versions_in,
 )
+from springbok.measuring.derived import QUALITY
+from springbok.measuring.recorded import configuration_text
 from springbok.report.summary import Tests
 from springbok.support.escaping import visible
 from springbok.support.run_record import FILE_NAME as RECORD_FILE
@@ -35,12 +38,15 @@ _USUAL_LEVEL = "standard"
 #: Clocks of two machines may differ by as much.
 _CLOCKS = timedelta(days=1)
 _SECONDS = 1.0  # a record's seconds are rounded
+#: What changes with the samples, and what tells that these were the same ones, as far as verdicts can.
+_HOW_GOOD = {"outputs_sha256", "max_abs_error", *QUALITY}
+_COMPARED = {"samples", "instructions", "outputs_sha256"}
 _HEADS = (("count", "tests"), ("skipped", "skipped"), ("failed", "failed"))
 
 
 def files_of(folder: Path, xunit: Path | None = None) -> dict[str, Path]:
     """Where what a run left is, as far as it is there, by the names of `springbok.history.record.DOCUMENTS`."""
-    paths = {**{name: folder / name for name in (METRICS_FILE, GATE_FILE)}, XUNIT_FILE: xunit}
+    paths = {**{name: folder / name for name in (METRICS_FILE, GATE_FILE, SWEEP_FILE)}, XUNIT_FILE: xunit}
     return {name: path for name, path in paths.items() if path is not None and path.is_file()}
 
 
@@ -57,12 +63,13 @@ def disagreements(
     the record, says nothing.
     """
     told = record.get("digests", {})
-    # Records of before have no digests; one that has some has those of all that its run left.
+    # Records of before have no digests; one that has some has those of all that its run left. A sweep may be another's.
     changed = [
         name
         for name in DOCUMENTS
         if "digests" in record
         and name in files
+        and (name in told or name != SWEEP_FILE)
         and told.get(name) != digest_of(files[name].read_text(encoding="utf-8", errors="replace"))
     ]
     for name in changed:
@@ -111,8 +118,19 @@ def _of_record(record: Mapping[str, Any], document: Mapping[str, Any] | None) ->
 
 
 def _of_evaluations(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
-    """What was judged and recorded is one evaluation where both say so: then it has the same numbers in both."""
+    """What was judged and recorded is one evaluation where both say so: then it has the same numbers in both.
+
+    Of one that was judged or recorded alone, the other may be the same as it was before somebody changed it.
+    """
     measured = {evaluation_of(snapshot): snapshot for _, snapshot in snapshots_in(document)}
+    judged: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for each in gate["verdicts"]:
+        judged[each.get("evaluation") or ""].append(each)
+    replaced = {*map(configuration_text, document.get("replaced", ()))}  # of these it is known that there were others
+    for of, snapshot in measured.items():
+        if of and of not in judged and title(snapshot) not in replaced:
+            for other in judged.keys() - measured.keys() - {""}:
+                yield from _of_changed(snapshot, judged[other], other)
     for each in gate["verdicts"]:
         snapshot = measured.get(each.get("evaluation") or None)
         if snapshot is None:
@@ -121,6 +139,23 @@ def _of_evaluations(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Ite
             yield f"{GATE_FILE} judged {each['subject']}; {METRICS_FILE} is of {subject}"
             return
         if found := disagreement(each, snapshot["metrics"]):
+            yield f"{subject}: {each['title']}: {each['value']} in {GATE_FILE}, {found} in {METRICS_FILE}"
+
+
+def _of_changed(snapshot: Snapshot, verdicts: Sequence[Mapping[str, Any]], evaluation: str) -> Iterator[str]:
+    """What tells that ``verdicts`` on another evaluation were on this one: but for its name, or how good it was."""
+    subject, other = title(snapshot), verdicts[0]["subject"]
+    if subject != other:
+        name = other.removesuffix(subject.removeprefix(visible(snapshot["subject"]["model"])))
+        renamed = {**snapshot, "subject": {**snapshot["subject"], "model": name}}
+        if evaluation_of(renamed) == evaluation:
+            yield f"{GATE_FILE} judged {other}; {METRICS_FILE} is of {subject}"
+        return
+    differing = {each["metric"]: (each, disagreement(each, snapshot["metrics"])) for each in verdicts}
+    told = {name for name, (_, found) in differing.items() if found}
+    if differing.keys() >= _COMPARED and told <= _HOW_GOOD:  # as many samples at the same costs
+        for name in sorted(told):
+            each, found = differing[name]
             yield f"{subject}: {each['title']}: {each['value']} in {GATE_FILE}, {found} in {METRICS_FILE}"
 
 

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup
 
 from springbok.gate.gate import METRICS
-from springbok.history.record import Configuration
-from springbok.history.steps import Cause, Found, in_order
-from springbok.history.store import Series, StoredRun
-from springbok.measuring.derived import shown
+from springbok.history.record import DATA, Configuration
+from springbok.history.steps import Cause, Found, in_order, same_samples
+from springbok.history.store import Evaluated, Series, StoredRun
+from springbok.measuring.derived import UNKNOWN, shown
 from springbok.report import interactive
 from springbok.report.page import render
 from springbok.support.escaping import visible_in
@@ -27,8 +27,13 @@ MOST_LAYERS, MOST_ROWS = 6, 300
 _FIRST = ("instructions", "cycles", "accuracy", "memory_peak_bytes", "module_bytes")
 
 
-def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Sequence[Found]) -> str:
-    """The page of ``runs``, their numbers and the steps of these (see `springbok.history.steps.all_steps`)."""
+def history_page(
+    runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Sequence[Found], without: Sequence[str] = ()
+) -> str:
+    """The page of ``runs``, their numbers and the steps of these (see `springbok.history.steps.all_steps`).
+
+    ``without`` are sentences on runs that are not in it.
+    """
     ordered = sorted(runs, key=lambda run: (run.committed or run.started, run.depth or 0, run.started, run.number))
     configurations = list(dict.fromkeys(each.configuration for each in numbers))
     content = {
@@ -37,6 +42,7 @@ def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Se
         "titles": {name: metric_title(name) for name in {each.metric for each in numbers}},
         "shares": sorted({each.metric for each in numbers if form_of(each.metric) == "share"}),
         "lines": (lines := _lines(ordered)),
+        "evaluated": _evaluated(configurations, numbers, lines, ordered),
         "series": [_series(each, configurations, lines, ordered) for each in sorted(numbers, key=_rank)],
         "steps": [_step(each, configurations, ordered) for each in steps],
     }
@@ -44,6 +50,7 @@ def history_page(runs: Sequence[StoredRun], numbers: Sequence[Series], steps: Se
     return render(
         "history.html.j2",
         runs=ordered,
+        without=without,
         last=max(runs, key=lambda run: (run.started, run.number), default=None),
         branches=sorted({run.branch for run in runs if run.branch}),
         machines=sorted({run.machine for run in runs if run.machine}),
@@ -65,6 +72,7 @@ _TITLES = {
     "firmware_text_bytes": "firmware's code",
     "firmware_rodata_bytes": "firmware's constants",
     "firmware_data_bytes": "firmware's initialised data",
+    DATA: "digest of the data",
 }
 
 
@@ -118,12 +126,46 @@ def _lines(ordered: Sequence[StoredRun]) -> list[dict[str, Any]]:
 def _series(
     series: Series, configurations: Sequence[Configuration], lines: Sequence[dict], ordered: Sequence[StoredRun]
 ) -> list[Any]:
-    """A series' values along each line as (value, how often it comes again): most numbers stay for long."""
+    """A series' values along each line."""
     along = []
     for line in lines:
-        values = (series.points.get(ordered[place].number) for place in line["runs"])
-        along.append([part for value, same in groupby(values) for part in (value, sum(1 for _ in same))])
+        along.append(_in_short(series.points.get(ordered[place].number) for place in line["runs"]))
     return [configurations.index(series.configuration), series.metric, series.layer, along]
+
+
+def _in_short(values: Iterable[Any]) -> list[Any]:
+    """Values, each with how often it comes again: most numbers stay for long."""
+    return [part for value, same in groupby(values) for part in (value, sum(1 for _ in same))]
+
+
+def _evaluated(
+    configurations: Sequence[Configuration],
+    numbers: Sequence[Series],
+    lines: Sequence[dict],
+    ordered: Sequence[StoredRun],
+) -> list[list[Any]]:
+    """What a configuration's numbers are of, in the form of a series' values; data has a name where there are others.
+
+    Points of other samples are joined by no line.
+    """
+    any_of = {each.configuration: each for each in numbers}
+    found = []
+    for configuration in configurations:
+        along = []
+        parts = [same_samples([ordered[place] for place in line["runs"]], any_of[configuration]) for line in lines]
+        data = {each.data for part in parts for each in part if each.data}
+        for line, part in zip(lines, parts, strict=True):
+            told = {run.number: _of_what(each, data) for each, runs in part.items() for run in runs}
+            along.append(_in_short(told[ordered[place].number] for place in line["runs"]))
+        found.append(along)
+    return found
+
+
+def _of_what(evaluated: Evaluated, data: set[str]) -> str:
+    """``8 samples``, with the begin of their data's digest where there are several."""
+    samples = "unknown" if evaluated.samples is None else f"{evaluated.samples:,g}"
+    of = f" of {(evaluated.data or UNKNOWN)[:8]}" if len(data) > 1 else ""
+    return f"{samples} samples{of}"
 
 
 def _step(found: Found, configurations: Sequence[Configuration], ordered: Sequence[StoredRun]) -> list[Any]:

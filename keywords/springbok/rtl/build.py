@@ -95,7 +95,7 @@ def build(
     with temporary_folder() as made:
 
         def read() -> read_files.States:
-            say(f"{core.name}: Verilator {version} reads {len(_paths(arguments))} files")
+            say(f"{core.name}: Verilator {version} reads what {core.files.name} lists")
             return _verilate(program, core, arguments, wave, made)
 
         known = _kept(place.folder, base, core)

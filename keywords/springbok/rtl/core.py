@@ -29,7 +29,7 @@ VOLATILE = (
     *range(0xB00, 0xB20), *range(0xB80, 0xBA0), *range(0xC00, 0xC20), *range(0xC80, 0xCA0),
     *(0x301, 0x344, 0xF11, 0xF12, 0xF13, 0xF14, 0xF15),
 )  # fmt: skip
-FS_VS_SD = 0x8000_7E00
+FS_VS_SD = 0x8000_6600
 #: The privileged architecture's names of registers that a rule may be for: a rule's address must be its name's.
 ADDRESSES = {
     "fflags": 0x001, "frm": 0x002, "fcsr": 0x003, "vstart": 0x008, "vxsat": 0x009, "vxrm": 0x00A, "vcsr": 0x00F,

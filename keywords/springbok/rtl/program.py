@@ -46,7 +46,8 @@ OFTEN = 400_000  # of a million
 class Case:
     """A program with what decides its run: how many instructions it has, what the core is tried with, after how many
     instructions interrupts come, and errors on the bus at which address, what devices answer one after the other, and
-    what it showed when it was made: ``why`` it differed, at which instruction and where, see `Difference`."""
+    what it showed when it was made: ``why`` it differed, at which instruction and where, see `Difference`. ``end`` is
+    where it stays when it is over: so long it runs, 0 is for no longer than its instructions."""
 
     core: str
     instructions: int
@@ -58,6 +59,7 @@ class Case:
     assembly: str = ""
     pc: int = 0
     stuck: bool = False
+    end: int = 0
 
     @property
     def difference(self) -> Difference:
@@ -118,26 +120,37 @@ def run(
         if wave is not None:
             native.wave(wave, 0)
         native.reset()
-        reason = Reason.TIME
-        last_one = case.instructions + AFTER + (WAIT if case.interrupts or case.errors else 0)
-        limit = last_one * CYCLES_AN_INSTRUCTION
-        while native.state.cycles < limit and native.state.instructions < last_one:
-            reason = native.run(min(256, limit))
-            if reason is Reason.MISMATCH:
-                return _differs(native, native.why)
-            if reason is Reason.STUCK:
-                break
+        reason, ended = _run(native, case)
+        if reason is Reason.MISMATCH:
+            return _differs(native, native.why)
         state = native.state
-        if state.instructions >= case.instructions and reason is not Reason.STUCK:
+        if state.instructions >= case.instructions and ended and reason is not Reason.STUCK:
             return Outcome(state.instructions, state.cycles, None, tuple(state.x))
         why = f"{state.instructions} of {case.instructions} instructions retired in {state.cycles:,} cycles"
         if state.instructions == 0:
             return Outcome(0, state.cycles, Difference(f"{why}: none was compared", stuck=True))
-        return _differs(native, f"{why}; behind this one none retires any more, or too slowly", stuck=True)
+        if reason is not Reason.STUCK and state.instructions >= case.instructions:
+            return _differs(native, f"{why}, and its end at 0x{case.end:x} was not reached", stuck=True)
+        why += "; behind this one none retires any more, or too slowly"
+        return _differs(native, report.waiting(native, why), stuck=True)
     finally:
         if covered is not None:
             covered.add(coverage_of(native, 1))
         native.close()
+
+
+def _run(native: NativeMachine, case: Case) -> tuple[Reason, bool]:
+    """Run it to its end and behind: why it did not go on, and whether it came to its end."""
+    reason, ended = Reason.TIME, not case.end
+    last_one = case.instructions + AFTER + (WAIT if case.interrupts or case.errors else 0)
+    limit = last_one * CYCLES_AN_INSTRUCTION
+    while native.state.cycles < limit and (native.state.instructions < last_one or not ended):
+        reason = native.run(min(256, limit))
+        if reason in (Reason.MISMATCH, Reason.STUCK):
+            break
+        if not ended and native.state.pc == case.end:
+            ended, last_one = True, native.state.instructions + AFTER + WAIT
+    return reason, ended
 
 
 def _differs(native: NativeMachine, why: str, stuck: bool = False) -> Outcome:
@@ -240,6 +253,8 @@ def read_case(folder: Path) -> Case:
         lists = {name: tuple(content.get(name, ())) for name in ("interrupts", "answers")}
         errors = tuple((count, address) for count, address in content.get("errors", ()))
         return Case(**{**content, **lists, "trial": Trial(**content["trial"]), "errors": errors})
+    except FileNotFoundError as error:
+        raise RtlError(f"{folder} holds no kept program: it has no {CASE}.") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RtlError(f"{folder} holds no kept program: {error}.") from error
 

@@ -3,9 +3,9 @@
 
 Registers begin with values of all classes (`coverage.CLASSES`), and most floating-point operations load operands of
 their own (`float_operands`). Loads and stores stay in a piece of data memory, which x1 points at; branches and jumps go
-forward, so that every program ends; illegal words, environment calls and misaligned accesses trap into a
-handler that reads cause, address and value of the trap and goes on behind it; a chip that takes software interrupts
-gets some, a program by one of its lines each; user mode, where the core has it, lasts for some instructions.
+forward, or backward once, so that every program ends; illegal words, environment calls and misaligned accesses trap
+into a handler that reads cause, address and value of the trap and goes on behind it; a chip that takes software
+interrupts gets some, a program by one of its lines each; user mode, where the core has it, lasts for some instructions.
 
 A program is a row of units of whole words. A branch leads to the begin of one; within one stand what belongs together,
 such as the two halves of compressed instructions.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from springbok.chips.chip import Chip
 from springbok.rtl import compressed_units as c
-from springbok.rtl import ports, program, system_units
+from springbok.rtl import far_units, ports, program, system_units
 from springbok.rtl.core import Core
 from springbok.rtl.coverage import Coverage, takes_floats
 from springbok.rtl.extensions import COMPRESSED_FLOATS, WORDS, extensions_of, unknown
@@ -32,6 +32,8 @@ _FLOAT_VALUES = (0x3F80_0000, 0xBF80_0000, 0x7F80_0000)  # 1, -1, infinite
 DATA, HANDLER = 1, 31  # registers: of the data's address; of nothing else
 DATA_BYTES = 4096
 SKIPPED = 3  # units that a branch leads beyond, at most
+FARTHEST = 4094  # bytes
+FAR = 0.3  # the share of branches and jumps that lead backward, or far
 ACROSS_WORDS = 0.25  # the share of instructions that lie across two words, on a core with compressed ones
 FROM_REGISTERS = 0.25  # the share of floating-point operations whose operands are what registers hold
 R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FUSED, FLAGS, FLOAT_LOAD, FLOAT_STORE = range(14)
@@ -53,7 +55,6 @@ _I_TYPE = {"addi": 0, "slti": 2, "sltiu": 3, "xori": 4, "ori": 6, "andi": 7}
 _SHIFTS = {"slli": (1, 0), "srli": (5, 0), "srai": (5, 0x20)}
 _LOADS = {"lb": 0, "lh": 1, "lw": 2, "lbu": 4, "lhu": 5}
 _STORES = {"sb": 0, "sh": 1, "sw": 2}
-_BRANCHES = {"beq": 0, "bne": 1, "blt": 4, "bge": 5, "bltu": 6, "bgeu": 7}
 # funct7, what stands in place of the rounding mode, and in place of the second operand: None where it is drawn.
 _FLOATS = {
     **{name: (4 * at, None, None) for at, name in enumerate(("fadd.s", "fsub.s", "fmul.s", "fdiv.s"))},
@@ -72,6 +73,9 @@ NEVER, NEVER_COMPRESSED = ("ebreak", "wfi"), ("c.ebreak",)
 UNCOUNTED = ("ecall", "illegal", "frflags")  # they trap, or have another name where they are counted
 MTVEC = 0x305
 INTERRUPTS = 3  # in a program
+REGISTERS_EVERY = 15  # instructions: accesses of registers of control and status beside those that weights bring
+PENDING = 0.3  # the share of stays in user mode, with MIE 0, that an interrupt is pending for
+MOST_WORDS = 40  # of a unit
 BYTES_OF = {"b": 1, "h": 2, "w": 4}  # of a load or store, by the second letter of its name
 
 
@@ -88,34 +92,30 @@ def generate(
     chooser = random.Random(seed)
     isa = isa or chip.isa()
     menu = menu_of(chip, isa)
-    least = min(weights.values(), default=1) if weights else 1
-    shares = [max((weights or {}).get(name, least), least) * _SHARES.get(kind, 1) for name, kind in menu.items()]
+    drawn = _weighed(menu, weights)
     code = chip.holding("code")
     begin = chip.start
     handler = begin + 0x400 & ~0xFF
     base = chip.holding("data").base + 0x1000
-    words = _start(chip, chooser, handler, base + DATA_BYTES // 2)
-    names = chooser.choices(list(menu), shares, k=length)
+    further = random.Random(f"further {seed}")  # decides what came later: what came before stays what it was
+    words = _start(chip, chooser, further, handler, base + DATA_BYTES // 2)
     clint = _interrupts(chip)
-    if "fence.i" in menu and changes_code:
-        menu["fence.i"] = CHANGE
-    if line not in (None, "software"):
-        menu["line"] = LINE
-        for _ in range(INTERRUPTS):
-            names.insert(chooser.randrange(len(names) + 1), "line")
-    if "u" in privilege:
-        menu["user"] = USER
-        names += chooser.choices(["user"], k=1 + length // 50)
-        chooser.shuffle(names)
+    menu |= {"register": CSR, "line": LINE, "user": USER}
+    menu |= {"fence.i": CHANGE} if "fence.i" in menu and changes_code else {}
+    names = _names(drawn, chooser, further, length, line not in (None, "software"), "u" in privilege)
     first = handler + 0x200
     numbers: list[int] = []  # operands of floating-point operations, from the begin of the data on
     compressed = "c" in extensions_of(isa)
+    room = (code.end - first) // 4 - MOST_WORDS * len(names)  # for what far branches and jumps lead over
     units: list[list[int]] = []  # from the last one on, so that each knows how far it is to those behind it
     for name in names:
-        if menu[name] in (RETURN, USER, LINE, CSR, CHANGE):
-            unit = _system_unit(name, menu[name], chooser, privilege, line, clint)
+        if menu[name] in (RETURN, USER, LINE, CSR, CHANGE, TRAP):
+            unit = _system_unit(name, menu[name], chooser, further, privilege, line, clint)
         else:
             unit = _unit(name, menu[name], chooser, units)
+        if name in far_units.REACH and further.random() < FAR:
+            unit = far_units.unit(name, further, room)
+            room -= unit.count(far_units.ILLEGAL)
         if compressed and len(unit) == 1 and menu[name] in _ANYWHERE and chooser.random() < ACROSS_WORDS:
             unit = words_of([c.NOP, unit[0] & 0xFFFF, unit[0] >> 16, c.NOP])
         if len(unit) == 1:
@@ -129,7 +129,7 @@ def generate(
     memory |= {base + at: chooser.choice((*values, chooser.getrandbits(32))) for at in range(0, DATA_BYTES, 4)}
     memory |= {base + 4 * at: number for at, number in enumerate(numbers)}
     assert max(each for each in memory if each < code.end) < code.end
-    return memory, len(words) + 1 + len(body)
+    return memory, len(words) + 1 + sum(word != far_units.ILLEGAL for word in body)
 
 
 def run(
@@ -146,7 +146,8 @@ def run(
         line = lines[seed % len(lines)] if lines else None
         memory, instructions = generate(chip, seed, length, weights, isa, core.privilege, line, core.changes_code)
         moments = random.Random(seed).sample(range(instructions), INTERRUPTS) if line == "software" else ()
-        case = program.Case(core.name, instructions, trial or Trial(seed), tuple(sorted(moments)))
+        end = max(address for address, word in memory.items() if word == program.STAY)
+        case = program.Case(core.name, instructions, trial or Trial(seed), tuple(sorted(moments)), end=end)
         with temporary_folder() as made:
             elf = write_in_one_step(made / program.PROGRAM, program.elf_of(memory, chip.start))
             outcome = program.run(library, golden, core, chip, elf, case, plusargs, covered)
@@ -192,6 +193,7 @@ def beyond(core: Core, chip: Chip) -> list[str]:
         "counters",
         *([] if changed else ["code that is changed"]),
         "registers of control and status but for " + _registers(core, chip),
+        "illegal words but all ones, all zeros and writes of registers that can only be read",
     ]
 
 
@@ -205,7 +207,7 @@ def menu_of(chip: Chip, isa: str) -> dict[str, int]:
     """What a program may have: names of instructions, with their kinds."""
     has = extensions_of(isa)
     kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys((*_I_TYPE, *_SHIFTS), IMMEDIATE)}
-    kinds |= dict.fromkeys(_LOADS, LOAD) | dict.fromkeys(_STORES, STORE) | dict.fromkeys(_BRANCHES, BRANCH)
+    kinds |= dict.fromkeys(_LOADS, LOAD) | dict.fromkeys(_STORES, STORE) | dict.fromkeys(far_units.BRANCHES, BRANCH)
     kinds |= {"lui": UPPER, "auipc": UPPER, "jal": JUMP, "jalr": REGISTER_JUMP, "illegal": TRAP, "mret": RETURN}
     kinds |= dict.fromkeys(system_units.WRITES, CSR) | dict.fromkeys(_FIXED, FIXED)
     if "m" in has:
@@ -220,6 +222,27 @@ def menu_of(chip: Chip, isa: str) -> dict[str, int]:
         kinds |= dict.fromkeys(_FLOATS, FLOAT) | dict.fromkeys(_FUSED, FUSED)
         kinds |= {"frflags": FLAGS, "flw": FLOAT_LOAD, "fsw": FLOAT_STORE}
     return kinds
+
+
+def _weighed(menu: Mapping[str, int], weights: Mapping[str, float] | None) -> dict[str, float]:
+    """What is drawn of, with its shares."""
+    least = min(weights.values(), default=1) if weights else 1
+    return {name: max((weights or {}).get(name, least), least) * _SHARES.get(kind, 1) for name, kind in menu.items()}
+
+
+def _names(
+    drawn: Mapping[str, float], chooser: random.Random, further: random.Random, length: int, lines: bool, users: bool
+) -> list[str]:
+    """What a program consists of, in a random order: what is drawn, with what each has beside that."""
+    names = chooser.choices([*drawn], [*drawn.values()], k=length)
+    for _ in range(INTERRUPTS if lines else 0):
+        names.insert(chooser.randrange(len(names) + 1), "line")
+    if users:
+        names += chooser.choices(["user"], k=1 + length // 50)
+        chooser.shuffle(names)
+    for _ in range(length // REGISTERS_EVERY):
+        names.insert(further.randrange(len(names) + 1), "register")
+    return names
 
 
 def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequence[int]]) -> list[int]:
@@ -238,12 +261,20 @@ def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequenc
         return [match | sum(value << at for at, value in free.items() if not mask >> at & 31)]
     over = chooser.randint(0, min(SKIPPED, len(behind)))
     ahead = 4 + 4 * sum(map(len, behind[len(behind) - over :]))
+    if ahead > FARTHEST:
+        ahead = 4 + 4 * len(behind[-1]) if len(behind[-1]) <= far_units.REACH["beq"] else 4
     return [_word(name, kind, chooser, ahead)]
 
 
-def _system_unit(
-    name: str, kind: int, chooser: random.Random, privilege: str, line: str | None, clint: int | None
-) -> list[int]:
+def _system_unit(  # noqa: PLR0911 (a line a kind)
+    name: str, kind: int, chooser: random.Random, further: random.Random, privilege: str, line: str | None,
+    clint: int | None,
+) -> list[int]:  # fmt: skip
+    if name == "register":
+        access, rd, rs1 = further.choice([*system_units.WRITES]), _register(further), _register(further)
+        return system_units.csr_unit(access, further, privilege, rd, rs1)
+    if kind == TRAP:
+        return [system_units.illegal(further)]
     if kind == RETURN:
         return system_units.return_unit(chooser)
     if kind == LINE:
@@ -253,7 +284,10 @@ def _system_unit(
     if kind == USER:
         inside = chooser.choices([*_R_TYPE, *_I_TYPE, *_LOADS, *_STORES], k=chooser.randrange(1, 6))
         kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys(_I_TYPE, IMMEDIATE), **dict.fromkeys(_LOADS, LOAD)}
-        return system_units.user_unit(chooser, [_word(each, kinds.get(each, STORE), chooser, 4) for each in inside])
+        words = [_word(each, kinds.get(each, STORE), chooser, 4) for each in inside]
+        masked = further.random() < 0.5
+        raised = masked and line not in (None, "software") and further.random() < PENDING
+        return system_units.user_unit(chooser, words, masked, system_units.line_unit(line, clint) if raised else ())
     return system_units.csr_unit(name, chooser, privilege, _register(chooser), _register(chooser))
 
 
@@ -283,8 +317,7 @@ def _word(name: str, kind: int, chooser: random.Random, ahead: int) -> int:  # n
         high, low = (aligned & 0xFFF) >> 5, aligned & 31
         return high << 25 | rs2 << 20 | DATA << 15 | funct3 << 12 | low << 7 | opcode
     if kind == BRANCH:
-        bits = (ahead >> 12 & 1) << 31 | (ahead >> 5 & 0x3F) << 25 | (ahead >> 1 & 0xF) << 8 | (ahead >> 11 & 1) << 7
-        return bits | rs2 << 20 | rs1 << 15 | _BRANCHES[name] << 12 | 0x63
+        return far_units.branch_bits(ahead) | rs2 << 20 | rs1 << 15 | far_units.BRANCHES[name] << 12 | 0x63
     if kind == UPPER:
         return chooser.getrandbits(20) << 12 | rd << 7 | (0x37 if name == "lui" else 0x17)
     if kind == JUMP:
@@ -319,10 +352,11 @@ def _load(offset: int, rd: int, width: int, opcode: int) -> int:
     return (offset & 0xFFF) << 20 | DATA << 15 | width << 12 | rd << 7 | opcode
 
 
-def _start(chip: Chip, chooser: random.Random, handler: int, data: int) -> list[int]:
-    # mtvec is read back, also where its value is not aligned to 256 bytes: what a core keeps of it decides every trap.
-    words = []
-    for value in (handler | 0xFC, handler):
+def _start(chip: Chip, chooser: random.Random, further: random.Random, handler: int, data: int) -> list[int]:
+    # mtvec is read back, also where its value is not aligned to 256 bytes, or another place in the code: what a core
+    # keeps of it decides every trap.
+    words, code = [], chip.holding("code")
+    for value in (handler | 0xFC, further.randrange(code.base, code.end) & ~0xFF, handler):
         words += [*program.load_constant(5, value), program.csrw(MTVEC, 5), MTVEC << 20 | 2 << 12 | 5 << 7 | 0x73]
     if chip.has("f"):
         words += [*program.load_constant(5, 0x2000), 0x3002_A073, *program.load_constant(5, data)]

@@ -21,7 +21,7 @@ def describe(native: NativeMachine, place: dict, stuck: str = "") -> dict:
     and nothing differed. At least one must have retired."""
     before = history(native)
     wrong = before[-1 if stuck else -1 - native.behind()]
-    return {**place, **wrong, "why": _waiting(native, stuck) if stuck else native.why, "stuck": bool(stuck),
+    return {**place, **wrong, "why": waiting(native, stuck) if stuck else native.why, "stuck": bool(stuck),
             "before": before}  # fmt: skip
 
 
@@ -52,7 +52,8 @@ def listed(before: Sequence[dict]) -> list[str]:
     ]
 
 
-def _waiting(native: NativeMachine, said: str) -> str:
+def waiting(native: NativeMachine, said: str) -> str:
+    """What is ``said`` of a core that is stuck, with the interrupt that is pending."""
     lines = native.state.lines
     if not lines:
         return f"{said}; no interrupt is pending"

@@ -10,9 +10,21 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from springbok.rtl.program import MEPC, MRET, MSTATUS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, csrw, load_constant
+from springbok.rtl.far_units import branch_bits
+from springbok.rtl.program import (
+    MEPC,
+    MRET,
+    MSTATUS,
+    MSTATUS_MIE,
+    MSTATUS_MPIE,
+    MSTATUS_MPP,
+    WAIT,
+    csrw,
+    load_constant,
+)  # fmt: skip
 
 MIE, MCOUNTEREN, MSCRATCH, MCAUSE, MTVAL, SATP = 0x304, 0x306, 0x340, 0x342, 0x343, 0x180
+IDENTIFICATION = (0xF11, 0xF12, 0xF13, 0xF14)
 #: Interrupts by the wrapper's port, with their bit in mie.
 LINES = {"software": 3, "timer": 7, "external": 11}
 ALL_LINES = sum(1 << bit for bit in LINES.values())
@@ -62,11 +74,29 @@ def return_unit(chooser: random.Random) -> list[int]:
     return [*_leave(status), _read(MSTATUS, chooser.choice(range(7, 28))), _access("csrrsi", MSTATUS, 0, MSTATUS_MIE)]
 
 
-def user_unit(chooser: random.Random, inside: Sequence[int]) -> list[int]:
-    """User mode for some words; in it registers of machine mode and `mret` trap, and an environment call ends it."""
-    status = [*load_constant(TEMPORARY, MSTATUS_MPP), _access("csrrc", MSTATUS, 0, TEMPORARY)]
+def user_unit(
+    chooser: random.Random, inside: Sequence[int], masked: bool = False, raising: Sequence[int] = ()
+) -> list[int]:
+    """User mode for some words; in it registers of machine mode and `mret` trap, and an environment call ends it.
+
+    ``masked``: MIE is 0 meanwhile. Interrupts come in user mode all the same: one that ``raising`` raises before has a
+    loop's time to do so.
+    """
+    cleared = MSTATUS_MPP | (MSTATUS_MPIE if masked else 0)
+    status = [*load_constant(TEMPORARY, cleared), _access("csrrc", MSTATUS, 0, TEMPORARY)]
     forbidden = (_read(MSTATUS, 7), _access("csrrw", MSCRATCH, 8, 9), _access("csrrsi", MIE, 0, 8), MRET)
-    return [*_leave(status), *inside, chooser.choice(forbidden), ECALL]
+    back = [_access("csrrsi", MSTATUS, 0, MSTATUS_MIE)] if masked else []
+    before, waits = [], []
+    if raising:
+        before = [_access("csrrci", MSTATUS, 0, MSTATUS_MIE), *raising]
+        less, again = (-1 & 0xFFF) << 20 | TEMPORARY << 15 | TEMPORARY << 7 | 0x13, branch_bits(-4) | 0x63
+        waits = [*load_constant(TEMPORARY, WAIT), less, again | TEMPORARY << 15 | 1 << 12]
+    return [*before, *_leave(status), *waits, *inside, chooser.choice(forbidden), ECALL, *back]
+
+
+def illegal(chooser: random.Random) -> int:
+    """A word that is illegal on each core: all ones, all zeros, or a write of a register that can only be read."""
+    return chooser.choice((0xFFFF_FFFF, 0, _access("csrrw", chooser.choice(IDENTIFICATION), 0, OTHER)))
 
 
 def line_unit(line: str, clint: int) -> list[int]:

@@ -136,10 +136,17 @@ class Outputs:
         """The results for a CI server, if this run has written them."""
         return self._there(self.xunit)
 
+    def output_there(self) -> Path | None:
+        """Robot's own output, if this run has written it."""
+        return self._there(self.output)
+
     def missing(self) -> list[str]:
         """A sentence on each file that people look for and that Robot's options left out."""
         if self.output is None:
-            return ["--output NONE: without Robot's output.xml there are no log.html, xunit.xml and summary.md."]
+            return [
+                "--output NONE: without Robot's output.xml there are no log.html, xunit.xml and summary.md, and "
+                "neither the reports nor the history know how the tests ended."
+            ]
         return [f"--log {NONE}: there is no log.html."] if self.log is None else []
 
     def _there(self, path: Path | None) -> Path | None:

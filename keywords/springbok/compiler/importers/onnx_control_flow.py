@@ -43,6 +43,12 @@ def written_out(model: onnx.ModelProto) -> onnx.ModelProto:
     used = {node.op_type for node in model.graph.node}
     defined = [("", operator) for operator in _DEFINED if operator in used]
     if defined:
+        told = {info.name for info in model.graph.value_info}
+        for tensor in model.graph.initializer:  # the inliner asks for the types of all that is read
+            if tensor.name not in told:
+                model.graph.value_info.append(
+                    onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+                )
         model = onnx.inliner.inline_selected_functions(model, defined, inline_schema_functions=True)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     if not defined and used.isdisjoint(_CONTROL):

@@ -13,6 +13,9 @@ from onnx import TensorProto
 from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
+#: The integers with a sign.
+SIGNED = (TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64)
+
 
 def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE converts floating-point numbers to signed integers only, and nothing to some types: see `Graph.cast`."""
@@ -40,7 +43,7 @@ def _wrapped(graph: Graph, wide: str, kind: int) -> str:
 def _wrapping(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """Arithmetic whose results may lie beyond the type, of integers that stay wide inside the model."""
     kind = graph.declared_type(node.output[0])
-    if node.op_type == "Neg" and kind in (TensorProto.INT8, TensorProto.INT16):  # IREE's saturates
+    if node.op_type == "Neg" and kind in SIGNED:  # IREE's saturates, and takes the wider ones for numbers of 24 bits
         (given,) = node.input
         graph.add("Sub", graph.numbers_like(given)(0), given, to=node.output[0])
         return None

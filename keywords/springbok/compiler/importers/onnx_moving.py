@@ -177,9 +177,25 @@ def _resized(graph: Graph, name: str, shape: tuple[int, ...], pads: np.ndarray) 
     return graph.add("Pad", name, graph.value(added.reshape(-1))) if added.any() else name
 
 
+def _depth_to_space(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE mixes up channels and blocks of the mode CRD, which PyTorch's PixelShuffle is."""
+    attributes = attributes_of(node)
+    shape = graph.shape_of(node.input[0])
+    if attributes.get("mode") != b"CRD" or shape is None:
+        return False
+    count, channels, rows, columns = shape
+    size = attributes["blocksize"]
+    made = channels // size**2
+    blocks = graph.reshape(node.input[0], (count, made, size, size, rows, columns))
+    turned = graph.add("Transpose", blocks, perm=[0, 1, 4, 2, 5, 3])
+    graph.reshape(turned, (count, made, rows * size, columns * size), to=node.output[0])
+    return None
+
+
 REWRITINGS = {
     "Col2Im": _columns_to_image,
     "ConvTranspose": _transposed_convolution,
+    "DepthToSpace": _depth_to_space,
     "Pad": _pad,
     "ReverseSequence": _reverse_sequence,
     "Slice": _slice,

@@ -6,10 +6,13 @@ Each operator here has its reason. It stands for all versions of the operator; t
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops._op import OpRunReduceNumpy
 from onnx.reference.ops._quant_utils import reshape_input
 from onnx.reference.ops.op_conv import _conv_implementation
 from onnx.reference.ops.op_conv_transpose import ConvTranspose as ReferenceConvTranspose
@@ -19,6 +22,7 @@ from onnx.reference.ops.op_grid_sample import GridSample as ReferenceGridSample
 from onnx.reference.ops.op_loop import Loop as ReferenceLoop
 from onnx.reference.ops.op_mod import Mod as ReferenceMod
 from onnx.reference.ops.op_quantize_linear import QuantizeLinear_25
+from onnx.reference.ops.op_resize import Resize as ReferenceResize
 from onnx.reference.ops.op_reverse_sequence import ReverseSequence as ReferenceReverseSequence
 from onnx.reference.ops.op_scan import Scan as ReferenceScan
 
@@ -174,6 +178,50 @@ class LpNormalization(OpRun):
         return (np.where(size == 0, 0, given / np.where(size == 0, 1, size)).astype(given.dtype),)
 
 
+class LpPool(OpRun):
+    """The reference counts what a window that sticks out does not see."""
+
+    op_domain = ""
+
+    def _run(self, given, p=2, **attributes):
+        sums = _windows(np.abs(given) ** p, 0, attributes).sum(-1)
+        return ((sums ** (1 / p)).astype(given.dtype),)
+
+
+class Mean(OpRun):
+    """The reference takes no inputs that are larger than the first one."""
+
+    op_domain = ""
+
+    def _run(self, *given):
+        total = functools.reduce(np.add, given)
+        return ((total / len(given)).astype(given[0].dtype),)
+
+
+class ReduceSumSquare(OpRunReduceNumpy):
+    """The reference makes 64 bits of integers."""
+
+    op_domain = ""
+
+    def _run(self, given, axes=None, keepdims=1, noop_with_empty_axes=0):
+        axes = self.handle_axes(axes, noop_with_empty_axes)
+        return (np.asarray(np.sum(np.square(given), axis=axes, keepdims=keepdims != 0, dtype=given.dtype)),)
+
+
+class Gemm(OpRun):
+    """The reference multiplies integers by floating-point numbers."""
+
+    op_domain = ""
+
+    def _run(self, left, right, added=None, alpha=1.0, beta=1.0, transA=0, transB=0, **_):  # noqa: N803
+        whole = left.dtype.kind in "iu"
+        if whole and not (float(alpha).is_integer() and float(beta).is_integer()):
+            raise ValueError(f"it multiplies integers by alpha={alpha:g} and beta={beta:g}")
+        alpha, beta = ((int if whole else float)(each) for each in (alpha, beta))
+        made = np.dot(left.T if transA else left, right.T if transB else right) * alpha
+        return ((made if added is None or not beta else made + added * beta).astype(left.dtype),)
+
+
 class LRN(OpRun):
     """The reference goes through as many channels as there are images."""
 
@@ -261,13 +309,51 @@ def _windows(given: np.ndarray, fill: float, attributes: dict, padding: float | 
 
 
 class GridSample(ReferenceGridSample):
-    """The reference knows the modes as version 20 calls them."""
+    """The reference knows the modes as version 20 calls them, and brings a place of a cubic one to the border in place
+    of each of its neighbours.
+    """
 
     op_domain = ""
+    _OUTSIDE = 4  # from where on all neighbours are outside
 
     def _run(self, given, grid, mode=None, padding_mode=None, align_corners=None):
         mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+        self._by_neighbour = mode == "cubic" and padding_mode == "border"
         return super()._run(given, grid, mode, padding_mode, align_corners)
+
+    def _clamp(self, val, lo, hi):
+        if self._by_neighbour and not isinstance(val, int):
+            return super()._clamp(val, lo - self._OUTSIDE, hi + self._OUTSIDE)
+        return super()._clamp(val, lo, hi)
+
+
+class Resize(ReferenceResize):
+    """The reference takes the length that is made for what the scales give before it is cut to a whole number, and the
+    place -0.5 for 0 where `pytorch_half_pixel` makes a single element.
+    """
+
+    op_domain = ""
+
+    def _run(self, given, roi=None, scales=None, sizes=None, axes=None, **attributes):
+        mode = attributes.get("coordinate_transformation_mode")
+        if attributes.get("keep_aspect_ratio_policy", "stretch") not in (None, "stretch"):
+            return super()._run(given, roi, scales, sizes, axes=axes, **attributes)
+        own = [axis % given.ndim for axis in (range(given.ndim) if axes is None else axes)]
+        lengths = np.array([given.shape[axis] for axis in own])
+        by_scale = scales is not None and scales.size > 0
+        made = np.floor(lengths * scales).astype(np.int64) if by_scale else np.asarray(sizes)
+        if mode in ("align_corners", "tf_crop_and_resize") and by_scale and not attributes.get("antialias"):
+            return super()._run(given, roi, None, made, axes=axes, **attributes)
+        single = made == 1
+        if mode != "pytorch_half_pixel" or not single.any():
+            return super()._run(given, roi, scales, sizes, axes=axes, **attributes)
+        for mode_, chosen in ((mode, ~single), ("asymmetric", single)):  # which takes the place 0
+            if chosen.any():
+                parts = [None if each is None or not each.size else each[chosen] for each in (scales, sizes)]
+                several = [axis for axis, wanted in zip(own, chosen, strict=True) if wanted]
+                told = attributes | {"coordinate_transformation_mode": mode_}
+                (given,) = super()._run(given, None, *parts, axes=several, **told)
+        return (given,)
 
 
 class Loop(ReferenceLoop):
@@ -348,8 +434,8 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 
 _OWN = [
     *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
-    *(GlobalMaxPool, LpNormalization, LRN, ConvTranspose, MaxPool, AveragePool),
-    *(Div, Mod, Pad, ReverseSequence, GridSample, Loop, Scan),
+    *(Gemm, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool, ReduceSumSquare),
+    *(Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
     *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
 ]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
+from springbok.compiler.importers import onnx_reference
 from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of
 
 #: How far outside of the image a place may be after it was padded, neighbours included.
@@ -128,7 +128,8 @@ class _Sampling:
     def _padded(self, real: str, length: int, low: float, high: float) -> str:
         """A place, brought near the image where it is far from it."""
         graph = self.graph
-        if self.padding == b"zeros":  # as far outside as any neighbour of something inside
+        by_neighbour = self.padding == b"border" and self.mode == b"cubic"
+        if self.padding == b"zeros" or by_neighbour:  # as far outside as any neighbour of something inside
             return graph.add("Clip", real, self.number(-4), self.number(length + 3))
         below, above = graph.add("Less", real, self.number(low)), graph.add("Greater", real, self.number(high))
         outside = graph.add("Or", below, above)
@@ -252,7 +253,7 @@ def _matrix(
     tensors = [onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
     graph = onnx.helper.make_graph([node], "axis", tensors[:1], tensors[1:], constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
-    return ReferenceEvaluator(model).run(None, {"x": np.eye(length, dtype=np.float32)})[0].T
+    return onnx_reference.evaluator(model).run(None, {"x": np.eye(length, dtype=np.float32)})[0].T
 
 
 def _multiplied(graph: Graph, value: str, matrix: np.ndarray, axis: int, rank: int) -> str:

@@ -49,9 +49,9 @@ class UnusableError(Exception):
 class Model(Protocol):
     """A loaded model. A module ``worker_FRAMEWORK`` has a function ``load(path, selection)`` that gives one.
 
-    A model of a kind that differs from its framework on the chip has a ``remark`` about it; ``answers_nan`` and
-    ``makes_integers`` say what `probes` asks for. ``known_outputs`` are descriptions of outputs, as far as they are
-    known before it runs.
+    A model of a kind that differs from its framework on the chip has a ``remark`` about it; ``answers_nan``,
+    ``makes_integers`` and ``takes_any_integer`` say what `probes` asks for. ``known_outputs`` are descriptions of
+    outputs, as far as they are known before it runs.
     """
 
     inputs: list[TensorSpec]
@@ -95,7 +95,8 @@ def _import(model: Model, folder: Path) -> dict:
     if not model.inputs:
         raise UnusableError("it has no inputs: a model for the chip takes at least one tensor")
     _check_sizes([*model.inputs, *getattr(model, "known_outputs", ())])
-    definition = {"nan": getattr(model, "answers_nan", False), "integers": getattr(model, "makes_integers", False)}
+    names = {"nan": "answers_nan", "integers": "makes_integers", "any_integer": "takes_any_integer"}
+    definition = {name: getattr(model, attribute, False) for name, attribute in names.items()}
     probes, outputs = probe(model.inputs, lambda arrays: _run(model, arrays), **definition)
     model.write_mlir(folder / "model.mlir")
     np.savez(folder / "probe_inputs.npz", *probes)

@@ -41,12 +41,22 @@ from springbok.tensors import TensorSpec
 _OPSET = 17
 #: The version since which a pooling with ``ceil_mode`` has no windows that begin in its padding, as PyTorch means it.
 _CEILING_OPSET = 22
+#: Since it Softmax and its kind are along one axis.
+_AXIS_OPSET = 13
 #: Since it a resize says which places it takes; before, those of Upsample, as onnxruntime has them.
 _PLACES_OPSET = 11
 #: Of the graph: kernels and files of the compiler are called by it.
 _MOST_NAME = 60
 #: The flag of IREE's front end for functions that wait for nobody; since 3.12.
 _SYNCHRONOUS = "--iree-torch-emit-async-entry-points"
+#: Operations that are defined for all integers, and take them for no places, lengths or amounts.
+_OF_ANY_INTEGER = (
+    *("Abs", "Add", "And", "ArgMax", "ArgMin", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "Clip"),
+    *("Concat", "Constant", "CumSum", "Equal", "Expand", "Flatten", "Greater", "GreaterOrEqual", "Identity"),
+    *("Less", "LessOrEqual", "MatMul", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pad", "ReduceMax", "ReduceMin"),
+    *("ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Sign", "Slice", "Split", "Squeeze", "Sub"),
+    *("Sum", "Tile", "TopK", "Transpose", "Unsqueeze", "Where", "Xor"),
+)
 REWRITINGS = joined(
     onnx_quantised.REWRITINGS,
     onnx_integers.REWRITINGS,
@@ -85,6 +95,7 @@ class OnnxModel:
         onnx_limits.check_outputs(declared, self._model.graph)
         self._graph = Graph(self._model)
         self.makes_integers = any(map(self._makes_integers, self._model.graph.node))
+        self.takes_any_integer = all(map(self._takes_any_integer, self._model.graph.node))
         self.inputs = [self._with_scale(spec) for spec in self.inputs]
 
     @property
@@ -100,6 +111,11 @@ class OnnxModel:
         readers = [node for node in self._model.graph.node if spec.name in node.input]
         found = onnx_quantised.scale_read(self._graph, spec.name, readers)
         return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
+
+    def _takes_any_integer(self, node: onnx.NodeProto) -> bool:
+        """Whether it answers any integers by integers, without overflows on the way that are defined nowhere."""
+        made = self._graph.type_of(node.output[0])
+        return node.op_type in _OF_ANY_INTEGER and made in (*onnx_integers.SIGNED, onnx.TensorProto.BOOL)
 
     def _makes_integers(self, node: onnx.NodeProto) -> bool:
         """Whether it converts floating-point numbers, of which some have no integer that is defined."""
@@ -168,10 +184,15 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.inliner.inline_local_functions(model)
     model.graph.name = re.sub(r"^__|[^\w$.-]", "n", model.graph.name, flags=re.ASCII)[:_MOST_NAME]
     for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value_floats":  # which IREE does not take
+            values = onnx.numpy_helper.from_array(np.float32(node.attribute[0].floats))
+            node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", values))
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
             node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
     wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
     before = version_of(model)
+    if before < _AXIS_OPSET:
+        _flatten_hardmax(model)
     if before < wanted:
         model = onnx.version_converter.convert_version(model, wanted)
         if before < _PLACES_OPSET:
@@ -193,6 +214,29 @@ def _tell_shapes_of_groups(model: onnx.ModelProto) -> None:
             outputs = [info for info in model.graph.output if info.name == node.output[0]]
             for info in outputs or [model.graph.value_info.add(name=node.output[0])]:
                 info.type.CopyFrom(like)
+
+
+def _flatten_hardmax(model: onnx.ModelProto) -> None:
+    """Before it had an axis of its own, Hardmax took all from that axis on for one, as Softmax did; ONNX's converter
+    tells only of that one.
+    """
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type != "Hardmax" or node.domain not in ("", "ai.onnx"):
+            model.graph.node.append(node)
+            continue
+        (given,), (made,) = node.input, node.output
+        names = [f"{made}/{part}" for part in ("flat", "chosen", "shape")]
+        model.graph.node.extend(
+            onnx.helper.make_node(operator, inputs, outputs, name=node.name, **attributes)
+            for operator, inputs, outputs, attributes in (
+                ("Flatten", [given], names[:1], {"axis": attributes_of(node).get("axis", 1)}),
+                ("Hardmax", names[:1], names[1:2], {"axis": 1}),
+                ("Shape", [given], names[2:], {}),
+                ("Reshape", names[1:], [made], {}),
+            )
+        )
 
 
 def _keep_old_places(model: onnx.ModelProto) -> None:

@@ -274,16 +274,11 @@ class TfliteModel:
             original = (tensor.name or b"").decode()
             tensor.name = (names.layer_of(original) or original).encode()
         if self._shapes_given:
-            shapes = {detail["index"]: detail["shape"] for detail in self._interpreter.get_tensor_details()}
-            for index, tensor in enumerate(self._graph.tensors):  # beyond these are the interpreter's temporary ones
-                tensor.shape = [int(length) for length in shapes.get(index, tensor.shape)]
+            self._take_shapes()
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "model.tflite"
-            source.write_bytes(self._pack())
             try:
-                tosa.tflite_flatbuffer_to_tosa_mlir(
-                    str(source), str(path), debug_info=tosa.TosaConverterDebugInfo.Enable
-                )
+                self._convert(tosa, source, path)
             except Exception as error:
                 refused = ", ".join(map(self._described, self._refused_alone(tosa, source, path)))
                 used = ", ".join(sorted({self._operator(operator) for operator in self._graph.operators}))
@@ -300,6 +295,27 @@ class TfliteModel:
             path.write_bytes(saturated_tables.corrected(path.read_bytes()))
         if self._has_sums_of_48_bits():
             self._mend_sums(path)
+
+    def _convert(self, tosa, source: Path, path: Path) -> None:
+        """Writes TOSA. What a file leaves to the interpreter's shapes the converter takes only where they are told."""
+        for last in (self._shapes_given, True):
+            source.write_bytes(self._pack())
+            try:
+                tosa.tflite_flatbuffer_to_tosa_mlir(
+                    str(source), str(path), debug_info=tosa.TosaConverterDebugInfo.Enable
+                )
+            except Exception:
+                if last:
+                    raise
+                self._take_shapes()
+            else:
+                return
+
+    def _take_shapes(self) -> None:
+        """Gives all tensors the shapes that the interpreter found."""
+        shapes = {detail["index"]: detail["shape"] for detail in self._interpreter.get_tensor_details()}
+        for index, tensor in enumerate(self._graph.tensors):  # beyond these are the interpreter's temporary ones
+            tensor.shape = [int(length) for length in shapes.get(index, tensor.shape)]
 
     def _refused_alone(self, tosa, source: Path, path: Path) -> list[schema.OperatorT]:
         """The operations that the converter refuses also where they are the whole model, one of each kind."""
@@ -379,11 +395,13 @@ class TfliteModel:
         """See :class:`springbok.compiler.importers.worker.Model`."""
         steps = self._steps()
         makers = {each.outputs[0]: self._operator(each) for each in self._graph.operators}
-        return [
-            self._spec(detail, step=step, behind=_SQUASHING.get(makers.get(detail["index"])) if step else None)
-            for detail in self._answers
-            for step in [steps.get(detail["index"]) or None]
-        ]
+        described = []
+        for detail, array in zip(self._answers, arrays, strict=True):
+            step = steps.get(detail["index"]) or None
+            behind = _SQUASHING.get(makers.get(detail["index"])) if step else None
+            # What is computed of an open batch is known now that it ran.
+            described.append(self._spec(detail | {"shape": array.shape}, step=step, behind=behind))
+        return described
 
 
 def _chosen(model: schema.ModelT, selection: Selection) -> tuple[str | None, schema.SubGraphT]:

@@ -81,7 +81,7 @@ extern "C" uint32_t golden_kept(golden_t *g) {
 }
 
 extern "C" uint32_t golden_waiting(golden_t *g) {
-    return g->waiting;
+    return g->waiting ? uint32_t(g->number - g->raised_number) + 1 : 0;
 }
 
 extern "C" uint32_t golden_behind(golden_t *g) {

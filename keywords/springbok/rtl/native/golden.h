@@ -128,7 +128,11 @@ struct golden : simif_t, memtracer_t {
     std::vector<uint8_t> v;
     bool floats = false, follows_x = true;
     reg_t csrs[SAVED] = {};
-    uint32_t waiting = 0; // instructions that an enabled interrupt waits for
+    uint32_t waiting = 0; // instructions at which an interrupt was enabled and raised, since one was taken
+    uint64_t raised_number = 0;   // the first of these
+    bool on = false;              // whether interrupts are
+    Last switched = {0, 0, true}; // what turned them on, and its number; 0: nothing has
+    uint64_t switched_number = 0;
 
     bool device_missing = false, uses_device = false;
     std::vector<uint32_t> replayed; // what devices answered when a step was done first
@@ -182,6 +186,11 @@ struct golden : simif_t, memtracer_t {
     }
     bool interrupt_enabled(uint32_t lines) const {
         return lines & csrs[1] && (csrs[0] & MSTATUS_MIE || state->prv < PRV_M);
+    }
+    void note_interrupts(uint32_t pc, uint32_t word) {
+        bool before = on;
+        on = interrupt_enabled(~0u);
+        if (on && !before) switched = {pc, word, false}, switched_number = number;
     }
     // Whether a trap may lead there.
     bool begins_handler(uint32_t pc) {

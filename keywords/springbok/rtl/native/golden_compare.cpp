@@ -235,6 +235,17 @@ static int say_elsewhere(golden *g, const retired_t *r, uint32_t wanted, char *w
     return say(why, room, "%s: expected pc 0x%08x, got 0x%08x", did, wanted, r->pc);
 }
 
+// An interrupt that does not come shows late: what should have let it come is told too.
+static int say_not_taken(golden *g, uint32_t lines, char *why, uint32_t room) {
+    say(why, room, "an interrupt (lines 0x%x) is not taken, %u instructions after it was enabled and raised",
+        lines, WAIT_LIMIT);
+    if (g->switched_number)
+        add_to(why, room, "; %s at 0x%08x turned interrupts on, %llu instructions before this one",
+               golden_disassemble(g, g->switched.word), g->switched.pc,
+               (unsigned long long)(g->number - g->switched_number));
+    return 1;
+}
+
 static int compare_step(golden *g, const retired_t *r, uint32_t lines, char *why, uint32_t room) {
     processor_t *core = g->core.get();
     state_t *state = g->state;
@@ -255,12 +266,13 @@ static int compare_step(golden *g, const retired_t *r, uint32_t lines, char *why
     if (taken) {
         g->take_interrupt(taken);
         g->remember_csrs();
+        g->on = false;
     }
-    g->waiting = g->interrupt_enabled(lines) ? g->waiting + 1 : 0;
-    if (g->waiting > WAIT_LIMIT)
-        return say(why, room,
-                   "an interrupt (lines 0x%x) is not taken, %u instructions after it was enabled and raised",
-                   lines, WAIT_LIMIT);
+    if (taken || !(lines & g->csrs[1]))
+        g->waiting = 0; // traps in between, which turn it off, don't count anew
+    else if (g->interrupt_enabled(lines) && g->waiting++ == 0)
+        g->raised_number = g->number;
+    if (g->waiting > WAIT_LIMIT) return say_not_taken(g, lines, why, room);
     uint32_t pc = uint32_t(state->pc);
     if (pc != r->pc) return say_elsewhere(g, r, pc, why, room);
     if (misplaced)
@@ -285,7 +297,10 @@ static int compare_step(golden *g, const retired_t *r, uint32_t lines, char *why
     if (!g->errors.empty() && g->number - g->errors.front().number > WAIT_LIMIT)
         return say(why, room, "the bus answered an error at 0x%08x, and no trap came",
                    g->errors.front().address);
-    if (trapped || (r->word & 0x7F) == SYSTEM) g->remember_csrs();
+    if (trapped || (r->word & 0x7F) == SYSTEM) {
+        g->remember_csrs();
+        g->note_interrupts(r->pc, r->word);
+    }
     if (trapped != (r->trapped != 0) && !writes_counter)
         return trapped ? say(why, room, "expected a trap, cause %u, mtval 0x%08x; got none", g->csr(MCAUSE),
                              g->csr(MTVAL))

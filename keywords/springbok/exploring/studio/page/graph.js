@@ -131,10 +131,13 @@ export class GraphView {
     this.mounted = 0;
     // As its button does it, when React Flow knows the canvas's new size too.
     let waiting = 0;
-    addEventListener("resize", () => {
+    const fit = (isNeeded) => {
       clearTimeout(waiting);
-      waiting = setTimeout(() => element.querySelector(".react-flow__controls-fitview")?.click(), 150);
-    });
+      waiting = setTimeout(() => isNeeded() && element.querySelector(".react-flow__controls-fitview")?.click(), 150);
+    };
+    addEventListener("resize", () => fit(() => true));
+    // What stands below takes room from the canvas.
+    new ResizeObserver(() => fit(() => this.isCut())).observe(element);
     this.wanted = null; // what is to have the focus, and what had it when that was said
     this.stood = null;
     const attributes = { attributes: true, attributeFilter: ["style", "class"] };
@@ -145,6 +148,15 @@ export class GraphView {
       if (!["Delete", "Backspace"].includes(event.key) || isTyped || event.ctrlKey || event.metaKey || event.altKey) return;
       const { nodes, edges } = this.focused(event.target) ?? this.chosen;
       if (nodes.length + edges.length) heard({ removed: { nodes, edges } });
+    });
+  }
+
+  // Whether a block reaches out of the canvas that the graph is fitted into.
+  isCut() {
+    const canvas = this.element.querySelector(".react-flow")?.getBoundingClientRect();
+    return [...this.element.querySelectorAll(".react-flow__node")].some((node) => {
+      const box = node.getBoundingClientRect();
+      return box.left < canvas.left || box.right > canvas.right || box.top < canvas.top || box.bottom > canvas.bottom;
     });
   }
 
