@@ -51,7 +51,7 @@ from springbok.tensors import TensorSpec, fit
 
 DEFAULT_OUTPUT_DIR = build_folder() / "models"
 #: Counts up when what is recorded about a compiled model changes, so that no older cache entry is taken.
-RECORD_VERSION = 5
+RECORD_VERSION = 6
 
 #: Inputs, and outputs, that a model may have: MAX_TENSORS of firmware/runtime/signature.h.
 MOST_TENSORS = 8
