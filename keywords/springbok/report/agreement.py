@@ -87,6 +87,7 @@ def disagreements(
     if document and gate:
         by_number = () if are_of_one_run else _of_gate(document, gate)
         yield from dict.fromkeys((*_of_evaluations(document, gate), *by_number))
+    yield from record.get("doubts", ())
 
 
 def _of_record(record: Mapping[str, Any], document: Mapping[str, Any] | None) -> Iterator[str]:
