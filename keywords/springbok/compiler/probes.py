@@ -184,4 +184,6 @@ def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool, integ
             counting &= (size < np.finfo(answer.dtype).max * _NEAR_OVERFLOW) | ~np.isfinite(answer) | given
         if integers or answer.dtype.kind in "iu":
             counting &= ~(with_nan | infinite | huge)
+        if integers and answer.dtype.kind == "i":  # where a core ends that converts what is no integer of the type
+            counting &= ~np.isin(answer, (np.iinfo(answer.dtype).min, np.iinfo(answer.dtype).max))
     return counting & ~with_nan if not nan else counting

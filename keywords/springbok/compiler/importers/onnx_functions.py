@@ -17,6 +17,8 @@ from springbok.compiler.importers.worker import UnusableError
 
 #: Integral exponents up to this one are powers by multiplication.
 _MULTIPLIED = 16
+#: Larger powers of an integer are 0, 1 or -1, or larger than any integer; odd, as the sign of -1 tells.
+_MOST_INTEGRAL = 63
 #: From here on, all floating-point numbers are even integers.
 _ALL_EVEN = 2.0**25
 #: Beyond it, 1 is nothing beside a number's square.
@@ -38,9 +40,9 @@ def _pow(graph: Graph, node: onnx.NodeProto) -> None:
         if 0 < abs(whole) <= _MULTIPLIED and known.ndim <= graph.rank_of(base):
             _multiplied(graph, base, whole, node.output[0])
             return
-        _power(graph, base, _as(graph, exponent, kind), kind, node.output[0])
+        _power(graph, base, _as(graph, exponent, kind), node.output[0])
     else:
-        _power(graph, base, _as(graph, exponent, kind), kind, node.output[0])
+        _power(graph, base, _as(graph, exponent, kind), node.output[0])
 
 
 def _as(graph: Graph, name: str, kind: int) -> str:
@@ -60,8 +62,9 @@ def _multiplied(graph: Graph, base: str, exponent: int, to: str) -> None:
     graph.add("Reciprocal" if exponent < 0 else "Identity", result, to=to)
 
 
-def _power(graph: Graph, base: str, exponent: str, kind: int, to: str) -> None:
+def _power(graph: Graph, base: str, exponent: str, to: str | None = None) -> str:
     """The power by its magnitude, where the base's is neither 0 nor infinite, and by its sign."""
+    kind = graph.type_of(base)
     number = onnx.helper.tensor_dtype_to_np_dtype(kind)
     zero, one, infinity, nan = (graph.value(np.asarray(each, number)) for each in (0, 1, np.inf, np.nan))
     size, power = graph.add("Abs", base), graph.apply("Abs", np.abs, exponent)
@@ -88,7 +91,7 @@ def _power(graph: Graph, base: str, exponent: str, kind: int, to: str) -> None:
     undefined = graph.add("And", below, graph.add("Not", whole))
     undefined = graph.add("And", undefined, graph.add("Less", size, infinity))
     signed = graph.add("Where", graph.add("And", negative, odd), graph.add("Neg", magnitude), magnitude)
-    graph.add("Where", undefined, nan, signed, to=to)
+    return graph.add("Where", undefined, nan, signed, to=to)
 
 
 def _without_fraction(graph: Graph, name: str, kind: int) -> str:
@@ -97,14 +100,27 @@ def _without_fraction(graph: Graph, name: str, kind: int) -> str:
 
 def _integer_power(graph: Graph, base: str, exponent: str, to: str) -> None:
     kind = graph.type_of(base)
-    if graph.type_of(exponent) in FLOATS:
-        real = graph.add("Pow", graph.cast(base, TensorProto.FLOAT), graph.cast(exponent, TensorProto.FLOAT))
-        whole = graph.add("Equal", graph.add("Floor", exponent), exponent)
-        graph.cast(graph.add("Where", whole, graph.add("Round", real), real), kind, to=to)
+    if graph.type_of(exponent) not in FLOATS:
+        graph.add("Identity", _squared(graph, base, exponent), to=to)
         return
-    number = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    # Whole powers that the type holds are exact; what is left is a fraction, whose digits go.
+    real = _power(graph, graph.cast(base, TensorProto.FLOAT), graph.cast(exponent, TensorProto.FLOAT))
+    zero, most = graph.numbers_like(exponent)(0), graph.numbers_like(exponent)(_MOST_INTEGRAL)
+    amount = graph.apply("Floor", np.floor, exponent)
+    amount = graph.apply("Min", np.minimum, graph.apply("Max", np.maximum, amount, zero), most)
+    beyond = float(np.iinfo(onnx.helper.tensor_dtype_to_np_dtype(kind)).max)
+    whole = graph.add("Equal", amount, exponent)
+    whole = graph.add("And", whole, graph.add("Less", graph.add("Abs", real), graph.value(np.float32(beyond))))
+    exact = _squared(graph, base, graph.cast(amount, TensorProto.INT32), _MOST_INTEGRAL)
+    graph.add("Where", whole, exact, graph.cast(real, kind), to=to)
+
+
+def _squared(graph: Graph, base: str, exponent: str, most: int | None = None) -> str:
+    """The power of integers by squares of the base; the exponent is no larger than ``most``."""
+    number = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(base))
     known, exponent_type = graph.constant(exponent), onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(exponent))
-    largest = int(np.iinfo(exponent_type).max if known is None else known.max(initial=1))
+    most = int(np.iinfo(exponent_type).max) if most is None else most
+    largest = most if known is None else int(known.max(initial=1))
     counter = np.int32 if largest < 1 << 31 else np.int64
     single, two = (graph.value(np.asarray(each, counter)) for each in (1, 2))
     left = _as(graph, exponent, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(counter)))
@@ -115,7 +131,7 @@ def _integer_power(graph: Graph, base: str, exponent: str, to: str) -> None:
             left = graph.add("Div", left, two)
         taken = graph.add("Equal", graph.add("Mod", left, two), single)
         result = graph.add("Where", taken, graph.add("Mul", result, square), result)
-    graph.add("Identity", result, to=to)
+    return result
 
 
 def _gelu(graph: Graph, node: onnx.NodeProto) -> bool | None:

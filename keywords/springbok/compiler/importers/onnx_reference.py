@@ -26,7 +26,7 @@ from onnx.reference.ops.op_resize import Resize as ReferenceResize
 from onnx.reference.ops.op_reverse_sequence import ReverseSequence as ReferenceReverseSequence
 from onnx.reference.ops.op_scan import Scan as ReferenceScan
 
-from springbok.compiler.importers import onnx_recurrent, onnx_windows
+from springbok.compiler.importers import onnx_recurrent, onnx_reference_functions, onnx_windows
 
 
 class QuantizeLinear(QuantizeLinear_25):
@@ -437,6 +437,7 @@ _OWN = [
     *(Gemm, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool, ReduceSumSquare),
     *(Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
     *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
+    *onnx_reference_functions.OWN,
 ]
 
 
