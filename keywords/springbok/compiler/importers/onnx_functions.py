@@ -6,6 +6,8 @@ Each rewriting has its reason in a line. Numbers mean what IEEE 754 and C say, i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -24,6 +26,8 @@ _ALL_EVEN = 2.0**25
 #: Beyond it, 1 is nothing beside a number's square.
 _SQUARES = 1e5
 _TURN = 2 * np.pi
+#: IREE pools integers along so many axes.
+_MOST_INTEGER_AXES = 2
 #: Beyond it, exp(-x) is nothing beside exp(x), of every type of numbers.
 _ROOTS_ALONE = 10.0
 
@@ -232,6 +236,19 @@ def _softsign(graph: Graph, node: onnx.NodeProto) -> None:
     graph.add("Div", given, graph.add("Add", graph.numbers_like(given)(1), graph.add("Abs", given)), to=node.output[0])
 
 
+def _shrink(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it for most types and attributes."""
+    (given,), attributes = node.input, attributes_of(node)
+    bias, limit = attributes.get("bias", 0.0), attributes.get("lambd", 0.5)
+    if graph.type_of(given) not in FLOATS:
+        return False
+    number = graph.numbers_like(given)
+    above = graph.add("Where", graph.add("Greater", given, number(limit)), graph.add("Sub", given, number(bias)), number(0))
+    below = graph.add("Less", given, number(-limit))
+    graph.add("Where", below, graph.add("Add", given, number(bias)), above, to=node.output[0])
+    return None
+
+
 def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE multiplies no vector with a stack of matrices: a vector becomes a matrix of one row or one column."""
     left, right = node.input
@@ -288,33 +305,69 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-def _max_pool(graph: Graph, node: onnx.NodeProto) -> None:
-    """IREE counts windows that begin in the padding in ceil_mode, and places within each channel's own image.
+def _max_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE counts windows that begin in the padding in ceil_mode, and places within each channel's own image; it fills
+    up integers with 0 where pads differ from side to side, and float16 with numbers that it lacks.
 
     Paddings up to the last window say what is meant; the places of the images' beginnings are added.
     """
-    attributes = attributes_of(node)
-    shape = graph.shape_of(node.input[0])
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    if attributes.get("ceil_mode") and shape is not None:
-        window, _, beyond = onnx_windows.pooled(attributes, shape)
-        del made.attribute[:]
-        kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
-        kept["pads"] = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
-        made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in kept.items())
-    has_places = len(node.output) > 1 and node.output[1] and shape is not None
-    if has_places and attributes.get("storage_order"):
-        raise UnusableError(f"{described(node)} counts places by columns (storage_order=1): count them by rows")
+    attributes, given = attributes_of(node), node.input[0]
+    shape, kind = graph.shape_of(given), graph.type_of(given)
+    if shape is None:
+        return widened(graph, node)
+    window, _, beyond = onnx_windows.pooled(attributes, shape)
+    axes = len(beyond)
+    before, after = window["pads"][:axes], window["pads"][axes:]
+    if attributes.pop("ceil_mode", 0):
+        after = tuple(max(each, 0) for each in beyond)
+        attributes |= {"pads": [*before, *after], "auto_pad": b"NOTSET"}
+    has_places = len(node.output) > 1 and node.output[1]
+    by_columns = attributes.pop("storage_order", 0)
+    as_float = kind == TensorProto.FLOAT16 and any((*before, *after))
+    as_float |= kind == TensorProto.INT8 and axes > _MOST_INTEGER_AXES
+    as_float |= bool(has_places) and kind != TensorProto.FLOAT
+    given = graph.cast(given, TensorProto.FLOAT) if as_float else given
+    lengths = [start + length + end for start, length, end in zip(before, shape[2:], after, strict=True)]
+    if any((*before, *after)) if has_places else kind == TensorProto.INT8 and before != after:
+        ends = graph.value(np.array([0, 0, *before, 0, 0, *after], np.int64))
+        lowest = -np.inf if kind in FLOATS else np.iinfo(onnx.helper.tensor_dtype_to_np_dtype(kind)).min - as_float
+        given = graph.add("Pad", given, ends, graph.numbers_like(given)(lowest))
+        attributes |= {"pads": [0] * (2 * axes), "auto_pad": b"NOTSET"}
+    outputs = [f"{node.output[0]}_wide" if as_float else node.output[0]]
     if has_places:
-        made.output[1] = f"{node.output[1]}_of_its_image"
-        graph.declare_like(made.output[1], node.output[1])
-    if widened(graph, made) is False:
+        outputs.append(f"{node.output[1]}_of_its_image")
+        graph.declare_like(outputs[1], node.output[1])
+    made = onnx.helper.make_node("MaxPool", [given], outputs, name=node.name, **attributes)
+    if as_float or widened(graph, made) is False:
         graph.keep(made)
+    if as_float:
+        rounded = graph.cast(outputs[0], TensorProto.INT32) if kind == TensorProto.UINT8 else outputs[0]
+        graph.cast(rounded, kind, to=node.output[0])
     if has_places:
         images = np.arange(shape[0] * shape[1], dtype=np.int64) * int(np.prod(shape[2:]))
         first = graph.value(images.reshape(*shape[:2], *[1] * (len(shape) - 2)))
-        graph.add("Add", made.output[1], first, to=node.output[1])
+        place = _place(graph, outputs[1], lengths, before, shape[2:], by_columns)
+        graph.add("Add", place, first, to=node.output[1])
+    return None
+
+
+def _place(
+    graph: Graph, name: str, padded: Sequence[int], before: Sequence[int], lengths: Sequence[int], by_columns: int
+) -> str:
+    """Places within an image, counted by rows or columns, of those within what it was padded to, counted by rows."""
+    if list(padded) == list(lengths) and not by_columns:
+        return name
+    order = range(len(lengths)) if by_columns else range(len(lengths) - 1, -1, -1)
+    factors, step = {}, 1
+    for axis in order:
+        factors[axis], step = step, step * lengths[axis]
+    total, left = graph.value(np.int64(-sum(start * factors[axis] for axis, start in enumerate(before)))), name
+    for axis in range(len(lengths) - 1, -1, -1):
+        length = graph.value(np.int64(padded[axis]))
+        own = graph.add("Mod", left, length)
+        total = graph.add("Add", graph.add("Mul", own, graph.value(np.int64(factors[axis]))), total)
+        left = graph.add("Div", left, length)
+    return total
 
 
 REWRITINGS = {
@@ -331,6 +384,7 @@ REWRITINGS = {
     "Mod": _mod,
     "Pow": _pow,
     "RNN": onnx_recurrent.rewritten,
+    "Shrink": _shrink,
     "Sin": _periodic,
     "Sinh": _hyperbolic,
     "Softsign": _softsign,

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from springbok.compiler.importers.onnx_integers import WIDER
 from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
@@ -192,7 +193,34 @@ def _depth_to_space(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _center_crop_pad(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it, and ONNX's own definition has no shapes: cut, then filled up, as both are known."""
+    (given, size), kind = node.input, graph.declared_type(node.input[0])
+    held = WIDER.get(kind, kind)
+    shape, wanted = graph.shape_of(given), graph.constant(size)
+    if shape is None or wanted is None:
+        return False
+    axes = [axis % len(shape) for axis in attributes_of(node).get("axes", range(len(shape)))]
+    made = dict(zip(axes, map(int, wanted), strict=True))
+    places = {axis: np.arange(n) + max(shape[axis] - n, 0) // 2 for axis, n in made.items() if n < shape[axis]}
+    ends = np.zeros((2, len(shape)), np.int64)
+    for axis, length in made.items():
+        more = max(length - shape[axis], 0)
+        ends[:, axis] = more // 2, more - more // 2
+    kept = graph.cast(given, held)
+    for axis, own in places.items():
+        kept = graph.add("Gather", kept, graph.value(own), axis=axis)
+    zero = graph.value(np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(held)))
+    padded = graph.add("Pad", kept, graph.value(ends.reshape(-1)), zero)
+    if held == kind:
+        graph.add("Identity", padded, to=node.output[0])
+    else:
+        graph.cast(padded, kind, to=node.output[0])
+    return None
+
+
 REWRITINGS = {
+    "CenterCropPad": _center_crop_pad,
     "Col2Im": _columns_to_image,
     "ConvTranspose": _transposed_convolution,
     "DepthToSpace": _depth_to_space,

@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of
+from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of, described
+from springbok.compiler.importers.worker import UnusableError
 
 
 def _argument(reduction: str):
@@ -68,6 +69,30 @@ def _log_sum_exp(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _mean(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE has means of floating-point numbers only; those of integers lose their fraction."""
+    kind, attributes = graph.declared_type(node.input[0]), attributes_of(node)
+    given, *rest = node.input
+    shape = graph.shape_of(given)
+    axes = graph.constant(rest[0]) if rest and rest[0] else np.array(attributes.get("axes", ()), np.int64)
+    if kind in FLOATS or kind == TensorProto.UINT64 or shape is None or axes is None:
+        return False
+    if not axes.size and attributes.get("noop_with_empty_axes"):
+        return False
+    axes = [int(axis) % len(shape) for axis in axes] or list(range(len(shape)))
+    sums = _reduced(graph, "ReduceSum", graph.cast(given, TensorProto.INT64), axes, attributes.get("keepdims", 1))
+    count = graph.value(np.int64(np.prod([shape[axis] for axis in axes])))
+    graph.cast(graph.add("Div", sums, count), kind, to=node.output[0])
+    return None
+
+
+def _length(graph: Graph, node: onnx.NodeProto) -> bool:
+    """IREE takes square roots of floating-point numbers only."""
+    if graph.declared_type(node.input[0]) not in FLOATS:
+        raise UnusableError(f"{described(node)} takes a square root of integers: cast them to float32 before")
+    return False
+
+
 def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE divides zeros by their length."""
     (given,) = node.input
@@ -98,10 +123,33 @@ def _group_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _cumulative_sum(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's without the element itself is the sum with it less the element: digits go, and infinities become NaN."""
+    (given, axis), attributes = node.input, attributes_of(node)
+    shape, known = graph.shape_of(given), graph.constant(axis)
+    if not attributes.pop("exclusive", 0) or shape is None or known is None or graph.type_of(given) not in FLOATS:
+        return False
+    axis = int(known.reshape(())) % len(shape)
+    backwards, count = attributes.get("reverse", 0), shape[axis] - 1
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(given))
+    zeros = graph.value(np.zeros([1 if each == axis else n for each, n in enumerate(shape)], dtype))
+    if not count:
+        graph.add("Identity", zeros, to=node.output[0])
+        return None
+    first, last, along = (graph.value(np.array([n])) for n in (backwards, backwards + count, axis))
+    others = graph.add("Slice", given, first, last, along)
+    shifted = graph.add("Concat", *((others, zeros) if backwards else (zeros, others)), axis=axis)
+    graph.add("CumSum", shifted, node.input[1], to=node.output[0], **attributes)
+    return None
+
+
 REWRITINGS = {
     "ArgMax": _argument("ReduceMax"),
     "ArgMin": _argument("ReduceMin"),
+    "CumSum": _cumulative_sum,
     "GroupNormalization": _group_normalization,
     "LpNormalization": _lp_normalization,
+    "ReduceL2": _length,
     "ReduceLogSumExp": _log_sum_exp,
+    "ReduceMean": _mean,
 }

@@ -256,9 +256,9 @@ class MaxPool(OpRun):
 
     def _run(self, given, storage_order=0, **attributes):
         floating = np.issubdtype(given.dtype, np.floating)
-        lowest = -np.inf if floating else np.iinfo(given.dtype).min
-        windows = _windows(given, lowest, attributes)
-        largest = windows.max(-1)
+        lowest = -np.inf if floating else np.iinfo(given.dtype).min - 1  # no place of a padding is chosen
+        windows = _windows(given if floating else given.astype(np.int64), lowest, attributes)
+        largest = windows.max(-1).astype(given.dtype)
         if len(self.onnx_node.output) < 2:
             return (largest,)
         length = int(np.prod(given.shape[2:]))

@@ -32,7 +32,7 @@ from springbok.trials.references import departures
 from springbok.trials.references.drawing import Case
 
 #: What floating-point answers may differ by beside the default: three programs add up in three orders.
-_ROUNDING = Tolerance(factor=4.0, steps=1.0)
+_ROUNDING = Tolerance(factor=10.0, steps=1.0)
 _LOOK_SECONDS = 1.0
 #: What the words of a refusal must not hold: they are those of a program, not of a sentence.
 _NO_SENTENCE = re.compile(r"Traceback|\b\w+(?:Error|Exception): |<class |object at 0x")
