@@ -26,8 +26,8 @@ _ALL_EVEN = 2.0**25
 #: Beyond it, 1 is nothing beside a number's square.
 _SQUARES = 1e5
 _TURN = 2 * np.pi
-#: IREE pools integers along so many axes.
-_MOST_INTEGER_AXES = 2
+#: IREE pools integers along so many axes, and convolves groups.
+_MOST_INTEGER_AXES = _MOST_GROUPED_AXES = 2
 #: Beyond it, exp(-x) is nothing beside exp(x), of every type of numbers.
 _ROOTS_ALONE = 10.0
 
@@ -297,11 +297,35 @@ def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
         counts[place] = counted[taken].sum()
     pads = [0, 0, *before, 0, 0, *ends]
     padded = graph.add("Pad", given, graph.value(np.array(pads, np.int64)))
-    ones = np.ones((shape[1], 1, *kernel), np.float32)
     options = {"kernel_shape": kernel, "strides": window["strides"], "dilations": window["dilations"]}
-    sums = graph.add("Conv", padded, graph.value(ones), group=shape[1], **options)
+    if axes > _MOST_GROUPED_AXES:
+        lengths = [shape[2 + axis] + before[axis] + ends[axis] for axis in range(axes)]
+        images = graph.reshape(padded, (shape[0] * shape[1], 1, *lengths))
+        sums = graph.add("Conv", images, graph.value(np.ones((1, 1, *kernel), np.float32)), **options)
+        sums = graph.reshape(sums, (*shape[:2], *places))
+    else:
+        ones = np.ones((shape[1], 1, *kernel), np.float32)
+        sums = graph.add("Conv", padded, graph.value(ones), group=shape[1], **options)
     # One rounding: a mean of quantised values lies on a half of their grid now and then.
     graph.add("Div", sums, graph.value(np.maximum(counts, 1).astype(np.float32)), to=node.output[0])
+    return None
+
+
+def _grouped_convolution(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE has groups along two axes at most: each group by itself, then joined."""
+    attributes = attributes_of(node)
+    group, shape = attributes.pop("group", 1), graph.shape_of(node.input[0])
+    if group == 1 or shape is None or len(shape) - 2 <= _MOST_GROUPED_AXES:
+        return False
+    made = []
+    for number in range(group):
+        inputs = []
+        for name, axis in zip(node.input, (1, 0, 0), strict=False):
+            size = graph.shape_of(name)[axis] // group
+            ends = (graph.value(np.array([each * size])) for each in (number, number + 1))
+            inputs.append(graph.add("Slice", name, *ends, graph.value(np.array([axis]))))
+        made.append(graph.add("Conv", *inputs, **attributes))
+    graph.add("Concat", *made, axis=1, to=node.output[0])
     return None
 
 
@@ -374,6 +398,7 @@ REWRITINGS = {
     "Acosh": _acosh,
     "Asinh": _asinh,
     "AveragePool": _average_pool,
+    "Conv": _grouped_convolution,
     "Cos": _periodic,
     "Cosh": _hyperbolic,
     "GRU": onnx_recurrent.rewritten,

@@ -26,7 +26,7 @@ def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
         raise UnusableError(f"{described(node)} {_UINT64}")
     if wanted == TensorProto.UINT64:
         return _cast_to_uint64(graph, node)
-    wider = WIDER | {TensorProto.INT16: TensorProto.INT32}
+    wider = _WIDER | {TensorProto.INT16: TensorProto.INT32}
     if wanted not in wider or (wanted == TensorProto.UINT8 and kind not in FLOATS):
         return False
     wide = graph.cast(given, wider[wanted])
@@ -38,7 +38,7 @@ def _wrapped(graph: Graph, wide: str, kind: int) -> str:
     """Wide integers as those of ``kind`` wrap around, where they stay wide inside the model."""
     if kind not in (TensorProto.UINT16, TensorProto.UINT32):
         return wide
-    dtype, own = (onnx.helper.tensor_dtype_to_np_dtype(each) for each in (WIDER[kind], kind))
+    dtype, own = (onnx.helper.tensor_dtype_to_np_dtype(each) for each in (_WIDER[kind], kind))
     return graph.add("Mod", wide, graph.value(np.asarray(1 << 8 * own.itemsize, dtype)))
 
 
@@ -51,7 +51,7 @@ def _wrapping(graph: Graph, node: onnx.NodeProto) -> bool | None:
         return None
     if kind not in (TensorProto.UINT16, TensorProto.UINT32):
         return False
-    wide = graph.add(node.op_type, *(graph.cast(name, WIDER[kind]) for name in node.input))
+    wide = graph.add(node.op_type, *(graph.cast(name, _WIDER[kind]) for name in node.input))
     graph.cast(_wrapped(graph, wide, kind), kind, to=node.output[0])
     return None
 
@@ -60,9 +60,9 @@ def _bitwise_not(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """All bits of the type itself, of integers that are or become wider ones."""
     (given,) = node.input
     kind = graph.declared_type(given)
-    if kind not in WIDER:
+    if kind not in _WIDER:
         return False
-    wide = graph.cast(given, WIDER[kind])
+    wide = graph.cast(given, _WIDER[kind])
     most = graph.numbers_like(wide)(np.iinfo(onnx.helper.tensor_dtype_to_np_dtype(kind)).max)
     graph.cast(graph.add("Sub", most, wide), kind, to=node.output[0])
     return None
@@ -73,9 +73,9 @@ def _bit_shift(graph: Graph, node: onnx.NodeProto) -> bool | None:
     kind = graph.declared_type(node.output[0])
     if kind == TensorProto.UINT64:
         raise UnusableError(f"{described(node)} {_UINT64}")
-    if kind not in WIDER:
+    if kind not in _WIDER:
         return False
-    given, amount = (graph.cast(name, WIDER[kind]) for name in node.input)
+    given, amount = (graph.cast(name, _WIDER[kind]) for name in node.input)
     number = graph.numbers_like(amount)
     bits = 8 * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
     inside = graph.add("Less", amount, number(bits))
@@ -95,7 +95,7 @@ def _cast_to_uint64(graph: Graph, node: onnx.NodeProto) -> None:
             "signed ones: cast to int64"
         )
     if kind not in FLOATS:
-        wide = graph.cast(graph.cast(given, WIDER.get(kind, kind)), TensorProto.INT64)
+        wide = graph.cast(graph.cast(given, _WIDER.get(kind, kind)), TensorProto.INT64)
         graph.give_bits(graph.add("Identity", wide, to=to), TensorProto.INT64)
         return
     number = graph.numbers_like(given)
@@ -114,8 +114,8 @@ _BY_VALUE = (
     *("Sign", "TopK"),
 )
 #: Signed integers that hold all values of unsigned ones.
-WIDER = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
-WIDER |= {TensorProto.UINT32: TensorProto.INT64}
+_WIDER = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
+_WIDER |= {TensorProto.UINT32: TensorProto.INT64}
 _UINT64 = "computes with unsigned integers of 64 bits, which the compiler takes for signed ones: cast to int64"
 _OF_ITSELF, _BY_BITS = ("Abs", "Relu"), ("CumSum", "ReduceSum")
 _NO_VALUES = ("ArgMax", "ArgMin", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
@@ -129,8 +129,8 @@ def widened(graph: Graph, node: onnx.NodeProto) -> bool | None:
         return None
     if kind == TensorProto.UINT64 and node.op_type not in _BY_BITS:
         raise UnusableError(f"{described(node)} {_UINT64}")
-    wide = TensorProto.FLOAT if node.op_type == "MaxPool" else WIDER.get(kind)
-    if kind not in WIDER:
+    wide = TensorProto.FLOAT if node.op_type == "MaxPool" else _WIDER.get(kind)
+    if kind not in _WIDER:
         return False
     made = onnx.NodeProto()
     made.CopyFrom(node)
@@ -158,12 +158,12 @@ def _of_several(graph: Graph, node: onnx.NodeProto) -> bool | None:
     alike = len({graph.shape_of(name) for name in node.input}) == 1 and node.op_type != "Mean"
     if alike or kind == TensorProto.UINT64:
         return widened(graph, node) if node.op_type in _BY_VALUE else False
-    first, *others = (graph.cast(name, WIDER.get(kind, kind)) for name in node.input)
+    first, *others = (graph.cast(name, _WIDER.get(kind, kind)) for name in node.input)
     for name in others:
         first = graph.add(_OF_TWO[node.op_type], first, name)
     if node.op_type == "Mean":
         first = graph.add("Div", first, graph.numbers_like(node.input[0])(len(node.input)))
-    if kind in WIDER:
+    if kind in _WIDER:
         graph.cast(first, kind, to=node.output[0])
     else:
         graph.add("Identity", first, to=node.output[0])

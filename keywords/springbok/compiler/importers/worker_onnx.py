@@ -6,6 +6,7 @@ The answers are those of ONNX's reference implementation, which is written in Nu
 
 from __future__ import annotations
 
+import operator
 import re
 import tempfile
 from dataclasses import replace
@@ -195,7 +196,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", values))
         if node.op_type in onnx_control_flow.DEFINED:
             _tell_defaults(node, version_of(model))
-    wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
+    wanted = _CEILING_OPSET if any(map(_rounds_up_beyond, model.graph.node)) else _OPSET
     before = version_of(model)
     if before < _AXIS_OPSET:
         _flatten_hardmax(model)
@@ -278,10 +279,13 @@ def _forget_shapes(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
 
 
-def _rounds_up_pads(node: onnx.NodeProto) -> bool:
+def _rounds_up_beyond(node: onnx.NodeProto) -> bool:
     attributes = attributes_of(node)
     pools = node.op_type in ("AveragePool", "MaxPool")
-    return pools and bool(attributes.get("ceil_mode")) and any(attributes.get("pads", ()))
+    if not pools or not attributes.get("ceil_mode"):
+        return False
+    leaps = any(map(operator.lt, attributes["kernel_shape"], attributes.get("strides", ())))  # beyond the end
+    return leaps or any(attributes.get("pads", ())) or attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
 
 
 def _import_to(model: onnx.ModelProto, path: Path) -> str:

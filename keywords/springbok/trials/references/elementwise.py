@@ -63,9 +63,8 @@ def binary(maker: Maker, operator: str) -> None:
     if operator == "PRelu":
         left, right = np.broadcast_shapes(left, right), right
     dtype = maker.dtype()
-    first = maker.given(dtype, left, _bases if operator == "Pow" else ordinary)
     told: dict[str, object] = {}
-    values, other = ordinary, dtype
+    values, other, bases = ordinary, dtype, ordinary
     if operator in ("Div", "Mod"):
         values = divisors
     if operator == "Mod":
@@ -74,10 +73,14 @@ def binary(maker: Maker, operator: str) -> None:
             raise UnfitError("of floating-point numbers it is one kind only")
     if operator == "Pow":
         other = maker.dtype(1, ("float32", "int32", "int64")) if maker.opset > 11 else dtype
+        bases = below(9, 1) if dtype.startswith("int") else _bases
         values = _exponents
+        if dtype.startswith("int") and maker.chance():  # a fraction of a negative integer has no answer
+            values, bases = _whole_exponents, small
     if operator == "BitShift":
         told["direction"] = maker.pick(("LEFT", "RIGHT"))
         values = below(8 * np.dtype(dtype).itemsize)
+    first = maker.given(dtype, left, bases)
     second = maker.given(other, right, values, constant=0.4)
     maker.node([first, second], **told)
 
@@ -90,6 +93,11 @@ def _exponents(random, shape, dtype, sample):
     if dtype.kind in "iu":
         return random.integers(0, 4, shape).astype(dtype)
     return random.uniform(-2, 2, shape).astype(dtype) if sample % 2 else random.integers(-2, 4, shape).astype(dtype)
+
+
+def _whole_exponents(random, shape, dtype, sample):
+    del sample
+    return random.integers(0, 5, shape).astype(dtype)
 
 
 def _two_shapes(maker: Maker) -> list[tuple[int, ...]]:

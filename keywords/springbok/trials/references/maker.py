@@ -19,8 +19,8 @@ from onnx import defs, helper, numpy_helper
 OPSETS = (7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26)
 SAMPLES = 4
 #: Element types by how often they are drawn, where an operator takes them.
-_WEIGHTS = {"float32": 12, "float16": 2, "int32": 3, "int64": 2, "int8": 2, "uint8": 2, "int16": 1, "uint16": 1}
-_WEIGHTS |= {"uint32": 1, "uint64": 1, "bool": 1}
+_WEIGHTS = {"float32": 12, "float16": 2, "int32": 3, "int64": 2, "int8": 2, "uint8": 2, "int16": 2, "uint16": 2}
+_WEIGHTS |= {"uint32": 2, "uint64": 1, "bool": 1}
 _CORNERS = (0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.0, 2.5, -2.5, 3.0, -7.0, 1e-4, -1e-4, 88.0, -88.0)
 
 Values = Callable[[np.random.Generator, tuple[int, ...], np.dtype, int], np.ndarray]
