@@ -26,9 +26,7 @@ _MOST_NODES = 2000
 _MOST_ELEMENTS = 1 << 16
 _CONTROL = ("If", "Loop", "Scan")
 #: Operators that IREE lacks, as far as ONNX defines them by others.
-DEFINED = (
-    *("BlackmanWindow", "HammingWindow", "HannWindow", "MeanVarianceNormalization", "RotaryEmbedding", "SwiGLU"),
-)
+DEFINED = ("MeanVarianceNormalization", "RotaryEmbedding", "SwiGLU")
 #: Their values are not computed here: that something was quantised is what later steps make use of.
 _QUANTISED = ("DequantizeLinear", "QuantizeLinear")
 

@@ -25,6 +25,7 @@ from springbok.compiler.importers import (
     onnx_integers,
     onnx_limits,
     onnx_moving,
+    onnx_pooling,
     onnx_quantised,
     onnx_reductions,
     onnx_reference,
@@ -63,6 +64,7 @@ REWRITINGS = joined(
     onnx_integers.REWRITINGS,
     onnx_functions.REWRITINGS,
     onnx_moving.REWRITINGS,
+    onnx_pooling.REWRITINGS,
     onnx_reductions.REWRITINGS,
     onnx_sampling.REWRITINGS,
 )
@@ -180,8 +182,15 @@ def _cause(error: Exception) -> Exception:
 
 
 def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
-    made = Graph(onnx_control_flow.written_out(model)).rewrite(REWRITINGS)
-    made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+    try:
+        made = Graph(onnx_control_flow.written_out(model)).rewrite(REWRITINGS)
+        made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        used = ", ".join(sorted({node.op_type for node in model.graph.node}))
+        raise UnusableError(
+            f"ONNX finds no shapes in what stands for one of its operations ({used}), as it is used here: "
+            f"{first_line(error).rpartition('] ')[2]}. Write it with other operations, or with other attributes"
+        ) from error
     onnx_limits.check_shapes(made)
     return made
 

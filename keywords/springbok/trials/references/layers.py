@@ -276,6 +276,34 @@ def loss(maker: Maker, operator: str) -> None:
     maker.node(names, **told)
 
 
+def rotary(maker: Maker, operator: str) -> None:
+    """Of three axes and of four, interleaved or not, with places or without."""
+    del operator
+    batch, heads, steps, half = maker.whole(1, 2), maker.whole(1, 2), maker.whole(1, 3), maker.whole(1, 2)
+    four = maker.chance()
+    shape = (batch, heads, steps, 2 * half) if four else (batch, steps, heads * 2 * half)
+    names = [maker.given("float32", shape)]
+    with_places = maker.chance()
+    known = (5, half) if with_places else (batch, steps, half)
+    names += [maker.given("float32", known, unit, constant=1) for _ in range(2)]
+    if with_places:
+        names.append(maker.given("int64", (batch, steps), below(5), constant=0.5))
+    told = {"interleaved": maker.maybe("interleaved", maker.whole(0, 1))}
+    maker.node(names, num_heads=None if four else heads, **told)
+
+
+def transform(maker: Maker, operator: str) -> None:
+    """Of real numbers, all or half of them."""
+    del operator
+    batch, length = maker.whole(1, 2), maker.whole(1, 6)
+    name = maker.given("float32", (batch, length, 1))
+    told = {"onesided": maker.maybe("onesided", maker.whole(0, 1))}
+    if maker.takes(3):
+        maker.node([name, "", maker.constant(np.array(1, np.int64))], **told)
+    else:
+        maker.node([name], axis=1, **told)
+
+
 def dropout(maker: Maker, operator: str) -> None:
     """As in inference."""
     del operator
@@ -299,5 +327,6 @@ DRAWN = {
     **{"QuantizeLinear": quantise, "DequantizeLinear": quantise, "DynamicQuantizeLinear": dynamic_quantise},
     **{"MatMulInteger": quantised_matmul, "QLinearMatMul": quantised_matmul},
     **{"ConvInteger": quantised_conv, "QLinearConv": quantised_conv, "Det": det, "Dropout": dropout},
+    **{"DFT": transform, "RotaryEmbedding": rotary},
     **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), loss),
 }

@@ -318,6 +318,25 @@ def center(maker: Maker, operator: str) -> None:
     maker.node([maker.given(maker.dtype(), given), maker.lengths(wanted)], axes=axes)
 
 
+def window(maker: Maker, operator: str) -> None:
+    """Of a constant size, times an input."""
+    del operator
+    size = maker.whole(1, 9)
+    (made,) = maker.node([maker.constant(np.array(size, np.int64))], periodic=maker.maybe("periodic", maker.whole(0, 1)))
+    maker.outputs.remove(made)
+    maker.node([made, maker.given("float32", (size,), ordinary)], operator="Mul")
+
+
+def bit_cast(maker: Maker, operator: str) -> None:
+    """Between types of the same width."""
+    del operator
+    from onnx import helper
+
+    source, made = maker.pick((("int32", "float32"), ("int8", "uint8"), ("int16", "float16"), ("uint32", "int32")))
+    name = maker.given(source, maker.shape(), below(100))
+    maker.node([name], to=helper.np_dtype_to_tensor_dtype(np.dtype(made)))
+
+
 def range_(maker: Maker, operator: str) -> None:
     """Constant ends, times an input."""
     del operator
@@ -358,5 +377,6 @@ DRAWN = {
     **{"ScatterElements": scatter, "Scatter": scatter, "DepthToSpace": depth_to_space, "SpaceToDepth": depth_to_space},
     **{"OneHot": one_hot, "Trilu": trilu, "EyeLike": eye_like, "Shape": shape_of, "Size": shape_of},
     **{"ConstantOfShape": constant_of_shape, "ReverseSequence": reverse_sequence, "CenterCropPad": center},
-    **{"Range": range_, "TopK": top_k},
+    **{"Range": range_, "TopK": top_k, "BitCast": bit_cast},
+    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), window),
 }
