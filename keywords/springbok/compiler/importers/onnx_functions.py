@@ -239,7 +239,9 @@ def _shrink(graph: Graph, node: onnx.NodeProto) -> bool | None:
     if graph.type_of(given) not in FLOATS:
         return False
     number = graph.numbers_like(given)
-    above = graph.add("Where", graph.add("Greater", given, number(limit)), graph.add("Sub", given, number(bias)), number(0))
+    above = graph.add(
+        "Where", graph.add("Greater", given, number(limit)), graph.add("Sub", given, number(bias)), number(0)
+    )
     below = graph.add("Less", given, number(-limit))
     graph.add("Where", below, graph.add("Add", given, number(bias)), above, to=node.output[0])
     return None

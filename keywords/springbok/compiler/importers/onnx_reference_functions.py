@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops._op import OpRunReduceNumpy
 from onnx.reference.ops.op_one_hot import OneHot as ReferenceOneHot
 
 
@@ -50,4 +51,16 @@ class GatherElements(OpRun):
         return (np.take_along_axis(given[within], np.where(indices < 0, indices + length, indices), axis),)
 
 
-OWN = (LogSoftmax, Softsign, OneHot, GatherElements)
+class ReduceMean(OpRunReduceNumpy):
+    """The reference adds integers up in their own type, which does not hold the sum."""
+
+    op_domain = ""
+
+    def _run(self, given, axes=None, keepdims=1, noop_with_empty_axes=0):
+        axes = self.handle_axes(axes, noop_with_empty_axes)
+        whole = given.dtype.kind in "iu"
+        made = np.mean(given, axis=axes, keepdims=keepdims != 0, dtype=np.longdouble if whole else given.dtype)
+        return (np.asarray(np.trunc(made) if whole else made, given.dtype),)
+
+
+OWN = (LogSoftmax, ReduceMean, Softsign, OneHot, GatherElements)

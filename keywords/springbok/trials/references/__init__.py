@@ -35,9 +35,7 @@ TOGETHER = 12
 LIMIT_SECONDS = 120.0
 
 
-def tried(
-    cases: Sequence[Case], together: int = TOGETHER, limit: float = LIMIT_SECONDS
-) -> Iterator[Result]:
+def tried(cases: Sequence[Case], together: int = TOGETHER, limit: float = LIMIT_SECONDS) -> Iterator[Result]:
     """How each of the models ends. A crash or a hang of the process that tries it is the model's."""
     with Worker(limit, target=serve) as worker:
         for first in range(0, len(cases), together):

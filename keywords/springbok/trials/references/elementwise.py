@@ -61,7 +61,7 @@ def binary(maker: Maker, operator: str) -> None:
     """Two tensors, of which each may have to be broadcast."""
     left, right = _two_shapes(maker)
     if operator == "PRelu":
-        left, right = np.broadcast_shapes(left, right), right
+        left = np.broadcast_shapes(left, right)
     dtype = maker.dtype()
     told: dict[str, object] = {}
     values, other, bases = ordinary, dtype, ordinary

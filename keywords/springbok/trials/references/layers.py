@@ -46,7 +46,9 @@ def cumulative(maker: Maker, operator: str) -> None:
     axis = maker.constant(np.array(maker.axis(len(shape)), maker.pick((np.int32, np.int64))))
     told = {key: maker.maybe(key, maker.whole(0, 1)) for key in ("exclusive", "reverse")}
     dtype = maker.dtype()
-    maker.node([maker.given(dtype, shape, unit if operator == "CumProd" and dtype.startswith("f") else small), axis], **told)
+    maker.node(
+        [maker.given(dtype, shape, unit if operator == "CumProd" and dtype.startswith("f") else small), axis], **told
+    )
 
 
 def along_axis(maker: Maker, operator: str) -> None:
@@ -267,8 +269,12 @@ def det(maker: Maker, operator: str) -> None:
 def loss(maker: Maker, operator: str) -> None:
     """With weights of classes or not, all ways to reduce."""
     batch, classes, rest = maker.whole(1, 3), maker.whole(2, 4), maker.shape(0, 2, 3)
-    names = [maker.given("float32", (batch, classes, *rest)), maker.given(
-        "int64", (batch, *rest), lambda random, shape, dtype, _: random.integers(0, classes, shape), constant=0.6)]
+    names = [
+        maker.given("float32", (batch, classes, *rest)),
+        maker.given(
+            "int64", (batch, *rest), lambda random, shape, dtype, _: random.integers(0, classes, shape), constant=0.6
+        ),
+    ]
     if maker.chance(0.4):
         names.append(maker.given("float32", (classes,), positive, constant=1))
     told = {"reduction": maker.maybe("reduction", maker.pick(("none", "sum", "mean")))}

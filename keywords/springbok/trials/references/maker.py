@@ -149,9 +149,7 @@ class Maker:
 
     # ---- What nodes read
 
-    def given(
-        self, dtype: str, shape: Sequence[int], values: Values = ordinary, constant: float | None = None
-    ) -> str:
+    def given(self, dtype: str, shape: Sequence[int], values: Values = ordinary, constant: float | None = None) -> str:
         """A tensor that the model is given: an input, or with the probability ``constant`` a weight of the model.
 
         By default a second one may be a weight.

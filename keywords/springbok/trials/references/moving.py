@@ -214,8 +214,9 @@ def scatter(maker: Maker, operator: str) -> None:
     places = np.argsort(maker.random.random([*shape[:axis], given[axis], *shape[axis % len(shape) + 1 :]]), axis=axis)
     indices = np.take(places, range(shape[axis]), axis=axis).astype(maker.pick((np.int64, np.int32)))
     updates = maker.given(_type_of(maker), shape)
-    maker.node([name, maker.constant(indices), updates], axis=axis if axis or maker.chance() else None,
-               reduction=reduction)
+    maker.node(
+        [name, maker.constant(indices), updates], axis=axis if axis or maker.chance() else None, reduction=reduction
+    )
 
 
 def _type_of(maker: Maker) -> str:
@@ -244,7 +245,9 @@ def one_hot(maker: Maker, operator: str) -> None:
     indices = maker.given(maker.dtype(0, ("int64", "int32", "uint8")), shape, _maybe_outside(depth))
     kind = maker.dtype(2, ("float32", "int32", "int64"))
     count = maker.constant(np.array(depth, maker.pick((np.int64, np.int32))).reshape(maker.pick(((), (), (1,)))))
-    maker.node([indices, count, maker.constant(np.array([maker.whole(-1, 0), 3], kind))], axis=maker.maybe("axis", axis))
+    maker.node(
+        [indices, count, maker.constant(np.array([maker.whole(-1, 0), 3], kind))], axis=maker.maybe("axis", axis)
+    )
 
 
 def _maybe_outside(depth: int):
@@ -322,7 +325,9 @@ def window(maker: Maker, operator: str) -> None:
     """Of a constant size, times an input."""
     del operator
     size = maker.whole(1, 9)
-    (made,) = maker.node([maker.constant(np.array(size, np.int64))], periodic=maker.maybe("periodic", maker.whole(0, 1)))
+    (made,) = maker.node(
+        [maker.constant(np.array(size, np.int64))], periodic=maker.maybe("periodic", maker.whole(0, 1))
+    )
     maker.outputs.remove(made)
     maker.node([made, maker.given("float32", (size,), ordinary)], operator="Mul")
 

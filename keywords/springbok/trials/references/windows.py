@@ -150,7 +150,9 @@ def grid_sample(maker: Maker, operator: str) -> None:
     places = (batch, *(maker.whole(1, 4) for _ in range(rank)), rank)
     grid = maker.given("float32", places, lambda random, shape, dtype, _: random.uniform(-1.6, 1.6, shape), 0.3)
     padding = maker.maybe("padding_mode", maker.pick(("zeros", "border", "reflection")))
-    maker.node([name, grid], mode=mode, padding_mode=padding, align_corners=maker.maybe("align_corners", maker.whole(0, 1)))
+    maker.node(
+        [name, grid], mode=mode, padding_mode=padding, align_corners=maker.maybe("align_corners", maker.whole(0, 1))
+    )
 
 
 def col2im(maker: Maker, operator: str) -> None:
