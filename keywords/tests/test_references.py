@@ -346,6 +346,13 @@ KINDS = {
         "GatherElements", (FLOAT, [2, 3]), numbers(np.float32, 2, 3), (np.array([[2, 0]]),), axis=1
     ),
     "a scalar": made("Softsign", (FLOAT, []), np.float32([3, -4])),
+    "short vectors of float16": made("LpNormalization", (FLOAT16, [2]), [[1e-4, 0], [3, 4]]),
+    "unsigned integers like others": made("CastLike", (FLOAT, [2]), [[200.5, 3], [255, 0]], (np.uint8(0),)),
+    "a scalar's mean": made("ReduceMean", (INT32, []), np.int32([3, -4])),
+    "filled up, of what is held wide": made(
+        "Pad", (UINT16, [3]), numbers(np.uint16, 3, low=0, high=2**16), (np.array([2, 1]), np.uint16(2**16 - 1))
+    ),
+    "a scalar's logarithm": made("ReduceLogSumExp", (FLOAT, []), np.float32([3, -4])),
     "a window of a known size": made(
         "Mul", (FLOAT, [6]), np.full((1, 6), 1e30, np.float32), (np.blackman(6).astype(np.float32),)
     ),
@@ -382,6 +389,17 @@ def test_no_place_of_a_padding_is_chosen():
     nodes = [helper.make_node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2], pads=[1, 0])]
     model = model_of(nodes, {"x": (UINT8, [1, 1, 2])}, {"y": (UINT8, None), "i": (INT64, None)})
     assert answers(model, np.zeros((1, 1, 2), np.uint8))[1].tolist() == [[[0, 0]]]
+
+
+def test_an_axis_of_one_element_has_one_place(tmp_path):
+    nodes = [helper.make_node("GatherElements", ["x", "i"], ["y"], axis=0)]
+    model = model_of(nodes, {"x": (FLOAT, [1, 2]), "i": (INT64, [3, 2])}, {"y": (FLOAT, [3, 2])})
+    path = tmp_path / "places.onnx"
+    onnx.save(model, path)
+    loaded = worker_onnx.load(path, importers.WHOLE_FILE)
+    inputs, _ = probe(loaded.inputs, lambda arrays: [np.stack([loaded.run(list(each))[0] for each in zip(*arrays)])])
+    assert not inputs[1].any()
+    assert inputs[0].any()
 
 
 def test_places_of_long_lists_are_gathered():

@@ -19,7 +19,8 @@ that the last bit of an input decides, such as the sine of the largest number, s
 given ordinary numbers instead.
 
 Integers hold 0, which some of them may be divided by: that is defined nowhere either, and frameworks refuse it. Where
-one does, the first integer input that it helps holds neither 0 nor -1, or else all of them.
+one does, the first integer input that it helps holds neither 0 nor -1, or else all of them; or 0 alone, as the only
+place of an axis.
 """
 
 from __future__ import annotations
@@ -85,10 +86,11 @@ def _answered(specs: Sequence[TensorSpec], inputs: Arrays, run: Callable[[Arrays
     integers = [
         number for number, spec in enumerate(specs) if np.issubdtype(spec.dtype, np.integer) and not spec.is_quantised
     ]
-    for changed in (*([number] for number in integers), integers[1:] and integers):
-        divisors = [_without_zeros(array) if number in changed else array for number, array in enumerate(inputs)]
-        with suppress(Exception):
-            return divisors, run(divisors)
+    for change in (_without_zeros, np.zeros_like):
+        for changed in (*([number] for number in integers), integers[1:] and integers):
+            others = [change(array) if number in changed else array for number, array in enumerate(inputs)]
+            with suppress(Exception):
+                return others, run(others)
     raise refused
 
 

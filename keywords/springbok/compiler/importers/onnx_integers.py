@@ -34,6 +34,13 @@ def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _cast_like(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """As a cast, where that is rewritten: IREE's takes unsigned integers for signed ones."""
+    given, like = node.input
+    made = onnx.helper.make_node("Cast", [given], node.output, name=node.name, to=graph.declared_type(like))
+    return _cast(graph, made)
+
+
 def _wrapped(graph: Graph, wide: str, kind: int) -> str:
     """Wide integers as those of ``kind`` wrap around, where they stay wide inside the model."""
     if kind not in (TensorProto.UINT16, TensorProto.UINT32):
@@ -172,4 +179,4 @@ def _of_several(graph: Graph, node: onnx.NodeProto) -> bool | None:
 
 REWRITINGS = dict.fromkeys(_BY_VALUE, widened) | dict.fromkeys(_OF_TWO, _of_several)
 REWRITINGS |= dict.fromkeys(("Add", "Mul", "Neg", "Sub"), _wrapping)
-REWRITINGS |= {"BitShift": _bit_shift, "BitwiseNot": _bitwise_not, "Cast": _cast}
+REWRITINGS |= {"BitShift": _bit_shift, "BitwiseNot": _bitwise_not, "Cast": _cast, "CastLike": _cast_like}

@@ -232,7 +232,8 @@ def _held(rewriting: Callable[[Graph, onnx.NodeProto], bool | None]) -> Callable
         for number, name in enumerate(node.input):
             if name and graph.declared_type(name) == kind:
                 made.input[number] = graph.cast(name, HELD_WIDE[kind])
-                graph.declare_like(made.input[number], name)
+                if graph.constant(name) is None:
+                    graph.declare_like(made.input[number], name)
         made.output[0] = f"{node.output[0]}_held"
         graph.declare_like(made.output[0], node.output[0])
         graph.give_bits(made.output[0], HELD_WIDE[kind])

@@ -42,6 +42,8 @@ def _argument(reduction: str):
 
 
 def _reduced(graph: Graph, operator: str, name: str, axes: Sequence[int], keepdims: int) -> str:
+    if not axes:  # of a scalar
+        return graph.add("Identity", name)
     if graph.version >= (13 if operator == "ReduceSum" else 18):
         return graph.add(operator, name, graph.value(np.array(axes, np.int64)), keepdims=keepdims)
     return graph.add(operator, name, axes=list(axes), keepdims=keepdims)
@@ -94,16 +96,21 @@ def _length(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE divides zeros by their length."""
-    (given,) = node.input
+    """IREE divides zeros by their length, and squares of float16 soon are 0."""
+    (given,), kind = node.input, graph.type_of(node.input[0])
     shape, attributes = graph.shape_of(given), attributes_of(node)
     if shape is None:
         return False
+    if kind == TensorProto.FLOAT16:
+        given = graph.cast(given, TensorProto.FLOAT)
     number = graph.numbers_like(given)
     reduction = "ReduceL1" if attributes.get("p", 2) == 1 else "ReduceL2"
     length = _reduced(graph, reduction, given, [attributes.get("axis", -1) % len(shape)], 1)
     divisor = graph.add("Where", graph.add("Equal", length, number(0)), number(1), length)
-    graph.add("Div", given, divisor, to=node.output[0])
+    if kind == TensorProto.FLOAT16:
+        graph.cast(graph.add("Div", given, divisor), kind, to=node.output[0])
+    else:
+        graph.add("Div", given, divisor, to=node.output[0])
     return None
 
 

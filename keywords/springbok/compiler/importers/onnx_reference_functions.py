@@ -7,6 +7,7 @@ import numpy as np
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops._op import OpRunReduceNumpy
 from onnx.reference.ops.op_one_hot import OneHot as ReferenceOneHot
+from onnx.reference.ops.op_reduce_log_sum_exp import ReduceLogSumExp_18 as ReferenceLogSumExp
 
 
 class LogSoftmax(OpRun):
@@ -63,4 +64,13 @@ class ReduceMean(OpRunReduceNumpy):
         return (np.asarray(np.trunc(made) if whole else made, given.dtype),)
 
 
-OWN = (LogSoftmax, ReduceMean, Softsign, OneHot, GatherElements)
+class ReduceLogSumExp(ReferenceLogSumExp):
+    """As `Softsign`."""
+
+    op_domain = ""
+
+    def _run(self, given, axes=None, keepdims=1, noop_with_empty_axes=0):
+        return super()._run(given, axes, keepdims, noop_with_empty_axes) if given.ndim else (given,)
+
+
+OWN = (LogSoftmax, ReduceLogSumExp, ReduceMean, Softsign, OneHot, GatherElements)

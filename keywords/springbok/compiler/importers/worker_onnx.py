@@ -140,8 +140,8 @@ class OnnxModel:
             node = onnx_reference.failed_node(error)
             where = f", at {described(node)}" if node is not None else ""
             raise UnusableError(
-                f"ONNX's own implementation of its operations fails with it{where}: {first_line(_cause(error))}. Check what "
-                "it is given, and its attributes"
+                f"ONNX's own implementation of its operations fails with it{where}: {first_line(_cause(error))}. Check "
+                "what it is given, and its attributes"
             ) from error
 
     def write_mlir(self, path: Path) -> None:

@@ -67,7 +67,7 @@ def table(results: Sequence[Result]) -> str:
             *lines,
             f"{len(results)} models of {len(by_operator)} operators: "
             + ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in verdicts),
-            f"the reference is not onnxruntime's in {len(apart)}, of which the module answers as onnxruntime in {ours}; "
+            f"the reference is not onnxruntime's in {len(apart)}, of which the module answers as onnxruntime in {ours}",
             f"onnxruntime has no answer to {alone}",
         ]
     )

@@ -142,8 +142,8 @@ def cast(maker: Maker, operator: str) -> None:
     def values(random, shape, dtype, sample):
         given = ordinary(random, shape, dtype, sample)
         if dtype.kind == "f" and numbers.kind in "iu":  # others have no defined answer
-            low = 0 if numbers.kind == "u" else -100
-            return np.clip(np.nan_to_num(given), low, 100).astype(dtype)
+            limits = np.iinfo(numbers)
+            return np.clip(given * dtype.type(4), max(limits.min, -2000), min(limits.max, 2000)).astype(dtype)
         return np.clip(given, *((-1000, 1000) if made == "float16" and dtype.kind == "i" else (None, None)))
 
     name = maker.given(source, maker.shape(), values if source != "bool" else ordinary)
