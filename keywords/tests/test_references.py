@@ -348,6 +348,11 @@ KINDS = {
     "a scalar": made("Softsign", (FLOAT, []), np.float32([3, -4])),
     "short vectors of float16": made("LpNormalization", (FLOAT16, [2]), [[1e-4, 0], [3, 4]]),
     "unsigned integers like others": made("CastLike", (FLOAT, [2]), [[200.5, 3], [255, 0]], (np.uint8(0),)),
+    "vectors of one number": made("LpNormalization", (FLOAT, [3, 1]), [[[3], [-4], [0]]], opset=18),
+    "lengths of vectors of one number": made(
+        "ReduceL2", (FLOAT, [3, 1]), [[[3], [-4], [0]]], (np.array([1]),), opset=18
+    ),
+    "logarithms of one number": made("ReduceLogSum", (FLOAT, [2, 1]), [[[3], [4]]], (np.array([1]),), opset=18),
     "a scalar's mean": made("ReduceMean", (INT32, []), np.int32([3, -4])),
     "filled up, of what is held wide": made(
         "Pad", (UINT16, [3]), numbers(np.uint16, 3, low=0, high=2**16), (np.array([2, 1]), np.uint16(2**16 - 1))
@@ -429,7 +434,7 @@ def test_a_node_gets_the_defaults_that_its_definition_lacks():
         ("Mod", UINT64, (np.uint64([3]),), {}, "unsigned integers of 64 bits"),
         ("BitShift", UINT64, (np.uint64([3]),), {"direction": "RIGHT"}, "unsigned integers of 64 bits"),
         ("Cast", UINT64, (), {"to": FLOAT}, "unsigned integers of 64 bits"),
-        ("ReduceL2", INT32, (), {}, "takes a square root of integers: cast them to float32"),
+        ("ReduceL2", INT32, (), {}, "takes a square root or a logarithm of integers: cast"),
         ("ReduceLogSum", INT32, (), {}, "does not support integer input"),
     ],
 )

@@ -88,11 +88,20 @@ def _mean(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-def _length(graph: Graph, node: onnx.NodeProto) -> bool:
-    """IREE takes square roots of floating-point numbers only."""
+_OF_ONE = {"ReduceL2": "Abs", "ReduceLogSum": "Log"}
+
+
+def _of_one(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE takes roots and logarithms of floating-point numbers only, and crashes where a single one is added up."""
     if graph.declared_type(node.input[0]) not in FLOATS:
-        raise UnusableError(f"{described(node)} takes a square root of integers: cast them to float32 before")
-    return False
+        raise UnusableError(
+            f"{described(node)} takes a square root or a logarithm of integers: cast them to float32 before"
+        )
+    shape, made = graph.shape_of(node.input[0]), graph.shape_of(node.output[0])
+    if shape is None or made is None or np.prod(shape) != np.prod(made):
+        return False
+    graph.reshape(graph.add(_OF_ONE[node.op_type], node.input[0]), made, to=node.output[0])
+    return None
 
 
 def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
@@ -105,7 +114,8 @@ def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
         given = graph.cast(given, TensorProto.FLOAT)
     number = graph.numbers_like(given)
     reduction = "ReduceL1" if attributes.get("p", 2) == 1 else "ReduceL2"
-    length = _reduced(graph, reduction, given, [attributes.get("axis", -1) % len(shape)], 1)
+    axis = attributes.get("axis", -1) % len(shape)
+    length = graph.add("Abs", given) if shape[axis] == 1 else _reduced(graph, reduction, given, [axis], 1)
     divisor = graph.add("Where", graph.add("Equal", length, number(0)), number(1), length)
     if kind == TensorProto.FLOAT16:
         graph.cast(graph.add("Div", given, divisor), kind, to=node.output[0])
@@ -156,7 +166,7 @@ REWRITINGS = {
     "CumSum": _cumulative_sum,
     "GroupNormalization": _group_normalization,
     "LpNormalization": _lp_normalization,
-    "ReduceL2": _length,
     "ReduceLogSumExp": _log_sum_exp,
     "ReduceMean": _mean,
+    **dict.fromkeys(_OF_ONE, _of_one),
 }

@@ -169,14 +169,12 @@ class GlobalMaxPool(OpRun):
 
 
 class LpNormalization(OpRun):
-    """The reference takes powers of negative numbers, and not of their sizes, and of float16 what soon is 0."""
+    """The reference takes powers of negative numbers, and not of their sizes, which soon are 0 or infinite."""
 
     op_domain = ""
 
     def _run(self, given, axis=-1, p=2):
-        size = (np.abs(given.astype(np.promote_types(given.dtype, np.float32))) ** p).sum(axis=axis, keepdims=True) ** (
-            1 / p
-        )
+        size = (np.abs(given.astype(np.float64)) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
         return (np.where(size == 0, 0, given / np.where(size == 0, 1, size)).astype(given.dtype),)
 
 
