@@ -402,7 +402,11 @@ def test_an_axis_of_one_element_has_one_place(tmp_path):
     path = tmp_path / "places.onnx"
     onnx.save(model, path)
     loaded = worker_onnx.load(path, importers.WHOLE_FILE)
-    inputs, _ = probe(loaded.inputs, lambda arrays: [np.stack([loaded.run(list(each))[0] for each in zip(*arrays)])])
+
+    def run(arrays):
+        return [np.stack([loaded.run(list(each))[0] for each in zip(*arrays, strict=True)])]
+
+    inputs, _ = probe(loaded.inputs, run)
     assert not inputs[1].any()
     assert inputs[0].any()
 
