@@ -27,8 +27,8 @@ _MOST_ELEMENTS = 1 << 16
 _CONTROL = ("If", "Loop", "Scan")
 #: Operators that IREE lacks, as far as ONNX defines them by others.
 _DEFINED = (
-    *("AffineGrid", "BlackmanWindow", "CenterCropPad", "HammingWindow", "HannWindow", "MeanVarianceNormalization"),
-    *("RotaryEmbedding", "SwiGLU"),
+    *("AffineGrid", "Attention", "BlackmanWindow", "CenterCropPad", "HammingWindow", "HannWindow"),
+    *("MeanVarianceNormalization", "RMSNormalization", "RotaryEmbedding", "SwiGLU"),
 )
 #: Their values are not computed here: that something was quantised is what later steps make use of.
 _QUANTISED = ("DequantizeLinear", "QuantizeLinear")

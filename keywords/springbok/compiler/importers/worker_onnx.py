@@ -19,6 +19,7 @@ import onnx.version_converter
 
 from springbok.compiler import iree
 from springbok.compiler.importers import (
+    onnx_constants,
     onnx_control_flow,
     onnx_functions,
     onnx_integers,
@@ -28,6 +29,8 @@ from springbok.compiler.importers import (
     onnx_reductions,
     onnx_reference,
     onnx_sampling,
+    onnx_transforms,
+    onnx_transposed,
     onnx_weights,
 )
 from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described, joined, version_of
@@ -64,6 +67,8 @@ REWRITINGS = joined(
     onnx_moving.REWRITINGS,
     onnx_reductions.REWRITINGS,
     onnx_sampling.REWRITINGS,
+    onnx_transforms.REWRITINGS,
+    onnx_transposed.REWRITINGS,
 )
 
 
@@ -91,7 +96,7 @@ class OnnxModel:
         except UnusableError:
             raise
         except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
-            raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
+            raise UnusableError(onnx_limits.without_answers(model, first_line(error))) from error
         onnx_limits.check_outputs(declared, self._model.graph)
         self._graph = Graph(self._model)
         self.makes_integers = any(map(self._makes_integers, self._model.graph.node))
@@ -189,6 +194,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", values))
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
             node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
+    onnx_constants.gather_chosen(model)
     wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
     before = version_of(model)
     if before < _AXIS_OPSET:
@@ -199,6 +205,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             _keep_old_places(model)
         _forget_shapes(model)  # those of the old version, where a pooling rounded up otherwise
     _tell_shapes_of_groups(model)
+    onnx_constants.keep_whole_lengths(model)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
@@ -339,11 +346,15 @@ def load(path: Path, selection: Selection) -> OnnxModel:
             f"ONNX can't load it: it is no ONNX file, or not whole (it begins with {begin!r}; {first_line(error)})"
         ) from error
     onnx_limits.check(model)
+    untold = {info.name for info in model.graph.output if not info.type.tensor_type.HasField("shape")}
     try:
-        if not all(info.type.tensor_type.HasField("shape") for info in model.graph.output):
+        if untold:
             _tell_shapes_of_groups(model)
             model = onnx.shape_inference.infer_shapes(model)  # ONNX itself demands it, exporters leave it away
         onnx.checker.check_model(model)
     except Exception as error:  # noqa: BLE001 (each of its checks has errors of its own)
         raise UnusableError(f"it is no valid ONNX model: {first_line(error)}") from error
+    for info in model.graph.output:
+        if info.name in untold:
+            info.type.tensor_type.ClearField("shape")
     return OnnxModel(model, selection)
