@@ -32,7 +32,7 @@ from springbok.measuring.cycles import EstimatedCycles, estimated_cycles
 from springbok.measuring.evaluation import Evaluation, Platform, WallClock
 from springbok.measuring.fit import Fit
 from springbok.measuring.fit import fit as measure_fit
-from springbok.measuring.performance import summarise
+from springbok.measuring.performance import Performance, summarise
 from springbok.measuring.quality import check_answers, judged
 from springbok.modules.lifetimes import tensor_memory
 from springbok.support.cache import Cache
@@ -439,7 +439,13 @@ class Session:
             tensor_memory=tensor_memory(model.vmfb.read_bytes(), model.entry),
             estimate=self._estimate(counts),
             disturbance=self.engine.disturbance if self.engine is not None else "",
+            untold_defects=self._untold_defects(performance),
         )
+
+    def _untold_defects(self, performance: Performance) -> list[str]:
+        if performance.opcodes is None or self.engine is None:
+            return [each.name for each in self.description.defects]
+        return self.engine.untold_defects
 
     def _need_marks(self) -> None:
         """Simulators count between the firmware's marks, which a chip may have no instruction for."""

@@ -239,6 +239,10 @@ def test_another_evaluation_may_be_recorded_than_was_judged(runs, tmp_path, samp
     redigested(tmp_path)
     found = read_lead(tmp_path, metrics.read(tmp_path))
     assert found.wrong == (), found.wrong
+    if is_replaced:  # which metrics.json itself tells, whatever tells of the run
+        (tmp_path / "run.json").unlink()
+        found = read_lead(tmp_path, metrics.read(tmp_path))
+        assert found.wrong == (), found.wrong
 
 
 def test_a_comparison_that_is_told_twice_is_none(runs, tmp_path):

@@ -18,7 +18,9 @@ import pytest
 from chip_programs import A0, A1, A2, T0, T1, Program
 from hypothesis import given
 from hypothesis import strategies as st
+from robot.api import SkipExecution
 
+from GateLibrary import GateLibrary
 from springbok.chips.chip import Chip, Defect
 from springbok.chips.description import load, names
 from springbok.chips.opcodes import opcode_name
@@ -551,7 +553,13 @@ def test_a_known_defect_is_named_with_its_layer(monkeypatch):
     finally:
         session.shut_down()
     found = evaluation.defects()
-    assert found
+    assert found and evaluation.untold_defects == []
+    with pytest.raises(AssertionError, match="slow load"):
+        GateLibrary().no_known_defect_should_be_executed(evaluation)
+    quiet = replace(evaluation, performance=replace(evaluation.performance, dispatches=()))
+    GateLibrary().no_known_defect_should_be_executed(quiet)
+    with pytest.raises(SkipExecution, match="can't tell of known defects of the chip: 'slow load'"):
+        GateLibrary().no_known_defect_should_be_executed(replace(quiet, untold_defects=["slow load"]))
     assert all("known defect 'slow load'" in each for each in found)
     assert any(each.startswith("conv") for each in found)
 

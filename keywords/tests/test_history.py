@@ -33,6 +33,7 @@ from springbok.history.record import Failure, RecordError
 from springbok.history.steps import Point, all_steps, find_steps
 from springbok.history.store import Filter, Store, opened
 from springbok.measuring.derived import RUNTIME
+from springbok.report.history import lines_of
 from springbok.support import repository, run_record
 from springbok.support.places import KEYWORDS
 from springbok.support.repository import Origin
@@ -404,9 +405,13 @@ def test_branches_and_machines_are_lines_of_their_own(tmp_path):
             origin = Origin(f"{number:040}", NOW, number, "", branch, is_dirty=False)
             history.add(make_run(number, cost, origin=origin))
         history.add(make_run(9, 1000, origin=Origin("9" * 40, NOW, 9, "", "main", is_dirty=True)))
+        history.add(make_run(10, 1000, origin=Origin("", None, None, "", "main", is_dirty=False)))
         runs = history.runs()
         found = [each for each in all_steps(runs, history.series(runs)) if each.series.metric == "instructions"]
     assert [(each.branch, each.after.number, each.commits) for each in found] == [("main", 5, 2)]
+    names = {each["name"]: each["joined"] for each in lines_of(runs)}
+    others = {"main, lab, changed since the commit": False, "main, lab, of no commit": False}
+    assert names == {"main, lab": True, "topic, lab": True, **others}
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,18 @@ def test_documents_that_were_swapped_are_told_by_the_restored_report(real, tmp_p
     lead = read_lead(tmp_path / "out", metrics.read(tmp_path / "out"))
     assert lead.verdict == "unclear"
     assert "metrics.json is not the one that the run of run.json left" in lead.wrong[0]
-    assert cli.main(["matrix", "--history", str(real), "--output", str(tmp_path / "matrix")]) == 0
+    assert cli.main(["matrix", "--history", str(real), "--output", str(tmp_path / "matrix")]) == 1
     assert "Run 2 is not as it was added" in capsys.readouterr().out
+
+
+def test_a_restored_report_tells_what_was_changed_in_a_row(real, tmp_path, capsys):
+    changed(real, "UPDATE bench_runs SET machine = 'another' WHERE number = 2")
+    assert command(capsys, "show", 2, "--history", real, "--output", tmp_path / "out")[0] == 1
+    lead = read_lead(tmp_path / "out", metrics.read(tmp_path / "out"))
+    told = f"Run 2 is not as it was added to {real}: what is said of it changed since"
+    assert (lead.verdict, lead.wrong) == ("unclear", (told,))
+    status, said = command(capsys, "add", tmp_path / "out", "--history", tmp_path / "other.db")
+    assert (status, "contradict" in said.err) == (2, True)
 
 
 def test_of_a_run_without_digests_its_documents_tell(real, tmp_path, capsys):

@@ -13,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from springbok.chips.chip import Defect
 from springbok.compiler import compiler
 from springbok.compiler.flags import Target
 from springbok.data import datasets
@@ -23,6 +24,7 @@ from springbok.rtl import build, program, report
 from springbok.rtl import engine as engine_of_rtl
 from springbok.rtl.core import load
 from springbok.rtl.difference import Difference
+from springbok.rtl.machine import as_rtl_tells
 from springbok.rtl.native_machine import NativeMachine, Reason, Trial
 from springbok.session import Session
 from springbok.support.errors import CoreNeeded, EngineError, LinkError, RtlError
@@ -94,6 +96,27 @@ def test_a_right_core_is_right_also_under_stalls(ibex, tmp_path, seed):
     outcome = run(ibex, tmp_path, trial=Trial(seed, stall=300_000, delay=300_000, longest_delay=12))
     assert outcome.why is None
     assert outcome.instructions >= len(WORDS)
+
+
+@needs_core
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_core_whose_fetches_cannot_wait_meets_stalls_of_data_alone(ibex, tmp_path, seed):
+    core = dataclasses.replace(ibex[0], fetch_waits=False)
+    trial = Trial(seed, stall=300_000, delay=300_000, longest_delay=12)
+    sums = [addi(1, 1, 1)] * 20
+    undisturbed = run(ibex, tmp_path, sums)
+    assert run(ibex, tmp_path, sums, trial, core).instructions == undisturbed.instructions  # in as many cycles
+    assert run(ibex, tmp_path, sums, trial).instructions < undisturbed.instructions
+    quiet, stalled = run(ibex, tmp_path), run(ibex, tmp_path, trial=trial, core=core)
+    assert stalled.why is None
+    assert stalled.instructions < quiet.instructions
+
+
+def test_rtl_tells_no_defects_of_vector_configurations():
+    chip = load(PLATFORMS / "cores" / "coralnpu").chip()
+    plain = Defect("slow", "", "div.*")
+    of_configurations = [Defect("one", "", "v.*", vl=(0,)), Defect("two", "", "v.*", lmul=("m8",)), *chip.defects]
+    assert as_rtl_tells(dataclasses.replace(chip, defects=(plain, *of_configurations))).defects == (plain,)
 
 
 @needs_core

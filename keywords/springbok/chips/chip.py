@@ -128,6 +128,11 @@ class Defect:
     lmul: tuple[str, ...] = ()
     csr: tuple[int, ...] = ()
 
+    @property
+    def asks_configuration(self) -> bool:
+        """Whether it is of certain vector configurations alone: where these are not known, nor is it."""
+        return bool(self.vl or self.sew or self.lmul)
+
     def shows_in(self, opcode: str, vl: int, sew: int, lmul: str, csr: int | None = None) -> bool:
         """Whether an executed instruction is one of those; ``csr`` is the register that it reads or writes, if any."""
         if not re.fullmatch(self.opcodes, opcode):

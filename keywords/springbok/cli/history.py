@@ -166,7 +166,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     failures, documents = store.failures(run.number), store.documents(run.number)
     digests, doubts = store.digests(run.number), store.doubts(run, documents)
     if options.output:  # the record as it is there: its reports tell what contradicts it
-        described = run.as_record(failures, documents).beside_documents(digests)
+        described = run.as_record(failures, documents).beside_documents(digests, doubts)
     run = replace(run, verdict=UNCLEAR) if doubts else run
     if options.json:
         values = [

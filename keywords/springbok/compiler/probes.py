@@ -19,7 +19,8 @@ that the last bit of an input decides, such as the sine of the largest number, s
 given ordinary numbers instead.
 
 Integers hold 0, which some of them may be divided by: that is defined nowhere either, and frameworks refuse it. Where
-one does, the first integer input that it helps holds neither 0 nor -1, or else all of them.
+one does, the first integer input that it helps holds neither 0 nor -1, or else all of them; or 0 alone, as the only
+place of an axis.
 """
 
 from __future__ import annotations
@@ -85,10 +86,11 @@ def _answered(specs: Sequence[TensorSpec], inputs: Arrays, run: Callable[[Arrays
     integers = [
         number for number, spec in enumerate(specs) if np.issubdtype(spec.dtype, np.integer) and not spec.is_quantised
     ]
-    for changed in (*([number] for number in integers), integers[1:] and integers):
-        divisors = [_without_zeros(array) if number in changed else array for number, array in enumerate(inputs)]
-        with suppress(Exception):
-            return divisors, run(divisors)
+    for change in (_without_zeros, np.zeros_like):
+        for changed in (*([number] for number in integers), integers[1:] and integers):
+            others = [change(array) if number in changed else array for number, array in enumerate(inputs)]
+            with suppress(Exception):
+                return others, run(others)
     raise refused
 
 
@@ -184,4 +186,6 @@ def _counts(inputs: Arrays, outputs: Arrays, nearby: Arrays, *, nan: bool, integ
             counting &= (size < np.finfo(answer.dtype).max * _NEAR_OVERFLOW) | ~np.isfinite(answer) | given
         if integers or answer.dtype.kind in "iu":
             counting &= ~(with_nan | infinite | huge)
+        if integers and answer.dtype.kind == "i":  # where a core ends that converts what is no integer of the type
+            counting &= ~np.isin(answer, (np.iinfo(answer.dtype).min, np.iinfo(answer.dtype).max))
     return counting & ~with_nan if not nan else counting

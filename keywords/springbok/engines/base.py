@@ -268,6 +268,11 @@ class Engine(ABC):
         """Why an inference's counts are others on every run, such as "seed 1: interrupts"; empty where they are not."""
         return ""
 
+    @property
+    def untold_defects(self) -> list[str]:
+        """Names of the chip's known defects that its counts can't show."""
+        return []
+
     @abstractmethod
     def registers(self) -> dict[str, int]:
         """Return the core's registers by name: ``pc``, ``x0`` to ``x31``, ``mstatus``, ``mcause``, ``mepc``…"""

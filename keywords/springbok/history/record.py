@@ -125,11 +125,15 @@ class Record:
             return self.beside_documents({name: digest_of(text) for name, text in self.documents.items()})
         return json.dumps(self._as_dict(), indent=1) + "\n"
 
-    def beside_documents(self, digests: Mapping[str, str]) -> str:
-        """The text that stands beside the run's documents, which had these digests; empty where nobody kept any."""
+    def beside_documents(self, digests: Mapping[str, str], doubts: Sequence[str] = ()) -> str:
+        """The text that stands beside the run's documents, which had these digests; empty where nobody kept any.
+
+        ``doubts`` are sentences on what is not as it was recorded: a report tells them.
+        """
         kept = self._as_dict()
         del kept["documents"]
-        return json.dumps({**kept, **({"digests": {**digests}} if digests else {})}, indent=1) + "\n"
+        known = {"digests": {**digests}, "doubts": [*doubts]}
+        return json.dumps({**kept, **{name: each for name, each in known.items() if each}}, indent=1) + "\n"
 
     def _as_dict(self) -> dict[str, Any]:
         kept = {"schema": SCHEMA_VERSION, **asdict(self)}
@@ -209,7 +213,8 @@ def read_json(text: str, documents: Mapping[str, str] | None = None) -> Record:
             raise RecordError(f"It is not of form {SCHEMA_VERSION}: springbok-bench of another version wrote it.")
         if problem := json_schema.problem_of(given, run_record.SCHEMA_FILE):
             raise RecordError(f"It is no record of a run: {problem}.")
-        given.pop("digests", None)  # of files beside it
+        for name in ("digests", "doubts"):  # of files beside it
+            given.pop(name, None)
         given["started"] = datetime.fromisoformat(given["started"])
         origin = given["origin"]
         origin["committed"] = datetime.fromisoformat(origin["committed"]) if origin["committed"] else None

@@ -55,7 +55,8 @@ class Evaluation:
     judged by the data set's task. ``fit`` is what the model takes of the chip's memories, where the chip is known.
     ``tensor_memory`` is what it holds for tensors while each dispatch runs, where its module tells.
     ``estimate`` are cycles, where the chip was booted with a description of its pipeline. ``disturbance`` says what
-    the chip was tried with that makes its counts others on every run, see `Engine.disturbance`.
+    the chip was tried with that makes its counts others on every run, see `Engine.disturbance`. ``untold_defects`` are
+    known defects of the chip that these counts can't show.
     """
 
     model: CompiledModel
@@ -72,6 +73,7 @@ class Evaluation:
     tensor_memory: Sequence[Held] | None = None
     estimate: EstimatedCycles | None = None
     disturbance: str = ""
+    untold_defects: Sequence[str] = ()
 
     def __str__(self) -> str:
         return f"{self.model} with {self.dataset}"

@@ -87,6 +87,7 @@ def disagreements(
     if document and gate:
         by_number = () if are_of_one_run else _of_gate(document, gate)
         yield from dict.fromkeys((*_of_evaluations(document, gate), *by_number))
+    yield from record.get("doubts", ())
 
 
 def _of_record(record: Mapping[str, Any], document: Mapping[str, Any] | None) -> Iterator[str]:
@@ -126,7 +127,7 @@ def _of_evaluations(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Ite
     judged: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for each in gate["verdicts"]:
         judged[each.get("evaluation") or ""].append(each)
-    replaced = {*map(configuration_text, document.get("replaced", ()))}  # of these it is known that there were others
+    replaced = _replaced(document)
     for of, snapshot in measured.items():
         if of and of not in judged and title(snapshot) not in replaced:
             for other in judged.keys() - measured.keys() - {""}:
@@ -140,6 +141,11 @@ def _of_evaluations(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Ite
             return
         if found := disagreement(each, snapshot["metrics"]):
             yield f"{subject}: {each['title']}: {each['value']} in {GATE_FILE}, {found} in {METRICS_FILE}"
+
+
+def _replaced(document: Mapping[str, Any]) -> set[str]:
+    """Configurations of which it is known that what was recorded before, and maybe judged, was another evaluation."""
+    return {*map(configuration_text, document.get("replaced", ()))}
 
 
 def _of_changed(snapshot: Snapshot, verdicts: Sequence[Mapping[str, Any]], evaluation: str) -> Iterator[str]:
@@ -191,6 +197,7 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
     A suite may judge a model more than once, and record another of its evaluations: this is for files of which nothing
     else tells that they are of one run.
     """
+    replaced = _replaced(document)
     judged: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for each in gate["verdicts"]:
         judged[each["subject"]][each["title"]].add(each["value"])
@@ -208,7 +215,7 @@ def _of_gate(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[s
         for name, metric in METRICS.items():
             values = judged[subject][metric.title] if subject in judged else ()
             found = {metric.shown(each[name]) for each in candidates if each.get(name) is not None}
-            if values and found and name != GROWS and found.isdisjoint(values):
+            if values and found and name != GROWS and subject not in replaced and found.isdisjoint(values):
                 yield (
                     f"{subject}: {metric.title}: {' and '.join(sorted(values))} in {GATE_FILE}, "
                     f"{' and '.join(sorted(found))} in {METRICS_FILE}"

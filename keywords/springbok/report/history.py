@@ -41,7 +41,7 @@ def history_page(
         "configurations": [each.title for each in configurations],
         "titles": {name: metric_title(name) for name in {each.metric for each in numbers}},
         "shares": sorted({each.metric for each in numbers if form_of(each.metric) == "share"}),
-        "lines": (lines := _lines(ordered)),
+        "lines": (lines := lines_of(ordered)),
         "evaluated": _evaluated(configurations, numbers, lines, ordered),
         "series": [_series(each, configurations, lines, ordered) for each in sorted(numbers, key=_rank)],
         "steps": [_step(each, configurations, ordered) for each in steps],
@@ -107,19 +107,20 @@ def _run(run: StoredRun) -> list[Any]:
     return [run.number, commit, run.subject[:80], f"{run.started:%Y-%m-%d %H:%M}", run.verdict]
 
 
-def _lines(ordered: Sequence[StoredRun]) -> list[dict[str, Any]]:
+def lines_of(ordered: Sequence[StoredRun]) -> list[dict[str, Any]]:
     """Runs that belong together, as places in ``ordered``. What is of no commit alone makes no line."""
     places = {run.number: place for place, run in enumerate(ordered)}
     groups: dict[tuple, list[StoredRun]] = {}
     for run in ordered:
-        groups.setdefault((run.branch, run.machine, bool(run.commit) and not run.is_dirty), []).append(run)
+        told = "of no commit" if not run.commit else "changed since the commit" if run.is_dirty else ""
+        groups.setdefault((run.branch, run.machine, told), []).append(run)
     return [
         {
-            "name": ", ".join(filter(None, (branch, machine, "" if is_clean else "changed since the commit"))),
-            "joined": is_clean,
-            "runs": [places[run.number] for run in (in_order(group) if is_clean else group)],
+            "name": ", ".join(filter(None, (branch, machine, told))),
+            "joined": not told,
+            "runs": [places[run.number] for run in (group if told else in_order(group))],
         }
-        for (branch, machine, is_clean), group in groups.items()
+        for (branch, machine, told), group in groups.items()
     ]
 
 

@@ -42,7 +42,7 @@ ADDRESSES = {
 }  # fmt: skip
 _KEYS = {
     "": {"rtl": dict, "reference": dict, "csr": list},
-    "rtl": {"wrapper": str, "files": str, "verilator": list, "retires": int, "slow": bool},
+    "rtl": {"wrapper": str, "files": str, "verilator": list, "retires": int, "fetch_waits": bool},
     "reference": {"isa": str, "privilege": str, "stores_on_bus": bool, "changes_code": bool},
     "csr": {
         "name": str, "address": int, "volatile": bool, "compared": int, "keep": int, "always": int, "reset": int,
@@ -73,8 +73,8 @@ class CsrRule:
 @dataclass(frozen=True)
 class Core:
     """A core's folder, read. ``files`` and ``wrapper`` go to Verilator; ``retires`` is how many instructions may retire
-    in one cycle; ``slow`` compiles the tracker of a core that needs delays within a cycle. Without ``changes_code`` no
-    random program changes its own code."""
+    in one cycle. Without ``fetch_waits`` the core takes instructions for there a cycle after it asked, come what may.
+    Without ``changes_code`` no random program changes its own code."""
 
     folder: Path
     chip_file: Path
@@ -82,6 +82,7 @@ class Core:
     files: Path
     verilator: tuple[str, ...] = ()
     retires: int = 1
+    fetch_waits: bool = True
     reference_isa: str = ""
     privilege: str = "m"
     stores_on_bus: bool = True
@@ -129,6 +130,7 @@ def load(folder: str | Path) -> Core:
         files=folder / rtl.get("files", "files.f"),
         verilator=tuple(rtl.get("verilator", ())),
         retires=rtl.get("retires", 1),
+        fetch_waits=rtl.get("fetch_waits", True),
         reference_isa=reference.get("isa", ""),
         privilege=reference.get("privilege", "m"),
         stores_on_bus=reference.get("stores_on_bus", True),

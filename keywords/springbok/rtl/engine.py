@@ -107,6 +107,11 @@ class RtlEngine(MachineEngine):
         moments = self._moments()
         return f"seed {self._trial.seed}: {', '.join(moments)}" if moments else ""
 
+    @property
+    def untold_defects(self) -> list[str]:
+        """See :class:`Engine`: RTL tells no vector configuration."""
+        return [each.name for each in self._chip.defects if each.asks_configuration]
+
     def place_image(self, image: bytes, request: bytes, uploaded: int) -> bool:
         """See :class:`Engine`. The firmware's count of received bytes stands behind the request that it keeps."""
         if self._upload != "memory":

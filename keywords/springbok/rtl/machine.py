@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from springbok import devices
@@ -68,6 +69,11 @@ class HeldUart:
         content = self._uart.sending()
         self._released += content
         self._uart.sent(len(content))
+
+
+def as_rtl_tells(chip: Chip) -> Chip:
+    """The chip without the defects that ask for a vector configuration, which RTL does not tell."""
+    return replace(chip, defects=tuple(each for each in chip.defects if not each.asks_configuration))
 
 
 class PlaceHistogram:
@@ -152,7 +158,7 @@ class RtlMachine(Machine):
         self._native.watch_marks(mark.match if mark else 0, mark.mask if mark else 0, options["mark_address"])
         self._native.call(self._read_device, self._write_device, self._mark)
         self._trial = Trial(**options["trial"])
-        self._native.try_with(self._trial)
+        self._native.try_with(self._trial, core.fetch_waits)
         if options["golden"]:
             ranges = [(device.base, model.SIZE) for device, model in zip(chip.devices, self._models, strict=True)]
             isa = core.reference_isa or chip.isa(options["vlen"])
@@ -162,7 +168,7 @@ class RtlMachine(Machine):
         if options["record"]:
             self._native.record()
         self._windows = WindowCounter(
-            PlaceHistogram(self._native), options["vlen"], chip, options["sites"], True, self._native.read
+            PlaceHistogram(self._native), options["vlen"], as_rtl_tells(chip), options["sites"], True, self._native.read
         )
 
     def run(self, line: SocketLine | PtyLine) -> None:

@@ -132,9 +132,9 @@ class NativeMachine:
         """Marks are an instruction, or where it is none (mask 0) a function of two arguments."""
         self._library.machine_mark(self._machine, U32(match), U32(mask), U32(address))
 
-    def try_with(self, trial: Trial) -> None:
-        """Stalls, errors and interrupts by a seed."""
-        self._library.machine_try(self._machine, ctypes.byref(_Trial(**asdict(trial))))
+    def try_with(self, trial: Trial, fetch_waits: bool = True) -> None:
+        """Stalls, errors and interrupts by a seed; without ``fetch_waits`` instructions come at once all the same."""
+        self._library.machine_try(self._machine, ctypes.byref(_Trial(**asdict(trial))), int(fetch_waits))
 
     def allow(self, errors: bool, interrupts: bool) -> None:
         """Whether errors and interrupts may come now."""

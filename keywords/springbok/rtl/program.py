@@ -104,7 +104,7 @@ def run(
     native = NativeMachine(library, chip, chip.start, [*plusargs, "program"])
     try:
         ranges = _add_devices(native, chip, case.answers)
-        native.try_with(case.trial)
+        native.try_with(case.trial, core.fetch_waits)
         isa = core.reference_isa or chip.isa()
         native.hold_against(golden, isa, core.privilege, core.rules, core.stores_on_bus, chip.start, ranges)
         for address, content in read_executable(elf, chip).segments:

@@ -83,6 +83,7 @@ TRIALS = (
         "springbok.trials.dead_channels",
     ),
     Trial("operators", "ONNX's own tests of its operators, on the chip", "springbok.trials.operators"),
+    Trial("references", "drawn ONNX models against ONNX's reference and onnxruntime", "springbok.trials.references"),
     Trial("frameworks", "models of Keras in every form, on the chip", "springbok.trials.frameworks"),
     Trial(
         "overhead", "instructions and memory beside the kernels, beside IREE's C runtime", "springbok.trials.overhead"

@@ -175,6 +175,11 @@ module springbok_core (
             if (outer_answered) outer_rdata <= d_rdata;
         end
 
+    logic        faulted;
+    logic [31:0] faulted_pc;
+    assign faulted = core.score.fault_manager.io_out_valid;
+    assign faulted_pc = core.score.fault_manager.io_out_bits_mepc;
+
     logic [3:0] v_done, v_last, v_written;
     logic [3:0][4:0] v_register;
     logic [3:0][15:0] v_bytes;

@@ -31,6 +31,8 @@ module coralnpu_tracker #(
     input logic [7:0][31:0] leaves_pc,
     input logic [7:0][ 6:0] leaves_register,  // from 0 on integers, from 32 on floats, from 64 on vectors, or none
     input logic [7:0]       leaves_trapped,
+    input logic             faulted,  // the core takes an exception, but for environment calls and breakpoints
+    input logic [31:0]      faulted_pc,
 
     output logic [RETIRES-1:0]               rvfi_valid,
     output logic [RETIRES-1:0][31:0]         rvfi_insn,
@@ -72,11 +74,33 @@ module coralnpu_tracker #(
     logic [7:0] piece_count, lasts;  // of these, pieces that are the last ones
     logic [31:0][127:0] vectors;
     logic handler_begins;
+    logic faulted_waits;  // until it leaves
+    logic [31:0] last_faulted_pc;
 
     // Those that go through the vector unit: not vset*.
     function automatic logic is_vector(logic [31:0] word);
         logic of_vector_width = word[14:12] == 3'd0 || word[14:12] >= 3'd5;
         return word[6:0] == 7'h57 ? word[14:12] != 3'd7 : (word[6:0] == 7'h07 || word[6:0] == 7'h27) && of_vector_width;
+    endfunction
+
+    // What leaves is marked as trapped also where it is a jump to an odd sum, or a branch before what traps, which then
+    // never leaves itself; an environment call is not marked.
+    task automatic leave(logic [31:0] pc, logic [31:0] word, logic [6:0] register, logic marked);
+        logic is_call = word == 32'h00000073 || word == 32'h00100073;
+        logic is_own = is_call || (marked && faulted_waits && pc == last_faulted_pc);
+        wait_for('{pc, word, register_of(register, word), is_own});
+        if (marked && faulted_waits && !is_own) wait_for('{last_faulted_pc, 32'h0, 7'h7f, 1'b1});
+        if (marked) faulted_waits = 1'b0;
+    endtask
+
+    task automatic wait_for(instruction_t instruction);
+        waiting[waiting_first+waiting_count[5:0]] = instruction;
+        waiting_count++;
+    endtask
+
+    // A jump that is marked as trapped tells no register.
+    function automatic logic [6:0] register_of(logic [6:0] told, logic [31:0] word);
+        return word[6:0] == 7'h6f || word[6:0] == 7'h67 ? {2'b00, word[11:7]} : told;
     endfunction
 
     task automatic keep(logic [5:0] register, logic [31:0] value);
@@ -122,6 +146,7 @@ module coralnpu_tracker #(
             lasts = '0;
             vectors = '0;
             handler_begins = 1'b0;
+            faulted_waits = 1'b0;
             for (int i = 0; i < 64; i++) begin
                 value_first[i] = '0;
                 value_count[i] = '0;
@@ -141,12 +166,14 @@ module coralnpu_tracker #(
                     piece_count++;
                     lasts += 8'(v_last[i]);
                 end
+            if (faulted && faulted_pc != 0) begin  // 0 may follow, in the next cycle
+                last_faulted_pc = faulted_pc;
+                faulted_waits = 1'b1;
+            end
             for (int i = 0; i < 8; i++)
                 if (leaves[i]) begin
                     take_word(leaves_pc[i], found_word);
-                    waiting[waiting_first+waiting_count[5:0]] =
-                        {leaves_pc[i], found_word, leaves_register[i], leaves_trapped[i]};
-                    waiting_count++;
+                    leave(leaves_pc[i], found_word, leaves_register[i], leaves_trapped[i]);
                 end
 
             blocked = 1'b0;
@@ -165,10 +192,7 @@ module coralnpu_tracker #(
                     rvfi_trap[i] = now.trapped;
                     rvfi_intr[i] = handler_begins;
                     handler_begins = now.trapped;
-                    if (now.trapped) begin  // what was dispatched behind it is gone
-                        word_first = '0;
-                        word_count = '0;
-                    end else begin
+                    if (!now.trapped) begin
                         if (!now.register[6] && now.register != 0) begin
                             rvfi_rd_addr[i] = now.register[5] ? 5'h0 : now.register[4:0];
                             rvfi_rd_wdata[i] = values[now.register[5:0]][value_first[now.register[5:0]]];

@@ -26,10 +26,7 @@ _MOST_NODES = 2000
 _MOST_ELEMENTS = 1 << 16
 _CONTROL = ("If", "Loop", "Scan")
 #: Operators that IREE lacks, as far as ONNX defines them by others.
-_DEFINED = (
-    *("AffineGrid", "Attention", "BlackmanWindow", "CenterCropPad", "HammingWindow", "HannWindow"),
-    *("MeanVarianceNormalization", "RMSNormalization", "RotaryEmbedding", "SwiGLU"),
-)
+DEFINED = ("Attention", "MeanVarianceNormalization", "RMSNormalization", "RotaryEmbedding", "SwiGLU")
 #: Their values are not computed here: that something was quantised is what later steps make use of.
 _QUANTISED = ("DequantizeLinear", "QuantizeLinear")
 
@@ -41,7 +38,7 @@ class _UnknownError(Exception):
 def written_out(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without what is known before it runs, and with shapes; the model itself if it has no such thing."""
     used = {node.op_type for node in model.graph.node}
-    defined = [("", operator) for operator in _DEFINED if operator in used]
+    defined = [("", operator) for operator in DEFINED if operator in used]
     if defined:
         told = {info.name for info in model.graph.value_info}
         for tensor in model.graph.initializer:  # the inliner asks for the types of all that is read

@@ -10,13 +10,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from springbok.compiler.importers import onnx_recurrent, onnx_windows
+from springbok.compiler.importers import onnx_recurrent, onnx_reference
 from springbok.compiler.importers.onnx_integers import widened
 from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
 #: Integral exponents up to this one are powers by multiplication.
 _MULTIPLIED = 16
+#: Larger powers of an integer are 0, 1 or -1, or larger than any integer; odd, as the sign of -1 tells.
+_MOST_INTEGRAL = 63
 #: From here on, all floating-point numbers are even integers.
 _ALL_EVEN = 2.0**25
 #: Beyond it, 1 is nothing beside a number's square.
@@ -38,9 +40,9 @@ def _pow(graph: Graph, node: onnx.NodeProto) -> None:
         if 0 < abs(whole) <= _MULTIPLIED and known.ndim <= graph.rank_of(base):
             _multiplied(graph, base, whole, node.output[0])
             return
-        _power(graph, base, _as(graph, exponent, kind), kind, node.output[0])
+        _power(graph, base, _as(graph, exponent, kind), node.output[0])
     else:
-        _power(graph, base, _as(graph, exponent, kind), kind, node.output[0])
+        _power(graph, base, _as(graph, exponent, kind), node.output[0])
 
 
 def _as(graph: Graph, name: str, kind: int) -> str:
@@ -60,8 +62,9 @@ def _multiplied(graph: Graph, base: str, exponent: int, to: str) -> None:
     graph.add("Reciprocal" if exponent < 0 else "Identity", result, to=to)
 
 
-def _power(graph: Graph, base: str, exponent: str, kind: int, to: str) -> None:
+def _power(graph: Graph, base: str, exponent: str, to: str | None = None) -> str:
     """The power by its magnitude, where the base's is neither 0 nor infinite, and by its sign."""
+    kind = graph.type_of(base)
     number = onnx.helper.tensor_dtype_to_np_dtype(kind)
     zero, one, infinity, nan = (graph.value(np.asarray(each, number)) for each in (0, 1, np.inf, np.nan))
     size, power = graph.add("Abs", base), graph.apply("Abs", np.abs, exponent)
@@ -88,7 +91,7 @@ def _power(graph: Graph, base: str, exponent: str, kind: int, to: str) -> None:
     undefined = graph.add("And", below, graph.add("Not", whole))
     undefined = graph.add("And", undefined, graph.add("Less", size, infinity))
     signed = graph.add("Where", graph.add("And", negative, odd), graph.add("Neg", magnitude), magnitude)
-    graph.add("Where", undefined, nan, signed, to=to)
+    return graph.add("Where", undefined, nan, signed, to=to)
 
 
 def _without_fraction(graph: Graph, name: str, kind: int) -> str:
@@ -97,14 +100,27 @@ def _without_fraction(graph: Graph, name: str, kind: int) -> str:
 
 def _integer_power(graph: Graph, base: str, exponent: str, to: str) -> None:
     kind = graph.type_of(base)
-    if graph.type_of(exponent) in FLOATS:
-        real = graph.add("Pow", graph.cast(base, TensorProto.FLOAT), graph.cast(exponent, TensorProto.FLOAT))
-        whole = graph.add("Equal", graph.add("Floor", exponent), exponent)
-        graph.cast(graph.add("Where", whole, graph.add("Round", real), real), kind, to=to)
+    if graph.type_of(exponent) not in FLOATS:
+        graph.add("Identity", _squared(graph, base, exponent), to=to)
         return
-    number = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    # Whole powers that the type holds are exact; what is left is a fraction, whose digits go.
+    real = _power(graph, graph.cast(base, TensorProto.FLOAT), graph.cast(exponent, TensorProto.FLOAT))
+    zero, most = graph.numbers_like(exponent)(0), graph.numbers_like(exponent)(_MOST_INTEGRAL)
+    amount = graph.apply("Floor", np.floor, exponent)
+    amount = graph.apply("Min", np.minimum, graph.apply("Max", np.maximum, amount, zero), most)
+    beyond = float(np.iinfo(onnx.helper.tensor_dtype_to_np_dtype(kind)).max)
+    whole = graph.add("Equal", amount, exponent)
+    whole = graph.add("And", whole, graph.add("Less", graph.add("Abs", real), graph.value(np.float32(beyond))))
+    exact = _squared(graph, base, graph.cast(amount, TensorProto.INT32), _MOST_INTEGRAL)
+    graph.add("Where", whole, exact, graph.cast(real, kind), to=to)
+
+
+def _squared(graph: Graph, base: str, exponent: str, most: int | None = None) -> str:
+    """The power of integers by squares of the base; the exponent is no larger than ``most``."""
+    number = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(base))
     known, exponent_type = graph.constant(exponent), onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(exponent))
-    largest = int(np.iinfo(exponent_type).max if known is None else known.max(initial=1))
+    most = int(np.iinfo(exponent_type).max) if most is None else most
+    largest = most if known is None else int(known.max(initial=1))
     counter = np.int32 if largest < 1 << 31 else np.int64
     single, two = (graph.value(np.asarray(each, counter)) for each in (1, 2))
     left = _as(graph, exponent, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(counter)))
@@ -115,7 +131,7 @@ def _integer_power(graph: Graph, base: str, exponent: str, to: str) -> None:
             left = graph.add("Div", left, two)
         taken = graph.add("Equal", graph.add("Mod", left, two), single)
         result = graph.add("Where", taken, graph.add("Mul", result, square), result)
-    graph.add("Identity", result, to=to)
+    return result
 
 
 def _gelu(graph: Graph, node: onnx.NodeProto) -> bool | None:
@@ -216,6 +232,38 @@ def _softsign(graph: Graph, node: onnx.NodeProto) -> None:
     graph.add("Div", given, graph.add("Add", graph.numbers_like(given)(1), graph.add("Abs", given)), to=node.output[0])
 
 
+def _shrink(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it for most types and attributes."""
+    (given,), attributes = node.input, attributes_of(node)
+    bias, limit = attributes.get("bias", 0.0), attributes.get("lambd", 0.5)
+    if graph.type_of(given) not in FLOATS:
+        return False
+    number = graph.numbers_like(given)
+    above = graph.add(
+        "Where", graph.add("Greater", given, number(limit)), graph.add("Sub", given, number(bias)), number(0)
+    )
+    below = graph.add("Less", given, number(-limit))
+    graph.add("Where", below, graph.add("Add", given, number(bias)), above, to=node.output[0])
+    return None
+
+
+def _window(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks them: of a known size they are constants."""
+    size = graph.constant(node.input[0])
+    if size is None:
+        return False
+    made = onnx.helper.make_graph(
+        [node],
+        "window",
+        [onnx.helper.make_tensor_value_info(node.input[0], graph.type_of(node.input[0]), ())],
+        [onnx.helper.make_tensor_value_info(node.output[0], graph.declared_type(node.output[0]), None)],
+    )
+    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", graph.version)])
+    (values,) = onnx_reference.evaluator(model).run(None, {node.input[0]: size.reshape(())})
+    graph.add("Identity", graph.value(values), to=node.output[0])
+    return None
+
+
 def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE multiplies no vector with a stack of matrices: a vector becomes a matrix of one row or one column."""
     left, right = node.input
@@ -231,93 +279,23 @@ def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-def _average_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE counts wrongly where windows stick out, and in 64 bits: sums are divided by constants here."""
-    (given,) = node.input
-    shape = graph.shape_of(given)
-    attributes = attributes_of(node)
-    if shape is None or graph.type_of(given) != TensorProto.FLOAT:
-        return False
-    kernel = attributes["kernel_shape"]
-    window, places, beyond = onnx_windows.pooled(attributes, shape)
-    if not any(window["pads"]) and not attributes.get("ceil_mode") and set(window["dilations"]) == {1}:
-        return False
-    axes = len(kernel)
-    before, after = window["pads"][:axes], window["pads"][axes:]
-    ends = [max(each, 0) for each in beyond]
-    counted = np.zeros([before[axis] + shape[2 + axis] + max(ends[axis], after[axis]) for axis in range(axes)])
-    inside = attributes.get("count_include_pad", 0)
-    counted[
-        tuple(
-            slice(0, before[axis] + shape[2 + axis] + after[axis])
-            if inside
-            else slice(before[axis], before[axis] + shape[2 + axis])
-            for axis in range(axes)
-        )
-    ] = 1
-    counts = np.ones(places)
-    for place in np.ndindex(*places):
-        taken = tuple(
-            slice(index * stride, index * stride + (size - 1) * dilation + 1, dilation)
-            for index, stride, size, dilation in zip(place, window["strides"], kernel, window["dilations"], strict=True)
-        )
-        counts[place] = counted[taken].sum()
-    pads = [0, 0, *before, 0, 0, *ends]
-    padded = graph.add("Pad", given, graph.value(np.array(pads, np.int64)))
-    ones = np.ones((shape[1], 1, *kernel), np.float32)
-    options = {"kernel_shape": kernel, "strides": window["strides"], "dilations": window["dilations"]}
-    sums = graph.add("Conv", padded, graph.value(ones), group=shape[1], **options)
-    # One rounding: a mean of quantised values lies on a half of their grid now and then.
-    graph.add("Div", sums, graph.value(np.maximum(counts, 1).astype(np.float32)), to=node.output[0])
-    return None
-
-
-def _max_pool(graph: Graph, node: onnx.NodeProto) -> None:
-    """IREE counts windows that begin in the padding in ceil_mode, and places within each channel's own image.
-
-    Paddings up to the last window say what is meant; the places of the images' beginnings are added.
-    """
-    attributes = attributes_of(node)
-    shape = graph.shape_of(node.input[0])
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    if attributes.get("ceil_mode") and shape is not None:
-        window, _, beyond = onnx_windows.pooled(attributes, shape)
-        del made.attribute[:]
-        kept = {name: value for name, value in attributes.items() if name not in ("auto_pad", "ceil_mode", "pads")}
-        kept["pads"] = [*window["pads"][: len(beyond)], *(max(each, 0) for each in beyond)]
-        made.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in kept.items())
-    has_places = len(node.output) > 1 and node.output[1] and shape is not None
-    if has_places and attributes.get("storage_order"):
-        raise UnusableError(f"{described(node)} counts places by columns (storage_order=1): count them by rows")
-    if has_places:
-        made.output[1] = f"{node.output[1]}_of_its_image"
-        graph.declare_like(made.output[1], node.output[1])
-    if widened(graph, made) is False:
-        graph.keep(made)
-    if has_places:
-        images = np.arange(shape[0] * shape[1], dtype=np.int64) * int(np.prod(shape[2:]))
-        first = graph.value(images.reshape(*shape[:2], *[1] * (len(shape) - 2)))
-        graph.add("Add", made.output[1], first, to=node.output[1])
-
-
 REWRITINGS = {
     "Acosh": _acosh,
     "Asinh": _asinh,
-    "AveragePool": _average_pool,
     "Cos": _periodic,
     "Cosh": _hyperbolic,
     "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
     "LSTM": onnx_recurrent.rewritten,
     "MatMul": _matmul_of_vectors,
-    "MaxPool": _max_pool,
     "Mod": _mod,
     "Pow": _pow,
     "RNN": onnx_recurrent.rewritten,
+    "Shrink": _shrink,
     "Sin": _periodic,
     "Sinh": _hyperbolic,
     "Softsign": _softsign,
     "Swish": _swish,
     "Tan": _periodic,
+    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), _window),
 }

@@ -22,6 +22,8 @@ def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
     wanted = attributes_of(node)["to"]
     (given,) = node.input
     kind = graph.type_of(given)
+    if kind == TensorProto.UINT64 and wanted in FLOATS:
+        raise UnusableError(f"{described(node)} {_UINT64}")
     if wanted == TensorProto.UINT64:
         return _cast_to_uint64(graph, node)
     wider = _WIDER | {TensorProto.INT16: TensorProto.INT32}
@@ -30,6 +32,13 @@ def _cast(graph: Graph, node: onnx.NodeProto) -> bool | None:
     wide = graph.cast(given, wider[wanted])
     graph.cast(_wrapped(graph, wide, wanted), wanted, to=node.output[0])
     return None
+
+
+def _cast_like(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """As a cast, where that is rewritten: IREE's takes unsigned integers for signed ones."""
+    given, like = node.input
+    made = onnx.helper.make_node("Cast", [given], node.output, name=node.name, to=graph.declared_type(like))
+    return _cast(graph, made)
 
 
 def _wrapped(graph: Graph, wide: str, kind: int) -> str:
@@ -69,6 +78,8 @@ def _bitwise_not(graph: Graph, node: onnx.NodeProto) -> bool | None:
 def _bit_shift(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """Cores take an amount modulo their own width: one of all bits or more gives 0 here, as ONNX's reference says."""
     kind = graph.declared_type(node.output[0])
+    if kind == TensorProto.UINT64:
+        raise UnusableError(f"{described(node)} {_UINT64}")
     if kind not in _WIDER:
         return False
     given, amount = (graph.cast(name, _WIDER[kind]) for name in node.input)
@@ -106,17 +117,25 @@ def _cast_to_uint64(graph: Graph, node: onnx.NodeProto) -> None:
 #: What computes with unsigned integers by their values; IREE takes them for signed ones.
 _BY_VALUE = (
     *("Abs", "ArgMax", "ArgMin", "Clip", "CumSum", "Div", "Greater", "GreaterOrEqual", "Less"),
-    *("LessOrEqual", "Max", "Min", "Mod", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu"),
+    *("LessOrEqual", "Max", "Min", "Mod", "ReduceMax", "ReduceMin", "ReduceSum", "Relu"),
     *("Sign", "TopK"),
 )
+#: Signed integers that hold all values of unsigned ones.
 _WIDER = {TensorProto.UINT8: TensorProto.INT32, TensorProto.UINT16: TensorProto.INT32}
 _WIDER |= {TensorProto.UINT32: TensorProto.INT64}
+_UINT64 = "computes with unsigned integers of 64 bits, which the compiler takes for signed ones: cast to int64"
+_OF_ITSELF, _BY_BITS = ("Abs", "Relu"), ("CumSum", "ReduceSum")
 _NO_VALUES = ("ArgMax", "ArgMin", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
 
 
 def widened(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """Unsigned integers as signed ones that hold their values."""
     kind = graph.type_of(node.input[0])
+    if kind == TensorProto.UINT64 and node.op_type in _OF_ITSELF:
+        graph.add("Identity", node.input[0], to=node.output[0])
+        return None
+    if kind == TensorProto.UINT64 and node.op_type not in _BY_BITS:
+        raise UnusableError(f"{described(node)} {_UINT64}")
     wide = TensorProto.FLOAT if node.op_type == "MaxPool" else _WIDER.get(kind)
     if kind not in _WIDER:
         return False
@@ -137,5 +156,27 @@ def widened(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-REWRITINGS = dict.fromkeys(_BY_VALUE, widened) | dict.fromkeys(("Add", "Mul", "Neg", "Sub"), _wrapping)
-REWRITINGS |= {"BitShift": _bit_shift, "BitwiseNot": _bitwise_not, "Cast": _cast}
+_OF_TWO = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
+
+
+def _of_several(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE loses track of the shapes of several inputs that are broadcast: two at a time here."""
+    kind = graph.type_of(node.input[0])
+    alike = len({graph.shape_of(name) for name in node.input}) == 1 and node.op_type != "Mean"
+    if alike or kind == TensorProto.UINT64:
+        return widened(graph, node) if node.op_type in _BY_VALUE else False
+    first, *others = (graph.cast(name, _WIDER.get(kind, kind)) for name in node.input)
+    for name in others:
+        first = graph.add(_OF_TWO[node.op_type], first, name)
+    if node.op_type == "Mean":
+        first = graph.add("Div", first, graph.numbers_like(node.input[0])(len(node.input)))
+    if kind in _WIDER:
+        graph.cast(first, kind, to=node.output[0])
+    else:
+        graph.add("Identity", first, to=node.output[0])
+    return None
+
+
+REWRITINGS = dict.fromkeys(_BY_VALUE, widened) | dict.fromkeys(_OF_TWO, _of_several)
+REWRITINGS |= dict.fromkeys(("Add", "Mul", "Neg", "Sub"), _wrapping)
+REWRITINGS |= {"BitShift": _bit_shift, "BitwiseNot": _bitwise_not, "Cast": _cast, "CastLike": _cast_like}

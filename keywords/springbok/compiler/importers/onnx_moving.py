@@ -6,21 +6,29 @@ Each rewriting has its reason in a line. Where elements come from is computed he
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
+from springbok.compiler.importers.onnx_rewriting import HELD_WIDE, Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
 
 def _slice(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE has no slices with negative steps: their elements are gathered."""
+    """IREE has no slices with negative steps: their elements are gathered. With steps, it wants axes."""
     given, *others = node.input
     parameters = [graph.constant(name) if name else None for name in others]
     shape = graph.shape_of(given)
-    if len(others) < 4 or parameters[3] is None or (parameters[3] > 0).all():
+    if len(others) < 4 or parameters[3] is None:
         return False
+    if (parameters[3] > 0).all():
+        if others[2]:
+            return False
+        axes = graph.value(np.arange(len(parameters[3]), dtype=parameters[3].dtype))
+        graph.add("Slice", given, *others[:2], axes, others[3], to=node.output[0])
+        return None
     starts, ends, axes, steps = parameters
     if shape is None or starts is None or ends is None:
         raise UnusableError(f"{described(node)} goes backwards between limits that are computed: make them constants")
@@ -193,10 +201,56 @@ def _depth_to_space(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _center_crop_pad(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it, and ONNX's own definition has no shapes: cut, then filled up, as both are known."""
+    given, size = node.input
+    shape, wanted = graph.shape_of(given), graph.constant(size)
+    if shape is None or wanted is None:
+        return False
+    axes = [axis % len(shape) for axis in attributes_of(node).get("axes", range(len(shape)))]
+    made = dict(zip(axes, map(int, wanted), strict=True))
+    places = {axis: np.arange(n) + max(shape[axis] - n, 0) // 2 for axis, n in made.items() if n < shape[axis]}
+    ends = np.zeros((2, len(shape)), np.int64)
+    for axis, length in made.items():
+        more = max(length - shape[axis], 0)
+        ends[:, axis] = more // 2, more - more // 2
+    kept = given
+    for axis, own in places.items():
+        kept = graph.add("Gather", kept, graph.value(own), axis=axis)
+    graph.add("Pad", kept, graph.value(ends.reshape(-1)), graph.numbers_like(given)(0), to=node.output[0])
+    return None
+
+
+def _held(rewriting: Callable[[Graph, onnx.NodeProto], bool | None]) -> Callable:
+    """The rewriting for values that are held in wider integers inside the model, too."""
+
+    def of_wide(graph: Graph, node: onnx.NodeProto) -> bool | None:
+        kind = graph.declared_type(node.output[0])
+        if kind not in HELD_WIDE:
+            return rewriting(graph, node)
+        made = onnx.NodeProto()
+        made.CopyFrom(node)
+        for number, name in enumerate(node.input):
+            if name and graph.declared_type(name) == kind:
+                made.input[number] = graph.cast(name, HELD_WIDE[kind])
+                if graph.constant(name) is None:
+                    graph.declare_like(made.input[number], name)
+        made.output[0] = f"{node.output[0]}_held"
+        graph.declare_like(made.output[0], node.output[0])
+        graph.give_bits(made.output[0], HELD_WIDE[kind])
+        if rewriting(graph, made) is False:
+            return False
+        graph.cast(made.output[0], kind, to=node.output[0])
+        return None
+
+    return of_wide
+
+
 REWRITINGS = {
+    "CenterCropPad": _held(_center_crop_pad),
     "Col2Im": _columns_to_image,
-    "DepthToSpace": _depth_to_space,
-    "Pad": _pad,
-    "ReverseSequence": _reverse_sequence,
-    "Slice": _slice,
+    "DepthToSpace": _held(_depth_to_space),
+    "Pad": _held(_pad),
+    "ReverseSequence": _held(_reverse_sequence),
+    "Slice": _held(_slice),
 }

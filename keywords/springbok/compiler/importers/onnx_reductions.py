@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of
+from springbok.compiler.importers.onnx_rewriting import FLOATS, Graph, attributes_of, described
+from springbok.compiler.importers.worker import UnusableError
 
 
 def _argument(reduction: str):
@@ -41,6 +42,8 @@ def _argument(reduction: str):
 
 
 def _reduced(graph: Graph, operator: str, name: str, axes: Sequence[int], keepdims: int) -> str:
+    if not axes:  # of a scalar
+        return graph.add("Identity", name)
     if graph.version >= (13 if operator == "ReduceSum" else 18):
         return graph.add(operator, name, graph.value(np.array(axes, np.int64)), keepdims=keepdims)
     return graph.add(operator, name, axes=list(axes), keepdims=keepdims)
@@ -68,17 +71,56 @@ def _log_sum_exp(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _mean(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE has means of floating-point numbers only; those of integers lose their fraction."""
+    kind, attributes = graph.declared_type(node.input[0]), attributes_of(node)
+    given, *rest = node.input
+    shape = graph.shape_of(given)
+    axes = graph.constant(rest[0]) if rest and rest[0] else np.array(attributes.get("axes", ()), np.int64)
+    if kind in FLOATS or kind == TensorProto.UINT64 or shape is None or axes is None:
+        return False
+    if not axes.size and attributes.get("noop_with_empty_axes"):
+        return False
+    axes = [int(axis) % len(shape) for axis in axes] or list(range(len(shape)))
+    sums = _reduced(graph, "ReduceSum", graph.cast(given, TensorProto.INT64), axes, attributes.get("keepdims", 1))
+    count = graph.value(np.int64(np.prod([shape[axis] for axis in axes])))
+    graph.cast(graph.add("Div", sums, count), kind, to=node.output[0])
+    return None
+
+
+_OF_ONE = {"ReduceL2": "Abs", "ReduceLogSum": "Log"}
+
+
+def _of_one(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE takes roots and logarithms of floating-point numbers only, and crashes where a single one is added up."""
+    if graph.declared_type(node.input[0]) not in FLOATS:
+        raise UnusableError(
+            f"{described(node)} takes a square root or a logarithm of integers: cast them to float32 before"
+        )
+    shape, made = graph.shape_of(node.input[0]), graph.shape_of(node.output[0])
+    if shape is None or made is None or np.prod(shape) != np.prod(made):
+        return False
+    graph.reshape(graph.add(_OF_ONE[node.op_type], node.input[0]), made, to=node.output[0])
+    return None
+
+
 def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE divides zeros by their length."""
-    (given,) = node.input
+    """IREE divides zeros by their length, and squares of float16 soon are 0."""
+    (given,), kind = node.input, graph.type_of(node.input[0])
     shape, attributes = graph.shape_of(given), attributes_of(node)
     if shape is None:
         return False
+    if kind == TensorProto.FLOAT16:
+        given = graph.cast(given, TensorProto.FLOAT)
     number = graph.numbers_like(given)
     reduction = "ReduceL1" if attributes.get("p", 2) == 1 else "ReduceL2"
-    length = _reduced(graph, reduction, given, [attributes.get("axis", -1) % len(shape)], 1)
+    axis = attributes.get("axis", -1) % len(shape)
+    length = graph.add("Abs", given) if shape[axis] == 1 else _reduced(graph, reduction, given, [axis], 1)
     divisor = graph.add("Where", graph.add("Equal", length, number(0)), number(1), length)
-    graph.add("Div", given, divisor, to=node.output[0])
+    if kind == TensorProto.FLOAT16:
+        graph.cast(graph.add("Div", given, divisor), kind, to=node.output[0])
+    else:
+        graph.add("Div", given, divisor, to=node.output[0])
     return None
 
 
@@ -118,11 +160,34 @@ def _group_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _cumulative_sum(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's without the element itself is the sum with it less the element: digits go, and infinities become NaN."""
+    (given, axis), attributes = node.input, attributes_of(node)
+    shape, known = graph.shape_of(given), graph.constant(axis)
+    if not attributes.pop("exclusive", 0) or shape is None or known is None or graph.type_of(given) not in FLOATS:
+        return False
+    axis = int(known.reshape(())) % len(shape)
+    backwards, count = attributes.get("reverse", 0), shape[axis] - 1
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(given))
+    zeros = graph.value(np.zeros([1 if each == axis else n for each, n in enumerate(shape)], dtype))
+    if not count:
+        graph.add("Identity", zeros, to=node.output[0])
+        return None
+    first, last, along = (graph.value(np.array([n])) for n in (backwards, backwards + count, axis))
+    others = graph.add("Slice", given, first, last, along)
+    shifted = graph.add("Concat", *((others, zeros) if backwards else (zeros, others)), axis=axis)
+    graph.add("CumSum", shifted, node.input[1], to=node.output[0], **attributes)
+    return None
+
+
 REWRITINGS = {
     "ArgMax": _argument("ReduceMax"),
     "ArgMin": _argument("ReduceMin"),
+    "CumSum": _cumulative_sum,
     "GlobalLpPool": _global_lp_pool,
     "GroupNormalization": _group_normalization,
     "LpNormalization": _lp_normalization,
     "ReduceLogSumExp": _log_sum_exp,
+    "ReduceMean": _mean,
+    **dict.fromkeys(_OF_ONE, _of_one),
 }

@@ -25,7 +25,7 @@ from onnx.reference.ops.op_resize import Resize as ReferenceResize
 from onnx.reference.ops.op_reverse_sequence import ReverseSequence as ReferenceReverseSequence
 from onnx.reference.ops.op_scan import Scan as ReferenceScan
 
-from springbok.compiler.importers import onnx_recurrent, onnx_windows
+from springbok.compiler.importers import onnx_recurrent, onnx_reference_functions, onnx_windows
 
 
 class QuantizeLinear(QuantizeLinear_25):
@@ -178,12 +178,12 @@ class GlobalLpPool(OpRun):
 
 
 class LpNormalization(OpRun):
-    """The reference takes powers of negative numbers, and not of their sizes."""
+    """The reference takes powers of negative numbers, and not of their sizes, which soon are 0 or infinite."""
 
     op_domain = ""
 
     def _run(self, given, axis=-1, p=2):
-        size = (np.abs(given) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
+        size = (np.abs(given.astype(np.float64)) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
         return (np.where(size == 0, 0, given / np.where(size == 0, 1, size)).astype(given.dtype),)
 
 
@@ -280,9 +280,9 @@ class MaxPool(OpRun):
 
     def _run(self, given, storage_order=0, **attributes):
         floating = np.issubdtype(given.dtype, np.floating)
-        lowest = -np.inf if floating else np.iinfo(given.dtype).min
-        windows = _windows(given, lowest, attributes)
-        largest = windows.max(-1)
+        lowest = -np.inf if floating else np.iinfo(given.dtype).min - 1  # no place of a padding is chosen
+        windows = _windows(given if floating else given.astype(np.int64), lowest, attributes)
+        largest = windows.max(-1).astype(given.dtype)
         if len(self.onnx_node.output) < 2:
             return (largest,)
         length = int(np.prod(given.shape[2:]))
@@ -468,6 +468,7 @@ _OWN = [
     *(Gemm, GlobalLpPool, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool, ReduceSumSquare),
     *(Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
     *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
+    *onnx_reference_functions.OWN,
 ]
 
 

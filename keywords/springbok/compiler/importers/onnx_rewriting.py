@@ -37,7 +37,7 @@ _ROUNDABOUT = {
 
 
 #: Unsigned integers that the model computes with as wider ones, and what these are.
-_HELD_WIDE = {kind: wide for kind, (wide, _) in _ROUNDABOUT.items() if wide != kind}
+HELD_WIDE = {kind: wide for kind, (wide, _) in _ROUNDABOUT.items() if wide != kind}
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
@@ -218,7 +218,7 @@ class Graph:
         inner = {
             name: self.new_name()
             for name in self._outputs & read
-            if name in self._producers and self.declared_type(name) in _HELD_WIDE
+            if name in self._producers and self.declared_type(name) in HELD_WIDE
         }
         if not inner:
             return nodes, inner
@@ -235,21 +235,21 @@ class Graph:
     def _keep_wide(self, node: onnx.NodeProto) -> None:
         """Takes a node over, with what is held wide as wide integers on all sides."""
         kinds = [self.declared_type(name) for name in (*node.input, *node.output) if name]
-        if node.op_type == "Constant" or not any(kind in _HELD_WIDE for kind in kinds):
+        if node.op_type == "Constant" or not any(kind in HELD_WIDE for kind in kinds):
             self.keep(node)
             return
         made = onnx.NodeProto()
         made.CopyFrom(node)
         for number, name in enumerate(node.input):
-            wide = _HELD_WIDE.get(self.declared_type(name)) if name else None
+            wide = HELD_WIDE.get(self.declared_type(name)) if name else None
             made.input[number] = self.cast(name, wide) if wide else name
         self.keep(made)
         for number, name in enumerate(node.output):
             kind = self.declared_type(name) if name else 0
-            if kind not in _HELD_WIDE:
+            if kind not in HELD_WIDE:
                 continue
             made.output[number] = self.new_name() if name in self._outputs else name
-            self._types[made.output[number]] = _HELD_WIDE[kind]
+            self._types[made.output[number]] = HELD_WIDE[kind]
             if name in self._outputs:
                 self.cast(made.output[number], kind, to=name)
 

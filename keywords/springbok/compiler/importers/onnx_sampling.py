@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX's GridSample and Resize, for `springbok.compiler.importers.onnx_rewriting`.
+"""ONNX's AffineGrid, GridSample and Resize, for `springbok.compiler.importers.onnx_rewriting`.
 
 Of GridSample IREE has one kind, which converts places far outside to integers that no type holds. Here the neighbours
 of each place are gathered, whose numbers along an axis (``padding_mode`` included) are looked up in a table.
@@ -274,4 +274,21 @@ def _multiplied(graph: Graph, value: str, matrix: np.ndarray, axis: int, rank: i
     return made if axis == rank - 2 else graph.add("Transpose", made, perm=np.argsort(order).tolist())
 
 
-REWRITINGS = {"GridSample": _grid_sample, "Resize": _resize}
+def _affine_grid(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it, and ONNX's own definition fails with a single image: all places times each matrix."""
+    matrices, size = node.input
+    lengths, shape = graph.constant(size), graph.shape_of(matrices)
+    corners = attributes_of(node).get("align_corners", 0)
+    if lengths is None or shape is None or (corners and 1 in lengths[2:]):
+        return False
+    lengths = [int(length) for length in lengths[2:]]
+    axes = [np.linspace(-1, 1, n) if corners else (2 * np.arange(n) + 1) / n - 1 for n in lengths]
+    places = [*np.meshgrid(*axes, indexing="ij")[::-1], np.ones(lengths)]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(graph.type_of(matrices))
+    flat = graph.value(np.stack(places, -1).reshape(1, -1, len(places)).astype(dtype))
+    made = graph.add("MatMul", flat, graph.add("Transpose", matrices, perm=[0, 2, 1]))
+    graph.reshape(made, (shape[0], *lengths, len(lengths)), to=node.output[0])
+    return None
+
+
+REWRITINGS = {"AffineGrid": _affine_grid, "GridSample": _grid_sample, "Resize": _resize}

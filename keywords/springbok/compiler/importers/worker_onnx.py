@@ -6,6 +6,7 @@ The answers are those of ONNX's reference implementation, which is written in Nu
 
 from __future__ import annotations
 
+import operator
 import re
 import tempfile
 from dataclasses import replace
@@ -25,6 +26,7 @@ from springbok.compiler.importers import (
     onnx_integers,
     onnx_limits,
     onnx_moving,
+    onnx_pooling,
     onnx_quantised,
     onnx_reductions,
     onnx_reference,
@@ -65,6 +67,7 @@ REWRITINGS = joined(
     onnx_integers.REWRITINGS,
     onnx_functions.REWRITINGS,
     onnx_moving.REWRITINGS,
+    onnx_pooling.REWRITINGS,
     onnx_reductions.REWRITINGS,
     onnx_sampling.REWRITINGS,
     onnx_transforms.REWRITINGS,
@@ -124,9 +127,10 @@ class OnnxModel:
 
     def _makes_integers(self, node: onnx.NodeProto) -> bool:
         """Whether it converts floating-point numbers, of which some have no integer that is defined."""
-        if node.op_type not in ("Cast", "CastLike"):
+        if node.op_type not in ("Cast", "CastLike", "Pow"):
             return False
-        types = [self._graph.type_of(name) for name in (node.input[0], node.output[0])]
+        given = node.input[1 if node.op_type == "Pow" else 0]  # whole numbers to the power of others
+        types = [self._graph.type_of(name) for name in (given, node.output[0])]
         if not all(types):
             return False
         given, made = (onnx.helper.tensor_dtype_to_np_dtype(each).kind for each in types)
@@ -141,8 +145,8 @@ class OnnxModel:
             node = onnx_reference.failed_node(error)
             where = f", at {described(node)}" if node is not None else ""
             raise UnusableError(
-                f"ONNX's own implementation of its operations fails with it{where}: {first_line(error)}. Check what "
-                "it is given, and its attributes"
+                f"ONNX's own implementation of its operations fails with it{where}: {first_line(_cause(error))}. Check "
+                "what it is given, and its attributes"
             ) from error
 
     def write_mlir(self, path: Path) -> None:
@@ -177,9 +181,21 @@ class OnnxModel:
         return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
 
 
+def _cause(error: Exception) -> Exception:
+    """What an operator raised, which the reference implementation tells in words of its own program."""
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error
+
+
 def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
-    made = Graph(onnx_control_flow.written_out(model)).rewrite(REWRITINGS)
-    made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+    try:
+        made = Graph(onnx_control_flow.written_out(model)).rewrite(REWRITINGS)
+        made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        used = ", ".join(sorted({node.op_type for node in model.graph.node}))
+        raise UnusableError(
+            f"ONNX finds no shapes in what stands for one of its operations ({used}), as it is used here: "
+            f"{first_line(error).rpartition('] ')[2]}. Write it with other operations, or with other attributes"
+        ) from error
     onnx_limits.check_shapes(made)
     return made
 
@@ -192,10 +208,10 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "Constant" and node.attribute[0].name == "value_floats":  # which IREE does not take
             values = onnx.numpy_helper.from_array(np.float32(node.attribute[0].floats))
             node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", values))
-        if node.op_type == "MeanVarianceNormalization" and not node.attribute:  # its own definition lacks the default
-            node.attribute.append(onnx.helper.make_attribute("axes", [0, 2, 3]))
+        if node.op_type in onnx_control_flow.DEFINED:
+            _tell_defaults(node, version_of(model))
     onnx_constants.gather_chosen(model)
-    wanted = _CEILING_OPSET if any(map(_rounds_up_pads, model.graph.node)) else _OPSET
+    wanted = _CEILING_OPSET if any(map(_rounds_up_beyond, model.graph.node)) else _OPSET
     before = version_of(model)
     if before < _AXIS_OPSET:
         _flatten_hardmax(model)
@@ -207,6 +223,14 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     _tell_shapes_of_groups(model)
     onnx_constants.keep_whole_lengths(model)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _tell_defaults(node: onnx.NodeProto, version: int) -> None:
+    """Gives a node the attributes that it leaves out: ONNX's inliner takes the definition without their defaults."""
+    told = {attribute.name for attribute in node.attribute}
+    for name, attribute in onnx.defs.get_schema(node.op_type, version).attributes.items():
+        if name not in told and attribute.default_value.name:
+            node.attribute.append(attribute.default_value)
 
 
 def _tell_shapes_of_groups(model: onnx.ModelProto) -> None:
@@ -271,10 +295,13 @@ def _forget_shapes(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
 
 
-def _rounds_up_pads(node: onnx.NodeProto) -> bool:
+def _rounds_up_beyond(node: onnx.NodeProto) -> bool:
     attributes = attributes_of(node)
     pools = node.op_type in ("AveragePool", "MaxPool")
-    return pools and bool(attributes.get("ceil_mode")) and any(attributes.get("pads", ()))
+    if not pools or not attributes.get("ceil_mode"):
+        return False
+    leaps = any(map(operator.lt, attributes["kernel_shape"], attributes.get("strides", ())))  # beyond the end
+    return leaps or any(attributes.get("pads", ())) or attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
 
 
 def _import_to(model: onnx.ModelProto, path: Path) -> str:

@@ -31,7 +31,7 @@ from springbok.support.errors import ChipFunctionError, CompileError, CompilerDi
 from springbok.support.files import temporary_folder
 
 #: Counts up when a transformation makes other code, so that no older cache entry is taken.
-VERSION = 13
+VERSION = 14
 
 #: What ``optimize`` may be: stock IREE; all transformations, with the flags that are recorded for the model or the
 #: default ones; the same, with flags that are measured if they are not known (see `springbok.exploring.search`).

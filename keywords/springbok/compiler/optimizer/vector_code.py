@@ -45,10 +45,16 @@ def vector(size: int, element: ir.Type) -> ir.VectorType:
 
 
 def splat(size: int, element: ir.Type, value: object) -> ir.Value:
-    make = ir.FloatAttr.get if isinstance(element, (ir.F32Type, ir.F16Type, ir.F64Type)) else ir.IntegerAttr.get
     kind = vector(size, element)
-    attributes = {"value": ir.DenseElementsAttr.get_splat(kind, make(element, value))}
+    attributes = {"value": ir.DenseElementsAttr.get_splat(kind, number(element, value))}
     return create("arith.constant", [kind], [], attributes=attributes).result
+
+
+def number(element: ir.Type, value: object) -> ir.Attribute:
+    """``value`` as an attribute; of a type that is not its own, the bindings would make one without an error."""
+    if isinstance(element, ir.FloatType):
+        return ir.FloatAttr.get(element, float(value))
+    return ir.IntegerAttr.get(element, value)
 
 
 def counted_loop(extent: int, step: int, carried: Sequence[ir.Value], body: Callable) -> list[ir.Value]:
@@ -110,8 +116,7 @@ def _transfer(rank: int) -> dict[str, ir.Attribute]:
 
 def load(tensor: ir.Value, indices: Sequence[ir.Value], size: int) -> ir.Value:
     element = tensor.type.element_type
-    zero = ir.FloatAttr.get(element, 0.0) if isinstance(element, ir.F32Type) else ir.IntegerAttr.get(element, 0)
-    filling = create("arith.constant", [element], [], attributes={"value": zero}).result
+    filling = create("arith.constant", [element], [], attributes={"value": number(element, 0)}).result
     attributes = _transfer(len(indices)) | {"operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, len(indices), 1, 0])}
     return create(
         "vector.transfer_read", [vector(size, element)], [tensor, *indices, filling], attributes=attributes

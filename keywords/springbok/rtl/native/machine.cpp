@@ -62,8 +62,9 @@ void machine_mark(machine *m, uint32_t match, uint32_t mask, uint32_t address) {
     m->mark_match = match, m->mark_mask = mask, m->mark_address = address;
 }
 
-void machine_try(machine *m, const trial_t *trial) {
-    m->trial = *trial;
+// Without fetch_waits instructions are there a cycle after they were asked for, whatever the trial is.
+void machine_try(machine *m, const trial_t *trial, int fetch_waits) {
+    m->trial = *trial, m->instruction_bus.waits = fetch_waits;
     if (m->trial.longest_delay == 0) m->trial.longest_delay = 1;
     m->stalls = Random(trial->seed * 3 + 1), m->errors = Random(trial->seed * 3 + 2);
     m->interrupts = Random(trial->seed * 3 + 3);

@@ -64,6 +64,7 @@ struct Bus {
     std::deque<Response> responses;
     uint64_t last_due = 0;
     bool grants = true;
+    bool waits = true; // the core may be kept waiting
 };
 
 // What came from outside, so that a run can be repeated to the cycle.
@@ -226,14 +227,15 @@ struct machine {
                 byte = uint8_t(errors.next());
         }
         response.failed = fails || !access(address, width, is_store, enables, response.data);
-        response.due = cycle + 1 + (stalls.hits(trial.delay) ? stalls.next() % trial.longest_delay + 1 : 0);
+        bool late = bus.waits && stalls.hits(trial.delay);
+        response.due = cycle + 1 + (late ? stalls.next() % trial.longest_delay + 1 : 0);
         if (response.due <= bus.last_due) response.due = bus.last_due + 1;
         bus.last_due = response.due;
         bus.responses.push_back(response);
     }
 
     bool grant(Bus &bus) {
-        return bus.responses.size() < OUTSTANDING && !(trial.stall && stalls.hits(trial.stall));
+        return bus.responses.size() < OUTSTANDING && !(bus.waits && trial.stall && stalls.hits(trial.stall));
     }
 
     // ---- A cycle

@@ -81,7 +81,7 @@ def compile_variants(
                 _compile(some, _flags(place, optimized=False), folder / f"none-{place}-{number}", made)
         for (name, variant), error in errors.items():
             made[name].errors[variant] = error
-        parts = _for_host(rewritten) if place == HOST else rewritten
+        parts = _for_host(rewritten, made) if place == HOST else rewritten
         flags = _flags(place)
         for number, some in enumerate(_modules(parts, place)):
             _compile(some, (*flags, *_SECOND_HALF), folder / f"rewritten-{place}-{number}", made, iree.device(flags))
@@ -166,12 +166,16 @@ def _rewrite(
     return parts, errors
 
 
-def _for_host(parts: Sequence[_Part]) -> list[_Part]:
-    """The same parts as this machine's check gets them."""
+def _for_host(parts: Sequence[_Part], made: dict[str, Compiled]) -> list[_Part]:
+    """The same parts as this machine's check gets them; an error of one is put down in ``made``."""
     found = []
     for part in parts:
         path = part.path.with_suffix(f".{HOST}.mlirbc")
-        optimizer.rewrite(part.path, path, (), for_host=True)
+        try:
+            optimizer.rewrite(part.path, path, (), for_host=True)
+        except BenchError as error:
+            made[part.network].errors.update(dict.fromkeys(part.variants, OptimizerError(error)))
+            continue
         found.append(replace(part, path=path))
     return found
 
