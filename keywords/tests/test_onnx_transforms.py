@@ -10,6 +10,7 @@ from springbok.compiler import compiler
 from springbok.compiler.importers import onnx_control_flow, onnx_limits, worker_onnx
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
+from springbok.compiler.judgement import judge
 from springbok.session import Session
 
 onnx = pytest.importorskip("onnx")
@@ -295,6 +296,36 @@ def session():
     chip.boot("spike", count_opcodes=False)
     yield chip
     chip.shut_down()
+
+
+@pytest.mark.parametrize("function", ["Sigmoid", "Tanh"])
+@pytest.mark.parametrize("is_float", [False, True])
+def test_a_step_in_front_of_a_function_whose_result_is_rounded(function, is_float):
+    """The step is told, so that sums at a half of the coarser grid are no difference of the finer one."""
+    make = helper.make_node
+    nodes = [
+        make("QuantizeLinear", ["x", "s"], ["a"]),
+        make("DequantizeLinear", ["a", "s"], ["b"]),
+        make("DequantizeLinear", ["w", "s"], ["v"]),
+        make("MatMul", ["b", "v"], ["c"]),
+        make("QuantizeLinear", ["c", "coarse", "zero"], ["d"]),
+        make("DequantizeLinear", ["d", "coarse", "zero"], ["e"]),
+        make(function, ["e"], ["f"]),
+        make("QuantizeLinear", ["f", "fine", "zero"], ["g" if is_float else "y"]),
+        *([make("DequantizeLinear", ["g", "fine", "zero"], ["y"])] if is_float else []),
+    ]
+    constants = {"s": np.float32(0.02), "coarse": np.float32(0.1), "fine": np.float32(1 / 128), "zero": np.int8(0)}
+    constants["w"] = RANDOM.integers(0, 255, (8, 9)).astype(np.uint8)
+    model = model_of(nodes, {"x": (FLOAT, [4, 8])}, {"y": (FLOAT if is_float else INT8, [4, 9])}, constants, 21)
+    (spec,) = worker_onnx.OnnxModel(model, WHOLE_FILE).describe_outputs(
+        [np.zeros((4, 9), np.float32 if is_float else np.int8)]
+    )
+    assert (spec.step if is_float else spec.scale) == pytest.approx(1 / 128)
+    assert (spec.behind, spec.step_before) == (function.lower(), pytest.approx(0.1))
+    for number in range(40):
+        values = random_array(np.random.default_rng(number), FLOAT, (4, 8))
+        pair = [answers(made, values)[0][np.newaxis] for made in (rewritten(model), model)]
+        assert judge([spec], pair[:1], pair[1:]).passed
 
 
 def everything():

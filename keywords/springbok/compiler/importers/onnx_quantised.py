@@ -152,6 +152,16 @@ def behind(graph: Graph, name: str) -> str | None:
     return _SQUASHING.get(node.op_type) if node is not None else None
 
 
+def rounded_behind(graph: Graph, name: str) -> tuple[str, float] | None:
+    """The function whose result is rounded to what is read as ``name``, and the step of what comes into it."""
+    node = graph.producer(name)
+    while node is not None and node.op_type in ("DequantizeLinear", "QuantizeLinear", *_MOVING):
+        name = node.input[0]
+        node = graph.producer(name)
+    step = step_of(graph, node.input[0]) if node is not None and node.op_type in _SQUASHING else None
+    return (_SQUASHING[node.op_type], step) if step else None
+
+
 def _is_computed(graph: Graph, name: str) -> bool:
     """Whether quantised values are of something that the model computes."""
     node = graph.producer(name)

@@ -174,16 +174,17 @@ class OnnxModel:
 
     def _described(self, spec: TensorSpec) -> TensorSpec:
         """An output with its scale, or with the step of what is quantised inside the model."""
+        graph, name = self._graph, spec.name
+        found = onnx_quantised.scale_of(graph, name)
         if np.issubdtype(spec.dtype, np.floating):
-            step = onnx_quantised.step_of(self._graph, spec.name)
-            return replace(spec, step=step, behind=onnx_quantised.behind(self._graph, spec.name) if step else None)
-        found = onnx_quantised.scale_of(self._graph, spec.name)
-        return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
-
-
-def _cause(error: Exception) -> Exception:
-    """What an operator raised, which the reference implementation tells in words of its own program."""
-    return error.__cause__ if isinstance(error.__cause__, Exception) else error
+            step = onnx_quantised.step_of(graph, name)
+            spec = replace(spec, step=step, behind=onnx_quantised.behind(graph, name) if step else None)
+        elif found:
+            spec = replace(spec, scale=found[0], zero_point=found[1])
+        rounded = onnx_quantised.rounded_behind(graph, name) if spec.behind is None else None
+        if rounded and (spec.step or spec.scale):
+            spec = replace(spec, behind=rounded[0], step_before=rounded[1])
+        return spec
 
 
 def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
