@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trial of Keras models in every form: how a file ends, and what the table says."""
 
+import contextlib
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,11 +14,12 @@ import pytest
 
 from springbok.session import Session
 from springbok.support.errors import CompileError, ModelError
-from springbok.support.places import MODELS
+from springbok.support.places import KEYWORDS, MODELS
 from springbok.trials import framework_server, frameworks
 from springbok.trials.frameworks import File, Result, run, table
 from springbok.trials.operators import Verdict
 
+FOLDERS_AND_SOCKET = 4
 SENTENCE = "model.keras can't be used: its layer 'a' is stateful. Make the state an input.\nThe flags were: --x"
 
 
@@ -72,3 +76,36 @@ def test_a_server_ends_with_who_started_it_however_that_ended(tmp_path):
     assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
     while place.parent.exists():
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_job_whose_program_is_ended(tmp_path, number):
+    """The job waits for a model that nobody writes, with folders of the program, of the server and of its own."""
+    temporary, model, job = tmp_path / "temporary", tmp_path / "model.onnx", tmp_path / "job.json"
+    temporary.mkdir()
+    os.mkfifo(model)
+    described = {"do": "import", "framework": "onnx", "model": str(model), "folder": str(tmp_path)}
+    job.write_text(json.dumps(described | {"shapes": [], "signature": None}))
+    program = (
+        "from springbok.trials.framework_server import FrameworkServer\n"
+        f"FrameworkServer()._ask({{'job': {str(job)!r}}})\n"
+    )
+    options = {"env": os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(KEYWORDS)}}
+    with subprocess.Popen([sys.executable, "-c", program], **options) as process:
+        while len(list(temporary.rglob("*"))) < FOLDERS_AND_SOCKET:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+    until = time.monotonic() + 60
+    while list(temporary.iterdir()) or is_running(temporary):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def is_running(folder):
+    """Whether a process was started with something in the folder, or forked from one that was."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(str(folder).encode() in file.read_bytes())
+    return any(found)

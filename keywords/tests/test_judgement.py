@@ -18,6 +18,7 @@ INT8 = TensorSpec("q", (3,), "int8", scale=0.5, zero_point=3)
 LAST_STEP = TensorSpec("d", (3,), "float32", step=0.25)
 HALF = TensorSpec("h", (3,), "float16")
 HALF_INSIDE = TensorSpec("f", (3,), "float32", precision="float16")
+MOST_OF_ONE_STEP = 32  # of 1/128, by a step of 0.25 in front of a tanh
 INDEX = TensorSpec("i", (3,), "int64")
 
 
@@ -50,6 +51,15 @@ class TestUnits:
         )
         assert "a step is 0.5; tolerance 2 steps" in text
         assert text.endswith("allow it with tolerance=9.")
+
+    @pytest.mark.parametrize(
+        ("spec", "got"),
+        [(FLOAT, [1, 2, 9]), (FLOAT, [1, 2, -50]), (FLOAT, [1, 2, 2.5]), (INT8, [1, 2, 40]), (LAST_STEP, [1, 2, 99])],
+    )
+    def test_no_tolerance_is_told_that_would_accept_anything(self, spec, got):
+        text = judged(spec, got, [1, 2, 3]).explain()
+        assert text.endswith("So much is no matter of rounding, and no tolerance makes it right.")
+        assert "tolerance=" not in text
 
     def test_the_tolerance_that_is_told_is_enough(self):
         wanted = [1.0, 2.0, 81.3]
@@ -101,6 +111,21 @@ class TestTolerance:
             assert judged(spec, compute(other), compute(given)).passed or abs(moved) > 3.9 * (1 + (name == "softmax"))
             if name != "softmax" and difference > 1e-3 and abs(moved) > 4.2:
                 assert not judged(spec, compute(other), compute(given)).passed
+
+    @pytest.mark.parametrize("grid", [{"dtype": "int8", "scale": 1 / 128}, {"dtype": "float32", "step": 1 / 128}])
+    @given(st.floats(-6, 6), st.integers(-3, 3) | st.integers(-90, 90), st.sampled_from([-1, 0, 1]))
+    def test_a_step_in_front_of_what_is_rounded_again_is_no_difference(self, grid, given, more, moved):
+        """Some more steps of the finer grid may lie between them, as between any others."""
+        for name in ("sigmoid", "tanh"):
+            spec = TensorSpec("y", (1,), **grid, behind=name, step_before=0.25)
+            wanted = SQUASHING[name](np.array([given, given + 0.25 * moved]))
+            first, second = np.round(wanted * 128) + [0, more]
+            values = np.array([first, second]) if spec.scale else np.array([first, second]) / 128
+            values = np.clip(values, -128, 127) if spec.scale else values
+            judgement = judged(spec, values[1:], values[:1])
+            assert judgement.passed or abs(more) > QUANTISED_STEPS - 1
+            if np.abs(np.diff(values)[0] / (1 if spec.scale else spec.step)) > MOST_OF_ONE_STEP + QUANTISED_STEPS + 1:
+                assert not judgement.passed
 
     def test_no_softmax_is_right_outside_of_its_range(self):
         spec = replace(LAST_STEP, step=0.5, behind="softmax")

@@ -38,6 +38,8 @@ QUANTISED_STEPS = 4
 #: What an output behind a softmax, a sigmoid or a tanh may differ by in any case: these are not computed alike.
 SQUASHED = 1e-4
 _LEAST = 1e-7
+#: Differences that somebody may want to allow: up to about a tenth of an output's range.
+_MOST_TOLD = {"steps": 25, "relative": 0.1}
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Judgement:
         return f"{self.samples} samples differ from the framework by at most {most} (tolerance {limit})"
 
     def explain(self) -> str:
-        """A sentence about the worst element, and one about how to allow it."""
+        """A sentence about the worst element, and one about how to allow it, if it may be a matter of rounding."""
         if self.worst is None:
             return ""
         if not math.isfinite(self.worst.difference) or self.worst.limit.unit == "absolute":
@@ -176,6 +178,8 @@ class Judgement:
         if enough is None:
             digits = 1 - math.floor(math.log10(self.worst.difference)) if self.worst.difference else 0
             enough = math.ceil(self.worst.difference * 10**digits) / 10**digits
+        if enough > _MOST_TOLD[self.worst.limit.unit]:
+            return f"{self.worst}. So much is no matter of rounding, and no tolerance makes it right."
         return f"{self.worst}. If the model may differ by so much, allow it with tolerance={enough:g}."
 
 
@@ -218,6 +222,10 @@ def _excess(difference: float, limit: Limit) -> tuple[float, float]:
 
 def _differences(spec: TensorSpec, limit: Limit, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Differences of one sample, element by element, in the unit of ``limit``."""
+    if limit.unit == "steps" and spec.step_before:
+        real, framework = (spec.to_real(each).astype(np.float64) for each in (got, wanted))
+        beyond = np.maximum(_absolute(real, framework) - _moved(spec, framework), 0)
+        return np.round(beyond / (spec.scale or spec.step), 2)
     if limit.unit == "steps" and not spec.is_quantised:
         # Where the steps go through further operations, such as a softmax, it is no whole number of them.
         return np.round(_steps(spec, got, wanted), 2)
@@ -231,15 +239,37 @@ def _steps(spec: TensorSpec, got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     change = _absolute(got, wanted)
     if spec.behind is None:
         return change / spec.step
-    lowest = -1.0 if spec.behind == "tanh" else 0.0
+    lowest = _lowest(spec)
     with np.errstate(invalid="ignore"):
         inside = (got >= lowest - SQUASHED) & (got <= 1 + SQUASHED)
-    shares = [np.clip((each.astype(np.float64) - lowest) / (1 - lowest), _LEAST, 1 - _LEAST) for each in (got, wanted)]
-    logits = [np.log(share) - np.log1p(-share) for share in shares]
-    # A tanh is a sigmoid of twice as much; a softmax one of a number less the others, which a step moves both.
-    reach = spec.step * (1 if spec.behind == "sigmoid" else 2)
-    steps = np.abs(logits[0] - logits[1]) / reach
+    steps = np.abs(_logits(spec, got) - _logits(spec, wanted)) / _reach(spec, spec.step)
     return np.where(change <= SQUASHED, 0.0, np.where(inside, steps, np.inf))
+
+
+def _lowest(spec: TensorSpec) -> float:
+    """The end of the range of what the output is behind of."""
+    return -1.0 if spec.behind == "tanh" else 0.0
+
+
+def _logits(spec: TensorSpec, real: np.ndarray) -> np.ndarray:
+    """What a sigmoid makes such shares of the range of."""
+    lowest = _lowest(spec)
+    share = np.clip((real.astype(np.float64) - lowest) / (1 - lowest), _LEAST, 1 - _LEAST)
+    return np.log(share) - np.log1p(-share)
+
+
+def _reach(spec: TensorSpec, step: float) -> float:
+    """How far a step moves it: a tanh is a sigmoid of twice as much; a softmax one of a number less the others, which
+    a step moves both.
+    """
+    return step * (1 if spec.behind == "sigmoid" else 2)
+
+
+def _moved(spec: TensorSpec, wanted: np.ndarray) -> np.ndarray:
+    """What one step in front of the function can make of its results ``wanted``, more or less."""
+    logits, reach = _logits(spec, wanted), _reach(spec, spec.step_before)
+    shares = [1 / (1 + np.exp(-each)) for each in (logits - reach, logits, logits + reach)]
+    return np.diff(shares, axis=0).max(0) * (1 - _lowest(spec))
 
 
 def difference_of(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:

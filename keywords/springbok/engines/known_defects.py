@@ -31,8 +31,8 @@ def shown_at(sites: Iterable[Site], chip: Chip) -> dict[str, int]:
     """How often each known defect of the chip showed, by its name; those that did not are left out."""
     found: Counter[str] = Counter()
     for site in sites if chip.defects else ():
-        word = site.word if site.word & 3 == 3 else expand(site.word & 0xFFFF, chip.xlen)
-        word = site.word if word is None else word
+        expanded = expand(site.word & 0xFFFF, chip.xlen) if site.word & 3 != 3 else None
+        word = site.word if expanded is None else expanded
         name = opcode_name(word, chip.instructions)
         for defect in shown(chip.defects, name, site.vl, site.vtype, csr_of(word)):
             found[defect] += site.executions

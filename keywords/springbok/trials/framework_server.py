@@ -36,6 +36,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[2])
 
 from springbok.support import process
+from springbok.support.files import temporary_folder
 
 _WORKER = "springbok.compiler.importers.worker"
 _LOOK_SECONDS = 0.02
@@ -49,7 +50,7 @@ class FrameworkServer:
         self._run = process.run
         self._place = place
         self._own: subprocess.Popen | None = None
-        self._folder: tempfile.TemporaryDirectory | None = None
+        self._folder = contextlib.ExitStack()
 
     def run(self, command, *arguments, **options) -> process.Finished:
         """In place of `process.run` for the workers' jobs; all else is run by that."""
@@ -85,7 +86,7 @@ class FrameworkServer:
         if self._own is not None:
             self._own.terminate()
             self._own.wait(60)
-            self._folder.cleanup()
+        self._folder.close()
 
     def _ask(self, request: dict) -> process.Finished:
         with self._connected() as connection, connection.makefile("rw", encoding="utf-8") as channel:
@@ -96,8 +97,7 @@ class FrameworkServer:
 
     def _connected(self) -> socket.socket:
         if self._place is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="frameworks-")
-            self._place = str(Path(self._folder.name) / "socket")
+            self._place = str(self._folder.enter_context(temporary_folder()) / "socket")
             self._own = subprocess.Popen([sys.executable, __file__, self._place])
             while not Path(self._place).exists() and self._own.poll() is None:
                 time.sleep(_LOOK_SECONDS)
@@ -107,7 +107,22 @@ class FrameworkServer:
 
 
 def serve(place: str) -> None:
-    """Do jobs until this process is ended, or who started it is gone."""
+    """Do jobs until this process is ended, or who started it is gone. Nothing is left of them then."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    with temporary_folder() as folder:
+        tempfile.tempdir = str(folder)
+        try:
+            _serve(place)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.killpg(0, signal.SIGTERM)  # those that answer, and their jobs
+            Path(place).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder of others
+                Path(place).parent.rmdir()
+
+
+def _serve(place: str) -> None:
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that answer
     listening = socket.socket(socket.AF_UNIX)
@@ -125,15 +140,12 @@ def serve(place: str) -> None:
             if line := channel.readline():  # else who asked is gone
                 _import(json.loads(line))
                 if os.fork() == 0:
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
                     listening.close()
                     try:
                         _answer(json.loads(line), channel)
                     finally:
                         os._exit(0)
-
-    Path(place).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # a folder of others
-        Path(place).parent.rmdir()
 
 
 def _import(request: dict) -> None:
@@ -146,7 +158,7 @@ def _import(request: dict) -> None:
 def _answer(request: dict, channel) -> None:
     """In a process of its own: do the job in another one, and tell how that ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with tempfile.TemporaryDirectory(prefix="frameworks-") as folder, tempfile.TemporaryFile("w+b") as log:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+b") as log:
         pid = os.fork()
         if pid == 0:
             _become(request, folder, log)

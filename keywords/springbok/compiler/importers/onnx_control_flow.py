@@ -26,7 +26,7 @@ _MOST_NODES = 2000
 _MOST_ELEMENTS = 1 << 16
 _CONTROL = ("If", "Loop", "Scan")
 #: Operators that IREE lacks, as far as ONNX defines them by others.
-DEFINED = ("MeanVarianceNormalization", "RotaryEmbedding", "SwiGLU")
+DEFINED = ("Attention", "MeanVarianceNormalization", "RMSNormalization", "RotaryEmbedding", "SwiGLU")
 #: Their values are not computed here: that something was quantised is what later steps make use of.
 _QUANTISED = ("DequantizeLinear", "QuantizeLinear")
 

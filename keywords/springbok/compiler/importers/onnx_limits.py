@@ -37,7 +37,7 @@ _REFUSED = {
         ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer", "ImageDecoder"),
         _STRINGS,
     ),
-    **dict.fromkeys(("Compress", "NonMaxSuppression", "NonZero", "Unique"), _OPEN),
+    **dict.fromkeys(("NonMaxSuppression", "NonZero", "Unique"), _OPEN),
     **dict.fromkeys(
         (
             *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase"),
@@ -83,8 +83,12 @@ def _check_graph(graph: onnx.GraphProto, outer: set[str], own_domains: set[str])
     sparse = (tensor.values.name for tensor in graph.sparse_initializer)
     given = outer.union((info.name for info in graph.input), (tensor.name for tensor in graph.initializer), sparse)
     later = {name for node in graph.node for name in node.output}
+    fixed = {tensor.name for tensor in graph.initializer}
+    fixed |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
     for node in graph.node:
         _check_node(node, own_domains)
+        if node.op_type == "Compress" and node.input[1] not in fixed:
+            raise UnusableError(f"{described(node)} {_OPEN}, or make its condition a constant")
         for name in filter(None, node.input):
             if name not in given:
                 found = (
@@ -204,6 +208,18 @@ def explain(model: onnx.ModelProto, message: str, compile_again: Callable[[onnx.
     return (
         f"{described(node)} is beyond what IREE can import, as it is used here ({details}): "
         f"write it with other operations, or with other attributes. IREE says: {_short(message)}"
+    )
+
+
+def without_answers(model: onnx.ModelProto, message: str) -> str:
+    """Why ONNX can't run ``model``: its ``message``, or the operation that its reference implementation lacks."""
+    found = re.match(r"No registered implementation for operator '(\w+)'", message)
+    node = next((node for node in model.graph.node if found and node.op_type == found[1]), None)
+    if node is None:
+        return f"ONNX can't use it: {message}"
+    return (
+        f"{described(node)} is none that ONNX's own implementation knows, so that no answer could be checked: write it "
+        "with other operations"
     )
 
 

@@ -38,12 +38,16 @@ def _slice(graph: Graph, node: onnx.NodeProto) -> bool | None:
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True)
     }
     # An end before the first element counts from the end for NumPy, too, unless it is beyond all.
-    _gather(graph, given, taken, node.output[0])
+    gathered(graph, given, taken, node.output[0])
     return None
 
 
-def _gather(graph: Graph, name: str, taken: dict[int, np.ndarray], to: str) -> None:
-    """Takes these elements along each axis."""
+def gathered(graph: Graph, name: str, taken: dict[int, np.ndarray], to: str) -> None:
+    """Takes these elements along each axis that they are not all of in their order."""
+    lengths = graph.shape_of(name)
+    taken = {axis: places for axis, places in taken.items() if not np.array_equal(places, np.arange(lengths[axis]))}
+    if not taken:
+        graph.add("Identity", name, to=to)
     last = len(taken) - 1
     for number, (axis, places) in enumerate(taken.items()):
         indices = graph.value(np.asarray(places, np.int64))
@@ -83,14 +87,11 @@ def _pad(graph: Graph, node: onnx.NodeProto) -> bool | None:
         for axis, start, end, length, pad in zip(axes, starts, ends, lengths, added.T, strict=True)
         if pad.any() or end - start != length
     }
-    if not taken:
-        graph.add("Identity", given, to=node.output[0])
-    else:
-        _gather(graph, given, taken, node.output[0])
+    gathered(graph, given, taken, node.output[0])
     return None
 
 
-def _transposed_convolution(graph: Graph, node: onnx.NodeProto) -> bool | None:
+def with_pad_joined(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE loses a pad before a transposed convolution with strides: what it adds is joined on instead."""
     pad = graph.producer(node.input[0])
     if pad is None or pad.op_type != "Pad" or not any(step > 1 for step in attributes_of(node).get("strides", ())):
@@ -132,7 +133,7 @@ def _reverse_sequence(graph: Graph, node: onnx.NodeProto) -> bool | None:
         ends = known[:1] if len(set(known.tolist())) == 1 else known.reshape(of_batch)
         places = np.where(steps < ends, ends - 1 - steps, steps)
         if places.size == shape[time]:
-            _gather(graph, given, {time: places.reshape(-1)}, node.output[0])
+            gathered(graph, given, {time: places.reshape(-1)}, node.output[0])
             return None
         places = graph.value(np.ascontiguousarray(np.broadcast_to(places, shape)))
     else:
@@ -170,12 +171,12 @@ def _columns_to_image(graph: Graph, node: onnx.NodeProto) -> bool | None:
     whole = (places - 1) * strides + dilations * (kernel - 1) + 1
     added = np.array([-pads[0], lengths + pads[0] - whole])  # pads are cut off
     rest = [[0, 0, *side] for side in added.tolist()]
-    made = _resized(graph, made, (shape[0] * channels, 1, *whole), np.array(rest))
+    made = resized(graph, made, (shape[0] * channels, 1, *whole), np.array(rest))
     graph.reshape(made, (shape[0], channels, *lengths), to=node.output[0])
     return None
 
 
-def _resized(graph: Graph, name: str, shape: tuple[int, ...], pads: np.ndarray) -> str:
+def resized(graph: Graph, name: str, shape: tuple[int, ...], pads: np.ndarray) -> str:
     """Zeros added at the ends of each axis, or elements cut off: ``pads`` are those before and those after."""
     cut, added = np.maximum(-pads, 0), np.maximum(pads, 0)
     if cut.any():
@@ -248,7 +249,6 @@ def _held(rewriting: Callable[[Graph, onnx.NodeProto], bool | None]) -> Callable
 REWRITINGS = {
     "CenterCropPad": _held(_center_crop_pad),
     "Col2Im": _columns_to_image,
-    "ConvTranspose": _transposed_convolution,
     "DepthToSpace": _held(_depth_to_space),
     "Pad": _held(_pad),
     "ReverseSequence": _held(_reverse_sequence),

@@ -66,6 +66,19 @@ def dequantised(graph: Graph, name: str) -> Quantised | None:
     return Quantised(node.input[0], scale, zero.astype(np.int64), attributes.get("axis", 1))
 
 
+def dequantised_constant(graph: Graph, name: str) -> np.ndarray | None:
+    """The value of a floating-point constant, which may be dequantised; None for what is computed."""
+    own = dequantised(graph, name)
+    array = graph.constant(own.name if own else name)
+    if own is None or array is None:
+        return array
+    along = [1] * array.ndim
+    if not own.is_per_tensor:
+        along[own.axis] = -1
+    zero, scale = (each.reshape(along if each.size > 1 else ()) for each in (own.zero, own.scale))
+    return (array.astype(np.int64) - zero).astype(np.float32) * scale
+
+
 def scale_of(graph: Graph, name: str) -> tuple[float, int] | None:
     """The scale and the zero point that a quantised value is given with or read with; None where there is no one."""
     node = graph.producer(name)
@@ -137,6 +150,16 @@ def behind(graph: Graph, name: str) -> str | None:
     while node is not None and node.op_type in _MOVING:
         node = graph.producer(node.input[0])
     return _SQUASHING.get(node.op_type) if node is not None else None
+
+
+def rounded_behind(graph: Graph, name: str) -> tuple[str, float] | None:
+    """The function whose result is rounded to what is read as ``name``, and the step of what comes into it."""
+    node = graph.producer(name)
+    while node is not None and node.op_type in ("DequantizeLinear", "QuantizeLinear", *_MOVING):
+        name = node.input[0]
+        node = graph.producer(name)
+    step = step_of(graph, node.input[0]) if node is not None and node.op_type in _SQUASHING else None
+    return (_SQUASHING[node.op_type], step) if step else None
 
 
 def _is_computed(graph: Graph, name: str) -> bool:

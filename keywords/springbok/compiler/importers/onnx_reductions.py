@@ -124,6 +124,26 @@ def _lp_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _global_lp_pool(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it: it is a norm along the axes of an image."""
+    (given,) = node.input
+    shape, power = graph.shape_of(given), attributes_of(node).get("p", 2)
+    if shape is None:
+        return False
+    axes, number = range(2, len(shape)), graph.numbers_like(given)
+    if power in (1, 2):
+        made = _reduced(graph, f"ReduceL{power}", given, axes, 1)
+    else:  # of sizes that are at most 1, whose powers are numbers
+        size = graph.add("Abs", given)
+        most = _reduced(graph, "ReduceMax", size, axes, 1)
+        divisor = graph.add("Where", graph.add("Equal", most, number(0)), number(1), most)
+        powers = graph.add("Pow", graph.add("Div", size, divisor), number(power))
+        sums = _reduced(graph, "ReduceSum", powers, axes, 1)
+        made = graph.add("Mul", graph.add("Pow", sums, number(1 / power)), most)
+    graph.add("Identity", made, to=node.output[0])
+    return None
+
+
 def _group_normalization(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE lacks it: each group is normalised as if it were a channel."""
     given, scale, bias = node.input
@@ -164,6 +184,7 @@ REWRITINGS = {
     "ArgMax": _argument("ReduceMax"),
     "ArgMin": _argument("ReduceMin"),
     "CumSum": _cumulative_sum,
+    "GlobalLpPool": _global_lp_pool,
     "GroupNormalization": _group_normalization,
     "LpNormalization": _lp_normalization,
     "ReduceLogSumExp": _log_sum_exp,

@@ -15,7 +15,6 @@ from onnx.reference.op_run import OpRun
 from onnx.reference.ops._op import OpRunReduceNumpy
 from onnx.reference.ops._quant_utils import reshape_input
 from onnx.reference.ops.op_conv import _conv_implementation
-from onnx.reference.ops.op_conv_transpose import ConvTranspose as ReferenceConvTranspose
 from onnx.reference.ops.op_dequantize_linear import DequantizeLinear_25
 from onnx.reference.ops.op_div import Div as ReferenceDiv
 from onnx.reference.ops.op_grid_sample import GridSample as ReferenceGridSample
@@ -168,6 +167,16 @@ class GlobalMaxPool(OpRun):
         return (given.max(axis=tuple(range(2, given.ndim)), keepdims=True),)
 
 
+class GlobalLpPool(OpRun):
+    """The reference lacks it."""
+
+    op_domain = ""
+
+    def _run(self, given, p=2):
+        sums = (np.abs(given.astype(np.float64)) ** p).sum(axis=tuple(range(2, given.ndim)), keepdims=True)
+        return ((sums ** (1 / p)).astype(given.dtype),)
+
+
 class LpNormalization(OpRun):
     """The reference takes powers of negative numbers, and not of their sizes, which soon are 0 or infinite."""
 
@@ -234,19 +243,34 @@ class LRN(OpRun):
         return ((given / (bias + alpha / size * squares) ** beta).astype(given.dtype),)
 
 
-class ConvTranspose(ReferenceConvTranspose):
-    """The reference fails where there are groups."""
+class ConvTranspose(OpRun):
+    """The reference fails where there are groups, a shape of the output, or more added to it than a stride."""
 
     op_domain = ""
 
     def _run(self, given, weights, bias=None, group=1, **attributes):
-        parts = zip(*(np.split(array, group) for array in (np.moveaxis(given, 1, 0), weights)), strict=True)
-        biases = [None] * group if bias is None else np.split(bias, group)
-        made = [
-            super(ConvTranspose, self)._run(np.moveaxis(part, 0, 1), own, each, group=1, **attributes)[0]
-            for (part, own), each in zip(parts, biases, strict=True)
-        ]
-        return (np.concatenate(made, axis=1).astype(given.dtype),)
+        told = {name: value for name, value in attributes.items() if value is not None}
+        told["auto_pad"] = str(told.get("auto_pad", "NOTSET")).encode()
+        window = onnx_windows.transposed(told, given.shape, weights.shape)
+        reached = onnx_windows.reached(window, given.shape)
+        parts = given.reshape(given.shape[0], group, -1, *given.shape[2:])
+        filters = weights.reshape(group, -1, *weights.shape[1:])
+        made = np.zeros((given.shape[0], group, weights.shape[1], *reached))
+        for place in np.ndindex(*window["kernel_shape"]):
+            own = filters[(..., *place)]
+            seen = (
+                slice(index * dilation, index * dilation + (length - 1) * stride + 1, stride)
+                for index, dilation, length, stride in zip(
+                    place, window["dilations"], given.shape[2:], window["strides"], strict=True
+                )
+            )
+            made[(..., *seen)] += np.einsum("ngc...,gcm->ngm...", parts, own, dtype=np.float64)
+        made = made.reshape(given.shape[0], -1, *reached)
+        if bias is not None:
+            made += bias.reshape(-1, *[1] * len(reached))
+        before, after = np.reshape(window["pads"], (2, -1))
+        kept = (slice(first, length - last) for first, last, length in zip(before, after, reached, strict=True))
+        return (made[(..., *kept)].astype(given.dtype),)
 
 
 class MaxPool(OpRun):
@@ -329,7 +353,8 @@ class GridSample(ReferenceGridSample):
 
 class Resize(ReferenceResize):
     """The reference takes the length that is made for what the scales give before it is cut to a whole number, and the
-    place -0.5 for 0 where `pytorch_half_pixel` makes a single element.
+    place -0.5 for 0 where `pytorch_half_pixel` makes a single element. It computes nearest places in double precision,
+    where what lies between two elements is rounded otherwise than by whoever runs models.
     """
 
     op_domain = ""
@@ -342,6 +367,12 @@ class Resize(ReferenceResize):
         lengths = np.array([given.shape[axis] for axis in own])
         by_scale = scales is not None and scales.size > 0
         made = np.floor(lengths * scales).astype(np.int64) if by_scale else np.asarray(sizes)
+        if attributes.get("mode") == "nearest" and mode != "tf_crop_and_resize" and not attributes.get("antialias"):
+            factors = scales if by_scale else np.float32(made) / np.float32(lengths)
+            for axis, length, *how in zip(own, lengths, factors, made, strict=True):
+                places = onnx_windows.nearest_places(length, *how, mode, attributes.get("nearest_mode"))
+                given = given.take(places, axis)
+            return (given,)
         if mode in ("align_corners", "tf_crop_and_resize") and by_scale and not attributes.get("antialias"):
             return super()._run(given, roi, None, made, axes=axes, **attributes)
         single = made == 1
@@ -434,7 +465,7 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 
 _OWN = [
     *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
-    *(Gemm, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool, ReduceSumSquare),
+    *(Gemm, GlobalLpPool, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool, ReduceSumSquare),
     *(Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
     *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
     *onnx_reference_functions.OWN,
@@ -444,6 +475,16 @@ _OWN = [
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """The reference implementation of a model. Raises what ONNX raises for operators that it does not have."""
     return ReferenceEvaluator(model, new_ops=_OWN)
+
+
+def answer(node: onnx.NodeProto, version: int, given: dict[str, np.ndarray]) -> np.ndarray:
+    """What the only output of a node is, of the operator set ``version``, whose inputs have these names and values."""
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None) for name in node.output]
+    kinds = {name: onnx.helper.np_dtype_to_tensor_dtype(np.asarray(array).dtype) for name, array in given.items()}
+    inputs = [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()]
+    graph = onnx.helper.make_graph([node], "node", inputs, values)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
+    return evaluator(model).run(None, given)[0]
 
 
 def failed_node(error: Exception) -> onnx.NodeProto | None:

@@ -121,11 +121,11 @@ class Graph:
 
     def value(self, array: np.ndarray) -> str:
         """A new constant."""
-        name = self._new_name()
+        name = self.new_name()
         self._arrays[name] = np.asarray(array)
         return name
 
-    def _new_name(self) -> str:
+    def new_name(self) -> str:
         """A name that no value of the model has."""
         while True:
             self._count += 1
@@ -142,7 +142,7 @@ class Graph:
         return self._add(operator, inputs, to, attributes)
 
     def _add(self, operator: str, inputs: Sequence[str], output: str | None, attributes: dict[str, object]) -> str:
-        name = output or self._new_name()
+        name = output or self.new_name()
         self._made.append(onnx.helper.make_node(operator, inputs, [name], name=self._layer, **attributes))
         return name
 
@@ -216,7 +216,7 @@ class Graph:
         nodes = list(self._model.graph.node)
         read = {name for node in nodes for name in node.input}
         inner = {
-            name: self._new_name()
+            name: self.new_name()
             for name in self._outputs & read
             if name in self._producers and self.declared_type(name) in HELD_WIDE
         }
@@ -248,7 +248,7 @@ class Graph:
             kind = self.declared_type(name) if name else 0
             if kind not in HELD_WIDE:
                 continue
-            made.output[number] = self._new_name() if name in self._outputs else name
+            made.output[number] = self.new_name() if name in self._outputs else name
             self._types[made.output[number]] = HELD_WIDE[kind]
             if name in self._outputs:
                 self.cast(made.output[number], kind, to=name)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
-from springbok.compiler.importers import onnx_reference
+from springbok.compiler.importers import onnx_reference, onnx_windows
+from springbok.compiler.importers.onnx_moving import gathered
 from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of
 
 #: How far outside of the image a place may be after it was padded, neighbours included.
@@ -202,24 +203,34 @@ def _grid_sample(graph: Graph, node: onnx.NodeProto) -> bool | None:
 
 
 def _resize(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE has neither cubic nor filtered resizing, nor some ways of counting places."""
+    """IREE has neither cubic nor filtered resizing, nor some ways of counting places; by scales that are no whole
+    numbers it takes other nearest elements.
+    """
     attributes = attributes_of(node)
     places = attributes.get("coordinate_transformation_mode", b"half_pixel")
-    known = not (
-        attributes.get("mode") == b"cubic"
-        or attributes.get("antialias")
-        or places in (b"tf_crop_and_resize", b"half_pixel_symmetric")
-    )
     given, roi, scales, sizes = [*node.input, "", "", ""][:4]
     shape, made = graph.shape_of(given), graph.shape_of(node.output[0])
-    stretched = attributes.get("keep_aspect_ratio_policy", b"stretch") == b"stretch"
-    if known or None in (shape, made) or not stretched or graph.type_of(given) != TensorProto.FLOAT:
+    if None in (shape, made) or attributes.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
         return False
     axes = [axis % len(shape) for axis in attributes.pop("axes", range(len(shape)))]
     numbers = [graph.constant(name) if name else None for name in (roi, scales, sizes)]
     if any(name and array is None for name, array in zip((roi, scales, sizes), numbers, strict=True)):
         return False
     roi, scales, _ = (None if array is None or not array.size else array for array in numbers)
+    cropped, filtered = places == b"tf_crop_and_resize", bool(attributes.get("antialias"))
+    lengths, becomes = (np.array([each[axis] for axis in axes]) for each in (shape, made))
+    factors = np.float32(becomes) / np.float32(lengths) if scales is None else scales
+    if attributes.get("mode", b"nearest") == b"nearest" and not (cropped or filtered):
+        if (lengths * factors == becomes).all() and not (becomes % lengths).any():
+            return False
+        nearest = attributes.get("nearest_mode", b"round_prefer_floor").decode()
+        ways = zip(axes, lengths, factors, becomes, strict=True)
+        taken = {axis: onnx_windows.nearest_places(*how, places.decode(), nearest) for axis, *how in ways}
+        gathered(graph, given, taken, node.output[0])
+        return None
+    known = not (attributes.get("mode") == b"cubic" or filtered or cropped or places == b"half_pixel_symmetric")
+    if known or graph.type_of(given) != TensorProto.FLOAT:
+        return False
     roi = np.tile([[0.0], [1.0]], len(axes)) if roi is None else roi.reshape(2, -1)
     value, inside = given, np.ones(made, np.float32)
     for number, axis in enumerate(axes):
@@ -249,11 +260,7 @@ def _matrix(
     names = ["x", "roi", "scales" if scale is not None else "", "" if scale is not None else "sizes"]
     own = {name: value for name, value in attributes.items() if name != "extrapolation_value"}
     node = onnx.helper.make_node("Resize", names, ["y"], **own)
-    constants = [numpy_helper.from_array(array, name) for name, array in extents.items()]
-    tensors = [onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
-    graph = onnx.helper.make_graph([node], "axis", tensors[:1], tensors[1:], constants)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", version)])
-    return onnx_reference.evaluator(model).run(None, {"x": np.eye(length, dtype=np.float32)})[0].T
+    return onnx_reference.answer(node, version, {"x": np.eye(length, dtype=np.float32)} | extents).T
 
 
 def _multiplied(graph: Graph, value: str, matrix: np.ndarray, axis: int, rank: int) -> str:

@@ -20,6 +20,7 @@ import onnx.version_converter
 
 from springbok.compiler import iree
 from springbok.compiler.importers import (
+    onnx_constants,
     onnx_control_flow,
     onnx_functions,
     onnx_integers,
@@ -30,6 +31,8 @@ from springbok.compiler.importers import (
     onnx_reductions,
     onnx_reference,
     onnx_sampling,
+    onnx_transforms,
+    onnx_transposed,
     onnx_weights,
 )
 from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described, joined, version_of
@@ -67,6 +70,8 @@ REWRITINGS = joined(
     onnx_pooling.REWRITINGS,
     onnx_reductions.REWRITINGS,
     onnx_sampling.REWRITINGS,
+    onnx_transforms.REWRITINGS,
+    onnx_transposed.REWRITINGS,
 )
 
 
@@ -94,7 +99,7 @@ class OnnxModel:
         except UnusableError:
             raise
         except Exception as error:  # noqa: BLE001 (each of its steps has errors of its own)
-            raise UnusableError(f"ONNX can't use it: {first_line(error)}") from error
+            raise UnusableError(onnx_limits.without_answers(model, first_line(error))) from error
         onnx_limits.check_outputs(declared, self._model.graph)
         self._graph = Graph(self._model)
         self.makes_integers = any(map(self._makes_integers, self._model.graph.node))
@@ -169,16 +174,17 @@ class OnnxModel:
 
     def _described(self, spec: TensorSpec) -> TensorSpec:
         """An output with its scale, or with the step of what is quantised inside the model."""
+        graph, name = self._graph, spec.name
+        found = onnx_quantised.scale_of(graph, name)
         if np.issubdtype(spec.dtype, np.floating):
-            step = onnx_quantised.step_of(self._graph, spec.name)
-            return replace(spec, step=step, behind=onnx_quantised.behind(self._graph, spec.name) if step else None)
-        found = onnx_quantised.scale_of(self._graph, spec.name)
-        return replace(spec, scale=found[0], zero_point=found[1]) if found else spec
-
-
-def _cause(error: Exception) -> Exception:
-    """What an operator raised, which the reference implementation tells in words of its own program."""
-    return error.__cause__ if isinstance(error.__cause__, Exception) else error
+            step = onnx_quantised.step_of(graph, name)
+            spec = replace(spec, step=step, behind=onnx_quantised.behind(graph, name) if step else None)
+        elif found:
+            spec = replace(spec, scale=found[0], zero_point=found[1])
+        rounded = onnx_quantised.rounded_behind(graph, name) if spec.behind is None else None
+        if rounded and (spec.step or spec.scale):
+            spec = replace(spec, behind=rounded[0], step_before=rounded[1])
+        return spec
 
 
 def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -205,6 +211,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", values))
         if node.op_type in onnx_control_flow.DEFINED:
             _tell_defaults(node, version_of(model))
+    onnx_constants.gather_chosen(model)
     wanted = _CEILING_OPSET if any(map(_rounds_up_beyond, model.graph.node)) else _OPSET
     before = version_of(model)
     if before < _AXIS_OPSET:
@@ -215,6 +222,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             _keep_old_places(model)
         _forget_shapes(model)  # those of the old version, where a pooling rounded up otherwise
     _tell_shapes_of_groups(model)
+    onnx_constants.keep_whole_lengths(model)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
@@ -366,11 +374,15 @@ def load(path: Path, selection: Selection) -> OnnxModel:
             f"ONNX can't load it: it is no ONNX file, or not whole (it begins with {begin!r}; {first_line(error)})"
         ) from error
     onnx_limits.check(model)
+    untold = {info.name for info in model.graph.output if not info.type.tensor_type.HasField("shape")}
     try:
-        if not all(info.type.tensor_type.HasField("shape") for info in model.graph.output):
+        if untold:
             _tell_shapes_of_groups(model)
             model = onnx.shape_inference.infer_shapes(model)  # ONNX itself demands it, exporters leave it away
         onnx.checker.check_model(model)
     except Exception as error:  # noqa: BLE001 (each of its checks has errors of its own)
         raise UnusableError(f"it is no valid ONNX model: {first_line(error)}") from error
+    for info in model.graph.output:
+        if info.name in untold:
+            info.type.tensor_type.ClearField("shape")
     return OnnxModel(model, selection)
