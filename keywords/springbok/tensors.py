@@ -22,8 +22,8 @@ class TensorSpec:
     A quantised tensor has a ``scale``: its integers q stand for the real values (q - zero_point) * scale. ``limits``
     are the lowest and the highest real value that a floating-point input of a quantised model may have, and ``step``
     is how far one step of its integers can move a floating-point output, or what comes into the function ``behind``
-    that makes the output of it (``softmax``, ``sigmoid`` or ``tanh``). Where that function's result is itself rounded to
-    the steps of the output, ``step_before`` is one of what comes into it. ``precision`` is what the model computes a
+    that makes the output of it (``softmax``, ``sigmoid`` or ``tanh``). Where that function's result is rounded to the
+    steps of the output, ``step_before`` is one of what comes into it. ``precision`` is what the model computes a
     floating-point output in, where that is less than its own type (``float16``).
     """
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -78,11 +79,17 @@ def test_a_server_ends_with_who_started_it_however_that_ended(tmp_path):
         time.sleep(0.05)
 
 
+@pytest.fixture
+def short_folder():
+    """For the path of a socket, which has 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="sb-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_of_a_job_whose_program_is_ended(tmp_path, number):
+def test_nothing_is_left_of_a_job_whose_program_is_ended(tmp_path, short_folder, number):
     """The job waits for a model that nobody writes, with folders of the program, of the server and of its own."""
-    temporary, model, job = tmp_path / "temporary", tmp_path / "model.onnx", tmp_path / "job.json"
-    temporary.mkdir()
+    temporary, model, job = short_folder, tmp_path / "model.onnx", tmp_path / "job.json"
     os.mkfifo(model)
     described = {"do": "import", "framework": "onnx", "model": str(model), "folder": str(tmp_path)}
     job.write_text(json.dumps(described | {"shapes": [], "signature": None}))

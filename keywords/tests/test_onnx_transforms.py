@@ -330,6 +330,7 @@ def test_a_step_in_front_of_a_function_whose_result_is_rounded(function, is_floa
 
 def everything():
     """A model of one operation of each kind, one behind the other."""
+    numbers = np.random.default_rng(1)
     nodes = [
         helper.make_node("ConvTranspose", ["x", "w"], ["up"], group=2, strides=[2, 2], auto_pad="SAME_UPPER"),
         helper.make_node("ConvTranspose", ["up", "v"], ["wide"], strides=[2, 1], auto_pad="SAME_LOWER"),
@@ -341,9 +342,9 @@ def everything():
         helper.make_node("RMSNormalization", ["waves", "two"], ["norm"]),
         helper.make_node("Attention", ["norm", "norm", "norm"], ["y"]),
     ]
-    constants = {"w": RANDOM.standard_normal((2, 1, 3, 3)).astype(np.float32), "a": np.int64(1)}
-    constants |= {"v": RANDOM.standard_normal((2, 1, 3, 2)).astype(np.float32), "s": np.float32([1, 1, 1, 2.6])}
-    constants |= {"m": RANDOM.standard_normal((26, 4)).astype(np.float32), "two": np.float32([1, 2])}
+    constants = {"w": numbers.standard_normal((2, 1, 3, 3)).astype(np.float32), "a": np.int64(1)}
+    constants |= {"v": numbers.standard_normal((2, 1, 3, 2)).astype(np.float32), "s": np.float32([1, 1, 1, 2.6])}
+    constants |= {"m": numbers.standard_normal((26, 4)).astype(np.float32), "two": np.float32([1, 2])}
     constants |= {"c": np.arange(12) % 3 > 0, "shape": np.int64([1, 8, 4, 1])}
     return model_of(nodes, {"x": (FLOAT, [1, 2, 3, 5])}, {"y": (FLOAT, None)}, constants, 23)
 
@@ -352,6 +353,6 @@ def test_everything_on_the_chip(session, tmp_path):
     path, model = tmp_path / "everything.onnx", everything()
     onnx.save(model, path)
     session.load_model(compiler.compile_and_check(path, output_dir=tmp_path / "build", optimize="none"))
-    values = random_array(RANDOM, FLOAT, (1, 2, 3, 5))
+    values = random_array(np.random.default_rng(2), FLOAT, (1, 2, 3, 5))
     (got,) = session.infer(values, raw=True)
     np.testing.assert_allclose(got, answers(worker_onnx.prepared(model), values)[0], rtol=1e-4, atol=1e-4)

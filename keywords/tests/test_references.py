@@ -82,8 +82,8 @@ class TestDrawing:
         known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}
         left = known - set(OPERATORS) - set(onnx_limits._REFUSED)
         assert left == {
-            *("Attention", "CausalConvWithState", "Constant", "If", "LinearAttention", "Loop", "MaxRoiPool"),
-            *("MaxUnpool", "MelWeightMatrix", "STFT", "Scan", "SwiGLU", "TensorScatter"),
+            *("Attention", "CausalConvWithState", "Compress", "Constant", "If", "LinearAttention", "Loop"),
+            *("MaxRoiPool", "MaxUnpool", "MelWeightMatrix", "STFT", "Scan", "SwiGLU", "TensorScatter"),
         }
         assert set(worker_onnx.REWRITINGS) - left <= set(DRAWN) | {"Attention"}
 

@@ -465,8 +465,8 @@ def _requantised(sums: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.n
 
 _OWN = [
     *(QuantizeLinear, DequantizeLinear, ConvInteger, QLinearConv, QLinearMatMul, MatMulInteger),
-    *(Gemm, GlobalLpPool, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool, ReduceSumSquare),
-    *(Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
+    *(Gemm, GlobalLpPool, GlobalMaxPool, LpNormalization, LpPool, LRN, ConvTranspose, Mean, MaxPool, AveragePool),
+    *(ReduceSumSquare, Div, Mod, Pad, ReverseSequence, GridSample, Resize, Loop, Scan),
     *(onnx_recurrent.LSTM, onnx_recurrent.GRU, onnx_recurrent.RNN),
     *onnx_reference_functions.OWN,
 ]

@@ -2,7 +2,7 @@
 """ONNX's transposed convolutions, for `springbok.compiler.importers.onnx_rewriting`.
 
 IREE takes pads that are the same on both sides, and filters of several channels. What else there is, is written out:
-as a part of a transposed convolution without pads, or as a convolution of what is given with zeros between its elements.
+as a part of a transposed convolution without pads, or as a convolution of what is given with zeros between elements.
 """
 
 from __future__ import annotations

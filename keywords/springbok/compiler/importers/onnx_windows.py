@@ -98,7 +98,7 @@ def pooled(attributes: dict, shape: Sequence[int]) -> tuple[dict[str, object], l
 def scales_reaching(lengths: Sequence[int], scales: np.ndarray) -> np.ndarray:
     """Scales whose products with these lengths are, in double precision too, what they are in single precision.
 
-    onnxruntime and PyTorch make 13 of 5 times 2.6; ONNX and IREE 12, which is a bit less than 5 times the nearest number.
+    onnxruntime and PyTorch make 13 of 5 times 2.6; ONNX and IREE 12, since the nearest number is a bit less.
 
     >>> 5 * np.float32(2.6) < 13 <= 5 * scales_reaching([5], np.float32([2.6]))[0]
     True

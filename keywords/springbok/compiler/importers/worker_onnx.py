@@ -187,6 +187,11 @@ class OnnxModel:
         return spec
 
 
+def _cause(error: Exception) -> Exception:
+    """What an operator raised, which the reference implementation tells in words of its own program."""
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error
+
+
 def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         made = Graph(onnx_control_flow.written_out(model)).rewrite(REWRITINGS)
