@@ -437,6 +437,12 @@ def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
         "counters",
         "code that is changed",
     ]
+    wrapper = tmp_path / "core.sv"
+    wrapper.write_text(core.wrapper.read_text().replace("rvfi_mem_", "other_"))
+    hurried = dataclasses.replace(core, fetch_waits=False, stores_on_bus=False)
+    assert random_program.beyond(hurried, chip)[1] == "stalls of fetches"
+    silent = dataclasses.replace(hurried, wrapper=wrapper)
+    assert random_program.beyond(silent, chip)[1:3] == ["stalls of fetches", "stores, which nothing compares"]
     memory, _ = random_program.generate(chip, 3, 400, isa="rv32im_zicsr", privilege="mu")
     words = [word for address, word in memory.items() if address < chip.holding("code").end]
     csrs = {word >> 20 for word in words if word & 0x7F == 0x73 and word >> 12 & 7}

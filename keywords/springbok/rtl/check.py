@@ -37,8 +37,9 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
         return
     sentences = list(of_the_wrapper(core, chip))
     yield from sentences
-    if "rvfi_mem_addr" not in (ports.read(_text(core)) or {}):
-        say("The retire port tells nothing of memory (rvfi_mem_...): stores are compared on the bus alone.")
+    if not tells_memory(core):
+        compared = "stores are compared on the bus alone" if core.stores_on_bus else "no store is compared"
+        say(f"The retire port tells nothing of memory (rvfi_mem_...): {compared}.")
     if sentences:
         return
     try:
@@ -53,6 +54,11 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
         yield str(error)
         return
     yield from _first_instructions(core, chip, library, golden, say)
+
+
+def tells_memory(core: Core) -> bool:
+    """Whether its retire port tells what is loaded and stored."""
+    return "rvfi_mem_addr" in (ports.read(_text(core)) or {})
 
 
 def of_the_wrapper(core: Core, chip: Chip) -> Iterator[str]:

@@ -176,8 +176,11 @@ def lines_of(core: Core, chip: Chip) -> list[str]:
     """The lines by which programs are interrupted: none where the chip takes no software interrupts."""
     if _interrupts(chip) is None:
         return []
-    there = ports.read(core.wrapper.read_text(encoding="utf-8", errors="replace")) or {}
-    return [name for name in system_units.LINES if f"irq_{name}" in there]
+    return [name for name in system_units.LINES if f"irq_{name}" in _ports(core)]
+
+
+def _ports(core: Core) -> dict[str, ports.Port]:
+    return ports.read(core.wrapper.read_text(encoding="utf-8", errors="replace")) or {}
 
 
 def beyond(core: Core, chip: Chip) -> list[str]:
@@ -189,6 +192,8 @@ def beyond(core: Core, chip: Chip) -> list[str]:
         *modes,
         *([f"interrupts of the lines {', '.join(lines)}"] if lines else []),
         "two lines at a time",
+        *([] if core.fetch_waits else ["stalls of fetches"]),
+        *([] if core.stores_on_bus or "rvfi_mem_addr" in _ports(core) else ["stores, which nothing compares"]),
         "errors on the bus",
         "counters",
         *([] if changed else ["code that is changed"]),
