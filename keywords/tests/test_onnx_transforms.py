@@ -11,7 +11,6 @@ from springbok.compiler.importers import onnx_control_flow, onnx_limits, worker_
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
 from springbok.compiler.judgement import judge
-from springbok.session import Session
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
@@ -288,14 +287,6 @@ def test_what_has_no_answers_is_named(tmp_path):
     onnx.save(model_of([node], inputs, {"y": (FLOAT, [1, 1, 1, 1])}), path)
     with pytest.raises(UnusableError, match=r"operation MaxRoiPool \('regions'\) is none that .*: write it with other"):
         worker_onnx.load(path, WHOLE_FILE)
-
-
-@pytest.fixture(scope="module")
-def session():
-    chip = Session()
-    chip.boot("spike", count_opcodes=False)
-    yield chip
-    chip.shut_down()
 
 
 @pytest.mark.parametrize("function", ["Sigmoid", "Tanh"])
