@@ -177,7 +177,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
         _tell(doubts)
     else:
         _print_run(run)
-        if not digests:
+        if not (digests or store.changed([run])):
             print("Digests: none, an earlier version has added it: what was changed since is known in part")
         for sentence in doubts:
             print(f"Unclear: {visible(sentence)}.")
@@ -249,7 +249,7 @@ def _steps(store: Store, options: argparse.Namespace) -> int:
 def _as_added(store: Store, options: argparse.Namespace) -> tuple[list[StoredRun], list[str]]:
     """The runs that are as they were added, and a sentence on each that is not."""
     runs = store.runs(_filter(options))
-    changed = store.changed(runs, guard.RUN, guard.NUMBERS)
+    changed = store.changed(runs, guard.RUN, guard.NUMBERS, guard.DOCUMENTS)
     sentences = [f"{each}; it is left out" for each in changed.values()]
     return [run for run in runs if run.number not in changed], sentences
 
