@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from test_agreement import write_run
 
 from springbok import cli
-from springbok.history import guard
 from springbok.history.record import Failure, Tests
 from springbok.history.store import opened
 from springbok.measuring import metrics
@@ -79,7 +78,7 @@ def test_whatever_is_changed_in_a_run_is_told_of_it_alone(kept, data):
         changed(kept, statement)
         with opened(kept) as history:
             runs = history.runs()
-            found = history.changed(runs, guard.RUN, guard.NUMBERS, guard.DOCUMENTS)
+            found = history.changed(runs)
             assert list(found) == [number], statement
             doubts = {run.number: history.doubts(run, history.documents(run.number)) for run in runs}
             assert [each for each, told in doubts.items() if told] == [number]
