@@ -73,9 +73,7 @@ def check_on_host(
         judgement = judge(compiled.outputs, [outputs[name] for name in outputs.files], wanted, tolerance)
     if not judgement.passed:
         reasons = [judgement.explain(), compiled.remark, (folder / "cause.txt").read_text(encoding="utf-8")]
-        reasons.append(
-            first_wrong(compiled, lambda told, arrays, module: _compile_and_run(told, flags, arrays, module)[0], tolerance)
-        )
+        reasons.append(first_wrong(compiled, lambda told, *to: _compile_and_run(told, flags, *to)[0], tolerance))
         reasons.append(_whose_defect(compiled, flags, given, wanted, tolerance))
         raise CompileError(
             f"The module compiled from {compiled.source.name} does not compute what the model does: "
