@@ -218,6 +218,13 @@ class TestFourier:
         np.testing.assert_allclose(got[..., 0] + 1j * got[..., 1], wanted, atol=1e-4)
         assert "DFT" not in operators(rewritten(model))
 
+    def test_an_axis_that_is_computed(self):
+        node = helper.make_node("DFT", ["x", "", "a"], ["y"], name="waves")
+        inputs = {"x": (FLOAT, [2, 8, 1]), "a": (TensorProto.INT64, [])}
+        model = model_of([node], inputs, {"y": (FLOAT, [2, 8, 2])}, opset=20)
+        with pytest.raises(UnusableError, match=r"DFT \('waves'\) takes its axis or its length from what is computed"):
+            rewritten(model)
+
 
 class TestDefinedByOthers:
     def test_a_normalisation_by_the_root_of_squares(self):
