@@ -116,7 +116,8 @@ STRETCHED = """() => [...document.querySelectorAll("button")].filter((button) =>
 # Titles of figures that stand closely below another figure.
 CROWDED = """() => [...document.querySelectorAll("section[data-figure] > :is(h3, h4)")].filter((title) => {
   const box = title.getBoundingClientRect();
-  return box.height && [...document.querySelectorAll("section[data-figure] :is(button, table, p, summary)")].some((each) => {
+  const others = [...document.querySelectorAll("section[data-figure] :is(button, table, p, summary)")];
+  return box.height && others.some((each) => {
     const other = each.getBoundingClientRect();
     const isAbove = other.height && other.left < box.right && other.right > box.left && other.bottom <= box.top;
     return isAbove && other.bottom > box.top - 12;
