@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from springbok.engines.base import Site
 from springbok.timing.blocks import Block, blocks
 from springbok.timing.description import MULTIPLIES, Timing
-from springbok.timing.operands import Unit, operation
+from springbok.timing.operands import Executed, Unit, executed, operation
 from springbok.timing.scoreboard import ISSUE, MEMORY, Pipeline, State, run
 from springbok.timing.walk import Step, Walk
 
@@ -162,24 +162,24 @@ class Work:
         return Limit(math.ceil(found[by]), by)
 
 
-def work(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Work:
+def work(done: Executed, timing: Timing, vlen: int, xlen: int = 32) -> Work:
     """What was executed in one place has to do; ``vlen`` and ``xlen`` in bits."""
     products: Counter[tuple[Unit, int]] = Counter()
     moved = scalar = 0
-    for site in sites:
-        each = operation(site.word, site.vl, site.vtype, vlen, xlen)
+    for (word, vl, vtype), times in done.items():
+        each = operation(word, vl, vtype, vlen, xlen)
         if each.unit in MULTIPLIES and each.elements:
-            products[each.unit, each.bits] += site.executions * each.elements
+            products[each.unit, each.bits] += times * each.elements
         elif each.unit in MEMORY:
-            moved += site.executions * (each.elements * each.bits or timing.port_bits)
+            moved += times * (each.elements * each.bits or timing.port_bits)
         if not each.unit.is_vector:
-            scalar += site.executions
+            scalar += times
     return Work(dict(sorted(products.items())), moved // 8, scalar)
 
 
 def limit(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Limit:
     """The limit of the machine for what was executed in one place; ``vlen`` and ``xlen`` in bits."""
-    return work(sites, timing, vlen, xlen).limit(timing)
+    return work(executed(sites), timing, vlen, xlen).limit(timing)
 
 
 class _Runner:

@@ -7,10 +7,10 @@ Source: the RISC-V Unprivileged ISA, version 20240411, and "V" 1.0 (register gro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from springbok.chips.opcodes import UNKNOWN, branch_offset, jump_offset, opcode_name
 from springbok.engines.base import Site
@@ -47,8 +47,7 @@ class Unit(str, Enum):
     VECTOR_MEMORY = "vector_memory"
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """An instruction for a scoreboard.
 
     Registers are ``x1`` to ``x31``, ``f0`` to ``f31``, ``v0`` to ``v31``; a group is each of its registers.
@@ -163,9 +162,22 @@ def _operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
     return Operation(name, unit, reads, _x(rd))
 
 
-def unknown(sites: Iterable[Site], xlen: int) -> int:
+#: Executions by word, vl and vtype: of unrolled code far fewer than sites.
+Executed = Mapping[tuple[int, int, int], int]
+
+
+def executed(sites: Iterable[Site]) -> Executed:
+    """What the sites executed, wherever it lies."""
+    found: dict[tuple[int, int, int], int] = {}
+    for _, word, vl, vtype, executions, _ in sites:
+        key = word, vl, vtype
+        found[key] = found.get(key, 0) + executions
+    return found
+
+
+def unknown(done: Executed, xlen: int) -> int:
     """Executions of instructions that are not known here: what they cost is not known either."""
-    return sum(site.executions for site in sites if _named(site.word, xlen)[1] == UNKNOWN)
+    return sum(times for (word, _, _), times in done.items() if _named(word, xlen)[1] == UNKNOWN)
 
 
 def _x(*numbers: int) -> tuple[str, ...]:

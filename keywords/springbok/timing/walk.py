@@ -91,6 +91,8 @@ class _Place:
             left -= times
         self.main_variant = order[-1]
         self.shares = [share for share, _ in self.variants] + ([self.way] if self.way else [])
+        #: Passed, taken: by variant and by what was under way, the step and what is under way behind it.
+        self.known: tuple[dict[tuple[int, int], tuple[Step, int]], ...] = ({}, {})
 
     def variant(self) -> int:
         for share, number in self.variants:
@@ -167,7 +169,6 @@ class Walk:
         if not any(place.is_open for place in self._places):
             self._callees = []  # no pointer leads to them
         self._entered: Counter[int] = Counter()
-        self._known: dict[tuple[int, int, int, bool], tuple[Step, int]] = {}
         self._loops: dict[int, _Loop] = {}
         last: dict[int, int] = {}
         for number, place in enumerate(self._places):
@@ -232,7 +233,7 @@ class Walk:
         number: int | None = start
         for loop in self._loops.values():
             loop.enter()
-        visits, loops, steps, known, places = self._visits, self._loops, self._steps, self._known, self._places
+        visits, loops, append, places = self._visits, self._loops, self._steps.append, self._places
         while number is not None:
             place = places[number]
             if visits[number] >= place.most:
@@ -241,13 +242,14 @@ class Walk:
                 self.is_settled = False
                 break
             taken = place.is_taken() if place.way else place.usually_taken
-            key = (number, place.variant() if place.variants else place.main_variant, state, taken)
-            found = known.get(key)
+            variant = place.variant() if place.variants else place.main_variant
+            known = place.known[taken]
+            found = known.get((variant, state))
             if found is None:
-                step = Step(*key)
-                found = known[key] = (step, self._simulate(step))
+                step = Step(number, variant, state, taken)
+                found = known[variant, state] = (step, self._simulate(step))
             step, state = found
-            steps.append(step)
+            append(step)
             visits[number] += 1
             self._walked += 1
             after = (place.target if taken else place.below) if place.is_plain else self._after(place, stack)
