@@ -757,6 +757,15 @@ def test_windows_that_repeat_are_refused(tmp_path):
         count(elf, chip)
 
 
+def test_a_window_within_a_window_is_refused(tmp_path):
+    chip = load_chip("springbok")
+    elf = tmp_path / "mine.elf"
+    words = marking((1, 0), 10, (1, 0), 20, (2, 0), 5, (2, 0), behind=[0x0000006F])
+    elf.write_bytes(elf_of({chip.start + 4 * at: word for at, word in enumerate(words)}, chip.start))
+    with pytest.raises(EngineError, match="its window began again before it had ended, 1 times"):
+        count(elf, chip)
+
+
 def test_the_documents_program_is_measured(tmp_path):
     """As docs/timing.md writes it, with a kernel of 16 turns."""
     page = (ROOT / "docs" / "timing.md").read_text(encoding="utf-8")

@@ -68,9 +68,7 @@ def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = 
     ``waits`` are those of each region (see `Operation.wait`); an instruction that reached several waits their mean.
     """
     executed = _executed(sites, waits)
-    words = {
-        pc: operation(word, vl, vtype, vlen, xlen) for pc, (_, word, vl, vtype, _, _) in executed.first.items()
-    }
+    words = {pc: operation(word, vl, vtype, vlen, xlen) for pc, (_, word, vl, vtype, _, _) in executed.first.items()}
     leaders = {pc + each.target for pc, each in words.items() if each.target is not None}
     groups: list[list[int]] = []
     end, times = None, 0  # of the instruction before, where another one may follow it in its block
