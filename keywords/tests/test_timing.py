@@ -603,6 +603,20 @@ def test_a_divider_that_stalls_is_told_from_one_that_does_not(benchmarks):
         assert mean_error(fitted, measured, 128) == 0
 
 
+def test_what_a_core_fetches_once_moves_no_figure(benchmarks):
+    """As the first turn of each loop does where code comes into a cache: by 40 cycles, as on VexRiscv's RTL."""
+    found, counts = benchmarks
+    scalar = [number for number, each in enumerate(found) if each.words and not each.name.startswith(("v", "f"))]
+    hidden = load("ibex")
+    measured = [
+        Measurement(found[number].name, counts.sites[number], estimate(counts.sites[number], hidden, 0).cycles + 40)
+        for number in scalar
+    ]
+    fitted = fit(hidden, measured, 0)
+    assert fitted.units == hidden.units
+    assert (fitted.branch_taken, fitted.branch_mispredicted, fitted.jump) == (1, 0, 1)
+
+
 @pytest.mark.parametrize("figure", [1, 50])
 def test_figures_are_found_from_absurd_ones(benchmarks, figure):
     """With a branch that stalls for what one that is taken costs, single figures do not get further."""

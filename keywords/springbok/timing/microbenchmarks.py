@@ -16,7 +16,7 @@ from springbok.engines.windows import Mark
 from springbok.rtl.program import STAY, load_constant
 from springbok.support.errors import BenchError
 
-COPIES, TURNS = 8, 12
+COPIES, TURNS = 8, 200  # what a core does once, as fetching code into a cache, then has little weight
 _COUNT, _EVENT, _VALUE, _DATA, _FAR = 5, 6, 7, 8, 9  # registers that the program itself needs
 _FIRST, _SECOND, _RESULTS = 10, 11, tuple(range(12, 20))
 
