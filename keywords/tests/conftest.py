@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from springbok.compiler.importers import frameworks
+from springbok.session import Session
 from springbok.support import process
 from springbok.trials.framework_server import FrameworkServer
 
@@ -50,6 +51,15 @@ def framework_server(pytestconfig):
     server = FrameworkServer(pytestconfig.getoption("frameworks"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def session():
+    """A Springbok chip on Spike, which counts no opcodes."""
+    chip = Session()
+    chip.boot("spike", count_opcodes=False)
+    yield chip
+    chip.shut_down()
 
 
 @pytest.fixture(autouse=True)

@@ -79,6 +79,26 @@ def test_a_chart_of_changes_goes_both_ways_and_is_left_out_where_nothing_moved(t
     assert "From the earlier results to these, by layer" in (tmp_path / "report.html").read_text()
 
 
+OF_SAMPLES = st.tuples(st.sampled_from([20, 40]), st.sampled_from([None, "a" * 64, "b" * 64]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(OF_SAMPLES, OF_SAMPLES, st.integers(1, 9), st.integers(1, 9))
+def test_what_was_measured_over_other_samples_is_told_and_not_judged(first, second, scale, other):
+    models = []
+    for (samples, digest), size in ((first, scale), (second, other)):
+        made = with_dispatches(("a", size), ("b + c", 2))
+        models.append(made | {"samples": samples, "dataset": {**made["dataset"], "sha256": digest}})
+    runs = [report.Run(name, make_document(model)) for name, model in zip("xy", models, strict=True)]
+    (row,) = counterparts.counterparts_table(report.configurations(runs)).rows
+    figure = changes_figure(("x", "y"), *models)
+    told = " ".join([row["status"], figure.note, *(each["status"] for each in figure.rows)])
+    is_same = first[0] == second[0] and (first[1] == second[1] or None in (first[1], second[1]))
+    assert ("over other samples" in told) != is_same
+    assert bool(re.search("slower|faster", told)) == (is_same and scale != other)
+    assert row["change"] == models[1]["instructions"]["mean"] - models[0]["instructions"]["mean"]
+
+
 def test_a_ratio_to_nothing_is_none_and_to_what_is_not_told_unknown():
     first, second, third = make_model(variant="scalar"), make_model(), make_model(variant="untold")
     third["opcodes"] = None

@@ -12,7 +12,6 @@ from springbok.compiler import chip_check, optimizer
 from springbok.compiler.chip_check import check_on_chip
 from springbok.compiler.compiler import compile_and_check, compile_model
 from springbok.compiler.optimizer import Change
-from springbok.session import Session
 from springbok.support.cache import Cache
 from springbok.support.errors import CompileError
 
@@ -69,14 +68,6 @@ def test_a_model_that_takes_its_time_runs_once(model):
     slow = FakeChip(model, instructions=chip_check.INSTRUCTIONS + 1)
     judgement, _ = check_on_chip(model, CHIP, slow, None)
     assert slow.samples == judgement.samples == 1
-
-
-@pytest.fixture(scope="module")
-def session():
-    session = Session()
-    session.boot("spike", count_opcodes=False)
-    yield session
-    session.shut_down()
 
 
 def figures(session, model, inferences=2):

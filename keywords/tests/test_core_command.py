@@ -12,6 +12,7 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
+import psutil
 import pytest
 
 from springbok import cli
@@ -494,6 +495,18 @@ def test_a_branch_leads_no_farther_than_it_can():
         for address, word in code.items():
             if word & 0x7F in (0x63, 0x6F):
                 assert address + offset_of(word) in code
+
+
+@needs_core
+def test_programs_leave_no_memory_behind(tmp_path):
+    """Of a program the reference alone has a copy of all memories."""
+    core = load(IBEX)
+    chip, library, golden = core.chip(), build.build(core).library, build.build_golden()
+    taken = []
+    for seeds in (range(1, 6), range(6, 26)):
+        random_program.run(library, golden, core, chip, seeds, tmp_path, 40)
+        taken.append(psutil.Process().memory_info().rss)
+    assert taken[1] - taken[0] < 4 * sum(size for _, size in chip.ranges)
 
 
 @needs_core

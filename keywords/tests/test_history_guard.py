@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from test_agreement import write_run
 
 from springbok import cli
-from springbok.history import guard
 from springbok.history.record import Failure, Tests
 from springbok.history.store import opened
 from springbok.measuring import metrics
@@ -55,12 +54,17 @@ OTHERS |= {"suites": "'[]'", "versions": "'{}'", "depth": "77", "tests": "99", "
 @given(data=st.data())
 def test_whatever_is_changed_in_a_run_is_told_of_it_alone(kept, data):
     number = data.draw(st.sampled_from([1, 2, 3]))
-    kind = data.draw(st.sampled_from(["row", "point", "gone", "document", "failure"]))
+    kind = data.draw(st.sampled_from(["row", "point", "gone", "document", "lost", "digests", "failure"]))
     if kind == "row":
         column = data.draw(st.sampled_from(COLUMNS))
         statement = f"UPDATE bench_runs SET {column} = {OTHERS.get(column, repr('zz'))} WHERE number = {number}"
     elif kind == "failure":
         number, statement = 3, "UPDATE bench_failures SET message = 'yes'"
+    elif kind == "digests":  # of the first run an earlier version may have kept none
+        number = data.draw(st.sampled_from([2, 3]))
+        statement = f"DELETE FROM bench_digests WHERE run = {number}"
+    elif kind == "lost":
+        statement = f"DELETE FROM bench_documents WHERE run = {number}"
     elif kind == "document":
         other = number % 3 + 1
         content = f"(SELECT content FROM bench_documents WHERE run = {other})"
@@ -74,7 +78,7 @@ def test_whatever_is_changed_in_a_run_is_told_of_it_alone(kept, data):
         changed(kept, statement)
         with opened(kept) as history:
             runs = history.runs()
-            found = history.changed(runs, guard.RUN, guard.NUMBERS, guard.DOCUMENTS)
+            found = history.changed(runs)
             assert list(found) == [number], statement
             doubts = {run.number: history.doubts(run, history.documents(run.number)) for run in runs}
             assert [each for each, told in doubts.items() if told] == [number]
@@ -182,6 +186,25 @@ def test_a_restored_report_tells_what_was_changed_in_a_row(real, tmp_path, capsy
     assert (lead.verdict, lead.wrong) == ("unclear", (told,))
     status, said = command(capsys, "add", tmp_path / "out", "--history", tmp_path / "other.db")
     assert (status, "contradict" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("DELETE FROM bench_documents WHERE run = 2 AND name = 'gate.json'", "gate.json changed since"),
+        ("DELETE FROM bench_digests WHERE run = 2", "its digests changed since"),
+    ],
+)
+def test_what_is_gone_from_the_store_is_told_by_every_command(real, tmp_path, capsys, statement, told):
+    changed(real, statement)
+    asked = (["list"], ["show", 2], ["steps"], ["page", "--output", tmp_path / "page"])
+    for arguments in asked:
+        status, said = command(capsys, *arguments, "--history", real)
+        assert (status, told in said.out + said.err) == (1, True), arguments
+        assert "an earlier version" not in said.out
+    assert told in (tmp_path / "page" / "history.html").read_text()
+    assert cli.main(["matrix", "--history", str(real), "--output", str(tmp_path / "matrix")]) == 1
+    assert told in capsys.readouterr().out
 
 
 def test_of_a_run_without_digests_its_documents_tell(real, tmp_path, capsys):

@@ -70,6 +70,30 @@ def test_whose_defect_it_is_is_found_by_doing_without_the_optimizer(model, monke
         check_on_host(model, INPUTS, dense(INPUTS), cache=Cache(tmp_path))
 
 
+def test_the_first_operation_with_another_outcome_is_named(monkeypatch, tmp_path):
+    """Here values of the second one's, and what is made of them, are off by a step; its own is no output."""
+    onnx = pytest.importorskip("onnx")
+    from onnx_models import FLOAT, model_of
+
+    kinds = {"Abs": "a", "Neg": "b", "Relu": "c", "Exp": "y"}
+    names = ["x", *kinds.values()]
+    nodes = [onnx.helper.make_node(kind, [names[n]], [to], name=f"n{n}") for n, (kind, to) in enumerate(kinds.items())]
+    path = tmp_path / "chain.onnx"
+    onnx.save(model_of(nodes, {"x": (FLOAT, [1, 4])}, {"y": (FLOAT, [1, 4])}), path)
+    run = iree.run_samples
+
+    def wrong_from_the_second_on(module, declared, inputs, **options):
+        outputs = run(module, declared, inputs, **options)
+        is_right = [len(outputs) > 1 and np.array_equal(array, np.abs(inputs[0])) for array in outputs]
+        return [array if right else array + 0.01 for array, right in zip(outputs, is_right, strict=True)]
+
+    compiled = compile_and_check(path, output_dir=tmp_path / "build")
+    monkeypatch.setattr(iree, "run_samples", wrong_from_the_second_on)
+    with pytest.raises(CompileError, match=r"first operation whose outcome differs is that of its operation Neg \('n1"):
+        compile_and_check(path, output_dir=tmp_path / "other")
+    assert compiled.format == "onnx"
+
+
 def test_not_a_number_is_never_within_the_tolerance(model):
     expected = dense(INPUTS)
     expected[0, 0, 0] = np.nan

@@ -5,6 +5,7 @@ Most of it needs no compiler: the rewritten model and the original one are both 
 """
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -809,6 +810,14 @@ class TestRefusals:
         model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [1, 8])}, {"y": (FLOAT, [1, 8])})
         said = self.refusal(model, tmp_path)
         assert said.startswith(f"IREE {iree.compiler_version()} has no flag --iree-torch-no-such-flag: ")
+
+    def test_a_compiler_that_crashes(self, tmp_path, monkeypatch):
+        crash = [sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"]
+        monkeypatch.setattr(worker_onnx.process, "run", lambda _, run=worker_onnx.process.run: run(crash))
+        model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [1, 8])}, {"y": (FLOAT, [1, 8])})
+        said = self.refusal(model, tmp_path)
+        assert "operation Relu ('y') is beyond" in said
+        assert said.endswith("IREE says: its compiler crashed (signal SIGSEGV)")
 
     def test_an_output_that_is_listed_twice(self, tmp_path):
         model = model_of([helper.make_node("Relu", ["x"], ["y"])], {"x": (FLOAT, [1, 8])}, {"y": (FLOAT, [1, 8])})

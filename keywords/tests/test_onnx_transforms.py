@@ -11,7 +11,6 @@ from springbok.compiler.importers import onnx_control_flow, onnx_limits, worker_
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
 from springbok.compiler.judgement import judge
-from springbok.session import Session
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
@@ -219,6 +218,13 @@ class TestFourier:
         np.testing.assert_allclose(got[..., 0] + 1j * got[..., 1], wanted, atol=1e-4)
         assert "DFT" not in operators(rewritten(model))
 
+    def test_an_axis_that_is_computed(self):
+        node = helper.make_node("DFT", ["x", "", "a"], ["y"], name="waves")
+        inputs = {"x": (FLOAT, [2, 8, 1]), "a": (TensorProto.INT64, [])}
+        model = model_of([node], inputs, {"y": (FLOAT, [2, 8, 2])}, opset=20)
+        with pytest.raises(UnusableError, match=r"DFT \('waves'\) takes its axis or its length from what is computed"):
+            rewritten(model)
+
 
 class TestDefinedByOthers:
     def test_a_normalisation_by_the_root_of_squares(self):
@@ -288,14 +294,6 @@ def test_what_has_no_answers_is_named(tmp_path):
     onnx.save(model_of([node], inputs, {"y": (FLOAT, [1, 1, 1, 1])}), path)
     with pytest.raises(UnusableError, match=r"operation MaxRoiPool \('regions'\) is none that .*: write it with other"):
         worker_onnx.load(path, WHOLE_FILE)
-
-
-@pytest.fixture(scope="module")
-def session():
-    chip = Session()
-    chip.boot("spike", count_opcodes=False)
-    yield chip
-    chip.shut_down()
 
 
 @pytest.mark.parametrize("function", ["Sigmoid", "Tanh"])

@@ -15,7 +15,6 @@ from springbok.compiler import compiler, importers
 from springbok.compiler.importers import onnx_control_flow, worker_onnx
 from springbok.compiler.importers.selection import WHOLE_FILE
 from springbok.compiler.importers.worker import UnusableError
-from springbok.session import Session
 from springbok.support.cache import Cache
 from springbok.support.errors import ModelError
 
@@ -491,14 +490,6 @@ def integer_model():
 
 #: Inputs that not any numbers will do for: amounts to shift by, and lengths of sequences.
 CHOSEN = {"n": np.arange(12, dtype=np.int32), "lengths": np.int64([1, 4, 0, 3])}
-
-
-@pytest.fixture(scope="module")
-def session():
-    chip = Session()
-    chip.boot("spike", count_opcodes=False)
-    yield chip
-    chip.shut_down()
 
 
 class TestCompiled:

@@ -107,6 +107,12 @@ UNNAMED = """() => [
 SCROLLED = """() => [...document.querySelectorAll(".sb-scroll")].filter(
   (each) => each.querySelector("table") && each.scrollWidth > each.clientWidth + 1).map(
   (each) => each.closest("section")?.dataset.figure)"""
+# Buttons far wider than what they say.
+STRETCHED = """() => [...document.querySelectorAll("button")].filter((button) => {
+  const text = document.createRange();
+  text.selectNodeContents(button);
+  return button.getBoundingClientRect().width > text.getBoundingClientRect().width + 40;
+}).map((button) => button.textContent)"""
 # What reaches out of the page, where nothing lets it be scrolled to.
 CUT_OFF = """() => [...document.querySelectorAll("body *:not(svg *)")].filter((element) => {
   const box = element.getBoundingClientRect();
@@ -186,6 +192,7 @@ def test_pages_are_whole_and_legible(browser, folder, name, width):
         assert page.evaluate(CUT_OFF) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(UNNAMED) == []
+        assert page.evaluate(STRETCHED) == []
         if "hostile" not in name:
             assert page.evaluate(SCROLLED) == []
         page.evaluate("for (const each of document.querySelectorAll('button, table.sb-table th')) each.click()")
@@ -355,6 +362,18 @@ def test_on_a_narrow_page_a_sweep_is_whole_and_names_its_rows(browser, folder, t
                  (row) => getComputedStyle(row, "::before").content)"""
         )
         assert f'"{name}"' in heads and len(set(heads)) == len(rows)
+
+
+@pytest.mark.parametrize(("width", "is_list"), [(1280, False), (600, True)])
+def test_on_a_narrow_page_what_is_left_out_is_a_list(browser, tmp_path, width, is_list):
+    model = make_model()
+    entry = {"model": model["name"], "variant": model["variant"], "suite": "first", "by": "second"}
+    entry |= {"instructions": 7, "differing": ["samples"]}
+    report.write_reports(make_document(model) | {"replaced": [entry]}, tmp_path)
+    with opened(browser, tmp_path / "report.html", width) as (page, _):
+        table = page.locator("[data-figure=left_out] table")
+        assert table.locator("td").first.is_visible()
+        assert table.locator("thead").is_hidden() == is_list
 
 
 @pytest.mark.parametrize("decades", [(1.0, 6.0), (4.48, 4.56), (4.003, 4.016), (3.9, 5.1)])

@@ -12,7 +12,6 @@ from iree.compiler import ir
 from springbok.compiler import kernel_repairs, strided_reads
 from springbok.compiler.compiler import compile_and_check
 from springbok.compiler.mlir import operations, owner
-from springbok.session import Session
 from springbok.support.errors import CompileError
 
 _LOAD = "iree_tensor_ext.dispatch.tensor.load"
@@ -195,14 +194,6 @@ _SLICE = "%{}= tensor.extract_slice %x{} : tensor<{}xf32> to tensor<{}xf32>".for
 _COLLAPSED = _SLICE("s ", "[0, 0, 1] [4, 3, 5] [1, 1, 1]", "4x3x6", "4x3x5") + (
     "\n  %part = tensor.collapse_shape %s [[0, 1], [2]] : tensor<4x3x5xf32> into tensor<12x5xf32>"
 )
-
-
-@pytest.fixture(scope="module")
-def session():
-    session = Session()
-    session.boot("spike", count_opcodes=False)
-    yield session
-    session.shut_down()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from springbok.cli.keeping import tests_of
 from springbok.compiler.optimizer import LEVELS
 from springbok.gate import gate, verdicts
 from springbok.gate.snapshots import Snapshot
-from springbok.history import bisect, guard, keeping, record, steps
+from springbok.history import bisect, keeping, record, steps
 from springbok.history.bisect import BisectError, Measured, Search
 from springbok.history.database import is_url
 from springbok.history.record import METRICS_FILE, XUNIT_FILE, Configuration
@@ -120,7 +120,7 @@ class _Known:
                 return None
             wanted = Filter(**{name: getattr(self.options, name) for name in ("chip", "engine", "model")})
             runs = store.runs(wanted)
-            changed = store.changed(runs, guard.RUN, guard.NUMBERS)
+            changed = store.changed(runs)
             runs = [each for each in runs if each.number not in changed]
             found = steps.all_steps(runs, self._chosen(store, runs, wanted))
         return next((each for each in found if each.branch == branch), next(iter(found), None))
@@ -142,7 +142,7 @@ class _Known:
                 return None
             wanted = Filter(commit=commit, machine=self.machine, model=configuration.model)
             for each in reversed(store.runs(wanted)):
-                if store.changed([each], guard.RUN, guard.DOCUMENTS):
+                if store.changed([each]):
                     continue
                 text = store.documents(each.number).get(METRICS_FILE)
                 is_same = not each.is_dirty and sorted(each.suites) == sorted(suites)

@@ -18,7 +18,7 @@ from springbok.cli.arguments import OUTPUT, add_history, results_here, whole
 from springbok.cli.keeping import tests_of
 from springbok.cli.report import write_reports
 from springbok.cli.text import print_table, shown
-from springbok.history import guard, keeping, record, steps
+from springbok.history import keeping, record, steps
 from springbok.history.database import HistoryError
 from springbok.history.record import METRICS_FILE, XUNIT_FILE
 from springbok.history.store import Filter, Store, StoredRun, opened
@@ -95,7 +95,7 @@ def _filter(options: argparse.Namespace, last: int | None = None) -> Filter:
 
 def _list(store: Store, options: argparse.Namespace) -> int:
     runs = store.runs(_filter(options, LAST))
-    changed = store.changed(runs, guard.RUN, guard.NUMBERS, guard.DOCUMENTS)
+    changed = store.changed(runs)
     runs = [replace(each, verdict=UNCLEAR) if each.number in changed else each for each in runs]
     if options.json:
         print(json.dumps([asdict(each) for each in runs], indent=1, default=_as_text))
@@ -177,7 +177,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
         _tell(doubts)
     else:
         _print_run(run)
-        if not digests:
+        if not (digests or store.changed([run])):
             print("Digests: none, an earlier version has added it: what was changed since is known in part")
         for sentence in doubts:
             print(f"Unclear: {visible(sentence)}.")
@@ -249,7 +249,7 @@ def _steps(store: Store, options: argparse.Namespace) -> int:
 def _as_added(store: Store, options: argparse.Namespace) -> tuple[list[StoredRun], list[str]]:
     """The runs that are as they were added, and a sentence on each that is not."""
     runs = store.runs(_filter(options))
-    changed = store.changed(runs, guard.RUN, guard.NUMBERS)
+    changed = store.changed(runs)
     sentences = [f"{each}; it is left out" for each in changed.values()]
     return [run for run in runs if run.number not in changed], sentences
 

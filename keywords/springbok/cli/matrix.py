@@ -12,7 +12,7 @@ from typing import Any
 from springbok import report as reports
 from springbok.cli.arguments import OUTPUT, add_history, add_results, results_here
 from springbok.cli.text import print_table, shown
-from springbok.history import guard, keeping
+from springbok.history import keeping
 from springbok.history.database import HistoryError
 from springbok.history.record import METRICS_FILE
 from springbok.history.store import Filter, opened
@@ -86,7 +86,7 @@ def _of_history(options: argparse.Namespace) -> tuple[list[tuple[object, dict[st
         raise HistoryError("Name the results: the history is switched off.")
     with opened(place, create=False) as store:
         runs = store.runs(Filter(options.branch, last=LAST))
-        changed = store.changed(runs, guard.DOCUMENTS)
+        changed = store.changed(runs)
         texts = [
             (f"run {each.number}", store.documents(each.number).get(METRICS_FILE))
             for each in runs

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from springbok.compiler import buffers, iree, kernel_repairs, optimizer
+from springbok.compiler.first_wrong import first_wrong
 from springbok.compiler.judgement import Judgement, Tolerance, judge
 from springbok.modules.vmfb import read_vmfb
 from springbok.support.cache import Cache, digest
@@ -72,6 +73,7 @@ def check_on_host(
         judgement = judge(compiled.outputs, [outputs[name] for name in outputs.files], wanted, tolerance)
     if not judgement.passed:
         reasons = [judgement.explain(), compiled.remark, (folder / "cause.txt").read_text(encoding="utf-8")]
+        reasons.append(first_wrong(compiled, lambda told, *to: _compile_and_run(told, flags, *to)[0], tolerance))
         reasons.append(_whose_defect(compiled, flags, given, wanted, tolerance))
         raise CompileError(
             f"The module compiled from {compiled.source.name} does not compute what the model does: "

@@ -2,7 +2,7 @@
 """Digests of what was added: tell a run whose row, numbers or documents were changed in the store since.
 
 A run has one digest of its numbers, one of each document, and one of its row, its failures and its other digests. Runs
-that an earlier version added have none.
+that an earlier version added have none: they are those before the first one that has some.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 
 import sqlalchemy as sa
@@ -20,9 +20,10 @@ from springbok.gate.accounts import ROUNDING
 from springbok.history import tables
 from springbok.history.record import METRICS_FILE, Configuration, digest_of, numbers_of, snapshots_of
 
-#: Names of digests beside those of documents; and the part that all documents are.
-RUN, NUMBERS, DOCUMENTS = "run", "numbers", "documents"
+#: Names of digests beside those of documents.
+RUN, NUMBERS = "run", "numbers"
 _TITLES = {RUN: "what is said of it", NUMBERS: "its numbers"}
+_DIGESTS = "its digests"
 _RUN_COLUMNS = (
     *("uid", "started", "commit_id", "committed", "depth", "subject", "branch", "is_dirty", "machine", "engine"),
     *("engine_version", "chip", "vlen_bits", "suites", "verdict", "tests", "failed", "skipped", "versions"),
@@ -48,22 +49,23 @@ def known(connection: sa.Connection, runs: Sequence[int]) -> dict[int, Digests]:
     return {run: found[run] for run in runs if run in found}
 
 
-def changed(connection: sa.Connection, runs: Sequence[int], parts: Collection[str]) -> dict[int, list[str]]:
-    """Of each run that is not as it was added, what of it is otherwise; only ``parts`` are looked at."""
+def changed(connection: sa.Connection, runs: Sequence[int]) -> dict[int, list[str]]:
+    """Of each run that is not as it was added, what of it is otherwise.
+
+    Of any one without digests, though those before it have some, that is told.
+    """
     told = known(connection, runs)
+    first = connection.execute(sa.select(sa.func.min(tables.digests.c.run))).scalar()
+    lost = {run: [_DIGESTS] for run in runs if first is not None and run > first and run not in told}
     others = {run: {name: each for name, each in digests.items() if name != RUN} for run, digests in told.items()}
-    now: dict[int, Digests] = {run: {} for run in told}
-    readers = {RUN: lambda: _of_rows(connection, [*told], others), NUMBERS: lambda: _of_numbers(connection, [*told])}
-    readers[DOCUMENTS] = lambda: _of_documents(connection, [*told])
-    for part in parts if told else ():
-        for run, found in readers[part]().items():
-            now[run] |= found
+    of_documents, of_numbers = _of_documents(connection, [*told]), _of_numbers(connection, [*told])
+    of_rows = _of_rows(connection, [*told], others)
     differing = {}
     for run, digests in told.items():
-        of_documents = {name for name in {*digests, *now[run]} - _TITLES.keys()} if DOCUMENTS in parts else set()
-        looked = [*(part for part in _TITLES if part in parts), *sorted(of_documents)]
-        differing[run] = [_TITLES.get(name, name) for name in looked if digests.get(name) != now[run].get(name)]
-    return {run: found for run, found in differing.items() if found}
+        now = of_documents[run] | of_numbers[run] | of_rows[run]
+        looked = [*_TITLES, *sorted({*digests, *now} - _TITLES.keys())]
+        differing[run] = [_TITLES.get(name, name) for name in looked if digests.get(name) != now.get(name)]
+    return lost | {run: found for run, found in differing.items() if found}
 
 
 def contradictions(numbers: Mapping[tuple, float | str], documents: Mapping[str, str]) -> Iterator[str]:

@@ -337,13 +337,13 @@ class Store:
             found = guard.known(connection, [number]).get(number, {})
         return {name: digest for name, digest in found.items() if name not in (guard.RUN, guard.NUMBERS)}
 
-    def changed(self, runs: Sequence[StoredRun], *parts: str) -> dict[int, str]:
-        """A sentence on each run that is not as it was added, in the parts of `springbok.history.guard` that are used.
+    def changed(self, runs: Sequence[StoredRun]) -> dict[int, str]:
+        """A sentence on each run that is not as it was added.
 
         Of runs that an earlier version added nothing is known.
         """
         with self._reading() as connection:
-            found = guard.changed(connection, [run.number for run in runs], parts)
+            found = guard.changed(connection, [run.number for run in runs])
         return {
             number: f"Run {number} is not as it was added to {self.place}: {', '.join(parts)} changed since"
             for number, parts in found.items()
@@ -354,7 +354,7 @@ class Store:
 
         That holds for the numbers of runs without digests too, as far as they have documents.
         """
-        found = [*self.changed([run], guard.RUN, guard.NUMBERS, guard.DOCUMENTS).values()]
+        found = [*self.changed([run]).values()]
         numbers = {
             (each.configuration, each.metric, each.layer): each.points[run.number] for each in self.series([run])
         }

@@ -20,6 +20,8 @@ from springbok.report.figure import Column, Figure
 
 SLOWER, FASTER, SAME, NEW, GONE = "slower", "faster", "the same", "new", "gone"
 FUSED = "fused otherwise"
+#: What is said in place of a judgement where the numbers are of other samples: these may be the cause.
+UNJUDGED = {SLOWER: "more", FASTER: "fewer"}
 COLOURS = {
     SLOWER: charts.VERMILLION,
     FASTER: charts.GREEN,
@@ -30,6 +32,19 @@ COLOURS = {
 }
 
 Entry = Mapping[str, Any]
+
+
+def are_of_same_samples(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether configurations evaluated as many samples of the same data, as far as both say it."""
+    told = [(each["samples"], (each.get("dataset") or {}).get("sha256")) for each in (before, after)]
+    return all(one == other or None in (one, other) for one, other in zip(*told, strict=True))
+
+
+def unjudged(status: str) -> str:
+    """What became of a layer, without a judgement: ``fused otherwise, more``."""
+    for judged, said in UNJUDGED.items():
+        status = status.replace(judged, said)
+    return status
 
 
 def layer_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -45,13 +60,16 @@ def layer_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
 
 def changes_figure(titles: tuple[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> Figure:
     """The changes from ``before`` to ``after`` (configurations, with their titles) as a table and diverging bars."""
-    rows = layer_changes(before, after)
+    rows, colours, of = layer_changes(before, after), COLOURS, ""
+    if not are_of_same_samples(before, after):
+        rows = [{**row, "status": unjudged(row["status"])} for row in rows]
+        colours, of = {unjudged(status): colour for status, colour in COLOURS.items()}, " Measured over other samples."
     moved = [row for row in rows if row["change"]]
     counts = Counter(row["status"] for row in rows)
     total = math.fsum(row["change"] for row in rows)
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
     axis = ("layer", "change of the instructions of an inference")
-    used = {status: colour for status, colour in COLOURS.items() if any(row["status"] == status for row in moved)}
+    used = {status: colour for status, colour in colours.items() if any(row["status"] == status for row in moved)}
     return Figure(
         "changes",
         f"From {titles[0]} to {titles[1]}, by layer",
@@ -67,7 +85,7 @@ def changes_figure(titles: tuple[str, str], before: Mapping[str, Any], after: Ma
         ),
         tuple(rows),
         charts.differences(moved, "layer", "change", "status", axis, used) if len(moved) > 1 else None,
-        f"{'+' if total > 0 else ''}{shown(tidy(total), 'count')} instructions an inference; layers: {told}.",
+        f"{'+' if total > 0 else ''}{shown(tidy(total), 'count')} instructions an inference; layers: {told}.{of}",
         is_wide=True,
     )
 

@@ -21,7 +21,15 @@ from springbok.gate.metric import METRICS
 from springbok.gate.snapshots import snapshot
 from springbok.measuring.derived import QUALITY, ratio, shown, tidy
 from springbok.measuring.platforms import configuration_of
-from springbok.report.changes import FASTER, SAME, SLOWER, changes_figure, layer_changes
+from springbok.report.changes import (
+    FASTER,
+    SAME,
+    SLOWER,
+    are_of_same_samples,
+    changes_figure,
+    layer_changes,
+    unjudged,
+)
 from springbok.report.configurations import Configuration
 from springbok.report.figure import Column, Figure
 from springbok.support.progress import amount
@@ -208,6 +216,8 @@ def _row(pair: Pair) -> dict:
     status = SLOWER if after > before else FASTER if after < before else SAME
     if status == SAME and (pair.moved or pair.others):
         status = "other layers" if pair.moved else "other numbers"
+    if not are_of_same_samples(pair.before.model, pair.after.model):
+        status = f"{unjudged(status)}, over other samples"
     more = len(pair.others) - MOST_NUMBERS
     return {
         "configuration": pair.after.label,

@@ -28,4 +28,4 @@ def left_out_figures(document: Mapping[str, Any], of: str = "this report") -> li
         for each in document.get("replaced", ())
     ]
     note = f"These measured something else under the same name, and the last one is shown. {ADVICE}."
-    return [Figure("left_out", f"Left out of {of}", _COLUMNS, tuple(rows), note=note)] if rows else []
+    return [Figure("left_out", f"Left out of {of}", _COLUMNS, tuple(rows), note=note, is_wide=True)] if rows else []

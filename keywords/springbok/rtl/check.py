@@ -37,7 +37,7 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
         return
     sentences = list(of_the_wrapper(core, chip))
     yield from sentences
-    if not tells_memory(core):
+    if "rvfi_mem_addr" not in ports.of(core.wrapper):
         compared = "stores are compared on the bus alone" if core.stores_on_bus else "no store is compared"
         say(f"The retire port tells nothing of memory (rvfi_mem_...): {compared}.")
     if sentences:
@@ -56,14 +56,9 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
     yield from _first_instructions(core, chip, library, golden, say)
 
 
-def tells_memory(core: Core) -> bool:
-    """Whether its retire port tells what is loaded and stored."""
-    return "rvfi_mem_addr" in (ports.read(_text(core)) or {})
-
-
 def of_the_wrapper(core: Core, chip: Chip) -> Iterator[str]:
     """What the wrapper, and what core.toml and chip.toml say of each other, lack or contradict: nothing is built."""
-    text = _text(core)
+    text = core.wrapper.read_text(encoding="utf-8", errors="replace")
     declared = ports.read(text)
     if declared is None:
         yield f"{core.wrapper.name} has no module {ports.MODULE}."
@@ -81,10 +76,6 @@ def of_the_wrapper(core: Core, chip: Chip) -> Iterator[str]:
     vectors = _vectored_alone(core, chip)
     if vectors:
         yield vectors
-
-
-def _text(core: Core) -> str:
-    return core.wrapper.read_text(encoding="utf-8", errors="replace")
 
 
 def _vectored_alone(core: Core, chip: Chip) -> str | None:
@@ -167,7 +158,7 @@ def errors_without_trap(core: Core, chip: Chip, library: Path, golden: Path, fol
     reads_cause = [0x3420_2E73, program.STAY]
     vectors = {handler + at: word for at, word in zip((0, 4), reads_cause, strict=True)}
     tried = {"d_err": ("load", load, data, 5)}
-    tried |= {"i_err": ("fetch", fetch, target, 1)} if "i_req" in (ports.read(_text(core)) or {}) else {}
+    tried |= {"i_err": ("fetch", fetch, target, 1)} if "i_req" in ports.of(core.wrapper) else {}
     for port, (what, words, address, cause) in tried.items():
         memory = {chip.start + 4 * at: word for at, word in enumerate(words)} | vectors | {target: program.STAY}
         elf = folder / program.PROGRAM

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 MODULE = "springbok_core"
 BUS_BITS = (32, 64, 128, 256)
@@ -33,6 +34,11 @@ class Port:
     name: str
     direction: str | None = None
     bits: int | None = None
+
+
+def of(wrapper: Path) -> dict[str, Port]:
+    """The ports of a core's wrapper; nothing where it has no module `MODULE`."""
+    return read(wrapper.read_text(encoding="utf-8", errors="replace")) or {}
 
 
 def read(text: str) -> dict[str, Port] | None:

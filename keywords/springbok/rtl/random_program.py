@@ -176,24 +176,22 @@ def lines_of(core: Core, chip: Chip) -> list[str]:
     """The lines by which programs are interrupted: none where the chip takes no software interrupts."""
     if _interrupts(chip) is None:
         return []
-    return [name for name in system_units.LINES if f"irq_{name}" in _ports(core)]
-
-
-def _ports(core: Core) -> dict[str, ports.Port]:
-    return ports.read(core.wrapper.read_text(encoding="utf-8", errors="replace")) or {}
+    there = ports.of(core.wrapper)
+    return [name for name in system_units.LINES if f"irq_{name}" in there]
 
 
 def beyond(core: Core, chip: Chip) -> list[str]:
     """What of a core no program tries, whatever instructions it has: modes, lines, buses, registers, its own code."""
     modes = ["supervisor mode"] if "s" in core.privilege else []
     lines = [name for name in system_units.LINES if name not in lines_of(core, chip)]
+    compares_stores = core.stores_on_bus or "rvfi_mem_addr" in ports.of(core.wrapper)
     changed = core.changes_code and "zifencei" in extensions_of(core.reference_isa or chip.isa())
     return [
         *modes,
         *([f"interrupts of the lines {', '.join(lines)}"] if lines else []),
         "two lines at a time",
         *([] if core.fetch_waits else ["stalls of fetches"]),
-        *([] if core.stores_on_bus or "rvfi_mem_addr" in _ports(core) else ["stores, which nothing compares"]),
+        *([] if compares_stores else ["stores, which nothing compares"]),
         "errors on the bus",
         "counters",
         *([] if changed else ["code that is changed"]),

@@ -18,7 +18,7 @@ from springbok.compiler.importers.onnx_rewriting import attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
 #: Element types of inputs and outputs; the chip computes with no others.
-_TYPES = ("FLOAT", "FLOAT16", "BOOL", "INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")
+TYPES = ("FLOAT", "FLOAT16", "BOOL", "INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")
 
 _RANDOM = "draws random numbers, so that no answer of it can be checked: export the model for inference"
 _TRAINING = "computes with the statistics of what it is given, as in training: export the model for inference"
@@ -164,10 +164,10 @@ def _check_value(kind: str, info: onnx.ValueInfoProto) -> None:
             "only tensors can be sent to the chip"
         )
     name = TensorProto.DataType.Name(info.type.tensor_type.elem_type)
-    if name not in _TYPES:
+    if name not in TYPES:
         raise UnusableError(
             f"its {kind} '{info.name}' is of the type {name.lower()}, which can't be sent to the chip: convert it in "
-            f"the model, from or to one of {', '.join(_TYPES).lower()}"
+            f"the model, from or to one of {', '.join(TYPES).lower()}"
         )
 
 

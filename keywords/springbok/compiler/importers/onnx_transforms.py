@@ -14,7 +14,8 @@ import onnx
 from onnx import TensorProto
 
 from springbok.compiler.importers import onnx_reference
-from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of
+from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
+from springbok.compiler.importers.worker import UnusableError
 
 
 def _einsum(graph: Graph, node: onnx.NodeProto) -> bool | None:
@@ -65,8 +66,11 @@ def _fourier(graph: Graph, node: onnx.NodeProto) -> bool | None:
     given, length, axis = [*node.input, "", ""][:3]
     shape, attributes = graph.shape_of(given), attributes_of(node)
     known = [graph.constant(name) if name else None for name in (length, axis)]
-    told = any(name and array is None for name, array in zip((length, axis), known, strict=True))
-    if shape is None or told or graph.type_of(given) != TensorProto.FLOAT:
+    if any(name and array is None for name, array in zip((length, axis), known, strict=True)):
+        raise UnusableError(
+            f"{described(node)} takes its axis or its length from what is computed: make them constants"
+        )
+    if shape is None or graph.type_of(given) != TensorProto.FLOAT:
         return False
     place = attributes.pop("axis", 1 if graph.version < 20 else -2) if known[1] is None else int(known[1].reshape(()))
     place %= len(shape)

@@ -337,8 +337,10 @@ def _import_to(model: onnx.ModelProto, path: Path) -> str:
             )
         if not done.exit_code:
             return ""
-        errors = [line for line in done.output.splitlines() if "error:" in line] or ["no message"]
-        return " ".join(filter(None, map(str.strip, errors[0].split("error:"))))
+        error = next((line for line in done.output.splitlines() if "error:" in line), None)
+        if error is None:
+            return f"its compiler crashed ({process.ending(done.exit_code)})"
+        return " ".join(filter(None, map(str.strip, error.split("error:"))))
 
 
 def _spec(value: onnx.ValueInfoProto, selection: Selection) -> TensorSpec:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from springbok.compiler.importers import loops
+from springbok.compiler.importers import loops, tensorflow_constants
 from springbok.compiler.importers.worker import UnusableError, first_line
 from springbok.modules.layer_names import ScopedNames
 
@@ -70,7 +70,7 @@ def stablehlo(traced, specs: list[tf.TensorSpec], layer_of: Callable[[str], str 
     locations are dropped: they hold paths.
     """
     _refuse_operations(traced, layer_of)
-    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    frozen = tensorflow_constants.folded(convert_variables_to_constants_v2(traced, lower_control_flow=False))
     try:
         exporter = tf.function(lambda *arguments: frozen(*arguments), jit_compile=True)  # noqa: PLW0108 (its arguments)
         text = exporter.experimental_get_compiler_ir(*specs)(stage="stablehlo")

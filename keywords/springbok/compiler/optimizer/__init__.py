@@ -282,9 +282,9 @@ def _compiled(
 ) -> tuple[iree.Compilation, list[Change]]:
     """Compiles with as many of the transformations as the compiler takes."""
     left: list[Change] = []
-    transformations = plan.transformations
     refused: CompileError | None = None
-    for fewer in _fewer_and_fewer(transformations):
+    tries = _fewer_and_fewer(plan.transformations)
+    for number, fewer in enumerate(tries):
         halves: list[Path] = []
         changes: list[Change] = []
 
@@ -294,11 +294,11 @@ def _compiled(
 
         try:
             compilation = iree.compile_module(source, flags, output, name, between if fewer else None)
-            if refused and fewer == _fewer_and_fewer(transformations)[1]:
+            if refused and number == 1:
                 raise _of_own(plan.own, refused)
             return compilation, [*changes, *left]
         except Unreadable as error:
-            changes = [Change(each, WHOLE, False, str(error)) for each in transformations]
+            changes = [Change(each, WHOLE, False, str(error)) for each in plan.transformations]
             return iree.compile_module(source, flags, output, name), changes
         except (CompilerDidNotEnd, ChipFunctionError):
             raise
@@ -307,7 +307,9 @@ def _compiled(
             if not halves or guard.is_strict():
                 raise
             refused = error if any(each.transformation == OWN and each.applied for each in changes) else refused
-            left += _left_out(fewer, f"the compiler refuses what it makes, a defect of the optimizer: {error}")
+            detail = f"the compiler refuses what it makes, a defect of the optimizer: {error}".partition("\n")[0]
+            kept = tries[number + 1] if number + 1 < len(tries) else ()
+            left += [Change(each, WHOLE, False, detail, failed=True) for each in fewer if each not in kept]
     raise AssertionError("stock IREE compiles the model, or raises")
 
 
@@ -317,13 +319,6 @@ def _of_own(own: Sequence[Instruction], error: CompileError) -> ChipFunctionErro
     return ChipFunctionError(
         f"The compiler takes the model, and refuses what the chip's function {names} makes of it: {error}"
     )
-
-
-def _left_out(transformations: Sequence[str], detail: str) -> list[Change]:
-    """What to say of those that are not tried again after ``transformations`` failed."""
-    tried = _fewer_and_fewer(transformations)
-    left = [each for each in transformations if len(tried) == 1 or each not in tried[1]]
-    return [Change(each, WHOLE, False, detail.partition("\n")[0], failed=True) for each in left]
 
 
 def _fewer_and_fewer(transformations: Sequence[str]) -> list[Sequence[str]]:

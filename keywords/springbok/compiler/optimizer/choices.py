@@ -155,7 +155,11 @@ def recorded(source_sha256: str, *, vlen: int, compiler: str, known: Sequence[st
     """
     found = [entry for entry in _entries(file) if (entry["sha256"], entry["vlen"]) == (source_sha256, vlen)]
     if not found:
-        return Choice(known[0], DEFAULT, note=f"nothing is recorded of this model for VLEN {vlen}")
+        note = (
+            f"nothing is recorded of this model for VLEN {vlen}, so whether it needs more instructions or memory than "
+            f"as stock IREE makes it was not counted (optimize=search counts it)"
+        )
+        return Choice(known[0], DEFAULT, note=note)
     (entry,) = found[:1]
     if entry["flag_set"] not in known:
         return Choice(known[0], OUTDATED, note=f"'{entry['flag_set']}', which is recorded, is no set of flags: {_ANEW}")

@@ -42,6 +42,7 @@ void machine_delete(machine *m) {
     if (m->wave) m->wave->close();
 #endif
     m->core->final();
+    if (m->golden) m->delete_golden(m->golden);
     delete m;
 }
 
@@ -98,6 +99,7 @@ int machine_lockstep(machine *m, const char *path, const golden_config_t *config
     m->bus_error = reinterpret_cast<decltype(&golden_bus_error)>(dlsym(m->library, "golden_bus_error"));
     m->fetch_error = reinterpret_cast<decltype(&golden_fetch_error)>(dlsym(m->library, "golden_fetch_error"));
     m->write_golden = reinterpret_cast<decltype(&golden_write)>(dlsym(m->library, "golden_write"));
+    m->delete_golden = reinterpret_cast<decltype(&golden_delete)>(dlsym(m->library, "golden_delete"));
     golden_config_t own = *config;
     own.device_read = read_for_golden, own.owner = m;
     m->golden = create(&own);

@@ -135,6 +135,7 @@ struct machine {
     decltype(&golden_bus_error) bus_error = nullptr;
     decltype(&golden_fetch_error) fetch_error = nullptr;
     decltype(&golden_write) write_golden = nullptr;
+    decltype(&golden_delete) delete_golden = nullptr;
     struct Read {
         uint32_t address, value;
     };

@@ -370,20 +370,30 @@ def _end_with(owner: int) -> None:
     os._exit(1)
 
 
-def serve(connection, folder: Path) -> None:
-    """The process: networks in, outcomes out, until the other end is closed. Temporary files go to ``folder``."""
+def settle(folder: Path) -> None:
+    """Makes this process a quiet one that ends with its parent, with its temporary files in ``folder``."""
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     # What the compiler and the frameworks print is no concern of the trial's output.
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    bench = Bench(lambda text: connection.send(("stage", text)))
+
+
+def answer(connection, outcomes_of: Callable[..., Sequence]) -> None:
+    """Requests in, what ``outcomes_of`` makes of each one out, until the other end is closed."""
     try:
         while True:
-            networks, variants, places = connection.recv()
-            connection.send(("outcomes", bench.try_networks(networks, variants, places)))
+            connection.send(("outcomes", outcomes_of(*connection.recv())))
     except (EOFError, KeyboardInterrupt):
         pass
+
+
+def serve(connection, folder: Path) -> None:
+    """The process: networks in, outcomes out. Temporary files go to ``folder``."""
+    settle(folder)
+    bench = Bench(lambda text: connection.send(("stage", text)))
+    try:
+        answer(connection, bench.try_networks)
     finally:
         bench.close()

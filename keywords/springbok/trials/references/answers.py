@@ -8,11 +8,8 @@ check is made too, with its own samples: what it finds is told to users, and is 
 from __future__ import annotations
 
 import enum
-import os
 import re
 import tempfile
-import threading
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,12 +25,12 @@ from springbok.compiler.probes import probe
 from springbok.support.errors import BenchError
 from springbok.tensors import TensorSpec
 from springbok.trials.fuzz.variants import ALL, HOST, Compiled, OptimizerError, compile_variants
+from springbok.trials.fuzz.worker import answer, settle
 from springbok.trials.references import departures
 from springbok.trials.references.drawing import Case
 
 #: What floating-point answers may differ by beside the default: three programs add up in three orders.
 _ROUNDING = Tolerance(factor=10.0, steps=1.0)
-_LOOK_SECONDS = 1.0
 #: What the words of a refusal must not hold: they are those of a program, not of a sentence.
 _NO_SENTENCE = re.compile(r"Traceback|\b\w+(?:Error|Exception): |<class |object at 0x")
 
@@ -203,24 +200,8 @@ def try_cases(cases: Sequence[Case], stage: Callable[[str], None] = lambda text:
 
 def serve(connection, folder: Path) -> None:
     """A process for `springbok.trials.fuzz.pool.Worker`: models in, results out. Its files go to ``folder``."""
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    try:
-        while True:
-            cases, _, _ = connection.recv()
-            connection.send(("outcomes", try_cases(cases, lambda text: connection.send(("stage", text)))))
-    except (EOFError, KeyboardInterrupt):
-        pass
-
-
-def _end_with(owner: int) -> None:
-    """Ends this process when the one that started it is gone."""
-    while os.getppid() == owner:
-        time.sleep(_LOOK_SECONDS)
-    os._exit(1)
+    settle(folder)
+    answer(connection, lambda cases, *_: try_cases(cases, lambda text: connection.send(("stage", text))))
 
 
 def _line(text: str) -> str:
