@@ -54,9 +54,10 @@ def _recursive(found: Sequence[Block]) -> int:
                 if block is None or block.start in seen:
                     continue
                 seen.add(block.start)
-                asked += [after for after in (block.end, block.target) if after is not None]
-                if block.is_return or (block.jumps and not block.is_conditional and not block.is_call):
-                    asked.remove(block.end)
+                if block.target is not None:
+                    asked.append(block.target)
+                if block.is_call or block.is_conditional or not block.jumps:
+                    asked.append(block.end)
             reached[start] = seen
         return reached[start]
 
