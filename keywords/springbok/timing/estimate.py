@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 from springbok.engines.base import Site
 from springbok.timing.blocks import Block, blocks
+from springbok.timing.code_cache import Fetching
 from springbok.timing.description import MULTIPLIES, Timing
 from springbok.timing.operands import Executed, Unit, executed, operation
 from springbok.timing.scoreboard import ISSUE, MEMORY, Pipeline, State, run
 from springbok.timing.walk import Step, Walk
 
-BRANCHES, DRAIN = "branches", "drain"
+BRANCHES, DRAIN, FETCH = "branches", "drain", "fetch"
 _MOST_TURNS = 4096
 _IDLE = State()
 #: Sums of shares are as exact as floating point.
@@ -61,8 +62,9 @@ def along_an_order(sites: Iterable[Site], pipeline: Pipeline, vlen: int, xlen: i
     timing = pipeline.timing
     found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
     runner = _Runner(found, pipeline)
-    walk = Walk(found, runner.pass_through, runner.number(_IDLE))
-    where: Counter[str] = Counter()
+    fetching = Fetching(timing.code_cache, found) if timing.code_cache else None
+    walk = Walk(found, runner.pass_through, runner.number(_IDLE), fetching and fetching.fetch)
+    where: Counter[str] = Counter({FETCH: walk.waited} if fetching else {})
     for (number, variant), went in _means(walk, runner).items():
         for name, cycles in went.items():
             where[name] += cycles * found[number].variants[variant].executions
@@ -110,7 +112,7 @@ def _whole(where: Counter[str]) -> tuple[int, dict[str, int]]:
 def _way(block: Block, timing: Timing, taken: bool) -> int:
     """Cycles that the way out of a block costs beside the instruction."""
     backward = block.target is not None and block.target <= block.start
-    return timing.way(block.jumps, block.is_conditional, backward, taken)
+    return timing.way(block.jumps, block.is_conditional, backward, taken, block.target is None)
 
 
 def turn(block: Block, timing: Timing) -> float:

@@ -27,6 +27,7 @@ class Unit(str, Enum):
         self.is_vector = name.startswith("vector_") and name != "vector_configure"
 
     ALU = "alu"
+    SHIFT = "shift"
     MULTIPLY = "multiply"
     MULTIPLY_HIGH = "multiply_high"
     DIVIDE = "divide"
@@ -96,6 +97,7 @@ _FLOAT_TO_INTEGER = re.compile(r"f(eq|lt|le)\.\w|fcvt\.[wl]u?\.\w|fmv\.x\.\w|fcl
 _INTEGER_TO_FLOAT = re.compile(r"fcvt\.[sd]\.[wl]u?|fmv\.[wd]\.x")
 _SCALAR_DIVISION = re.compile(r"(div|rem)u?w?")
 _SCALAR_MULTIPLICATION = re.compile(r"mul\w*")
+_SCALAR_SHIFT = re.compile(r"(sll|srl|sra|rol|ror)i?w?")
 
 
 def operation(word: int, vl: int, vtype: int, vlen: int, xlen: int = 32) -> Operation:
@@ -158,6 +160,8 @@ def _operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
         unit = Unit.DIVIDE
     elif _SCALAR_MULTIPLICATION.fullmatch(name):
         unit = Unit.MULTIPLY_HIGH if name.startswith("mulh") else Unit.MULTIPLY
+    elif _SCALAR_SHIFT.fullmatch(name):
+        unit = Unit.SHIFT
     reads = () if major in (0x37, 0x17) else _x(rs1) if major in (0x13, 0x1B, 0x73) else _x(rs1, rs2)
     return Operation(name, unit, reads, _x(rd))
 
