@@ -93,7 +93,7 @@ def test_unsigned_integers_that_would_be_compared_as_signed():
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(st.integers(-2000, 2000), min_size=8, max_size=8), st.sampled_from([0.0, 1e-5, -1e-3, 0.3]))
 def test_tangents_near_their_poles(quarters, beside):
-    """Subtracted quarters leave what the tangent turns to its last digits, which a function of single digits has not."""
+    """What is left of subtracted quarters of a turn has all its digits."""
     values = (np.array(quarters) * np.pi / 2 + beside).astype(np.float32)
     model = model_of([helper.make_node("Tan", ["x"], ["y"])], {"x": (FLOAT, [8])}, {"y": (FLOAT, [8])})
     (got,) = answers(rewritten(model), values)

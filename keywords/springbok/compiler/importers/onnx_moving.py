@@ -250,9 +250,9 @@ def _held(rewriting: Callable[[Graph, onnx.NodeProto], bool | None]) -> Callable
 
 
 def _scatter(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE compares truth values and unsigned integers as signed ones, and of ScatterElements it has no ``min``, ``max``.
+    """With ``min`` and ``max`` IREE takes unsigned values for signed ones, and has no ScatterElements.
 
-    Those are scattered by the coordinates of all elements.
+    That becomes ScatterND by the coordinates of all elements.
     """
     given, indices, updates = node.input
     attributes = attributes_of(node)
