@@ -263,20 +263,18 @@ class TestFrames:
 
 
 @pytest.mark.parametrize("wanted", [None, (1, 2, 7, 6)])
-def test_a_pooling_taken_back_puts_values_where_they_were(wanted):
+def test_a_pooling_taken_back_puts_values_where_they_were(tmp_path, wanted):
+    """As ONNX's reference has it: places are counted through the whole tensor."""
     places = {"kernel_shape": [2, 2], "strides": [2, 2]}
     nodes = [helper.make_node("MaxPool", ["x"], ["v", "at"], **places)]
     nodes.append(helper.make_node("MaxUnpool", ["v", "at", *(["shape"] if wanted else [])], ["y"], **places))
     shape = wanted or (1, 2, 6, 6)
     constants = {"shape": np.array(shape, np.int64)} if wanted else {}
-    model = model_of(nodes, {"x": (FLOAT, list(shape))}, {"y": (FLOAT, None)}, constants)
-    image = random_array(RANDOM, FLOAT, shape)
-    (given_back,) = answers(written(model), image)
+    model = model_of(nodes, {"x": (FLOAT, list(shape))}, {"y": (FLOAT, list(shape))}, constants)
     assert "MaxUnpool" not in operators(written(model))
-    pooled, largest = image[:, :, :6].reshape(1, 2, 3, 2, 3, 2), np.zeros(shape, np.float32)
-    is_largest = pooled == pooled.max((3, 5), keepdims=True)
-    largest[:, :, :6] = np.where(is_largest, pooled, 0).reshape(1, 2, 6, 6)
-    np.testing.assert_array_equal(given_back, largest)
+    path = tmp_path / "unpooled.onnx"
+    onnx.save(model, path)
+    assert compiler.compile_and_check(path, output_dir=tmp_path / "build").host_check.error == 0
 
 
 class TestDefinedByOthers:

@@ -198,7 +198,7 @@ def check_scans(model: onnx.ModelProto) -> None:
         if node.op_type == "Scan" and ways:
             raise UnusableError(
                 f"{described(node)} is too long to be written out, and goes another way than along the first axis, "
-                f"forwards ({', '.join(sorted(ways))}): turn what it is given and what it gives by operations of their own"
+                f"forwards ({', '.join(sorted(ways))}): turn what it is given and gives by operations of their own"
             )
 
 

@@ -152,8 +152,9 @@ def _place(
 
 def _max_unpool(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE lacks it: values go to their places among zeros, which are counted through the whole tensor."""
-    given, places = node.input[:2]
-    shape = graph.shape_of(node.output[0])
+    given, places, wanted = [*node.input, ""][:3]
+    known = graph.constant(wanted) if wanted else None
+    shape = graph.shape_of(node.output[0]) if known is None else known.tolist()
     if shape is None:
         return False
     zeros = graph.reshape(graph.numbers_like(given)(np.zeros(shape)), [-1])
