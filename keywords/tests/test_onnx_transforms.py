@@ -262,15 +262,15 @@ class TestFrames:
             rewritten(worker_onnx.prepared(model))
 
 
-@pytest.mark.parametrize("wanted", [None, (1, 2, 7, 6)])
+@pytest.mark.parametrize("wanted", [None, (1, 2, 6, 6), (1, 2, 7, 9)])
 def test_a_pooling_taken_back_puts_values_where_they_were(tmp_path, wanted):
-    """As ONNX's reference has it: places are counted through the whole tensor."""
+    """Places are counted through a tensor of windows side by side; what is wanted beyond that is zeros."""
     places = {"kernel_shape": [2, 2], "strides": [2, 2]}
     nodes = [helper.make_node("MaxPool", ["x"], ["v", "at"], **places)]
     nodes.append(helper.make_node("MaxUnpool", ["v", "at", *(["shape"] if wanted else [])], ["y"], **places))
-    shape = wanted or (1, 2, 6, 6)
-    constants = {"shape": np.array(shape, np.int64)} if wanted else {}
-    model = model_of(nodes, {"x": (FLOAT, list(shape))}, {"y": (FLOAT, list(shape))}, constants)
+    constants = {"shape": np.array(wanted, np.int64)} if wanted else {}
+    outputs = {"y": (FLOAT, wanted or (1, 2, 6, 6))}
+    model = model_of(nodes, {"x": (FLOAT, [1, 2, 6, 6])}, outputs, constants)
     assert "MaxUnpool" not in operators(written(model))
     path = tmp_path / "unpooled.onnx"
     onnx.save(model, path)

@@ -151,15 +151,24 @@ def _place(
 
 
 def _max_unpool(graph: Graph, node: onnx.NodeProto) -> bool | None:
-    """IREE lacks it: values go to their places among zeros, which are counted through the whole tensor."""
+    """IREE lacks it: values go to their places, which are counted through a tensor of windows side by side; what is
+    wanted beyond that is zeros."""
     given, places, wanted = [*node.input, ""][:3]
-    known = graph.constant(wanted) if wanted else None
-    shape = graph.shape_of(node.output[0]) if known is None else known.tolist()
-    if shape is None:
+    shape, length = graph.shape_of(given), graph.constant(wanted) if wanted else None
+    if shape is None or (wanted and length is None):
         return False
-    zeros = graph.reshape(graph.numbers_like(given)(np.zeros(shape)), [-1])
+    attributes = attributes_of(node)
+    axes = len(attributes["kernel_shape"])
+    strides, pads = attributes.get("strides", [1] * axes), np.reshape(attributes.get("pads", [0] * 2 * axes), (2, axes))
+    reached = (np.array(shape[2:]) - 1) * strides + attributes["kernel_shape"] - pads.sum(0)
+    made = [*shape[:2], *reached.tolist()]
+    beyond = [0] * len(made) if length is None else (length - made).tolist()
+    if min(beyond) < 0:
+        return False
+    zeros = graph.reshape(graph.numbers_like(given)(np.zeros(made)), [-1])
     flat = graph.add("ScatterElements", zeros, graph.reshape(places, [-1]), graph.reshape(given, [-1]), axis=0)
-    graph.reshape(flat, shape, to=node.output[0])
+    ends = graph.value(np.array([0] * len(made) + beyond, np.int64))
+    graph.add("Pad", graph.reshape(flat, made), ends, to=node.output[0])
     return None
 
 

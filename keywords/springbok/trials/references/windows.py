@@ -215,19 +215,17 @@ def affine_grid(maker: Maker, operator: str) -> None:
 
 
 def max_unpool(maker: Maker, operator: str) -> None:
-    """Behind the pooling whose places it takes; with and without the shape that is wanted."""
+    """Behind the pooling whose places it takes, of windows side by side. Of a shape that is wanted ONNX infers none."""
     rank = maker.pick((1, 2, 2))
     kernel = [maker.whole(1, 3) for _ in range(rank)]
-    told: dict = {"kernel_shape": kernel, "strides": [max(length, maker.whole(1, 3)) for length in kernel]}
-    if maker.chance(0.3):
-        told["pads"] = [maker.whole(0, kernel[number % rank] - 1) for number in range(2 * rank)]
-    shape = _image(maker, rank, maker.whole(1, 3))
-    pooled = maker.node([maker.given(maker.floating(), shape)], 2, operator="MaxPool", **told)
+    told = {"kernel_shape": kernel, "strides": [max(length, maker.whole(1, 3)) for length in kernel]}
+    pooled = [maker.whole(1, 3) for _ in range(rank)]
+    windows = zip(pooled, told["strides"], kernel, strict=True)
+    lengths = [(count - 1) * stride + length for count, stride, length in windows]
+    image = maker.given(maker.floating(), (maker.whole(1, 2), maker.whole(1, 3), *lengths))
+    values = maker.node([image], 2, operator="MaxPool", **told)
     maker.outputs = []
-    steps = zip(shape[2:], kernel, told["strides"], strict=True)
-    exact = all((length - size) % stride == 0 for length, size, stride in steps)
-    wanted = "" if exact and "pads" not in told and maker.chance() else maker.lengths(shape)
-    maker.node([*pooled, wanted], operator=operator, **told)
+    maker.node(values, operator=operator, **told)
 
 
 DRAWN = {
