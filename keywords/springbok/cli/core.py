@@ -55,7 +55,7 @@ def _settle(options: argparse.Namespace) -> None:
     foreign = [_shown_as(name) for name in sorted(others) if getattr(options, name) not in (None, [])]
     if foreign:
         raise BenchError(
-            f"'{command('core', options.action)}' takes no {', '.join(foreign)}: it takes "
+            f"core {options.action} takes no {', '.join(foreign)}: it takes "
             f"{', '.join(['FOLDER', *map(_shown_as, taken)])}."
         )
     for name, default in taken.items():

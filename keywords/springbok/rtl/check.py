@@ -223,7 +223,7 @@ def _kinds(chip: Chip, isa: str) -> dict[str, list[int]]:
         "additions": [0x0010_8093],  # addi x1, x1, 1
         "accesses of registers": [0x3400_9073],  # csrw mscratch, x1
         "branches that are taken": [0x0000_0263],  # beq x0, x0, 4
-        "branches that are not": [0x0000_1263],  # bne x0, x0, 4
+        "branches that are not taken": [0x0000_1263],  # bne x0, x0, 4
         "jumps": [0x0040_006F],  # jal x0, 4
         "jumps by a register": [0x0000_0E97, 0x008E_8067],  # auipc x29, 0; jalr x0, 8(x29)
         "stores": [STORE],
