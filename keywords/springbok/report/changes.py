@@ -17,6 +17,7 @@ from springbok.gate.accounts import MOST_OPCODES, kernel, opcode_change
 from springbok.measuring.derived import RUNTIME, ratio, runtime_instructions, shown, tidy
 from springbok.report import charts
 from springbok.report.figure import Column, Figure
+from springbok.support.progress import amount
 
 SLOWER, FASTER, SAME, NEW, GONE = "slower", "faster", "the same", "new", "gone"
 FUSED = "fused otherwise"
@@ -156,7 +157,8 @@ def _opcodes(entries: Sequence[Entry]) -> dict[str, float]:
 def _by_opcodes(new: Mapping[str, float], old: Mapping[str, float]) -> str:
     """Those whose counts changed most, and how many others did."""
     others = sum(tidy(new.get(name, 0) - old.get(name, 0)) != 0 for name in {*new, *old}) - MOST_OPCODES
-    return f"{opcode_change(new, old).removeprefix(': ')}{f', and {others} others' if others > 0 else ''}"
+    and_more = f", and {amount(others, 'other')}" if others > 0 else ""
+    return f"{opcode_change(new, old).removeprefix(': ')}{and_more}"
 
 
 def _runtime_opcodes(model: Mapping[str, Any]) -> dict[str, float]:
