@@ -157,6 +157,17 @@ def test_a_seed_that_is_none_is_a_sentence(folder, tmp_path, monkeypatch, seed):
         RtlEngine(tmp_path / "none.elf", core=folder)
 
 
+@pytest.mark.parametrize("words", [["calibrate", "--timing", "ibex"], ["run", "--engine", "rtl"]])
+def test_a_seed_that_is_none_is_said_before_the_core_is_built(monkeypatch, capsys, words):
+    monkeypatch.setattr(build, "build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(build, "what_is_missing", lambda: None)
+    for name in ("SPRINGBOK_CORE", "SPRINGBOK_LOCKSTEP", "SPRINGBOK_PLATFORM"):  # which the command sets
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("SPRINGBOK_SEED", "abc")
+    assert cli.main([*words, "--core", str(IBEX)]) == 2
+    assert "SPRINGBOK_SEED is 'abc': a seed is meant" in capsys.readouterr().err
+
+
 def test_the_hint_for_a_register_names_it_and_what_a_rule_may_say():
     def hint(why, assembly):
         return check.hint(Difference(why, assembly))
