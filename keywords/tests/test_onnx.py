@@ -869,15 +869,15 @@ class TestRefusals:
         assert "it has no inputs" in self.refusal(model, tmp_path)
 
     def test_what_only_the_compiler_finds_is_put_down_to_its_node(self, tmp_path):
-        places = {"i": np.int64([[[[0, 2], [8, 10]]]])}
+        regions = {"regions": np.float32([[0, 0, 3, 3]]), "images": np.int64([0])}
         nodes = [
             helper.make_node("Relu", ["x"], ["r"]),
-            helper.make_node("MaxUnpool", ["r", "i"], ["y"], name="large", kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node("RoiAlign", ["r", *regions], ["y"], name="largest", mode="max"),
         ]
-        model = model_of(nodes, {"x": (FLOAT, [1, 1, 2, 2])}, {"y": (FLOAT, None)}, places, 11)
+        model = model_of(nodes, {"x": (FLOAT, [1, 1, 6, 6])}, {"y": (FLOAT, None)}, regions, 22)
         text = self.refusal(model, tmp_path)
-        assert "its operation MaxUnpool ('large') is beyond what IREE can import" in text
-        assert "strides=[2, 2]" in text
+        assert "its operation RoiAlign ('largest') is beyond what IREE can import" in text
+        assert "mode=b'max'" in text
 
 
 def with_weights_beside(path, values, location="weights.bin"):

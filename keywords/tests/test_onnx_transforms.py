@@ -226,6 +226,57 @@ class TestFourier:
             rewritten(model)
 
 
+class TestFrames:
+    @settings(max_examples=20)
+    @given(
+        parts=st.sampled_from([1, 2]),
+        frame=st.integers(1, 6),
+        more=st.integers(0, 9),
+        step=st.integers(1, 4),
+        half=st.sampled_from([None, 0, 1]),
+        with_window=st.booleans(),
+    )
+    def test_a_transform_of_frames_is_a_convolution(self, parts, frame, more, step, half, with_window):
+        assume(parts == 1 or half == 0)  # of complex numbers there is no half
+        window = RANDOM.uniform(0.1, 1, frame).astype(np.float32)
+        constants = {"step": np.array(step, np.int64), "window": window, "frame": np.array(frame, np.int64)}
+        names = ["x", "step", "window"] if with_window else ["x", "step", "", "frame"]
+        node = helper.make_node("STFT", names, ["y"], **({} if half is None else {"onesided": half}))
+        constants = {name: array for name, array in constants.items() if name in names}
+        model = model_of([node], {"x": (FLOAT, [2, frame + more, parts])}, {"y": (FLOAT, None)}, constants)
+        signal = random_array(RANDOM, FLOAT, (2, frame + more, parts))
+        (told,) = answers(written(model), signal)
+        assert "STFT" not in operators(written(model))
+        numbers = signal[..., 0] + (1j * signal[..., 1] if parts == 2 else 0)
+        frames = np.stack([numbers[:, at : at + frame] for at in range(0, more + 1, step)], 1)
+        wanted = np.fft.fft(frames * (window if with_window else 1))[..., : frame if half == 0 else frame // 2 + 1]
+        np.testing.assert_allclose(told, np.stack([wanted.real, wanted.imag], -1), atol=1e-4)
+
+    def test_frames_of_a_computed_step_are_refused(self, tmp_path):
+        node = helper.make_node("STFT", ["x", "step", "", "frame"], ["y"], onesided=1)
+        given = {"x": (FLOAT, [1, 9, 1]), "step": (TensorProto.INT64, [])}
+        model = model_of([node], given, {"y": (FLOAT, None)}, {"frame": np.array(4, np.int64)})
+        with pytest.raises(
+            UnusableError, match=r"STFT .* takes its step, its window or its length from what is computed"
+        ):
+            rewritten(worker_onnx.prepared(model))
+
+
+@pytest.mark.parametrize("wanted", [None, (1, 2, 7, 6)])
+def test_a_pooling_taken_back_puts_values_where_they_were(tmp_path, wanted):
+    """As ONNX's reference has it: places are counted through the whole tensor."""
+    places = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [helper.make_node("MaxPool", ["x"], ["v", "at"], **places)]
+    nodes.append(helper.make_node("MaxUnpool", ["v", "at", *(["shape"] if wanted else [])], ["y"], **places))
+    shape = wanted or (1, 2, 6, 6)
+    constants = {"shape": np.array(shape, np.int64)} if wanted else {}
+    model = model_of(nodes, {"x": (FLOAT, list(shape))}, {"y": (FLOAT, list(shape))}, constants)
+    assert "MaxUnpool" not in operators(written(model))
+    path = tmp_path / "unpooled.onnx"
+    onnx.save(model, path)
+    assert compiler.compile_and_check(path, output_dir=tmp_path / "build").host_check.error == 0
+
+
 class TestDefinedByOthers:
     def test_a_normalisation_by_the_root_of_squares(self):
         values, scale = random_array(RANDOM, FLOAT, (2, 3, 8)), random_array(RANDOM, FLOAT, (3, 8))

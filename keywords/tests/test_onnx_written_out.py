@@ -143,6 +143,37 @@ class TestControlFlow:
         steps = np.moveaxis(arrays[1], axis, 0)[:: -1 if backwards else 1]
         np.testing.assert_array_equal(answers(model, *arrays)[0], sum(steps, start=arrays[0]))
 
+    def test_a_scan_along_a_constant(self):
+        body = body_of(
+            [helper.make_node("Add", ["s", "p"], ["so"]), helper.make_node("Identity", ["q"], ["each"])],
+            {"s": (FLOAT, [3]), "p": (FLOAT, [3]), "q": (FLOAT, [2])},
+            {"so": (FLOAT, [3]), "each": (FLOAT, [2])},
+        )
+        ways = {"num_scan_inputs": 2, "scan_input_axes": [0, 1], "scan_input_directions": [0, 1]}
+        node = helper.make_node("Scan", ["x0", "x", "c"], ["last", "y"], body=body, **ways)
+        given = {"x0": (FLOAT, [3]), "x": (FLOAT, [4, 3])}
+        constant = random_array(RANDOM, FLOAT, (2, 4))
+        model = model_of([node], given, {"last": (FLOAT, [3]), "y": (FLOAT, None)}, {"c": constant})
+        arrays = random_array(RANDOM, FLOAT, (3,)), random_array(RANDOM, FLOAT, (4, 3))
+        equal_written(model, *arrays)
+        assert "Scan" not in operators(written(model))
+        np.testing.assert_array_equal(answers(written(model), *arrays)[1], constant.T[::-1])
+
+    @pytest.mark.parametrize("way", ["scan_input_directions", "scan_output_directions", "scan_output_axes"])
+    def test_a_long_scan_that_goes_another_way_than_its_compiler_knows_is_refused(self, way):
+        body = body_of(
+            [helper.make_node("Add", ["s", "p"], ["so"]), helper.make_node("Identity", ["so"], ["each"])],
+            {"s": (FLOAT, [2]), "p": (FLOAT, [2])},
+            {"so": (FLOAT, [2]), "each": (FLOAT, [2])},
+        )
+        node = helper.make_node("Scan", ["x0", "x"], ["last", "y"], body=body, num_scan_inputs=1, **{way: [1]})
+        given = {"x0": (FLOAT, [2]), "x": (FLOAT, [3000, 2])}
+        model = model_of([node], given, {"last": (FLOAT, [2]), "y": (FLOAT, None)})
+        with pytest.raises(
+            UnusableError, match=rf"Scan .* too long to be written out, and goes another way .* \({way}\)"
+        ):
+            worker_onnx.OnnxModel(model, WHOLE_FILE)._rewritten()
+
     @pytest.mark.parametrize("condition", [True, False])
     def test_a_branch_that_is_decided_within_a_loop(self, condition):
         branches = {

@@ -232,6 +232,8 @@ class _Writer:
 
     def _length(self, name: str, axis: int) -> int:
         """The length of a value along an axis."""
+        if name in self._constants:
+            return self._constants[name].dims[axis]
         shape = self._shapes.get(name)
         if shape is None or not -len(shape) <= axis < len(shape) or not shape[axis].HasField("dim_value"):
             raise _UnknownError

@@ -6,6 +6,8 @@ Each rewriting has its reason in a line. Numbers mean what IEEE 754 and C say, i
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -26,6 +28,8 @@ _SQUARES = 1e5
 _TURN = 2 * np.pi
 #: Beyond it, exp(-x) is nothing beside exp(x), of every type of numbers.
 _ROOTS_ALONE = 10.0
+#: Determinants of matrices up to this size are written out; the number of products is its factorial.
+_MOST_WRITTEN_OUT = 4
 
 
 def _pow(graph: Graph, node: onnx.NodeProto) -> None:
@@ -199,16 +203,35 @@ def _periodic(graph: Graph, node: onnx.NodeProto) -> bool | None:
     (given,) = node.input
     if graph.type_of(given) != TensorProto.FLOAT:
         return False
+    graph.add(node.op_type, _without_turns(graph, given, _TURN, (10, 10, 10))[1], to=node.output[0])
+    return None
+
+
+def _tangent(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE's loses digits near its poles, too: whole quarters of a turn are subtracted, every other one turns it."""
+    (given,) = node.input
+    if graph.type_of(given) != TensorProto.FLOAT:
+        return False
     number = graph.numbers_like(given)
-    turns = graph.add("Round", graph.add("Mul", given, number(1 / _TURN)))
-    rest, left = given, _TURN
-    for bits in (10, 10, 10):
+    quarters, rest = _without_turns(graph, given, _TURN / 4, (8, 8, 8, 8))
+    pairs = graph.add("Round", graph.add("Mul", quarters, number(0.5)))
+    left = graph.add("Abs", graph.add("Sub", quarters, graph.add("Mul", pairs, number(2))))
+    tangent = graph.add("Tan", rest)
+    turned = graph.add("Neg", graph.add("Reciprocal", tangent))
+    graph.add("Where", graph.add("Greater", left, number(0.5)), turned, tangent, to=node.output[0])
+    return None
+
+
+def _without_turns(graph: Graph, given: str, turn: float, parts: tuple[int, ...]) -> tuple[str, str]:
+    """How many whole ``turn`` the numbers hold, and what is left; subtracted in ``parts`` of so many bits."""
+    number = graph.numbers_like(given)
+    turns = graph.add("Round", graph.add("Mul", given, number(1 / turn)))
+    rest, left = given, turn
+    for bits in parts:
         part = _leading_bits(left, bits)
         left -= part
         rest = graph.add("Sub", rest, graph.add("Mul", turns, number(part)))
-    rest = graph.add("Sub", rest, graph.add("Mul", turns, number(left)))
-    graph.add(node.op_type, rest, to=node.output[0])
-    return None
+    return turns, graph.add("Sub", rest, graph.add("Mul", turns, number(left)))
 
 
 def _leading_bits(value: float, bits: int) -> float:
@@ -279,11 +302,34 @@ def _matmul_of_vectors(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
+def _determinant(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE takes no pivots, so that it is NaN where one is 0, and one stack of matrices only."""
+    (given,) = node.input
+    shape = graph.shape_of(given)
+    if shape is None:
+        return False
+    *stack, _, size = shape
+    if size > _MOST_WRITTEN_OUT:
+        raise UnusableError(
+            f"{described(node)} takes determinants of {size} x {size}, which the compiler does without pivots, so that "
+            f"they are NaN where one is 0: take those beyond {_MOST_WRITTEN_OUT} x {_MOST_WRITTEN_OUT} on the host"
+        )
+    orders = np.array(list(itertools.permutations(range(size))))
+    swapped = [sum(one > other for one, other in itertools.combinations(order, 2)) for order in orders]
+    elements = graph.reshape(given, (*stack, size * size))
+    product = graph.numbers_like(given)(np.where(np.array(swapped) % 2, -1, 1))
+    for row, columns in enumerate(orders.T):
+        product = graph.add("Mul", product, graph.add("Gather", elements, graph.value(row * size + columns), axis=-1))
+    graph.add("ReduceSum", product, graph.value(np.array([-1])), keepdims=0, to=node.output[0])
+    return None
+
+
 REWRITINGS = {
     "Acosh": _acosh,
     "Asinh": _asinh,
     "Cos": _periodic,
     "Cosh": _hyperbolic,
+    "Det": _determinant,
     "GRU": onnx_recurrent.rewritten,
     "Gelu": _gelu,
     "LSTM": onnx_recurrent.rewritten,
@@ -296,6 +342,6 @@ REWRITINGS = {
     "Sinh": _hyperbolic,
     "Softsign": _softsign,
     "Swish": _swish,
-    "Tan": _periodic,
+    "Tan": _tangent,
     **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), _window),
 }

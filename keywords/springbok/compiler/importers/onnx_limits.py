@@ -47,6 +47,7 @@ _REFUSED = {
         _LISTS,
     ),
 }
+_WAYS = ("scan_input_", "scan_output_")
 _STUMBLED = {"If": _CHOICE, "Loop": _CHOICE, "Scan": _CHOICE}
 
 
@@ -188,6 +189,17 @@ def check_shapes(model: onnx.ModelProto) -> None:
 
 def _is_fixed(tensor) -> bool:
     return tensor.HasField("shape") and all(dimension.HasField("dim_value") for dimension in tensor.shape.dim)
+
+
+def check_scans(model: onnx.ModelProto) -> None:
+    """Refuses a Scan that is left in ``model`` and goes another way than IREE's: along the first axis, forwards."""
+    for node in model.graph.node:
+        ways = [name for name, told in attributes_of(node).items() if name.startswith(_WAYS) and any(told)]
+        if node.op_type == "Scan" and ways:
+            raise UnusableError(
+                f"{described(node)} is too long to be written out, and goes another way than along the first axis, "
+                f"forwards ({', '.join(sorted(ways))}): turn what it is given and gives by operations of their own"
+            )
 
 
 def explain(model: onnx.ModelProto, message: str, compile_again: Callable[[onnx.ModelProto], str]) -> str:

@@ -15,6 +15,9 @@ from onnx import TensorProto
 from springbok.compiler.importers.onnx_rewriting import HELD_WIDE, Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
 
+#: Types whose values IREE's scattering takes for signed ones.
+_COMPARED_AS_SIGNED = (TensorProto.BOOL, TensorProto.UINT8)
+
 
 def _slice(graph: Graph, node: onnx.NodeProto) -> bool | None:
     """IREE has no slices with negative steps: their elements are gathered. With steps, it wants axes."""
@@ -246,6 +249,40 @@ def _held(rewriting: Callable[[Graph, onnx.NodeProto], bool | None]) -> Callable
     return of_wide
 
 
+def _scatter(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """With ``min`` and ``max`` IREE takes unsigned values for signed ones, and has no ScatterElements.
+
+    That becomes ScatterND by the coordinates of all elements.
+    """
+    given, indices, updates = node.input
+    attributes = attributes_of(node)
+    reduction, kind = attributes.get("reduction", b"none"), graph.type_of(given)
+    shape, made = graph.shape_of(given), graph.shape_of(indices)
+    if reduction not in (b"max", b"min") or None in (shape, made):
+        return False
+    if kind == TensorProto.UINT64:
+        raise UnusableError(
+            f"{described(node)} takes the {reduction.decode()} of uint64, which the compiler compares as signed "
+            "integers: scatter int64"
+        )
+    if node.op_type == "ScatterElements":
+        axis = attributes.get("axis", 0) % len(shape)
+        indices = graph.cast(indices, TensorProto.INT64)
+        below = graph.add("Less", indices, graph.value(np.int64(0)))
+        indices = graph.add("Where", below, graph.add("Add", indices, graph.value(np.int64(shape[axis]))), indices)
+        places = [graph.reshape(graph.value(each), (-1, 1)) for each in np.indices(made)]
+        places[axis] = graph.reshape(indices, (-1, 1))
+        indices = graph.add("Concat", *places, axis=1)
+        updates = graph.reshape(updates, (-1,))
+    if kind not in _COMPARED_AS_SIGNED:
+        graph.add("ScatterND", given, indices, updates, reduction=reduction.decode(), to=node.output[0])
+        return None
+    given, updates = (graph.cast(name, TensorProto.INT32) for name in (given, updates))
+    result = graph.add("ScatterND", given, indices, updates, reduction=reduction.decode())
+    graph.cast(result, kind, to=node.output[0])
+    return None
+
+
 REWRITINGS = {
     "CenterCropPad": _held(_center_crop_pad),
     "Col2Im": _columns_to_image,
@@ -253,4 +290,5 @@ REWRITINGS = {
     "Pad": _held(_pad),
     "ReverseSequence": _held(_reverse_sequence),
     "Slice": _held(_slice),
+    **dict.fromkeys(("ScatterElements", "ScatterND"), _held(_scatter)),
 }

@@ -150,4 +150,22 @@ def _place(
     return total
 
 
-REWRITINGS = {"AveragePool": _average_pool, "Conv": _grouped_convolution, "MaxPool": _max_pool}
+def _max_unpool(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """IREE lacks it: values go to their places among zeros, which are counted through the whole tensor."""
+    given, places, wanted = [*node.input, ""][:3]
+    known = graph.constant(wanted) if wanted else None
+    shape = graph.shape_of(node.output[0]) if known is None else known.tolist()
+    if shape is None:
+        return False
+    zeros = graph.reshape(graph.numbers_like(given)(np.zeros(shape)), [-1])
+    flat = graph.add("ScatterElements", zeros, graph.reshape(places, [-1]), graph.reshape(given, [-1]), axis=0)
+    graph.reshape(flat, shape, to=node.output[0])
+    return None
+
+
+REWRITINGS = {
+    "AveragePool": _average_pool,
+    "Conv": _grouped_convolution,
+    "MaxPool": _max_pool,
+    "MaxUnpool": _max_unpool,
+}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX's Einsum and DFT, for `springbok.compiler.importers.onnx_rewriting`.
+"""ONNX's Einsum, DFT and STFT, for `springbok.compiler.importers.onnx_rewriting`.
 
 Of Einsum IREE takes two operands, whose output is told and whose axes all have letters. Of the discrete Fourier
-transform it has none: it is a product with the matrix that ONNX's reference implementation makes of unit vectors.
+transform it has none: it is a product with the matrix that ONNX's reference implementation makes of unit vectors. That
+of frames it has for few lengths.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from onnx import TensorProto
 from springbok.compiler.importers import onnx_reference
 from springbok.compiler.importers.onnx_rewriting import Graph, attributes_of, described
 from springbok.compiler.importers.worker import UnusableError
+
+#: Signals of an STFT: batch, samples, one part or two.
+_SIGNAL_AXES = 3
 
 
 def _einsum(graph: Graph, node: onnx.NodeProto) -> bool | None:
@@ -91,4 +95,31 @@ def _fourier(graph: Graph, node: onnx.NodeProto) -> bool | None:
     return None
 
 
-REWRITINGS = {"DFT": _fourier, "Einsum": _einsum}
+def _short_fourier(graph: Graph, node: onnx.NodeProto) -> bool | None:
+    """A convolution, whose filters are what one frame's transform makes of unit vectors."""
+    given, *rest = node.input
+    names = dict(zip(("frame_step", "window", "frame_length"), rest, strict=False))
+    known = {key: graph.constant(name) for key, name in names.items() if name}
+    if any(array is None for array in known.values()):
+        raise UnusableError(
+            f"{described(node)} takes its step, its window or its length from what is computed: make them constants"
+        )
+    shape = graph.shape_of(given)
+    if shape is None or len(shape) != _SIGNAL_AXES or graph.type_of(given) != TensorProto.FLOAT:
+        return False
+    frame = len(known["window"]) if "window" in known else int(known["frame_length"].reshape(()))
+    parts = shape[2]
+    units = np.eye(frame * parts, dtype=np.float32).reshape(-1, frame, parts)
+    own = onnx.helper.make_node("STFT", ["x", *(key if key in known else "" for key in names)], ["y"])
+    own.attribute.extend(node.attribute)
+    made = onnx_reference.answer(own, graph.version, {"x": units} | known)  # a frame of each
+    filters = made.reshape(frame, parts, -1).transpose(2, 1, 0)
+    signal = graph.add("Transpose", given, perm=[0, 2, 1])
+    step = int(known["frame_step"].reshape(()))
+    frames = graph.add("Conv", signal, graph.value(np.ascontiguousarray(filters)), strides=[step])
+    rows = graph.add("Transpose", frames, perm=[0, 2, 1])
+    graph.reshape(rows, [shape[0], -1, *made.shape[2:]], to=node.output[0])
+    return None
+
+
+REWRITINGS = {"DFT": _fourier, "Einsum": _einsum, "STFT": _short_fourier}

@@ -25,6 +25,7 @@ from springbok.compiler.importers import (
     onnx_functions,
     onnx_integers,
     onnx_limits,
+    onnx_losses,
     onnx_moving,
     onnx_pooling,
     onnx_quantised,
@@ -66,6 +67,7 @@ REWRITINGS = joined(
     onnx_quantised.REWRITINGS,
     onnx_integers.REWRITINGS,
     onnx_functions.REWRITINGS,
+    onnx_losses.REWRITINGS,
     onnx_moving.REWRITINGS,
     onnx_pooling.REWRITINGS,
     onnx_reductions.REWRITINGS,
@@ -203,6 +205,7 @@ def _for_iree(model: onnx.ModelProto) -> onnx.ModelProto:
             f"{first_line(error).rpartition('] ')[2]}. Write it with other operations, or with other attributes"
         ) from error
     onnx_limits.check_shapes(made)
+    onnx_limits.check_scans(made)
     return made
 
 
@@ -214,7 +217,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "Constant" and node.attribute[0].name == "value_floats":  # which IREE does not take
             values = onnx.numpy_helper.from_array(np.float32(node.attribute[0].floats))
             node.attribute[0].CopyFrom(onnx.helper.make_attribute("value", values))
-        if node.op_type in onnx_control_flow.DEFINED:
+        if node.op_type in (*onnx_control_flow.DEFINED, "STFT"):
             _tell_defaults(node, version_of(model))
     onnx_constants.gather_chosen(model)
     wanted = _CEILING_OPSET if any(map(_rounds_up_beyond, model.graph.node)) else _OPSET
@@ -232,7 +235,8 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _tell_defaults(node: onnx.NodeProto, version: int) -> None:
-    """Gives a node the attributes that it leaves out: ONNX's inliner takes the definition without their defaults."""
+    """Gives a node the attributes that it leaves out: ONNX's inliner takes the definition without their defaults, and
+    its inference of shapes an STFT."""
     told = {attribute.name for attribute in node.attribute}
     for name, attribute in onnx.defs.get_schema(node.op_type, version).attributes.items():
         if name not in told and attribute.default_value.name:

@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from springbok.trials.references import elementwise, layers, moving, windows
+from springbok.trials.references import control, elementwise, layers, moving, windows
 from springbok.trials.references.maker import OPSETS, Maker, UnfitError
 
 #: What draws models of an operator.
-DRAWN = elementwise.DRAWN | moving.DRAWN | windows.DRAWN | layers.DRAWN
+DRAWN = elementwise.DRAWN | moving.DRAWN | windows.DRAWN | layers.DRAWN | control.DRAWN
 OPERATORS = tuple(sorted(DRAWN))
 _MOST_TRIES = 200
 _MOST_BYTES = 1 << 16

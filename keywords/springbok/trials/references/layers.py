@@ -310,6 +310,17 @@ def transform(maker: Maker, operator: str) -> None:
         maker.node([name], axis=1, **told)
 
 
+def short_transform(maker: Maker, operator: str) -> None:
+    """Frames of a signal of real numbers, with a window or the length of one."""
+    del operator
+    batch, frame, step = maker.whole(1, 2), maker.whole(2, 6), maker.whole(1, 4)
+    name = maker.given("float32", (batch, frame + maker.whole(0, 9), 1))
+    window = maker.constant(maker.random.uniform(0.1, 1.0, frame).astype(np.float32)) if maker.chance() else ""
+    length = maker.constant(np.array(frame, np.int64)) if not window or maker.chance() else ""
+    told = {"onesided": maker.whole(0, 1)}  # without it ONNX infers another shape than it gives
+    maker.node([name, maker.constant(np.array(step, np.int64)), window, length], **told)
+
+
 def dropout(maker: Maker, operator: str) -> None:
     """As in inference."""
     del operator
@@ -333,6 +344,6 @@ DRAWN = {
     **{"QuantizeLinear": quantise, "DequantizeLinear": quantise, "DynamicQuantizeLinear": dynamic_quantise},
     **{"MatMulInteger": quantised_matmul, "QLinearMatMul": quantised_matmul},
     **{"ConvInteger": quantised_conv, "QLinearConv": quantised_conv, "Det": det, "Dropout": dropout},
-    **{"DFT": transform, "RotaryEmbedding": rotary},
+    **{"DFT": transform, "STFT": short_transform, "RotaryEmbedding": rotary},
     **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), loss),
 }

@@ -214,9 +214,25 @@ def affine_grid(maker: Maker, operator: str) -> None:
     maker.node([name, maker.lengths(size)], align_corners=maker.maybe("align_corners", maker.whole(0, 1)))
 
 
+def max_unpool(maker: Maker, operator: str) -> None:
+    """Behind the pooling whose places it takes; with and without the shape that is wanted."""
+    rank = maker.pick((1, 2, 2))
+    kernel = [maker.whole(1, 3) for _ in range(rank)]
+    told: dict = {"kernel_shape": kernel, "strides": [max(length, maker.whole(1, 3)) for length in kernel]}
+    if maker.chance(0.3):
+        told["pads"] = [maker.whole(0, kernel[number % rank] - 1) for number in range(2 * rank)]
+    shape = _image(maker, rank, maker.whole(1, 3))
+    pooled = maker.node([maker.given(maker.floating(), shape)], 2, operator="MaxPool", **told)
+    maker.outputs = []
+    steps = zip(shape[2:], kernel, told["strides"], strict=True)
+    exact = all((length - size) % stride == 0 for length, size, stride in steps)
+    wanted = "" if exact and "pads" not in told and maker.chance() else maker.lengths(shape)
+    maker.node([*pooled, wanted], operator=operator, **told)
+
+
 DRAWN = {
     **{"Conv": conv, "ConvTranspose": conv_transpose, "AveragePool": pool, "MaxPool": pool, "LpPool": pool},
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), global_pool),
     **{"Resize": resize, "Upsample": upsample, "GridSample": grid_sample, "Col2Im": col2im, "RoiAlign": roi_align},
-    **{"DeformConv": deform_conv, "AffineGrid": affine_grid},
+    **{"DeformConv": deform_conv, "AffineGrid": affine_grid, "MaxUnpool": max_unpool},
 }
