@@ -187,7 +187,7 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
     from springbok.chips.description import load as load_chip
     from springbok.rtl import build
     from springbok.rtl.core import load
-    from springbok.rtl.engine import CORE_VARIABLE, LOCKSTEP_VARIABLE, SEED_VARIABLE
+    from springbok.rtl.engine import CORE_VARIABLE, LOCKSTEP_VARIABLE, SEED_VARIABLE, named_seed
     from springbok.session import usable_timing
     from springbok.support.errors import RtlToolNeeded
 
@@ -206,6 +206,7 @@ def use_core(options: argparse.Namespace, engine: str) -> None:
     os.environ[LOCKSTEP_VARIABLE] = "no" if options.no_lockstep else "yes"
     if options.seed is not None:
         os.environ[SEED_VARIABLE] = str(options.seed)
+    named_seed()  # what is none is said before minutes of work
     build.build(core, print)
 
 

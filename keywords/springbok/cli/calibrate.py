@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from springbok.cli.arguments import add_core, add_platform, add_timing, check_models, use_core, use_platform
 from springbok.cli.text import print_table, shown
 from springbok.compiler.compiled import Target
 from springbok.exploring.calibrate import calibrate
-from springbok.rtl.engine import SEED_VARIABLE
+from springbok.rtl.engine import named_seed
 from springbok.support.errors import BenchError
 from springbok.support.files import write_in_one_step
 from springbok.timing.description import OF_CHIP, text
@@ -40,12 +39,9 @@ def run(options: argparse.Namespace) -> int:
     chip = use_platform(options)
     timing = timing_of(options.timing, chip)
     vlen = chip.vlen if chip.vector_extension else 0
-    seed = os.environ.get(SEED_VARIABLE)  # which `use_core` sets, or somebody before
     target = Target.of("vector" if vlen else "scalar", None, chip)
     core = Path(options.core).name
-    fitted, measured = calibrate(
-        timing, chip, target, f"{core}'s RTL", options.models, vlen, print, seed=int(seed) if seed else None
-    )
+    fitted, measured = calibrate(timing, chip, target, f"{core}'s RTL", options.models, vlen, print, seed=named_seed())
     rows = [("measured", "cycles", "estimated", "error")]
     for each in measured:
         rows.append(

@@ -13,7 +13,13 @@ from springbok.support.errors import BenchError, RtlError, RtlToolNeeded
 from springbok.support.places import command
 from springbok.support.progress import counted
 
-ACTIONS = ("init", "check", "try", "replay")
+#: What each takes beside the folder, and what stands for an option that is not given.
+ACTIONS = {
+    "init": {},
+    "check": {},
+    "try": {"programs": 50, "seed": 1, "length": 200, "like": None, "coverage": None, "report": None},
+    "replay": {"kept": [], "wave": None},
+}
 SHOWN = 10  # programs that differ, one by one
 
 
@@ -23,13 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="the core's folder")
     parser.add_argument("kept", nargs="*", metavar="KEPT", help="of replay: folders with program.elf and case.json")
     parser.add_argument("--wave", metavar="FILE", help="of replay: write the waveform (VCD) of the first one")
-    parser.add_argument(
-        "--programs", type=whole(), default=50, metavar="N", help="of try: random programs (default: 50)"
-    )
-    parser.add_argument(
-        "--seed", type=whole(0), default=1, metavar="N", help="of try: the first program's (default: 1)"
-    )
-    parser.add_argument("--length", type=whole(), default=200, metavar="N", help="of try: instructions (default: 200)")
+    parser.add_argument("--programs", type=whole(), metavar="N", help="of try: random programs (default: 50)")
+    parser.add_argument("--seed", type=whole(0), metavar="N", help="of try: the first program's (default: 1)")
+    parser.add_argument("--length", type=whole(), metavar="N", help="of try: instructions (default: 200)")
     parser.add_argument("--like", metavar="RESULT", help="of try: weigh opcodes as the models of these results do")
     parser.add_argument("--coverage", metavar="FILE", help="of try: write what was covered, JSON")
     parser.add_argument("--report", metavar="FOLDER", help="of try: draw what was covered, coverage.html")
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0 when all is well, 1 when something is missing or differs, 2 when that could not be found out."""
+    _settle(options)
     folder = Path(options.folder)
     try:
         return {"init": _init, "check": _check, "try": _try, "replay": _replay}[options.action](folder, options)
@@ -45,12 +48,33 @@ def run(options: argparse.Namespace) -> int:
         return 2
 
 
+def _settle(options: argparse.Namespace) -> None:
+    """Fill in what is not given. Raises `BenchError` for what the action does not take."""
+    taken = ACTIONS[options.action]
+    others = {name for action in ACTIONS.values() for name in action} - taken.keys()
+    foreign = [_shown_as(name) for name in sorted(others) if getattr(options, name) not in (None, [])]
+    if foreign:
+        raise BenchError(
+            f"core {options.action} takes no {', '.join(foreign)}: it takes "
+            f"{', '.join(['FOLDER', *map(_shown_as, taken)])}."
+        )
+    for name, default in taken.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+
+
+def _shown_as(name: str) -> str:
+    return "KEPT" if name == "kept" else f"--{name}"
+
+
 def _init(folder: Path, options: argparse.Namespace) -> int:
     del options
     from springbok.rtl import starter
+    from springbok.rtl.check import MACHINE_MODE
 
     for path in starter.write(folder):
         print(f"  {shown(path)}")
+    print(f"The core has machine mode with {', '.join(MACHINE_MODE)}: firmware and lockstep use them.")
     print(f"Fill in the wrapper and the file list, then: '{command('core', 'check', shown(folder))}'")
     return 0
 

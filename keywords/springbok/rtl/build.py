@@ -78,13 +78,13 @@ def build(
                 "in."
             )
     arguments = core.arguments()
-    absent = [path for path in _paths(arguments) if path.startswith(str(core.folder)) and not Path(path).exists()]
-    if absent:
-        raise RtlError(f"{core.files} lists what is not there: {', '.join(absent)}.")
     for word, _ in read_files.words(arguments):
         named = re.search(r"@\w+@", word)
         if named:
             raise RtlError(f"{core.files}: {word}: in a list that -f names, no place stands for {named[0]}.")
+    absent = read_files.absent(arguments)
+    if absent:
+        raise RtlError(f"{core.files} lists what is not there: {', '.join(absent)}.")
     here = str(core.folder)  # the same core elsewhere is the same core
     said = [argument.replace(here, "@core@") for argument in arguments]
     own = [(NATIVE / name).read_bytes() for name in (MACHINE, *MACHINE_HEADERS)]
@@ -179,10 +179,6 @@ def _run(command: list[str | Path], core: Core) -> None:
         ports = re.findall(r"(?:has no member named|no member named) ['‘](\w+)['’]", done.output)
         hint = f" The wrapper of {core.name} has no port '{ports[0]}'." if ports else ""
         raise RtlError(f"{core.name} does not compile.{hint}\n{done.output.strip()[-OUTPUT_TAIL:]}")
-
-
-def _paths(arguments: list[str]) -> list[str]:
-    return [argument for argument in arguments if argument[:1] not in "-+"]
 
 
 def _errors(output: str) -> str:

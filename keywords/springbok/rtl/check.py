@@ -7,17 +7,21 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from springbok.chips.chip import Chip
+from springbok.chips.chip import Chip, is_of_vectors
 from springbok.rtl import build, ports, program, random_program
 from springbok.rtl.core import CHIP_FILE, CORE_FILE, Core, load
 from springbok.rtl.difference import Difference
-from springbok.rtl.extensions import extensions_of
+from springbok.rtl.extensions import lacking
 from springbok.rtl.native_machine import Trial
 from springbok.support.errors import BenchError, RtlToolNeeded
 from springbok.support.files import temporary_folder
 
 MTVEC = 0x305
-STRAIGHT = 8  # instructions of the first program
+STRAIGHT, EACH = 8, 16  # instructions of the first program, and of a kind that a counter may leave out
+LOAD, STORE = 0x0003_2383, 0x0013_2023  # lw x7, 0(x6); sw x1, 0(x6)
+FS, SET_MSTATUS = 0x6000, 0x3002_A073  # csrs mstatus, x5
+#: The registers that the firmware or a short program that repeats a difference uses on every core.
+MACHINE_MODE = ("mstatus", "mie", "mtvec", "mscratch", "mepc", "mcause", "mtval", "mcycle", "minstret")
 MCOUNTINHIBIT, COUNTERS = 0x320, {"minstret": 0xB02, "mcycle": 0xB00}
 
 
@@ -37,6 +41,8 @@ def missing(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
         return
     sentences = list(of_the_wrapper(core, chip))
     yield from sentences
+    if left := not_compared(core, chip):
+        say(left)
     if "rvfi_mem_addr" not in ports.of(core.wrapper):
         compared = "stores are compared on the bus alone" if core.stores_on_bus else "no store is compared"
         say(f"The retire port tells nothing of memory (rvfi_mem_...): {compared}.")
@@ -73,9 +79,30 @@ def of_the_wrapper(core: Core, chip: Chip) -> Iterator[str]:
     faults = list(ports.faults(declared, wanted))
     if faults:
         yield f"{core.wrapper.name}: {'; '.join(faults)}."
-    vectors = _vectored_alone(core, chip)
-    if vectors:
-        yield vectors
+    yield from filter(None, (_vectored_alone(core, chip), _not_in_the_reference(core, chip)))
+
+
+def _not_in_the_reference(core: Core, chip: Chip) -> str | None:
+    """A sentence where programs are made for more than the reference executes: it would trap there."""
+    if not (core.reference_isa and lacking(chip.isa(), core.reference_isa)):
+        return None
+    return (
+        f"isa in {CHIP_FILE} is {chip.isa()}, and isa of [reference] in {CORE_FILE} is {core.reference_isa}, without "
+        f"{', '.join(lacking(chip.isa(), core.reference_isa))}: add to {CORE_FILE} what the core executes, and take "
+        f"the rest out of {CHIP_FILE}."
+    )
+
+
+def not_compared(core: Core, chip: Chip) -> str | None:
+    """A sentence where the reference has registers that the chip's description lacks: no port is asked for them."""
+    more = lacking(core.reference_isa or chip.isa(), chip.isa())
+    kinds = {"floating-point": "f" in more, "vector": any(map(is_of_vectors, more))}
+    if not any(kinds.values()):
+        return None
+    return (
+        f"isa of [reference] in {CORE_FILE} is {core.reference_isa}, and isa in {CHIP_FILE} is {chip.isa()}: "
+        f"{' and '.join(filter(kinds.get, kinds))} registers are not compared, and no program uses them."
+    )
 
 
 def _vectored_alone(core: Core, chip: Chip) -> str | None:
@@ -110,12 +137,22 @@ def hint(found: Difference) -> str:
         return (
             "Does the core do misaligned accesses? Then isa in core.toml has _zicclsm, and has it not where they trap."
         )
-    about_mtvec = (
-        "Is it the core, or is a rule for mtvec missing in core.toml (keep, always)? A core that is vectored "
-        "alone, or aligns mtvec to 256 bytes, needs vectored = true in chip.toml too."
+    return _hint_of_a_register(found)
+
+
+def _hint_of_a_register(found: Difference) -> str:
+    register = re.match(r"csr\w+ .*?\b(m[a-z]+)\b", found.assembly)
+    if register is None:
+        return "Is it the core, or is a rule for a register missing in core.toml?"
+    if found.why.startswith("trapped"):
+        return f"Has the core {register[1]}? It needs {', '.join(MACHINE_MODE)}: no rule stands for one that it lacks."
+    sentence = f"Is it the core, or is a rule for {register[1]} missing in core.toml (keep, always, reset)?"
+    if register[1] != "mtvec":
+        return sentence
+    return (
+        f"{sentence} A core that is vectored alone, or aligns mtvec to 256 bytes, needs vectored = true in chip.toml "
+        "too."
     )
-    about_others = "Is it the core, or is a rule for a register missing in core.toml?"
-    return about_mtvec if found.assembly.endswith("mtvec") else about_others
 
 
 def _first_instructions(core, chip, library: Path, golden: Path, say: Callable[[str], None]) -> Iterator[str]:
@@ -132,7 +169,12 @@ def _first_instructions(core, chip, library: Path, golden: Path, say: Callable[[
             )
             return
         if outcome.difference:
-            yield f"The first instructions (addi x1, x1, 1) differ: {outcome.difference.said}."
+            begins = f"The core begins elsewhere than at start of {CHIP_FILE}, 0x{chip.start:x}. "
+            elsewhere = outcome.instructions <= 1 and outcome.why.startswith("pc:")
+            yield (
+                f"{begins if elsewhere else ''}The first instructions (addi x1, x1, 1) differ: "
+                f"{outcome.difference.said}."
+            )
             return
         stopped = _counters(core, chip, library, golden, folder)
         if stopped:
@@ -153,13 +195,15 @@ def errors_without_trap(core: Core, chip: Chip, library: Path, golden: Path, fol
     handler, target = chip.start + 0x400 & ~0xFF, chip.start + 0x800
     data = chip.holding("data").base
     begin = [*program.load_constant(5, handler), program.csrw(MTVEC, 5), *program.load_constant(6, data)]
-    load = [*begin, 0x0003_2383, program.STAY]  # lw x7, 0(x6)
     fetch = [*begin, program.jump(target - chip.start - 4 * len(begin))]
     reads_cause = [0x3420_2E73, program.STAY]
     vectors = {handler + at: word for at, word in zip((0, 4), reads_cause, strict=True)}
-    tried = {"d_err": ("load", load, data, 5)}
-    tried |= {"i_err": ("fetch", fetch, target, 1)} if "i_req" in ports.of(core.wrapper) else {}
-    for port, (what, words, address, cause) in tried.items():
+    tried = [
+        ("d_err", "load", [*begin, LOAD, program.STAY], data, 5),
+        ("d_err", "store", [*begin, STORE, program.STAY], data, 7),
+    ]
+    tried += [("i_err", "fetch", fetch, target, 1)] if "i_req" in ports.of(core.wrapper) else []
+    for port, what, words, address, cause in tried:
         memory = {chip.start + 4 * at: word for at, word in enumerate(words)} | vectors | {target: program.STAY}
         elf = folder / program.PROGRAM
         elf.write_bytes(program.elf_of(memory, chip.start))
@@ -173,36 +217,64 @@ def errors_without_trap(core: Core, chip: Chip, library: Path, golden: Path, fol
             )
 
 
+def _kinds(chip: Chip, isa: str) -> dict[str, list[int]]:
+    """Words of sixteen instructions of each kind; x6 holds an address of data. A counter may leave out any of them."""
+    kinds = {
+        "additions": [0x0010_8093],  # addi x1, x1, 1
+        "accesses of registers": [0x3400_9073],  # csrw mscratch, x1
+        "branches that are taken": [0x0000_0263],  # beq x0, x0, 4
+        "branches that are not taken": [0x0000_1263],  # bne x0, x0, 4
+        "jumps": [0x0040_006F],  # jal x0, 4
+        "jumps by a register": [0x0000_0E97, 0x008E_8067],  # auipc x29, 0; jalr x0, 8(x29)
+        "stores": [STORE],
+        "loads": [LOAD],
+    }
+    if not lacking("rv32im", isa):
+        kinds |= {"multiplications": [0x0210_83B3], "divisions": [0x0210_C3B3]}  # mul, div x7, x1, x1
+    if not lacking("rv32ic", isa):
+        kinds["compressed additions"] = [0x0085_0085]  # c.addi x1, 1, twice
+    if chip.has("f"):
+        kinds["floating-point moves"] = [0xF000_00D3]  # fmv.w.x f1, x0
+    return {name: words * (EACH // (len(words) * (1 + (words[0] & 3 != 3)))) for name, words in kinds.items()}
+
+
 def _counters(core: Core, chip: Chip, library: Path, golden: Path, folder: Path) -> str | None:
-    """A sentence where counters that the firmware reads stand, or minstret leaves instructions out: each is read twice,
-    and between lie additions and accesses of registers."""
+    """A sentence where counters that the firmware reads stand, or minstret leaves instructions of a kind out: each is
+    read at the begin and the end, and minstret before and behind each kind."""
+    kinds = _kinds(chip, core.reference_isa or chip.isa())
     words = [program.csrw(MCOUNTINHIBIT, 0)] if chip.counters_stopped else []
-    first, second = range(10, 10 + len(COUNTERS)), range(20, 20 + len(COUNTERS))
-    reads = [
-        [address << 20 | 2 << 12 | rd << 7 | 0x73 for rd, address in zip(registers, COUNTERS.values(), strict=True)]
-        for registers in (first, second)
-    ]
-    between = [0x0010_8093, 0x3400_9073] * STRAIGHT  # addi x1, x1, 1; csrw mscratch, x1
-    halves = [0x0085_0085] * STRAIGHT if "c" in extensions_of(core.reference_isa or chip.isa()) else []  # c.addi x1, 1
-    between += halves
-    words += [*reads[0], *between, *reads[1]]
+    words += [*program.load_constant(6, chip.holding("data").base)]
+    words += [*program.load_constant(5, FS), SET_MSTATUS] if chip.has("f") else []
+    first, last = range(10, 10 + len(COUNTERS)), range(12, 12 + len(COUNTERS))
+    words += [_read(address, rd) for rd, address in zip(first, COUNTERS.values(), strict=True)]
+    counted = dict(zip(kinds, range(14, 14 + len(kinds)), strict=True))
+    for name, rd in counted.items():
+        between = [_read(COUNTERS["minstret"], 30), *kinds[name], _read(COUNTERS["minstret"], 31)]
+        words += [*between, 30 << 20 | 31 << 15 | rd << 7 | 0x4000_0033]  # sub rd, x31, x30
+    words += [_read(address, rd) for rd, address in zip(last, COUNTERS.values(), strict=True)]
     elf = folder / program.PROGRAM
     placed = {chip.start + 4 * at: word for at, word in enumerate([*words, program.STAY])}
     elf.write_bytes(program.elf_of(placed, chip.start))
-    outcome = program.run(library, golden, core, chip, elf, program.Case(core.name, len(words)))
+    case = program.Case(core.name, len(words), end=chip.start + 4 * len(words))
+    outcome = program.run(library, golden, core, chip, elf, case)
     if outcome.difference:
         return f"A program that reads {' and '.join(COUNTERS)} differs: {outcome.difference.said}."
-    read = {name: [outcome.registers[at] for at in pair] for name, *pair in zip(COUNTERS, first, second, strict=True)}
+    read = {name: [outcome.registers[at] for at in pair] for name, *pair in zip(COUNTERS, first, last, strict=True)}
     standing = [f"{name} reads {before:,} twice" for name, (before, after) in read.items() if before == after]
-    if not standing:
-        (before, after), retired = read["minstret"], len(COUNTERS) + len(between) + len(halves)
-        if abs((after - before & 0xFFFF_FFFF) - retired) <= 1:  # it may have the one before, or not yet
-            return None
-        return f"minstret counts {after - before & 0xFFFF_FFFF:,} of {retired} instructions."
-    advice = (
-        "though mcountinhibit was cleared"
-        if chip.counters_stopped
-        else f"so the firmware counts nothing. If mcountinhibit comes up set, {CHIP_FILE} needs "
-        "counters_stopped = true in [core]"
-    )
-    return f"The core's counters stand ({', '.join(standing)}), {advice}."
+    if standing:
+        advice = (
+            "though mcountinhibit was cleared"
+            if chip.counters_stopped
+            else f"so the firmware counts nothing. If mcountinhibit comes up set, {CHIP_FILE} needs "
+            "counters_stopped = true in [core]"
+        )
+        return f"The core's counters stand ({', '.join(standing)}), {advice}."
+    for name, rd in counted.items():
+        # A read may have those that retire with it already, or not have the ones before it yet.
+        if abs(outcome.registers[rd] - EACH - 1) > core.retires:
+            return f"minstret counts {outcome.registers[rd]:,} of {EACH + 1} instructions where they are {name}."
+    return None
+
+
+def _read(address: int, rd: int) -> int:
+    return address << 20 | 2 << 12 | rd << 7 | 0x73

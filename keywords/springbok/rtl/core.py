@@ -200,6 +200,8 @@ def _rules(file: Path, given: list[Mapping[str, Any]]) -> tuple[CsrRule, ...]:
 def _check_keys(file: Path, section: str, content: Any) -> None:
     where = f"[{section}] of {file}" if section else str(file)
     known = _KEYS[section]
+    if not isinstance(content, Mapping):
+        raise RtlError(f"{where}: {content!r} is no table: [[{section}]] begins one, and its keys stand below.")
     for name, value in content.items():
         if name not in known:
             raise RtlError(f"{where} knows no '{name}'{did_you_mean(name, known)}. It knows {', '.join(known)}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +41,14 @@ ANSWER_SECONDS, FOREVER_SECONDS = 3600.0, 1e6
 USUAL = Trial(stall=100_000, delay=100_000, longest_delay=8, interrupt_every=20_000)
 
 _log = logging.getLogger(__name__)
+
+
+def named_seed() -> int | None:
+    """The seed of ``SPRINGBOK_SEED``, None without one. Raises EngineError for what is none."""
+    named = os.environ.get(SEED_VARIABLE)
+    if named and not re.fullmatch(r"[0-9]{1,18}", named):
+        raise EngineError(f"{SEED_VARIABLE} is '{named:.40}': a seed is meant, a number from 0 on.")
+    return int(named) if named else None
 
 
 class RtlEngine(MachineEngine):
@@ -83,8 +92,7 @@ class RtlEngine(MachineEngine):
         self._upload, self._plusargs = upload, tuple(plusargs)
         self._record, self._limit_cycles = record, limit_cycles
         self._lockstep = os.environ.get(LOCKSTEP_VARIABLE) != "no" if lockstep is None else lockstep
-        named = os.environ.get(SEED_VARIABLE)
-        seed = int(named) if seed is None and named else seed
+        seed = named_seed() if seed is None else seed
         self._trial = trial or (Trial(**{**asdict(USUAL), "seed": seed}) if seed is not None else Trial())
         self._built: build.Built | None = None
         self._golden: Path | None = None  # None: nothing is compared

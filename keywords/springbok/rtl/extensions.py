@@ -59,6 +59,11 @@ COMPRESSED: dict[str, tuple[int, int]] = {
 COMPRESSED_FLOATS: dict[str, tuple[int, int]] = {
     "c.flw": (0x6000, 0xE003), "c.fsw": (0xE000, 0xE003), "c.flwsp": (0x6002, 0xE003), "c.fswsp": (0xE002, 0xE003),
 }  # fmt: skip
+#: What an extension has of others, or is made of: as far as cores here may have the part alone.
+_PARTS = {
+    "i": "e", "m": "zmmul", "c": "zca", "d": "f", "a": "zaamo zalrsc", "zfh": "zfhmin", "zvfh": "zvfhmin",
+    "v": "d zve64d zvl128b", "zve64d": "d zve64f", "zve64f": "zve64x zve32f", "zve32f": "f zve32x", "zve64x": "zve32x",
+}  # fmt: skip
 #: What names no instruction of its own: parts of others, counters, vectors' lengths, privileges, promises.
 _BRINGS_NONE = re.compile(r"zicsr|zicntr|zihpm|zicc\w+|za\d+rs|zvl\d+b|zmmul|s[msv]\w*")
 
@@ -73,6 +78,18 @@ def extensions_of(isa: str) -> tuple[str, ...]:
     words = [each for each in isa.lower()[4 + len(letters) :].split("_") if each]
     whole = {"g": ["i", "m", "a", "f", "d", "zicsr", "zifencei"], "b": ["zba", "zbb", "zbs"]}
     return tuple(dict.fromkeys([*(each for letter in letters for each in whole.get(letter, [letter])), *words]))
+
+
+def lacking(isa: str, other: str) -> list[str]:
+    """Extensions of an ISA string that another one has neither by name nor as a part of what it has.
+
+    >>> lacking("rv32im_zicsr_zmmul_zba", "rv32ic_zicsr"), lacking("rv32imf_zve32f_zvl128b", "rv32gcv")
+    (['m', 'zmmul', 'zba'], [])
+    """
+    there = {"zicsr", *extensions_of(other)}  # Spike always has these registers
+    while parts := {part for each in there for part in _PARTS.get(each, "").split()} - there:
+        there |= parts
+    return [each for each in extensions_of(isa) if each not in there]
 
 
 def unknown(isa: str) -> list[str]:

@@ -252,11 +252,27 @@ def read_case(folder: Path) -> Case:
         content = strict_json.parse((folder / CASE).read_text(encoding="utf-8"))
         lists = {name: tuple(content.get(name, ())) for name in ("interrupts", "answers")}
         errors = tuple((count, address) for count, address in content.get("errors", ()))
-        return Case(**{**content, **lists, "trial": Trial(**content["trial"]), "errors": errors})
+        case = Case(**{**content, **lists, "trial": Trial(**content["trial"]), "errors": errors})
+        _check_types(case)
+        return case
     except FileNotFoundError as error:
         raise RtlError(f"{folder} holds no kept program: it has no {CASE}.") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RtlError(f"{folder} holds no kept program: {error}.") from error
+
+
+def _check_types(case: Case) -> None:
+    """Raise ValueError where another kind of value stands than is meant, or a number that none can be."""
+    found, meant = asdict(case), asdict(Case("", 1))
+    values = [(name, found[name], type(meant[name])) for name in found if isinstance(meant[name], str | int)]
+    values += [(f"trial.{name}", value, int) for name, value in found["trial"].items()]
+    values += [(name, value, int) for name in ("interrupts", "answers") for value in found[name]]
+    values += [("errors", value, int) for pair in found["errors"] for value in pair]
+    for name, value, kind in values:
+        least = int(name == "instructions")
+        if type(value) is not kind or (kind is int and not least <= value < 1 << 63):
+            wanted = {str: "a text", bool: "true or false", int: f"a whole number from {least} on"}[kind]
+            raise ValueError(f"{name} in {CASE} is {value!r:.40}, and {wanted} is meant")
 
 
 def _write(window: Mapping, chip: Chip, elf: Path) -> int:

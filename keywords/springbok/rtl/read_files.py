@@ -28,6 +28,8 @@ _FOLDERS = ("-I", "+incdir+")
 _CORE = "@core@"  # the same core elsewhere is the same core
 #: What Verilator skips in a file list, and how a word of it ends.
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_SOURCE = re.compile(r"[^-+].*\.s?vh?")
+_TAKES_NO_SOURCE = re.compile(r"--?(o|Mdir|CFLAGS|LDFLAGS|MAKEFLAGS|[\w-]+-output)|-y")
 
 States = Mapping[str, str | None]
 
@@ -105,6 +107,21 @@ def searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             endings += filter(None, word.split("+")[2:])
     normal = ("" if Path(folder) == Path() else os.path.normpath(folder) for folder in folders)
     return list(dict.fromkeys(normal)), endings
+
+
+def absent(arguments: Sequence[str]) -> list[str]:
+    """Sources and lists of a call, also in lists that it names, that are nowhere where Verilator searches."""
+    given = list(words(arguments))
+    folders, endings = searched(arguments)
+    values = {following for word, following in given if _TAKES_NO_SOURCE.fullmatch(word)}
+    places = [(folder, ending) for folder in folders for ending in (*_ENDINGS, *endings)]
+    return [
+        word
+        for word in dict.fromkeys(word for word, _ in given)
+        if (Path(word).is_absolute() or _SOURCE.fullmatch(word))
+        and word not in values
+        and not any(Path(folder, word + ending).exists() for folder, ending in places)
+    ]
 
 
 def words(arguments: Sequence[str], seen: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
