@@ -26,7 +26,8 @@ from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation, Platform
 from springbok.measuring.platforms import KEYS, configuration_of, joined, platform_of, platforms_in
 from springbok.report import matrix, page
-from springbok.report.cards import cards, find_same
+from springbok.report.cards import cards
+from springbok.report.earlier import find_same
 from springbok.report.compare import Run, configurations
 from springbok.report.lead import read_lead
 from springbok.report.scenario import scenario

@@ -131,7 +131,7 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
                 with working("Making the reports"):
                     write_reports(files.folder, files.folder, options.earlier, files)
             if xunit:
-                write_summary(files.folder, xunit)
+                write_summary(files.folder, xunit, options.earlier)
         print_summary(files)
         if not files.is_dry:
             keep_run(run, files.folder, history)

@@ -17,10 +17,11 @@ from springbok.gate.accounts import MOST_OPCODES, kernel, opcode_change
 from springbok.measuring.derived import RUNTIME, ratio, runtime_instructions, shown, tidy
 from springbok.report import charts
 from springbok.report.figure import Column, Figure
+from springbok.support.progress import amount
 
 SLOWER, FASTER, SAME, NEW, GONE = "slower", "faster", "the same", "new", "gone"
 FUSED = "fused otherwise"
-#: What is said in place of a judgement where the numbers are of other samples: these may be the cause.
+#: What is said in place of a judgement where the numbers are of other samples or platforms: these may be the cause.
 UNJUDGED = {SLOWER: "more", FASTER: "fewer"}
 COLOURS = {
     SLOWER: charts.VERMILLION,
@@ -58,12 +59,18 @@ def layer_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
     return sorted(rows, key=lambda row: -abs(row["change"]))
 
 
-def changes_figure(titles: tuple[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> Figure:
-    """The changes from ``before`` to ``after`` (configurations, with their titles) as a table and diverging bars."""
-    rows, colours, of = layer_changes(before, after), COLOURS, ""
-    if not are_of_same_samples(before, after):
+def changes_figure(
+    titles: tuple[str, str], before: Mapping[str, Any], after: Mapping[str, Any], judged: bool = True
+) -> Figure:
+    """The changes from ``before`` to ``after`` (configurations, with their titles) as a table and diverging bars.
+
+    Those of other samples are never ``judged``.
+    """
+    rows, colours = layer_changes(before, after), COLOURS
+    of = "" if are_of_same_samples(before, after) else " Measured over other samples."
+    if of or not judged:
         rows = [{**row, "status": unjudged(row["status"])} for row in rows]
-        colours, of = {unjudged(status): colour for status, colour in COLOURS.items()}, " Measured over other samples."
+        colours = {unjudged(status): colour for status, colour in COLOURS.items()}
     moved = [row for row in rows if row["change"]]
     counts = Counter(row["status"] for row in rows)
     total = math.fsum(row["change"] for row in rows)
@@ -156,7 +163,8 @@ def _opcodes(entries: Sequence[Entry]) -> dict[str, float]:
 def _by_opcodes(new: Mapping[str, float], old: Mapping[str, float]) -> str:
     """Those whose counts changed most, and how many others did."""
     others = sum(tidy(new.get(name, 0) - old.get(name, 0)) != 0 for name in {*new, *old}) - MOST_OPCODES
-    return f"{opcode_change(new, old).removeprefix(': ')}{f', and {others} others' if others > 0 else ''}"
+    rest = f", and {amount(others, 'other')}" if others > 0 else ""
+    return f"{opcode_change(new, old).removeprefix(': ')}{rest}"
 
 
 def _runtime_opcodes(model: Mapping[str, Any]) -> dict[str, float]:
