@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from history_runs import make_run
 from made_up_runs import make_document, make_model, make_regression
 
@@ -278,6 +280,29 @@ def test_badges_of_any_names_have_files_of_their_own(tmp_path):
     results(tmp_path / "in", *(make_model(model) for model in models))
     assert cli.main(["matrix", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
     assert len(list((tmp_path / "out" / "badges").iterdir())) == len(models) + 1
+
+
+NAMES = st.text("ab_(), ", min_size=1, max_size=60)
+PLACES = st.builds(matrix.Column, NAMES, st.sampled_from([0, 64, 512, 65536]), st.sampled_from(["spike", "renode"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.tuples(NAMES, PLACES), max_size=8))
+def test_badges_show_the_vlen_and_no_two_look_alike(cells):
+    labels = matrix.badge_labels([(cell, f"{cell[1].vlen}, {cell[1].engine}") for cell in cells])
+    shown = {matrix.badge("x" * 99, "", matrix.GOOD, label).rpartition("<g ")[2] for label in labels.values()}
+    assert len(shown) == len({(f"{model}, {column.chip}", column.vlen, column.engine) for model, column in cells})
+    for (_, column), label in labels.items():
+        assert label.endswith(f", {column.vlen}, {column.engine}") and len(label) <= matrix._LONGEST_LABEL
+
+
+def test_a_long_models_badges_for_two_vlens_show_which_is_which(tmp_path):
+    for vlen in (256, 512):
+        results(tmp_path / "in" / str(vlen), make_model("gestures_int8_of_a_long_name"), vlen=vlen)
+    assert cli.main(["matrix", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
+    badges = [path.read_text() for path in (tmp_path / "out" / "badges").glob("gestures*.svg")]
+    labels = {ElementTree.fromstring(text).findall(".//{*}text")[0].text for text in badges}
+    assert labels == {f"gestures_int8_o…or), springbok, VLEN {vlen}" for vlen in (256, 512)}
 
 
 def contrast(colour, other="#FFFFFF"):
