@@ -46,6 +46,9 @@ DEFAULT_SUITE = SUITES / "gestures.robot" if IS_CHECKOUT else Path("suites")
 #: Suite and test, in ``xunit.xml``, of what the gate said no to and no test failed for.
 NOT_TOLD = ("gate", "What no test failed for")
 
+#: Suite and test there of a run that a signal ended: no test need have failed for that.
+ENDED = ("run", "Ended by a signal")
+
 #: What the exit status of a run that a signal ended is above the signal's number.
 SIGNALLED = 128
 
@@ -117,16 +120,22 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     robot_options = [*suite_variables(options, vlen), *robot_options]
     history, started = keeping.place_for(files.folder, options.history), record.now()
     with claimed(files.folder):
+        asked: process.Interrupted | None = None
         with keeping.by_whoever_started():
-            if engine == "renode":
-                status = run_renode(list(suites), files.folder, [*data_variables(options.data), *robot_options])
-            else:
-                status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
+            try:
+                if engine == "renode":
+                    status = run_renode(list(suites), files.folder, [*data_variables(options.data), *robot_options])
+                else:
+                    status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
+            except process.Interrupted as error:  # what was measured until then is kept
+                asked, status = error, SIGNALLED + error.number
         died = max(0, -status)
         with tests_file(files) as xunit:
+            tests = _with_ending(xunit, asked.number if asked else died)
             if xunit:
                 status = _end_gate(files, xunit, "--nostatusrc" in robot_options) or status
-            run = record_run(files, started, suites, status == 0, tests_of(xunit))
+                tests = tests_of(xunit)
+            run = record_run(files, started, suites, status == 0, tests)
             if (files.folder / "metrics.json").exists() or files.is_dry:
                 with working("Making the reports"):
                     write_reports(files.folder, files.folder, options.earlier, files)
@@ -135,6 +144,8 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         print_summary(files)
         if not files.is_dry:
             keep_run(run, files.folder, history)
+        if asked:
+            raise asked
         if options.update_baselines:
             passed = status == 0
             prune = suites if whole_suites and passed else ()
@@ -142,6 +153,18 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         if died:
             print(_death(died, files.output))
     return SIGNALLED + died if died else status
+
+
+def _with_ending(xunit: Path | None, number: int) -> record.Tests:
+    """The tests of a run, with one that failed for the signal that ended it, in ``xunit.xml`` too; 0: none did."""
+    if not number:
+        return tests_of(xunit)
+    told = f"{process.ending(-number)} ended the run: what it had not measured until then is missing."
+    told = told[0].upper() + told[1:]
+    if xunit is None:
+        return record.Tests(1, 0, (record.Failure(": ".join(ENDED), told),))
+    add_failure(xunit, *ENDED, told)
+    return tests_of(xunit)
 
 
 def _end_gate(files: Outputs, xunit: Path, obeys_nostatusrc: bool) -> int:
