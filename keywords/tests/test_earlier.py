@@ -23,7 +23,9 @@ def results_of(vlen, scale, engine="spike", chip="springbok", samples=30, digest
     return make_document(model, engine=engine, vlen=vlen) | {"chip": chip}
 
 
-PLACES = st.tuples(st.sampled_from([128, 512]), st.sampled_from(["spike", "renode"]), st.sampled_from(["springbok", "m"]))
+PLACES = st.tuples(
+    st.sampled_from([128, 512]), st.sampled_from(["spike", "renode"]), st.sampled_from(["springbok", "m"])
+)
 DATA = st.tuples(st.sampled_from([30, 40]), st.sampled_from([None, "a" * 64, "b" * 64]))
 
 

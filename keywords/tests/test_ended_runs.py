@@ -13,6 +13,7 @@ from springbok import cli
 from springbok.cli import run
 from springbok.history.store import opened
 from springbok.report.summary import read_tests
+from springbok.support.errors import BenchError
 
 LIBRARY = """
 import os, pathlib, time
@@ -39,9 +40,8 @@ Is Never Begun
 """
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_a_signal_ends_is_kept_as_ended_by_it(monkeypatch, tmp_path, capfd, asked):
-    """Whoever got it: the command, which passes it on, or the run's own process, which dies of it."""
+def end_a_run(monkeypatch, tmp_path, asked):
+    """The command's exit status, and the folder of the results."""
     monkeypatch.setattr(run, "build_firmware", lambda chip: SimpleNamespace(built=False, summary=lambda: ""))
     pid = "os.getpid()" if asked == signal.SIGKILL else os.getpid()
     model = make_model()
@@ -51,8 +51,15 @@ def test_a_run_that_a_signal_ends_is_kept_as_ended_by_it(monkeypatch, tmp_path, 
     (tmp_path / "ended.robot").write_text(SUITE)
     folder, history = tmp_path / "results", tmp_path / "h.db"
     arguments = ["run", str(tmp_path / "ended.robot"), "--engine", "spike", "--results", str(folder)]
-    assert cli.main([*arguments, "--history", str(history), "--update-baselines"]) == 128 + asked
-    told, errors = capfd.readouterr()
+    return cli.main([*arguments, "--history", str(history), "--update-baselines"]), folder
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_a_signal_ends_is_kept_as_ended_by_it(monkeypatch, tmp_path, capfd, asked):
+    """Whoever got it: the command, which passes it on, or the run's own process, which dies of it."""
+    status, folder = end_a_run(monkeypatch, tmp_path, asked)
+    assert status == 128 + asked
+    errors = capfd.readouterr().err
     assert (f"springbok-bench: ended by {asked.name}." in errors) == (asked != signal.SIGKILL)
     sentence = f"Signal {asked.name} ended the run: what it had not measured until then is missing."
     record = json.loads((folder / "run.json").read_text())
@@ -64,6 +71,18 @@ def test_a_run_that_a_signal_ends_is_kept_as_ended_by_it(monkeypatch, tmp_path, 
         assert sentence in text and "contradicts itself" not in text and "gestures" in text, name
     if asked != signal.SIGKILL:
         assert read_tests(folder / "xunit.xml").count == 4
-    with opened(history) as store:
+    with opened(tmp_path / "h.db") as store:
         (kept,) = store.runs()
         assert kept.verdict == "failed" and sentence in [each.message for each in store.failures(kept.number)]
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_what_goes_wrong_behind_the_end_changes_nothing_of_it(monkeypatch, tmp_path, capfd, asked):
+    def write_reports(*_):
+        raise BenchError("The disk is full.")
+
+    monkeypatch.setattr(run, "write_reports", write_reports)
+    assert end_a_run(monkeypatch, tmp_path, asked)[0] == 128 + asked
+    assert capfd.readouterr().err.endswith(
+        f"springbok-bench: The disk is full.\n\nspringbok-bench: ended by {asked.name}.\n"
+    )

@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from history_runs import make_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from history_runs import make_run
 from made_up_runs import make_document, make_model, make_regression
 
 from springbok import cli
 from springbok.chips.description import load
+from springbok.gate import gate, snapshots, verdicts
 from springbok.history.steps import all_steps
 from springbok.history.store import opened
 from springbok.measuring import metrics
@@ -333,6 +334,21 @@ def test_what_a_later_result_of_a_cell_leaves_out_is_said(tmp_path, capsys):
     assert capsys.readouterr().out.count(" is left out") == 1  # equal results leave nothing out
     assert told in (tmp_path / "out" / "matrix.html").read_text()
     assert " is left out" in (tmp_path / "out" / "matrix.md").read_text()
+
+
+def test_the_matrix_says_which_run_failed_and_for_what(tmp_path, capsys):
+    for name in ("good", "bad"):
+        document = results(tmp_path / name, right(make_model()))
+    too_many = gate.judge(snapshots.snapshot(document, "gestures"), gate.Limit("instructions", 10))
+    verdicts.VerdictFile(tmp_path / "bad", "Two").add([too_many])
+    assert cli.main(["matrix", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    told = f"{tmp_path / 'bad' / 'metrics.json'}: the run failed: {too_many.subject}: {too_many.title}."
+    said = [line for line in capsys.readouterr().out.splitlines() if "the run failed" in line]
+    assert said == [told]
+    assert told in (tmp_path / "out" / "matrix.html").read_text()
+    (tmp_path / "bad" / "gate.json").write_text("{")
+    assert cli.main(["matrix", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    assert "whether the run has failed is unknown" in capsys.readouterr().out
 
 
 def test_a_model_measured_on_several_sets_of_data_has_a_row_for_each():

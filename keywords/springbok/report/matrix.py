@@ -18,7 +18,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from springbok.measuring.derived import CLASSIFICATION, QUALITY, cycles_of, quality_of, quality_text, shown, task_of, vlen_text
+from springbok.measuring.derived import (
+    CLASSIFICATION,
+    QUALITY,
+    cycles_of,
+    quality_of,
+    quality_text,
+    shown,
+    task_of,
+    vlen_text,
+)
 from springbok.measuring.platforms import level_text, platform_of
 from springbok.report.charts import short_names
 from springbok.report.figure import title_of
@@ -194,7 +203,7 @@ def write_matrix(
 ) -> tuple[list[Cell], list[Path]]:
     """Write ``matrix.html``, ``matrix.md``, ``matrix.json`` and badges into ``folder``; the cells, and the paths.
 
-    ``left_out`` are sentences on what is not shown, as `replaced` has them.
+    ``left_out`` are sentences on what is not shown, as `replaced` has them, and on what else is to be told.
     """
     folder, cells = Path(folder), cells_of(documents)
     columns = sorted({cell.column for cell in cells}, key=lambda each: (each.chip, each.vlen_bits, each.engine))

@@ -167,9 +167,7 @@ def _sweep_csv(rows: Sequence[Mapping]) -> str:
     return target.getvalue()
 
 
-def run_page(
-    run: Run, earlier: Run | None = None, first: Sequence[Figure] = (), leading: Lead | None = None
-) -> str:
+def run_page(run: Run, earlier: Run | None = None, first: Sequence[Figure] = (), leading: Lead | None = None) -> str:
     """The page of one run: the lead, the configurations side by side, then each with its figures."""
     overlaid, sections = _sections(run, earlier)
     for section in sections:
