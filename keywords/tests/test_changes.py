@@ -33,6 +33,13 @@ def with_dispatches(*parts):
     return make_model() | {"dispatches": dispatches, "opcodes": opcodes, "instructions": instructions}
 
 
+@pytest.mark.parametrize(("count", "end"), [(4, "o3 +10"), (5, ", and 1 other"), (6, ", and 2 others")])
+def test_how_many_other_opcodes_changed_is_said(count, end):
+    before, after = with_dispatches(("a", 1)), with_dispatches(("a", 1))
+    after["dispatches"][0]["opcodes"] |= {f"o{number}": 10 for number in range(count)}
+    assert {row["layer"]: row["opcodes"] for row in layer_changes(before, after)}["a"].endswith(end)
+
+
 def test_each_kind_of_change_is_told_with_its_opcodes():
     before = with_dispatches(("same", 3), ("slower", 2), ("faster", 9), ("gone", 4), ("pad + conv", 5), ("relu", 1))
     after = with_dispatches(("same", 3), ("slower", 7), ("faster", 8), ("new", 4), ("pad", 1), ("conv + relu", 6))

@@ -55,7 +55,7 @@ def test_every_halfword_stands_for_a_known_instruction_or_none(xlen):
     for halfword, word in words.items():
         assert operation(halfword, 0, 0, 0, xlen) == operation(word, 0, 0, 0, xlen)
         assert operation(0x1234 << 16 | halfword, 0, 0, 0, xlen) == operation(word, 0, 0, 0, xlen)
-    assert unknown([Site(0, halfword, 0, 0, 1) for halfword in HALFWORDS], xlen) == len(HALFWORDS) - len(words)
+    assert unknown({(halfword, 0, 0): 1 for halfword in HALFWORDS}, xlen) == len(HALFWORDS) - len(words)
 
 
 def _llvm(xlen, *options, text):

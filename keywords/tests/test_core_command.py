@@ -17,7 +17,18 @@ import pytest
 
 from springbok import cli
 from springbok.report.coverage import BY_MODELS, BY_NONE, coverage_figures
-from springbok.rtl import build, check, far_units, float_operands, ports, program, random_program, starter, system_units
+from springbok.rtl import (
+    build,
+    check,
+    far_units,
+    float_operands,
+    ports,
+    program,
+    random_program,
+    starter,
+    system_units,
+    untried,
+)
 from springbok.rtl.core import ALL, CsrRule, load
 from springbok.rtl.coverage import Coverage
 from springbok.rtl.difference import Difference
@@ -387,10 +398,10 @@ def test_what_the_isa_has_and_no_program_tried_is_listed():
     chip = load(IBEX).chip()
     isa = "rv32imac_zicsr_zbb_zvfoo"
     tried = Coverage(dict.fromkeys(random_program.menu_of(chip, isa), 1) | {"mret": 9})
-    assert random_program.untried(chip, isa, tried) == (["c.ebreak", "ebreak", "wfi"], ["a", "zvfoo"])
+    assert untried.instructions(chip, isa, tried) == (["c.ebreak", "ebreak", "wfi"], ["a", "zvfoo"])
     del tried.executions["clz"], tried.executions["c.jalr"]
-    assert random_program.untried(chip, isa, tried)[0] == ["c.ebreak", "c.jalr", "clz", "ebreak", "wfi"]
-    assert "f" in random_program.untried(chip, "rv32imf", tried)[1]  # the chip says that there are no registers for it
+    assert untried.instructions(chip, isa, tried)[0] == ["c.ebreak", "c.jalr", "clz", "ebreak", "wfi"]
+    assert "f" in untried.instructions(chip, "rv32imf", tried)[1]  # the chip says that there are no registers for it
 
 
 def test_a_folder_that_holds_a_report_alone_says_that_there_is_no_program(tmp_path):
@@ -426,12 +437,18 @@ def test_folders_without_a_program_keep_the_others_from_nothing(tmp_path, monkey
 def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
     core = load(IBEX)
     chip = core.chip()
-    said = random_program.beyond(core, chip)
+    said = untried.beyond(core, chip)
     assert said[:3] == ["two lines at a time", "errors on the bus", "counters"]
-    assert "mcounteren" in said[3]
+    assert said[3].endswith(
+        "mtval, three bits of mie, MIE and MPIE of mstatus, MPP of mstatus"
+    )  # mcounteren has a rule
+    rules = [CsrRule("mtval", 0x343, compared=0), CsrRule("mepc", 0x341, is_absent=True), CsrRule("mstatus", 0x300)]
+    hiding = dataclasses.replace(core, rules=tuple(rules))
+    hidden = "mscratch, mtvec, mcause, three bits of mie, MIE and MPIE of mstatus, MPP of mstatus, mcounteren"
+    assert untried.beyond(hiding, chip)[3] == f"registers of control and status but for {hidden}"
     quiet = dataclasses.replace(chip, software_interrupts=False)
     bare = dataclasses.replace(core, privilege="m", reference_isa="rv32im_zicsr")
-    assert random_program.beyond(bare, quiet)[:5] == [
+    assert untried.beyond(bare, quiet)[:5] == [
         "interrupts of the lines software, timer, external",
         "two lines at a time",
         "errors on the bus",
@@ -441,9 +458,9 @@ def test_what_no_random_program_tries_beyond_instructions_is_listed(tmp_path):
     wrapper = tmp_path / "core.sv"
     wrapper.write_text(core.wrapper.read_text().replace("rvfi_mem_", "other_"))
     hurried = dataclasses.replace(core, fetch_waits=False, stores_on_bus=False)
-    assert random_program.beyond(hurried, chip)[1] == "stalls of fetches"
+    assert untried.beyond(hurried, chip)[1] == "stalls of fetches"
     silent = dataclasses.replace(hurried, wrapper=wrapper)
-    assert random_program.beyond(silent, chip)[1:3] == ["stalls of fetches", "stores, which nothing compares"]
+    assert untried.beyond(silent, chip)[1:3] == ["stalls of fetches", "stores, which nothing compares"]
     memory, _ = random_program.generate(chip, 3, 400, isa="rv32im_zicsr", privilege="mu")
     words = [word for address, word in memory.items() if address < chip.holding("code").end]
     csrs = {word >> 20 for word in words if word & 0x7F == 0x73 and word >> 12 & 7}
@@ -495,6 +512,31 @@ def test_a_branch_leads_no_farther_than_it_can():
         for address, word in code.items():
             if word & 0x7F in (0x63, 0x6F):
                 assert address + offset_of(word) in code
+
+
+def test_addresses_come_from_all_registers_and_lead_to_halves_of_words():
+    """Of programs of a core with compressed instructions, which execute them one behind the other."""
+    chip, isa = load(IBEX).chip(), load(IBEX).reference_isa
+    bases, offsets, loaded, odd, masked = set(), 0, 0, set(), set()
+    for seed in range(1, 61):
+        memory, _ = random_program.generate(chip, seed, 200, isa=isa, privilege="mu", line="timer")
+        for address, word in memory.items():
+            opcode, base, after = word & 0x7F, word >> 15 & 31, memory.get(address + 4, 0)
+            if opcode in (0x03, 0x23):
+                bases.add(base)
+            if opcode == 0x67:
+                offsets |= word >> 20
+            if opcode == 0x03 and after & 0x7F == 0x03 and after >> 15 & 31 == word >> 7 & 31 != 1:
+                loaded += 1
+            if word & 0xFFFF == 0x0001 and word >> 16 & 0x7F in (0x63, 0x6F):
+                odd.add(word >> 16 & 0x7F)  # it begins in the second half
+            if word == 0x3042_B373 and memory.get(address - 8, 0) & 0xFFF == 0x2B7:
+                masked.add(memory[address - 8])
+    assert bases >= set(range(1, 28))
+    assert offsets == 0xFFF
+    assert loaded > 20
+    assert odd == {0x63, 0x6F}
+    assert len(masked) > 1
 
 
 @needs_core

@@ -2,7 +2,7 @@
 """Estimated cycles of random programs beside those of their whole traces, run through the pipeline word by word."""
 
 import importlib.util
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import replace
 from itertools import islice
 
@@ -18,7 +18,7 @@ from springbok.rtl.program import elf_of
 from springbok.support.places import PLATFORMS
 from springbok.timing import walk
 from springbok.timing.blocks import blocks
-from springbok.timing.description import UnitTiming
+from springbok.timing.description import CodeCache, UnitTiming
 from springbok.timing.estimate import along_an_order, estimate, limit
 from springbok.timing.loading import load
 from springbok.timing.microbenchmarks import Microbenchmark, program
@@ -151,15 +151,31 @@ class Program:
 
     def cycles(self, timing, vl, vtype, vlen):
         """Of the whole trace, until nothing is under way."""
-        pipeline, state, cycles = Pipeline(timing), State(), 0
+        pipeline, state, cycles = Pipeline(timing), State(), self.waited(timing.code_cache)
         for pc, taken in self.places:
             each = operation(self.words[pc // 4], vl, vtype, vlen)
             spent, state, _ = run(pipeline.steps([each]), timing, state)
             backward = each.target is not None and each.target <= 0
-            way = timing.way(each.jumps, each.is_conditional, backward, taken)
+            way = timing.way(each.jumps, each.is_conditional, backward, taken, each.target is None)
             state = state.after(way)
             cycles += spent + way
         return cycles + max(1, state.under_way)
+
+    def waited(self, cache):
+        """For code that a cache lacks, instruction by instruction: each set holds the lines that it met last."""
+        if cache is None:
+            return 0
+        sets, missed = cache.bytes // cache.line_bytes // cache.ways, 0
+        met = {number: OrderedDict() for number in range(sets)}
+        for pc, _ in self.places:
+            line = pc // cache.line_bytes
+            held = met[line % sets]
+            missed += line not in held
+            held[line] = None
+            held.move_to_end(line)
+            if len(held) > cache.ways:
+                held.popitem(last=False)
+        return missed * cache.wait
 
 
 def trees(words, arms):
@@ -195,6 +211,15 @@ def test_counted_loops_and_calls_cost_what_their_whole_trace_costs(parts, timing
     found = estimate(program.sites(*configuration), timing, vlen)
     assert found.cycles == program.cycles(timing, *configuration, vlen)
     assert found.cycles == sum(found.where.values())
+
+
+@settings(deadline=None, max_examples=150)
+@given(parts=programs(SCALARS), sets=st.integers(1, 8), ways=st.sampled_from([1, 2, 4]), line=st.sampled_from([8, 32]))
+def test_counted_loops_and_calls_wait_for_the_code_that_a_cache_lacks(parts, sets, ways, line):
+    program, timing = made(parts), replace(load("vexriscv"), code_cache=CodeCache(sets * ways * line, line, 17, ways))
+    found = estimate(program.sites(0, 0), timing, 0)
+    assert found.cycles == program.cycles(timing, 0, 0, 0)
+    assert found.where["fetch"] == program.waited(timing.code_cache) > 0
 
 
 @settings(deadline=None, max_examples=80)

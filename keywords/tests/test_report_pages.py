@@ -113,6 +113,19 @@ STRETCHED = """() => [...document.querySelectorAll("button")].filter((button) =>
   text.selectNodeContents(button);
   return button.getBoundingClientRect().width > text.getBoundingClientRect().width + 40;
 }).map((button) => button.textContent)"""
+# Titles of figures that stand closely below another figure.
+CROWDED = """() => [...document.querySelectorAll("section[data-figure] > :is(h3, h4)")].filter((title) => {
+  const box = title.getBoundingClientRect();
+  const others = [...document.querySelectorAll("section[data-figure] :is(button, table, p, summary)")];
+  return box.height && others.some((each) => {
+    const other = each.getBoundingClientRect();
+    const isAbove = other.height && other.left < box.right && other.right > box.left && other.bottom <= box.top;
+    return isAbove && other.bottom > box.top - 12;
+  });
+}).map((title) => title.textContent)"""
+# Cells far wider than what they hold, of a table of names and values.
+SPREAD = """() => [...document.querySelectorAll(".sb-matrix dl")].filter(
+  (each) => innerWidth > 800 && each.clientWidth > 420).map((each) => each.textContent)"""
 # What reaches out of the page, where nothing lets it be scrolled to.
 CUT_OFF = """() => [...document.querySelectorAll("body *:not(svg *)")].filter((element) => {
   const box = element.getBoundingClientRect();
@@ -193,6 +206,8 @@ def test_pages_are_whole_and_legible(browser, folder, name, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(UNNAMED) == []
         assert page.evaluate(STRETCHED) == []
+        assert page.evaluate(CROWDED) == []
+        assert page.evaluate(SPREAD) == []
         if "hostile" not in name:
             assert page.evaluate(SCROLLED) == []
         page.evaluate("for (const each of document.querySelectorAll('button, table.sb-table th')) each.click()")

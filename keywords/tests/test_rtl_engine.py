@@ -335,6 +335,7 @@ def test_a_folder_without_a_core_says_what_belongs_there(tmp_path):
         ("[reference]\nprivilege = 'x'\n", "is none of m, mu, msu"),
         ("[[csr]]\nname = 'mtvec'\n", "has no address"),
         ("[rtl]\nretires = 'two'\n", "is no int"),
+        ("[[csr]]\naddress = 0x7A0\nabsent = true\nkeep = 3\n", "is absent, so that nothing else"),
     ],
 )
 def test_what_is_wrong_in_core_toml_is_said(tmp_path, text, message):

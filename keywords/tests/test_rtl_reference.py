@@ -14,6 +14,7 @@ import pytest
 
 from springbok.engines import spike_library
 from springbok.rtl import build, compressed_units, random_program, reference
+from springbok.rtl.core import VOLATILE, CsrRule
 from springbok.rtl.extensions import COMPRESSED, WORDS, extensions_of, name_of
 from springbok.rtl.native_machine import TOUCHED, Retired
 from springbok.rtl.report import ERROR
@@ -26,16 +27,26 @@ START, HANDLER = 0x1000, 0x1100
 ISA = "rv32imc_zba_zbb_zbc_zbs_zicond_zicsr_zifencei"
 ADDI, LOAD, ILLEGAL = 0x0010_8093, 0x0001_2183, 0xFFFF_FFFF  # addi x1, x1, 1; lw x3, 0(x2)
 SOFTWARE = 1 << 3
+DEVICE = 0x4000
+DEVICE_READ = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32)
+)
 
 
 class Port:
     """A reference with memory from `START` on, mtvec at `HANDLER`, interrupts on, x1 = 0, x2 = `START`."""
 
-    def __init__(self, *words: int, privilege: str = "m", stores_on_bus: bool = False) -> None:
+    def __init__(
+        self, *words: int, privilege: str = "m", stores_on_bus: bool = False, rules=(), isa: str = ISA
+    ) -> None:
         self.golden = ctypes.CDLL(str(build.build_golden()))
         self.golden.golden_new.restype = ctypes.c_void_p
         self.golden.golden_disassemble.restype = ctypes.c_char_p
-        config = reference.config(ISA, privilege, START, [(START, 0x1000)], stores_on_bus=stores_on_bus)
+        places = [(START, 0x1000)], [(DEVICE, 0x100)]
+        config = reference.config(isa, privilege, START, *places, rules, stores_on_bus)
+        self.reads: list[tuple[int, int]] = []  # of the device: address, value
+        self._kept = DEVICE_READ(self._read)
+        config.device_read = ctypes.cast(self._kept, ctypes.c_void_p)
         self.own = ctypes.c_void_p(self.golden.golden_new(ctypes.byref(config)))
         # lui x2, 1; lui x5, 1; addi x5, x5, 0x100; csrw mtvec, x5; csrsi mie, 8; csrsi mstatus, 8
         begin = [0x1137, 0x12B7, 0x1002_8293, 0x3052_9073, 0x3044_6073, 0x3004_6073]
@@ -44,6 +55,12 @@ class Port:
         self.pc, self.number = START, 0
         for word, rd, value in zip(begin, (2, 5, 5, 0, 0, 0), (0x1000, 0x1000, HANDLER, 0, 0, 0), strict=True):
             assert self.retire(word, rd=rd, rd_value=value) == ""
+
+    def _read(self, _owner: int, address: int, count: int, value) -> int:
+        if not self.reads or self.reads[0][0] != address & ~3:
+            return 0
+        value[0] = self.reads.pop(0)[1] >> 8 * (address & 3) & ((1 << 8 * count) - 1)
+        return 1
 
     def write(self, address: int, words: list[int]) -> None:
         content = b"".join(word.to_bytes(4, "little") for word in words)
@@ -222,6 +239,47 @@ def test_a_trap_that_the_port_hides_is_told_as_such():
     assert said.endswith("; a handler begins there, and the retire port tells none before it that trapped")
 
 
+@pytest.mark.parametrize("offset", range(4))
+@pytest.mark.parametrize(
+    ("funct3", "size", "signed"), [(0, 1, True), (1, 2, True), (2, 4, True), (4, 1, False), (5, 2, False)]
+)
+def test_a_device_is_read_by_words_of_the_bus(offset, funct3, size, signed):
+    """Also where the reference takes what lies in two words byte by byte."""
+    words = (0x8091_A2B3, 0xC4D5_E6F7)
+    load = offset << 20 | 5 << 15 | funct3 << 12 | 3 << 7 | 0x03
+    port = Port(DEVICE | 5 << 7 | 0x37, load, isa=f"{ISA}_zicclsm")
+    assert port.retire(DEVICE | 5 << 7 | 0x37, rd=5, rd_value=DEVICE) == ""
+    port.reads = [(DEVICE + 4 * at, word) for at, word in enumerate(words[: 1 + (offset + size > 4)])]
+    content = b"".join(word.to_bytes(4, "little") for word in words)[offset : offset + size]
+    value = int.from_bytes(content, "little", signed=funct3 < 4) & 0xFFFF_FFFF
+    assert port.retire(load, rd=3, rd_value=value) == ""
+    assert port.reads == []
+
+
+def csr(address: int, rd: int = 3, rs1: int = 0, funct3: int = 2) -> int:
+    return address << 20 | rs1 << 15 | funct3 << 12 | rd << 7 | 0x73
+
+
+@pytest.mark.parametrize("address", [0xB02, 0xB82])
+def test_a_trap_that_the_port_tells_where_a_counter_is_read_is_none(address):
+    rules = [CsrRule("", each, compared=0) for each in VOLATILE]
+    assert Port(csr(address), rules=rules).retire(csr(address), trapped=1) == "trapped; expected was none"
+
+
+def test_a_register_that_the_core_has_not_traps():
+    tselect = csr(0x7A0)
+    assert Port(tselect).retire(tselect, trapped=1) == "trapped; expected was none"
+    assert Port(tselect, rules=[CsrRule("tselect", 0x7A0, is_absent=True)]).retire(tselect, trapped=1) == ""
+
+
+@pytest.mark.parametrize("address", [0xF11, 0xF12, 0xF13, 0xF14, 0x301])
+def test_what_a_core_is_has_the_value_of_its_rule(address):
+    rules = [CsrRule("", address, reset=0x602)]
+    assert Port(csr(address), rules=rules).retire(csr(address), rd=3, rd_value=0x602) == ""
+    said = Port(csr(address), rules=rules).retire(csr(address), rd=3, rd_value=7)
+    assert said == "x3: expected 0x00000602, got 0x00000007"
+
+
 def test_an_isa_that_spike_does_not_know_is_refused_and_ends_nothing():
     library = build.build_golden()
     assert reference.refusal(library, "rv32im_zicsr", "m") is None
@@ -232,10 +290,10 @@ def test_instructions_of_extensions_are_what_spike_takes_them_for():
     port, chooser = Port(), random.Random(3)
     for _ in range(20):
         for name in (each for table in WORDS.values() for each in table):
-            (word,) = random_program._unit(name, random_program.EXTENSION, chooser, [])
+            (word,) = random_program._unit(name, random_program.EXTENSION, chooser, [], chooser, True)
             assert disassembled(port, word) == name == name_of(word)
         for name in COMPRESSED:
-            halves = compressed_units.unit(name, chooser)
+            halves = compressed_units.unit(name, chooser, chooser.choice(compressed_units.BASES))
             assert len(halves) % 2 == 0
             mine = [half for half in halves if name_of(half) == name and half & 3 != 3]
             assert mine

@@ -726,6 +726,17 @@ CUT = """() => {
   }
   return cut;
 }"""
+# Wires that lead behind a block.
+BEHIND = """() => {
+  const blocks = [...document.querySelectorAll(".react-flow__node")].map((each) => each.getBoundingClientRect());
+  const inside = ({x, y}) => blocks.some(
+    (box) => x > box.left + 4 && x < box.right - 4 && y > box.top + 4 && y < box.bottom - 4);
+  return [...document.querySelectorAll(".react-flow__edge")].filter((edge) => {
+    const path = edge.querySelector(".react-flow__edge-path");
+    const places = [...Array(101).keys()].map((part) => path.getPointAtLength((path.getTotalLength() * part) / 100));
+    return places.some((place) => inside(place.matrixTransform(path.getScreenCTM())));
+  }).map((edge) => edge.getAttribute("aria-label"));
+}"""
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, iframe, [role=tab], [tabindex='0']")]
   .filter((each) => each.checkVisibility() && !each.closest(".react-flow__panel"))
   .filter((each) => !(each.labels?.length || each.ariaLabel || each.title || each.textContent.trim()
@@ -766,6 +777,7 @@ def test_nothing_lies_on_a_block_of_a_scenario_that_was_just_opened(page, width,
             page.wait_for_timeout(100)
         else:
             raise AssertionError(f"{below}: {page.evaluate(COVERED)}, fits: {page.evaluate(FITS)}")
+        assert page.evaluate(BEHIND) == []
 
 
 @needs_browser

@@ -85,7 +85,7 @@ def _built(folder: Path, wave: bool = False):
 
 def _try(folder: Path, options: argparse.Namespace) -> int:
     from springbok.measuring import metrics
-    from springbok.rtl import random_program
+    from springbok.rtl import random_program, untried
     from springbok.rtl.coverage import CLASSES
     from springbok.rtl.native_machine import Trial
     from springbok.support.files import build_folder, write_in_one_step
@@ -110,10 +110,10 @@ def _try(folder: Path, options: argparse.Namespace) -> int:
     pairs = f"{sum(each['operand_classes'] for each in met.values())} of {sum(each['of'] for each in met.values())}"
     print(f"{len(numbers)} programs, {len(differing)} differ")
     print(f"Covered: {len(met)} opcodes, {pairs} pairs of operand classes ({', '.join(CLASSES)})")
-    names, extensions = random_program.untried(chip, core.reference_isa or chip.isa(), covered)
+    names, extensions = untried.instructions(chip, core.reference_isa or chip.isa(), covered)
     parts = [*([", ".join(names)] if names else []), *([f"all of {', '.join(extensions)}"] if extensions else [])]
     print(f"In the isa, and executed by none of them: {'; '.join(parts) or 'nothing'}")
-    print(f"Beyond instructions, tried by none of them: {'; '.join(random_program.beyond(core, chip))}")
+    print(f"Beyond instructions, tried by none of them: {'; '.join(untried.beyond(core, chip))}")
     if not met:
         print("No instruction of these programs was compared: this says nothing about the core.")
     if executed:

@@ -20,6 +20,7 @@ from springbok.session import usable_timing
 from springbok.support.progress import working
 from springbok.timing.account import account
 from springbok.timing.description import OF_CHIP
+from springbok.timing.order import order_notes
 
 OUTSIDE = "outside of parts"
 #: What ``--timing`` takes for counts without an estimate.
@@ -58,10 +59,12 @@ def run(options: argparse.Namespace) -> int:
     with working(f"Running {options.elf.name} on {engine}"):
         counts = count(options.elf, chip, engine, options.limit, vlen=vlen, **watched)
     names = {ordinal: (f"part {ordinal}", "") for ordinal in counts.sites} | {RUNTIME_SITES: (OUTSIDE, "")}
+    titles = {part: name for part, (name, _) in names.items()}
     if timing:
         found = as_json(options.elf.name, account(counts, timing, vlen, chip.xlen), counts, names, timing, chip)
+        found["notes"] += order_notes(counts.sites, chip.xlen, titles)
     else:
-        found = _counted(options.elf.name, counts, {part: name for part, (name, _) in names.items()}, chip)
+        found = _counted(options.elf.name, counts, titles, chip)
         found["notes"] = [no_estimate, *found["notes"]]
     if options.json:
         print(json.dumps(found, indent=1))

@@ -35,8 +35,8 @@ def count(elf: Path, chip: Chip, engine: str = "spike", limit: int = LIMIT_INSTR
 
     ``limit`` is in instructions that are executed until the window's end; ``options`` are the engine's. Raises
     EngineError where no window ends within it, or within `MOST_IDLE_TURNS` or `MOST_TRAPS`, or can end any more, with
-    what the core does; where another one has ended by the time that it was seen; and where a part begins that does not
-    end, or within another one.
+    what the core does; where another one has ended by the time that it was seen; where it began again before its end;
+    and where a part begins that does not end, or within another one.
     """
     with create_engine(engine, elf, chip=chip, count_sites=True, **options) as running:
         executed = -1
@@ -65,6 +65,11 @@ def _checked(counts: Counts, elf: Path) -> Counts:
         raise EngineError(
             f"{elf}: its window was there {len(counts.inferences)} times before it was seen, and how often is a matter "
             "of chance: let the program do nothing more behind mark 2 (for (;;) {})."
+        )
+    if counts.abandoned_inferences:
+        raise EngineError(
+            f"{elf}: its window began again before it had ended, {counts.abandoned_inferences} times: windows are not "
+            "within windows; parts of one are marked by 3 and 4."
         )
     placed = sum(site.executions for sites in counts.sites.values() for site in sites)
     lost = counts.inferences[0].instructions - placed - counts.opcodes.get(MARK_NAME, 0)

@@ -21,6 +21,7 @@ from springbok.chips.chip import DEFAULT
 from springbok.gate import snapshots
 from springbok.gate.gate import METRICS
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
+from springbok.history.facts import KEYS, METRICS_FILE, SWEEP_FILE, XUNIT_FILE, facts_of
 from springbok.measuring.derived import RUNTIME
 from springbok.measuring.platforms import configuration_title, platforms_in
 from springbok.support import json_schema, run_record, strict_json
@@ -28,7 +29,6 @@ from springbok.support.errors import BenchError
 from springbok.support.repository import Origin, origin_of
 
 SCHEMA_VERSION = 1
-METRICS_FILE, XUNIT_FILE, SWEEP_FILE = "metrics.json", "xunit.xml", "sweep.json"
 #: What is kept of a run's results: the reports can be made again from it.
 DOCUMENTS = (METRICS_FILE, GATE_FILE, XUNIT_FILE, SWEEP_FILE)
 #: `METRICS_FILE` of a run that left none.
@@ -131,8 +131,8 @@ class Record:
         ``doubts`` are sentences on what is not as it was recorded: a report tells them.
         """
         kept = self._as_dict()
-        del kept["documents"]
-        known = {"digests": {**digests}, "doubts": [*doubts]}
+        facts = facts_of(kept.pop("documents"))
+        known = {"digests": {**digests}, **facts, "doubts": [*doubts]}
         return json.dumps({**kept, **{name: each for name, each in known.items() if each}}, indent=1) + "\n"
 
     def _as_dict(self) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def read_json(text: str, documents: Mapping[str, str] | None = None) -> Record:
             raise RecordError(f"It is not of form {SCHEMA_VERSION}: springbok-bench of another version wrote it.")
         if problem := json_schema.problem_of(given, run_record.SCHEMA_FILE):
             raise RecordError(f"It is no record of a run: {problem}.")
-        for name in ("digests", "doubts"):  # of files beside it
+        for name in ("digests", "doubts", *KEYS):  # of files beside it
             given.pop(name, None)
         given["started"] = datetime.fromisoformat(given["started"])
         origin = given["origin"]

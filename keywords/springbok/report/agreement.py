@@ -14,6 +14,7 @@ from springbok.gate.metric import METRICS
 from springbok.gate.snapshots import Snapshot, evaluation_of, title
 from springbok.gate.verdict_consistency import GROWS, disagreement
 from springbok.gate.verdicts import FILE_NAME as GATE_FILE
+from springbok.history import facts
 from springbok.history.record import (
     DOCUMENTS,
     FAILED,
@@ -63,17 +64,19 @@ def disagreements(
     the record, says nothing.
     """
     told = record.get("digests", {})
+    texts = {name: path.read_text(encoding="utf-8", errors="replace") for name, path in files.items()}
     # Records of before have no digests; one that has some has those of all that its run left. A sweep may be another's.
     changed = [
         name
         for name in DOCUMENTS
         if "digests" in record
-        and name in files
+        and name in texts
         and (name in told or name != SWEEP_FILE)
-        and told.get(name) != digest_of(files[name].read_text(encoding="utf-8", errors="replace"))
+        and told.get(name) != digest_of(texts[name])
     ]
     for name in changed:
         yield f"{name} is not the one that the run of {RECORD_FILE} left: another run's, or changed since"
+    yield from facts.contradictions(record, {name: text for name, text in texts.items() if name not in changed})
     if document and document["models"]:
         measured = platform_in_short(document)
         for key, what in _PLATFORM:

@@ -163,8 +163,8 @@ def _opcodes(entries: Sequence[Entry]) -> dict[str, float]:
 def _by_opcodes(new: Mapping[str, float], old: Mapping[str, float]) -> str:
     """Those whose counts changed most, and how many others did."""
     others = sum(tidy(new.get(name, 0) - old.get(name, 0)) != 0 for name in {*new, *old}) - MOST_OPCODES
-    rest = f", and {amount(others, 'other')}" if others > 0 else ""
-    return f"{opcode_change(new, old).removeprefix(': ')}{rest}"
+    and_more = f", and {amount(others, 'other')}" if others > 0 else ""
+    return f"{opcode_change(new, old).removeprefix(': ')}{and_more}"
 
 
 def _runtime_opcodes(model: Mapping[str, Any]) -> dict[str, float]:

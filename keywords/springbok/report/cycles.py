@@ -28,6 +28,7 @@ _COLOURS = {
     "scalar units": charts.GREEN,
     "vector units": charts.PURPLE,
     "drain": charts.GREY,
+    "fetch": charts.SKY,
 }
 _MEMORY = ("load", "store", "vector_memory")
 

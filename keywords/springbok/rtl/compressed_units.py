@@ -12,14 +12,15 @@ from springbok.rtl.extensions import COMPRESSED
 
 NAMES = tuple(COMPRESSED)
 NOP = 0x0001
-DATA, SP, KEEPS, BASE = 1, 2, 9, 8  # registers: the data's address, and what units use
+DATA, SP, KEEPS = 1, 2, 9  # registers: the data's address, and what units use
+BASES = (8, *range(10, 16))
 OVER = 3 << 3  # the offset of 6 in c.j, c.jal and branches: behind the next word
 ILLEGAL = (0xFFFF, 0xFFFF)
 AUIPC, ADDI = 0x17, 0x13
 
 
-def unit(name: str, chooser: random.Random) -> list[int]:  # noqa: PLR0911, PLR0912 (a line a kind)
-    """Halves of the words of an instruction, by its name; their number is even."""
+def unit(name: str, chooser: random.Random, base: int) -> list[int]:  # noqa: PLR0911, PLR0912 (a line a kind)
+    """Halves of the words of an instruction, by its name; their number is even. An address is in ``base``."""
     match = COMPRESSED[name][0]
     rd, small, other = chooser.randrange(2, 31), chooser.randrange(8, 16), chooser.randrange(8, 16)
     immediate = chooser.randrange(1, 32)
@@ -45,7 +46,8 @@ def unit(name: str, chooser: random.Random) -> list[int]:  # noqa: PLR0911, PLR0
     if name == "c.addi4spn":
         return [match | chooser.randrange(1, 256) << 5 | other - 8 << 2, NOP]
     if name in ("c.lw", "c.sw"):
-        return [_move(BASE, DATA), match | chooser.randrange(8) << 10 | chooser.randrange(4) << 5 | (other - 8) << 2]
+        offset = chooser.randrange(8) << 10 | chooser.randrange(4) << 5
+        return [_move(base, DATA), match | offset | base - 8 << 7 | other - 8 << 2]
     if name == "c.lwsp":
         return [_move(SP, DATA), match | rd << 7 | immediate << 2 | sign]
     if name == "c.swsp":
@@ -57,8 +59,8 @@ def unit(name: str, chooser: random.Random) -> list[int]:  # noqa: PLR0911, PLR0
     if name == "c.jal":
         return [_move(KEEPS, DATA), match | OVER, *ILLEGAL, _move(DATA, KEEPS), NOP]
     return [  # c.jr and c.jalr: 16 bytes on
-        *_halves(AUIPC | BASE << 7), *_halves(16 << 20 | BASE << 15 | BASE << 7 | ADDI),
-        _move(KEEPS, DATA), match | BASE << 7, *ILLEGAL, _move(DATA, KEEPS), NOP,
+        *_halves(AUIPC | base << 7), *_halves(16 << 20 | base << 15 | base << 7 | ADDI),
+        _move(KEEPS, DATA), match | base << 7, *ILLEGAL, _move(DATA, KEEPS), NOP,
     ]  # fmt: skip
 
 

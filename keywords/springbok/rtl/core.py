@@ -46,10 +46,12 @@ _KEYS = {
     "reference": {"isa": str, "privilege": str, "stores_on_bus": bool, "changes_code": bool},
     "csr": {
         "name": str, "address": int, "volatile": bool, "compared": int, "keep": int, "always": int, "reset": int,
+        "absent": bool,
     },
 }  # fmt: skip
 _PRIVILEGES = ("m", "mu", "msu")
 _CSRS = 0x1000  # addresses
+_MISA, _READ_ONLY = 0x301, 3  # the two highest bits of an address
 #: The base, letters of one-letter extensions, then words of those that begin with z, s or x.
 _ISA = re.compile(r"rv32[ieg][mafdqcbvh]*(_?z\w+|_[sx]\w+)?(_[zsx]\w+)*", re.IGNORECASE)
 
@@ -59,7 +61,8 @@ class CsrRule:
     """How a control and status register is held against the reference's.
 
     Of a value that is written the core keeps ``(value & keep) | always``; bits outside of ``compared`` are taken from
-    the RTL when they are read; ``reset`` is its first value, where that is not the reference's.
+    the RTL when they are read; ``reset`` is its first value, where that is not the reference's: of a register that says
+    what the core is, the one that it always has. An access of one that ``is_absent`` traps.
     """
 
     name: str
@@ -68,6 +71,12 @@ class CsrRule:
     always: int = 0
     compared: int = ALL
     reset: int | None = None
+    is_absent: bool = False
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it says what the core is: misa, and those that can only be read."""
+        return self.address == _MISA or self.address >> 10 == _READ_ONLY
 
 
 @dataclass(frozen=True)
@@ -178,7 +187,12 @@ def _rules(file: Path, given: list[Mapping[str, Any]]) -> tuple[CsrRule, ...]:
         values = {name: each[name] for name in ("keep", "always", "reset", "compared") if name in each}
         if each.get("volatile"):
             values["compared"] = 0
+        elif reset is not None and known.is_fixed:
+            values = {"compared": ALL, **values}
+        if each.get("absent") and each.keys() - {"name", "address", "absent"}:
+            raise RtlError(f"{file}: {who} is absent, so that nothing else can be said of it: leave the rest out.")
         merged = {**vars(known), "name": each.get("name", known.name), **values}
+        merged["is_absent"] = bool(each.get("absent"))
         rules[address] = CsrRule(**merged)
     return tuple(rules[address] for address in sorted(rules))
 

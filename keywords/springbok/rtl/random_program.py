@@ -18,11 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from springbok.chips.chip import Chip
+from springbok.rtl import address_units, far_units, ports, program, system_units
 from springbok.rtl import compressed_units as c
-from springbok.rtl import far_units, ports, program, system_units
 from springbok.rtl.core import Core
 from springbok.rtl.coverage import Coverage, takes_floats
-from springbok.rtl.extensions import COMPRESSED_FLOATS, WORDS, extensions_of, unknown
+from springbok.rtl.extensions import WORDS, extensions_of
 from springbok.rtl.float_operands import operands
 from springbok.rtl.native_machine import Trial
 from springbok.support.files import temporary_folder, write_in_one_step
@@ -34,6 +34,7 @@ DATA_BYTES = 4096
 SKIPPED = 3  # units that a branch leads beyond, at most
 FARTHEST = 4094  # bytes
 FAR = 0.3  # the share of branches and jumps that lead backward, or far
+OTHERWISE = 0.4  # the share of accesses, branches and jumps that `address_units` has
 ACROSS_WORDS = 0.25  # the share of instructions that lie across two words, on a core with compressed ones
 FROM_REGISTERS = 0.25  # the share of floating-point operations whose operands are what registers hold
 R, IMMEDIATE, LOAD, STORE, BRANCH, UPPER, JUMP, CSR, TRAP, FLOAT, FUSED, FLAGS, FLOAT_LOAD, FLOAT_STORE = range(14)
@@ -68,11 +69,9 @@ _FLOATS = {
 _FUSED = {"fmadd.s": 0x43, "fmsub.s": 0x47, "fnmsub.s": 0x4B, "fnmadd.s": 0x4F}
 _ROUNDINGS = (0, 1, 2, 3, 4, 7)
 _FIXED = {"fence": 0x0FF0_000F, "ecall": 0x0000_0073}
-#: What no program has: `wfi` sleeps until what none can raise in time; of `ebreak`'s trap cores may tell two values.
-NEVER, NEVER_COMPRESSED = ("ebreak", "wfi"), ("c.ebreak",)
-UNCOUNTED = ("ecall", "illegal", "frflags")  # they trap, or have another name where they are counted
+NEVER_COMPRESSED = ("c.ebreak",)  # of its trap cores may tell two values
 MTVEC = 0x305
-INTERRUPTS = 3  # in a program
+INTERRUPTS, MASKS = 3, 4  # in a program: interrupts, and changes of what lines are on
 REGISTERS_EVERY = 15  # instructions: accesses of registers of control and status beside those that weights bring
 PENDING = 0.3  # the share of stays in user mode, with MIE 0, that an interrupt is pending for
 MOST_WORDS = 40  # of a unit
@@ -97,31 +96,39 @@ def generate(
     begin = chip.start
     handler = begin + 0x400 & ~0xFF
     base = chip.holding("data").base + 0x1000
-    further = random.Random(f"further {seed}")  # decides what came later: what came before stays what it was
+    further, latest = (random.Random(f"{when} {seed}") for when in ("further", "latest"))  # what came before stays
     words = _start(chip, chooser, further, handler, base + DATA_BYTES // 2)
     clint = _interrupts(chip)
     menu |= {"register": CSR, "line": LINE, "user": USER}
     menu |= {"fence.i": CHANGE} if "fence.i" in menu and changes_code else {}
     names = _names(drawn, chooser, further, length, line not in (None, "software"), "u" in privilege)
+    for _ in range(MASKS if line else 0):
+        names.insert(latest.randrange(len(names) + 1), "mask")
     first = handler + 0x200
     numbers: list[int] = []  # operands of floating-point operations, from the begin of the data on
     compressed = "c" in extensions_of(isa)
     room = (code.end - first) // 4 - MOST_WORDS * len(names)  # for what far branches and jumps lead over
     units: list[list[int]] = []  # from the last one on, so that each knows how far it is to those behind it
     for name in names:
-        if menu[name] in (RETURN, USER, LINE, CSR, CHANGE, TRAP):
+        if name == "mask":
+            unit = system_units.masking_unit(latest, line)
+        elif menu[name] == CHANGE:
+            unit = system_units.changed_code_unit(chooser, latest.randrange(4))
+        elif menu[name] in (RETURN, USER, LINE, CSR, TRAP):
             unit = _system_unit(name, menu[name], chooser, further, privilege, line, clint)
         else:
-            unit = _unit(name, menu[name], chooser, units)
+            unit = _unit(name, menu[name], chooser, units, latest, compressed)
         if name in far_units.REACH and further.random() < FAR:
             unit = far_units.unit(name, further, room)
             room -= unit.count(far_units.ILLEGAL)
         if compressed and len(unit) == 1 and menu[name] in _ANYWHERE and chooser.random() < ACROSS_WORDS:
             unit = words_of([c.NOP, unit[0] & 0xFFFF, unit[0] >> 16, c.NOP])
+        if len(unit) == 1 and latest.random() < OTHERWISE:
+            unit = address_units.otherwise(unit[0], latest, compressed)
         if len(unit) == 1:
             unit = [*_loads_of(unit[0], menu[name], chooser, numbers), *unit]
         units.append(unit)
-    body = [word for unit in reversed(units) for word in unit]
+    body = [word for unit in reversed(units) for word in unit] + (system_units.all_lines_unit() if line else [])
     memory = {begin + 4 * at: word for at, word in enumerate([*words, program.jump(first - begin - 4 * len(words))])}
     memory |= {first + 4 * at: word for at, word in enumerate([*body, program.STAY])}
     memory |= _handler(chip, handler)
@@ -162,48 +169,12 @@ def run(
     return covered, differing
 
 
-def untried(chip: Chip, isa: str, covered: Coverage) -> tuple[list[str], list[str]]:
-    """What an ISA has and no program executed: instructions by name, and extensions of which programs know none."""
-    has, met = extensions_of(isa), covered.executions
-    names = {*menu_of(chip, isa), *NEVER} - {*UNCOUNTED}
-    names |= {*NEVER_COMPRESSED} if "c" in has else set()
-    names |= {*COMPRESSED_FLOATS} if "c" in has and "f" in has else set()
-    floats = ["f"] if "f" in has and not chip.has("f") else []
-    return sorted(each for each in names if not met.get(each)), [*floats, *unknown(isa)]
-
-
 def lines_of(core: Core, chip: Chip) -> list[str]:
     """The lines by which programs are interrupted: none where the chip takes no software interrupts."""
     if _interrupts(chip) is None:
         return []
     there = ports.of(core.wrapper)
     return [name for name in system_units.LINES if f"irq_{name}" in there]
-
-
-def beyond(core: Core, chip: Chip) -> list[str]:
-    """What of a core no program tries, whatever instructions it has: modes, lines, buses, registers, its own code."""
-    modes = ["supervisor mode"] if "s" in core.privilege else []
-    lines = [name for name in system_units.LINES if name not in lines_of(core, chip)]
-    compares_stores = core.stores_on_bus or "rvfi_mem_addr" in ports.of(core.wrapper)
-    changed = core.changes_code and "zifencei" in extensions_of(core.reference_isa or chip.isa())
-    return [
-        *modes,
-        *([f"interrupts of the lines {', '.join(lines)}"] if lines else []),
-        "two lines at a time",
-        *([] if core.fetch_waits else ["stalls of fetches"]),
-        *([] if compares_stores else ["stores, which nothing compares"]),
-        "errors on the bus",
-        "counters",
-        *([] if changed else ["code that is changed"]),
-        "registers of control and status but for " + _registers(core, chip),
-        "illegal words but all ones, all zeros and writes of registers that can only be read",
-    ]
-
-
-def _registers(core: Core, chip: Chip) -> str:
-    names = ["mscratch", "mtvec", "mepc", "mcause", "mtval", "three bits of mie", "MIE, MPIE and MPP of mstatus"]
-    names += ["mcounteren"] if "u" in core.privilege else []
-    return ", ".join([*names, *(["fflags"] if chip.has("f") else [])])
 
 
 def menu_of(chip: Chip, isa: str) -> dict[str, int]:
@@ -248,13 +219,15 @@ def _names(
     return names
 
 
-def _unit(name: str, kind: int, chooser: random.Random, behind: Sequence[Sequence[int]]) -> list[int]:
-    """An instruction with what it needs; ``behind`` are the units that follow, the next one last."""
+def _unit(
+    name: str, kind: int, chooser: random.Random, behind: Sequence[Sequence[int]], latest: random.Random, halves: bool
+) -> list[int]:
+    """An instruction with what it needs; ``behind`` are the units that follow, the next one last. Jumps may lead to
+    ``halves`` of words."""
     if kind == COMPRESSED:
-        return words_of(c.unit(name, chooser))
-    if kind == REGISTER_JUMP:  # to what is behind a word that is left out; the target's lowest bit counts for nothing
-        rd, base = _register(chooser), chooser.choice(range(5, 28))
-        return [0x17 | base << 7, (12 + chooser.randrange(2)) << 20 | base << 15 | rd << 7 | 0x67, 0xFFFF_FFFF]
+        return words_of(c.unit(name, chooser, latest.choice(c.BASES)))
+    if kind == REGISTER_JUMP:
+        return address_units.register_jump(latest, _register(chooser), halves)
     if kind == FIXED:
         return [_FIXED[name]]
     if kind == EXTENSION:
@@ -282,8 +255,6 @@ def _system_unit(  # noqa: PLR0911 (a line a kind)
         return system_units.return_unit(chooser)
     if kind == LINE:
         return system_units.line_unit(line, clint)
-    if kind == CHANGE:
-        return system_units.changed_code_unit(chooser)
     if kind == USER:
         inside = chooser.choices([*_R_TYPE, *_I_TYPE, *_LOADS, *_STORES], k=chooser.randrange(1, 6))
         kinds = {**dict.fromkeys(_R_TYPE, R), **dict.fromkeys(_I_TYPE, IMMEDIATE), **dict.fromkeys(_LOADS, LOAD)}

@@ -24,7 +24,9 @@ class _Range(Structure):
 
 
 class _Rule(Structure):
-    _fields_ = tuple((name, c_uint32) for name in ("address", "keep", "always", "compared", "reset", "has_reset"))
+    _fields_ = tuple(
+        (name, c_uint32) for name in ("address", "keep", "always", "compared", "reset", "has_reset", "absent")
+    )
 
 
 class Config(Structure):
@@ -47,7 +49,10 @@ def config(
     places = [(_Range * max(1, len(each)))(*(_Range(*one) for one in each)) for each in (memories, devices)]
     own = (_Rule * max(1, len(rules)))(
         *(
-            _Rule(each.address, each.keep, each.always, each.compared & ALL, each.reset or 0, each.reset is not None)
+            _Rule(
+                *(each.address, each.keep, each.always, each.compared & ALL),
+                *(each.reset or 0, each.reset is not None, each.is_absent),
+            )
             for each in rules
         )
     )

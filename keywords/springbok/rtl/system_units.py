@@ -28,7 +28,7 @@ IDENTIFICATION = (0xF11, 0xF12, 0xF13, 0xF14)
 #: Interrupts by the wrapper's port, with their bit in mie.
 LINES = {"software": 3, "timer": 7, "external": 11}
 ALL_LINES = sum(1 << bit for bit in LINES.values())
-TEMPORARY, OTHER = 5, 6  # registers that units overwrite
+DATA, TEMPORARY, OTHER = 1, 5, 6  # registers: of the data's address, and those that units overwrite
 CAUSE, VALUE, RETURN = 28, 29, 30  # registers of the handler
 ECALL, FENCE_I, USER_ECALL = 0x0000_0073, 0x0000_100F, 8
 WRITES = {"csrrw": 1, "csrrs": 2, "csrrc": 3, "csrrwi": 5, "csrrsi": 6, "csrrci": 7}
@@ -105,11 +105,26 @@ def line_unit(line: str, clint: int) -> list[int]:
     return [*load_constant(OTHER, 1 << LINES[line]), *load_constant(TEMPORARY, clint), store]
 
 
-def changed_code_unit(chooser: random.Random) -> list[int]:
-    """An instruction that is written into memory just before `fence.i`, over another one."""
+def changed_code_unit(chooser: random.Random, loads: int) -> list[int]:
+    """An instruction that is written into memory just before `fence.i`, over another one.
+
+    What is under way may have come by then: the more so, the more ``loads`` stand before.
+    """
     before, after = (0x13 | chooser.randrange(2, 31) << 7 | chooser.randrange(1, 2048) << 20 for _ in range(2))
-    auipc = 0x17 | TEMPORARY << 7
-    return [auipc, *load_constant(OTHER, after), _store_at(20), FENCE_I, before]
+    auipc, load = 0x17 | TEMPORARY << 7, DATA << 15 | 2 << 12 | 7 << 7 | 0x03
+    return [auipc, *load_constant(OTHER, after), *[load] * loads, _store_at(20 + 4 * loads), FENCE_I, before]
+
+
+def masking_unit(chooser: random.Random, line: str) -> list[int]:
+    """Lines that are off from now on: the program's own, or all but that one, or any."""
+    own = 1 << LINES[line]
+    off = chooser.choice((own, own, ALL_LINES & ~own, ALL_LINES, 1 << chooser.choice([*LINES.values()])))
+    return [*all_lines_unit(), *load_constant(TEMPORARY, off), _access("csrrc", MIE, OTHER, TEMPORARY), _read(MIE, 7)]
+
+
+def all_lines_unit() -> list[int]:
+    """All lines on."""
+    return [*load_constant(TEMPORARY, ALL_LINES), _access("csrrs", MIE, OTHER, TEMPORARY)]
 
 
 def enabling() -> list[int]:

@@ -8,17 +8,19 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from springbok.chips.chip import Chip
 from springbok.chips.opcodes import UNKNOWN
-from springbok.engines.base import RUNTIME_SITES, Counts, Site
+from springbok.engines.base import RUNTIME_SITES, Counts
 from springbok.timing.description import Timing
 from springbok.timing.estimate import Estimate, Limit, Work, estimate_above, work
-from springbok.timing.operands import Unit, operation, unknown
+from springbok.timing.operands import Executed, Unit, executed, operation, unknown
 from springbok.timing.scoreboard import Pipeline
 
 
@@ -49,6 +51,23 @@ def account(counts: Counts, timing: Timing, vlen: int, xlen: int) -> list[Line]:
     ``counts`` have sites. What is in no dispatch has the marks of dispatches too: so instructions of lines sum up to
     those of the windows.
     """
+    with _uncollected():
+        return _account(counts, timing, vlen, xlen)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's collector: it would search all sites for cycles again and again, and nothing here makes one."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _account(counts: Counts, timing: Timing, vlen: int, xlen: int) -> list[Line]:
     rest = sum(each.instructions for each in counts.inferences)
     rest -= sum(each.instructions for each in counts.dispatches.values())
     lines, pipeline, whole = [], Pipeline(timing), _sum_or_none([inference.cycles for inference in counts.inferences])
@@ -57,31 +76,31 @@ def account(counts: Counts, timing: Timing, vlen: int, xlen: int) -> list[Line]:
         measured = dispatch.cycles if dispatch else None
         if ordinal == RUNTIME_SITES and whole is not None:
             measured = whole - sum(each.cycles or 0 for each in counts.dispatches.values())
-        executed = dispatch.instructions if dispatch else rest
-        done = work(sites, timing, vlen, xlen)
-        least = done.limit(timing)
+        done = executed(sites)
+        to_do = work(done, timing, vlen, xlen)
+        least = to_do.limit(timing)
         lines.append(
             Line(
                 ordinal,
-                executed,
+                dispatch.instructions if dispatch else rest,
                 estimate_above(least, sites, pipeline, vlen, xlen),
-                done,
+                to_do,
                 least,
                 measured,
-                unknown(sites, xlen),
-                _unfitted(sites, timing, xlen),
+                unknown(done, xlen),
+                _unfitted(done, timing, xlen),
             )
         )
     return sorted(lines, key=lambda line: (-line.estimate.cycles, line.ordinal))
 
 
-def _unfitted(sites: Sequence[Site], timing: Timing, xlen: int) -> Counter[Unit]:
+def _unfitted(done: Executed, timing: Timing, xlen: int) -> Counter[Unit]:
     found: Counter[Unit] = Counter()
     fitted = timing.calibration.units if timing.calibration else ()
-    for site in sites if fitted else ():
-        each = operation(site.word, 0, 0, 0, xlen)
+    for (word, _, _), times in done.items() if fitted else ():
+        each = operation(word, 0, 0, 0, xlen)
         if each.name != UNKNOWN and each.unit.value not in fitted:
-            found[each.unit] += site.executions
+            found[each.unit] += times
     return found
 
 

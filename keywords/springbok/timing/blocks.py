@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from springbok.engines.base import Site
-from springbok.timing.operands import Operation, operation
+from springbok.timing.operands import Operation, Unit, operation
 
 
 @dataclass(frozen=True)
@@ -67,94 +67,99 @@ def blocks(sites: Iterable[Site], vlen: int, waits: Sequence[tuple[int, int]] = 
 
     ``waits`` are those of each region (see `Operation.wait`); an instruction that reached several waits their mean.
     """
-    by_pc, waited = _by_pc(sites, waits)
-    pcs = sorted(by_pc)
-    counts = {pc: sum(site.executions for site in by_pc[pc]) for pc in pcs}
-    words = {pc: operation(by_pc[pc][0].word, by_pc[pc][0].vl, by_pc[pc][0].vtype, vlen, xlen) for pc in pcs}
-    leaders = {pc + words[pc].target for pc in pcs if words[pc].target is not None}
+    executed = _executed(sites, waits)
+    words = {pc: operation(word, vl, vtype, vlen, xlen) for pc, (_, word, vl, vtype, _, _) in executed.first.items()}
+    leaders = {pc + each.target for pc, each in words.items() if each.target is not None}
     groups: list[list[int]] = []
-    for pc in pcs:
-        last = groups[-1][-1] if groups else None
-        follows = last is not None and pc == last + _size(by_pc[last][0].word)
-        if follows and pc not in leaders and counts[pc] == counts[last] and not words[last].jumps:
+    end, times = None, 0  # of the instruction before, where another one may follow it in its block
+    for pc, (_, word, _, _, count, _) in sorted(executed.first.items()):
+        if pc == end and count == times and pc not in leaders:
             groups[-1].append(pc)
         else:
             groups.append([pc])
-    made = [_block(group, by_pc, counts, words, waited, (vlen, xlen)) for group in groups]
+        end, times = None if words[pc].jumps else pc + _size(word), count
+    made = [_block(group, executed, words, (vlen, xlen)) for group in groups]
     _find_ways(made)
     return made
 
 
-def _by_pc(
-    sites: Iterable[Site], waits: Sequence[tuple[int, int]]
-) -> tuple[dict[int, list[Site]], dict[int, tuple[int, int]]]:
-    """Executions of each address by configuration, whatever they reached; and the waits of those that have some."""
-    by_pc: dict[int, list[Site]] = defaultdict(list)
-    if not waits:  # each is there once
-        for site in sites:
-            if site.executions:
-                by_pc[site.pc].append(site)
-        return by_pc, {}
-    executions: dict[tuple[int, int, int, int], int] = defaultdict(int)
+@dataclass
+class _Executed:
+    """What was executed by address: ``first`` with all its executions, under its first configuration; each one's where
+    they are ``several``; and the waits of what has some."""
+
+    first: dict[int, Site]
+    several: dict[int, list[Site]]
+    waited: dict[int, tuple[int, int]]
+
+    def configurations(self, pc: int) -> Sequence[Site]:
+        return self.several.get(pc) or (self.first[pc],)
+
+
+def _executed(sites: Iterable[Site], waits: Sequence[tuple[int, int]]) -> _Executed:
+    """The sites by address and configuration, whatever they reached."""
     waited: dict[int, list[int]] = {}
-    for site in sites:
-        if site.executions:
+    if waits:  # else each is there once
+        executions: dict[tuple[int, int, int, int], int] = defaultdict(int)
+        for site in sites:
             executions[site[:4]] += site.executions
-        if site.executions and site.region:
-            sums = waited.setdefault(site.pc, [0, 0])
-            for place, cycles in enumerate(waits[site.region - 1]):
-                sums[place] += cycles * site.executions
-    for place, count in executions.items():
-        by_pc[place[0]].append(Site(*place, count))
-    totals = {pc: sum(site.executions for site in by_pc[pc]) for pc in waited}
-    return by_pc, {pc: (round(one / totals[pc]), round(more / totals[pc])) for pc, (one, more) in waited.items()}
+            if site.executions and site.region:
+                sums = waited.setdefault(site.pc, [0, 0])
+                for place, cycles in enumerate(waits[site.region - 1]):
+                    sums[place] += cycles * site.executions
+        sites = [Site(*place, count) for place, count in executions.items()]
+    found = _Executed({}, {}, {})
+    for site in sites:
+        if not site.executions:
+            continue
+        if site.pc in found.first:
+            found.several.setdefault(site.pc, [found.first[site.pc]]).append(site)
+        else:
+            found.first[site.pc] = site
+    for pc, met in found.several.items():
+        found.first[pc] = met[0]._replace(executions=sum(site.executions for site in met))
+    for pc, (one, more) in waited.items():
+        total = found.first[pc].executions
+        found.waited[pc] = round(one / total), round(more / total)
+    return found
 
 
 @lru_cache(maxsize=1 << 16)
 def _waiting(each: Operation, wait: int, wait_next: int) -> Operation:
-    return replace(each, wait=wait, wait_next=wait_next)
+    return each._replace(wait=wait, wait_next=wait_next)
 
 
 def _size(word: int) -> int:
     return 4 if word & 3 == 3 else 2
 
 
-def _block(
-    pcs: Sequence[int],
-    by_pc: dict[int, list[Site]],
-    counts: dict[int, int],
-    words: dict[int, Operation],
-    waited: dict[int, tuple[int, int]],
-    widths: tuple[int, int],
-) -> Block:
+def _block(pcs: Sequence[int], executed: _Executed, words: dict[int, Operation], widths: tuple[int, int]) -> Block:
     last = words[pcs[-1]]
     target = pcs[-1] + last.target if last.target is not None else None
-    end = pcs[-1] + _size(by_pc[pcs[-1]][0].word)
-    return Block(pcs[0], end, counts[pcs[0]], _variants(pcs, by_pc, words, waited, widths), target, last.jumps)
+    end = pcs[-1] + _size(executed.first[pcs[-1]].word)
+    variants = _variants(pcs, executed, words, widths)
+    return Block(pcs[0], end, executed.first[pcs[0]].executions, variants, target, last.jumps)
 
 
 def _variants(
-    pcs: Sequence[int],
-    by_pc: dict[int, list[Site]],
-    words: dict[int, Operation],
-    waited: dict[int, tuple[int, int]],
-    widths: tuple[int, int],
+    pcs: Sequence[int], executed: _Executed, words: dict[int, Operation], widths: tuple[int, int]
 ) -> tuple[Variant, ...]:
     """Between two ``vset*`` all vector instructions have one configuration; which of one segment goes with which of the
     next one is not counted: the most frequent with the most frequent."""
+    first, waited = executed.first, executed.waited
     segments: list[list[int]] = [[]]
     for pc in pcs:
         segments[-1].append(pc)
-        if words[pc].name.startswith("vset"):
+        if words[pc].unit is Unit.VECTOR_CONFIGURE:
             segments.append([])
     choices = []  # of each segment: configurations with their executions, most frequent first
     for segment in segments:
         vector = next((pc for pc in segment if words[pc].unit.is_vector), None)
-        met = [(site.executions, (site.vl, site.vtype)) for site in by_pc[vector]] if vector is not None else []
-        choices.append(sorted(met, reverse=True))
+        met = executed.configurations(vector) if vector is not None else ()
+        choices.append(sorted(((site.executions, (site.vl, site.vtype)) for site in met), reverse=True))
     left = [[count for count, _ in choice] for choice in choices]
     variants = []
-    total = sum(site.executions for site in by_pc[pcs[0]])
+    total = first[pcs[0]].executions
     while total > 0:
         which = [next((n for n, count in enumerate(counts) if count), None) for counts in left]
         times = min([counts[n] for counts, n in zip(left, which, strict=True) if n is not None] + [total])
@@ -163,8 +168,8 @@ def _variants(
             vl, vtype = choice[number][1] if number is not None else (0, 0)
             for pc in segment:
                 each = words[pc]
-                if each.unit.is_vector:
-                    each = operation(by_pc[pc][0].word, vl, vtype, *widths)
+                if each.unit.is_vector and first[pc][2:4] != (vl, vtype):
+                    each = operation(first[pc].word, vl, vtype, *widths)
                 operations.append(_waiting(each, *waited[pc]) if pc in waited else each)
         variants.append(Variant(times, tuple(operations)))
         total -= times

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from springbok.engines.base import Site
-from springbok.timing.description import Timing, UnitTiming
+from springbok.timing.description import LIKE, LIKE_FIGURES, PREDICTIONS, Timing, UnitTiming
 from springbok.timing.estimate import estimate
 from springbok.timing.operands import Unit, operation
 
 _STEPS = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16)
-_BRANCHES = ("branch_taken", "branch_mispredicted", "jump", "queue_latency")
+#: What loops seldom meet comes first: ``branch_taken`` is in each of them.
+_BRANCHES = ("branch_mispredicted", "branch_passed", "branch_taken", "jump", "jump_indirect", "queue_latency")
+_CODE_CACHE = "code_cache"
 _MOST_ROUNDS = 12
 _BIG_SHARE = 0.05
 
@@ -46,16 +48,41 @@ class Measurement:
 
 def fit(timing: Timing, measured: Sequence[Measurement], vlen: int) -> Timing:
     """The description nearest to ``measured`` that is reached by moving single figures, of those of ``timing`` and of
-    the plainest (every result in the next cycle, branches that cost nothing); ``vlen`` in bits."""
-    units = [{timing.named(unit) for unit in each.units(vlen)} for each in measured]
+    the plainest (every result in the next cycle, branches that cost nothing), with each way to predict branches;
+    ``vlen`` in bits."""
+    units = [each.units(vlen) for each in measured]
+    own = _whole(timing, set().union(*units))
 
     def error(found: Timing) -> float:
         return sum(each.error(found, vlen) ** 2 for each in measured)
 
-    fitted = _moved(timing, measured, units, vlen)
-    if not error(fitted):
-        return fitted
-    return min(fitted, _moved(_plain(timing, set().union(*units)), measured, units, vlen), key=error)
+    best = None
+    for prediction in sorted(PREDICTIONS, key=lambda each: each != timing.prediction):
+        for begin in (own, _plain(own, set().union(*units))):
+            fitted = _moved(replace(begin, prediction=prediction), measured, units, vlen)
+            if best is None or error(fitted) < error(best):
+                best = fitted
+            if not error(best):
+                return _short(best)
+    return _short(best)
+
+
+def _whole(timing: Timing, units: set[Unit]) -> Timing:
+    """The same with all figures of its own that may be left out, where they can show."""
+    figures = {unit: timing.units[timing.named(unit)] for unit in units}
+    costs = {name: timing.cost(name) for name in LIKE_FIGURES}
+    return replace(timing, units=timing.units | figures, **costs)
+
+
+def _short(timing: Timing) -> Timing:
+    """The same without figures that would be no others if they were left out."""
+    units = {unit: each for unit, each in timing.units.items() if each != timing.units.get(LIKE.get(unit))}
+    prediction = timing.prediction if timing.branch_mispredicted or timing.branch_passed else "none"
+    costs = {name: timing.cost(name) for name in LIKE_FIGURES}
+    costs = {name: None if cost == getattr(timing, LIKE_FIGURES[name]) else cost for name, cost in costs.items()}
+    if prediction == "none":
+        costs["branch_passed"] = None
+    return replace(timing, units=units, prediction=prediction, **costs)
 
 
 def _plain(timing: Timing, units: set[Unit]) -> Timing:
@@ -67,8 +94,10 @@ def _moved(timing: Timing, measured: Sequence[Measurement], units: Sequence[set[
     errors = [each.error(timing, vlen) ** 2 for each in measured]
     for _ in range(_MOST_ROUNDS):
         moved = False
-        for figure in _figures(set().union(*units)):
-            concerned = [number for number in range(len(measured)) if figure[0] is None or figure[0] in units[number]]
+        for figure in _figures(timing, set().union(*units)):
+            concerned = [
+                number for number in range(len(measured)) if figure[0] in units[number] or figure[0] not in list(Unit)
+            ]
             while True:
                 tried = [
                     (sum(found.values()), candidate, found)
@@ -101,9 +130,12 @@ def model_errors(timing: Timing, kernels: Sequence[Measurement], vlen: int) -> t
     return abs(estimated / whole - 1), max(big, default=0.0)
 
 
-def _figures(units: set[Unit]) -> Iterator[tuple[Unit | None, str]]:
+def _figures(timing: Timing, units: set[Unit]) -> Iterator[tuple[str | None, str]]:
+    """The place of each figure, and its name: a unit, the cache, or neither."""
     for name in _BRANCHES:
         yield None, name
+    if timing.code_cache:
+        yield _CODE_CACHE, "wait"
     for unit in Unit:
         if unit in units:
             yield unit, "latency"
@@ -112,15 +144,18 @@ def _figures(units: set[Unit]) -> Iterator[tuple[Unit | None, str]]:
                 yield unit, "stall"
 
 
-def _neighbours(timing: Timing, figure: tuple[Unit | None, str]) -> Iterator[Timing]:
-    unit, name = figure
-    now = getattr(timing if unit is None else timing.units[unit], name)
-    least = 0 if unit is None or name == "stall" else 1  # no result is there in the cycle that it was begun in
+def _neighbours(timing: Timing, figure: tuple[str | None, str]) -> Iterator[Timing]:
+    place, name = figure
+    holder = timing.code_cache if place == _CODE_CACHE else timing.units[place] if place else timing
+    now = getattr(holder, name)
+    least = 1 if name in ("latency", "interval") else 0  # no result is there in the cycle that it was begun in
     values = {max(least, now + step) for step in _STEPS} - {now}
     for value in sorted(
         values, key=lambda value: (abs(value - now), value)
     ):  # of equally good ones the nearest is taken
-        if unit is None:
-            yield replace(timing, **{name: value})
-        else:
-            yield replace(timing, units={**timing.units, unit: replace(timing.units[unit], **{name: value})})
+        moved = replace(holder, **{name: value})
+        if place == _CODE_CACHE:
+            moved = replace(timing, code_cache=moved)
+        elif place:
+            moved = replace(timing, units=timing.units | {place: moved})
+        yield moved

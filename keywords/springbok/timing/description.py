@@ -16,16 +16,19 @@ from springbok.timing.operands import Operation, Unit
 
 TABLES = {
     "issue": ("width",),
-    "branch": ("taken", "mispredicted", "jump", "prediction"),
+    "branch": ("taken", "mispredicted", "jump", "prediction", "passed", "indirect"),
     "memory": ("ports", "port_bits"),
     "vector": ("queue", "queue_latency", "dispatch", "datapath_bits", "chaining", "work"),
 }
+#: What tables may leave out.
+OPTIONAL = (("branch", "passed"), ("branch", "indirect"))
 #: Counts up when the same executions and figures come to other cycles: what was estimated before is another estimate.
 VERSION = 4
 #: Stands for the timing that the chip's own description names.
 OF_CHIP = "chip"
 #: What descriptions may leave out: the figures of another unit hold for it then.
-LIKE = {Unit.MULTIPLY_HIGH: Unit.MULTIPLY}
+LIKE = {Unit.MULTIPLY_HIGH: Unit.MULTIPLY, Unit.SHIFT: Unit.ALU}
+LIKE_FIGURES = {"branch_passed": "branch_mispredicted", "jump_indirect": "jump"}
 PREDICTIONS = ("none", "backward taken")
 WORKS = ("elements", "registers")
 #: The vector units whose work `Timing.peaks` and limits count.
@@ -60,6 +63,17 @@ class Region:
 
 
 @dataclass(frozen=True)
+class CodeCache:
+    """A cache for code of so many ``bytes``: a line that it lacks is waited for ``wait`` cycles. ``ways`` lines whose
+    addresses are multiples of ``bytes / ways`` apart have room beside each other."""
+
+    bytes: int
+    line_bytes: int
+    wait: int
+    ways: int = 1
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What a description was fitted to, and how far it is off: shares of the measured cycles, as absolute values.
 
@@ -84,7 +98,9 @@ class Calibration:
 class Timing:
     """A pipeline. ``is_assumed`` says that its figures are guesses; ``calibration`` is None where nobody held it
     against cycles of the core's own. ``vlens`` are the bits of vector registers that the figures are for, none for a
-    core without vectors; None where that is not said."""
+    core without vectors; None where that is not said. ``branch_passed`` is what a branch costs that is not
+    taken though it was predicted so, ``jump_indirect`` a jump to where a register points; None where those of
+    `LIKE_FIGURES` hold. Without a ``code_cache`` no code is waited for."""
 
     name: str
     title: str
@@ -107,6 +123,9 @@ class Timing:
     calibration: Calibration | None = None
     regions: tuple[Region, ...] = ()
     vlens: tuple[int, ...] | None = None
+    branch_passed: int | None = None
+    jump_indirect: int | None = None
+    code_cache: CodeCache | None = None
 
     @property
     def watched(self) -> tuple[tuple[int, int], ...]:
@@ -189,14 +208,21 @@ class Timing:
         registers = sum(register[0] == "v" for register in each.writes) if self.work == "registers" else 0
         return max(1, registers, -(-each.elements * each.bits // self.datapath_bits))
 
-    def way(self, jumps: bool, is_conditional: bool, backward: bool, taken: bool) -> int:
+    def cost(self, name: str) -> int:
+        """What a branch or jump costs: the field of this name, or the one that it is like."""
+        own = getattr(self, name)
+        return getattr(self, LIKE_FIGURES[name]) if own is None else own
+
+    def way(self, jumps: bool, is_conditional: bool, backward: bool, taken: bool, indirect: bool = False) -> int:
         """Cycles that the way out of a block costs beside the instruction."""
         if not jumps:
             return 0
         if not is_conditional:
-            return self.jump
+            return self.cost("jump_indirect") if indirect else self.jump
         predicted = self.prediction == "backward taken" and backward
-        return (self.branch_taken if taken else 0) + (self.branch_mispredicted if predicted != taken else 0)
+        if taken:
+            return self.branch_taken + (0 if predicted else self.branch_mispredicted)
+        return self.cost("branch_passed") if predicted else 0
 
 
 def text(timing: Timing) -> str:
@@ -207,10 +233,13 @@ def text(timing: Timing) -> str:
             "prediction": timing.prediction,
             "taken": timing.branch_taken,
             "mispredicted": timing.branch_mispredicted,
+            "passed": timing.branch_passed,
             "jump": timing.jump,
+            "indirect": timing.jump_indirect,
         },
         "memory": {"ports": timing.memory_ports, "port_bits": timing.port_bits},
         "vector": {name: getattr(timing, name) for name in TABLES["vector"]},
+        **({"code_cache": vars(timing.code_cache)} if timing.code_cache else {}),
         "source": timing.sources,
     }
     if timing.calibration:
@@ -223,7 +252,8 @@ def text(timing: Timing) -> str:
     lines.append(f"assumed = {_toml(timing.is_assumed)}")
     lines += [] if timing.vlens is None else [f"vlens = {_toml(timing.vlens)}"]
     for table, values in tables.items():
-        lines += ["", f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
+        written = {name: value for name, value in values.items() if value is not None}
+        lines += ["", f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in written.items())]
         if table == "vector":
             lines += ["", "[unit]", *(_unit_line(unit, timing.units[unit]) for unit in Unit if unit in timing.units)]
     for region in timing.regions:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 from springbok.engines.base import Site
 from springbok.timing.blocks import Block, blocks
+from springbok.timing.code_cache import Fetching
 from springbok.timing.description import MULTIPLIES, Timing
-from springbok.timing.operands import Unit, operation
+from springbok.timing.operands import Executed, Unit, executed, operation
 from springbok.timing.scoreboard import ISSUE, MEMORY, Pipeline, State, run
 from springbok.timing.walk import Step, Walk
 
-BRANCHES, DRAIN = "branches", "drain"
+BRANCHES, DRAIN, FETCH = "branches", "drain", "fetch"
 _MOST_TURNS = 4096
 _IDLE = State()
 #: Sums of shares are as exact as floating point.
@@ -61,8 +62,9 @@ def along_an_order(sites: Iterable[Site], pipeline: Pipeline, vlen: int, xlen: i
     timing = pipeline.timing
     found = blocks(sites, vlen, [(region.wait, region.wait_next) for region in timing.regions], xlen)
     runner = _Runner(found, pipeline)
-    walk = Walk(found, runner.pass_through, runner.number(_IDLE))
-    where: Counter[str] = Counter()
+    fetching = Fetching(timing.code_cache, found) if timing.code_cache else None
+    walk = Walk(found, runner.pass_through, runner.number(_IDLE), fetching and fetching.fetch)
+    where: Counter[str] = Counter({FETCH: walk.waited} if fetching else {})
     for (number, variant), went in _means(walk, runner).items():
         for name, cycles in went.items():
             where[name] += cycles * found[number].variants[variant].executions
@@ -110,7 +112,7 @@ def _whole(where: Counter[str]) -> tuple[int, dict[str, int]]:
 def _way(block: Block, timing: Timing, taken: bool) -> int:
     """Cycles that the way out of a block costs beside the instruction."""
     backward = block.target is not None and block.target <= block.start
-    return timing.way(block.jumps, block.is_conditional, backward, taken)
+    return timing.way(block.jumps, block.is_conditional, backward, taken, block.target is None)
 
 
 def turn(block: Block, timing: Timing) -> float:
@@ -162,24 +164,24 @@ class Work:
         return Limit(math.ceil(found[by]), by)
 
 
-def work(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Work:
+def work(done: Executed, timing: Timing, vlen: int, xlen: int = 32) -> Work:
     """What was executed in one place has to do; ``vlen`` and ``xlen`` in bits."""
     products: Counter[tuple[Unit, int]] = Counter()
     moved = scalar = 0
-    for site in sites:
-        each = operation(site.word, site.vl, site.vtype, vlen, xlen)
+    for (word, vl, vtype), times in done.items():
+        each = operation(word, vl, vtype, vlen, xlen)
         if each.unit in MULTIPLIES and each.elements:
-            products[each.unit, each.bits] += site.executions * each.elements
+            products[each.unit, each.bits] += times * each.elements
         elif each.unit in MEMORY:
-            moved += site.executions * (each.elements * each.bits or timing.port_bits)
+            moved += times * (each.elements * each.bits or timing.port_bits)
         if not each.unit.is_vector:
-            scalar += site.executions
+            scalar += times
     return Work(dict(sorted(products.items())), moved // 8, scalar)
 
 
 def limit(sites: Iterable[Site], timing: Timing, vlen: int, xlen: int = 32) -> Limit:
     """The limit of the machine for what was executed in one place; ``vlen`` and ``xlen`` in bits."""
-    return work(sites, timing, vlen, xlen).limit(timing)
+    return work(executed(sites), timing, vlen, xlen).limit(timing)
 
 
 class _Runner:

@@ -21,10 +21,12 @@ from springbok.support.suggestions import did_you_mean
 from springbok.timing.description import (
     LIKE,
     OF_CHIP,
+    OPTIONAL,
     PREDICTIONS,
     TABLES,
     WORKS,
     Calibration,
+    CodeCache,
     Region,
     Timing,
     TimingError,
@@ -34,7 +36,7 @@ from springbok.timing.operands import Unit
 
 _MOST_ADDRESS, _MOST_FIGURE = (1 << 64) - 1, 1 << 20
 #: The most that there can be of what is simulated one by one.
-_MOST = dict.fromkeys(("width", "ports", "queue", "count"), 64)
+_MOST = dict.fromkeys(("width", "ports", "queue", "count", "ways"), 64)
 
 
 def timing_of(given: str | Path | Timing, chip: Chip, vlen: int | None = None) -> Timing:
@@ -102,7 +104,7 @@ def load(name: str | Path) -> Timing:
 
 
 def _timing(document: dict[str, Any], path: Path) -> Timing:
-    names = ("title", "assumed", "vlens", "unit", "source", "calibration", "region", *TABLES)
+    names = ("title", "assumed", "vlens", "unit", "source", "calibration", "region", "code_cache", *TABLES)
     _check_names(path, "a timing", document, names)
     values = {}
     for table, names in TABLES.items():
@@ -111,9 +113,9 @@ def _timing(document: dict[str, Any], path: Path) -> Timing:
             raise TimingError(f"{path}: the table [{table}] is missing, with {', '.join(names)}.")
         _check_names(path, f"[{table}]", given, names)
         for name in names:
-            if name not in given:
+            if name not in given and (table, name) not in OPTIONAL:
                 raise TimingError(f"{path}: [{table}] lacks '{name}'.")
-            values[table, name] = _value(path, table, name, given[name])
+            values[table, name] = _value(path, table, name, given[name]) if name in given else None
     title, assumed = document.get("title", path.stem), document.get("assumed", True)
     return Timing(
         path.stem,
@@ -124,10 +126,12 @@ def _timing(document: dict[str, Any], path: Path) -> Timing:
         *(values["branch", name] for name in ("taken", "mispredicted", "jump", "prediction")),
         *(values["memory", name] for name in ("ports", "port_bits")),
         *(values["vector", name] for name in TABLES["vector"]),
-        _sources(document.get("source"), path, ("region",) if document.get("region") else ()),
+        _sources(document.get("source"), path, [name for name in ("region", "code_cache") if document.get(name)]),
         _calibration(document.get("calibration"), path),
         _regions(document.get("region", []), path),
         _vlens(document.get("vlens"), path),
+        *(values["branch", name] for name in ("passed", "indirect")),
+        _code_cache(document.get("code_cache"), path),
     )
 
 
@@ -194,17 +198,39 @@ def _regions(given: Any, path: Path) -> tuple[Region, ...]:
     return tuple(regions)
 
 
+def _code_cache(given: Any, path: Path) -> CodeCache | None:
+    if given is None:
+        return None
+    names = [each.name for each in fields(CodeCache)]
+    if not isinstance(given, dict):
+        raise TimingError(f"{path}: [code_cache] is a table, with {', '.join(names)}.")
+    _check_names(path, "[code_cache]", given, names)
+    for name in ("bytes", "line_bytes", "wait"):
+        if name not in given:
+            raise TimingError(f"{path}: [code_cache] lacks '{name}'.")
+    found = CodeCache(**{name: _whole(path, "[code_cache]", name, value) for name, value in given.items()})
+    if found.bytes < found.line_bytes * found.ways:
+        raise TimingError(
+            f"{path}: [code_cache] of {found.bytes} bytes has no room for {found.ways} ways of lines of "
+            f"{found.line_bytes} bytes."
+        )
+    return found
+
+
 def _sources(given: Any, path: Path, more: Sequence[str] = ()) -> dict[str, str]:
     given = given if isinstance(given, dict) else {}
     known = (*TABLES, "unit", *more)
-    _check_names(path, "[source]", given, (*known, "region"))
+    _check_names(path, "[source]", given, (*known, "region", "code_cache"))
     for table in known:
         if not isinstance(given.get(table), str) or not given[table].strip():
             raise TimingError(f"{path}: [source] must say where the figures of '{table}' come from.")
     for table, source in given.items():
         _text(path, f"[source] {table}", source)
-    if "region" in given and "region" not in more:
-        raise TimingError(f"{path}: [source] says where the figures of 'region' come from, and there is no [[region]].")
+    for table, written in (("region", "[[region]]"), ("code_cache", "[code_cache]")):
+        if table in given and table not in more:
+            raise TimingError(
+                f"{path}: [source] says where the figures of '{table}' come from, and there is no {written}."
+            )
     return given
 
 
@@ -271,13 +297,13 @@ def _truth(path: Path, where: str, value: Any) -> bool:
 
 #: The least that a figure can be, where that is not 0.
 _LEAST = dict.fromkeys(("width", "ports", "queue", "dispatch", "interval", "count", "bytes", "microbenchmarks"), 1)
-_LEAST |= {"port_bits": 8, "datapath_bits": 8, "vlens": 32}
+_LEAST |= {"port_bits": 8, "datapath_bits": 8, "vlens": 32, "line_bytes": 4, "ways": 1}
 
 
 def _whole(path: Path, where: str, name: str, value: Any, most: int = _MOST_FIGURE) -> int:
     least, most = _LEAST.get(name, 0), _MOST.get(name, most)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise TimingError(f"{path}: {where} {name} is a whole number from {least:,} to {most:,}, not {value!r}.")
-    if (name.endswith("_bits") or name == "vlens") and value & (value - 1):
+    if (name.endswith(("_bits", "line_bytes")) or name in ("vlens", "ways")) and value & (value - 1):
         raise TimingError(f"{path}: {where} {name} is a power of two, not {value}.")
     return value

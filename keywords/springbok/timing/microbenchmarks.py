@@ -16,18 +16,21 @@ from springbok.engines.windows import Mark
 from springbok.rtl.program import STAY, load_constant
 from springbok.support.errors import BenchError
 
-COPIES, TURNS = 8, 12
+COPIES, TURNS = 8, 200  # what a core does once, as fetching code into a cache, then has little weight
+_LONG = 512  # instructions that are met once: what fetching them takes has weight then
+_JUMP = 0x0080006F  # jal zero, +8
 _COUNT, _EVENT, _VALUE, _DATA, _FAR = 5, 6, 7, 8, 9  # registers that the program itself needs
 _FIRST, _SECOND, _RESULTS = 10, 11, tuple(range(12, 20))
 
 
 @dataclass(frozen=True)
 class Microbenchmark:
-    """``before`` is done once, ``words`` are the loop's body."""
+    """``before`` is done once, ``words`` are the body of a loop of so many ``turns``."""
 
     name: str
     words: tuple[int, ...]
     before: tuple[int, ...] = ()
+    turns: int = TURNS
 
 
 def _r(funct7: int, rs2: int, rs1: int, funct3: int, rd: int, opcode: int) -> int:
@@ -67,6 +70,7 @@ def _scalars(chip: Chip) -> Iterator[Microbenchmark]:
     use = [_r(0, _SECOND, rd, 0, rd, 0x33) for rd in _RESULTS]
     loads = [_load(2, rd, 4 * at) for at, rd in enumerate(_RESULTS)]
     yield from _pair("add", 0, 0)
+    yield from _pair("sll", 0, 1)
     if chip.has("m"):
         yield from _pair("mul", 1, 0)
         yield from _pair("div", 1, 4)
@@ -77,12 +81,17 @@ def _scalars(chip: Chip) -> Iterator[Microbenchmark]:
         yield _before_others("div", _r(1, _SECOND, _FIRST, 4, _RESULTS[0], 0x33), 40)
     yield Microbenchmark("load, each", tuple(loads))
     yield Microbenchmark("load, used at once", tuple(word for pair in zip(loads, use, strict=True) for word in pair))
+    yield _before_others("load", loads[0], 6)
     yield Microbenchmark("load, chain", (_load(2, _FAR, 0, base=_FAR),) * COPIES, (_store_own_address(),))
     yield Microbenchmark("store", tuple(_store(2, _FIRST, 4 * at) for at in range(COPIES)))
     yield Microbenchmark("store and load", tuple(w for at in range(8) for w in (_store(2, _FIRST, 4 * at), loads[at])))
     yield Microbenchmark("branch not taken", (_branch(0, 0, 1, 8), _addi(20, 0, 1)) * COPIES)
+    yield Microbenchmark("branch back, not taken", (_addi(20, 0, 1), _branch(0, 0, 1, -4)) * COPIES)
     yield Microbenchmark("branch taken", (_branch(0, 0, 0, 8), _addi(20, 0, 1), _addi(21, 0, 1)) * COPIES)
-    yield Microbenchmark("jump", (0x0080006F, _addi(20, 0, 1), _addi(21, 0, 1)) * COPIES)  # jal x0, +8
+    yield Microbenchmark("jump", (_JUMP, _addi(20, 0, 1), _addi(21, 0, 1)) * COPIES)
+    call_and_return = (0x008000EF, _JUMP, 0x00008067)  # jal ra, +8; it comes back to what jumps over the return
+    yield Microbenchmark("call and return", (*call_and_return, _addi(20, 0, 1)) * COPIES)
+    yield Microbenchmark("code once", (_addi(20, 0, 1),) * _LONG, turns=1)
 
 
 def _store_own_address() -> int:
@@ -178,7 +187,7 @@ def program(chip: Chip, benchmarks: list[Microbenchmark]) -> dict[int, int]:
     for number, each in enumerate(benchmarks):
         words += [*load_constant(_DATA, data), *load_constant(_FAR, data + 0x400)]
         words += [_addi(_FIRST, 0, 3), _addi(_SECOND, 0, 1)]
-        words += [*each.before, _addi(_COUNT, 0, TURNS)]
+        words += [*each.before, _addi(_COUNT, 0, each.turns)]
         tell(Mark.DISPATCH_BEGIN, number)
         words += [*each.words, _addi(_COUNT, _COUNT, -1), _branch(_COUNT, 0, 1, -4 * len(each.words) - 4)]
         tell(Mark.DISPATCH_END, number)

@@ -7,10 +7,10 @@ Source: the RISC-V Unprivileged ISA, version 20240411, and "V" 1.0 (register gro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from springbok.chips.opcodes import UNKNOWN, branch_offset, jump_offset, opcode_name
 from springbok.engines.base import Site
@@ -27,6 +27,7 @@ class Unit(str, Enum):
         self.is_vector = name.startswith("vector_") and name != "vector_configure"
 
     ALU = "alu"
+    SHIFT = "shift"
     MULTIPLY = "multiply"
     MULTIPLY_HIGH = "multiply_high"
     DIVIDE = "divide"
@@ -47,8 +48,7 @@ class Unit(str, Enum):
     VECTOR_MEMORY = "vector_memory"
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """An instruction for a scoreboard.
 
     Registers are ``x1`` to ``x31``, ``f0`` to ``f31``, ``v0`` to ``v31``; a group is each of its registers.
@@ -97,6 +97,7 @@ _FLOAT_TO_INTEGER = re.compile(r"f(eq|lt|le)\.\w|fcvt\.[wl]u?\.\w|fmv\.x\.\w|fcl
 _INTEGER_TO_FLOAT = re.compile(r"fcvt\.[sd]\.[wl]u?|fmv\.[wd]\.x")
 _SCALAR_DIVISION = re.compile(r"(div|rem)u?w?")
 _SCALAR_MULTIPLICATION = re.compile(r"mul\w*")
+_SCALAR_SHIFT = re.compile(r"(sll|srl|sra|rol|ror)i?w?")
 
 
 def operation(word: int, vl: int, vtype: int, vlen: int, xlen: int = 32) -> Operation:
@@ -159,13 +160,28 @@ def _operation(  # noqa: PLR0911, PLR0912 (a kind of instruction each)
         unit = Unit.DIVIDE
     elif _SCALAR_MULTIPLICATION.fullmatch(name):
         unit = Unit.MULTIPLY_HIGH if name.startswith("mulh") else Unit.MULTIPLY
+    elif _SCALAR_SHIFT.fullmatch(name):
+        unit = Unit.SHIFT
     reads = () if major in (0x37, 0x17) else _x(rs1) if major in (0x13, 0x1B, 0x73) else _x(rs1, rs2)
     return Operation(name, unit, reads, _x(rd))
 
 
-def unknown(sites: Iterable[Site], xlen: int) -> int:
+#: Executions by word, vl and vtype: of unrolled code far fewer than sites.
+Executed = Mapping[tuple[int, int, int], int]
+
+
+def executed(sites: Iterable[Site]) -> Executed:
+    """What the sites executed, wherever it lies."""
+    found: dict[tuple[int, int, int], int] = {}
+    for _, word, vl, vtype, executions, _ in sites:
+        key = word, vl, vtype
+        found[key] = found.get(key, 0) + executions
+    return found
+
+
+def unknown(done: Executed, xlen: int) -> int:
     """Executions of instructions that are not known here: what they cost is not known either."""
-    return sum(site.executions for site in sites if _named(site.word, xlen)[1] == UNKNOWN)
+    return sum(times for (word, _, _), times in done.items() if _named(word, xlen)[1] == UNKNOWN)
 
 
 def _x(*numbers: int) -> tuple[str, ...]:

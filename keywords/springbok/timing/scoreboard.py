@@ -48,37 +48,42 @@ class Pipeline:
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
         self._steps: dict[int, tuple[Operation, Step]] = {}  # by identity: equal ones are rarely two
+        self._units = {unit: _figures(unit, timing) for unit in Unit}
 
     def steps(self, operations: Iterable[Operation]) -> list[Step]:
         """The operations for `run`."""
         return [(self._steps.get(id(each)) or self._keep(each))[1] for each in operations]
 
     def _keep(self, each: Operation) -> tuple[Operation, Step]:
-        timing, name, vector = self.timing, self.timing.named(each.unit), each.unit.is_vector
-        unit = timing.units[name]
-        in_memory = each.unit in MEMORY
-        passes = timing.passes(each) if vector else 1
-        kept = (
-            each,
-            Step(
-                vector,
-                each.jumps,
-                tuple(name for name in each.reads if name[0] != "v"),
-                tuple(name for name in each.reads if name[0] == "v") if vector else (),
-                tuple(name for name in each.writes if name[0] != "v"),
-                tuple(name for name in each.writes if name[0] == "v"),
-                name.value,
-                "memory" if in_memory else name.value,
-                timing.memory_ports if in_memory else unit.count,
-                unit.latency + each.wait,
-                passes * unit.interval + each.wait + (passes - 1) * each.wait_next,
-                (passes - 1) * (unit.interval + each.wait_next),
-                passes,
-                unit.stall,
-            ),
-        )
+        vector, reads, writes, wait = each.unit.is_vector, each.reads, each.writes, each.wait
+        name, port, ports, latency, interval, stall = self._units[each.unit]
+        vector_reads = vector_writes = ()
+        passes = 1
+        if vector:
+            passes = self.timing.passes(each)
+            vector_reads, reads = _parted(reads)
+            vector_writes, writes = _parted(writes)
+        duration, tail = passes * interval, (passes - 1) * interval
+        if wait or each.wait_next:
+            duration, tail = duration + wait + (passes - 1) * each.wait_next, tail + (passes - 1) * each.wait_next
+        step = (vector, each.jumps, reads, vector_reads, writes, vector_writes, name, port, ports)
+        kept = each, Step(*step, latency + wait, duration, tail, passes, stall)
         self._steps[id(each)] = kept
         return kept
+
+
+def _figures(unit: Unit, timing: Timing) -> tuple[str, str, int, int, int, int]:
+    """Of each operation of the unit: names of unit and port, ports, latency, interval, stall."""
+    name = timing.named(unit)
+    figures = timing.units[name]
+    port, ports = ("memory", timing.memory_ports) if unit in MEMORY else (name.value, figures.count)
+    return name.value, port, ports, figures.latency, figures.interval, figures.stall
+
+
+def _parted(registers: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of vectors, and others."""
+    vectors = tuple([each for each in registers if each[0] == "v"])
+    return vectors, registers if not vectors else tuple([each for each in registers if each[0] != "v"])
 
 
 @dataclass
@@ -102,9 +107,9 @@ class State:
                 if last > cycles
             },
             {
-                name: left
+                name: sorted([time - cycles if time > cycles else 0 for time in times])
                 for name, times in self.free.items()
-                if any(left := sorted(max(0, time - cycles) for time in times))
+                if max(times) > cycles
             },
             [(time - cycles, why) for time, why in self.queue if time > cycles],
             max(0, self.vector - cycles),
@@ -151,7 +156,8 @@ def run(steps: Sequence[Step], timing: Timing, state: State) -> tuple[int, State
         else:
             time, why = _begin(each, state, time, why)
             for register in each.scalar_writes:
-                ready[register] = (time + each.latency, time + each.latency, each.unit)
+                done = time + each.latency
+                ready[register] = (done, done, each.unit)
         issued += earliest - now
         if time > earliest:
             where[why] += time - earliest
@@ -168,10 +174,14 @@ def _begin(each: Step, state: State, time: int, why: str) -> tuple[int, str]:
     times = state.free.get(each.port)
     if times is None:
         times = state.free[each.port] = [0] * each.ports
-    earliest = min(times)
+    if each.ports == 1:
+        earliest, place = times[0], 0
+    else:
+        earliest = min(times)
+        place = times.index(earliest)
     if earliest > time:
         time, why = earliest, each.unit
-    times[times.index(earliest)] = time + each.duration
+    times[place] = time + each.duration
     return time, why
 
 

@@ -91,6 +91,8 @@ class _Place:
             left -= times
         self.main_variant = order[-1]
         self.shares = [share for share, _ in self.variants] + ([self.way] if self.way else [])
+        #: Passed, taken: by variant and by what was under way, the step and what is under way behind it.
+        self.known: tuple[dict[tuple[int, int], tuple[Step, int]], ...] = ({}, {})
 
     def variant(self) -> int:
         for share, number in self.variants:
@@ -149,11 +151,19 @@ class _Loop:
 class Walk:
     """Goes through all of the blocks. ``simulate`` says what is under way behind a step, as a number.
 
-    ``weights`` then tells how often each step was taken.
+    ``weights`` then tells how often each step was taken. ``fetch`` says how long a block waits for its code, whenever
+    one is met; ``waited`` is the sum of that.
     """
 
-    def __init__(self, found: Sequence[Block], simulate: Callable[[Step], int], idle: int) -> None:
-        self.is_settled = True
+    def __init__(
+        self,
+        found: Sequence[Block],
+        simulate: Callable[[Step], int],
+        idle: int,
+        fetch: Callable[[int], int] | None = None,
+    ) -> None:
+        self.is_settled, self.waited, self._fetch = True, 0, fetch
+        self._waits: list[tuple[int, int, int]] = []  # of what repeated: its places, and how long it waited for code
         self._found, self._simulate, self._idle = found, simulate, idle
         numbers = {block.start: number for number, block in enumerate(found)}
         self._places = [_Place(block, numbers) for block in found]
@@ -167,7 +177,6 @@ class Walk:
         if not any(place.is_open for place in self._places):
             self._callees = []  # no pointer leads to them
         self._entered: Counter[int] = Counter()
-        self._known: dict[tuple[int, int, int, bool], tuple[Step, int]] = {}
         self._loops: dict[int, _Loop] = {}
         last: dict[int, int] = {}
         for number, place in enumerate(self._places):
@@ -195,7 +204,7 @@ class Walk:
                 steps, entered = seen.get(key, (0, 0))
                 left = self._external[start] - self._entered[start]
                 if key in seen and (times := left // (self._entered[start] - entered)):
-                    self._repeat(self._counted(steps), times)
+                    self._repeat(self._counted(steps), times, steps)
                 else:
                     seen[key] = (len(self._steps), self._entered[start])
                     self._through(start)
@@ -232,7 +241,7 @@ class Walk:
         number: int | None = start
         for loop in self._loops.values():
             loop.enter()
-        visits, loops, steps, known, places = self._visits, self._loops, self._steps, self._known, self._places
+        visits, loops, append, places, fetch = self._visits, self._loops, self._steps.append, self._places, self._fetch
         while number is not None:
             place = places[number]
             if visits[number] >= place.most:
@@ -241,13 +250,16 @@ class Walk:
                 self.is_settled = False
                 break
             taken = place.is_taken() if place.way else place.usually_taken
-            key = (number, place.variant() if place.variants else place.main_variant, state, taken)
-            found = known.get(key)
+            variant = place.variant() if place.variants else place.main_variant
+            known = place.known[taken]
+            found = known.get((variant, state))
             if found is None:
-                step = Step(*key)
-                found = known[key] = (step, self._simulate(step))
+                step = Step(number, variant, state, taken)
+                found = known[variant, state] = (step, self._simulate(step))
             step, state = found
-            steps.append(step)
+            append(step)
+            if fetch is not None:
+                self.waited += fetch(number)
             visits[number] += 1
             self._walked += 1
             after = (place.target if taken else place.below) if place.is_plain else self._after(place, stack)
@@ -294,7 +306,7 @@ class Walk:
                 continue
             done = self._counted(old.steps)
             if times := min(times, left // self._turns(done, head)):
-                self._repeat(done, times)
+                self._repeat(done, times, old.steps)
                 self.is_settled &= exactly
                 loop.advance(old, now, times)
                 now = loop.moment(len(self._steps), state, self._entered_callees())
@@ -345,16 +357,31 @@ class Walk:
             counts[self._steps[place]] += more
         return counts
 
+    def _waited_again(self, since: int) -> int:
+        """How long what was done since a step waits for code in another turn, when all of it was met once."""
+        waited, at = 0, since
+        for begin, end, each in self._waits[bisect_left(self._waits, (since,)) :]:
+            waited += self._waits_for(at, begin) + each
+            at = end
+        return waited + self._waits_for(at, len(self._steps))
+
+    def _waits_for(self, begin: int, end: int) -> int:
+        return sum(self._fetch(step.block) for step in self._steps[begin:end] if step.variant is not None)
+
     @staticmethod
     def _turns(done: Counter[Step], head: int) -> int:
         return sum(count for step, count in done.items() if step.block == head and step.variant is not None)
 
-    def _repeat(self, done: Counter[Step], times: int) -> None:
-        """Counts what was done once more, so often."""
+    def _repeat(self, done: Counter[Step], times: int, since: int) -> None:
+        """Counts what was done ``since`` a step once more, so often."""
+        begin = len(self._steps)
+        waited = times * self._waited_again(since) if self._fetch is not None else 0
+        self.waited += waited
         for step, count in done.items():
             self._note(step, count * times)
             if step.variant is None and step.taken:
                 self._entered[step.block] += count * times
+        self._waits.append((begin, len(self._steps), waited))
 
 
 def _external(found: Sequence[Block]) -> list[int]:

@@ -31,8 +31,10 @@ extern "C" golden_t *golden_new(const golden_config_t *config) {
     g->floats = g->core->extension_enabled('F');
     g->v.assign(32 * g->vector_bytes(), 0);
     g->state->pc = config->start;
-    for (auto &[address, rule] : g->rules)
-        if (rule.has_reset) g->core->put_csr(int(address), rule.reset);
+    for (auto &[address, rule] : g->rules) {
+        if (rule.absent) g->state->csrmap.erase(address);
+        if (rule.has_reset && !is_fixed(address)) g->core->put_csr(int(address), rule.reset);
+    }
     g->remember_csrs();
     return g;
 }

@@ -40,6 +40,11 @@ enum {
 constexpr int SAVED_CSRS[] = {MSTATUS, MIE, MTVEC, MSCRATCH, MEPC, MCAUSE, MTVAL};
 constexpr size_t SAVED = sizeof SAVED_CSRS / sizeof *SAVED_CSRS;
 
+// Whether a register says what the core is, and is written by none: misa, and those that can only be read.
+constexpr bool is_fixed(uint32_t csr) {
+    return csr == 0x301 || csr >> 10 == 3;
+}
+
 struct Memory {
     uint32_t base;
     std::vector<uint8_t> bytes;
@@ -135,6 +140,8 @@ struct golden : simif_t, memtracer_t {
     uint64_t switched_number = 0;
 
     bool device_missing = false, uses_device = false;
+    bool is_scalar = false, has_word = false; // of a device, as the instruction has met it
+    uint32_t word_address = 0, word_value = 0;
     std::vector<uint32_t> replayed; // what devices answered when a step was done first
     std::vector<uint32_t>::const_iterator next_answer = replayed.end();
     uint32_t device_missing_at = 0;
@@ -218,9 +225,17 @@ struct golden : simif_t, memtracer_t {
         if (next_answer != replayed.end()) {
             value = *next_answer++;
             touched(touched_owner, uint32_t(address), uint32_t(count), TOUCHED_ANSWER, value);
-        } else if (!device_read || !device_read(owner, uint32_t(address), uint32_t(count), &value)) {
-            device_missing = true;
-            device_missing_at = uint32_t(address);
+        } else {
+            // Spike takes what is misaligned byte by byte, the core a word of the bus at once.
+            bool again = has_word && is_scalar && word_address == (uint32_t(address) & ~3u);
+            word_address = uint32_t(address) & ~3u;
+            if (!again && (!device_read || !device_read(owner, word_address, 4, &word_value))) {
+                device_missing = true;
+                device_missing_at = uint32_t(address);
+            }
+            has_word = true;
+            value = device_missing ? 0 : word_value >> 8 * (address & 3);
+            if (count < 4) value &= (1u << 8 * count) - 1;
         }
         if (step) step->answers.push_back(value);
         memcpy(bytes, &value, count < 4 ? count : 4);

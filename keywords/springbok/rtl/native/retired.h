@@ -27,9 +27,10 @@ typedef struct {
 } retired_t;
 
 // A rule for a control and status register. What the core keeps of a written value is (value & keep) |
-// always; bits outside of `compared` have no architectural value, the RTL's is taken.
+// always; bits outside of `compared` have no architectural value, the RTL's is taken. One that is absent
+// traps.
 typedef struct {
-    uint32_t address, keep, always, compared, reset, has_reset;
+    uint32_t address, keep, always, compared, reset, has_reset, absent;
 } csr_rule_t;
 
 typedef struct {

@@ -187,7 +187,7 @@ export class GraphView {
     const names = namesOf(graph.nodes, this.kinds);
     this.model.set({
       nodes: graph.nodes.map((node, number) => this.node(node, number, problems, names.get(node.id))),
-      edges: graph.connections.map((connection) => edge(connection, names)),
+      edges: graph.connections.map((connection) => edge(connection, names, leadsBack(graph, connection))),
       _node_update_count: ++this.mounted,
     });
     if (anew) this.root.render(make(ReactFlow.render, { key: this.mounted, model: this.model, view: VIEW }));
@@ -247,7 +247,13 @@ function shortened(value) {
   return text.length > 60 ? `${text.slice(0, 58)}…` : text;
 }
 
-export function edge(connection, names = new Map()) {
+// A curve to a block that isn't further right would lead behind both blocks.
+function leadsBack({ nodes }, { source, target }) {
+  const [from, to] = [source, target].map((id) => nodes.find((node) => node.id === id)?.position[0]);
+  return to <= from;
+}
+
+export function edge(connection, names = new Map(), isBack = false) {
   const { source, output, target, input } = connection;
   return {
     id: `${source}.${output}-${target}.${input}`,
@@ -255,6 +261,7 @@ export function edge(connection, names = new Map()) {
     sourceHandle: output,
     target,
     targetHandle: input,
+    type: isBack ? "smoothstep" : "default",
     className: `port-${output}`,
     ariaLabel: `${output} from ${names.get(source) ?? source} to ${names.get(target) ?? target}`,
   };
