@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from made_up_runs import make_dispatch, make_document, make_model
 
 from springbok import report
-from springbok.gate.accounts import MOST_OPCODES
 from springbok.measuring import platforms
 from springbok.measuring.derived import RUNTIME
 from springbok.measuring.platforms import joined
-from springbok.report import changes, counterparts
+from springbok.report import counterparts
 from springbok.report.changes import changes_figure, layer_changes
 from springbok.report.compare import comparison_figures
 from springbok.report.counterparts import MOST_BY_LAYER
@@ -57,12 +56,6 @@ def test_each_kind_of_change_is_told_with_its_opcodes():
     assert rows["slower"]["opcodes"].startswith("addi +1,500, flw +1,000")
     assert rows["slower"]["opcodes"].endswith(", and 7 others") and rows["same"]["opcodes"] == ""
     assert (rows["gone"]["after"], rows["new"]["before"], rows["new"]["ratio"]) == (None, None, None)
-
-
-@pytest.mark.parametrize(("count", "told"), [(1, "1 other"), (2, "2 others")])
-def test_how_many_other_opcodes_changed_is_told_as_people_say_it(count, told):
-    after = {f"v{number}": 1 for number in range(MOST_OPCODES + count)}
-    assert changes._by_opcodes(after, {}).endswith(f", and {told}")
 
 
 LAYERS = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "a + b", "b + c", None]), st.integers(1, 9)), max_size=6)
