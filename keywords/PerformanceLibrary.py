@@ -178,7 +178,7 @@ class PerformanceLibrary:
         path = renode_test.suite_folder() / "metrics.json"
         metrics.write(path, metrics.with_rtl_checks(path, document))
         earlier = robot.get_variable_value("${EARLIER}")
-        logger.info(report.log_message(document, entry, metrics.read(earlier) if earlier else None), html=True)
+        logger.info(report.log_message(document, entry, report.read_earlier(earlier) if earlier else None), html=True)
         robot.set_suite_metadata("Performance", report.suite_summary(document), top=True)
 
 

@@ -82,7 +82,7 @@ def test_a_chart_of_changes_goes_both_ways_and_is_left_out_where_nothing_moved(t
     runs = [report.Run("x", make_document(before, vlen=128)), report.Run("y", make_document(after, vlen=512))]
     report.write_comparison(runs, tmp_path)
     assert "From gestures \\(vector\\), VLEN 128, x to" in (tmp_path / "compare.md").read_text()
-    report.write_reports(make_document(after), tmp_path, earlier=make_document(before))
+    report.write_reports(make_document(after), tmp_path, earlier=report.Run("old", make_document(before)))
     assert "From the earlier results to these, by layer" in (tmp_path / "report.html").read_text()
 
 

@@ -9,10 +9,13 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from history_runs import make_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_up_runs import make_document, make_model, make_regression
 
 from springbok import cli
 from springbok.chips.description import load
+from springbok.gate import gate, snapshots, verdicts
 from springbok.history.steps import all_steps
 from springbok.history.store import opened
 from springbok.measuring import metrics
@@ -280,6 +283,29 @@ def test_badges_of_any_names_have_files_of_their_own(tmp_path):
     assert len(list((tmp_path / "out" / "badges").iterdir())) == len(models) + 1
 
 
+NAMES = st.text("ab_(), ", min_size=1, max_size=60)
+PLACES = st.builds(matrix.Column, NAMES, st.sampled_from([0, 64, 512, 65536]), st.sampled_from(["spike", "renode"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.tuples(NAMES, PLACES), max_size=8))
+def test_badges_show_the_vlen_and_no_two_look_alike(cells):
+    labels = matrix.badge_labels([(cell, f"{cell[1].vlen}, {cell[1].engine}") for cell in cells])
+    shown = {matrix.badge("x" * 99, "", matrix.GOOD, label).rpartition("<g ")[2] for label in labels.values()}
+    assert len(shown) == len({(f"{model}, {column.chip}", column.vlen, column.engine) for model, column in cells})
+    for (_, column), label in labels.items():
+        assert label.endswith(f", {column.vlen}, {column.engine}") and len(label) <= matrix._LONGEST_LABEL
+
+
+def test_a_long_models_badges_for_two_vlens_show_which_is_which(tmp_path):
+    for vlen in (256, 512):
+        results(tmp_path / "in" / str(vlen), make_model("gestures_int8_of_a_long_name"), vlen=vlen)
+    assert cli.main(["matrix", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
+    badges = [path.read_text() for path in (tmp_path / "out" / "badges").glob("gestures*.svg")]
+    labels = {ElementTree.fromstring(text).findall(".//{*}text")[0].text for text in badges}
+    assert labels == {f"gestures_int8_o…or), springbok, VLEN {vlen}" for vlen in (256, 512)}
+
+
 def contrast(colour, other="#FFFFFF"):
     def luminance(text):
         parts = [int(text[place : place + 2], 16) / 255 for place in (1, 3, 5)]
@@ -308,6 +334,21 @@ def test_what_a_later_result_of_a_cell_leaves_out_is_said(tmp_path, capsys):
     assert capsys.readouterr().out.count(" is left out") == 1  # equal results leave nothing out
     assert told in (tmp_path / "out" / "matrix.html").read_text()
     assert " is left out" in (tmp_path / "out" / "matrix.md").read_text()
+
+
+def test_the_matrix_says_which_run_failed_and_for_what(tmp_path, capsys):
+    for name in ("good", "bad"):
+        document = results(tmp_path / name, right(make_model()))
+    too_many = gate.judge(snapshots.snapshot(document, "gestures"), gate.Limit("instructions", 10))
+    verdicts.VerdictFile(tmp_path / "bad", "Two").add([too_many])
+    assert cli.main(["matrix", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    told = f"{tmp_path / 'bad' / 'metrics.json'}: the run failed: {too_many.subject}: {too_many.title}."
+    said = [line for line in capsys.readouterr().out.splitlines() if "the run failed" in line]
+    assert said == [told]
+    assert told in (tmp_path / "out" / "matrix.html").read_text()
+    (tmp_path / "bad" / "gate.json").write_text("{")
+    assert cli.main(["matrix", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    assert "whether the run has failed is unknown" in capsys.readouterr().out
 
 
 def test_a_model_measured_on_several_sets_of_data_has_a_row_for_each():

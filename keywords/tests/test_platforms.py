@@ -26,8 +26,9 @@ from springbok.measuring import metrics
 from springbok.measuring.evaluation import Evaluation, Platform
 from springbok.measuring.platforms import KEYS, configuration_of, joined, platform_of, platforms_in
 from springbok.report import matrix, page
-from springbok.report.cards import cards, find_same
+from springbok.report.cards import cards
 from springbok.report.compare import Run, configurations
+from springbok.report.earlier import find_same
 from springbok.report.lead import read_lead
 from springbok.report.scenario import scenario
 from springbok.support import run_record

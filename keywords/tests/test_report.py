@@ -428,6 +428,25 @@ def test_ten_models_in_four_configurations_stay_small(tmp_path):
     assert written[0].read_text().count('class="sb-plot"') >= len(models) * 9
 
 
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=4).filter(any), st.sampled_from(["bars", "columns"]))
+def test_an_axis_of_counts_has_whole_numbers_only(counts, kind):
+    rows = [{"class": f"class {number}", "samples": count} for number, count in enumerate(counts)]
+    drawn = charts.render([getattr(charts, kind)(rows, "class", "samples", ("class", "samples"))])[0]
+    axis = re.search(r'aria-label="[XY]-axis titled \'samples\'.*?role-axis-label.*?</g></g>', drawn, re.S)[0]
+    labels = re.findall(r"<text[^>]*>([^<]+)</text>", axis)
+    assert labels[0] == "0" and {*labels[:-1]} <= {*map(str, range(11))}
+
+
+def test_what_is_below_one_has_no_unit_on_a_logarithmic_axis():
+    rows = [{"opcode": "addi", "executions": 0.2}, {"opcode": "vadd", "executions": 50}]
+    chart = charts.bars(rows, "opcode", "executions", ("opcode", "executions"), compares=True)
+    chart["encoding"]["x"]["scale"] = {"type": "log"}
+    chart["layer"][0]["mark"] = "point"  # as the page has it there
+    labels = re.findall(r"<text[^>]*>([^<]+)</text>", charts.render([chart])[0])
+    assert {"0.1", "1", "10", "100"} <= {*labels}
+
+
 # The commands
 
 

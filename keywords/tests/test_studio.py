@@ -617,6 +617,18 @@ def test_a_question_to_overwrite_begins_at_the_safe_answer(page, studio):
 
 
 @needs_browser
+def test_a_question_stands_beside_no_sentence_of_before(page):
+    page.locator("#name").fill("a.txt")
+    page.keyboard.press("Control+s")
+    wait_for_text(page, "#status", "the name must end in")
+    page.locator("#name").fill("gestures.json")
+    page.keyboard.press("Control+s")
+    page.locator("#ask[open]").wait_for()
+    assert page.locator("#status").inner_text() == ""
+    page.keyboard.press("Escape")
+
+
+@needs_browser
 @pytest.mark.parametrize("key", ["Delete", "Backspace"])
 def test_a_key_let_go_at_once_removes_what_has_the_focus_or_is_chosen(page, key):
     tap = """(element, key) => {
@@ -792,7 +804,12 @@ def test_a_number_that_no_form_can_keep_is_a_problem_and_stays_as_it_was_typed(p
 
 
 @needs_browser
-def test_a_run_is_stopped_and_nothing_of_it_is_left(page, studio):
+def test_a_run_is_stopped_and_nothing_of_it_is_left(page, studio, browser):
+    """Every page hears of it, and each but the one that asked for it that it is another's."""
+    other = browser.new_page()
+    other.set_default_timeout(900_000)
+    other.goto(studio.address)
+    other.locator("#kind option").first.wait_for(state="attached")
     page.locator("#open").select_option("gestures.json")
     wait_for_text(page, ".react-flow__node", "basic_motions")
     page.get_by_role("button", name="Run", exact=True).focus()
@@ -800,15 +817,23 @@ def test_a_run_is_stopped_and_nothing_of_it_is_left(page, studio):
         page.keyboard.press(key)
         wait_for_focus(page, control)
     wait_for_text(page, "#status", "The run has ended: stopped")
+    wait_for_text(other, "#status", "Another page's run (gestures.json) has ended: stopped")
+    assert "not of what is drawn here" in other.locator("#panel-report").text_content()
+    other.close(run_before_unload=False)
+    page.reload()
+    wait_for_text(page, "#status", "The run has ended: stopped")  # it is its own still
     assert page.get_by_role("button", name="Run", exact=True).is_enabled()
     assert descendants(studio.pid) == []
 
 
 @needs_browser
-def test_ctrl_c_ends_the_studio_with_its_run(page, studio):
+def test_ctrl_c_ends_the_studio_with_its_run_and_the_drawing_can_be_kept(page, studio, tmp_path):
     """The last test: the others share this studio."""
     page.locator("#open").select_option("gestures.json")
     wait_for_text(page, ".react-flow__node", "basic_motions")
+    page.get_by_role("button", name="Protocol").click()
+    page.get_by_label("baudrate").fill("4800")
+    wait_for_text(page, ".react-flow__node.block-protocol", "4800")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Stop", exact=True).wait_for()
     ours = descendants(studio.pid)
@@ -816,4 +841,9 @@ def test_ctrl_c_ends_the_studio_with_its_run(page, studio):
     assert studio.wait() == 130
     assert "ended by SIGINT" in studio.stdout.read()
     wait_for_text(page, "#status", "The studio has ended")
+    assert not page.locator("#progress").is_visible()
+    with page.expect_download() as kept:
+        page.get_by_role("link", name="download gestures.json").click()
+    kept.value.save_as(tmp_path / "gestures.json")
+    assert read_scenario(tmp_path / "gestures.json").baudrate == 4800
     assert [pid for pid in ours if Path(f"/proc/{pid}").exists()] == []

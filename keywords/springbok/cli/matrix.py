@@ -14,7 +14,7 @@ from springbok.cli.arguments import OUTPUT, add_history, add_results, results_he
 from springbok.cli.text import print_table, shown
 from springbok.history import keeping
 from springbok.history.database import HistoryError
-from springbok.history.record import METRICS_FILE
+from springbok.history.record import FAILED, METRICS_FILE
 from springbok.history.store import Filter, opened
 from springbok.measuring import derived, metrics, recorded
 from springbok.report.matrix import GOOD, replaced
@@ -25,6 +25,9 @@ from springbok.support.results_folder import claimed
 
 #: Of a history: what was measured before these runs is of old.
 LAST = 200
+
+#: Of a run that failed, so many failures are named.
+MOST_FAILURES = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         results = zip(names, contents, strict=True)
         left_out += [f"{name}: {sentence}." for name, content in results for sentence in recorded.left_out(content)]
         if options.results:  # of a history, older ones are meant to go
-            left_out += replaced(contents, names)
+            left_out += [*replaced(contents, names), *_failed_ones(documents)]
         cells, paths = reports.write_matrix(contents, options.output, left_out)
     rows = []
     for cell in cells:
@@ -65,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     return status
 
 
-def _given(results: Sequence[str]) -> list[tuple[object, dict[str, Any]]]:
+def _given(results: Sequence[str]) -> list[tuple[Path, dict[str, Any]]]:
     """Where each document is, and the document."""
     found = []
     for path in map(Path, results):
@@ -76,6 +79,22 @@ def _given(results: Sequence[str]) -> list[tuple[object, dict[str, Any]]]:
             found += [(each, metrics.read(each)) for each in below]
         else:
             found.append((path, metrics.read(path)))
+    return found
+
+
+def _failed_ones(documents: Sequence[tuple[Path, dict[str, Any]]]) -> list[str]:
+    """A sentence on each run that failed: what it measured is shown all the same."""
+    found = []
+    for place, document in documents:
+        try:
+            lead = reports.read_lead(place if place.is_dir() else place.parent, document)
+        except ReportError as error:
+            found.append(f"{place}: whether the run has failed is unknown. {error}")
+            continue
+        names = [name for name, _ in lead.failures if lead.verdict == FAILED]
+        more = f" and {len(names) - MOST_FAILURES} more" if len(names) > MOST_FAILURES else ""
+        if names:
+            found.append(f"{place}: the run failed: {'; '.join(names[:MOST_FAILURES])}{more}.")
     return found
 
 

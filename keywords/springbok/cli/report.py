@@ -52,19 +52,20 @@ def write_reports(results: Path, folder: Path, earlier: str | None, files: Outpu
         return reports.write_reports(
             nothing, folder, first=_first_figures(home), leading=reports.read_lead(home, None, files)
         )
-    before = metrics.read(earlier) if earlier else None
+    before = reports.read_earlier(earlier) if earlier else None
     document = metrics.read(results)
     leading = reports.read_lead(home, document, files)
-    with metrics.telling_of([(results, document), *([(earlier, before)] if before else [])]):
+    with metrics.telling_of([(results, document), *([(earlier, before.document)] if before else [])]):
         return reports.write_reports(document, folder, before, _first_figures(home), leading)
 
 
-def write_summary(results: Path, xunit: Path) -> Path:
+def write_summary(results: Path, xunit: Path, earlier: str | None = None) -> Path:
     """Write summary.md of a run, for a CI server's job page; of one that measured nothing too."""
     document = metrics.read(results) if (results / "metrics.json").exists() else None
+    before = reports.read_earlier(earlier) if earlier and document else None
     with metrics.telling_of([(results, document)] if document else []):
         is_dry = "dry_run" in verdicts.read(results)
-        return reports.write_summary(results, document, _first_figures(results), xunit, is_dry)
+        return reports.write_summary(results, document, _first_figures(results), xunit, is_dry, before)
 
 
 def _first_figures(folder: Path) -> list:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from springbok.chips.chip import DEFAULT
@@ -45,6 +47,9 @@ DEFAULT_SUITE = SUITES / "gestures.robot" if IS_CHECKOUT else Path("suites")
 
 #: Suite and test, in ``xunit.xml``, of what the gate said no to and no test failed for.
 NOT_TOLD = ("gate", "What no test failed for")
+
+#: Suite and test there of a run that a signal ended: no test need have failed for that.
+ENDED = ("run", "Ended by a signal")
 
 #: What the exit status of a run that a signal ended is above the signal's number.
 SIGNALLED = 128
@@ -117,24 +122,23 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
     robot_options = [*suite_variables(options, vlen), *robot_options]
     history, started = keeping.place_for(files.folder, options.history), record.now()
     with claimed(files.folder):
-        with keeping.by_whoever_started():
-            if engine == "renode":
-                status = run_renode(list(suites), files.folder, [*data_variables(options.data), *robot_options])
-            else:
-                status = run_robot(engine, list(suites), files.folder, options.data, robot_options)
+        status, asked = _run_to_its_end(engine, list(suites), files, options.data, robot_options)
         died = max(0, -status)
-        with tests_file(files) as xunit:
-            if xunit:
-                status = _end_gate(files, xunit, "--nostatusrc" in robot_options) or status
-            run = record_run(files, started, suites, status == 0, tests_of(xunit))
-            if (files.folder / "metrics.json").exists() or files.is_dry:
-                with working("Making the reports"):
-                    write_reports(files.folder, files.folder, options.earlier, files)
-            if xunit:
-                write_summary(files.folder, xunit)
-        print_summary(files)
-        if not files.is_dry:
-            keep_run(run, files.folder, history)
+        with _raised_at_the_end(asked):
+            with tests_file(files) as xunit:
+                tests = _with_ending(xunit, asked.number if asked else died)
+                if xunit:
+                    status = _end_gate(files, xunit, "--nostatusrc" in robot_options) or status
+                    tests = tests_of(xunit)
+                run = record_run(files, started, suites, status == 0, tests)
+                if (files.folder / "metrics.json").exists() or files.is_dry:
+                    with working("Making the reports"):
+                        write_reports(files.folder, files.folder, options.earlier, files)
+                if xunit:
+                    write_summary(files.folder, xunit, options.earlier)
+            print_summary(files)
+            if not files.is_dry:
+                keep_run(run, files.folder, history)
         if options.update_baselines:
             passed = status == 0
             prune = suites if whole_suites and passed else ()
@@ -142,6 +146,44 @@ def run_suites(options: argparse.Namespace, suites: Sequence[Path], vlen: int | 
         if died:
             print(_death(died, files.output))
     return SIGNALLED + died if died else status
+
+
+def _run_to_its_end(
+    engine: str, suites: list[Path], files: Outputs, data: str | None, robot_options: list[str]
+) -> tuple[int, process.Interrupted | None]:
+    """Run suites; the exit status, and what asked this process to end meanwhile, which keeps what was measured."""
+    with keeping.by_whoever_started():
+        try:
+            if engine == "renode":
+                return run_renode(suites, files.folder, [*data_variables(data), *robot_options]), None
+            return run_robot(engine, suites, files.folder, data, robot_options), None
+        except process.Interrupted as asked:
+            return SIGNALLED + asked.number, asked
+
+
+@contextmanager
+def _raised_at_the_end(asked: process.Interrupted | None) -> Iterator[None]:
+    """What asked this process to end is raised when the context ends; what goes wrong there is said, and no more."""
+    try:
+        yield
+    except BenchError as error:
+        if asked is None:
+            raise
+        print(f"springbok-bench: {error}", file=sys.stderr)
+    if asked is not None:
+        raise asked
+
+
+def _with_ending(xunit: Path | None, number: int) -> record.Tests:
+    """The tests of a run, with one that failed for the signal that ended it, in ``xunit.xml`` too; 0: none did."""
+    if not number:
+        return tests_of(xunit)
+    told = f"{process.ending(-number)} ended the run: what it had not measured until then is missing."
+    told = told[0].upper() + told[1:]
+    if xunit is None:
+        return record.Tests(1, 0, (record.Failure(": ".join(ENDED), told),))
+    add_failure(xunit, *ENDED, told)
+    return tests_of(xunit)
 
 
 def _end_gate(files: Outputs, xunit: Path, obeys_nostatusrc: bool) -> int:

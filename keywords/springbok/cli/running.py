@@ -70,7 +70,14 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
     files = [file for suite in suites for file in (sorted(suite.rglob("*.robot")) if suite.is_dir() else [suite])]
     started = time.time()
     command = [str(renode_test()), "-r", str(results), *options, *(str(file.resolve()) for file in files)]
-    status = call(command, environment={"PYTHONPATH": _without_robot(os.environ.get("PYTHONPATH", ""))})
+    try:
+        return call(command, environment={"PYTHONPATH": _without_robot(os.environ.get("PYTHONPATH", ""))})
+    finally:  # a run that is asked to end has measured something too
+        _gather(results, started)
+
+
+def _gather(results: Path, started: float) -> None:
+    """Put what renode-test left of a run that began at ``started`` where Robot's own would be."""
     if (results / "robot_output.xml").exists():
         call([*REBOT, "--xunit", str(results / "xunit.xml"), str(results / "robot_output.xml")], quiet=True)
     verdicts.gather(results, started)
@@ -80,7 +87,6 @@ def run_renode(suites: list[Path], results: Path, options: list[str]) -> int:
         for path in measured:
             recorded.add(metrics.read(path), path.parent.name)
         metrics.write(results / "metrics.json", recorded.document)
-    return status
 
 
 @contextmanager

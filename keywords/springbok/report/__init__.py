@@ -11,6 +11,7 @@ from springbok.report.compare import comparison_table
 from springbok.report.compilers import compilers_figures, compilers_table
 from springbok.report.configurations import Run, configurations
 from springbok.report.counterparts import counterparts_table
+from springbok.report.earlier import read_earlier
 from springbok.report.gate import gate_figures
 from springbok.report.lead import origin_text, read_lead
 from springbok.report.matrix import write_matrix
@@ -36,6 +37,7 @@ __all__ = [
     "gate_figures",
     "log_message",
     "origin_text",
+    "read_earlier",
     "read_lead",
     "suite_summary",
     "sweep_figures",

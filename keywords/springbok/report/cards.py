@@ -16,12 +16,15 @@ from springbok.measuring.derived import (
     shown,
     vector_share,
 )
-from springbok.measuring.platforms import configuration_of, model_of, platform_of
+from springbok.measuring.platforms import platform_of
 from springbok.report.figure import Card
 
 
-def cards(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> list[Card]:
-    """The result cards of a configuration; ``earlier`` is the same configuration in earlier results."""
+def cards(document: Mapping, model: Mapping, earlier: Mapping | None = None, judged: bool = True) -> list[Card]:
+    """The result cards of a configuration; ``earlier`` is the same configuration in earlier results.
+
+    Changes that are not ``judged`` are told as more or fewer.
+    """
     firmware = platform_of(document, model).get("firmware")
     code = sum(firmware[f"{part}_bytes"] for part in ("text", "rodata", "data")) if firmware else None
     share, lanes = vector_share(model), lane_utilisation(model)
@@ -29,10 +32,10 @@ def cards(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> 
 
     def change(read, better: str, points: bool = False) -> tuple[str, str]:
         old = read(earlier) if earlier else None
-        return _change(read(model), old, better, points)
+        return _change(read(model), old, better if judged else "", points)
 
     return [
-        *quality_cards(model, earlier),
+        *quality_cards(model, earlier, judged),
         Card(
             "Instructions an inference",
             shown(model["instructions"]["mean"], "count"),
@@ -64,13 +67,13 @@ def cards(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> 
     ]
 
 
-def quality_cards(model: Mapping, baseline: Mapping | None) -> list[Card]:
+def quality_cards(model: Mapping, baseline: Mapping | None, judged: bool = True) -> list[Card]:
     """A card for each figure of the task, with what the host reaches."""
     cards = []
     for name, value in quality_of(model).items():
         title, form, better = QUALITY[name]
         old = quality_of(baseline).get(name) if baseline else None
-        change = _change(value, old, better, form == "share")
+        change = _change(value, old, better if judged else "", form == "share")
         host = f"host {shown(quality_of(model, 'host')[name], form)}, {model['samples']} samples"
         cards.append(Card(title[0].upper() + title[1:], shown(value, form), host, *change))
     return cards
@@ -104,28 +107,18 @@ def _lanes_note(model: Mapping, lanes: float | None) -> str:
 
 
 def _change(new: float | None, old: float | None, better: str, points: bool) -> tuple[str, str]:
-    """The change as text and its verdict. Shares change by points: 3 % of 50 % would be read as 53 %."""
+    """The change as text and its verdict. Shares change by points: 3 % of 50 % would be read as 53 %.
+
+    Where neither ``higher`` nor ``lower`` is ``better``, the verdict is that it is more or fewer.
+    """
     if new is None or old is None:
         return "", ""
     if new == old:
         return "unchanged", "same"
-    verdict = "better" if (new > old) == (better == "higher") else "worse"
+    if better:
+        verdict = "better" if (new > old) == (better == "higher") else "worse"
+    else:
+        verdict = "more" if new > old else "fewer"
     if points or not old:
         return f"{(new - old) * 100:+.2f} points ({verdict})", verdict
     return f"{(new / old - 1) * 100:+.2f} % ({verdict})", verdict
-
-
-def find_same(document: Mapping, model: Mapping, earlier: Mapping | None) -> Mapping | None:
-    """The entry of ``earlier`` results of the same model, variant, data set, level, engine, chip and VLEN.
-
-    Where both sides have the model once, the level and what it ran on may be others.
-    """
-    if earlier is None:
-        return None
-    ours, theirs = (
-        [(configuration_of(each, entry), entry) for entry in each["models"] if model_of(entry) == model_of(model)]
-        for each in (document, earlier)
-    )
-    wanted = configuration_of(document, model)
-    same = next((entry for configuration, entry in theirs if configuration == wanted), None)
-    return theirs[0][1] if same is None and len(ours) == len(theirs) == 1 else same

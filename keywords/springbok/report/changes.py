@@ -21,7 +21,7 @@ from springbok.support.progress import amount
 
 SLOWER, FASTER, SAME, NEW, GONE = "slower", "faster", "the same", "new", "gone"
 FUSED = "fused otherwise"
-#: What is said in place of a judgement where the numbers are of other samples: these may be the cause.
+#: What is said in place of a judgement where the numbers are of other samples or platforms: these may be the cause.
 UNJUDGED = {SLOWER: "more", FASTER: "fewer"}
 COLOURS = {
     SLOWER: charts.VERMILLION,
@@ -59,12 +59,18 @@ def layer_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[d
     return sorted(rows, key=lambda row: -abs(row["change"]))
 
 
-def changes_figure(titles: tuple[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> Figure:
-    """The changes from ``before`` to ``after`` (configurations, with their titles) as a table and diverging bars."""
-    rows, colours, of = layer_changes(before, after), COLOURS, ""
-    if not are_of_same_samples(before, after):
+def changes_figure(
+    titles: tuple[str, str], before: Mapping[str, Any], after: Mapping[str, Any], judged: bool = True
+) -> Figure:
+    """The changes from ``before`` to ``after`` (configurations, with their titles) as a table and diverging bars.
+
+    Those of other samples are never ``judged``.
+    """
+    rows, colours = layer_changes(before, after), COLOURS
+    of = "" if are_of_same_samples(before, after) else " Measured over other samples."
+    if of or not judged:
         rows = [{**row, "status": unjudged(row["status"])} for row in rows]
-        colours, of = {unjudged(status): colour for status, colour in COLOURS.items()}, " Measured over other samples."
+        colours = {unjudged(status): colour for status, colour in COLOURS.items()}
     moved = [row for row in rows if row["change"]]
     counts = Counter(row["status"] for row in rows)
     total = math.fsum(row["change"] for row in rows)

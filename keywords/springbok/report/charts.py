@@ -79,8 +79,12 @@ _LONGEST_NAME = 56
 # The field that holds what a mark says of itself.
 _SAYS = "says"
 
-# Of counts: 0 has no unit.
-_COUNTS = {"labelExpr": "datum.value === 0 ? '0' : format(datum.value, '~s')"}
+# Of counts: what is below 1 has no unit, and between whole numbers there is no tick. A logarithmic axis leaves most of
+# its labels empty, and they stay so.
+_COUNTS = {
+    "labelExpr": "datum.label && format(datum.value, abs(datum.value) < 1 ? '~g' : '~s')",
+    "tickMinStep": 1,
+}
 
 #: The largest over the smallest bar from which the small ones can't be read on a linear axis.
 SPREAD = 20

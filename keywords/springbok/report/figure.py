@@ -67,7 +67,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Card:
-    """One number worth a first look. ``change`` is since earlier results; ``verdict`` is better, worse or same."""
+    """One number worth a first look. ``change`` is since earlier results; ``verdict`` better, worse, same, or more and
+    fewer where the change is not judged.
+    """
 
     title: str
     value: str

@@ -18,8 +18,18 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from springbok.measuring.derived import CLASSIFICATION, QUALITY, cycles_of, quality_of, quality_text, shown, task_of
+from springbok.measuring.derived import (
+    CLASSIFICATION,
+    QUALITY,
+    cycles_of,
+    quality_of,
+    quality_text,
+    shown,
+    task_of,
+    vlen_text,
+)
 from springbok.measuring.platforms import level_text, platform_of
+from springbok.report.charts import short_names
 from springbok.report.figure import title_of
 from springbok.report.page import render
 from springbok.support.escaping import visible
@@ -49,7 +59,12 @@ class Column:
     @property
     def title(self) -> str:
         """``springbok, VLEN 512``"""
-        return f"{self.chip}, VLEN {self.vlen_bits}" if self.vlen_bits else f"{self.chip}, no vectors"
+        return f"{self.chip}, {self.vlen}"
+
+    @property
+    def vlen(self) -> str:
+        """``VLEN 512``"""
+        return vlen_text(self.vlen_bits)
 
 
 @dataclass(frozen=True)
@@ -188,7 +203,7 @@ def write_matrix(
 ) -> tuple[list[Cell], list[Path]]:
     """Write ``matrix.html``, ``matrix.md``, ``matrix.json`` and badges into ``folder``; the cells, and the paths.
 
-    ``left_out`` are sentences on what is not shown, as `replaced` has them.
+    ``left_out`` are sentences on what is not shown, as `replaced` has them, and on what else is to be told.
     """
     folder, cells = Path(folder), cells_of(documents)
     columns = sorted({cell.column for cell in cells}, key=lambda each: (each.chip, each.vlen_bits, each.engine))
@@ -198,6 +213,7 @@ def write_matrix(
     by_place = {(cell.model, cell.column): cell for cell in cells}
     rows = [(model, [by_place.get((model, column)) for column in columns]) for model in models]
     names = badge_names([(place, place[0], titles[place[1]]) for place in by_place])
+    short = badge_labels([(place, titles[place[1]].removeprefix(f"{place[1].chip}, ")) for place in by_place])
     good = sum(cell.state == GOOD for cell in cells)
     whole = f"{good} of {len(cells)} run, equal and fit"
     values = {
@@ -208,7 +224,9 @@ def write_matrix(
         "whole": whole,
         "left_out": left_out,
         "count": lambda number: shown(number, "count"),
-        "badge": lambda cell: badge(f"{cell.model}, {titles[cell.column]}", cell.message, cell.state),
+        "badge": lambda cell: badge(
+            f"{cell.model}, {titles[cell.column]}", cell.message, cell.state, short[cell.model, cell.column]
+        ),
     }
     paths = [
         write_in_one_step(folder / "matrix.html", render("matrix.html.j2", **values)),
@@ -258,11 +276,24 @@ def badge_names(cells: Iterable[tuple[Hashable, str, str]]) -> dict[Hashable, st
     return found
 
 
-def badge(label: str, message: str, state: str) -> str:
-    """A badge: what it is about, and what came out, in the colour of ``state``."""
+def badge_labels(cells: Iterable[tuple[tuple[str, Column], str]]) -> dict[tuple[str, Column], str]:
+    """What badges of (model, column), with the end of the column's title, are about: all of the end, no two alike."""
+    by_end: dict[str, list[tuple[str, Column]]] = defaultdict(list)
+    for cell, end in cells:
+        by_end[end].append(cell)
+    found = {}
+    for end, group in by_end.items():
+        begins = {cell: visible(f"{cell[0]}, {cell[1].chip}") for cell in group}
+        short = short_names(dict.fromkeys(begins.values()), _LONGEST_LABEL - len(f", {end}"))
+        found |= {cell: f"{short.get(begin, begin)}, {end}" for cell, begin in begins.items()}
+    return found
+
+
+def badge(label: str, message: str, state: str, short: str = "") -> str:
+    """A badge: what it is about, in ``short`` where that has no room, and what came out, in the colour of ``state``."""
     label, message = visible(label), visible(message)
     title = escape(f"{label}: {message}")
-    label = label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+    label = label if len(label) <= _LONGEST_LABEL else short or f"{label[: _LONGEST_LABEL - 1]}…"
     widths = [round(_LETTER * len(text) + 2 * _PADDING) for text in (label, message)]
     whole = sum(widths)
     texts = "".join(

@@ -17,12 +17,13 @@ from markupsafe import Markup
 from springbok.measuring.platforms import level_of, platform_of
 from springbok.measuring.recorded import left_out
 from springbok.report import charts, interactive, timeline
-from springbok.report.cards import cards, find_same
+from springbok.report.cards import cards
 from springbok.report.changes import changes_figure
 from springbok.report.compare import comparison_figures, comparison_table
 from springbok.report.compilers import compilers_figures
 from springbok.report.configurations import Run, configurations
 from springbok.report.coverage import coverage_figures
+from springbok.report.earlier import since_of, since_text
 from springbok.report.figure import Figure
 from springbok.report.figures import figures
 from springbok.report.lead import Lead, lead
@@ -45,7 +46,7 @@ GREY_INK = "#808080"
 def write_reports(
     document: Mapping,
     folder: Path | str,
-    earlier: Mapping | None = None,
+    earlier: Run | None = None,
     first: Sequence[Figure] = (),
     leading: Lead | None = None,
 ) -> list[Path]:
@@ -92,16 +93,20 @@ def write_summary(
     first: Sequence[Figure] = (),
     xunit: Path | None = None,
     is_dry: bool = False,
+    earlier: Run | None = None,
 ) -> Path:
     """Write ``summary.md`` for a CI server's job page: the tests in ``xunit``, ``first``, and the comparison.
 
+    ``earlier`` are results that the reports show the change since: it says which, of each configuration.
     ``xunit`` is ``xunit.xml`` of the folder unless it is given.
     """
     folder = Path(folder)
     found = [*left_out_figures(document or {}), *first]
     if document and document["models"]:
         found.append(comparison_table(configurations([Run("", document)])))
-    text = render("summary.md.j2", tests=read_tests(xunit or folder / "xunit.xml", is_dry), figures=found)
+    since = [since_text(document, model, earlier) for model in document["models"]] if document and earlier else []
+    tests = read_tests(xunit or folder / "xunit.xml", is_dry)
+    text = render("summary.md.j2", tests=tests, figures=found, since=since)
     return write_in_one_step(folder / "summary.md", text)
 
 
@@ -162,9 +167,7 @@ def _sweep_csv(rows: Sequence[Mapping]) -> str:
     return target.getvalue()
 
 
-def run_page(
-    run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = (), leading: Lead | None = None
-) -> str:
+def run_page(run: Run, earlier: Run | None = None, first: Sequence[Figure] = (), leading: Lead | None = None) -> str:
     """The page of one run: the lead, the configurations side by side, then each with its figures."""
     overlaid, sections = _sections(run, earlier)
     for section in sections:
@@ -181,7 +184,7 @@ def run_page(
 
 
 def run_markdown(
-    run: Run, earlier: Mapping | None = None, first: Sequence[Figure] = (), leading: Lead | None = None
+    run: Run, earlier: Run | None = None, first: Sequence[Figure] = (), leading: Lead | None = None
 ) -> str:
     """The same for a pull request: tables only, the long ones folded."""
     overlaid, sections = _sections(run, earlier)
@@ -189,7 +192,7 @@ def run_markdown(
     return render("report.md.j2", run=run, lead=top, first=first, overlaid=overlaid, sections=sections)
 
 
-def log_message(document: Mapping, model: Mapping, earlier: Mapping | None = None) -> str:
+def log_message(document: Mapping, model: Mapping, earlier: Run | None = None) -> str:
     """HTML of one configuration for a message in Robot's log: no scripts, styles of its own, safe to merge."""
     label = next(each.label for each in configurations([Run("", document)]) if each.model == model)
     section = _section(document, model, earlier, label)
@@ -249,18 +252,19 @@ def _csv_lines(figure: Figure) -> list[tuple]:
     ]
 
 
-def _sections(run: Run, earlier: Mapping | None) -> tuple[list[Figure], list[dict[str, Any]]]:
+def _sections(run: Run, earlier: Run | None) -> tuple[list[Figure], list[dict[str, Any]]]:
     sections = [_section(run.document, each.model, earlier, each.label) for each in configurations([run])]
     return comparison_figures([run]) if len(sections) > 1 else [], sections
 
 
-def _section(document: Mapping, model: Mapping, earlier: Mapping | None, title: str) -> dict[str, Any]:
-    before = find_same(document, model, earlier)
-    changed = [changes_figure(("the earlier results", "these"), before, model)] if before else []
+def _section(document: Mapping, model: Mapping, earlier: Run | None, title: str) -> dict[str, Any]:
+    since = since_of(document, model, earlier)
+    changed = [changes_figure(since.titles, since.model, model, since.judged)] if since else []
     return {
         "title": title,
         "model": model,
-        "cards": cards(document, model, before),
+        "cards": cards(document, model, since.model, since.judged) if since else cards(document, model),
+        "since": since_text(document, model, earlier),
         "scenario": scenario(document, model),
         "figures": [*changed, *figures(model, platform_of(document, model)["vlen_bits"])],
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -63,6 +64,7 @@ class Desk:
         self._is_closed = False
         self._ending: dict[str, Any] | None = None
         self._started = 0.0
+        self._of: dict[str, Any] = {}  # which page asked for the run, and the name of its file
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "begin": self._begin,
             "examine": self._examine,
@@ -127,7 +129,7 @@ class Desk:
             {"title": TITLES[kind.block], "inputs": kind.inputs, "outputs": kind.outputs, **asdict(kind)}
             for kind in kinds()
         ]
-        run = {"lines": list(self._lines), "runs": self._runs(), "ending": self._ending}
+        run = {"lines": list(self._lines), "runs": self._runs(), "ending": self._ending, "of": self._of}
         return {"kinds": blocks, "folder": str(self.folder), "settings": self._settings(), **run, **self._shown()}
 
     def _lay_out_new(self, asked: dict[str, Any]) -> None:
@@ -161,7 +163,14 @@ class Desk:
             "problems": [asdict(problem) for problem in found.problems],
             "notes": list(scenario.notes) if scenario else [],
             "meanings": {block.key: block.meaning for block in scenario.blocks} if scenario else {},
+            "text": self._text(),
         }
+
+    def _text(self) -> str | None:
+        """The scenario as a file has it, for a page that outlives the studio; None of what no file could hold."""
+        with contextlib.suppress(ScenarioError):
+            return document_text(self._graph.document(), Path("scenario.json"))
+        return None
 
     def _look(self) -> Examined:
         """What is wrong with the graph; that it can't be told is a problem too, and no reason not to save it."""
@@ -242,7 +251,8 @@ class Desk:
             self._run.wait()
         self._lines.clear()
         self._ending, self._started = None, time.time()
-        self._tell({"event": "began"})
+        self._of = {"page": asked.get("page"), "name": self._name}
+        self._tell({"event": "began", "of": self._of})
         self._run = ScenarioRun(found.scenario, self.settings, self._heard)
         if self._is_closed:
             self._run.__exit__()
@@ -261,7 +271,7 @@ class Desk:
         if event["event"] == "line":
             self._lines.append(event["text"])
         elif event["event"] == "ended":
-            event = {**event, "reports": self._reports()}
+            event = {**event, "reports": self._reports(), "of": self._of}
             self._ending = event
         self._tell(event)
 

@@ -175,7 +175,7 @@
     // A bar's length means nothing on a logarithmic axis: there its end is marked.
     makeLogarithmic(wanted) {
       wanted.encoding.x.scale = {type: "log"};
-      wanted.encoding.x.axis = {format: "~s"};
+      wanted.encoding.x.axis = {...wanted.encoding.x.axis, format: "~s"};
       const {series} = this.meta;
       if (series && !wanted.height.for) {  // parts of a stacked bar have no sum there: each has a line of its own
         wanted.encoding.yOffset = {field: series, type: "nominal", sort: [...this.colours().keys()]};

@@ -14,6 +14,7 @@ let view;
 let graph = { nodes: [], connections: [], others: {} };
 let found = { problems: [], notes: [], meanings: {} };
 let selected = null;
+let text = ""; // the newest graph that a file can hold, as such
 let saved = ""; // the graph as it is in its file
 let past = [];
 let future = [];
@@ -36,7 +37,7 @@ async function begin() {
   }
   take(all, true);
   at("log").textContent = all.lines.map((line) => `${line}\n`).join("");
-  running(all.runs);
+  running(all.runs, all.of);
   if (all.ending) ended(all.ending);
 }
 
@@ -50,6 +51,7 @@ function take(all, isNew) {
   }
   graph = all.graph;
   found = all;
+  text = all.text ?? text;
   if (isNew) {
     selected = null;
     past = [];
@@ -73,6 +75,7 @@ async function examine() {
   const number = ++examined;
   const answer = await talk.ask("examine", { graph });
   if (number !== examined) return; // it has changed since
+  text = answer.text ?? text;
   found = answer.error ? { problems: [{ node: "", parameter: "", sentence: answer.error }], notes: [], meanings: {} } : answer;
   show(false, false);
 }
@@ -273,6 +276,7 @@ async function mayLeave() {
 }
 
 function ask(question) {
+  say(""); // what was said before is of something else
   at("question").textContent = question;
   at("ask").showModal();
   return new Promise((resolve) => {
@@ -332,10 +336,16 @@ async function run() {
   if (answer.error) say(answer.error, true);
 }
 
-function running(is) {
+// Whose run it is, where it is not this page's.
+const others = (of) => (of.page === talk.page ? "" : `another page's run (${of.name ?? "of a drawing without a file"})`);
+const begun = (sentence) => sentence[0].toUpperCase() + sentence.slice(1);
+
+let whose = "";
+function running(is, of = {}) {
+  whose = is ? others(of) : "";
   if (is) exchange(at("stop"), at("run"));
   else exchange(at("run"), at("stop"));
-  at("stop").textContent = "Stop";
+  at("stop").textContent = whose ? "Stop the other page's run" : "Stop";
   at("progress").hidden = !is;
   at("progress").removeAttribute("value");
 }
@@ -344,9 +354,9 @@ function running(is) {
 function heard(event) {
   if (event.event === "began") {
     at("log").textContent = "";
-    at("panel-report").replaceChildren(element("p", {}, "The run is under way."));
-    running(true);
-    say("Running …");
+    running(true, event.of);
+    at("panel-report").replaceChildren(element("p", {}, `${begun(whose || "the run")} is under way.`));
+    say(whose ? `${begun(whose)} …` : "Running …");
     turn("log");
   } else if (event.event === "line") {
     const panel = at("panel-log");
@@ -354,7 +364,7 @@ function heard(event) {
     at("log").append(`${event.text}\n`);
     if (isAtEnd) panel.scrollTop = panel.scrollHeight;
   } else if (event.event === "progress") {
-    say(event.text);
+    say(whose ? `${begun(whose)}: ${event.text}` : event.text);
     if (event.percent !== null) at("progress").value = event.percent;
   } else if (event.event === "ended") {
     running(false);
@@ -364,20 +374,31 @@ function heard(event) {
 }
 
 function ended(event) {
-  say(`The run has ended: ${event.text}.`, event.status !== 0);
+  const other = others(event.of);
+  say(`${begun(other || "the run")} has ended: ${event.text}.`, event.status !== 0);
   const links = event.reports.map((name) =>
     element("a", { href: name, target: "_blank", rel: "noopener" }, { "report.html": "Report", "log.html": "Log" }[name]),
   );
   const frame = element("iframe", { title: "Report of the run", src: "report.html" });
   const none = "The run ended before there was something to report: its log says why.";
   at("panel-report").replaceChildren(
+    ...(other ? [element("p", {}, `This is ${other}, and not of what is drawn here.`)] : []),
     element("p", {}, ...(links.length ? ["In a window of its own: ", ...links.flatMap((each) => [each, " "])] : [none])),
     ...(event.reports.includes("report.html") ? [frame] : []),
   );
 }
 
 function lost() {
-  say("The studio has ended. Start it again as before", true);
+  const isSaved = JSON.stringify(graph) === saved;
+  at("progress").hidden = true;
+  say(`The studio has ended. Start it again as before${isSaved ? "." : "; the drawing is not saved, and stays if you "}`, true);
+  if (!isSaved) {
+    const download = `${at("name").value.replace(/\.[a-z]+$/i, "") || "scenario"}.json`;
+    const href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    const onclick = () => { saved = JSON.stringify(graph); };
+    const link = element("a", { href, download, onclick }, `download ${download}`);
+    at("status").append(link, " and open it there: From a file …");
+  }
   for (const each of document.querySelectorAll("button, select, input, textarea")) each.disabled = true;
 }
 

@@ -6,6 +6,7 @@ export class Talk {
   constructor(heard, lost) {
     this.waiting = new Map();
     this.number = 0;
+    this.page = sessionStorage.page ??= crypto.randomUUID(); // the same when it is loaded anew
     this.sheet = undefined; // which file this page's scenario is of; the server has those of several pages
     const address = new URL("talk", location.href);
     address.protocol = "ws:";
@@ -26,7 +27,7 @@ export class Talk {
     await this.opened;
     const number = ++this.number;
     const answered = new Promise((resolve) => this.waiting.set(number, resolve));
-    this.socket.send(JSON.stringify({ ...more, do: what, number, sheet: this.sheet, narrow: innerWidth <= 800 }));
+    this.socket.send(JSON.stringify({ ...more, do: what, number, sheet: this.sheet, page: this.page, narrow: innerWidth <= 800 }));
     return answered;
   }
 }
